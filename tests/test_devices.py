@@ -71,7 +71,7 @@ def test_devices_that_are_not_there_are_refused() -> None:
     for device in ("gpu", "cpu:x"):
         with pytest.raises(UserError, match=f"device '{device}' is not one of cuda"):
             check_device(device)
-    with pytest.raises(UserError, match=r"device 'cuda:99' is not there; here there is .*cpu"):
+    with pytest.raises(UserError, match=r"device 'cuda:99' is not available; available: .*cpu"):
         check_device("cuda:99")
 
 

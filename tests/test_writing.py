@@ -13,7 +13,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "seediff"
 WRITERS = ("files/outputs.py", "files/output_folders.py")
-"""places.py: folders that appear when they are complete, and the lock of a folder at work."""
+"""output_folders.py: folders that appear when they are complete, and the lock of a folder at work."""
 
 ALLOWED = {
     ("cli/commands.py", "open"): "the null device, in the place of a closed stream",

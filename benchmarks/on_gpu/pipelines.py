@@ -32,6 +32,7 @@ TWINS: Mapping[str, Callable[[Path], Path]] = {
     "ZImagePipeline": BOOKS["z_image"].save,
     "ChromaPipeline": BOOKS["chroma"].save,
     "QwenImagePipeline": BOOKS["qwen_image"].save,
+    "ErnieImagePipeline": BOOKS["ernie_image"].save,
     "SanaPipeline": BOOKS["sana"].save,
 }
 """Pipeline → what saves its twin. Stable Diffusion 1 and 2 have the embedded model."""

@@ -15,17 +15,17 @@ from seediff.errors import UserError
 
 app = App(
     name="python -m recipes.mini",
-    help="The embedded model: fetch its art, train it, render its scenes, make what measures it.",
+    help="Make the embedded model: download its art, train it, render its scenes, train its yardsticks.",
     help_format="markdown",
     result_action="return_value",
 )
 
-Art = Annotated[Path, Parameter(help="Folder that the command `art` filled.")]
+Art = Annotated[Path, Parameter(help="Folder made by the command `art`.")]
 
 
 @app.command
-def art(out: Annotated[Path, HERE, Parameter(help="Folder to fill.")] = Path("art")) -> None:
-    """Fetch the emoji art with npm and apt (training: Fluent Emoji 3D, MIT; shift scenes: Noto Color Emoji, OFL).
+def art(out: Annotated[Path, HERE, Parameter(help="Folder for the art.")] = Path("art")) -> None:
+    """Download the emoji art with npm and apt (training: Fluent Emoji 3D, MIT; shift scenes: Noto Color Emoji, OFL).
 
     Example: python -m recipes.mini art --out art
     """
@@ -39,12 +39,14 @@ def art(out: Annotated[Path, HERE, Parameter(help="Folder to fill.")] = Path("ar
 def train(
     art: Art,
     out: Annotated[Path, HERE, Parameter(help="Folder for checkpoints, losses, samples and the finished pipeline.")],
-    config: Annotated[Path | None, Parameter(help="TOML file of the recipe; every key has a default.")] = None,
-    minutes: Annotated[float, Parameter(help="Stop after this long; the same command continues.")] = math.inf,
+    config: Annotated[Path | None, Parameter(help="TOML file with recipe values; every key has a default.")] = None,
+    minutes: Annotated[float, Parameter(help="Stop after this many minutes; the same command continues.")] = math.inf,
     init: Annotated[
         str | None, Parameter(help="Start from the weights of `mini` or of a pipeline folder, with coarse_samples = 0 in the recipe.")
     ] = None,
-    autoencoder: Annotated[str | None, Parameter(help="Take the autoencoder of one of those instead of training one.")] = None,
+    autoencoder: Annotated[
+        str | None, Parameter(help="Use the autoencoder of `mini` or of a pipeline folder instead of training one.")
+    ] = None,
 ) -> None:
     """Train the embedded model: scenes, autoencoder, denoiser, pipeline folder. Resumes from its checkpoints.
 
@@ -98,12 +100,13 @@ def render(art: Art, out: Annotated[Path, HERE, Parameter(help="Folder for the s
 def scenes(
     *,
     art: Art,
-    out: Annotated[Path, HERE, Parameter(help="Folder for the dataset.")],
+    out: Annotated[Path, HERE, Parameter(help="Folder for the new dataset.")],
     scene_set: Annotated[
-        Literal["train", "shift-train"], Parameter(name="--set", help="Scenes of the training sprites, or of another vendor's art.")
+        Literal["train", "shift-train"],
+        Parameter(name="--set", help="train: scenes with the training sprites. shift-train: scenes with another vendor's art."),
     ] = "train",
     count: Annotated[int, Parameter(help="Number of scenes.")] = 1000,
-    seed: Annotated[int, SEED, Parameter(help="Seed of the scenes.")] = 2000,
+    seed: Annotated[int, SEED, Parameter(help="Random seed of the scenes.")] = 2000,
 ) -> None:
     """Render scenes to train segmenters on, with their exact masks, as a dataset. `seediff mini scenes` writes the held-out ones.
 
@@ -118,10 +121,10 @@ def scenes(
 def yardsticks(
     art: Art,
     out: Annotated[Path | None, HERE, Parameter(help="Folder for the weights; by default the package's own.")] = None,
-    networks: Annotated[bool, Parameter(help="Train the two networks too; without, only templates and moments are made anew.")] = True,
+    networks: Annotated[bool, Parameter(help="Also train the two networks, not only make templates and moments.")] = True,
 ) -> None:
-    """Make what measures the model, from rendered scenes only, and say how good it is: a classifier, a segmenter, the templates
-    that drawn objects are held against, and the moments of rendered scenes.
+    """Make the yardsticks that measure the model, from rendered scenes only, and print their quality: a classifier, a segmenter, the
+    templates for drawn objects, and the moments of rendered scenes.
 
     Example: python -m recipes.mini yardsticks --art art
     """
@@ -135,8 +138,8 @@ def yardsticks(
 @app.command
 def backbone(
     art: Art,
-    work: Annotated[Path, HERE, Parameter(help="Folder for the scenes that it learns from.")],
-    out: Annotated[Path, HERE, Parameter(help="Folder for the weights, as transformers reads them.")],
+    work: Annotated[Path, HERE, Parameter(help="Folder for the training scenes.")],
+    out: Annotated[Path, HERE, Parameter(help="Folder for the weights, in transformers' format.")],
 ) -> None:
     """Train the backbone that `seediff train --backbone tiny --weights pretrained` starts from: which classes a captioned scene shows.
 

@@ -40,7 +40,7 @@ class AttentionTap:
 
 
 class TappedProcessor:
-    """Scaled-dot-product attention that leaves what a tap asks for. Only for training: `capture.py` is the general way."""
+    """Scaled-dot-product attention that leaves what a tap asks for. Only for training: seediff.attention.capture is the general way."""
 
     def __init__(self, tap: AttentionTap, up: bool) -> None:
         self.tap, self.up = tap, up

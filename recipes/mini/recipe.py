@@ -69,7 +69,7 @@ class Schedule:
     batch: Count = 32
     learning_rate: Rate = 3e-3
     warmup: Count = 100  # steps
-    coarse_samples: Amount = 256_000  # of `samples`, the first, which learn from latents of half the side (see coarse.py)
+    coarse_samples: Amount = 256_000  # of `samples`, the first, which learn from latents of half the side (see half_size.py)
     ema_decay: Share = 0.9995
     caption_dropout: Share = 0.1
     middle_share: Share = 0.8  # of the timesteps, drawn logit-normally about the middle as in Stable Diffusion 3; the others uniformly

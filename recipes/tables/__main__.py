@@ -31,43 +31,47 @@ app = App(name="python -m recipes.tables", help="Make the papers' tables.", help
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a table can be told."""
+    """Options for making a table."""
 
     out: Annotated[Path | None, HERE, Parameter(help="Folder for results.md, .csv, .json, .svg.", show_default="studies/TABLE")] = None
-    work: Annotated[Path, HERE, Parameter(help="Folder for sets, scenes and segmenters, which all tables share.")] = Path("studies/work")
+    work: Annotated[Path, HERE, Parameter(help="Folder for sets, scenes and segmenters, shared by all tables.")] = Path("studies/work")
     world: Annotated[
-        Literal["embedded", "full"], Parameter(help="The embedded world on a CPU, or the paper's scale: Stable Diffusion and real data.")
+        Literal["embedded", "full"],
+        Parameter(help="embedded: the embedded world on a CPU. full: the paper's scale, with Stable Diffusion and real data."),
     ] = "embedded"
-    config: Annotated[Path | None, Parameter(help="A table's file instead of one of those beside the program.")] = None
+    config: Annotated[Path | None, Parameter(help="File of a table of your own.")] = None
     data: Annotated[
-        tuple[str, ...], Parameter(help="Where data is, as NAME=FOLDER; repeat for several.", negative=(), show_default=False)
+        tuple[str, ...],
+        Parameter(help="Folder of a data set, as NAME=FOLDER; repeat the option for several.", negative=(), show_default=False),
     ] = ()
-    art: Annotated[Path | None, Parameter(help="Folder that `python -m recipes.mini art` filled: exact scenes are drawn from it.")] = None
-    model: Annotated[str | None, Parameter(help="Draw with this model instead of the table's.")] = None
-    scale: Annotated[float, Parameter(help="Share of all samples that are drawn and trained on.")] = 1.0
-    seeds: Annotated[str, Parameter(help="Seeds of the trainings, with commas between.")] = "0,1,2"
-    rows: Annotated[tuple[str, ...], Parameter(help="Only these rows; repeat for several.", negative=(), show_default="all")] = ()
-    device: Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")] = None
+    art: Annotated[Path | None, Parameter(help="Folder from `python -m recipes.mini art`, for rendering exact scenes.")] = None
+    model: Annotated[str | None, Parameter(help="Model to draw with, instead of the table's.")] = None
+    scale: Annotated[float, Parameter(help="Share of all samples to draw and to train on.")] = 1.0
+    seeds: Annotated[str, Parameter(help="Seeds of the trainings, separated by commas.")] = "0,1,2"
+    rows: Annotated[
+        tuple[str, ...], Parameter(help="Make only this row; repeat the option for several.", negative=(), show_default="all")
+    ] = ()
+    device: Annotated[str | None, Parameter(help="Device: cuda, mps or cpu; by default the fastest available.")] = None
     dry_run: Annotated[
-        bool, Parameter(help="Say what would be drawn and trained if nothing were there yet.", negative=(), show_default="no")
+        bool, Parameter(help="Print what would be drawn and trained from scratch, and stop.", negative=(), show_default="no")
     ] = False
     reuse: Annotated[
         tuple[Path, ...],
         Parameter(
-            help="Folder with results.json of earlier tables, for rows and seeds of which nothing has changed; repeat for several.",
+            help="Folder with results.json of earlier tables; unchanged rows and seeds are reused. Repeat the option for several.",
             negative=(),
             show_default=False,
         ),
     ] = ()
-    quiet: Annotated[bool, Parameter(help="No progress.", negative=(), show_default="no")] = False
+    quiet: Annotated[bool, Parameter(help="Show no progress.", negative=(), show_default="no")] = False
 
 
 @app.default
 def run(
-    table: Annotated[str, Parameter(help="Which table, as docs/studies.md lists them.")],
+    table: Annotated[str, Parameter(help="Name of the table; docs/studies.md lists them.")],
     options: Options = Options(),
 ) -> None:
-    """Make a table of trained segmenters. What is not there yet is made: sets are drawn, segmenters trained and measured. The same
+    """Make a table of trained segmenters: draw missing sets, train and measure missing segmenters. The same
     command continues a study that was stopped.
 
     Examples:

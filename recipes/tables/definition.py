@@ -41,7 +41,7 @@ class Source:
     set, labels: a set's name under [sets] and one of its labellings. scenes: a set of recipes/mini/world.py. folder: a name for
     `--data NAME=PATH`, with the `split` of it. count: the first so many, after `skip` others. only, without: samples that show only, or
     none, of these classes. objects: samples that show so many classes. surest: of a drawn set, the share whose least certain mask is most
-    certain (dataset/select.py says how that is measured). seed: of rendered scenes, or of the second and further drawings of a set,
+    certain (seediff/dataset/quality/select.py measures this). seed: of rendered scenes, or of the second and further drawings of a set,
     which are other images of the same kind. masks: other masks of the same images (relabel.py). augment: a preset of
     `seediff augment`, or what its `--add` takes, with commas between; applied to the samples.
     """

@@ -206,7 +206,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
 
 
 def _described(label_map: np.ndarray, soft: np.ndarray, classes: Sequence[str], ids: Sequence[int]) -> dict[str, Any]:
-    """Of each class, its share of the image and how sure the method was of it (dataset/select.py)."""
+    """Of each class, its share of the image and how sure the method was of it (seediff/dataset/quality/select.py)."""
     return {
         "area": {name: round(float((label_map == i).mean()), 6) for name, i in zip(classes, ids, strict=True)},
         "confidence": {name: round(confidence(label_map, one * 255, i), 4) for name, one, i in zip(classes, soft, ids, strict=True)},

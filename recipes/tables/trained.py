@@ -4,7 +4,7 @@ Everything is kept by what decided it, and made once for all tables: a study tha
 is trained once, and a changed row is another one.
 
     work/segmenters/<digest>/          as `seediff train` leaves it
-    work/scores/, work/costs/          figures (kept.py)
+    work/scores/, work/costs/          figures (stored_results.py)
     out/results.json, .md, .csv, .svg  results.py
 """
 

@@ -1,4 +1,4 @@
-"""Classes in, a labelled dataset out: images from a diffusion model, masks from its attention.
+"""Class names in, a labelled dataset out: images from a diffusion model, masks from its attention.
 
     import seediff
 

@@ -1,4 +1,4 @@
-"""Memory that a long computation frees and takes again, step by step."""
+"""Keeps memory that a long computation frees and allocates again at every step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ALWAYS_TAKEN = 2**25  # bytes: the most that an older glibc takes for MMAP; it r
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what the process frees until it ends.
+    """Make glibc keep freed memory until the process ends.
 
     By default it returns large tensors to the system, which hands the same memory out again at the next step, zeroed. For processes that
     train and do nothing else. The allocators of macOS and musl are left as they are.

@@ -1,4 +1,4 @@
-"""Devices: which there are, which is the best, and which of them computes fast in bfloat16."""
+"""Devices: which are available, which is the fastest, and which of them are fast in bfloat16."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import torch
 from .errors import UserError
 
 BF16_SWITCH = "SEEDIFF_BF16"
-"""Environment variable: 0 says that there is no bfloat16, 1 that there is; unset: the device is asked."""
+"""Environment variable: 0 means no bfloat16, 1 means bfloat16; if unset, it depends on the device."""
 
 X86_INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-"""Either computes in bfloat16. oneDNN also says yes to a plain AVX-512, where it converts back and forth: 2.3 to 3.8 times float32's
+"""CPU features that compute in bfloat16. oneDNN also accepts plain AVX-512, where it converts back and forth: 2.3 to 3.8 times float32's
 seconds in convolutions and their backward pass, and without AVX-512 20 times and more."""
 
 
 def default_device() -> str:
-    """cuda where there is one, else mps, else cpu."""
+    """cuda if available, else mps, else cpu."""
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def check_device(device: str) -> str:
-    """`device`, once it is known to be there. Raises UserError when it is not, or is no device at all."""
+    """Returns `device` if it is available. Raises UserError for an unavailable or unknown device."""
     kind = device.split(":")[0]
     usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind not in usable:
@@ -36,21 +36,21 @@ def check_device(device: str) -> str:
     except RuntimeError as error:
         raise UserError(f"device '{device}' is not one of cuda, cuda:0, mps, cpu") from error
     if not usable[kind] or (kind == "cuda" and index >= torch.cuda.device_count()):
-        raise UserError(f"device '{device}' is not there; here there is {', '.join(k for k, there in usable.items() if there)}")
+        raise UserError(f"device '{device}' is not available; available: {', '.join(k for k, there in usable.items() if there)}")
     return device
 
 
 def default_dtype(device: str, half: str = "float16") -> str:
     """`half`, the model's half precision, on cuda, and float32 elsewhere: mps has holes in half precision, and a cpu is slower with it.
-    Where the GPU here does not compute in bfloat16 itself, float16 instead of it."""
+    If the GPU has no native bfloat16, returns float16 instead."""
     if not device.startswith("cuda"):
         return "float32"
     return "float16" if half == "bfloat16" and torch.cuda.is_available() and not has_bfloat16(device) else half
 
 
 def has_bfloat16(device: torch.device | str) -> bool:
-    """Whether a device computes in bfloat16 itself, so that mixed precision is faster than float32 and not slower. Never on mps, where
-    nobody has measured it. Raises UserError when SEEDIFF_BF16 is set to something other than 0 or 1."""
+    """Whether a device has native bfloat16, so that mixed precision is faster than float32. Never on mps, where it was not measured.
+    Raises UserError if SEEDIFF_BF16 is neither 0 nor 1."""
     if said := os.environ.get(BF16_SWITCH):
         if said not in ("0", "1"):
             raise UserError(f"{BF16_SWITCH} = {said!r} must be 0 (there is no bfloat16) or 1 (there is)")
@@ -70,19 +70,19 @@ def _computes_bfloat16(device: torch.device) -> bool:
 
 
 def mixed_dtype(device: torch.device | str) -> torch.dtype:
-    """bfloat16 where the device has it, else float32: what a training that leaves the choice to the device computes in."""
+    """bfloat16 if the device has it, else float32: the default number format of a training."""
     return torch.bfloat16 if has_bfloat16(device) else torch.float32
 
 
 def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> torch.autocast:
-    """A block in which the device computes in bfloat16. enabled: None: where the device has it, else in float32."""
+    """A block in which the device computes in bfloat16. enabled: None: only if the device has it."""
     kind = torch.device(device).type
     return torch.autocast(kind, torch.bfloat16, enabled=has_bfloat16(device) if enabled is None else enabled)
 
 
 @contextmanager
 def cpu_threads(count: int | None, usual: int | None = None) -> Iterator[None]:
-    """Have torch use `count` threads meanwhile: sums are split among them, so that their number shows in the last bits. None: as it is.
+    """Use `count` torch threads during the block, because the number of threads changes the last bits of sums. None: no change.
 
     The number is the process's: blocks of several threads must not overlap. usual: what it is afterwards; None: what it was before, which
     for a thread that used torch first while another was in such a block is that block's.

@@ -1,13 +1,13 @@
-"""The one error that a user caused, and how errors of other libraries are told in its line."""
+"""`UserError`, the error for user mistakes, and one-line forms of other libraries' errors."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Bad input. The command line prints its text as one line and exits with code 2; nothing half-written is left.
+    """Bad input. The command line prints the error as one line and exits with code 2. Nothing half-written is left.
 
-    subject: the file, folder or field that is meant. problem: what is wrong with it. fix: what would be right. A sentence without parts is
-    a subject alone. What the subject is called on the command line, the command line adds.
+    subject: the file, folder or field. problem: what is wrong with it. fix: what would be right. A whole sentence is passed as the
+    subject alone. The command line adds the names of its options.
     """
 
     def __init__(self, subject: object, problem: str = "", fix: str = "") -> None:
@@ -19,16 +19,16 @@ class UserError(Exception):
 
     @property
     def reason(self) -> str:
-        """What is wrong and what would be right, without the subject; of a sentence without parts, all of it."""
+        """The problem and the fix, without the subject; or the whole sentence, if there are no parts."""
         return (self.problem or self.subject) + (f"; {self.fix}" if self.fix else "")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind when it says nothing: another library's error, told inside one of our lines."""
+    """The first line of another library's error, or its class if it has no text, for use in a message."""
     lines = str(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__
 
 
 def system_reason(error: OSError) -> str:
-    """What the system refused and of which file, for a line."""
+    """The file and reason of a system error, for a message."""
     return ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)

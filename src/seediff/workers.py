@@ -1,4 +1,4 @@
-"""One function of many arguments, in this process or in several of this machine; the results come in the order of the arguments.
+"""Calls one function with many arguments, in this process or in several on this machine. Results come in the order of the arguments.
 
 Processes are not those of concurrent.futures, whose threads and queues wait for workers that were interrupted, some of them for ever. Here
 each has a pipe of its own, and when the work ends, in whatever way, the workers are killed: they only compute.
@@ -29,14 +29,14 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 Progress = Callable[[int, int, str], None]
-"""Of long work: called with (images done, images in all, what is going on) at the start, then before and after every batch."""
+"""Progress of long work: called with (images done, total images, current activity) at the start, then before and after every batch."""
 
 AHEAD = 4
-"""Chunks that each process has before it, so that none waits, and memory holds no more than these."""
+"""Chunks queued per process, so that none waits; this bounds memory."""
 
 
 def check_workers(count: int) -> None:
-    """Raise UserError for less than one process."""
+    """Raise UserError for fewer than one process."""
     if count < 1:
         raise UserError(f"workers = {count} must be at least 1")
 
@@ -78,7 +78,7 @@ def in_order(
 
 @dataclass
 class _Chunk:
-    """Arguments that are done together; then `results`, or what was raised."""
+    """Arguments that are processed together; then `results`, or the exception."""
 
     arguments: list[Any]
     done: bool = False
@@ -88,7 +88,7 @@ class _Chunk:
 
 @dataclass
 class _Member:
-    """A worker's process, its pipe, and the chunks it was given, which it does one after the other."""
+    """A worker's process, its pipe, and its queue of chunks."""
 
     process: Any
     pipe: Connection
@@ -101,7 +101,7 @@ class _Team:
         self.members: list[_Member] = []
 
     def give(self, chunk: _Chunk) -> None:
-        """Have somebody do a chunk: a new worker while there are too few, else the one with the least to do."""
+        """Give a chunk to a new worker if there are too few, otherwise to the one with the shortest queue."""
         if len(self.members) < self.workers:
             self._start()
         member = min(self.members, key=lambda member: len(member.given))
@@ -112,7 +112,7 @@ class _Team:
             raise _died() from error
 
     def wait_for(self, chunk: _Chunk) -> None:
-        """Take results until this chunk's are there. Raises UserError when a worker has died."""
+        """Receive results until this chunk's are there. Raises UserError if a worker has died."""
         while not chunk.done:
             ready = wait([member.pipe for member in self.members])
             for member in self.members:
@@ -154,8 +154,8 @@ def _died() -> UserError:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Processes that are started meanwhile are never interrupted: Ctrl-C reaches every process of a terminal, also one that still imports
-    and has not yet said that it leaves that to the first. A Ctrl-C of that moment comes to this process at the end."""
+    """Processes started in the block ignore Ctrl-C, which a terminal sends to every process, also to one that is still importing. A
+    Ctrl-C during the block takes effect in this process at its end."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -182,7 +182,7 @@ def _results(team: _Team, ahead: int, chunk: int, arguments: Iterable[Any]) -> I
 
 
 def _work(function: Callable[[Any], Any], pipe: Connection) -> None:
-    """A worker's process: chunks in, (results, what was raised after them or None) out."""
+    """A worker's main loop: receives chunks, sends (results, the exception after them or None)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of those who have no masks
     chunks: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, chunks), daemon=True).start()
@@ -202,8 +202,8 @@ def _work(function: Callable[[Any], Any], pipe: Connection) -> None:
 
 
 def _receive(pipe: Connection, chunks: queue.SimpleQueue[list[Any]]) -> None:
-    """Take chunks as they come, so that who sends them never waits for who computes. The pipe ends with the process that started this one,
-    however that ended: then nobody wants the rest."""
+    """Receive chunks at once, so that the sender never waits for the computation. The pipe closes when the parent process ends; the rest
+    is then not needed."""
     while True:
         try:
             chunks.put(pipe.recv())

@@ -217,7 +217,10 @@ def test_levels(sd1_model):
     assert list(words.cross_attention) == list(whole.cross_attention)
 
 
-@pytest.mark.parametrize(("layers", "counts"), [("up", {16: 3, 8: 3, 4: 3, 2: 1}), ("down", {16: 2, 8: 2, 4: 2, 2: 1})])
+@pytest.mark.parametrize(
+    ("layers", "counts"),
+    [("up", {16: 3, 8: 3, 4: 3, 2: 1}), ("down", {16: 2, 8: 2, 4: 2, 2: 1}), ("last", {16: 1, 8: 1, 4: 1, 2: 1})],
+)
 def test_layers(sd2_model, layers, counts):
     with capture_attention(sd2_model.pipe.unet, CaptureConfig(layers=layers), guidance=True) as recorder:
         run(sd2_model.pipe.unet, steps=1)

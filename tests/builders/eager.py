@@ -33,7 +33,7 @@ class Book:
     save: the twin into a folder; variants: others of the family. attention: what a layer's probabilities are. columns: None: no attention
     is joint. first: a guided batch has the prompts in its first half, not the second. calls: 2: it is two calls, with the prompt and
     without. plain: (guidance, negative prompt) → what diffusers' pipeline is told for that. level: what the network is told of
-    timestep 100.
+    timestep 100. padded: whether every prompt gets as many columns as the longest may have.
     """
 
     save: Callable[[Path], Path]
@@ -44,6 +44,7 @@ class Book:
     variants: Mapping[str, Callable[[Path], Path]] = field(default_factory=dict)
     plain: Callable[[float, str], dict[str, Any]] = guided
     level: float = 100
+    padded: bool = True
 
 
 class Seen(NamedTuple):

@@ -72,7 +72,6 @@ def offloaded_elsewhere(model: Model, offload: Offload) -> Iterator[tuple[Model,
     with cache, _Made(), Pretended() as device:
         place(pipe, str(DEVICE), offload)
         for name in (model.family.network, "vae"):
-            for module in parts[name].modules():
-                if not any(module.children()):
-                    module.register_forward_hook(partial(look, name))
+            for module in parts[name].children():
+                module.register_forward_hook(partial(look, name))
         yield dataclasses.replace(model, pipe=pipe, device=str(DEVICE), offload=offload), device, lambda: found

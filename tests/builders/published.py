@@ -49,6 +49,7 @@ SD3_LARGE = {**SD3, "num_layers": 38, "num_attention_heads": 38, "caption_projec
 
 KLEIN_4B = {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "joint_attention_dim": 7680, "guidance_embeds": False}
 KLEIN_9B = {"num_layers": 8, "num_single_layers": 24, "num_attention_heads": 32, "joint_attention_dim": 12288, "guidance_embeds": False}
+ERNIE = {"hidden_size": 4096, "num_attention_heads": 32, "num_layers": 36, "ffn_hidden_size": 12288, "text_in_dim": 3072}
 FLUX2 = ("flux2-dev", "klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "sd1.4": ("UNet2DConditionModel", UNET_1),
@@ -78,6 +79,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "z-image-turbo": ("ZImageTransformer2DModel", {}),
     "chroma": ("ChromaTransformer2DModel", {}),
     "qwen-image": ("QwenImageTransformer2DModel", {}),
+    "ernie-image": ("ErnieImageTransformer2DModel", ERNIE),
+    "ernie-image-turbo": ("ErnieImageTransformer2DModel", ERNIE),
     "sana": ("SanaTransformer2DModel", {}),
 }
 """Short name → (class, its configuration). SSD-1B's is that of a program that loads its weights from one file."""
@@ -111,7 +114,7 @@ AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     **dict.fromkeys(("sdxl", "sdxl-turbo", "ssd-1b", "pixart-sigma"), ("AutoencoderKL", KL_XL)),
     **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large", "sd3.5-large-turbo"), ("AutoencoderKL", KL_SD3)),
     **dict.fromkeys(("flux-dev", "flux-schnell", "z-image", "z-image-turbo", "chroma"), ("AutoencoderKL", KL_FLUX)),
-    **dict.fromkeys(FLUX2, ("AutoencoderKLFlux2", {"block_out_channels": [128, 256, 512, 512]})),
+    **dict.fromkeys((*FLUX2, "ernie-image", "ernie-image-turbo"), ("AutoencoderKLFlux2", {"block_out_channels": [128, 256, 512, 512]})),
     "qwen-image": ("AutoencoderKLQwenImage", {"temperal_downsample": [False, True, True]}),
     "sana": ("AutoencoderDC", DC),
 }
@@ -125,6 +128,7 @@ QWEN_3 |= {"num_key_value_heads": 8, "head_dim": 128}
 QWEN_3_8B = {**QWEN_3, "hidden_size": 4096, "intermediate_size": 12288}
 MISTRAL = {"model_type": "mistral", "vocab_size": 131072, "hidden_size": 5120, "intermediate_size": 32768, "num_hidden_layers": 40}
 MISTRAL |= {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
+MINISTRAL = {**MISTRAL, "hidden_size": 3072, "intermediate_size": 9216, "num_hidden_layers": 26}
 PIXTRAL = {"model_type": "pixtral", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
 PIXTRAL |= {"image_size": 1540, "patch_size": 14}
 QWEN_VL = {"vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28}
@@ -146,6 +150,7 @@ TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     "flux2-dev": (("Mistral3ForConditionalGeneration", {"text_config": MISTRAL, "vision_config": PIXTRAL, "tie_word_embeddings": False}),),
     **dict.fromkeys(("klein-4b", "klein-base-4b"), (("Qwen3ForCausalLM", {**QWEN_3, "tie_word_embeddings": True}),)),
     **dict.fromkeys(("klein-9b", "klein-base-9b"), (("Qwen3ForCausalLM", QWEN_3_8B),)),
+    **dict.fromkeys(("ernie-image", "ernie-image-turbo"), (("Mistral3Model", {"text_config": MINISTRAL, "vision_config": PIXTRAL}),)),
     "qwen-image": (("Qwen2_5_VLForConditionalGeneration", {"text_config": QWEN_VL, "vision_config": VISION}),),
     "sana": (("Gemma2Model", GEMMA),),
 }

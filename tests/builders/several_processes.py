@@ -1,4 +1,4 @@
-"""Run a line of seediff in several processes that know of each other: `python several.py COUNT train …`, as a launcher would.
+"""Run a line of seediff in several processes that know of each other: `python several_processes.py COUNT train …`, as a launcher would.
 
 A process of its own, which imports everything once and forks a child for each: nothing has used torch's threads before a fork.
 `accelerate launch` is not used: without GPUs it starts one process, however many it is asked for.

@@ -100,9 +100,9 @@ def test_the_help_names_the_formats_that_have_an_option(capsys):
 
 
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
-    with pytest.raises(UserError, match="--polygons is no option of --to voc; it has --link, --split, --seed, --min-area"):
+    with pytest.raises(UserError, match="--polygons is not an option of --to voc; it has --link, --split, --seed, --min-area"):
         run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--polygons")
-    with pytest.raises(UserError, match="--classes is no option of --from coco; it has --images, --annotations, --crowds"):
+    with pytest.raises(UserError, match="--classes is not an option of --from coco; it has --images, --annotations, --crowds"):
         run("import", pets, "--from", "coco", "--out", tmp_path / "x", "--classes", "a")
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 

@@ -16,7 +16,7 @@ def test_a_dataset_is_no_folder_of_photographs(tmp_path, monkeypatch, capsys, wo
     write_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
     line = [*words, "--out", "out", "--dry-run"]
     assert main([*line, "pets"]) == 2
-    assert capsys.readouterr().err == ("seediff: pets: is a SeeDiff dataset, whose label maps are no photographs; give pets/images\n")
+    assert capsys.readouterr().err == ("seediff: pets: is a SeeDiff dataset, whose label maps are not photographs; give pets/images\n")
     assert main([*line, "pets/images"]) == 0
     assert "1 photograph" in capsys.readouterr().out
 

@@ -95,10 +95,10 @@ def test_filter(pets, tmp_path, capsys):
         ),
         (["--ignore-band", "0.5"], "must be 2 numbers"),
         (["--max-area", "2"], "must be shares"),
-        (["--drop-flags", "all,no_seed"], r"--drop-flags no_seed: there is no such flag; there are no_seeds, .*no_class, constant and all"),
-        (["--drop-flags", "no_seeds:cow"], r"--drop-flags no_seeds:cow: there is no such flag; .* for example no_seeds:dog$"),
+        (["--drop-flags", "all,no_seed"], r"drop_flags = no_seed: there is no such flag; there are no_seeds, .*no_class, constant and all"),
+        (["--drop-flags", "no_seeds:cow"], r"drop_flags = no_seeds:cow: there is no such flag; .* for example no_seeds:dog$"),
         (["--drop-flags", "constant:dog"], "there is no such flag"),
-        (["--drop-flags", ""], "--drop-flags : there is no such flag"),
+        (["--drop-flags", ""], "drop_flags = : there is no such flag"),
         (["--out", "pets/sub"], "must not be the dataset .*pets itself, nor lie in it"),
     ],
 )

@@ -67,13 +67,13 @@ def test_merge(pets, tmp_path, capsys):
     assert capsys.readouterr().out == f"10 samples of 2 classes in {tmp_path / 'again'}\n"
     assert [i.metadata["origin"] for i in open_native(tmp_path / "again")[1]][-1].startswith("val/")
     assert "| datasets | train, val |" in (tmp_path / "again/README.md").read_text()
-    with pytest.raises(UserError, match="one folder is named twice"):
+    with pytest.raises(UserError, match="one folder is given twice"):
         run("merge", pets, pets / ".." / "pets", "--out", tmp_path / "twice")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [([], "choose one of --out"), (["--in-place", "--out", "x"], "choose one of"), (["--in-place", "--val", 1], "must be a share")],
+    [([], "give either --out"), (["--in-place", "--out", "x"], "give either"), (["--in-place", "--val", 1], "must be a share")],
 )
 def test_a_split_that_cannot_be(pets, words, message):
     before = (pets / native.METADATA).read_bytes()

@@ -21,7 +21,7 @@ COMMANDS = [
 def test_a_seed_that_cannot_be(words, seed, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([*words, "--seed", str(seed)]) == 2
-    assert capsys.readouterr().err == f"seediff: seed = {seed}: must be in [0, 2^63)\n"
+    assert capsys.readouterr().err == f"seediff: --seed {seed}: must be in [0, 2^63)\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,9 +16,9 @@ from seediff.config.train import TrainConfig
 
 def test_the_first_paragraph_and_what_none_means() -> None:
     texts = field_texts(GenerateConfig)
-    assert texts["size"] == FieldText("Size of the images in pixels: a side, or width x height such as 1024x768.", "the model's own")
-    assert texts["keep_soft"] == FieldText("Keep soft masks: soft/, a grey PNG per class, 255 = 1.", "no")
-    assert texts["device"] == FieldText("cuda, mps or cpu.", "the best there is")  # of a class that it inherits from
+    assert texts["size"] == FieldText("Size of the images in pixels: one side, or width x height such as 1024x768.", "the model's own")
+    assert texts["keep_soft"] == FieldText("Write soft masks to soft/, one grey PNG per class, 255 = 1.", "no")
+    assert texts["device"] == FieldText("Device: cuda, mps or cpu.", "the fastest available")  # of a class that it inherits from
     assert texts["classes"].default == texts["negative_prompt"].default == ""
     masks = field_texts(MaskConfig)
     assert (masks["expand_levels"].default, masks["pamr"].default, masks["ignore_band"].default) == ("4,2,1", "yes", "")

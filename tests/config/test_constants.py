@@ -22,7 +22,7 @@ from seediff.errors import UserError
         (MaskConfig, {"expand_levels": (1, 2)}, "from coarse to fine"),
         (MaskConfig, {"ignore_band": (0.6, 0.5)}, "ignore_band"),
         (MaskConfig, {"pamr_iterations": 0}, "pamr_iterations"),
-        (CaptureConfig, {"layers": "left"}, "layers = 'left' must be 'all', 'up' or 'down' of a UNet, or blocks"),
+        (CaptureConfig, {"layers": "left"}, "layers = 'left' must be 'all', 'up', 'down' or 'last' of a UNet, or blocks"),
         (CaptureConfig, {"steps": "first-half"}, "steps = 'first-half' must be 'all' or 'second-half' or"),
         (CaptureConfig, {"steps": 0}, "steps = 0 must be 'all' or 'second-half' or at least 1"),
         (CaptureConfig, {"steps": True}, "steps = True"),

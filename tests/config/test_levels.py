@@ -7,7 +7,7 @@ from seediff.models.families.unet import attention_layers, levels_of
 
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2", "mini"])
-@pytest.mark.parametrize("layers", ["all", "up", "down"])
+@pytest.mark.parametrize("layers", ["all", "up", "down", "last"])
 def test_levels_are_those_of_the_layers_that_are_captured(request, kind, layers):
     unet = request.getfixturevalue(f"{kind}_model").pipe.unet
     blocks = len(unet.config.down_block_types)

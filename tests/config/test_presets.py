@@ -24,8 +24,9 @@ from seediff.masks.make import soft_mask
 def test_there_are_defaults_for_every_method():
     assert set(METHOD_FACTS) == set(get_args(Method))
     for method, facts in METHOD_FACTS.items():  # all of them are configurations
-        values = {**facts.defaults, "capture": CaptureConfig(**facts.defaults.get("capture", {}))}
-        GenerateConfig(classes=("dog",), mask=MaskConfig(method=method), **values)
+        mask, capture = (facts.defaults.get(part, {}) for part in ("mask", "capture"))
+        others = {name: value for name, value in facts.defaults.items() if name not in ("mask", "capture")}
+        GenerateConfig(classes=("dog",), mask=MaskConfig(method=method, **mask), capture=CaptureConfig(**capture), **others)
 
 
 def test_maps_that_the_method_cannot_work_with_are_refused():
@@ -112,6 +113,6 @@ def test_levels_that_the_model_has_and_the_mark(name, levels, here, tmp_path):
 
 def test_without_self_attention_and_where_nothing_is_known():
     assert recommended_mask("sana").mask.method == "ca"
-    with pytest.raises(UserError, match="method ca_sa needs maps of self-attention, which Sana lacks"):
+    with pytest.raises(UserError, match="method ca_sa needs self-attention, and Sana has no maps of it"):
         recommended_mask("sana", "ca_sa")
     assert not recommended_mask("owner/name").tuned

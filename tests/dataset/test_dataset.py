@@ -106,7 +106,7 @@ def test_filter_takes_a_function_and_the_criteria_of_the_command():
     areas = [min(np.bincount(sample.label_map.ravel(), minlength=256)[1:4]) / 600 for sample in pets()]
     kept = pets().filter(min_area=0.05)
     assert 0 < len(kept) <= sum(area >= 0.05 or area == 0 for area in areas)
-    with pytest.raises(UserError, match="--ignore-band needs soft masks"):
+    with pytest.raises(UserError, match="ignore_band: needs soft masks"):
         pets().filter(ignore_band=(0.5, 0.6))
 
 

@@ -84,7 +84,7 @@ def test_split_in_the_rows(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shares", "message"), [({"val": 0.0}, "--val 0.0: must be"), ({"val": 0.5, "test": 0.5}, "--val 0.5 and --test 0.5: leave nothing")]
+    ("shares", "message"), [({"val": 0.0}, "val = 0.0: must be"), ({"val": 0.5, "test": 0.5}, "val = 0.5 and test = 0.5: leave nothing")]
 )
 def test_shares_that_cannot_be(shares, message):
     with pytest.raises(UserError, match=message):
@@ -107,7 +107,7 @@ def test_the_pictures_here_are_unlike():
 
 def test_no_part_is_left_empty():
     items = samples(12)
-    with pytest.raises(UserError, match=r"of 12 samples in 12 groups that look alike, none would be for 'val'"):
+    with pytest.raises(UserError, match=r"the part 'val' would be empty: 12 samples in 12 groups"):
         split_samples(items, ("a", "b", "c"), {"val": 0.001})
 
 

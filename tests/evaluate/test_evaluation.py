@@ -142,7 +142,7 @@ def test_bad_input_is_one_line(voc, predictions, capsys, change, words):
     [
         (("--protocol", "camvid"), "no pixel of the 2 truths counts in protocol camvid"),
         (("--protocol", "coco"), "--protocol"),
-        (("--scales", "0.5,2"), "--scales and --flip are for a segmenter"),
+        (("--scales", "0.5,2"), "--scales and flip: need a segmenter"),
         (("--scales", "big"), "--scales big: must be numbers"),
         (("--split", "test"), "test.txt: there is no such file"),
         (("--draws", "0"), "--draws 0"),

@@ -43,9 +43,9 @@ def test_folder_with_class_names(tmp_path: Path, listing: str, classes: tuple[st
 def test_more_than_255_classes_in_sixteen_bits(tmp_path: Path):
     save_map(tmp_path / "a.png", [[255, 299, 65535]], bits=16)
     assert open_labels(tmp_path, num_classes=300).read("a").tolist() == [[255, 299, -1]]
-    with pytest.raises(UserError, match=r"a.png: has unknown label ids 299; --num-classes 256"):
+    with pytest.raises(UserError, match=r"a.png: has unknown label ids 299; num_classes = 256"):
         open_labels(tmp_path, num_classes=256).read("a")
-    with pytest.raises(UserError, match="unknown label ids 299; --num-classes 27"):
+    with pytest.raises(UserError, match="unknown label ids 299; num_classes = 27"):
         open_labels(tmp_path).read("a")  # 255 itself is unlabelled where it is no class
 
 
@@ -53,7 +53,7 @@ def test_unknown_ids_name_the_file_and_the_option(tmp_path: Path):
     save_map(tmp_path / "a.png", [[0, 27, 255], [40, 27, 200]])
     with pytest.raises(UserError) as caught:
         open_labels(tmp_path).read("a")
-    expected = "has unknown label ids 27, 40, 200; --num-classes 27 (by default) means ids 0 to 26, and 255 for unlabelled"
+    expected = "has unknown label ids 27, 40, 200; num_classes = 27 (by default) means ids 0 to 26, and 255 for unlabelled"
     assert str(caught.value) == f"{tmp_path / 'a.png'}: {expected}"
 
 
@@ -73,7 +73,7 @@ def test_voc_that_is_incomplete(tmp_path: Path):
     root = save_voc(tmp_path, {"a": [[0]], "b": [[21]]})
     with pytest.raises(UserError, match=r"b.png: has unknown label ids 21; Pascal VOC has 0 to 20"):
         open_labels(root).read("b")
-    with pytest.raises(UserError, match=r"train.txt: there is no such file.*--split"):
+    with pytest.raises(UserError, match=r"train.txt: there is no such file.*split"):
         open_labels(root, split="train")
     (root / "SegmentationClass" / "b.png").unlink()
     with pytest.raises(UserError, match=r"b.png: there is no such file, but .*val.txt lists it"):
@@ -141,7 +141,7 @@ def test_cityscapes(tmp_path: Path):
     found = labels.read("frankfurt/frankfurt_000000_000294")[0]
     assert [labels.classes[i] if i >= 0 else "" for i in found] == ["", "", "road", "bicycle", "car", "sky"]
     assert len(labels.classes) == 27
-    with pytest.raises(UserError, match="Cityscapes' 'train'"):
+    with pytest.raises(UserError, match="Cityscapes' split 'train'"):
         open_labels(tmp_path, split="train")
     labels = open_labels(save_cityscapes(tmp_path / "more", {"a/b": [[34]]}))
     with pytest.raises(UserError, match="unknown label ids 34; Cityscapes' labelIds have 0 to 33"):
@@ -162,11 +162,11 @@ def test_a_layout_asked_for_must_be_there(tmp_path: Path):
 def test_number_of_classes(tmp_path: Path):
     save_map(tmp_path / "a.png", [[0]])
     for number in (0, -1, 1025):
-        with pytest.raises(UserError, match=f"--num-classes {number} .*between 1 and 1024"):
+        with pytest.raises(UserError, match=f"num_classes = {number} .*between 1 and 1024"):
             open_labels(tmp_path, num_classes=number)
     root = save_voc(tmp_path / "voc", {"a": [[0]]})
     assert len(open_labels(root, num_classes=21).classes) == 21
-    with pytest.raises(UserError, match="--num-classes 27: voc labels have 21 classes"):
+    with pytest.raises(UserError, match="num_classes = 27: voc labels have 21 classes"):
         open_labels(root, num_classes=27)
 
 
@@ -210,9 +210,9 @@ def test_camvid_is_known_by_its_folders(tmp_path):
         assert (labels.layout, labels.classes, list(labels.files)) == ("camvid", CAMVID_CLASSES, ["a"])
         assert labels.read("a").tolist() == [[0, 10, -1, -1]]
     assert list(open_labels(root, split="val").files) == list(open_labels(root / "valannot").files) == ["b"]
-    with pytest.raises(UserError, match="CamVid's parts are train, val and test"):
+    with pytest.raises(UserError, match="CamVid's splits are train, val and test"):
         open_labels(root, split="train")
-    with pytest.raises(UserError, match="--void: camvid labels know"):
+    with pytest.raises(UserError, match="void: camvid labels have void ids"):
         open_labels(root, void=[11])
     with pytest.raises(UserError, match="is not laid out like CamVid"):
         open_labels(root / "test", "camvid")
@@ -231,5 +231,5 @@ def test_void_ids_that_are_asked_for(tmp_path):
     save_map(tmp_path / "a.png", [[0, 11, 255]])
     assert open_labels(tmp_path).read("a").tolist() == [[0, 11, -1]]
     assert open_labels(tmp_path, void=[0, 11]).read("a").tolist() == [[-1, -1, -1]]
-    with pytest.raises(UserError, match="--void 70000: must be ids"):
+    with pytest.raises(UserError, match="void = 70000: must be ids"):
         open_labels(tmp_path, void=[70000])

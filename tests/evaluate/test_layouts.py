@@ -118,7 +118,7 @@ def test_folders_that_cannot_be_evaluated_on(tmp_path):
     with pytest.raises(UserError, match="known format"):
         open_evaluation(tmp_path)
     root = save_ade20k(tmp_path / "ade", {"a": [[1]]})
-    with pytest.raises(UserError, match="ADE20K's parts"):
+    with pytest.raises(UserError, match="ADE20K's splits"):
         open_evaluation(root, split="test")
     (root / "objectInfo150.txt").write_text("Idx\tName\n13\tcat\n")
     with pytest.raises(UserError, match="id 13 must be 'person' as published, not 'cat'"):

@@ -100,14 +100,14 @@ def test_sizes_that_differ(folders):
     save_map(predictions / "labels" / "a.png", np.repeat(np.repeat(PREDICTION, 2, 0), 2, 1))
     with pytest.raises(UserError) as caught:
         evaluate_segments(predictions, labels)
-    text = f"{predictions}/labels/a.png: is 8 × 6 pixels, but its label {labels}/a.png 4 × 3; --resize-predictions scales it (nearest)"
+    text = f"{predictions}/labels/a.png: is 8 × 6 pixels, but its label {labels}/a.png 4 × 3; resize_predictions scales it (nearest)"
     assert str(caught.value) == text
     assert evaluate_segments(predictions, labels, resize_predictions=True, num_classes=2).acc == 11 / 13
     save_map(predictions / "labels" / "a.png", np.zeros((3, 3)))
-    with pytest.raises(UserError, match="--center-crop or --size evaluates a square"):
+    with pytest.raises(UserError, match="center_crop or size evaluates a square"):
         evaluate_segments(predictions, labels)
     save_map(predictions / "labels" / "a.png", np.zeros((9, 9)))
-    with pytest.raises(UserError, match=r"4 × 3, cut to 3 × 3; --resize-predictions"):
+    with pytest.raises(UserError, match=r"4 × 3, cut to 3 × 3; resize_predictions"):
         evaluate_segments(predictions, labels, center_crop=True)
     # A square prediction is one of the centre square, so its columns lie in the middle of the image.
     save_map(predictions / "labels" / "a.png", np.kron([[0, 0, 0], [0, 0, 0], [1, 1, 1]], np.ones((3, 3))))
@@ -119,7 +119,7 @@ def test_missing_predictions(folders, tmp_path: Path):
     predictions, labels = folders
     for name in ("c", "d"):
         save_map(labels / f"{name}.png", [[0, 1]])
-    with pytest.raises(UserError, match=r"has no prediction for 2 of 4 labels, the first 'c'; --missing wrong"):
+    with pytest.raises(UserError, match=r"has no prediction for 2 of 4 labels, the first 'c'; missing = wrong"):
         evaluate_segments(predictions, labels)
     wrong = evaluate_segments(predictions, labels, num_classes=2, missing="wrong")
     assert (wrong.acc, wrong.images, wrong.missing) == (11 / 17, 4, 2)
@@ -138,10 +138,10 @@ def test_missing_predictions(folders, tmp_path: Path):
 
 def test_bad_values_and_empty_labels(folders, tmp_path: Path):
     for options, words in (
-        ({"protocol": "loose"}, "--protocol loose"),
-        ({"missing": "ignore"}, "--missing ignore"),
-        ({"size": 0}, "--size 0"),
-        ({"draws": 0}, "--draws 0"),
+        ({"protocol": "loose"}, "protocol = loose"),
+        ({"missing": "ignore"}, "missing = ignore"),
+        ({"size": 0}, "size = 0"),
+        ({"draws": 0}, "draws = 0"),
     ):
         with pytest.raises(UserError, match=words):
             evaluate_segments(*folders, **options)

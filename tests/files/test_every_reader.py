@@ -139,7 +139,7 @@ def test_tensors(tmp_path: Path, what: str) -> None:
     [
         ({"self.2": np.ones((4, 5), np.float32)}, r"tensor 'self\.2' is F32 \(4, 5\), but must be F32 \(4, 4\)"),
         ({"self.2": np.ones((4, 4), np.float16)}, r"tensor 'self\.2' is F16"),
-        ({"self.2": np.full((4, 4), np.nan, np.float32)}, "values that are not numbers"),
+        ({"self.2": np.full((4, 4), np.nan, np.float32)}, "values that are not finite"),
         ({"cross.2": np.ones((4, 1), np.float32)}, r"words name column 1, but tensor 'cross\.2' has 1"),
         ({"weights": np.ones(1, np.float32)}, 'it has a tensor "weights"'),
     ],

@@ -141,6 +141,7 @@ def test_beta_is_dragged_and_used(page, pets):
     open_sample(page, "000001")
     page.wait_for_selector("#attention:not([hidden])")
     before = shown_mask(page)
+    page.locator("#beta").scroll_into_view_if_needed()
     slider = page.locator("#beta").bounding_box()
     page.mouse.move(slider["x"] + slider["width"] * 0.3, slider["y"] + slider["height"] / 2)
     page.mouse.down()

@@ -128,7 +128,7 @@ def test_a_port_that_is_taken(pets, capsys):
         taken.listen()
         port = taken.getsockname()[1]
         assert main(["look", str(pets), "--no-browser", "--port", str(port)]) == 2
-    assert f"--port {port}: 127.0.0.1 cannot be listened at there" in capsys.readouterr().err
+    assert f"--port {port}: cannot be used at 127.0.0.1" in capsys.readouterr().err
     assert not os.path.exists(pets / ".lock")
 
 

@@ -123,6 +123,12 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
             np.testing.assert_array_equal(made.labels, native.read_label_map(tmp_path / "other" / sample.mask))
 
 
+def test_another_method_brings_its_constants_and_what_is_tried_stays():
+    tried = Constants(method="iseg_walk", alpha=0.5, beta=0.6, pamr=True).of(MaskConfig())
+    assert (tried.beta, tried.tau, tried.self_level) == (0.6, 8, 1)
+    assert Constants(method="seediff", alpha=0.5, beta=0.6, pamr=True).of(MaskConfig(tau=3)).tau == 3
+
+
 def test_one_thread_while_it_is_dragged_and_those_of_the_set_at_rest(copied, monkeypatch):
     from seediff.look.tuning import Tuner
 

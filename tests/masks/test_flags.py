@@ -48,4 +48,4 @@ def test_what_no_sample_has(asked):
     with pytest.raises(UserError) as error:
         check_flags(["degenerate", asked], ("dog", "cat"), ["mine:cow"])
     kinds = "no_seeds, no_background_seeds, constant_map, degenerate, no_class, mine and all"
-    assert f"--drop-flags {asked}: there is no such flag; there are {kinds}; of one class" in str(error.value)
+    assert f"drop_flags = {asked}: there is no such flag; there are {kinds}; for one class" in str(error.value)

@@ -115,8 +115,8 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
         "ip.safetensors": "is an IP-Adapter, whose own attention is not captured; name a LoRA",
         "other.safetensors": "is no LoRA: none of its tensors is called so, the first is model.weight",
         "pickled.bin": "must be a .safetensors file, or a folder or hub id with one",
-        "nothing.safetensors": "there is no such file or folder, and it is no hub id `owner/name`",
-        "": "has 2 .safetensors files; name the one that is meant by its path",
+        "nothing.safetensors": "there is no such file or folder, and it is not a hub id `owner/name`",
+        "": "has 2 .safetensors files; give the path of one of them",
     }
     for name, message in messages.items():
         path = str(tmp_path / name)
@@ -139,7 +139,7 @@ def test_a_folder_has_its_usual_file(xl, tmp_path):
 
 def test_a_scale_of_no_lora():
     for kind in (GenerateConfig, MaskPhotosConfig):
-        with pytest.raises(UserError, match=r"lora_scale = 0\.5: there is no lora that it could be of"):
+        with pytest.raises(UserError, match=r"lora_scale = 0\.5: needs a lora"):
             kind(("dog",), lora_scale=0.5)
 
 
@@ -243,5 +243,5 @@ def test_the_command(xl_folder, xl_lora, tmp_path):
     run("generate", *options, "--lora", xl_lora, "--lora-scale", 0.5, "--out", tmp_path / "set")
     written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
     assert f'lora = "{xl_lora}"\nlora_scale = 0.5\n' in written
-    assert f'weights = "{weights_fingerprint(xl_folder, xl_lora)}"' in written
-    assert weights_fingerprint(xl_folder, xl_lora, None).startswith(weights_fingerprint(xl_folder) + "+sha256:")
+    assert f'weights = "{weights_fingerprint(xl_folder, None, xl_lora)}"' in written
+    assert weights_fingerprint(xl_folder, None, xl_lora, None).startswith(weights_fingerprint(xl_folder, None) + "+sha256:")

@@ -6,6 +6,7 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.levels import fit_layers
 from seediff.errors import UserError
 from seediff.models.families.flux import FLUX
+from seediff.models.families.unet import layers_in
 from seediff.models.families.z_image import Z_IMAGE
 from seediff.models.groups import block_numbers, layers_name
 
@@ -19,7 +20,9 @@ def test_numbers_of_blocks(layers, numbers):
 
 @pytest.mark.parametrize("layers", ["", "left", "3-1", "-1", "1-", "1,,2", "0-200", "99999", "²", 3, None])
 def test_what_is_no_group_is_told_in_a_line(layers):
-    with pytest.raises(UserError, match=r"^layers = .* must be 'all', 'up' or 'down' of a UNet, or blocks of a transformer, as 9-12 or"):
+    with pytest.raises(
+        UserError, match=r"^layers = .* must be 'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or"
+    ):
         CaptureConfig(layers=layers)
 
 
@@ -31,7 +34,7 @@ def test_one_choice_has_one_spelling(said, spelling):
 
 
 def test_names_for_people():
-    assert [layers_name(one) for one in ("up", "9-12", "3")] == ["up layers", "blocks 9-12", "block 3"]
+    assert [layers_name(one) for one in ("up", "last", "9-12", "3")] == ["up layers", "last up layers", "blocks 9-12", "block 3"]
 
 
 @pytest.mark.parametrize("count", [10**9, -1, "x", 1.5, True, None])
@@ -47,3 +50,12 @@ def test_blocks_that_lack_what_a_method_reads():
     assert fit_layers(config, MaskConfig(), CaptureConfig(layers="1-2"), Z_IMAGE) == "1-2"
     with pytest.raises(UserError, match=r"^layers = 0-1: method seediff reads cross-attention, of which these blocks have none$"):
         fit_layers(config, MaskConfig(), CaptureConfig(layers="0-1"), Z_IMAGE)
+
+
+def test_the_last_layer_of_each_block_on_the_way_up():
+    """Of two digits, too, and with all of its transformer's blocks."""
+    names = ["down_blocks.0.attentions.1.attn1", "mid_block.attentions.0.attn1"]
+    names += [f"up_blocks.1.attentions.{n}.transformer_blocks.{m}.attn2" for n in (0, 9, 10) for m in (0, 1)]
+    assert layers_in(names, "last") == [names[1], *names[-2:]]
+    assert layers_in(names, "up") == names[1:]
+    assert layers_in(names, "down") == names[:2]

@@ -111,6 +111,8 @@ def test_what_is_in_the_cache_goes_first(monkeypatch):
         ("z-image-turbo", 8, 0.0),
         ("sd3.5-large-turbo", 4, 0.0),
         ("qwen-image", 50, 4.0),
+        ("ernie-image", 50, 4.0),
+        ("ernie-image-turbo", 8, 0.0),
         ("sd3.5-medium", 40, 4.5),
         ("sd3.5-large", 28, 3.5),
         ("chroma", 40, 3.0),
@@ -188,7 +190,7 @@ def test_guidance_of_a_distilled_model_is_refused_before_it_is_fetched(hub, mode
     line = ["generate", "--classes", "dog", "--model", model, "--guidance-scale", "5", "--device", "cpu", "--out", str(tmp_path / "set")]
     for more in ([], ["--dry-run"]):
         assert main([*line, *more]) == 2
-        assert f"guidance_scale = 5.0: model '{model}' is made to draw without guidance" in capsys.readouterr().err
+        assert f"guidance_scale = 5.0: model '{model}' draws without guidance" in capsys.readouterr().err
     assert not (tmp_path / "set" / "seediff.toml").exists()
     assert hub[1] == []  # nothing was asked for
 
@@ -197,7 +199,7 @@ def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     """bfloat16 where float16 overflows, and the page says for which families."""
     monkeypatch.setattr(devices, "has_bfloat16", lambda device: True)
     named = {family.title for family in FAMILIES if family.half == "bfloat16"}
-    assert named == {"FLUX.1", "FLUX.2 dev", "FLUX.2 klein", "Z-Image", "Chroma", "Qwen-Image", "Sana"}
+    assert named == {"FLUX.1", "FLUX.2 dev", "FLUX.2 klein", "Z-Image", "Chroma", "Qwen-Image", "ERNIE-Image", "Sana"}
     for known in KNOWN:
         family = pipeline_family(known.pipeline)
         assert family is not None

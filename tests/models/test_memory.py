@@ -48,7 +48,7 @@ def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
     ("options", "why"),
     [
         (("--device", "cpu", "--offload", "model"), "offload model: parts of the model would take turns in a GPU's memory"),
-        (("--device", "cuda:99"), "device 'cuda:99' is not there; here there is "),
+        (("--device", "cuda:99"), "device 'cuda:99' is not available; available: "),
     ],
 )
 def test_one_line_and_exit_2(options, why, command, more, tmp_path, capsys):
@@ -71,9 +71,9 @@ def test_machines_elsewhere_are_not_asked_what_they_have(monkeypatch):
     config = GenerateConfig(("dog",))
     for device in ("cuda:99", None):
         check_loading(config, device, "model", elsewhere.here)
-    with pytest.raises(UserError, match=r"^device 'cuda:99' is not there"):
+    with pytest.raises(UserError, match=r"^device 'cuda:99' is not available"):
         check_loading(config, "cuda:99", "model", here.here)
-    with pytest.raises(UserError, match=r"^compile: with offload sequential"):
+    with pytest.raises(UserError, match=r"^compile: does not work with offload sequential"):
         check_loading(replace(config, compile=True), "cuda:99", "sequential", elsewhere.here)
 
 

@@ -9,7 +9,7 @@ from seediff.attention.photograph import capture_images, denoising_errors, encod
 from seediff.config.constants import CaptureConfig
 from seediff.models.registry import load_model
 
-NAMES = ("xl", "sd3", "flux", "flux2", "flux2_klein", "pixart", "z_image", "chroma", "qwen_image", "sana")
+NAMES = ("xl", "sd3", "flux", "flux2", "flux2_klein", "pixart", "z_image", "chroma", "qwen_image", "ernie_image", "sana")
 
 
 @pytest.fixture(scope="module", params=NAMES)

@@ -73,7 +73,7 @@ def test_defaults_suit_the_machine():
     assert [default_dtype(d, "bfloat16") for d in ("cuda", "mps", "cpu")] == [half, "float32", "float32"]
 
 
-@pytest.mark.parametrize(("device", "message"), [("tpu", "not one of cuda"), ("cuda:99", "is not there"), ("cuda:x", "not")])
+@pytest.mark.parametrize(("device", "message"), [("tpu", "not one of cuda"), ("cuda:99", "is not available"), ("cuda:x", "not")])
 def test_bad_device(sd1_folder, device, message):
     with pytest.raises(UserError, match=message) as error:
         load_model(str(sd1_folder), device=device)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
-from types import FunctionType
 
 import numpy as np
 import pytest
 import torch
 from builders.families import GUIDANCE, generate, largest_difference, plain
+from builders.narrow import narrow_converters
 from builders.reference_attention import book_of
 from builders.single_files import FORMATS, save_single_file, single_file
 from builders.twins import save_unet
@@ -24,8 +26,6 @@ from seediff.models.fingerprint import model_fingerprint
 from seediff.models.info import model_info
 from seediff.models.registry import load_model
 from seediff.models.sources import find_source
-
-PUBLISHED_WIDTH = 3072
 
 
 @pytest.fixture(scope="session")
@@ -49,16 +49,7 @@ def folder_of(twin, tmp_path_factory):
 
 @pytest.fixture
 def narrow(monkeypatch):
-    """diffusers' converters of FLUX.1 and Chroma have their published width written in them: here it is the twins'."""
-    from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
-
-    for kind in ("FluxTransformer2DModel", "ChromaTransformer2DModel"):
-        table = SINGLE_FILE_LOADABLE_CLASSES[kind]
-        published = table["checkpoint_mapping_fn"]
-        assert PUBLISHED_WIDTH in published.__code__.co_consts
-        constants = tuple(32 if value == PUBLISHED_WIDTH else value for value in published.__code__.co_consts)
-        code = published.__code__.replace(co_consts=constants)
-        monkeypatch.setitem(table, "checkpoint_mapping_fn", FunctionType(code, published.__globals__))
+    narrow_converters(monkeypatch)
 
 
 def refused(path: Path, match: str, **options: object) -> None:
@@ -230,6 +221,19 @@ def test_values_that_are_no_numbers(twin, tmp_path):
 def test_broken_headers(data, tmp_path):
     (path := tmp_path / "bomb.safetensors").write_bytes(data)
     refused(path, "is no (whole )?safetensors file")
+
+
+def test_pickles_are_refused_with_the_line_that_converts_them(twin, tmp_path):
+    """The line, run, makes a file that is the model."""
+    folder, path = twin("unet"), tmp_path / "old.ckpt"
+    torch.save({"state_dict": single_file(folder, "unet"), "global_step": 3}, path)
+    with pytest.raises(UserError, match="files are pickles, which can run code when they are read; convert it") as error:
+        load_model(str(path), base=str(folder), device="cpu")
+    line = str(error.value).split('python -c "')[1].removesuffix('"')
+    subprocess.run([sys.executable, "-c", line], cwd=tmp_path, check=True)
+    load_model(str(tmp_path / "old.safetensors"), base=str(folder), device="cpu")
+    (tmp_path / "model.dduf").touch()
+    refused(tmp_path / "model.dduf", "a .dduf file is a zip of a folder: python -m zipfile -e")
 
 
 def test_half_precision_and_float8(twin, tmp_path):

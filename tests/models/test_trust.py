@@ -82,11 +82,11 @@ def refused(attack: Attack, out: Path, capsys: pytest.CaptureFixture[str], model
     return error
 
 
-@pytest.mark.parametrize("kind", ["AutoModel", "AutoModelForCausalLM", "AutoConfig"])
-def test_a_class_that_looks_for_code(attack, kind, tmp_path, capsys):
-    attack.retell("model_index.json", text_encoder=["transformers", kind])
+def test_a_class_that_looks_for_code(attack, tmp_path, capsys):
     attack.retell("text_encoder/config.json", auto_map=AUTO_MAP, model_type="evil")
-    assert f'text_encoder = ["transformers", "{kind}"] must be ["transformers", "' in refused(attack, tmp_path / "out", capsys)
+    for kind in ("AutoModel", "AutoModelForCausalLM", "AutoConfig"):
+        attack.retell("model_index.json", text_encoder=["transformers", kind])
+        assert f'text_encoder = ["transformers", "{kind}"] must be ["transformers", "' in refused(attack, tmp_path / "out", capsys)
 
 
 def test_other_parts_of_such_a_class(attack, tmp_path, capsys):
@@ -145,8 +145,7 @@ def test_of_a_hub_id(attack, tmp_path, capsys, monkeypatch):
     assert 'text_encoder = ["transformers", "AutoModel"] must be' in refused(attack, tmp_path / "out", capsys, "owner/evil")
 
 
-@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
-def test_which_attention_computes_is_not_the_configurations_choice(attack, key):
+def test_which_attention_computes_is_not_the_configurations_choice(attack):
     """transformers would fetch a repository's code by the package `kernels`."""
     attack.without_code("text_encoder", "tokenizer", attack.family.network)
 
@@ -154,7 +153,7 @@ def test_which_attention_computes_is_not_the_configurations_choice(attack, key):
         return load_model(str(attack.folder), device="cpu").pipe.text_encoder.config._attn_implementation
 
     before = chosen()
-    attack.retell("text_encoder/config.json", **{key: "someone/kernels"})
+    attack.retell("text_encoder/config.json", attn_implementation="someone/kernels", _attn_implementation="someone/kernels")
     assert chosen() == before in ("sdpa", "eager")
 
 
@@ -178,7 +177,7 @@ def test_a_token_that_reads_as_plain_words(sd1_folder, inversion, token, tmp_pat
     """It would mean something else in every prompt, without a word."""
     line = ["generate", "--classes", "dog", "--model", str(sd1_folder), "--embedding", inversion(token), "--device", "cpu", "--quiet"]
     assert main([*line, "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.endswith(f"own.safetensors: its token {token!r} reads as plain words; call the tensor <name>\n")
+    assert capsys.readouterr().err.endswith(f"own.safetensors: its token {token!r} is a plain word; rename the tensor to <name>\n")
 
 
 def test_tokens_of_their_own(sd1_folder, inversion):
@@ -203,4 +202,4 @@ def test_weights_that_are_not_numbers(sd1_folder, tmp_path, value, capsys):
     for option, file in (("--embedding", "own"), ("--lora", "lora")):
         assert main([*line, option, str(tmp_path / f"{file}.safetensors")]) == 2
         assert f"{file}.safetensors: tensor " in (error := capsys.readouterr().err)
-        assert "holds values that are not numbers; the file is damaged" in error
+        assert "holds values that are not finite; the file is damaged" in error

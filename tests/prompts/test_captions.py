@@ -33,7 +33,7 @@ def test_from_a_table_and_from_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,caption\n", "has no caption of any of the 2"),
+        ("file,caption\n", "has no caption for any of the 2"),
         ("file,text\na,b\n", "'caption' is missing"),
         ("file,caption\nc.jpg,a dog\n", r"line 2: file 'c\.jpg': not among"),
         ("file,caption\na,a dog\na,a cat\n", "line 3: file 'a' is there twice"),

@@ -67,7 +67,7 @@ def test_workers_are_sent_no_number_of_a_gpu(monkeypatch, asked, sent):
 def test_ray_is_not_installed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ray_module, "find_spec", lambda name: None)
     assert main(["generate", "--classes", "dog", "--out", str(tmp_path / "out"), "--engine", "ray"]) == 2
-    assert capsys.readouterr().err == 'seediff: --engine ray: Ray is not installed: pip install "seediff[ray]"\n'
+    assert capsys.readouterr().err == 'seediff: --engine ray: needs a package that is not installed; pip install "seediff[ray]"\n'
 
 
 @pytest.fixture(scope="module")

@@ -197,7 +197,7 @@ def test_bad_input_is_one_line(pets, tmp_path):
     for inside in (pets, pets / "more", pets.parent):
         with pytest.raises(UserError, match="must not be the dataset"):
             augment(config(), pets, inside)
-    with pytest.raises(UserError, match="nothing to add"):
+    with pytest.raises(UserError, match="add: adds no picture"):
         augment(config(add=("flip:0",)), pets, tmp_path / "out")
     with pytest.raises(UserError, match="workers = 0"):
         augment(config(), pets, tmp_path / "out", workers=0)
@@ -279,7 +279,7 @@ def test_absurd_numbers_are_refused_at_once(pets, tmp_path):
         with pytest.raises(UserError, match="at most 10,000,000 can be added"):
             augment(config(add=(f"flip:{count}",)), pets, tmp_path / "out")
     for count in ("9" * 13, "9" * 400 + "%", "1/" + "9" * 400):
-        with pytest.raises(UserError, match="how many, in at most 12 digits"):
+        with pytest.raises(UserError, match="must say how many, with at most 12 digits"):
             config(add=(f"flip:{count}",))
     assert not (tmp_path / "out").exists()
 

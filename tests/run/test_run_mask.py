@@ -240,7 +240,7 @@ BAD = [
     (["--classes", "dog", "--timesteps", "2000"], "timesteps = (2000,)"),
     (["--classes", "dog", "--presence", "2"], "presence = 2.0 must be in [0, 1]"),
     (["--classes", "dog", "--prompt", "a dog"], "does not contain {class}"),
-    (["--classes", "dog", "--timesteps", "50,50"], "timesteps = (50, 50): each can be named only once"),
+    (["--classes", "dog", "--timesteps", "50,50"], "timesteps = (50, 50): each may occur only once"),
     (["--classes", "dog", "--size", "0"], "size = 0 must be at least 8 pixels"),
     (["--classes", "dog", "--size", "2048"], "attention grows with the fourth power"),
     (["--classes", "dog", "--fit", "resize", "--size", "2048x256"], "size = 2048x256 must be at most 512x512 in area"),
@@ -248,10 +248,10 @@ BAD = [
     (["--classes", "dog", "--fit", "resize", "--size", "64x50"], "size = 64x50 must be multiples of 16 for model '"),
     (
         ["--classes", "dog", "--size", "64x48"],
-        "size = 64x48: width x height squeezes every photograph into that shape and needs fit resize",
+        "size = 64x48: width x height needs fit resize, which squeezes every photograph into that shape",
     ),
     (["--classes", "dog", "--fit", "resize", "--size", "800x16"], "size = 800x16: one side is 50 times the other"),
-    (["--classes", "{in}/empty.csv"], "empty.csv: gives no photograph any class"),
+    (["--classes", "{in}/empty.csv"], "empty.csv: gives no photograph a class"),
     (["--classes", "nowhere.csv"], "nowhere.csv: there is no such file"),
     (["--classes", "dog", "--seed-level", "64"], "seed_level"),
 ]

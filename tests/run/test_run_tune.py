@@ -70,7 +70,7 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     assert re.search(r"[01]\.\d\d of \d+ segments get the right name, or none where it would be a wrong one", said)
     first = out.read_bytes()
     assert main([*line, "--quiet"]) == 2
-    assert capsys.readouterr().err == f"seediff: --out {out}: is there already; choose another file\n"
+    assert capsys.readouterr().err == f"seediff: --out {out}: already exists; choose another file\n"
     assert out.read_bytes() == first
     out.unlink()
     assert main([*line, "--quiet"]) == 0
@@ -117,7 +117,7 @@ def test_thresholds_that_nobody_tuned_are_told(mini_folder, bare, tmp_path, caps
         assert "seediff tune SET --model" in told(*line, str(bare))
         assert told(*line, str(bare), option, "0.5") == ""
         assert told(*line, str(bare), "--quiet") == ""
-        assert "it was sought for 'another/model'" in told(*line, str(bare), "--preset", str(other))
+        assert "it was tuned for 'another/model'" in told(*line, str(bare), "--preset", str(other))
         (tmp_path / "mine.toml").write_text(f"{name} = 0.5\n")
         assert told(*line, str(bare), "--config", str(tmp_path / "mine.toml")) == ""
         assert told(*line, "mini") == ""
@@ -153,7 +153,7 @@ def test_a_threshold_that_is_none_is_named(bare, value):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("presence = 0.5", "is no file of `seediff tune`"),
+        ("presence = 0.5", "is not a file of `seediff tune`"),
         ('command = "tune"\npresence = 0.5', "does not say which model"),
         ('command = "tune"\nmodel = "m"\npresence = 5.0', r"presence = 5.0 must be in \[0, 1\]"),
         ('command = "tune"\nmodel = "m"\nbeta = 0.5', "there is no option 'beta'"),

@@ -1,7 +1,9 @@
 """`capture(pipe)` of pipelines by name: maps by the book whatever the batch is made of, pictures bit for bit, nothing left behind."""
 
+import re
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +17,7 @@ import seediff
 from seediff.models.families import network_family
 from seediff.models.registry import load_model
 
+PAGE = (Path(__file__).parents[2] / "docs" / "script.md").read_text(encoding="utf-8")
 PROMPT = "a photo of a cat and a potted plant"
 
 
@@ -65,3 +68,8 @@ def test_maps_by_the_book(made, name):
     assert seen.prompts == [PROMPT]
     assert {"cat", "potted", "plant"} <= set(maps.words)
     assert seen.heatmap("potted plant").shape == images[0].shape[:2]
+
+
+def test_the_page_has_a_row_for_each():
+    table = PAGE.split("| pipeline |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `?([^|`]+?)`? \|", table, re.M) == list(PIPELINES)

@@ -46,8 +46,8 @@ def last(tensors: dict[str, torch.Tensor]) -> str:
 DAMAGES = {
     "without a tensor": (lambda t: t.pop(last(t)), r"1 of \d+ tensors are not in its weights"),
     "of another shape": (lambda t: t.update({last(t): torch.zeros(3, 3)}), "."),
-    "NaN": (lambda t: t[last(t)].fill_(float("nan")), "holds values that are not numbers"),
-    "infinite": (lambda t: t[last(t)].fill_(float("inf")), "holds values that are not numbers"),
+    "NaN": (lambda t: t[last(t)].fill_(float("nan")), "holds values that are not finite"),
+    "infinite": (lambda t: t[last(t)].fill_(float("inf")), "holds values that are not finite"),
     "empty": (lambda t: t.clear(), "tensors are not in its weights"),
 }
 
@@ -62,7 +62,7 @@ def test_weights_of_which_any_is_missing_or_no_number_are_refused(folder: Path, 
 @pytest.mark.parametrize("name", ["without a tensor", "NaN", "empty"])
 def test_first_weights_that_are_damaged_are_refused_by_training(folder: Path, tmp_path: Path, name: str) -> None:
     change(folder, DAMAGES[name][0])
-    with pytest.raises(UserError, match=r"weights = .*(are not in its weights|not numbers|cannot be loaded)"):
+    with pytest.raises(UserError, match=r"weights = .*(are not in its weights|not finite|cannot be loaded)"):
         build_network(small(weights=str(folder)), CLASSES)
 
 

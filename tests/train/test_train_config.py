@@ -35,7 +35,7 @@ def test_toml_comes_back(tmp_path):
     [
         ({"architecture": "unet"}, "architecture = 'unet' must be 'mask2former' or 'segformer'"),
         ({"backbone": "b0"}, "mask2former has r50, swin-t, swin-b, tiny"),
-        ({"architecture": "segformer", "backbone": "tiny", "weights": "pretrained"}, "there are none of segformer's tiny"),
+        ({"architecture": "segformer", "backbone": "tiny", "weights": "pretrained"}, "do not exist for segformer's tiny"),
         ({"batch_size": 0}, "batch_size = 0 must be at least 1"),
         ({"crop": 16}, "crop = 16 must be in [32, 16384]"),
         ({"crop": 1 << 63}, "crop = 9223372036854775808 must be in [32, 16384]"),

@@ -56,10 +56,10 @@ def test_validation(native):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"mix": (1, 2)}, "--mix has 2 ratios for 1 datasets"),
+        ({"mix": (1, 2)}, "mix: has 2 ratios for 1 datasets"),
         ({"validation_share": 1.0}, "has no samples to train on"),
-        ({"validation_share": 0.01}, "no sample of"),
-        ({"finetune_epochs": 2.0}, "go with --finetune"),
+        ({"validation_share": 0.01}, "validation_share = 0.01: leaves none of"),
+        ({"finetune_epochs": 2.0}, "need a second stage"),
         ({"epochs": 1.0, "steps": 2}, "either epochs or steps"),
     ],
 )

@@ -1,3 +1,3 @@
 """Capture: reads a diffusion model's attention while it draws an image (generate.py) or is shown a photograph (photograph.py).
 
-What comes out is `AttentionMaps` (maps.py), one per image: all that the methods of `masks` and most of `segments` need."""
+The result is one `AttentionMaps` (maps.py) per image: everything that the methods in `masks` and most in `segments` need."""

@@ -5,13 +5,13 @@
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
 
 The network's own attention processors still compute its output, so an image is bit-identical to one made without capture.
-Forward hooks read each layer's queries and keys. When the layer is done, its probabilities are computed a second time, in
-blocks that fit the cache, for the text-conditional half of the batch only. Their mean over heads is added to the running map
-of that resolution. The price is one more QKᵀ and softmax of the captured half.
+Forward hooks read each layer's queries and keys. When the layer is done, capture computes its probabilities a second time, in blocks
+that fit the cache, for the text-conditional half of the batch only. It adds their mean over heads to the running map of that resolution.
+The cost is one more QKᵀ and softmax for the captured half.
 
-Which layers a network has, and which modules compute their queries and keys, is known to its family (`models/families`).
+The network's family (`models/families`) knows its layers, and the modules that compute their queries and keys.
 
-Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention), D channels a head.
+Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention), D channels per head.
 """
 
 from __future__ import annotations
@@ -48,20 +48,21 @@ def capture_attention(
     alone: Collection[Kind] = (),
     outputs: Collection[str] = (),
 ) -> Iterator[AttentionRecorder]:
-    """Record the attention of every call of a network inside the `with` block; it is left as it was, whatever happens there.
+    """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
     Args:
-        unet: a UNet2DConditionModel, or a transformer of a family in `models/families`, with any attention processors that call
-            the modules that make its queries and keys.
+        unet: a UNet2DConditionModel, or a transformer of a family in `models/families`. Its attention processors must call the modules
+            that compute queries and keys.
         config: normalisation, which steps, which layers.
-        guidance: whether the network predicts with the prompt and without, as under classifier-free guidance, in two halves of a batch or
-            in two calls, as its family has it; only what has the prompt is recorded. False: everything has it.
-        total_steps: how many calls with the prompt there will be; needed for `steps="second-half"`.
-        per_layer: keep one running map per layer instead of one a resolution (`AttentionRecorder.layer_maps`).
-        reads: record only these kinds of attention, each at these levels: {"cross": (4,), "self": (4, 2)} at L/4 and L/2 (`maps_read`).
-        alone: in joint attention, the kinds whose probabilities are a softmax over the picture's ("self") or the text's columns
-            ("cross") alone, instead of the whole row; `config.text_share` says it of "cross", too.
-        outputs: names of layers whose output vectors are kept beside (`AttentionRecorder.outputs`), of those that the family captures.
+        guidance: whether the network predicts with and without the prompt, as in classifier-free guidance, in two halves of a batch or
+            in two calls. Only predictions with the prompt are recorded. False: all predictions have it.
+        total_steps: the number of calls with the prompt; needed for `steps="second-half"`.
+        per_layer: keep one running map per layer instead of one per resolution (`AttentionRecorder.layer_maps`).
+        reads: the kinds of attention to record, with their levels: {"cross": (4,), "self": (4, 2)} means L/4, and L/4 and L/2
+        (`maps_read`).
+        alone: in joint attention, the kinds whose softmax is over the picture's columns ("self") or the text's columns ("cross") alone
+            instead of the whole row. `config.text_share` sets this for "cross", too.
+        outputs: names of captured layers whose output vectors are kept, too (`AttentionRecorder.outputs`).
 
     Raises:
         RuntimeError: this network is already being captured.

@@ -1,4 +1,4 @@
-"""What a capture will hold, from a network's configuration alone: nothing is loaded."""
+"""Predicts the contents of a capture from the network's configuration alone. Loads nothing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ..models.groups import Layers
 
 ORDER: tuple[LayerKind, ...] = ("joint", "self", "cross")
 BYTES = 4
-"""Of a number in a running map."""
+"""Bytes per number in a running map."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """layers: how many of each kind. maps: (kind, level) → (rows, columns) of an image's running map. size: (height, width) of L."""
+    """layers: the number of layers of each kind. maps: (kind, level) → (rows, columns) of an image's running map. size: (height, width)
+    of L."""
 
     layers: Mapping[LayerKind, int]
     maps: Mapping[tuple[str, int], tuple[int, int]]
@@ -26,7 +27,7 @@ class Expected:
 
     @property
     def map_bytes(self) -> int:
-        """Of one image's running maps, whatever the number of layers and steps."""
+        """Bytes of one image's running maps. Does not depend on the number of layers and steps."""
         return BYTES * sum(rows * columns for rows, columns in self.maps.values())
 
     def __str__(self) -> str:
@@ -35,7 +36,7 @@ class Expected:
         return f"{kinds}{self._where()} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image"
 
     def _where(self) -> str:
-        """The levels, once where they are the same of both kinds."""
+        """The levels as text; written once if both kinds have the same."""
         levels: dict[str, str] = {}
         for kind in dict.fromkeys(kind for kind, _ in self.maps):
             levels[kind] = ", ".join(level_name(level) for level in sorted(level for of, level in self.maps if of == kind))
@@ -52,7 +53,8 @@ def expect_capture(
     group: Layers = "all",
     reads: Reads = EVERYTHING,
 ) -> Expected | None:
-    """Of a network with this config.json on a lattice L of `size`; None where the configuration does not say. reads: what is recorded."""
+    """The expected capture for a network with this config.json, with lattice L of `size`; None if the configuration does not say. reads:
+    see `capture_attention`."""
     try:
         fitted = family.fit_group(config, group)
         counts = family.layer_counts(config, fitted)

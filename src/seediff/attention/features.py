@@ -4,9 +4,9 @@
         pipe.unet(latents, 50, encoder_hidden_states=embeddings)
     features = recorder.features()  # (B, C, h, w)
 
-They are the outputs of a self-attention module (`attn1`: after its output projection, before they are added to the hidden
-states), of the last such module of an encoder level, as in the program of Couairon et al. ("DiffCut", NeurIPS 2024). A forward
-hook reads them; the UNet computes what it would without. It may be captured by `capture_attention` in the same call.
+Features are the outputs of the last self-attention module of an encoder level (`attn1`: after its output projection, before the outputs
+are added to the hidden states), as in the program of Couairon et al. ("DiffCut", NeurIPS 2024). A forward hook reads them and does not
+change the UNet's results. `capture_attention` may run in the same call.
 
 Shape letters: B images, C channels, N = h·w positions, L the latent's height and width.
 """
@@ -25,16 +25,17 @@ from ..models.compiled import listen
 from ..models.families.unet import attention_layers
 
 COARSEST_SIDE = 16
-"""Positions of the longer side that features must have. The published program takes the encoder's last attention, which has 32 at 1024²
+"""Minimum number of positions on the features' longer side. The published program takes the encoder's last attention, which has 32 at 1024²
 pixels (Stable Diffusion at 512²: 16). The embedded model's last one has 8, where an object is a few positions: on its tuning scenes
 segments at the level above reach a mIoU of 0.44 instead of 0.30."""
 
 
 @contextmanager
 def capture_features(unet: Any) -> Iterator[FeatureRecorder]:
-    """Record the encoder's features of the last UNet call inside the `with` block; the hooks are removed whatever happens there.
+    """Record the encoder's features in the last UNet call inside the `with` block. Afterwards the hooks are always removed.
 
-    They are of the last encoder level with attention whose longer side has at least COARSEST_SIDE positions, of the first when none has.
+    The features come from the last encoder level with attention whose longer side has at least COARSEST_SIDE positions, or from the
+    first level if there is none.
     unet: a UNet2DConditionModel. Raises UserError when its encoder has no self-attention.
     """
     layers = encoder_layers(unet)

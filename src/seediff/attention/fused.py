@@ -1,7 +1,7 @@
-"""`add_probabilities` on a GPU: scores are recomputed in tiles and never in memory (`kernels.py`).
+"""`add_probabilities` on a GPU: scores are recomputed in tiles and never stored (`kernels.py`).
 
-Queries and keys go through three times (normalised maps) or twice: for the log-sum-exps, for the maxima, for the maps. What is held
-besides is a number a head and query, and one a column.
+Queries and keys are read three times (for normalised maps) or twice: for the log-sum-exps, the maxima, and the maps. The only other
+memory is one number per head and query, and one per column.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import torch
 from .probabilities import Part, Scratch, add_probabilities
 
 LARGEST_WIDTH = 256
-"""Channels a head: what fits a tile."""
+"""Maximum channels per head that fit a tile."""
 
 
 class Blocks(NamedTuple):
-    """A tile: queries and keys at a time, and how many warps work on it."""
+    """A tile: its number of queries and keys, and the number of warps that work on it."""
 
     rows: int
     columns: int
@@ -30,22 +30,24 @@ class Blocks(NamedTuple):
 
 
 TILES = (Blocks(128, 128, 8), Blocks(128, 64, 4), Blocks(64, 64, 4), Blocks(64, 32, 4), Blocks(32, 32, 2), Blocks(16, 16, 1))
-"""The largest that fits is used."""
+"""Tiles, the largest first; the first that fits is used."""
 
 STAGES = 2
-"""Tiles of keys that are under way at a time."""
+"""Number of key tiles in flight at a time."""
 
 SPARE = 1.7
-"""Times the bytes of its queries and keys that a compiled tile takes at most (measured for capabilities 7.5 to 9.0 at 3e181b8)."""
+"""Maximum memory of a compiled tile, as a multiple of the bytes of its queries and keys (measured for capabilities 7.5 to 9.0 at
+3e181b8)."""
 
 SWITCH = "SEEDIFF_FUSED"
-"""Environment variable: 0 says that plain torch is to compute what the kernels would."""
+"""Environment variable: with 0, plain torch is used instead of the kernels."""
 
 
 def choose_blocks(width: int, itemsize: int, shared: int) -> Blocks:
-    """The tile for heads of `width` channels (a power of two) of `itemsize` bytes on a device with `shared` bytes of memory a block.
+    """The tile for heads with `width` channels (a power of two) of `itemsize` bytes each, on a device with `shared` bytes of memory per
+    block.
 
-    Products of float32 use no tensor cores: larger tiles than 64 × 64 spill registers there.
+    float32 products use no tensor cores, and tiles larger than 64 × 64 would spill registers.
     """
     for tile in TILES:
         needed = (tile.rows + STAGES * tile.columns) * width * itemsize
@@ -69,14 +71,14 @@ def add_fast(
     normalize: bool,
     scratch: Scratch | None = None,
 ) -> torch.Tensor:
-    """`add_probabilities` by the kernels where they can, else by plain torch."""
+    """`add_probabilities` with the kernels if possible, otherwise with plain torch."""
     if can_fuse(query):
         return add_probabilities_fused(parts, query, key, scale, bias, normalize=normalize)
     return add_probabilities(parts, query, key, scale, bias, normalize=normalize, scratch=scratch)
 
 
 def can_fuse(query: torch.Tensor) -> bool:
-    """Whether the kernels take queries (B, H, N, D)."""
+    """Whether the kernels support queries (B, H, N, D)."""
     return (
         os.environ.get(SWITCH) != "0"
         and query.device.type == "cuda"
@@ -89,7 +91,7 @@ def can_fuse(query: torch.Tensor) -> bool:
 def add_probabilities_fused(
     parts: Sequence[Part], query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None = None, *, normalize: bool
 ) -> torch.Tensor:
-    """As `add_probabilities`, to float32's rounding."""
+    """Same as `add_probabilities`, up to float32 rounding."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
     images, heads, queries, width = query.shape
     channels = max(16, 1 << (width - 1).bit_length())
@@ -135,13 +137,13 @@ def add_probabilities_fused(
 
 
 def _strided(bias: torch.Tensor | None, shape: tuple[int, int, int, int], instead: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """A bias as if it had the whole shape, without a copy; any tensor where there is none."""
+    """The bias expanded to the whole shape, without a copy; any tensor if there is no bias."""
     return (instead, (0, 0, 0, 0)) if bias is None else (bias, bias.expand(shape).stride())
 
 
 @lru_cache
 def _shared_memory(device: torch.device) -> int:
-    """Bytes that one block may have, at the most that is asked for."""
+    """Maximum bytes of shared memory per block."""
     if device.type != "cuda":
         return 96 << 10
     about = torch.cuda.get_device_properties(device)

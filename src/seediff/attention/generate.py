@@ -1,4 +1,4 @@
-"""Draws images and captures their attention: diffusers' own pipeline, run under `capture_attention`."""
+"""Draws images and captures their attention by running diffusers' own pipeline under `capture_attention`."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ def generate_batch(
     groups: Sequence[Layers] = (),
     reads: Reads = EVERYTHING,
 ) -> tuple[list[np.ndarray], dict[Layers, list[AttentionMaps]]]:
-    """Generate one image per spec, all in one batch, and the attention to its prompt.
+    """Generate one image per spec, all in one batch, and capture the attention to its prompt.
 
-    An image follows from its own seed and prompt; its neighbours in the batch change it by no more than rounding.
+    An image depends on its own seed and prompt. Other images in the batch only change rounding.
 
     Args:
         steps: number of denoising steps. Capture counts UNet calls, of which some schedulers make a few more.
         guidance_scale: 1 or less: no guidance, and the negative prompt is not used.
-        size: of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
-        groups: several groups of layers at the price of one, instead of `capture.layers`. They keep every layer's own running map
-            meanwhile, so they need more memory than one.
-        reads: the kinds and levels of attention that are captured. Fewer cost less, and are the same to rounding.
+        size: size of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
+        groups: several groups of layers instead of `capture.layers`, captured in one run. This keeps a running map for every layer and
+            needs more memory.
+        reads: the kinds and levels of attention to capture. Fewer cost less; the maps are the same up to rounding.
 
-    Returns: images (H, W, 3) uint8, and {group: their maps}, on the model's device; without groups the one of `capture.layers`.
+    Returns: images (H, W, 3) uint8, and {group: their maps}, on the model's device. Without `groups` the only key is `capture.layers`.
 
     Raises:
-        UserError: unusable steps, size, class or prompt, or a result that is not a number.
+        UserError: unusable steps, size, class or prompt, or a result with values that are not finite.
     """
     fitted = {group: model.family.fit_group(model.network.config, group) for group in groups or (capture.layers,)}
     # 1. Check inputs
@@ -87,7 +87,7 @@ def generate_batch(
 
 
 def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size: Size | None) -> tuple[int, int]:
-    """Height and width of the images in pixels. Raises UserError where generation could not succeed; needs no computation."""
+    """Height and width of the images in pixels. Raises UserError if generation cannot succeed. Computes nothing."""
     if not specs:
         raise UserError("no samples to generate: the batch is empty")
     for spec in specs:
@@ -102,7 +102,7 @@ def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size:
 
 
 def count_calls(model: Model, steps: int) -> int:
-    """How often the network will predict with the prompt. Raises UserError where the scheduler does not suit the pipeline or the steps."""
+    """How often the network predicts with the prompt. Raises UserError if the scheduler does not suit the pipeline or the steps."""
     pipe, family = model.pipe, model.family
     scheduler = f"the scheduler of model '{model.name}' ({type(pipe.scheduler).__name__})"
     takes_sigmas = "sigmas" in inspect.signature(pipe.scheduler.set_timesteps).parameters
@@ -117,7 +117,7 @@ def count_calls(model: Model, steps: int) -> int:
 
 
 def check_guidance(model: Model, guidance_scale: float, negative_prompt: str) -> None:
-    """Raise UserError for guidance of a model that is made to draw without, and for a negative prompt that has no effect or is too long."""
+    """Raise UserError for guidance with a model that draws without it, and for a negative prompt that has no effect or is too long."""
     pipe, family = model.pipe, model.family
     family.check_guidance(model.network.config, model.name, guidance_scale)
     if family.reads_negative(pipe, guidance_scale):
@@ -130,7 +130,7 @@ def check_guidance(model: Model, guidance_scale: float, negative_prompt: str) ->
 
 
 def check_shape(model: Model, shape: tuple[int, int], what: str) -> tuple[int, int]:
-    """`shape` (height, width) when the model can work on images of so many pixels, by its family's rules. Raises UserError naming the
-    nearest that it can."""
+    """Returns `shape` (height, width) in pixels if the model supports this image size. Otherwise raises UserError naming the nearest
+    size that it supports."""
     check_sides(shape, what, model.name, *model.size_rules)
     return shape

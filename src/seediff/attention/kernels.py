@@ -1,9 +1,10 @@
-"""Two Triton kernels: log-sum-exps of scores, and head means of probabilities that are recomputed from them, tile by tile.
+"""Two Triton kernels: one computes log-sum-exps of scores, the other recomputes probabilities from them tile by tile and averages these
+over heads.
 
-Scores are never in memory: not the N × T of a head, and not their mean over heads either but in the running map that it is added to.
-`fused.py` calls them. Imported only where Triton is; with TRITON_INTERPRET=1, set before, they run on a CPU.
+The N × T scores of a head are never stored, and their mean over heads only in the running map. `fused.py` calls the kernels and imports
+them only if Triton is installed. With TRITON_INTERPRET=1, set before, they run on a CPU.
 
-Shape letters: B images, H heads, N queries, T keys, D channels a head, W columns of a part.
+Shape letters: B images, H heads, N queries, T keys, D channels per head, W columns of a part.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The hooks of one attention layer: where its queries and keys, or its output vectors, are read while a network runs.
+"""The hooks of one attention layer, which read its queries and keys, or its output vectors, while the network runs.
 
-In layers of self- or cross-attention each comes from one module. In joint attention, as in MM-DiTs, picture and text are one sequence of
-queries and keys, which are read as they go into the product: after their norms, which are modules whose outputs are read, and after the
-rotation, which is done again on what was read, by the model's own function and from what the layer was given. Output vectors are for
-methods that compare positions by them: mean over steps, (N, D).
+In self- and cross-attention, queries and keys each come from one module. In joint attention, as in MM-DiTs, picture and text form one
+sequence. Queries and keys are then read from the outputs of their norm modules. The rotation, which comes after the norms, is repeated
+with the model's own function on the layer's own arguments. Output vectors (N, D), averaged over steps, are for methods that compare
+positions by them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .recorder import KINDS, AttentionRecorder
 
 
 class ProjectedLayer:
-    """Queries and keys are kept from the modules that make them until the attention module is done."""
+    """Stores queries and keys between the modules that compute them and the end of the attention module."""
 
     def __init__(self, name: str, layer: Projections, recorder: AttentionRecorder) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class ProjectedLayer:
         self.key: torch.Tensor | None = None
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
-        """Register the hooks by `listen(module, hook)`; their handles."""
+        """Register the hooks with `listen(module, hook)` and return their handles."""
         return [
             listen(attention.get_submodule(self.layer.query), self.keep_query),
             listen(attention.get_submodule(self.layer.key), self.keep_key),
@@ -43,7 +43,7 @@ class ProjectedLayer:
             self.query = self.recorder.conditional(output.detach())
 
     def wanted(self, output: torch.Tensor) -> bool:
-        """Whether a layer whose output is (B, N, H·D) is to be recorded in this call."""
+        """Whether to record a layer with output (B, N, H·D) in this call."""
         return self.recorder.wants(self.layer.kind, output.shape[1])
 
     def keep_key(self, _module: Any, _args: Any, output: torch.Tensor) -> None:
@@ -71,7 +71,7 @@ class ProjectedLayer:
 
 
 class JointLayer:
-    """Queries and keys are kept from the modules that make them until the attention module is done."""
+    """Stores queries and keys between the modules that compute them and the end of the attention module."""
 
     def __init__(self, name: str, layer: Joint, recorder: AttentionRecorder) -> None:
         self.name = name
@@ -80,7 +80,7 @@ class JointLayer:
         self.kept: dict[tuple[str, int], torch.Tensor] = {}
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
-        """Register the hooks by `listen(module, hook)`; their handles."""
+        """Register the hooks with `listen(module, hook)` and return their handles."""
         handles = [
             listen(attention.get_submodule(path), partial(self.keep, (kind, number)))
             for kind, paths in (("query", self.layer.queries), ("key", self.layer.keys))
@@ -134,7 +134,7 @@ class JointLayer:
 
 
 def _bias(mask: torch.Tensor, columns: int, picture: slice, text: slice) -> torch.Tensor:
-    """(B, 1, 1, S) float32, what is added to the scores of the picture's rows, of a mask as `Joint` has it."""
+    """A mask, as in `Joint`, as numbers (B, 1, 1, S) float32 that are added to the scores of the picture's rows."""
     if mask.ndim == 4:
         mask = mask[:, 0, picture.start]
     if mask.dtype == torch.bool:
@@ -147,7 +147,7 @@ def _bias(mask: torch.Tensor, columns: int, picture: slice, text: slice) -> torc
 
 
 class OutputLayer:
-    """The hook of one attention module: after its last projection, where it has one."""
+    """The hook that reads one attention module's output, after its last projection if it has one."""
 
     def __init__(self, name: str, layer: Layer, recorder: AttentionRecorder) -> None:
         self.name = name
@@ -155,14 +155,14 @@ class OutputLayer:
         self.recorder = recorder
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
-        """Register the hook by `listen(module, hook)`; its handle."""
+        """Register the hook with `listen(module, hook)` and return its handle."""
         return [listen(attention, self.keep)]
 
     def keep(self, _module: Any, _args: Any, output: Any) -> None:
         recorder = self.recorder
         if not recorder.recording:
             return
-        states: torch.Tensor = output[0] if isinstance(output, tuple) else output  # of two streams, the picture's is the first
+        states: torch.Tensor = output[0] if isinstance(output, tuple) else output  # with two streams, the picture's comes first
         states = recorder.conditional(states.detach())
         if isinstance(self.layer, Joint) and states.shape[1] != recorder.positions:  # one stream
             states = states[:, self.layer.parts(states.shape[1], recorder.positions)[0]]

@@ -1,7 +1,7 @@
-"""`AttentionMaps`: the averaged self- and cross-attention of one image, which capture makes and every method of masks reads.
+"""`AttentionMaps`: the averaged self- and cross-attention of one image. Capture makes them, and every mask method reads them.
 
 Shape letters: B batch, H heads, (h, w) height and width of a map, N = h·w positions, T tokens, L the latent's height and width, K denoising
-steps, C classes. A map of level d has the size L / d: L, L/2, L/4, …
+steps, C classes. A map at level d has the size L / d: L, L/2, L/4, …
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class AttentionMaps:
     self_attention: {(h, w): (N, N)} float32, row = query, column = key.
     cross_attention: {(h, w): (N, T)} float32.
     latent_size: (height, width) of L; maps are looked up relative to it (L, L/2, L/4, L/8), never as 64, 32, 16, 8.
-    words: class name → the columns of T that spell it, for example {"potted plant": (5, 6)}.
-    prompt: the text that was attended to.
-    normalized: whether each layer's and step's map was divided by its maximum before averaging (eq. 5), for
-        cross-attention by each token column's; False: plain means of probabilities.
+    words: class name → its token columns in T, for example {"potted plant": (5, 6)}.
+    prompt: the text that the image attended to.
+    normalized: whether the map of each layer and step was divided by its maximum before averaging (eq. 5); cross-attention by the
+        maximum of each token column. False: plain means of probabilities.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -61,15 +61,15 @@ class AttentionMaps:
         return self.latent_size[0] // divisor, self.latent_size[1] // divisor
 
     def level(self, grid: Grid) -> int:
-        """The divisor of L that a map's size is at."""
+        """The divisor of L for a map of this size."""
         return self.latent_size[0] // grid[0]
 
     def self_at(self, divisor: int) -> torch.Tensor:
-        """Self-attention (N, N) at L / divisor. Raises UserError when that level was not captured."""
+        """Self-attention (N, N) at L / divisor. Raises UserError if that level was not captured."""
         return self._at(self.self_attention, divisor, "self")
 
     def cross_at(self, divisor: int, class_name: str) -> torch.Tensor:
-        """Cross-attention (h, w) of a class at L / divisor: the mean of its tokens' maps."""
+        """A class's cross-attention (h, w) at L / divisor: the mean of its tokens' maps."""
         tensor = self._at(self.cross_attention, divisor, "cross")
         if class_name not in self.words:
             raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {', '.join(self.words) or 'none'}")
@@ -83,7 +83,7 @@ class AttentionMaps:
         return maps[grid]
 
     def save(self, path: Path | str) -> None:
-        """Write one safetensors file, atomically. `load` gives an equal object."""
+        """Write one safetensors file, atomically. `load` returns an equal object."""
         tensors = {f"self.{_name(grid)}": t.contiguous() for grid, t in self.self_attention.items()}
         tensors |= {f"cross.{_name(grid)}": t.contiguous() for grid, t in self.cross_attention.items()}
         height, width = self.latent_size
@@ -93,7 +93,7 @@ class AttentionMaps:
 
     @classmethod
     def load(cls, path: Path | str) -> AttentionMaps:
-        """Read what `save` wrote. Raises UserError naming the file when it is something else."""
+        """Read a file from `save`. Raises UserError naming the file if it is anything else."""
         what = "saved attention maps"
         file = read_header(path)
         about = file.about("seediff", MapsAbout, what)
@@ -109,7 +109,7 @@ class AttentionMaps:
         maps: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
         for name, values in file.load("pt").items():
             if not bool(torch.isfinite(values).all()):
-                raise UserError(f"{path}: tensor '{name}' holds values that are not numbers")
+                raise UserError(f"{path}: tensor '{name}' holds values that are not finite")
             kind, grid = name.split(".")
             maps[kind][_grid(grid)] = values
         side = about.latent_side
@@ -142,9 +142,9 @@ Side = Annotated[int, Meta(ge=1, le=4096)]
 
 @dataclass(frozen=True)
 class MapsAbout:
-    """What the header of saved maps says. latent_side: of a square, or height and width."""
+    """The header of saved maps. latent_side: the side of a square, or height and width."""
 
-    latent_side: Side | tuple[Side, ...]  # two: msgspec 0.22 ends the process at a tuple of so many in a union with bounds
+    latent_side: Side | tuple[Side, ...]  # always two numbers; msgspec 0.22 crashes on a tuple with a fixed length in a union with bounds
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
     prompt: str
     normalized: bool

@@ -1,4 +1,4 @@
-"""Attention maps of existing images: each is encoded, noised and shown to the network with a caption, under capture."""
+"""Attention maps of existing images: each image is encoded, noised and shown to the network with a caption, under capture."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from .recorder import Kind
 
 @torch.no_grad()
 def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Latents (B, C, h, w) of images (H, W, 3) uint8, on the model's device: the mean, shifted and scaled as the model takes it.
+    """Latents (B, C, h, w) of images (H, W, 3) uint8, on the model's device: the mean, shifted and scaled for the network.
 
-    Raises UserError when the images differ in size, are not RGB, or have a side that the model cannot halve evenly.
+    Raises UserError if the images differ in size, are not RGB, or have a side that the model cannot halve evenly.
     """
     if not images:
         raise UserError("no images to encode")
@@ -60,19 +60,19 @@ def capture_images(
     reads: Reads = EVERYTHING,
     indices: Sequence[int] | None = None,
 ) -> dict[Layers, list[AttentionMaps]]:
-    """Attention of images to their captions, the mean over timesteps; one UNet call a timestep, without guidance.
+    """Attention of images to their captions, averaged over timesteps. One UNet call per timestep, without guidance.
 
     Args:
-        images: B of (H, W, 3) uint8, one size. prompts, classes: of each image; the prompt must name its classes.
-        timesteps: of the noise schedule, any order; the noisiest comes first, as in denoising.
-        seed: noise of an image follows from it and the image's number alone, so a set split into batches gets the same noise.
+        images: B images (H, W, 3) uint8 of one size. prompts, classes: one entry per image; the prompt must name its classes.
+        timesteps: timesteps of the noise schedule, in any order. The network sees the noisiest first, as in denoising.
+        seed: an image's noise depends only on the seed and the image's number, so batches do not change it.
         indices: the images' numbers; None: 0, 1, 2, …
         capture: as in generation; its steps are these timesteps.
-        groups: several groups of layers at the price of one, instead of `capture.layers`. They keep every layer's own running map
-            meanwhile, so they need more memory than one.
-        reads: the kinds and levels of attention that are captured. Fewer cost less, and are the same to rounding.
+        groups: several groups of layers instead of `capture.layers`, captured in one run. This keeps a running map for every layer and
+            needs more memory.
+        reads: the kinds and levels of attention to capture. Fewer cost less; the maps are the same up to rounding.
 
-    Returns: {group: maps}, on the model's device; without groups the one of `capture.layers`.
+    Returns: {group: maps}, on the model's device. Without `groups` the only key is `capture.layers`.
     """
     if not len(images) == len(prompts) == len(classes):
         raise ValueError(f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed")
@@ -105,7 +105,7 @@ def capture_noised(
     reads: Reads = EVERYTHING,
     indices: Sequence[int],
 ) -> dict[Layers, list[AttentionMaps]]:
-    """`capture_images` of latents (B, C, h, w) as `encode_images` gives them: what is looked at several times is encoded once."""
+    """`capture_images` for latents (B, C, h, w) from `encode_images`, so that images that are used several times are encoded once."""
     words = [locate_columns(model.readers, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
     fitted = {group: model.family.fit_group(model.network.config, group) for group in groups or (capture.layers,)}
     several = len(fitted) > 1
@@ -119,7 +119,7 @@ def capture_noised(
 def run_noised(
     model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int], seed: int, indices: Sequence[int]
 ) -> None:
-    """One call of the network a timestep on latents (B, C, h, w) with noise, the noisiest first, for what listens to it."""
+    """One network call per timestep on noisy latents (B, C, h, w), the noisiest first. Hooks read the results."""
     descending = check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
     condition = read_prompts(model, prompts)
@@ -132,7 +132,7 @@ def run_noised(
 
 
 def read_prompts(model: Model, prompts: Sequence[str]) -> Condition:
-    """What the network is told of prompts, without guidance."""
+    """The network's inputs for prompts, without guidance."""
     condition = model.family.encode(model.pipe, list(prompts), model.device)
     model.rest()
     return condition
@@ -141,7 +141,7 @@ def read_prompts(model: Model, prompts: Sequence[str]) -> Condition:
 def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
     """The timesteps, the noisiest first.
 
-    Raises UserError for a scheduler without such a schedule and for timesteps that it does not have.
+    Raises UserError for a scheduler without a noise schedule and for unknown timesteps.
     """
     scheduler = model.pipe.scheduler
     levels = model.family.noise_levels(model.pipe)
@@ -164,10 +164,10 @@ def capture_classes(
     reads: Reads = EVERYTHING,
     indices: Sequence[int],
 ) -> list[AttentionMaps]:
-    """`capture_images` with as many sentences an image as its classes need: each image's maps have the tokens of all its sentences.
+    """`capture_images` with several sentences per image: each image's maps have the tokens of all its sentences.
 
-    latents: (B, C, h, w) as `encode_images` gives them. sentences: of each image, (prompt, the classes that it names), at least one. The
-    same noise is used for all of them; self-attention is the mean over sentences.
+    latents: (B, C, h, w) from `encode_images`. sentences: for each image, at least one (prompt, the classes that it names). All
+    sentences use the same noise. Self-attention is averaged over sentences.
     """
     by_image: list[list[AttentionMaps]] = [[] for _ in latents]
     for turn in range(max(map(len, sentences), default=0)):
@@ -189,7 +189,7 @@ def capture_classes(
 
 
 def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
-    """Maps of one image shown with several sentences as one: the tokens behind one another, self-attention averaged."""
+    """Joins the maps of one image with several sentences: tokens are concatenated, self-attention is averaged."""
     if len(maps) == 1:
         return maps[0]
     first = maps[0]
@@ -210,8 +210,7 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 
 @torch.no_grad()
 def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
-    """One call of the network on noise-free latents (B, C, h, w), without guidance, for what listens to it, as DiffSeg looks at
-    photographs.
+    """One network call on noise-free latents (B, C, h, w), without guidance, as in DiffSeg. Hooks read the results.
 
     prompts: one per image; None: the empty prompt for all.
     """
@@ -229,10 +228,10 @@ def capture_clean(
     timestep: int,
     kind: Kind,
 ) -> list[AttentionMaps]:
-    """Attention of one kind of `run_clean`: plain means over heads and layers. Rows of self-attention are probabilities and sum to 1:
-    in joint attention, those among the picture's columns. Rows of cross-attention sum to 1 where text is all that is attended to.
+    """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention are probabilities that sum to 1;
+    in joint attention they are taken among the picture's columns. Rows of cross-attention sum to 1 if the layer only attends to text.
 
-    classes: those to be found in each prompt; none where not given.
+    classes: classes to find in each prompt; None: none.
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
@@ -244,10 +243,11 @@ def capture_clean(
 
 @torch.no_grad()
 def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]) -> torch.Tensor:
-    """How far the network is off, at every position, when it is to denoise one image with each of several prompts: (P, K, h, w) float32.
+    """The network's squared error at every position when it denoises one image with each of several prompts: (P, K, h, w) float32,
+    averaged over channels.
 
-    latents: of one image (C, h, w), noised at each of K timesteps with noise that follows from the timestep alone, the same for every
-    prompt and image. Squared errors, mean over channels; in whatever the model predicts, so that only ratios mean something.
+    latents: (C, h, w) of one image, noised at each of K timesteps. The noise depends only on the timestep, and is the same for every
+    prompt and image. The error is in the quantity that the model predicts, so only ratios are meaningful.
     """
     check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
@@ -268,10 +268,10 @@ def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str]
 
 
 TOGETHER = 8
-"""Prompts that go through the network together."""
+"""Prompts per network call."""
 
 
 def _generator(seed: int, index: int) -> torch.Generator:
-    """Noise of its own for each pair; neighbouring seeds and indices have nothing in common."""
+    """Independent noise for each (seed, index) pair, also for neighbouring numbers."""
     state = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state))

@@ -1,9 +1,9 @@
 """Head means of softmax(QKᵀ), added into running maps in blocks that fit the cache.
 
-Queries and keys come in the model's number format; scores and probabilities are float32 whatever that is. So does fused attention make
-the picture: scores are never rounded to half precision there, and some models' are too large for it.
+Queries and keys have the model's number format. Scores and probabilities are always float32, as in fused attention, because some models'
+scores are too large for half precision.
 
-Shape letters: B images, H heads, N queries, T keys, D channels a head.
+Shape letters: B images, H heads, N queries, T keys, D channels per head.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import torch
 
 
 class Part(NamedTuple):
-    """Some of the columns of one softmax, and the running map that they are added to.
+    """Some columns of one softmax, and the running map to which they are added.
 
-    total: (B, N, width) float32. columns: which, of T. per_column: whether the maximum that a map is divided by is of each column
-    (cross-attention: over all tokens it would always be the start token's and flatten the others) instead of the whole map. alone:
-    whether the softmax is over these columns instead of all.
+    total: (B, N, width) float32. columns: the columns, of T. per_column: whether to divide by each column's maximum instead of the whole
+    map's. In cross-attention the maximum over all tokens would always be the start token's, and would flatten the other columns. alone:
+    whether the softmax is over these columns only.
     """
 
     total: torch.Tensor
@@ -30,18 +30,18 @@ class Part(NamedTuple):
 
 
 class Scratch:
-    """Memory of a CPU that one layer after another works in: fresh pages cost a sixth of what capture does."""
+    """CPU memory that all layers reuse, because fresh pages would cost a sixth of capture's time."""
 
     def __init__(self) -> None:
         self._buffer: torch.Tensor | None = None
 
     def take(self, numbers: int, like: torch.Tensor) -> torch.Tensor:
-        """So many float32, of any value, on the device of `like`. What was taken before is overwritten."""
+        """`count` uninitialised float32 on the device of `like`. Overwrites memory that was taken before."""
         if like.device.type != "cpu" or numbers > SCRATCH_BYTES // torch.float32.itemsize:
             return like.new_empty(numbers, dtype=torch.float32)
         if self._buffer is None or len(self._buffer) < numbers:
             self._buffer = None  # never two at once
-            with torch.inference_mode(False):  # what is made here may be written to by whoever comes next
+            with torch.inference_mode(False):  # later calls write to this memory
                 self._buffer = torch.empty(numbers)
         return self._buffer[:numbers]
 
@@ -64,7 +64,7 @@ def add_probabilities(
     Args:
         query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column.
         normalize: divide each image's map of each part by its maximum.
-        scratch: what the call may work in; None: memory of its own.
+        scratch: memory for the call; None: allocate new memory.
 
     Returns: the sum of the maxima, a scalar tensor that is NaN when any probability is.
     """
@@ -117,7 +117,7 @@ def add_probabilities(
 
 
 BLOCK_BYTES = {"cpu": 4 << 20, "mps": 32 << 20, "cuda": 64 << 20}
-"""How much of the scores is held at once: on a CPU what its cache holds, on a GPU what keeps it busy."""
+"""Scores held at once: on a CPU as many as fit its cache, on a GPU enough to keep it busy."""
 
 SCRATCH_BYTES = 128 << 20
-"""More than this is given back after every layer, as the network needs it more."""
+"""Memory above this is released after every layer, for the network."""

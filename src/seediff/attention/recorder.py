@@ -1,4 +1,4 @@
-"""The running maps of a capture: hooks add to them while a network runs, and afterwards they become `AttentionMaps`."""
+"""The running maps of a capture: hooks add to them while the network runs; afterwards they become `AttentionMaps`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ KINDS: tuple[Kind, Kind] = ("self", "cross")
 
 @contextmanager
 def _ordinary_tensors() -> Iterator[None]:
-    """What is made here is no inference tensor, also under `torch.inference_mode()`: these cannot be changed in place outside it, and
-    maps are finished, and used, wherever the caller likes."""
+    """Tensors made here are normal tensors even under `torch.inference_mode()`, because inference tensors cannot be changed in place
+    outside it."""
     with torch.inference_mode(False), torch.no_grad():
         yield
 
@@ -63,18 +63,20 @@ class AttentionRecorder:
         self.recording = False
         self.rows: Sequence[int] | None = None
         """Those of each batch that are recorded, for whoever chooses them before every call; None: by `guidance`."""
+        self.layers: Collection[str] = ()
+        """The names of all layers."""
         self.latent_size: Grid | None = None
         self.images: int | None = None
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
         self._counts: dict[tuple[Kind, Grid, str], int] = {}
-        self._peaks: dict[str, torch.Tensor] = {}  # layer → sum of its maxima so far: NaN as soon as one was
+        self._peaks: dict[str, torch.Tensor] = {}  # layer → sum of its maxima so far, NaN if any was NaN
         self._scratch = Scratch()
         self._outputs: dict[str, torch.Tensor] = {}
         self._output_counts: dict[str, int] = {}
         self._finished = False
 
     def start_step(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Forward pre-hook of the network: decides whether this call is recorded."""
+        """Forward pre-hook of the network: decides whether to record this call."""
         if self._finished:
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         batch, height, width = self.family.lattice(network, args, kwargs)
@@ -101,9 +103,10 @@ class AttentionRecorder:
                 self.recording = self.step % every == 0
 
     def grid(self, positions: int) -> Grid:
-        """Height and width of a map of so many positions: the latent's, halved (rounded up, as convolutions do) as often as needed.
+        """Height and width of a map with this number of positions: the latent's size, halved as often as needed (rounded up, as
+        convolutions do).
 
-        Raises UserError when no level of this latent has so many.
+        Raises UserError if no level of this latent has this number.
         """
         assert self.latent_size is not None
         height, width = self.latent_size
@@ -114,7 +117,7 @@ class AttentionRecorder:
         return height, width
 
     def wants(self, kind: Kind, positions: int) -> bool:
-        """Whether maps of this kind, with rows of so many positions, are to be recorded in this call of the network."""
+        """Whether to record maps of this kind, with this number of positions, in this network call."""
         if not self.recording or kind not in self.reads:
             return False
         levels = self.reads[kind]
@@ -125,7 +128,7 @@ class AttentionRecorder:
 
     @property
     def halved(self) -> bool:
-        """Whether half of every batch is without the prompt."""
+        """Whether half of every batch has no prompt."""
         return self.guidance and self.family.conditional != "first call"
 
     def conditional(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -146,15 +149,16 @@ class AttentionRecorder:
         scale: float,
         bias: torch.Tensor | None,
     ) -> None:
-        """Add the head-mean probabilities of one layer and step; (B, H, N, D), (B, H, T, D) and a bias (B, H, 1 or N, T)."""
+        """Add one layer's probabilities at one step, averaged over heads. query: (B, H, N, D). key: (B, H, T, D). bias: (B, H, 1 or N,
+        T)."""
         total = self._total(kind, self.grid(query.shape[2]), name, query, key.shape[2])
         self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
 
     def add_joint(self, name: str, query: torch.Tensor, key: torch.Tensor, parts: tuple[slice, slice], bias: torch.Tensor | None) -> None:
-        """Add one layer and step of joint attention: queries of the picture (B, H, N, D), keys of everything (B, H, S, D).
+        """Add one layer and step of joint attention: the picture's queries (B, H, N, D) and all keys (B, H, S, D).
 
-        parts: the picture's and the text's columns; without text, the layer is one of self-attention. bias: (B, 1, 1, S), added to
-        the scores, −inf where columns are padding; None: nothing is.
+        parts: the picture's and the text's columns; without text it is a layer of self-attention. bias: (B, 1, 1, S), added to the
+        scores, −inf for padding; None: no padding.
         """
         size = self.latent_size
         assert size is not None
@@ -175,7 +179,7 @@ class AttentionRecorder:
 
     @property
     def positions(self) -> int:
-        """N at L."""
+        """The number of positions N at L."""
         assert self.latent_size is not None
         return self.latent_size[0] * self.latent_size[1]
 
@@ -189,11 +193,11 @@ class AttentionRecorder:
 
     @_ordinary_tensors()
     def outputs(self, image: int) -> dict[str, torch.Tensor]:
-        """layer name → (N, D) float32, its output vectors at the picture's positions, the mean over steps of one image."""
+        """Layer name → its output vectors (N, D) float32 for one image: at the picture's positions, averaged over steps."""
         return {name: total[image] / self._output_counts[name] for name, total in self._outputs.items()}
 
     def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
-        """The running map to add one layer and step to, which is counted."""
+        """The running map for one layer and step. Counts the addition."""
         where = (kind, grid, name if self.per_layer else "")
         self._counts[where] = self._counts.get(where, 0) + 1
         if where not in self._sums:
@@ -205,11 +209,10 @@ class AttentionRecorder:
     def maps(
         self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str], *, layers: Layers | None = None
     ) -> list[AttentionMaps]:
-        """The means over layers and steps (eq. 5), one AttentionMaps an image of the batch, on the network's device.
+        """The means over layers and steps (eq. 5): one AttentionMaps per image of the batch, on the network's device.
 
-        words, prompts: of each image, as AttentionMaps holds them. layers: the mean of only these of the layers captured, which
-            needs `per_layer=True`.
-        Raises UserError when nothing was recorded or attention was not finite.
+        words, prompts: for each image, as in AttentionMaps. layers: average only these captured layers; needs `per_layer=True`.
+        Raises UserError if nothing was recorded or attention was not finite.
         """
         if layers is not None and not self.per_layer:
             raise ValueError("a part of the layers needs capture_attention(..., per_layer=True)")
@@ -238,14 +241,14 @@ class AttentionRecorder:
 
     @_ordinary_tensors()
     def layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:
-        """(h, w) → layer name → (N, T), the mean over steps of one image. Needs `per_layer=True`."""
+        """(h, w) → layer name → (N, T) for one image, averaged over steps. Needs `per_layer=True`."""
         if not self.per_layer:
             raise ValueError("layer_maps needs capture_attention(..., per_layer=True)")
         self._finish()
         return {grid: {name: tensor[image] for name, tensor in maps.items()} for grid, maps in self._by_grid(kind).items()}
 
     def layer_counts(self, kind: Kind) -> dict[Grid, int]:
-        """(h, w) → how many maps (layers × steps) its mean is of, the largest first."""
+        """(h, w) → the number of averaged maps (layers × steps), the largest size first."""
         counts: dict[Grid, int] = {}
         for (of, grid, _), count in self._counts.items():
             if of == kind:
@@ -261,7 +264,7 @@ class AttentionRecorder:
         return dict(sorted(grids.items(), reverse=True))
 
     def _finish(self) -> None:
-        """Turn sums into means, in place, once; complain about what is not finite."""
+        """Turn sums into means, in place, once. Raises UserError if any is not finite."""
         if self._finished:
             return
         self._scratch.free()

@@ -1,4 +1,4 @@
-"""Between a photograph of any shape and the picture that a model sees: which parts are shown to it, at which size, and where results go
+"""Between a photograph of any shape and the picture that a model sees: which parts the model sees, at which size, and how results map
 back."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 MAX_WINDOWS = 64
-"""More squares of one photograph than this are not shown to a model: it is a strip, which nobody divides into squares on purpose."""
+"""Maximum number of squares per photograph. A photograph with more is a narrow strip, probably by mistake."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,17 @@ class Window:
 
 
 def window_count(height: int, width: int, fit: Fit) -> int:
-    """How many `windows` there are."""
+    """The number of `windows`."""
     short, long = sorted((height, width))
     return -(-(long - short) // (short // 2)) + 1 if fit == "tile" else 1
 
 
 def windows(height: int, width: int, fit: Fit) -> list[Window]:
-    """The parts of a photograph of (height, width) pixels that the model is shown, one after the other from its beginning.
+    """The parts of a photograph of (height, width) pixels that the model sees, in order.
 
-    keep, resize: one, everything. crop: one, the square of the shorter side in the middle; where it cannot be, half a pixel up and left,
-    as in DiffSeg's program. tile: squares of the shorter side c, evenly spaced over the longer side l from one end to the other,
-    ⌈(l − c) / ⌊c/2⌋⌉ + 1 of them: neighbours share at least half of their area, so that whatever is narrower than half a
-    square is seen whole at least once.
+    keep, resize: one part, the whole photograph. crop: one part, the centred square of the shorter side, rounded up and left as in
+    DiffSeg's program. tile: squares of the shorter side c, evenly spaced over the longer side l, ⌈(l − c) / ⌊c/2⌋⌉ + 1 of them.
+    Neighbours share at least half of their area, so anything narrower than half a square is seen whole at least once.
     """
     short, long = sorted((height, width))
     if fit in ("keep", "resize"):
@@ -66,7 +65,7 @@ def windows(height: int, width: int, fit: Fit) -> list[Window]:
 def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
     """(height, width) in pixels at which a model sees a photograph of `shape` (height, width, …), or each of its `windows`.
 
-    keep: the photograph's own shape, with as many positions as `size` has, by `sides_of_shape`. Others: `size`. None: the model's own.
+    keep: the photograph's own shape, with as many positions as `size` has (`sides_of_shape`). Otherwise: `size`; None: the model's own.
 
     Raises UserError for a photograph that is too long and narrow to be seen whole.
     """
@@ -85,12 +84,11 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
 
 
 def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None = None) -> tuple[int, int]:
-    """(longer, shorter) side in pixels, multiples of `multiple`, of a picture with long / short = `aspect` that has nearly `area` pixels
-    and never more: memory is what the square of that area needs.
+    """(longer, shorter) side in pixels, multiples of `multiple`, for a picture with long / short = `aspect` and close to `area` pixels,
+    but never more, so that it needs no more memory than the square. Tries the multiples around the exact sides. An error in shape counts
+    twice as much as missing area, both as logarithms.
 
-    The multiples about the exact sides are looked at. What the shape is off counts twice what is missing of the area, both as
-    logarithms: a wrong shape costs more than a few positions.
-    largest: no side is longer, unless the square's own is; None: no rule. Raises UserError for an area below `multiple`².
+    largest: the maximum side, unless the square's own is longer; None: no limit. Raises UserError for an area below `multiple`².
     """
     if area < multiple**2:
         raise UserError(f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the least that the model takes")
@@ -113,8 +111,8 @@ def _about(side: float, multiple: int) -> set[int]:
 
 
 def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
-    """The numbers of pictures that go through a model together: in order, alike in shape, at most so many; unlike shapes in the order of
-    their first. What goes together follows from the shapes alone."""
+    """The indices of pictures that go through a model together: in order, of one shape, at most this many; shapes in order of their
+    first picture. Depends only on the shapes."""
     groups: dict[Hashable, list[int]] = {}
     for number, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(number)
@@ -122,19 +120,19 @@ def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
 
 
 def cut(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
-    """A window of image (H, W, 3) uint8 as a picture of `shape` (h, w), (h, w, 3) uint8, with Pillow's bilinear filter.
+    """A window of an image (H, W, 3) uint8, resized to (h, w, 3) uint8 with Pillow's bilinear filter.
 
-    That is DiffSeg's interpolation when the window is enlarged. When it is reduced, the filter widens with the step (antialiasing):
-    DiffSeg's program reads four pixels a point and skips those between, which turns fine texture into noise.
+    When enlarging, this is DiffSeg's interpolation. When reducing, the filter widens (antialiasing), whereas DiffSeg's program reads
+    four pixels per point and skips the others, which turns fine texture into noise.
     """
     part = np.ascontiguousarray(image[window.slices])
     return np.asarray(Image.fromarray(part).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def paste(values: np.ndarray, window: Window, shape: tuple[int, int], outside: float = -1) -> np.ndarray:
-    """A window's values (…, h, w) in the photograph (…, H, W) with `outside` around them, of the same dtype.
+    """A window's values (…, h, w) placed in the photograph (…, H, W), with `outside` around them; same dtype.
 
-    outside: −1 = not segmented, for segment ids (int32); 255 = ignored, for masks; 0 for soft maps.
+    outside: −1 (not segmented) for segment ids (int32), 255 (ignored) for masks, 0 for soft maps.
     """
     if values.shape[-2:] != (window.height, window.width):
         raise ValueError(f"values are {values.shape[-2:]}, their window {(window.height, window.width)}; both are (height, width)")

@@ -13,7 +13,7 @@ from ..config.fields import field_types
 from .options import RUN, DryRun, EngineOptions, Quiet, carry_out, chosen_engine, field_option, option, options_of, parse_place, table
 
 WHAT = Group("What to add", sort_key=1)
-STRENGTH = Group("How much; pairs are ranges", sort_key=2)
+STRENGTH = Group("Strength; pairs are ranges", sort_key=2)
 KEPT = Group("Output", sort_key=3)
 
 
@@ -26,46 +26,52 @@ def augment(
     data: Annotated[Path, Parameter(help="Folder of a finished dataset.")],
     *,
     out: Annotated[
-        str, option(RUN, "Folder of the new dataset, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
+        str, option(RUN, "Folder for the new dataset, or an address such as s3://bucket/name. Continues an unfinished run there.")
     ],
     add: Annotated[
         list[str] | None,
         option(
             WHAT,
-            "OPERATION:HOW-MANY, with commas between or repeated; flip:50% (of the set's samples), blur:200 (pictures), flip+noise:10% "
+            "OPERATION:HOW-MANY, separated by commas or repeated. flip:50% (of the set's samples), blur:200 (pictures), flip+noise:10% "
             f"(one after the other). Operations: {', '.join(OPERATIONS)}.",
             negative=(),
         ),
     ] = None,
     preset: Annotated[
-        Literal["diffumask"] | None, option(WHAT, "DiffuMask's recipe, scaled to the set's size; before --add.", "diffumask without --add")
+        Literal["diffumask"] | None,
+        option(WHAT, "DiffuMask's recipe, scaled to the set's size; applied before --add.", "diffumask without --add"),
     ] = None,
-    seed: Annotated[int | None, field_option(AugmentConfig, "seed", WHAT, text="Another seed, other pictures.")] = None,
+    seed: Annotated[int | None, field_option(AugmentConfig, "seed", WHAT, text="Random seed; another seed gives other pictures.")] = None,
     strength: StrengthOptions | None = None,
     keep_originals: Annotated[bool | None, field_option(AugmentConfig, "keep_originals", KEPT)] = None,
     image_format: Annotated[Literal["png", "jpg"] | None, field_option(AugmentConfig, "image_format", KEPT)] = None,
     link: Annotated[
-        bool, option(KEPT, "Hard links to original pictures, where the file system allows them, instead of copies.", negative=())
+        bool, option(KEPT, "Hard-link the original pictures instead of copying them, where the file system allows it.", negative=())
     ] = False,
     workers: Annotated[
-        int | None, option(RUN, "Processes of this machine, or workers of Ray; the result is the same.", "1; ray: one per core")
+        int | None, option(RUN, "Number of processes on this machine, or of Ray workers. The result is the same.", "1; ray: one per core")
     ] = None,
-    engine: Annotated[Literal["local", "ray"], option(RUN, "Who does it: this machine, or a Ray cluster's workers.", "local")] = "local",
+    engine: Annotated[
+        Literal["local", "ray"], option(RUN, "Where batches run: on this machine (local), or in Ray workers (ray).", "local")
+    ] = "local",
     address: Annotated[
-        str | None, option(RUN, "With --engine ray: address of a running cluster; auto: this machine's.", "a cluster of this machine alone")
+        str | None,
+        option(
+            RUN, "With --engine ray: address of a running cluster, or auto for the one on this machine.", "start a cluster on this machine"
+        ),
     ] = None,
     batch_size: Annotated[int | None, field_option(AugmentConfig, "batch_size", RUN)] = None,
     config: Annotated[
         Path | None,
-        option(RUN, "TOML file with any of these options, such as the seediff.toml of an augmented set; the command line overrides it."),
+        option(RUN, "TOML file with any of these options, such as an augmented set's seediff.toml. The command line overrides it."),
     ] = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Add changed copies of a dataset's samples: spliced, noisy, blurred, tilted, occluded, flipped, in other colours.
 
-    Masks move with their pictures and are never interpolated. A run that was stopped, in whatever way, is continued by the same command and
-    ends with the same bytes. soft/, attention/ and steps/ stay behind.
+    Masks change with their pictures and are never interpolated. The same command continues a run that was stopped, and ends with the same
+    bytes. soft/, attention/ and steps/ are not copied.
 
     For example:
 

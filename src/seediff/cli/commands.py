@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import sys
 import threading
@@ -29,33 +30,35 @@ TIDYING = 5.0
 """Seconds."""
 
 COMMANDS = {
-    "generate": ("generate:generate", "Generate images of named classes with pixel masks: a dataset that training code can read."),
-    "mask": ("photos:mask", "Make pixel masks of named classes in photographs: a dataset folder like that of `generate`."),
-    "segment": ("photos:segment", "Divide photographs into segments, without class names: by DiffSeg, K-Means or DiffCut."),
-    "tune": ("tune:tune", "Find a model's own thresholds on a few labelled photographs."),
+    "generate": ("generate:generate", "Generate images of named classes with pixel masks, as a dataset for training."),
+    "mask": ("photos:mask", "Make pixel masks of named classes in photographs, as a dataset like `generate`'s."),
+    "segment": ("photos:segment", "Divide photographs into segments without class names, with DiffSeg, K-Means or DiffCut."),
+    "tune": ("tune:tune", "Find a model's own thresholds from a few labelled photographs."),
     "export": ("formats:export_", "Write a dataset in another format."),
-    "import": ("formats:import_", "Make a dataset of what is in another format."),
-    "look": ("look:look", "Look at a set in the browser, see why its masks are as they are, and correct them."),
-    "check": ("quality:check", "Read every file of a dataset and say what is wrong."),
-    "stats": ("quality:stats", "Count what a dataset holds: images, pixels, areas, pieces and flags of each class."),
-    "filter": ("quality:filter_", "Make a dataset of the samples that are worth training on."),
+    "import": ("formats:import_", "Make a dataset from another format."),
+    "look": ("look:look", "Look at a dataset in the browser, see how its masks came about, and correct them."),
+    "check": ("quality:check", "Read every file of a dataset and report problems."),
+    "stats": ("quality:stats", "Count each class's images, pixels, areas, pieces and flags in a dataset."),
+    "filter": ("quality:filter_", "Make a dataset from the samples that are worth training on."),
     "train": ("train:train", "Train a segmenter on datasets."),
-    "predict": ("train:predict", "Write label maps of pictures with a segmenter."),
+    "predict": ("train:predict", "Segment pictures with a trained segmenter."),
     "augment": (
         "augment:augment",
         "Add changed copies of a dataset's samples: spliced, noisy, blurred, tilted, flipped, recoloured.",
     ),
-    "merge": ("sets:merge", "Make one dataset of several."),
-    "split": ("sets:split", "Set samples aside for validation and testing."),
-    "study": ("study:app", "Measure masks and segments against exact ones."),
+    "merge": ("sets:merge", "Merge several datasets into one."),
+    "split": ("sets:split", "Divide a dataset for training, validation and testing."),
+    "study": ("study:app", "Measure masks and segments against exact masks."),
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
-    "mini": ("study:mini_app", "The embedded model: check its quality, write its held-out scenes."),
+    "mini": ("study:mini_app", "Check the embedded model's quality, or write its held-out scenes."),
 }
-"""Command → where it is, and its line in the list of commands. Its module is imported when it is asked for."""
+"""Command → where it is, and its line in the list of commands. Its module is imported when it is used."""
+OTHER_NAMES = {"validation": "val", "validation_share": "val_share", "layout": "labels_format"}
+"""Fields of Python whose options have other names."""
 
 
-def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset of generate, mask or augment.")]) -> None:
-    """Write preview.html of a dataset again.
+def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset from generate, mask or augment.")]) -> None:
+    """Write a dataset's preview.html again.
 
     For example: `seediff preview pets`
     """
@@ -81,7 +84,7 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset o
 
 
 def models() -> None:
-    """List the models that can be named: what is captured of each, what it takes, and which of them are on this machine.
+    """List the models' short names, what is captured of each, their sizes and licences, and which are on this machine.
 
     For example: `seediff models`
     """
@@ -113,13 +116,9 @@ def models() -> None:
 
 
 def completion(
-    shell: Annotated[
-        Literal["bash", "zsh", "fish", "powershell"] | None, Parameter(help="Which shell; by default the one that this runs in.")
-    ] = None,
+    shell: Annotated[Literal["bash", "zsh", "fish", "powershell"] | None, Parameter(help="Shell; by default the current one.")] = None,
     *,
-    install: Annotated[
-        bool, Parameter(help="Write it to where the shell finds it, and have the shell's start-up file load it.", negative=())
-    ] = False,
+    install: Annotated[bool, Parameter(help="Install the script and load it in the shell's start-up file.", negative=())] = False,
 ) -> None:
     """Print the shell's completion script, or install it.
 
@@ -145,7 +144,7 @@ def make_app(listing: bool = False) -> App:
     program = App(
         name="seediff",
         version=f"seediff {__version__}",
-        help="Classes in, a labelled dataset out: images from a diffusion model, masks from its attention.\n\n"
+        help="Class names in, a labelled dataset out: images from a diffusion model, masks from its attention.\n\n"
         "Start with: `seediff generate --classes dog,cat --per-class 5 --out pets`",
         help_format="markdown",
         suppress_keyboard_interrupt=False,
@@ -228,7 +227,7 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     elif isinstance(error, UserError):
         code, text = 2, _with_option(error, arguments)
     elif isinstance(error, CycloptsError):
-        code, text = 2, f"{_misread(error)} (--help lists what there is)"
+        code, text = 2, f"{_misread(error)} (--help lists all options)"
     elif isinstance(error, OSError):
         code, text = 2, system_reason(error)
     elif _is_out_of_memory(error):
@@ -243,18 +242,27 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
 def _misread(error: CycloptsError) -> str:
     """What was wrong with the words of the command line; the parser's own text but for two that would not help."""
     if isinstance(error, UnusedCliTokensError) and (words := error.unused_tokens):
-        return f"unexpected argument {words[0]!r}; several names are written with commas between them, as in --classes dog,cat"
+        return f"unexpected argument {words[0]!r}; separate several names with commas, as in --classes dog,cat"
     if isinstance(error, MissingArgumentError) and error.argument and error.keyword is None and not error.argument.tokens:
         return f"{error.argument.name} is missing"
     return str(error)
 
 
 def _with_option(error: UserError, arguments: Sequence[str]) -> str:
-    """The text of an error about a place that an option of the command line named, with that option."""
+    """The text of an error, with the options of the command line that it is about: those that named the subject, a place, or those of the
+    fields in the subject: `val = 0.9` → `--val 0.9`."""
     for option, value in itertools.pairwise(arguments):
-        if option in ("--out", "--json") and error.subject in (value, repr(value), str(Path(value))):
+        if option in ("--out", "--json", "--data") and error.subject in (value, repr(value), str(Path(value))):
             return f"{option} {error}"
-    return str(error)
+    given = {word.partition("=")[0] for word in arguments}
+    fields = [re.fullmatch(r"([a-z_]+)(?: = (.*))?", part) for part in error.subject.split(" and ")]
+    if not error.problem or not all(fields):
+        return str(error)
+    named = []
+    for field in filter(None, fields):
+        option = f"--{OTHER_NAMES.get(field[1], field[1]).replace('_', '-')}"
+        named.append(f"{option}{f' {field[2]}' if field[2] else ''}" if option in given else field[0])
+    return f"{' and '.join(named)}: {error.reason}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

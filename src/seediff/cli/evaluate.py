@@ -9,51 +9,60 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from ..errors import UserError
-from .options import HERE, SEED, numbers
+from .options import HERE, SEED
 
-app = App(name="evaluate", help="Measure predictions against labels.")
+app = App(name="evaluate", help="Compare predictions with labels.")
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Comparison:
-    """Options of `evaluate.evaluation.evaluate`; lists as texts with commas."""
+    """Options of `evaluate.evaluation.evaluate`; lists as text with commas."""
 
     protocol: Annotated[
         Literal["own", "voc", "voc-zero-shot", "voc-zero-shot-objects", "cityscapes-human-vehicle", "ade20k", "domain", "camvid"],
-        Parameter(help="What counts: the data's own classes, or those of a published comparison."),
+        Parameter(help="Classes to evaluate: the data's own, or those of a published comparison."),
     ] = "own"
-    split: Annotated[str | None, Parameter(help="Part of the data.", show_default="val of public data, test of CamVid, else all")] = None
+    split: Annotated[
+        str | None, Parameter(help="Part of the data to evaluate.", show_default="val for public data, test for CamVid, else all")
+    ] = None
     class_map: Annotated[
-        Path | None, Parameter(help="TOML or CSV file: the model's name of a class, and the data's.", show_default=False)
+        Path | None, Parameter(help="TOML or CSV file that maps the model's class names to the data's.", show_default=False)
     ] = None
     classes: Annotated[
-        str | None, Parameter(help="Names of PRED's ids from 1 on, or a file of them.", show_default="its classes.txt, else the data's ids")
+        str | None,
+        Parameter(
+            help="Class names for the ids in PRED, from 1 up, or a file of names.", show_default="its classes.txt, else the data's ids"
+        ),
     ] = None
-    scales: Annotated[str, Parameter(help="MODEL sees each image at these sizes, as in 0.5,1,2, and the mean decides.")] = "1"
-    flip: Annotated[bool, Parameter(help="MODEL sees each image mirrored too.", negative=(), show_default="no")] = False
-    boundary: Annotated[bool, Parameter(help="Boundary IoU too.", negative="--no-boundary", show_default="yes")] = True
-    device: Annotated[str | None, Parameter(help="Where MODEL runs: cuda, mps or cpu.", show_default="the best there is")] = None
-    draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 1000
-    seed: Annotated[int, SEED, Parameter(help="Seed of the bootstrap.")] = 0
+    scales: Annotated[str, Parameter(help="Relative sizes at which MODEL sees each image, for example 0.5,1,2; scores are averaged.")] = "1"
+    flip: Annotated[bool, Parameter(help="MODEL also sees each image mirrored; scores are averaged.", negative=(), show_default="no")] = (
+        False
+    )
+    boundary: Annotated[bool, Parameter(help="Also compute boundary IoU.", negative="--no-boundary", show_default="yes")] = True
+    device: Annotated[str | None, Parameter(help="Device for MODEL: cuda, mps or cpu.", show_default="the fastest available")] = None
+    draws: Annotated[int, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 1000
+    seed: Annotated[int, SEED, Parameter(help="Random seed for the bootstrap.")] = 0
 
 
 @app.default
 def semantic(
     predictions: Annotated[
-        Path, Parameter(name="MODEL|PRED", help="Folder that `seediff train` wrote, or one of PNG label maps named like the images.")
+        Path, Parameter(name="MODEL|PRED", help="Folder that `seediff train` wrote, or a folder of PNG label maps named like the images.")
     ],
     /,
     *,
-    data: Annotated[Path, Parameter(help="Labelled data: VOC, Cityscapes, ADE20K, CamVid or any dataset that `seediff` reads.")],
+    data: Annotated[Path, Parameter(help="Folder of labelled data: VOC, Cityscapes, ADE20K, CamVid or any dataset that `seediff` reads.")],
     how: Comparison | None = None,
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")] = None,
     out: Annotated[
-        Path | None, HERE, Parameter(help="Folder for the scores, each image's, and a picture of the worst images.", show_default=False)
+        Path | None,
+        HERE,
+        Parameter(help="Folder for all scores, each image's scores, and a picture of the worst images.", show_default=False),
     ] = None,
-    quiet: Annotated[bool, Parameter(help="No progress.", negative=(), show_default="no")] = False,
+    quiet: Annotated[bool, Parameter(help="Show no progress.", negative=(), show_default="no")] = False,
 ) -> None:
-    """Compare label maps with classes, or a segmenter's, with truths: mIoU, IoU of each class, pixel accuracy and boundary IoU.
+    """Compare label maps, or a segmenter's predictions, with true label maps: mIoU, each class's IoU, pixel accuracy and boundary IoU.
 
     `seediff evaluate segments` is for segments without classes. For example:
 
@@ -88,65 +97,76 @@ def semantic(
 
 
 def _parse_scales(text: str) -> tuple[float, ...]:
-    scales = numbers(text, "--scales", float)
-    if not all(0 < scale <= 8 for scale in scales):
-        raise UserError(f"--scales {text}: must be numbers above 0 and up to 8 with commas between, such as 0.5,1,2")
+    try:
+        scales = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        scales = ()
+    if not scales or not all(0 < scale <= 8 for scale in scales):
+        raise UserError(f"--scales {text}: must be numbers above 0 and up to 8, separated by commas, such as 0.5,1,2")
     return scales
+
+
+def _parse_ids(text: str | None) -> tuple[int, ...]:
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if text is not None and (not parts or not all(part.isascii() and part.isdecimal() and len(part) <= 5 for part in parts)):
+        raise UserError(f"--void {text}: must be ids separated by commas, such as 0,11")
+    return tuple(int(part) for part in parts)
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class SegmentComparison:
-    """Options of `evaluate.segments.evaluate_segments`; lists as texts with commas."""
+    """Options of `evaluate.segments.evaluate_segments`; lists as text with commas."""
 
     protocol: Annotated[
         Literal["diffseg", "dataset", "strict"],
-        Parameter(help="Matching per image as in DiffSeg, one for the whole set, or per image with segments left over as false positives."),
+        Parameter(help="Match segments per image (diffseg), once for the whole set (dataset), or per image with false positives (strict)."),
     ] = "diffseg"
     layout: Annotated[
         Literal["auto", "folder", "voc", "coco-stuff", "cityscapes", "camvid"],
-        Parameter(name="--labels-format", help="How the labels are laid out."),
+        Parameter(name="--labels-format", help="Layout of the labels."),
     ] = "auto"
-    num_classes: Annotated[int | None, Parameter(help="Classes of a plain folder.", show_default="as classes.txt there lists, or 27")] = (
-        None
-    )
-    split: Annotated[str | None, Parameter(help="Part of a data set that has several.", show_default="val; test of CamVid")] = None
-    void: Annotated[str | None, Parameter(help="Ids of a plain folder that are no label, as in 0,11.", show_default="255 alone")] = None
-    names: Annotated[
-        Path | None, Parameter(name="--list", help="Text file of the labels to evaluate, one name per line.", show_default="all of them")
+    num_classes: Annotated[
+        int | None, Parameter(help="Number of classes in a plain folder.", show_default="the number in its classes.txt, or 27")
     ] = None
-    center_crop: Annotated[bool, Parameter(help="Evaluate the centre square of each image only.", negative=(), show_default="no")] = False
+    split: Annotated[str | None, Parameter(help="Part of the data set to evaluate.", show_default="val; test for CamVid")] = None
+    void: Annotated[str | None, Parameter(help="Ids in a plain folder to ignore, for example 0,11.", show_default="only 255")] = None
+    names: Annotated[
+        Path | None, Parameter(name="--list", help="Text file with the labels to evaluate, one name per line.", show_default="all of them")
+    ] = None
+    center_crop: Annotated[bool, Parameter(help="Evaluate only the centred square of each image.", negative=(), show_default="no")] = False
     size: Annotated[
-        int | None, Parameter(help="Evaluate the centre square at this side: 512 or 320 in the papers.", show_default="its own")
+        int | None,
+        Parameter(help="Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers.", show_default="its own"),
     ] = None
     resize_predictions: Annotated[
-        bool, Parameter(help="Scale predictions (nearest) that differ in size from their label.", negative=(), show_default="no")
+        bool, Parameter(help="Resize predictions to their label's size (nearest pixel), if it differs.", negative=(), show_default="no")
     ] = False
     missing: Annotated[
-        Literal["error", "wrong", "skip"], Parameter(help="Labels without prediction: stop, count as wrong, or leave out.")
+        Literal["error", "wrong", "skip"], Parameter(help="Labels without a prediction: stop (error), count as wrong, or leave out (skip).")
     ] = "error"
     floors: Annotated[
         bool,
         Parameter(
-            help="Also the scores of divisions that never look at the picture, and how far above them the segments are.",
+            help="Also score divisions that never look at the picture, and show how far the segments are ahead of them.",
             negative=(),
             show_default="no",
         ),
     ] = False
-    draws: Annotated[int, Parameter(help="Draws of the bootstrap over images, for the intervals.")] = 2000
-    seed: Annotated[int, SEED, Parameter(help="Seed of the bootstrap.")] = 0
+    draws: Annotated[int, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 2000
+    seed: Annotated[int, SEED, Parameter(help="Random seed for the bootstrap.")] = 0
 
 
 @app.command
 def segments(
     predictions: Annotated[Path, Parameter(help="Folder that `seediff segment` wrote, or PNG label maps named like the labels.")],
     *,
-    labels: Annotated[Path, Parameter(help="Folder of labels: a data set's own, or PNG label maps.")],
+    labels: Annotated[Path, Parameter(help="Folder of labels: a data set as distributed, or PNG label maps.")],
     how: SegmentComparison | None = None,
-    json: Annotated[Path | None, HERE, Parameter(help="Also write the scores here.")] = None,
-    quiet: Annotated[bool, Parameter(help="No progress.", negative=(), show_default="no")] = False,
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")] = None,
+    quiet: Annotated[bool, Parameter(help="Show no progress.", negative=(), show_default="no")] = False,
 ) -> None:
-    """Compare segments without names with labels: each segment is matched with a class, then ACC and mIoU are counted.
+    """Compare unnamed segments with labels: match each segment with a class, then compute ACC and mIoU.
 
     For example:
 
@@ -163,10 +183,9 @@ def segments(
     from .progress import bar_or_lines
 
     how = how or SegmentComparison()
-    void = numbers(how.void, "--void", int) if how.void is not None else ()
     check_writable(None, json)
     with bar_or_lines(quiet) as progress:
-        scores = evaluate_segments(predictions, labels, progress=progress, **{**vars(how), "void": void})
+        scores = evaluate_segments(predictions, labels, progress=progress, **{**vars(how), "void": _parse_ids(how.void)})
     console = make_console()
     if json is not None:
         write_json(to_json(scores), json)  # first: whoever reads the table may have had enough of it

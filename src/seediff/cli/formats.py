@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 OUTPUT = Group("Output", sort_key=1)
 CHOICE = Group("Format", sort_key=2)
-LINK = "hard links to pictures, where the file system allows them, instead of copies."
+LINK = "hard-link pictures instead of copying them, where the file system allows it."
 IMAGES = "images"
 QUIET = option(OUTPUT, "Print nothing but errors.", negative=())
 
@@ -44,28 +44,30 @@ def export_(
     data: Annotated[Path, Parameter(help="Folder of a finished dataset.")],
     *,
     to: Annotated[FormatName, option(OUTPUT, "The format.")],
-    out: Annotated[Path, HERE, option(OUTPUT, "Folder to make; it appears when it is complete.")],
+    out: Annotated[Path, HERE, option(OUTPUT, "New folder; it appears when it is complete.")],
     link: Annotated[bool | None, export_option("link", LINK, group=OUTPUT)] = None,
-    workers: Annotated[int, option(OUTPUT, "Processes that look at the samples; the result is the same.", 1)] = 1,
+    workers: Annotated[int, option(OUTPUT, "Number of processes that convert samples. The result is the same.", 1)] = 1,
     split: Annotated[
         float | None,
-        export_option("split", "share of the samples for validation, from 0 to 1.", "as `split` in metadata.jsonl says, else 0"),
+        export_option("split", "share of the samples for validation, from 0 to 1.", "`split` in metadata.jsonl, else 0"),
     ] = None,
-    seed: Annotated[int | None, option(CHOICE, "With --split: another seed, another choice.", 0)] = None,
-    min_area: Annotated[int | None, export_option("min_area", "smaller pieces, in pixels, are no objects.", 1)] = None,
-    panoptic: Annotated[bool | None, export_option("panoptic", "also panoptic.json, with a PNG of each picture's segments.")] = None,
+    seed: Annotated[int | None, option(CHOICE, "With --split: random seed; another seed chooses other samples.", 0)] = None,
+    min_area: Annotated[int | None, export_option("min_area", "smallest object in pixels; smaller pieces are left out.", 1)] = None,
+    panoptic: Annotated[
+        bool | None, export_option("panoptic", "also write panoptic.json and one PNG per picture with its segments.")
+    ] = None,
     polygons: Annotated[
-        bool | None, export_option("polygons", "objects as polygons, not as exact run lengths; prints what they lose.")
+        bool | None, export_option("polygons", "write objects as polygons instead of exact run lengths; prints the loss.")
     ] = None,
     objects: Annotated[
-        bool | None, export_option("objects", "also SegmentationObject; cvat: a mask per connected piece, not per class.")
+        bool | None, export_option("objects", "also write SegmentationObject; cvat: one mask per connected piece, not per class.")
     ] = None,
-    boxes: Annotated[bool | None, export_option("boxes", "also Annotations, with a box per object.")] = None,
-    jpeg: Annotated[bool | None, export_option("jpeg", "write PNG pictures anew as JPEG of quality 95.")] = None,
-    shard_size: Annotated[float | None, export_option("shard_size", "about how large a file is, in MB.", 500)] = None,
+    boxes: Annotated[bool | None, export_option("boxes", "also write Annotations, with one box per object.")] = None,
+    jpeg: Annotated[bool | None, export_option("jpeg", "convert PNG pictures to JPEG of quality 95.")] = None,
+    shard_size: Annotated[float | None, export_option("shard_size", "approximate size of each file in MB.", 500)] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Write a dataset in another format. Label maps come back exactly from all but yolo; pictures are never encoded anew unless asked.
+    """Write a dataset in another format. Label maps come back exactly from all but yolo. Pictures are copied unless --jpeg is given.
 
     For example:
 
@@ -97,15 +99,15 @@ def export_(
 
 
 def import_(
-    source: Annotated[Path, Parameter(help="What to read: a folder, or for coco a JSON file.")],
+    source: Annotated[Path, Parameter(help="Folder to read, or for coco a JSON file.")],
     *,
     from_: Annotated[FormatName | None, option(OUTPUT, "The format.", "found out, and said", name="--from")] = None,
-    out: Annotated[Path, HERE, option(OUTPUT, "Folder of the dataset to make; it appears when it is complete.")],
+    out: Annotated[Path, HERE, option(OUTPUT, "Folder for the new dataset; it appears when it is complete.")],
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no", negative=())] = None,
     split: Annotated[str | None, import_option("split", "only this part, such as val.", "all")] = None,
     classes: Annotated[
         str | None,
-        import_option("classes", "names with commas between, a file of them, or `voc`.", "what the set says; voc: else its twenty"),
+        import_option("classes", "names separated by commas, a file of names, or `voc`.", "the set's own; voc: else VOC's twenty"),
     ] = None,
     images: Annotated[Path | None, import_option("images", "folder of the pictures.", "found in the set")] = None,
     annotations: Annotated[
@@ -113,16 +115,16 @@ def import_(
     ] = None,
     corrects: Annotated[
         Path | None,
-        option(OUTPUT, "Dataset whose masks were corrected: it keeps pictures and rows, and what changed is counted.", "a set by itself"),
+        option(OUTPUT, "Dataset whose masks were corrected. Its pictures and rows are kept, and changes are counted."),
     ] = None,
     crowds: Annotated[
         Literal["ignored", "objects"] | None,
-        import_option("crowds", "what annotations with iscrowd 1 are.", "ignored, unless there is nothing else, which is an error"),
+        import_option("crowds", "how to read annotations with iscrowd 1.", "ignored; an error if there are no others"),
     ] = None,
     skip_missing: Annotated[bool | None, import_option("skip_missing", "leave out labels whose picture is not there.", "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Make a dataset of what is in another format.
+    """Make a dataset from another format.
 
     For example:
 
@@ -201,7 +203,7 @@ def fitting(known: Collection[str], options: Mapping[str, Any], format_: str) ->
     for name in given:
         if name not in known:
             others = ", ".join(f"--{other.replace('_', '-')}" for other in options if other in known)
-            raise UserError(f"--{name.replace('_', '-')} is no option of {format_}" + (f"; it has {others}" if others else ""))
+            raise UserError(f"--{name.replace('_', '-')} is not an option of {format_}" + (f"; it has {others}" if others else ""))
     return given
 
 

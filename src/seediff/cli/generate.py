@@ -52,21 +52,21 @@ def generate(
     capture: CaptureOptions | None = None,
     config: Annotated[
         Path | None,
-        option(RUN, "TOML file with any of these options, such as the seediff.toml of a dataset; the command line overrides it."),
+        option(RUN, "TOML file with any of these options, such as a dataset's seediff.toml. The command line overrides it."),
     ] = None,
     preset: Annotated[
         Literal["model", "paper"],
         Parameter(converter=_named_preset),
-        option(MASKS, "Constants where none are given: those tuned for the model, if it brings any, or the paper's.", "model"),
+        option(MASKS, "Default constants: those tuned for the model, if there are any, or the paper's.", "model"),
     ] = "model",
     offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Generate images of named classes with pixel masks: a dataset that training code can read.
+    """Generate images of named classes with pixel masks, as a dataset for training.
 
-    A run that was stopped, in whatever way, is continued by the same command and ends with the same bytes.
+    The same command continues a run that was stopped, and ends with the same bytes.
 
     For example:
 

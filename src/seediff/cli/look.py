@@ -24,27 +24,29 @@ PAGE = Group("The page", sort_key=1)
 
 
 def look(
-    path: Annotated[Path, Parameter(help="Folder of a dataset, or of what `segment` or `predict` made.")],
+    path: Annotated[Path, Parameter(help="Folder of a dataset, or the output of `segment` or `predict`.")],
     /,
     *,
     photos: Annotated[
         list[Path] | None,
-        option(PAGE, "For outputs of `segment` and `predict`: the folder of the photographs; without it overlays are shown.", negative=()),
+        option(
+            PAGE, "For outputs of `segment` and `predict`: folder with the photographs; without it the page shows overlays.", negative=()
+        ),
     ] = None,
-    port: Annotated[int, option(PAGE, "Port to listen at.", "a free one")] = 0,
-    host: Annotated[str, option(PAGE, "Address to listen at; others than this machine's own need --i-know.", "127.0.0.1")] = "127.0.0.1",
+    port: Annotated[int, option(PAGE, "Port to listen on.", "a free one")] = 0,
+    host: Annotated[
+        str, option(PAGE, "Address to listen on; any address but this machine's own needs --i-know.", "127.0.0.1")
+    ] = "127.0.0.1",
     i_know: Annotated[
         bool,
-        option(
-            PAGE, "Let other machines in, over a connection that anybody on the way can read. They are asked for the token.", negative=()
-        ),
+        option(PAGE, "Let other machines connect. The connection is not encrypted; the page asks them for the token.", negative=()),
     ] = False,
     browser: Annotated[bool, option(PAGE, "Open the page in the browser.", "yes")] = True,
-    by: Annotated[str | None, option(PAGE, "Who reviews, for review.jsonl.", "your user name")] = None,
+    by: Annotated[str | None, option(PAGE, "Reviewer's name, for review.jsonl.", "your user name")] = None,
 ) -> None:
-    """Look at a set in the browser, see why its masks are as they are, and correct them. Ends with Ctrl-C.
+    """Look at a dataset in the browser, see how its masks came about, and correct them. Ctrl-C ends it.
 
-    What is decided is in review.jsonl, corrected masks are in reviewed/; the set's own files stay as they are. `filter --reviewed`,
+    Decisions are saved in review.jsonl, corrected masks in reviewed/. The dataset's own files stay as they are. `filter --reviewed`,
     `export` and `train` use both.
 
     For example:
@@ -66,7 +68,7 @@ def look(
     if not is_loopback(host) and not i_know:
         raise UserError(
             f"--host {host}: other machines could then see and change the set, over a connection that is not encrypted; "
-            "give --i-know as well if that is meant, or use a tunnel: ssh -L 8765:localhost:8765"
+            "add --i-know if you want this, or use a tunnel: ssh -L 8765:localhost:8765"
         )
     if not 0 <= port < 65536:
         raise UserError(f"--port {port}: must be from 1 to 65535, or 0 for a free one")

@@ -129,7 +129,7 @@ def whole_number(_: Any, tokens: Sequence[Token]) -> int:
     try:
         return int(tokens[0].value)
     except ValueError as error:
-        raise ValueError(f"{tokens[0].value!r} is no whole number") from error
+        raise ValueError(f"{tokens[0].value!r} is not a whole number") from error
 
 
 def _typed(hint: Any) -> Any:
@@ -138,19 +138,19 @@ def _typed(hint: Any) -> Any:
     return str if any(get_origin(part) is tuple for part in parts) else reduce(or_, parts)
 
 
-IMAGES = Group("What to draw", sort_key=1)
+IMAGES = Group("Input", sort_key=1)
 MODEL = Group("Model", sort_key=2)
 MASKS = Group("Masks", sort_key=3)
 CAPTURE = Group("Attention", sort_key=4)
-KEPT = Group("What to keep", sort_key=5)
+KEPT = Group("Extra output", sort_key=5)
 RUN = Group("Run", sort_key=6)
 
 NUMBERS = {"type": Literal["float32", "float16", "bfloat16"]}
-DryRun = Annotated[bool, option(RUN, "Only say what would be done.", negative=())]
+DryRun = Annotated[bool, option(RUN, "Print the plan and stop.", negative=())]
 Quiet = Annotated[bool, option(RUN, "Print nothing but errors.", negative=())]
-ConfigFile = Annotated[Path | None, option(RUN, "TOML file with any of these options; the command line overrides it.")]
+ConfigFile = Annotated[Path | None, option(RUN, "TOML file with any of these options. The command line overrides it.")]
 DatasetOut = Annotated[
-    str, option(RUN, "Folder of the dataset, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
+    str, option(RUN, "Folder for the dataset, or an address such as s3://bucket/name. Continues an unfinished run there.")
 ]
 
 
@@ -174,7 +174,8 @@ SEED = Parameter(validator=_check_seed)
     GenerateConfig,
     {
         IMAGES: "classes per_class prompt negative_prompt classes_per_image seed",
-        MODEL: "model base lora lora_scale embedding vae_tiling compile steps guidance_scale size batch_size device dtype threads",
+        MODEL: "model base lora lora_scale embedding quantize vae_tiling compile scheduler steps guidance_scale size batch_size device "
+        "dtype threads",
         KEPT: "reject attempts keep_soft keep_attention image_format",
     },
     dtype=NUMBERS,
@@ -186,13 +187,13 @@ class ImageOptions:
     """Fields of GenerateConfig; `classes` and `prompt` as the command line writes them."""
 
     classes: Annotated[
-        str | None, option(IMAGES, "Names with commas between, a UTF-8 file of one per line, or `voc`: Pascal VOC's twenty.")
+        str | None, option(IMAGES, "Names separated by commas, a UTF-8 file with one per line, or `voc` for Pascal VOC's twenty.")
     ] = None
     prompt: Annotated[
         list[str] | None,
         option(
             IMAGES,
-            "Template with `{class}`, or a file of them; repeat for several, which take turns.",
+            "Template with `{class}`, or a file of templates. Repeat the option for several, which take turns.",
             GenerateConfig.prompts[0],
             negative=(),
         ),
@@ -201,7 +202,7 @@ class ImageOptions:
 
 OFFLOAD = option(
     MODEL,
-    "What waits in the computer's memory until the GPU needs it: parts (model) or single layers (sequential). Slower; changes no byte.",
+    "Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same bytes.",
     "none",
 )
 
@@ -229,11 +230,15 @@ class EngineOptions:
     """Who does the batches. None of it is part of the configuration: it changes no byte."""
 
     engine: Annotated[
-        Literal["local", "ray"], option(RUN, "local: this process. ray: workers on this machine or on a Ray cluster's.", "local")
+        Literal["local", "ray"],
+        option(RUN, "Where batches run: in this process (local), or in Ray workers on this machine or a cluster (ray).", "local"),
     ] = "local"
     workers: Annotated[int | None, option(RUN, "With --engine ray: number of workers.", "one per GPU, else one per core")] = None
     address: Annotated[
-        str | None, option(RUN, "With --engine ray: address of a running cluster; auto: this machine's.", "a cluster of this machine alone")
+        str | None,
+        option(
+            RUN, "With --engine ray: address of a running cluster, or auto for the one on this machine.", "start a cluster on this machine"
+        ),
     ] = None
 
 
@@ -254,7 +259,7 @@ def parse_place(out: str) -> Out:
     """As `parse_out`. Raises UserError also for a store that would be gone when the command ends."""
     place = parse_out(out)
     if isinstance(place, Url) and place.scheme == "memory":
-        raise UserError(out, "is the memory of this process, which ends with the command", "name a folder, or s3://bucket/name")
+        raise UserError(out, "is the memory of this process and would be lost when the command ends", "name a folder, or s3://bucket/name")
     return place
 
 
@@ -295,7 +300,7 @@ def numbers(text: str, option_name: str, kind: type[int] | type[float], count: i
     try:
         values = tuple(kind(part) for part in text.split(","))
     except ValueError as error:
-        raise UserError(f"{option_name} {text}: must be {'whole ' * (kind is int)}numbers with commas between") from error
+        raise UserError(f"{option_name} {text}: must be {'whole ' * (kind is int)}numbers separated by commas") from error
     if count is not None and len(values) != count:
-        raise UserError(f"{option_name} {text}: must be {count} numbers with a comma between")
+        raise UserError(f"{option_name} {text}: must be {count} numbers separated by commas")
     return values

@@ -48,18 +48,18 @@ from .options import (
 if TYPE_CHECKING:
     from ..run.loop import RunResult
 
-PATHS = Parameter(help="Photographs: files, folders with all below them, or patterns such as 'photos/*.jpg'.", negative=())
+PATHS = Parameter(help="Photographs: files, folders (with subfolders), or patterns such as 'photos/*.jpg'.", negative=())
 
 
 @options_of(
     MaskPhotosConfig,
-    {MODEL: "model base lora lora_scale embedding vae_tiling compile size batch_size seed device dtype threads"},
-    batch_size={"text": "Photographs that go through the model together; part of the configuration."},
-    seed={"text": "Seed of the noise (mask) and of K-Means (segment)."},
+    {MODEL: "model base lora lora_scale embedding quantize vae_tiling compile size batch_size seed device dtype threads"},
+    batch_size={"text": "Photographs per batch. Changes rounding, so it is part of the configuration."},
+    seed={"text": "Random seed for the noise (mask) or K-Means (segment)."},
     dtype=NUMBERS,
     size={
         "type": str,
-        "text": "Side in pixels of the square at which the model sees a photograph; other shapes get as many positions.",
+        "text": "Side in pixels of the square that the model sees; photographs of other shapes get as many positions.",
     },
 )
 class PhotoOptions:
@@ -100,16 +100,16 @@ def segment(
     /,
     *,
     out: Annotated[
-        str, option(RUN, "Folder of the results, or a URL of a store such as s3://bucket/name. An unfinished run in it is continued.")
+        str, option(RUN, "Folder for the results, or an address such as s3://bucket/name. Continues an unfinished run there.")
     ] = "segments",
     fit: Annotated[Fit | None, field_option(SegmentPhotosConfig, "fit", IMAGES)] = None,
     names: Annotated[
         str | None,
-        option(IMAGES, "Words to call segments by, with commas between, or a file with one per line."),
+        option(IMAGES, "Words to name segments with, separated by commas, or a file with one per line."),
     ] = None,
     captions: Annotated[
         Path | None,
-        option(IMAGES, "CSV with the columns file and caption, or a folder of NAME.txt: each caption's words are names."),
+        option(IMAGES, "Captions whose words name segments: CSV with the columns file and caption, or a folder of NAME.txt files."),
     ] = None,
     naming: NamingOptions | None = None,
     labels: Annotated[Path | None, option(IMAGES, "With -k truth: folder of label maps, named like the photographs.")] = None,
@@ -120,7 +120,7 @@ def segment(
         str,
         option(
             MASKS,
-            "Constants where none are given. model: the model's own, if any, else COCO's (1.1); coco; cityscapes (0.9); or a file of "
+            "Default constants. model: the model's own, if any, else COCO's (--kl-threshold 1.1); coco; cityscapes (0.9); or a file from "
             "`seediff tune`.",
             "model",
         ),
@@ -131,10 +131,10 @@ def segment(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Divide photographs into segments, without class names: by DiffSeg, K-Means or DiffCut.
+    """Divide photographs into segments without class names, with DiffSeg, K-Means or DiffCut.
 
-    Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. A run that was stopped is
-    continued by the same command. Photographs that cannot be read are listed in failed.jsonl and do not stop the others.
+    Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. The same command continues a run
+    that was stopped. Unreadable photographs do not stop the others; failed.jsonl lists them.
 
     For example:
 
@@ -189,11 +189,13 @@ def mask(
         str | None,
         option(
             IMAGES,
-            "Names with commas between, a file of one per line, `voc`, or a .csv with the columns file and classes.",
+            "Names separated by commas, a file with one per line, `voc`, or a .csv with the columns file and classes.",
         ),
     ] = None,
     out: DatasetOut,
-    prompt: Annotated[str | None, option(IMAGES, "Template with `{class}` that photographs are shown with.", DEFAULT_PROMPTS[0])] = None,
+    prompt: Annotated[
+        str | None, option(IMAGES, "Template with `{class}`, shown to the model with each photograph.", DEFAULT_PROMPTS[0])
+    ] = None,
     look: LookOptions | None = None,
     masks: MaskOptions | None = None,
     capture: CaptureOptions | None = None,
@@ -203,7 +205,7 @@ def mask(
         str,
         option(
             MASKS,
-            "Constants where none are given. model: the model's own, if any, else the paper's; paper; or a file of `seediff tune`.",
+            "Default constants. model: the model's own, if any, else the paper's; paper; or a file from `seediff tune`.",
             "model",
         ),
     ] = "model",
@@ -213,11 +215,10 @@ def mask(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make pixel masks of named classes in photographs: a dataset folder like that of `generate`.
+    """Make pixel masks of named classes in photographs, as a dataset like `generate`'s.
 
-    A folder of photographs that holds a `classes.csv` (columns file and classes) gives each photograph its own list; in one that it does
-    not list all classes are looked for. A run that was stopped is continued by the same command. Photographs that cannot be read are
-    listed in failed.jsonl and do not stop the others.
+    A `classes.csv` in the folder (columns file and classes) gives each photograph its own classes; photographs that it does not list get
+    all of them. The same command continues a run that was stopped. Unreadable photographs do not stop the others; failed.jsonl lists them.
 
     For example:
 
@@ -241,7 +242,7 @@ def mask(
     classes_of = read_classes_csv(listed, found.photos) if listed else {}
     if listed:
         if not any(classes_of.values()):
-            raise UserError(f"{listed}: gives no photograph any class; write names in its column 'classes'")
+            raise UserError(f"{listed}: gives no photograph a class; write names into its column 'classes'")
         line["classes"] = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
     elif classes is not None:
         line["classes"] = parse_classes(classes)
@@ -267,7 +268,7 @@ def check_photographs(paths: Sequence[Path]) -> None:
 
     for path in paths:
         if (path / CLASSES).is_file() and (path / PICTURES).is_dir() and (path / MASKS).is_dir():
-            raise UserError(f"{path}: is a SeeDiff dataset, whose label maps are no photographs; give {path / PICTURES}")
+            raise UserError(f"{path}: is a SeeDiff dataset, whose label maps are not photographs; give {path / PICTURES}")
 
 
 def chosen_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> tuple[str, Path | None, Tuned | None]:
@@ -284,20 +285,20 @@ def chosen_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> t
 
 
 def never_tuned(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
-    """A line that says that the threshold in use was never sought for the model; "" where it was, or where it was given."""
+    """A warning that the threshold was never tuned for the model; "" if it was tuned or given."""
     name = THRESHOLDS[config.command]
     source = config.source(name)
     if source == f"{TUNED}{config.model}" or not (source == DEFAULT or source.startswith(TUNED)):
         return ""
-    sought = "it is another model's" if source == DEFAULT else f"it was sought for '{source.removeprefix(TUNED)}'"
+    sought = "it is another model's" if source == DEFAULT else f"it was tuned for '{source.removeprefix(TUNED)}'"
     return (
         f"{name} = {getattr(config, name)} was never tuned for model '{config.model}' ({sought}): choose one with "
-        f"--{name.replace('_', '-')}, or find it on a few labelled photographs with `seediff tune SET --model {config.model}`"
+        f"--{name.replace('_', '-')}, or find it from a few labelled photographs with `seediff tune SET --model {config.model}`"
     )
 
 
 def classes_file(classes: str | None, paths: Sequence[Path]) -> Path | None:
-    """The table that gives each photograph its classes: named by --classes, or lying in the one folder of photographs."""
+    """The table that gives each photograph its classes: named by --classes, or found in the folder of photographs."""
     if classes is not None:
         return Path(classes) if classes.endswith(".csv") else None
     tables = [path / "classes.csv" for path in paths if (path / "classes.csv").is_file()]
@@ -307,11 +308,11 @@ def classes_file(classes: str | None, paths: Sequence[Path]) -> Path | None:
 
 
 def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
-    """Raise UserError for an option of the command line that changes nothing: whoever gives it expects something else."""
+    """Raise UserError for an option that would have no effect."""
     chosen, segment = line["segment"], settled.segment
     if "rounds" in chosen and isinstance(segment.kl_threshold, tuple):
         raise UserError(
-            f"--rounds: {len(segment.kl_threshold)} values of kl_threshold say how many rounds there are; leave one of them out"
+            f"--rounds: {len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds; leave one of the two out"
         )
     for name in chosen:
         methods = [method for method, facts in SEGMENT_FACTS.items() if name in facts.options and name != "k"]
@@ -325,9 +326,9 @@ def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labe
 
 
 def conclude(result: RunResult | None, untuned: str, photos: int) -> None:
-    """What is said after the work. Raise UserError, for the exit code, when photographs could not be used; the others are done by then.
+    """Print the warning, then raise UserError (for the exit code) if some photographs could not be used. The others are done by then.
 
-    untuned: goes to stderr, so that nothing that reads the results meets it.
+    untuned: goes to stderr, not into the results.
     """
     if untuned:
         print(f"seediff: {untuned}", file=sys.stderr)

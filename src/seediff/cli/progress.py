@@ -31,7 +31,7 @@ def telling(state: Callable[[], str], again: Callable[[], str] = lambda: "the sa
     except KeyboardInterrupt as error:
         raise InterruptedRun(f"interrupted with {state()}; {again()}") from error
     except OSError as error:  # a full disk, above all
-        raise UserError(f"{system_reason(error)}; {state()}; when that is put right, {again()}") from error
+        raise UserError(f"{system_reason(error)}; {state()}; when that is fixed, {again()}") from error
 
 
 @contextmanager

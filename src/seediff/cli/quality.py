@@ -25,9 +25,9 @@ DECIDED_BY = {
     "best": ("best",),
 }
 """The fields of Criteria that each reason to drop a sample follows from."""
-CRITERIA = Group("What stays", sort_key=2)
+CRITERIA = Group("Criteria", sort_key=2)
 DATA = Parameter(help="Folder of a finished dataset.")
-JSON = option(OUTPUT, "Also write everything here.")
+JSON = option(OUTPUT, "Also write all results to this JSON file.")
 
 
 def check(
@@ -37,14 +37,14 @@ def check(
         bool,
         option(
             OUTPUT,
-            "Repair what is safe: lost lists of an imported set, palettes, `classes` and `area` of rows; move orphans to orphans/.",
+            "Make safe repairs: lost lists of an imported set, palettes, `classes` and `area` in rows. Moves orphans to orphans/.",
             negative=(),
         ),
     ] = False,
     json: Annotated[Path | None, HERE, JSON] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Read every file of a dataset and say what is wrong. Exit code 2 when there are errors; warnings are for you to judge.
+    """Read every file of a dataset and report problems. Exit code 2 if there are errors; warnings are for you to judge.
 
     For example:
 
@@ -64,7 +64,7 @@ def check(
     checked = check_dataset(data, followed(quiet))
     fixed: list[str] = []
     if fix and any(finding.where == METADATA and finding.kind == "lost" for finding in checked.findings) and (command := remake(data)):
-        raise UserError(f"{data / METADATA}: is lost; this makes every sample again: {command}")
+        raise UserError(f"{data / METADATA}: is missing; this makes every sample again: {command}")
     for _ in range(2 * fix):  # with metadata.jsonl back, there may be more to repair
         if done := fix_dataset(data, checked.findings):
             fixed += done
@@ -94,7 +94,7 @@ def check(
 
 
 def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, HERE, JSON] = None, quiet: Annotated[bool, QUIET] = False) -> None:
-    """Count what a dataset holds: images, pixels, areas, pieces and flags of each class.
+    """Count each class's images, pixels, areas, pieces and flags in a dataset.
 
     For example: `seediff stats pets --json stats.json`
     """
@@ -111,30 +111,34 @@ def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, HERE, JSO
 def filter_(
     data: Annotated[Path, DATA],
     *,
-    out: Annotated[Path, HERE, option(OUTPUT, "Folder to make; it appears when it is complete.")],
+    out: Annotated[Path, HERE, option(OUTPUT, "New folder; it appears when it is complete.")],
     drop_flags: Annotated[
-        str | None, option(CRITERIA, "Drop samples with these flags, with commas between: kinds, `kind:class`, or `all`.", "none")
+        str | None, option(CRITERIA, "Drop samples with these flags, separated by commas: kinds, `kind:class`, or `all`.", "none")
     ] = None,
-    min_area: Annotated[float, option(CRITERIA, "Every class of a sample has at least this share of the picture.", 0)] = 0.0,
-    max_area: Annotated[float, option(CRITERIA, "Every class of a sample has at most this share of the picture.", 1)] = 1.0,
-    max_components: Annotated[int | None, option(CRITERIA, "Every class is in at most so many connected pieces.", "any number")] = None,
-    min_piece: Annotated[int, option(CRITERIA, "With --max-components: smaller pieces, in pixels, do not count.", 1)] = 1,
+    min_area: Annotated[float, option(CRITERIA, "Minimum area of every class in a sample, as a share of the picture.", 0)] = 0.0,
+    max_area: Annotated[float, option(CRITERIA, "Maximum area of every class in a sample, as a share of the picture.", 1)] = 1.0,
+    max_components: Annotated[int | None, option(CRITERIA, "Maximum number of connected pieces of every class.", "any number")] = None,
+    min_piece: Annotated[int, option(CRITERIA, "With --max-components: smallest piece that counts, in pixels.", 1)] = 1,
     min_confidence: Annotated[
-        float | None, option(CRITERIA, "Mean soft value inside each class's mask minus outside is at least this.", "any")
+        float | None,
+        option(CRITERIA, "Minimum confidence of every class: mean soft value inside its mask minus outside, from -1 to 1.", "any"),
     ] = None,
-    best: Annotated[int | None, option(CRITERIA, "Keep the most confident samples of each class, so many at most.", "all")] = None,
+    best: Annotated[int | None, option(CRITERIA, "Keep at most this many samples per class, the most confident first.", "all")] = None,
     ignore_band: Annotated[
         str | None,
-        option(CRITERIA, "Make label maps anew from soft masks: from LOW on 255 (ignored), from HIGH on the class; for example 0.5,0.6."),
+        option(
+            CRITERIA,
+            "LOW,HIGH: make new label maps from soft masks, 255 (ignored) from LOW up and the class from HIGH up; for example 0.5,0.6.",
+        ),
     ] = None,
     reviewed: Annotated[
         Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"] | None,
-        option(CRITERIA, "What a person decided about the sample in `seediff look`.", "anything"),
+        option(CRITERIA, "Keep samples with this decision in `seediff look`.", "any decision"),
     ] = None,
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Make a dataset of the samples that are worth training on. Confidence and --ignore-band need soft masks (`--keep-soft`).
+    """Make a dataset from the samples that are worth training on. Confidence and --ignore-band need soft masks (`--keep-soft`).
 
     For example:
 

@@ -19,11 +19,11 @@ PARTS = Group("Parts", sort_key=2)
 def merge(
     data: Annotated[list[Path], Parameter(help="Folders of finished datasets.", negative=())],
     *,
-    out: Annotated[Path, HERE, option(OUTPUT, "Folder to make; it appears when it is complete.")],
+    out: Annotated[Path, HERE, option(OUTPUT, "New folder; it appears when it is complete.")],
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Make one dataset of several. Classes are joined by their names; `origin` in the rows says where a sample is from.
+    """Merge several datasets into one. Classes are matched by name; `origin` in each row names the sample's source.
 
     For example: `seediff merge pets zoo --out animals`
     """
@@ -34,7 +34,7 @@ def merge(
     check_apart(out, data)
     check_free(out)
     if len({folder.resolve() for folder in data}) < len(data):
-        raise UserError("merge: one folder is named twice; its samples would be in the result twice")
+        raise UserError("merge: one folder is given twice, and its samples would be doubled")
     first, *others = [Dataset.from_native(folder) for folder in data]
     merged = first.merge(*others)
     merged.save(out, about={"command": "merge", "datasets": set_names(data)}, link=bool(link), follow=followed(quiet))
@@ -49,15 +49,15 @@ def split(
     *,
     val: Annotated[float, option(PARTS, "Share of the samples for validation.", 0.2)] = 0.2,
     test: Annotated[float | None, option(PARTS, "Share of the samples for testing.", "none")] = None,
-    seed: Annotated[int, option(PARTS, "Another seed, other parts.", 0)] = 0,
-    out: Annotated[Path | None, HERE, option(OUTPUT, "Folder to make, of a dataset a part: OUT/train, OUT/val, OUT/test.")] = None,
+    seed: Annotated[int, option(PARTS, "Random seed; another seed gives other parts.", 0)] = 0,
+    out: Annotated[Path | None, HERE, option(OUTPUT, "New folder with one dataset per part: OUT/train, OUT/val, OUT/test.")] = None,
     in_place: Annotated[
-        bool, option(OUTPUT, "Instead write `split` into the rows, which `export` and `train` follow.", negative=())
+        bool, option(OUTPUT, "Instead of --out: write `split` into the dataset's rows, which `export` and `train` follow.", negative=())
     ] = False,
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Set samples aside for validation and testing: the same share of every class, and pictures that look alike in one part.
+    """Divide a dataset for training, validation and testing. Every part gets the same share of every class; similar pictures stay together.
 
     For example:
 
@@ -70,7 +70,7 @@ def split(
     from ..files.output_folders import check_apart, check_free, staged
 
     if (out is None) != in_place:
-        raise UserError("split: choose one of --out FOLDER, for a dataset a part, and --in-place, for `split` in the rows")
+        raise UserError("split: give either --out FOLDER (one dataset per part) or --in-place (`split` in the rows)")
     if out is not None:
         check_apart(out, [data])
         check_free(out)

@@ -1,4 +1,4 @@
-"""`seediff study …`: how good the masks are, measured; and `seediff mini …`: the embedded model, and its held-out scenes."""
+"""`seediff study …`: how good the masks are, measured."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from cyclopts import App, Parameter
 from ..config.constants import CaptureSteps
 from .options import HERE, SEED, numbers
 
-app = App(name="study", help="Measure masks and segments against exact ones.")
-mini_app = App(name="mini", help="The embedded model: check its quality, write its held-out scenes.")
+app = App(name="study", help="Measure masks and segments against exact masks.")
+mini_app = App(name="mini", help="Check the embedded model's quality, or write its held-out scenes.")
 
-Scenes = Annotated[int, Parameter(help="Held-out scenes to measure on.")]
-SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set", help="Held-out scenes, or the same with another vendor's art.")]
-TuneScenes = Annotated[int, Parameter(help="Scenes on which each method's own best constants are sought.")]
-Constants = Annotated[Path | None, Parameter(help="results.json of an earlier study: take its constants instead of seeking them.")]
+Scenes = Annotated[int, Parameter(help="Number of held-out scenes to measure on.")]
+SceneSet = Annotated[
+    Literal["truth", "shift"], Parameter(name="--set", help="truth: held-out scenes. shift: scenes with another vendor's art.")
+]
+TuneScenes = Annotated[int, Parameter(help="Number of scenes to tune each method's constants on.")]
+Constants = Annotated[Path | None, Parameter(help="results.json of an earlier study: use its constants instead of tuning.")]
 Pictures = Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")]
 Tables = Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")]
-Json = Annotated[Path | None, HERE, Parameter(help="Also write the JSON here.")]
-WorldModel = Annotated[str, Parameter(help="`mini`, `mini-dit`, or a pipeline folder trained on their world.")]
+Json = Annotated[Path | None, HERE, Parameter(help="Also write the results to this JSON file.")]
+WorldModel = Annotated[str, Parameter(help="`mini`, `mini-dit`, or the folder of a pipeline trained on the embedded world.")]
 AnyModel = Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")]
-Device = Annotated[str | None, Parameter(help="cuda, mps or cpu; the best there is by default.")]
-Images = Annotated[Path | None, Parameter(help="A folder of photographs instead of scenes, with --labels.")]
-Labels = Annotated[Path | None, Parameter(help="Label maps of the photographs: a data set's own folder, or PNG files of the same names.")]
-Count = Annotated[int | None, Parameter(help="Only the first so many photographs.")]
+Device = Annotated[str | None, Parameter(help="Device: cuda, mps or cpu; by default the fastest available.")]
+Images = Annotated[Path | None, Parameter(help="Folder of photographs to use instead of scenes; needs --labels.")]
+Labels = Annotated[Path | None, Parameter(help="Label maps of the photographs: a data set's own folder, or PNG files with the same names.")]
+Count = Annotated[int | None, Parameter(help="Use only this many photographs, the first by name.")]
 
 
 @Parameter(name="*")
@@ -34,7 +36,7 @@ Count = Annotated[int | None, Parameter(help="Only the first so many photographs
 class Contest:
     """Options of `run_truth` and `run_generated`."""
 
-    json_path: Annotated[Path | None, HERE, Parameter(name="--json", help="Also write the JSON here.")] = None
+    json_path: Annotated[Path | None, HERE, Parameter(name="--json", help="Also write the results to this JSON file.")] = None
     tune_scenes: TuneScenes = 200
     constants: Constants = None
     model: WorldModel = "mini"
@@ -48,10 +50,12 @@ def truth(
     scenes: Scenes = 500,
     out: Pictures = Path("truth"),
     scene_set: SceneSet = "truth",
-    timesteps: Annotated[str, Parameter(help="Noise levels, of 0 to 999, whose attention is averaged.")] = "50,150,250,350,450,550",
+    timesteps: Annotated[
+        str, Parameter(help="Noise levels at which attention is captured and averaged, each from 0 to 999.")
+    ] = "50,150,250,350,450,550",
     contest: Contest | None = None,
 ) -> None:
-    """Compare every method's masks with exact ones on held-out scenes.
+    """Compare every method's masks with exact masks on held-out scenes.
 
     Example: seediff study truth --scenes 500 --out truth
     Then with the same constants: seediff study truth --set shift --scenes 300 --constants truth/results.json --out shift
@@ -66,13 +70,13 @@ def truth(
 @app.command
 def generated(
     *,
-    images: Annotated[int, Parameter(help="Images to generate.")] = 190,
+    images: Annotated[int, Parameter(help="Number of images to generate.")] = 190,
     out: Pictures = Path("generated"),
-    steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,
-    guidance_scale: Annotated[float | None, Parameter(help="The model's own by default.")] = None,
+    steps: Annotated[int | None, Parameter(help="Denoising steps; by default the model's own.")] = None,
+    guidance_scale: Annotated[float | None, Parameter(help="Guidance scale; by default the model's own.")] = None,
     capture_steps: Annotated[
         CaptureSteps | None,
-        Parameter(help="Steps whose attention counts: all, second-half, or k for every k-th; the model's own by default."),
+        Parameter(help="Denoising steps to capture: all, second-half, or k for every k-th; by default the model's own."),
     ] = None,
     contest: Contest | None = None,
 ) -> None:
@@ -100,12 +104,12 @@ def segments(
     out: Pictures = Path("segments-study"),
     json: Json = None,
     model: AnyModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Seed of K-Means.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Random seed for K-Means.")] = 0,
     device: Device = None,
 ) -> None:
-    """Compare DiffSeg with K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and each at its own best.
+    """Compare DiffSeg, K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and at tuned constants.
 
-    Own bests are sought on separate scenes of the embedded world, or taken from an earlier study (--constants).
+    Constants are tuned on separate scenes of the embedded world, or taken from an earlier study (--constants).
 
     Examples:
 
@@ -131,9 +135,9 @@ def presence(
     out: Tables = Path("presence-study"),
     json: Json = None,
     scene_set: SceneSet = "truth",
-    tune_scenes: Annotated[int, Parameter(help="Scenes on which the best threshold is sought.")] = 200,
+    tune_scenes: Annotated[int, Parameter(help="Number of scenes to tune the threshold on.")] = 200,
     model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Seed of the choice of classes that are looked for in scenes.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Random seed for the choice of classes to look for.")] = 0,
     device: Device = None,
 ) -> None:
     """Measure how well `mask` knows which classes are in a picture: AUC, precision and recall of its presence scores.
@@ -154,10 +158,10 @@ def confidence(
     json: Json = None,
     scene_set: SceneSet = "truth",
     model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Seed of the noise and the bootstrap.")] = 0,
+    seed: Annotated[int, SEED, Parameter(help="Random seed for the noise and the bootstrap.")] = 0,
     device: Device = None,
 ) -> None:
-    """Measure whether the confidence of `filter` ranks masks, and what dropping the least certain pictures gains.
+    """Measure how well `filter`'s confidence ranks masks, and the gain from dropping the least certain pictures.
 
     Example: seediff study confidence --scenes 500 --out confidence-study
     """
@@ -172,12 +176,13 @@ def confidence(
 def mini_scenes(
     *,
     scene_set: Annotated[
-        Literal["truth", "shift", "tune"], Parameter(name="--set", help="Held-out scenes, another vendor's art, or the tuning scenes.")
+        Literal["truth", "shift", "tune"],
+        Parameter(name="--set", help="truth: held-out scenes. shift: scenes with another vendor's art. tune: scenes to tune constants on."),
     ] = "truth",
-    out: Annotated[Path, HERE, Parameter(help="Folder for the dataset.")],
-    count: Annotated[int | None, Parameter(help="Number of scenes; by default all that the package has.")] = None,
+    out: Annotated[Path, HERE, Parameter(help="Folder for the new dataset.")],
+    count: Annotated[int | None, Parameter(help="Number of scenes; by default all.")] = None,
 ) -> None:
-    """Write held-out scenes with their exact masks as a dataset: to evaluate segmenters on.
+    """Write held-out scenes with their exact masks as a dataset, to evaluate segmenters on.
 
     Example: seediff mini scenes --set truth --count 100 --out held-out
     """
@@ -189,14 +194,14 @@ def mini_scenes(
 @mini_app.command(name="check")
 def mini_check(
     out: Annotated[Path, HERE, Parameter(help="Folder for the report and the contact sheet.")],
-    model: Annotated[str, Parameter(help="`mini`, `mini-dit`, or a pipeline folder trained on their world.")] = "mini",
-    images: Annotated[int, Parameter(help="Images to generate, over all classes: 25 of each by default.")] = 475,
-    scenes: Annotated[int, Parameter(help="Held-out scenes for PSNR and attention.")] = 200,
-    steps: Annotated[int | None, Parameter(help="Denoising steps; the model's own by default.")] = None,
-    guidance_scale: Annotated[float | None, Parameter(help="The model's own by default.")] = None,
+    model: Annotated[str, Parameter(help="`mini`, `mini-dit`, or the folder of a pipeline trained on the embedded world.")] = "mini",
+    images: Annotated[int, Parameter(help="Number of images to generate over all 19 classes.")] = 475,
+    scenes: Annotated[int, Parameter(help="Number of held-out scenes for PSNR and attention.")] = 200,
+    steps: Annotated[int | None, Parameter(help="Denoising steps; by default the model's own.")] = None,
+    guidance_scale: Annotated[float | None, Parameter(help="Guidance scale; by default the model's own.")] = None,
     seed: Annotated[int, SEED] = 0,
 ) -> None:
-    """Measure the model: whether what it draws is recognised and of one piece, how far it is from rendered scenes, reconstruction PSNR,
+    """Measure the model: are its drawings recognised and in one piece, how close are they to rendered scenes, reconstruction PSNR,
     and how well its attention finds the objects.
 
     Example: seediff mini check --out quality

@@ -21,7 +21,7 @@ from .progress import bar_or_lines, show_progress, telling
 DATA = Group("Data", sort_key=1)
 NETWORK = Group("Network", sort_key=2)
 TRAINING = Group("Training", sort_key=3)
-IMAGES = Group("What is shown", sort_key=4)
+IMAGES = Group("Images", sort_key=4)
 
 
 @options_of(
@@ -45,33 +45,32 @@ def train(
     data: Annotated[list[Path], Parameter(help="Datasets of any format: native, VOC, COCO, YOLO, parquet, WebDataset.", negative=())],
     /,
     *,
-    out: Annotated[Path, HERE, option(RUN, "Folder of the segmenter. An unfinished training in it is continued.")],
-    epochs: Annotated[float | None, option(DATA, "Times that the data are gone through.", 10)] = None,
-    steps: Annotated[int | None, option(DATA, "Steps, instead of epochs.")] = None,
+    out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],
+    epochs: Annotated[float | None, option(DATA, "Number of passes through the data.", 10)] = None,
+    steps: Annotated[int | None, option(DATA, "Number of steps, instead of --epochs.")] = None,
     mix: Annotated[str | None, option(DATA, "Ratio of the datasets in every batch, such as 3:1.", "by their sizes")] = None,
-    finetune: Annotated[list[Path] | None, option(DATA, "Datasets of a second stage; repeat for several.", negative=())] = None,
+    finetune: Annotated[list[Path] | None, option(DATA, "Dataset for a second stage; repeat the option for several.", negative=())] = None,
     finetune_epochs: Annotated[float | None, option(DATA, "Epochs of the second stage.", 10)] = None,
-    finetune_steps: Annotated[int | None, option(DATA, "Steps of it, instead.")] = None,
-    val: Annotated[Path | None, option(DATA, "Dataset to validate with; the best segmenter by its mIoU is kept.")] = None,
+    finetune_steps: Annotated[int | None, option(DATA, "Steps of the second stage, instead of --finetune-epochs.")] = None,
+    val: Annotated[Path | None, option(DATA, "Dataset to validate with. The segmenter with the best mIoU is kept.")] = None,
     val_share: Annotated[
-        float | None, option(DATA, "Share of the first dataset to validate with instead.", "its `val` part, if it has one")
+        float | None, option(DATA, "Instead of --val: share of the first dataset to validate with.", "its `val` part, if it has one")
     ] = None,
     classes: Annotated[
-        str | None, option(DATA, "Names with commas between, a file of one per line, or `voc`.", "the first dataset's")
+        str | None, option(DATA, "Names separated by commas, a file with one per line, or `voc`.", "the first dataset's")
     ] = None,
     options: TrainOptions | None = None,
     config: ConfigFile = None,
     validate_every: Annotated[int | None, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
-    save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a killed run goes on.", 500)] = 500,
-    workers: Annotated[int | None, option(RUN, "Threads that read images ahead.", "one per core, 8 at most")] = None,
+    save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)] = 500,
+    workers: Annotated[int | None, option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most")] = None,
     tensorboard: Annotated[bool, option(RUN, "Also write curves for TensorBoard.", negative=())] = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a segmenter on datasets.
 
-    A run that was stopped, in whatever way, is continued by the same command. Ctrl-C: finish and save the step, then stop; once more: stop
-    at once.
+    The same command continues a run that was stopped. Ctrl-C: finish and save the step, then stop; once more: stop at once.
 
     For example:
 
@@ -148,7 +147,7 @@ def train(
 
 @contextmanager
 def _telling_kept(out: Path, total: int) -> Iterator[Callable[[int], None]]:
-    """Is told how many steps are kept. An interruption and a full disk are told with that: steps after these are done again."""
+    """Receives the number of saved steps, and names it in the message after an interruption or a full disk."""
     kept: int | None = None
 
     def keep(steps: int) -> None:
@@ -176,27 +175,29 @@ def _ratios(text: str | None) -> tuple[int, ...]:
     try:
         ratios = tuple(int(part) for part in text.split(":"))
     except ValueError as error:
-        raise UserError(f"--mix {text}: must be whole numbers with colons between, such as 3:1") from error
+        raise UserError(f"--mix {text}: must be whole numbers separated by colons, such as 3:1") from error
     if min(ratios) < 1:
         raise UserError(f"--mix {text}: every ratio must be at least 1")
     return ratios
 
 
 def predict(
-    model: Annotated[Path, Parameter(help="Folder of a segmenter that `train` made.")],
-    paths: Annotated[list[Path], Parameter(help="Pictures, and folders of them.", negative=())],
+    model: Annotated[Path, Parameter(help="Folder of a segmenter from `train`.")],
+    paths: Annotated[list[Path], Parameter(help="Pictures, or folders of pictures.", negative=())],
     /,
     *,
-    out: Annotated[Path, HERE, option(RUN, "Folder to write labels/ and overlays/ to.")],
-    scales: Annotated[str | None, option(IMAGES, "Sizes that are shown, such as 0.75,1,1.25; the mean of all decides.", "1")] = None,
-    flip: Annotated[bool, option(IMAGES, "Also show each picture mirrored.", negative=())] = False,
+    out: Annotated[Path, HERE, option(RUN, "Folder for labels/ and overlays/.")],
+    scales: Annotated[
+        str | None, option(IMAGES, "Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged.", "1")
+    ] = None,
+    flip: Annotated[bool, option(IMAGES, "Also show each picture mirrored; scores are averaged.", negative=())] = False,
     side: Annotated[int | None, option(IMAGES, "Shorter side in pixels at which pictures are shown.", "the segmenter's own")] = None,
     overlays: Annotated[bool, option(RUN, "Also write overlays/: each picture with its labels over it.", "yes")] = True,
-    batch_size: Annotated[int, option(RUN, "Pictures that are read together.", 8)] = 8,
-    device: Annotated[str | None, option(RUN, "cuda, mps or cpu.", "the best there is")] = None,
+    batch_size: Annotated[int, option(RUN, "Pictures per batch.", 8)] = 8,
+    device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write label maps of pictures: palette PNG files with the segmenter's class ids, 0 for the background.
+    """Segment pictures with a trained segmenter. Writes palette PNG files with the segmenter's class ids, 0 for the background.
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """

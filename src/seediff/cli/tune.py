@@ -22,19 +22,19 @@ def tune(
     data: Annotated[Path, Parameter(help="Labelled photographs: a folder in any layout that `evaluate` and `import` read.")],
     /,
     *,
-    out: Annotated[Path, HERE, option(RUN, "File of the thresholds, for --preset of `mask` and `segment`.", "preset.toml")] = Path(
+    out: Annotated[Path, HERE, option(RUN, "File for the thresholds, which `mask` and `segment` take as --preset.", "preset.toml")] = Path(
         "preset.toml"
     ),
     model: Annotated[str, field_option(MaskPhotosConfig, "model", MODEL)] = "mini",
-    classes: Annotated[str | None, option(IMAGES, "Only these classes of the set: names with commas between, or a file.", "all")] = None,
-    split: Annotated[str | None, option(IMAGES, "Part of a set that has several.", "val; everything of other folders")] = None,
-    count: Annotated[int, option(IMAGES, "Photographs at most, evenly spaced.", 50)] = 50,
+    classes: Annotated[str | None, option(IMAGES, "Classes of the set to use: names separated by commas, or a file.", "all")] = None,
+    split: Annotated[str | None, option(IMAGES, "Part of the set to use.", "val; all of a set without parts")] = None,
+    count: Annotated[int, option(IMAGES, "Maximum number of photographs, evenly spaced.", 50)] = 50,
     size: Annotated[int | None, field_option(MaskPhotosConfig, "size", MODEL)] = None,
     device: Annotated[str | None, field_option(MaskPhotosConfig, "device", MODEL)] = None,
     dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, field_option(MaskPhotosConfig, "dtype", MODEL)] = (None),
     quiet: Quiet = False,
 ) -> None:
-    """Find a model's own thresholds on a few labelled photographs: `presence` of `mask` and `name_threshold` of `segment --names`.
+    """Find a model's own thresholds from a few labelled photographs: `presence` for `mask`, `name_threshold` for `segment --names`.
 
     For example:
 
@@ -57,7 +57,7 @@ def tune(
         raise UserError(f"--count {count}: must be at least 1")
     check_file(out)
     if out.exists():
-        raise UserError(f"--out {out}: is there already; choose another file")
+        raise UserError(f"--out {out}: already exists; choose another file")
     labelled = open_evaluation(data, split=split)
     check_writable(out.parent)
     segment = SegmentPhotosConfig.recommended(model=model).segment

@@ -1,4 +1,4 @@
-"""What decides what `augment` adds to a dataset, in frozen dataclasses, and the counts that DiffuMask's paper reports."""
+"""The configuration of `augment`, in frozen dataclasses, and the counts in DiffuMask's paper."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPERATIONS = {
     "colour": "other brightness, contrast, saturation and hue",
 }
 MAX_CELLS = 16
-"""Rows, and columns, of a spliced picture at most."""
+"""Maximum number of rows, and of columns, in a spliced picture."""
 
 DIFFUMASK_IMAGES = 60_000
 DIFFUMASK = {
@@ -42,8 +42,8 @@ DIFFUMASK = {
     "boxes": 1500,
     "objects": 1500,
 }
-"""Operation → pictures, of 60,000. Those of the grids are DiffuMask's; it gives one count for 1×2 and 2×1, here in halves. For noise, blur,
-perspective and occlusion (boxes and objects) no counts are known: 3,000 each is this package's choice."""
+"""Operation → number of pictures per 60,000. The counts for grids are DiffuMask's, which gives one count for 1×2 and 2×1, here divided
+in halves. No counts are known for noise, blur, perspective and occlusion (boxes and objects): 3,000 each is this package's choice."""
 
 PRESETS = {"diffumask": tuple(f"{name}:{count}/{DIFFUMASK_IMAGES}" for name, count in DIFFUMASK.items())}
 
@@ -55,37 +55,38 @@ Few = Annotated[int, Meta(ge=1, le=100)]
 
 @dataclass(frozen=True)
 class Strength:
-    """How much the operations change. Pairs are ranges, of which every picture gets its own value."""
+    """The strength of the operations. Pairs are ranges from which every picture gets its own value."""
 
     noise_sigma: tuple[Share, Share] = (0.02, 0.1)
-    """Standard deviation of the noise; 1 is white minus black."""
+    """Standard deviation of the noise, where 1 is white minus black."""
     blur_sigma: tuple[Blur, Blur] = (0.004, 0.015)
-    """Blur, as a share of the picture's shorter side."""
+    """Sigma of the blur, as a share of the picture's shorter side."""
     perspective_shift: tuple[Shift, Shift] = (0.05, 0.25)
-    """How far corners move inwards, as a share of the sides."""
+    """Distance that corners move inwards, as a share of the sides."""
     box_count: tuple[Few, Few] = (1, 3)
-    """Boxes of noise."""
+    """Number of noise boxes per picture."""
     box_side: tuple[Share, Share] = (0.1, 0.3)
-    """Sides of the boxes, as a share of the picture's."""
+    """Sides of the boxes, as a share of the picture's sides."""
     object_count: tuple[Few, Few] = (1, 2)
-    """Objects pasted."""
+    """Number of pasted objects per picture."""
     object_side: tuple[Share, Share] = (0.2, 0.5)
     """Longer side of pasted objects, as a share of the picture's shorter side."""
     colour_change: Share = 0.4
-    """Brightness, contrast and saturation: times 1 − this to 1 + this."""
+    """Brightness, contrast and saturation change by a factor from 1 − this to 1 + this."""
     hue_change: Annotated[float, Meta(ge=0, le=0.5)] = 0.05
-    """Change of hue, as a share of the colour circle, either way."""
+    """Largest change of hue in either direction, as a share of the colour circle."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         for name, value in vars(self).items():
             if isinstance(value, (tuple, list)) and (len(value) != 2 or value[0] > value[1]):
-                raise UserError(f"{name} = {value} must be two rising numbers")
+                raise UserError(f"{name} = {value} must be two numbers, the smaller first")
 
 
 @dataclass(frozen=True)
 class Addition:
-    """One line of a recipe. text: as it was given. operations: applied in this order. count: new pictures, or their share of the set."""
+    """One entry of a recipe. text: the entry as given. operations: applied in this order. count, share: the number of new pictures, or
+    their share of the set."""
 
     text: str
     operations: tuple[str, ...]
@@ -93,14 +94,14 @@ class Addition:
     share: float | None
 
     def of(self, samples: int) -> int:
-        """How many pictures this adds to a set of so many samples: of a share at least one, unless it is 0."""
+        """The number of pictures to add to a set with `samples` samples. A share above 0 gives at least one."""
         if self.share is None:
             return self.count or 0
         return max(1, round(self.share * samples)) if self.share and samples else 0
 
 
 def parse_recipe(text: str) -> tuple[str, ...]:
-    """Presets and additions with commas between, as additions. Raises UserError."""
+    """Presets and additions separated by commas, as additions. Raises UserError."""
     additions: list[str] = []
     for part in (part.strip() for part in text.split(",")):
         if part not in PRESETS and ":" not in part:
@@ -119,47 +120,47 @@ def parse_addition(text: str) -> Addition:
         if grid_of(name) is None and (name not in OPERATIONS or name == "splice-RxC"):
             raise UserError(f"add '{text}': there is no operation '{name}'; there are {', '.join(OPERATIONS)}")
     if any(grid_of(name) for name in operations[1:]):
-        raise UserError(f"add '{text}': splice-RxC must come first: its cells are pictures of the set as they are")
+        raise UserError(f"add '{text}': splice-RxC must come first, because its cells are unchanged pictures of the set")
     if parts := re.fullmatch(r"(\d{1,12}(?:\.\d+)?)%|(\d{1,12})/([1-9]\d{,11})|(\d{1,12})", amount.strip()):
         percent, part, whole, count = parts.groups()
         if count is not None:
             return Addition(text, operations, int(count), None)
         return Addition(text, operations, None, float(percent) / 100 if percent is not None else int(part) / int(whole))
     raise UserError(
-        f"add '{text}': how many, in at most 12 digits? For example {names}:10% (of the set's samples), "
+        f"add '{text}': must say how many, with at most 12 digits; for example {names}:10% (of the set's samples), "
         f"{names}:3000/60000, or {names}:500 (pictures)"
     )
 
 
 def grid_of(operation: str) -> tuple[int, int] | None:
-    """`splice-2x3` → (2, 3): rows and columns. None when it is no such thing."""
+    """`splice-2x3` → (2, 3): rows and columns. None for other operations."""
     sides = re.fullmatch(r"splice-(\d+)x(\d+)", operation)
     if sides is None:
         return None
     rows, columns = int(sides[1]), int(sides[2])
     if not (1 <= rows <= MAX_CELLS and 1 <= columns <= MAX_CELLS) or rows * columns == 1:
-        raise UserError(f"'{operation}': a grid has 1 to {MAX_CELLS} rows and columns, and more than one cell")
+        raise UserError(f"'{operation}': a splice has 1 to {MAX_CELLS} rows and columns, and more than one cell")
     return rows, columns
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(RunConfig):
-    """What to add to a dataset. No model is run: the fields about one stay as they are."""
+    """What to add to a dataset. Runs no model, so fields about models keep their defaults."""
 
     command: ClassVar[str] = "augment"
     last_file: ClassVar[str] = "metadata.jsonl"
 
     model: str = ""
     batch_size: Count = 64
-    """Samples between two points from which a stopped run continues; nothing else depends on it."""
+    """Samples per batch. A stopped run continues after its last finished batch; the result is the same."""
     data: str = ""
-    """Which dataset, as `fingerprint_items` tells it apart."""
+    """Fingerprint of the dataset, from `fingerprint_items`."""
     add: tuple[str, ...] = PRESETS["diffumask"]
-    """What `parse_addition` reads."""
+    """Additions, in the form that `parse_addition` reads."""
     keep_originals: bool = True
-    """The output has the originals too."""
+    """Also write the original samples."""
     image_format: Literal["png", "jpg"] | None = None
-    """Format of new pictures; masks are always PNG; None: as the source."""
+    """Format of new pictures; masks are always PNG; None: the source's."""
     strength: Strength = field(default_factory=Strength)
 
     def __post_init__(self) -> None:

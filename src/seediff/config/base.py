@@ -1,13 +1,13 @@
-"""What configurations have in common: put together of several sources, read from TOML, written and compared.
+"""The common part of all configurations: resolving several sources, reading and writing TOML, comparing. An output's bytes depend only
+on its configuration and the package's version.
 
-The bytes of an output folder follow from its configuration and the version of the package; where it is written, and how progress is
-shown, are not part of it. Of the sources of a value the first of these that has one wins:
+The place of the output, and the display of progress, are not part of it. For each value, the first of these sources that has one wins:
 
     the command line > the file of --config > a file of `seediff tune` > the model's preset > what its authors advise > the method's own
     > the dataclasses' defaults, which for constants are the paper's
 
-seediff.toml keeps the source of each value: what was given stays when another model or method is named over that file, and the rest is
-resolved anew. docs/decisions/0021-values-have-sources.md says why.
+seediff.toml stores the source of each value. If another model or method is chosen together with such a file, given values stay and the
+rest is resolved again. docs/decisions/0021-values-have-sources.md says why.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import tomli_w
 from msgspec import Meta
@@ -30,22 +30,23 @@ from .fields import Count, Seed, check_fields, checked, field_types
 from .names import split_classes
 
 ABOUT = ("command", "version", "weights")
-"""What an output's seediff.toml says besides the configuration: who wrote it, and the fingerprint of the model's weights."""
+"""Keys of an output's seediff.toml besides the configuration: the command and version that wrote it, and the weights' fingerprint."""
 
-LOADING = ("base", "lora", "lora_scale", "embedding", "vae_tiling", "compile")
-"""Fields of RunConfig about how a model is loaded besides its device and number format, called as `load_model` calls them."""
+LOADING = ("base", "lora", "lora_scale", "embedding", "quantize", "vae_tiling", "compile")
+"""Fields of RunConfig that change how a model is loaded, except device and number format. Same names as in `load_model`."""
 
 GIVEN, DEFAULT = "given", "default"
-"""Sources of values: a user, on the command line, in a file or in Python; and the class itself, which for constants is the paper."""
+"""Sources of values: given by the user (command line, file or Python), and the class's default (for constants, the paper's)."""
 FOUND = {
     **dict.fromkeys(("device", "dtype", "threads"), "this machine"),
     **dict.fromkeys(("photos", "data"), "the pictures"),
 }
-"""Sources of fields that are filled in when a run begins."""
+"""Sources of fields that are filled in when a run starts."""
 
 
 class Layer(NamedTuple):
-    """Values from one source. values: a table like seediff.toml, with for example `mask` as a table of its own. where: the file, if any."""
+    """Values from one source. values: a table like seediff.toml, in which `mask`, for example, is a table of its own. where: the file,
+    if any."""
 
     source: str
     values: Mapping[str, Any]
@@ -57,25 +58,25 @@ class Settings:
     """A configuration whose values come from several sources. It never reads a file and never asks the hub."""
 
     command: ClassVar[str]
-    """The command line's name for what is configured."""
+    """The name of the configured command."""
     deciding: ClassVar[tuple[str, ...]] = ()
-    """Fields that bring other values along, such as the model, by their flat names: `mask.method`."""
+    """Flat names of fields that change other fields' defaults, such as the model or `mask.method`."""
 
     origins: Mapping[str, tuple[str, Any]] = field(default_factory=dict, compare=False, repr=False)
-    """Flat name → source and value, of what `resolve` put together. A value that was replaced since is a given one."""
+    """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
 
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
-        """The layers behind what was given. chosen: flat name → value. preset: which constants."""
+        """The layers below the given values. chosen: flat name → value. preset: the name of the constants."""
         return []
 
     @classmethod
     def given_earlier(cls, values: Mapping[str, Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
-        """What was given of a file of version 0.1.0, which did not say so: all of it, where a class does not know better."""
+        """The given values in a file of version 0.1.0, which did not store sources; all values, unless a subclass knows better."""
         return values
 
     def values(self) -> dict[str, Any]:
-        """Field → value, that of a dataclass as a table."""
+        """Field → value, with dataclasses as tables."""
         return {name: value for name, value in asdict(self).items() if name != "origins"}
 
     def flat(self) -> dict[str, Any]:
@@ -83,11 +84,11 @@ class Settings:
         return flatten(type(self), self.values())
 
     def source(self, name: str) -> str:
-        """Where a value is from, by its flat name: "given", "mini's preset", "default" …"""
+        """The source of a value, by its flat name: "given", "mini's preset", "default" …"""
         return next((source for source, names in self.sources().items() if name in names), DEFAULT)
 
     def sources(self) -> dict[str, list[str]]:
-        """Source → flat names of the values that are from it; what is not named is the default."""
+        """Source → flat names of its values. Values that are not named are defaults."""
         named: dict[str, list[str]] = {}
         for name, value in self.flat().items():
             source, resolved = self.origins.get(name, (DEFAULT, _defaults(type(self)).get(name, MISSING)))
@@ -97,74 +98,75 @@ class Settings:
         return named
 
     def to_toml(self, weights: str = "") -> str:
-        """The text of seediff.toml, which `--config` reads back. What is None has no line. weights: the model's fingerprint."""
+        """The text of seediff.toml, which can be read back as a configuration. None has no line. weights: the model's fingerprint."""
         about = {"command": self.command, "version": __version__, **({"weights": weights} if weights else {})}
         return tomli_w.dumps({**about, **_without_none(self.values()), "sources": self.sources()})
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Settings):
-    """The part of a configuration that says how a model is run."""
+    """The part of a configuration about running a model."""
 
     last_file: ClassVar[str]
-    """What is written last of all: an output folder that has it is complete."""
+    """The file that is written last: an output folder that has it is complete."""
     deciding: ClassVar[tuple[str, ...]] = ("model", "base")
 
     model: str = "mini"
-    """A name from `seediff models`, a local folder, a hub id or a .safetensors file.
+    """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file.
 
-    A relative folder is looked up from where the program runs, now and when the run is continued: name it by its full path to continue
-    from elsewhere."""
+    A relative path starts from the current folder, also when a run is continued. Use a full path to continue from another folder."""
     base: str | None = None
-    """The model that a single file's other parts are taken from; None: as the file's tensors tell."""
+    """The model that the rest is taken from, of a single file, or of a network alone; None: as the file's tensors tell."""
     lora: str | None = None
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id; None: none."""
     lora_scale: Annotated[float, Meta()] | None = None
-    """Strength of the LoRA, a factor on what it adds to the weights; None: 1."""
+    """Strength of the LoRA: factor on its weights; None: 1."""
     embedding: str | None = None
     """Textual inversion: a .safetensors file, a folder with one, or a hub id. Prompts use its token; None: none."""
+    quantize: Literal["nf4", "int8"] | None = None
+    """Fewer bits for the linear layers of the network and of language models: nf4 (bitsandbytes) or int8 (torchao); None: as they are."""
     vae_tiling: bool = False
-    """Encode and decode pictures larger than the autoencoder's own size in overlapping tiles: less memory, blended edges."""
+    """Encode and decode pictures above the autoencoder's own size in overlapping tiles. Needs less memory; blends edges."""
     compile: bool = False
-    """Compile the network with torch: minutes for every new shape of batch, then faster; rounds otherwise."""
+    """Compile the network with torch. Takes minutes for every new batch shape, then runs faster; rounds differently."""
     batch_size: Count = 8
-    """Images that go through the model together; part of the configuration, since rounding depends on it."""
+    """Images per batch. Changes rounding, so it is part of the configuration."""
     seed: Seed = 0
-    """Seed of the random numbers; another seed gives other images."""
+    """Random seed; another seed gives other images."""
     device: str | None = None
-    """cuda, mps or cpu; None: the best there is."""
+    """Device: cuda, mps or cpu; None: the fastest available."""
     dtype: str | None = None
     """Number format; None: float16 on cuda, else float32.
 
     float32, float16 or bfloat16."""
     threads: Count | None = None
-    """Threads of the cpu; part of the configuration, since rounding depends on it; None: torch's own choice."""
+    """CPU threads. Changes rounding, so it is part of the configuration; None: torch's choice."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.lora_scale is not None and self.lora is None:
-            raise UserError(f"lora_scale = {self.lora_scale}: there is no lora that it could be of; give both or none")
+            raise UserError(f"lora_scale = {self.lora_scale}: needs a lora; give both or neither")
 
     @property
     def loading(self) -> dict[str, Any]:
-        """What of a model is not the model's own, as `load_model` takes it."""
+        """Changes to the model, as arguments for `load_model`."""
         return {name: getattr(self, name) for name in LOADING}
 
     @property
     def weight_sources(self) -> tuple[str, str | None, str | None, str | None]:
-        """All that the model's numbers come from."""
+        """All sources of the model's weights."""
         return (self.model, self.base, self.lora, self.embedding)
 
     @property
     def model_label(self) -> str:
-        """The model's name for rows and pages: of a local folder or file its last part, so that they do not tell where it lay.
+        """The model's name for rows and pages; for a local folder only its last part, so that outputs do not reveal its location.
 
-        seediff.toml alone holds the path as it was given, for `--config`.
+        Only seediff.toml stores the path as given.
         """
         return model_label(self.model)
 
     def batches(self, count: int) -> list[range]:
-        """Which samples go together, of `count` in all."""
+        """The samples of each batch, for `count` samples."""
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
 
@@ -178,7 +180,7 @@ def model_label(model: str) -> str:
 
 @lru_cache
 def nested(kind: type) -> dict[str, type]:
-    """The fields of a configuration that are tables of their own, such as `mask`, and their dataclasses."""
+    """The fields of a configuration that are tables, such as `mask`, and their dataclasses."""
     return {name: hint for name, hint in field_types(kind).items() if isinstance(hint, type) and is_dataclass(hint)}
 
 
@@ -192,7 +194,7 @@ def flatten(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache
 def _defaults(kind: type) -> dict[str, Any]:
-    """Flat name → the class's own value."""
+    """Flat name → the class's default."""
     plain: dict[str, Any] = {
         f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(kind) if f.compare
     }
@@ -200,7 +202,7 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 
 def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
-    """One configuration from layers, the strongest first. Raises UserError, which says where a wrong value is from."""
+    """One configuration from layers, the strongest first. Raises UserError naming the source of a wrong value."""
     parts, known = nested(kind), {f.name for f in fields(kind)}
     named = {name: (layer, value) for layer in reversed(layers) for name, value in flatten(kind, layer.values).items()}
     table: dict[str, Any] = {name: {} for name in parts}
@@ -208,7 +210,7 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
         part, _, inner = name.rpartition(".")
         if part:
             table[part][inner] = value
-        elif name in known:  # a preset is for several commands, each of which takes what it has
+        elif name in known:  # presets serve several commands; each takes the fields that it has
             table[name] = value
     if any(f.name == "classes" and f.default is MISSING for f in fields(kind)) and "classes" not in table:
         raise UserError("no classes: name them, for example --classes dog,cat (or --classes voc, or a file with one per line)")
@@ -221,7 +223,7 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
 
 
 def _with_source(error: UserError, named: Sequence[tuple[str, Layer]]) -> UserError:
-    """The error with the source of the field that it begins with, unless that is the command itself."""
+    """The error, with the source of the field that it names, unless that source is the command itself."""
     field = str(error).partition(" ")[0]
     layer = next((layer for name, layer in named if name.rpartition(".")[2] == field), None)
     source = layer and (layer.where or (layer.source if layer.source != GIVEN else ""))
@@ -229,8 +231,8 @@ def _with_source(error: UserError, named: Sequence[tuple[str, Layer]]) -> UserEr
 
 
 class ConfigFile(NamedTuple):
-    """A TOML file. values: checked for names and types, by flat names. sources: source → flat names, as the file says; None: it does not,
-    because it was written by hand or by version 0.1.0 (`complete`: it holds all values, and what has no line is unset)."""
+    """A TOML file. values: flat name → value, checked. sources: source → flat names; None if the file has none, because a person or
+    version 0.1.0 wrote it. complete: the file is from an output; it holds all values, and a missing value is unset."""
 
     path: Path
     values: Mapping[str, Any]
@@ -246,17 +248,16 @@ class ConfigFile(NamedTuple):
 
 
 def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
-    """A file of --config, or an output's seediff.toml. What is about an output (ABOUT) is left out.
+    """A configuration file, or an output's seediff.toml, without the keys in ABOUT.
 
-    `classes` may also be one text, names between commas or `voc`, and `prompts` one template. Only the command line names files of them:
-    whoever wrote this file could have others opened.
-    UserError also when the file is of another command's output.
+    `classes` may also be one text, names separated by commas or `voc`, and `prompts` one template. They may not name files here, because
+    the file's author could then have any file opened. Also raises UserError if the file is from another command's output.
     """
     table = read_toml(path)
     if (command := table.get("command", kind.command)) != kind.command:
         raise UserError(f"{path}: is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
     complete = "version" in table
-    for key in {*ABOUT} - {f.name for f in fields(kind)}:  # `weights` of a training are its first ones
+    for key in {*ABOUT} - {f.name for f in fields(kind)}:  # a training has a field `weights` of its own
         table.pop(key, None)
     sources = fit(table.pop("sources", None), dict[str, tuple[str, ...]] | None, f"{path} [sources]")  # type: ignore[arg-type]
     if isinstance(classes := table.get("classes"), str):
@@ -278,8 +279,8 @@ def configure(
 ) -> AnySettings:
     """The configuration of a command. Raises UserError.
 
-    line: its own values, as a table. file: of --config. preset: "model", or which constants are taken instead of the model's: "paper", and
-    for segments "coco" or "cityscapes". tuned: `presets.Tuned`, of a file of `seediff tune`.
+    line: the command line's values, as a table. file: a configuration file. preset: "model", or the constants to use instead of the
+    model's: "paper", and for segments "coco" or "cityscapes". tuned: `presets.Tuned`, from a file of `seediff tune`.
     """
     layers = [Layer(GIVEN, line)]
     if file is not None:
@@ -293,13 +294,13 @@ def configure(
 
 
 def _other(kind: type[AnySettings], line: Mapping[str, Any], file: ConfigFile) -> tuple[str, ...]:
-    """The deciding fields that the command line gives another value than the file."""
+    """The deciding fields that have another value on the command line than in the file."""
     flat = flatten(kind, line)
     return tuple(name for name in kind.deciding if name in flat and flat[name] != file.values.get(name))
 
 
 def _of_file(kind: type[AnySettings], file: ConfigFile, other: tuple[str, ...]) -> list[Layer]:
-    """What a complete file says: all of it, or, where another model or method was named, what was given and what decides."""
+    """A complete file's layers: all of them, or, with another model or method, only given and deciding values."""
     if file.sources is None:
         given = kind.given_earlier(file.values, other)
         rest = [] if other else [Layer("an earlier version's file", file.values, str(file.path))]
@@ -310,12 +311,12 @@ def _of_file(kind: type[AnySettings], file: ConfigFile, other: tuple[str, ...]) 
 
 
 def _chosen(kind: type[AnySettings], layers: Sequence[Layer]) -> dict[str, Any]:
-    """Flat name → value, of what layers say so far."""
+    """Flat name → value, from the layers so far."""
     return {name: value for layer in reversed(layers) for name, value in flatten(kind, layer.values).items()}
 
 
 def recommend(kind: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:
-    """The configuration with the model's own constants where none are given, for `recommended` of the classes. Raises UserError."""
+    """The configuration with the model's own constants for values that are not given; used by `recommended`. Raises UserError."""
     tables = {
         name: asdict(value) if isinstance(value, part) else value for name, part in nested(kind).items() if (value := values.get(name))
     }
@@ -334,13 +335,13 @@ def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
 
 
 def differences(old: Settings, new: Settings) -> list[str]:
-    """What differs, one `key: old → new` each, in the order of the fields; empty when both make the same bytes."""
+    """The differences, as `key: old → new`, in the order of the fields; empty if both make the same bytes."""
     before, after = old.flat(), new.flat()
     return [f"{key}: {_shown(before[key])} → {_shown(after[key])}" for key in before if before[key] != after[key]]
 
 
 def resolve_device(config: Config) -> Config:
-    """The configuration with the device, number format and, on the cpu, threads that will be used, which decide about rounding."""
+    """The configuration with the device, number format and, on a CPU, the number of threads filled in, because they decide rounding."""
     import torch
 
     from ..devices import default_device  # imports torch
@@ -358,5 +359,5 @@ def _shown(value: Any) -> str:
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """TOML has no None: what is not set has no line."""
+    """TOML has no None, so unset values have no line."""
     return {k: _without_none(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}

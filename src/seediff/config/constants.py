@@ -13,74 +13,75 @@ from .fields import AtLeastZero, Count, Positive, Timestep, check_fields, misfit
 from .methods import SEGMENT_FACTS, Method, SegmentFacts, SegmentMethodName
 
 CaptureSteps = Literal["all", "second-half"] | Count
-"""Denoising steps whose attention counts; a number k: every k-th."""
+"""Denoising steps to capture; a number k means every k-th."""
 
 
 def check_capture_steps(value: Any) -> None:
-    """Raise UserError for what is not `CaptureSteps`."""
+    """Raise UserError for a value that is not `CaptureSteps`."""
     if wanted := misfit(value, CaptureSteps):
         raise UserError(f"capture_steps = {value!r} must be {wanted}")
 
 
 @dataclass(frozen=True)
 class CaptureConfig:
-    """Which attention is averaged. Sides are those of the model; `levels` are divisors of the latent side."""
+    """The attention that is captured and averaged."""
 
     normalize: bool = True
     """Divide each map by its maximum before averaging.
 
-    Each layer's and step's (eq. 5); False: plain means."""
+    The map of each layer and step (eq. 5); False: plain means."""
     steps: CaptureSteps = "all"
-    """Denoising steps whose attention counts: all, second-half, or a number k for every k-th."""
+    """Denoising steps to capture: all, second-half, or a number k for every k-th."""
     layers: Layers = "all"
-    """Which layers count: all; up or down, a side of a UNet; or blocks of a transformer, such as 9-12 or 0,3,8-11.
+    """Layers to capture: all; up or down for one side of a UNet; last for the last layer of each block on its way up; or blocks of a
+    transformer, such as 9-12 or 0,3,8-11.
 
-    A UNet's middle belongs to both sides. Blocks are numbered from 0 in the order in which they run."""
+    A UNet's middle belongs to all of these. Blocks are numbered from 0 in the order in which they run."""
     text_share: Literal["row", "text"] | None = None
-    """In joint attention (as in FLUX), a word's share of the whole row (picture and text together) or of the text alone; None: row.
+    """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
-    How much a position attends to a word. Other models have no choice."""
+    Models without joint attention ignore this."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", normal_layers(self.layers))  # one choice has one spelling
+        object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
         check_fields(self)
 
 
 @dataclass(frozen=True)
 class MaskConfig:
-    """How a mask is made from attention. Ablations are switches: CAA is expansion="none", CRE "parallel", IRE "iterative"
-    without background, SeeDiff "iterative" with background."""
+    """Constants for making a mask from attention. Ablations: CAA is expansion="none", CRE "parallel", IRE "iterative" without
+    background, SeeDiff "iterative" with background."""
 
     method: Method = "seediff"
-    """How masks are made from attention."""
+    """Method that makes masks from attention."""
     alpha: Annotated[float, Meta(gt=0, le=1)] = 0.5
-    """Positions at which the map is at least this are seeds (eq. 6, 9)."""
+    """Seed threshold: positions where the map reaches this value are seeds (eq. 6, 9)."""
     beta: Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"] = 0.3
-    """Threshold of the soft mask; otsu: each image's own."""
+    """Threshold for the soft mask; otsu computes it for each image."""
     expansion: Literal["none", "parallel", "iterative"] = "iterative"
-    """How seeds grow by self-attention (eq. 7–9)."""
+    """How seeds expand along self-attention (eq. 7–9)."""
     background: bool = True
-    """Expand the background's seeds too, and take the result off the mask (eq. 10–11)."""
+    """Also expand background seeds, and subtract the result from the mask (eq. 10–11)."""
     seed_level: Count = 4
-    """Seeds come from cross-attention whose side is the latent's, divided by this."""
+    """Level of the seeds' cross-attention: its side is the latent's side divided by this."""
     expand_levels: tuple[Count, ...] = (4, 2, 1)
-    """Sides of the expansion, as divisors of the latent side, from coarse to fine."""
+    """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
     tau: Count = 4
-    """ca_sa: power of the self-attention."""
+    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk: number of rounds."""
     self_level: Count = 2
-    """ca_sa: the side of the self-attention is the latent's, divided by this.
+    """ca_sa, diffsegmenter, iseg_walk, nerve_walk: level of the self-attention: its side is the latent's side divided by this.
 
-    Its cross-attention is at L / seed_level."""
+    Cross-attention of ca_sa and nerve_walk is at L / seed_level."""
     ignore_band: tuple[float, float] | None = None
     """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
 
-    Those in [low, high); values from high on are the class. 0.5, 0.6 are Dataset Diffusion's."""
+    Values in [low, high); values from high up become the class. Dataset Diffusion uses 0.5 and 0.6."""
     pamr: bool = True
-    """Fit masks to the image's edges (PAMR)."""
+    """Align masks with the image's edges (PAMR)."""
     pamr_iterations: Count = 10
-    """How often PAMR is repeated."""
+    """Number of PAMR iterations."""
     pamr_dilations: tuple[Count, ...] | None = None
-    """Distances in pixels of PAMR's neighbours, for example 1,2,4,8; None: scaled with the image.
+    """Distances of PAMR's neighbours in pixels, for example 1,2,4,8; None: scaled with the image.
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
 
@@ -94,44 +95,42 @@ class MaskConfig:
 
 @dataclass(frozen=True)
 class SegmentConfig:
-    """How a photograph is divided into segments without any class. The defaults are DiffSeg's for COCO-Stuff."""
+    """Constants for dividing a photograph into segments without classes. The defaults are DiffSeg's for COCO-Stuff."""
 
     method: SegmentMethodName = "diffseg"
-    """How segments are found."""
+    """Method that finds segments."""
     timestep: Timestep | None = None
-    """Timestep passed to the UNet; None: 300; DiffCut 50.
+    """Timestep passed to the UNet; None: 300; diffcut: 50.
 
-    The latent itself is free of noise."""
+    The latent itself has no noise."""
     weights: Literal["proportional", "uniform"] | tuple[AtLeastZero, ...] = "proportional"
     """Weights of the resolutions: proportional, uniform, or numbers for L,L/2,L/4,L/8, for example 1,0,0,0.
 
-    In the aggregated self-attention; proportional to their side."""
+    In the aggregated self-attention. `proportional` means proportional to each map's side."""
     num_points: Count = 16
-    """DiffSeg: anchors along each side of their grid."""
+    """diffseg: number of anchors along each side of the grid."""
     kl_threshold: Positive | tuple[Positive, ...] = 1.1
-    """DiffSeg: maps closer than this merge; one number, or one per round with commas between.
+    """diffseg: maps with a KL divergence below this merge. One number, or one per round, separated by commas.
 
-    By symmetric KL divergence."""
+    The symmetric KL divergence."""
     rounds: Count = 3
-    """DiffSeg: merging rounds.
+    """diffseg: number of merging rounds.
 
-    The first included, when kl_threshold is one number."""
+    Includes the first round, if kl_threshold is one number."""
     refine: bool = False
-    """diffseg: K-Means begun at the segments; diffcut: fit them to edges (PAMR).
+    """diffseg: run K-Means starting from the segments. diffcut: align segments with edges (PAMR).
 
-    K-Means over all positions; PAMR not with tiles."""
+    K-Means runs over all positions. PAMR does not work with tiles."""
     k: Count | Literal["truth"] | None = None
-    """kmeans: how many segments, or `truth`: as many as in --labels.
+    """kmeans: number of segments, or `truth` for as many as in --labels.
 
-    As the photograph's own label map has (K-Means-S)."""
+    `truth` is K-Means-S: the number of classes in the photograph's own label map."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
-    """diffcut: divides while the cut costs less.
+    """diffcut: divide while the normalised cut costs less than this.
 
-    The normalised cut."""
+"""
     cut_power: Positive = 10.0
-    """diffcut: exponent of the similarity.
-
-    The cosine similarity of features."""
+    """diffcut: exponent of the features' cosine similarity."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -146,15 +145,15 @@ class SegmentConfig:
 
     @property
     def facts(self) -> SegmentFacts:
-        """What the method expects of the capture."""
+        """The method's requirements on the capture."""
         return SEGMENT_FACTS[self.method]
 
     @property
     def timestep_shown(self) -> int:
-        """The noise level that is passed to the network."""
+        """The noise level that the network gets."""
         return self.facts.timestep if self.timestep is None else self.timestep
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """The threshold of every round."""
+        """The threshold for every round."""
         return self.kl_threshold if isinstance(self.kl_threshold, tuple) else (self.kl_threshold,) * self.rounds

@@ -1,6 +1,6 @@
-"""What the fields of a configuration may hold, declared in their types: `Literal` for texts, `Annotated` with `msgspec.Meta` for bounds.
+"""Allowed values of a configuration's fields, declared in their types: `Literal` for texts, `Annotated` with `msgspec.Meta` for bounds.
 
-One check for all: where a configuration is made, and where a file of one is read, which may name some of the fields.
+The same check runs when a configuration is made and when a file with some of its fields is read.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Seed = Annotated[int, Meta(ge=0, le=2**63 - 1, description="in [0, 2^63)")]
 
 @lru_cache
 def field_types(kind: type) -> dict[str, Any]:
-    """Field → its type with its bounds, of those that make two configurations differ."""
+    """Field → its type with bounds, for the fields that are compared."""
     hints = get_type_hints(kind, include_extras=True)
     return {f.name: hints[f.name] for f in fields(kind) if f.compare}
 
 
 def check_fields(config: Any) -> None:
-    """Raise UserError for the first field of a dataclass that holds a text or a number that its type does not allow."""
+    """Raise UserError for the first field of a dataclass whose text or number its type does not allow."""
     for name, hint in field_types(type(config)).items():
         value = getattr(config, name)
         if wanted := misfit(value, hint):
@@ -43,7 +43,7 @@ def check_fields(config: Any) -> None:
 
 
 def misfit(value: Any, hint: Any) -> str:
-    """What a value must be, `in (0, 1] or 'otsu'`, where a type does not allow it; "" where it does, or says nothing of texts or bounds."""
+    """If the type does not allow the value, the requirement, such as `in (0, 1] or 'otsu'`; otherwise ""."""
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if value is None and NoneType in parts:
         return ""
@@ -77,7 +77,7 @@ def _wanted(value: Any, part: Any) -> str:
 
 
 def checked(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A table that names some of a dataclass's fields, each as its type wants it: for configurations that are put together of several.
+    """A table with some of a dataclass's fields, converted to their types.
 
     Raises UserError for unknown names, wrong types and values out of bounds.
     """

@@ -1,4 +1,4 @@
-"""What decides what `generate` makes, in frozen dataclasses, and whose constants apply where none are given."""
+"""The configuration of `generate`, in frozen dataclasses, and the sources of its constants."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from .sizes import Size, check_size
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
 
 MAX_IMAGES = 10_000_000
-"""Of one dataset: what each is to show is one list in memory."""
+"""Maximum number of images in a dataset, because their specifications are one list in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig(RunConfig):
-    """What decides about the masks of a dataset, wherever its images come from."""
+    """The configuration of a dataset's masks, for generated images and photographs."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
-    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "mask.method")
+    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method")
 
     classes: tuple[str, ...] = field(kw_only=False)
     """Names, in the order of their ids: classes[0] is 1 in the masks."""
     prompts: tuple[str, ...] = DEFAULT_PROMPTS
-    """Templates with `{class}`, cycled."""
+    """Templates with `{class}`, which take turns."""
     keep_soft: bool = False
-    """Keep soft masks: soft/, a grey PNG per class, 255 = 1.
+    """Write soft masks to soft/, one grey PNG per class, 255 = 1.
 
     soft/<sample>_<class id>.png, 8-bit."""
     keep_attention: bool = False
-    """Keep attention: attention/, for other mask methods later. Large.
+    """Write attention maps to attention/, for other mask methods later. Large.
 
     attention/<sample>.safetensors, for AttentionMaps.load."""
     capture: CaptureConfig = field(default_factory=CaptureConfig)
@@ -57,22 +57,23 @@ class DatasetConfig(RunConfig):
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:
-        """The configuration with the model's own constants where none are given.
+        """The configuration with the model's own constants for values that are not given.
 
-        `mask` and `capture` are tables of the values that are given, such as `mask={"beta": 0.4}`; a whole MaskConfig or CaptureConfig
-        gives all of them. The class itself, called, always means the paper's. Raises UserError.
+        `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`; a whole MaskConfig or CaptureConfig gives all of
+        them. Calling the class itself always uses the paper's constants. Raises UserError.
         """
         return recommend(cls, values)
 
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
         model = find_constants(chosen.get("model", cls.model), chosen.get("base"))
-        return model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
+        layers = model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
+        return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]
 
     @classmethod
     def given_earlier(cls, values: Mapping[str, Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
-        """All but constants that are the paper's, or of the preset of the file's own model and method. With another method alone, what is
-        the model's stays: steps, guidance, thresholds and the steps that are captured."""
+        """All values except constants that equal the paper's, or the preset of the file's own model and method. If only the method
+        changes, the model's values stay: steps, guidance, thresholds and captured steps."""
         method = values.get("mask.method", MaskConfig.method)
         layers = cls.behind({**values, "mask.method": method}, "model")
         preset = {name: value for layer in reversed(layers) for name, value in flatten(cls, layer.values).items()}
@@ -86,34 +87,36 @@ class DatasetConfig(RunConfig):
 
 @dataclass(frozen=True)
 class GenerateConfig(DatasetConfig):
-    """What to generate. `classes` is all that must be given."""
+    """The configuration of `generate`. Only `classes` is required."""
 
     command: ClassVar[str] = "generate"
 
     per_class: Count = 10
     """Images that show each class."""
     negative_prompt: str = ""
-    """What images should not show."""
+    """Negative prompt: what images should not show."""
     classes_per_image: int | tuple[int, ...] = 1
-    """Distinct classes in every image, or several numbers that take turns, such as 1,1,2,2,3.
+    """Number of different classes in each image, or several numbers that take turns, such as 1,1,2,2,3.
 
     --per-class counts the images that show a class: classes × per-class ÷ this (the mean, of several) in all."""
     steps: Count = 50
     """Denoising steps."""
     guidance_scale: float = 7.5
-    """How closely images follow the prompt; 1 is no guidance."""
+    """Guidance scale: how closely images follow the prompt; 1 turns guidance off."""
+    scheduler: str | None = None
+    """Scheduler by name, such as euler, dpm++-karras, ddim or lcm; None: the model's own, or its LoRA's."""
     size: Size | None = None
-    """Size of the images in pixels: a side, or width x height such as 1024x768; None: the model's own."""
+    """Size of the images in pixels: one side, or width x height such as 1024x768; None: the model's own."""
     reject: bool = False
-    """Draw a sample again, with other noise, when its mask is flagged; leave it out when every attempt is."""
+    """Draw a sample again with other noise if its mask is flagged. Leave it out if all attempts are flagged."""
     attempts: Count = 5
-    """With --reject: at most this many draws per sample."""
+    """With --reject: maximum number of draws per sample."""
     image_format: Literal["png", "jpg"] = "png"
     """Format of the images; masks are always PNG."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.turns) == 1:  # one number and a list of it are the same configuration
+        if len(self.turns) == 1:  # a number and a list with this number are the same configuration
             object.__setattr__(self, "classes_per_image", self.turns[0])
         shown = ",".join(map(str, self.turns)) or "()"
         if min(self.turns, default=0) < 1:
@@ -122,7 +125,7 @@ class GenerateConfig(DatasetConfig):
             are = "is" if len(self.classes) == 1 else "are"
             raise UserError(f"classes_per_image = {shown}, but there {are} only {counted(len(self.classes), 'class')}")
         if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
-            raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} a dataset")
+            raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} per dataset")
         check_guidance(self.guidance_scale)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
@@ -130,19 +133,23 @@ class GenerateConfig(DatasetConfig):
             raise UserError(f"negative_prompt {self.negative_prompt!r} contains a line break or unprintable characters")
 
     @property
+    def loading(self) -> dict[str, Any]:
+        return {**super().loading, "scheduler": self.scheduler}
+
+    @property
     def turns(self) -> tuple[int, ...]:
-        """Numbers of classes that images show, in turn."""
+        """The numbers of classes per image, which take turns."""
         return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
 
 
 def check_guidance(guidance_scale: float) -> None:
-    """Raise UserError for what no model can be guided with."""
+    """Raise UserError for an invalid guidance scale."""
     if not (math.isfinite(guidance_scale) and guidance_scale >= 0):
         raise UserError(f"guidance_scale = {guidance_scale} must be a number of at least 0 (7.5 is usual, 1 is none)")
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
-    """The configuration in a dataset's seediff.toml, whichever of `generate` and the commands of `others` made it. Raises UserError."""
+    """The configuration in a dataset's seediff.toml, made by `generate` or a command of `others`. Raises UserError."""
     kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
     command = read_toml(path).get("command", GenerateConfig.command)
     if command not in kinds:

@@ -25,21 +25,21 @@ def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
 
 
 def maps_read(mask: MaskConfig) -> Reads:
-    """The levels of each kind of attention whose maps `mask.method` reads: all that has to be captured for a mask."""
+    """The levels of each kind of attention that `mask.method` reads, and that must be captured for a mask."""
     return {kind: _levels(mask, option) for kind, option in _options(mask).items()}
 
 
 def reads_self_attention(mask: MaskConfig) -> bool:
-    """Whether the method needs maps of self-attention."""
+    """Whether the method needs self-attention maps."""
     return "self" in _options(mask)
 
 
 def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], str | tuple[int, ...]]:
-    """Of each kind of attention that is read, the option that names its levels, or these."""
+    """For each kind of attention that the method reads: the option that sets its levels, or the fixed levels."""
     facts = METHOD_FACTS[mask.method]
     cross, own = facts.cross_levels, facts.self_levels
     if facts.ablations and mask.expansion != "iterative":
-        cross = "expand_levels"  # each level has its own seeds, or none is expanded
+        cross = "expand_levels"  # each level has its own seeds, or nothing is expanded
         own = own if mask.expansion == "parallel" or mask.background else None
     return {"cross": cross} if own is None else {"cross": cross, "self": own}
 
@@ -50,24 +50,24 @@ def _levels(mask: MaskConfig, option: str | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def check_kinds(family: Family, mask: MaskConfig) -> None:
-    """Raise UserError for a method that needs self-attention, where a family has no maps of it."""
+    """Raise UserError if a method needs self-attention and the family has no maps of it."""
     if family.no_self_attention and reads_self_attention(mask):
         raise UserError(
-            f"method {mask.method} needs maps of self-attention, which {family.title} lacks: {family.no_self_attention}; use method ca"
+            f"method {mask.method} needs self-attention, and {family.title} has no maps of it: {family.no_self_attention}; use method ca"
         )
 
 
 def check_divides(family: Family, method: SegmentMethodName, model: str) -> None:
-    """Raise UserError where a method of `segment` lacks in a family what it divides photographs by. model: its name, for messages."""
+    """Raise UserError if a family lacks the input of a `segment` method. model: the model's name, for messages."""
     if why := family.no_self_attention:
-        raise UserError(f"segments are made of self-attention, of which {family.title} has no maps: {why}; use another model")
+        raise UserError(f"segments need self-attention, and {family.title} has no maps of it: {why}; use another model")
     if SEGMENT_FACTS[method].divides_features and family.network != "unet":
-        raise UserError(f"method {method} cuts features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans")
+        raise UserError(f"method {method} divides the features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans")
 
 
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:
-    """`capture.layers` as this network can be asked for them. Raises UserError for blocks that it lacks, and for some that lack what
-    `mask.method` reads: Z-Image's first look at no text."""
+    """`capture.layers` as this network understands them. Raises UserError for blocks that it lacks, and for blocks without the attention
+    that `mask.method` reads: Z-Image's first blocks do not attend to text."""
     group = family.fit_group(unet, capture.layers)
     if block_numbers(group) is not None:
         kinds = family.layer_counts(unet, group)
@@ -78,9 +78,9 @@ def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
 
 
 def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family = SD) -> None:
-    """Raise UserError naming the option and the levels there are, when `mask.method` reads one that this network's capture does not give.
+    """Raise UserError naming the option and the available levels if `mask.method` reads a level that this network does not have.
 
-    unet: the network's config.json. A family whose levels are fitted (`fit_levels`) lacks none, but self-attention as such may be missing.
+    unet: the network's config.json. Families whose levels are fitted (`fit_levels`) lack no level, but may lack self-attention.
     """
     check_kinds(family, mask)
     group = fit_layers(unet, mask, capture, family)
@@ -97,16 +97,16 @@ def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConf
 
 
 def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> tuple[MaskConfig, list[str]]:
-    """The configuration with levels that the network has, and what was changed, one line each; as it is for a family that is not fitted.
+    """The configuration with levels that the network has, and the changes, one line each. Unchanged for a family that is not fitted.
 
-    unet: the network's config.json. Of levels that are equally near, the finer one. Raises UserError when the network has none.
+    unet: the network's config.json. If two levels are equally near, the finer one is used. Raises UserError if the network has none.
     """
     if not family.fitted:
         return mask, []
     group = fit_layers(unet, mask, capture, family)
     there = family.levels(unet, group)
     if not there:
-        raise UserError(f"layers = {group}: the model has no attention in them")
+        raise UserError(f"layers = {group}: the model has no attention there")
     notes = [] if group == capture.layers else [f"layers = {capture.layers}: this model tells no such layers apart; all are read"]
     fitted: dict[str, Any] = {}
     for option, levels in levels_read(mask).items():

@@ -1,7 +1,7 @@
-"""The methods of masks and of segments: what each reads, its constants, and the function that computes it.
+"""The mask and segment methods: what each reads, its constants, and its function.
 
-The paper's constants are the defaults of the dataclasses; a method that was described with others brings them along, so that naming it is
-enough (docs/methods.md). A model's own constants for the method (presets.py) go before them.
+The dataclasses' defaults are the paper's constants. A method that was published with other constants sets them, so that its name is
+enough (docs/methods.md). A model's own constants for the method (presets.py) take precedence.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Method = Literal["seediff", "ca", "ca_sa", "reference"]
+Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam"]
 """Values of `MaskConfig.method`."""
 
 
 @dataclass(frozen=True)
 class Finish:
-    """From a soft map to pixels. The defaults are SeeDiff's steps 5 and 6; None: as `MaskConfig` says."""
+    """From a soft map to pixels. The defaults are SeeDiff's steps 5 and 6; None: the value in `MaskConfig`."""
 
     resize: Literal["bilinear", "bicubic"] = "bilinear"
     stretch: bool = False
-    """Min-max once more at the image's size."""
+    """Apply min-max again at the image's size."""
     cut: float | None = None
-    """PAMR refines the map cut at more than this (zeros and ones), not the soft map."""
+    """PAMR refines the map after cutting it at this threshold (zeros and ones), not the soft map."""
     bandwidth: float = 0.1
-    """PAMR's, in standard deviations of the image."""
+    """PAMR's bandwidth, in standard deviations of the image."""
     iterations: int | None = None
     dilations: tuple[int, ...] | None = None
     threshold: float | None = None
@@ -34,11 +34,11 @@ class Finish:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """function: `module.name` in `seediff.masks` of the function that makes a soft mask, imported when the method is first used.
-    cross_levels, self_levels: the option of MaskConfig that names the levels at which the method reads maps of that attention, or the
-    levels themselves; None: it reads none. No other maps are captured for it. ablations: whether `expansion` and `background` say what of
-    it is left out. plain_means: it is defined on plain means of attention. defaults: a table as `resolve` takes it, of constants other
-    than the dataclasses'. finish: how soft masks become pixels.
+    """function: `module.name` in `seediff.masks` of the function that makes a soft mask; imported when the method is first used.
+    cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
+    themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
+    off. plain_means: whether it needs plain means of attention. defaults: constants that differ from the dataclasses', as a table for
+    `resolve`. finish: how soft masks become pixels.
     """
 
     function: str
@@ -63,6 +63,23 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         # PAMR's iterations are described as "many"; 50 is this project's choice.
         finish=Finish(resize="bicubic", cut=0.5, bandwidth=0.2, iterations=50, dilations=(1,), threshold=0.8),
     ),
+    # FA-Seg's threshold for PASCAL VOC.
+    "fa_seg": MethodFacts("fa_seg.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}),
+    "diffsegmenter": MethodFacts("diffsegmenter.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}),
+    # 8 rounds are iSeg's for PASCAL VOC. Its background is (1 − max)² of the classes, which is less than max from 0.382 on.
+    "iseg_walk": MethodFacts(
+        "iseg.entropy_walk", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1, "tau": 8, "beta": 0.382}}
+    ),
+    "nerve_walk": MethodFacts("nerve.restart_walk", "seed_level", "self_level", defaults={"mask": {"tau": 5}}),
+    # DAAM sums plain probabilities, and its best published threshold is 0.4.
+    "daam": MethodFacts(
+        "daam.daam",
+        "expand_levels",
+        None,
+        plain_means=True,
+        defaults={"mask": {"beta": 0.4}, "capture": {"normalize": False}},
+        finish=Finish(resize="bicubic", stretch=True),
+    ),
 }
 
 
@@ -72,9 +89,9 @@ SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]
 
 @dataclass(frozen=True)
 class SegmentFacts:
-    """method: `module.name` in `seediff.segments` of its SegmentMethod, imported when it is first used. timestep: the noise level that the
-    method's authors pass to the UNet. options: the fields of SegmentConfig that it reads. divides_features: the features of a UNet's
-    encoder instead of self-attention. refines_edges: `refine` fits segments to edges.
+    """method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. timestep: the authors' noise
+    level. options: the fields of SegmentConfig that it reads. divides_features: whether it divides a UNet encoder's features instead of
+    self-attention. refines_edges: whether `refine` aligns segments with edges.
     """
 
     method: str
@@ -92,7 +109,7 @@ SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
 
 
 def check_capture(method: Method, normalized: bool) -> None:
-    """Raise UserError when a method cannot work with maps that were divided by their maxima (`CaptureConfig.normalize`)."""
+    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`)."""
     if normalized and METHOD_FACTS[method].plain_means:
         raise UserError(
             f"capture.normalize = true: method {method} works on plain means of attention; use --no-capture-normalize, "

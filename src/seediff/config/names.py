@@ -1,4 +1,4 @@
-"""Class names and prompts: what a class is called in a sentence, and the sentences themselves."""
+"""Class names and prompts: how a class is written in a sentence, and the sentences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_PROMPTS = ("a photo of a {class}",)
 """The paper's template."""
 
 BACKGROUND = "background"
-"""What id 0 is called in classes.txt; no class may have this name."""
+"""The name of id 0 in classes.txt; no class may have this name."""
 
 MAX_CLASSES = 254
 """Label maps are uint8: 0 is background, 255 is ignored."""
@@ -44,9 +44,9 @@ def join_classes(classes: tuple[str, ...]) -> str:
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
-    """`voc` → VOC's twenty; a file's path → its lines; anything else → the names between commas.
+    """`voc` → VOC's twenty; a file's path → its lines; other texts → names separated by commas.
 
-    Blank lines are skipped, and so is a first line `background`, so that a dataset's own classes.txt can be given.
+    Blank lines are skipped, and so is a first line `background`, so that a dataset's classes.txt can be given.
     """
     if text.strip() == "voc" or (lines := _lines_if_file(text, (".txt", ".names"), "--classes")) is None:
         return split_classes(text)
@@ -54,21 +54,21 @@ def parse_classes(text: str) -> tuple[str, ...]:
 
 
 def split_classes(text: str) -> tuple[str, ...]:
-    """`voc` → VOC's twenty; anything else → the names between commas. Opens no file."""
+    """`voc` → VOC's twenty; other texts → names separated by commas. Opens no file."""
     return VOC_CLASSES if text.strip() == "voc" else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Words to call segments by: the names between commas, or a file's lines."""
+    """Words to name segments with: names separated by commas, or a file's lines."""
     if (lines := _lines_if_file(text, (".txt",), "--names")) is None:
         lines = [name.strip() for name in text.split(",") if name.strip()]
     if not lines:
-        raise UserError(f"--names {text!r}: holds no name; write for example --names dog,grass,sky")
+        raise UserError(f"--names {text!r}: has no name; for example --names dog,grass,sky")
     return tuple(lines)
 
 
 def parse_prompts(texts: Sequence[str]) -> tuple[str, ...]:
-    """Templates as given; a text that is a file's path stands for its lines, one template each."""
+    """Templates as given; a file's path stands for its lines, one template each."""
     templates: list[str] = []
     for text in texts:
         lines = _lines_if_file(text, (".txt",), "--prompt")
@@ -78,14 +78,15 @@ def parse_prompts(texts: Sequence[str]) -> tuple[str, ...]:
                 raise UserError(f"{where}: '{template}' does not contain {{class}}; write for example 'a photo of a {{class}}'")
             templates.append(template)
         if lines == []:
-            raise UserError(f"{text}: holds no templates; write one per line, for example 'a photo of a {{class}}'")
+            raise UserError(f"{text}: has no templates; write one per line, for example 'a photo of a {{class}}'")
     return tuple(templates)
 
 
 def check_classes(classes: Sequence[str]) -> None:
-    """Raises UserError when the names cannot be the classes of a dataset to make: words of prompts, at least one, no two alike to say.
+    """Raises UserError if the names cannot be classes for a new dataset: they must be words for prompts, at least one, and no two may
+    read the same.
 
-    Of a dataset that is there, whose names may be anything that fits into a line, `dataset.rows.check_class_list` asks less.
+    For existing datasets, `dataset.rows.check_class_list` is less strict.
     """
     if not classes:
         raise UserError("the list of classes is empty; name at least one, for example --classes dog,cat")
@@ -98,16 +99,16 @@ def check_classes(classes: Sequence[str]) -> None:
         if name == BACKGROUND:
             raise UserError(f"'{BACKGROUND}' is the name of id 0 in every dataset and cannot be a class")
         if name != name.strip() or not name or not name.isprintable():
-            raise UserError(f"{name!r} is no class name: it is empty, or has spaces at its ends or unprintable characters")
+            raise UserError(f"{name!r} is not a valid class name: it is empty, or has spaces at its ends or unprintable characters")
     by_sound: dict[str, str] = {}
     for name in classes:
         other = by_sound.setdefault(" ".join(spoken(name).casefold().split()), name)
         if other != name:
-            raise UserError(f"classes {other!r} and {name!r} are the same words in a prompt ('{spoken(name)}'); keep one of them")
+            raise UserError(f"classes {other!r} and {name!r} read the same in a prompt ('{spoken(name)}'); keep one of them")
 
 
 def check_prompts(prompts: Sequence[str]) -> None:
-    """Raises UserError when a template cannot name its class."""
+    """Raises UserError if a template cannot name its class."""
     if not prompts:
         raise UserError("the list of prompts is empty; give at least one, for example 'a photo of a {class}'")
     for template in prompts:
@@ -118,7 +119,7 @@ def check_prompts(prompts: Sequence[str]) -> None:
 
 
 def _lines_if_file(text: str, suffixes: tuple[str, ...], option: str) -> list[str] | None:
-    """The file's lines without blank ones; None when `text` is not a path. Raises UserError when the file cannot be read."""
+    """The file's lines without blank ones; None if `text` is not a path. Raises UserError if the file cannot be read."""
     path = Path(text)
     try:
         is_file = path.is_file()

@@ -1,8 +1,8 @@
-"""Constants that were sought for a model: those of its `seediff.json`, and the thresholds that `seediff tune` finds.
+"""Constants tuned for a model: those in its `seediff.json`, and the thresholds that `seediff tune` finds.
 
-The paper's constants are for Stable Diffusion at 512². A small model has other best ones, found on scenes that no study measures on
-(`seediff study truth` names them), and it carries them with it in `preset`, for each method its own. Thresholds of a model without any
-are in the file of `seediff tune`, given to `--preset` or `--config`:
+The paper's constants are for Stable Diffusion at 512². A small model needs other constants, tuned on scenes that no study measures on
+(`seediff study truth` lists them). They are in its `preset`, separately for each method. Thresholds for other models come from a file of
+`seediff tune`, given as `--preset` or `--config`:
 
     command = "tune"
     model = "sd2-base"
@@ -24,6 +24,7 @@ from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, Settings, model_info, read_settings
+from ..models.schedulers import distilled_defaults
 from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
@@ -31,25 +32,25 @@ from .levels import check_kinds, fit_levels
 from .methods import METHOD_FACTS, Method
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
-"""Of each command the threshold whose best value is another one for every model."""
+"""For each command, the threshold whose best value differs from model to model."""
 SEGMENTS: dict[str, dict[str, Any]] = {"coco": {"kl_threshold": 1.1}, "cityscapes": {"kl_threshold": 0.9}}
 """DiffSeg's thresholds for its two benchmarks."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """`preset` of a model's seediff.json. methods: method of masks → {"mask": …, "capture": …}. segments: method of segments → its
+    """The `preset` in a model's seediff.json. methods: mask method → {"mask": …, "capture": …}. segments: segment method → its
     constants."""
 
     steps: int | None = None
     guidance_scale: float | None = None
     capture_steps: CaptureSteps | None = None
-    """Of drawing, whatever the method; photographs have noise levels instead."""
+    """Captured steps when drawing, for all methods; photographs have noise levels instead."""
     method: Method | None = None
     presence: Share | None = None
-    """Of `mask`: scores from here on count as "the class is in the picture"."""
+    """For `mask`: scores from this value up mean "the class is in the picture"."""
     name_threshold: Share | None = None
-    """Of `segment --names`: segments whose best word scores lower stay unnamed."""
+    """For `segment --names`: segments whose best word scores lower stay unnamed."""
     note: str = ""
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     segments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -57,15 +58,15 @@ class Preset:
 
 @dataclass(frozen=True)
 class _Method:
-    """What each of `methods` may hold."""
+    """The keys of each entry in `methods`."""
 
     mask: MaskConfig = field(default_factory=MaskConfig)
     capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
 def read_preset(model: str) -> Preset:
-    """The constants that a local model brings along. Empty for a model without any, and for one that is not there, which loading it will
-    say better. Raises UserError when the file is broken or holds what is no constant."""
+    """The constants of a local model. Empty for a model without constants, and for a missing model, which loading will report. Raises
+    UserError if the file is broken or has unknown keys."""
     try:
         folder = resolve_name(model)
     except UserError:
@@ -85,17 +86,17 @@ def preset_of(settings: Settings) -> Preset:
 
 @dataclass(frozen=True)
 class ModelConstants:
-    """What a model brings along for a configuration. info: None where nothing is known of it."""
+    """A model's constants for a configuration. info: None if nothing is known about the model."""
 
     name: str
     preset: Preset
     info: ModelInfo | None = None
 
     def mask_layers(self, method: str | None, preset: str = "model", *, drawing: bool = False) -> list[Layer]:
-        """The layers behind what was given for masks. method: None: the one that the model recommends. preset: "paper": not the model's.
-        drawing: whether images are drawn, of which the model's preset may capture some steps alone."""
+        """The layers below the given values, for masks. method: None: the model's recommended method. preset: "paper" leaves out the
+        model's constants. drawing: whether images are drawn, for which the model's preset may capture only some steps."""
         mine, source = self.preset, f"{model_label(self.name)}'s preset"
-        # Thresholds are no choice between the paper's constants and the model's: no paper has any.
+        # Thresholds always come from the model, because the papers have none.
         table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
         steps = {}
         if preset == "model":
@@ -112,8 +113,16 @@ class ModelConstants:
             Layer(source, steps),
         ]
 
+    def distilled_layers(self, lora: str | None) -> list[Layer]:
+        """What a LoRA, or a single file, that was distilled to a few steps is drawn with."""
+        if self.info is None:
+            return []
+        named = lora or (None if self.info.source.is_whole else self.name)
+        values = distilled_defaults(self.info.family, named) if named else {}
+        return [Layer(f"what {Path(named).name} was distilled for", values)] if named and values else []
+
     def segment_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
-        """The layers behind what was given for segments. preset: "model", or one of SEGMENTS."""
+        """The layers below the given values, for segments. preset: "model", or a name in SEGMENTS."""
         source, threshold = f"{model_label(self.name)}'s preset", self.preset.name_threshold
         layer = Layer(source, {"segment": self.preset.segments.get(method or SegmentConfig.method, {})})
         named = Layer(source, {} if threshold is None else {"name_threshold": threshold})
@@ -121,18 +130,18 @@ class ModelConstants:
 
 
 def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -> ModelConstants:
-    """Reads the model's files once. base: of a single file. fetch: ask the hub, once, for those of a hub id: the same on its first run as
-    on later ones."""
+    """Reads the model's files once. base: of a single file. fetch: download those of a hub id, so that the
+    first run equals later ones."""
     info = model_info(model, base, fetch=fetch)
     return ModelConstants(model, preset_of(info.settings) if info else read_preset(model), info)
 
 
 @dataclass(frozen=True)
 class Recommended:
-    """mask, capture: configurations. tuned: whether anybody sought their constants for this model, on exact masks or, of Stable Diffusion 1
-    and 2, for the papers; if not, they are the papers', at the levels that the model has. notes: what was changed, one line each.
+    """mask, capture: configurations. tuned: whether the constants were tuned for this model, on exact masks or, for Stable Diffusion 1
+    and 2, in the papers. If not, they are the papers', at the levels that the model has. notes: changes, one line each.
 
-    `capture` is that of photographs, whose noise levels all count; of drawing, some models capture the steps of their preset alone."""
+    `capture` is for photographs, where all noise levels count; when drawing, some models' presets capture only some steps."""
 
     mask: MaskConfig
     capture: CaptureConfig
@@ -141,13 +150,13 @@ class Recommended:
 
 
 def recommended_mask(model: str, method: str | None = None) -> Recommended:
-    """The constants of masks and of capture that a model is best begun with, for those who call the methods themselves:
+    """Recommended constants for masks and capture, for callers of the methods:
 
         soft = soft_mask(maps, "dog", recommended_mask("sdxl").mask)       # at levels that SDXL has
 
-    model: a name from `seediff models`, a local folder or a hub id. method: None: the one that the model recommends. Of a hub id that is
-    neither known by name nor in the cache, the papers', not tuned. Raises UserError for a method that the model has no maps for, and for a
-    broken preset.
+    model: a name from `seediff models`, a local folder or a hub id. method: None: the model's recommended method. For a hub id that has
+    no short name and is not in the cache, the papers' constants, not tuned. Raises UserError for a method without maps in this model,
+    and for a broken preset.
     """
     constants = find_constants(model, fetch=False)
     info = constants.info
@@ -166,18 +175,18 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
 
 
 def is_tuned_for(info: ModelInfo, method: str) -> bool:
-    """Whether the constants of a method of masks were sought for this model."""
+    """Whether a mask method's constants were tuned for this model."""
     return not info.family.fitted or bool(preset_of(info.settings).methods.get(method, {}).get("mask"))
 
 
 TUNED = "seediff tune for "
-"""Begins the source of what is from a file of `seediff tune`; the model's name follows."""
+"""Prefix of the source for values from a file of `seediff tune`; the model's name follows."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A file of `seediff tune`. model: for which. weights: its fingerprint, "" when not known. presence, name_threshold: None where the set
-    could not tell it. note: on how many photographs of what, and how well."""
+    """A file of `seediff tune`. model: the model's name. weights: its fingerprint, "" if unknown. presence, name_threshold: None if the
+    set could not determine it. note: the photographs used, and the result."""
 
     command: ClassVar[str] = "tune"
 
@@ -188,27 +197,27 @@ class Tuned:
     note: str = ""
 
     def to_toml(self) -> str:
-        """The text of the file, which `read_tuned` reads back."""
+        """The text of the file, for `read_tuned`."""
         values = {name: value for name, value in vars(self).items() if value not in (None, "")}
         return tomli_w.dumps({"command": self.command, "version": __version__, **values})
 
     def layer(self, command: str, model: str | None) -> Layer:
-        """The threshold of a command, and the model where no other was chosen."""
+        """The threshold for a command, and the model unless another was chosen."""
         values = {"model": self.model if model is None else None, THRESHOLDS[command]: getattr(self, THRESHOLDS[command])}
         return Layer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
 
 
 def is_tuned(path: Path | None) -> bool:
-    """Whether a --config file is one that `seediff tune` wrote."""
+    """Whether a configuration file was written by `seediff tune`."""
     return path is not None and read_toml(path).get("command") == Tuned.command
 
 
 def read_tuned(path: Path) -> Tuned:
-    """Raises UserError naming the file and what is wrong in it."""
+    """Raises UserError naming the file and the problem."""
     table = read_toml(path)
     if table.get("command") != Tuned.command:
-        raise UserError(f"{path}: is no file of `seediff tune`: it should say command = 'tune'")
+        raise UserError(f"{path}: is not a file of `seediff tune`: it should say command = 'tune'")
     values = checked(Tuned, {key: value for key, value in table.items() if key not in ("command", "version")}, str(path))
     if "model" not in values:
-        raise UserError(f"{path}: does not say which model it was found for (model = …)")
+        raise UserError(f"{path}: does not say which model it is for (model = …)")
     return Tuned(**values)

@@ -1,4 +1,4 @@
-"""Sizes of pictures in pixels as people write them: one number for a square, or width x height."""
+"""Sizes of pictures in pixels as users write them: one number for a square, or width x height."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import re
 from ..errors import UserError
 
 Size = int | str
-"""A side of a square, or a text such as `1024x768`: width x height, as pictures are spoken of everywhere."""
+"""The side of a square, or a text such as `1024x768` (width x height)."""
 
 MAX_ASPECT = 8
-"""One side over the other, at most. Models were trained up to about 2; at 8, Stable Diffusion's coarsest level is one position wide."""
+"""Maximum ratio of the sides. Models were trained up to about 2; at 8, Stable Diffusion's coarsest level is one position wide."""
 MOST = 2**16
-"""Pixels a side: more than any model draws."""
+"""Maximum side in pixels: more than any model draws."""
 
 
 def check_size(size: Size, what: str = "size") -> Size:
-    """The size in its one form: a number for squares, else `WIDTHxHEIGHT`. Raises UserError for what is no size of a picture."""
+    """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError for an invalid size."""
     width, height = _sides(size, what)
     if min(width, height) < 1 or max(width, height) > MOST:
         raise UserError(f"{what} = {size}: sides must be from 1 to {MOST} pixels")
@@ -33,13 +33,13 @@ def pixels(size: Size) -> tuple[int, int]:
 
 
 def size_text(shape: tuple[int, int]) -> Size:
-    """The size of a picture of (height, width) pixels."""
+    """The size for (height, width) in pixels."""
     height, width = shape
     return height if height == width else f"{width}x{height}"
 
 
 def nearest(side: float, multiple: int) -> int:
-    """The multiple that is nearest to a side, at least one."""
+    """The multiple nearest to a side, at least `multiple`."""
     return max(multiple, round(side / multiple) * multiple)
 
 
@@ -52,12 +52,12 @@ def _sides(size: Size, what: str) -> tuple[int, int]:
 
 
 def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None) -> None:
-    """Raise UserError for an image of (height, width) that model `name` cannot work on, naming the nearest that it can. largest: side in
-    pixels; None: no rule."""
+    """Raise UserError for an image size (height, width) that model `name` does not support, naming the nearest supported size. largest:
+    maximum side in pixels; None: no limit."""
     said = size_text(shape)
     if min(shape) < 1 or any(side % multiple for side in shape):
         near = size_text((nearest(shape[0], multiple), nearest(shape[1], multiple)))
         rule = "a multiple" if isinstance(said, int) else "multiples"
         raise UserError(f"{what} = {said} must be {rule} of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
-        raise UserError(f"{what} = {said} must be at most {largest} for model '{name}', which knows no positions beyond")
+        raise UserError(f"{what} = {said} must be at most {largest} for model '{name}', which has no further positions")

@@ -1,4 +1,4 @@
-"""What decides the result of a training, in one frozen dataclass. The defaults are Mask2Former's, as the paper trains it."""
+"""The configuration of a training, in a frozen dataclass. The defaults are Mask2Former's, as in the paper."""
 
 from __future__ import annotations
 
@@ -19,81 +19,81 @@ BACKBONES: dict[str, tuple[str, ...]] = {
     "segformer": ("b0", "b2", "b5", "tiny"),
 }
 LARGEST_SIDE = 1 << 14
-"""Pixels, of what a segmenter is shown."""
+"""Maximum side in pixels of a segmenter's input."""
 Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE)]
-"""At least the coarsest feature's side."""
+"""Side in pixels; at least the coarsest feature's stride."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
-    """Everything but the data: `Stage` says how long is trained on what."""
+    """All settings except the data, which are in `Stage`."""
 
     command: ClassVar[str] = "train"
     deciding: ClassVar[tuple[str, ...]] = ("architecture", "backbone")
 
     architecture: Architecture = "mask2former"
-    """Of transformers."""
+    """Segmenter architecture, as implemented in transformers."""
     backbone: str = "swin-b"
-    """b0, b2, b5: SegFormer's. tiny: either's, for images of 128 pixels on a CPU.
+    """Backbone. b0, b2 and b5 are SegFormer's; tiny works with both, for images of 128 pixels on a CPU.
 
     mask2former: r50, swin-t, swin-b or tiny; segformer: b0, b2, b5 or tiny."""
     weights: str = "pretrained"
-    """First weights: pretrained (the backbone's), scratch, a local folder or a hub id.
+    """Initial weights: pretrained (backbone only), scratch, a local folder or a hub id.
 
-    Pretrained ones are from the hub; tiny's come with the package. Those of a folder or hub id: of a backbone, or of a whole network of
-    the same architecture, whose class head is taken where the number of classes agrees."""
+    Pretrained weights come from the hub; tiny's come with the package. A folder or hub id may hold a backbone, or a whole network of the
+    same architecture, whose class head is used if the number of classes agrees."""
     queries: Count = 100
-    """mask2former: masks that it proposes.
+    """mask2former: number of queries, which is the number of masks it proposes.
 
-    At least as many as classes appear in an image."""
+    At least as many as there are classes in an image."""
 
     crop: Side = 512
     """Side of the random crops in pixels.
 
-    Smaller images are padded, with labels that supervise nothing."""
+    Smaller images are padded, with labels that are ignored."""
     scale: tuple[float, float] = (0.5, 2.0)
     """LOW,HIGH: the shorter side is CROP times a random number between these."""
     jitter: AtLeastZero = 1.0
-    """Strength of random colours; 0: none.
+    """Strength of random colour changes; 0 turns them off.
 
     Brightness (±32), contrast (×½ to 1½), saturation (×½ to 1½) and hue (±18°), as SSD has them."""
     flip: bool = True
-    """Mirror every second image."""
+    """Mirror images with probability ½."""
     test_side: Side = 512
-    """Shorter side at which images are predicted."""
+    """Shorter side in pixels at which images are predicted."""
 
     batch_size: Count = 16
     """Images per step.
 
-    Over all accumulations and processes."""
+    In all parts and processes together."""
     accumulate: Count = 1
     """Parts that each batch is divided into, to save memory.
 
-    Batch statistics and normalisations are a part's own."""
+    Batch statistics and loss normalisation are computed per part."""
     learning_rate: Annotated[float, Meta(gt=0, lt=1)] = 1e-4
     """Learning rate of AdamW."""
     backbone_factor: AtLeastZero = 0.1
-    """The backbone's share of the rate."""
+    """Factor on the learning rate for the backbone."""
     weight_decay: AtLeastZero = 0.05
     """Weight decay.
 
-    AdamW's; not of norms, biases of attention positions and embeddings."""
+    For AdamW; norms, relative position biases and embeddings are excluded."""
     clip: AtLeastZero = 0.01
-    """Largest norm of the gradient; 0: any."""
+    """Maximum norm of the gradient; 0 turns clipping off."""
     schedule: Literal["poly", "step"] = "poly"
-    """How the rate falls."""
+    """Learning rate schedule."""
     power: float = 0.9
-    """poly: the rate falls as (1 − share of the stage's steps done) to this power."""
+    """poly: the rate falls with (1 − share of the stage's finished steps) to this power."""
     drops: tuple[Annotated[float, Meta(gt=0, lt=1)], ...] = (0.9, 0.95)
     """step: at these shares of the stage's steps the rate falls to a tenth."""
     warmup: Annotated[int, Meta(ge=0)] = 0
-    """Steps in which the rate rises.
+    """Number of steps in which the learning rate rises.
 
-    Evenly, at the start of every stage."""
+    Linearly, at the start of every stage."""
     ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Decay of an average of the weights, which is kept instead of the last; 0: none.
+    """Decay of a moving average of the weights, which is kept instead of the last weights; 0 turns it off.
 
-    It is measured, too."""
+    Validation uses it, too."""
 
     class_weight: AtLeastZero = 2.0
     mask_weight: AtLeastZero = 5.0
@@ -101,27 +101,27 @@ class TrainConfig(Settings):
     no_object: AtLeastZero = 0.1
     """Weight of "no class" in Mask2Former's class loss."""
     points: Count = 12544
-    """Pixels of a mask that Mask2Former's losses look at."""
+    """Number of pixels of a mask that Mask2Former's losses use."""
 
     auxiliary: AtLeastZero = 0.0
-    """Mask2Former: weight of a per-pixel cross entropy of the backbone's two coarsest features, by a linear layer that is thrown away
-    afterwards. A backbone that starts from nothing learns classes many times faster with it; a pretrained one does not need it."""
+    """mask2former: weight of an auxiliary per-pixel cross entropy on the backbone's two coarsest features, with a linear layer that is
+    discarded afterwards. A backbone trained from scratch learns classes many times faster with it; a pretrained one does not need it."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**31, description="in [0, 2^31)")] = 0
-    """Another seed, another training."""
+    """Random seed; another seed gives another training."""
     device: str | None = None
-    """cuda, mps or cpu; None: the best there is."""
+    """Device: cuda, mps or cpu; None: the fastest available."""
     dtype: Literal["float32", "bfloat16"] | None = None
-    """bfloat16: mixed precision; None: bfloat16 on cuda that has it, else float32.
+    """Number format; bfloat16 means mixed precision; None: bfloat16 on GPUs that have it, else float32.
 
-    tiny takes it on a CPU that has it too."""
+    tiny also uses it on a CPU that has it."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.backbone not in (known := BACKBONES[self.architecture]):
             raise UserError(f"backbone = {self.backbone!r}: {self.architecture} has {', '.join(known)}")
         if self.weights == "pretrained" and (self.architecture, self.backbone) == ("segformer", "tiny"):
-            raise UserError("weights = 'pretrained': there are none of segformer's tiny; 'scratch', or the folder of a trained one")
+            raise UserError("weights = 'pretrained': do not exist for segformer's tiny; use 'scratch', or the folder of a trained one")
         if self.batch_size % self.accumulate:
             raise UserError(f"batch_size = {self.batch_size} cannot be divided into accumulate = {self.accumulate} equal parts")
         if not 0 < self.scale[0] <= self.scale[1]:

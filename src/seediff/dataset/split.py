@@ -36,9 +36,9 @@ def check_shares(shares: Mapping[str, float]) -> None:
     """Raise UserError unless shares (part → share) are in (0, 1) and leave something to train on."""
     for name, share in shares.items():
         if not 0 < share < 1:
-            raise UserError(f"--{name} {share}: must be a share of the samples, between 0 and 1")
+            raise UserError(f"{name} = {share}", "must be a share of the samples, between 0 and 1")
     if sum(shares.values()) >= 1:
-        raise UserError(f"{' and '.join(f'--{name} {share}' for name, share in shares.items())}: leave nothing to train on")
+        raise UserError(" and ".join(f"{name} = {share}" for name, share in shares.items()), "leave nothing to train on")
 
 
 def split_samples(
@@ -62,7 +62,7 @@ def split_samples(
             assigned_to[i] = list(parts)[part]
     if empty := next((part for part in parts if part not in assigned_to), None):
         raise UserError(
-            f"split: of {len(items)} samples in {len(groups)} groups that look alike, none would be for '{empty}'; "
+            f"split: the part '{empty}' would be empty: {len(items)} samples in {len(groups)} groups that look alike; "
             "choose other shares, or more samples"
         )
     return assigned_to
@@ -120,7 +120,7 @@ def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share
     if share is None:
         return [str(row["split"]) if row.get("split") in SPLITS else "train" for row in rows]
     if not 0 <= share <= 1:
-        raise UserError(f"split = {share}: must be the share of samples for validation, in [0, 1]")
+        raise UserError(f"split = {share}", "must be the share of samples for validation, in [0, 1]")
     check_seed(seed)
     salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
     ranked = sorted(names, key=lambda name: hashlib.blake2b(name.encode("utf-8"), salt=salt).digest())
@@ -131,7 +131,7 @@ def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share
 def check_seed(seed: int) -> None:
     """Raise UserError for a seed that cannot be."""
     if not 0 <= seed < 2**63:
-        raise UserError(f"seed = {seed}: must be in [0, 2^63)")
+        raise UserError(f"seed = {seed}", "must be in [0, 2^63)")
 
 
 def _look(classes: int, item: Sample) -> tuple[int, list[int]]:

@@ -2,14 +2,14 @@
 
 With classes, `seediff evaluate`:
 
-protocols.py    what is counted: the classes of each published comparison, and whose names of them are whose
+protocols.py    the classes of each published comparison, and how names are matched with them
 layouts.py      labelled images in folders as public data sets are distributed, or in SeeDiff's formats
-semantic.py     pairs of label maps to scores with intervals
-evaluation.py   all of it, from folders of label maps, or a segmenter, to the report with the worst images drawn
+semantic.py     from pairs of label maps to scores with intervals
+evaluation.py   the whole command, from folders of label maps or a segmenter to the report with the worst images
 
 Segments without classes, `seediff evaluate segments`:
 
-segments.py     all of it over a folder, one image at a time
+segments.py     the whole command, over a folder, one image at a time
 floors.py       divisions that never look at the picture, as floors
 
 For both:

@@ -35,13 +35,13 @@ SCORES, GALLERY, IMAGES = "scores.json", "worst.jpg", "images.csv"
 WORST = 12
 SIDE = 240  # pixels, of the longer side of a picture there
 NAMED = 5
-"""How many images an error names."""
+"""Maximum number of images that an error names."""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """about: for people, in a line. classes: name of each id of its label maps. predict: label maps (H, W) uint8 of samples, 255 where
-    there is none; raises UserError. at_once: how many samples it is given together."""
+    """about: a description in one line. classes: the name of each id in its label maps. predict: samples → label maps (H, W) uint8, 255
+    where there is no prediction; raises UserError. at_once: the number of samples per call."""
 
     about: str
     classes: Mapping[int, str]
@@ -60,16 +60,16 @@ def open_predictor(
 ) -> Predictor:
     """The segmenter of a folder with a config.json, or else a folder of label maps with one for each of the data's images.
 
-    classes: of the label maps, from id 1; by default those of classes.txt in their folder or beside it, else the data's own ids. scales,
-    flip: of a segmenter's test-time augmentation. Raises UserError when images have no prediction; with a segmenter, when there is a truth
-    that cannot be read, or has no picture of its size: all are read before.
+    classes: names for the label maps' ids, from id 1; by default those in classes.txt in or beside their folder, or else the data's own
+    ids. scales, flip: a segmenter's test-time augmentation. Raises UserError if images have no prediction. With a segmenter, first reads
+    all truths, and raises UserError if a truth cannot be read or has no picture of its size.
     """
     if any((path / name).is_file() for name in ("config.json", "checkpoint.safetensors")):  # finished, or not yet
         if classes is not None:
-            raise UserError("--classes: a segmenter knows its classes; the option is for folders of label maps")
+            raise UserError("classes", "a segmenter knows its own", "leave it out; it is for folders of label maps")
         return _segmenter(path, data, tuple(scales), flip, device)
     if tuple(scales) != (1.0,) or flip:
-        raise UserError(f"{path}: --scales and --flip are for a segmenter, but the folder holds no config.json of one")
+        raise UserError("scales and flip", f"need a segmenter, and {path} has no config.json of one")
     return _folder(path, data, classes)
 
 
@@ -83,7 +83,7 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
         )
     listing = next((file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()), None)
     if classes is not None:
-        names, source = dict(enumerate((BACKGROUND, *classes))), "--classes"
+        names, source = dict(enumerate((BACKGROUND, *classes))), "the given classes"
     elif listing:
         names, source = class_names(listing), str(listing)
     else:
@@ -108,8 +108,8 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
 
 
 def check_pictures(data: EvaluationSet) -> None:
-    """Raise UserError unless every truth can be read and has a picture of its size. Takes a few milliseconds each, where segmenting takes
-    long and would stop at the first that is wrong."""
+    """Raise UserError unless every truth can be read and has a picture of its size. This takes milliseconds per image and avoids a late
+    failure of the slow segmenting."""
     without = [sample.name for sample in data.samples if sample.image is None]
     if without:
         raise UserError(f"{data.about}: {len(without)} of {len(data.samples)} labels have no picture: {listed(without, NAMED)}")
@@ -135,7 +135,7 @@ def _segmenter(path: Path, data: EvaluationSet, scales: tuple[float, ...], flip:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was compared, and the scores. The tables, (256,) uint8, bring ids of the data and of the predictor to the protocol's."""
+    """The compared data and the scores. The tables, (256,) uint8, map ids of the data and of the predictor to the protocol's."""
 
     scores: Scores
     data: EvaluationSet
@@ -151,12 +151,12 @@ class Evaluation:
 
     @property
     def never(self) -> list[str]:
-        """The protocol's classes that the data has, but no class of the predictor is."""
+        """The protocol's classes that the data has but the predictor does not."""
         said = set(self.predicted_table[list(self.predictor.classes)])
         return [name for i, name in enumerate(self.scores.protocol.classes) if i not in said and name not in self.absent]
 
     def to_json(self) -> dict[str, Any]:
-        """`Scores.table` and what was compared."""
+        """`Scores.table`, and descriptions of the compared data."""
         about = {
             "predictions": self.predictor.about,
             "data": self.data.about,
@@ -185,7 +185,7 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a folder of `seediff train`, or a folder of label maps, on a labelled folder.
 
-    data: a folder, of which `split`, as `open_evaluation` reads it, or what that read. protocol: see `protocol_for`.
+    data: a folder, read by `open_evaluation` with `split`, or the result of that function. protocol: see `protocol_for`.
     class_map: see `read_class_map`. classes, scales, flip, device: see `open_predictor`. boundary, seed, draws: see `evaluate_pairs`.
 
     Everything that can be told from names alone is checked before the first image is read. Raises UserError.
@@ -193,7 +193,7 @@ def evaluate(
     check_protocol(protocol)
     check_seed(seed)
     if draws < 1:
-        raise UserError(f"--draws {draws}: at least 1 draw of the bootstrap is needed")
+        raise UserError(f"draws = {draws}", "must be at least 1")
     mapped = read_class_map(class_map) if class_map else None
     labelled = data if isinstance(data, EvaluationSet) else open_evaluation(data, split=split)
     chosen = protocol_for(protocol, labelled)
@@ -218,7 +218,7 @@ def evaluate(
 def check_protocol(name: str) -> None:
     """Raise UserError unless it is `own` or one of PROTOCOLS."""
     if name != "own" and name not in PROTOCOLS:
-        raise UserError(f"--protocol {name}: must be own or one of {', '.join(PROTOCOLS)}")
+        raise UserError(f"protocol = {name}", f"must be own or one of {', '.join(PROTOCOLS)}")
 
 
 def protocol_for(name: str, data: EvaluationSet) -> Protocol:
@@ -240,7 +240,7 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
 
 
 def draw_worst(evaluation: Evaluation, most: int) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows for `gallery` of the worst images that have a picture, predicted once more."""
+    """Rows for `gallery`: the worst images that have a picture, predicted again."""
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data.samples}
     rows = []
     for name in worst(evaluation.scores.images, most):
@@ -256,16 +256,16 @@ def draw_worst(evaluation: Evaluation, most: int) -> list[tuple[str, np.ndarray,
 
 
 def worst(images: Mapping[str, float], most: int) -> list[str]:
-    """The names of the images of lowest mean IoU, the worst first; without those that have none."""
+    """The names of the images with the lowest mean IoU, the worst first, without images that have none."""
     ranked = sorted((iou, name) for name, iou in images.items() if not np.isnan(iou))
     return [name for _, name in ranked[:most]]
 
 
 def gallery(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-    """A picture with a line for each image: itself, its truth, its prediction; (H, W, 3) uint8.
+    """A picture (H, W, 3) uint8 with one row per image: the image, its truth, its prediction.
 
-    rows: title, image (H, W, 3) uint8, truth and prediction (H, W) uint8 in ids of one protocol. Id 0 shows the image as it is where there
-    is a background; ids are drawn in VOC's colours, and what is ignored or predicted as nothing in the palette's last.
+    rows: title, image (H, W, 3) uint8, truth and prediction (H, W) uint8 in one protocol's ids. Ids are drawn in VOC's colours; id 0
+    shows the image if it is the background, and 255 has the palette's last colour.
     """
     tiles: list[np.ndarray] = []
     labels: list[str] = []
@@ -280,7 +280,7 @@ def gallery(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> n
 
 
 def score_table(scores: Scores) -> Table:
-    """The classes that are in the truth or predicted, the groups, the mean and the accuracy, as a table for the terminal."""
+    """A table for the terminal: the classes that are in the truth or predicted, the groups, the mean and the accuracy."""
     from rich.table import Table
     from rich.text import Text
 
@@ -302,7 +302,7 @@ def score_table(scores: Scores) -> Table:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """What a reader of the scores should know about them, a line each."""
+    """Notes about the scores for readers, one per line."""
     lines = [f"{evaluation.data.about}.", f"{evaluation.predictor.about}."]
     if absent := evaluation.absent:
         lines.append(f"Classes of the protocol that the data does not have: {listed(absent)}.")

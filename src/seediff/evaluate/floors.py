@@ -1,7 +1,7 @@
-"""Floors under segments without names: divisions that never look at the picture, and how far above each of them a method is. Pure.
+"""Floors for unnamed segments: divisions that never look at the picture, and how far a method is ahead of each. Pure functions.
 
 Photographers put things in the middle, the sky above and the ground below. So one segment, or a box in the middle, scores well without
-any method; whoever looks at the picture must score above it, on the same images.
+any method. A method that looks at the picture must score higher on the same images.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ PARTS: dict[str, tuple[int, int]] = {
     "quadrants": (2, 2),
     "bands": (3, 1),
 }
-"""Floors of equal parts: how many from top to bottom, and from left to right."""
+"""Floors of equal parts: the number of parts from top to bottom, and from left to right."""
 
 BOXES = {"centre": 2, "rings": 3}
-"""Floors of boxes in the middle: how many rings, all equally wide, the innermost a box."""
+"""Floors of boxes in the middle: the number of equally wide rings; the innermost is a box."""
 
 FLOORS: dict[str, str] = {
     "one": "one segment",
@@ -37,12 +37,12 @@ FLOORS: dict[str, str] = {
     "grid": "a grid of as many tiles as the method made segments there",
     "grid-truth": "a grid of as many tiles as the label map shows classes",
 }
-"""Every floor, by name. None of them was chosen or tuned by what it scores."""
+"""Every floor, by name. None was chosen or tuned by its score."""
 
 
 @dataclass(frozen=True)
 class FloorScore:
-    """How a floor scores, ACC and mIoU in [0, 1], its mean number of segments, and how far ahead of it the method is."""
+    """A floor's ACC and mIoU in [0, 1], its mean number of segments, and how far the method is ahead of it."""
 
     segments: float
     acc: float
@@ -51,9 +51,9 @@ class FloorScore:
 
 
 def floor_map(floor: str, height: int, width: int, *, pieces: int = 1) -> np.ndarray:
-    """(H, W) int32: the segments of a floor, ids from 0 without gaps; fewer than it has where an image has too few pixels for all.
+    """(H, W) int32: a floor's segments, ids from 0 without gaps; fewer segments if the image has too few pixels.
 
-    pieces: of `grid` and `grid-truth`, 1 to H · W: exactly so many tiles, nearly square.
+    pieces: for `grid` and `grid-truth`, the number of nearly square tiles, 1 to H · W.
     """
     if floor in PARTS:
         down, across = np.minimum(PARTS[floor], (height, width))
@@ -65,7 +65,7 @@ def floor_map(floor: str, height: int, width: int, *, pieces: int = 1) -> np.nda
 
 
 def floor_maps(segments: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
-    """Every floor of one image, by name. found, label: (H, W) integers, a method's segments there and its label map, negative = none."""
+    """Every floor for one image, by name. found, label: (H, W) integers, a method's segments and the label map, negative = none."""
     pieces = {"grid": count_segments(segments, unlabelled=-1), "grid-truth": count_segments(label, unlabelled=-1)}
     return {floor: floor_map(floor, *label.shape, pieces=max(1, pieces.get(floor, 1))) for floor in FLOORS}
 
@@ -73,9 +73,9 @@ def floor_maps(segments: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]
 def score_floors(
     method: Tallies, floors: Mapping[str, Tallies], segments: Mapping[str, Sequence[int]], *, seed: int = 0, draws: int = 2000
 ) -> dict[str, FloorScore]:
-    """What each floor scores and how far ahead of it the method is, from the counts of the same images in the same order.
+    """Each floor's scores, and how far the method is ahead of it, from the counts of the same images in the same order.
 
-    segments: how many each floor made in each image. seed, draws: of the bootstrap.
+    segments: the number of each floor's segments in each image. seed, draws: for the bootstrap.
     """
     ahead = differences(method, list(floors.values()), seed=seed, draws=draws)
     scores = {}
@@ -87,22 +87,22 @@ def score_floors(
 
 
 def _parts(length: int, parts: int) -> np.ndarray:
-    """(length,) int32: which of so many equal parts each position is in."""
+    """(length,) int32: the part, of `parts` equal parts, for each position."""
     return (np.arange(length) * parts // length).astype(np.int32)
 
 
 def _inwards(length: int, rings: int) -> np.ndarray:
-    """(length,): which of so many equally wide rings each position is in, 0 at the edges."""
+    """(length,): the ring, of equally wide rings, for each position; 0 at the edges."""
     along = np.arange(length)
     edge = 2 * np.minimum(along, length - 1 - along) + 1  # from the pixel's centre to the nearer edge, in half pixels
     return np.minimum(edge * rings // length, rings - 1)
 
 
 def _grid(height: int, width: int, pieces: int) -> np.ndarray:
-    """(H, W) int32: rows of equal tiles, as many in all as `pieces`; rows that cannot have the same number differ by one."""
+    """(H, W) int32: rows of equal tiles, `pieces` tiles in total; the rows' numbers of tiles differ by at most one."""
     down = max(1, round((pieces * height / width) ** 0.5), -(-pieces // width))
     down = min(down, height, pieces)
-    before = np.arange(down + 1) * pieces // down  # tiles above each row, and all at the end
+    before = np.arange(down + 1) * pieces // down  # tiles above each row, and the total at the end
     rows = _parts(height, down)
     across = np.diff(before)[rows]  # (H,) tiles in this row of pixels
     return (before[rows][:, None] + np.arange(width) * across[:, None] // width).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Folders of labels as they are distributed: which files, which classes, and which class each stored id is.
+"""Folders of labels as they are distributed: their files, their classes, and the class of each stored id.
 
 folder: PNG label maps whose ids are the classes, with subfolders or without; names in a `classes.txt` in the folder or beside it.
 voc: Pascal VOC's, `SegmentationClass/*.png` of the names in `ImageSets/Segmentation/<split>.txt`; 21 classes, id 0 is the background;
@@ -28,11 +28,11 @@ from . import coco_stuff
 
 Layout = Literal["folder", "voc", "coco-stuff", "cityscapes", "camvid"]
 DEFAULT_SPLITS = {"camvid": "test"}
-"""Of layouts whose papers report another part than `val`."""
-DEFAULT_CLASSES = 27  # of a plain folder that does not say
+"""Default split of layouts whose papers do not report `val`."""
+DEFAULT_CLASSES = 27  # for a plain folder without classes.txt
 UNLABELLED, UNKNOWN = -1, -2
 IDS = 65536
-MAX_CLASSES = 1024  # a matching compares each class with each segment
+MAX_CLASSES = 1024  # because a matching compares each class with each segment
 
 VOC_CLASSES = (BACKGROUND, *VOC_OBJECTS)
 CAMVID_CLASSES = (
@@ -52,9 +52,9 @@ CITYSCAPES_FIRST = 7
 class LabelSet:
     """The labels of a data set.
 
-    layout: what it was read as. about: the same for people, in one line. classes: names, entry i is class i.
-    files: each label's file by its name (the path in the folder without ending; Cityscapes without `_gtFine_labelIds`).
-    table: (65536,) int32, the class of each stored id, −1 unlabelled, −2 not an id of this layout. ids: which ids there are, for errors.
+    layout: the layout of the folder. about: a description in one line. classes: names, entry i is class i. files: name → file; a name is
+    the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`). table: (65536,) int32, the class of each stored
+    id, −1 for unlabelled, −2 for an id that this layout does not have. ids: a description of the valid ids, for errors.
     """
 
     layout: Layout | Literal["ade20k"]
@@ -65,7 +65,7 @@ class LabelSet:
     ids: str
 
     def read(self, name: str) -> np.ndarray:
-        """(H, W) int32: classes, −1 = unlabelled. Raises UserError naming a file that cannot be read or has ids that are no classes."""
+        """(H, W) int32: classes, −1 = unlabelled. Raises UserError naming a file that cannot be read or has unknown ids."""
         stored = read_segment_ids(self.files[name])
         classes = self.table.take(stored, mode="wrap")  # −1 takes the last entry, 65535: unlabelled on disk too
         if classes.min(initial=0) == UNKNOWN:
@@ -75,8 +75,8 @@ class LabelSet:
         return classes
 
     def find(self, name: str) -> str | None:
-        """The label that a photograph or prediction of this name (a path without ending) has: the same name, else the only one of the
-        same last part. None when there is none, or several."""
+        """The label for a photograph or prediction with this name (a path without ending): the label with the same name, or else the
+        only one with the same last part. None if there is none, or several."""
         name = name.removesuffix(PHOTO_ENDING)
         if name in self.files:
             return name
@@ -95,18 +95,18 @@ def open_labels(
     """Find the labels of a folder.
 
     Args:
-        layout: one of the module's list; `auto` takes the first of Cityscapes, CamVid, VOC, COCO-Stuff that is there, else `folder`.
-        num_classes: of a plain folder, 1 to 1024; by default as many as its classes.txt has, or 27. The other layouts have their own.
-        split: which part of a data set with several; None: val, of CamVid test.
-        void: ids of a plain folder that are no label, besides 255. The other layouts know theirs.
+        layout: a layout from the module's list; `auto` takes the first of Cityscapes, CamVid, VOC, COCO-Stuff that fits, or else `folder`.
+        num_classes: for a plain folder, 1 to 1024; by default the number in its classes.txt, or 27. The other layouts have their own.
+        split: the part of a data set with several; None: val, for CamVid test.
+        void: ids in a plain folder to ignore, besides 255. The other layouts have their own.
 
-    Raises UserError when the folder is not there or not laid out like that.
+    Raises UserError if the folder is missing or has another layout.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder of labels" if not folder.exists() else f"{folder}: must be a folder of labels")
     if layout not in ("auto", *get_args(Layout)):
-        raise UserError(f"--labels-format {layout}: must be auto, {', '.join(get_args(Layout))}")
+        raise UserError(f"layout = {layout}", f"must be auto, {', '.join(get_args(Layout))}")
     readers = {"cityscapes": _cityscapes, "camvid": _camvid, "voc": _voc, "coco-stuff": _coco_stuff}
     labels = None
     for name, reader in readers.items():
@@ -115,17 +115,18 @@ def open_labels(
     if labels is None:
         return _folder(folder, num_classes, void)
     if void:
-        raise UserError(f"--void: {labels.layout} labels know which ids are none; the option is for plain folders (--labels-format folder)")
+        raise UserError("void", f"{labels.layout} labels have void ids of their own", "leave it out; it is for plain folders")
     if num_classes not in (None, len(labels.classes)):
         raise UserError(
-            f"--num-classes {num_classes}: {labels.layout} labels have {len(labels.classes)} classes; leave the option out, "
-            "or read the label maps as they are with --labels-format folder"
+            f"num_classes = {num_classes}",
+            f"{labels.layout} labels have {len(labels.classes)} classes",
+            "leave it out, or read the label maps as a plain folder",
         )
     return labels
 
 
 def select(labels: LabelSet, names: Path) -> LabelSet:
-    """Only the labels that a text file lists, one name or path per line. Raises UserError naming what it lists in vain."""
+    """Only the labels that a text file lists, one name or path per line. Raises UserError naming an entry without a label."""
     lines = [line.strip() for line in read_lines(names)]
     files = {}
     for line in filter(None, lines):
@@ -139,7 +140,7 @@ def select(labels: LabelSet, names: Path) -> LabelSet:
 
 
 def id_table(classes: Sequence[int], first: int = 0, void: Sequence[int] = ()) -> np.ndarray:
-    """(65536,) int32: id first + i is class classes[i], `void` ids are unlabelled, and no other id is known."""
+    """(65536,) int32: id first + i is class classes[i], `void` ids are unlabelled, and all other ids are unknown."""
     table = np.full(IDS, UNKNOWN, np.int32)
     table[first : first + len(classes)] = classes
     table[[*void, IDS - 1]] = UNLABELLED
@@ -156,9 +157,9 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
     count = max(names, default=DEFAULT_CLASSES - 1) + 1 if num_classes is None else num_classes
     source = "given" if num_classes is not None else f"from {listing}" if names else "by default"
     if not 1 <= count <= MAX_CLASSES:
-        raise UserError(f"--num-classes {count} ({source}): must be between 1 and {MAX_CLASSES}")
+        raise UserError(f"num_classes = {count} ({source})", f"must be between 1 and {MAX_CLASSES}")
     if bad := [number for number in void if not 0 <= number < IDS]:
-        raise UserError(f"--void {bad[0]}: must be ids of label maps, from 0 to {IDS - 1}")
+        raise UserError(f"void = {bad[0]}", f"must be ids of label maps, from 0 to {IDS - 1}")
     nothing = [*void, *([255] if count <= 255 else [])]
     # With more than 255 classes 255 is one of them; label maps are then 16-bit, where 65535 is unlabelled.
     return LabelSet(
@@ -167,7 +168,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
         tuple(names.get(i, str(i)) for i in range(count)),
         files,
         id_table(range(count), void=nothing),
-        f"--num-classes {count} ({source}) means ids 0 to {count - 1}, and 255 for unlabelled",
+        f"num_classes = {count} ({source}) means ids 0 to {count - 1}, and 255 for unlabelled",
     )
 
 
@@ -191,7 +192,7 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
         return None
     listing = root / "ImageSets" / "Segmentation" / f"{split}.txt"
     if not listing.is_file():
-        raise UserError(f"{listing}: there is no such file; it lists the images of Pascal VOC's '{split}' (--split names another)")
+        raise UserError(f"{listing}: there is no such file; it lists the images of Pascal VOC's split '{split}'")
     names = [line.split()[0] for line in read_lines(listing) if line.strip()]
     files = {name: root / "SegmentationClass" / f"{name}.png" for name in names}
     absent = [path for path in files.values() if not path.is_file()]
@@ -211,7 +212,7 @@ def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
     below = (f"annotations/{part}", f"dataset/annotations/{part}", f"stuffthingmaps_trainval2017/{part}", f"annotation_{part}", part)
     candidates = [folder / name for name in below] + ([folder] if folder.name in (part, f"annotation_{part}") else [])
     for where in candidates:
-        # Only COCO's numbers: other programs leave converted label maps beside the originals.
+        # Only names that are COCO's numbers: other programs leave converted label maps beside the originals.
         files = {path.stem: path for path in sorted(where.glob("*.png")) if re.fullmatch(r"\d{12}", path.stem)} if where.is_dir() else {}
         if files:
             break
@@ -229,7 +230,8 @@ def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
 
 
 def _check_coco_labels(path: Path) -> None:
-    """Raises UserError when COCO-Stuff's own labels.txt does not give the published ids: its pixel maps would mean something else."""
+    """Raises UserError if COCO-Stuff's own labels.txt does not give the published ids, because its pixel maps would then mean something
+    else."""
     expected = ["unlabeled", *coco_stuff.LABELS]
     listed = [line.strip() for line in read_lines(path) if line.strip()]
     for number, name in enumerate(expected):
@@ -241,9 +243,9 @@ def _check_coco_labels(path: Path) -> None:
 
 
 def camvid_part(folder: Path) -> tuple[Path, str] | None:
-    """The folder of CamVid as SegNet's authors distribute it, and the part of it that is named: "" for all. None: it is not CamVid.
+    """The root folder of CamVid as SegNet's authors distribute it, and the part that the path names, "" for all.
 
-    One of its folders by itself has to be called as there: valannot/, without a classes.txt that would say otherwise.
+    None if it is not CamVid. A single part must have its original name, such as valannot/, and no classes.txt.
     """
     for root in (folder, folder / "CamVid"):
         if any((root / f"{part}annot").is_dir() for part in CAMVID_PARTS):
@@ -263,7 +265,7 @@ def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
     part = part_name or split
     maps = root / f"{part}annot"
     if not maps.is_dir():
-        raise UserError(f"{maps}: there is no such folder; CamVid's parts are train, val and test (--split)")
+        raise UserError(f"{maps}: there is no such folder; CamVid's splits are train, val and test")
     files = find_maps(maps)
     if not files:
         raise UserError(f"{maps}: has no PNG files")
@@ -279,7 +281,7 @@ def _cityscapes(folder: Path, split: str, asked: bool) -> LabelSet | None:
         return None
     paths = sorted((root / split).glob(f"*/*{ending}.png"))
     if not paths:
-        raise UserError(f"{folder}: is not laid out like Cityscapes' '{split}' (--split), gtFine/{split}/<city>/*{ending}.png")
+        raise UserError(f"{folder}: is not laid out like Cityscapes' split '{split}', gtFine/{split}/<city>/*{ending}.png")
     files = {f"{path.parent.name}/{path.stem.removesuffix(ending)}": path for path in paths}
     table = id_table(range(len(CITYSCAPES_CLASSES)), first=CITYSCAPES_FIRST, void=[*range(CITYSCAPES_FIRST), 255])
     about = f"Cityscapes in {root}, {split}: {counted(len(files), 'image')}, {len(CITYSCAPES_CLASSES)} classes"

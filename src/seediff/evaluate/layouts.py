@@ -1,11 +1,11 @@
-"""Labelled images to evaluate on, read from folders as they are distributed: names, pictures, truths, and what their ids mean.
+"""Labelled images to evaluate on, read from folders as they are distributed: names, pictures, truths, and the meaning of their ids.
 
 voc         VOCdevkit/VOC2012: SegmentationClass/, JPEGImages/, ImageSets/Segmentation/<split>.txt; a classes.txt names other classes
 cityscapes  gtFine/<split>/<city>/*_gtFine_labelIds.png, leftImg8bit/<split>/<city>/*_leftImg8bit.png
 ade20k      ADEChallengeData2016: annotations/validation/, images/validation/, objectInfo150.txt; id 0 is no label
 camvid      SegNet's: <split>annot/ beside <split>/ (val, test, train); ids 0 to 10, 11 is no label
 folder      PNG label maps in labels/ or masks/ and a classes.txt, pictures in images/
-else        whatever `Dataset.open` reads: SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
+else        any format that `Dataset.open` reads: SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from .protocols import CITYSCAPES_IGNORED, Protocol, own
 
 ADE20K_SPLITS = {"val": "validation", "train": "training"}
 ADE20K_IDS, ADE20K_LAST = {13: "person", 21: "car", 81: "bus"}, 150
-"""What objectInfo150.txt must say of these for the pixel values to be what is published."""
+"""Entries that objectInfo150.txt must have, so that pixel values mean what was published."""
 PICTURES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A labelled image. image: the picture's file or bytes, None where the folder has none. truth: reads (H, W) uint8 of ids of its set,
+    """A labelled image. image: the picture's file or bytes; None if the folder has none. truth: reads (H, W) uint8 with the set's ids,
     255 ignored; raises UserError."""
 
     name: str
@@ -45,7 +45,7 @@ class Sample:
     truth: Callable[[], np.ndarray]
 
     def picture(self) -> np.ndarray:
-        """(H, W, 3) uint8. Raises UserError naming a picture that is not there or cannot be read."""
+        """(H, W, 3) uint8. Raises UserError naming a picture that is missing or cannot be read."""
         with self._opened() as picture:
             return np.asarray(picture.convert("RGB"))
 
@@ -62,9 +62,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """layout, about: what it was read as, and the same in a line. classes: name of each id of the truths. stored: of each id on disk, which
-    predictions without names are taken to have; where the two differ, `truth` has brought the ids of disk to those of `classes`.
-    void: further ids on disk, which are no label, and in predictions of these ids no prediction."""
+    """layout, about: the folder's layout, and a description in one line. classes: the name of each id in the truths. stored: the name of
+    each id on disk, which predictions without names also use; if the two differ, `truth` converts ids on disk to those of `classes`.
+    void: further ids on disk that mean no label, and in predictions no prediction."""
 
     layout: str
     about: str
@@ -74,24 +74,24 @@ class EvaluationSet:
     void: frozenset[int] = frozenset()
 
     def own_protocol(self) -> Protocol:
-        """The protocol of the set's own classes; of Cityscapes those 19 that it evaluates."""
+        """The protocol with the set's own classes; for Cityscapes the 19 that it evaluates."""
         left_out = CITYSCAPES_IGNORED if self.layout == "cityscapes" else ()
         return own([name for name in self.classes.values() if name not in left_out])
 
 
 def open_evaluation(path: Path | str, *, split: str | None = None) -> EvaluationSet:
-    """Find out what a folder is laid out like, and list its labelled images.
+    """Detect a folder's layout and list its labelled images.
 
-    split: which part; by default `val` of the public data sets (`test` of CamVid, which papers report), everything of other folders.
-    Raises UserError when nothing is there, when it is laid out like nothing known, or when the split is empty.
+    split: the part; by default `val` for public data sets (`test` for CamVid, which papers report), and everything for other folders.
+    Raises UserError if the folder is missing, has no known layout, or if the split is empty.
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"--data {path}: there is no such folder")
+        raise UserError(path, "there is no such folder")
     labelled = _open(path, split)
     if not labelled.samples:
         part = f"split '{split}'" if split else "the folder"
-        raise UserError(f"--data {path}: {part} holds no labelled images ({labelled.about})")
+        raise UserError(path, f"{part} holds no labelled images ({labelled.about})")
     return labelled
 
 
@@ -111,12 +111,12 @@ def _open(path: Path, split: str | None) -> EvaluationSet:
     if described or not any((path / name).is_dir() for name in MAP_FOLDERS):
         return _dataset(path, split)
     if split is not None:
-        raise UserError(f"--split {split}: {path} is a plain folder of label maps, which has no parts")
+        raise UserError(f"split = {split}", f"{path} is a plain folder of label maps, which has no parts")
     return _labelled(open_labels(path, "folder"), lambda label: path / "images")
 
 
 def _labelled(labels: LabelSet, pictures: Callable[[Path], Path], ending: str = "") -> EvaluationSet:
-    """A set of labels with the pictures that lie beside them. pictures: the file of a label → the folder of all pictures."""
+    """A set of labels with the pictures beside them. pictures: a label's file → the folder of all pictures."""
     if len(labels.classes) > 255:
         raise UserError(f"{labels.about}: at most 255 classes can be evaluated")
     folder = pictures(next(iter(labels.files.values()), Path()))
@@ -134,7 +134,7 @@ def _ade20k(root: Path, split: str) -> EvaluationSet:
     names = _object_info(root / "objectInfo150.txt")
     maps = root / "annotations" / part
     if not maps.is_dir():
-        raise UserError(f"{maps}: there is no such folder; ADE20K's parts are {', '.join(ADE20K_SPLITS)} (--split)")
+        raise UserError(f"{maps}: there is no such folder; ADE20K's splits are {', '.join(ADE20K_SPLITS)}")
     files = find_maps(maps)
     about = f"ADE20K in {root}, {part}: {len(files)} images, {len(names)} classes"
     table = id_table((), void=[0, 255])
@@ -144,7 +144,7 @@ def _ade20k(root: Path, split: str) -> EvaluationSet:
 
 
 def _object_info(path: Path) -> dict[int, str]:
-    """Id → first of its names, from ADE20K's table: Idx, Ratio, Train, Val and Name, between tabs."""
+    """Id → its first name, from ADE20K's table with the tab-separated columns Idx, Ratio, Train, Val and Name."""
     try:
         lines = read_lines(path, absent="there is no such file; it names the classes of ADEChallengeData2016")[1:]
         rows = [line.split("\t") for line in lines if line.strip()]

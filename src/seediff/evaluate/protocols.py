@@ -1,7 +1,7 @@
-"""What an evaluation counts: which classes, which of them the mean is over, and which classes of a data set and of a model they are.
+"""Protocols: the classes that an evaluation counts, the classes in the mean, and how a data set's and a model's classes map to them.
 
-Classes are found by name, whatever their ids: letters and digits count, so `potted plant` is `pottedplant`, and the names that data sets
-give to one thing (SYNONYMS) are one. Predictions and truths are brought to a protocol's own ids by a table of 256 entries each.
+Classes are matched by name, not by id. Only letters and digits count, so `potted plant` is `pottedplant`, and synonyms in data sets
+(SYNONYMS) are one class. A table of 256 entries each maps predictions and truths to a protocol's own ids.
 
 voc                         Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it
 voc-zero-shot               the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of the two parts
@@ -39,21 +39,20 @@ SYNONYMS = {
     "automobile": "car",
     "sidewalk": "pavement",
 }
-"""Another name of a class → the one that it is compared by; both as `plain_name` makes them."""
+"""Synonym → the name used for comparison, both in the form of `plain_name`."""
 UNSEEN = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
 CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer")
-"""What Cityscapes labels but leaves out of its own evaluation (`ignoreInEval`), beside its void ids."""
+"""Classes that Cityscapes labels but leaves out of its own evaluation (`ignoreInEval`), besides its void ids."""
 
 
 @dataclass(frozen=True)
 class Protocol:
     """What is counted.
 
-    classes: entry i is id i in the arrays that are compared. counted: the classes of the mean; the others' pixels count (as mistakes of
-    the counted ones), their IoU does not. groups: further means, by name. harmonic: two groups whose harmonic mean is reported.
-    truth: class of a data set → class here, or None, which is ignored; a class called as one here needs no entry. predicted: the same for
-    a model's classes. Classes found nowhere are background, where there is one; else they are ignored in the truth and wrong in a
-    prediction.
+    classes: entry i is id i in the compared arrays. counted: the classes in the mean; the pixels of other classes count as mistakes of
+    the counted ones, but their IoU does not. groups: further means, by name. harmonic: two groups whose harmonic mean is reported.
+    truth: a data set's class → class here, or None for ignored; equal names need no entry. predicted: the same for a model's classes.
+    Unknown classes are background if the protocol has one; otherwise they are ignored in the truth and wrong in a prediction.
     """
 
     name: str
@@ -65,9 +64,9 @@ class Protocol:
     predicted: Mapping[str, str] = field(default_factory=dict)
 
     def truth_table(self, classes: Mapping[int, str], where: str = "the data set") -> np.ndarray:
-        """(256,) uint8: the id here of each id of a data set whose classes have these names; what is no class of it is ignored.
+        """(256,) uint8: the protocol's id for each id of a data set with these class names; ids without a class are ignored.
 
-        Raises UserError, calling the data set `where`, when it has none of the counted classes.
+        Raises UserError, calling the data set `where`, if it has none of the counted classes.
         """
         table, has_any = self._table(classes, self.truth)
         if not has_any:
@@ -77,10 +76,11 @@ class Protocol:
     def predicted_table(
         self, classes: Mapping[int, str], class_map: Mapping[str, str] | None = None, where: str = "the model"
     ) -> np.ndarray:
-        """(256,) uint8: the id here of each id of a model's label maps; what it has no class for (255 too) is 255, and counts as wrong.
+        """(256,) uint8: the protocol's id for each id in a model's label maps; 255, and ids without a class, become 255 and count as
+        wrong.
 
-        class_map: the model's name of a class → its name here or in the data set; goes before all other ways. Raises UserError, calling
-        the model `where`, when none of its classes is one of the counted.
+        class_map: the model's class name → the protocol's or the data set's name; takes precedence. Raises UserError, calling the model
+        `where`, if none of its classes is counted.
         """
         given = {}
         plain_names = {plain_name(name) for name in classes.values()}
@@ -110,21 +110,22 @@ class Protocol:
         return table, has_any
 
     def _find(self, name: str, names: Mapping[str, str | None]) -> str | None:
-        """The class here that something of this name is."""
+        """The protocol's class for this name."""
         known = {plain_name(other): other for other in self.classes} | {plain_name(other): target for other, target in names.items()}
         return known.get(plain_name(name))
 
 
 def plain_name(name: str) -> str:
-    """What a class's name is compared by: its letters and digits, small, and one of several usual names."""
+    """A class name for comparison: lower-case letters and digits, with synonyms replaced."""
     plain = re.sub(r"[\W_]+", "", name.casefold())
     return SYNONYMS.get(plain, plain)
 
 
 def own(classes: Sequence[str], *, name: str = "own") -> Protocol:
-    """The protocol of a data set's own classes, with or without a background among them; the mean is over all, `objects` without it.
+    """The protocol with a data set's own classes. The mean is over all classes; if there is a background, `objects` is the mean without
+    it.
 
-    Raises UserError when there are none, too many, or two that `plain_name` takes for one.
+    Raises UserError if there are no classes, too many, or two with the same `plain_name`.
     """
     classes = tuple(classes)
     objects = tuple(class_name for class_name in classes if class_name != BACKGROUND)
@@ -139,9 +140,9 @@ def own(classes: Sequence[str], *, name: str = "own") -> Protocol:
 
 
 def read_class_map(path: Path) -> dict[str, str]:
-    """A model's name of a class → the data set's, from `name = "name"` lines (.toml, under [classes] or not) or `name,name` lines (.csv).
+    """A model's class name → the data set's, from `name = "name"` lines (.toml, with or without [classes]) or `name,name` lines (.csv).
 
-    Raises UserError naming the file and line of what is not so, and when it holds nothing.
+    Raises UserError naming the file and line if a line is wrong, or if the file is empty.
     """
     if path.suffix.lower() == ".toml":
         names = read_toml(path)
@@ -203,4 +204,4 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("camvid", CAMVID_CLASSES, CAMVID_CLASSES, predicted={"person": "pedestrian", "rider": "bicyclist"}),
     )
 }
-"""The protocols by name; `own` makes that of any other data set."""
+"""The protocols by name; `own` makes a protocol for any other data set."""

@@ -1,4 +1,4 @@
-"""`seediff evaluate segments`: segments without names against labels, one image in memory at a time."""
+"""`seediff evaluate segments`: compares unnamed segments with labels, one image in memory at a time."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 Missing = Literal["error", "wrong", "skip"]
 Progress = Callable[[int, int, str], None]
-"""Called with (images done, images in all, the image under way)."""
+"""Called with (images done, total images, current image)."""
 
 NAMED = 20
-"""How many labels of which something is wrong an error names."""
+"""Maximum number of faulty labels that an error names."""
 
 TITLES = {"acc": "ACC", "miou": "mIoU"}
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: IoU in [0, 1] and its interval, NaN when it is neither labelled nor predicted; pixels over the set."""
+    """One class: IoU in [0, 1] and its interval, NaN if it is neither labelled nor predicted; pixel counts over the set."""
 
     iou: float
     iou_ci95: tuple[float, float]
@@ -46,14 +46,14 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class SegmentScores:
-    """What an evaluation found. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low, high).
+    """The result of an evaluation. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low, high).
 
-    protocol: of `matching`. labels: what was evaluated against, in a line. acc: share of labelled pixels that are right.
+    protocol: from `matching`. labels: a description of the labels in one line. acc: share of labelled pixels that are right.
     miou: mean IoU over classes that are labelled or predicted somewhere. per_class: by name, in the order of ids.
-    images: evaluated. missing: labels without prediction, counted as wrong or left out as `missing_are` says.
-    pixels: labelled ones. unpredicted: share of these that no segment covers; they count as wrong.
-    size: side that labels were brought to, None for their own. center_crop: only the centre square counted.
-    floors: each floor by its name in `floors.FLOORS`, and how far above it these scores are; none unless they were asked for.
+    images: the number of evaluated images. missing: labels without a prediction, counted as wrong or left out according to
+    `missing_are`. pixels: the number of labelled pixels. unpredicted: share of these that no segment covers; they count as wrong. size:
+    side that labels were resized to, None for their own size. center_crop: whether only the centred square counted. floors: each floor
+    by its name in `floors.FLOORS`, and how far these scores are ahead of it; empty unless requested.
     """
 
     protocol: Protocol
@@ -96,17 +96,16 @@ def evaluate_segments(
     """Compare a folder of segment maps with a folder of labels.
 
     Args:
-        predictions: what `seediff segment` wrote, or any folder of PNG label maps named like the labels; see `label_maps.pair`.
+        predictions: output of `seediff segment`, or any folder of PNG label maps named like the labels; see `label_maps.pair`.
         labels, layout, num_classes, split, void: see `labels.open_labels`. names: a text file of the labels to evaluate, one per line.
-        center_crop: only the largest centre square of each image counts. size: that square, brought to size × size pixels (nearest),
-            as DiffSeg's paper evaluates (512, or 320). A prediction has the size of its label or that of the square.
-        resize_predictions: bring predictions of other sizes to their label's (nearest).
-        missing: labels without prediction are an error, wrong throughout, or skipped.
-        floors: also what segments score that never look at the picture, on the same labels by the same protocol.
-        seed, draws: of the bootstrap.
+        center_crop: only the centred square of each image counts. size: resize that square to size × size pixels (nearest), as in
+            DiffSeg's paper (512, or 320). A prediction has the size of its label or of the square.
+        resize_predictions: resize predictions to their label's size (nearest).
+        missing: labels without a prediction are an error, count as wrong, or are skipped.
+        floors: also score divisions that never look at the picture, with the same labels and protocol.
+        seed, draws: for the bootstrap.
 
-    Raises UserError naming the file, or the option, that is not as it should be; where that is so with several labels or predictions, all
-    of them are read before.
+    Raises UserError naming the faulty file or argument. If several labels or predictions are faulty, it reads all of them first.
     """
     _check(protocol, missing, size, draws)
     check_seed(seed)
@@ -115,7 +114,7 @@ def evaluate_segments(
         label_set = select(label_set, names)
     paired, absent = pair(label_set.files, Path(predictions))
     if not paired or (absent and missing == "error"):
-        hint = "" if missing != "error" or not paired else "; --missing wrong counts them as wrong, --missing skip leaves them out"
+        hint = "" if missing != "error" or not paired else "; missing = wrong counts them as wrong, missing = skip leaves them out"
         raise UserError(
             f"{predictions}: has no prediction for {len(absent)} of {len(label_set.files)} labels, the first '{absent[0]}'{hint}"
         )
@@ -136,7 +135,7 @@ def evaluate_segments(
                 )
             except UserError as error:
                 bad[name] = error
-            if bad:  # what is still to come is read for its errors alone
+            if bad:  # the rest is only read to find more errors
                 continue
             table = contingency(prediction, label, len(label_set.classes))
             unpredicted += int(table.unpredicted.sum())
@@ -181,13 +180,13 @@ def evaluate_segments(
 
 def _check(protocol: str, missing: str, size: int | None, draws: int) -> None:
     if protocol not in PROTOCOLS:
-        raise UserError(f"--protocol {protocol}: must be one of {', '.join(PROTOCOLS)}")
+        raise UserError(f"protocol = {protocol}", f"must be one of {', '.join(PROTOCOLS)}")
     if missing not in ("error", "wrong", "skip"):
-        raise UserError(f"--missing {missing}: must be error, wrong or skip")
+        raise UserError(f"missing = {missing}", "must be error, wrong or skip")
     if size is not None and not 1 <= size <= 8192:
-        raise UserError(f"--size {size}: must be a side in pixels between 1 and 8192")
+        raise UserError(f"size = {size}", "must be a side in pixels between 1 and 8192")
     if draws < 1:
-        raise UserError(f"--draws {draws}: at least 1 draw of the bootstrap is needed")
+        raise UserError(f"draws = {draws}", "must be at least 1")
 
 
 def _read_pair(
@@ -206,7 +205,7 @@ def _read_pair(
         return label, np.full(label.shape, -1, np.int32)
     prediction = read_segment_ids(path)
     if resize_predictions and prediction.shape not in (whole.shape, label.shape):
-        # A square prediction of a crop is a prediction of the square; any other is one of the whole image.
+        # A square prediction for a crop belongs to the square; any other prediction belongs to the whole image.
         square = prediction.shape[0] == prediction.shape[1] and label.shape[0] == label.shape[1]
         prediction = resize_nearest(prediction, *(label if square else whole).shape)
     if prediction.shape == whole.shape:
@@ -216,13 +215,13 @@ def _read_pair(
     raise UserError(
         f"{path}: is {size_of(prediction)} pixels, but its label {labels.files[name]} {size_of(whole)}"
         + (f", cut to {size_of(label)}" if label.shape != whole.shape else "")
-        + "; --resize-predictions scales it (nearest)"
-        + ("" if center_crop or size or prediction.shape[0] != prediction.shape[1] else ", --center-crop or --size evaluates a square")
+        + "; resize_predictions scales it (nearest)"
+        + ("" if center_crop or size or prediction.shape[0] != prediction.shape[1] else ", center_crop or size evaluates a square")
     )
 
 
 def _all_in_one(bad: Mapping[str, UserError], count: int) -> UserError:
-    """One error for those of several labels, by name: the first, and whose the others are."""
+    """One error for several labels: the first error, and the names of the other labels."""
     (_, first), *others = bad.items()
     if not others:
         return first
@@ -231,13 +230,12 @@ def _all_in_one(bad: Mapping[str, UserError], count: int) -> UserError:
 
 
 def to_json(scores: SegmentScores) -> dict[str, Any]:
-    """The scores as JSON values under the names of SegmentScores' fields; per_class and floors hold, by name, those of ClassScore and
-    FloorScore."""
+    """The scores as JSON values with the names of SegmentScores' fields; per_class and floors hold ClassScore and FloorScore by name."""
     return plain(asdict(scores))
 
 
 def score_table(scores: SegmentScores) -> Table:
-    """Every class that is labelled or predicted, then the mean and the accuracy, as a table for the terminal."""
+    """A table for the terminal: every class that is labelled or predicted, then the mean and the accuracy."""
     from rich.table import Table
     from rich.text import Text
 
@@ -254,7 +252,7 @@ def score_table(scores: SegmentScores) -> Table:
 
 
 def floor_table(scores: SegmentScores) -> Table:
-    """Every floor's scores, and how far above them the segments are, as a table for the terminal."""
+    """A table for the terminal: every floor's scores, and how far the segments are ahead of them."""
     from rich.table import Table
 
     table = Table("floor", "segments", "ACC", "ahead, 95 % CI", "mIoU", "ahead, 95 % CI", title="segments that never look at the picture")
@@ -273,7 +271,7 @@ def signed(value: float, bounds: tuple[float, float]) -> str:
 
 
 def notes(scores: SegmentScores) -> list[str]:
-    """What a reader of the scores should know about them, a line each."""
+    """Notes about the scores for readers, one per line."""
     lines = [scores.labels]
     if scores.size:
         lines.append(f"Labels: centre square, {scores.size} × {scores.size} pixels.")

@@ -1,11 +1,11 @@
-"""Documents that others wrote, as values of a type: JSON, JSON lines, TOML, YAML, CSV and XML, and any value by `fit`.
+"""Reads foreign documents as typed values: JSON, JSON lines, TOML, YAML, CSV and XML. `fit` checks any value.
 
 A type is anything that msgspec knows: frozen dataclasses, `msgspec.Struct`, `list[int]`, `dict[str, float]`, `Literal`, unions with
-None, and `Annotated` with `msgspec.Meta(ge=0)` for bounds. Nothing is converted but whole numbers to float where a float belongs, and
-lists to tuples: "5" is no number, and 1 not true. Unknown names are passed over by dataclasses; a Struct may forbid them.
+None, and `Annotated` with `msgspec.Meta(ge=0)` for bounds. Only whole numbers are converted to float where a float is expected, and
+lists to tuples: "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a Struct may forbid them.
 
-Refused in one line, with its place: what is malformed, no finite number, nested deeper than DEPTH, larger than its limit; in YAML also
-aliases, which make gigabytes of a few lines, and in XML a document type, whose entities do.
+These are refused in one line that names the place: malformed values, numbers that are not finite, nesting deeper than DEPTH, files above
+their limit, aliases in YAML and document types in XML (a few lines of which can become gigabytes).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ else:
 
 T = TypeVar("T")
 DEPTH = 64
-"""Levels of lists and tables in a document. Ours have six."""
+"""Maximum nesting of lists and tables in a document. Ours have six levels."""
 TOO_DEEP = f"lists and tables stand in each other more than {DEPTH} levels deep"
 HUGE = "a number must fit in 64 bits"
 BOM = b"\xef\xbb\xbf"
@@ -48,16 +48,16 @@ WORDS = {
     "object": "a table",
     "null": "nothing",
 }
-"""What msgspec calls types, and we do."""
+"""msgspec's names for types → ours."""
 _LEARNING = threading.RLock()
-"""msgspec 0.22 ends the process when two threads meet a type for the first time: one at a time, then."""
+"""msgspec 0.22 crashes if two threads use a type for the first time at once, so this lock lets in one at a time."""
 
 
 # Values of a type.
 
 
 def fit(value: Any, kind: type[T], where: str) -> T:
-    """The value as `kind`. where: the file, and the line or row in it, for the message. Raises UserError."""
+    """The value as `kind`. where: the file, and its line or row, for the message. Raises UserError."""
     try:
         with _LEARNING:
             return msgspec.convert(value, kind)
@@ -66,10 +66,10 @@ def fit(value: Any, kind: type[T], where: str) -> T:
 
 
 def _reason(error: Exception) -> str:
-    """What msgspec says, in plain words, behind the place in the value."""
+    """msgspec's message in plain words, after the place in the value."""
     if isinstance(error, RecursionError):
         return TOO_DEEP
-    if isinstance(error, UserError):  # the value's own check of itself
+    if isinstance(error, UserError):  # the value's own check
         return str(error)
     said, _, place = str(error).partition(" - at ")
     said = re.sub(r"`([^`]*)`", lambda kinds: " or ".join(WORDS.get(kind, kind) for kind in kinds[1].split(" | ")), said)
@@ -80,7 +80,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_values(document: Any, where: str) -> None:
-    """Raise UserError when lists and tables are nested deeper than DEPTH, and for a number that is none."""
+    """Raise UserError for lists and tables nested deeper than DEPTH, and for numbers that are not finite."""
     level = [document]
     for depth in range(DEPTH + 1):
         if any(isinstance(value, float) and not math.isfinite(value) for value in level):
@@ -100,7 +100,7 @@ def read_json(path: Path | str, kind: type[T], *, limit: int = RECORD, absent: s
 
 
 def parse_json(data: bytes | str, kind: type[T], where: str) -> T:
-    """JSON from within another file. where: how messages call the place. Raises UserError."""
+    """JSON from within another file. where: the place, for messages. Raises UserError."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data.removeprefix(BOM)
     try:
         value = _decoder(kind).decode(raw)
@@ -123,10 +123,10 @@ def _decoder(kind: Any) -> Any:
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, limit: int = ANNOTATIONS, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
-    """(line number, value) of a file with one JSON value per line, of at most LINE bytes; empty lines are passed over. Raises UserError
+    """(line number, value) of a file with one JSON value per line, of at most LINE bytes; empty lines are skipped. Raises UserError
     naming the line.
 
-    Read as it is asked for, so that a file of rubbish is refused at its first line.
+    Reads lazily, so that a wrong file is refused at its first line.
     """
     with open_regular(path, limit, absent) as file:
         number = 0
@@ -157,9 +157,9 @@ def read_toml(path: Path | str, kind: type[T] = dict[str, Any], *, limit: int = 
 
 
 MOST_EVENTS = 20_000
-"""Values, and begins and ends of lists and tables, of a YAML file: settings, and the names of classes."""
+"""Maximum number of events (values, starts and ends of lists and tables) in a YAML file."""
 PLAIN, NUMERIC = 300, re.compile(r"[-+.0-9]")
-"""Characters of a number that is written without quotes: YAML multiplies those of base 60 out, digit by digit."""
+"""Maximum characters of an unquoted number, because YAML evaluates base-60 numbers digit by digit."""
 
 
 def read_yaml(path: Path | str, kind: type[T] = dict[str, Any], *, limit: int = SETTINGS, absent: str = ABSENT) -> T:
@@ -181,7 +181,7 @@ def read_yaml(path: Path | str, kind: type[T] = dict[str, Any], *, limit: int = 
 
 
 def _check_events(text: str, loader: type, where: str) -> None:
-    """Raise UserError, before anything is put together, for what would take long then: aliases, deep nesting, many values."""
+    """Raise UserError, before building values, for anything that would take long: aliases, deep nesting, many values."""
     import yaml
 
     depth = 0
@@ -206,12 +206,12 @@ def _check_events(text: str, loader: type, where: str) -> None:
 
 
 def read_csv(path: Path | str, columns: Sequence[str], *, limit: int = LIST, absent: str = ABSENT) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row) of a UTF-8 file whose first line names its columns, with at least these. Raises UserError naming the line."""
+    """(line number, row) of a UTF-8 file whose first line names its columns, which must include these. Raises UserError naming the line."""
     return parse_csv(read_text(path, limit, absent), columns, path)
 
 
 def parse_csv(text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ",") -> list[tuple[int, dict[str, str]]]:
-    """As `read_csv`, of a file's text."""
+    """Same as `read_csv`, for a file's text."""
     (_, names), *cells = [*_cells(text, path, delimiter)] or [(1, [])]
     names = [name.strip() for name in names]
     if missing := [name for name in columns if name not in names]:
@@ -225,7 +225,7 @@ def parse_csv(text: str, columns: Sequence[str], path: Path | str, *, delimiter:
 
 
 def read_cells(path: Path | str, *, limit: int = LIST, absent: str = ABSENT) -> list[tuple[int, list[str]]]:
-    """(line number, cells without spaces around them) of every line that is not blank, of a file without a line of names.
+    """(line number, stripped cells) of every line that is not blank, for a file without column names.
     Raises UserError naming the line."""
     rows = [(number, [cell.strip() for cell in row]) for number, row in _cells(read_text(path, limit, absent), path)]
     return [(number, row) for number, row in rows if any(row)]
@@ -243,13 +243,13 @@ def _cells(text: str, path: Path | str, delimiter: str = ",") -> Iterator[tuple[
 # XML.
 
 LARGEST_INT = 1 << 31
-"""Whole numbers in attributes are below this."""
+"""Whole numbers in attributes must be below this."""
 MOST_ELEMENTS = 1_000_000
-"""Elements of a file: as many masks and polygons take a gigabyte."""
+"""Maximum number of elements in a file; this many masks and polygons take a gigabyte."""
 
 
 class Node:
-    """An element of XML. text: what stands before its first child."""
+    """An XML element. text: the text before its first child."""
 
     __slots__ = ("_children", "attributes", "file", "line", "tag", "text")
 
@@ -259,7 +259,7 @@ class Node:
 
     @property
     def where(self) -> str:
-        """The file and line that it begins in, for messages."""
+        """The file and line in which it begins, for messages."""
         return f"{self.file}, line {self.line}"
 
     @property
@@ -278,7 +278,7 @@ class Node:
         yield from below
 
     def get(self, name: str) -> str:
-        """An attribute. Raises UserError when it is not there."""
+        """An attribute. Raises UserError if it is missing."""
         if name not in self.attributes:
             raise UserError(self.where, f"<{printable(self.tag)}> must have '{name}'")
         return self.attributes[name]
@@ -300,17 +300,17 @@ def read_xml(path: Path, root: str, *, limit: int = ANNOTATIONS, absent: str = A
         builder.parser.Parse(data, True)
     except expat.ExpatError as error:
         raise UserError(f"{path}, line {error.lineno}", f"is not XML: {printable(expat.ErrorString(error.code))}") from error
-    except (LookupError, ValueError) as error:  # an encoding that is declared and unknown, or is none of a byte a character
+    except (LookupError, ValueError) as error:  # an unknown encoding, or one that is not one byte per character
         raise UserError(path, f"is not XML that is read: {printable(first_line(error))}", "save it as UTF-8") from error
     node = builder.root
-    assert node is not None  # or expat had said that there is no element
+    assert node is not None  # expat reports a missing root element itself
     if node.tag != root:
         raise UserError(node.where, f"the document is a <{printable(node.tag)}>, not <{root}>")
     return node
 
 
 class _Builder:
-    """Nodes of what expat reads, without a document type, so that there are no entities that swell or fetch."""
+    """Builds nodes from expat's events. Refuses document types, so there are no entities that expand or download."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,6 +1,6 @@
-"""Label maps on disk: reading one, finding those of a folder and the prediction of each label, cutting both alike, and their colours.
+"""Label maps on disk: reading them, finding those in a folder and the prediction for each label, cropping, and their colours.
 
-On disk, 255 in an 8-bit picture and 65535 in a 16-bit one mean: nothing here. In arrays that is −1.
+On disk, 255 in an 8-bit picture and 65535 in a 16-bit one mean "no label". In arrays this is −1.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ..errors import UserError
 from .pictures import read_pixels
 
 IGNORE = 255
-"""The id, in 8 bits, of pixels that count for nothing."""
-MAP_FOLDERS = ("labels", "masks")  # where `seediff segment` and datasets of SeeDiff keep their label maps
-PHOTO_ENDING = "_leftImg8bit"  # of Cityscapes' photographs, whose labels have another ending
+"""The 8-bit id of ignored pixels."""
+MAP_FOLDERS = ("labels", "masks")  # folders in which `seediff segment` and SeeDiff's datasets store label maps
+PHOTO_ENDING = "_leftImg8bit"  # ending of Cityscapes' photographs; its labels have another
 
 
 def read_segment_ids(path: Path) -> np.ndarray:
-    """(H, W) int32: the ids of an 8- or 16-bit palette or grey PNG, −1 where it says that nothing is here.
+    """(H, W) int32: the ids of an 8- or 16-bit palette or grey PNG, −1 for "no label".
 
-    Raises UserError naming the file when it is not such a picture.
+    Raises UserError naming any other file.
     """
     array, kind, mode = read_pixels(path)
     if kind != "PNG":
@@ -37,18 +37,19 @@ def read_segment_ids(path: Path) -> np.ndarray:
 
 
 def map_folder(folder: Path) -> Path:
-    """Where the label maps of a folder are: its `labels/` or `masks/` where it has one, else itself."""
+    """The folder of the label maps: `labels/` or `masks/` in this folder, or else the folder itself."""
     if not folder.is_dir():
         raise UserError(folder, "must be a folder of label maps" if folder.exists() else "there is no such folder")
     return next((folder / name for name in MAP_FOLDERS if (folder / name).is_dir()), folder)
 
 
 def find_maps(folder: Path) -> dict[str, Path]:
-    """The PNG files below a folder by name: the path in it without ending, with `/` between, in the order of names."""
+    """Name → PNG file, for all PNG files below a folder, in the order of names. A name is the path in the folder without ending, with
+    `/`."""
     maps: dict[str, Path] = {}
     seen: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
-        if os.path.realpath(parent) in seen:  # links in a circle
+        if os.path.realpath(parent) in seen:  # circular links
             folders.clear()
             continue
         seen.add(os.path.realpath(parent))
@@ -60,10 +61,10 @@ def find_maps(folder: Path) -> dict[str, Path]:
 
 
 def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
-    """The prediction of each label, and the labels that have none.
+    """The prediction for each label, and the labels without one.
 
-    A prediction belongs to the label of the same path in its folder, else to that of the same file name, wherever it lies; for
-    Cityscapes the endings of photographs and labels are left out. Raises UserError when there is no telling which belongs to which.
+    A prediction belongs to the label with the same path in its folder, or else to the label with the same file name anywhere. For
+    Cityscapes the endings of photographs and labels are left out. Raises UserError if this is ambiguous.
     """
     folder = map_folder(predictions)
     maps = {name.removesuffix(PHOTO_ENDING): path for name, path in find_maps(folder).items()}
@@ -90,12 +91,12 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
 
 
 def stem(name: str) -> str:
-    """The last part of a name as `find_maps` gives it."""
+    """The last part of a name from `find_maps`."""
     return name.rpartition("/")[2]
 
 
 def centre_square(array: np.ndarray) -> np.ndarray:
-    """The largest square in the middle of (H, W): DiffSeg's crop, the odd pixel left over at the bottom or the right."""
+    """The largest centred square of (H, W): DiffSeg's crop, where an odd pixel is left over at the bottom or right."""
     height, width = array.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -103,15 +104,15 @@ def centre_square(array: np.ndarray) -> np.ndarray:
 
 
 def resize_nearest(array: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W) → (height, width): each pixel takes the value beneath its centre."""
+    """(H, W) → (height, width): each pixel gets the value beneath its centre."""
     rows = (2 * np.arange(height) + 1) * array.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * array.shape[1] // (2 * width)
     return array[rows[:, None], columns]
 
 
-@cache  # a millisecond otherwise, which is longer than a mask takes to be encoded
+@cache  # cached: it takes a millisecond, longer than encoding a mask
 def voc_palette() -> list[int]:
-    """VOC's 256 colours as 768 values in [0, 255] (R, G, B, R, …), as Pillow's `putpalette` takes them.
+    """VOC's 256 colours as 768 values in [0, 255] (R, G, B, R, …), for Pillow's `putpalette`.
 
     Entry 0 (background) is black, entry 255 (ignore) is VOC's cream (224, 224, 192).
     """
@@ -120,5 +121,5 @@ def voc_palette() -> list[int]:
 
 
 def segment_palette() -> list[int]:
-    """VOC's colours moved by one for maps without a background: segment 0 is not black, and entry 255 (in no segment) is."""
+    """VOC's colours shifted by one for maps without a background: segment 0 is not black, but entry 255 (in no segment) is."""
     return [*voc_palette()[3:], 0, 0, 0]

@@ -1,6 +1,6 @@
-"""Text for people: values as one of our lines may show them, and streams that no control character of anybody's gets through.
+"""Text for people: values in a form that is safe in messages, and streams that escape control characters.
 
-Names and values come from files that others wrote. No terminal obeys them, and no encoding or closed pipe ends in a fault.
+Names and values come from foreign files. They must not control the terminal, and an encoding or a closed pipe must not cause a crash.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 TEXT, ITEMS, NESTING = 60, 4, 3
-"""Characters of a text, entries of a list or table, and levels of them that a message shows."""
+"""Maximum characters of a text, entries of a list or table, and nesting levels that a message shows."""
 DIGITS = 24
-"""Longer whole numbers are told by their length: Python refuses to write those of more than 4,300 digits."""
+"""Longer whole numbers are shown by their length, because Python refuses to write more than 4,300 digits."""
 
 
 def printable(text: str) -> str:
-    """The text with everything that is no visible character, such as escape sequences and lone surrogates, written as `\\x1b`."""
+    """The text with invisible characters, such as escape sequences and lone surrogates, written as `\\x1b`."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def shown(value: Any, nesting: int = NESTING) -> str:
-    """A value as JSON would have it, shortened: `5`, `"dog"`, `[1, 2, …]`."""
+    """A value as shortened JSON: `5`, `"dog"`, `[1, 2, …]`."""
     if isinstance(value, str):
         text = printable(value[: TEXT + 1]).replace('"', '\\"')
         return f'"{text}"' if len(text) <= TEXT else f'"{text[:TEXT]}…"'
@@ -57,7 +57,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'bicycle'?)`, or nothing where no known name is near."""
+    """` (did you mean 'bicycle'?)`, or "" if no known name is similar."""
     near = get_close_matches(name.casefold(), list(known), 1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
@@ -72,12 +72,12 @@ def show_bytes(count: float) -> str:
 
 
 CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-"""All but tabs and the ends of lines; and what turns the direction of writing, and halves of characters."""
+"""Control characters except tabs and line ends; characters that change the writing direction; lone surrogates."""
 _CONTROL = re.compile(CONTROLS)
 OWN = r"\x1b\[[0-9;]*m|\x1b\[[0-9;?]*[ABCDGHJKhl]"
-"""What our own tables and bars of progress need of a terminal: colours, and moves of its cursor."""
+"""Escape sequences that our own tables and progress bars need: colours and cursor movements."""
 UP = re.compile(r"[\n\r]*(\x1b\[A)+")
-"""Whole writes of libraries that show several bars of progress, one above the other."""
+"""Complete writes of libraries that show several progress bars above each other."""
 
 
 def _escaped(text: str) -> str:
@@ -85,9 +85,9 @@ def _escaped(text: str) -> str:
 
 
 class Shown:
-    """A stream that shows control characters of what is written as `\\x1b` and the like. own: sequences that stay.
+    """A stream that writes control characters as `\\x1b` and the like. own: sequences that pass unchanged.
 
-    rich_proxied_file: where rich's consoles write instead, tables and bars of which need some; see `make_console`.
+    rich_proxied_file: the stream for rich's consoles, whose tables and bars need escape sequences; see `make_console`.
     """
 
     def __init__(self, stream: TextIO, prefix: str = "") -> None:
@@ -97,7 +97,7 @@ class Shown:
 
     def write(self, text: str) -> int:
         if not UP.fullmatch(text):
-            parts = self.own.split(text)  # every second one is such a sequence
+            parts = self.own.split(text)  # every second part is such a sequence
             text = "".join(part if number % 2 else _escaped(part) for number, part in enumerate(parts))
         self.stream.write(text)
         return len(text)
@@ -111,7 +111,7 @@ class Shown:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console for tables and bars of progress, whose own colours pass, and not those in the names that it shows."""
+    """A console for tables and progress bars. Its own colours pass; escape sequences in names do not."""
     stream: Any = sys.stderr if stderr else sys.stdout
     while (behind := getattr(stream, "rich_proxied_file", stream)) is not stream:
         stream = behind
@@ -133,7 +133,8 @@ def _console_class() -> type[Console]:
 
 @contextmanager
 def escaped_streams() -> Iterator[None]:
-    """Meanwhile stdout and stderr are `Shown`, write what their encoding lacks as `\\u2192`, and lead nowhere when they are closed."""
+    """During the block, stdout and stderr are `Shown`. They write characters missing in their encoding as
+    `\\u2192`, and discard output if closed."""
     before = sys.stdout, sys.stderr
     opened = []
     for name in ("stdout", "stderr"):

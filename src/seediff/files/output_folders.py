@@ -1,4 +1,5 @@
-"""Where outputs go: folders and addresses of stores, tried before long work, written to by one run at a time, and complete or not there."""
+"""Places for output: folders and store addresses. They are checked before long work, written to by one run at a time, and complete or
+absent."""
 
 from __future__ import annotations
 
@@ -16,13 +17,13 @@ from .outputs import LEFTOVER, NOFOLLOW, OLD, begin_of, clear_leftovers, fresh_n
 
 LOCK = ".lock"
 STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hdfs", "webhdfs", "sftp", "ssh", "smb", "memory")
-"""Schemes of fsspec that keep whole files under names. memory is this process's own: for programs that read it before they end."""
+"""Schemes of fsspec that store whole files by name. `memory` is this process's memory, for programs that read it before they end."""
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(::|://)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Url:
-    """The address of an output in a store, without a slash at the end."""
+    """The address of an output in a store, without a final slash."""
 
     text: str
 
@@ -38,12 +39,12 @@ class Url:
 
 
 Out = Path | Url
-"""An output as the user names it."""
+"""An output as named by the user."""
 
 
 def parse_out(out: Out | str) -> Out:
-    """What a user means by an output: a folder, also as file:///path, or the address of objects in a store. Raises UserError, also for what
-    is no store: to write to http://… would be to send requests to whatever answers there."""
+    """Parse an output: a folder, also as file:///path, or the address of objects in a store. Raises UserError for other addresses,
+    because writing to http://… would send requests to any server there."""
     if not isinstance(out, str):
         return out
     scheme, rest = _parts(out)
@@ -57,8 +58,7 @@ def parse_out(out: Out | str) -> Out:
 
 
 def parse_folder(text: str) -> Path:
-    """What a user means by a folder or file of this machine, also as file:///path. Raises UserError for anything that would only look like
-    it."""
+    """Parse a folder or file on this machine, also as file:///path. Raises UserError for other addresses."""
     scheme, rest = _parts(text)
     if scheme in ("", "file", "local"):
         return _path(text, scheme, rest)
@@ -81,8 +81,8 @@ def _path(text: str, scheme: str, rest: str) -> Path:
 
 
 def check_apart(out: Out, sources: Iterable[Path]) -> None:
-    """Raise UserError when the output would be a source itself, lie in it or around it, also by links: the next run would read what this
-    one wrote. An address in a store lies in no folder."""
+    """Raise UserError if the output is a source itself, or is inside or around it, also through links, because the next run would read
+    this run's output. Store addresses are always allowed."""
     if not isinstance(out, Path):
         return
     inner = _resolved(out)
@@ -95,18 +95,18 @@ def check_apart(out: Out, sources: Iterable[Path]) -> None:
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
-    except RuntimeError as error:  # of Python before 3.13; later ones leave it to whoever opens the path
+    except RuntimeError as error:  # Python before 3.13; later versions only fail when the path is opened
         raise UserError(path, "its links lead in a circle") from error
 
 
 def free_bytes(out: Path) -> int:
-    """Room on the disk where `out` is or would be."""
+    """Free space on the disk of `out`, in bytes."""
     there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free
 
 
 def memory_bytes() -> int | None:
-    """The computer's memory; None where the system does not tell."""
+    """The computer's memory in bytes; None if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
@@ -114,9 +114,10 @@ def memory_bytes() -> int | None:
 
 
 def check_writable(out: Path | None, file: Path | None = None) -> None:
-    """Try an output's folder, and that of a file: what takes minutes should not fail at the end. Nothing is left there.
+    """Check that an output's folder, and a file's folder, can be written to, so that long work does not fail at the end. Leaves nothing
+    behind.
 
-    Raises UserError naming the one that is no use.
+    Raises UserError naming the unusable one.
     """
     if file is not None:
         check_file(file)
@@ -133,40 +134,40 @@ def check_writable(out: Path | None, file: Path | None = None) -> None:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the first on the way up to it that is there. Raises OSError for a name that no folder can have."""
+    """The folder, or its nearest existing parent. Raises OSError for an impossible name."""
     try:
         os.stat(folder)
     except FileNotFoundError:
         if folder.is_symlink():
-            raise  # to nowhere: no folder can be made in its place
+            raise  # a broken link: no folder can be made in its place
         return _nearest(folder.parent)
     return folder
 
 
 def check_file(path: Path) -> None:
-    """Raise UserError unless a file of this name can be written: nothing is there, or a file, or a link to one.
+    """Raise UserError unless a file with this name can be written: the path is free, or a file, or a link to a file.
 
-    A file is written by renaming, which would put one in the place of a device such as /dev/null.
+    Files are written by renaming, which would replace a device such as /dev/null.
     """
     try:
         mode = os.stat(path).st_mode
-    except (OSError, ValueError):  # nothing there; what is wrong with the name, writing says
+    except (OSError, ValueError):  # free; a wrong name is reported when writing
         return
     if not stat.S_ISREG(mode):
         raise UserError(path, f"is {'a folder' if stat.S_ISDIR(mode) else 'a device or a pipe'}", "name a file")
 
 
 class InUse(UserError):
-    """Another run is at work in a folder."""
+    """Another run is using the folder."""
 
 
 @contextmanager
 def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None = None) -> Iterator[None]:
-    """Make a folder when it is not there and keep other runs away while the block runs; UserError when one is at work or it cannot be
-    written. out: what errors name instead.
+    """Make the folder if needed, and lock out other runs during the block. Raises UserError if another run is using it, or if it cannot
+    be written to. out: the name in errors.
 
-    The lock is the kernel's, so a run that was killed never holds it. Half-written files that such a run left in the folder itself
-    and in its folders `below` are removed first. Folders made here vanish again when nothing was written.
+    The lock is the kernel's, so a killed run never holds it. First removes half-written files of killed runs in the folder and in its
+    folders `below`. Folders made here are removed again if nothing was written.
     """
     out = out or folder
     made = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -182,14 +183,14 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
             yield
     finally:
         for path in made:
-            with suppress(OSError):  # not empty: a dataset is in it
+            with suppress(OSError):  # not empty
                 path.rmdir()
 
 
 @contextmanager
 def _locked(folder: Path, out: Path) -> Iterator[None]:
-    """Hold the lock of a folder; its file goes with it. Raises UserError naming `out`: a run is at work (InUse), what has the lock's name
-    is no lock, nothing can be written."""
+    """Hold a folder's lock, and remove its file afterwards. Raises UserError naming `out` if another run holds it (InUse), if the lock's
+    name belongs to something else, or if nothing can be written."""
     from filelock import FileLock, Timeout
 
     path = folder / LOCK
@@ -207,23 +208,23 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
     except OSError as error:
         if lock.is_locked:
             with suppress(OSError):
-                path.unlink()  # a full disk: nobody else has it
+                path.unlink()  # a full disk; nobody else holds the lock
             lock.release()
         raise UserError(out, f"the folder cannot be written to: {error.strerror}") from error
     try:
         yield
     finally:
         with suppress(OSError):
-            path.unlink()  # while it is held: whoever waits for this file finds out that it is gone
+            path.unlink()  # removed while held, so that waiting processes notice that it is gone
         lock.release()
 
 
 @contextmanager
 def staged(out: Path | str) -> Iterator[Path]:
-    """A hidden folder beside `out`, of a name that nobody can guess, that becomes `out` when the block ends well, and vanishes when not.
+    """A hidden folder beside `out`, with a random name, that becomes `out` if the block succeeds, and is removed otherwise.
 
-    What killed runs left is removed first; a run at work on the same `out` is left alone. UserError when there is one, and when `out` is
-    there and not empty.
+    First removes leftovers of killed runs. Raises UserError if another run is making the same `out`, or if `out` exists and is not
+    empty.
     """
     out = parse_folder(out) if isinstance(out, str) else out
     check_free(out)
@@ -240,13 +241,13 @@ def staged(out: Path | str) -> Iterator[Path]:
         except BaseException:
             _empty(part)
             raise
-        # Only now, so that whoever opened the lock before the folder was renamed finds it held.
+        # Only now, so that processes that opened the lock before the renaming find it held.
         with suppress(FileNotFoundError):
             (target / LOCK).unlink()
 
 
 def check_free(out: Path) -> None:
-    """Raise UserError unless `out` is a folder's name that is free, or an empty folder."""
+    """Raise UserError unless `out` is free, or an empty folder."""
     try:
         if out.is_dir():
             if next(out.iterdir(), None) is not None:
@@ -258,7 +259,7 @@ def check_free(out: Path) -> None:
 
 
 def put(target: Path, data: bytes) -> None:
-    """Write a file of a staged folder, whose parents are made; no other may have its name."""
+    """Write a new file in a staged folder, and make its parents; the name must be free."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_new(target, data)
@@ -268,7 +269,7 @@ def put(target: Path, data: bytes) -> None:
 
 
 def _remove_leftovers(target: Path, out: Path) -> None:
-    """Remove what killed runs left of this output: real folders of such a name that hold a run's lock, or nothing."""
+    """Remove leftovers of killed runs for this output: folders with such a name that have a run's lock, or are empty."""
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(target.parent) as entries:
         for entry in entries:
             name = LEFTOVER.fullmatch(entry.name)
@@ -284,13 +285,13 @@ def _remove_leftovers(target: Path, out: Path) -> None:
                     _empty(folder)
             except InUse:
                 raise
-            except UserError:  # nobody's lock
+            except UserError:  # not a lock
                 continue
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _empty(folder: Path) -> None:
-    """Remove all that is in a folder, the lock apart, by which it is known. Links are removed themselves."""
+    """Remove everything in a folder except the lock, by which the folder is recognised. Links are removed, not followed."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

@@ -1,8 +1,7 @@
-"""The one module that writes files: whole or not at all, and never outside the folder that the user named.
+"""The only module that writes files: complete or not at all, and never outside the folder that the user named.
 
-A folder that somebody else made may hold links that lead elsewhere, under any name that they could guess. So every file is written under
-a new name that nobody can guess, and then renamed; and below the folder that the user named no link is followed to write, remove or move.
-The folder that the user named may itself be a link: that is the user's wish.
+A foreign folder may contain links that lead elsewhere, under any predictable name. So every file is written under a new random name and
+then renamed. Below the user's folder, no link is followed to write, remove or move. The user's folder itself may be a link.
 """
 
 from __future__ import annotations
@@ -28,28 +27,28 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG = "seediff.toml"
-"""In every output: the configuration that made it, by which a run is continued and an output is known as one."""
+"""The configuration file in every output, by which outputs are recognised and runs continued."""
 LEFTOVER = re.compile(r"\.(.+\.)?[0-9a-f]{16}\.part")
-"""Names of `fresh_name`: what has one, and nobody at work on it, was left by a run that was killed."""
+"""Matches names from `fresh_name`. Such a file was left by a killed run, unless a process is using it."""
 LONGEST = 200
-"""Bytes of a name that another stands beside in the same folder, of systems' 255."""
+"""Maximum bytes of a name for which a temporary name is made in the same folder; systems allow 255."""
 OLD = 3600.0
-"""Seconds after which a leftover is one, where no lock says that nobody is at work."""
+"""Seconds after which a file counts as a leftover if there is no lock."""
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-"""Not through a link, and not waiting for whoever reads a pipe."""
+"""Flags: do not follow a link, and do not wait for a pipe's reader."""
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW
 FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 HAS_DIR_FD = {os.open, os.mkdir, os.rename, os.unlink, os.stat} <= os.supports_dir_fd
-"""Else (Windows) names are looked up by their whole paths, each of whose folders is looked at before."""
+"""Otherwise (Windows) names are looked up by full paths after checking each folder."""
 
 
 def fresh_name(of: str = "") -> str:
-    """A hidden name that nobody can guess. of: what it will be called in the end, for those who look for it."""
+    """A hidden random name. of: the final name, so that leftovers can be found."""
     return f".{begin_of(of)}{secrets.token_hex(8)}.part"
 
 
 def begin_of(name: str) -> str:
-    """What a `fresh_name` of a name begins with, behind its dot: the name, or, where that would be too long, its hash."""
+    """The beginning of a `fresh_name` after the dot: the final name, or its hash if that is too long."""
     if len(os.fsencode(name)) > LONGEST:
         name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
     return f"{name}." if name else ""
@@ -57,7 +56,7 @@ def begin_of(name: str) -> str:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """OSErrors of the block name this file: systems do not say which file met a full disk."""
+    """OSErrors in the block name this file, because systems do not report the file on a full disk."""
     try:
         yield
     except OSError as error:
@@ -66,7 +65,8 @@ def naming(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Folder:
-    """An open folder. Names in it are found from itself, whatever its path leads to meanwhile. fd: None where systems cannot."""
+    """An open folder. Names are looked up relative to it, even if its path changes meanwhile. fd: None if the system does not support
+    this."""
 
     path: Path
     fd: int | None
@@ -75,7 +75,7 @@ class _Folder:
         return name if self.fd is not None else str(self.path / name)
 
     def mode(self, name: str) -> int:
-        """What a name is, for `stat.S_ISDIR` and so on; 0 when there is nothing."""
+        """A name's mode, for `stat.S_ISDIR` and so on; 0 if it does not exist."""
         try:
             return os.stat(self.of(name), dir_fd=self.fd, follow_symlinks=False).st_mode
         except (FileNotFoundError, NotADirectoryError):
@@ -89,7 +89,7 @@ class _Folder:
 
 
 def _split(root: Path, name: str) -> tuple[tuple[str, ...], str]:
-    """The folders on the way to root/name, and the last part. Raises UserError for a name that leads elsewhere."""
+    """The folders on the way to root/name, and the last part. Raises UserError for a name that leads outside."""
     parts = PurePosixPath(name).parts
     if not parts or any(part == ".." or os.sep in part or "\0" in part for part in parts):
         raise UserError(root, f"{name!r} is no path inside it")
@@ -98,9 +98,10 @@ def _split(root: Path, name: str) -> tuple[tuple[str, ...], str]:
 
 @contextmanager
 def _opened(root: Path, below: tuple[str, ...] = (), *, make: bool = False) -> Iterator[_Folder]:
-    """The folder `root`, links to it followed, or one below it, which no link may lead to. make: those below that are missing.
+    """The folder `root`, which may be a link, or a folder below it, which may not be reached through a link. make: make missing folders
+    below.
 
-    Raises UserError naming the link or file that is where a folder should be, OSError for a folder that is not there.
+    Raises UserError naming a link or file in the place of a folder, OSError for a missing folder.
     """
     path = Path(root)
     with naming(path):
@@ -138,10 +139,10 @@ def _write(fd: int, data: bytes, durable: bool = False) -> None:
 
 
 def write_inside(root: Path, name: str, data: bytes, *, durable: bool = False) -> None:
-    """Write root/name as `write_atomic` does, through no link below `root`. name: with `/` between; folders on the way must be there.
+    """Write root/name like `write_atomic`, without following links below `root`. name: separated by `/`; its folders must exist.
 
-    What is there by that name, a link too, is replaced. durable: it is on the disk when this returns. Raises OSError naming the file,
-    UserError naming a link on the way.
+    Replaces an existing file or link. durable: the data is on the disk when this returns. Raises OSError naming the file, UserError
+    naming a link on the way.
     """
     below, last = _split(root, name)
     with naming(root / name), _opened(root, below) as folder:
@@ -149,21 +150,21 @@ def write_inside(root: Path, name: str, data: bytes, *, durable: bool = False) -
 
 
 def _commit(folder: _Folder, name: str, data: bytes, durable: bool) -> None:
-    """A whole file at once: written under another name, then renamed."""
+    """Writes a complete file under another name, then renames it."""
     fresh = fresh_name()
     try:
         _write(os.open(folder.of(fresh), NEW, 0o666, dir_fd=folder.fd), data, durable)
         folder.replace(fresh, folder, name)
     except BaseException:
         with suppress(OSError):
-            folder.unlink(fresh)  # a full disk needs the room
+            folder.unlink(fresh)  # frees the space on a full disk
         raise
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file under another name first, so that no reader, and no run after a crash, ever sees half of it; its folder is made.
+    """Write a file under another name first, so that no reader, and no run after a crash, ever sees half of it. Makes its folder.
 
-    Links to its folder are followed; for files below a folder of others, see `write_inside`. Raises OSError naming the file.
+    Follows links to its folder; for files in foreign folders, see `write_inside`. Raises OSError naming the file.
     """
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,19 +172,19 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write a file that must not be there yet, in a folder that nobody else writes to. Raises OSError naming the file."""
+    """Write a file that must not exist yet, in a folder that no other process writes to. Raises OSError naming the file."""
     with naming(path):
         _write(os.open(path, NEW, 0o666), data)
 
 
 def open_new(path: Path) -> BinaryIO:
-    """As `write_new`, for what is written piece by piece; use `naming` meanwhile. Its `name` is the path."""
+    """Like `write_new`, for data written piece by piece; use it inside `naming`. Its `name` is the path."""
     return open(path, "xb", opener=lambda name, flags: os.open(name, flags | NOFOLLOW, 0o666))
 
 
 def append(path: Path, data: bytes, *, make: bool = False, durable: bool = False) -> None:
-    """Append to a file that is no link, in one write; of what does not fit nothing stays. make: it need not be there. durable: it is on the
-    disk when this returns. Raises OSError naming the file."""
+    """Append to a file that is not a link, in one write. If the data does not fit, nothing is appended. make: create a missing file.
+    durable: the data is on the disk when this returns. Raises OSError naming the file."""
     with naming(path):
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | NOFOLLOW | (os.O_CREAT if make else 0), 0o666)
         try:
@@ -200,12 +201,11 @@ def append(path: Path, data: bytes, *, make: bool = False, durable: bool = False
 def write_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor] | Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write one safetensors file, atomically; all tensors of one kind, torch's or numpy's, in memory of their own.
+    """Write one safetensors file, atomically. All tensors must be torch's, or all numpy's, and must not share memory.
 
-    metadata: at most one key where files must not differ, for several are written in no fixed order.
-    Raises OSError naming the file when it cannot be written.
+    metadata: use at most one key if files must be equal, because several are written in no fixed order. Raises OSError naming the file.
     """
-    # Not save_file: it writes to a hidden file of a random name, which would stay behind for good when the process is killed.
+    # Not save_file: it writes to a random hidden file, which would stay behind if the process is killed.
     # The two modules write the same bytes; numpy's does without torch.
     import numpy as np
 
@@ -234,7 +234,7 @@ def check_inside(root: Path, name: str) -> None:
 def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
     """Copy a file, byte by byte, to a name that must be free, or make a hard link where asked and the file system allows it.
 
-    Raises UserError for a source that is not there or no file (a pipe, a folder), OSError naming the target.
+    Raises UserError if the source is missing or not a file (a pipe, a folder), OSError naming the target.
     """
     source = source.resolve()  # a hard link to a symbolic link would be one itself
     try:
@@ -244,7 +244,7 @@ def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
     except OSError as error:
         raise UserError(source, f"cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)  # `open` does not close what turns out to be a folder
+        os.close(fd)  # `open` does not close a folder
         raise UserError(source, "is no file that could be copied", "sets hold regular files only")
     with open(fd, "rb") as reading:
         if link:
@@ -255,8 +255,8 @@ def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
 
 
 def link_inside(source: Path, root: Path, name: str) -> bool:
-    """Make root/name a hard link to a regular file, through no link below `root`; what is there is replaced. False when the file system
-    has none."""
+    """Make root/name a hard link to a regular file, without following links below `root`. Replaces an existing file. Returns False if
+    the file system has no hard links."""
     below, last = _split(root, name)
     with _opened(root, below) as folder:
         try:
@@ -266,15 +266,15 @@ def link_inside(source: Path, root: Path, name: str) -> bool:
             os.link(source.resolve(), folder.of(fresh), dst_dir_fd=folder.fd)
             folder.replace(fresh, folder, last)
             with suppress(FileNotFoundError):
-                folder.unlink(fresh)  # renaming one link of a file to another of it does nothing
+                folder.unlink(fresh)  # renaming a link over another link of the same file does nothing
         except OSError:
             return False
     return True
 
 
 def move_inside(root: Path, name: str, target: str) -> None:
-    """Move root/name to root/target, or, when that is taken, beside it with a number; no link below `root` is followed. Its folder goes
-    too, when it is empty then."""
+    """Move root/name to root/target, with a number added if that is taken, without following links below `root`. Removes its folder if
+    it is then empty."""
     below, last = _split(root, name)
     above, free = _split(root, target)
     with _opened(root, below) as source, _opened(root, above, make=True) as goal, naming(source.path / last):
@@ -289,23 +289,24 @@ def move_inside(root: Path, name: str, target: str) -> None:
 
 
 def remove_inside(root: Path, name: str) -> None:
-    """Remove a file, or a link itself, that may be gone already; through no link below `root`."""
+    """Remove a file, or a link itself, if it exists, without following links below `root`."""
     below, last = _split(root, name)
     with suppress(FileNotFoundError), _opened(root, below) as folder, naming(folder.path / last):
         folder.unlink(last)
 
 
 def remove_tree(root: Path, name: str) -> None:
-    """Remove the folder root/name with all in it, if it is there; a link in it is removed itself. Raises UserError when it is a link."""
+    """Remove the folder root/name with its contents, if it exists. Links in it are removed, not followed. Raises UserError if it is a
+    link."""
     with suppress(FileNotFoundError), _opened(root, (name,)) as folder, naming(folder.path):
         shutil.rmtree(folder.path)  # follows no links
 
 
 def clear_leftovers(folder: Path, below: Collection[str] | None = (), *, older: float | None = None) -> None:
-    """Remove half-written files that killed runs left in a folder, and everywhere in its folders `below` (None: all). No link is followed
-    to there, and folders stay, as does what cannot be removed.
+    """Remove half-written files of killed runs in a folder, and everywhere in its folders `below` (None: all). Does not follow links,
+    and leaves folders and files that cannot be removed.
 
-    older: only those of at least so many seconds, where another run may be at work.
+    older: only files of at least this age in seconds, if another run may be active.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""Photographs: from what the user names (files, folders, patterns) to pixels in sRGB, upright and opaque."""
+"""Photographs: from the user's files, folders and patterns to upright, opaque pixels in sRGB."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SUFFIXES = (
     *(".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo"),
     *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
-"""What a picture in a folder is recognised by, in small letters. A file that is named itself is taken whatever it is called."""
+"""Suffixes, in lower case, by which pictures in folders are recognised. A file that is named directly may have any suffix."""
 
 SHORTEST_SIDE = 8
-"""Pixels. Less than that shows nothing to segment."""
+"""Minimum side in pixels; smaller pictures show nothing to segment."""
 
 RESULT_SUFFIXES = (".png", ".jpg")
-"""What a photograph's name gets behind it in folders of results: a folder of photographs called like that would be in the way."""
+"""Suffixes of result files. A folder of photographs with such a name would collide with them."""
 
 UPRIGHT = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
 """EXIF orientation → the transposition (of PIL.Image.Transpose) that turns the picture upright."""
@@ -41,8 +41,8 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Photo:
-    """path: as the user named it or its folder. name: of its results, like `trip/IMG_1`: relative, with `/`, unique also where
-    file systems ignore case, and never outside the folder it is appended to."""
+    """path: as named by the user. name: the name of its results, such as `trip/IMG_1`: relative, with `/`, unique even if the file
+    system ignores case, and never leading outside."""
 
     path: Path
     name: str
@@ -56,35 +56,34 @@ class Photo:
 
 @dataclass(frozen=True)
 class Found:
-    """photos: in the order named, folders in natural order (img2 before img10). skipped: files in folders and patterns that are no
-    pictures by their suffix or belong to the output of an earlier run; hidden files are neither read nor counted."""
+    """photos: in the given order, folders in natural order (img2 before img10). skipped: the number of files in folders and patterns
+    that have no picture suffix, or that belong to an earlier run's output. Hidden files are neither read nor counted."""
 
     photos: tuple[Photo, ...]
     skipped: int
 
 
 def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | None = None) -> Found:
-    """The photographs that `paths` name, one path or several: files, folders with all that is below them, and patterns such as
-    `photos/*.jpg`, which stand for the files and folders that they match. A file that is named twice, or once more through a link, is
-    taken once.
+    """Find photographs. paths: one or several files, folders (with subfolders) and patterns such as `photos/*.jpg`. A file that is named
+    twice, also through a link, is taken once.
 
-    exclude: the output folder; it is not searched where it lies inside a folder to read, whether it exists yet or not. Outputs of
-    earlier runs, which are folders with a seediff.toml, are not read either where they lie inside a folder to read or match a pattern.
+    exclude: the output folder, which is skipped if it is inside a folder to read. Outputs of earlier runs (folders with a seediff.toml)
+    inside a folder to read, or matching a pattern, are skipped too.
 
-    A name is the path below the folder named, or the file's own, without its suffix: `photos` → `trip/IMG_1`. Where two would be the
-    same, all names are the paths below the folder that holds everything (`a/1`, `b/1`), and files that differ in their suffix alone
-    keep it (`1.jpg`, `1.png`), as does one whose result would be called like a folder (`trip.png` beside `trip.jpg/`). So one
-    photograph more in a folder renames none of another stem.
+    A photograph's name is its path below the given folder, or its file name, without suffix: `photos` → `trip/IMG_1`. If two names would
+    be equal, all names are paths below the common folder (`a/1`, `b/1`). Files that differ only in their suffix keep it (`1.jpg`,
+    `1.png`), and so does a file whose result would collide with a folder (`trip.png` beside `trip.jpg/`). So adding a photograph never
+    renames one with another stem.
 
-    Raises UserError: nothing named, a path or pattern that leads nowhere, a folder that cannot be listed, input inside `exclude`, no
-    picture found.
+    Raises UserError if nothing is given, if a path or pattern matches nothing, if a folder cannot be listed, if input is inside
+    `exclude`, or if no picture is found.
     """
     if isinstance(paths, (str, Path)):
         paths = [paths]
     if not paths:
         raise UserError('no picture named: name files, folders or patterns such as "photos/*.jpg"')
     out = Path(os.path.realpath(exclude)) if exclude is not None else None
-    depths: dict[Path, int] = {}  # path → how many of its last parts stand below what was named
+    depths: dict[Path, int] = {}  # path → number of its last parts below the given path
     seen: set[str] = set()
     skipped: set[str] = set()
     for given in paths:
@@ -104,7 +103,7 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
 
 
 def _files(given: str, out: Path | None) -> Iterator[tuple[Path, int, bool]]:
-    """What one path of the command line stands for: (path, parts below what was named, whether it is to be read as a picture)."""
+    """The files for one given path: (path, number of parts below the given path, whether to read it as a picture)."""
     if not given.strip():
         raise UserError("a picture is named by an empty text; name a file, a folder or a pattern")
     if os.path.lexists(given):
@@ -128,15 +127,15 @@ def _files(given: str, out: Path | None) -> Iterator[tuple[Path, int, bool]]:
 
 
 def _in_output(path: Path, named: Path) -> bool:
-    """Whether a path is, or lies in, the output of an earlier run below the folder that the user named."""
+    """Whether a path is, or is inside, an earlier run's output below the given folder."""
     below = takewhile(lambda folder: folder != named, (path, *path.parents))
     return any((folder / CONFIG).is_file() for folder in below)
 
 
 def _walk(folder: Path, out: Path | None, old: bool = False) -> Iterator[tuple[Path, int, bool]]:
-    """Every file below a folder that is not hidden, in natural order; links are followed, circles of them broken.
+    """Every file below a folder that is not hidden, in natural order. Follows links, but not in circles.
 
-    old: the folder is an earlier run's output: nothing in it is to be read.
+    old: the folder is an earlier run's output, so none of its files is a picture to read.
     """
 
     def stop(error: OSError) -> None:
@@ -171,12 +170,12 @@ def _looks_like_picture(name: str) -> bool:
 
 
 def _reading_order(path: Path) -> tuple[list[list[str | int]], Path]:
-    """Sorts img2 before img10, without regard to case; paths that are equal so far by themselves."""
+    """Sort key: img2 before img10, ignoring case; ties by the path itself."""
     return [[int(t) if i % 2 else t for i, t in enumerate(re.split("([0-9]+)", part.casefold()))] for part in path.parts], path
 
 
 def _unique_names(depths: dict[Path, int]) -> list[str]:
-    """A name for each file, of its last parts; see `find_photos`."""
+    """A name for each file, made from its last parts; see `find_photos`."""
     full = [Path(os.path.abspath(path)).parts[1:] for path in depths]
     parts = [path[-depth:] for path, depth in zip(full, depths.values(), strict=True)]
     folders: dict[str, set[tuple[str, ...]]] = {}
@@ -193,22 +192,22 @@ def _unique_names(depths: dict[Path, int]) -> list[str]:
         count = Counter(map(_folded, names))
         longer = [w if count[_folded(n)] > 1 or _is_in_the_way(n, homes) else n for n, w in zip(names, whole, strict=True)]
         if longer == names:
-            return _numbered(names, homes)  # what is left differs in case alone
+            return _numbered(names, homes)  # the remaining names differ only in case
         names = longer
 
 
 def _readable(name: str) -> str:
-    """A name that is not UTF-8 could be written neither to JSON nor to a terminal."""
+    """The name with bytes that are not UTF-8 replaced, because JSON and terminals could not hold them."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _is_in_the_way(name: str, homes: Container[str]) -> bool:
-    """Whether a file of results with this name would lie where a folder of results must be."""
+    """Whether a result file with this name would collide with a folder of results."""
     return any(_folded(name) + suffix in homes for suffix in RESULT_SUFFIXES)
 
 
 def _without_suffix(name: str) -> str:
-    """Without a picture's suffix. Any other is part of the name: scan.0001, scan.0002."""
+    """The name without a picture's suffix. Other suffixes are part of the name: scan.0001, scan.0002."""
     return os.path.splitext(name)[0] if _looks_like_picture(name) else name
 
 
@@ -229,23 +228,23 @@ def _folded(name: str) -> str:
 
 
 def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
-    """The pixels (H, W, 3) uint8 of a picture in sRGB, upright.
+    """Read a picture as upright sRGB pixels (H, W, 3) uint8.
 
     - EXIF orientation is applied.
-    - Transparency is laid on white, as browsers and viewers show it; the colours beneath are arbitrary, often black.
-    - 16-bit grey is scaled, white to 255, not clipped; 12-bit TIFF likewise. Floating point and 32-bit grey, which say nowhere what is
-      white, are refused.
-    - A valid ICC profile (Display P3, Adobe RGB, a printer's CMYK) is converted to sRGB; one that is broken or of another kind of
-      colour is ignored. CMYK without a profile is converted plainly.
-    - The content decides about the format, not the suffix.
-    - Of several frames: a moving picture or a document of several pages is refused. Smaller versions in a TIFF and the further pictures
-      of an MPO (a phone's depth, the other eye's view) are left out.
+    - Transparency is laid on white, as in browsers and viewers, because colours beneath it are arbitrary.
+    - 16-bit grey and 12-bit TIFF are scaled so that white is 255. Floating point and 32-bit grey are refused, because they do not say
+      which value is white.
+    - A valid ICC profile (Display P3, Adobe RGB, a printer's CMYK) is converted to sRGB. A broken or unsuitable profile is ignored. CMYK
+      without a profile is converted directly.
+    - The content decides the format, not the suffix.
+    - Animations and documents with several pages are refused. Smaller versions in a TIFF, and further pictures in an MPO (a phone's
+      depth map, the other eye's view), are ignored.
 
     max_megapixels: a larger picture is refused from its header, before anything is decoded.
 
-    Threads take turns: warnings and Pillow's own limit on size are the process's, and both are put aside while a picture is read.
+    Threads take turns, because warnings and Pillow's own size limit are global to the process and are switched off while a picture is read.
 
-    Raises UserError, one line with the file's name: missing, empty, unreadable, truncated, too large, or a side below 8 pixels.
+    Raises UserError naming a file that is missing, empty, unreadable, truncated or too large, or has a side below 8 pixels.
     """
     path = Path(path)
     with open_picture(path, max_megapixels=max_megapixels) as image, quiet_pillow():
@@ -277,7 +276,7 @@ def _decode(image: Image.Image, path: Path) -> np.ndarray:
     if _is_sequence(image):
         raise UserError(path, "has several frames or pages; save the one to segment as a picture of its own")
 
-    # 2. Pixels. Some formats know their orientation only now, and TIFF has applied it by itself.
+    # 2. Pixels. Some formats know their orientation only now; TIFF has already applied it.
     image.load()
     turn = UPRIGHT.get(_orientation(image))
 
@@ -287,7 +286,7 @@ def _decode(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _is_sequence(image: Image.Image) -> bool:
-    """Whether the file holds more pictures than one that are equals."""
+    """Whether the file holds several pictures of equal rank."""
     if image.format != "TIFF" or not getattr(image, "is_animated", False):
         return image.format != "MPO" and getattr(image, "is_animated", False)
     for number in range(1, image.n_frames):  # type: ignore[attr-defined]
@@ -301,7 +300,7 @@ def _is_sequence(image: Image.Image) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's, 1 to 8; 1 where it is missing or broken: a picture lying on its side is better than none."""
+    """EXIF orientation, 1 to 8; 1 if it is missing or broken, because a rotated picture is better than none."""
     try:
         return int(image.getexif().get(0x0112, 1))
     except Exception:
@@ -309,16 +308,16 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
-    """The picture in a mode of 8 bits a channel that Pillow converts further."""
+    """The picture in a mode with 8 bits per channel, which Pillow can convert further."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        # Pillow brings PGM's range to 16 bits; a TIFF of 12 bits keeps its own, and says so in BitsPerSample.
+        # Pillow scales PGM to 16 bits; a 12-bit TIFF keeps its range, and says so in BitsPerSample.
         tags = getattr(image, "tag_v2", {})
         white = 4095 if tags.get(258) == (12,) else 65535
         levels = np.minimum((np.arange(65536) * 255 + white // 2) // white, 255).astype(np.uint8)
         if tags.get(262) == 0:  # PhotometricInterpretation: zero is white
             levels = 255 - levels
         if isinstance(clear := image.info.get("transparency"), int):
-            levels[clear] = 255  # white, as `_opaque` has it
+            levels[clear] = 255  # white, as in `_opaque`
         return Image.fromarray(levels[np.asarray(image)])
     if image.mode in ("I", "F"):
         kind = "floating-point" if image.mode == "F" else "32-bit or signed"
@@ -327,7 +326,7 @@ def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB, or RGBA where anything is transparent, in sRGB."""
+    """The picture in sRGB: RGB, or RGBA if anything is transparent."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
     elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
@@ -346,12 +345,12 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             if converted is not None:
                 return converted
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-            pass  # such as RGB's profile in a grey picture: its colours are then taken as they are
+            pass  # such as an RGB profile in a grey picture: use the colours unchanged
     return image if image.mode == target else image.convert(target)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """RGB; what is transparent on white."""
+    """RGB, with transparent parts on white."""
     if image.mode == "RGB":
         return image
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -361,7 +360,8 @@ def _opaque(image: Image.Image) -> Image.Image:
 def find_named(
     path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
 ) -> Iterator[tuple[int, Photo, dict[str, str]]]:
-    """(line, photograph, row) of rows whose column `file` names photographs; UserError, naming `path` and the line, where one does not."""
+    """(line, photograph, row) for rows whose column `file` names a photograph. Raises UserError naming `path` and the line for other
+    rows."""
     by_name: dict[str, list[Photo]] = {}
     for photo in photos:
         for name in {photo.name, photo.path.name, photo.path.as_posix(), photo.path.stem, photo.name + photo.path.suffix}:

@@ -1,4 +1,4 @@
-"""Pictures of data sets: regular files, one limit on pixels that is known from the header, and every decoder's error in one line."""
+"""Pictures of data sets: regular files, a limit on pixels checked in the header, and one-line errors from all decoders."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from .messages import printable
 from .reading import ABSENT, PICTURE, open_regular
 
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
-"""Pillow's decoders that a file's content may choose. The others are not photographs, and some run other programs (EPS) or take
-almost any bytes for a picture (TGA)."""
+"""Pillow's allowed decoders. The others are not for photographs, and some run other programs (EPS) or accept almost any bytes (TGA)."""
 MAX_MEGAPIXELS = 100.0
-"""What a picture may have unless a caller says otherwise: 300 MB of colours, a float32 of each class for a band at a time."""
+"""Default maximum size of a picture in megapixels: 300 MB of colours."""
 _TURNS = threading.Lock()
 
 
@@ -34,10 +33,10 @@ def open_picture(
     max_megapixels: float | None = None,
     absent: str = ABSENT,
 ) -> Iterator[Image.Image]:
-    """A picture, its header read: what it is called in messages is `where`, or its path. formats: Pillow's names of those that it may have.
+    """Open a picture and read its header. where: its name in messages; None: its path. formats: Pillow's names of the allowed formats.
 
-    Raises UserError, also for what its block finds while it decodes: missing, no regular file, no picture, cut off, too many pixels.
-    Pillow's own warnings and limit, which count other pixels than ours, are put aside while the header is read, in turns.
+    Raises UserError, also for errors while decoding in the block, if it is missing, not a regular file, not a picture, cut off, or too
+    large. Pillow's own warnings and limit are switched off while the header is read; threads take turns.
     """
     name = where or (str(source) if isinstance(source, Path) else "a picture")
     try:
@@ -53,7 +52,7 @@ def open_picture(
         empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
         what = "empty" if empty else f"none of a format that is read ({', '.join(sorted(FORMATS))})"
         raise UserError(name, f"cannot be read as a picture: it is {what}") from error
-    except Exception as error:  # broken files make decoders raise nearly anything
+    except Exception as error:  # decoders raise nearly anything for broken files
         reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(name, f"cannot be read as a picture ({printable(reason)})") from error
 
@@ -69,7 +68,7 @@ def _header(file: BinaryIO, name: str, formats: Collection[str], max_megapixels:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """No warning of Pillow, and no limit on size but ours. Threads take turns: both are the process's."""
+    """Switches off Pillow's warnings and its size limit. Threads take turns, because both are global to the process."""
     with _TURNS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -80,7 +79,7 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def _identified(file: BinaryIO, formats: Collection[str]) -> Image.Image:
-    """With the common decoders first: looking for all that there are takes a tenth of a second, once."""
+    """Load only the common decoders, because loading all takes a tenth of a second."""
     Image.preinit()
     common = [name for name in formats if name in Image.OPEN]
     try:
@@ -95,7 +94,7 @@ def _identified(file: BinaryIO, formats: Collection[str]) -> Image.Image:
 
 
 def check_pixels(size: tuple[int, int], name: str, max_megapixels: float | None = None) -> None:
-    """Raise UserError when a picture (width, height) has more pixels than are allowed."""
+    """Raise UserError if a picture (width, height) has more pixels than allowed."""
     width, height = size
     allowed = MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
     if width * height > allowed * 1e6:
@@ -104,10 +103,10 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float | None 
 
 
 def read_pixels(path: Path, convert: str | None = None, *, data: bytes | None = None) -> tuple[np.ndarray, str | None, str]:
-    """A picture's pixels, its format and its mode as Pillow calls them, such as "PNG" and "P". Raises UserError naming the file.
+    """A picture's pixels, and Pillow's names for its format and mode, such as "PNG" and "P". Raises UserError naming the file.
 
-    convert: a mode, such as "RGB" for (H, W, 3) uint8; None: as they stand, for palette pictures the palette's indices.
-    data: the file's bytes, where they were read already.
+    convert: a mode, such as "RGB" for (H, W, 3) uint8; None: unchanged, which gives indices for palette pictures. data: the file's
+    bytes, if already read.
     """
     with open_picture(path if data is None else data, str(path)) as picture:
         return np.asarray(picture.convert(convert) if convert else picture), picture.format, picture.mode

@@ -1,7 +1,7 @@
-"""Bytes, text and lines of files: regular ones only, and never more than what was expected.
+"""Bytes, text and lines of regular files, up to a limit.
 
-A named pipe, a device or a socket where a list should be would be read for ever, and a file of a terabyte until memory ends. Both are
-found out before anything is read, and told in one line.
+Reading a named pipe, a device or a socket could take forever, and a file of a terabyte would fill the memory. Both are detected before
+anything is read, and reported in one line.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from .messages import printable, shown
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SETTINGS = 4 * MIB
-"""The largest file of settings: TOML, YAML, a model's config.json."""
+"""Maximum size of a settings file: TOML, YAML, a model's config.json."""
 LIST = 64 * MIB
-"""The largest list of names, one per line."""
+"""Maximum size of a list of names, one per line."""
 RECORD = 64 * MIB
-"""The largest JSON document that SeeDiff itself writes, such as the results of a table."""
+"""Maximum size of a JSON document that SeeDiff itself writes, such as the results of a table."""
 ANNOTATIONS = 2 * GIB
-"""The largest file of annotations or rows: COCO's own, of 118,287 pictures, has 450 MB."""
+"""Maximum size of a file of annotations or rows. COCO's own, with 118,287 pictures, has 450 MB."""
 PICTURE = GIB
-"""The largest picture's file."""
+"""Maximum size of a picture's file."""
 LINE = MIB
-"""The longest line of a file of rows."""
+"""Maximum length of a line in a file of rows."""
 LONGEST, DEEPEST = 4096, 64
-"""Characters and folders of a path that a row names: systems take no longer ones, and each folder is looked up."""
+"""Maximum characters and folders of a path in a row. Systems do not support longer ones, and each folder is looked up."""
 ABSENT = "there is no such file"
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
@@ -38,12 +38,13 @@ _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK:
 
 @contextmanager
 def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> Iterator[BinaryIO]:
-    """A regular file of at most `limit` bytes, open for reading. Links to one are followed.
+    """Open a regular file of at most `limit` bytes for reading. Follows links.
 
-    Raises UserError naming the file: not there (told as `absent`), of another kind, larger, or not readable, also while the block reads.
+    Raises UserError naming the file if it is missing (message `absent`), not a regular file, too large, or not readable, also while the
+    block reads.
     """
     try:
-        _check_kind(path, os.stat(path), limit)  # before it is opened, which is an act of its own for some devices
+        _check_kind(path, os.stat(path), limit)  # before opening, because opening some devices has an effect
         file = os.fdopen(os.open(path, _OPEN), "rb")
     except FileNotFoundError as error:
         raise UserError(path, absent) from error
@@ -52,11 +53,11 @@ def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> Iterator
     except ValueError as error:  # a null byte or a lone surrogate in the path
         raise UserError(printable(str(path)), f"is no path of a file ({error})") from error
     with file:
-        _check_kind(path, os.fstat(file.fileno()), limit)  # what is open now may be another
+        _check_kind(path, os.fstat(file.fileno()), limit)  # the open file may be another one by now
         try:
             yield file
         except OSError as error:
-            if error.errno is None or error.filename is not None:  # a decoder's, or of another file
+            if error.errno is None or error.filename is not None:  # an error from a decoder, or about another file
                 raise
             raise UserError(path, f"cannot be read: {error.strerror}") from error
 
@@ -77,16 +78,16 @@ def _size(count: int) -> str:
 
 
 def read_bytes(path: Path | str, limit: int, absent: str = ABSENT) -> bytes:
-    """All bytes of a regular file of at most `limit`. Raises UserError as `open_regular`."""
+    """All bytes of a regular file of at most `limit` bytes. Raises UserError like `open_regular`."""
     with open_regular(path, limit, absent) as file:
-        data = file.read(limit + 1)  # some files, as those of /proc, do not know their size
+        data = file.read(limit + 1)  # some files, such as those in /proc, report no size
     if len(data) > limit:
         raise UserError(path, f"has more than {_size(limit)}, which is the most that a file of this kind may have")
     return data
 
 
 def read_text(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> str:
-    """A UTF-8 file's text, without the byte-order mark that some editors put first. Raises UserError naming the line."""
+    """A UTF-8 file's text, without a byte-order mark. Raises UserError naming the line."""
     data = read_bytes(path, limit, absent)
     try:
         return data.decode("utf-8-sig")
@@ -96,15 +97,15 @@ def read_text(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> str:
 
 
 def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> list[str]:
-    """The lines of a UTF-8 list, without their ends (\\n or \\r\\n), empty ones between included: `lines[i]` is line i + 1."""
+    """The lines of a UTF-8 list without line ends (\\n or \\r\\n), including empty ones: `lines[i]` is line i + 1."""
     lines = [line.removesuffix("\r") for line in read_text(path, limit, absent).split("\n")]
     return lines if lines[-1] else lines[:-1]
 
 
 def path_inside(out: Path, row: Mapping[str, Any], field: str, where: str) -> Path:
-    """The file that a row names, which must lie inside `out`, also after following links: rows may come from anybody.
+    """The file that a row names. It must be inside `out`, also after following links, because rows may come from anybody.
 
-    where: how an error calls the row. Raises UserError.
+    where: the row's name in errors. Raises UserError.
     """
     name = row.get(field)
     if not isinstance(name, str) or not name:
@@ -113,7 +114,7 @@ def path_inside(out: Path, row: Mapping[str, Any], field: str, where: str) -> Pa
         raise UserError(where, f"'{field}' is not a path: {shown(name)} has {len(name)} characters and {name.count('/')} folders")
     try:
         inside = (out / name).resolve().is_relative_to(out.resolve())
-    except (OSError, ValueError, RuntimeError) as error:  # such as a null byte, or links in a circle
+    except (OSError, ValueError, RuntimeError) as error:  # such as a null byte, or circular links
         raise UserError(where, f"'{field}' is not a path: {shown(name)} ({first_line(error)})") from error
     if not inside:
         raise UserError(where, f"'{field}' leads out of the dataset folder: {shown(name)}", "paths are relative to it")
@@ -121,7 +122,7 @@ def path_inside(out: Path, row: Mapping[str, Any], field: str, where: str) -> Pa
 
 
 def leads_out(out: Path, path: Path) -> bool:
-    """Whether a path below `out` is, or goes through, a link that leads out of it, or in a circle."""
+    """Whether a path below `out` is, or goes through, a link that leads out of it, or a circular link."""
     try:
         return not path.resolve(strict=False).is_relative_to(out.resolve())
     except (OSError, ValueError, RuntimeError):

@@ -1,6 +1,6 @@
-"""Files of tensors: safetensors, whose library checks the header against the file's size.
+"""Files of tensors: safetensors, whose library checks the header against the file's size, and the headers of GGUF.
 
-A file that was cut off, or whose header lies about shapes, is refused. Nothing here runs code from a file.
+Refuses files that are cut off or whose header has wrong shapes. Nothing here runs code from a file.
 """
 
 from __future__ import annotations
@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from ..errors import UserError, first_line
 from .documents import parse_json
@@ -18,14 +21,14 @@ from .reading import ABSENT, MIB, open_regular
 
 T = TypeVar("T")
 HEADER = 64 * MIB
-"""The longest header of a safetensors file; the format itself allows 100 MB."""
+"""Maximum header of a safetensors file; the format itself allows 100 MB."""
 LARGEST = 1 << 40
-"""Bytes of a file of weights."""
+"""Maximum bytes of a weights file."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An entry of a header. dtype: as the format calls it, such as "F32"."""
+    """An entry in a header. dtype: the format's name, such as "F32"."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -33,20 +36,20 @@ class Tensor:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """What a safetensors file says of itself: its tensors by name, and its texts. The tensors fill the file exactly."""
+    """The header of a safetensors file: its tensors by name, and its metadata. The tensors fill the file exactly."""
 
     path: Path
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
 
     def about(self, key: str, kind: type[T], what: str) -> T:
-        """A text of the metadata as JSON of a type. what: what the file should be, as in "saved attention maps". Raises UserError."""
+        """A metadata text, parsed as typed JSON. what: the expected kind of file, such as "saved attention maps". Raises UserError."""
         if key not in self.metadata:
             raise UserError(self.path, f"is no file of {what}: its header has no '{key}'")
         return parse_json(self.metadata[key], kind, f"{self.path}, '{key}' of its header")
 
     def check(self, name: str, dtypes: Collection[str], shape: tuple[int | None, ...], what: str) -> None:
-        """Raise UserError unless there is a tensor `name` of one of these types and this shape (None: any size)."""
+        """Raise UserError unless there is a tensor `name` with one of these types and this shape (None: any size)."""
         tensor = self.tensors.get(name)
         if tensor is None:
             raise UserError(self.path, f"is no file of {what}: it has no tensor '{name}'")
@@ -55,13 +58,13 @@ class TensorFile:
             raise UserError(self.path, f"tensor '{name}' is {tensor.dtype} {tensor.shape}, but must be {wanted}")
 
     def load(self, framework: Literal["np", "pt"], names: Collection[str] | None = None) -> dict[str, Any]:
-        """The tensors, or those of some names, as numpy arrays or torch tensors. Raises UserError."""
+        """The tensors, or those with some names, as numpy arrays or torch tensors. Raises UserError."""
         with _opened(self.path, framework) as file:
             return {name: file.get_tensor(name) for name in (self.tensors if names is None else names)}
 
 
 def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
-    """A safetensors file's header, checked: every tensor's type, shape and place, and that together they are the whole file.
+    """A safetensors file's header, after checking every tensor's type, shape and place, and that the tensors fill the file.
 
     Raises UserError naming the file.
     """
@@ -75,9 +78,36 @@ def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
         return TensorFile(path, tensors, file.metadata() or {})
 
 
+def read_gguf_header(path: Path) -> dict[str, Tensor]:
+    """The tensors of a GGUF file by name, of types such as "Q4_K", in shapes as torch has them, the last the quickest. Needs gguf.
+
+    Raises UserError naming the file: for one that is cut off, too, or says that it is longer than it is.
+    """
+    library: Any = import_module("gguf")
+    with open_regular(path, LARGEST) as opened:
+        if opened.read(4) != b"GGUF":
+            raise UserError(path, "is no GGUF file")
+
+    class Reader(library.GGUFReader):
+        """Nothing is read behind the end, where the library's own finds nothing, as often as a header wants it to."""
+
+        def _get(self, offset: Any, dtype: Any, count: Any = 1, *args: Any, **options: Any) -> Any:
+            wanted = int(count) * np.dtype(dtype).itemsize
+            if wanted < 0 or int(offset) + wanted > len(self.data):
+                raise ValueError("it ends before it says")
+            return super()._get(offset, dtype, count, *args, **options)
+
+    try:
+        with np.errstate(over="raise"):
+            tensors = Reader(str(path)).tensors
+        return {tensor.name: Tensor(tensor.tensor_type.name, tuple(int(side) for side in reversed(tensor.shape))) for tensor in tensors}
+    except (Exception, RecursionError) as error:  # whatever a hostile header leads to
+        raise UserError(path, f"is no whole GGUF file ({printable(first_line(error))[:200]})") from error
+
+
 @contextmanager
 def _opened(path: Path, framework: Literal["np", "pt"]) -> Iterator[Any]:
-    """The file as its library reads it. Raises UserError."""
+    """The file, opened by the safetensors library. Raises UserError."""
     from safetensors import SafetensorError, safe_open
 
     try:

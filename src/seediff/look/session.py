@@ -1,7 +1,7 @@
-"""What people do to the samples of a set while it is looked at: each action is saved before it is answered, and told to every window.
+"""The actions of reviewers on a set's samples.
 
-Each sample has a version, the number of its actions. An action says which version it was made on; when somebody else was faster
-it is refused (`Stale`), and nothing is lost or overwritten.
+Each action is saved before it is confirmed, and sent to every window. A sample's version is the number of its actions. An action names
+the version that it was made on. If somebody else was faster, the action is refused (`Stale`), and nothing is lost or overwritten.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from .samples import Sample, Subject
 KEEP: Literal["keep"] = "keep"
 """The verdict stays as it is."""
 STATE = ("verdict", "mask", "hash", "classes", "area", "joined")
-"""The fields that `Action.state` gives, in its order."""
+"""The fields of `Action.state`, in order."""
 MEASURED = 5.0
-"""Seconds between reports of what label maps hold, while they are read."""
+"""Seconds between reports while label maps are being read."""
 
 
 class Stale(Exception):
-    """Somebody else acted on the sample meanwhile."""
+    """Somebody else has changed the sample in the meantime."""
 
 
 @dataclass
 class History:
-    """The states that a sample went through; `at` is the one in effect, those behind it were undone. The first is the original, None."""
+    """A sample's states. `at` is the current one; later ones were undone. The first is the original, None."""
 
     own: Joined = ()
-    """What the original's row says is joined."""
+    """The joined pieces in the original's row."""
     wrong: str = ""
-    """Why that is passed over, where it is."""
+    """Why these are ignored, if they are."""
     states: list[Action | None] = field(default_factory=lambda: [None])
     at: int = 0
     version: int = 0
@@ -59,7 +59,7 @@ class History:
         return self.states[self.at]
 
     def follow(self, action: Action) -> None:
-        """Go on with an action, also one that was read from the file."""
+        """Apply an action, also one read from the file."""
         self.version = action.version
         step = {"undo": -1, "redo": 1}.get(action.action, 0)
         if step and 0 <= self.at + step < len(self.states) and self.state(self.at + step) == action.state:
@@ -70,20 +70,20 @@ class History:
         self.at += 1
 
     def state(self, at: int) -> tuple[Any, ...]:
-        """As `Action.state`, of one of the states."""
+        """A state in the form of `Action.state`."""
         action = self.states[at]
         return action.state if action else (None, None, None, (), {}, self.own)
 
     @property
     def joined(self) -> Joined:
-        """The pieces that are one object."""
+        """The joined pieces."""
         return self.now.joined if self.now else self.own
 
 
 class Session:
-    """A set that is being looked at. tell: is called with every action's report, from whatever thread acted.
+    """A set that is being reviewed. tell: called with every action's report, from the acting thread.
 
-    Raises UserError, when it is opened, where another process reviews the set.
+    Raises UserError on opening if another process reviews the set.
     """
 
     def __init__(self, subject: Subject, *, by: str, tell: Callable[[dict[str, Any]], None] = lambda report: None) -> None:
@@ -92,7 +92,7 @@ class Session:
         self._confidence = False
         self.lock = threading.Lock()
         self.read_only = ""
-        """Why nothing can be saved; empty where it can."""
+        """Why nothing can be saved; empty if it can."""
         self.histories: dict[int, History] = {}
         self._owns: dict[int, tuple[Joined, str]] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
@@ -118,8 +118,8 @@ class Session:
             raise
 
     def _in_background(self, measure: Callable[[int, Sample], None], publish: Callable[[], None] = lambda: None) -> None:
-        """Measure every sample in a thread of its own; windows are told every MEASURED seconds, after `publish`. What is damaged is passed
-        over: nothing is known of it, and its picture will say why."""
+        """Measure every sample in a separate thread. Windows are updated every MEASURED seconds, after `publish`. Damaged samples are
+        skipped; their picture shows the reason."""
 
         def work() -> None:
             said = time.monotonic()
@@ -134,7 +134,7 @@ class Session:
         threading.Thread(target=work, daemon=True, name="look measures").start()
 
     def _measure_classes(self, number: int, sample: Sample) -> None:
-        """What a label map of predictions holds, which no row says."""
+        """The classes in a predicted label map, which has no row."""
         counts = np.bincount(self.subject.read_labels(sample.mask).ravel(), minlength=256)
         held = shown_classes(counts, self.subject.classes)
         sample.row.update(classes=held["classes"], area=held["area"])  # type: ignore[attr-defined]  # a table of our own
@@ -152,8 +152,8 @@ class Session:
         return measurable or not np.isnan(self.index.confidence).all()
 
     def need_confidence(self) -> None:
-        """Somebody asks for confidence: measure it from soft masks, where the set keeps them and its rows do not say it. The first time it
-        is known a little later."""
+        """Start measuring confidence from soft masks, if the set has them and its rows have no confidence. The result is available a
+        little later."""
         with self.lock:
             begun, self._confidence = self._confidence, True
         if not begun and self.subject.kind == "dataset" and (self.subject.folder / SOFT).is_dir():
@@ -168,11 +168,11 @@ class Session:
             self.index.confidence[number] = min((confidence(labels, read_label_map(path), i) for i, path in paths.items()), default=np.nan)
 
     def _ids(self, row: Mapping[str, Any]) -> list[int]:
-        """Of a row's classes those that the set has."""
+        """The row's classes that the set has."""
         return [self.index.ids[name] for name in row.get("classes") or () if name in self.index.ids]
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         with suppress(OSError):
             self._stack.close()
 
@@ -182,7 +182,7 @@ class Session:
         return History(*self._own(number))
 
     def _own(self, number: int) -> tuple[Joined, str]:
-        """What a row says is joined; nothing, and why, where that cannot be so."""
+        """The joined pieces in a row; if they are invalid, nothing, and the reason."""
         sample = self.subject.samples[number]
         if not (joined := read_joined(sample.row.get("review", {}).get("joined"))):
             return (), ""
@@ -196,23 +196,23 @@ class Session:
         return self._owns[number]
 
     def row(self, number: int) -> dict[str, Any]:
-        """A sample's row as it stands."""
+        """A sample's current row."""
         now = self.history(number).now
         row = reviewed_row(self.subject.samples[number].row, now, self.subject.classes)
         return row if now else {name: value for name, value in row.items() if name != "review"}
 
     def mask(self, number: int) -> str:
-        """The path, in the set, of the label map in effect."""
+        """The path in the set of the current label map."""
         now = self.history(number).now
         return now.mask if now and now.mask else self.subject.samples[number].mask
 
     def labels(self, number: int) -> np.ndarray:
-        """(H, W) uint8 of the label map in effect. Raises UserError."""
+        """The current label map (H, W) uint8. Raises UserError."""
         now = self.history(number).now
         return self.subject.read_labels(self.mask(number), now.hash if now and now.mask else None)
 
     def state(self, number: int) -> dict[str, Any]:
-        """What a window needs to know of a sample's state."""
+        """A sample's state for the page."""
         history, row = self.history(number), self.row(number)
         now = history.now
         return {
@@ -244,12 +244,11 @@ class Session:
         window: str = "",
         detail: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Do something to a sample, save it and tell everybody; its new state.
+        """Act on a sample, save the action, send it to all windows, and return the new state.
 
-        version: that the action was made on. name: what is done; "undo" and "redo" go along the states so far. labels: a corrected label
-        map (H, W) uint8, or what makes it of the present one. joined: what makes of the label map as it will be, and of the
-        pieces that are one object in it so far, those that are it from now on. Raises Stale, and UserError for what cannot be done or
-        saved.
+        version: the version that the action was made on. name: the action; "undo" and "redo" move along the states. labels: a corrected
+        label map (H, W) uint8, or a function of the current one. joined: a function of the new label map and the current joined pieces,
+        returning the new ones. Raises Stale, and UserError if the action is impossible or cannot be saved.
         """
         with self.lock:
             history = self.history(number)
@@ -291,7 +290,7 @@ class Session:
         )
 
     def _corrected(self, number: int, history: History, labels: Any, joined: Any) -> dict[str, Any]:
-        """What of a sample's state is new with other labels or joined pieces; the label map is written."""
+        """The changes to a sample's state from new labels or joined pieces. Writes the label map."""
         if not self.subject.editable:
             raise UserError("the label maps here number segments and name no class: they cannot be corrected")
         name, present, together = self.subject.samples[number].name, self.labels(number), history.joined
@@ -319,7 +318,7 @@ class Session:
 
 
 def about(session: Session) -> dict[str, Any]:
-    """What the page says of the set as a whole."""
+    """The set's summary for the page."""
     subject = session.subject
     return {
         "name": subject.folder.resolve().name,

@@ -50,10 +50,9 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
         values stays only where β does."""
         if self == shown(config):
             return config
-        values: dict[str, Any] = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr, "ignore_band": None}
-        if self.method != config.method:
-            values |= dict(METHOD_FACTS[self.method].defaults.get("mask", {}))
-        return replace(config, **values)
+        tried = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr, "ignore_band": None}
+        others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method != config.method else {}
+        return replace(config, **{**others, **tried})
 
 
 def shown(config: MaskConfig) -> Constants:

@@ -1,4 +1,4 @@
-"""What the page asks about a sample's attention: where pixels and words attend, masks with other constants, steps, segments."""
+"""Answers the page's questions about a sample's attention: where pixels and words attend, masks with other constants, steps, segments."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from .events import Cache
 from .tuning import Constants, Tuner, encoded, shown
 
 MEMORY = 1 << 30
-"""Bytes of attention that are kept, or one sample's."""
+"""Maximum bytes of cached attention; at least one sample's."""
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
-"""DiffSeg's, for the segments that are clicked, from coarse to fine: the paper's, and lower ones, for maps that were divided by their
-maxima are flatter than those that it was found on."""
+"""DiffSeg's thresholds for clickable segments, from coarse to fine: the paper's, and lower ones, because maps that were divided by their
+maxima are flatter than the paper's."""
 FEW = 6
-"""Segments that there are at least, where nobody says how fine they should be."""
+"""Minimum number of segments, if the page does not choose a threshold."""
 MOST_POINTS = 16
 CORRECTED = "A person corrected this mask; attention explains the mask that was there before."
 UNKNOWN = "How its mask was made is not known: the constants below are the usual ones, so masks and steps here may not be those of the set."
 ALONE = threading.Lock()
-"""Whoever has it says how many threads torch uses, which is one number for the process."""
+"""Its holder sets torch's number of threads, which is global to the process."""
 
 
 class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Constants, and the sample's version that they are to change."""
+    """Constants, and the sample version that they apply to."""
 
     version: Annotated[int, msgspec.Meta(ge=0)]
     window: Annotated[str, msgspec.Meta(max_length=64)] = ""
@@ -56,7 +56,7 @@ class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Constants for the samples of a list, of those the ones with a class where one is named."""
+    """Constants for a list of samples, or for those of them with a given class."""
 
     view: Annotated[str, msgspec.Meta(max_length=64)]
     class_id: Annotated[int, msgspec.Meta(ge=0, le=254)] = 0
@@ -97,8 +97,8 @@ class Why:
         return shown(config.mask if config else MaskConfig()), " ".join(filter(None, said))
 
     def tuner(self, number: int) -> Tuner | None:
-        """A sample's, with its attention in memory; None where there is none. Raises UserError for a file that cannot be used."""
-        with self.loading:  # two threads would read the same file
+        """A sample's attention, loaded; None if there is none. Raises UserError for an unusable file."""
+        with self.loading:  # otherwise two threads would read the same file
             if (held := self.tuners.get(number)) is not None:
                 return held
             subject = self.session.subject
@@ -114,7 +114,7 @@ class Why:
         return tuner
 
     def about_sample(self, number: int) -> dict[str, Any]:
-        """What the page needs to know before it asks for anything."""
+        """The page's initial data about a sample."""
         subject = self.session.subject
         sample = subject.samples[number]
         refused = cannot_capture(subject, sample, self.config(number)) if subject.kind == "dataset" else "only datasets know their model"
@@ -139,7 +139,7 @@ class Why:
         }
 
     async def words(self, request: Request) -> Response:
-        """All words of the prompt that the model's tokenizers tell apart, which take seconds to load the first time."""
+        """All words of the prompt according to the model's tokenizers, which take seconds to load the first time."""
         number = self.look.number(request)
         model = config.model if (config := self.config(number)) else None
         return JSONResponse({"words": await self.look.worker.do(lambda: _words(self.needed(number).seen, model))})
@@ -172,8 +172,8 @@ class Why:
         return packed(await run_in_threadpool(self.made, number, constants, fast=fast))
 
     def made(self, number: int, constants: Constants, *, fast: bool = False) -> np.ndarray:
-        """The label map that constants make. With one thread, or for one that may be saved those that the set was made with: tensors are
-        small, and on a machine with other work threads that wait for each other take five times as long as one."""
+        """The label map for these constants. Uses one thread, because the tensors are small and several threads on a busy machine take
+        five times as long. For a label map that may be saved, uses the set's own number of threads."""
         tuner, config = self.needed(number), self.config(number)
         threads = 1 if fast or config is None else config.threads or 1
         with tuner.lock, ALONE, cpu_threads(threads, self.threads):
@@ -191,7 +191,7 @@ class Why:
         return await self.look.answer(number, act)
 
     async def capture(self, request: Request) -> Response:
-        """Ask the model again, which takes as long as drawing does, and keep its maps in memory."""
+        """Run the model again, which takes as long as drawing, and keep its maps in memory."""
         number = self.look.number(request)
         subject = self.session.subject
         sample = subject.samples[number]
@@ -203,7 +203,7 @@ class Why:
         return JSONResponse(await run_in_threadpool(self.about_sample, number))
 
     async def segments(self, request: Request) -> Response:
-        """(H, W) uint16: the segment of each pixel, DiffSeg's of the sample's attention."""
+        """(H, W) uint16: DiffSeg's segment at each pixel, from the sample's attention."""
         number, text = self.look.number(request), request.query_params.get("fine", "")
         fine = _wholes(text)[0] if text else None
         if fine is not None and fine >= len(THRESHOLDS):
@@ -219,7 +219,7 @@ class Why:
         return self.segmented.made((number, fine), lambda: divided(self.needed(number), THRESHOLDS[fine]))
 
     def usual(self, number: int) -> tuple[np.ndarray, int]:
-        """The coarsest segments that are FEW at least, and which of THRESHOLDS that is."""
+        """The coarsest division with at least FEW segments, and the index of its threshold."""
         for fine in range(len(THRESHOLDS)):
             if (labels := self.held(number, fine)).max() >= FEW:
                 break
@@ -228,7 +228,7 @@ class Why:
     # Many at once.
 
     async def begin(self, request: Request) -> Response:
-        """Make new masks of many samples, one after the other; how far it came is told to all windows."""
+        """Make new masks for many samples, one after the other. All windows see the progress."""
         body = parse_json(await request.body(), ApplyToMany, "the constants")
         numbers = self.look.shown(body.view).tolist()
         if self.session.read_only:
@@ -269,7 +269,7 @@ class Why:
             tell(f"{counts['made']} new masks" + (f"; {rest}" if rest else ""), ended=True)
 
     def _make_one(self, number: int, body: ApplyToMany) -> str:
-        """Under which of the counts it comes."""
+        """The counter for this outcome."""
         history = self.session.history(number)
         if history.now is not None and (history.now.verdict or history.now.action not in ("made", "undo")):
             return "reviewed by somebody"
@@ -284,7 +284,7 @@ class Why:
 
 
 def divided(tuner: Tuner, threshold: float) -> np.ndarray:
-    """(H, W) uint16: DiffSeg's segments of a sample's attention, numbered from 1; 0 where the model did not look."""
+    """(H, W) uint16: DiffSeg's segments from a sample's attention, numbered from 1; 0 outside the part that the model saw."""
     seen = tuner.seen
     size = seen.maps.latent_size
     rows = aggregate(seen.maps.self_attention, size)

@@ -1,1 +1,1 @@
-"""Makes masks of named classes from `AttentionMaps`. make.py is the way in; each method is a file, and so is each step of a method."""
+"""Makes masks of named classes from `AttentionMaps`. Start with make.py. Each method has its own file, and so has each step of a method."""

@@ -1,31 +1,30 @@
-"""What the steps of the methods compute with: min-max, resizing, sums in a fixed order, Otsu's threshold.
+"""Arithmetic for the steps of the methods: min-max, resizing, sums in a fixed order, Otsu's threshold.
 
-Bits depend on the values alone. BLAS's matrix–vector product rounds differently with the alignment of its operands in memory and with
-the number of threads; then maps read from a file could give another mask than the same maps fresh from the model. The sums here have a
-fixed order.
+Results depend on the values alone, to the last bit. BLAS's matrix–vector product rounds differently with memory alignment and the number
+of threads, so maps from a file could give another mask than the same maps fresh from the model. The sums here have a fixed order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..attention.maps import AttentionMaps
+from ..attention.maps import AttentionMaps, Grid
 from ..errors import UserError
 
 ROUNDING = 8 * torch.finfo(torch.float32).eps
-"""A span of at most this, relative to the largest value, is float32 rounding and not a signal."""
+"""A range up to this, relative to the largest value, is float32 rounding and not a signal."""
 
 
 def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
     """`(x − min) / (max − min)` over a whole map, in [0, 1], and its flags.
 
-    A constant map carries no information: it becomes zeros and is flagged `constant_map`, instead of having its rounding
-    errors blown up to full contrast. Raises UserError when a value is NaN or infinite.
+    A constant map carries no information. It becomes zeros and is flagged `constant_map`, so that its rounding errors are not stretched
+    to full contrast. Raises UserError if a value is NaN or infinite.
     """
     low, high = values.aminmax()
     span = high - low
@@ -39,7 +38,7 @@ def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
 def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> torch.Tensor:
     """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8).
 
-    Going down, bilinear would skip positions, so positions are averaged instead. Bicubic may leave [0, 1] a little.
+    When reducing, positions are averaged, because bilinear interpolation would skip some. Bicubic results may slightly leave [0, 1].
     """
     height, width = size
     if maps.shape[-2:] == (height, width):
@@ -53,16 +52,16 @@ def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "b
 
 
 BLOCK = 128
-"""Rows summed at a time: blocks run in parallel, and short sums lose less to rounding than one long one."""
+"""Rows summed at a time: blocks run in parallel, and short sums round less than one long sum."""
 
 CHUNK = 2**19
-"""Elements multiplied at a time (2 MiB): the products never leave the cache."""
+"""Elements multiplied at a time (2 MiB), so that products stay in the cache."""
 
 
 def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """`Σ_{i ∈ rows} w_i · matrix[i]`, (M,), of matrix (N, M); weights in the order of rows, 1 if not given.
 
-    The rows are summed where they lie (`embedding_bag`) instead of being gathered first.
+    Sums the rows in place (`embedding_bag`) instead of gathering them first.
     """
     if rows.device.type == "mps":  # torch has it there from 2.10 on
         return sum_gathered(matrix, rows, weights)
@@ -71,7 +70,7 @@ def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor 
 
 
 def sum_gathered(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """The same, of rows gathered a block at a time."""
+    """The same, gathering a block of rows at a time."""
     total = torch.zeros(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
     for first in range(0, len(rows), BLOCK):
         block = matrix[rows[first : first + BLOCK]]
@@ -91,10 +90,10 @@ BINS = 256
 def otsu(values: torch.Tensor) -> float:
     """The value t at which `values < t` and `values ≥ t` differ most (largest variance between the two classes).
 
-    A histogram of 256 bins between minimum and maximum, as is usual; of equally good edges (a gap in the
-    values) the middle one. Moves and scales with the values. A constant map gives its own value, so that `≥ t` holds everywhere.
+    Uses the usual histogram of 256 bins between minimum and maximum. If several edges are equally good (a gap in the values), returns
+    the middle one. The result moves and scales with the values. A constant map returns its own value, so that `≥ t` holds everywhere.
     """
-    samples = values.detach().cpu().double().numpy().ravel()  # first to the CPU: not every device has float64
+    samples = values.detach().cpu().double().numpy().ravel()  # to the CPU first, because not every device has float64
     low, high = samples.min(), samples.max()
     if low == high:
         return float(low)
@@ -109,6 +108,17 @@ def otsu(values: torch.Tensor) -> float:
 
 
 def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[int]) -> torch.Tensor:
-    """The class's cross-attention averaged over levels (divisors of L), at the finest of them, not normalised."""
+    """The class's cross-attention averaged over levels (divisors of L), at the finest of these levels, not normalised."""
     finest = maps.grid(min(levels))
     return torch.stack([resize(maps.cross_at(level, class_name), finest) for level in levels]).mean(0)
+
+
+def level_shares(maps: AttentionMaps, captured: Iterable[Grid], weights: Mapping[int, float]) -> dict[int, float]:
+    """A method's weights of levels, {level: weight}, for those that were captured, divided by their sum.
+
+    Models lack some levels. One that lacks all of them has its coarsest instead, with a weight of 1.
+    """
+    levels = [maps.level(grid) for grid in captured]
+    there = {level: weight for level, weight in weights.items() if level in levels} or {max(levels, default=1): 1.0}
+    total = sum(there.values())
+    return {level: weight / total for level, weight in there.items()}

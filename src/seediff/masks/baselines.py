@@ -1,4 +1,4 @@
-"""The two ways of making masks that SeeDiff compares itself with: cross-attention alone, and multiplied with self-attention.
+"""The two baselines of the SeeDiff paper: cross-attention alone (CA), and multiplied with self-attention (CA·SA).
 
 CA follows DiffuMask (Wu et al., ICCV 2023) without its learnt thresholds, CA·SA Dataset Diffusion (Nguyen et al., NeurIPS
 2023); both are written from the descriptions in the papers.
@@ -15,7 +15,7 @@ from .steps import SoftMask, Step, Steps
 
 
 def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """CA: the class's cross-attention averaged over `config.expand_levels` (the paper's: L/4, L/2, L), nothing else.
+    """CA: only the class's cross-attention, averaged over `config.expand_levels` (in the paper L/4, L/2, L).
 
     Soft map at the finest of them. Flag: `constant_map`.
     """
@@ -50,7 +50,7 @@ def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -
 
 
 def random_walk(self_attention: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """`SA · v` with SA (N, N) made row-stochastic: each position (h, w) takes the mean of v where it attends.
+    """`SA · v` with SA (N, N) made row-stochastic: each position (h, w) gets the mean of v over the positions that it attends to.
 
     Rows are divided by their sums afterwards, on the product: attention divided by its maxima (eq. 5) no longer sums to 1.
     """

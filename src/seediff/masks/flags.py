@@ -1,4 +1,4 @@
-"""Flags: what may be wrong with a mask. A row's `flags` lists them as `kind:class`; `no_class` is of a whole picture."""
+"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class` is about the whole picture."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ OF_CLASSES = {
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
 }
 FLAGS = {**OF_CLASSES, "no_class": "none of the classes was found in the photograph"}
-"""Kind → what it means, without a full stop: all that this package gives."""
+"""Kind → its meaning, without a full stop, for all flags of this package."""
 
 
 SMALLEST, LARGEST = 0.01, 0.95
-"""Of a picture's area: masks beyond are flagged `degenerate`."""
+"""Bounds on a mask's share of the picture; masks outside are flagged `degenerate`."""
 
 
 def degenerate(area: Mapping[str, float]) -> list[str]:
-    """The flags of classes whose masks have too little or too much of the picture. area: shares in [0, 1]."""
+    """The flags of classes whose masks cover too little or too much of the picture. area: shares in [0, 1]."""
     return [f"degenerate:{name}" for name, share in area.items() if not SMALLEST <= share <= LARGEST]
 
 
@@ -31,20 +31,21 @@ def flag_kind(flag: str) -> str:
 
 
 def explain_flag(flag: str) -> str:
-    """What a flag means; empty when it is not one of this package's."""
+    """The meaning of a flag; empty for flags of other programs."""
     return FLAGS.get(flag_kind(flag), "")
 
 
 def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[str]) -> None:
-    """Raise UserError for a text that names no flag, and would never be met: kinds, `kind:class`, and `all` are what does.
+    """Raise UserError for a text that matches no flag. Valid texts are kinds, `kind:class`, and `all`.
 
-    classes: of the dataset. found: the flags in its rows, which may be others' than this package's.
+    classes: the dataset's. found: the flags in its rows, which may come from other programs.
     """
     flags = set(flags)
     kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in flags} - set(FLAGS))]
     known = {"all", *kinds, *flags, *(f"{kind}:{name}" for kind in OF_CLASSES for name in classes)}
     if unknown := [text for text in asked if text not in known]:
         raise UserError(
-            f"--drop-flags {unknown[0]}: there is no such flag; there are {', '.join(kinds)} and all; of one class of the dataset alone, "
-            f"for example {kinds[0]}:{classes[0] if classes else 'dog'}"
+            f"drop_flags = {unknown[0]}",
+            "there is no such flag",
+            f"there are {', '.join(kinds)} and all; for one class, for example {kinds[0]}:{classes[0] if classes else 'dog'}",
         )

@@ -1,4 +1,5 @@
-"""From an image's `AttentionMaps` to its label map: a soft map per class, image size, PAMR, threshold, the winner where classes overlap."""
+"""From an image's `AttentionMaps` to its label map: a soft map per class, resizing to the image, PAMR, threshold, and one class per
+pixel."""
 
 from __future__ import annotations
 
@@ -26,9 +27,8 @@ class MaskResult:
     """Masks of one image.
 
     label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore.
-    soft: (C, H, W) float32 in [0, 1], what was thresholded. classes: the C names, in order.
-    flags: what went wrong, such as `no_seeds:dog` or `degenerate:dog`. trace: class → step → map, empty where
-    no steps were asked for.
+    soft: (C, H, W) float32 in [0, 1], the values before the threshold. classes: the C names, in order. flags: problems, such as
+    `no_seeds:dog` or `degenerate:dog`. trace: class → step → map; empty unless requested.
     """
 
     label_map: np.ndarray
@@ -49,13 +49,13 @@ def make_masks(
 ) -> MaskResult:
     """Masks of `classes` in one image, from its attention alone.
 
-    image: (H, W, 3) uint8, what PAMR follows; None is allowed without PAMR, then `size` (H, W) says how large. trace: give
-    every step's map too, which is a copy to the CPU each. Where classes
-    overlap, the one with the highest soft value has the pixel, the first in `classes` if they are equal; a class below its
-    own threshold does not compete. So a class may lose all its pixels to others: it is then flagged `degenerate`, as is one
-    with less than 1 % or more than 95 % of the image. Results lie on the CPU.
+    image: (H, W, 3) uint8, for PAMR. Without PAMR it may be None; then `size` (H, W) gives the masks' size. trace: also return every
+    step's map, which copies each to the CPU. Where classes overlap, the pixel goes to the class with the highest soft value, and to the
+    first in `classes` if values are equal. A class below its own threshold does not compete. A class may lose all its pixels to others;
+    it is then flagged `degenerate`, like a class with less than 1 % or more than 95 % of the image. Results are on the CPU.
 
-    Raises UserError on a missing image or size, no class, a class named twice or not in the prompt, a level not captured.
+    Raises UserError if the image or size is missing, if no class is given, if a class is given twice or is not in the prompt, or if a
+    level was not captured.
     """
     size = _check(image, classes, config, size)
 
@@ -74,7 +74,7 @@ def make_masks(
     # 4. Threshold, and one class per pixel.
     label_map = label_pixels(soft, config).cpu().numpy()
 
-    # 5. What went wrong, by class.
+    # 5. Flags, by class.
     flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
     shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
     flags += degenerate(dict(zip(classes, shares, strict=True)))
@@ -86,8 +86,8 @@ def make_masks(
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """The soft mask of one class by `config.method`. The maps are not modified.
 
-    Raises UserError when the class is not in the prompt, a level that the method needs was not captured, or it needs plain means and
-    the maps were divided by their maxima.
+    Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if the method needs plain
+    means but the maps were divided by their maxima.
     """
     check_capture(config.method, maps.normalized)
     module, name = METHOD_FACTS[config.method].function.split(".")
@@ -95,7 +95,7 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
 
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
-    """Soft maps (C, h, w) of `config.method` at the image's size (H, W): (C, H, W) in [0, 1], what PAMR starts from."""
+    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR."""
     finish = METHOD_FACTS[config.method].finish
     soft = resize(soft, size, finish.resize)
     if finish.stretch:
@@ -104,9 +104,9 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
 
 
 def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """PAMR of soft masks (C, H, W) by the image (H, W, 3) uint8, with the configuration's or the method's constants.
+    """PAMR of soft masks (C, H, W) along the image (H, W, 3) uint8, with the configuration's or the method's constants.
 
-    weights: what `pamr_weights` gave for the same image and configuration; they are most of the work, and the same for any soft masks.
+    weights: from `pamr_weights` for the same image and configuration. They take most of the time and do not depend on the soft masks.
     """
     finish = METHOD_FACTS[config.method].finish
     refined = pamr(
@@ -121,7 +121,7 @@ def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: t
 
 
 def pamr_weights(image: np.ndarray, config: MaskConfig) -> torch.Tensor:
-    """How alike each pixel's neighbours are to it (`pamr.affinity`), on the CPU: for several calls of `refine`."""
+    """The similarity of each pixel to its neighbours (`pamr.affinity`), on the CPU, for several calls of `refine`."""
     bandwidth = METHOD_FACTS[config.method].finish.bandwidth
     return affinity(_scaled(image, "cpu").permute(2, 0, 1), _dilations(image, config), bandwidth)
 
@@ -135,10 +135,10 @@ def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
-    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`. A pixel belongs to the
-    class with the highest value of those that reach their thresholds, the first of equals.
+    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`. Among the classes that
+    reach their thresholds, a pixel gets the class with the highest value, the first if values are equal.
 
-    size: (H, W) to enlarge the soft masks to, class by class: photographs are large, and classes many.
+    size: enlarge the soft masks to (H, W), class by class to save memory.
     """
     low, high = config.ignore_band or (None, None)
     threshold = high or METHOD_FACTS[config.method].finish.threshold or config.beta
@@ -157,7 +157,7 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
 
 
 def _check(image: np.ndarray | None, classes: Sequence[str], config: MaskConfig, size: tuple[int, int] | None) -> tuple[int, int]:
-    """The size (H, W) of the masks to make, once the input is sound."""
+    """Check the input and return the masks' size (H, W)."""
     if not classes:
         raise UserError("no class given: masks need at least one class name")
     if len(set(classes)) != len(classes):

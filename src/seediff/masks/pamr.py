@@ -14,17 +14,17 @@ import torch
 import torch.nn.functional as F
 
 PAPER_DILATIONS = (1, 2, 4, 8, 12, 24)
-"""SeeDiff's, in pixels of a 512² image."""
+"""SeeDiff's dilations, in pixels of a 512² image."""
 
 CHUNK = 2**19
-"""Elements (2 MiB) that one operation works on: few enough for a cache, enough to outweigh the call."""
+"""Elements per operation (2 MiB): few enough for the cache, enough to outweigh the overhead."""
 
 DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
 def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS) -> tuple[int, ...]:
-    """`base`, meant for a side of 512 pixels, for an image of `size` (H, W): in proportion to its shorter side, each at
-    least 1, without repeats. 128² → (1, 2, 3, 6)."""
+    """`base`, which is for a side of 512 pixels, scaled to an image of `size` (H, W) by its shorter side, each at least 1, without
+    repeats. 128² → (1, 2, 3, 6)."""
     return tuple(dict.fromkeys(max(1, round(d * min(size) / 512)) for d in base))
 
 
@@ -40,8 +40,8 @@ def pamr(
     """`m_i ← Σ_j w_ij m_j`, `iterations` times, all masks at once. Gives (C, H, W).
 
     image: (H, W, 3) float in [0, 1]. masks: (C, H, W) float32. j runs over the 8 neighbours at every dilation (pixels;
-    beyond the border the nearest pixel counts); w is `affinity` of the image. Each step is an average, so values stay within
-    those of the mask. weights: the image's `affinity`, where it is at hand.
+    beyond the border the nearest pixel counts); w is `affinity` of the image. Each step is an average, so values stay within the mask's
+    range. weights: the image's `affinity`, if already computed.
     """
     if image.shape[:2] != masks.shape[1:]:
         raise ValueError(f"image {tuple(image.shape)} and masks {tuple(masks.shape)} must have the same height and width")
@@ -108,7 +108,7 @@ def _pad(maps: torch.Tensor, dilations: Sequence[int]) -> torch.Tensor:
 
 
 def _neighbours(padded: torch.Tensor, top: int, rows: int, dilations: Sequence[int]) -> Iterator[torch.Tensor]:
-    """Views (C, rows, W) of `_pad`'s result: the neighbours of the `rows` rows from `top` on, one view a direction and dilation."""
+    """Views (C, rows, W) of `_pad`'s result: the neighbours of `rows` rows from `top`, one view per direction and dilation."""
     margin = max(dilations)
     width = padded.shape[2] - 2 * margin
     for dilation in dilations:

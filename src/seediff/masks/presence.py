@@ -1,14 +1,15 @@
-"""Presence: is the class in the picture? Two looks: how much attention its word gets, and whether naming it explains the picture.
+"""Presence: is the class in the picture? The score has two parts: how much attention the class's word gets, and whether naming it
+explains the picture.
 
-1. Cross-attention of the word, in units of what words get that begin the sentence and name nothing (`a photo of a`). An absent class has
-attention, too: a softmax leaves some to every word, and min-max stretches it to a full map. The classes of a sentence share what its
-nouns get, so one of seven stands out less than one alone; the score allows for that.
+1. The word's cross-attention, relative to that of the words that begin the sentence and mean nothing (`a photo of a`). An absent class
+also gets attention, because a softmax leaves some to every word. The classes in a sentence share the attention of its nouns, so one of
+seven stands out less than one alone; the score corrects for this.
 
-2. Attention says where a class would be rather than whether it is what is there: asked for a bus in a picture of a car, the UNet looks at
-the car. So the picture is noised, and denoised with a sentence of each class asked for, alone. Where the class's word has most attention,
-the sentence that is right leaves a smaller error than the others, and than none (as in diffusion classifiers: Li et al., ICCV 2023).
+2. Attention shows where a class would be, not whether it is there: with a bus in the prompt and a car in the picture, the UNet attends
+to the car. So the picture is noised, and denoised with one sentence per class. Where the class's word gets most attention, the right
+sentence has a smaller error than the others and than the empty sentence (as in diffusion classifiers: Li et al., ICCV 2023).
 
-`seediff study presence` measures it. On 100 of the embedded model's tuning scenes, AUC of the first look / of both: sentences with the
+`seediff study presence` measures it. On 100 of the embedded model's tuning scenes, the AUC of the first part / of both: sentences with the
 classes of the scene and up to three others 0.88 / 0.95, sentences of one class 0.84 / 0.89, all classes at once 0.82 / 0.93. Of attention
 alone this ratio was the best; plain attention at the strongest positions, how far these stand out in the maps that masks are made of
 (eq. 5), and how well their levels agree were worse by 0.01 to 0.28.
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 TIMESTEP = 150
-"""At which noise-free latents are shown to the UNet. From 50 to 250 it makes no difference; above, scores tell less."""
+"""Timestep at which the UNet sees the noise-free latents. 50 to 250 make no difference; above, scores are less reliable."""
 
 STRONGEST = 0.02
-"""Share of the positions that the score is read at: a small object has no more."""
+"""Share of the positions that the score uses; a small object has no more."""
 
 CROWDING = 0.25
 """Exponent of the number of classes in the sentence. On the tuning scenes the strongest ratio of a class that is there falls from 7.5 in
@@ -42,31 +43,31 @@ sentences of one class to 5.4 in those of seven, and that of an absent one from 
 threshold that is best for all, balanced accuracy in sentences of seven is 0.74 with it and 0.71 without, in those of one 0.74 and 0.68."""
 
 FLOOR = 1e-6
-"""Attention below this is none: half precision rounds it to zero."""
+"""Attention below this counts as zero, because half precision rounds it to zero."""
 
 
 NOISED = (400, 600)
-"""Timesteps of the second look."""
+"""Timesteps of the second part."""
 LOOKED_AT = 0.05
-"""Share of the positions at which errors are compared: those where the class's word has most attention."""
+"""Share of the positions at which errors are compared: those where the class's word gets most attention."""
 WEIGHT, LARGEST_GAIN = 4.0, 0.5
-"""What an e-fold smaller error counts against an e-fold more attention, and the gain, in e-folds, beyond which it counts no more. On 100
+"""Weight of the error relative to attention (both as logarithms), and the largest gain that counts, in e-folds. On 100
 tuning scenes AUC in questions of all classes / of one: 0.88 / 0.87 with a weight of 1, 0.91 / 0.89 with 2, 0.92 / 0.90 with 4 and 6."""
 MOST_COMPARED = 20
-"""Classes that the second look compares; asked for more, those with the least attention are taken not to explain the picture."""
+"""Maximum number of classes that the second part compares. Further classes, those with the least attention, get no gain."""
 
 
 def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
-    """How clearly a picture holds a class, in (0, 1).
+    """How clearly a picture shows a class, in (0, 1).
 
     With r, the attention to the class's word over that to the words before the first class, averaged (as a logarithm) over all levels
-    and then over the strongest 2 % of positions, times n^¼ in a sentence of n classes, times e^(4 gain): r / (1 + r). So ½ is as much as a
-    word that means nothing gets.
+    and then over the strongest 2 % of positions, times n^¼ in a sentence of n classes, times e^(4 gain): r / (1 + r). So ½ means as much
+    attention as a word without meaning gets.
 
-    maps: of one sentence, with plain means of probabilities (`normalized=False`); self-attention is not read. A sentence that begins
-    with a class is measured against the start token. gain: of the class as `gains` gives it; 0: the first look alone.
+    maps: for one sentence, plain means of probabilities (`normalized=False`); only cross-attention is read. If the sentence begins with
+    a class, the start token is the reference. gain: the class's, from `gains`; 0: the first part alone.
 
-    Raises UserError when the class is not in the prompt or cross-attention was not captured, ValueError for normalised maps.
+    Raises UserError if the class is not in the prompt or cross-attention was not captured, ValueError for normalised maps.
     """
     ratio = log_ratio(maps, class_name).flatten()
     strongest = ratio.topk(max(1, round(STRONGEST * len(ratio)))).values.mean()
@@ -74,11 +75,11 @@ def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
 
 
 def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """Of each class in `ratios`: how much smaller the error is with its sentence than with the best of the others, in e-folds, where its
-    word has most attention; at most LARGEST_GAIN either way.
+    """For each class in `ratios`: how much smaller the error is with its sentence than with the best other sentence, in e-folds, where
+    its word gets most attention; clipped to ±LARGEST_GAIN.
 
-    errors: sentence → (K, h, w) at L, of the classes and of no class (""). ratios: class → (h, w), its `log_ratio`. Logarithms are averaged
-    over timesteps, so that it makes no difference what the model predicts.
+    errors: sentence → (K, h, w) at L, for the classes and for the empty sentence (""). ratios: class → (h, w), its `log_ratio`.
+    Logarithms are averaged over timesteps, so the kind of quantity that the model predicts does not matter.
     """
     by_class = {}
     for name, ratio in ratios.items():
@@ -96,7 +97,7 @@ def _log_error(errors: torch.Tensor, grid: Sequence[int], where: torch.Tensor) -
 
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
-    """(h, w) at the finest level captured: log of attention to the class over that to empty words, the mean over levels."""
+    """(h, w) at the finest captured level: log of the attention to the class over that to words without meaning, averaged over levels."""
     if maps.normalized:
         raise ValueError("presence compares words, so it needs plain means: maps divided by each word's maximum have lost how much it is")
     if not maps.cross_attention:
@@ -118,12 +119,12 @@ def find_classes(
     *,
     template: str = DEFAULT_PROMPTS[0],
 ) -> list[dict[str, float]]:
-    """Presence of every class in images, by their latents (B, C, h, w) as `encode_images` gives them: class → score, in the order of the
+    """Presence scores of every class in images, from their latents (B, C, h, w) (`encode_images`): class → score, in the order of the
     sentences.
 
-    sentences: of each image, (prompt, the classes that it names), as `encode.capture_classes` takes them; none: nothing to look for.
-    template: with `{class}`, of the sentences of one class. One UNet call a sentence on the noise-free latent, then two for each class and
-    two for none. The same noise for all, so that no score depends on the batch.
+    sentences: for each image, (prompt, the classes that it names); an image without sentences gets no scores. template: with `{class}`,
+    for sentences with one class. Costs one UNet call per sentence on the noise-free latent, then two per class and two for the empty
+    sentence. The noise is the same for all, so no score depends on the batch.
     """
     from ..attention.photograph import capture_clean
 
@@ -138,7 +139,7 @@ def find_classes(
 
 
 def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps], template: str) -> dict[str, float]:
-    """Presence of the classes of one image (C, h, w), from what was captured with its sentences."""
+    """Presence of the classes in one image (C, h, w), from the maps captured with its sentences."""
     from ..attention.photograph import denoising_errors
 
     if not looks:
@@ -152,6 +153,6 @@ def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps],
 
 
 def _empty_columns(maps: AttentionMaps) -> list[int]:
-    """The tokens between the start token and the first class; the start token where there are none."""
+    """The tokens between the start token and the first class, or the start token if there are none."""
     first = min(column for columns in maps.words.values() for column in columns)
     return list(range(1, first)) or [0]

@@ -1,8 +1,7 @@
-"""Questions about which classes a picture shows, their answers as scores, and the threshold that answers best.
+"""Questions about the classes in a picture, their scores, and the threshold that answers them best.
 
-A threshold is sought for all the ways in which `mask` may be asked: with a sentence that names a picture's classes and 0 to 3 others
-(`several`), with sentences of one class, once one that is there and once one that is not (`one`), and about many classes at once, in as
-many sentences as they need (`many`).
+The threshold is tuned for all ways to use `mask`: a sentence with a picture's classes and 0 to 3 others (`several`), sentences with one
+class, one that is there and one that is not (`one`), and many classes at once, in several sentences (`many`).
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 MOST_ABSENT = 3
-"""Classes that are not in the picture, in `several`."""
+"""Maximum number of absent classes in `several`."""
 MOST_ASKED = 20
-"""Classes in `many`."""
+"""Number of classes in `many`."""
 THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Scores of n questions (picture, class): how it was asked, of which picture, whether the class is there, and its score.
+    """n questions (picture, class) with the kind of question, the picture, whether the class is there, and the score.
 
-    group (n,): `several`, `one` or `many`; absent (n,): how many of the classes asked for together are not in the picture.
+    group (n,): `several`, `one` or `many`. absent (n,): the number of classes in the question that are not in the picture.
     """
 
     group: np.ndarray
@@ -33,14 +32,14 @@ class Answers:
     score: np.ndarray
 
     def where(self, chosen: np.ndarray) -> Answers:
-        """Those chosen (n,) bool."""
+        """The questions chosen by a mask (n,) bool."""
         return Answers(*(getattr(self, name)[chosen] for name in ("group", "absent", "scene", "present", "score")))
 
 
 def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """(group, classes) that picture `index` is asked about: those it shows and index % 4 others, one of its own, one other, many.
+    """The questions (group, classes) for picture `index`: its classes and index % 4 others; one of its own; one other; many.
 
-    A picture that shows nothing, or all that is known, is asked in the ways that are left.
+    A picture that shows no class, or all classes, gets only the questions that are possible.
     """
     rng = np.random.default_rng((seed, index))
     others = [str(name) for name in rng.permutation([name for name in known if name not in shown])]
@@ -54,7 +53,7 @@ def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int)
 
 
 def best_threshold(answers: Answers) -> float:
-    """The threshold with the highest balanced accuracy, the mean over the groups; the lowest of equals."""
+    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest if several are equal."""
 
     def balanced(threshold: float) -> float:
         positive = answers.score >= threshold

@@ -17,9 +17,9 @@ from .steps import SoftMask, Step, Steps
 
 
 def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """Otsu's seeds, one expansion by cosine similarity, then at every finer level only the background is expanded.
+    """Otsu's seeds and one expansion by cosine similarity; then at every finer level only the background is expanded.
 
-    Uses `seed_level` and `expand_levels` of the configuration; α and β have no part in it. Soft map at the finest level.
+    Uses `seed_level` and `expand_levels`, but not α and β. Soft map at the finest level.
     Flags: `no_background_seeds`, `constant_map`.
     """
     steps = Steps()
@@ -34,7 +34,7 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     soft = similarity(maps.self_at(first), seeds)
     steps.keep(Step("expansion", first), *min_max(soft))
 
-    # 3. At each finer level: what does not resemble the background stays visible.
+    # 3. At each finer level, keep whatever does not resemble the background.
     for level in finer:
         soft = resize(soft, maps.grid(level), "bicubic")
         seeds = steps.keep(Step("background seeds", level), ~_above_otsu(soft.square()))
@@ -54,7 +54,7 @@ def reference(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
 def similarity(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
     """`Σ_{i ∈ S} cos(SA_i, SA_s)` for every position s, (h, w), from self-attention (N, N) and seeds (h, w) bool.
 
-    With U the rows at unit length it is U (Uᵀ 1_S): two matrix–vector products instead of a loop over seeds.
+    With U the rows at unit length, this is U (Uᵀ 1_S): two matrix–vector products instead of a loop over seeds.
     """
     lengths = torch.linalg.vector_norm(self_attention, dim=1).clamp_min(torch.finfo(torch.float32).tiny)
     rows = seeds.flatten().nonzero().squeeze(1)

@@ -11,7 +11,7 @@ from .steps import SoftMask, Step, Steps
 
 
 def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """Cross-attention gives seeds, self-attention expands them from coarse to fine, the background's expansion is taken away.
+    """Cross-attention gives seeds, self-attention expands them from coarse to fine, and the background's expansion is subtracted.
 
     Soft map at the finest of `config.expand_levels`. Flags: `no_seeds`, `no_background_seeds`, `constant_map`. Ablations:
     `expansion` "none" is CAA, "parallel" CRE, "iterative" IRE, each as it is with background=False; `background` adds BE.
@@ -22,7 +22,7 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
     # 2. and 3. Seeds, and their expansion.
     soft = {"none": _aggregated, "parallel": _parallel, "iterative": _iterative}[config.expansion](maps, class_name, config, steps)
 
-    # 4. The background, expanded from its own seeds, is taken away (eq. 10–11).
+    # 4. Subtract the background, expanded from its own seeds (eq. 10–11).
     if config.background:
         seeds = steps.keep(Step("background seeds"), *background_seeds(soft, config.alpha))
         if seeds.any():
@@ -34,7 +34,7 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
 
 
 def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
-    """IRE: each level's expansion gives the seeds of the next (eq. 6–9)."""
+    """IRE: each level's expansion gives the next level's seeds (eq. 6–9)."""
     # 2. Cross-attention of the class at one level, min-max: α means nothing on its own scale, whose maxima are about 0.06.
     cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(config.expand_levels[0]))
     soft = steps.keep(Step("cross_attention"), *min_max(cross))
@@ -47,7 +47,7 @@ def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: 
 
 
 def _parallel(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
-    """CRE: every level expands the seeds of its own cross-attention; the expansions are averaged."""
+    """CRE: every level expands the seeds from its own cross-attention, and the expansions are averaged."""
     expansions = []
     for level in config.expand_levels:
         cross = steps.keep(Step("cross_attention", level), *min_max(maps.cross_at(level, class_name)))
@@ -58,15 +58,15 @@ def _parallel(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: S
 
 
 def _aggregated(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
-    """CAA: cross-attention averaged over the levels, nothing expanded."""
+    """CAA: cross-attention averaged over the levels, without expansion."""
     return steps.keep(Step("cross_attention"), *min_max(mean_cross_attention(maps, class_name, config.expand_levels)))
 
 
 def find_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
     """`S = {(i, j) | M[i, j] ≥ α}` (eq. 6, 9) as bool (h, w), and its flags.
 
-    soft: (h, w) in [0, 1]. There is always a seed: where nothing reaches α it is the single highest position, the first of
-    equals, flagged `no_seeds`.
+    soft: (h, w) in [0, 1]. There is always a seed. If nothing reaches α, it is the highest position (the first if several are equal),
+    flagged `no_seeds`.
     """
     seeds = soft >= alpha
     if seeds.any():
@@ -89,7 +89,7 @@ def expand(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
 def background_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
     """`S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w), and its flags.
 
-    soft: (h, w) in [0, 1]. May be empty, flagged `no_background_seeds`: a background is not forced where there is none.
+    soft: (h, w) in [0, 1]. The result may be empty, flagged `no_background_seeds`, because a picture need not have a background.
     """
     seeds = 1 - soft >= alpha
     return seeds, () if seeds.any() else ("no_background_seeds",)

@@ -1,6 +1,6 @@
-"""The steps of a mask, by name, the maps after them, and what a method makes of one class. Shape letters as in attention/maps.py.
+"""The steps of a mask by name, the maps after them, and a method's result for one class. Shape letters as in attention/maps.py.
 
-On disk and in reports a step is its text, such as `expansion L/2`.
+On disk and in reports a step is a text, such as `expansion L/2`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from ..config.levels import level_name
 Kind = Literal[
     "cross_attention",
     "self-attention product",
+    "entropy walk",
+    "walk with restart",
     "seeds",
     "expansion",
     "expansion mean",
@@ -30,7 +32,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Step:
-    """kind: what was done. level: at L / this, where a method does it at several. number: which of several alike, from 1."""
+    """kind: the operation. level: L / this, if the method repeats it at several levels. number: counts equal steps, from 1."""
 
     kind: Kind
     level: int | None = None
@@ -42,7 +44,7 @@ class Step:
 
     @classmethod
     def parse(cls, text: str) -> Step:
-        """The step of a text that `str` gave. The kind may be one that this version does not know."""
+        """The step for a text from `str`. The kind may be unknown to this version."""
         parts = re.fullmatch(r"(.+?)(?: ([1-9]\d{0,8}))?(?: (L)(?:/([1-9]\d{0,8}))?)?", text, re.DOTALL)
         if parts is None:
             raise ValueError("a step has no name")
@@ -51,12 +53,12 @@ class Step:
 
 
 BEFORE_PAMR = Step("before PAMR")
-"""The last step of a trace when PAMR runs: what it starts from, at the image's size."""
+"""The last step of a trace if PAMR runs: PAMR's input, at the image's size."""
 
 
 @dataclass(frozen=True)
 class SoftMask:
-    """What a method makes of one class: soft (h, w) float32 in [0, 1]; flags; the map after every step."""
+    """A method's result for one class: soft (h, w) float32 in [0, 1], flags, and the map after every step."""
 
     soft: torch.Tensor
     flags: tuple[str, ...] = ()
@@ -64,23 +66,23 @@ class SoftMask:
 
 
 class Steps:
-    """Gathers a recipe's maps, in order, and its flags, each once."""
+    """Collects a method's maps, in order, and its flags, each once."""
 
     def __init__(self) -> None:
         self._maps: dict[Step, torch.Tensor] = {}
         self._flags: dict[str, None] = {}
 
     def keep(self, step: Step, values: torch.Tensor, flags: Sequence[str] = ()) -> torch.Tensor:
-        """Record the map after a step and give it back."""
+        """Record the map after a step and return it."""
         self._maps[step] = values
         self._flags |= dict.fromkeys(flags)
         return values
 
     def flag(self, flags: Sequence[str]) -> None:
-        """Record flags of a step that gave no map."""
+        """Record flags from a step without a map."""
         self._flags |= dict.fromkeys(flags)
 
     def finish(self, soft: torch.Tensor) -> SoftMask:
-        """The recipe's result, which is also its last step."""
+        """The method's result, which is also its last step."""
         self.keep(Step("final"), soft)
         return SoftMask(soft, tuple(self._flags), dict(self._maps))

@@ -1,4 +1,4 @@
-"""The bootstrap over whole images: which are drawn, and percentile intervals of what the draws give. Pure.
+"""The bootstrap over whole images: draws, and percentile intervals of their results. Pure functions.
 
 Shape letters: I images, D draws, n values (or rows) of all images.
 """
@@ -13,21 +13,21 @@ AT_ONCE = 100  # draws held in memory together
 
 
 def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
-    """How often each of I images is drawn in a draw of as many, with replacement: (≤ AT_ONCE, I) int64 at a time, (D, I) in all."""
+    """How often each of I images occurs in a draw of I images with replacement: (≤ AT_ONCE, I) int64 at a time, (D, I) in all."""
     rng = np.random.default_rng(seed)
     for first in range(0, draws, AT_ONCE):
         yield rng.multinomial(images, np.full(images, 1 / images), size=min(AT_ONCE, draws - first))
 
 
 def draw_images(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
-    """The same draws as `draw_counts`, one at a time: the images drawn (I,), rising, one as often as it is drawn."""
+    """The same draws as `draw_counts`, one at a time: the drawn images (I,) in rising order, repeated as often as drawn."""
     for times in draw_counts(images, seed=seed, draws=draws):
         for image_counts in times:
             yield np.repeat(np.arange(images), image_counts)
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval (low, high) of values (D,), of those that are not NaN; NaN when all are."""
+    """Percentile interval (low, high) of the values (D,) that are not NaN; NaN if all are."""
     present = values[~np.isnan(values)]
     if not present.size:
         return (float("nan"), float("nan"))
@@ -40,7 +40,7 @@ def mean_interval(
 ) -> tuple[float, float]:
     """Interval of the mean of `values` (n,), drawing whole images with replacement.
 
-    images (n,): which image each value belongs to, so that the values of one image stay together; by default each its own.
+    images (n,): the image of each value, so that an image's values stay together; by default each value has its own.
     """
     values = np.asarray(values, np.float64)
     _, owner = np.unique(np.arange(len(values)) if images is None else np.asarray(images), return_inverse=True)
@@ -52,10 +52,10 @@ def mean_interval(
 def figure_interval(
     figure: Callable[[np.ndarray, np.ndarray], float], images: np.ndarray, drawn: Iterable[np.ndarray], level: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of any figure of rows, which is computed anew from the rows of every draw.
+    """Interval of any statistic, computed again from the rows of every draw.
 
-    figure: of rows (n,) of a draw, and which of the images drawn each belongs to, from 0: one that is drawn twice is two.
-    images (n,): which image each row belongs to. drawn: of each draw the images, as numbers of the different ones in order.
+    figure: function of a draw's rows (n,) and of the number of each row's image in the draw, from 0; an image drawn twice has two
+    numbers. images (n,): the image of each row. drawn: the images of each draw, as numbers of the distinct images in order.
     """
     _, owner = np.unique(images, return_inverse=True)
     order = np.argsort(owner, kind="stable")

@@ -4,8 +4,8 @@ B. Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Eval
 within a distance d of the mask's outline, d being 2 % of the image's diagonal. As in the authors' code distances are those of d erosions
 with a 3 × 3 square, and the image's edge is an outline too.
 
-All classes of a label map are done at once: a pixel lies within d of its class's outline when the square of 2d + 1 pixels around it is
-not all of one class, or reaches out of the image.
+All classes of a label map are computed at once: a pixel is within d of its class's outline if the square of 2d + 1 pixels around it
+contains several classes, or reaches out of the image.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def boundary_distance(height: int, width: int) -> int:
 
 
 def boundary_band(labels: np.ndarray, distance: int) -> np.ndarray:
-    """(H, W) bool: pixels of a label map (H, W) within `distance` pixels of the outline of their own region."""
+    """(H, W) bool: pixels within `distance` pixels of their own region's outline, for a label map (H, W)."""
     band = np.ones(labels.shape, bool)
     d = distance
     if min(labels.shape) <= 2 * d:
         return band
-    # Of the square around an inner pixel: does a row of it change, or its middle column?
+    # In the square around an inner pixel: does any row change, or the middle column?
     rows = _any_of(_any_of(labels[:, 1:] != labels[:, :-1], 2 * d, axis=1), 2 * d + 1, axis=0)
     column = _any_of(labels[1:, d:-d] != labels[:-1, d:-d], 2 * d, axis=0)
     band[d:-d, d:-d] = rows | column
@@ -38,7 +38,7 @@ def boundary_band(labels: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
-    """Whether any of `length` neighbours along an axis is true, for each place where that many fit; in doubling steps."""
+    """Whether any of `length` neighbours along an axis is true, at each place where that many fit; computed in doubling steps."""
     flags = flags if axis == 0 else flags.T
     covered = 1
     while covered < length:
@@ -49,10 +49,10 @@ def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
 
 
 def boundary_counts(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of the intersection and of the union of both boundary bands, (C,) int64 each, for every class.
+    """Pixel counts of the intersection and union of both boundary bands, (C,) int64 each, one entry per class.
 
-    predicted, truth: (H, W) uint8, ids below C or 255. Where the truth is 255 the prediction is taken to be 255 too: such a region
-    bounds both alike, so that a prediction that equals the truth elsewhere has a boundary IoU of 1.
+    predicted, truth: (H, W) uint8, ids below C or 255. Where the truth is 255, the prediction also counts as 255. So a prediction that
+    equals the truth elsewhere has a boundary IoU of 1.
     """
     predicted = _hide(predicted, truth == IGNORED)
     distance = boundary_distance(*truth.shape)

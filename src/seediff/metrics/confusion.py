@@ -1,9 +1,9 @@
-"""The confusion matrix of a set of images, filled one image at a time, and each image's share of it for the bootstrap.
+"""The confusion matrix of a set of images, filled one image at a time, and each image's counts for the bootstrap.
 
 Shape letters: C classes, I images.
 
-255 in the truth is ignored, wherever it is. 255 in a prediction says that the model has no class for the pixel, which is wrong: the pixel
-is a false negative of its class and nobody's false positive. All scores come from the set's summed pixels, not from means over images.
+255 in the truth is ignored. 255 in a prediction means that the model has no class for the pixel, which is wrong: the pixel is a false
+negative for its class, and no false positive. All scores come from pixel sums over the set, not from means over images.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ MAX_CLASSES = 255
 
 
 class Confusion:
-    """Pixels of each truth class (rows) that were predicted as each class (columns), in two forms.
+    """Pixels of each true class (rows) that were predicted as each class (columns), in two forms.
 
-    table: (C, C + 1) int64, summed over all images; the last column is what was predicted as nothing (255).
-    Of each image only true and false positives and false negatives of its C classes are kept, 12·C bytes: 5,000 images of VOC's 21
-    classes are 1.3 MB.
+    table: (C, C + 1) int64, summed over all images; the last column counts pixels without a prediction (255). For each image only true
+    positives, false positives and false negatives of C classes are kept, 12·C bytes: 1.3 MB for 5,000 images with VOC's 21 classes.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -33,13 +32,13 @@ class Confusion:
         self._tallies: list[tuple[np.ndarray, int]] = []
 
     def __len__(self) -> int:
-        """How many images were added."""
+        """The number of images added."""
         return len(self._tallies)
 
     def add(self, predicted: np.ndarray, truth: np.ndarray) -> Tally:
-        """Count an image, and return its own counts.
+        """Add an image, and return its own counts.
 
-        predicted, truth: (H, W) uint8 of one size, ids below C or 255. Raises ValueError, naming the ids, when they are not.
+        predicted, truth: (H, W) uint8 of one size, ids below C or 255. Raises ValueError naming any other ids.
         """
         table = self._count(predicted, truth)
         self.table += table
@@ -48,7 +47,7 @@ class Confusion:
         return tally
 
     def _count(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """(C, C + 1) int64 of one image."""
+        """(C, C + 1) int64 for one image."""
         if predicted.shape != truth.shape or truth.ndim != 2:
             raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} must be two maps (height, width) of one size")
         if predicted.dtype != np.uint8 or truth.dtype != np.uint8:
@@ -64,37 +63,37 @@ class Confusion:
         return np.concatenate([joint[:known, :known], joint[:known, IGNORED:]], axis=1)
 
     def iou(self) -> np.ndarray:
-        """(C,) float64: IoU of each class over the set, NaN for one that is neither in the truth nor predicted."""
+        """(C,) float64: IoU of each class over the set; NaN for a class that is neither in the truth nor predicted."""
         tally = _tally(self.table)
         return class_iou(tally.tp, tally.fp, tally.fn)
 
     def miou(self) -> float:
-        """Mean of `iou` over the classes that are in the truth or predicted; NaN when no pixel counts."""
+        """Mean of `iou` over the classes that are in the truth or predicted; NaN if no pixel counts."""
         return float(mean_iou(self.iou()))
 
     def pixel_accuracy(self) -> float:
-        """Share of the pixels that count whose class is right; NaN when no pixel counts."""
+        """Share of counted pixels with the right class; NaN if no pixel counts."""
         tally = _tally(self.table)
         return float(accuracy(tally.tp, tally.pixels)) if tally.pixels else float("nan")
 
     def tallies(self) -> Tallies:
-        """The counts of every image, in the order they were added; at least one must have been."""
+        """The counts of every image, in the order in which they were added; needs at least one image."""
         rows = ((counts.astype(np.int64), pixels) for counts, pixels in self._tallies)
         return stack(Tally(tp, fp, fn, pixels) for (tp, fp, fn), pixels in rows)
 
 
 def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(256, 256) int64: how many pixels have id i in the first map (H, W) uint8 and j in the second."""
-    # The two ids of a pixel side by side are one number of 16 bits: a single count over all pixels, whatever ids there are.
+    """(256, 256) int64: the number of pixels with id i in the first map (H, W) uint8 and j in the second."""
+    # The two ids of a pixel form one 16-bit number, so a single count over all pixels is enough.
     both = np.multiply(first, np.uint16(256), dtype=np.uint16)
     both |= second
     return np.bincount(both.ravel(), minlength=65536).reshape(256, 256)
 
 
 def iou_of_present(truth: np.ndarray, other: np.ndarray) -> float | None:
-    """Mean IoU of two maps (H, W) uint8 over the classes, above 0, of the truth, where it is not 255; None when it has none."""
+    """Mean IoU of two maps (H, W) uint8 over the truth's classes above 0, where the truth is not 255; None if it has no such class."""
     kept = truth != IGNORED
-    if np.array_equal(truth[kept], other[kept]):  # a copy, nearly always, is much faster to see
+    if np.array_equal(truth[kept], other[kept]):  # nearly always the maps are equal copies, which is much faster to check
         return 1.0 if truth[kept].any() else None
     table = joint_counts(truth[kept], other[kept])
     tp = np.diagonal(table)
@@ -109,6 +108,6 @@ def _tally(table: np.ndarray) -> Tally:
 
 
 def _named(pixels: np.ndarray, known: int) -> str:
-    """The ids that have pixels but no class, the first five."""
+    """The first five ids that have pixels but no class."""
     ids = [int(i) for i in np.flatnonzero(pixels[known:IGNORED]) + known]
     return ", ".join(map(str, ids[:5])) + (", …" if len(ids) > 5 else "")

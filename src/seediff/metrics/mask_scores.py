@@ -1,4 +1,4 @@
-"""How good masks, attention maps and images are: pure functions on arrays."""
+"""Scores for masks, attention maps and images: pure functions on arrays."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ BOUNDARY_TOLERANCE = 0.0075  # of the image's diagonal: 0.75 %, as in DAVIS and 
 
 
 def boundary_tolerance(height: int, width: int) -> int:
-    """How far, in pixels, two boundaries may lie apart and still agree: 0.75 % of the diagonal, rounded up, at least 1."""
+    """Maximum distance in pixels at which two boundaries still agree: 0.75 % of the diagonal, rounded up, at least 1."""
     return max(1, math.ceil(BOUNDARY_TOLERANCE * math.hypot(height, width)))
 
 
 def boundary(mask: np.ndarray) -> np.ndarray:
-    """Boundary pixels of a mask (H, W) bool: those of it with a 4-neighbour outside; the image's edge is not a boundary."""
+    """Boundary pixels of a mask (H, W) bool: mask pixels with a 4-neighbour outside. The image's edge is not a boundary."""
     return mask & ~np.asarray(binary_erosion(mask, border_value=1))
 
 
 def boundary_f(predicted: np.ndarray, exact: np.ndarray) -> float:
     """Boundary F-score of two masks (H, W) bool: harmonic mean of the share of predicted boundary pixels that lie within
-    `boundary_tolerance` of the exact boundary (precision) and the reverse (recall). 1 when neither has a boundary."""
+    `boundary_tolerance` of the exact boundary (precision) and the reverse (recall). 1 if neither has a boundary."""
     tolerance = boundary_tolerance(*exact.shape)
     predicted_edge, exact_edge = boundary(predicted), boundary(exact)
     if not predicted_edge.any() or not exact_edge.any():
@@ -35,7 +35,7 @@ def boundary_f(predicted: np.ndarray, exact: np.ndarray) -> float:
 
 
 def auc(scores: np.ndarray, mask: np.ndarray) -> float:
-    """Area under the ROC curve of scores against a mask (same shape, bool), by ranks, ties averaged; NaN when one side is empty."""
+    """Area under the ROC curve of scores against a mask (same shape, bool), by ranks, ties averaged; NaN if one side is empty."""
     return float(auc_rows(np.asarray(scores).reshape(1, -1), np.asarray(mask).ravel())[0])
 
 

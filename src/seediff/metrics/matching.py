@@ -1,4 +1,4 @@
-"""Which class each segment stands for: Hungarian matching of segments without names to labels, and what it counts.
+"""Matches unnamed segments with classes (Hungarian matching), and counts the result.
 
 Adapted from google/diffseg, `diffseg/utils.py`, which follows PiCIE's evaluation: MIT License, Copyright 2023 Google LLC (see NOTICE).
 
@@ -6,17 +6,17 @@ Shape letters: C classes, P segment ids from 0 to the highest, n entries of a ta
 
 Three protocols:
 
-diffseg: as published. In each image a C × max(C, P) table of shared pixels is matched one to one, so that matched pixels are as many
-    as can be. Classes that the image does not show take segments too: the segment's pixels are then that class's false positives, and
-    which absent class takes which is the solver's choice among equals. Segments left over, which there are only where P > C, count as
-    false negatives of the classes beneath them and as nothing else.
+diffseg: as published. In each image, a C × max(C, P) table of shared pixels is matched one to one, so that the number of matched pixels
+    is maximal. Classes that the image does not show also get segments: the segment's pixels are then that class's false positives, and
+    the solver chooses among equal matchings. Unmatched segments, which exist only if P > C, count as false negatives for the classes
+    beneath them and as nothing else.
 dataset: one matching for the whole set, on the sum of its images' tables. Segment ids must mean the same in all images, as the
-    clusters of K-Means over a data set do. Segments left over count as in `diffseg`.
-strict: the matching of `diffseg`, so ACC is the same, but a segment left over is also a false alarm: all its labelled pixels are false
-    positives too, of the class that it covers most (of equals the lowest id). No class's IoU is above that of `diffseg`; where no
-    image's ids reach C the two are equal, because every segment is given to some class.
+    clusters of K-Means over a data set do. Unmatched segments count as in `diffseg`.
+strict: the matching of `diffseg`, so ACC is the same. But all labelled pixels of an unmatched segment are also false positives, for the
+    class that it covers most (the lowest id if several are equal). No class's IoU is above that of `diffseg`. If no image's ids reach C,
+    the two are equal, because every segment is matched.
 
-A labelled pixel without prediction (outside a centre crop, say) is a false negative of its class in all of them.
+In all protocols, a labelled pixel without a prediction (for example outside a centre crop) is a false negative for its class.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ import numpy as np
 Protocol = Literal["diffseg", "dataset", "strict"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 BAND = 1 << 22
-"""Pixels that are counted at a time."""
-MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so that equal matchings are chosen as in the original
+"""Pixels counted at a time."""
+MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so that ties are resolved as in the original
 
 
 @dataclass(frozen=True)
 class Contingency:
-    """How many labelled pixels of an image each class and each segment share; only pairs that share any.
+    """The number of labelled pixels that each class and segment of an image share, for pairs that share any.
 
     classes, segments, pixels: (n,) int64, entries in the order of classes, then segments. unpredicted: (C,) int64, labelled pixels of
     each class that no segment covers. num_segments: P, the highest id anywhere in the prediction, plus one.
@@ -51,7 +51,7 @@ class Contingency:
 
 @dataclass(frozen=True)
 class Tally:
-    """Pixels of each class, (C,) int64: true positives, false positives, false negatives; and all labelled pixels of the image."""
+    """Pixels per class, (C,) int64: true positives, false positives, false negatives; and the image's labelled pixels."""
 
     tp: np.ndarray
     fp: np.ndarray
@@ -60,13 +60,13 @@ class Tally:
 
 
 def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> Contingency:
-    """The table of one image.
+    """The table for one image.
 
     Args:
         prediction: integers (H, W), ids of segments from 0 to 65535, in any order and with gaps; negative = not predicted.
-        label: integers (H, W), classes 0 … num_classes − 1; all else, such as −1 and 255, is unlabelled and counts nowhere.
+        label: integers (H, W), classes 0 … num_classes − 1; all other values, such as −1 and 255, are unlabelled and do not count.
 
-    Raises ValueError when the two differ in shape, or an id is higher.
+    Raises ValueError if the two differ in shape, or if an id is higher.
     """
     if prediction.shape != label.shape:
         raise ValueError(f"prediction {prediction.shape} and label {label.shape} must have one shape")
@@ -92,13 +92,13 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
 
 
 def match(tables: Sequence[Contingency]) -> np.ndarray:
-    """(P,) int64: the class that each segment id takes, −1 for those left over; one matching for the sum of the tables."""
-    from scipy.optimize import linear_sum_assignment  # half of what an export to COCO loads; scores and exports never match
+    """(P,) int64: the class for each segment id, −1 for unmatched ones; one matching for the sum of the tables."""
+    from scipy.optimize import linear_sum_assignment  # imported late: half of what an export to COCO loads, which never needs it
 
     num_classes = len(tables[0].unpredicted)
     table = np.zeros((num_classes, max(num_classes, *(t.num_segments for t in tables))), np.int64)
     for one in tables:
-        table[one.classes, one.segments] += one.pixels  # each pair is in a table once
+        table[one.classes, one.segments] += one.pixels  # each pair occurs once in a table
     rows, columns = linear_sum_assignment(table, maximize=True)
     taken = np.full(table.shape[1], -1, np.int64)
     taken[columns] = rows
@@ -106,12 +106,12 @@ def match(tables: Sequence[Contingency]) -> np.ndarray:
 
 
 def tally(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
-    """Count an image's pixels under a matching (P,) as `match` returns it.
+    """Count an image's pixels under a matching (P,) from `match`.
 
-    charge_left_over: a segment left over is also a false positive, of the class that it covers most (`strict`).
+    charge_left_over: an unmatched segment is also a false positive, for the class that it covers most (`strict`).
     """
     num_classes = len(table.unpredicted)
-    owner = taken[table.segments]  # (n,) the class of the entry's segment
+    owner = taken[table.segments]  # (n,) the class matched with the entry's segment
     right, matched = owner == table.classes, owner >= 0
     fn = table.unpredicted + _sums(table.classes[~right], table.pixels[~right], num_classes)
     fp = _sums(owner[matched & ~right], table.pixels[matched & ~right], num_classes)
@@ -124,7 +124,7 @@ def tally(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = Fal
 
 
 def tally_images(tables: Iterable[Contingency], protocol: Protocol) -> Iterator[Tally]:
-    """The counts of every image of a set, in its order. Only `dataset` holds all tables at once; they are small."""
+    """The counts of every image of a set, in order. Only `dataset` holds all tables at once; they are small."""
     if protocol == "dataset":
         tables = list(tables)
         taken = match(tables) if tables else np.empty(0, np.int64)
@@ -135,12 +135,12 @@ def tally_images(tables: Iterable[Contingency], protocol: Protocol) -> Iterator[
 
 
 def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
-    """How many segments a label map (H, W) of integers shows: distinct ids, without negative ones and `unlabelled`.
+    """The number of segments in a label map (H, W) of integers: distinct ids, without negative ones and `unlabelled`.
 
-    It is the k of K-Means-S, which is told as many clusters as its image has classes; parts of one class that do not touch are one.
+    This is the k of K-Means-S, the number of classes in an image; separate parts of one class count once.
     """
     ids = label[(label >= 0) & (label != unlabelled)]
-    few = ids.max(initial=0) < MAX_SEGMENTS  # counting takes a tenth of the time of sorting
+    few = ids.max(initial=0) < MAX_SEGMENTS  # counting takes a tenth of the time that sorting takes
     return int(np.count_nonzero(np.bincount(ids))) if few else len(np.unique(ids))
 
 

@@ -35,7 +35,7 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much one prediction of a set scores above another, in ACC and mIoU, −1 to 1, with percentile intervals (low, high)."""
+    """The difference between two predictions of a set in ACC and mIoU, −1 to 1, with percentile intervals (low, high)."""
 
     acc: float
     acc_ci95: tuple[float, float]
@@ -44,24 +44,24 @@ class Difference:
 
 
 def stack(tallies: Iterable[Tally]) -> Tallies:
-    """The counts of at least one image, kept as four arrays."""
+    """The counts of at least one image, as four arrays."""
     rows = [(t.tp, t.fp, t.fn, t.pixels) for t in tallies]
     tp, fp, fn, pixels = zip(*rows, strict=True)
     return Tallies(np.stack(tp), np.stack(fp), np.stack(fn), np.array(pixels, np.int64))
 
 
 def iou(predicted: np.ndarray, exact: np.ndarray) -> float:
-    """Intersection over union of two masks (H, W) bool; 1 when both are empty."""
+    """Intersection over union of two masks (H, W) bool; 1 if both are empty."""
     return float(overlap(np.logical_and(predicted, exact).sum(), np.logical_or(predicted, exact).sum()))
 
 
 def overlap(intersections: np.ndarray, unions: np.ndarray) -> np.ndarray:
-    """(…): intersections over unions, in pixels; 1 where a union is empty."""
+    """(…): intersections over unions, in pixels; 1 if a union is empty."""
     return np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
 
 
 def per_class_iou(classes: Sequence[str], intersections: np.ndarray, unions: np.ndarray) -> dict[str, float]:
-    """IoU of each class over a data set: its summed intersections over its summed unions (pixels, one pair an entry)."""
+    """IoU of each class over a data set: its summed intersections over its summed unions (pixels, one entry per pair)."""
     names = np.asarray(classes)
     totals = {name: (names == name) for name in sorted(set(classes))}
     return {name: float(intersections[rows].sum() / max(1, unions[rows].sum())) for name, rows in totals.items()}
@@ -79,8 +79,8 @@ def class_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(iou: np.ndarray) -> np.ndarray:
-    """(…): mean over classes that are not NaN, as the original's nanmean: a class counts when it is labelled, or predicted by mistake.
-    NaN when none does."""
+    """(…): mean over classes that are not NaN, like the original's nanmean. A class counts if it is labelled, or predicted by mistake.
+    NaN if none does."""
     present = ~np.isnan(iou)
     classes = np.asarray(present.sum(-1))
     return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
@@ -89,7 +89,7 @@ def mean_iou(iou: np.ndarray) -> np.ndarray:
 def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000, level: float = 0.95) -> Intervals:
     """Intervals of accuracy, mIoU and each class's IoU over draws of whole images with replacement.
 
-    Matchings stay those of the set. With one image every draw is the same and the intervals have no width.
+    Segments are not matched again in each draw. With one image, every draw is the same and the intervals have no width.
     """
     drawn = resample(tallies, seed=seed, draws=draws)
     drawn_iou = class_iou(drawn.tp, drawn.fp, drawn.fn)
@@ -98,10 +98,10 @@ def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000, level: floa
 
 
 def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, draws: int = 2000) -> list[Difference]:
-    """By how much `tallies` scores above each of the others, with 95 % intervals from the same draws as `bootstrap`.
+    """The difference between `tallies` and each of the others, with 95 % intervals from the same draws as `bootstrap`.
 
-    Paired: a draw takes the same images for both, so what makes an image hard for both does not widen the interval. All are counts of the
-    same images in one order; raises ValueError where their labelled pixels differ.
+    Paired: a draw takes the same images for both, so images that are hard for both do not widen the interval. All counts must be of the
+    same images in one order; raises ValueError if their labelled pixels differ.
     """
     if any(not np.array_equal(tallies.pixels, other.pixels) for other in others):
         raise ValueError("only predictions of the same labels in the same order can be compared")
@@ -111,7 +111,7 @@ def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, d
     drawn = resample(Tallies(tp, fp, fn, tallies.pixels), seed=seed, draws=draws)
 
     def scores(counts: Tallies) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """ACC and mIoU of every prediction, from its share of the columns."""
+        """ACC and mIoU of every prediction, from its columns."""
         parts = [slice(n * classes, (n + 1) * classes) for n in range(len(every))]
         accs = [accuracy(counts.tp[..., part], counts.pixels) for part in parts]
         return accs, [mean_iou(class_iou(counts.tp[..., part], counts.fp[..., part], counts.fn[..., part])) for part in parts]
@@ -129,13 +129,12 @@ def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, d
 
 
 def resample(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Tallies:
-    """The sums of each draw of as many images as there are, with replacement, (D, C) and (D,) float64; draws that hold no labelled pixel
-    are left out."""
+    """The sums of each draw of I images with replacement, (D, C) and (D,) float64. Draws without a labelled pixel are left out."""
     kept = [np.asarray(a, np.float64) for a in (tallies.tp, tallies.fp, tallies.fn, tallies.pixels)]
     sums: list[list[np.ndarray]] = [[], [], [], []]
     for times in draw_counts(len(tallies.pixels), seed=seed, draws=draws):
         for column, counts in zip(sums, kept, strict=True):
             column.append(times.astype(np.float64) @ counts)
     tp, fp, fn, pixels = map(np.concatenate, sums)
-    valid = pixels > 0  # a draw may hold nothing but images without labels
+    valid = pixels > 0  # a draw may hold only images without labels
     return Tallies(tp[valid], fp[valid], fn[valid], pixels[valid])

@@ -1,1 +1,1 @@
-"""The embedded model measured: scenes of its world with exact masks, and yardsticks for what it draws."""
+"""Measures the embedded model: scenes of its world with exact masks, and yardsticks for its drawings."""

@@ -1,8 +1,8 @@
-"""Fréchet distance between drawn and rendered scenes: how far apart their features lie as two normal distributions.
+"""Fréchet distance between drawn and rendered scenes: the distance between their features as two normal distributions.
 
-Features are those of the backbone of `tiny` segmenters, which has learnt from captions which classes a rendered scene shows and was
-never shown a drawn one: means over positions of its third and fourth stage, of an image and its mirror image together, since the
-world knows no left and right. The rendered scenes' moments ship with the package.
+Features come from the backbone of `tiny` segmenters, which learnt from captions which classes a rendered scene shows and has never seen
+a drawing. They are means over positions of its third and fourth stage, averaged over an image and its mirror image, because the embedded
+world has no left and right. The rendered scenes' moments ship with the package.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .yardsticks import FOLDER, run_batched
 
 FILE = FOLDER / "rendered.safetensors"
 DRAWS = 50  # of the bootstrap
-DRAWN = 25  # drawings of each class that `mini check` makes by default: what the moments' floor is measured with
+DRAWN = 25  # drawings per class that `mini check` makes by default; the moments' floor uses the same number
 WIDTH = 384  # of the features
 
 
@@ -42,7 +42,7 @@ class Features(nn.Module):
 
 
 def features_of(images: np.ndarray) -> np.ndarray:
-    """(n, 384) float64 of images (n, S, S, 3) uint8."""
+    """Features (n, 384) float64 for images (n, S, S, 3) uint8."""
     return run_batched(Features(), images).double().numpy()
 
 
@@ -52,7 +52,7 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def frechet_distance(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> float:
-    """|μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½) of two pairs of moments. Not negative; 0 for equal ones."""
+    """|μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½) for two pairs of moments. Not negative; 0 if they are equal."""
     return _distance(first, _root(first[1]), second)
 
 
@@ -69,10 +69,10 @@ def _distance(first: tuple[np.ndarray, np.ndarray], root: np.ndarray, second: tu
 
 
 def distance_to_rendered(images: np.ndarray, path: Path = FILE, seed: int = 0) -> dict[str, float | tuple[float, float]]:
-    """The distance of images (n, S, S, 3) uint8 from the rendered scenes, with a 95 % interval (normal, by bootstrap), and what other
-    rendered scenes have, 25 of each class: of fewer images a distance is larger by itself.
+    """The distance of images (n, S, S, 3) uint8 from the rendered scenes, with a 95 % interval (normal, by bootstrap), and the distance
+    of other rendered scenes, 25 per class. With fewer images every distance is larger.
 
-    Raises UserError when the file is something else, or there are fewer than 2 images.
+    Raises UserError for a wrong file, or for fewer than 2 images.
     """
     if len(images) < 2:
         raise UserError(f"images = {len(images)}: a Fréchet distance needs at least 2")
@@ -87,7 +87,7 @@ def distance_to_rendered(images: np.ndarray, path: Path = FILE, seed: int = 0) -
 
 
 def read_moments(path: Path = FILE) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """The rendered scenes' moments and the distance of other rendered ones. Raises UserError when the file is something else."""
+    """The rendered scenes' moments, and the distance of other rendered scenes. Raises UserError for a wrong file."""
     file = read_header(path)
     floor = file.about("floor", float, "moments")
     file.check("mean", ("F32",), (WIDTH,), "moments")

@@ -1,6 +1,6 @@
-"""How good the embedded model is: what it draws, what its autoencoder keeps, and where its attention looks.
+"""Measures the embedded model's quality: its drawings, its autoencoder and its attention.
 
-Masks appear here only as a measure; training never sees one.
+Masks are only used for measuring; training never sees one.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from .yardsticks import load_classifier, load_segmenter, recognised
 GOALS = {"recognised": 0.90, "chimeras": 0.05, "chimeras_of_a_class": 0.15, "psnr": 26.0, "cross_auc": 0.95, "self_auc": 0.85}
 GROUPS: tuple[Layers, ...] = ("all", "up")
 MIDDLE = level_name(2)
-"""Where the goal of cross-attention is set."""
+"""The level at which cross-attention has a goal."""
 BATCH = 16
-ROWS = 32  # query positions drawn inside an object, and as many outside, a scene and level
+ROWS = 32  # query positions drawn inside an object, and as many outside, per scene and level
 
 
 def check_quality(
@@ -59,12 +59,12 @@ def check_quality(
     guidance_scale: float | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure `model` (`mini` or a pipeline folder); write `quality.json` and `generated.png` to `out`, print the figures
-    against their goals, and return what was measured.
+    """Measure `model` (`mini` or a pipeline folder), write `quality.json` and `generated.png` to `out`, print the figures with their
+    goals, and return the figures.
 
-    images: generated, all classes in turn (25 of each by default), half of the prompts with a place. scenes: held out, for PSNR and
-    attention. steps, guidance_scale: None is the model's own.
-    Raises UserError on a count below 1, when `out` cannot be written to, and what `load_model` does.
+    images: number of images to generate; classes take turns (25 each by default), and half of the prompts name a place. scenes: number
+    of held-out scenes for PSNR and attention. steps, guidance_scale: None: the model's own. Raises UserError for a count below 1, for an
+    unwritable `out`, and like `load_model`.
     """
     given = {name: value for name, value in (("steps", steps), ("guidance_scale", guidance_scale)) if value is not None}
     drawing = GenerateConfig.recommended(classes=("object",), model=str(model), **given)
@@ -100,7 +100,7 @@ def check_quality(
 
 
 class Verdict(NamedTuple):
-    """One figure and the goal that it is held against: the least that it may be, or the most."""
+    """One figure and its goal: a minimum or a maximum."""
 
     what: str
     measured: float
@@ -113,7 +113,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(result: Mapping[str, Any]) -> list[Verdict]:
-    """Every figure of `check_quality` that has a goal. Cross-attention has one at the middle level, self-attention's rows at all."""
+    """Every figure of `check_quality` that has a goal: cross-attention at the middle level, self-attention rows at all levels."""
     goals = result["goals"]
     worst = max(per_class := result["chimeras"]["per_class"], key=per_class.__getitem__)
     against_goals = [
@@ -134,7 +134,7 @@ def verdicts(result: Mapping[str, Any]) -> list[Verdict]:
 
 
 def print_quality(result: Mapping[str, Any], out: Path) -> None:
-    """Print the figures beside their goals, those of cross-attention without one, size and load time, and what was written."""
+    """Print the figures with their goals, cross-attention at the other levels, size and load time, and the written files."""
     low, high = result["recognised"]["ci95"]
     table = Table("figure", "measured", "goal", "", title=f"{result['model']}, {result['images']} images")
     for verdict in verdicts(result):
@@ -162,7 +162,7 @@ def print_quality(result: Mapping[str, Any], out: Path) -> None:
 
 
 def model_megabytes(name: str) -> float | None:
-    """Size in MB (10⁶ bytes) of everything in the model's folder; None for a model of the hub's cache."""
+    """Size in MB (10⁶ bytes) of the model's folder; None for a model in the hub's cache."""
     folder = resolve_name(name)
     if isinstance(folder, str):
         return None
@@ -170,7 +170,7 @@ def model_megabytes(name: str) -> float | None:
 
 
 def prompts(count: int, seed: int) -> list[SampleSpec]:
-    """`count` single-class samples: classes in turn, every second round of them with a place."""
+    """`count` samples with one class each: classes take turns, and every second round names a place."""
     places = [None, *PLACES]
     specs = []
     for index in range(count):
@@ -181,7 +181,7 @@ def prompts(count: int, seed: int) -> list[SampleSpec]:
 
 
 def draw_images(model: Model, specs: Sequence[SampleSpec], steps: int, guidance_scale: float) -> list[np.ndarray]:
-    """Generate the images that recognition is measured on: (S, S, 3) uint8 each."""
+    """Generate the images for measuring recognition: (S, S, 3) uint8 each."""
 
     def images() -> Iterator[np.ndarray]:
         options: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": "", "size": None}
@@ -192,7 +192,7 @@ def draw_images(model: Model, specs: Sequence[SampleSpec], steps: int, guidance_
 
 
 def recognition(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any]:
-    """Share of images in which the classifier finds the prompted class, with its interval, and a class at a time."""
+    """Share of images in which the classifier finds the prompted class, with its interval, and per class."""
     hits = recognised(load_classifier(), np.stack(images), [s.classes[0] for s in specs])
     per_class: dict[str, list[bool]] = defaultdict(list)
     for hit, spec in zip(hits, specs, strict=True):
@@ -205,8 +205,8 @@ def recognition(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, 
 
 
 def chimeras(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any]:
-    """Share of images whose object no single sprite of its class explains as rendered ones are explained, with its interval, and a
-    class at a time; `explained`: the mean share of an object that the best sprite explains."""
+    """Share of images whose object no single sprite of its class explains as well as it explains rendered objects, with its interval,
+    and per class. `explained`: the mean share of an object that the best sprite explains."""
     templates = read_templates()
     names = [s.classes[0] for s in specs]
     scores = np.array([score for score, _ in explained(np.stack(images), names, load_segmenter(), templates)])
@@ -220,7 +220,7 @@ def chimeras(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any
 
 
 def reconstruction_psnr(model: Model, scenes: list[Scene]) -> dict[str, float]:
-    """PSNR in dB of scenes through the autoencoder and back: mean and lowest over the scenes."""
+    """PSNR in dB of scenes after the autoencoder: mean and minimum over the scenes."""
     images = [s.image for s in scenes]
     values = [psnr(a, b) for a, b in zip(images, reconstructed(model, images), strict=True)]
     return {"mean": float(np.mean(values)), "lowest": float(np.min(values))}
@@ -228,7 +228,7 @@ def reconstruction_psnr(model: Model, scenes: list[Scene]) -> dict[str, float]:
 
 @torch.inference_mode()
 def reconstructed(model: Model, images: Sequence[np.ndarray]) -> np.ndarray:
-    """Images (n, S, S, 3) uint8 through the model's autoencoder and back."""
+    """Images (n, S, S, 3) uint8 after encoding and decoding with the model's autoencoder."""
     vae, made = model.pipe.vae, []
     for start in range(0, len(images), BATCH):
         latents = encode_images(model, list(images[start : start + BATCH])).to(device=vae.device, dtype=vae.dtype)
@@ -268,7 +268,7 @@ def attention_auc(model: Model, scenes: list[Scene], seed: int) -> dict[str, Any
 
 
 def scene_auc(scene: Scene, maps: AttentionMaps, rng: np.random.Generator) -> dict[tuple[str, str], list[float]]:
-    """One scene's AUCs: (kind, level) → a value per class (cross) or a value per set of rows (self). NaN where a mask is empty."""
+    """One scene's AUCs: (kind, level) → one value per class (cross) or one value per set of rows (self). NaN if a mask is empty."""
     values_of: dict[tuple[str, str], list[float]] = defaultdict(list)
     for grid in maps.cross_attention:
         divisor = maps.level(grid)

@@ -1,4 +1,4 @@
-"""The embedded world's scenes: what they show, and those for measuring, in the package with their exact masks.
+"""The embedded world's scenes, and the packaged sets with exact masks.
 
 Sets: `truth` and `tune`, half of whose objects are sprites that the embedded model was never trained on; `shift`, another vendor's art.
 One safetensors file per set: every image as WebP (quality 95), every label map as PNG (exact), captions and classes as JSON in the
@@ -38,11 +38,11 @@ PLACES = {  # place: (upper colour, lower colour), RGB
     "on the water": ((175, 210, 235), (45, 110, 170)),
 }
 PLACE_WORDS = tuple(place.split()[-1] for place in PLACES)
-"""The words of places: grass, sand, snow …"""
+"""Places in captions: grass, sand, snow …"""
 
 FOLDER = Path(__file__).parent / "data"
 SETS = ("truth", "shift", "tune")
-LARGEST = 4096  # pixels of a side
+LARGEST = 4096  # side in pixels
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Scene:
 
 
 def caption(names: tuple[str, ...], place: str | None, mirrored: bool = False) -> str:
-    """`a photo of a dog and a cat on grass`: the templates that the commands use. names: classes, or phrases that contain them."""
+    """`a photo of a dog and a cat on grass`, with the commands' templates. names: classes, or phrases that contain them."""
     return f"a {'mirrored ' * mirrored}photo of a {join_classes(names)}" + (f" {place}" if place else "")
 
 
 @dataclass(frozen=True)
 class SceneRow:
-    """What the header says of a scene."""
+    """A scene's entry in the header."""
 
     classes: tuple[str, ...]
     caption: str
@@ -76,14 +76,14 @@ def load_scenes(name: str, count: int | None = None) -> list[Scene]:
 
 
 def scenes_file(name: str) -> Path:
-    """Where a packaged set is."""
+    """The file of a packaged set."""
     return FOLDER / f"{name}.safetensors"
 
 
 def read_scenes(path: Path, count: int | None = None) -> list[Scene]:
-    """The first `count` scenes of a file of scenes; all of them by default.
+    """The first `count` scenes in a file; all by default.
 
-    Raises UserError when the file is something else or holds fewer.
+    Raises UserError for a wrong file or if it holds fewer.
     """
     file = read_header(path)
     about = file.about("scenes", list[SceneRow], "scenes")
@@ -104,7 +104,7 @@ def read_scenes(path: Path, count: int | None = None) -> list[Scene]:
 
 
 def dataset_ids(classes: Sequence[str]) -> np.ndarray:
-    """(256,) uint8: VOC's id, as label maps of scenes have it → the id in a dataset of `classes`; 0 for one that it does not have."""
+    """(256,) uint8: VOC's id, used in scenes' label maps → the id in a dataset with `classes`; 0 for missing classes."""
     ids = np.zeros(256, np.uint8)
     ids[native.IGNORE] = native.IGNORE
     for number, name in enumerate(classes, 1):
@@ -116,7 +116,7 @@ _IDS = dataset_ids(CLASSES)
 
 
 def write_scenes_as_dataset(out: Path, scenes: Iterable[Scene], about: Mapping[str, Any]) -> int:
-    """Write scenes as a native dataset of CLASSES, and return how many there are. Raises UserError for a folder that is not free."""
+    """Write scenes as a native dataset with CLASSES, and return their number. Raises UserError if the folder is not free."""
     items = (
         Sample(s.image, _IDS[s.label_map], metadata={"prompt": s.caption, "classes": list(s.classes)}, name=f"{index:06d}")
         for index, s in enumerate(scenes)
@@ -125,12 +125,12 @@ def write_scenes_as_dataset(out: Path, scenes: Iterable[Scene], about: Mapping[s
 
 
 def pack_blobs(kind: str, blobs: Sequence[bytes]) -> dict[str, np.ndarray]:
-    """The two tensors of a kind of pictures: `kind`, uint8, and `kind.ends`, int64."""
+    """Pack encoded pictures into two tensors: `kind`, uint8, and `kind.ends`, int64."""
     return {kind: np.frombuffer(b"".join(blobs), np.uint8), f"{kind}.ends": np.cumsum([len(blob) for blob in blobs], dtype=np.int64)}
 
 
 def read_blobs(file: TensorFile, kind: str, count: int, what: str) -> list[bytes]:
-    """What `pack_blobs` packed: `count` encoded pictures. what: what the file should be. Raises UserError naming the file."""
+    """Unpack `count` encoded pictures from `pack_blobs`. what: the expected kind of file. Raises UserError naming the file."""
     file.check(kind, ("U8",), (None,), what)
     file.check(f"{kind}.ends", ("I64",), (count,), what)
     tensors = file.load("np", (kind, f"{kind}.ends"))
@@ -141,7 +141,7 @@ def read_blobs(file: TensorFile, kind: str, count: int, what: str) -> list[bytes
 
 
 def decoded(blobs: Sequence[bytes], where: str, mode: str, most: int) -> Iterator[np.ndarray]:
-    """Pictures (H, W) or (H, W, bands) uint8 of a Pillow mode, no side longer than `most`. Raises UserError naming the picture."""
+    """Decode a picture as (H, W) or (H, W, bands) uint8 in a Pillow mode, with sides up to `most`. Raises UserError naming the picture."""
     for number, blob in enumerate(blobs):
         name = f"{where}, picture {number}"
         with open_picture(blob, name, formats=("PNG", "WEBP")) as picture:

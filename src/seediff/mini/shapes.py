@@ -1,9 +1,9 @@
-"""Whether a drawn object is one drawing or a mixture of several: how much of it the best single sprite of its class explains.
+"""Measures whether a drawn object is one drawing or a mixture of several: how much of it the best single sprite of its class explains.
 
-A classifier is satisfied by parts: a horse with a head at either end is a horse to it. Here the object's mask and colours are
-held against every training sprite of its class, mirrored or not, turned, scaled and moved; the share of the area that the best
-of them explains is low for chimeras. No generator was tuned on it. Thresholds are such that at
-least 95 % of other rendered objects pass; the templates and thresholds ship with the package, so that no art is needed to measure.
+A classifier is satisfied by parts: it accepts a horse with a head at either end. Here the object's mask and colours are compared with
+every training sprite of its class, mirrored or not, turned, scaled and moved. The share of the area that the best sprite explains is low
+for chimeras. No generator was tuned on it. Thresholds are chosen so that at least 95 % of other rendered objects pass. Templates and
+thresholds ship with the package, so measuring needs no art.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .yardsticks import FOLDER, Segmenter, run_batched
 
 FILE = FOLDER / "templates.safetensors"
 SIDE = 64
-"""Side at which drawings and templates are compared; a template's longer side is as long."""
-TURNS = (-12.0, -6.0, 0.0, 6.0, 12.0)  # degrees, as far as the world turns its sprites
+"""Side in pixels at which drawings and templates are compared, and of a template's longer side."""
+TURNS = (-12.0, -6.0, 0.0, 6.0, 12.0)  # degrees; sprites in the embedded world turn this far
 COLOUR = 0.25
-"""Root mean square difference over the three channels, of a range of 1, at which a pixel counts as unexplained."""
-GAINS = (0.6, 1.4)  # of each channel: the world varies brightness, saturation and tint
+"""Root mean square difference over the three channels (range 1) above which a pixel counts as unexplained."""
+GAINS = (0.6, 1.4)  # gain per channel, because the embedded world varies brightness, saturation and tint
 KEPT = 8  # candidates that are refined
 
 
 @dataclass(frozen=True)
 class Templates:
-    """What drawings are held against.
+    """The templates with which drawings are compared.
 
     sprites: class → (n, 4, SIDE, SIDE) in [0, 1], colours times alpha, and alpha. names: class → n names.
     thresholds: class → the lowest explained share of a whole object.
@@ -48,14 +48,14 @@ class Templates:
 
 @dataclass(frozen=True)
 class TemplatesAbout:
-    """What the header says. sprites: class and name of each picture."""
+    """The header. sprites: class and name of each picture."""
 
     sprites: list[tuple[str, str]]
     thresholds: dict[str, float]
 
 
 def read_templates(path: Path = FILE) -> Templates:
-    """The packaged templates. Raises UserError when the file is something else."""
+    """The packaged templates. Raises UserError for a wrong file."""
     file = read_header(path)
     about = file.about("templates", TemplatesAbout, "templates")
     named = about.sprites
@@ -67,7 +67,7 @@ def read_templates(path: Path = FILE) -> Templates:
 
 
 def templates_of(named: Sequence[tuple[str, str]], blobs: Sequence[bytes], thresholds: Mapping[str, float], where: str) -> Templates:
-    """Templates of encoded sprites. named: class and name of each. Raises UserError."""
+    """Templates from encoded sprites. named: class and name of each. Raises UserError."""
     rows: dict[str, list[tuple[str, torch.Tensor]]] = {}
     for (class_name, name), picture in zip(named, decoded(blobs, f"{where}, sprites", "RGBA", SIDE), strict=True):
         rows.setdefault(class_name, []).append((name, _centred(picture)))
@@ -88,9 +88,9 @@ def _centred(image: np.ndarray) -> torch.Tensor:
 
 
 def explained(images: np.ndarray, classes: Sequence[str], segmenter: Segmenter, templates: Templates) -> list[tuple[float, str]]:
-    """For drawings (n, S, S, 3) uint8 of one object each, of a known class: the explained share in [0, 1] and the sprite's name.
+    """For drawings (n, S, S, 3) uint8, each with one object of a known class: the explained share in [0, 1] and the sprite's name.
 
-    The object is where the yardstick's segmenter sees its class; an image without one has 0.
+    The yardstick's segmenter finds the object; an image without an object gets 0.
     """
     scores = []
     for image, name, logits in zip(images, classes, run_batched(segmenter, images), strict=True):
@@ -103,16 +103,16 @@ def explained(images: np.ndarray, classes: Sequence[str], segmenter: Segmenter, 
 
 
 def explained_by(pixels: torch.Tensor, mask: torch.Tensor, sprites: torch.Tensor) -> tuple[float, int]:
-    """The share of the object that the best sprite explains, and its index.
+    """The share of the object that the best sprite explains, and the sprite's index.
 
-    pixels (3, R, R) and mask (R, R) in [0, 1]; sprites (n, 4, R, R). Sprites are first placed by area and centroid at every turn and
-    mirrored, then the best few are moved, scaled and turned in ever smaller steps.
+    pixels (3, R, R) and mask (R, R) in [0, 1]; sprites (n, 4, R, R). Every sprite is first placed by area and centroid, at every angle
+    and mirrored. Then the best few are moved, scaled and turned in ever smaller steps.
     """
     area = mask.sum()
     if area < 8:
         return 0.0, 0
     places = torch.tensor([(i, f, math.radians(t), 1.0, 0.0, 0.0) for i in range(len(sprites)) for f in (1.0, -1.0) for t in TURNS])
-    # A sprite's own centroid and area, in coordinates of [-1, 1], where its pose begins.
+    # A sprite's own centroid and area, in coordinates from -1 to 1, as the start of its pose.
     axis = (torch.arange(SIDE) + 0.5) * 2 / SIDE - 1
     alpha = sprites[:, 3]
     weights = alpha.sum((1, 2))
@@ -154,7 +154,7 @@ def _placed(sprites, centres, sizes, mirrored, turns, targets) -> torch.Tensor:
 
 
 def _shares(placed: torch.Tensor, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(n,) shares of the union of mask and sprite where both are and their colours, but for a gain per channel, agree."""
+    """(n,): the area where mask and sprite overlap and their colours agree up to a gain per channel, as a share of their union."""
     colours, alpha = placed[:, :3], placed[:, 3]
     both = alpha * mask
     product = (colours * pixels * mask).sum((2, 3))

@@ -1,7 +1,7 @@
-"""The yardsticks: two small networks that say what a picture of the embedded world shows, and where.
+"""The yardsticks: two small networks that recognise what a picture of the embedded world shows, and where.
 
-`Classifier` says whether a generated image shows what was asked for; `Segmenter` makes the masks that masks of generated images, which
-have no exact ones, are compared with. Both were trained on rendered scenes of the training split alone (recipes/mini/yardsticks.py).
+`Classifier` checks whether a generated image shows the prompted class. `Segmenter` makes reference masks for generated images, which
+have no exact masks. Both were trained only on rendered scenes of the training split (recipes/mini/yardsticks.py).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Classifier(nn.Module):
 class Segmenter(nn.Module):
     """A small U-Net: (B, 3, S, S) in [-1, 1] → logits (B, 20, S, S), background first, then CLASSES. 0.7 M parameters.
 
-    It works at half the image's side: 2 × 2 pixels come in as channels and go out as channels, which is four times
-    faster on a CPU than convolutions at full side and loses no detail.
+    It works at half the image's side, with 2 × 2 pixels as channels at input and output. On a CPU this is four times faster than
+    convolutions at full size, and loses no detail.
     """
 
     def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
@@ -61,7 +61,7 @@ class Segmenter(nn.Module):
         self.down = nn.ModuleList([Block(3 * 4, widths[0])])
         for inputs, outputs in pairwise(widths):
             self.down.append(nn.Sequential(Block(inputs, outputs, stride=2), Block(outputs, outputs)))
-        # The object's class needs to see the whole of it: the deepest features' mean is added everywhere.
+        # Recognising an object needs all of it, so the mean of the deepest features is added everywhere.
         self.context = nn.Linear(widths[-1], widths[-1])
         self.up = nn.ModuleList([Block(deep + skip, skip) for deep, skip in zip(widths[:0:-1], widths[-2::-1], strict=True)])
         self.head = nn.Conv2d(widths[0], 4 * (1 + len(CLASSES)), 1)
@@ -83,7 +83,7 @@ _ID_OF_INDEX = np.array([0, *(CLASS_IDS[c] for c in CLASSES)], np.uint8)  # the 
 
 
 def load_yardstick(network: nn.Module, path: Path) -> nn.Module:
-    """Fill `network` with weights that `save_yardstick` wrote. Raises UserError when the file is missing or another network's."""
+    """Load weights written by `save_yardstick` into `network`. Raises UserError if the file is missing or for another network."""
     about = type(network).__name__.lower()
     tensors = read_header(path, f"there is no trained {about}; recipes/mini/yardsticks.py trains it").load("pt")
     try:
@@ -115,20 +115,21 @@ def to_pixels(images: np.ndarray) -> torch.Tensor:
 
 @torch.inference_mode()
 def run_batched(network: nn.Module, images: np.ndarray, batch: int = 50) -> torch.Tensor:
-    """The network's float32 output for images (n, H, W, 3) uint8, a batch at a time."""
+    """The network's float32 output for images (n, H, W, 3) uint8, computed batch by batch."""
     return torch.cat([network(to_pixels(images[i : i + batch])).float() for i in range(0, len(images), batch)])
 
 
 def recognised(network: Classifier, images: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """(n,) bool: whether the class asked for scores highest, for images (n, S, S, 3) uint8."""
+    """(n,) bool: whether the prompted class has the highest score, for images (n, S, S, 3) uint8."""
     best = run_batched(network, images).argmax(1).tolist()
     return np.array([CLASSES[b] == c for b, c in zip(best, classes, strict=True)])
 
 
 def segment_known(network: Segmenter, images: np.ndarray, classes: list[tuple[str, ...]]) -> list[np.ndarray]:
-    """Label maps (H, W) uint8 of VOC ids for images (n, H, W, 3) uint8, each image's classes known: the best of those and background.
+    """Label maps (H, W) uint8 with VOC ids for images (n, H, W, 3) uint8: at each pixel the best of the image's known classes and the
+    background.
 
-    Mask methods are told the class too, so a yardstick that had to guess it would be the weaker one.
+    Mask methods also know the classes, so this comparison is fair.
     """
     label_maps = []
     for logits, names in zip(run_batched(network, images), classes, strict=True):
@@ -138,7 +139,7 @@ def segment_known(network: Segmenter, images: np.ndarray, classes: list[tuple[st
 
 
 def segmenter_iou(network: Segmenter, scenes: list[Scene]) -> float:
-    """Mean IoU over (image, class) pairs of scenes with exact masks, classes known."""
+    """Mean IoU over (image, class) pairs of scenes with exact masks and known classes."""
     predicted = segment_known(network, np.stack([s.image for s in scenes]), [s.classes for s in scenes])
     values = [iou(p == CLASS_IDS[c], s.label_map == CLASS_IDS[c]) for p, s in zip(predicted, scenes, strict=True) for c in s.classes]
     return float(np.mean(values))

@@ -98,7 +98,7 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     only = next(iter(tensors))
     token = f"<{path.stem}>" if len(wanted) > 1 or only == "emb_params" else only
     if PLAIN.fullmatch(token):
-        raise UserError(f"embedding {source}: its token {printable(token[:80])!r} reads as plain words; call the tensor <name>")
+        raise UserError(f"embedding {source}: its token {printable(token[:80])!r} is a plain word; rename the tensor to <name>")
     parts = [(encoder, tokenizer, tensors[name if len(wanted) > 1 else only]) for name, (encoder, tokenizer) in wanted.items()]
     for name, values in tensors.items():
         _check_numbers(f"embedding {source}", name, values)
@@ -120,7 +120,7 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
 
 def _check_numbers(what: str, name: str, values: Any) -> None:
     if not bool(values.isfinite().all()):
-        raise UserError(f"{what}: tensor {printable(name[:80])} holds values that are not numbers; the file is damaged")
+        raise UserError(f"{what}: tensor {printable(name[:80])} holds values that are not finite; the file is damaged")
 
 
 def weight_file(what: str, source: str) -> Path:
@@ -138,14 +138,14 @@ def local_file(what: str, source: str) -> Path | None:
             raise UserError(f"{what} {source}: must be a .safetensors file, or a folder or hub id with one")
         return path
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source):
-        raise UserError(f"{what} {source}: there is no such file or folder, and it is no hub id `owner/name`")
+        raise UserError(f"{what} {source}: there is no such file or folder, and it is not a hub id `owner/name`")
     return None
 
 
 def _one(what: str, source: str, folder: Path, names: list[str]) -> Path:
     usual = [name for name in names if name in USUAL]
     if len(usual or names) != 1:
-        raise UserError(f"{what} {source}: has {len(names)} .safetensors files; name the one that is meant by its path")
+        raise UserError(f"{what} {source}: has {len(names)} .safetensors files; give the path of one of them")
     return folder / (usual or names)[0]
 
 

@@ -1,8 +1,9 @@
-"""Single files of weights as people have them (Civitai, A1111, ComfyUI): of which family one is, and which parts of a model are in it.
+"""Weights as people have them beside a whole model: a single file (Civitai, A1111, ComfyUI), or the folder of one part. Of which family
+they are, and which parts of a model are there.
 
-Tensors are called there as the models' first authors called them, the network's as a rule behind `model.diffusion_model.`. The family
-is read from these names, before anything is fetched. What a file never has (configurations, tokenizers, the scheduler), and parts that it
-lacks, are those of its *base*: a model in diffusers' format.
+Tensors of a single file are called as the models' first authors called them, the network's as a rule behind `model.diffusion_model.`.
+The family is read from these names, before anything is fetched. What a file never has (configurations, tokenizers, the scheduler), and
+parts that it lacks, are those of its *base*: a model in diffusers' format.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import UserError
 from ..files.messages import printable
-from ..files.tensors import Tensor, read_header
+from ..files.tensors import Tensor, read_gguf_header, read_header
 from .families import pipeline_family, why_not
 from .families.base import Family
+from .weights import choose_variant, folder_files, part_files
 
 NETWORK = "model.diffusion_model."
+NETWORKS = ("transformer", "unet")
 VAE = ("first_stage_model.", "vae.")
 QUANTISED = re.compile(r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$")
 """Names of what has to be multiplied with other tensors of the file, which no converter of diffusers does."""
@@ -96,13 +100,30 @@ INPUTS = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A single file. tensors: its header. prefix: of the network's names. layout: None: nobody's that is known, perhaps diffusers' own
-    names."""
+    """A single file, or the folder of a network alone. files: all that have weights. tensors: their headers. prefix: of the network's
+    names. layout: None: nobody's that is known, perhaps diffusers' own names. config: of the folder, its config.json; None: the base's."""
 
     path: Path
+    files: tuple[Path, ...]
     tensors: Mapping[str, Tensor]
-    prefix: str
-    layout: Layout | None
+    prefix: str = ""
+    layout: Layout | None = None
+    config: Path | None = None
+
+    @property
+    def is_gguf(self) -> bool:
+        return self.path.suffix == ".gguf"
+
+    @property
+    def contents(self) -> tuple[Path, ...]:
+        """All files that it is read from."""
+        return (*self.files, *([self.config] if self.config else []))
+
+    @property
+    def is_all_there(self) -> bool:
+        """Whether no file of a set of several is missing."""
+        counts = {int(numbered[1]) for file in self.files if (numbered := re.search(r"-of-(\d{5})", file.name))}
+        return all(count == len(self.files) for count in counts)
 
     @property
     def network(self) -> Shapes:
@@ -135,7 +156,7 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """What a single file is, from its header. Raises UserError for one that is no safetensors file, is of no family, draws nothing from
     words alone, or is quantised in a way that is not read."""
-    tensors = read_header(path).tensors
+    tensors = _gguf_tensors(path) if path.suffix == ".gguf" else read_header(path).tensors
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
     network = _network(tensors, prefix)
     layout = next((layout for layout in LAYOUTS if all(mark in network for mark in layout.marks)), None)
@@ -152,7 +173,39 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"model {path}: is quantised in a way that is not read here ({printable(scaled[:80])}); take the file in float16, bfloat16 or "
             "plain float8, or a .gguf"
         )
-    return Checkpoint(path, tensors, prefix, layout)
+    return Checkpoint(path, (path,), tensors, prefix, layout)
+
+
+GGUF_TYPES = {
+    *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS"),
+}
+"""That diffusers reads."""
+
+
+def _gguf_tensors(path: Path) -> Mapping[str, Tensor]:
+    for package in ("gguf", "accelerate"):
+        if find_spec(package) is None:
+            raise UserError(f"model {path}: needs {package}: pip install 'seediff[gguf]'")
+    tensors = read_gguf_header(path)
+    for name, tensor in tensors.items():
+        if tensor.dtype not in GGUF_TYPES:
+            raise UserError(f"model {path}: {printable(name[:80])} is {tensor.dtype}, which is not read; take a file in Q8_0 or Q4_K")
+    return tensors
+
+
+def read_part(folder: Path) -> Checkpoint:
+    """A folder with the network of a model alone, as its authors' training saved it: config.json beside the weights, or below unet/ or
+    transformer/. Raises UserError where there is none."""
+    place = next((place for place in (folder, *(folder / name for name in NETWORKS)) if (place / "config.json").is_file()), folder)
+    variant = choose_variant(folder_files(place.parent, (place.name,)), "float32", (place.name,))
+    files = tuple(part_files(place.parent, place.name, variant))
+    if not files or not (place / "config.json").is_file():
+        raise UserError(
+            f"model {folder}: has no model_index.json, and so is no whole model, nor config.json beside "
+            "diffusion_pytorch_model.safetensors, and so is no part of one"
+        )
+    tensors = {name: tensor for file in files for name, tensor in read_header(file).tensors.items()}
+    return Checkpoint(folder, files, tensors, config=place / "config.json")
 
 
 def _network(tensors: Mapping[str, Tensor], prefix: str) -> Shapes:

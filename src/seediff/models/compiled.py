@@ -132,9 +132,9 @@ def listen(network: Any, module: Any, hook: Hook, *, with_kwargs: bool = False) 
 def check_compile(device: str, offload: str) -> None:
     """Raise UserError where a network is not compiled: on mps, and where single layers are offloaded."""
     if device.startswith("mps"):
-        raise UserError("compile: nobody has tried it on mps; leave it out")
+        raise UserError("compile: is not supported on mps; leave it out")
     if offload == "sequential":
-        raise UserError("compile: with offload sequential weights come and go while the network runs; use offload model, or leave one out")
+        raise UserError("compile: does not work with offload sequential; use offload model, or leave one of them out")
 
 
 def compile_network(network: Any, family: Family, device: str) -> None:
@@ -178,7 +178,7 @@ def limited(forward: Callable[..., Any]) -> Callable[..., Any]:
         except FailOnRecompileLimitHit as error:
             raise UserError(
                 f"compile: too many shapes: torch has made {MOST_GRAPHS} graphs of one class of blocks, the most there may be in one "
-                "process; the same command again goes on where this one stopped, or have fewer shapes (--fit resize, --batch-size 1), or "
+                "process; the same command continues; for fewer shapes use --fit resize or --batch-size 1, or "
                 "leave out --compile"
             ) from error
 

@@ -26,10 +26,11 @@ def model_fingerprint(model: str, base: str | None = None) -> str:
     """A text that other weights, or another configuration of the same ones, do not share.
 
     Of a local folder: from the files of the pipeline's parts, their names, sizes and contents (samples of large ones). Of a hub id: the
-    commit in the cache, "" when it is not there. Of a single file: its own, then its base's. Raises UserError when a file cannot be read.
+    commit in the cache, "" when it is not there. Of a single file or part: its own, then its base's. Raises UserError when a file cannot
+    be read.
     """
     source = find_source(model, base)
-    paths = [source.checkpoint.path] if source.checkpoint else []
+    paths = source.checkpoint.contents if source.checkpoint else ()
     try:
         whole = _hub_commit(source.whole) if isinstance(source.whole, str) else _fingerprint(source.whole, _pipeline_files(source.whole))
         return "+".join([*map(content_fingerprint, paths), whole])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,20 @@ from ..files.documents import read_json
 from ..files.messages import meant
 from ..files.reading import SETTINGS
 from .known import BY_NAME, EMBEDDED, hub_ids
+
+NOT_WHOLE = "has no model_index.json, and so is no whole model: name its --base, and of several files the one, --model owner/name/FILE"
+WEIGHTS = (".safetensors", ".gguf")
+"""Single files that are read."""
+HUB_PART = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:/(.+\.(?:safetensors|gguf)))?")
+"""`owner/name`, or a file in it: `owner/name/folder/file.safetensors`."""
+
+
+PICKLES = (".ckpt", ".bin", ".pt", ".pth")
+CONVERT = (
+    "import torch, safetensors.torch as s; t = torch.load('{old}', 'cpu', weights_only=True); t = t.get('state_dict', t); "
+    "s.save_file({{k: v.clone() for k, v in t.items() if torch.is_tensor(v)}}, '{new}')"
+)
+"""`weights_only` reads no code."""
 
 
 def resolve_name(name: str) -> Path | str:
@@ -27,11 +42,25 @@ def resolve_name(name: str) -> Path | str:
         return EMBEDDED[name]
     if name not in BY_NAME:
         path = Path(name).expanduser()
-        if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
+        if path.is_dir() or (path.is_file() and path.suffix in WEIGHTS):
             return path
+        if path.suffix.lower() in PICKLES and path.exists():
+            raise UserError(
+                f"model '{name}': {path.suffix} files are pickles, which can run code when they are read; convert it, in a folder without "
+                f'others: python -c "{CONVERT.format(old=path.name, new=path.with_suffix(".safetensors").name)}"'
+            )
+        if path.suffix.lower() == ".dduf" and path.is_file():
+            raise UserError(f"model '{name}': a .dduf file is a zip of a folder: python -m zipfile -e '{path}' FOLDER, then --model FOLDER")
         if path.exists():
-            raise UserError(f"model '{name}' is a file, but no .safetensors; name one, or a folder in diffusers' format")
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
+            raise UserError(f"model '{name}' is a file, but no {' or '.join(WEIGHTS)}; name one, or a folder in diffusers' format")
+        part = HUB_PART.fullmatch(name)
+        if part and part[2]:
+            if (cached := cached_file(part[1], part[2])) is not None:
+                return cached
+            raise UserError(
+                f"model '{name}': is not in the hub's cache, so that nothing tells its family: name its --base; then it is fetched"
+            )
+        if not part:
             names = (*EMBEDDED, *BY_NAME)
             raise UserError(
                 f"no model '{name}'{meant(name, names)}: there is no such folder; known names: {', '.join(names)}, or a hub id `owner/name`"
@@ -46,12 +75,18 @@ def read_index(folder: Path) -> dict[str, Any]:
     return read_json(folder / "model_index.json", dict[str, Any], limit=SETTINGS, absent=absent)
 
 
-def cached_folder(hub_id: str) -> Path | None:
-    """Where a hub id's files are in the hub's cache; None: it is not there."""
+def cached_file(hub_id: str, name: str) -> Path | None:
+    """Where a file of a hub id is in the hub's cache; None: it is not there."""
     from huggingface_hub import try_to_load_from_cache
 
-    path = try_to_load_from_cache(hub_id, "model_index.json")
-    return Path(path).parent if isinstance(path, str) else None
+    path = try_to_load_from_cache(hub_id, name)
+    return Path(path) if isinstance(path, str) else None
+
+
+def cached_folder(hub_id: str) -> Path | None:
+    """Where a hub id's files are in the hub's cache; None: it is not there."""
+    path = cached_file(hub_id, "model_index.json")
+    return path.parent if path else None
 
 
 def local_folder(source: Path | str) -> Path | None:
@@ -97,6 +132,15 @@ def hub_files(hub_id: str) -> list[str]:
     return [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
 
 
+def check_repository(hub_id: str) -> None:
+    """Raise UserError for a hub id that has no whole model, where the hub says what it has."""
+    names: list[str] = []
+    with suppress(Exception):  # the hub client's own, the http client's, the system's
+        names = hub_files(hub_id)
+    if names and "model_index.json" not in names:
+        raise UserError(f"model '{hub_id}': {NOT_WHOLE}")
+
+
 def hub_error(hub_id: str) -> Exception | None:
     """Why the hub does not give this model, None when it would."""
     try:
@@ -109,8 +153,16 @@ def hub_error(hub_id: str) -> Exception | None:
 def not_fetched(hub_id: str, error: Exception) -> UserError:
     """What to tell of a hub id whose weights are not all in the cache, and what would help."""
     from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
+    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+        return UserError(f"model '{hub_id}': {NOT_WHOLE}")
     if isinstance(error, GatedRepoError):
         why = "the hub wants its licence accepted first (then `hf auth login`)"
     elif isinstance(error, RepositoryNotFoundError):

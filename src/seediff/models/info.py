@@ -89,11 +89,13 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False) -> Mo
     if pipeline is None or family is None:
         return None
     network, vae = (_read(folder, f"{part}/config.json") for part in (family.network, "vae"))
+    if source.checkpoint and source.checkpoint.config:
+        network = _read(source.checkpoint.config.parent, "config.json") or network
     if known:
         network, vae = network or known.network, vae or known.vae
     if folder and network and "is_distilled" in (index := _read(folder, "model_index.json")):  # FLUX.2 klein's networks are all alike
         network = {**network, "is_distilled": index["is_distilled"]}
-    settings = read_settings(source.whole) if source.checkpoint is None else Settings()
+    settings = read_settings(source.whole) if source.is_whole else Settings()
     return ModelInfo(name, family, pipeline, source, network, vae, settings)
 
 
@@ -178,7 +180,7 @@ def _embedded_row(name: str, folder: Path) -> Row:
     size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # they are in half precision
     place = "the package" if name == "mini" else "the repository"
     here = f"in {place}" if (folder / "model_index.json").is_file() else f"no: it comes with {place}"
-    return Row(name, "128², 19 of Pascal VOC's classes", size, here, "", "Apache-2.0")
+    return Row(name, "128², 19 classes of Pascal VOC", size, here, "", "Apache-2.0")
 
 
 def _known_row(known: Known) -> Row:

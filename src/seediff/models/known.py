@@ -86,7 +86,7 @@ class Known:
 
 SD, XL, SD3 = "StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"
 LCM, FLUX, Z_IMAGE = "LatentConsistencyModelPipeline", "FluxPipeline", "ZImagePipeline"
-KLEIN = "Flux2KleinPipeline"
+KLEIN, ERNIE = "Flux2KleinPipeline", "ErnieImagePipeline"
 
 # fmt: off
 KNOWN: tuple[Known, ...] = (
@@ -128,6 +128,8 @@ KNOWN: tuple[Known, ...] = (
     Known("z-image-turbo", ("Tongyi-MAI/Z-Image-Turbo",), Z_IMAGE, "1024², few steps", 10.26, APACHE, ONE_STREAM),
     Known("chroma", ("lodestones/Chroma1-HD",), "ChromaPipeline", "1024²", 13.75, APACHE, TWO_STREAMS, steps=40, guidance_scale=3.0),
     Known("qwen-image", ("Qwen/Qwen-Image",), "QwenImagePipeline", "1024²", 28.85, APACHE, {"num_layers": 60}, KL_VIDEO),
+    Known("ernie-image", ("baidu/ERNIE-Image",), ERNIE, "1024²", 11.97, APACHE, {"num_layers": 36}),
+    Known("ernie-image-turbo", ("baidu/ERNIE-Image-Turbo",), ERNIE, "1024², few steps", 11.97, APACHE, {"num_layers": 36}),
     # The text of its page says NSCL v2, its tag Apache-2.0; Gemma's terms hold for the text encoder either way.
     Known("sana", ("Efficient-Large-Model/Sana_1600M_1024px_diffusers",), "SanaPipeline", "1024²", 4.53, "NSCL v2 (NVIDIA), Gemma",
           {"sample_size": 32, "patch_size": 1, "num_layers": 20}, DC, confirmed=False),

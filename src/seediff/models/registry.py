@@ -19,8 +19,10 @@ from .families.unet import SD
 from .hub import fetch_file, fetch_index, hub_error, hub_files, not_fetched, read_index
 from .info import Settings, check_known_classes, read_settings, unsupported
 from .memory import Offload, check_offload, enable_tiling, place
+from .quantize import Quantize, check_quantize, quantise
+from .schedulers import use_scheduler
 from .single_file import load_parts
-from .sources import Source, find_source
+from .sources import Source, fetch_part, find_source
 from .trust import check_index, check_parts
 from .weights import check_numbers, check_whole, choose_variant, folder_files, is_all_there, is_enough, load_text_encoder
 
@@ -94,6 +96,8 @@ def load_model(
     lora: str | None = None,
     lora_scale: float | None = None,
     embedding: str | None = None,
+    scheduler: str | None = None,
+    quantize: Quantize | None = None,
     vae_tiling: bool = False,
     compile: bool = False,
     offload: Offload = "none",
@@ -104,12 +108,12 @@ def load_model(
 
     Args:
         name: one of EMBEDDED, a short name of KNOWN, a local folder, a hub id `owner/name` (fetched when not yet in the cache), or a single
-            `.safetensors` file of weights.
-        base: of a single file, the model that the rest is taken from: configurations, and parts that the file lacks. None: as the file's
+            `.safetensors` file of weights, here or on the hub, `owner/name/file.safetensors`.
+        base: of a single file, and of a folder or hub id of a network alone, the model that the rest is taken from. None: as the file's
             tensors tell.
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16"; None: half precision of the family's kind on cuda, float32 elsewhere.
-        lora, lora_scale, embedding, vae_tiling, compile: as `RunConfig` has them.
+        lora, lora_scale, embedding, scheduler, quantize, vae_tiling, compile: as `RunConfig` has them.
         offload: what waits in the computer's memory while it does not work. The model computes the same.
 
     Raises:
@@ -131,6 +135,9 @@ def load_model(
     if dtype not in (None, "float32", "float16", "bfloat16"):
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
 
+    if quantize is not None:
+        check_quantize(quantize, compile=compile, quantised=bool(source.checkpoint and source.checkpoint.is_gguf))
+
     # 2. The pipeline
     whole, folder = (source.whole, source.whole) if isinstance(source.whole, Path) else fetch_index(source.name)
     pipeline = read_index(folder).get("_class_name")
@@ -139,13 +146,19 @@ def load_model(
         raise unsupported(source.name, pipeline)
     source.check(pipeline)
     dtype = dtype or default_dtype(device, family.half)
-    pipe = _load_pipeline(replace(source, whole=whole), folder, pipeline, family, dtype, name)
+    source = fetch_part(replace(source, whole=whole))
+    source.check(pipeline)
+    pipe = _load_pipeline(source, folder, pipeline, family, dtype, name)
 
     # 3. What is loaded on top, and where it computes
     if lora is not None:
         load_lora(pipe, family, lora, 1.0 if lora_scale is None else lora_scale, name)
     if embedding is not None:
         load_embedding(pipe, family, embedding, name)
+    if scheduler is not None:
+        use_scheduler(pipe, family, scheduler)
+    if quantize is not None:
+        quantise(pipe, family, quantize, getattr(torch, dtype))
     if vae_tiling:
         enable_tiling(pipe, name)
     pipe.set_progress_bar_config(disable=True)
@@ -164,7 +177,7 @@ def load_model(
         raise UserError(f"model '{name}': sample_size of its {family.network} is {shown(sample)}, but must be a whole number")
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
-    settings = read_settings(source.whole) if source.checkpoint is None else Settings()
+    settings = read_settings(source.whole) if source.is_whole else Settings()
     return Model(pipe, name, device, dtype, latent_side, side, settings.classes, settings.words, family, offload)
 
 

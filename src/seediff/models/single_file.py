@@ -1,6 +1,6 @@
-"""The parts of a model that a single file of weights has, loaded by diffusers' own converters, and checked before: from the header alone.
+"""The parts of a model that a `Checkpoint` has, loaded by diffusers' own converters, and checked before: from the header alone.
 
-A file whose tensors are not those that the base's configuration describes, in names and shapes, is refused before any of its numbers is
+One whose tensors are not those that the base's configuration describes, in names and shapes, is refused before any of its numbers is
 read.
 """
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import printable
+from ..files.messages import printable, shown
 from ..files.tensors import read_header
 from .checkpoint import CLIP_L, NETWORK, Checkpoint
 from .families.base import Family
-from .trust import OWN_ATTENTION
+from .trust import OWN_ATTENTION, check_parts
 from .weights import newer
 
 Tensors = dict[str, Any]
@@ -44,11 +44,18 @@ class _Part:
 
     def __init__(self, checkpoint: Checkpoint, part: str, prefix: str, is_network: bool) -> None:
         self.path, self.part, self.prefix, self.is_network = checkpoint.path, part, prefix, is_network
+        self.files, self.own_config, self.is_gguf = checkpoint.files, checkpoint.config, checkpoint.is_gguf
         self.shapes = {name: of.shape for name, of in checkpoint.tensors.items() if name.startswith(prefix)}
 
     def tensors(self) -> Tensors:
-        read = read_header(self.path).load("pt", list(self.shapes))
-        return {name.removeprefix(self.prefix): tensor for name, tensor in read.items()}
+        if self.is_gguf:
+            from diffusers.models.model_loading_utils import load_gguf_checkpoint
+
+            read = load_gguf_checkpoint(str(self.path))
+            return {name.removeprefix(self.prefix): tensor for name, tensor in read.items() if name in self.shapes}
+        headers = map(read_header, self.files)
+        loaded = [header.load("pt", [name for name in self.shapes if name in header.tensors]) for header in headers]
+        return {name.removeprefix(self.prefix): tensor for tensors in loaded for name, tensor in tensors.items()}
 
     def empty(self) -> Tensors:
         """The same without their numbers."""
@@ -78,9 +85,18 @@ def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
     """The network or the autoencoder."""
     import torch
 
-    config = kind.load_config(str(folder), subfolder=of.part, local_files_only=True)
+    place = folder / of.part
+    if of.own_config:
+        place = of.own_config.parent
+        check_parts(place.parent, [place.name])
+    config = kind.load_config(str(place), local_files_only=True)
+    if of.own_config and config.get("_class_name") != kind.__name__:
+        raise UserError(
+            f"{of.own_config}: is of a {shown(config.get('_class_name'))}, but its base has a {kind.__name__}; name another --base"
+        )
     with torch.device("meta"):
-        wanted = kind.from_config(config).state_dict()
+        empty = kind.from_config(config)
+    wanted = empty.state_dict()
     try:
         renamed = _convert(of.empty(), kind, config, wanted, of.is_network)
     except KeyError as error:
@@ -90,7 +106,15 @@ def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
     of.check(renamed, wanted)
     tensors = _convert(of.tensors(), kind, config, wanted, of.is_network)
     held = {name: tensor for name, tensor in tensors.items() if name in wanted}
-    return kind.from_single_file(held, config=str(folder), subfolder=of.part, local_files_only=True, dtype=dtype)
+    more = {}
+    if of.is_gguf:
+        from diffusers import GGUFQuantizationConfig
+        from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
+
+        linear = {f"{layer}.weight" for layer, module in empty.named_modules() if isinstance(module, torch.nn.Linear)}
+        held = {name: tensor if name in linear else dequantize_gguf_tensor(tensor) for name, tensor in held.items()}
+        more = {"quantization_config": GGUFQuantizationConfig(compute_dtype=dtype)}
+    return kind.from_single_file(held, config=str(place), local_files_only=True, dtype=dtype, **more)
 
 
 def _convert(tensors: Tensors, kind: Any, config: Mapping[str, Any], wanted: Tensors, is_network: bool) -> Tensors:
@@ -99,9 +123,9 @@ def _convert(tensors: Tensors, kind: Any, config: Mapping[str, Any], wanted: Ten
 
     if wanted.keys() <= tensors.keys():
         return tensors
-    rename = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
+    convert = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
     prefix = NETWORK if is_network else ""  # the UNet's looks for it, all others pass over it
-    return rename(checkpoint={prefix + name: tensor for name, tensor in tensors.items()}, config=config)
+    return convert(checkpoint={prefix + name: tensor for name, tensor in tensors.items()}, config=config)
 
 
 def _text_encoder(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:

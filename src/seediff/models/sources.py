@@ -1,25 +1,39 @@
-"""Where the parts of a model are from: a whole model in diffusers' format, and beside it a single file that has some of its parts."""
+"""Where the parts of a model are from: a whole model in diffusers' format, and beside it a single file that has some of its parts, or the
+folder of its network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from ..errors import UserError
-from .checkpoint import Checkpoint, read_checkpoint
+from .checkpoint import NETWORKS, Checkpoint, read_checkpoint, read_part
 from .families import pipeline_family
 from .families.base import Family
-from .hub import resolve_name
+from .hub import HUB_PART, WEIGHTS, cached_file, cached_folder, fetch_file, hub_files, not_fetched, resolve_name
+from .known import BY_NAME
+from .weights import choose_variant
+
+PLACES = ("", *(f"{name}/" for name in NETWORKS))
+"""Where a repository may have a network: at its root, or in a folder of it."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """name: of the whole model. whole: its folder or hub id. checkpoint: the file whose parts are taken instead of its own; None: none."""
+    """name: of the whole model. whole: its folder or hub id. checkpoint: the file or folder whose parts are taken instead of its own; None:
+    none. part: the hub id, or the file in one, that has these parts and is not fetched yet."""
 
     name: str
     whole: Path | str
     checkpoint: Checkpoint | None = None
+    part: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all parts are the whole model's own."""
+        return self.checkpoint is None and self.part is None
 
     def check(self, pipeline: str) -> None:
         """Raise UserError where the file is of another family than a base of this pipeline class."""
@@ -30,30 +44,95 @@ class Source:
 
     def parts_line(self, family: Family) -> str:
         """What is from where, for people; empty where all is from one place."""
+        if self.part is not None:
+            return f"{family.network} from the hub, the rest from {self.name}"
         if self.checkpoint is None:
             return ""
         parts = ", ".join(self.checkpoint.parts(family, family.optional))
-        return f"{parts} from the file, the rest from {self.name}"
+        return f"{parts} from the {'folder' if self.checkpoint.config else 'file'}, the rest from {self.name}"
 
 
 def find_source(model: str, base: str | None = None) -> Source:
     """What the names of a model and of its base stand for. Raises UserError for names that are none, for a file that is no model's, and for
     a base where there is nothing to go with it. Asks no network."""
+    of_hub = HUB_PART.fullmatch(model)
+    if base is not None and of_hub and model not in BY_NAME and not Path(model).expanduser().exists():
+        if of_hub[2] is None and cached_folder(model):
+            raise _whole(model, base)
+        there = _cached_part(of_hub[1], of_hub[2])
+        return Source(base, _whole_source(base), there, None if there else model)
     path = resolve_name(model)
-    if not (isinstance(path, Path) and path.is_file()):
+    if isinstance(path, str) or (base is None and path.is_dir()):
         if base is not None:
-            raise UserError(f"base {base}: model '{model}' is whole; leave it out, or name a single file as the model")
+            raise _whole(model, base)
         return Source(model, path)
+    if path.is_dir() and (path / "model_index.json").is_file():
+        raise _whole(model, str(base))
     status = path.stat()
     checkpoint = _checkpoint(path, status.st_size, status.st_mtime_ns)
     name = base or checkpoint.base()
-    whole = resolve_name(name)
+    return Source(name, _whole_source(name), checkpoint)
+
+
+def fetch_part(source: Source) -> Source:
+    """The source with what a hub id, or a file in one, has of it, fetched where it is not in the cache. Raises UserError."""
+    if source.part is None:
+        return source
+    of_hub = HUB_PART.fullmatch(source.part)
+    assert of_hub is not None
+    path = fetch_file(of_hub[1], of_hub[2]) if of_hub[2] else _fetch_network(of_hub[1])
+    return replace(source, checkpoint=read_part(path) if path.is_dir() else read_checkpoint(path), part=None)
+
+
+def _cached_part(hub_id: str, name: str | None) -> Checkpoint | None:
+    """What the hub's cache has of a part, where it is all there."""
+    names = [name] if name else [f"{place}config.json" for place in PLACES]
+    path = next(filter(None, (cached_file(hub_id, name) for name in names)), None)
+    if path is None:
+        return None
+    try:
+        checkpoint = read_checkpoint(path) if name else read_part(path.parent)
+    except UserError:
+        if name:
+            raise
+        return None
+    return checkpoint if checkpoint.is_all_there else None
+
+
+def _fetch_network(hub_id: str) -> Path:
+    """The folder in the cache with the network that a hub id has, or the one file of weights."""
+    try:
+        names = hub_files(hub_id)
+    except Exception as error:  # the hub client's own, the http client's, the system's
+        raise not_fetched(hub_id, error) from error
+    for place in PLACES:
+        files = [name for name in names if re.fullmatch(rf"{place}diffusion_pytorch_model[^/]*\.safetensors", name)]
+        variant = choose_variant([f"part/{name.removeprefix(place)}" for name in files], "float32", ("part",))
+        if files and f"{place}config.json" in names:
+            for name in files:
+                if (f".{variant}." in name or f".{variant}-" in name) if variant else re.search(r"model(-\d+-of-\d+)?\.safetensors$", name):
+                    fetch_file(hub_id, name)
+            return fetch_file(hub_id, f"{place}config.json").parent
+    single = [name for name in names if name.endswith(WEIGHTS)]
+    if len(single) == 1:
+        return fetch_file(hub_id, single[0])
+    if not single:
+        raise UserError(f"model '{hub_id}': has no weights in safetensors")
+    raise UserError(f"model '{hub_id}': has {len(single)} files of weights; name one of them, as in --model {hub_id}/{single[0]}")
+
+
+def _whole_source(base: str) -> Path | str:
+    whole = resolve_name(base)
     if isinstance(whole, Path) and whole.is_file():
-        raise UserError(f"base {name}: is a file; name a model in diffusers' format, a folder or a hub id")
-    return Source(name, whole, checkpoint)
+        raise UserError(f"base {base}: is a file; name a model in diffusers' format, a folder or a hub id")
+    return whole
+
+
+def _whole(model: str, base: str) -> UserError:
+    return UserError(f"base {base}: model '{model}' is whole; leave it out, or name a single file or part as the model")
 
 
 @lru_cache
 def _checkpoint(path: Path, size: int, changed: int) -> Checkpoint:
     """Read once; a file that was written again is read again."""
-    return read_checkpoint(path)
+    return read_part(path) if path.is_dir() else read_checkpoint(path)

@@ -1,7 +1,7 @@
-"""Which of a model's weight files are loaded, and whether they were a whole model.
+"""Chooses which of a model's weight files are loaded, and checks that they are complete.
 
-Half-precision runs take the half-precision files, which are half as much to fetch, and a model that holds only these loads in any number
-format. What a file lacks libraries draw at random, and warn where nobody looks: here that is an error.
+Half-precision runs take the half-precision files, which are half as large. A model that has only these loads in any number format.
+Libraries initialise missing weights at random and only log a warning; here, missing weights are an error.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from ..files.tensors import read_header
 from .trust import OWN_ATTENTION
 
 PARTS = ("unet", "vae", "text_encoder")
-"""What has weights, of what is loaded of Stable Diffusion 1 and 2."""
+"""The parts of Stable Diffusion 1 and 2 that have weights and are loaded."""
 
 VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"}, {"spiece.model"}, {"tokenizer.model"})
-"""Files of a tokenizer, any of which is enough."""
+"""Sets of tokenizer files; any one set is enough."""
 
 PREFERRED: dict[str, tuple[str | None, ...]] = {
     "float32": (None, "fp16", "bf16"),
     "float16": ("fp16", None, "bf16"),
     "bfloat16": ("bf16", "fp16", None),
 }
-"""diffusers' `variant`s by number format, the best first; None: files of no variant, in float32 as a rule."""
+"""diffusers' `variant`s for each number format, the best first; None: files without a variant, usually in float32."""
 
 _WEIGHTS = re.compile(r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors")
 """`unet/diffusion_pytorch_model.fp16.safetensors`, `text_encoder/model.fp16-00001-of-00002.safetensors` and the older naming."""
@@ -42,15 +42,15 @@ RENAMED = (
     (re.compile(r"\.value\."), ".to_v."),
     (re.compile(r"\.proj_attn\."), ".to_out.0."),
 )
-"""Names in older files, which diffusers and transformers read as newer ones: of the autoencoder's attention, and of text
-encoders, language models among them, whose files name the whole or the part that is read."""
+"""Old tensor names → new names, as diffusers and transformers convert them: for the autoencoder's attention, and for text encoders
+(language models included), whose files may name the whole model or only the encoder."""
 
 
 def choose_variant(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) -> str | None:
-    """The `variant` that a pipeline of these files, paths in its folder, is to be loaded with in the number format `dtype`.
+    """The `variant` for loading a pipeline in the number format `dtype`. files: paths in the pipeline's folder.
 
-    With a variant, diffusers takes the files of no variant for a part that has none of it. None also where no choice has weights for
-    all parts: then loading says what is missing.
+    If a part has no files of the variant, diffusers takes its files without a variant. Returns None also if no choice has weights for all
+    parts; loading then reports what is missing.
     """
     held = _variants(files, parts)
     for variant in PREFERRED[dtype]:
@@ -60,15 +60,16 @@ def choose_variant(files: Iterable[str], dtype: str, parts: Sequence[str] = PART
 
 
 def is_enough(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) -> bool:
-    """Whether nothing better could be fetched: weights of all parts in the best variant, or of none, in float32 as a rule, of which any
-    half precision can be made. Half precision alone is not enough for float32: what was fetched before would decide about the result."""
+    """Whether these files are the best choice, so that nothing needs to be downloaded: all parts have the best variant, or files without
+    a variant (usually float32), which convert to any half precision. Half precision is not enough for float32, because the result would
+    then depend on earlier downloads."""
     held = _variants(files, parts)
     return _suffices(held, PREFERRED[dtype][0]) or _suffices(held, None)
 
 
 def is_all_there(folder: Path, listed: Iterable[str], parts: Sequence[str] = PARTS) -> bool:
-    """Whether a pipeline's folder in the hub's cache can be loaded in some number format: every part that its model_index.json lists has
-    its configuration or vocabulary, and no file of a set of several is missing, nor the list of what is in which."""
+    """Whether a pipeline's folder in the hub's cache can be loaded in some number format: every part in its model_index.json has its
+    configuration or vocabulary, and sharded weights have all their files and their index."""
     files = folder_files(folder, parts)
     held = _variants(files, parts)
     numbered = Counter((match[1], match[2]) for file in files if (match := _NUMBERED.fullmatch(file)))
@@ -90,12 +91,12 @@ def _is_described(folder: Path, has_weights: bool) -> bool:
 
 
 def folder_files(folder: Path, parts: Sequence[str] = PARTS) -> list[str]:
-    """The weight files of a local pipeline, as paths in its folder."""
+    """The weight files of a local pipeline, as paths relative to its folder."""
     return sorted(f"{path.parent.name}/{path.name}" for part in parts for path in (folder / part).glob("*.safetensors"))
 
 
 def part_files(folder: Path, part: str, variant: str | None) -> list[Path]:
-    """The weight files of one part that loading with this `variant` takes: those of no variant where there is none of it."""
+    """The weight files of one part for this `variant`, or those without a variant if it has none."""
     names = [match for file in folder_files(folder, (part,)) if (match := _WEIGHTS.fullmatch(file))]
     held = [(match["variant"] or match["old"], folder / match[0]) for match in names]
     wanted = variant if any(has == variant for has, _ in held) else None
@@ -103,7 +104,7 @@ def part_files(folder: Path, part: str, variant: str | None) -> list[Path]:
 
 
 def _variants(files: Iterable[str], parts: Sequence[str]) -> dict[str, set[str | None]]:
-    """Part → the variants that it has weights of."""
+    """Part → the variants for which it has weights."""
     held: dict[str, set[str | None]] = {part: set() for part in parts}
     for match in filter(None, map(_WEIGHTS.fullmatch, files)):
         if match["part"] in held:
@@ -120,8 +121,9 @@ def _suffices(held: dict[str, set[str | None]], variant: str | None) -> bool:
 def load_text_encoder(folder: Path, part: str, kind: str, variant: str | None, dtype: Any, name: str) -> Any:
     """A text encoder of the class `kind` of transformers, from a pipeline's folder.
 
-    Loaded on its own because transformers then says which tensors it drew at random: also those that are in the file under names that
-    the installed version does not read, as before 5.6 those that later ones write. Raises UserError naming the first.
+    It is loaded separately, because transformers then reports which tensors it initialised at random. This includes tensors whose names in
+    the file the installed version does not know: versions before 5.6 do not know the names that later versions write. Raises UserError
+    naming the first.
     """
     import transformers
 
@@ -129,7 +131,7 @@ def load_text_encoder(folder: Path, part: str, kind: str, variant: str | None, d
     encoder, info = getattr(transformers, kind).from_pretrained(
         str(folder),
         subfolder=part,
-        variant=variant if has_variant else None,  # a part without one is taken as it is
+        variant=variant if has_variant else None,  # a part without the variant is loaded as it is
         dtype=dtype,
         use_safetensors=True,
         output_loading_info=True,
@@ -143,8 +145,8 @@ def load_text_encoder(folder: Path, part: str, kind: str, variant: str | None, d
 
 
 def _lacks(name: str, part: str, missing: Sequence[str], needed: Sequence[str]) -> str:
-    of = f"{len(missing)} of {len(needed)} tensors of its {part}"
-    return f"model '{name}': {of} are not in its weights, the first {min(missing)}; get that folder again"
+    of = f"{len(missing)} of {len(needed)} tensors in its {part}"
+    return f"model '{name}': {of} are missing from its weights, the first {min(missing)}; download that folder again"
 
 
 def check_whole(pipe: Any, folder: Path, variant: str | None, name: str, parts: Sequence[str] = PARTS) -> None:
@@ -163,11 +165,15 @@ def check_numbers(pipe: Any, name: str, parts: Sequence[str]) -> None:
     """Raise UserError naming the first tensor of these parts whose values are not all numbers."""
     for part in parts:
         for key, tensor in getattr(pipe, part).state_dict().items():
+            if hasattr(tensor, "quant_type"):  # of a GGUF file
+                from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
+
+                tensor = dequantize_gguf_tensor(tensor)
             if not bool(tensor.isfinite().all()):
                 kind = str(tensor.dtype).removeprefix("torch.")
-                smaller = "use --dtype float32, or " if kind == "float16" else ""  # a number of float32 may be none of float16
+                smaller = "use --dtype float32, or " if kind == "float16" else ""  # a float32 value may overflow in float16
                 raise UserError(
-                    f"model '{name}': {key} of its {part} holds values that are no {kind} numbers; {smaller}get that folder again"
+                    f"model '{name}': {key} of its {part} holds values that are not finite in {kind}; {smaller}download that folder again"
                 )
 
 

@@ -1,4 +1,4 @@
-"""What photographs show, in sentences that lie beside them, and the words of a sentence that segments could be called."""
+"""Captions beside photographs, and the words in them that may name segments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ FUNCTION_WORDS = frozenset(
     such than that the their them then there these they this those three through to together toward towards two under until up upon us
     very via view was we were what when where which while who whose will with within without you your""".split()  # noqa: SIM905
 )
-"""English words that name nothing to be seen. What is left of a caption are its nouns, adjectives and verbs: no word class is guessed."""
+"""English words that name nothing visible. A caption's remaining words are its nouns, adjectives and verbs; word classes are not
+guessed."""
 
 
 def read_words(
@@ -28,15 +29,14 @@ def read_words(
 ) -> dict[str, tuple[str, ...]]:
     """Photo name → the words of its caption, for every photograph that has one.
 
-    source: a CSV file with the columns file and caption, or a folder that holds NAME.txt for a photograph called NAME.
-    names: when given, only those of them that the caption contains. known: the only words that the model knows, if it is limited;
-    others are left out.
+    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME. names: if given, only those
+    that occur in the caption. known: the model's words, if its vocabulary is limited; other words are left out.
 
-    Raises UserError naming the file or line of what cannot be used, and when no photograph has a caption.
+    Raises UserError naming a faulty file or line, and if no photograph has a caption.
     """
     captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
-        raise UserError(f"--captions {source}: has no caption of any of the {len(photos)} photographs")
+        raise UserError(f"captions = {source}", f"has no caption for any of the {len(photos)} photographs")
     words = {name: mentioned(text, names) if names else content_words(text) for name, text in captions.items()}
     return {
         name: caption_words if known is None else tuple(word for word in caption_words if word in known)
@@ -45,13 +45,13 @@ def read_words(
 
 
 def content_words(caption: str) -> tuple[str, ...]:
-    """The words of a caption that may name something, in small letters, each once, in order."""
+    """The words in a caption that may name something, in lower case, each once, in order."""
     words = re.findall(r"[^\W\d_]+(?:[-'][^\W\d_]+)*", caption.lower())
     return tuple(dict.fromkeys(word for word in words if word not in FUNCTION_WORDS and len(word) > 1))
 
 
 def mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Those of the names that the caption contains as whole words, in any case, also with an s behind them."""
+    """The names that the caption contains as whole words, ignoring case, also with a final s."""
     return tuple(name for name in names if re.search(rf"(?<!\w){re.escape(spoken(name))}(?:s|es)?(?!\w)", caption, re.IGNORECASE))
 
 

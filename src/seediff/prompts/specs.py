@@ -1,4 +1,4 @@
-"""`SampleSpec`: classes, prompt and seed of each sample of a run, which follow from the configuration and the sample's index alone."""
+"""`SampleSpec`: classes, prompt and seed of each sample in a run. They depend only on the configuration and the sample's index."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """What sample `index` is to show: a pure function of the configuration, the same on any machine."""
+    """The specification of sample `index`. It depends only on the configuration and is the same on any machine."""
 
     index: int
     classes: tuple[str, ...]
@@ -25,24 +25,24 @@ class SampleSpec:
 
 
 def sample_count(config: GenerateConfig) -> int:
-    """How many images: as few as show classes · per_class classes in all."""
+    """The number of images: as few as possible to show classes · per_class classes in all."""
     rounds, rest = divmod(len(config.classes) * config.per_class, sum(config.turns))
     last = itertools.takewhile(lambda shown: shown < rest, itertools.accumulate(config.turns, initial=0))
     return rounds * len(config.turns) + len(list(last))
 
 
 def sample_specs(config: GenerateConfig, count: int | None = None) -> list[SampleSpec]:
-    """What every sample is to show, or the first `count`: index → classes, prompt and seed, from the configuration alone.
+    """The specifications of all samples, or of the first `count`: index → classes, prompt and seed.
 
-    One class an image: the classes in turn. Several: every class in turn too, in an order that changes from round to round,
-    so that companions vary. Each class is shown in `per_class` images; where the division has a remainder, a few classes
-    are shown once more, so that every image has its full number. Templates are cycled so that each class meets all.
+    With one class per image, classes take turns. With several, the order of classes changes from round to round, so that combinations
+    vary. Each class is in `per_class` images. If the division has a remainder, a few classes are shown once more, so that every image
+    has its full number. Templates take turns so that each class gets all of them.
     """
     kinds = len(config.classes)
     groups = class_groups(kinds, config.turns, config.seed)
     specs: list[SampleSpec] = []
     total = sample_count(config)
-    shown = current = begun = 0  # classes so far, the round that the image begins in, that round's first image
+    shown = current = begun = 0  # classes so far, the round in which the image begins, that round's first image
     for index in range(total if count is None else min(count, total)):
         if shown // kinds > current:
             current, begun = shown // kinds, index
@@ -55,12 +55,12 @@ def sample_specs(config: GenerateConfig, count: int | None = None) -> list[Sampl
 
 
 def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
-    """Endless groups of distinct positions in [0, kinds), their sizes in turn: every round of groups uses each position once.
+    """An endless series of groups of distinct positions in [0, kinds), whose sizes take turns. Every round uses each position once.
 
-    Groups of one alone keep the order 0, 1, 2, …; others draw each round in another order, given by the seed.
+    Groups of one position keep the order 0, 1, 2, …; otherwise the seed gives each round another order.
     """
     rounds = itertools.count()
-    waiting: list[int] = []  # never holds a position twice when a group begins, so a group never lacks candidates for long
+    waiting: list[int] = []  # has no duplicates when a group begins, so a group soon finds candidates
     for size in itertools.cycle(sizes):
         group: list[int] = []
         while len(group) < size:
@@ -79,15 +79,15 @@ def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
 
 
 def sample_seed(seed: int, index: int, attempt: int) -> int:
-    """The seed of one sample's noise, in [0, 2^48): well mixed, and exact in JSON readers that know only doubles."""
+    """The seed for one sample's noise, in [0, 2^48): well mixed, and exact in JSON readers that only have doubles."""
     return _stable_hash(seed, "sample", index, attempt)
 
 
 def redraw(spec: SampleSpec, seed: int, attempt: int) -> SampleSpec:
-    """The same sample with the noise of another attempt (0 is the first). seed: the configuration's."""
+    """The same sample with the noise for another attempt (0 is the first). seed: the configuration's."""
     return replace(spec, seed=sample_seed(seed, spec.index, attempt))
 
 
 def _stable_hash(*parts: int | str) -> int:
-    """The same on every machine and in every version of Python, which `hash` and `random` do not promise."""
+    """A hash that is the same on every machine and in every version of Python, unlike `hash` and `random`."""
     return int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=6).digest(), "big")

@@ -1,4 +1,4 @@
-"""Where the words of a prompt are among its tokens, by the tokenizer's own character offsets."""
+"""Finds words among a prompt's tokens, from the tokenizer's character offsets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..models.families.base import Reader
 
 
 def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The text columns that spell each class in the prompt: class → ascending columns, of every tokenizer that gives columns.
+    """Class → its ascending text columns in the prompt, from every tokenizer whose tokens have columns.
 
-    A word may be one token of one tokenizer and several of another. Classes are searched in the prompt as they are spoken (`pottedplant` as
-    `potted plant`), as whole words, in any case, at every place; where one class contains another (`potted plant`, `plant`), the longer
-    one claims the words. Raises UserError when a class is not in the prompt, or the prompt is longer than a tokenizer allows.
+    A word may be one token in one tokenizer and several in another. Classes are searched in their spoken form (`pottedplant` as `potted
+    plant`), as whole words, ignoring case, at every place. If one class contains another (`potted plant`, `plant`), the longer one gets
+    the words. Raises UserError if a class is not in the prompt, or if the prompt is too long for a tokenizer.
     """
     columns_of: dict[str, set[int]] = {name: set() for name in classes}
     for reader in readers:
@@ -31,7 +31,7 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
 
 
 def check_prompt(readers: Sequence[Reader], prompt: str) -> None:
-    """Raise UserError, as `token_offsets`, when a tokenizer that gives columns would cut the prompt off."""
+    """Raise UserError, like `token_offsets`, if a tokenizer whose tokens have columns would cut the prompt off."""
     locate_columns(readers, prompt, ())
 
 
@@ -72,14 +72,14 @@ def _matched(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[
 def token_offsets(
     tokenizer: Any, prompt: str, *, limit: int, wrap: Callable[[str], tuple[str, int]] | None = None, adds_tokens: bool = True
 ) -> list[tuple[int, int]]:
-    """Character span (start, end) in the prompt of each token that is read, start and end token included (both empty spans).
+    """Character span (start, end) in the prompt for each token, including start and end token (empty spans).
 
     limit: how many tokens are read. wrap, adds_tokens: as `Reader` has them; spans of what stands around the prompt
     lie outside it. Raises UserError naming the words that would be cut off when there are more.
     """
     offsets = _spans(tokenizer, prompt, wrap, adds_tokens)
     if len(offsets) > limit:
-        # The last place goes to the end token; with a template, its end may be all that would be cut off.
+        # The last place is for the end token; with a template, perhaps only its end would be cut off.
         first_cut = min(max(offsets[limit - 1][0], 0), max(len(prompt.rstrip()) - 1, 0))
         word_start = re.search(r"\S*$", prompt[:first_cut]).start()  # type: ignore[union-attr]  # matches at least nothing
         raise UserError(
@@ -105,9 +105,10 @@ def _spans(tokenizer: Any, prompt: str, wrap: Callable[[str], tuple[str, int]] |
 
 
 def _any_of(classes: Sequence[str]) -> re.Pattern[str]:
-    """Whole words, any case, any white space between the words of a name; the first name that fits. Group i + 1 is classes[i].
+    """Matches whole words, ignoring case, with any white space between a name's words; the first name that fits.
 
-    Groups, and not the text that was found, say which class it was: what `re` takes for the same letter has no one spelling.
+    Group i + 1 is classes[i]. The group tells the class, not the matched text, because letters that `re` considers equal may be spelt
+    differently.
     """
     patterns = [r"\s+".join(map(re.escape, spoken(name).split())) for name in classes]
     return re.compile(rf"(?<!\w)(?:{'|'.join(f'({pattern})' for pattern in patterns)})(?!\w)", re.IGNORECASE)

@@ -40,6 +40,13 @@ _PAPER: dict[Kind, Explanation] = {
     "self-attention product": Explanation(
         "One step of a random walk: each position takes the mean of the map so far over what it attends to."
     ),
+    "entropy walk": Explanation(
+        "One step of a random walk over self-attention whose weak values are cut off: each position takes a mean of where it attends most."
+    ),
+    "walk with restart": Explanation(
+        "One step of a random walk with restart: mostly the mean of the map so far over what a position attends to, and partly its own "
+        "cross-attention."
+    ),
     "seeds": Explanation("Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6"),
     "expansion": Explanation("Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.", "eq. 7"),
     "expansion mean": Explanation("The expansions of all levels at one side, averaged."),
@@ -64,7 +71,7 @@ AFTER_PAMR = Explanation("Every pixel averaged with neighbours of like colour, a
 def explain_before_pamr(method: str = "seediff") -> Explanation:
     """What PAMR starts from, by the method."""
     match method:
-        case "ca":
+        case "ca" | "daam":
             return Explanation("The soft mask enlarged to the image and stretched to go from 0 to 1.")
         case "reference":
             return Explanation("The soft mask enlarged to the image and cut at a half: PAMR starts from zeros and ones.")

@@ -104,7 +104,7 @@ def tasks(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
     planned = [Task(item.name, position) for position, item in enumerate(items)] if config.keep_originals else []
     additions = [(addition.operations, addition.of(len(sources))) for addition in config.additions()]
     if (total := sum(count for _, count in additions)) > MAX_ADDED:
-        raise UserError(f"--add: {total:,} new pictures in all; at most {MAX_ADDED:,} can be added at once")
+        raise UserError("add", f"asks for {total:,} new pictures; at most {MAX_ADDED:,} can be added at once")
     number, order = 0, np.arange(0)
     for operations, count in additions:
         for _ in range(count):
@@ -114,7 +114,7 @@ def tasks(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
             planned.append(Task(f"{prefix}-{number:06d}", source, operations, number))
             number += 1
     if not number:
-        raise UserError("nothing to add: --add names no picture, for example --add flip:50%")
+        raise UserError("add", "adds no picture", "for example flip:50%")
     return planned
 
 

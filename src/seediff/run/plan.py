@@ -1,4 +1,4 @@
-"""What the small files of a model, and the devices, tell before weights are loaded: what cannot work, and lines for --dry-run."""
+"""Checks before weights are loaded, from a model's small files and the devices, and the lines of a dry run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from ..files.messages import show_bytes
 from ..files.output_folders import memory_bytes
 from ..models.adapters import check_embedding, check_lora, local_file
 from ..models.groups import layers_name
-from ..models.hub import resolve_name
+from ..models.hub import check_repository, resolve_name
 from ..models.info import ModelInfo, check_known_classes, check_supported, model_info, read_settings
 from ..models.memory import Offload, check_offload
+from ..models.quantize import check_quantize
+from ..models.schedulers import check_scheduler, scheduler_class
 from ..models.sources import find_source
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
@@ -41,6 +43,11 @@ def check_files(config: ModelConfig) -> None:
     info = model_info(config.model, config.base)
     if info and config.lora is not None:
         check_lora(info.family, config.lora)
+    if isinstance(config, GenerateConfig) and config.scheduler is not None:
+        check_scheduler(info.family, config.scheduler) if info else scheduler_class(config.scheduler)
+    if config.quantize is not None:
+        checkpoint = find_source(config.model, config.base).checkpoint
+        check_quantize(config.quantize, compile=config.compile, quantised=bool(checkpoint and checkpoint.is_gguf))
     if info and config.embedding is not None:
         check_embedding(info.family, config.embedding, config.model)
     for what, source in (("lora", config.lora), ("embedding", config.embedding)):
@@ -64,7 +71,7 @@ def check_files(config: ModelConfig) -> None:
 
 
 def _check_size(config: ModelConfig, info: ModelInfo) -> None:
-    """Raise UserError for a size that the model cannot work on, or whose maps this computer could not hold."""
+    """Raise UserError for a size that the model does not support, or whose maps do not fit into this computer's memory."""
     rules, sides = info.size_rules(), info.sides()
     if config.size is None or rules is None or sides is None:
         return
@@ -80,8 +87,8 @@ def _check_size(config: ModelConfig, info: ModelInfo) -> None:
 
 
 def check_loading(config: RunConfig, device: str | None, offload: Offload, here: bool = True) -> None:
-    """Raise UserError for a device that is not there, and for offload or compile that it cannot have, as loading the model would. device:
-    as the user named it. here: whether this machine is what computes; others are not asked what they have."""
+    """Raise UserError for a device that is not available, and for offload or compile that it does not support, as loading the model
+    would. device: as named by the user. here: whether this machine computes; other machines are not checked."""
     device = device or config.device
     if device in (None, "cpu") and offload == "none" and not config.compile:
         return
@@ -105,7 +112,7 @@ def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
 
 
 def captured_maps(config: ModelConfig) -> Reads:
-    """The maps that are captured: those that the method reads; all, where they are kept in files."""
+    """The maps to capture: those that the method reads, or all if they are saved."""
     if isinstance(config, DatasetConfig):
         return EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
     return {} if config.segment.facts.divides_features else {"self": None}
@@ -132,8 +139,9 @@ def model_line(config: RunConfig, offload: Offload) -> str:
     source, info = find_source(config.model, config.base), model_info(config.model, config.base)
     where = "found" if isinstance(source.whole, Path) else "fetched from the hub unless it is in the cache"
     if info is None and not isinstance(source.whole, Path):
+        check_repository(source.whole)
         where = "not known: it is not on this machine, and the hub says nothing of it; the run would refuse what is not supported"
-    if info and source.checkpoint:
+    if info and not source.is_whole:
         where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"
     loading = [(name, value) for name, value in config.loading.items() if value is not None and value is not False]
     given = [name if value is True else f"{name} {value}" for name, value in loading]
@@ -141,7 +149,7 @@ def model_line(config: RunConfig, offload: Offload) -> str:
 
 
 def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
-    """How masks will be made: the method, the attention, what capture will hold, levels that were fitted, and constants nobody sought."""
+    """Describes how masks will be made: the method, the attention, the capture's contents, replaced levels, and untuned constants."""
     mask, capture, info = config.mask, config.capture, model_info(config.model, config.base)
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
@@ -163,13 +171,13 @@ def capture_line(*parts: str) -> list[str]:
 
 
 def photo_capture(config: ModelConfig, reads: Reads | None = None) -> str:
-    """What capture will hold of a photograph, for `capture_line`; those of other shapes are seen with as many positions, or nearly."""
+    """The contents of the capture for a photograph, for `capture_line`; photographs of other shapes have nearly as many positions."""
     expected = expected_capture(config, reads)
     return f"{expected}{', nearly as much in other shapes' if getattr(config, 'fit', '') == 'keep' else ''}" if expected else ""
 
 
 def source_lines(config: RunConfig) -> list[str]:
-    """Where the values are from that are not the defaults, one line per source."""
+    """The sources of values that are not defaults, one line per source."""
     return [
         f"From {source}: {', '.join(names)}" if source != GIVEN else f"Given: {', '.join(names)}"
         for source, names in config.sources().items()

@@ -51,7 +51,7 @@ def capture(
         pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting, with ControlNets and
             adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`), whose every row of a batch is then a picture of its
             own where `prompts` do not say how many there are.
-        keep: which attention: "all"; a method of masks ("seediff", "ca", "ca_sa", "reference"), of which only what it reads is kept;
+        keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), of which only what it reads is kept;
             "segments", self-attention alone, as `segments` and photographs have it. Fewer cost less memory and time.
         prompts: the text of what the pipeline draws, where it is given only embeddings: one, or one for each picture.
         tokenizer: of the text, where a network alone is given: text columns must begin with its first token.
@@ -82,6 +82,12 @@ def capture(
     seen = Captured(listener, pipe, network, family, method=method, expects={"group": config.layers, "reads": reads}, readers=readers)
     with ExitStack() as stack:
         encode = next((name for name in ("encode_prompt", "_encode_prompt") if hasattr(pipe, name)), None)
+        if encode is None and pipe is not network and not prompts:
+            raise UserError(
+                f"a {type(pipe).__name__}",
+                "encodes its text by no encode_prompt, so that nothing says which part of a batch has the prompt",
+                "name the text, capture(pipe, prompts='…')",
+            )
         if encode is not None:
             stack.enter_context(heard(pipe, encode, listener.heard_encoding))
         processor = getattr(pipe, "image_processor", None)

@@ -124,9 +124,10 @@ class Captured:
         picture: where the pipeline did not give it (latents): PAMR follows it. method: by default the one that was named as `keep`, else
         SeeDiff. constants: of MaskConfig, such as beta=0.4 or pamr=False; levels that the model lacks are replaced by the nearest.
         """
-        default: Method = "ca" if self._family.no_self_attention else "seediff"
-        config = MaskConfig(method=method or self._method or default, **constants)
-        config = fitted_mask(config, self._network.config, family=self._family)
+        method = method or self._method
+        if method is None:
+            method = "ca" if self._family.no_self_attention else "seediff"
+        config = fitted_mask(MaskConfig(method=method, **constants), self._network.config, family=self._family)
         maps, shown = self._maps(image, phrases), self._picture(image, picture)
         if shown is None and config.pamr:
             raise UserError("masks follow the picture's edges, but the pipeline gave none (latents?): give picture=, or pamr=False")

@@ -37,8 +37,8 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Model = "mini",
 
     Raises UserError for a picture or option that cannot be used, and a class that the model does not know.
     """
-    photo = read_picture(image)
     config = MaskPhotosConfig.recommended(classes=_names(classes), model=_name(model), **options, keep_soft=True)
+    photo = read_picture(image)
     job = MaskJob(config, ())
     job.check()
     job.use(_loaded(config, model))

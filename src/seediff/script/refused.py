@@ -21,8 +21,11 @@ PLAIN = {
 }  # fmt: skip
 """diffusers' processors that compute the network's own attention, and nothing else. Fused ones are refused where they run."""
 
-REFINERS = {"StableDiffusionXLImg2ImgPipeline"}
-"""Refused to be drawn with from words; in a script they get a picture."""
+FROM_PICTURES = {"StableDiffusionXLImg2ImgPipeline"}
+"""Refused where only words are given; in a script there are pictures, too."""
+
+PIECEWISE = {"StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own"}
+"""Pipeline class → why its maps would be none of its picture."""
 
 
 def find_network(pipe: Any) -> tuple[Any, Family]:
@@ -33,8 +36,8 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
         raise UserError(f"a {called}", "perturbed-attention guidance adds attention of its own", "use the pipeline without PAG")
     if "ModularPipeline" in bases:
         raise UserError(f"a {called}", "modular pipelines do not say which text each call of the network has", "capture the network itself")
-    if called in REFUSED and called not in REFINERS:
-        raise UserError(f"a {called}", "cannot be captured", REFUSED[called])
+    if why := {**REFUSED, **PIECEWISE}.get(called) if called not in FROM_PICTURES else None:
+        raise UserError(f"a {called}", "cannot be captured", why)
     part = next((part for part in NETWORKS if hasattr(getattr(pipe, part, None), "forward")), None)
     if part is None and not hasattr(pipe, "forward"):
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")

@@ -17,20 +17,19 @@ from ..errors import UserError
 Weights = Literal["proportional", "uniform"] | Sequence[float]
 
 BAND_BYTES = {"cpu": 0, "cuda": 256 << 20}
-"""Of upsampled rows that are worked on at a time: on a CPU as few as can be, which its cache holds, elsewhere enough to outweigh the
-calls."""
+"""Elements of upsampled rows per operation: on a CPU few enough for the cache, elsewhere enough to outweigh the overhead."""
 
 
 def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "proportional") -> dict[Grid, float]:
     """Each resolution's share in the aggregate, {(height, width): weight > 0}, finest first, summing to 1.
 
     Args:
-        grids: those that were captured; latent_size, (height, width) of L, must be the same multiple of each on both sides.
+        grids: the captured sizes. latent_size: (height, width) of L, the same multiple of each grid on both sides.
         weights: "proportional" to the side (64² latents: 0.533, 0.267, 0.133, 0.067), "uniform", or one number per level
             L, L/2, L/4, … (levels left out at the end have none).
 
-    Raises UserError when a number is negative or not finite, none is positive, there are more numbers than levels, or one is
-    given to a level that was not captured.
+    Raises UserError if a number is negative or not finite, if none is positive, if there are more numbers than levels, or if a number is
+    for a level that was not captured.
     """
     grids = sorted(grids, reverse=True)
     if not grids:
@@ -51,7 +50,7 @@ def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "
 
 
 def _by_level(grids: Sequence[Grid], latent_size: Grid, weights: Sequence[float]) -> dict[Grid, float]:
-    """{(height, width): weight > 0} of one number per level L, L/2, L/4, …"""
+    """{(height, width): weight > 0} from one number per level L, L/2, L/4, …"""
     shown = f"weights = {', '.join(f'{w:g}' for w in weights)}"
     coarsest = latent_size[0] // grids[-1][0]
     levels = coarsest.bit_length()
@@ -73,15 +72,15 @@ def _by_level(grids: Sequence[Grid], latent_size: Grid, weights: Sequence[float]
 def aggregate(self_attention: Mapping[Grid, torch.Tensor], latent_size: Grid, weights: Weights = "proportional") -> torch.Tensor:
     """Aggregated self-attention (N, N) float32 of L's N = H·W positions; row = query; rows sum to 1.
 
-    Each row of each resolution is seen as a map, upsampled bilinearly to (H, W) and divided by its sum; a position of a coarse
-    resolution stands for all positions of L that it covers.
+    Each row at each resolution is treated as a map, upsampled bilinearly to (H, W) and divided by its sum. A coarse position stands for
+    all positions of L that it covers.
 
     Args:
         self_attention: {(h, w): (h·w, h·w)} float32, plain means over heads and layers (`CaptureConfig(normalize=False)`).
         latent_size: (H, W) of L, the same multiple of (h, w) on both sides.
         weights: as in `level_weights`.
 
-    Raises UserError as `level_weights` does, or when the attention is not finite.
+    Raises UserError as `level_weights` does, or if the attention is not finite.
     """
     shares = level_weights(self_attention, latent_size, weights)
     sums: list[torch.Tensor] = []
@@ -90,7 +89,7 @@ def aggregate(self_attention: Mapping[Grid, torch.Tensor], latent_size: Grid, we
     for grid in finer:
         total = _add_level(total, last, self_attention[grid], grid, shares[grid], latent_size, sums)
         last = grid
-    lowest, highest = torch.stack(torch.cat(sums).aminmax()).tolist()  # once: a GPU is waited for
+    lowest, highest = torch.stack(torch.cat(sums).aminmax()).tolist()  # once, because it waits for the GPU
     if not 0 < lowest <= highest < float("inf"):
         raise UserError("attention holds NaN or infinite values: half precision overflowed; capture it again with --dtype float32")
     return total if last == latent_size else _tile(total, last, latent_size)
@@ -105,10 +104,10 @@ def _add_level(
     latent_size: Grid,
     row_sums: list[torch.Tensor],
 ) -> torch.Tensor:
-    """`share · upsampled rows / their sums` of attention (h·w, h·w), plus the coarser levels' total, each of its positions for all that
-    it covers: (h·w, N). The sums that were divided by are added to the list `row_sums`.
+    """`share · upsampled rows / their sums` for attention (h·w, h·w), plus the coarser levels' total repeated over the positions that
+    each covers: (h·w, N). Appends the sums to `row_sums`.
 
-    Queries that share a row of coarse positions, or several of them, are one band: on a CPU the upsampled rows never leave the cache.
+    Works in bands of queries that share rows of coarse positions, so that on a CPU the upsampled rows stay in the cache.
     """
     height, width = grid
     coarse_width = coarse_grid[1]
@@ -128,10 +127,10 @@ def _add_level(
 
 
 def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
-    """Maps (B, h, w) bilinearly (align_corners=False) at a whole multiple of their sides: (B, h·factor, w·factor).
+    """Maps (B, h, w) upsampled bilinearly (align_corners=False) by a whole factor: (B, h·factor, w·factor).
 
-    Each phase of the finer grid has one weight. Written as single products and sums, whose rounding does not depend on which
-    of a processor's instructions does them, as `F.interpolate`'s may; and several times as fast.
+    Each phase of the finer grid has one weight. This uses single products and sums, whose rounding does not depend on the processor's
+    instructions, as `F.interpolate`'s may. It is also several times as fast.
     """
     if factor == 1:
         return maps
@@ -139,9 +138,9 @@ def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def _upsample(maps: torch.Tensor, factor: int, dim: int) -> torch.Tensor:
-    """(B, h, w) with one dimension `factor` times as long."""
+    """(B, h, w) upsampled by `factor` along one dimension."""
     length = maps.shape[dim]
-    padded = torch.cat([maps.narrow(dim, 0, 1), maps, maps.narrow(dim, length - 1, 1)], dim)  # beyond the border the nearest counts
+    padded = torch.cat([maps.narrow(dim, 0, 1), maps, maps.narrow(dim, length - 1, 1)], dim)  # beyond the border, use the nearest value
     finer = maps.new_empty(*maps.shape[: dim + 1], factor, *maps.shape[dim + 1 :])
     for phase in range((factor + 1) // 2):  # and its mirror image, with the same weights
         beside = 0.5 - (phase + 0.5) / factor

@@ -1,4 +1,4 @@
-"""DiffCut: segments of an image by recursive normalised cut of the encoder's features. No attention map, no class.
+"""DiffCut: divides an image by a recursive normalised cut of the encoder's features. Uses no attention maps and no classes.
 
 The method is Couairon, Shukor, Haugeard, Cord and Thome's ("DiffCut: Catalyzing Zero-Shot Semantic Segmentation with Diffusion
 Features and Recursive Normalized Cut", NeurIPS 2024); their program, PaulCouairon/DiffCut, is MIT-licensed, © 2024 Paul
@@ -9,10 +9,9 @@ which is the same, since both are linear.
 The program's setting: SSD-1B at 1024² pixels, features of the last self-attention of the encoder (32²), one UNet call at
 t = 50 with the empty prompt, noise added to the latent (`features.capture_features`).
 
-Determinism: with the number of threads the order of sums may change, and with it their last digits. Ties are not left to
-these: costs closer than TIE are equal and the first has it, the sign of the eigenvector follows from the first of its largest
-entries, and where eigenvalues are equal the vector is the projection of a fixed one onto their space. Scores are rounded to
-float32 before pixels choose.
+Determinism: the number of threads may change the order of sums, and so their last digits. These digits must not decide ties. So costs
+closer than TIE count as equal and the first wins, the first of the largest entries decides the eigenvector's sign, and for equal
+eigenvalues the vector is the projection of a fixed vector onto their space. Scores are rounded to float32 before pixels choose.
 
 Shape letters: C channels, N = h·w positions, K segments.
 """
@@ -35,32 +34,33 @@ from .methods import Seen, SegmentMethod
 from .suppression import label
 
 THRESHOLDS = 100
-"""At how many values, evenly spaced over 99 % of its range, the eigenvector is cut to find the best bipartition."""
+"""Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut to find the best bipartition."""
 TIE = 1e-9
-"""Values this close are equal: far above float64's rounding, far below what features in float32 say."""
+"""Values this close count as equal: far above float64 rounding, far below float32 precision."""
 LARGEST_SIDE = 64
-"""Of square features, and so many positions of others: N × N affinities of 64² positions take 128 MiB, and a few of them are held."""
+"""Maximum side of square features, or the same number of positions otherwise. N × N affinities of 64² positions take 128 MiB, and
+several are held at once."""
 DENSE = 128
-"""Up to so many positions all eigenvectors are computed: as fast as Lanczos, which fails on the smallest graphs."""
+"""Up to this number of positions, all eigenvectors are computed: as fast as Lanczos, which fails on the smallest graphs."""
 
 REFINE_ITERATIONS, REFINE_DILATIONS = 10, (4, 8, 16, 32)
-"""PAMR as the program evaluates with it: 1 2 4 8 pixels of a 128² image, here of a side of 512."""
+"""PAMR's dilations as in the program's evaluation: 1 2 4 8 pixels for a 128² image, here for a side of 512."""
 REFINE_PIXELS = 512 * 512
-"""Larger images are reduced to so many for PAMR."""
+"""Larger images are reduced to this number of pixels for PAMR."""
 
 
 def diffcut_scores(features: torch.Tensor, *, tau: float = 0.5, alpha: float = 10) -> torch.Tensor:
-    """How much each position resembles each segment; `suppression.label` makes segments of them.
+    """How much each position resembles each segment; `suppression.label` turns this into segments.
 
     Args:
-        features: of one image (C, h, w), any scale; at most LARGEST_SIDE² positions.
-        tau: parts are cut as long as the cut costs less, in (0, 2]; a larger one gives more segments.
-        alpha: power of the affinity, above 0; a larger one gives more segments.
+        features: (C, h, w) of one image, at any scale; at most LARGEST_SIDE² positions. tau: parts are cut while the cut costs less than
+        this, in (0, 2]. A larger value gives more segments. alpha: exponent of the affinity, above 0. A larger value gives more
+        segments.
 
-    Returns: (K, h, w) float64 on the CPU, cosines times a length: of segments in the order in which they first appear among the
-        positions, row by row. Features that are all alike give one segment.
+    Returns: (K, h, w) float64 on the CPU, cosines times a length, with segments in the order in which they first appear row by row. If
+        all features are alike, there is one segment.
 
-    Raises UserError for constants out of range, features that are too many or not finite.
+    Raises UserError for constants out of range, and for features that are too many or not finite.
     """
     # 1. Check inputs
     _check(features, tau, alpha)
@@ -69,29 +69,29 @@ def diffcut_scores(features: torch.Tensor, *, tau: float = 0.5, alpha: float = 1
     # 2. Recursive normalised cut: a segment of each position.
     parts = recursive_cut(affinity(directions, alpha), tau)
 
-    # 3. What each segment is like: the mean direction of its features (the program's "masked spatial marginal mean").
+    # 3. The mean direction of each segment's features (the program's "masked spatial marginal mean").
     members = np.equal.outer(np.arange(parts.max() + 1), parts).astype(np.float64)  # (K, N)
     concepts = members @ directions.T / members.sum(1, keepdims=True)  # (K, C)
 
-    # 4. Every pixel takes the segment that its enlarged features resemble most ("high-resolution concept assignment").
+    # 4. Every pixel gets the segment that its enlarged features resemble most ("high-resolution concept assignment").
     return torch.from_numpy(concepts @ directions).unflatten(1, features.shape[1:])
 
 
 def affinity(directions: np.ndarray, alpha: float) -> np.ndarray:
-    """(N, N): cosine of unit columns (C, N), min-max over all pairs, to the power alpha. All alike: ones."""
+    """(N, N): cosine of unit columns (C, N), min-max over all pairs, to the power alpha. Ones if all are alike."""
     cosine = directions.T @ directions
     low, high = cosine.min(), cosine.max()
     if high - low <= ROUNDING:
         return np.ones_like(cosine)
     scaled = (cosine - low) / (high - low)
-    scaled[scaled < TIE] = 0  # `recursive_cut` asks which are 0
+    scaled[scaled < TIE] = 0  # `recursive_cut` needs to know which are 0
     np.fill_diagonal(scaled, 1)  # as it is but for rounding, and for features of length 0, which are like nothing
     return scaled**alpha
 
 
 def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
-    """The part (0..K-1, in order of appearance) of each of N positions: a graph is cut in two, and each side again, as long
-    as the cut's cost is below tau. Where all affinities are equal there is nothing to cut.
+    """The part (0..K-1, in order of appearance) of each of N positions. The graph is cut in two, and each side again, while the cut's
+    cost is below tau. If all affinities are equal, nothing is cut.
 
     As in the program, positions that have an affinity of exactly 0 with any other (the pair that min-max made 0) take part
     in the first cut only; later they stay with what is left.
@@ -100,7 +100,7 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
     if affinity.min() == affinity.max():
         return by_appearance(parts)
     linked = np.asarray((affinity > 0).all(1))
-    waiting = [(np.arange(len(affinity)), np.arange(len(affinity)))]  # what to cut, and of these, what takes part
+    waiting = [(np.arange(len(affinity)), np.arange(len(affinity)))]  # positions to cut, and those of them that take part
     while waiting:
         whole, graph = waiting.pop()
         if len(graph) < 2:
@@ -115,10 +115,10 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
 
 
 def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
-    """The cheapest of THRESHOLDS cuts of the second eigenvector, and its cost: (N,) bool, neither side empty.
+    """The cheapest of THRESHOLDS cuts of the second eigenvector, as (N,) bool with neither side empty, and its cost.
 
-    The cost of parting a graph into S and T is `cut / volume(S) + cut / volume(T)`, in [0, 2]: cut is the affinity between
-    them, volume the affinity of one with the whole graph (Shi and Malik 2000).
+    The cost of dividing a graph into S and T is `cut / volume(S) + cut / volume(T)`, in [0, 2]: cut is the affinity between S and T,
+    volume the affinity of one side with the whole graph (Shi and Malik 2000).
     """
     degrees = affinity.sum(1)
     vector = second_eigenvector(affinity, degrees)
@@ -133,10 +133,10 @@ def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """(N,) y with the second smallest λ of `(D − A) y = λ D y`, its largest entry positive; scaled as it comes.
+    """(N,) y with the second smallest λ of `(D − A) y = λ D y`, its largest entry positive; not normalised.
 
-    The first is constant and has λ = 0. It is moved to the other end of the spectrum, so that the wanted one is at its end,
-    and perpendicular to the constant even where the graph falls apart and several λ are 0.
+    The first eigenvector is constant and has λ = 0. It is moved to the other end of the spectrum. Then the wanted vector is the extreme
+    one, and perpendicular to the constant even if the graph falls apart and several λ are 0.
     """
     roots = np.sqrt(degrees)
     normalized = affinity / roots[:, None] / roots  # its eigenvalues are 1 − λ
@@ -148,7 +148,7 @@ def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
-    """An eigenvector of the largest eigenvalue of a symmetric matrix; which one, where there are several, is always the same."""
+    """An eigenvector for the largest eigenvalue of a symmetric matrix; always the same one if there are several."""
     start = np.random.default_rng(0).standard_normal(len(matrix))
     if len(matrix) > DENSE:
         try:
@@ -164,12 +164,12 @@ def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
 
 
 def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """Segments (H, W) with their edges moved to those of the image (H, W, 3) uint8, as the program does for its better
-    figures: PAMR of every segment's mask, the highest, and a 3 × 3 median of the numbers.
+    """Segments (H, W) with their edges aligned to those of the image (H, W, 3) uint8, as the program does for its better results: PAMR
+    of every segment's mask, the highest mask at each pixel, and a 3 × 3 median of the segment numbers.
 
-    An image of more than REFINE_PIXELS is reduced to these, and its refined segments are enlarged as DiffSeg's proposals are: the program
-    works on small images too, and PAMR needs the memory of about 40 + 2 K images in float32, for K segments. Dilations grow with
-    the shorter side. Segments may disappear: the result, int32, is numbered anew, in order of appearance at PAMR's size.
+    An image above REFINE_PIXELS is reduced first, and its refined segments are enlarged like DiffSeg's proposals. The program works on
+    small images too, and PAMR needs the memory of about 40 + 2 K images in float32, for K segments. Dilations grow with the shorter
+    side. Segments may disappear, so the result (int32) is renumbered in order of appearance at PAMR's size.
     """
     if image.shape[:2] != segments.shape:
         raise ValueError(f"image {image.shape[:2]} and segments {segments.shape} differ in size")

@@ -31,17 +31,15 @@ def diffseg(
     kl_thresholds: Sequence[float] = (1.1,) * 3,
     refine: bool = False,
 ) -> torch.Tensor:
-    """Object proposals (P, h, w) float64, a distribution over the positions each; `suppression.label` makes segments of them.
+    """Object proposals (P, h, w) float64, each a distribution over positions; `suppression.label` turns them into segments.
 
     Args:
         rows: (N, N) float32, aggregated self-attention (`aggregate`): row = query, each sums to 1.
-        size: (h, w) of L, whose N positions these are; None: a square.
-        num_points: anchors on the longer side of their grid, as `anchor_positions` has it.
-        kl_thresholds: τ of every round, above 0; the first round merges positions into the anchors' proposals, the others proposals
-            with each other. 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
-        refine: K-Means on the rows, begun at the proposals.
+        size: (h, w) of L, with N positions; None: a square. num_points: anchors on the longer side of their grid (`anchor_positions`).
+        kl_thresholds: τ for every round, above 0. The first round merges positions into the anchors' proposals, the others merge
+        proposals. 1.1 for COCO-Stuff-27, 0.9 for Cityscapes. refine: run K-Means on the rows, starting from the proposals.
 
-    Raises UserError when the grid does not fit.
+        Raises UserError if the grid does not fit.
     """
     side = math.isqrt(len(rows))
     size = size or (side, side)
@@ -56,9 +54,10 @@ def diffseg(
 
 
 def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
-    """Object proposals (P, N) float64, each a mean of rows: iterative attention merging with one threshold τ per round (section 3.3).
+    """Object proposals (P, N) float64, each a mean of rows, from iterative attention merging with one threshold τ per round (section
+    3.3).
 
-    rows: (N, N) float32. Means are exact to float64's last digits but for rounding rows to multiples of about 1e-12.
+    rows: (N, N) float32. Means are exact to float64's last digits, except that rows are rounded to multiples of about 1e-12.
     """
     # 1. Round 1: every anchor becomes the mean of all rows that are closer to it than τ.
     anchors = rows[anchor_positions(size, num_points, rows.device)]
@@ -72,10 +71,10 @@ def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Se
 
 
 def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Flat indexes (A,) of the anchors among the positions of L (h, w): an even grid, centred (16 points on 64: 1, 5, …, 61).
+    """Flat indexes (A,) of the anchors among the positions of L (h, w): an even, centred grid (16 points on 64: 1, 5, …, 61).
 
-    The longer side has num_points of them, the shorter as many as are as close: 16 × 12 on 64 × 48. DiffSeg's own is the square's,
-    num_points². Raises UserError when num_points is not from 2 to the longer side.
+    The longer side has num_points anchors. The shorter side has as many as fit at the same distance: 16 × 12 on 64 × 48. DiffSeg only
+    has the square, num_points². Raises UserError if num_points is not from 2 to the longer side.
     """
     longer = max(size)
     if not 2 <= num_points <= longer:
@@ -92,13 +91,13 @@ def _line(side: int, count: int, device: torch.device | str) -> torch.Tensor:
 
 
 def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
-    """One later round: in order, each proposal (P, N) that no earlier one absorbed becomes the mean of all that are closer than τ.
+    """One later round: in order, each proposal (P, N) that no earlier proposal absorbed becomes the mean of all proposals closer than τ.
 
-    The mean counts proposals that were absorbed before, too, as the original does.
+    As in the original, the mean also counts proposals that were absorbed before.
     """
     closer = closer_than(maps, maps, threshold).cpu()
     absorbed = torch.zeros(len(maps), dtype=torch.bool)
-    merged: list[torch.Tensor] = []  # which proposals each is the mean of
+    merged: list[torch.Tensor] = []  # the proposals in each mean
     for index, near in enumerate(closer):
         if not absorbed[index]:
             absorbed |= near
@@ -108,7 +107,7 @@ def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
 
 
 def refined(rows: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    """Proposals (P, N) after K-Means on the rows (N, N) begun at them; clusters that stay empty are dropped."""
+    """Proposals (P, N) after K-Means on the rows (N, N), starting from them; empty clusters are dropped."""
     labels, centres = kmeans(rows, len(maps), initial=maps)
     return centres[labels.bincount(minlength=len(centres)) > 0].to(rows.device)
 

@@ -1,8 +1,8 @@
-"""Symmetric Kullback–Leibler divergence of attention rows: how DiffSeg decides whether two positions belong together.
+"""Symmetric Kullback–Leibler divergence of attention rows, with which DiffSeg decides whether two positions belong together.
 
 `2 D(p, q) = h(p) + h(q) − p·log q − q·log p` with `h(p) = Σ p log p`: two matrix products instead of a broadcast over all pairs
-and positions. Products in float32 err by more than float64 does, so pairs close to a threshold are computed once more, term by
-term in float64. Then no decision depends on the order in which BLAS adds: not on threads, alignment, or the other rows.
+and positions. float32 products have larger errors than float64, so pairs close to a threshold are computed again, term by term in
+float64. Then no decision depends on the order of BLAS's sums: not on threads, alignment, or other rows.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch
 from .exact_sums import add_product, product_error
 
 FLOOR = 1e-12
-"""Probabilities below count as this inside the logarithm."""
+"""Smaller probabilities are replaced by this inside the logarithm."""
 
 BAND = 256
-"""Rows whose logarithms are held at a time: few enough for a cache, enough for BLAS."""
+"""Rows whose logarithms are held at a time: few enough for the cache, enough for BLAS."""
 
 CHUNK = 2**19
-"""Elements worked on at a time when pairs are computed term by term."""
+"""Elements per operation when pairs are computed term by term."""
 
 MANY = 2**13
-"""Doubtful pairs from which on products in float64 are faster than computing each pair."""
+"""From this number of doubtful pairs, float64 products are faster than computing each pair."""
 
 
 def symmetric_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -52,7 +52,7 @@ def symmetric_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 def closer_than(anchors: torch.Tensor, rows: torch.Tensor, threshold: float) -> torch.Tensor:
     """Whether `D(p, q) < threshold`, (A, M) bool, for anchors (A, N) and rows (M, N) as in `symmetric_kl`.
 
-    Every decision is the one that float64 takes on `½ Σ (p − q)(log p − log q)`.
+    Every decision equals the decision in float64 on `½ Σ (p − q)(log p − log q)`.
     """
     distances = symmetric_kl(anchors, rows)
     closer = distances < threshold
@@ -66,7 +66,7 @@ def closer_than(anchors: torch.Tensor, rows: torch.Tensor, threshold: float) -> 
 
 
 def kl_error(positions: int, threshold: float, dtype: torch.dtype) -> float:
-    """Beyond this distance from the threshold τ, `symmetric_kl` of rows of N positions is on the right side of it.
+    """Farther than this from the threshold τ, `symmetric_kl` of rows with N positions is certainly on the right side.
 
     The terms p log q and q log p have one sign, so the products err by at most γ S with S = −p·log q − q·log p =
     2 D − h(p) − h(q) ≤ 2 D + 2 log N; entropies (summed in float64), logarithms (2 units) and the last additions err by 8 units
@@ -78,7 +78,7 @@ def kl_error(positions: int, threshold: float, dtype: torch.dtype) -> float:
 
 
 def _term_by_term(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """D of pairs (K, N) and (K, N), (K,) float64."""
+    """D for pairs (K, N) and (K, N): (K,) float64."""
     p, q = p.double(), q.double()
     return (_log(p) - _log(q)).mul_(p - q).sum(1) / 2
 

@@ -1,8 +1,8 @@
-"""Sums and products over many attention rows whose outcome can be relied on: exact, or with a bound on the error.
+"""Reliable sums and products over many attention rows: exact, or with a bound on the error.
 
-BLAS adds in an order that depends on threads, alignment and device. Sums here are of whole numbers that float64 holds without
-rounding, so any order gives the same bytes; products come with a bound that holds for any order, so that a decision can be
-taken where the bound allows it and be made sure of where it does not.
+BLAS adds in an order that depends on threads, alignment and device. Sums here are of whole numbers that float64 holds without rounding,
+so any order gives the same bytes. Products come with an error bound for any order. So a decision is certain where the bound allows it,
+and is checked exactly elsewhere.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import math
 import torch
 
 BLOCK = 256
-"""Columns that one product runs over: the error of a sum of K terms grows with K, that of sums of blocks with BLOCK + K / BLOCK."""
+"""Columns per product: the error of a sum of K terms grows with K, the error of block sums with BLOCK + K / BLOCK."""
 
 BAND = 128
-"""Rows worked on at a time: few enough for a cache, enough for BLAS."""
+"""Rows per operation: few enough for the cache, enough for BLAS."""
 
 LARGE_BAND = 4096
-"""The same on a GPU: few enough for its memory, enough to outweigh the call."""
+"""The same on a GPU: few enough for its memory, enough to outweigh the overhead."""
 
 
 def add_product(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -30,12 +30,13 @@ def add_product(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> t
 
 def product_error(terms: int, dtype: torch.dtype) -> float:
     """γ: products of `add_product` with `terms` = K (of all calls into one `out`) differ from the exact ones of the same values by at
-    most γ Σ_k |left_k right_k|, in whatever order BLAS adds. Not with TF32 or bfloat16 products, which PyTorch leaves off unless told."""
+    most γ Σ_k |left_k right_k|, in whatever order BLAS adds. This does not hold for TF32 or bfloat16 products, which PyTorch does not
+    use by default."""
     return (min(BLOCK, terms) + math.ceil(terms / BLOCK) + 2) * torch.finfo(dtype).eps / 2
 
 
 def whole_unit(rows: torch.Tensor) -> float:
-    """The unit of which rows (N, M) are made whole numbers: a power of two, so coarse that N of them add up without rounding.
+    """The unit for turning rows (N, M) into whole numbers: a power of two, coarse enough that N of them add up without rounding.
 
     At most 2^(⌈log2 N⌉ − 51) of the largest value, 2^-39 for 4096 rows: float32 loses nothing down to 2^-15 of the largest value.
     """
@@ -46,7 +47,7 @@ def whole_unit(rows: torch.Tensor) -> float:
 
 
 def in_units(rows: torch.Tensor, unit: float) -> torch.Tensor:
-    """Rows as float64 whole numbers of `unit`, rounded to nearest."""
+    """Rows as whole numbers of `unit` in float64, rounded to nearest."""
     return rows.to(torch.float64, copy=True).mul_(1 / unit).round_()
 
 
@@ -54,8 +55,8 @@ def sums_of_members(rows: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
     """`Σ_{i: members[a, i]} rows[i]` for every a, (A, M) float64, from rows (N, M) and members (A, N) bool; exact but for rounding
     each row to `whole_unit`.
 
-    On a CPU: rows with the same first member set lie in one region and mostly belong to the same sets; taken in that order, a band of
-    rows concerns few sets, and only these are multiplied. Elsewhere whole products are faster than finding out.
+    On a CPU, rows are sorted by their first set. Such rows mostly belong to the same sets, so a band of rows concerns few sets, and only
+    these are multiplied. On other devices whole products are faster.
     """
     unit = whole_unit(rows)
     totals = torch.zeros(len(members), rows.shape[1], dtype=torch.float64, device=rows.device)

@@ -1,7 +1,7 @@
 """K-Means on attention rows, in PyTorch: DiffSeg's baselines K-Means-C and K-Means-S, and its optional refinement.
 
-Lloyd's iterations with scikit-learn's rules for stopping and for empty clusters. Positions go where float64 puts them and sums
-are exact, so the result does not depend on threads; it depends on `seed` alone.
+Lloyd's iterations with scikit-learn's rules for stopping and for empty clusters. Assignments equal those in float64, and sums are exact,
+so the result depends on `seed` but not on threads.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from .exact_sums import BAND, add_product, in_units, product_error, whole_unit
 from .methods import Seen, SegmentMethod, aggregated
 
 CHUNK = 2**18
-"""Elements (1 MiB) worked on at a time: the products never leave the cache."""
+"""Elements per operation (1 MiB), so that products stay in the cache."""
 
 
 def kmeans_proposals(rows: torch.Tensor, k: int, size: Grid | None = None, *, seed: int = 0) -> torch.Tensor:
-    """K-Means-C (k = 6) or K-Means-S (k = segments of the ground truth): each cluster's positions as ones among zeros, (k, h, w) float32.
+    """K-Means-C (k = 6) or K-Means-S (k = number of segments in the ground truth): each cluster's positions as zeros and ones, (k, h, w)
+    float32.
 
-    rows: aggregated attention (N, N). size: (h, w) of L, whose N positions these are; None: a square. Raises UserError as `kmeans` does.
+    rows: aggregated attention (N, N). size: (h, w) of L, with N positions; None: a square. Raises UserError as `kmeans` does.
     """
     labels, _ = kmeans(rows, k, seed=seed)
     side = math.isqrt(len(labels))
@@ -39,25 +40,25 @@ def kmeans(
     max_iterations: int = 300,
     tolerance: float = 1e-4,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels (N,) int64 of 0 … k − 1 and centres (k, M) float64, the means of their rows; both on the CPU, where all is computed.
+    """Labels (N,) int64 from 0 to k − 1, and centres (k, M) float64, the means of their rows. Everything is computed on the CPU.
 
     Args:
         rows: (N, M) float32, any finite values.
         k: number of clusters.
-        seed: of k-means++ (greedy, as scikit-learn's); not used with `initial`.
+        seed: for k-means++ (greedy, as in scikit-learn); not used with `initial`.
         initial: the first centres (k, M) instead.
-        max_iterations: of Lloyd.
-        tolerance: stop once the centres' squared movements sum to at most this share of the mean variance of a column;
-            otherwise when no label changes.
+        max_iterations: maximum number of Lloyd iterations.
+        tolerance: stop once the centres' squared movements sum to at most this share of the mean variance of a column, or when no label
+            changes.
 
-    An empty cluster takes the row that is farthest from its own centre; it stays empty, with its last centre, when all rows lie on
-    their centres. Raises UserError when k is below 1 or more than N.
+    An empty cluster gets the row that is farthest from its own centre. If all rows equal their centres, it stays empty and keeps its
+    last centre. Raises UserError if k is below 1 or above N.
     """
     if not 1 <= k <= len(rows):
         raise UserError(f"k = {k} must be from 1 to {len(rows)}, the number of positions")
     if initial is not None and initial.shape != (k, rows.shape[1]):
         raise ValueError(f"initial must be ({k}, {rows.shape[1]}), not {tuple(initial.shape)}")
-    rows = rows.cpu()  # an iteration asks which rows are in doubt and whether to stop: a GPU would be waited for at each
+    rows = rows.cpu()  # on the CPU, because each iteration would otherwise wait for the GPU
     initial = None if initial is None else initial.cpu()
     squares = _squares(rows)
     unit = whole_unit(rows)
@@ -72,7 +73,7 @@ def kmeans(
     mean = totals.sum(0) * (unit / len(rows))
     enough = tolerance * float(squares.mean() - mean.square().sum()) / rows.shape[1]
 
-    # 2. Centres to the means of their rows; rows that change sides take their part of the totals along.
+    # 2. Centres move to the means of their rows; totals are updated for rows that change sides.
     for _ in range(max_iterations):
         before, centres = centres, _means(totals, labels, unit, centres)
         movements = (centres - before).square().sum(1)
@@ -93,19 +94,19 @@ def kmeans(
 
 
 def _means(totals: torch.Tensor, labels: torch.Tensor, unit: float, centres: torch.Tensor) -> torch.Tensor:
-    """Means (k, M) of clusters from their totals in units; an empty cluster keeps its centre."""
+    """Means (k, M) of clusters from their totals in `unit`; an empty cluster keeps its centre."""
     counts = labels.bincount(minlength=len(totals))[:, None]
     return torch.where(counts > 0, totals * unit / counts.clamp_min(1), centres)
 
 
 def _nearest(rows: torch.Tensor, squares: torch.Tensor, centres: torch.Tensor, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The nearest centre (k, M) float64 of rows[which], (n,) int64, the first of equals, as float64 decides; and the slack, (n,)
-    float64: by how much every other centre is farther, at least.
+    """The nearest centre (k, M) float64 for rows[which], (n,) int64, as float64 decides, the first if several are equal. Also the slack
+    (n,) float64: every other centre is farther by at least this much.
 
     which: (n,), ascending. squares: |x|² of all rows.
 
-    `½|c|² − x·c` orders centres as |x − c|² does. Its products err by at most γ |x||c|; where another centre is within twice the
-    error of the best, their distances are computed term by term in float64.
+    `½|c|² − x·c` orders centres as |x − c|² does. Its products have an error of at most γ |x||c|. If another centre is within twice this
+    error of the best, the distances are computed term by term in float64.
     """
     rounded, halves = centres.to(rows.dtype), centres.square().sum(1) / 2
     longest = float(halves.max() * 2) ** 0.5
@@ -116,7 +117,7 @@ def _nearest(rows: torch.Tensor, squares: torch.Tensor, centres: torch.Tensor, w
         here = slice(start, start + BAND)
         chosen = which[here]
         first_row, last_row = int(chosen[0]), int(chosen[-1])
-        together = last_row - first_row == len(chosen) - 1  # then they need no copy
+        together = last_row - first_row == len(chosen) - 1  # avoids a copy
         band, lengths = rows[first_row : last_row + 1] if together else rows[chosen], squares[chosen]
         scores = halves - add_product(band.new_zeros(len(band), len(centres)), band, rounded).double()
         error = relative * longest * (lengths.sqrt() + longest)
@@ -126,14 +127,14 @@ def _nearest(rows: torch.Tensor, squares: torch.Tensor, centres: torch.Tensor, w
         if len(doubtful):
             labels[start + doubtful] = _nearest_term_by_term(band[doubtful], centres, close[doubtful])
         second = scores.scatter(1, labels[here, None], float("inf")).amin(1)
-        error += torch.finfo(rows.dtype).eps * lengths  # that of |x|² itself
+        error += torch.finfo(rows.dtype).eps * lengths  # the error of |x|² itself
         squared = lengths + 2 * torch.stack([first + error, second - error])
         slack[here] = squared.clamp_min_(0).sqrt_().diff(dim=0)
     return labels, slack
 
 
 def _nearest_term_by_term(rows: torch.Tensor, centres: torch.Tensor, among: torch.Tensor) -> torch.Tensor:
-    """The nearest centre of each row (n, M), of those that `among` (n, k) bool allows it."""
+    """The nearest centre for each row (n, M), among the centres that `among` (n, k) bool allows."""
     distances = torch.full(among.shape, float("inf"), dtype=torch.float64)
     for of_row, of_centre in (chunk.unbind(1) for chunk in among.nonzero().split(max(1, CHUNK // rows.shape[1]))):
         distances[of_row, of_centre] = (rows[of_row].double() - centres[of_centre]).square_().sum(1)
@@ -141,7 +142,7 @@ def _nearest_term_by_term(rows: torch.Tensor, centres: torch.Tensor, among: torc
 
 
 def _fill_empty(rows: torch.Tensor, centres: torch.Tensor, labels: torch.Tensor, slack: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels and slack with the farthest rows from their centres given to the clusters that have none."""
+    """Labels and slack after giving the rows farthest from their centres to empty clusters."""
     empty = (labels.bincount(minlength=len(centres)) == 0).nonzero().squeeze(1)
     if not len(empty):
         return labels, slack
@@ -153,8 +154,8 @@ def _fill_empty(rows: torch.Tensor, centres: torch.Tensor, labels: torch.Tensor,
 
 
 def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
-    """Indexes of k rows spread out by k-means++ (Arthur and Vassilvitskii 2007): each is drawn with a probability in proportion to the
-    squared distance to those before, the best of 2 + ln k draws."""
+    """Indexes of k rows from k-means++ (Arthur and Vassilvitskii 2007): each is drawn with a probability proportional to the squared
+    distance to earlier ones, the best of 2 + ln k draws."""
     generator = torch.Generator().manual_seed(seed)
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
     distances = _squared_distances(rows, chosen)[0]
@@ -170,14 +171,14 @@ def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
 
 
 def _squared_distances(rows: torch.Tensor, chosen: list[int]) -> torch.Tensor:
-    """`|rows[c] − rows[i]|²`, (len(chosen), N) float64 on the CPU, summed in an order of its own."""
+    """`|rows[c] − rows[i]|²`, (len(chosen), N) float64 on the CPU, summed in a fixed order."""
     bands = rows.split(max(1, CHUNK // rows.shape[1]))
     near = [torch.stack([(band - rows[c]).square_().sum(1) for c in chosen]) for band in bands]
     return torch.cat(near, 1).double().cpu()
 
 
 def _squares(rows: torch.Tensor) -> torch.Tensor:
-    """`|rows[i]|²`, (N,) float64, to a unit of the rows' precision."""
+    """`|rows[i]|²`, (N,) float64, precise to one unit of the rows' precision."""
     return torch.cat([band.square().sum(1, dtype=torch.float64) for band in rows.split(max(1, CHUNK // rows.shape[1]))])
 
 

@@ -1,4 +1,4 @@
-"""Divides photographs into segments, in memory: the model looks at each once, and a method makes one label map of segment ids of it."""
+"""Divides photographs into segments, in memory: the model sees each photograph once, and a method makes a label map of segment ids."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .suppression import label
 class Segments:
     """Segments of one photograph.
 
-    label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, which is only outside a centre crop.
-    scores: of each segment in [0, 1]: how clearly its pixels belong to it, a mean over them. DiffSeg: of the winning proposal's share in
-        the sum of all. DiffCut: of the likeness (cosine) of their features to the segment's. K-Means only says yes or no: 1.
+    label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in [0, 1], how
+    clearly its pixels belong to it, averaged over pixels. DiffSeg: the winning proposal's share of the sum of all. DiffCut: the cosine
+    similarity of the pixels' features to the segment's. K-Means: always 1.
     """
 
     label_map: np.ndarray
@@ -51,8 +51,8 @@ def make_segments(
 ) -> list[Segments]:
     """Segments of photographs (H, W, 3) uint8 of any size, in order.
 
-    fit, size: how the model sees a photograph, and at which size, as `windows.seen_shape` has it. counts: with `k="truth"`, the number of
-    segments of each photograph. seed: of K-Means. batch_size: pictures of one shape that go through the model together.
+    fit, size: how the model sees a photograph, and at which size (`windows.seen_shape`). counts: with `k="truth"`, the number of
+    segments for each photograph. seed: for K-Means. batch_size: pictures of one shape per network call.
     """
     if config.k == "truth" and counts is None:
         raise UserError("k = truth needs the number of segments of each photograph")
@@ -73,12 +73,12 @@ def make_segments(
 
 
 def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig) -> np.ndarray:
-    """Segments (H, W) of an image (H, W, 3) uint8, fitted to its edges where the method ends with that and `refine` asks for it."""
+    """Segments (H, W) of an image (H, W, 3) uint8, aligned with its edges if the method supports it and `refine` is set."""
     return refine_segments(image, label_map) if config.refine and config.facts.refines_edges else label_map
 
 
 def join_windows(photo: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:
-    """The proposals (P, h, w) of a photograph's windows as segments of all of it."""
+    """Segments of the whole photograph from its windows' proposals (P, h, w)."""
     shape = (photo.shape[0], photo.shape[1])
     if len(photo_windows) == 1:
         (window,) = photo_windows
@@ -92,7 +92,7 @@ def join_windows(photo: np.ndarray, photo_windows: Sequence[Window], proposals: 
 def _scores(
     label_map: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig
 ) -> tuple[float, ...]:
-    """The `scores` of Segments, read at each window's positions, as the proposals are; one too small to meet any has the mean of all."""
+    """The `scores` of Segments, computed at each window's positions. A segment too small to cover any position gets the mean of all."""
     sums, counts = np.zeros(int(label_map.max()) + 1), np.zeros(int(label_map.max()) + 1)
     for window, maps in zip(photo_windows, proposals, strict=True):
         clear = segment_method(config).clarity(maps.double())
@@ -104,7 +104,7 @@ def _scores(
 
 
 def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
-    """Raise UserError where dividing photographs could not succeed with this model at this size; needs no computation."""
+    """Raise UserError if photographs cannot be divided with this model at this size. Computes nothing."""
     height, width = check_shape(model, pixels(model.image_side if size is None else size), "size")
     latent_size = height // model.pixels, width // model.pixels
     check_divides(model.family, config.method, model.name)
@@ -116,8 +116,8 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
 
 
 def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
-    """What a method needs to know of images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents: self-attention
-    whose rows sum to 1, or the encoder's features. It depends on `config.timestep_shown` and on which of the two only."""
+    """A method's input for images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents: self-attention whose rows
+    sum to 1, or the encoder's features. Only `config.timestep_shown` and the kind of input affect it."""
     latents = encode_images(model, squares)
     if config.facts.divides_features:
         with capture_features(model.network) as recorder:

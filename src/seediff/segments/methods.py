@@ -1,4 +1,4 @@
-"""What a method of segments consists of, and where each is: `SEGMENT_FACTS` of config/methods.py names them."""
+"""The parts of a segment method. `SEGMENT_FACTS` in config/methods.py lists all methods."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from .aggregate import aggregate
 from .tiles import merge_labels
 
 Seen = AttentionMaps | torch.Tensor
-"""What a method divides: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
+"""The input of a method: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
 
 
 def share(proposals: torch.Tensor) -> torch.Tensor:
-    """The highest proposal's share in the sum of all; 1 for ones among zeros."""
+    """The highest proposal's share of the sum of all; 1 for hard labels."""
     return proposals.amax(0) / proposals.sum(0)
 
 
 def merge_hard(windows: Sequence[Window], proposals: Sequence[torch.Tensor], shape: tuple[int, int], config: SegmentConfig) -> np.ndarray:
-    """`merge_labels` of where each proposal is the highest."""
+    """`merge_labels`, applied to the highest proposal at each position."""
     return merge_labels(windows, [maps.argmax(0) for maps in proposals], shape)
 
 
 @dataclass(frozen=True)
 class SegmentMethod:
-    """propose: proposals (P, h, w) of one image, each high where its segment is; k (how many segments) and seed are for clustering.
-    clarity: of proposals (P, h, w), how clearly each position belongs to its segment, (h, w) in [0, 1].
-    check: raises UserError for constants that do not suit latents of a size; None: all do. merge: proposals of several windows as one
-    label map.
+    """propose: returns proposals (P, h, w) for one image, each high where its segment is; k (number of segments) and seed are for
+    clustering. clarity: proposals (P, h, w) → how clearly each position belongs to its segment, (h, w) in [0, 1]. check: raises
+    UserError for constants that do not suit the latents' size; None: all do. merge: proposals of several windows → one label map.
     """
 
     propose: Callable[[Seen, SegmentConfig, int | None, int], torch.Tensor]
@@ -49,6 +48,6 @@ def segment_method(config: SegmentConfig) -> SegmentMethod:
 
 
 def aggregated(seen: Seen, config: SegmentConfig) -> tuple[torch.Tensor, Grid]:
-    """Self-attention of all levels as one (N, N), and the (h, w) of L, whose positions these are."""
+    """Self-attention of all levels as one (N, N) matrix, and the size (h, w) of L with its N positions."""
     assert isinstance(seen, AttentionMaps)
     return aggregate(seen.self_attention, seen.latent_size, config.weights), seen.latent_size

@@ -1,7 +1,7 @@
-"""Names for segments that were found without any class: each is called by the word that its positions attend to.
+"""Names for segments: each segment gets the word that its positions attend to.
 
-DiffSeg's extension (section on labels): the photograph is shown to the UNet once more, at the same noise level and with sentences
-that hold the candidate words, and every segment takes the word whose cross-attention is highest in it.
+DiffSeg's extension (section on labels): the UNet sees the photograph once more, at the same noise level, with sentences that contain the
+candidate words. Every segment gets the word whose cross-attention is highest in it.
 
 Shape letters: S segments, C names, (h, w) height and width of a map, T tokens.
 """
@@ -36,21 +36,21 @@ LEVELS = (1, 2, 4)
 (77 % of those among four to six words) than any one of them (65, 67 and 69 %), and normalising by the sum more than by the range."""
 
 GRID = 4
-"""Segments and attention meet on a grid of this many times the latent's sides: fine enough for small segments, whatever the photograph's
-size."""
+"""Segments and attention are compared on a grid with this multiple of the latent's sides: fine enough for small segments, independent of
+the photograph's size."""
 
 
 class SegmentName(NamedTuple):
-    """What a segment is called; None: nothing fits. score: of the best word in [0, 1], whether it reached the threshold or not."""
+    """A segment's name; None if no word fits. score: the best word's, in [0, 1], even below the threshold."""
 
     name: str | None
     score: float
 
 
 def split_prompts(readers: Sequence[Reader], names: Sequence[str], template: str = DEFAULT_PROMPTS[0]) -> list[tuple[str, tuple[str, ...]]]:
-    """Sentences that name all of `names`, as few as the text encoders have room for and evenly filled, and the names in each.
+    """Sentences that contain all of `names`, and the names in each. As few sentences as the text encoders' limits allow, evenly filled.
 
-    Raises UserError when one name alone is too long for a sentence, or the template names them in no place.
+    Raises UserError if one name alone is too long for a sentence, or if the template has no place for names.
     """
     for count in range(1, len(names) + 1):
         bounds = [round(i * len(names) / count) for i in range(count + 1)]
@@ -68,15 +68,15 @@ def split_prompts(readers: Sequence[Reader], names: Sequence[str], template: str
 
 
 def check_names(model: Model, names: Sequence[str]) -> None:
-    """Raise UserError, listing what it knows, when the model cannot know a word."""
+    """Raise UserError, listing the known words, if the model cannot know a word."""
     check_known_classes(model.name, model.known_words, names)
 
 
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
-    """(C, h, w) in [0, 1) at the finest of LEVELS: each word's cross-attention, normalised over space.
+    """(C, h, w) in [0, 1) at the finest of LEVELS: each word's cross-attention, normalised over positions.
 
-    With r, a position's attention to the word in units of its mean over the image, averaged over levels: r / (1 + r). So ½ is as
-    much as on average; a word that is not there is near ½ everywhere.
+    r / (1 + r), where r is a position's attention to the word, relative to its mean over the image, averaged over levels. So ½ means
+    average attention, and an absent word is near ½ everywhere.
     """
     levels = [level for level in LEVELS if maps.grid(level) in maps.cross_attention]
     if not levels:
@@ -90,10 +90,10 @@ def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
 def name_segments(
     label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], *, vote: Vote = "mean", threshold: float = 0.0
 ) -> list[SegmentName]:
-    """The name of every segment 0 … S − 1 of label_map (H, W) int32 (−1: in none), by maps (C, h, w) as `name_maps` gives them.
+    """The name of every segment 0 … S − 1 in label_map (H, W) int32 (−1: in none), from maps (C, h, w) (`name_maps`).
 
-    mean: the word whose map has the highest mean in the segment, which is its score. majority: the word that is highest at most of its
-    pixels; the score is that word's mean, too. A segment whose score is below `threshold` is not named, nor one without pixels.
+    mean: the word with the highest mean in the segment. majority: the word that is highest at most of its pixels. The score is the
+    word's mean in both. A segment with a score below `threshold`, or without pixels, gets no name.
     """
     count = int(label_map.max(initial=-1)) + 1
     heights = resize(maps, label_map.shape).flatten(1).cpu().double().numpy()  # (C, H·W)
@@ -126,9 +126,9 @@ def name_photos(
     vote: Vote,
     threshold: float,
 ) -> list[list[SegmentName]]:
-    """Names of the segments of photographs (H, W, 3) uint8 by each one's words, none where it has no words.
+    """Names for the segments of photographs (H, W, 3) uint8, from each photograph's own words; none without words.
 
-    The model sees what was segmented, at once: with tiles, the whole photograph squeezed into its square.
+    The model sees the segmented part at once; with tiles, the whole photograph squeezed into its square.
     """
     from ..attention.photograph import capture_clean, encode_images, join_maps
     from ..attention.windows import cut, seen_shape, windows
@@ -152,6 +152,6 @@ def name_photos(
         scale = min(GRID, label_map.shape[0] / height, label_map.shape[1] / width)
         seen = resize_nearest(label_map[window.slices], round(scale * height), round(scale * width))
         named = name_segments(seen, name_maps(maps, photo_words), photo_words, vote=vote, threshold=threshold)
-        lost = int(label_map.max(initial=-1)) + 1 - len(named)  # the last of them were too small for the grid
+        lost = int(label_map.max(initial=-1)) + 1 - len(named)  # the last segments were too small for the grid
         named_photos.append(named + [SegmentName(None, 0.0)] * lost)
     return named_photos

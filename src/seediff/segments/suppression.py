@@ -1,4 +1,4 @@
-"""Non-maximum suppression (DiffSeg section 3.4): each pixel belongs to the proposal that is highest there."""
+"""Non-maximum suppression (DiffSeg section 3.4): each pixel belongs to the proposal with the highest value."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import torch
 
 CHUNK = {"cpu": 2**18, "cuda": 2**24}
-"""Pixels worked on at a time, 1 MiB: few enough for a cache, and no more memory for 200 megapixels than for one. On a GPU, which is waited
-for after each, 64 MiB."""
+"""Pixels per operation: 1 MiB, few enough for the cache, so that 200 megapixels need no more memory than one. On a GPU 64 MiB, because
+each operation waits for it."""
 
 ROWS = {"cpu": 2**22, "cuda": 2**28}
-"""Elements (16 MiB; 1 GiB) of proposals at a band's rows: where many meet a narrow photograph, these are more than its pixels."""
+"""Elements of proposals per band of rows (16 MiB; 1 GiB on a GPU). With many proposals on a narrow photograph, these exceed its pixels."""
 
 
 def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Label map (H, W) int32 on the CPU: the proposal that is highest at each pixel, the first of equals.
+    """Label map (H, W) int32 on the CPU: the proposal with the highest value at each pixel, the first if several are equal.
 
-    proposals: (P, h, w), brought to `size` (H, W) bilinearly (align_corners=False). Ids are 0 … n − 1 in the order of the
-    proposals, without those that win no pixel.
+    proposals: (P, h, w), resized to `size` (H, W) bilinearly (align_corners=False). Ids are 0 … n − 1 in the order of the proposals,
+    without those that win no pixel.
     """
     height, width = size
     maps = proposals.float()
@@ -32,7 +32,7 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     bands = [slice(top, top + rows) for top in range(0, height, rows)]
     wins = torch.zeros(len(maps), dtype=torch.int64)
     for here in bands:
-        # A band is kept as columns (W, rows), so that bringing it to its width copies whole runs.
+        # A band is stored as columns (W, rows), so that widening it copies whole runs.
         band = maps[:, above[here]] * (1 - down[here]) + maps[:, below[here]] * down[here]
         columns = band.transpose(1, 2).contiguous()
         highest = columns.new_full((width, columns.shape[2]), float("-inf"))
@@ -52,7 +52,7 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def band_rows(width: int, elements: int, device: str = "cpu") -> int:
-    """How many rows of a map `width` pixels wide are worked on at a time; elements: that all proposals have at one row."""
+    """Number of rows per operation, for a map `width` pixels wide. elements: those of all proposals at one row."""
     chunk, rows = (limits.get(device, limits["cuda"]) for limits in (CHUNK, ROWS))
     return max(1, min(chunk // width, rows // elements))
 
@@ -60,7 +60,7 @@ def band_rows(width: int, elements: int, device: str = "cpu") -> int:
 def taps(
     positions: int, pixels: int, start: int = 0, count: int | None = None, device: torch.device | str = "cpu"
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For `count` (all) of `pixels` pixels from `start` on: the positions before and after each, and the weight of the latter."""
+    """For `count` (or all) of `pixels` pixels from `start`: the positions before and after each, and the weight of the latter."""
     along = torch.arange(start, pixels if count is None else start + count, dtype=torch.float64, device=device)
     points = ((along + 0.5) * positions / pixels - 0.5).clamp(0, positions - 1)
     before = points.long()

@@ -1,8 +1,8 @@
-"""One segmentation of a photograph from those of overlapping windows: which segments are one, and whose each pixel is.
+"""Joins the segments of overlapping windows into one segmentation of a photograph.
 
-1. Segments of neighbouring windows are compared where the windows overlap, as DiffSeg compares proposals; the nearest are one.
-2. Each window says how much of every pixel belongs to each of its segments. In overlaps these shares are mixed, a window counting
-   less towards its border, and the segment with the highest has the pixel. So edges pass from window to window without a seam.
+1. Segments of neighbouring windows are compared where the windows overlap, as DiffSeg compares proposals. The nearest are joined.
+2. Each window gives every pixel a share for each of its segments. In overlaps these shares are mixed, with less weight towards a
+   window's border, and the pixel gets the segment with the highest share. So edges cross windows without a seam.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from .divergence import symmetric_kl
 from .suppression import band_rows, taps
 
 PRESENT = 0.01
-"""Of the overlap: a segment that is the highest on less of it is not there, and is compared with nothing. What reaches into the
-overlap is then only the faint rest of its attention, and the rests of all segments look alike once each is made to sum to 1."""
+"""Minimum share of the overlap on which a segment is highest; smaller ones are not compared. Only the faint rest of their attention
+reaches into the overlap, and after normalisation the rests of all segments look alike."""
 
 Links = Callable[[torch.Tensor, torch.Tensor], list[tuple[int, int]]]
-"""From maps (P, M) and (Q, M) of two windows at the M points of their overlap to the pairs that are one segment, at most one each."""
+"""From maps (P, M) and (Q, M) of two windows at the M points of their overlap to the pairs to join, at most one per segment."""
 
 
 def merge_proposals(
     windows: Sequence[Window], proposals: Sequence[torch.Tensor], shape: tuple[int, int], *, kl_threshold: float
 ) -> np.ndarray:
-    """Label map (H, W) int32 of a photograph from soft proposals: ids 0 … n − 1, −1 where no window is.
+    """Label map (H, W) int32 of a photograph from soft proposals: ids 0 … n − 1, −1 outside all windows.
 
-    windows: in order, as `windows.windows` gives them: neighbours in the list are neighbours in the photograph. One is enough.
-    proposals: of each window (P, h, w), a distribution over its positions each, as `methods.diffseg.diffseg` makes them.
-    kl_threshold: τ. Two segments of neighbouring windows are one when, restricted to the overlap and renormalised, their symmetric
-    KL divergence is below τ and each is the other's nearest.
+    windows: in order, from `windows.windows`, so that neighbours in the list are neighbours in the photograph; at least one. proposals:
+    for each window (P, h, w), each a distribution over its positions, from `diffseg`. kl_threshold: τ. Two segments of neighbouring
+    windows are joined if, restricted to the overlap and renormalised, their symmetric KL divergence is below τ and each is the other's
+    nearest.
 
-    "Nearest" is needed beside τ: restricted to the overlap, segments of one window often come closer to each other than τ, and through
-    the neighbour's everything would become one. So a segment never has two parts that one window tells apart.
+    τ alone is not enough: restricted to the overlap, segments of one window are often closer to each other than τ, and everything would
+    be joined through the neighbour. With "nearest", a segment never has two parts that one window separates.
     """
 
     def links(p: torch.Tensor, q: torch.Tensor) -> list[tuple[int, int]]:
@@ -51,11 +51,10 @@ def merge_proposals(
 
 
 def merge_labels(windows: Sequence[Window], labels: Sequence[torch.Tensor], shape: tuple[int, int]) -> np.ndarray:
-    """`merge_proposals` for methods that give each window hard labels (h, w) of 0 … P − 1 (K-Means, DiffCut), at positions or finer.
+    """`merge_proposals` for methods with hard labels (h, w) from 0 to P − 1 per window (K-Means, DiffCut), at positions or finer.
 
-    Two segments of neighbouring windows are one when they agree on more than half of what either has of the overlap (IoU > ½, which
-    at most one can with each). A divergence says little about labels: one position outside the other's territory makes it as
-    large as its floor for zeros allows.
+    Two segments of neighbouring windows are joined if their IoU in the overlap is above ½, which at most one pair can reach. A
+    divergence is of little use for hard labels: one position outside the other segment makes it as large as the floor for zeros allows.
     """
 
     def links(p: torch.Tensor, q: torch.Tensor) -> list[tuple[int, int]]:
@@ -71,7 +70,7 @@ def _merge(windows: Sequence[Window], maps: Sequence[torch.Tensor], shape: tuple
     if not len(windows) == len(maps) > 0:
         raise ValueError(f"{len(windows)} windows and segments of {len(maps)}: one each is needed, and at least one")
 
-    # 1. An id for every segment of every window, that of its counterpart in the window before where it has one.
+    # 1. An id for every segment of every window: that of its counterpart in the window before, or a new one.
     ids = [torch.arange(len(maps[0]))]
     count = len(maps[0])
     for number in range(1, len(windows)):
@@ -83,7 +82,7 @@ def _merge(windows: Sequence[Window], maps: Sequence[torch.Tensor], shape: tuple
             for i, j in links(p, q):
                 ids[number][j] = ids[number - 1][i]
 
-    # 2. Pixels, one region of the photograph that the same windows cover after the other, in bands of rows.
+    # 2. Pixels: region by region, where a region is covered by the same windows, in bands of rows.
     labels = np.full(shape, -1, np.int32)
     used = np.zeros(count, bool)
     for region, over in _regions(windows):
@@ -102,14 +101,14 @@ def _merge(windows: Sequence[Window], maps: Sequence[torch.Tensor], shape: tuple
 
 
 def _overlap(a: Window, b: Window) -> Window | None:
-    """What both windows cover."""
+    """The overlap of two windows."""
     top, left = max(a.top, b.top), max(a.left, b.left)
     height, width = min(a.top + a.height, b.top + b.height) - top, min(a.left + a.width, b.left + b.width) - left
     return Window(top, left, height, width) if height > 0 and width > 0 else None
 
 
 def _restricted(maps: torch.Tensor, window: Window, overlap: Window, like: torch.Tensor) -> torch.Tensor:
-    """A window's maps (P, h, w) at the points of an overlap, about as many as positions of `like` lie in it: (P, M) float64, bilinear."""
+    """A window's maps (P, h, w) at points of an overlap, about as many as positions of `like` in it: (P, M) float64, bilinear."""
     axes = []
     for start, length, first, whole, positions in (
         (overlap.left, overlap.width, window.left, window.width, like.shape[2]),
@@ -123,7 +122,7 @@ def _restricted(maps: torch.Tensor, window: Window, overlap: Window, like: torch
 
 
 def _territory(maps: torch.Tensor) -> torch.Tensor:
-    """Where each of maps (P, M) is the highest, the first of equals: ones and zeros (P, M)."""
+    """Ones where each of maps (P, M) is highest (the first if several are equal), else zeros: (P, M)."""
     return F.one_hot(maps.argmax(0), len(maps)).T.double()
 
 
@@ -133,7 +132,7 @@ def _one_hot(labels: torch.Tensor) -> torch.Tensor:
 
 
 def _regions(windows: Sequence[Window]) -> list[tuple[Window, list[int]]]:
-    """The rectangles that the windows' edges cut the photograph into, and the windows over each; those under none are left out."""
+    """The rectangles into which the windows' edges cut the photograph, and the windows over each; uncovered ones are left out."""
     ys = sorted({y for w in windows for y in (w.top, w.top + w.height)})
     xs = sorted({x for w in windows for x in (w.left, w.left + w.width)})
     regions = []
@@ -147,8 +146,8 @@ def _regions(windows: Sequence[Window]) -> list[tuple[Window, list[int]]]:
 
 
 def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-    """The id with each pixel of a band (h, w), from the windows over it with their maps and ids; the first of equals."""
-    # A band is kept as columns (w, h), so that bringing it to its width copies whole runs.
+    """The id at each pixel of a band (h, w), from the windows over it with their maps and ids; the first if several are equal."""
+    # A band is stored as columns (w, h), so that widening it copies whole runs.
     here = torch.cat([ids for _, _, ids in over]).unique()
     if len(over) == 1:  # non-maximum suppression as without tiles
         window, maps, here = over[0]
@@ -178,7 +177,7 @@ def _columns(maps: torch.Tensor, window: Window, band: Window) -> Iterator[torch
 
 
 def _tent(window: Window, band: Window) -> torch.Tensor:
-    """How much a window counts at each pixel of a band (h, w): in proportion to the distances from its borders."""
+    """A window's weight at each pixel of a band (h, w), proportional to the distances from its borders."""
     y = torch.arange(band.height) + (band.top - window.top + 0.5)
     x = torch.arange(band.width) + (band.left - window.left + 0.5)
     return torch.minimum(y, window.height - y)[:, None] * torch.minimum(x, window.width - x)

@@ -1,7 +1,7 @@
-"""From samples to batches: which samples, how they are cropped and coloured, and reading them ahead of the training.
+"""From samples to batches: choosing, cropping and colouring samples, and reading them ahead of training.
 
-What stands at position p of a stage (p counts images from its first step) follows from the seed, the stage and p alone. So a resumed
-training goes on with the same images, whatever number of threads or processes reads them.
+The image at position p of a stage (p counts images from its first step) depends only on the seed, the stage and p. So a resumed training
+continues with the same images, for any number of threads or processes.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ..errors import UserError
 from .loss import IGNORE
 
 CACHE_BYTES = 2 << 30
-"""Decoded samples are kept up to this; a set of 20,000 images of 128² fits."""
+"""Memory for decoded samples in bytes; 20,000 images of 128² fit."""
 PAD = 128  # grey, near the mean of photographs
-LONGEST = 4  # of an image's longer side after resizing, in crops
+LONGEST = 4  # an image's longer side after resizing, in crops
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training: on which samples, and for how long.
+    """A part of a training: its samples and its length.
 
-    items: samples whose label maps number `classes` from 1. epochs or steps: one of them. mix: how items are mixed, when they are of
-    several sets one after the other: how many are of the set, and its ratio; without it every sample counts the same.
+    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them. mix: for items from several sets one
+    after the other, each set's number of items and its ratio; without mix every sample counts the same.
     """
 
     items: Sequence[Sample]
@@ -55,7 +55,7 @@ class Stage:
             raise UserError(f"stage '{self.name}': mix = {self.mix}: every set needs a sample and a ratio of at least 1")
 
     def step_count(self, batch_size: int) -> int:
-        """Steps of the stage; an epoch is as many samples as the stage has."""
+        """The number of steps in the stage; an epoch has as many samples as the stage."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None
@@ -63,10 +63,10 @@ class Stage:
 
 
 def sample_at(stage: Stage, number: int, position: int, seed: int) -> int:
-    """Which of the stage's items stands at a position. number: of the stage. Every epoch of a set goes once through all of it."""
+    """The index of the stage's item at a position. number: the stage's number. Every epoch of a set uses each item once."""
     if not stage.mix:
         return _shuffled(len(stage.items), seed, number, 0, position)
-    # A cycle of 3 : 1 is three of the first set and one of the second.
+    # A cycle of 3 : 1 has three items of the first set and one of the second.
     cycle, within = divmod(position, sum(ratio for _, ratio in stage.mix))
     first = 0
     for which, (count, ratio) in enumerate(stage.mix):
@@ -87,7 +87,7 @@ def _order(count: int, seed: int, number: int, which: int, epoch: int) -> np.nda
 
 
 class Decoded:
-    """Decoded samples by number, kept in memory as long as there is room: (RGB picture, label map as an "L" picture)."""
+    """Decoded samples by index, kept in memory while there is room: (RGB picture, label map as an "L" picture)."""
 
     def __init__(self, items: Sequence[Sample], classes: int, room: int = CACHE_BYTES) -> None:
         self.items, self.classes, self.room = items, classes, room
@@ -111,9 +111,9 @@ def decode(item: Sample, classes: int) -> tuple[Image.Image, Image.Image]:
 
 
 def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
-    """A random crop of a random scale, coloured and flipped at random: (crop, crop, 3) uint8 and (crop, crop) uint8.
+    """A random crop at a random scale, randomly coloured and flipped: (crop, crop, 3) uint8 and (crop, crop) uint8.
 
-    Label maps are never interpolated. What is beyond the image is grey and 255.
+    Label maps are never interpolated. Beyond the image, pixels are grey and labels 255.
     """
     side = config.crop
     factor = side * rng.uniform(*config.scale) / min(image.size)
@@ -121,7 +121,7 @@ def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, c
     width, height = (max(1, round(n * factor)) for n in image.size)
     w, h = min(side, width), min(side, height)
     left, top = rng.integers(0, width - w + 1), rng.integers(0, height - h + 1)
-    # Only what the crop shows is resized.
+    # Only the visible part is resized.
     x, y = image.width / width, image.height / height
     box = (left * x, top * y, (left + w) * x, (top + h) * y)
     image = image.resize((w, h), Image.Resampling.BILINEAR, box)
@@ -141,7 +141,7 @@ _LEVELS = np.arange(256, dtype=np.float32)
 
 
 def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) -> Image.Image:
-    """SSD's colours: brightness, contrast, saturation and hue, each changed in every second image."""
+    """SSD's colour augmentation: brightness, contrast, saturation and hue, each changed with probability ½."""
     brightness, contrast, saturation, hue = (
         base + strength * width * rng.uniform(-1, 1) * (rng.random() < 0.5) for base, width in ((0, 32), (1, 0.5), (1, 0.5), (0, 18 / 360))
     )
@@ -149,7 +149,7 @@ def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) 
         levels = np.clip(np.rint((_LEVELS + brightness) * contrast), 0, 255).astype(np.uint8).tolist()
         image = image.point(levels * 3)
     if saturation != 1 or hue:
-        # Pillow's hue goes round in 256 levels.
+        # Pillow's hue has 256 levels per circle.
         hues = ((_LEVELS + round(hue * 256)) % 256).astype(np.uint8).tolist()
         saturations = np.clip(np.rint(_LEVELS * saturation), 0, 255).astype(np.uint8).tolist()
         image = image.convert("HSV").point([*hues, *saturations, *range(256)]).convert("RGB")
@@ -165,7 +165,7 @@ class Batch:
 
 
 def reading_threads() -> int:
-    """How many threads read ahead where nobody says it: one per core, 8 at most. Their number changes no byte."""
+    """The default number of threads that read ahead: one per core, at most 8. The number never changes the result."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(8, cores)
 
@@ -173,8 +173,8 @@ def reading_threads() -> int:
 def batches(
     stage: Stage, number: int, config: TrainConfig, *, first: int = 0, share: tuple[int, int] = (0, 1), workers: int = 1, ahead: int = 3
 ) -> Iterator[Batch]:
-    """The batches of a stage from step `first` on. share: (rank, count) of the processes that divide each batch. workers: threads that
-    read ahead (Pillow lets them run side by side); 0: read when asked."""
+    """The batches of a stage from step `first`. share: (rank, count) of the processes that share each batch. workers: threads that read
+    ahead (Pillow runs in parallel); 0: read on demand."""
     decoded = Decoded(stage.items, len(stage.classes))
     rank, processes = share
 

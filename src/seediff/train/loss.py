@@ -1,8 +1,8 @@
-"""Mask2Former's loss for label maps: every class of an image is one mask, matched with one query; ignored pixels are no part of it.
+"""Mask2Former's loss for label maps: every class in an image is one mask, matched with one query; ignored pixels are left out.
 
-transformers' own loss takes a mask per class, in which a pixel without a class (255) is background of every mask: it would teach that no
-class is there. Here points are pixels of the label map, and those of 255 weigh nothing, in matching as well as in the loss. Where no
-pixel is ignored and the points are the same, both losses are equal. Letters: B images, Q queries, C classes with background, P points.
+transformers' own loss takes a mask per class, in which a pixel without a class (255) is background in every mask. This would teach the
+network that no class is there. Here points are pixels of the label map, and 255 has no weight, in matching and in the loss. Without
+ignored pixels and with the same points, both losses are equal. Letters: B images, Q queries, C classes with background, P points.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ IGNORE = 255
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Of the parts, also when queries are matched; of queries that are no class; and how points are drawn. `TrainConfig` says how much."""
+    """Weights of the loss's parts (also for matching) and of "no class", and the number of points. See `TrainConfig`."""
 
     class_: float
     mask: float
@@ -26,9 +26,9 @@ class LossWeights:
     no_object: float
     points: int
     oversample: float = 3.0
-    """The points of a mask's loss are chosen among so many times their number …"""
+    """Points for a mask's loss are chosen from this multiple of their number …"""
     importance: float = 0.75
-    """… for this share by how uncertain they are, the rest at random."""
+    """… this share of them the most uncertain, the rest at random."""
 
 
 def set_losses(
@@ -48,13 +48,14 @@ def set_losses(
 
 
 def _classes_in(label_map: torch.Tensor) -> torch.Tensor:
-    """The class ids of a label map, in rising order; 255 is none."""
+    """The class ids in a label map, in rising order, without 255."""
     counts = torch.bincount(label_map.flatten(), minlength=IGNORE + 1)
     return counts[:IGNORE].nonzero()[:, 0]
 
 
 def _sample(logits: torch.Tensor, pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Logits (N, K, h, w), bilinearly, at the centres of pixels (N, P) of an image height × width, numbered row by row: (N, K, P)."""
+    """Logits (N, K, h, w), interpolated bilinearly at pixel centres: (N, K, P). pixels: (N, P), numbered row by row in an image of
+    height × width."""
     x = (pixels % width + 0.5) * (2 / width) - 1
     y = (pixels // width + 0.5) * (2 / height) - 1
     return F.grid_sample(logits, torch.stack([x, y], -1)[:, None], align_corners=False)[:, :, 0]
@@ -64,7 +65,7 @@ def _sample(logits: torch.Tensor, pixels: torch.Tensor, height: int, width: int)
 def _match(
     mask_logits: torch.Tensor, class_logits: torch.Tensor, labels: torch.Tensor, present: list[torch.Tensor], weights: LossWeights
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The cheapest assignment of each image's classes to its queries: image, query and class of M pairs, (M,) int64 each."""
+    """The cheapest assignment of each image's classes to queries: image, query and class for M pairs, (M,) int64 each."""
     batch, height, width = labels.shape
     pixels = torch.randint(height * width, (batch, weights.points), device=labels.device)
     logits = _sample(mask_logits, pixels, height, width)  # (B, Q, P)
@@ -92,7 +93,8 @@ def _match(
 def _class_loss(
     logits: torch.Tensor, present: list[torch.Tensor], rows: torch.Tensor, queries: torch.Tensor, classes: torch.Tensor, no_object: float
 ) -> torch.Tensor:
-    """Cross entropy of every query: its matched class, else "no class", which weighs less. Images of 255 alone say nothing."""
+    """Cross entropy for every query: its matched class, or else "no class", which has a lower weight. Images that are all 255 are left
+    out."""
     nothing = logits.shape[-1] - 1
     target = torch.full(logits.shape[:2], nothing, device=logits.device)
     target[rows, queries] = classes
@@ -123,7 +125,7 @@ def _mask_losses(logits: torch.Tensor, classes: torch.Tensor, labels: torch.Tens
 
 @torch.no_grad()
 def _draw_points(logits: torch.Tensor, labels: torch.Tensor, height: int, width: int, weights: LossWeights) -> torch.Tensor:
-    """Pixels (M, P) of each mask's loss: most of them where the mask is least certain, and not ignored."""
+    """Pixels (M, P) for each mask's loss: mostly where the mask is least certain, and not ignored."""
     drawn = torch.randint(height * width, (len(logits), int(weights.points * weights.oversample)), device=logits.device)
     certainty = _sample(logits[:, None], drawn, height, width)[:, 0].abs()
     certainty = certainty.masked_fill(labels.gather(1, drawn) == IGNORE, torch.inf)

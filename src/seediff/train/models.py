@@ -1,6 +1,6 @@
-"""The networks of transformers that are trained, their losses, and their scores of every class at every pixel.
+"""The transformers networks, their losses, and their scores for every class at every pixel.
 
-Class id 0 is the background and a class like any other; 255 is none (`loss` says how Mask2Former is kept from learning it). Letters:
+Class id 0 is the background, a class like any other; 255 is ignored (`loss` keeps Mask2Former from learning it). Letters:
 B images, C classes with background, H × W pixels.
 """
 
@@ -87,14 +87,14 @@ Network = Mask2FormerForUniversalSegmentation | SegformerForSemanticSegmentation
 CONFIGS: dict[str, type[PretrainedConfig]] = {
     kind.model_type: kind for kind in (Mask2FormerConfig, SegformerConfig, ResNetConfig, SwinConfig)
 }
-"""What first weights may be of, by transformers' `model_type`."""
+"""Allowed `model_type`s (transformers) for initial weights."""
 CLASSES = {"mask2former": Mask2FormerForUniversalSegmentation, "segformer": SegformerForSemanticSegmentation}
 
 
 def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
-    """A network for `classes` and the background, with its first weights. The seed decides about those that are drawn.
+    """A network for `classes` and the background, with its initial weights. The seed decides random weights.
 
-    Raises UserError when weights cannot be read, or are those of another architecture or backbone.
+    Raises UserError if weights cannot be read, or are for another architecture or backbone.
     """
     torch.manual_seed(config.seed)
     labels = dict(enumerate((BACKGROUND, *classes)))
@@ -110,7 +110,7 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
         return network
     kind, backbone = BACKBONES[config.backbone][0], _backbone(config.architecture, config.backbone)
     sizes = TINY_DECODER if config.backbone == "tiny" else {}
-    logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns of every backbone but Swin, which Mask2Former also comes with
+    logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns about every backbone but Swin, although Mask2Former supports them
     network = Mask2FormerForUniversalSegmentation(
         Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
     )
@@ -123,13 +123,13 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
         if config.backbone == "r50":  # ImageNet's statistics stay, as in Mask2Former's recipes: batches are too small for others
             for module in network.modules():
                 if isinstance(module, nn.BatchNorm2d):
-                    module.requires_grad_(False)  # by which `Trainee` knows those to keep in eval mode
+                    module.requires_grad_(False)  # marks the layers that `Trainee` keeps in eval mode
     return network
 
 
 def check_weights(config: TrainConfig) -> PretrainedConfig | None:
-    """The configuration of the first weights, None for scratch. Raises UserError when it cannot be had, or is of another architecture,
-    for which transformers would draw all weights anew and only warn, or of another backbone."""
+    """The configuration of the initial weights, None for scratch. Raises UserError if it cannot be read, or is for another architecture
+    or backbone; transformers would then initialise all weights at random and only warn."""
     source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
     if source == "scratch":
         return None
@@ -142,7 +142,7 @@ def check_weights(config: TrainConfig) -> PretrainedConfig | None:
     check_sizes(path, settings)
     try:
         weights_config = CONFIGS[model_type].from_dict(settings)
-    except Exception as error:  # a configuration that was changed makes nearly anything fail
+    except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(f"{path}: is no {model_type}'s configuration ({printable(first_line(error))})") from error
     if config.weights != "pretrained":
         _check_backbone(config, weights_config)
@@ -150,8 +150,7 @@ def check_weights(config: TrainConfig) -> PretrainedConfig | None:
 
 
 def _check_backbone(config: TrainConfig, weights_config: PretrainedConfig) -> None:
-    """Raise UserError when the weights, of a backbone or of a whole network, have another backbone than the configuration names: a network
-    would be trained as it is, a backbone would not fit."""
+    """Raise UserError if the weights, of a backbone or a whole network, have another backbone than the configuration names."""
     names = {_shape(_backbone(config.architecture, name)): name for name in NAMES[config.architecture]}
     backbone_shape = _shape(
         getattr(weights_config, "backbone_config", None) if weights_config.model_type == "mask2former" else weights_config
@@ -163,7 +162,7 @@ def _check_backbone(config: TrainConfig, weights_config: PretrainedConfig) -> No
 
 
 def _backbone(architecture: str, name: str) -> PretrainedConfig:
-    """Of Mask2Former the backbone's configuration alone, of SegFormer, which is not put together of two, the whole."""
+    """The backbone's configuration; for SegFormer, which has no separate backbone, the whole configuration."""
     if architecture == "segformer":
         return SegformerConfig(**SEGFORMER_SIZES[name])
     kind, options = BACKBONES[name]
@@ -171,14 +170,14 @@ def _backbone(architecture: str, name: str) -> PretrainedConfig:
 
 
 def _shape(backbone: PretrainedConfig | None) -> tuple[Any, ...]:
-    """What tells backbones apart."""
+    """The values that distinguish backbones."""
     telling = ("model_type", "layer_type", "embedding_size", "embed_dim", "hidden_sizes", "depths", "window_size")
     values = [getattr(backbone, name, None) for name in telling]
     return tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
 def _sizes(config: TrainConfig, weights_config: PretrainedConfig) -> dict[str, Any]:
-    """What a whole network keeps of its own configuration even if ours says otherwise: nothing has to be relearnt that need not be."""
+    """Values that a whole network keeps from its own configuration, so that it does not have to relearn them."""
     return {"num_queries": getattr(weights_config, "num_queries", config.queries)} if config.architecture == "mask2former" else {}
 
 
@@ -190,7 +189,7 @@ def _config_file(source: str) -> Path:
         return Path(source) / "config.json"
     try:
         return Path(hf_hub_download(source, "config.json"))
-    except Exception as error:  # no name of the hub's, no such model, no connection
+    except Exception as error:  # not a hub name, no such model, or no connection
         raise UserError(f"weights = {source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})") from error
 
 
@@ -211,7 +210,7 @@ def _load(kind: Any, source: str, **options: Any) -> Any:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """While it loads, transformers draws a bar in the middle of ours, and reports what an error then says in one line."""
+    """Hides transformers' progress bar and loading report; errors say the same in one line."""
     shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -224,7 +223,7 @@ def without_bars() -> Iterator[None]:
 
 
 class Trainee(nn.Module):
-    """A network with its losses: what a step of training calls."""
+    """A network with its losses, called in each training step."""
 
     def __init__(self, network: Network, config: TrainConfig) -> None:
         super().__init__()
@@ -253,11 +252,11 @@ class Trainee(nn.Module):
                 return {"class": _cross_entropy(self.network(pixel_values=pixels).logits, labels)}
             output = self.network(pixel_values=pixels, output_auxiliary_logits=True, output_hidden_states=True)
         losses: dict[str, Any] = {"class": 0.0, "mask": 0.0, "dice": 0.0}
-        for layer in (*output.auxiliary_logits, output):  # deep supervision: every decoder layer answers
+        for layer in (*output.auxiliary_logits, output):  # deep supervision: every decoder layer has a loss
             layer_losses = set_losses(layer["masks_queries_logits"], layer["class_queries_logits"], labels, self.weights)
             losses = {name: losses[name] + layer_losses[name] for name in losses}
         if self.auxiliary_weight:
-            coarse = labels[:, 2::4, 2::4]  # as fine as the masks that the network proposes
+            coarse = labels[:, 2::4, 2::4]  # at the resolution of the proposed masks
             with mixed:
                 seen = [head(features) for head, features in zip(self.auxiliary, output.encoder_hidden_states[-2:], strict=True)]
             logits = sum(F.interpolate(scores.float(), coarse.shape[1:], mode="bilinear") for scores in seen)
@@ -266,36 +265,36 @@ class Trainee(nn.Module):
 
 
 def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over the pixels that are not ignored, 0 where there are none; logits (B, C, h, w) of any size, labels (B, H, W)."""
+    """Cross entropy averaged over pixels that are not ignored, 0 if there are none; logits (B, C, h, w) of any size, labels (B, H, W)."""
     logits = F.interpolate(logits.float(), labels.shape[1:], mode="bilinear")
     return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / (labels != IGNORE).sum().clamp(min=1)
 
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
-    """(B, H, W, 3) uint8 → (B, 3, H, W) float32 as ImageNet's backbones take them."""
+    """(B, H, W, 3) uint8 → (B, 3, H, W) float32, normalised for ImageNet backbones."""
     mean, std = (torch.tensor(values, device=images.device) * 255 for values in (MEAN, STD))
     return ((images.float() - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
 def class_scores(network: Network, images: torch.Tensor, dtype: str | None = None) -> torch.Tensor:
-    """(B, C, H, W) float32, at least 0, the higher the likelier, of images (B, H, W, 3) uint8."""
+    """Scores (B, C, H, W) float32, at least 0, higher means more likely, for images (B, H, W, 3) uint8."""
     with mixed_precision(images.device, dtype == "bfloat16"):
         output = network(pixel_values=to_pixels(images))
     if isinstance(network, SegformerForSemanticSegmentation):
         return F.interpolate(output.logits.float(), images.shape[1:3], mode="bilinear").softmax(1)
     classes = output.class_queries_logits.float().softmax(-1)[..., :-1]
-    # An image at a time: the masks of all queries at full size are the most of it.
+    # One image at a time, because the masks of all queries at full size take the most memory.
     return torch.stack([_summed(*of_image, images.shape[1:3]) for of_image in zip(classes, output.masks_queries_logits, strict=True)])
 
 
 def _summed(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """(C, H, W) of one image's (Q, C) and (Q, h, w) logits of masks."""
+    """(C, H, W) from one image's class scores (Q, C) and mask logits (Q, h, w)."""
     full = F.interpolate(masks[None].float(), size, mode="bilinear").sigmoid()[0]
     return torch.einsum("qc,qhw->chw", classes, full)
 
 
 def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, Any]]:
-    """AdamW's groups: the backbone at its share of the rate; norms, embeddings and tables of positions without weight decay."""
+    """AdamW's parameter groups: the backbone with its own learning rate; norms, embeddings and position tables without weight decay."""
     plain = {
         id(parameter)
         for module in trainee.modules()
@@ -319,6 +318,6 @@ def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, An
 
 
 def averaged(average: Mapping[str, torch.Tensor], network: nn.Module, decay: float) -> dict[str, torch.Tensor]:
-    """The moving average of the weights after another step; counters and other whole numbers are the network's."""
+    """The moving average of the weights after one more step; whole numbers, such as counters, are copied."""
     now = network.state_dict()
     return {k: v.lerp(now[k], 1 - decay) if v.is_floating_point() else now[k].clone() for k, v in average.items()}

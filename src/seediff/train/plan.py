@@ -1,4 +1,4 @@
-"""Datasets of any format as the stages of a training: one class list for all, a part kept for validation, several sets mixed."""
+"""Turns datasets of any format into the stages of a training: one class list for all, a part for validation, several sets mixed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..files.messages import show_bytes
 from .data import Stage
 
 Data = Dataset | Path | str
-"""What can be trained on: a dataset, or its folder."""
+"""Training data: a dataset, or its folder."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training is to see."""
+    """The data of a training."""
 
     classes: tuple[str, ...]
     stages: tuple[Stage, ...]
@@ -44,16 +44,16 @@ def plan_training(
 ) -> Plan:
     """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
 
-    mix: a ratio for each of `data`; without them every sample counts the same. validation: a dataset, or its `val` part where it has one;
-    else validation_share of the first dataset is kept from training; else its `val` part, if it has one. classes: None: those of the first
-    dataset. The others' are found by name. Raises UserError.
+    mix: a ratio for each dataset in `data`; without it every sample counts the same. validation: a dataset, or its `val` part if it has
+    one. Otherwise validation_share of the first dataset is kept for validation, or else its `val` part, if it has one. classes: None:
+    the first dataset's. Other datasets' classes are matched by name. Raises UserError.
     """
     if not data:
         raise UserError("no data: name the folder of a dataset")
     if mix and len(mix) != len(data):
-        raise UserError(f"--mix has {len(mix)} ratios for {len(data)} datasets; give one for each, such as 3:1")
+        raise UserError("mix", f"has {len(mix)} ratios for {len(data)} datasets", "give one for each, such as 3:1")
     if validation is not None and validation_share is not None:
-        raise UserError("--val and --val-share: give one of them")
+        raise UserError("validation and validation_share", "exclude each other", "give one of them")
     opened = [_opened(source) for source in data]
     names = tuple(classes) if classes is not None else opened[0].classes
     check_class_list(names)
@@ -65,10 +65,10 @@ def plan_training(
         dataset = _opened(validation)
         items = dataset.samples
         held = as_classes(
-            dataset.path or "--val", dataset.classes, [item for item in items if item.metadata.get("split") == "val"] or items, names
+            dataset.path or "validation", dataset.classes, [item for item in items if item.metadata.get("split") == "val"] or items, names
         )
         if not held:
-            raise UserError(f"--val {validation}: has no samples")
+            raise UserError(f"validation = {dataset.path}", "has no samples")
         sets = [training_part(items) for items in sets]
     else:
         kept, held = split_off(sets[0], validation_share, opened[0].path or "data")
@@ -84,14 +84,14 @@ def plan_training(
         real: list[Sample] = []
         for path in finetune:
             dataset = _opened(path)
-            real += as_classes(dataset.path or "--finetune", dataset.classes, training_part(dataset.samples), names)
+            real += as_classes(dataset.path or "finetune", dataset.classes, training_part(dataset.samples), names)
         if not real:
-            raise UserError(f"--finetune {finetune[0]}: has no samples to train on")
+            raise UserError(f"finetune = {dataset.path}", "has no samples to train on")
         if finetune_epochs is None and finetune_steps is None:
             finetune_epochs = 10.0
         stages.append(Stage(real, names, finetune_epochs, finetune_steps, name="finetune"))
     elif finetune_epochs is not None or finetune_steps is not None:
-        raise UserError("--finetune-epochs and --finetune-steps go with --finetune")
+        raise UserError("finetune_epochs and finetune_steps", "need a second stage", "name its datasets as finetune")
     return Plan(names, tuple(stages), tuple(held))
 
 
@@ -100,41 +100,41 @@ def _opened(data: Data) -> Dataset:
 
 
 def training_part(items: Sequence[Sample]) -> list[Sample]:
-    """Samples that no row sets aside for validation or tests."""
+    """Samples that are not for validation or testing according to their rows."""
     return [item for item in items if item.metadata.get("split") not in ("val", "test")]
 
 
 def as_classes(where: Path | str, class_names: Sequence[str], items: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
-    """Items whose label maps number `class_names` from 1, with the ids of `names`. Raises UserError for a class that is not among them."""
+    """Items with label maps renumbered from `class_names` to `names`. Raises UserError for a class that is not in `names`."""
     if unknown := [name for name in class_names if name not in names]:
         raise UserError(
-            f"{where}: class '{unknown[0]}' is none of {', '.join(names)}; --classes can name all classes of all datasets, or rename it"
+            where, f"class '{unknown[0]}' is none of {', '.join(names)}", "name all classes of all datasets as classes, or rename this one"
         )
     ids = renumbering(class_names, names)
     return [renumbered(item, ids, len(class_names)) for item in items]
 
 
 def split_off(items: Sequence[Sample], share: float | None, where: Data) -> tuple[list[Sample], list[Sample]]:
-    """Samples to train on and to validate with: with a share, that many by a hash of their names, else those whose row says `val`."""
+    """Samples for training and for validation: with a share, chosen by a hash of their names; otherwise those whose row says `val`."""
     if share is not None:
         items = [item for item in items if item.metadata.get("split") != "test"]
     splits = assign_splits([item.name for item in items], [item.metadata for item in items], share)
     parts = {name: [item for item, split in zip(items, splits, strict=True) if split == name] for name in ("train", "val")}
     if share and not parts["val"]:
-        raise UserError(f"--val-share {share}: no sample of {where}'s {len(items)} is left for validation")
+        raise UserError(f"validation_share = {share}", f"leaves none of the {len(items)} samples of {where} for validation")
     return parts["train"], parts["val"]
 
 
 def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
-    """What a training would do, as `--dry-run` says it: network, stages, steps, settings, memory of the weights.
+    """A description of the training for a dry run: network, stages, steps, settings, memory of the weights.
 
-    Loads no weights and writes nothing. Raises UserError where the training would at once.
+    Loads no weights and writes nothing. Raises UserError if the training would fail at once.
     """
     from .models import check_weights  # transformers takes seconds
     from .run import check_stages, count_parameters
 
     config = with_device(config)
-    if Path(config.weights).is_dir():  # a hub is not asked
+    if Path(config.weights).is_dir():  # the hub is not asked
         check_weights(config)
     check_stages(plan.stages, plan.validation)
     parameters = count_parameters(config, plan.classes)

@@ -1,4 +1,4 @@
-"""A trained segmenter: pictures in, label maps out; and `seediff predict`, which does so for files."""
+"""A trained segmenter: pictures in, label maps out. `seediff predict` does this for files."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from .record import CHECKPOINT
 from .weights import check_loaded, check_sizes, check_weights_file, read_about
 
 STRIDE = 32
-"""Sides of what a network is shown are multiples of its coarsest feature's stride."""
+"""A network's input sides must be multiples of its coarsest feature's stride."""
 PAD = 128
 LARGEST_SCALE, LARGEST_SIDE = 16, 1 << 14
 LONGEST = 16
-"""A picture is shown with at most this many times the pixels of a square of its shorter side; one that is longer still is shown smaller."""
+"""A picture has at most this many times the pixels of the square of its shorter side; longer pictures are scaled down."""
 BAND = 2**22
 """Scores enlarged at a time: 16 MiB."""
 
 
 class Segmenter:
-    """A network and the classes that it names, on a device. Made by `load_segmenter`."""
+    """A network with its classes, on a device. Made by `load_segmenter`."""
 
     def __init__(self, network: Network, classes: tuple[str, ...], side: int, device: str, dtype: str | None) -> None:
         self.network, self.classes, self.side, self.device, self.dtype = network, classes, side, device, dtype
@@ -46,10 +46,11 @@ class Segmenter:
     def label_maps(
         self, images: Sequence[np.ndarray], *, scales: Sequence[float] = (1.0,), flip: bool = False, side: int | None = None
     ) -> list[np.ndarray]:
-        """Label maps (H, W) uint8 of images (H, W, 3) uint8, of any sizes: 0 is the background, i + 1 is `classes[i]`.
+        """Label maps (H, W) uint8 for images (H, W, 3) uint8 of any size: 0 is the background, i + 1 is `classes[i]`. The network sees
+        each image with its shorter side at `side` (None: the network's own) times each of `scales`, and with `flip` also mirrored;
+        scores are averaged.
 
-        Images are shown with their shorter side at `side` (None: the network's own) times each of `scales`, and with `flip` mirrored as
-        well; the mean of all scores decides. Images of one size go through the network together.
+        Images of one size go through the network together.
         """
         if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
             raise UserError(f"scales = {tuple(scales)}: must be one or more numbers above 0, up to {LARGEST_SCALE}")
@@ -83,9 +84,10 @@ class Segmenter:
 
 
 def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
-    """(height, width) uint8: the class whose scores (C, h, w), of any sizes, are highest in the mean of all views, bilinearly enlarged.
+    """(height, width) uint8: the class with the highest score, averaged over all views after bilinear resizing. scores: (C, h, w) each,
+    of any size.
 
-    Rows are enlarged in bands, so that no array holds more than BAND scores.
+    Works in bands of rows, so that no array holds more than BAND scores.
     """
     rows = max(1, BAND // (len(views[0]) * width))
     bands = [
@@ -118,20 +120,20 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
         pixels = F.interpolate(image.permute(2, 0, 1)[None].float(), (h, w), mode="bilinear", antialias=True)[0]
         return pixels.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
 
-    return torch.stack([resized(image) for image in images])  # one at a time: a large one in float32 is twelve bytes per pixel
+    return torch.stack([resized(image) for image in images])  # one at a time: in float32 an image takes twelve bytes per pixel
 
 
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
-    """The segmenter that `seediff train` left in `folder`: config.json and model.safetensors as transformers reads them.
+    """Load the segmenter in a folder of `seediff train`: config.json and model.safetensors in transformers' format.
 
-    device: None: the best there is. dtype: "bfloat16" for mixed precision. Raises UserError when there is none in it, and
-    for a device that is not there.
+    device: None: the fastest available. dtype: "bfloat16" for mixed precision. Raises UserError if the folder has no segmenter, or the
+    device is not available.
     """
     device = check_device(device or default_device())
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         if (folder / CHECKPOINT).is_file():
-            raise UserError(f"{folder}: its training is not finished; the same `seediff train` goes on with it")
+            raise UserError(f"{folder}: its training is not finished; the same `seediff train` command continues it")
         what = "has no config.json" if folder.is_dir() else "there is no such folder"
         raise UserError(f"{folder}: {what}; name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)
@@ -142,7 +144,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
             network, info = CLASSES[about.model_type].from_pretrained(
                 folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **OWN_ATTENTION
             )
-    except Exception as error:  # a configuration that was changed makes nearly anything fail
+    except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(f"{folder}: the segmenter cannot be loaded ({printable(first_line(error))})") from error
     check_loaded(info, network, str(folder))
     network = network.to(device).eval()  # type: ignore[arg-type]
@@ -152,13 +154,13 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
 
 @torch.inference_mode()
 def _try_out(network: Network, classes: int, dtype: str | None, folder: Path) -> None:
-    """Raise UserError unless the network gives every class a score on the smallest picture that it is ever shown."""
+    """Raise UserError unless the network gives every class a score for the smallest possible picture."""
     smallest = torch.full((1, STRIDE, STRIDE, 3), PAD, dtype=torch.uint8, device=next(network.parameters()).device)
     try:
         scores = class_scores(network, smallest, dtype)
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # sizes that fit the weights, but not each other
+    except Exception as error:  # sizes that fit the weights but not each other
         raise UserError(f"{folder}: config.json describes no network that works ({printable(first_line(error))})") from error
     if scores.shape[1] != classes or not bool(torch.isfinite(scores).all()):
         raise UserError(f"{folder}: its weights do not give each of the {classes} classes of config.json a score that is a number")
@@ -182,9 +184,10 @@ def predict_files(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Write labels/NAME.png, palette PNG of the segmenter's class ids, overlays/NAME.jpg and classes.txt. Returns how many pictures.
+    """Write labels/NAME.png (palette PNG with the segmenter's class ids), overlays/NAME.jpg and classes.txt. Returns the number of
+    pictures.
 
-    `out` appears only when everything is in it. Raises UserError naming the picture or model that cannot be used.
+    `out` appears only when it is complete. Raises UserError naming an unusable picture or model.
     """
     found = find_photos([str(path) for path in paths], exclude=out).photos
     segmenter = load_segmenter(model, device)

@@ -1,6 +1,7 @@
-"""One process, or several with a GPU each (`accelerate launch -m seediff train …`), and Ctrl-C, after which none of them may go on alone.
+"""Training in one process, or in several with a GPU each (`accelerate launch -m seediff train …`), and Ctrl-C, after which all must stop
+together.
 
-One process does without accelerate. The step at work is finished and kept first: weights in the middle of a step are nobody's.
+One process does not need accelerate. After Ctrl-C, all processes first finish and save the current step.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..dataset.formats.known import load_extra
 
 @dataclass(frozen=True)
 class Processes:
-    """rank: this one's number, of count. accelerator: accelerate's, where there are several."""
+    """rank: this process's number, from 0 to count − 1. accelerator: accelerate's, if there are several processes."""
 
     rank: int = 0
     count: int = 1
@@ -38,21 +39,21 @@ class Processes:
         return module if self.accelerator is None else self.accelerator.prepare_model(module)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """Over all processes: each has its part of a batch."""
+        """The mean over all processes, each of which has a part of the batch."""
         return values if self.accelerator is None else self.accelerator.reduce(values, reduction="mean")
 
     def any(self, said: bool) -> bool:
-        """Whether one of the processes says so; all learn it, and at the same step."""
+        """Whether any process says so. All processes get the same answer at the same step."""
         return said if self.accelerator is None else bool(self.mean(torch.tensor(float(said), device=self.accelerator.device)) > 0)
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process is here."""
         if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
 
 
 def find_processes(device: str | None) -> Processes:
-    """Those that a launcher announced in the environment. device: the one asked for; `cpu` also where there are others."""
+    """The processes announced by a launcher in the environment. device: the requested device; `cpu` also disables GPUs in accelerate."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
     accelerator = load_extra("accelerate", "train").Accelerator(cpu=device == "cpu")
@@ -60,11 +61,11 @@ def find_processes(device: str | None) -> Processes:
 
 
 SAME = 1.0
-"""Seconds within which another interrupt is still the first one: launchers pass on the Ctrl-C that a terminal sends to every process."""
+"""Seconds within which a second interrupt counts as the same, because launchers repeat the terminal's Ctrl-C to every process."""
 
 
 class Interrupts:
-    """Holds interrupts back until `deliver`; one that comes later than SAME after the first is passed on at once."""
+    """Holds interrupts back until `deliver`. An interrupt more than SAME seconds after the first takes effect at once."""
 
     def __init__(self) -> None:
         self.before: Callable[[int, Any], Any] | None = None
@@ -77,7 +78,7 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold interrupts back during the block, where Python handles them in this thread. One that nobody delivered comes at its end."""
+        """Hold interrupts back during the block, if Python handles them in this thread. A pending interrupt takes effect at its end."""
         before = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is not threading.main_thread() or not callable(before):
             yield
@@ -89,14 +90,14 @@ class Interrupts:
         except RuntimeError as error:
             if not self.asked:
                 raise
-            raise KeyboardInterrupt from error  # of several processes others have ended: Ctrl-C met them before their first step
+            raise KeyboardInterrupt from error  # other processes have already ended after Ctrl-C, before their first step
         finally:
             signal.signal(signal.SIGINT, before)
         if self.asked:
             self.deliver()
 
     def deliver(self) -> None:
-        """Be interrupted now. Returns only where a program's own handler does not end what it interrupts."""
+        """Raise the interrupt now. Returns only if the program's own handler does not end the training."""
         self.first = None
         if self.before is None:  # another process was interrupted
             raise KeyboardInterrupt

@@ -1,7 +1,7 @@
-"""What a training leaves: for people losses.csv and the model card, for going on a checkpoint.
+"""A training's records: losses.csv and the model card for people, and checkpoints to continue from.
 
-A checkpoint is one safetensors file, written atomically, with the network, AdamW's moments, the average and the step. Random numbers need
-no state: every step begins with a seed of its own (`step_seed`).
+A checkpoint is one safetensors file, written atomically, with the network, AdamW's moments, the moving average and the step. Random
+numbers need no state, because every step has its own seed (`step_seed`).
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary"
 
 
 class Losses:
-    """losses.csv, a row per step; losses that a network does not have are empty, miou where it was not measured."""
+    """losses.csv, one row per step. Cells are empty for losses that the network does not have, and for miou in steps without validation."""
 
     def __init__(self, path: Path, steps: int) -> None:
-        """Keep the first `steps` rows of a file that an earlier run left: those that its checkpoint knows of."""
+        """Keep the first `steps` rows of an earlier run's file, up to its checkpoint."""
         rows: list[str] = []
         if steps and path.exists():
-            rows = read_lines(path)[1 : steps + 1]  # a line that was being written when the run was killed comes after these
+            rows = read_lines(path)[1 : steps + 1]  # a partly written line of a killed run comes after these
         text = "".join(line + "\n" for line in (",".join(FIELDS), *rows))
-        _parse_losses(text, path)  # at the end it would be too late to say
+        _parse_losses(text, path)  # report it now, not at the end
         write_atomic(path, text.encode())
         self.path = path
 
@@ -58,7 +58,7 @@ def _short(value: float) -> str:
 
 
 def read_losses(path: Path) -> list[dict[str, str]]:
-    """The rows of losses.csv, whose cells are numbers or empty but for the stage. Raises UserError naming the line of one that is not."""
+    """The rows of losses.csv. All cells except the stage must be numbers or empty. Raises UserError naming the line of any other."""
     return _parse_losses(read_text(path), path)
 
 
@@ -75,7 +75,7 @@ def _parse_losses(text: str, path: Path) -> list[dict[str, str]]:
 
 
 def write_card(out: Path, config: TrainConfig, stages: Sequence[Mapping[str, Any]], best: float, best_step: int, parameters: int) -> None:
-    """README.md, which says that a training is finished."""
+    """Write README.md, which marks the training as finished."""
     write_atomic(out / CARD, model_card(config, stages, read_losses(out / LOSSES), best, best_step, parameters).encode())
 
 
@@ -87,7 +87,7 @@ def model_card(
     best_step: int,
     parameters: int,
 ) -> str:
-    """README.md of a trained network."""
+    """The text of a trained network's README.md."""
     measured = [row for row in rows if row["miou"]]
     kept = f"step {best_step}, the best of {len(measured)} measured" if measured else "the last step"
     lines = [
@@ -128,7 +128,7 @@ def model_card(
 
 
 def _weights_label(config: TrainConfig) -> str:
-    """A local folder by its last part: cards do not tell where it lay."""
+    """A local folder's last part only, so that cards do not reveal its location."""
     return os.path.basename(os.path.abspath(config.weights)) if os.path.isdir(config.weights) else config.weights
 
 
@@ -141,7 +141,7 @@ OTHER_NETWORK = "is the checkpoint of another network; choose another --out"
 def write_checkpoint(
     path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, torch.Tensor] | None, state: dict[str, Any]
 ) -> None:
-    """state: what JSON can hold, such as the step. Atomic: a killed run leaves the checkpoint before."""
+    """Write a checkpoint, atomically: a killed run leaves the previous one. state: JSON values, such as the step."""
     tensors = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in (average or {}).items()}
     for number, moments in optimizer.state_dict()["state"].items():
@@ -151,7 +151,7 @@ def write_checkpoint(
 
 
 def read_state(path: Path, kind: type[T]) -> T:
-    """The `state` of a checkpoint as a dataclass. Raises UserError when the file is none."""
+    """The `state` in a checkpoint, as a dataclass. Raises UserError if the file is not a checkpoint."""
     try:
         return read_header(path).about("state", kind, "the state of a training")
     except UserError as error:
@@ -159,9 +159,9 @@ def read_state(path: Path, kind: type[T]) -> T:
 
 
 def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor] | None:
-    """Fill the trainee and the optimizer, and return the average of the weights, if the checkpoint has one.
+    """Load the trainee and the optimizer, and return the moving average, if the checkpoint has one.
 
-    Nothing is filled before every tensor is known to have the network's name, shape and type. Raises UserError.
+    First checks that every tensor has the network's name, shape and type. Raises UserError.
     """
     header = read_header(path)
     parts: dict[str, dict[str, torch.Tensor]] = {"trainee": {}, "average": {}, "adamw": {}}
@@ -195,7 +195,7 @@ def _check_alike(path: Path, part: str, tensors: dict[str, torch.Tensor], expect
         if tensor is None or wanted is None or tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
             raise UserError(f"{path}: {OTHER_NETWORK} ({part}.{shown(name)[1:-1]} {_described(tensor)}, not {_described(wanted)})")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise UserError(f"{path}: {part}.{name} holds values that are not numbers; remove the file to start again")
+            raise UserError(f"{path}: {part}.{name} holds values that are not finite; remove the file to start again")
 
 
 def _described(tensor: torch.Tensor | None) -> str:
@@ -203,5 +203,5 @@ def _described(tensor: torch.Tensor | None) -> str:
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:
-    """Of the random numbers that a step draws: points of the loss, dropped paths. Another for every step and process."""
+    """The seed for a step's random numbers (the loss's points, dropped paths), different for every step and process."""
     return (seed * 1_000_003 + step) * 64 + rank + 1

@@ -1,13 +1,13 @@
 """The training loop: stages → a folder that transformers, `seediff predict` and `seediff evaluate` read.
 
-    out/  config.json, model.safetensors   the network: the best one by mIoU where there is something to validate with, else the last
-          seediff.toml                     the exact configuration     losses.csv    a row per step
+    out/  config.json, model.safetensors   the network with the best validation mIoU, or the last one without validation
+          seediff.toml                     the exact configuration     losses.csv    one row per step
           classes.txt                      line i (from 0) = id i
           checkpoint.safetensors           while unfinished            README.md     the model card; written last
 
-A run that was killed goes on from its last checkpoint, one that Ctrl-C ended from the step it had come to. On the same kind of CPU, with
-the same threads, it ends with the same bytes as one that was not; on CUDA not to the last bit, for the gradients of grid_sample and
-interpolate are added in no fixed order there.
+A killed run continues from its last checkpoint, a run ended by Ctrl-C from its last step. On the same kind of CPU with the same number of
+threads, it ends with the same bytes as an undisturbed run. On CUDA the last bits differ, because the gradients of grid_sample and
+interpolate are added in no fixed order.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """miou: of the network in `out`, NaN when nothing was there to validate with. waited: share of this run's time without a batch."""
+    """miou: of the network in `out`; NaN without validation. waited: share of this run's time spent waiting for batches."""
 
     out: Path
     steps: int
@@ -64,14 +64,14 @@ class TrainResult:
 
 @dataclass
 class _State:
-    """How far a training is. `best` is the mIoU of the network in the folder."""
+    """The progress of a training. `best` is the mIoU of the network in the folder."""
 
     step: Count = 0
     best: Annotated[float, msgspec.Meta(ge=-1, le=1)] = -1.0
     best_step: Count = 0
     stages: list[dict[str, Any]] = field(default_factory=list)
     validation: list[Count] = field(default_factory=list)
-    """How many samples, and every how many steps of each stage: this decides which network is kept."""
+    """The number of samples, then the steps between validations for each stage: these decide which network is kept."""
 
 
 def train(
@@ -87,14 +87,15 @@ def train(
     tensorboard: bool = False,
     keep: Callable[[int], None] | None = None,
 ) -> TrainResult:
-    """Train on the stages one after the other and leave the network in `out`; a finished or unfinished training in `out` is continued.
+    """Train on the stages one after the other and write the network to `out`. Continues an unfinished training there.
 
-    validation: samples whose mIoU, over all classes and the background, decides which network is kept; measured every `validate_every`
-    steps (None: an epoch's, at least 50) and at the end of each stage. save_every: steps between checkpoints. workers: threads that read
-    images ahead; None: one per core, 8 at most; 0: none. keep: called by the first process, at the start and after every checkpoint, with
-    the number of steps that a call after this one would not do again. An interrupt (SIGINT) ends it after the step at work, which is kept;
-    another one, a second later or more, at once. Raises UserError, before any step, for data that cannot be trained on and for a folder
-    with another training.
+    validation: samples whose mIoU, over all classes and the background, decides which network is kept. It is measured every
+        `validate_every` steps (None: once per epoch, at least 50 steps apart) and at the end of each stage.
+    save_every: steps between checkpoints. workers: threads that read images ahead; None: one per core, at most 8; 0: none.
+    keep: called with the number of saved steps, by the first process, at the start and after every checkpoint.
+
+    An interrupt (SIGINT) finishes and saves the current step, then stops. A second one, at least a second later, stops at once. Raises
+    UserError, before any step, for unusable data and for a folder with another training.
     """
     config = with_device(config)
     check_stages(stages, validation)
@@ -108,7 +109,7 @@ def train(
     with open_folder(out) if processes.first else nullcontext():
         state = _look_into(out, config, new) if processes.first else new
         processes.wait()
-        if not processes.first:  # what the first process has just approved of
+        if not processes.first:  # the first process has just checked it
             state = read_state(out / CHECKPOINT, _State) if (out / CHECKPOINT).is_file() else new
         if (out / native.CARD).is_file():
             return TrainResult(out, state.step, state.best if state.best >= 0 else math.nan, state.best_step, 0.0, 0.0, 0.0)
@@ -124,8 +125,8 @@ def train(
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> None:
-    """Raise UserError when stages differ in classes, or a sample's labels cannot be read, have ids outside the class list or no class at
-    all. Reads every label map once, which is short beside training."""
+    """Raise UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all. Reads every label
+    map once, which is quick compared with training."""
     if not stages:
         raise UserError("nothing to train on: no stage")
     classes = stages[0].classes
@@ -134,13 +135,13 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> 
             raise UserError(f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
     for what, items in [(f"stage '{s.name}'", s.items) for s in stages] + ([("validation", validation)] if validation else []):
         label_maps = (item.labels(len(classes)) for item in items)
-        show_a_class = [bool(((labels > 0) & (labels < 255)).any()) for labels in label_maps]  # all are read, for what is wrong with them
+        show_a_class = [bool(((labels > 0) & (labels < 255)).any()) for labels in label_maps]  # reads all of them, to find every fault now
         if not any(show_a_class):
             raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
 
 
 def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:
-    """What of a stage decides the training, for the checkpoint and the card."""
+    """Everything about a stage that decides the training, for the checkpoint and the card."""
     names = "\n".join(item.name for item in stage.items)
     return {
         "name": stage.name,
@@ -153,12 +154,12 @@ def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:
 
 
 def _look_into(out: Path, config: TrainConfig, new: _State) -> _State:
-    """Where a training in `out` stands; UserError when something else is there, or a training of another configuration."""
+    """The state of the training in `out`. Raises UserError if `out` holds anything else, or a training with another configuration."""
     names = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
     if not names:
         return new
     if native.CONFIG not in names:
-        raise UserError(f"--out {out}: not empty and no training of SeeDiff (it holds {names[0]}); choose another folder")
+        raise UserError(out, f"not empty and no training of SeeDiff (it holds {names[0]})", "choose another folder")
     saved = with_device(load_config(out / native.CONFIG, TrainConfig))
     changed = differences(saved, config)
     state = new
@@ -168,15 +169,13 @@ def _look_into(out: Path, config: TrainConfig, new: _State) -> _State:
     elif record.is_file():
         state = read_json(record, _State)
     elif not changed or not (out / LOSSES).is_file():
-        return state  # killed before its first checkpoint: begun again
+        return state  # killed before its first checkpoint: start again
     if state.stages != new.stages:
         changed += _stage_differences(state.stages, new.stages)
     if state.validation != new.validation:
         changed.append(f"validation (samples, steps between): {state.validation} → {new.validation}")
     if changed:
-        raise UserError(
-            f"--out {out}: holds another training ({'; '.join(changed)}); choose another folder, or give the options as they were"
-        )
+        raise UserError(out, f"holds another training ({'; '.join(changed)})", "choose another folder, or give the same options as before")
     return state
 
 
@@ -194,7 +193,7 @@ def _stage_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> 
 
 
 class _Training:
-    """What the steps of one run share."""
+    """The objects that all steps of one run share."""
 
     def __init__(
         self,
@@ -283,12 +282,12 @@ class _Training:
             if progress is not None and self.processes.first:
                 progress(now, total, f"{stage.name}: " + ", ".join(f"{k} {v:.2f}" for k, v in losses.items()) + shown)
             if stop:
-                self.processes.wait()  # a launcher kills all processes when one has ended: not before the checkpoint is written
+                self.processes.wait()  # a launcher kills all processes when one ends, so wait for the checkpoint
                 self.interrupts.deliver()
         reading.close()  # type: ignore[attr-defined]
 
     def step(self, batch: Batch, rate: float) -> tuple[dict[str, float], float]:
-        """One step of AdamW at `rate` times the learning rates: the losses, and the gradient's norm before it was clipped."""
+        """One step of AdamW at `rate` times the learning rates. Returns the losses, and the gradient's norm before clipping."""
         config = self.config
         torch.manual_seed(step_seed(config.seed, self.state.step, self.processes.rank))
         self.trainee.train()
@@ -314,7 +313,7 @@ class _Training:
         return self.average if self.average is not None else self.network.state_dict()
 
     def _validate(self, is_best_of: int) -> float:
-        """The mIoU of the weights as they would be kept; kept when it is the best of this stage, for a later stage is another task."""
+        """The mIoU of the current weights (or their average). Writes the network if it is the best of this stage."""
         assert self.validation is not None
         last = {k: v.clone() for k, v in self.network.state_dict().items()} if self.average is not None else None
         if self.average is not None:
@@ -354,7 +353,7 @@ class _Training:
 
 
 def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
-    """What the rates are multiplied with at a step, counted from 0, of a stage of `steps`."""
+    """The factor on the learning rates at a step, counted from 0, in a stage of `steps`."""
     rising = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     if config.schedule == "poly":
         return rising * (1 - step / steps) ** config.power
@@ -376,11 +375,11 @@ def _tensorboard(out: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise UserError("--tensorboard needs tensorboard: pip install tensorboard") from error
+        raise UserError("tensorboard", "needs a package that is not installed", "pip install tensorboard") from error
     return SummaryWriter(str(make_folders(out, "tensorboard")))
 
 
 def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
-    """Of the network that would be trained. Built without memory for its weights."""
+    """The number of parameters of the network to train. Builds it without memory for weights."""
     with torch.device("meta"):
         return sum(p.numel() for p in build_network(replace(config, weights="scratch"), classes).parameters())

@@ -24,12 +24,12 @@ def train_segmenter(
     progress: Progress | None = None,
     **options: Any,
 ) -> TrainResult:
-    """Train a segmenter as `seediff train` does, and leave it in the folder `out`. Stopped at any moment, the same call continues.
+    """Train a segmenter like `seediff train`, and write it to the folder `out`. If it was stopped, the same call continues.
 
-    data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter of the best mIoU on it is kept.
-    Without it, the `val` part of `data`, if that has one. epochs, steps: how long; 10 epochs where neither is given. options: fields of
-    `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises UserError for data that cannot be trained on, and for a
-    folder with another training.
+    data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best mIoU on it is kept.
+    Default: the `val` part of `data`, if it has one. epochs, steps: length of the training; default 10 epochs. options: fields of
+    `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises UserError for unusable data, and for a folder with another
+    training.
     """
     sets = [data] if isinstance(data, Data) else list(data)
     plan = plan_training(sets, epochs=epochs, steps=steps, validation=validation)

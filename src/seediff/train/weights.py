@@ -1,6 +1,6 @@
-"""Weights of segmenters, looked at before they are used: safetensors alone, every tensor that the network has, numbers only.
+"""Checks segmenters' weights before use: only safetensors, with every tensor of the network, and only finite numbers.
 
-transformers draws what a file lacks at random and warns, and it also reads pickles: neither is what a person means who names a model.
+transformers would initialise missing tensors at random with a warning, and would also read pickles.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from ..models.trust import check_settings
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 LAYERS, WIDTH = 1000, 1 << 20
-"""The most layers of one part, and the largest of any other number, that a configuration may ask for."""
+"""Maximum number of layers in a part, and maximum of any other number, in a configuration."""
 BACKBONES = ("resnet", "swin")
-"""What a Mask2Former's backbone may be, in transformers' names."""
+"""Allowed Mask2Former backbones, in transformers' names."""
 NEW_HEADS = ("decode_head.", "hidden_states_norms.")
-"""What a pretrained backbone does not have: a decoder, and the norms of what is read out between its stages."""
+"""Parts that a pretrained backbone lacks: a decoder, and the norms of its stages' outputs."""
 
 
 class About(msgspec.Struct, frozen=True):
-    """What is read of a segmenter's config.json. id2label: "0" is the background."""
+    """The relevant part of a segmenter's config.json. id2label: "0" is the background."""
 
     model_type: str
     id2label: dict[str, str]
@@ -105,4 +105,4 @@ def check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, heads:
             raise UserError(f"{where}: tensor {name} is {file_shape}, but the network's is {network_shape}")
     for name, value in network.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise UserError(f"{where}: tensor {name} holds values that are not numbers; the weights are damaged")
+            raise UserError(f"{where}: tensor {name} holds values that are not finite; the weights are damaged")

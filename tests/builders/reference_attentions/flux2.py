@@ -17,7 +17,7 @@ WIDTH = 16
 
 def parts(*, guidance: bool) -> dict[str, Any]:
     """All but text: two blocks of two streams and two of one, rotary; at 64 pixels, 16² positions."""
-    from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
+    from diffusers import Flux2Transformer2DModel
 
     transformer: Any = Flux2Transformer2DModel(
         in_channels=16,
@@ -30,6 +30,13 @@ def parts(*, guidance: bool) -> dict[str, Any]:
         axes_dims_rope=(4, 4, 4, 4),
         guidance_embeds=guidance,
     )
+    transformer = sharpen(transformer)
+    return {"transformer": transformer, "vae": vae_of_flux2(), "scheduler": flow_scheduler(shift=3.0, use_dynamic_shifting=True)}
+
+
+def vae_of_flux2() -> Any:
+    from diffusers import AutoencoderKLFlux2
+
     vae: Any = AutoencoderKLFlux2(
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -41,7 +48,7 @@ def parts(*, guidance: bool) -> dict[str, Any]:
     )
     torch.nn.init.normal_(vae.bn.running_mean)
     torch.nn.init.uniform_(vae.bn.running_var, 0.5, 2)
-    return {"transformer": sharpen(transformer), "vae": vae, "scheduler": flow_scheduler(shift=3.0, use_dynamic_shifting=True)}
+    return vae
 
 
 def save_flux2(folder: Path) -> Path:

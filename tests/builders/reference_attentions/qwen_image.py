@@ -97,4 +97,4 @@ def plain(guidance: float, negative: str) -> dict[str, Any]:
     return {"true_cfg_scale": own.pop("guidance_scale"), **own}
 
 
-BOOK = Book(save_qwen_image, double, behind_the_longest, calls=2, plain=plain, level=0.1)
+BOOK = Book(save_qwen_image, double, behind_the_longest, calls=2, plain=plain, level=0.1, padded=False)

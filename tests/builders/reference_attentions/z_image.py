@@ -75,4 +75,4 @@ def plain(guidance: float, negative: str) -> dict[str, Any]:
     return guided(guidance if guidance > 1 else 0.0, negative)
 
 
-BOOK = Book(save_z_image, single, filled_up, first=True, plain=plain, level=0.9)
+BOOK = Book(save_z_image, single, filled_up, first=True, plain=plain, level=0.9, padded=False)

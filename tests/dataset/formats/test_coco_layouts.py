@@ -231,7 +231,7 @@ def test_masks_that_are_all_crowds(tmp_path):
         imported("coco", tmp_path)
     check(read(tmp_path, crowds="objects")[1], {"a": None})
     check(read(tmp_path, crowds="ignored")[1], {"a": None}, 255)
-    with pytest.raises(UserError, match="--crowds people: must be"):
+    with pytest.raises(UserError, match="crowds = people: must be"):
         imported("coco", tmp_path, crowds="people")
 
 

@@ -101,7 +101,7 @@ def test_polygons_boxes_and_others(tmp_path):
     [
         (mask("bird"), 'is of the label "bird", which <meta> does not name'),
         (mask(rle="1,2"), "run lengths of its mask add up to 3, not to 2 × 2"),
-        (mask(rle="-1,5"), "'rle' must be whole numbers with commas between"),
+        (mask(rle="-1,5"), "'rle' must be whole numbers separated by commas"),
         (mask(rle="0,4,"), "'rle' must be whole numbers"),
         (mask(rle="9" * 30), "'rle' must be whole numbers"),
         (mask(box=(5, 1, 2, 2)), "is not inside the picture of 6 × 4"),

@@ -24,7 +24,7 @@ def test_what_a_run_made_is_made_again_by_its_command(tmp_path, capsys):
     (out / native.METADATA).unlink()
     assert main(["check", str(out), "--fix"]) == 2
     said = capsys.readouterr().err
-    assert f"is lost; this makes every sample again: seediff generate --config {out / native.CONFIG} --out {out}" in said
+    assert f"is missing; this makes every sample again: seediff generate --config {out / native.CONFIG} --out {out}" in said
     assert not (out / native.METADATA).exists()
     generate(CONFIG, out, draw=fake_draw)
     assert {path.name: path.read_bytes() for path in (out / native.METADATA, out / native.CLASSES, out / "images/000000.png")} == before

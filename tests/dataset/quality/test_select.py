@@ -134,11 +134,11 @@ def test_the_best_of_each_class():
 @pytest.mark.parametrize(
     ("criteria", "message"),
     [
-        ({"min_area": 0.6, "max_area": 0.5}, "0 ≤ --min-area ≤ --max-area ≤ 1"),
-        ({"max_components": 0}, "--max-components 0: must be at least 1"),
-        ({"best": -1}, "--best -1"),
-        ({"min_confidence": 2}, "--min-confidence 2"),
-        ({"ignore_band": (0.6, 0.5)}, "--ignore-band 0.6,0.5"),
+        ({"min_area": 0.6, "max_area": 0.5}, "min_area = 0.6 and max_area = 0.5: must be shares"),
+        ({"max_components": 0}, "max_components = 0: must be at least 1"),
+        ({"best": -1}, "best = -1"),
+        ({"min_confidence": 2}, "min_confidence = 2"),
+        ({"ignore_band": (0.6, 0.5)}, "ignore_band = 0.6,0.5"),
     ],
 )
 def test_criteria_that_make_no_sense(criteria, message):
@@ -153,11 +153,11 @@ def test_what_needs_soft_masks_says_so(pets):
     for path in (pets / "soft").iterdir():
         path.unlink()
     (pets / "soft").rmdir()
-    for criteria, option in (
-        ({"best": 1}, "--best"),
-        ({"min_confidence": 0.1}, "--min-confidence"),
-        ({"ignore_band": (0.5, 0.6)}, "--ignore-band"),
+    for criteria, field in (
+        ({"best": 1}, "best"),
+        ({"min_confidence": 0.1}, "min_confidence"),
+        ({"ignore_band": (0.5, 0.6)}, "ignore_band"),
     ):
-        with pytest.raises(UserError, match=f"{option} needs soft masks.*--keep-soft"):
+        with pytest.raises(UserError, match=f"{field}: needs soft masks.*keep_soft"):
             numbers(pets, **criteria)
     assert len(numbers(pets)) == 6

@@ -31,6 +31,7 @@ EXPECTED = {
     "z-image": "30 layers of joint attention, 2 layers of self-attention, at L of 64×64; maps of 75.5 MB an image",
     "chroma": "57 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
     "qwen-image": "60 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
+    "ernie-image": "36 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
     "sana": "20 layers of cross-attention, at L of 32×32; maps of 1.2 MB an image",
 }
 

@@ -97,7 +97,7 @@ def write(tmp_path):
         ('scenes = "train", count = 100', 'folder = "voc", objects = 1', "objects: is for drawn sets and scenes"),
         ('scenes = "train", count = 100', 'folder = "voc", without = ["dog"]', "without: is for drawn sets and scenes"),
         ("count = 100", 'count = 100, augment = "spice:5%"', "there is no operation 'spice'"),
-        ("count = 100", 'count = 100, augment = "flip:5%,noise:x"', "add 'noise:x': how many"),
+        ("count = 100", 'count = 100, augment = "flip:5%,noise:x"', "add 'noise:x': must say how many"),
         ("count = 100", "count = 100, objects = 0", "objects = 0 must be at least 1"),
         ("count = 100", "count = 100, surest = 1.5", "surest = 1.5 must be a share in (0, 1], of a drawn set"),
         ('title = "A table"', "", "must have title"),

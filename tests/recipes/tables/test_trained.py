@@ -122,7 +122,7 @@ def test_what_decides_a_segmenter_decides_its_folder(places):
         ({"train": {"backbone": "tinier"}}, {"scenes": "scenes"}, "tinier"),
         ({"data": {"some": Source(scenes="tune"), "more": Source(scenes="tune", masks="yardstik")}}, {}, "data 'more': masks = 'yardstik'"),
         ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
-        ({"tests": {"held_out": HeldOut(scenes="tune", protocol="vocc")}}, {"scenes": "scenes"}, "--protocol vocc: must be own or one of"),
+        ({"tests": {"held_out": HeldOut(scenes="tune", protocol="vocc")}}, {"scenes": "scenes"}, "protocol = vocc: must be own or one of"),
     ],
 )
 def test_refused_before_anything_is_made(places, tmp_path, changes, folders, message):

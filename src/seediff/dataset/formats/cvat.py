@@ -171,7 +171,7 @@ def _boxed(node: Node, shape: tuple[int, int]) -> Boxed:
         raise UserError(f"{node.where}: its mask's box {[left, top, width, height]} is not inside the picture of {shape[1]} × {shape[0]}")
     text = node.get("rle")
     if not COUNTS.fullmatch(text):
-        raise UserError(f"{node.where}: 'rle' must be whole numbers with commas between, not {shown(text)}")
+        raise UserError(f"{node.where}: 'rle' must be whole numbers separated by commas, not {shown(text)}")
     counts = np.array([int(count) for count in text.split(",")], np.int64)
     if counts.sum() != width * height:
         raise UserError(f"{node.where}: the run lengths of its mask add up to {counts.sum()}, not to {width} × {height}")

@@ -13,6 +13,7 @@ Palette and grey PNG files hold ids, pictures in colours mean what a list says: 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -57,25 +58,20 @@ def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bo
 
 def write_samples(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> int:
     """Pictures, masks, and what else is asked for; returns how many pictures are PNG files."""
-    small = many = png = 0
+    counts: Counter[str] = Counter()
     for placed in export.placed(convert, objects=objects, boxes=boxes, min_area=min_area, jpeg=jpeg):
-        converted: Converted = placed.data
-        if converted.jpeg is None:
-            png += placed.sample.suffix != "jpg"
+        files, counted = placed.data
+        counts.update(counted)
+        if IMAGES not in files:
+            counts["png"] += placed.sample.suffix != "jpg"
             export.put_image(f"{IMAGES}/{placed.file_name}", placed)
-        else:
-            export.put(f"{IMAGES}/{placed.name}.jpg", converted.jpeg)
-        export.put(f"{CLASS_MAPS}/{placed.name}.png", converted.mask)
-        if converted.objects is not None:
-            export.put(f"{OBJECT_MAPS}/{placed.name}.png", converted.objects)
-        if converted.boxes is not None:
-            export.put(f"{BOXES}/{placed.name}.xml", converted.boxes)
-        small, many = small + converted.small, many + converted.many
-    if small:
+        for folder, (suffix, data) in files.items():
+            export.put(f"{folder}/{placed.name}.{suffix}", data)
+    if small := counts["small"]:
         export.note(f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
-    if many:
+    if many := counts["many"]:
         export.note(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
-    return png
+    return counts["png"]
 
 
 def write_lists(export: Export, lists: dict[str, list[str]]) -> None:
@@ -85,35 +81,26 @@ def write_lists(export: Export, lists: dict[str, list[str]]) -> None:
         export.put(f"{LISTS}/{list_name}.txt", "".join(f"{name}\n" for name in names))
 
 
-@dataclass(frozen=True)
-class Converted:
-    """A sample's new files; None: it gets none. small, many: pieces that are no objects; objects that have no number."""
-
-    mask: bytes
-    jpeg: bytes | None
-    objects: bytes | None
-    boxes: bytes | None
-    small: int
-    many: int
-
-
-def convert(sample: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool) -> Converted:
+def convert(
+    sample: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool
+) -> tuple[dict[str, tuple[str, bytes]], dict[str, int]]:
+    """A sample's new files, folder → (suffix, bytes); and how many pieces are too small to be objects, and how many objects have no number
+    because there are too many."""
     labels = sample.labels(len(classes))
-    picture = native.encode_image(sample.image, "jpg") if jpeg and sample.suffix != "jpg" else None
+    files = {CLASS_MAPS: ("png", sample.mask_data(labels))}
+    if jpeg and sample.suffix != "jpg":
+        files[IMAGES] = ("jpg", native.encode_image(sample.image, "jpg"))
     if not objects and not boxes:
-        return Converted(sample.mask_data(labels), picture, None, None, 0, 0)
+        return files, {}
     pieces = sample.objects(labels, min_area)
-    file_name = f"{flat_name(sample.name)}.{'jpg' if jpeg else sample.suffix}"
-    with open_picture(sample.source, f"sample '{sample.name}': its picture" if isinstance(sample.source, bytes) else None) as opened:
-        bands = len(opened.getbands())
-    return Converted(
-        sample.mask_data(labels),
-        picture,
-        native.encode_mask(object_map(labels, pieces)) if objects else None,
-        annotation(file_name, (*labels.shape, bands), pieces, classes) if boxes else None,
-        pieces.small,
-        max(0, len(pieces.areas) - MAX_OBJECTS) if objects else 0,
-    )
+    if objects:
+        files[OBJECT_MAPS] = ("png", native.encode_mask(object_map(labels, pieces)))
+    if boxes:
+        file_name = f"{flat_name(sample.name)}.{'jpg' if jpeg else sample.suffix}"
+        with open_picture(sample.source, f"sample '{sample.name}': its picture" if isinstance(sample.source, bytes) else None) as picture:
+            size = (picture.height, picture.width, len(picture.getbands()))
+        files[BOXES] = ("xml", annotation(file_name, size, pieces, classes))
+    return files, {"small": pieces.small, "many": max(0, len(pieces.areas) - MAX_OBJECTS) if objects else 0}
 
 
 def object_map(labels: np.ndarray, objects: Objects) -> np.ndarray:

@@ -54,23 +54,23 @@ MOST_FOLDERS = 100
 
 def write(export: Export, *, min_area: int = 1) -> None:
     scores: list[tuple[float, str]] = []
-    ignored = pixels = small = joined = 0
+    counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
-        outlined: Outlined = placed.data
+        text, iou, counted = placed.data
         export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
-        export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", outlined.text)
-        scores += [] if outlined.iou is None else [(outlined.iou, placed.name)]
-        ignored, pixels = ignored + outlined.ignored, pixels + outlined.pixels
-        small, joined = small + outlined.small, joined + outlined.joined
+        export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
+        scores += [] if iou is None else [(iou, placed.name)]
+        counts.update(counted)
     if scores:
         mean, (lowest, worst) = math.fsum(score for score, _ in scores) / len(scores), min(scores)
         shares = f"{mean:.4f} on average over {len(scores)} samples, at least {lowest:.4f} ({worst})"
         export.note(f"IoU of the polygons with the masks: {shares}")
-    if ignored:
-        export.note(f"{ignored / pixels:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it")
-    if joined:
+    if ignored := counts["ignored"]:
+        share = ignored / counts["pixels"]
+        export.note(f"{share:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it")
+    if joined := counts["joined"]:
         export.note(f"{joined} objects of several joined pieces are a line per piece: a polygon of the format is one piece")
-    if small:
+    if small := counts["small"]:
         export.note(f"{small} pieces below {min_area} pixels are left out")
     write_data(export, export.classes)
 
@@ -88,26 +88,16 @@ def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
     export.put(DATA, f"train: {IMAGES}/train\nval: {IMAGES}/{val}\n{test}names:\n{listed}{more}")
 
 
-@dataclass(frozen=True)
-class Outlined:
-    """A sample's label file. iou: of it with the mask; None: that shows nothing. ignored, of all pixels. small: pieces left out.
-    joined: objects of several pieces."""
-
-    text: str
-    iou: float | None
-    ignored: int
-    pixels: int
-    small: int
-    joined: int
-
-
-def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> Outlined:
+def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[str, float | None, dict[str, int]]:
+    """A sample's label file; its IoU with the mask, None where that shows nothing; and counts: pixels ignored, of all, pieces left out, and
+    objects of several pieces."""
     labels = sample.labels(len(classes))
     pieces = find_objects(labels, min_area)
     text = as_yolo(labels, pieces)
     iou = iou_of_present(labels, from_yolo(text, labels.shape, len(classes), sample.name))
     joined = len(carried(labels, labels, sample.joined(labels.shape)))  # without those that name one piece, or none
-    return Outlined(text, iou, int((labels == native.IGNORE).sum()), labels.size, pieces.small, joined)
+    ignored = int((labels == native.IGNORE).sum())
+    return text, iou, {"ignored": ignored, "pixels": labels.size, "small": pieces.small, "joined": joined}
 
 
 def as_yolo(label_map: np.ndarray, pieces: Objects) -> str:

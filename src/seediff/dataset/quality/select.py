@@ -61,14 +61,16 @@ class Criteria:
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_area <= self.max_area <= 1:
-            raise UserError(f"area from {self.min_area} to {self.max_area}: must be shares of the picture, 0 ≤ --min-area ≤ --max-area ≤ 1")
+            raise UserError(
+                f"min_area = {self.min_area} and max_area = {self.max_area}", "must be shares of the picture, 0 ≤ minimum ≤ maximum ≤ 1"
+            )
         for name in ("max_components", "min_piece", "best"):
             if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"--{name.replace('_', '-')} {value}: must be at least 1")
+                raise UserError(f"{name} = {value}", "must be at least 1")
         if self.min_confidence is not None and not -1 <= self.min_confidence <= 1:
-            raise UserError(f"--min-confidence {self.min_confidence}: must be in [-1, 1]")
+            raise UserError(f"min_confidence = {self.min_confidence}", "must be in [-1, 1]")
         if self.ignore_band is not None and not 0 < self.ignore_band[0] < self.ignore_band[1] <= 1:
-            raise UserError(f"--ignore-band {self.ignore_band[0]},{self.ignore_band[1]}: must be LOW,HIGH with 0 < LOW < HIGH ≤ 1")
+            raise UserError(f"ignore_band = {self.ignore_band[0]},{self.ignore_band[1]}", "must be LOW,HIGH with 0 < LOW < HIGH ≤ 1")
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,16 @@ def select_samples(
     where = where or "the dataset"
     has_soft = any(kind == native.SOFT for sample in samples for kind, _ in sample.extras)
     if criteria.ignore_band and not has_soft:
-        raise UserError(f"{where}: --ignore-band needs soft masks; make the dataset with --keep-soft")
+        raise UserError("ignore_band", f"needs soft masks, and {where} has none", "make the dataset with keep_soft = true")
     stays: list[Sample] = []
     sure: list[Mapping[str, float]] = []
     dropped: Counter[str] = Counter()
     for sample in follow(samples):
         changed, measured, confidences = _measure(sample, classes, criteria, has_soft)
         if confidences is None and (criteria.best or criteria.min_confidence is not None):
-            option = "--best" if criteria.best else "--min-confidence"
-            raise UserError(f"{where}: {option} needs soft masks (sample '{sample.name}'); make the dataset with --keep-soft")
+            field = "best" if criteria.best else "min_confidence"
+            problem = f"needs soft masks, and sample '{sample.name}' of {where} has none"
+            raise UserError(field, problem, "make the dataset with keep_soft = true")
         reason = why_drop(changed.metadata, measured, confidences or {}, classes, criteria)
         if reason:
             dropped[reason] += 1

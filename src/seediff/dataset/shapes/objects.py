@@ -1,7 +1,7 @@
-"""Objects in a label map: connected pieces of one class, or several that a person joined though they do not touch.
+"""Objects in a label map: a connected piece of one class, or several pieces that a person joined.
 
-`joined` is a tuple of objects, each a tuple of pixels (column, row): the pieces that these lie in are one object. A pixel names its piece
-whatever its outline becomes, so long as the pixel itself stays of a class. One that is of no class names nothing.
+`joined` is a tuple of objects, each a tuple of pixels (column, row): the pieces that contain these pixels form one object. A pixel names
+its piece even if the piece's outline changes, as long as the pixel has a class. A pixel without a class names nothing.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .rle import Masks, Runs, column_runs, connected, masks_by
 Pixel = tuple[int, int]
 Joined = tuple[tuple[Pixel, ...], ...]
 MOST_PIXELS = 10_000
-"""Pixels that name pieces in one picture: far more than anybody clicks, and every stroke looks at all of them."""
+"""Maximum number of pixels that name pieces in one picture: far more than anybody clicks. Every stroke checks all of them."""
 
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of one label map, by class, then by their first pixel column by column.
+    """The objects in one label map, ordered by class, then by their first pixel column by column.
 
-    masks, class_ids: of each object. small: how many pieces were left out.
+    masks, class_ids: one entry per object. small: the number of pieces left out.
     """
 
     masks: Masks
@@ -36,30 +36,30 @@ class Objects:
 
     @cached_property
     def areas(self) -> list[int]:
-        """Of each object, in pixels."""
+        """The area of each object in pixels."""
         return self.masks.areas.tolist()
 
     @cached_property
     def boxes_xyxy(self) -> list[tuple[int, int, int, int]]:
-        """Left, top, right, bottom of each object, in pixels; the last two exclusive."""
+        """Left, top, right, bottom of each object in pixels; the last two exclusive."""
         return [(left, top, right, bottom) for left, top, right, bottom in self.masks.boxes_xyxy.tolist()]
 
     @cached_property
     def index(self) -> np.ndarray:
-        """(H, W) int32, the object of each pixel, −1 where there is none."""
+        """(H, W) int32: the object at each pixel, −1 for none."""
         return self.masks.index_map()
 
 
 def find_objects(labels: np.ndarray, min_area: int = 1, joined: Joined = ()) -> Objects:
-    """The connected pieces of at least `min_area` pixels of each class in labels (H, W) uint8; 0 and 255 are no class.
+    """The connected pieces of each class in labels (H, W) uint8, with at least `min_area` pixels; 0 and 255 are not classes.
 
-    Pixels that meet at a corner belong together. joined: pieces that are one object.
+    Pixels that meet at a corner are connected. joined: pieces to join into one object.
     """
     runs = column_runs(labels)
     piece = connected(runs)
     if joined:
         piece = _joined(runs, piece, joined)
-    first = np.flatnonzero(piece == np.arange(len(piece)))  # the run that a piece begins with, and is called by
+    first = np.flatnonzero(piece == np.arange(len(piece)))  # a piece is numbered by its first run
     first = first[(runs.ids[first] > 0) & (runs.ids[first] < IGNORE)]
     first = first[np.argsort(runs.ids[first], kind="stable")]
     number = np.full(len(piece), len(first))
@@ -72,7 +72,8 @@ def find_objects(labels: np.ndarray, min_area: int = 1, joined: Joined = ()) -> 
 
 
 def _joined(runs: Runs, piece: np.ndarray, joined: Joined) -> np.ndarray:
-    """(N,) the piece of each run, where those of one class that the pixels of one of `joined` lie in are called by the first of them."""
+    """(N,) the piece of each run. Pieces of one class that contain the pixels of one entry in `joined` get the number of the first of
+    them."""
     pixels = [column * runs.shape[0] + row for pixels_of_one in joined for column, row in pixels_of_one]
     at = np.searchsorted(runs.starts, pixels, side="right") - 1
     numbers = np.repeat(np.arange(len(joined)), [len(pixels_of_one) for pixels_of_one in joined])
@@ -86,7 +87,7 @@ def _joined(runs: Runs, piece: np.ndarray, joined: Joined) -> np.ndarray:
 
 
 def united(groups: Iterable[Iterable[int]]) -> dict[int, int]:
-    """Each number of any group → the least one that it is together with, groups that share a number being one. In linear time, nearly."""
+    """Number → the smallest number connected with it, where groups that share a number are connected. Almost linear time."""
     parent: dict[int, int] = {}
 
     def root(number: int) -> int:
@@ -104,12 +105,12 @@ def united(groups: Iterable[Iterable[int]]) -> dict[int, int]:
 
 
 def read_joined(value: object) -> Joined:
-    """What a row or a line says, lists of JSON, as it is used here."""
+    """`joined` from a row's JSON lists, as tuples."""
     return tuple(tuple((x, y) for x, y in pixels) for pixels in value or ())  # type: ignore[attr-defined, misc]
 
 
 def check_joined(joined: Joined, shape: tuple[int, ...], where: str) -> None:
-    """Raise UserError for a pixel that is not in a picture of `shape` (H, W), and for more than MOST_PIXELS of them."""
+    """Raise UserError for a pixel outside a picture of `shape` (H, W), and for more than MOST_PIXELS pixels."""
     if (count := sum(map(len, joined))) > MOST_PIXELS:
         raise UserError(where, f"joins pieces at {count} pixels; at most {MOST_PIXELS} in a picture are read")
     for x, y in (pixel for pixels in joined for pixel in pixels):
@@ -118,8 +119,8 @@ def check_joined(joined: Joined, shape: tuple[int, ...], where: str) -> None:
 
 
 def join(labels: np.ndarray, joined: Joined, first_pixel: Pixel, other_pixel: Pixel) -> Joined:
-    """The objects of labels (H, W) uint8 once the pieces at two pixels, and all that is joined to either, are one. Raises UserError for
-    pixels of two classes, or of none."""
+    """`joined` for labels (H, W) uint8 after joining the pieces at two pixels, and everything joined to either. Raises UserError if the
+    pixels have two classes, or none."""
     pieces = find_objects(labels)
     first, second = (_piece_at(pieces, pixel) for pixel in (first_pixel, other_pixel))
     if pieces.class_ids[first] != pieces.class_ids[second]:
@@ -128,15 +129,15 @@ def join(labels: np.ndarray, joined: Joined, first_pixel: Pixel, other_pixel: Pi
 
 
 def split(labels: np.ndarray, joined: Joined, pixel: Pixel) -> Joined:
-    """The objects once the piece at a pixel is one by itself again. Raises UserError for a pixel of no class."""
+    """`joined` after separating the piece at a pixel. Raises UserError for a pixel without a class."""
     pieces = find_objects(labels)
     alone = _piece_at(pieces, pixel)
     return _named(pieces, [group - {alone} for group in _groups(pieces, joined)])
 
 
 def carried(before: np.ndarray, after: np.ndarray, joined: Joined) -> Joined:
-    """The objects of label map `before` in `after`, both (H, W) uint8: each piece goes on as the one that has most of its pixels, none
-    where they are of no class now; those that are of several classes now are one object of each."""
+    """Carry `joined` over from label map `before` to `after`, both (H, W) uint8. Each piece becomes the new piece that has most of its
+    pixels, or none if they have no class now. Pieces that now have several classes form one object per class."""
     if not joined:
         return ()
     old, new = find_objects(before), find_objects(after)
@@ -152,13 +153,13 @@ def carried(before: np.ndarray, after: np.ndarray, joined: Joined) -> Joined:
 
 
 def _goes_on(old: Objects, new: Objects, pieces: set[int]) -> dict[int, int]:
-    """Of these pieces, as which of the new ones each goes on: the first of those that have most of its pixels."""
-    asked = np.zeros(len(old.class_ids) + 1, bool)  # the last is for pixels of no piece, −1
+    """For each of these pieces, the new piece that has most of its pixels (the first if several are equal)."""
+    asked = np.zeros(len(old.class_ids) + 1, bool)  # the last entry is for pixels without a piece, −1
     asked[list(pieces)] = True
     both = asked[old.index] & (new.index >= 0)
     pairs, pixels = np.unique(old.index[both].astype(np.int64) * len(new.class_ids) + new.index[both], return_counts=True)
     was, is_ = np.divmod(pairs, max(1, len(new.class_ids)))
-    order = np.lexsort((-is_, pixels, was))  # of each piece the last counts
+    order = np.lexsort((-is_, pixels, was))  # the last entry for each piece counts
     return dict(zip(was[order].tolist(), is_[order].tolist(), strict=True))
 
 
@@ -171,7 +172,7 @@ def _piece_at(pieces: Objects, pixel: Pixel) -> int:
 
 
 def _groups(pieces: Objects, joined: Joined) -> list[set[int]]:
-    """The pieces that each of `joined` names, by class."""
+    """The pieces that each entry in `joined` names, by class."""
     groups: list[set[int]] = []
     for pixels in joined:
         by_class: dict[int, set[int]] = {}
@@ -183,7 +184,7 @@ def _groups(pieces: Objects, joined: Joined) -> list[set[int]]:
 
 
 def _named(pieces: Objects, groups: Iterable[set[int]]) -> Joined:
-    """Groups as pixels: those that share a piece as one, pieces in their order, groups by their first."""
+    """Groups of pieces as pixels: groups that share a piece are merged, pieces are in order, groups are sorted by their first piece."""
     together = defaultdict(list)
     for piece, first in sorted(united(groups).items()):
         together[first].append(piece)
@@ -191,7 +192,8 @@ def _named(pieces: Objects, groups: Iterable[set[int]]) -> Joined:
 
 
 def _middle(pieces: Objects, piece: int) -> Pixel:
-    """A pixel of a piece that later strokes at its outline leave alone: the middle of the first of its longest runs down a column."""
+    """A pixel of a piece that is unlikely to change with its outline: the middle of its longest run down a column (the first if several
+    are equal)."""
     masks = pieces.masks
     begin, end = masks.first[piece], masks.first[piece + 1] if piece + 1 < len(masks.first) else len(masks.starts)
     lengths = masks.ends[begin:end] - masks.starts[begin:end]

@@ -7,6 +7,7 @@ from typing import Any
 from ...errors import UserError
 from .base import Family
 from .chroma import CHROMA
+from .ernie_image import ERNIE_IMAGE
 from .flux import FLUX
 from .flux2 import FLUX2
 from .flux2_klein import FLUX2_KLEIN
@@ -19,7 +20,10 @@ from .unet import SD
 from .xl import SDXL
 from .z_image import Z_IMAGE
 
-FAMILIES: tuple[Family, ...] = (SD, LCM, SDXL, SD3, FLUX, FLUX2, FLUX2_KLEIN, PIXART, Z_IMAGE, CHROMA, QWEN_IMAGE, SANA)
+FAMILIES: tuple[Family, ...] = (
+    *(SD, LCM, SDXL, SD3, FLUX, FLUX2, FLUX2_KLEIN, PIXART),
+    *(Z_IMAGE, CHROMA, QWEN_IMAGE, ERNIE_IMAGE, SANA),
+)
 
 REFUSED = {
     "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",

@@ -1,9 +1,9 @@
-"""`Family`: what the package must know of one architecture (Stable Diffusion, FLUX, …) to draw with it and to capture its attention.
+"""`Family`: everything that the package knows about an architecture (Stable Diffusion, FLUX, …), to draw with it and capture its attention.
 
-Each family is one file beside this one. Nothing that reads attention maps depends on which it was.
+Each family is one file beside this one. Code that reads attention maps does not depend on the family.
 
 Shape letters: B images, H heads, L height and width of the lattice that the network works on, N its positions, T text columns, D channels
-a head.
+per head.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ SCHEDULERS = (
     "HeunDiscreteScheduler", "IPNDMScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler",
     "LMSDiscreteScheduler", "PNDMScheduler", "SASolverScheduler", "TCDScheduler", "UniPCMultistepScheduler",
 )  # fmt: skip
-"""Classes of diffusers that any model may have."""
+"""Scheduler classes of diffusers, which any model may use."""
 
 QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
-"""What models are called that were distilled to draw in a few steps, without guidance."""
+"""Matches names of models that were distilled to draw in a few steps without guidance."""
 
 Condition = Mapping[str, Any]
-"""What a network is told of a batch of prompts: tensors by name, each with the batch as its first dimension."""
+"""The network's inputs for a batch of prompts: tensors by name, each with the batch as its first dimension."""
 
 
 @dataclass(frozen=True)
 class Projections:
-    """A layer of self- or of cross-attention. kind: whether the keys are picture or text. query, key: the submodules whose outputs are
-    the queries (B, N, H·D) and the keys (B, N or T, H·D) as they enter the product."""
+    """A layer of self- or cross-attention. kind: "self" if the keys come from the picture, "cross" if they come from the text. query, key:
+    the submodules whose outputs are the queries (B, N, H·D) and the keys (B, N or T, H·D) of the product."""
 
     kind: Literal["self", "cross"]
     query: str = "to_q"
@@ -63,14 +63,14 @@ class Projections:
 class Joint:
     """A layer in which picture and text attend to each other in one softmax.
 
-    queries, keys: submodules whose outputs are the queries and keys, behind one another as they are in the product. An output is
-        (B, S, H·D), or has the heads as a dimension of its own, `heads_dim`: 1 is (B, H, S, D), 2 is (B, S, H, D). heads: H.
-    picture_first: whether the picture's N rows and columns come before the text's; else they come last.
-    multiple: the picture is filled up with padding to a multiple of so many rows, which are neither picture nor text.
-    rotate: (B, S, H, D), what the layer was given as `rotary` → the same, turned; None: nothing is turned.
-    rotary, mask: names of the layer's arguments. each_rotary: whether images have their own, as its first dimension. The mask is (B, S), or
-    (B, T) of the text's columns alone, or (B, 1, S, S), where all rows of the picture are alike: False where a column is padding; or
-    numbers that are added to the scores.
+    queries, keys: submodules whose outputs are the queries and keys, in the order in which the product concatenates them. An output is
+        (B, S, H·D), or has a dimension for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means (B, S, H, D). heads: H.
+    picture_first: whether the picture's N rows and columns come before the text's; otherwise they come last.
+    multiple: the picture is padded to a multiple of this many rows; padding is neither picture nor text.
+    rotate: maps (B, S, H, D) and the layer's `rotary` argument to the rotated (B, S, H, D); None: there is no rotation.
+    rotary, mask: names of the layer's arguments. each_rotary: whether each image has its own rotation, as its first dimension. The mask is
+        (B, S), or (B, T) for the text's columns alone, or (B, 1, S, S), where all rows of the picture are alike. It is False where a
+        column is padding, or holds numbers that are added to the scores.
     """
 
     queries: tuple[str, ...]
@@ -85,7 +85,7 @@ class Joint:
     mask: str = ""
 
     def parts(self, columns: int, positions: int) -> tuple[slice, slice]:
-        """Where the picture (N = positions) and the text are among all columns."""
+        """The slices of the picture (N = positions) and of the text among all columns."""
         if self.picture_first:
             return slice(0, positions), slice(-(-positions // self.multiple) * self.multiple, columns)
         return slice(columns - positions, columns), slice(0, columns - positions)
@@ -117,7 +117,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a pipeline is to draw: one image a prompt, all of `height` × `width` pixels."""
+    """The input for a pipeline: one image per prompt, each `height` × `width` pixels."""
 
     prompts: Sequence[str]
     negative_prompt: str
@@ -130,22 +130,24 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Family:
-    """One family. What is written here fits a pipeline with a UNet's arguments; a family overrides what is different in it.
+    """One family. The methods here fit a pipeline with a UNet's arguments; each family overrides what differs.
 
-    title: what people call it. pipelines: diffusers' classes. network, class_name: the part that has the attention, and its class.
-    weights: the parts that have weights. optional: those, and tokenizers, that a pipeline may lack. captured, guidance: for people. steps,
-    guidance_scale: its authors' own; None: the package's. quick_steps: of its models that are distilled to a few steps without guidance.
-    conditional: of the two predictions under guidance, where the one with the prompt is: in a half of the batch, or in the first of two
-    calls. distilled: whether the network is told the guidance instead of predicting twice. loads_loras: whether diffusers loads a LoRA
-    into it. depth: names in config.json that say how many blocks there are, in their order → the kinds of attention in each of those.
-    streams: names of the network's lists of blocks → the joint attention of each, whose heads are the module's own.
-    text_columns: the most that its pipelines give the network. patch: latents a side of a position, where the network's configuration has
-    no `patch_size`. latent_side: of the pipeline's own size, where the configuration says none. fitted: whether levels of
-    attention that it lacks are replaced by the nearest that it has (the paper's constants are those of Stable Diffusion 1 and 2).
-    reads_embeddings: whether textual inversion can be loaded: the pipeline takes it and all of its text encoders are CLIP's.
-    no_self_attention: why there are no maps of it; empty: there are. half: the half precision in which its pictures are known to be
-    numbers: what they were trained in. gives_sigmas: whether the pipeline gives the scheduler its noise levels. loading: arguments of
-    from_pretrained. text: the classes of transformers that each text encoder and tokenizer may be of. autoencoders: those of diffusers.
+    title: name for people. pipelines: diffusers' pipeline classes. network, class_name: the part with the attention, and its class.
+    weights: the parts with weights. optional: parts, and tokenizers, that a pipeline may lack. captured, guidance: descriptions for people.
+    steps, guidance_scale: the authors' defaults; None: the package's. quick_steps: default of models distilled to draw without guidance.
+    conditional: under guidance, the place of the prediction with the prompt: a half of the batch, or the first of two calls.
+    distilled: whether the guidance scale is an input of the network, which then predicts once. loads_loras: whether diffusers can load a
+        LoRA into it.
+    depth: names in config.json that give the numbers of blocks, in order → the kinds of attention in each such block.
+    streams: names of the network's lists of blocks → the joint attention in each block; the number of heads comes from the module.
+    text_columns: the maximum number of text columns that its pipelines use. patch: side of a position in latents, if the network's
+        configuration has no `patch_size`. latent_side: side of the pipeline's own size in latents, if the configuration gives none.
+    fitted: whether missing levels of attention are replaced by the nearest (the paper's constants are for Stable Diffusion 1 and 2).
+    reads_embeddings: whether textual inversion can be loaded: the pipeline supports it and all its text encoders are CLIP's.
+    no_self_attention: the reason why there are no self-attention maps; empty if there are.
+    half: the half precision that the model was trained in, in which its pictures do not overflow.
+    gives_sigmas: whether the pipeline gives the scheduler its noise levels. loading: arguments for from_pretrained.
+    text: allowed transformers classes for each text encoder and tokenizer. autoencoders: allowed diffusers classes.
     """
 
     title: str
@@ -179,14 +181,14 @@ class Family:
     # The network, its layers and sides
 
     def part_classes(self, part: str) -> tuple[str, tuple[str, ...]]:
-        """(library, the classes of it) that a part of a pipeline may be of; no class where there is no such part."""
+        """(library, allowed classes) for a part of a pipeline; no classes if the family has no such part."""
         if part in self.text:
             return "transformers", self.text[part]
         return "diffusers", {self.network: (self.class_name,), "vae": self.autoencoders, "scheduler": SCHEDULERS}.get(part, ())
 
     def layers(self, network: Any) -> dict[str, Layer]:
-        """The attention modules that can be captured, by name, block after block; here: `attn` of the blocks of every stream. Raises
-        UserError where one has another form."""
+        """The attention modules that can be captured, by name, in block order; by default `attn` in every block of every stream.
+        Raises UserError for an unexpected module."""
         layers: dict[str, Layer] = {}
         for stream, layer in self.streams.items():
             for number, block in enumerate(getattr(network, stream)):
@@ -196,31 +198,30 @@ class Family:
         return layers
 
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
-        """Divisors of L at which a network of this configuration (its config.json) has attention, finest first."""
+        """Divisors of L at which the network has attention, finest first. config: its config.json."""
         return (1,)
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        """The kinds of attention that `layers` finds in each block of a network of this configuration (its config.json). Raises KeyError
-        where the configuration does not say, ValueError where it is no number of blocks."""
+        """The kinds of attention in each block of a network. config: its config.json. Raises KeyError if it does not give the number of
+        blocks, ValueError if that is not a valid number."""
         return [kinds for name, kinds in self.depth.items() for _ in range(block_count(config, name))]
 
     def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
-        """How many layers of each kind a group has. Raises KeyError where the configuration does not say."""
+        """The number of layers of each kind in a group. Raises KeyError if the configuration does not say."""
         numbers = block_numbers(group)
         return Counter(kind for number, kinds in enumerate(self.blocks(config)) if numbers is None or number in numbers for kind in kinds)
 
     def columns(self, pipeline: str) -> int:
-        """The most text columns that this pipeline class gives its network."""
+        """The maximum number of text columns for this pipeline class."""
         return self.text_columns
 
     @property
     def groups(self) -> tuple[Layers, ...]:
-        """The sides that this family tells apart; where it is all alone, blocks can be chosen by their numbers."""
+        """The sides that this family distinguishes. If there is only "all", blocks can be chosen by number."""
         return ("all",)
 
     def fit_group(self, config: Mapping[str, Any], layers: Layers) -> Layers:
-        """`layers` as a network of this configuration can be asked for them: all for sides that it lacks. Raises UserError for blocks that
-        it lacks."""
+        """`layers` as this network understands them: "all" in place of sides that it lacks. Raises UserError for blocks that it lacks."""
         numbers = block_numbers(layers)
         if numbers is None:
             return "all"
@@ -233,7 +234,7 @@ class Family:
         return layers
 
     def chosen(self, names: Sequence[str], group: Layers) -> list[str]:
-        """Those attention modules of a group as `fit_group` gives it, of all names that `layers` finds."""
+        """The names of the attention modules in a group. names: all names from `layers`. group: from `fit_group`."""
         numbers = block_numbers(group)
         if numbers is None:
             return list(names)
@@ -241,17 +242,17 @@ class Family:
         return [name for name in names if order.index(_block(name)) in numbers]
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """(B, height, width) of a call of the network, in positions of L. Here: of latents (B, C, h, w), cut into patches."""
+        """(B, height, width) of a network call, in positions of L; by default for latents (B, C, h, w) cut into patches."""
         batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
         patch = self.pixels(1, network.config)
         return batch, height // patch, width // patch
 
     def factor(self, vae: Mapping[str, Any]) -> int:
-        """Pixels a position of the latent of an autoencoder of this configuration."""
+        """Pixels per latent position, for an autoencoder with this configuration."""
         return 2 ** (len(vae["block_out_channels"]) - 1)
 
     def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
-        """Pixels a position of L. factor: pixels a position of the autoencoder's latent. config: the network's."""
+        """Pixels per position of L. factor: pixels per latent position. config: the network's."""
         return factor * int(config.get("patch_size", self.patch))
 
     def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
@@ -262,11 +263,11 @@ class Family:
         return int(sample[0] if isinstance(sample, list | tuple) else sample) * factor
 
     def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
-        """Sides of images in pixels are multiples of it. factor, config: as in `pixels`."""
+        """The number of pixels that an image's sides must be multiples of. factor, config: as in `pixels`."""
         return self.pixels(factor, config)
 
     def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
-        """The largest side of an image in pixels; None: no rule. factor, config: as in `pixels`."""
+        """The largest side of an image in pixels; None: no limit. factor, config: as in `pixels`."""
         return None
 
     # Loading
@@ -278,12 +279,12 @@ class Family:
     # Drawing
 
     def unguided(self, config: Mapping[str, Any], name: str) -> bool:
-        """Whether a model is made to draw without guidance. config: the network's; name: the model's, whose last part tells it."""
+        """Whether a model was distilled to draw without guidance. config: the network's. name: the model's; its last part decides."""
         return QUICK.search(re.split(r"[/\\]", name.rstrip("/\\"))[-1]) is not None
 
     def defaults(self, config: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """`steps` and `guidance_scale` that the authors recommend, and a method of masks that needs no self-attention where there is none,
-        as `config.base.build` takes them; empty where the package's own apply."""
+        """The authors' `steps` and `guidance_scale`, and a mask method without self-attention if the family has none. Empty where the
+        package's defaults apply."""
         values: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
         if self.unguided(config, name):
             values = {"steps": self.quick_steps, "guidance_scale": 0.0}
@@ -292,17 +293,17 @@ class Family:
         return {key: value for key, value in values.items() if value is not None}
 
     def check_guidance(self, config: Mapping[str, Any], name: str, guidance_scale: float) -> None:
-        """Raise UserError for guidance of a model that is made to draw without. config, name: as in `unguided`."""
+        """Raise UserError for guidance with a model that was distilled to draw without. config, name: as in `unguided`."""
         if guidance_scale > 1 and self.unguided(config, name):
-            raise UserError(f"guidance_scale = {guidance_scale}: model '{name}' is made to draw without guidance; use --guidance-scale 0")
+            raise UserError(f"guidance_scale = {guidance_scale}: model '{name}' draws without guidance; use --guidance-scale 0")
 
     def check_negative(self, name: str, negative_prompt: str) -> None:
-        """Raise UserError for a negative prompt of a model that is told the guidance and so never predicts without the prompt."""
+        """Raise UserError for a negative prompt with a distilled model, which never predicts without the prompt."""
         if negative_prompt and self.distilled:
-            raise UserError(f"negative_prompt {negative_prompt!r}: model '{name}' reads none (distilled guidance); leave it out")
+            raise UserError(f"negative_prompt {negative_prompt!r}: model '{name}' cannot use one (distilled guidance); leave it out")
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        """Whether the network predicts twice a step, with the prompt and without (`conditional`)."""
+        """Whether the network predicts twice per step, with the prompt and without (`conditional`)."""
         return guidance_scale > 1
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
@@ -310,12 +311,12 @@ class Family:
         return self.guided(pipe, guidance_scale)
 
     def calls(self, pipe: Any, steps: int) -> int:
-        """How often the network will predict with the prompt; some schedulers have it do so more often than they have steps."""
+        """How often the network predicts with the prompt. Some schedulers need more predictions than steps."""
         pipe.scheduler.set_timesteps(steps)
         return len(pipe.scheduler.timesteps)
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """The arguments with which the pipeline draws. A scale of 1 or less is no guidance."""
+        """The arguments for the pipeline. A guidance scale of 1 or less means no guidance."""
         negative = self.reads_negative(pipe, drawing.guidance_scale)
         return {
             "prompt": list(drawing.prompts),
@@ -331,24 +332,24 @@ class Family:
     # Text
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        """The tokenizers, those that give columns first."""
+        """The tokenizers; those whose tokens have columns come first."""
         return (Reader("tokenizer", pipe.tokenizer, pipe.tokenizer.model_max_length),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        """What the network is told of prompts, without guidance."""
+        """The network's inputs for prompts, without guidance."""
         raise NotImplementedError
 
     # Photographs
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, h, w) as the network takes them, of pixels (B, 3, H, W) in [−1, 1]: the mean, shifted and scaled."""
+        """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the mean, shifted and scaled."""
         encoded = pipe.vae.encode(pixels)
         mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # AutoencoderKL, AutoencoderTiny
         shift = getattr(pipe.vae.config, "shift_factor", None)
         return (mean if shift is None else mean - shift) * pipe.vae.config.scaling_factor
 
     def noise_levels(self, pipe: Any) -> int | None:
-        """How many noise levels there are, 0 the cleanest; None: the scheduler does not say."""
+        """The number of noise levels, where 0 is the cleanest; None: the scheduler does not say."""
         signal = getattr(pipe.scheduler, "alphas_cumprod", None)
         return None if signal is None else len(signal)
 
@@ -358,23 +359,23 @@ class Family:
         return signal**0.5, (1 - signal) ** 0.5
 
     def target(self, pipe: Any, timestep: int, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """What `denoise` should give for latents mixed with this noise at this level."""
+        """The ideal result of `denoise` for latents mixed with this noise at this level."""
         a, b = self.mix(pipe, timestep)
         kind = pipe.scheduler.config.get("prediction_type", "epsilon")
         return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[kind]
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
-        """One call of the network on (B, C, h, w), without guidance: its prediction, of the same shape."""
+        """One call of the network on (B, C, h, w), without guidance. Returns its prediction, of the same shape."""
         raise NotImplementedError
 
 
 class FlowMatching(Family):
-    """Families that are trained on straight lines from picture to noise: level t of 1000 is a share t / 1000 of noise."""
+    """Families trained by flow matching: level t of 1000 is a share t / 1000 of noise."""
 
     LEVELS = 1000
 
     def calls(self, pipe: Any, steps: int) -> int:
-        more = {"mu": 1.0} if pipe.scheduler.config.get("use_dynamic_shifting") else {}  # moves the steps, whose number stays
+        more = {"mu": 1.0} if pipe.scheduler.config.get("use_dynamic_shifting") else {}  # shifts the steps but keeps their number
         pipe.scheduler.set_timesteps(steps, **more)
         return len(pipe.scheduler.timesteps)
 
@@ -401,12 +402,12 @@ def qwen_chat(tokenizer: Any, thinking: bool, prompt: str) -> str:
 
 
 def _block(name: str) -> str:
-    """Of an attention module's name, that of the block: `transformer_blocks.3`."""
+    """The block in an attention module's name: `transformer_blocks.3`."""
     prefix = re.match(r"\D*\d+", name)
     return prefix[0] if prefix else name
 
 
 def refuse_adapters(name: str, attention: Any) -> None:
-    """Raise UserError for an attention module with an IP-Adapter, whose own attention would be missing."""
+    """Raise UserError for an attention module with an IP-Adapter, because its own attention would not be captured."""
     if "IPAdapter" in type(attention.processor).__name__:
         raise UserError(f"an IP-Adapter is loaded ({name}): its own attention is not captured; call pipe.unload_ip_adapter() first")

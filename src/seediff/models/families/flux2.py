@@ -82,11 +82,8 @@ class Flux2(FlowMatching):
         return {"encoder_hidden_states": states}
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        encoded = pipe.vae.encode(pixels).latent_dist.mean
-        packed, (height, width) = pack(encoded)
-        norm = pipe.vae.bn
-        mean, variance = (values.to(encoded) for values in (norm.running_mean, norm.running_var))
-        return unpack((packed - mean) / (variance + pipe.vae.config.batch_norm_eps).sqrt(), height, width)
+        packed, (height, width) = normed_latents(pipe.vae, pixels, pipe.vae.config.batch_norm_eps)
+        return unpack(packed, height, width)
 
     def told_guidance(self, pipe: Any, latents: torch.Tensor) -> torch.Tensor | None:
         """What the network is told of a photograph."""
@@ -105,6 +102,14 @@ class Flux2(FlowMatching):
             return_dict=False,
         )[0]
         return unpack(predicted, height, width)
+
+
+def normed_latents(vae: Any, pixels: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, tuple[int, int]]:
+    """Latents of 2 × 2 places as one position (B, h·w, C·2·2), each channel with its mean and deviation, and (h, w). epsilon: added to
+    variances."""
+    packed, size = pack(vae.encode(pixels).latent_dist.mean)
+    mean, variance = (values.to(packed) for values in (vae.bn.running_mean, vae.bn.running_var))
+    return (packed - mean) / (variance + epsilon).sqrt(), size
 
 
 def _without_pictures(prompt: str) -> str:

@@ -33,15 +33,15 @@ class UNet(Family):
 
     @property
     def groups(self) -> tuple[Layers, ...]:
-        return ("all", "up", "down")
+        return ("all", "up", "down", "last")
 
     def fit_group(self, config: Mapping[str, Any], layers: Layers) -> Layers:
         if block_numbers(layers) is not None:
-            raise UserError(f"layers = {layers}: blocks are a transformer's, and this model has a UNet, whose layers are all, up or down")
+            raise UserError(f"layers = {layers}: blocks are a transformer's, and this model has a UNet: all, up, down or last")
         return layers
 
     def chosen(self, names: Sequence[str], group: Layers) -> list[str]:
-        return [name for name in names if in_group(name, group)]
+        return layers_in(names, group)
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, _, height, width = (kwargs["sample"] if "sample" in kwargs else args[0]).shape
@@ -85,15 +85,12 @@ def clip_reader(pipe: Any, part: str) -> Reader:
 
 
 def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
-    """The UNet's attention modules by name, in order of their names; "up" and "down" include the middle block.
+    """The UNet's attention modules by name, in order of their names; all groups include the middle block.
 
     Raises UserError for attention whose probabilities are more than softmax(QKᵀ) of `to_q` and `to_k`.
     """
     modules = {}
-    for key in unet.attn_processors:
-        name = key.removesuffix(".processor")
-        if not in_group(name, layers):
-            continue
+    for name in layers_in([key.removesuffix(".processor") for key in unet.attn_processors], layers):
         attention = unet.get_submodule(name)
         if attention.added_kv_proj_dim is not None or attention.norm_q is not None or attention.norm_k is not None:
             raise UserError(
@@ -104,20 +101,35 @@ def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
     return modules
 
 
-def in_group(name: str, layers: Layers) -> bool:
-    """Whether the attention module of that name is one of `layers`; the middle block is on both sides."""
-    return layers == "all" or name.startswith((layers, "mid"))
+def layers_in(names: Sequence[str], layers: Layers) -> list[str]:
+    """Those of a UNet's attention modules, all of which are given by name, that are of `layers`; the middle block is in every group."""
+    if layers == "all":
+        return list(names)
+    side = [name for name in names if name.startswith(("up" if layers == "last" else layers, "mid"))]
+    if layers != "last":
+        return side
+    places = {name: _place(name) for name in side}
+    last: dict[str, int] = {}
+    for block, number in places.values():
+        last[block] = max(number, last.get(block, 0))
+    return [name for name, (block, number) in places.items() if number == last[block]]
+
+
+def _place(name: str) -> tuple[str, int]:
+    """The block of an attention module, and the number in it of the layer that has it."""
+    block, _, rest = name.partition(".attentions.")
+    return block, int(rest.partition(".")[0])
 
 
 def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...]:
     """Divisors of L at which a UNet of this configuration (UNet2DConditionModel's config.json) has attention, finest first.
 
-    Self- and cross-attention come in pairs, so that both have the same. "up" and "down" include the middle block.
+    Self- and cross-attention come in pairs, so that both have the same. All groups include the middle block.
     """
     down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
     coarsest = 2 ** (len(down) - 1)
     levels = {coarsest} if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or "") else set()
-    if layers != "up":
+    if layers in ("all", "down"):
         levels |= {2**i for i, block in enumerate(down) if "CrossAttn" in block}
     if layers != "down":
         levels |= {coarsest // 2**i for i, block in enumerate(up) if "CrossAttn" in block}
@@ -125,8 +137,8 @@ def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...
 
 
 def transformer_layers(unet: Mapping[str, Any], layers: Layers = "all") -> int:
-    """How many transformer layers a UNet of this configuration has, each of one self- and one cross-attention; the middle block's are on
-    both sides. A block on the way down has as many of them `layers_per_block` times, one on the way up once more."""
+    """How many transformer layers a UNet of this configuration has, each of one self- and one cross-attention; the middle block's are in
+    every group. A block on the way down has as many of them `layers_per_block` times, one on the way up once more."""
     down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
 
     def each(value: Any, count: int) -> list[Any]:
@@ -141,9 +153,11 @@ def transformer_layers(unet: Mapping[str, Any], layers: Layers = "all") -> int:
     total = 0
     if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or ""):
         total += depths[-1] if isinstance(depths[-1], int) else depths[-1][0]
-    if layers != "up":
+    if layers in ("all", "down"):
         total += sum(all_of(depth, time) for block, depth, time in zip(down, depths, times, strict=True) if "CrossAttn" in block)
-    if layers != "down":
+    if layers == "last":
+        total += sum(d[-1] if isinstance(d, list | tuple) else d for block, d in zip(up, backwards, strict=True) if "CrossAttn" in block)
+    elif layers != "down":
         total += sum(all_of(d, time + 1) for block, d, time in zip(up, backwards, times[::-1], strict=True) if "CrossAttn" in block)
     return total
 

@@ -141,7 +141,7 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
 
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
-    """A model's own constants, as `presets.py` reads them: `methods` by the name that `--method` takes, `method` the one
+    """A model's own constants, as `config/presets.py` reads them: `methods` by the name that `--method` takes, `method` the one
     recommended, which is the best on the tuning scenes, or SeeDiff if that is less than `CLEAR` behind, and `note`, why.
 
     SeeDiff's own constants are those of the whole of it, background refinement included. Only when one of its ablations (CAA,

@@ -128,7 +128,7 @@ def _way(name: str, table: Mapping[str, Any], where: str) -> Way:
         try:
             values["weights"] = [float(weight) for weight in listed.split(",")]
         except ValueError as error:
-            raise UserError(where, f"weights: {shown(listed)} must be numbers with commas between") from error
+            raise UserError(where, f"weights: {shown(listed)} must be numbers separated by commas") from error
     paper = PAPER[name]
     assert isinstance(paper, SegmentConfig)
     try:

@@ -225,5 +225,5 @@ def chosen_pairs(
             f"--{'labels' if labels is None else 'images'} is missing: photographs are measured with both --images and --labels"
         )
     if count is not None and count < 1:
-        raise UserError(f"--count {count}: at least 1 photograph is needed")
+        raise UserError(f"count = {count}", "must be at least 1")
     return scene_pairs(scene_set, scenes) if images is None or labels is None else folder_pairs(images, labels, count=count)

@@ -103,7 +103,7 @@ def _labels(picture: Path, path: Path, document: Document, image: Image, ids: Ma
 def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: Source) -> None:
     """Raise UserError when the annotations cannot make label maps: all are boxes, or all are crowds and nobody said what those are."""
     if crowds not in (None, "ignored", "objects"):
-        raise UserError(f"--crowds {crowds}: must be ignored or objects")
+        raise UserError(f"crowds = {crowds}", "must be ignored or objects")
     annotations = [annotation for document in documents for listed in document.instances.values() for annotation in listed]
     masked = [annotation for annotation in annotations if annotation.masked]
     where = documents[0].where

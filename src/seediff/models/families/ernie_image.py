@@ -1,0 +1,95 @@
+"""ERNIE-Image: one stream of picture and text that attend to each other, the picture first, turned (rotary) in halves of the channels.
+
+Text is what a language model reads of the prompt as it is; what fills shorter prompts up to the longest of the batch is masked. Latents are
+FLUX.2's, 2 × 2 of which are a position, side by side in channels. The pipeline may have a model that writes the prompt again before it is
+read: it is left out, since words could be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .base import Condition, Drawing, FlowMatching, Joint, Layer, Reader
+from .flux2 import normed_latents
+
+if TYPE_CHECKING:
+    import torch
+
+TEXT_TOKENS = 512
+"""The most that are read here; the pipeline has no limit."""
+IMAGE_SIDE = 1024
+"""The pipeline's own; the network's configuration says none."""
+EPSILON = 1e-5
+"""Beside the variance of latents: the pipeline's, whatever the autoencoder's configuration says."""
+
+
+class ErnieImage(FlowMatching):
+    def layers(self, network: Any) -> dict[str, Layer]:
+        return {
+            f"layers.{number}.self_attention": Joint(
+                heads=block.self_attention.heads,
+                queries=("norm_q",),
+                keys=("norm_k",),
+                rotate=_rotate,
+                rotary="image_rotary_emb",
+                each_rotary=True,
+                mask="attention_mask",
+            )
+            for number, block in enumerate(network.layers)
+        }
+
+    def factor(self, vae: Mapping[str, Any]) -> int:
+        return 2 ** len(vae["block_out_channels"])  # of latents that are put together already
+
+    def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
+        return IMAGE_SIDE
+
+    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
+        return {**super().call(pipe, drawing), "use_pe": False}
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states = pipe.encode_prompt(list(prompts), device)
+        network = pipe.transformer
+        padded, lengths = pipe._pad_text(states, device, network.dtype, network.config.text_in_dim)
+        return {"text_bth": padded, "text_lens": lengths}
+
+    def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        packed, size = normed_latents(pipe.vae, pixels, EPSILON)
+        return packed.transpose(1, 2).unflatten(2, size)
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        level = latents.new_full((len(latents),), timestep)
+        return pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
+
+
+def _rotate(states: Any, rotary: Any) -> Any:
+    """The first half of the channels beside the second, as the model's processor has it: `rotary` (B, S, 1, D) are angles."""
+    import torch
+
+    first, second = states.chunk(2, -1)
+    return states * rotary.cos().to(states.dtype) + torch.cat([-second, first], -1) * rotary.sin().to(states.dtype)
+
+
+ERNIE_IMAGE = ErnieImage(
+    title="ERNIE-Image",
+    pipelines=("ErnieImagePipeline",),
+    network="transformer",
+    class_name="ErnieImageTransformer2DModel",
+    weights=("transformer", "vae", "text_encoder"),
+    captured="joint: picture to picture and picture to text, one side",
+    guidance="two halves; none (Turbo)",
+    depth={"num_layers": ("joint",)},
+    text_columns=TEXT_TOKENS,
+    steps=50,
+    guidance_scale=4.0,
+    quick_steps=8,
+    loading={"pe": None, "pe_tokenizer": None},
+    half="bfloat16",
+    gives_sigmas=True,
+    text={"text_encoder": ("Mistral3Model",), "tokenizer": ("TokenizersBackend", "PreTrainedTokenizerFast")},
+    autoencoders=("AutoencoderKLFlux2",),
+)

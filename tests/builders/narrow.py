@@ -1,0 +1,22 @@
+"""diffusers' converters of FLUX.1 and Chroma have their published width written in them: here it is the twins'."""
+
+from __future__ import annotations
+
+from types import FunctionType
+
+import pytest
+
+PUBLISHED, NARROW = 3072, 32
+
+
+def narrow_converters(monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
+
+    for kind in ("FluxTransformer2DModel", "ChromaTransformer2DModel"):
+        table = SINGLE_FILE_LOADABLE_CLASSES[kind]
+        published = table["checkpoint_mapping_fn"]
+        assert PUBLISHED in published.__code__.co_consts
+        constants = tuple(NARROW if value == PUBLISHED else value for value in published.__code__.co_consts)
+        monkeypatch.setitem(
+            table, "checkpoint_mapping_fn", FunctionType(published.__code__.replace(co_consts=constants), published.__globals__)
+        )

@@ -1,0 +1,80 @@
+"""ERNIE-Image: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from builders.eager import Book, guided, heads, softmax_of
+from builders.reference_attentions.flux2 import vae_of_flux2
+from builders.twins import flow_scheduler, mistral_tokenizer, sharpen
+
+from seediff.models.registry import Model
+
+WIDTH = 16
+"""Of the text encoder's states."""
+
+
+def save_ernie_image(folder: Path) -> Path:
+    """ERNIE-Image: three blocks of one stream; at 64 pixels, 16² positions."""
+    from diffusers import ErnieImagePipeline, ErnieImageTransformer2DModel
+    from transformers import Mistral3Config, Mistral3Model
+
+    torch.manual_seed(0)
+    tokenizer = mistral_tokenizer()
+    small = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "num_attention_heads": 2, "head_dim": 8}
+    encoder = Mistral3Model(
+        Mistral3Config(
+            text_config={"model_type": "mistral", "vocab_size": len(tokenizer), "num_hidden_layers": 3, "num_key_value_heads": 1, **small},
+            vision_config={"model_type": "pixtral", "num_hidden_layers": 1, "image_size": 28, **small},
+        )
+    )
+    transformer: Any = ErnieImageTransformer2DModel(
+        hidden_size=32,
+        num_attention_heads=2,
+        num_layers=3,
+        ffn_hidden_size=32,
+        in_channels=16,
+        out_channels=16,
+        text_in_dim=WIDTH,
+        rope_axes_dim=(4, 6, 6),
+    )
+    for layer in (transformer.adaLN_modulation[-1], transformer.final_linear):  # zeros at first, so that nothing would be passed on
+        torch.nn.init.normal_(layer.weight, std=0.1)
+    pipe = ErnieImagePipeline(
+        transformer=sharpen(transformer),  # type: ignore[arg-type]
+        vae=vae_of_flux2(),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        scheduler=flow_scheduler(shift=3.0),
+    )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+    """ErnieImageSingleStreamAttnProcessor by hand. Channels d and d + D/2 go together, but their angles are not the same, so that this is
+    no rotation."""
+    angles = given["image_rotary_emb"].transpose(1, 2)  # (B, 1, S, D)
+    half = angles.shape[3] // 2
+    both = []
+    for which in ("q", "k"):
+        norm = getattr(attention, f"norm_{which}")
+        states = norm(heads(getattr(attention, f"to_{which}")(hidden), attention.heads))
+        first, second = states[..., :half], states[..., half:]
+        a, b = angles[..., :half], angles[..., half:]
+        both.append(torch.cat([first * a.cos() - second * a.sin(), second * b.cos() + first * b.sin()], 3))
+    return softmax_of(*both, given["attention_mask"][:, 0, 0])
+
+
+def before_the_longest(model: Model, positions: int, prompts: Sequence[str]) -> tuple[slice, slice]:
+    return slice(0, positions), slice(positions, None)
+
+
+def plain(guidance: float, negative: str) -> dict[str, Any]:
+    return {**guided(guidance, negative), "use_pe": False}
+
+
+BOOK = Book(save_ernie_image, single, before_the_longest, plain=plain, padded=False)

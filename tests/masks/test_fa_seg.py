@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from random_maps import random_maps, replaced
+
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import MaskConfig
+from seediff.masks.fa_seg import fa_seg
+
+CONFIG = MaskConfig(method="fa_seg")
+
+
+def stretch(x: np.ndarray) -> np.ndarray:
+    return (x - x.min()) / (x.max() - x.min())
+
+
+def grown(x: np.ndarray, side: int) -> np.ndarray:
+    """(h, h) with every value repeated."""
+    factor = side // len(x)
+    return x.repeat(factor, 0).repeat(factor, 1)
+
+
+def recipe(maps: AttentionMaps, class_name: str, side: int = 16) -> np.ndarray:
+    """As the authors do it, with keys repeated too: every matrix at the finest side, L/8 missing."""
+    cross = 0.0
+    for level, weight in {4: 0.7, 2: 0.15}.items():
+        columns = maps.cross_attention[side // level, side // level][:, list(maps.words[class_name])]
+        cross += weight / 0.85 * grown(columns.double().mean(1).reshape(side // level, -1).numpy(), side)
+    total = np.zeros((side, side))
+    for level, weight in {4: 0.1, 2: 0.5, 1: 0.3}.items():
+        small = maps.self_attention[side // level, side // level].double().numpy()
+        of_position = grown(np.arange(len(small)).reshape(side // level, -1), side).ravel()
+        matrix = small[of_position][:, of_position]
+        matrix = matrix / matrix.sum(1, keepdims=True)
+        total += weight / 0.9 * stretch((np.linalg.matrix_power(matrix, 2) @ cross.ravel()).reshape(side, side))
+    return total
+
+
+@pytest.mark.parametrize("class_name", ["dog", "cat"])
+@pytest.mark.parametrize("normalized", [True, False])
+def test_equals_the_authors_order_of_work_in_float64(class_name: str, normalized: bool):
+    maps = random_maps(normalized=normalized)
+    result = fa_seg(maps, class_name, CONFIG)
+    np.testing.assert_allclose(result.soft.numpy(), recipe(maps, class_name), atol=1e-4)
+    assert [str(step) for step in result.trace][:3] == ["cross_attention", "self-attention product 1 L/4", "self-attention product 2 L/4"]
+
+
+def test_by_hand():
+    """SA (.8, .2; .2, .8), CA (1, 0): SA² gives (.68, .32), min-max (1, 0)."""
+    maps = AttentionMaps({(1, 2): torch.tensor([[0.8, 0.2], [0.2, 0.8]])}, {(1, 2): torch.tensor([[1.0], [0.0]])}, (1, 2), {"dog": (0,)})
+    result = fa_seg(maps, "dog", CONFIG)
+    assert result.soft.tolist() == [[1.0, 0.0]]
+    assert len(result.trace) == 4
+
+
+def test_levels_have_the_authors_weights_where_the_model_has_them_all():
+    """Each level's product is 1 in one place of its own, and its weight stands there."""
+    grids = [(8, 8), (4, 4), (2, 2), (1, 1)]
+    identity = {grid: torch.eye(grid[0] ** 2) for grid in grids}
+    cross = {grid: torch.full((grid[0] ** 2, 1), 0.5) for grid in grids}
+    cross[2, 2] = torch.tensor([[0.0], [0.0], [0.0], [1.0]])
+    result = fa_seg(AttentionMaps(identity, cross, (8, 8), {"dog": (0,)}), "dog", CONFIG)
+    assert result.flags == ("constant_map",)  # L/8 has one position
+    assert sorted(set(result.soft.flatten().tolist())) == pytest.approx([0, 0.9])  # the quarter, without the .1 of L/8
+    assert result.soft[4:, 4:].min() > 0.89
+
+
+def test_other_words_and_levels_that_it_does_not_read_make_no_difference():
+    maps = random_maps()
+    cross = {grid: values.clone() for grid, values in maps.cross_attention.items()}
+    cross[16, 16] = torch.rand(256, 8)  # L: has no weight
+    for values in cross.values():
+        values[:, 0] = 7
+    assert torch.equal(fa_seg(replace(maps, cross_attention=cross), "cat", CONFIG).soft, fa_seg(maps, "cat", CONFIG).soft)
+
+
+def test_constant_attention_is_flagged():
+    result = fa_seg(replaced(random_maps(), cross_value=0.05), "dog", CONFIG)
+    assert result.flags == ("constant_map",)
+    assert not result.soft.any()

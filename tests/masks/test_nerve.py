@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from random_maps import class_map, random_maps, replaced
+
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import MaskConfig
+from seediff.masks import nerve
+from seediff.masks.nerve import restart_walk
+
+
+def stretch(x: np.ndarray) -> np.ndarray:
+    return (x - x.min()) / (x.max() - x.min())
+
+
+def rows_of(maps: AttentionMaps, side: int) -> np.ndarray:
+    rows = maps.self_attention[side, side].double().numpy()
+    return rows / rows.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize(("class_name", "normalized", "rounds"), [("dog", True, 1), ("cat", False, 5)])
+def test_equals_the_rounds_in_float64(class_name: str, normalized: bool, rounds: int):
+    maps = random_maps(normalized=normalized)
+    rows, start = rows_of(maps, 8), stretch(class_map(maps, 4, class_name, 8)).ravel()
+    p = start
+    for _ in range(rounds):
+        p = 0.2 * start + 0.8 * rows @ p
+    result = restart_walk(maps, class_name, MaskConfig(method="nerve_walk", tau=rounds))
+    np.testing.assert_allclose(result.soft.numpy(), stretch(p.reshape(8, 8)), atol=1e-4)
+    assert [str(step) for step in result.trace][:2] == ["cross_attention", "walk with restart 1 L/2"]
+
+
+def test_many_rounds_reach_the_limit():
+    """(1 − α) (I − α S)⁻¹ G"""
+    maps = random_maps()
+    start = stretch(class_map(maps, 4, "dog", 8)).ravel()
+    limit = 0.2 * np.linalg.solve(np.eye(64) - 0.8 * rows_of(maps, 8), start)
+    result = restart_walk(maps, "dog", MaskConfig(method="nerve_walk", tau=100))
+    np.testing.assert_allclose(result.soft.numpy(), stretch(limit.reshape(8, 8)), atol=1e-4)
+
+
+def test_by_hand(monkeypatch):
+    """S all .5 on two positions, G = (1, 0), α = .5: P = (.75, .25) after one round, and stays there. A third position that attends to
+    itself and has no cross-attention is 0 throughout, so that min-max divides by .75."""
+    monkeypatch.setattr(nerve, "ALPHA", 0.5)
+    rows = torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    maps = AttentionMaps({(1, 3): rows}, {(1, 3): torch.tensor([[1.0], [0.0], [0.0]])}, (1, 3), {"dog": (0,)})
+    for rounds in (1, 2, 9):
+        config = MaskConfig(method="nerve_walk", seed_level=1, self_level=1, tau=rounds)
+        assert restart_walk(maps, "dog", config).soft[0].tolist() == pytest.approx([1, 0.25 / 0.75, 0])
+
+
+def test_constant_attention_is_flagged():
+    result = restart_walk(replaced(random_maps(), cross_value=0.05), "dog", MaskConfig(method="nerve_walk"))
+    assert result.flags == ("constant_map",)
+    assert not result.soft.any()

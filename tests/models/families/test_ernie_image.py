@@ -1,0 +1,49 @@
+"""ERNIE-Image's narrow twin: the prompt as it is, padding that is masked, and no model that writes prompts again."""
+
+import json
+
+import torch
+from builders.families import SPECS, generate, spelled
+
+from seediff.attention.photograph import encode_images
+from seediff.config.constants import CaptureConfig
+from seediff.models.registry import load_model
+
+N = 16 * 16
+
+
+def test_words_are_found(model):
+    """Behind the token that the tokenizer puts before whatever it reads."""
+    assert model.pipe.tokenizer("").input_ids == [model.pipe.tokenizer.bos_token_id]
+    assert spelled(model, SPECS[:1]) == [{"dog": "dog"}]
+
+
+def test_padding_is_not_attended_to(model):
+    first, second = generate(model, capture=CaptureConfig(normalize=False))[1]
+    own, longest = (len(model.pipe.tokenizer(spec.prompt).input_ids) for spec in SPECS[:2])
+    assert own < longest == first.cross_attention[16, 16].shape[1]
+    assert float(first.cross_attention[16, 16][:, own:].abs().max()) == 0
+    assert float(second.cross_attention[16, 16][:, own:].min()) > 0
+    torch.testing.assert_close(first.cross_attention[16, 16].sum(1) + first.self_attention[16, 16].sum(1), torch.ones(N))
+
+
+def test_latents_are_what_the_pipeline_decodes(model):
+    """Its decoding, undone: times each channel's deviation, plus its mean, and four places apart."""
+    image, pipe = generate(model, SPECS[:1])[0][0], model.pipe
+    norm = pipe.vae.bn
+    mean, deviation = (values.view(1, -1, 1, 1) for values in (norm.running_mean, (norm.running_var + 1e-5).sqrt()))
+    latents = pipe._unpatchify_latents(encode_images(model, [image]) * deviation + mean)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(latents, pipe.vae.encode(pixels).latent_dist.mode())
+
+
+def test_the_model_that_writes_prompts_again_is_left_out(folder, tmp_path):
+    """Its folder is not even looked at."""
+    for path in folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    index |= {"pe": ["transformers", "Ministral3ForCausalLM"], "pe_tokenizer": ["transformers", "TokenizersBackend"]}
+    (tmp_path / "model_index.json").unlink()
+    (tmp_path / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert load_model(str(tmp_path), device="cpu").pipe.pe is None

@@ -1,0 +1,103 @@
+"""GGUF files of city96's layout, written by the `gguf` package: the names of the authors' files, without a prefix, the network alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders.families import GUIDANCE, generate, largest_difference, plain
+from builders.narrow import narrow_converters
+from builders.reference_attention import book_of
+from builders.single_files import single_file
+from safetensors.torch import save_file
+
+from seediff.cli.commands import main
+from seediff.errors import UserError
+from seediff.models.registry import load_model
+
+gguf = pytest.importorskip("gguf")
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    narrow_converters(monkeypatch)
+
+
+def write(path: Path, folder: Path, name: str, kind: str) -> dict[str, torch.Tensor]:
+    """A file of the network, whose matrices are in this type, and what it says, as numbers."""
+    quantised = gguf.GGMLQuantizationType[kind]
+    block, _ = gguf.GGML_QUANT_SIZES[quantised]
+    writer = gguf.GGUFWriter(path, name)
+    said = {}
+    for key, tensor in single_file(folder, name, ["transformer"], prefix="").items():
+        fits = tensor.ndim == 2 and tensor.shape[1] % block == 0
+        which = quantised if fits else gguf.GGMLQuantizationType.F32
+        data = gguf.quants.quantize(tensor.numpy(), which)
+        writer.add_tensor(key, data, raw_dtype=which)
+        said[key] = torch.from_numpy(gguf.quants.dequantize(data, which).copy()).reshape(tensor.shape)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return said
+
+
+@pytest.mark.parametrize(("name", "kind"), [("flux", "Q8_0"), ("flux", "Q4_0"), ("flux", "BF16"), ("sd3", "Q5_1"), ("qwen_image", "Q8_0")])
+def test_maps_are_those_of_the_numbers_that_the_file_says(name, kind, twin, tmp_path):
+    from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
+
+    folder = twin(name)
+    said = write(tmp_path / "model.gguf", folder, name, kind)
+    save_file(said, tmp_path / "said.safetensors")
+    model, exact = (load_model(str(tmp_path / file), base=str(folder), device="cpu") for file in ("model.gguf", "said.safetensors"))
+    for place, module in model.network.named_modules():
+        if type(module).__name__ == "GGUFLinear":  # diffusers multiplies in float16
+            weight = exact.network.get_submodule(place).weight
+            left = dequantize_gguf_tensor(module.weight).to(weight)
+            torch.testing.assert_close(left, weight.data, rtol=1e-3, atol=1e-3 * float(weight.data.abs().max()))
+            weight.data = left
+    (images, maps), (_, others) = generate(model), generate(exact)
+    assert largest_difference(exact) < 1e-5  # from float64 attention
+    for one, other in zip(maps, others, strict=True):
+        for left, right in ((one.self_attention, other.self_attention), (one.cross_attention, other.cross_attention)):
+            assert all(torch.allclose(tensor, right[side], atol=1e-5) for side, tensor in left.items())
+    assert np.array_equal(np.stack(images), plain(model, **book_of(model).plain(GUIDANCE, "")))
+    assert any(type(module).__name__ == "GGUFLinear" for module in model.network.modules())
+
+
+def refused(path: Path, match: str, **options: object) -> None:
+    with pytest.raises(UserError, match=match) as error:
+        load_model(str(path), device="cpu", **options)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_damaged_files(twin, tmp_path):
+    folder = twin("flux")
+    write(path := tmp_path / "model.gguf", folder, "flux", "Q8_0")
+    whole = path.read_bytes()
+    refused(path, "quantize int8: the model's weights are quantised already", base=str(folder), quantize="int8")
+    refused(path, "model .* is of a FluxPipeline, but its base", base=str(twin("sd3")))
+    for cut in (3, 30, 2000, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        refused(path, "is no (whole )?GGUF file", base=str(folder))
+    for at, number in ((8, 2**62), (16, 2**62), (24, 2**62)):  # how many tensors, how many values, how long the first one's name
+        path.write_bytes(whole[:at] + number.to_bytes(8, "little") + whole[at + 8 :])
+        refused(path, "is no whole GGUF file", base=str(folder))
+    endless = b"GGUF" + (3).to_bytes(4, "little") + bytes(8) + (1).to_bytes(8, "little")
+    endless += (1).to_bytes(8, "little") + b"a" + (9).to_bytes(4, "little") + (0).to_bytes(4, "little") + (2**60).to_bytes(8, "little")
+    path.write_bytes(endless)
+    refused(path, "is no whole GGUF file", base=str(folder))
+
+
+def test_a_dry_run_says_what_is_from_where(twin, tmp_path, capsys):
+    write(path := tmp_path / "model.gguf", twin("flux"), "flux", "Q8_0")
+    assert main(["generate", "--model", str(path), "--classes", "dog", "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    assert "(FLUX.1: transformer from the file, the rest from flux-dev, fetched" in capsys.readouterr().out
+
+
+def test_without_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("seediff.models.checkpoint.find_spec", lambda name: None)
+    (path := tmp_path / "model.gguf").write_bytes(b"GGUF")
+    refused(path, r"needs gguf: pip install 'seediff\[gguf\]'")

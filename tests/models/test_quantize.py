@@ -1,0 +1,55 @@
+"""Weights in fewer bits: maps are those of the numbers that are left."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from builders.families import GUIDANCE, generate, largest_difference, plain
+from builders.reference_attention import book_of
+
+from seediff.errors import UserError
+from seediff.models.registry import load_model
+
+PACKAGES = {"nf4": "bitsandbytes", "int8": "torchao"}
+
+
+def numbers(module, kind):
+    """What a quantised layer's weights are, as numbers; None: it is not quantised."""
+    if kind == "nf4" and type(module).__name__ == "Linear4bit":
+        return pytest.importorskip("bitsandbytes").functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
+    weight = getattr(module, "weight", None)
+    return weight.dequantize() if kind == "int8" and hasattr(weight, "dequantize") and type(weight) is not torch.nn.Parameter else None
+
+
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+@pytest.mark.parametrize("name", ["flux", "xl"])
+def test_maps_are_those_of_the_numbers_that_are_left(name, kind, twin):
+    pytest.importorskip(PACKAGES[kind])
+    model = load_model(str(twin(name)), device="cpu", quantize=kind)
+    exact = load_model(str(twin(name)), device="cpu")
+    count = 0
+    for part in model.family.weights:
+        for place, module in getattr(model.pipe, part).named_modules():
+            if (left := numbers(module, kind)) is not None:
+                getattr(exact.pipe, part).get_submodule(place).weight.data = left.float()
+                count += not part.startswith("vae")
+    assert count > 20
+    (images, maps), (_, others) = generate(model), generate(exact)
+    assert largest_difference(exact) < 1e-5
+    for one, other in zip(maps, others, strict=True):
+        for left, right in ((one.self_attention, other.self_attention), (one.cross_attention, other.cross_attention)):
+            assert all(torch.allclose(tensor, right[side], atol=1e-4) for side, tensor in left.items())
+    assert np.array_equal(np.stack(images), plain(model, **book_of(model).plain(GUIDANCE, "")))
+
+
+def test_what_is_refused(twin, monkeypatch):
+    folder = str(twin("unet"))
+    with pytest.raises(UserError, match="quantize 'nf3' must be one of nf4, int8"):
+        load_model(folder, device="cpu", quantize="nf3")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="quantize nf4: goes with no --compile"):
+        load_model(folder, device="cpu", quantize="nf4", compile=True)
+    monkeypatch.setattr("seediff.models.quantize.find_spec", lambda name: None)
+    for kind, package in PACKAGES.items():
+        with pytest.raises(UserError, match=rf"quantize {kind}: needs {package}: pip install 'seediff\[quantize\]'"):
+            load_model(folder, device="cpu", quantize=kind)  # type: ignore[arg-type]

@@ -1,0 +1,93 @@
+"""One picture in memory: what the commands make of a photograph, without a folder."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import seediff
+from seediff.dataset import native
+from seediff.errors import UserError
+from seediff.models.registry import load_model
+
+LOOK = {"timesteps": (300,), "presence": 0.0}
+
+
+@pytest.fixture(scope="module")
+def model(mini_folder):
+    return load_model(str(mini_folder), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photos") / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_masks_are_those_of_the_command(model, mini_folder, photo, tmp_path):
+    """Of a file, Pillow's picture and an array, with a model and its name."""
+    given = {"classes": ("dog", "cat"), "model": str(mini_folder), **LOOK}
+    seediff.mask_photos(seediff.MaskPhotosConfig.recommended(**given), seediff.find_photos([photo]), tmp_path / "out")
+    expected = np.asarray(Image.open(tmp_path / "out" / "masks" / "000000.png"))
+    picture = Image.open(photo)
+    for image, of in ((photo, model), (str(photo), str(mini_folder)), (picture, model), (np.asarray(picture), model)):
+        result = seediff.mask(image, ["dog", "cat"], model=of, **LOOK)
+        assert np.array_equal(result.label_map, expected)
+        assert result.classes == ("dog", "cat")
+        assert result.soft.shape == (2, 48, 64)
+        assert result.trace["dog"]
+
+
+def test_a_class_that_is_absent(model, photo):
+    result = seediff.mask(photo, ["dog", "cat"], model=model, timesteps=(300,), presence=1.0)
+    assert not result.label_map.any()
+    assert result.flags == ("no_class", "absent:dog", "absent:cat")
+    assert not result.soft.any()
+
+
+def test_segments_are_those_of_the_command(model, mini_folder, photo, tmp_path):
+    given = {"model": str(mini_folder), "segment": {"num_points": 4}}
+    seediff.segment_photos(seediff.SegmentPhotosConfig.recommended(**given), seediff.find_photos([photo]), tmp_path / "out")
+    (expected,) = json.loads((tmp_path / "out" / "segments.json").read_text(encoding="utf-8"))["images"]
+    label_map = np.asarray(Image.open(next((tmp_path / "out" / native.LABELS).glob("*.png"))))
+    for fit in ("keep", "tile"):
+        segments = seediff.segment(photo, model=model, segment={"num_points": 4}, fit=fit)
+        assert segments.label_map.shape == (48, 64)
+        assert len(segments.scores) == segments.label_map.max() + 1
+        if fit == "keep":
+            assert np.array_equal(segments.label_map, label_map)
+    assert expected["width"] == 64
+
+
+def test_what_is_no_picture(model, tmp_path):
+    for image, said in (
+        (np.zeros((9, 9)), r"^the picture: is an array \(9, 9\) of float64; give \(H, W, 3\) of uint8"),
+        (Image.new("F", (9, 9)), r"^the picture: floating-point pixels say nowhere which value is white"),
+        (tmp_path / "none.png", r"none\.png"),
+    ):
+        with pytest.raises(UserError, match=said) as error:
+            seediff.mask(image, ["dog"], model=model)
+        assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=r"^classes must be a list of names, like \['dog'\]$"):
+        seediff.mask(tmp_path, "dog", model=model)
+    with pytest.raises(UserError, match=r"does not know 'unicorn'"):
+        seediff.mask(np.zeros((64, 64, 3), np.uint8), ["unicorn"], model=model)
+    with pytest.raises(UserError, match=r"^names: segments of a picture in memory are not named"):
+        seediff.segment(tmp_path, model=model, names=("dog",))
+
+
+def test_a_dataset_of_options(mini_folder, tmp_path):
+    """As with the configuration that the options make; a second call continues, which finds all done."""
+    options = {"classes": ["dog"], "per_class": 1, "steps": 2, "model": str(mini_folder)}
+    made = seediff.generate(**options, out=tmp_path / "set")
+    assert (made.made, made.done) == (1, 1)
+    again = seediff.generate(seediff.GenerateConfig.recommended(**options), tmp_path / "set")
+    assert again.done == 0
+    with pytest.raises(UserError, match=r'^out is missing: name the folder of the dataset, out="pets"$'):
+        seediff.generate(**options)
+    with pytest.raises(UserError, match=r"^steps: given beside a configuration"):
+        seediff.generate(seediff.GenerateConfig(classes=("dog",)), tmp_path / "x", steps=3)
+    with pytest.raises(UserError, match=r"^no classes: name them"):
+        seediff.generate(out=tmp_path / "x")

@@ -1,0 +1,45 @@
+"""The README's block as it stands, with every family's twin in the place of its model."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from builders.reference_attention import BOOKS
+
+import seediff
+from seediff.attention.maps import AttentionMaps
+from seediff.models import registry
+from seediff.models.registry import load_model
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+BLOCK = next(text for text in re.findall(r"^```python\n(.*?)^```$", README, re.M | re.S) if "seediff.capture" in text)
+
+
+@pytest.mark.parametrize("name", sorted(BOOKS))
+def test_the_block(name, twin, tmp_path, monkeypatch):
+    model = load_model(str(twin(name)), device="cpu")
+    monkeypatch.setattr(registry, "load_model", lambda name: model)
+    monkeypatch.chdir(tmp_path)
+    side = 16 * model.pixels
+    torch.manual_seed(0)
+    plain = model.pipe("a dog and a cat on a sofa", num_inference_steps=2, height=side, width=side).images[0]
+    code = BLOCK.replace("num_inference_steps=30", f"num_inference_steps=2, height={side}, width={side}")
+    assert code != BLOCK
+    if model.family.no_self_attention:
+        (line,) = [line for line in code.splitlines() if "seen.segments" in line]
+        code = code.replace(line, "")
+    torch.manual_seed(0)
+    names = {}
+    exec(code, names)
+    assert np.array_equal(np.asarray(names["image"]), np.asarray(plain))
+    assert names["seen"].words == [("dog", "cat", "sofa")]
+    assert names["result"].label_map.shape == (side, side)
+    assert (tmp_path / "dog.png").is_file()
+    assert {"dog", "cat", "sofa"} == set(AttentionMaps.load(tmp_path / "maps.safetensors").words)
+    if model.family.no_self_attention:
+        with pytest.raises(seediff.UserError, match="segments are made of self-attention"):
+            names["seen"].segments()
+    else:
+        assert names["parts"].label_map.shape == (side, side)

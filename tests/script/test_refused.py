@@ -1,0 +1,158 @@
+"""What cannot be captured is refused in one line that names it, before anything is drawn."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import seediff
+from seediff.errors import UserError
+from seediff.models.registry import load_model
+
+PAGE = (Path(__file__).parents[2] / "docs" / "script.md").read_text(encoding="utf-8")
+LINES = re.findall(r"^\| [^|]+ \| `([^`]+)` \|$", PAGE.split("## What is refused")[1].split("\n## ")[0], re.M)
+"""Of what is refused, as the page has them; … is anything."""
+
+
+def on_the_page(line):
+    """A line of an error, which a row of the page has."""
+    assert "\n" not in line
+    assert any(re.fullmatch(re.escape(shown).replace("…", ".+").replace("prompts='.+'", "prompts='…'"), line) for shown in LINES), line
+    return line
+
+
+@pytest.fixture
+def pipe(sd1_folder):
+    return load_model(str(sd1_folder), device="cpu").pipe
+
+
+def refusal(pipe, **options):
+    with pytest.raises(UserError) as error, seediff.capture(pipe, **options):
+        pass
+    return str(error.value)
+
+
+def test_perturbed_attention_guidance(pipe):
+    from diffusers import StableDiffusionPAGPipeline
+
+    changed = StableDiffusionPAGPipeline.from_pipe(pipe, pag_applied_layers="mid")
+    assert on_the_page(refusal(changed)) == (
+        "a StableDiffusionPAGPipeline: perturbed-attention guidance adds attention of its own; use the pipeline without PAG"
+    )
+
+
+def test_an_ip_adapter(pipe):
+    from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
+
+    attention = pipe.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
+    attention.set_processor(IPAdapterAttnProcessor2_0(hidden_size=64, cross_attention_dim=32))
+    assert on_the_page(refusal(pipe)) == (
+        "an IP-Adapter is loaded (mid_block.attentions.0.transformer_blocks.0.attn2): its own attention is not captured; "
+        "call pipe.unload_ip_adapter() first"
+    )
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_processors_that_do_more(pipe, within):
+    """Also where the pipeline itself puts them there while it draws."""
+    from diffusers.models.attention_processor import CustomDiffusionAttnProcessor2_0
+
+    def change():
+        name = "mid_block.attentions.0.transformer_blocks.0.attn2"
+        pipe.unet.get_submodule(name).set_processor(CustomDiffusionAttnProcessor2_0(hidden_size=64, cross_attention_dim=32))
+
+    said = "attn2 has a CustomDiffusionAttnProcessor2_0, whose attention is not the network's own alone; use a pipeline without it"
+    if not within:
+        change()
+        assert on_the_page(refusal(pipe)).endswith(said)
+        return
+    encode = pipe.encode_prompt
+    pipe.encode_prompt = lambda *args, **kwargs: (change(), encode(*args, **kwargs))[1]
+    with pytest.raises(UserError, match=said), seediff.capture(pipe):
+        pipe("a dog", height=64, width=64, num_inference_steps=1)
+
+
+def test_fused_projections(pipe):
+    pipe.unet.fuse_qkv_projections()
+    with pytest.raises(UserError, match=r"call pipe.unfuse_qkv_projections\(\) first$"), seediff.capture(pipe):
+        pipe("a dog", height=64, width=64, num_inference_steps=1)
+
+
+def test_a_compiled_network(pipe):
+    expected = (
+        "the network was compiled by torch, and its graphs do not hear who listens: capture before it is compiled, or have "
+        "seediff.load_model(name, compile=True) compile it"
+    )
+    plain = pipe.unet
+    pipe.unet = torch.compile(plain)
+    assert on_the_page(refusal(pipe)) == expected
+    pipe.unet = plain
+    plain.mid_block.compile()
+    assert on_the_page(refusal(pipe)) == expected
+
+
+def test_what_is_no_pipeline_of_a_known_family(pipe):
+    assert refusal(pipe.vae).startswith("attention of a AutoencoderKL cannot be captured; known are UNet2DConditionModel, ")
+    assert refusal(3) == "a int: has no unet and no transformer; give a diffusers pipeline, or its network"
+
+
+def test_a_pipeline_that_encodes_its_text_elsewhere(pipe):
+    class Own:
+        unet = pipe.unet
+
+    assert on_the_page(refusal(Own())) == (
+        "a Own: encodes its text by no encode_prompt, so that nothing says which part of a batch has the prompt; name the text, "
+        "capture(pipe, prompts='…')"
+    )
+    with seediff.capture(Own(), prompts="a dog"):
+        pass
+
+
+def test_parts_that_are_drawn_one_by_one(pipe):
+    from diffusers import StableDiffusionPanoramaPipeline
+
+    panorama = StableDiffusionPanoramaPipeline(**pipe.components, requires_safety_checker=False)
+    assert (
+        on_the_page(refusal(panorama))
+        == "a StableDiffusionPanoramaPipeline: cannot be captured; it draws parts that overlap, each with maps of its own"
+    )
+
+
+def test_options(pipe, twin):
+    assert (
+        refusal(pipe, keep="everything") == "keep = 'everything' must be all, segments or a method of masks (seediff, ca, ca_sa, reference)"
+    )
+    assert refusal(pipe, steps="second-half").startswith("steps = second-half: how many steps there will be is not known")
+    assert refusal(pipe, layers="3").startswith("layers = 3: blocks are a transformer's")
+    sana = load_model(str(twin("sana")), device="cpu").pipe
+    for keep in ("segments", "seediff"):
+        assert "self-attention" in refusal(sana, keep=keep)
+
+
+def test_more_than_the_memory_holds(pipe, monkeypatch):
+    """Known before the first layer runs."""
+    monkeypatch.setattr("seediff.script.capture.memory_bytes", lambda: 1000)
+    calls = []
+    pipe.unet.conv_in.register_forward_hook(lambda *_: calls.append(1))
+    said = r"^the attention maps of 1 images of 8 × 8 positions take .*; draw fewer or smaller images at once"
+    with pytest.raises(UserError, match=said), seediff.capture(pipe):
+        pipe("a dog", height=64, width=64, num_inference_steps=1)
+    assert calls == []
+
+
+def test_twice_at_once(pipe):
+    with seediff.capture(pipe), pytest.raises(RuntimeError, match="already being captured"), seediff.capture(pipe):
+        pass
+    assert "encode_prompt" not in vars(pipe)
+
+
+def test_kontext(twin):
+    """A reference picture's positions among the picture's: told when it draws, nothing is left."""
+    from builders.script_pipelines import picture
+    from diffusers import FluxKontextPipeline
+
+    flux = load_model(str(twin("flux")), device="cpu").pipe
+    kontext = FluxKontextPipeline.from_pipe(flux)
+    with pytest.raises(UserError, match=r"others \(a reference picture's, as of Kontext\) stand among them"), seediff.capture(kontext):
+        kontext(picture(), "a dog", height=64, width=64, num_inference_steps=1, max_area=64 * 64, _auto_resize=False)
