@@ -117,6 +117,15 @@ def test_an_import_without_an_object_is_an_error(tmp_path, pets):
     run("import", tmp_path / "empty", "--from", "coco", "--out", tmp_path / "out", "--corrects", pets, "--quiet")
 
 
+def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
+    Dataset.open(pets).as_yolo(tmp_path / "yolo")
+    run("import", tmp_path / "yolo", "--out", tmp_path / "out")
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'yolo'} is read as yolo: data.yaml (YOLO)\n4 samples of 2 classes in ")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(UserError, match=r"nothing: no dataset of a known format: it holds nothing, but none of metadata.jsonl"):
+        run("import", tmp_path / "nothing", "--out", tmp_path / "other")
+
+
 def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pets, capsys):
     Dataset.open(pets).as_coco(tmp_path / "coco")
     (tmp_path / "coco/images/000002.png").unlink()

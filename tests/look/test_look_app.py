@@ -76,6 +76,20 @@ def test_confidence_is_measured_when_it_is_asked_for(tmp_path):
         assert client.numbers(confidence=[wanted[order[1]], wanted[order[3]]]) == sorted(order[1:4])
 
 
+def test_a_set_that_does_not_know_confidence_says_so(tmp_path):
+    """Sorting by it would do nothing, and not say why."""
+    with running(write_set(tmp_path / "old", 3)) as (client, _):
+        assert client.get("/api/set")["confidence"] is False
+    changes = [{"confidence": {"dog": 0.5}}, {"confidence": {"cat": -0.25}}]
+    with running(write_set(tmp_path / "new", 3, changes=changes)) as (client, _):
+        assert client.get("/api/set")["confidence"] is True
+        assert client.numbers(sort="confidence") == [1, 0, 2]
+        view = client.post("/api/views", {}).json["view"]
+        assert [one["confidence"] for one in client.get(f"/api/views/{view}?from=0&count=3")["samples"]] == [0.5, -0.25, None]
+        client.paint(0, np.ones((64, 64), np.uint8), 0)
+        assert client.get("/api/samples/0")["confidence"] is None  # it was of the mask that was made
+
+
 def test_pictures_are_made_once_and_asked_for_by_tag(pets):
     client, _ = pets
     first = client.ask("GET", "/api/samples/3/thumb")

@@ -63,7 +63,8 @@ def test_layout_rows_and_masks(tmp_path):
     assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
     for row, sample in zip(rows, store.read_dataset(out), strict=True):
         assert list(row) == [
-            "file_name", "mask", "prompt", "classes", "class_ids", "seed", "attempt", "flags", "area", "model", "method", "version",
+            "file_name", "mask", "prompt", "classes", "class_ids", "seed", "attempt", "flags", "area", "confidence",
+            "model", "method", "version",
         ]  # fmt: skip
         assert sorted(row["classes"]) == ["cat", "dog"]
         assert row["class_ids"] == [CONFIG.classes.index(name) + 1 for name in row["classes"]]
@@ -71,6 +72,10 @@ def test_layout_rows_and_masks(tmp_path):
             assert row["area"][name] == pytest.approx((sample.label_map == class_id).mean(), abs=1e-6)
         assert set(np.unique(sample.label_map)) <= {0, 1, 2}
         assert sample.soft is not None
+        for name, class_id, soft in zip(row["classes"], row["class_ids"], sample.soft, strict=True):
+            inside = sample.label_map == class_id
+            sure = soft[inside].mean() - soft[~inside].mean() if inside.any() else -1
+            assert row["confidence"][name] == pytest.approx(sure, abs=1e-4)
         assert sample.soft.shape == (2, 32, 32)
         saved = AttentionMaps.load(out / f"attention/{row['file_name'][7:13]}.safetensors")
         assert saved.prompt == row["prompt"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 from cyclopts import Group, Parameter
 
 from ..dataset.conversions import export_options, import_options
-from ..dataset.formats.known import FormatName
+from ..dataset.formats.known import FORMATS, FormatName, recognised
 from ..errors import UserError
 from ..files.messages import counted
 from .options import HERE, option
@@ -101,7 +101,7 @@ def export_(
 def import_(
     source: Annotated[Path, Parameter(help="Folder to read, or for coco a JSON file.")],
     *,
-    from_: Annotated[FormatName, option(OUTPUT, "The format.", name="--from")],
+    from_: Annotated[FormatName | None, option(OUTPUT, "The format.", "found out, and said", name="--from")] = None,
     out: Annotated[Path, HERE, option(OUTPUT, "Folder for the new dataset; it appears when it is complete.")],
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no", negative=())] = None,
     split: Annotated[str | None, import_option("split", "only this part, such as val.", "all")] = None,
@@ -143,6 +143,10 @@ def import_(
     check_apart(out, [source, *([corrects] if corrects else [])])
     names = parse_classes(classes) if classes is not None else None
     asked = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds, "skip_missing": skip_missing}
+    if from_ is None:
+        from_ = recognised(source)
+        if not quiet:
+            print(f"{source} is read as {from_}: {FORMATS[from_].looked_for}")
     known = import_options(from_)
     folder = source if source.is_dir() else source.parent
     brought = any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))  # pictures, along with what was exported

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from ..errors import UserError
 from . import native
 from .conversions import Conversions, import_options
 from .formats.drivers import Follow
-from .formats.known import FORMATS, format_of
+from .formats.known import recognised
 from .merge import merge_sets, set_names
 from .rows import check_class_list
 from .sample import Sample
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from .quality.select import Reviewed
     from .quality.stats import Stats
     from .torch_samples import TorchSamples, Transform
-
-LOOKED_FOR = ", ".join([f"{native.METADATA} (native)", *(known.looked_for for known in FORMATS.values())])
 
 
 class Dataset(Conversions, Sequence[Sample]):
@@ -70,13 +67,9 @@ class Dataset(Conversions, Sequence[Sample]):
         if (path / native.METADATA).is_file():
             dataset = cls.from_native(path)
         else:
-            if not path.exists():
-                raise UserError(f"{path}: there is no such folder or file")
             if path.is_dir():
                 check_finished(path)
-            if (name := format_of(path)) is None:
-                held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
-                raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {LOOKED_FOR}")
+            name = recognised(path)
             if "split" in import_options(name):  # a folder may have more parts than rows tell of
                 return cls._read(name, path, split=split)
             dataset = cls._read(name, path)

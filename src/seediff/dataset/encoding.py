@@ -46,7 +46,12 @@ def encode_grey(values: np.ndarray) -> bytes:
 
 def encode_soft(soft: np.ndarray) -> bytes:
     """(H, W) in [0, 1] as an 8-bit grey PNG, rounded to 255 steps."""
-    return encode_grey((np.clip(soft, 0, 1) * 255).round().astype(np.uint8))
+    return encode_grey(soft_levels(soft))
+
+
+def soft_levels(soft: np.ndarray) -> np.ndarray:
+    """(H, W) in [0, 1] as uint8 of 255 = 1, which files keep of it."""
+    return (np.clip(soft, 0, 1) * 255).round().astype(np.uint8)
 
 
 def encode_mask(label_map: np.ndarray) -> bytes:

@@ -123,8 +123,8 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequenc
     """A row of metadata.jsonl as the last action about its sample leaves it; the same without one.
 
     `review` says the verdict, whether the mask is a corrected one, and which pieces of it are one object, if any were joined. Of a
-    corrected mask, `mask`, `classes`, `class_ids`, `area` and `flags` are its own: flags about attention no longer say anything. Raises
-    UserError for a class that the set does not have.
+    corrected mask, `mask`, `classes`, `class_ids`, `area` and `flags` are its own: flags about attention and confidence no longer say
+    anything. Raises UserError for a class that the set does not have.
     """
     if action is None:
         return dict(row)
@@ -133,6 +133,7 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequenc
         review["joined"] = [[list(pixel) for pixel in pixels] for pixels in action.joined]
     if action.mask is None:
         return {**row, "review": review}
+    row = {key: value for key, value in row.items() if key != "confidence"}
     if unknown := [name for name in action.classes if name not in classes]:
         raise UserError(f"{REVIEWS}: sample '{printable(action.sample)}': class '{printable(unknown[0])}' is none of the set's")
     ids = [list(classes).index(name) + 1 for name in action.classes]

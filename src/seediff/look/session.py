@@ -145,6 +145,12 @@ class Session:
             for changed in self.histories:
                 self.index.update(changed, self.row(changed), acted=False)
 
+    @property
+    def has_confidence(self) -> bool:
+        """Whether confidence is known of any sample, or can be measured."""
+        measurable = self.subject.kind == "dataset" and (self.subject.folder / SOFT).is_dir()
+        return measurable or not np.isnan(self.index.confidence).all()
+
     def need_confidence(self) -> None:
         """Start measuring confidence from soft masks, if the set has them and its rows have no confidence. The result is available a
         little later."""
@@ -218,6 +224,7 @@ class Session:
             "classes": self._ids(row),
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
+            "confidence": None if np.isnan(sure := self.index.confidence[number]) or (now and now.mask) else round(float(sure), 3),
             "by": now.by if now else "",
             "time": now.time if now else "",
             "undo": history.at > 0,
@@ -319,6 +326,7 @@ def about(session: Session) -> dict[str, Any]:
         "classes": list(subject.classes),
         "count": len(subject.samples),
         "editable": subject.editable,
+        "confidence": session.has_confidence,
         "readOnly": session.read_only,
         "by": session.by,
         "metadata": METADATA,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,7 +208,8 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
                 }
                 picture = picture_file(spec.photo.path, photo.photo)
                 seen = (photo.seen, small) if small else None
-                self.write_sample(record, out, self.sample(spec, full.classes), picture, full, maps, more=more, seen=seen)
+                soft = self.enlarged_soft(small, photo.photo.shape)
+                self.write_sample(record, out, self.sample(spec, full.classes), picture, full, maps, more=more, soft=soft, seen=seen)
         return record
 
     def masks(
@@ -226,7 +227,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         import torch
 
         from ..attention.windows import windows
-        from ..masks.arithmetic import resize
         from ..masks.make import IGNORE, MaskResult, label_pixels
 
         window = windows(*size, self.config.fit)[0]
@@ -236,9 +236,20 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
         labels[window.slices] = label_pixels(small.soft, self.config.mask, (window.height, window.width)).numpy()
         soft = torch.zeros(len(small.soft) if self.config.keep_soft else 0, *size)  # hundreds of megabytes for a large photograph
-        for full, part in zip(soft, small.soft, strict=False):
-            full[window.slices] = resize(part[None], (window.height, window.width))[0]
+        for full, values in zip(soft, self.enlarged_soft(small, size), strict=False):
+            full.copy_(torch.from_numpy(values))
         return MaskResult(labels, soft, small.classes, small.flags)
+
+    def enlarged_soft(self, small: MaskResult | None, size: Sequence[int]) -> Iterator[np.ndarray]:
+        """Soft masks of what the model saw, one after the other, as those (H, W) of the photograph."""
+        from ..attention.windows import windows
+        from ..masks.arithmetic import resize
+
+        window = windows(size[0], size[1], self.config.fit)[0]
+        for part in small.soft if small else ():
+            full = np.zeros(size[:2], np.float32)
+            full[window.slices] = resize(part[None], (window.height, window.width))[0].numpy()
+            yield full
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         write_failures(out, rejected)

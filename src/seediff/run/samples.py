@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,13 +59,14 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         attention: AttentionMaps | None,
         *,
         more: Mapping[str, Any],
+        soft: Iterable[np.ndarray] | None = None,
         seen: tuple[np.ndarray, MaskResult] | None = None,
     ) -> None:
         """Write one sample's files into the folder `out` and add its row to the record.
 
         picture: the image file's suffix without a dot, and its bytes. result: masks of its size, of `result.classes`.
-        more: what this command adds to the row. seen: the image as the model saw it and its masks at that size, for the steps that
-        preview.html draws; None: no steps are kept.
+        more: what this command adds to the row. soft: each class's soft mask, where the result has none. seen: the image as the model saw
+        it and its masks at that size, for the steps that preview.html draws; None: no steps are kept.
         """
         config, index = self.config, spec.index
         class_ids = [self.ids[name] for name in result.classes]
@@ -75,13 +76,14 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         record.write(out, file_name, picture[1])
         record.write(out, mask, native.encode_mask(labels))
         if config.keep_soft:
-            for class_id, soft in zip(class_ids, result.soft.cpu().numpy(), strict=True):
-                record.write(out, f"{native.SOFT}/{name}_{class_id}.png", native.encode_soft(soft))
+            for class_id, values in zip(class_ids, result.soft.cpu().numpy(), strict=True):
+                record.write(out, f"{native.SOFT}/{name}_{class_id}.png", native.encode_soft(values))
         if config.keep_attention and attention is not None:
             _save(record, out, f"{native.ATTENTION}/{name}.safetensors", attention.save)
         if seen:
             self._write_steps(record, out, spec, *seen)
         shown = shown_classes(labels, config.classes, result.classes)
+        sure = confidences(result.label_map, result.classes, result.soft.cpu().numpy() if soft is None else soft)
         record.rows.append(
             {
                 "file_name": file_name,
@@ -92,6 +94,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
                 **more,
                 "flags": list(result.flags),
                 "area": shown["area"],
+                "confidence": sure,
                 "model": config.model_label,
                 "method": config.mask.method,
                 "version": __version__,
@@ -125,6 +128,15 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         write_atomic(out / native.CARD, card.encode("utf-8"))
         preview(out, self.config, rows, rejected)
         write_atomic(out / native.METADATA, native.jsonl(rows))
+
+
+def confidences(labels: np.ndarray, classes: Sequence[str], soft: Iterable[np.ndarray]) -> dict[str, float]:
+    """How sure each class's soft mask (H, W) is of its pixels, i + 1 in labels (H, W), to four digits, as `filter` has it of soft/."""
+    from ..dataset.encoding import soft_levels
+    from ..dataset.quality.select import confidence  # imports scipy
+
+    numbered = enumerate(zip(classes, soft, strict=True), 1)
+    return {name: round(confidence(labels, soft_levels(values), number), 4) for number, (name, values) in numbered}
 
 
 def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:

@@ -92,7 +92,7 @@ def test_polygons_boxes_and_others(tmp_path):
     assert np.array_equal(read.label_map, labels)
     assert notes == [
         "1 boxes are no masks; what is in them and in no mask is ignored (255)",
-        "1 ellipses, lines, points or cuboids are no masks: they are left out",
+        "2 ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out",
     ]
 
 
@@ -156,3 +156,17 @@ def test_a_class_that_would_be_ignored(tmp_path):
     with pytest.raises(UserError, match="class 'Void': means pixels that are ignored in this format"):
         export("cvat", ("Void",), some(), tmp_path / "set")
     assert not (tmp_path / "set").exists()
+
+
+def test_tags_of_pictures_are_no_classes(tmp_path):
+    """CVAT lists a task's tags among its labels; a set of tags alone would be a set of classes without a pixel."""
+    folder = one_image(tmp_path, '<tag label="sunny" source="manual"></tag>' + mask("dog"))
+    labels = "<label><name>sunny</name><type>any</type></label><label><name>nose</name><type>points</type></label></labels>"
+    file = folder / "annotations.xml"
+    file.write_text(file.read_text().replace("</labels>", labels))
+    notes = []
+    classes, (read,) = imported("cvat", folder, note=notes.append)
+    assert classes == ("cat", "dog")
+    assert read.label_map.max() == 2
+    assert notes[0] == "labels that name no mask are no classes: nose, sunny"
+    assert notes[1] == "1 ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out"

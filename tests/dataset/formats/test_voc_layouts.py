@@ -6,6 +6,7 @@ from formats import export, imported, opened
 from items import item
 from PIL import Image
 
+from seediff.dataset import native
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
 from seediff.files.label_maps import voc_palette
@@ -136,3 +137,15 @@ def test_pictures_behind_a_link(tmp_path):
     with pytest.raises(UserError, match=r"a\.png: is a link that leads out of .*; --images names"):
         imported("voc", tmp_path / "voc")
     assert len(imported("voc", tmp_path / "voc", images=tmp_path / "photos")[1]) == 1
+
+
+@pytest.mark.parametrize("named", ["class_names.txt", "classes.txt"])
+@pytest.mark.parametrize("head", ["_background_\n", "__ignore__\n_background_\n", "background\n", ""])
+def test_names_as_labelme_writes_them(tmp_path, named, head):
+    """labelme's export lists names in class_names.txt, `_background_` first: not one of them may move by one, and none is VOC's."""
+    save(tmp_path / named, head + "bolt\nnut\n")
+    save(tmp_path / "JPEGImages/a.jpg", item(shape=SHAPE, suffix="jpg").source)
+    save(tmp_path / "SegmentationClass/a.png", native.encode_mask(expected()))
+    classes, (read,) = imported("voc", tmp_path)
+    assert classes == ("bolt", "nut")
+    np.testing.assert_array_equal(read.label_map, expected())

@@ -125,7 +125,7 @@ def folder(tmp_path):
         ("0 0 0 1 0 1", "5 numbers after the class"),
         ("0", "0 numbers after the class"),
         ("0 0 0 1 0 1 x", "could not convert string to float: 'x'"),
-        ("0 0 0 1 0 1 1.01", "a corner is outside the picture"),
+        ("0 0 0 1 0 1 1.02", "a corner is outside the picture"),
         ("0 0 0 1 0 1 nan", "a corner is outside the picture"),
     ],
 )

@@ -172,3 +172,10 @@ def test_polygons_beyond_what_is_kept_are_filled_again(monkeypatch):
         monkeypatch.setattr(yolo, "KEPT", kept)
         assert np.array_equal(from_yolo(text, (50, 40), 2, "here"), expected)
     assert (expected[1, 1], expected[11, 9], expected[-1, -1]) == (2, 1, 1)
+
+
+def test_corners_a_hair_outside_are_moved_to_the_edge():
+    inside = from_yolo("0 0 0 1 0 1 1 0 1\n", SHAPE, 1, "here")
+    np.testing.assert_array_equal(from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", SHAPE, 1, "here"), inside)
+    with pytest.raises(UserError, match="here, line 1: a corner is outside the picture"):
+        from_yolo("0 -0.02 0 1 0 1 1 0 1\n", SHAPE, 1, "here")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from .label_files import IGNORED, check_ignored, label_ids, named_colours
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
 MASKS, BOXES = ("mask", "polygon"), ("box",)
-OTHERS = ("ellipse", "polyline", "points", "cuboid", "skeleton")
+OTHERS = ("ellipse", "polyline", "points", "cuboid", "skeleton", "tag")
 
 
 def write(export: Export, *, objects: bool = False) -> None:
@@ -95,7 +95,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     root = read_xml(file, "annotations", absent="there is no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):
         raise UserError(f"{track.where}: has tracks, which are of a video; export the task as `CVAT for images 1.1`")
-    classes, ids = _classes(root)
+    classes, ids = _classes(root, source)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     counted: Counter[str] = Counter()
     samples = []
@@ -111,21 +111,29 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     if counted["box"]:
         source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
-        source.note(f"{counted['other']} ellipses, lines, points or cuboids are no masks: they are left out")
+        source.note(f"{counted['other']} ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out")
     return classes, samples
 
 
-def _classes(root: Node) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Classes, and the id of each label."""
+def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Classes, and the id of each label. A label of a kind that is no mask, or of pictures alone, is no class."""
+    uses: defaultdict[str, set[str]] = defaultdict(set)
+    for child in (child for image in root.all("image") for child in image.children):
+        uses[child.attributes.get("label", "")].add("mask" if child.tag in MASKS + BOXES else child.tag)
     labels = [label for kind in ("task", "project", "job") for label in root.all("meta", kind, "labels", "label")]
+    kinds = {name.text.strip(): kind.text.strip() for label in labels for name in label.all("name") for kind in label.all("type")}
+    others = {name for name, kind in kinds.items() if kind in OTHERS and "mask" not in uses[name]}
+    others |= {name for name, used in uses.items() if used == {"tag"}}
     named = [(name.text.strip(), name.where) for label in labels for name in label.all("name")]
     if not named:
         raise UserError(f"{root.where}: names no labels; there must be <label><name>…</name></label> below <meta>")
     meant = label_ids(())
-    classes = tuple(name for name, _ in named if name.casefold() not in meant)
+    if others := sorted(others):
+        source.note(f"labels that name no mask are no classes: {', '.join(others)}")
+    classes = tuple(name for name, _ in named if name.casefold() not in meant and name not in others)
     check_class_list(classes, named[0][1])
-    others = {name: meant[name.casefold()] for name, _ in named if name.casefold() in meant}
-    return classes, {**others, **{name: number for number, name in enumerate(classes, 1)}}
+    ignored = {name: meant[name.casefold()] for name, _ in named if name.casefold() in meant}
+    return classes, {**ignored, **{name: number for number, name in enumerate(classes, 1)}}
 
 
 def _paint(node: Node, picture: Path, ids: dict[str, int]) -> np.ndarray:

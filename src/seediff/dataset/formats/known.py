@@ -73,6 +73,17 @@ def format_of(path: Path) -> FormatName | None:
     raise UserError(f"{path}: is no dataset; name its folder, or a .parquet, .tar, .json or .xml file or a data.yaml")
 
 
+def recognised(path: Path) -> FormatName:
+    """As `format_of`. Raises UserError, also for what is of no format that is known."""
+    if not path.exists():
+        raise UserError(path, "there is no such folder or file")
+    if (name := format_of(path)) is None:
+        held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+        looked_for = ", ".join(["metadata.jsonl (native)", *(known.looked_for for known in FORMATS.values())])
+        raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {looked_for}")
+    return name
+
+
 def load_extra(module: str, extra: str) -> Any:
     """A module that only one format needs. Raises UserError saying how to install it."""
     try:

@@ -23,8 +23,10 @@ from ..rows import check_row
 from ..sample import Sample
 from .drivers import Source
 
-IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled")
+IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
 """Names of labels that mean 255, where a format has no other way to say it; the second is what we write."""
+GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
+"""What tools call id 0; the second is labelme's."""
 PICTURES = (".png", ".jpg", ".jpeg")
 
 

@@ -5,7 +5,7 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
       SegmentationObject/NAME.png            optional: 0 background, 255 ignore, else the object's number
       Annotations/NAME.xml                   optional: objects' boxes
       ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
-      classes.txt                            not VOC's own: line i (from 0) names id i
+      classes.txt                            not VOC's own: line i (from 0) names id i; labelme has class_names.txt
 
 Palette and grey PNG files hold ids, pictures in colours mean what a list says: labelmap.txt, as CVAT and Datumaro write it, has lines
 `name:r,g,b:parts:actions`; without one, colours are those of VOC's palette.
@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ...config.names import BACKGROUND, VOC_CLASSES
+from ...config.names import VOC_CLASSES
 from ...errors import UserError
 from ...files.label_maps import voc_palette
 from ...files.messages import shown
@@ -33,7 +33,7 @@ from ..rows import check_class_list, check_name, flat_name
 from ..sample import SPLITS, Sample
 from ..shapes.objects import Objects
 from .drivers import Export, Source
-from .label_files import IGNORED
+from .label_files import GROUNDS, IGNORED
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
     "JPEGImages",
@@ -42,7 +42,7 @@ IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
     "Annotations",
     "ImageSets/Segmentation",
 )
-LABELMAP = "labelmap.txt"
+LABELMAP, LABELME = "labelmap.txt", "class_names.txt"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 MAX_OBJECTS = 254  # object maps are uint8 as well
 
@@ -215,11 +215,12 @@ def _read_list(path: Path) -> dict[str, str] | None:
 
 
 def read_classes(folder: Path) -> tuple[str, ...]:
-    """classes.txt, whose first line may be the background's, else VOC's twenty."""
-    if not (path := folder / native.CLASSES).exists():
+    """classes.txt, or labelme's class_names.txt, whose first line may be the background's, else VOC's twenty."""
+    if (path := next((folder / name for name in (native.CLASSES, LABELME) if (folder / name).exists()), None)) is None:
         return VOC_CLASSES
     lines = [line.strip() for line in read_lines(path) if line.strip()]
-    return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)
+    lines = lines[lines[:1] == ["__ignore__"] :]  # −1 in labelme's own arrays, 255 in its pictures
+    return tuple(lines[1:] if lines and lines[0].casefold() in GROUNDS else lines)
 
 
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
@@ -247,12 +248,12 @@ def read_label_list(path: Path, classes: Sequence[str] | None = None) -> LabelMa
         if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts):
             raise UserError(f"{path}, line {number}: must be a name and its colour, as in dog:64,0,128::, not {shown(line)}")
         lines.append((name.strip(), int(np.array(parts, np.uint32) @ WEIGHTS)))
-    names = [name for name, _ in lines if name.casefold() != BACKGROUND and name.casefold() not in IGNORED]
+    names = [name for name, _ in lines if name.casefold() not in (*GROUNDS, *IGNORED)]
     if classes is not None and (missing := [name for name in names if name not in classes]):
         raise UserError(f"--classes: does not name {shown(missing[0])}, which is a class of {path}")
     named = tuple(names if classes is None else classes)
     ids = {name: number for number, name in enumerate(named, 1)}
-    order = tuple(0 if name.casefold() == BACKGROUND else ids.get(name, native.IGNORE) for name, _ in lines)
+    order = tuple(0 if name.casefold() in GROUNDS else ids.get(name, native.IGNORE) for name, _ in lines)
     colours: dict[int, int] = {}
     for (name, colour), number in zip(lines, order, strict=True):
         if colours.setdefault(colour, number) != number:

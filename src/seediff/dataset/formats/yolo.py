@@ -46,6 +46,8 @@ PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "w
 MAX_CLASS = 1 << 31
 OBJECT = re.compile(r"\s*\d+(?:[ \t]+\S+){4}")
 """What a file of labels, and no other text, begins with."""
+HAIR = 0.01
+"""Share of a side by which corners may be outside; they are moved to the edge, as Ultralytics does."""
 MOST_FOLDERS = 100
 """That a split may name: each is searched."""
 
@@ -151,9 +153,9 @@ def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.
         shares = np.array([float(value) for value in rest])
     except ValueError as error:
         raise UserError(f"{where}: {first_line(error)}") from error
-    if not ((shares >= 0) & (shares <= 1)).all():  # false for NaN too
+    if not ((shares >= -HAIR) & (shares <= 1 + HAIR)).all():  # false for NaN too
         raise UserError(f"{where}: a corner is outside the picture; x and y are shares of its sides, in [0, 1]")
-    return class_id, shares.reshape(-1, 2)
+    return class_id, shares.clip(0, 1).reshape(-1, 2)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,14 @@ export class Filters {
     this.boxes = { states: {}, classes: {}, flags: {} };
     for (const [value, text] of Object.entries(STATES)) this.boxes.states[value] = counted(form, "states", value, text);
     set.classes.forEach((name, i) => { this.boxes.classes[i + 1] = counted(form, "classes", i + 1, name, colour(i + 1)); });
+    if (!set.confidence) {
+      form.querySelector("#no-confidence").hidden = false;
+      form.querySelector("#confidence").disabled = true;
+      for (const option of form.querySelectorAll("#sort option[value$=confidence]")) {
+        option.disabled = true;
+        option.textContent += " (not known)";
+      }
+    }
     form.querySelector("#classes").hidden = !set.classes.length;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => {

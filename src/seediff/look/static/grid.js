@@ -156,7 +156,7 @@ export class Grid {
   write(place, tile, { pictures = true } = {}) {
     const sample = this.at(place), [picture, name, more] = tile.children;
     const classes = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "";
-    const marks = sample ? [MARK[sample.verdict], sample.corrected && "✎ corrected", sample.joined.length && "∪ joined", sample.flags.length && `⚑ ${sample.flags.length}`] : [];
+    const marks = sample ? [MARK[sample.verdict], sample.corrected && "✎ corrected", sample.joined.length && "∪ joined", sample.flags.length && `⚑ ${sample.flags.length}`, sample.confidence !== null && `${Math.round(100 * sample.confidence)} % sure`] : [];
     const told = marks.filter(Boolean).join(" ");
     name.firstChild.textContent = sample ? sample.name : "…";
     more.textContent = [told, classes].filter(Boolean).join(" · ");
