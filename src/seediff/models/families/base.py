@@ -65,7 +65,8 @@ class Joint:
 
     queries, keys: submodules whose outputs are the queries and keys, behind one another as they are in the product. An output is
         (B, S, H·D), or has the heads as a dimension of its own, `heads_dim`: 1 is (B, H, S, D), 2 is (B, S, H, D). heads: H.
-    picture_first: whether the picture's N rows and columns come before the text's; else they come last.
+    picture_first: whether the picture's N rows and columns come before the text's; else they come last. behind_text: each image's picture
+        comes right behind its own text, and what fills shorter texts comes last; they are put in the order picture, text, padding.
     multiple: the picture is filled up with padding to a multiple of so many rows, which are neither picture nor text.
     rotate: (B, S, H, D), what the layer was given as `rotary` → the same, turned; None: nothing is turned.
     rotary, mask: names of the layer's arguments. each_rotary: whether images have their own, as its first dimension. The mask is (B, S), or
@@ -78,6 +79,7 @@ class Joint:
     heads: int = 0
     heads_dim: Literal[1, 2] = 2
     picture_first: bool = True
+    behind_text: bool = False
     multiple: int = 1
     rotate: Callable[[Any, Any], Any] | None = None
     rotary: str = ""
