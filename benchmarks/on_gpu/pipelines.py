@@ -33,6 +33,7 @@ TWINS: Mapping[str, Callable[[Path], Path]] = {
     "ChromaPipeline": BOOKS["chroma"].save,
     "QwenImagePipeline": BOOKS["qwen_image"].save,
     "ErnieImagePipeline": BOOKS["ernie_image"].save,
+    "Lumina2Pipeline": BOOKS["lumina2"].save,
     "SanaPipeline": BOOKS["sana"].save,
 }
 """Pipeline → what saves its twin. Stable Diffusion 1 and 2 have the embedded model."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -40,11 +40,16 @@ class _Made(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def _without_autocast() -> Any:
+    """torch has no automatic number format for the pretended device, which a network switches off."""
+    return mock.patch.object(torch, "autocast", return_value=nullcontext())
+
+
 @contextmanager
 def elsewhere(model: Model) -> Iterator[tuple[Model, Pretended]]:
     """The model with all weights and buffers on the pretended device, which is there inside the block only."""
     pipe = deepcopy(model.pipe)
-    with _Made(), Pretended() as device:
+    with _without_autocast(), _Made(), Pretended() as device:
         for part in pipe.components.values():
             for module in part.modules() if isinstance(part, torch.nn.Module) else ():
                 for name, weight in module._parameters.items():
@@ -69,7 +74,7 @@ def offloaded_elsewhere(model: Model, offload: Offload) -> Iterator[tuple[Model,
         found.update(name for name, part in others.items() if any(weight.device.type == DEVICE.type for weight in part.parameters()))
 
     cache = mock.patch("diffusers.pipelines.pipeline_utils.empty_device_cache")  # torch has no module for the pretended device
-    with cache, _Made(), Pretended() as device:
+    with cache, _without_autocast(), _Made(), Pretended() as device:
         place(pipe, str(DEVICE), offload)
         for name in (model.family.network, "vae"):
             for module in parts[name].children():

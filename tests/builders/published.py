@@ -81,6 +81,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen-image": ("QwenImageTransformer2DModel", {}),
     "ernie-image": ("ErnieImageTransformer2DModel", ERNIE),
     "ernie-image-turbo": ("ErnieImageTransformer2DModel", ERNIE),
+    "lumina2": ("Lumina2Transformer2DModel", {"cap_feat_dim": 2304}),
     "sana": ("SanaTransformer2DModel", {}),
 }
 """Short name → (class, its configuration). SSD-1B's is that of a program that loads its weights from one file."""
@@ -113,7 +114,7 @@ AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     **dict.fromkeys(("sd1.4", "sd1.5", "sd2-base", "sd2.1-base", "sd2.1", "lcm-dreamshaper", "pixart-alpha"), ("AutoencoderKL", KL)),
     **dict.fromkeys(("sdxl", "sdxl-turbo", "ssd-1b", "pixart-sigma"), ("AutoencoderKL", KL_XL)),
     **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large", "sd3.5-large-turbo"), ("AutoencoderKL", KL_SD3)),
-    **dict.fromkeys(("flux-dev", "flux-schnell", "z-image", "z-image-turbo", "chroma"), ("AutoencoderKL", KL_FLUX)),
+    **dict.fromkeys(("flux-dev", "flux-schnell", "z-image", "z-image-turbo", "chroma", "lumina2"), ("AutoencoderKL", KL_FLUX)),
     **dict.fromkeys((*FLUX2, "ernie-image", "ernie-image-turbo"), ("AutoencoderKLFlux2", {"block_out_channels": [128, 256, 512, 512]})),
     "qwen-image": ("AutoencoderKLQwenImage", {"temperal_downsample": [False, True, True]}),
     "sana": ("AutoencoderDC", DC),
@@ -152,7 +153,7 @@ TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     **dict.fromkeys(("klein-9b", "klein-base-9b"), (("Qwen3ForCausalLM", QWEN_3_8B),)),
     **dict.fromkeys(("ernie-image", "ernie-image-turbo"), (("Mistral3Model", {"text_config": MINISTRAL, "vision_config": PIXTRAL}),)),
     "qwen-image": (("Qwen2_5_VLForConditionalGeneration", {"text_config": QWEN_VL, "vision_config": VISION}),),
-    "sana": (("Gemma2Model", GEMMA),),
+    **dict.fromkeys(("lumina2", "sana"), (("Gemma2Model", GEMMA),)),
 }
 
 

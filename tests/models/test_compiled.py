@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from builders.families import SPECS, assert_same_maps, generate
+from builders.reference_attention import BOOKS
 from PIL import Image
 from torch._dynamo import config as dynamo
 from torch._dynamo.utils import counters
@@ -26,7 +27,7 @@ from seediff.models import compiled, memory
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
 
-NAMES = ("xl", "sd3", "flux", "flux2", "flux2_klein", "pixart", "z_image", "chroma", "qwen_image", "ernie_image", "sana")
+NAMES = [name for name in BOOKS if name not in ("unet", "lcm")]  # their UNet is XL's
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,13 @@ import pytest
 import torch
 from builders.families import SPECS, generate
 from builders.off_cpu import elsewhere, offloaded_elsewhere
+from builders.reference_attention import BOOKS
 
 from seediff.attention.photograph import capture_images, denoising_errors, encode_images, run_clean
 from seediff.config.constants import CaptureConfig
 from seediff.models.registry import load_model
 
-NAMES = ("xl", "sd3", "flux", "flux2", "flux2_klein", "pixart", "z_image", "chroma", "qwen_image", "ernie_image", "sana")
+NAMES = [name for name in BOOKS if name not in ("unet", "lcm")]  # their UNet is XL's
 
 
 @pytest.fixture(scope="module", params=NAMES)

@@ -119,7 +119,14 @@ class JointLayer:
                 return  # a layer of the picture alone
             query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
             mask = kwargs.get(layer.mask)
-            bias = None if mask is None else _bias(self.recorder.conditional(mask), key.shape[1], picture, text)
+            mask = None if mask is None else self.recorder.conditional(mask)
+            if layer.behind_text:
+                order = _picture_first(key, mask, self.recorder.positions)
+                query, key = (states.take_along_dim(order[..., None, None], 1) for states in (query, key))
+                mask = None if mask is None else mask.take_along_dim(order, 1)
+            if key.shape[2] < query.shape[2]:  # several heads of queries share one of keys
+                key = key.repeat_interleave(query.shape[2] // key.shape[2], 2)
+            bias = None if mask is None else _bias(mask, key.shape[1], picture, text)
             query, key = query[:, picture].transpose(1, 2), key.transpose(1, 2)
             self.recorder.add_joint(self.name, query, key, (picture, text), bias)
 
@@ -131,6 +138,15 @@ class JointLayer:
 
     def _turned(self, states: torch.Tensor, rotary: Any) -> torch.Tensor:
         return states if self.layer.rotate is None or rotary is None else self.layer.rotate(states, rotary)
+
+
+def _picture_first(states: torch.Tensor, mask: torch.Tensor | None, positions: int) -> torch.Tensor:
+    """(B or 1, S): which column of `states` (B, S, …), of text, picture (N = positions) and padding, comes where picture, text and padding
+    are to be. mask: (B, S), False where a column is padding; None: nothing is."""
+    columns = torch.arange(states.shape[1], device=states.device)
+    texts = columns.new_full((1, 1), len(columns) - positions) if mask is None else mask.sum(1, keepdim=True) - positions
+    behind = torch.where(columns < positions + texts, columns - positions, columns)
+    return torch.where(columns < positions, columns + texts, behind)
 
 
 def _bias(mask: torch.Tensor, columns: int, picture: slice, text: slice) -> torch.Tensor:
@@ -156,14 +172,18 @@ class OutputLayer:
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
         """Register the hook with `listen(module, hook)` and return its handle."""
-        return [listen(attention, self.keep)]
+        return [listen(attention, self.keep, with_kwargs=True)]
 
-    def keep(self, _module: Any, _args: Any, output: Any) -> None:
+    def keep(self, _module: Any, _args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
         recorder = self.recorder
         if not recorder.recording:
             return
         states: torch.Tensor = output[0] if isinstance(output, tuple) else output  # with two streams, the picture's comes first
         states = recorder.conditional(states.detach())
         if isinstance(self.layer, Joint) and states.shape[1] != recorder.positions:  # one stream
+            if self.layer.behind_text:
+                mask = kwargs.get(self.layer.mask)
+                order = _picture_first(states, None if mask is None else recorder.conditional(mask), recorder.positions)
+                states = states.take_along_dim(order[..., None], 1)
             states = states[:, self.layer.parts(states.shape[1], recorder.positions)[0]]
         recorder.add_output(self.name, states)

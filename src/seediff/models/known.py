@@ -130,6 +130,8 @@ KNOWN: tuple[Known, ...] = (
     Known("qwen-image", ("Qwen/Qwen-Image",), "QwenImagePipeline", "1024²", 28.85, APACHE, {"num_layers": 60}, KL_VIDEO),
     Known("ernie-image", ("baidu/ERNIE-Image",), ERNIE, "1024²", 11.97, APACHE, {"num_layers": 36}),
     Known("ernie-image-turbo", ("baidu/ERNIE-Image-Turbo",), ERNIE, "1024², few steps", 11.97, APACHE, {"num_layers": 36}),
+    Known("lumina2", ("Alpha-VLLM/Lumina-Image-2.0",), "Lumina2Pipeline", "1024²", 5.31, APACHE,
+          {"sample_size": 128, "patch_size": 2, "num_layers": 26, "num_refiner_layers": 2, "axes_lens": (300, 512, 512)}),
     # The text of its page says NSCL v2, its tag Apache-2.0; Gemma's terms hold for the text encoder either way.
     Known("sana", ("Efficient-Large-Model/Sana_1600M_1024px_diffusers",), "SanaPipeline", "1024²", 4.53, "NSCL v2 (NVIDIA), Gemma",
           {"sample_size": 32, "patch_size": 1, "num_layers": 20}, DC, confirmed=False),

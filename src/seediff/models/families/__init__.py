@@ -12,6 +12,7 @@ from .flux import FLUX
 from .flux2 import FLUX2
 from .flux2_klein import FLUX2_KLEIN
 from .lcm import LCM
+from .lumina2 import LUMINA2
 from .pixart import PIXART
 from .qwen_image import QWEN_IMAGE
 from .sana import SANA
@@ -22,7 +23,7 @@ from .z_image import Z_IMAGE
 
 FAMILIES: tuple[Family, ...] = (
     *(SD, LCM, SDXL, SD3, FLUX, FLUX2, FLUX2_KLEIN, PIXART),
-    *(Z_IMAGE, CHROMA, QWEN_IMAGE, ERNIE_IMAGE, SANA),
+    *(Z_IMAGE, CHROMA, QWEN_IMAGE, ERNIE_IMAGE, LUMINA2, SANA),
 )
 
 REFUSED = {

@@ -65,7 +65,8 @@ class Joint:
 
     queries, keys: submodules whose outputs are the queries and keys, in the order in which the product concatenates them. An output is
         (B, S, H·D), or has a dimension for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means (B, S, H, D). heads: H.
-    picture_first: whether the picture's N rows and columns come before the text's; otherwise they come last.
+    picture_first: whether the picture's N rows and columns come before the text's; otherwise they come last. behind_text: each
+        image's picture comes directly after its own text, and padding of shorter texts last; they are reordered to picture, text, padding.
     multiple: the picture is padded to a multiple of this many rows; padding is neither picture nor text.
     rotate: maps (B, S, H, D) and the layer's `rotary` argument to the rotated (B, S, H, D); None: there is no rotation.
     rotary, mask: names of the layer's arguments. each_rotary: whether each image has its own rotation, as its first dimension. The mask is
@@ -78,6 +79,7 @@ class Joint:
     heads: int = 0
     heads_dim: Literal[1, 2] = 2
     picture_first: bool = True
+    behind_text: bool = False
     multiple: int = 1
     rotate: Callable[[Any, Any], Any] | None = None
     rotary: str = ""

@@ -1,0 +1,86 @@
+"""Lumina 2: one stream of text and picture that attend to each other, each picture right behind its own text, turned (rotary).
+
+What fills shorter texts up to the longest of the batch comes last and is masked. The first blocks see the picture alone. Keys are of fewer
+heads than queries. Text is read by a language model behind an instruction, which an unconditional prompt is read without. Guidance is two
+calls. The network is told the share of picture, and predicts picture less noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .base import Condition, FlowMatching, Joint, Layer, Reader, refuse_adapters
+
+if TYPE_CHECKING:
+    import torch
+
+TEXT_TOKENS = 256
+"""That the pipeline reads where it is not told otherwise, its instruction among them."""
+
+
+class Lumina2(FlowMatching):
+    def layers(self, network: Any) -> dict[str, Layer]:
+        layers: dict[str, Layer] = {}
+        for stream in ("noise_refiner", "layers"):  # the blocks of the context refiner see no picture
+            for number, block in enumerate(getattr(network, stream)):
+                name = f"{stream}.{number}.attn"
+                refuse_adapters(name, block.attn)
+                layers[name] = Joint(
+                    heads=block.attn.heads,
+                    queries=("norm_q",),
+                    keys=("norm_k",),
+                    behind_text=True,
+                    rotate=_rotate,
+                    rotary="image_rotary_emb",
+                    each_rotary=True,
+                    mask="attention_mask",
+                )
+        return layers
+
+    def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
+        return min(map(int, config["axes_lens"][1:])) * self.multiple(factor, config)
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS, wrap=partial(_instructed, pipe.system_prompt)),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states, mask, *_ = pipe.encode_prompt(
+            list(prompts), do_classifier_free_guidance=False, device=device, max_sequence_length=TEXT_TOKENS
+        )
+        return {"encoder_hidden_states": states, "encoder_attention_mask": mask}
+
+    def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
+        level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
+        return -pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
+
+
+def _instructed(instruction: str, prompt: str) -> tuple[str, int]:
+    start = f"{instruction} <Prompt Start> "
+    return start + prompt, len(start)
+
+
+def _rotate(states: Any, rotary: Any) -> Any:
+    from diffusers.models.embeddings import apply_rotary_emb
+
+    return apply_rotary_emb(states, rotary, use_real=False)
+
+
+LUMINA2 = Lumina2(
+    title="Lumina 2",
+    pipelines=("Lumina2Pipeline", "Lumina2Text2ImgPipeline"),
+    network="transformer",
+    class_name="Lumina2Transformer2DModel",
+    weights=("transformer", "vae", "text_encoder"),
+    captured="joint: picture to picture and picture to text, one side",
+    guidance="two calls",
+    depth={"num_refiner_layers": ("self",), "num_layers": ("joint",)},
+    text_columns=TEXT_TOKENS,
+    steps=30,
+    guidance_scale=4.0,
+    conditional="first call",
+    half="bfloat16",
+    gives_sigmas=True,
+    text={"text_encoder": ("Gemma2Model",), "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast")},
+)

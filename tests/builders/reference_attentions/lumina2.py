@@ -1,0 +1,90 @@
+"""Lumina 2: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from builders.eager import Book, softmax_of
+from builders.twins import WIDTH, autoencoder, flow_scheduler, gemma_tokenizer, sharpen
+
+from seediff.models.registry import Model
+
+
+def save_lumina2(folder: Path) -> Path:
+    """Lumina 2: a block that sees the picture, one that sees the text, and two of both; at 64 pixels, 4² positions."""
+    from diffusers import Lumina2Pipeline, Lumina2Transformer2DModel
+    from transformers import Gemma2Config, Gemma2Model
+
+    torch.manual_seed(0)
+    tokenizer = gemma_tokenizer()
+    encoder = Gemma2Model(
+        Gemma2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+        )
+    )
+    transformer: Any = Lumina2Transformer2DModel(
+        sample_size=16,
+        in_channels=4,
+        hidden_size=64,
+        num_layers=2,
+        num_refiner_layers=1,
+        num_attention_heads=4,
+        num_kv_heads=2,
+        multiple_of=16,
+        axes_dim_rope=(4, 6, 6),
+        axes_lens=(300, 32, 32),
+        cap_feat_dim=WIDTH,
+    )
+    pipe = Lumina2Pipeline(
+        transformer=sharpen(transformer),  # type: ignore[arg-type]
+        scheduler=flow_scheduler(shift=6.0),
+        vae=autoencoder(4, 4, sample_size=128, scaling_factor=0.3611, shift_factor=0.1159),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+    )
+    pipe.save_pretrained(folder)
+    return folder
+
+
+def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
+    """Lumina2AttnProcessor2_0 by hand. Columns are put in this order: the picture, its text, padding. The text ends where the first of the
+    three positions that turn a column stays as it was."""
+    turn, both = given["image_rotary_emb"], []  # (B, S, D/2), complex
+    for which in ("q", "k"):
+        width = attention.to_q.out_features // attention.heads
+        split = getattr(attention, f"to_{which}")(hidden).unflatten(2, (-1, width))
+        states = getattr(attention, f"norm_{which}")(split).transpose(1, 2)
+        pairs = torch.view_as_complex(states.unflatten(3, (-1, 2)).contiguous())
+        turned = torch.view_as_real(pairs * turn[:, None]).flatten(3)
+        both.append(turned.repeat_interleave(attention.heads // turned.shape[1], 1))
+    mask = given["attention_mask"]
+    probabilities = softmax_of(*both, mask)
+    columns = hidden.shape[1]
+    ordered = []
+    for image, rows in enumerate(probabilities):
+        text = int(((turn[image, 1:, 0] - turn[image, :-1, 0]).abs() < 1e-6).float().argmax())
+        end = columns if mask is None else int(mask[image].sum())
+        order = [*range(text, end), *range(text), *range(end, columns)]
+        ordered.append(rows[:, order][:, :, order])
+    return torch.stack(ordered)
+
+
+def read(model: Model, prompt: str) -> int:
+    """How many tokens are read of it."""
+    return len(model.pipe.tokenizer(f"{model.pipe.system_prompt} <Prompt Start> {prompt}").input_ids)
+
+
+def before_the_longest(model: Model, positions: int, prompts: Sequence[str]) -> tuple[slice, slice]:
+    return slice(0, positions), slice(positions, positions + max(read(model, prompt) for prompt in prompts))
+
+
+BOOK = Book(save_lumina2, single, before_the_longest, calls=2, level=0.9, padded=False)
