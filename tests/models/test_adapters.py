@@ -251,5 +251,5 @@ def test_the_command(xl_folder, xl_lora, tmp_path):
     run("generate", *options, "--lora", xl_lora, "--lora-scale", 0.5, "--out", tmp_path / "set")
     written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
     assert f'lora = "{xl_lora}"\nlora_scale = 0.5\n' in written
-    assert f'weights = "{weights_fingerprint(xl_folder, xl_lora)}"' in written
-    assert weights_fingerprint(xl_folder, xl_lora, None).startswith(weights_fingerprint(xl_folder) + "+sha256:")
+    assert f'weights = "{weights_fingerprint(xl_folder, None, xl_lora)}"' in written
+    assert weights_fingerprint(xl_folder, None, xl_lora, None).startswith(weights_fingerprint(xl_folder) + "+sha256:")
