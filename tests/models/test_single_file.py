@@ -223,6 +223,16 @@ def test_broken_headers(data, tmp_path):
     refused(path, "is no (whole )?safetensors file")
 
 
+def test_marks_of_what_a_network_predicts(twin, tmp_path):
+    folder = str(twin("xl"))
+    mark = torch.zeros(0)
+    path = changed(tmp_path / "v.safetensors", twin("xl"), "xl", lambda t: t.update({"v_pred": mark, "ztsnr": mark.clone()}))
+    config = load_model(str(path), base=folder, device="cpu", scheduler="euler").pipe.scheduler.config
+    assert (config["prediction_type"], config["rescale_betas_zero_snr"], config["timestep_spacing"]) == ("v_prediction", True, "trailing")
+    path = changed(tmp_path / "edm.safetensors", twin("xl"), "xl", lambda t: t.update({"edm_mean": mark}))
+    refused(path, "is made from Playground 2.5, which has noise levels of its own: name it with --base")
+
+
 def test_pickles_are_refused_with_the_line_that_converts_them(twin, tmp_path):
     """The line, run, makes a file that is the model."""
     folder, path = twin("unet"), tmp_path / "old.ckpt"

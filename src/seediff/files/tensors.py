@@ -12,8 +12,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import numpy as np
-
 from ..errors import UserError, first_line
 from .documents import parse_json
 from .messages import printable
@@ -83,6 +81,8 @@ def read_gguf_header(path: Path) -> dict[str, Tensor]:
 
     Raises UserError naming the file: for one that is cut off, too, or says that it is longer than it is.
     """
+    import numpy as np
+
     library: Any = import_module("gguf")
     with open_regular(path, LARGEST) as opened:
         if opened.read(4) != b"GGUF":

@@ -136,6 +136,8 @@ class Checkpoint:
                 f"model {self.path}: no model that is known has tensors of these names, the first is {first}; name the model that it was "
                 "made from with --base. A LoRA is for --lora, a textual inversion for --embedding"
             )
+        if "edm_mean" in self.tensors:
+            raise UserError(f"model {self.path}: is made from Playground 2.5, which has noise levels of its own: name it with --base")
         names = self.layout.bases(self.network)
         if len(names) != 1:
             raise UserError(f"model {self.path}: does not say whether it was made from {' or '.join(names)}: name it with --base")

@@ -38,7 +38,7 @@ def model_fingerprint(model: str, base: str | None = None) -> str:
         raise UserError(f"model {source.whole}: cannot be read ({first_line(error)})") from error
 
 
-def weights_fingerprint(model: str, base: str | None, *adapters: str | None) -> str:
+def weights_fingerprint(model: str, base: str | None = None, *adapters: str | None) -> str:
     """`model_fingerprint`, and of what is loaded on top of it, in this order; as it is where there is nothing."""
     added = [content_fingerprint(weight_file("adapter", source)) for source in adapters if source is not None]
     return "+".join([model_fingerprint(model, base), *added])

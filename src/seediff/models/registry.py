@@ -20,7 +20,7 @@ from .hub import fetch_file, fetch_index, hub_error, hub_files, not_fetched, rea
 from .info import Settings, check_known_classes, read_settings, unsupported
 from .memory import Offload, check_offload, enable_tiling, place
 from .quantize import Quantize, check_quantize, quantise
-from .schedulers import use_scheduler
+from .schedulers import follow_marks, use_scheduler
 from .single_file import load_parts
 from .sources import Source, fetch_part, find_source
 from .trust import check_index, check_parts
@@ -234,6 +234,8 @@ def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, 
     check_whole(pipe, folder, variant, name, parts)
     check_numbers(pipe, name, [*parts, *given])
     _check_text_parts(pipe, name, family)
+    if source.checkpoint:
+        follow_marks(pipe, source.checkpoint.tensors)
     return pipe
 
 

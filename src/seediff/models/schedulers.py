@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Container
 from typing import Any
 
 from ..errors import UserError, first_line
@@ -76,6 +77,15 @@ def use_scheduler(pipe: Any, family: Family, name: str) -> None:
     if family.gives_sigmas and "sigmas" not in inspect.signature(scheduler.set_timesteps).parameters:
         raise UserError(f"scheduler '{name}': {family.title} gives it the noise levels, which it does not take; use flow-euler")
     pipe.scheduler = scheduler
+
+
+def follow_marks(pipe: Any, names: Container[str]) -> None:
+    """What a single file says by empty tensors of its own: that the network predicts v, and was trained to start from noise alone. names:
+    of its tensors."""
+    if "v_pred" not in names:
+        return
+    zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in names else {}
+    pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, prediction_type="v_prediction", **zero_snr)
 
 
 def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
