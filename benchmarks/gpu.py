@@ -44,7 +44,10 @@ from seediff.models.compiled import check_compile, compile_network
 from seediff.models.memory import Offload, check_offload, place
 from seediff.models.registry import Model, load_model
 
-MODELS = "sd1.5,sd2-base,lcm-dreamshaper,sdxl,pixart-sigma,sd3.5-medium,flux-dev,z-image-turbo,chroma,qwen-image,sana"
+MODELS = (
+    "sd1.5,sd2-base,lcm-dreamshaper,sdxl,pixart-sigma,sd3.5-medium,flux-dev,flux2-dev,klein-4b,z-image-turbo,chroma,qwen-image,"
+    "ernie-image,lumina2,sana"
+)
 """One a family, by default; of Stable Diffusion 1 and 2 both."""
 
 

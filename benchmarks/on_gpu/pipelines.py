@@ -41,6 +41,9 @@ TWINS: Mapping[str, Callable[[Path], Path]] = {
 FEWER: Mapping[str, Mapping[str, Any]] = {
     "SD3Transformer2DModel": {"num_layers": 2},
     "FluxTransformer2DModel": {"num_layers": 1, "num_single_layers": 2},
+    "Flux2Transformer2DModel": {"num_layers": 1, "num_single_layers": 2},
+    "ErnieImageTransformer2DModel": {"num_layers": 2},
+    "Lumina2Transformer2DModel": {"num_layers": 2, "num_refiner_layers": 1},
     "ChromaTransformer2DModel": {"num_layers": 1, "num_single_layers": 2},
     "PixArtTransformer2DModel": {"num_layers": 2},
     "ZImageTransformer2DModel": {"n_layers": 2, "n_refiner_layers": 1},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from seediff.cli.commands import main
 from seediff.models.families import FAMILIES
 from seediff.models.registry import load_model
+from seediff.models.trust import import_without_kernels
 
 EVIL = """
 from pathlib import Path
@@ -203,3 +205,18 @@ def test_weights_that_are_not_numbers(sd1_folder, tmp_path, value, capsys):
         assert main([*line, option, str(tmp_path / f"{file}.safetensors")]) == 2
         assert f"{file}.safetensors: tensor " in (error := capsys.readouterr().err)
         assert "holds values that are not finite; the file is damaged" in error
+
+
+def test_no_library_fetches_kernels_when_it_is_imported(tmp_path, monkeypatch):
+    """As bitsandbytes does, which takes code of a repository where `kernels` is installed."""
+    (tmp_path / "kernels.py").write_text(f"from pathlib import Path; Path({str(tmp_path / 'ran')!r}).touch()")
+    (tmp_path / "greedy.py").write_text("try:\n    import kernels\nexcept ImportError:\n    kernels = None")
+    monkeypatch.syspath_prepend(tmp_path)
+    import_without_kernels("greedy")
+    assert sys.modules["greedy"].kernels is None
+    assert not (tmp_path / "ran").exists()
+    import kernels  # pyright: ignore[reportMissingImports]  # somebody's own import of it works
+
+    assert (tmp_path / "ran").exists()
+    import_without_kernels("not_installed_at_all")
+    assert kernels

@@ -24,9 +24,10 @@ def test_the_block(name, twin, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     side = 16 * model.pixels
     torch.manual_seed(0)
-    plain = model.pipe("a dog and a cat on a sofa", num_inference_steps=2, height=side, width=side).images[0]
+    plain = model.pipe(prompt="a dog and a cat on a sofa", num_inference_steps=2, height=side, width=side).images[0]
     code = BLOCK.replace("num_inference_steps=30", f"num_inference_steps=2, height={side}, width={side}")
     assert code != BLOCK
+    code = code.replace('pipe("a dog', 'pipe(prompt="a dog')  # the first argument of FLUX.2's is a picture
     if model.family.no_self_attention:
         (line,) = [line for line in code.splitlines() if "seen.segments" in line]
         code = code.replace(line, "")
@@ -39,7 +40,7 @@ def test_the_block(name, twin, tmp_path, monkeypatch):
     assert (tmp_path / "dog.png").is_file()
     assert {"dog", "cat", "sofa"} == set(AttentionMaps.load(tmp_path / "maps.safetensors").words)
     if model.family.no_self_attention:
-        with pytest.raises(seediff.UserError, match="segments are made of self-attention"):
+        with pytest.raises(seediff.UserError, match="segments need self-attention"):
             names["seen"].segments()
     else:
         assert names["parts"].label_map.shape == (side, side)

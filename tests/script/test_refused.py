@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import seediff
+from seediff.config.methods import METHOD_FACTS
 from seediff.errors import UserError
 from seediff.models.registry import load_model
 
@@ -121,7 +122,8 @@ def test_parts_that_are_drawn_one_by_one(pipe):
 
 def test_options(pipe, twin):
     assert (
-        refusal(pipe, keep="everything") == "keep = 'everything' must be all, segments or a method of masks (seediff, ca, ca_sa, reference)"
+        refusal(pipe, keep="everything")
+        == "keep = 'everything' must be all, segments or a method of masks (" + ", ".join(METHOD_FACTS) + ")"
     )
     assert refusal(pipe, steps="second-half").startswith("steps = second-half: how many steps there will be is not known")
     assert refusal(pipe, layers="3").startswith("layers = 3: blocks are a transformer's")

@@ -23,7 +23,7 @@ from .quantize import Quantize, check_quantize, quantise
 from .schedulers import follow_marks, use_scheduler
 from .single_file import load_parts
 from .sources import Source, fetch_part, find_source
-from .trust import check_index, check_parts
+from .trust import check_index, check_parts, import_without_kernels
 from .weights import check_numbers, check_whole, choose_variant, folder_files, is_all_there, is_enough, load_text_encoder
 
 TORCHVISION = (
@@ -273,7 +273,10 @@ def _import_diffusers() -> tuple[Any, Any]:
     """(torch, diffusers), with the libraries' warnings and loading bars switched off; downloads still show theirs."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings come while modules are imported
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # of the extra `quantize`, which diffusers imports where they are
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
+        import_without_kernels("bitsandbytes")
         import diffusers
         import torch
         import transformers

@@ -8,7 +8,10 @@ are refused, and so is every key by which a configuration leads to code or to an
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +94,17 @@ def _check_depth(path: Path, settings: Any) -> None:
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int) and number > MOST_LAYERS:
                 raise UserError(f"{path}: {key} = {shown(value)}: at most {MOST_LAYERS} layers")
+
+
+def import_without_kernels(name: str) -> None:
+    """Import a library, if it is installed, that would fetch and run a repository's code where the package `kernels` is installed too."""
+    if name in sys.modules or find_spec(name) is None:
+        return
+    there = sys.modules.get("kernels")
+    sys.modules["kernels"] = None  # type: ignore[assignment]  # an import of it fails
+    try:
+        import_module(name)
+    finally:
+        sys.modules.pop("kernels")
+        if there is not None:
+            sys.modules["kernels"] = there

@@ -125,7 +125,7 @@ def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tupl
         return config, {"cross": None} if family.no_self_attention else EVERYTHING, ()
     if keep == SEGMENTS:
         if why := family.no_self_attention:
-            raise UserError(f"keep = segments: they are made of self-attention, of which {family.title} has no maps: {why}")
+            raise UserError(f"keep = segments: they need self-attention, and {family.title} has no maps of it: {why}")
         return replace(config, normalize=False), {"self": None}, ("self",)
     method: Any = keep
     if keep not in METHOD_FACTS:

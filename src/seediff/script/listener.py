@@ -146,7 +146,7 @@ class Listener:
     def begin(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Forward pre-hook of the network."""
         given = _bound(network, args, kwargs)
-        states = next((given[name] for name in ("encoder_hidden_states", "cap_feats") if given.get(name) is not None), None)
+        states = next((given[name] for name in ("encoder_hidden_states", "cap_feats", "text_bth") if given.get(name) is not None), None)
         batch, height, width = self.recorder.family.lattice(network, args, kwargs)
         if self._begins(given):
             self._start(network)

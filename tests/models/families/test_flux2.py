@@ -54,7 +54,7 @@ def test_what_is_attended_to_is_picture_and_text(model):
 
 
 def test_a_negative_prompt_is_refused(model):
-    check_refused(model, r"^negative_prompt 'bad': model '.*' reads none \(distilled guidance\); leave it out$", negative_prompt="bad")
+    check_refused(model, r"^negative_prompt 'bad': model '.*' cannot use one \(distilled guidance\); leave it out$", negative_prompt="bad")
 
 
 def test_other_images_beside_the_one_drawn_are_refused(model):

@@ -49,16 +49,18 @@ def test_methods_that_need_self_attention_say_so(folder, model, tmp_path, capsys
     why = "its self-attention is linear, which has no map"
     for method in ("seediff", "ca_sa", "reference"):
         for more in ((), ("--dry-run",)):
-            with pytest.raises(UserError, match=rf"^method {method} needs maps of self-attention, which Sana lacks: {why}; use method ca$"):
+            with pytest.raises(
+                UserError, match=rf"^method {method} needs self-attention, and Sana has no maps of it: {why}; use method ca$"
+            ):
                 run("generate", *options, "--method", method, *more)
     assert not (tmp_path / "set").exists()
     for method in ("diffseg", "diffcut"):
-        with pytest.raises(UserError, match=rf"^segments are made of self-attention, of which Sana has no maps: {why}; use another model$"):
+        with pytest.raises(UserError, match=rf"^segments need self-attention, and Sana has no maps of it: {why}; use another model$"):
             check_fits(model, SegmentConfig(method=method), 64)
     line = ["segment", str(tmp_path / "photo.png"), "--model", str(folder), "--out", str(tmp_path / "parts"), "--dry-run"]
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
     assert main(line) == 2
-    assert "segments are made of self-attention, of which Sana has no maps" in capsys.readouterr().err
+    assert "segments need self-attention, and Sana has no maps of it" in capsys.readouterr().err
 
 
 def test_what_ablates_self_attention_works():

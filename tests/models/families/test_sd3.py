@@ -91,7 +91,7 @@ def test_bad_input(model, options, message):
 
 
 def test_what_a_transformer_has_not(model):
-    with pytest.raises(UserError, match="method diffcut cuts features of a UNet's encoder"):
+    with pytest.raises(UserError, match="method diffcut divides the features of a UNet's encoder"):
         check_fits(model, SegmentConfig(method="diffcut"), None)
     up = generate(model, SPECS[:1], capture=CaptureConfig(layers="up"))[1][0]
     assert_same_maps(up, generate(model, SPECS[:1])[1][0], 0)

@@ -69,7 +69,7 @@ def _rotate(states: Any, rotary: Any) -> Any:
 
 LUMINA2 = Lumina2(
     title="Lumina 2",
-    pipelines=("Lumina2Pipeline", "Lumina2Text2ImgPipeline"),
+    pipelines=("Lumina2Pipeline",),
     network="transformer",
     class_name="Lumina2Transformer2DModel",
     weights=("transformer", "vae", "text_encoder"),
