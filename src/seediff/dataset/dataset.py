@@ -17,8 +17,11 @@ from .split import split_samples
 from .store import check_finished, open_native, write_native
 
 if TYPE_CHECKING:
+    import datasets
+
     from .quality.select import Reviewed
     from .quality.stats import Stats
+    from .supervision_samples import SupervisionSamples
     from .torch_samples import TorchSamples, Transform
 
 
@@ -144,3 +147,25 @@ class Dataset(Conversions, Sequence[Sample]):
         from .torch_samples import TorchSamples
 
         return TorchSamples(self.samples, len(self.classes), transform)
+
+    def as_supervision(self) -> SupervisionSamples:
+        """A sequence of (picture, detections) for roboflow's supervision: a picture of Pillow, and `supervision.Detections` with masks.
+
+        A detection is an object where the sample has `instances`, else a class. `class_id` is the place in `classes`, from 0: the label
+        map's id less 1. `data["class_name"]` has the names. Raises UserError when supervision is not installed.
+        """
+        from .supervision_samples import SupervisionSamples
+
+        return SupervisionSamples(self.samples, self.classes)
+
+    def as_datasets(self) -> datasets.Dataset:
+        """A `datasets.Dataset` of Hugging Face, with its `map`, `train_test_split` and `push_to_hub`.
+
+        Columns: `image` and `label_map`, pictures; `class_ids`, the classes in it, a `ClassLabel` whose names begin with the background, so
+        that its numbers are the label map's ids; `name`; `metadata`, its row as JSON. Label maps are read and checked now, and kept in
+        memory as PNG. Pictures in files stay there until they are looked at. `as_parquet` writes sets that are too large for memory.
+        Raises UserError naming the sample that cannot be used, and when `datasets` is not installed.
+        """
+        from .hub_table import hub_table
+
+        return hub_table(self.samples, self.classes)

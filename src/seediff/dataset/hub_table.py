@@ -1,0 +1,58 @@
+"""A dataset as Hugging Face's `datasets` wants it: a table whose columns say what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from PIL import ExifTags
+
+from ..config.names import BACKGROUND
+from ..files.pictures import open_picture
+from .encoding import png
+from .formats.known import load_extra
+from .formats.label_files import row_text
+from .sample import Sample
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def hub_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
+    """What `seediff.Dataset.as_datasets` returns. Raises UserError naming the sample that cannot be used."""
+    datasets = load_extra("datasets", "hf")
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label_map": datasets.Image(),
+            "class_ids": datasets.List(datasets.ClassLabel(names=[BACKGROUND, *classes])),
+            "name": datasets.Value("string"),
+            "metadata": datasets.Value("string"),
+        }
+    )
+    records = [_record(sample, classes) for sample in samples]
+    columns = {name: [record[name] for record in records] for name in features}
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def _record(sample: Sample, classes: Sequence[str]) -> dict[str, Any]:
+    labels = sample.labels(len(classes))
+    row = sample.row(labels, classes)
+    return {
+        "image": _picture(sample),
+        "label_map": {"bytes": sample.mask_data(labels), "path": f"{sample.name}.png"},
+        "class_ids": row["class_ids"],
+        "name": sample.name,
+        "metadata": row_text(row),
+    }
+
+
+def _picture(sample: Sample) -> dict[str, Any]:
+    """A picture that is a file stays there until it is looked at. `datasets` turns pictures as their EXIF orientation says, and label maps
+    do not turn with them: such a picture is encoded as it is stored."""
+    with open_picture(sample.source) as picture:
+        if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            return {"bytes": png(picture.convert("RGB")), "path": f"{sample.name}.png"}
+    if isinstance(sample.source, bytes):
+        return {"bytes": sample.source, "path": f"{sample.name}.{sample.suffix}"}
+    return {"bytes": None, "path": str(sample.source.absolute())}

@@ -1,0 +1,153 @@
+"""The Dockerfile and the workflow of a release: what can be said of them without running them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path, PurePath
+
+import pytest
+import yaml
+
+import seediff
+from seediff.cli.commands import app
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+RELEASE = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))
+KNOWN = {"ARG", "FROM", "RUN", "ENV", "WORKDIR", "COPY", "USER", "ENTRYPOINT", "CMD"}
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(instruction, the rest of it) of the Dockerfile, comments apart, continued lines joined."""
+    lines = [line for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+    whole = "\n".join(lines).replace("\\\n", " ").splitlines()
+    return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in whole if line.strip())]
+
+
+DOCKER = instructions()
+
+
+def rests(name: str) -> list[str]:
+    return [rest for each, rest in DOCKER if each == name]
+
+
+def defaults() -> dict[str, str]:
+    return dict(rest.split("=", 1) for rest in rests("ARG"))
+
+
+def copied() -> list[str]:
+    return [source for rest in rests("COPY") for source in rest.split()[:-1]]
+
+
+def test_instructions_of_the_image_are_known_and_every_variable_has_a_value():
+    assert {name for name, _ in DOCKER} <= KNOWN
+    assert rests("FROM") == ["${BASE}"]
+    used = set(re.findall(r"\$\{(\w+)\}", " ".join(rest for _, rest in DOCKER)))
+    assert used == set(defaults())
+    assert defaults()["BASE"] == "python:3.11-slim"
+
+
+def test_the_image_gets_only_files_that_are_there():
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert [source for source in copied() if not (ROOT / source).exists()] == []
+    assert [source for source in copied() if f"!{source}" not in ignored] == []
+
+
+def test_the_image_gets_all_that_the_package_is_built_of():
+    needed = {PROJECT["readme"], *PROJECT["license-files"], "pyproject.toml", "src", "constraints.txt"}
+    assert needed == set(copied())
+
+
+def test_the_image_installs_extras_that_there_are_with_the_tested_versions():
+    (install,) = [rest for rest in rests("RUN") if rest.startswith("pip install")]
+    assert install.endswith('-c constraints.txt ".[${EXTRAS}]"')
+    assert set(defaults()["EXTRAS"].split(",")) <= set(PROJECT["optional-dependencies"])
+
+
+def test_the_image_runs_the_command_not_as_root():
+    names = [name for name, _ in DOCKER]
+    assert rests("USER") == ["seediff"]
+    assert "useradd --create-home --uid 10001 seediff" in rests("RUN")[-1]
+    assert not {"RUN", "COPY"} & set(names[names.index("USER") :])
+    assert rests("ENTRYPOINT") == ['["seediff"]']
+    assert "seediff" in PROJECT["scripts"]
+
+
+def steps(job: str) -> list[dict]:
+    return RELEASE["jobs"][job]["steps"]
+
+
+def runs() -> list[str]:
+    return [step["run"] for job in RELEASE["jobs"] for step in steps(job) if "run" in step]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_actions_have_their_major_version_and_no_secret_is_read(path):
+    text = path.read_text(encoding="utf-8")
+    uses = re.findall(r"uses: (\S+)", text)
+    assert uses
+    assert [name for name in uses if not re.fullmatch(r"(actions/[\w-]+@v\d+|pypa/gh-action-pypi-publish@release/v\d+)", name)] == []
+    assert "secrets." not in text
+
+
+def test_a_tag_starts_a_release_that_only_one_job_may_publish():
+    assert RELEASE[True] == {"push": {"tags": ["v*"]}}  # YAML 1.1 reads `on` as true
+    assert RELEASE["permissions"] == {"contents": "read"}
+    rights = {name: job["permissions"] for name, job in RELEASE["jobs"].items() if "permissions" in job}
+    assert rights == {"publish": {"id-token": "write"}, "notes": {"contents": "write"}}
+    publish = RELEASE["jobs"]["publish"]
+    assert publish["needs"] == ["test", "build", "image"]
+    assert publish["environment"] == "pypi"
+    assert [set(step) - {"uses", "with"} for step in publish["steps"]] == [set(), set()], "it runs no code of this repository"
+
+
+def test_what_is_published_is_what_was_built():
+    given = {step["with"]["name"]: step["with"]["path"] for step in steps("build") if step.get("uses", "").startswith("actions/upload")}
+    assert given == {"dist": "dist/", "sbom": "sbom.cdx.json"}
+    taken, upload = steps("publish")
+    assert taken["with"] == {"name": "dist", "path": "dist/"}
+    assert upload["uses"].startswith("pypa/gh-action-pypi-publish@")
+
+
+def test_a_release_is_built_checked_installed_and_listed():
+    script = "\n".join(step["run"] for step in steps("build") if "run" in step)
+    order = [
+        script.index(part) for part in ("python -m build", "twine check", "dist/*.whl", "seediff generate", "cyclonedx-py environment")
+    ]
+    assert order == sorted(order)
+
+
+def test_scripts_of_the_workflow_are_shell_and_their_commands_ours():
+    bash = shutil.which("bash")
+    for script in runs():
+        if bash:
+            checked = subprocess.run([bash, "-n"], input=script, capture_output=True, text=True)
+            assert checked.returncode == 0, checked.stderr
+        for line in re.findall(r"seediff (generate .*)", script):
+            app.parse_args(shlex.split(line), exit_on_error=False, print_error=False)
+        for path in re.findall(r"(?:^|\s)(\.ci/\w+|constraints\.txt|CHANGELOG\.md|pyproject\.toml|Dockerfile)\b", script):
+            assert (ROOT / path).is_file(), path
+
+
+def test_the_version_of_the_package_is_read_without_its_dependencies():
+    """As the workflow compares it with the tag."""
+    code = "import seediff; print(seediff.__version__)"
+    done = subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == (seediff.__version__, 0), done.stderr
+
+
+def test_the_page_of_releases_names_what_is_public():
+    page = (ROOT / "docs" / "releases.md").read_text(encoding="utf-8")
+    assert "seediff.__all__" in page
+    assert [name for name in defaults() if f"`{name}`" not in page] == []
+    assert PurePath("Dockerfile").name in page
