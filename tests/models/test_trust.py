@@ -219,4 +219,7 @@ def test_no_library_fetches_kernels_when_it_is_imported(tmp_path, monkeypatch):
 
     assert (tmp_path / "ran").exists()
     import_without_kernels("not_installed_at_all")
+    (tmp_path / "broken.py").write_text("raise RuntimeError('no CUDA here')")
+    import_without_kernels("broken")  # a model that does not need it loads
+    assert "broken" not in sys.modules
     assert kernels

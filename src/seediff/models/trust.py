@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -97,14 +98,18 @@ def _check_depth(path: Path, settings: Any) -> None:
 
 
 def import_without_kernels(name: str) -> None:
-    """Import a library, if it is installed, that would fetch and run a repository's code where the package `kernels` is installed too."""
+    """Import a library, if it is installed, that would fetch and run a repository's code if the package `kernels` is installed too.
+
+    A library that cannot be imported is left for whoever needs it: most models do not.
+    """
     if name in sys.modules or find_spec(name) is None:
         return
     there = sys.modules.get("kernels")
     sys.modules["kernels"] = None  # type: ignore[assignment]  # an import of it fails
     try:
-        import_module(name)
+        with suppress(Exception):  # whatever a broken installation leads to
+            import_module(name)
     finally:
-        sys.modules.pop("kernels")
+        sys.modules.pop("kernels", None)
         if there is not None:
             sys.modules["kernels"] = there

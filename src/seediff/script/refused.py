@@ -16,11 +16,11 @@ NETWORKS = ("unet", "transformer")
 
 PLAIN = {
     "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor", "XLAFlashAttnProcessor2_0",
-    "FusedAttnProcessor2_0", "JointAttnProcessor2_0", "XFormersJointAttnProcessor", "FusedJointAttnProcessor2_0", "FluxAttnProcessor",
-    "SanaLinearAttnProcessor2_0", "Lumina2AttnProcessor2_0", "ErnieImageSingleStreamAttnProcessor",
-    "SanaAttnProcessor2_0", "ZSingleStreamAttnProcessor", "QwenDoubleStreamAttnProcessor2_0",
+    "FusedAttnProcessor2_0", "JointAttnProcessor2_0", "XFormersJointAttnProcessor", "FusedJointAttnProcessor2_0",
+    "SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0", "Lumina2AttnProcessor2_0", "ZSingleStreamAttnProcessor", "QwenDoubleStreamAttnProcessor2_0",
 }  # fmt: skip
-"""diffusers' processors that compute the network's own attention, and nothing else. Fused ones are refused where they run."""
+"""diffusers' processors that compute the network's own attention and nothing else. A layer's default processor does too, so the defaults
+that diffusers declares are not listed. Fused ones are refused when they run."""
 
 FROM_PICTURES = {"StableDiffusionXLImg2ImgPipeline"}
 """Refused where only words are given; in a script there are pictures, too."""
