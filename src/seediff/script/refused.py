@@ -17,7 +17,8 @@ NETWORKS = ("unet", "transformer")
 PLAIN = {
     "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor", "XLAFlashAttnProcessor2_0",
     "FusedAttnProcessor2_0", "JointAttnProcessor2_0", "XFormersJointAttnProcessor", "FusedJointAttnProcessor2_0",
-    "SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0", "Lumina2AttnProcessor2_0", "ZSingleStreamAttnProcessor", "QwenDoubleStreamAttnProcessor2_0",
+    "SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0", "Lumina2AttnProcessor2_0", "ZSingleStreamAttnProcessor",
+    "QwenDoubleStreamAttnProcessor2_0",
 }  # fmt: skip
 """diffusers' processors that compute the network's own attention and nothing else. A layer's default processor does too, so the defaults
 that diffusers declares are not listed. Fused ones are refused when they run."""
