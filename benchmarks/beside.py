@@ -3,8 +3,9 @@
     PYTHONPATH=others python benchmarks/beside.py --threads 1 --clock process        # `others` has the two libraries
     python benchmarks/beside.py --threads 1 --clock process --only plain,capture     # without them
 
-Stable Diffusion 2's network at its published width and 64 × 64 latents, with random weights in float32 and classifier-free guidance, through
-diffusers' own pipeline; the autoencoder does not run, and the text encoder has one layer. Every way ends with the heat map of one word.
+Stable Diffusion 2's network at its published width and 64 × 64 latents, with random weights in float32 and classifier-free guidance,
+through diffusers' own pipeline; the autoencoder does not run, and the text encoder has one layer. Every way ends with the heat map of one
+word.
 Memory is what the process held at most over what it held before, in a round of its own.
 
 The libraries are no part of SeeDiff's environment. One that cannot be imported, or that ends in an error, has a line that says so.
@@ -24,12 +25,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import timing
 import torch
+from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
+from capture import NARROW
 from on_gpu.pipelines import exact
 
 import seediff
 
 PROMPT, WORD = "a photo of a cat", "cat"
-CROSS = "cross-attention"
 
 
 def with_capture(pipe: Any, draw: Callable[[], None], **options: Any) -> None:
@@ -71,7 +73,11 @@ def main() -> None:
     parser = timing.parser(__doc__, rounds=3)
     parser.add_argument("--only", default="", help="ways, with commas")
     parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--narrow", action="store_true", help="half the width, as of capture.py")
     options = parser.parse_args()
+    if options.narrow:
+        kind, config = NETWORKS["sd2-base"]
+        NETWORKS["sd2-base"] = kind, {**config, **NARROW["sd2-base"]}
     session = timing.Session.begin(options)
     with tempfile.TemporaryDirectory() as folder:
         pipe = exact("sd2-base", options.device, "float32", Path(folder), text_layers=1).pipe
@@ -82,10 +88,10 @@ def main() -> None:
     ways: dict[str, Callable[[], None]] = {
         "plain": draw,
         "capture": lambda: with_capture(pipe, draw),
-        f"capture, {CROSS}": lambda: with_capture(pipe, draw, keep="ca"),
+        "capture keep=ca": lambda: with_capture(pipe, draw, keep="ca"),
         "daam": lambda: with_daam(pipe, draw),
         "attention-map-diffusers": lambda: with_attention_maps(pipe, draw, "last"),
-        "attention-map-diffusers, all steps": lambda: with_attention_maps(pipe, draw, "all"),
+        "attention-map-diffusers all steps": lambda: with_attention_maps(pipe, draw, "all"),
     }
     chosen = {name: way for name, way in ways.items() if not options.only or name in options.only.split(",")}
     for package in ("diffusers", "daam", "attention-map-diffusers"):
@@ -102,7 +108,8 @@ def main() -> None:
         except Exception as error:
             print(f"  {name:36} {type(error).__name__}: {error}", flush=True)
             del chosen[name]
-    session.compare("sd2-base", chosen, "plain", peak_mib=peaks)
+    session.compare("sd2-base", chosen, "plain")
+    session.report["peak_mib"] = peaks
     session.end(options)
 
 
