@@ -161,7 +161,7 @@ PIPELINES: dict[str, Kind] = {
     "Flux2KleinPipeline": Kind("flux2_klein", lambda pipe: pipe, SIDES, "calls"),
     "ErnieImagePipeline": Kind("ernie_image", lambda pipe: pipe, {"use_pe": False, **SIDES}),
     "Lumina2Pipeline": Kind("lumina2", lambda pipe: pipe, SIDES, "calls"),
-    "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", lambda pipe: pipe, {"cfg_trunc_ratio": 0.4, "num_inference_steps": 2, **SIDES}, ""),
+    "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", lambda pipe: pipe, {"cfg_trunc_ratio": 0.5, **SIDES}, "calls"),  # of the first step
     "ZImagePipeline": Kind("z_image", lambda pipe: pipe, SIDES, "first half"),
     "ZImageImg2ImgPipeline": Kind("z_image", _same("ZImageImg2ImgPipeline"), CHANGED | SIDES, "first half"),
 }
