@@ -14,7 +14,9 @@ from seediff.errors import UserError
 from seediff.run.generate import GenerateJob, generate
 from seediff.run.loop import plan
 
-CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=3, batch_size=2, keep_soft=True, keep_attention=True, device="cpu", threads=1)
+CONFIG = GenerateConfig(
+    classes=("dog", "cat", "bus"), per_class=3, batch_size=2, keep_soft=True, keep_attention=True, device="cpu", threads=1
+)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
             shutil.copytree(tmp_path / "small", out)
         generate(replace(CONFIG, per_class=5), out, draw=fake_draw)
 
-    check_interrupted(grow, tmp_path, monkeypatch, range(0, 25))
+    check_interrupted(grow, tmp_path, monkeypatch, range(25))
 
 
 def test_an_unfinished_dataset_grows(tmp_path):

@@ -92,7 +92,9 @@ def grow(place: Place, config: GenerateConfig) -> None:
         again = {f"{index:06d}" for index in range(whole * config.batch_size, whole * config.batch_size + rest)}
         if reviewed := sorted(again & {action.sample for action in read_actions(folder)}):
             problem = f"would draw {reviewed[0]} again, which was reviewed: it is in the last batch, which has fewer images than the others"
-            raise UserError(folder, problem, "make the new samples in another folder with another --seed, and join the two with `seediff merge`")
+            raise UserError(
+                folder, problem, "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
+            )
     if (folder / native.METADATA).is_file():
         _unfinish(place, saved, {whole} if rest else set())
     elif rest:
