@@ -13,22 +13,23 @@ if TYPE_CHECKING:
 HELP_ALL = "--help-all"
 COMMON = {
     "generate": "classes per-class prompt vary classes-per-image seed model steps size method beta reject keep-soft out dry-run",
-    "mask": "photos classes model size presence method beta keep-soft out dry-run",
-    "segment": "photos names model size method kl-threshold k refine out dry-run",
-    "train": "data epochs steps val-share finetune backbone weights batch-size learning-rate device out dry-run",
+    "mask": "classes model size presence method beta keep-soft out dry-run",
+    "segment": "names model size method kl-threshold k refine out dry-run",
+    "train": "epochs steps val-share finetune backbone weights batch-size learning-rate device out dry-run",
 }
 """Command → the options that `--help` shows."""
 
 
 class ShortHelp(DefaultFormatter):
-    """Shows a command's common options alone."""
+    """Shows a command's arguments, and of its options the common ones."""
 
     def __init__(self, names: str) -> None:
         super().__init__()
         self.names = {f"--{name}" for name in names.split()}
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> Any:
-        super().__call__(console, options, panel.copy(entries=[entry for entry in panel.entries if self.names & set(entry.positive_names)]))
+        entries = [entry for entry in panel.entries if not entry.positive_names or self.names & set(entry.positive_names)]
+        super().__call__(console, options, panel.copy(entries=entries))
 
 
 def shorten(program: App, command: str) -> None:

@@ -17,7 +17,7 @@ PHRASES: dict[Variation, tuple[str, ...]] = {
         *("on a street", "in a forest", "in a field", "by a wall", "in a garden", "indoors", "in front of mountains"),
     ),
     "light": ("in sunlight", "at sunrise", "at dusk", "at night", "on a cloudy day", "in fog", "under a lamp"),
-    "view": ("seen from the front", "seen from the side", "seen from behind", "seen from above", "in the distance", "close up"),
+    "view": ("seen from the front", "seen from the side", "seen from behind", "seen from above", "in the distance", "in close-up"),
 }
 """Phrases that fit any class. They name no other object."""
 MOST = 200
