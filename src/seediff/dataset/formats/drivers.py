@@ -23,7 +23,7 @@ from ...workers import in_order
 from ..rows import check_class_list, check_name, flat_name
 from ..sample import SPLITS, Sample
 from ..split import assign_splits
-from .known import FORMATS, FormatName, codec
+from .known import FORMATS, FormatName, SourceName, codec
 
 CHUNK = 8
 """Samples that go to another process together: one takes a millisecond or two."""
@@ -192,12 +192,19 @@ def portable(name: str) -> str:
 
 
 def read_format(
-    name: FormatName, path: Path | str, *, skip_missing: bool = False, **options: Any
+    name: SourceName, path: Path | str, *, skip_missing: bool = False, **options: Any
 ) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
     """Classes, without the background, the samples, and a line each on what is left out. Samples of parquet and WebDataset are read as they
     are asked for. skip_missing: leave out labels whose picture is not there. options: those of `Dataset.from_NAME` that are not None."""
     source = Source(Path(path), skip_missing)
     classes, samples = codec(name).read(source, **{key: value for key, value in options.items() if value is not None})
+    if isinstance(samples, Sequence):
+        return classes, list(_counted(source, samples)), source.notes
+    return classes, _counted(source, samples), source.notes
+
+
+def _counted(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The samples, and then a note of those that were left out on the way."""
+    yield from samples
     if source.missing:
         source.note(f"labels whose picture is not there, left out: {source.missing}")
-    return classes, samples, source.notes

@@ -24,7 +24,7 @@ from ...errors import UserError
 from ...files.documents import Node, fit, parse_json, read_xml
 from ...files.messages import shown
 from ...files.pictures import check_pixels
-from ...files.reading import ANNOTATIONS, DEEPEST, open_regular, read_bytes
+from ...files.reading import ANNOTATIONS, DEEPEST, read_bytes
 from .. import native
 from ..rows import check_class_list, check_row
 from ..sample import Sample, picture_size
@@ -32,7 +32,7 @@ from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.polygons import polygon_runs
 from ..shapes.rle import check_count, fill
 from .drivers import Export, Source
-from .label_files import IGNORED, PICTURES, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, PICTURES, beginning, check_ignored, label_ids, named_colours
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"
@@ -141,8 +141,7 @@ def is_folder(folder: Path) -> bool:
 
 def is_file(path: Path) -> bool:
     """Whether a JSON file holds a list, which a COCO file does not."""
-    with open_regular(path, ANNOTATIONS) as opened:
-        return opened.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    return beginning(path).startswith(b"[")
 
 
 def read(source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
