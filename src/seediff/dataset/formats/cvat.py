@@ -8,7 +8,6 @@ out/  annotations.xml            an <image> a sample with a <mask> a class (or a
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -21,14 +20,13 @@ import numpy as np
 from ...errors import UserError
 from ...files.documents import Node, read_xml
 from ...files.messages import printable, shown
-from ...files.pictures import check_pixels
 from .. import native
 from ..rows import check_class_list
-from ..sample import SPLITS, Sample, picture_size
+from ..sample import SPLITS, Sample
 from ..shapes.polygons import check_outlines, polygon_runs
-from ..shapes.rle import Boxed, boxed, boxed_at, check_count, check_layers, paint_runs
+from ..shapes.rle import Boxed, boxed, boxed_at, check_count, check_layers, paint_box, paint_runs
 from .drivers import Export, Source, portable
-from .label_files import IGNORED, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, check_frame, check_ignored, label_ids, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -139,15 +137,11 @@ def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int
 def _paint(node: Node, picture: Path, ids: dict[str, int]) -> np.ndarray:
     """(H, W) uint8 of an <image>, whose size must be its picture's."""
     shape = node.whole("height"), node.whole("width")
-    if (size := picture_size(picture)) != shape:
-        raise UserError(f"{node.where}: is {shape}, but its picture {picture} is {size}; both are (height, width)")
-    check_pixels((shape[1], shape[0]), node.where)
+    check_frame(picture, shape, node.where)
     labels = np.zeros(shape, np.uint8, order="F")
     for box in (child for child in node.children if child.tag in BOXES):
-        corners = [_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr")]
-        left, top = (max(0, math.floor(corner)) for corner in corners[:2])
-        right, bottom = (max(0, math.ceil(corner)) for corner in corners[2:])
-        labels[top:bottom, left:right] = native.IGNORE
+        left, top, right, bottom = (_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr"))
+        paint_box(labels, left, top, right, bottom, native.IGNORE)
     masks = [child for child in node.children if child.tag in MASKS]
     check_count(len(masks), node.where)
     check_outlines((_corners(mask) for mask in masks if mask.tag == "polygon"), node.where)
