@@ -250,15 +250,17 @@ class Conversions:
         return self._write("imagefolder", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
-    def from_labelme(cls, path: Place, *, classes: Sequence[str] | None = None, images: Place | None = None, skip_missing: bool = False) -> Self:
-        """Folders of labelme's JSON files, or one of these. classes: None: those of a labels.txt or class_names.txt, else the labels in use,
-        by name. images: where the pictures are; None: where the files say, else what they hold as `imageData`."""
+    def from_labelme(
+        cls, path: Place, *, classes: Sequence[str] | None = None, images: Place | None = None, skip_missing: bool = False
+    ) -> Self:
+        """Folders of labelme's JSON files, or one of these. classes: None: those of a labels.txt or class_names.txt, else the labels in
+        use, by name. images: where the pictures are; None: where the files say, else what they hold as `imageData`."""
         return cls._read("labelme", path, classes=classes, images=images, skip_missing=skip_missing)
 
     @classmethod
     def from_supervisely(cls, path: Place, *, skip_missing: bool = False) -> Self:
-        """A project of Supervisely: meta.json, and data sets with ann/ and img/. Bitmaps and polygons count; what is in a rectangle and in no
-        mask is ignored."""
+        """A project of Supervisely: meta.json, and data sets with ann/ and img/. Bitmaps and polygons count; what is in a rectangle and in
+        no mask is ignored."""
         return cls._read("supervisely", path, skip_missing=skip_missing)
 
     @classmethod
@@ -268,17 +270,17 @@ class Conversions:
         return cls._read("datumaro", path, images=images, skip_missing=skip_missing)
 
     @classmethod
-    def from_published(cls, path: Place, *, split: str | None = None) -> Self:
-        """Cityscapes, ADE20K or CamVid as they are distributed. split: "train", "val" or "test"; None: all that have labels. Void is ignored
-        (255), and nothing is background."""
-        return cls._read("published", path, split=split)
+    def from_published(cls, path: Place, *, split: str | None = None, images: Place | None = None, skip_missing: bool = False) -> Self:
+        """Cityscapes, ADE20K or CamVid as they are distributed. split: "train", "val" or "test"; None: all that have labels. Void is
+        ignored (255), and nothing is background. images: where the pictures are; None: beside the labels."""
+        return cls._read("published", path, split=split, images=images, skip_missing=skip_missing)
 
     @classmethod
     def from_masks(cls, path: Place, *, classes: Sequence[str] | None = None) -> Self:
         """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png; parts may have folders.
 
-        classes: None: those of a classes.txt, class_names.txt, labels.txt, labelmap.txt or class_dict.csv. Values of masks are ids from 1 on;
-        of a single class 255 is the class where no mask has 1."""
+        classes: None: those of a classes.txt, class_names.txt, labels.txt, labelmap.txt or class_dict.csv. Values of masks are ids from 1
+        on; of a single class, 255 is the class where no mask has 1."""
         return cls._read("masks", path, classes=classes)
 
 

@@ -113,7 +113,7 @@ def test_what_is_refused(tmp_path, change, said):
 
 def test_a_picture_that_is_not_there(tmp_path):
     write(tmp_path / "a.json", SHAPES, "../../etc/a.png")
-    with pytest.raises(UserError, match="there is no picture .*imageData.* is empty; --images names"):
+    with pytest.raises(UserError, match=r"there is no picture .*imageData.* is empty; --images names"):
         imported("labelme", tmp_path)
     notes = []
     assert imported("labelme", tmp_path, skip_missing=True, note=notes.append)[1] == []

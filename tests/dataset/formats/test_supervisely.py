@@ -36,7 +36,9 @@ OBJECTS = [
     {"classTitle": "cat", "geometryType": "rectangle", "points": {"exterior": [[0, 30], [10, 39]], "interior": []}},
     {"classTitle": "eye", "geometryType": "point", "points": {"exterior": [[0, 30]], "interior": []}},
 ]
-META = {"classes": [{"title": "dog", "shape": "any", "color": "#112233"}, {"title": "cat", "shape": "any"}, {"title": "eye", "shape": "point"}]}
+META = {
+    "classes": [{"title": "dog", "shape": "any", "color": "#112233"}, {"title": "cat", "shape": "any"}, {"title": "eye", "shape": "point"}]
+}
 
 
 def project(root, objects=OBJECTS, size=SIZE):
@@ -101,5 +103,5 @@ def test_a_size_that_is_not_the_pictures(tmp_path):
 
 
 def test_a_project_is_named_where_it_is_none(tmp_path):
-    with pytest.raises(UserError, match="meta.json: there is no such file; name the folder of a Supervisely project"):
+    with pytest.raises(UserError, match=r"meta.json: there is no such file; name the folder of a Supervisely project"):
         imported("supervisely", tmp_path)

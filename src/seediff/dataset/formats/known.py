@@ -1,7 +1,8 @@
 """The formats that are known: one table. A format's codec is the module of its name, imported when it is first needed.
 
-A codec has `write(export, **options)`, unless the format is only read, `read(source, **options)` and `is_folder(folder)`; `is_file(file)`
-too, where another format has files of the same suffix. Its options are those of `Dataset.as_NAME` and `Dataset.from_NAME` that are not the drivers' own.
+A codec has `read(source, **options)` and `is_folder(folder)`; `write(export, **options)`, unless the format is only read; `is_file(file)`,
+where another format has files of the same suffix. Its options are those of `Dataset.as_NAME` and `Dataset.from_NAME` that are not the
+drivers' own.
 """
 
 from __future__ import annotations

@@ -81,7 +81,11 @@ def check_ignored(classes: Sequence[str]) -> None:
 
 def label_ids(classes: Sequence[str]) -> dict[str, int]:
     """The id of each class, of the background, and of what means 255."""
-    return {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, native.IGNORE), **{name: number for number, name in enumerate(classes, 1)}}
+    return {
+        **dict.fromkeys(GROUNDS, 0),
+        **dict.fromkeys(IGNORED, native.IGNORE),
+        **{name: number for number, name in enumerate(classes, 1)},
+    }
 
 
 def label_id(label: str, ids: Mapping[str, int], where: str) -> int:
@@ -105,8 +109,8 @@ CLASS_LISTS = (native.CLASSES, "class_names.txt", "labels.txt")
 
 
 def listed_classes(*folders: Path) -> tuple[Path, tuple[str, ...]] | None:
-    """The first list of classes in one of these folders, and its names: a line each, from id 1 on, after those of the background and of what
-    is ignored (−1 in labelme's own arrays, 255 in its pictures)."""
+    """The first list of classes in one of these folders, and its names: a line each, from id 1 on, after those of the background and of
+    what is ignored (−1 in labelme's own arrays, 255 in its pictures)."""
     path = next((folder / name for folder in folders for name in CLASS_LISTS if (folder / name).is_file()), None)
     if path is None:
         return None
@@ -122,7 +126,7 @@ def beginning(path: Path, count: int = 4096) -> bytes:
 
 
 def packed_mask(text: str, where: str) -> np.ndarray:
-    """(h, w) bool of a picture's bytes as base64, perhaps packed by zlib: what is not 0, or in colours not transparent. Raises UserError."""
+    """(h, w) bool of a picture's bytes as base64, perhaps packed by zlib: what is not 0, or not transparent. Raises UserError."""
     try:
         data = base64.b64decode(text)
         if not data.startswith(PNG_SIGNATURE):

@@ -49,12 +49,12 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class Picture(msgspec.Struct, frozen=True):
-    imageData: str | None = None  # noqa: N815, labelme's own name
+    imageData: str | None = None
 
 
 class File(msgspec.Struct, frozen=True):
     shapes: list[Shape]
-    imagePath: str  # noqa: N815
+    imagePath: str
 
 
 def is_folder(folder: Path) -> bool:
@@ -91,9 +91,7 @@ def read(
     return names, _samples(source, wanted, label_ids(names), root, Path(images) if images is not None else None)
 
 
-def _samples(
-    source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str, int], root: Path, images: Path | None
-) -> Iterator[Sample]:
+def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str, int], root: Path, images: Path | None) -> Iterator[Sample]:
     for path, (name, picture_name) in wanted.items():
         # From the file on, which may be beside the pictures' folder; of another machine's path the end.
         inside = os.path.normpath(os.path.join(path.parent.relative_to(root).as_posix(), picture_name)).replace(os.sep, "/")

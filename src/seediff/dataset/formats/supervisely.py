@@ -8,7 +8,6 @@ in/  meta.json                        `classes`, in their order
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated

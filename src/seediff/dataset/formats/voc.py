@@ -5,7 +5,7 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
       SegmentationObject/NAME.png            optional: 0 background, 255 ignore, else the object's number
       Annotations/NAME.xml                   optional: objects' boxes
       ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
-      classes.txt                            not VOC's own: line i (from 0) names id i; labelme has class_names.txt, and SegmentationClassPNG
+      classes.txt                            not VOC's own: line i (from 0) names id i; or labelme's class_names.txt
 
 Palette and grey PNG files hold ids, pictures in colours mean what a list says: labelmap.txt, as CVAT and Datumaro write it, has lines
 `name:r,g,b:parts:actions`; without one, colours are those of VOC's palette.
@@ -241,15 +241,21 @@ class LabelMap:
 
 def read_label_list(path: Path, classes: Sequence[str] | None = None) -> LabelMap:
     """A labelmap.txt. classes: in another order than its own. Raises UserError naming the line that is none."""
-    lines: list[tuple[str, int]] = []
+    rows = []
     for number, line in enumerate(read_lines(path), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, _, rest = line.partition(":")
-        parts = [part.strip() for part in rest.partition(":")[0].split(",")]
+        if line.strip() and not line.startswith("#"):
+            name, _, rest = line.partition(":")
+            rows.append((name.strip(), [part.strip() for part in rest.partition(":")[0].split(",")], f"{path}, line {number}"))
+    return label_map(path, rows, classes)
+
+
+def label_map(path: Path, rows: Sequence[tuple[str, Sequence[str], str]], classes: Sequence[str] | None = None) -> LabelMap:
+    """What a list's rows say: a name, the parts of its colour, and how errors call the row."""
+    lines: list[tuple[str, int]] = []
+    for name, parts, where in rows:
         if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts):
-            raise UserError(f"{path}, line {number}: must be a name and its colour, as in dog:64,0,128::, not {shown(line)}")
-        lines.append((name.strip(), int(np.array(parts, np.uint32) @ WEIGHTS)))
+            raise UserError(f"{where}: must be a name and its colour, as in dog:64,0,128::, not {shown(f'{name}:{chr(44).join(parts)}')}")
+        lines.append((name, int(np.array(parts, np.uint32) @ WEIGHTS)))
     names = [name for name, _ in lines if name.casefold() not in (*GROUNDS, *IGNORED)]
     if classes is not None and (missing := [name for name in names if name not in classes]):
         raise UserError(f"--classes: does not name {shown(missing[0])}, which is a class of {path}")

@@ -220,8 +220,8 @@ def _check_polygon(polygon: Sequence[float], height: int, width: int, where: str
 
 
 def check_near(values: Sequence[float], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Corners x, y, x, y, … as (P, 2) float64. Raises UserError for one that is outside of a picture of `shape` (H, W) by more than its width
-    or height."""
+    """Corners x, y, x, y, … as (P, 2) float64. Raises UserError for one that is outside of a picture of `shape` (H, W) by more than its
+    width or height."""
     height, width = shape
     corners = np.array(values, np.float64).reshape(-1, 2)
     sides = np.array([width, height])
