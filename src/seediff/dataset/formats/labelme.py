@@ -18,16 +18,15 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ...errors import UserError
-from ...files.documents import parse_json, read_json
+from ...files.documents import read_json
 from ...files.messages import shown
-from ...files.pictures import check_pixels
-from ...files.reading import RECORD, leads_out, read_bytes
+from ...files.reading import RECORD, leads_out
 from .. import native
 from ..sample import Sample, picture_size
 from ..shapes.polygons import check_near, check_outlines
 from ..shapes.rle import check_count, check_layers
 from .drivers import Source, portable
-from .label_files import beginning, class_names, label_id, label_ids, listed_classes, packed_mask
+from .label_files import beginning, check_frame, class_names, label_id, label_ids, listed_classes, packed_mask
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -53,8 +52,12 @@ class Picture(msgspec.Struct, frozen=True):
 
 
 class File(msgspec.Struct, frozen=True):
+    """imageHeight, imageWidth: of the picture as labelme shows it, turned as its EXIF data say."""
+
     shapes: list[Shape]
     imagePath: str
+    imageHeight: int | None = None
+    imageWidth: int | None = None
 
 
 def is_folder(folder: Path) -> bool:
@@ -120,8 +123,9 @@ def _decoded(text: str, where: str) -> bytes:
 def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> np.ndarray:
     """(H, W) uint8 of a file's shapes."""
     shape = picture_size(picture, f"{path}: its picture")
-    check_pixels(shape[::-1], str(path))
-    shapes = parse_json(read_bytes(path, LARGEST), File, str(path)).shapes
+    file = read_json(path, File, limit=LARGEST)
+    check_frame(picture, (file.imageHeight or shape[0], file.imageWidth or shape[1]), str(path))
+    shapes = file.shapes
     check_count(len(shapes), str(path))
     check_outlines(([value for point in each.points for value in point] for each in shapes), str(path))
     canvas = Image.new("L", shape[::-1])
