@@ -348,7 +348,7 @@ def published_layout(folder: Path) -> Published | None:
 
 def _ade20k_root(folder: Path) -> Path | None:
     below = next((root for root in (folder, folder / "ADEChallengeData2016") if (root / "objectInfo150.txt").exists()), None)
-    return below or (folder if (folder / "annotations" / "validation").is_dir() else None)
+    return below or (folder if any((folder / "annotations" / "validation").glob("*.png")) else None)
 
 
 def published_splits(folder: Path, layout: Published) -> list[str]:

@@ -163,13 +163,16 @@ class Source:
         """The picture of the first of these names that is in one of the folders, and that name; None where it is left out. key: what gives
         the name in the file that is read. Raises UserError, also for a name that leads out of its folder."""
         names = [portable(name) for name in names]
-        for folder in folders:
-            for name in names:
-                if (path := path_inside(folder, {key: name}, key, where)).is_file():
-                    return path, name
+        if at := self.found(folders, names, key, where):
+            return at
         tried = [folder for folder in folders if folder.is_dir()] or folders
         self.no_picture(where, f"there is no picture {shown(names[0] if names else '')} in {tried[0]}")
         return None
+
+    def found(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
+        """The same; None where it is not there."""
+        tried = ((path_inside(folder, {key: name}, key, where), name) for folder in folders for name in names)
+        return next(((path, name) for path, name in tried if path.is_file()), None)
 
     def sample(
         self, name: str, image: Path | bytes, labels: Callable[[], np.ndarray], row: Mapping[str, Any], where: object, *files: Path

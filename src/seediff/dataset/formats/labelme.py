@@ -102,9 +102,8 @@ def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str,
         beside = [] if inside.startswith(("../", "/")) else [inside]
         folders = [images] if images is not None else [root, path.parent, path.parent / native.IMAGES, root / native.IMAGES]
         names = [*beside, last] if last else beside
-        picture: Path | bytes | None = next((at for folder in folders for one in names if (at := folder / one).is_file()), None)
-        if isinstance(picture, Path) and leads_out(images or root, picture):
-            raise UserError(picture, f"is a link that leads out of {images or root}", "--images names a folder elsewhere that may be read")
+        at = source.found(folders, names, "imagePath", str(path))
+        picture: Path | bytes | None = at[0] if at else None
         if picture is None and (data := read_json(path, Picture, limit=LARGEST).imageData):
             picture = _decoded(data, f"{path}: imageData")
         if picture is None:

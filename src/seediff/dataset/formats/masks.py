@@ -9,6 +9,7 @@ in/  images/NAME.jpg, masks/NAME.png      also img, imgs or image; mask, labels,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -33,9 +34,10 @@ TABLE = "class_dict.csv"
 
 
 def is_folder(folder: Path) -> bool:
-    """Not so for SeeDiff's own folders, which are more, and may be unfinished."""
+    """Not so for SeeDiff's own folders, which are more, and may be unfinished, nor for those that a JSON file describes."""
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, native.BATCHES))
-    return not own and any(True for _ in _pairs(folder))
+    coco = any((folder / "annotations").glob("*.json"))
+    return not own and not coco and any(True for _ in _pairs(folder))
 
 
 def _pairs(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
@@ -64,11 +66,11 @@ def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple
     if found and len(names) == 1 and colours is None and not any((decode(mask) % 255).any() for *_, mask in found):
         source.note(f"no mask has a value but 0 and 255: 255 is '{names[0]}', and nothing is ignored")
         decode = partial(_binary, decode)
-    samples = []
+    samples, counts = [], Counter(name for _, name, *_ in found)
     for split, name, picture, mask in found:
         inner = PARTS.get(name.partition("/")[0].lower()) if "/" in name else None
         row = {"split": part} if (part := split or inner) else {}
-        name = f"{split}/{name}" if split and sum(other[1] == name for other in found) > 1 else name
+        name = f"{split}/{name}" if split and counts[name] > 1 else name
         samples.append(source.sample(name, picture, partial(decode, mask), row, picture, picture, mask))
     return names, samples
 
