@@ -138,3 +138,9 @@ def test_older_exports_as_voc_have_their_maps_in_segmentationclasspng(tmp_path):
     assert classes == ("cat", "dog")
     assert np.array_equal(one.label_map, drawn())
     assert np.array_equal(Dataset.open(tmp_path)[0].label_map, drawn())
+
+
+def test_a_file_that_names_itself_as_its_picture(tmp_path):
+    """As in labelme's own tutorial."""
+    write(tmp_path / "a.json", SHAPES, "a.json", encoded(np.zeros(SIZE[::-1]), "RGB"))
+    assert np.array_equal(imported("labelme", tmp_path)[1][0].label_map, drawn())

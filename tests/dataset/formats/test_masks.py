@@ -46,6 +46,11 @@ def coloured(tmp_path):
     ("file", "text"),
     [
         ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\ndog,10,20,30\ncat,200,0,0\nvoid,9,9,9\n"),
+        (
+            "dataset_meta.json",
+            '{"label_map": {"0": "background",\n"1": "dog",\n"2": "cat", "3": "void"},'
+            '"segmentation_colors": [[0, 0, 0], [10, 20, 30], [200, 0, 0], [9, 9, 9]]}',
+        ),
         ("labelmap.txt", "background:0,0,0::\ndog:10,20,30::\ncat:200,0,0::\nvoid:9,9,9::\n"),
     ],
 )
@@ -55,8 +60,8 @@ def test_colours_of_a_list(tmp_path, file, text):
     classes, (one,) = imported("masks", tmp_path)
     assert classes == ("dog", "cat")
     assert np.array_equal(one.label_map, LABELS)
-    (tmp_path / file).write_text(text.replace("200", "2x0"))
-    with pytest.raises(UserError, match=r"line [34]: must be a name and its colour"):
+    (tmp_path / file).write_text(text.replace("200", "900"))
+    with pytest.raises(UserError, match=r"(line [34]|'cat'): must be a name and its colour"):
         imported("masks", tmp_path)
 
 

@@ -96,6 +96,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     classes, ids = _classes(root, source)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     counted: Counter[str] = Counter()
+    stems = Counter(_stem(node) for node in root.all("image"))
     samples = []
     for node in root.all("image"):
         file_name, subset = portable(node.get("name")), node.attributes.get("subset", "")
@@ -104,13 +105,17 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
         picture = at[0]
         row = {"split": subset.lower()} if subset.lower() in SPLITS else {}
         counted.update("box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS)
-        name = Path(file_name).with_suffix("").as_posix()
+        name = f"{subset}/{_stem(node)}" if subset and stems[_stem(node)] > 1 else _stem(node)
         samples.append(source.sample(name, picture, partial(_paint, node, picture, ids), row, node.where))
     if counted["box"]:
         source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
         source.note(f"{counted['other']} ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out")
     return classes, samples
+
+
+def _stem(image: Node) -> str:
+    return Path(portable(image.get("name"))).with_suffix("").as_posix()
 
 
 def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int]]:

@@ -20,13 +20,14 @@ from PIL import Image, ImageDraw
 from ...errors import UserError
 from ...files.documents import read_json
 from ...files.messages import shown
+from ...files.pictures import open_picture
 from ...files.reading import RECORD, leads_out
 from .. import native
 from ..sample import Sample, picture_size
 from ..shapes.polygons import check_near, check_outlines
 from ..shapes.rle import check_count, check_layers
 from .drivers import Source, portable
-from .label_files import beginning, check_frame, class_names, label_id, label_ids, listed_classes, packed_mask
+from .label_files import PICTURES, beginning, check_frame, class_names, label_id, label_ids, listed_classes, packed_mask
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -104,7 +105,8 @@ def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str,
         names = [*beside, last] if last else beside
         at = source.found(folders, names, "imagePath", str(path))
         picture: Path | bytes | None = at[0] if at else None
-        if picture is None and (data := read_json(path, Picture, limit=LARGEST).imageData):
+        known = at is not None and at[0].suffix.lower() in PICTURES  # else the file may name another, which holds it
+        if not known and (data := read_json(path, Picture, limit=LARGEST).imageData):
             picture = _decoded(data, f"{path}: imageData")
         if picture is None:
             source.no_picture(path, f"there is no picture {shown(picture_name)}, and 'imageData' is empty")
@@ -114,9 +116,11 @@ def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str,
 
 def _decoded(text: str, where: str) -> bytes:
     try:
-        return base64.b64decode(text)
+        data = base64.b64decode(text)
     except ValueError as error:
         raise UserError(f"{where}: is no base64 of a picture") from error
+    with open_picture(data, where, formats=("PNG", "JPEG")):
+        return data
 
 
 def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> np.ndarray:

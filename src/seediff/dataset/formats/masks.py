@@ -4,7 +4,8 @@ in/  images/NAME.jpg, masks/NAME.png      also img, imgs or image; mask, labels,
      images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/
      NAME.jpg, NAME_mask.png              beside each other
      classes.txt                          or class_names.txt, labels.txt: a line per class from id 1 on, perhaps after the background;
-                                          labelmap.txt (`name:r,g,b::`) or class_dict.csv (`name,r,g,b`) say what colours mean
+                                          labelmap.txt (`name:r,g,b::`) class_dict.csv (`name,r,g,b`) or Datumaro's dataset_meta.json say
+                                          what colours mean
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.documents import read_csv
+from ...files.documents import read_csv, read_json
 from .. import native
 from ..rows import check_class_list
 from ..sample import Sample
@@ -30,7 +32,12 @@ PICTURE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt")
 ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg")
 """What names of masks may have after those of their pictures."""
-TABLE = "class_dict.csv"
+TABLE, META = "class_dict.csv", "dataset_meta.json"
+
+
+class Meta(msgspec.Struct, frozen=True):
+    label_map: dict[str, str]
+    segmentation_colors: list[list[int]]
 
 
 def is_folder(folder: Path) -> bool:
@@ -90,6 +97,10 @@ def _classes(
             (row["name"].strip(), [row[c].strip() for c in "rgb"], f"{table}, line {n}") for n, row in read_csv(table, ["name", *"rgb"])
         ]
         colours = label_map(table, rows, classes)
+    if colours is None and (file := next((path for place in places if (path := place / META).is_file()), None)):
+        meta = read_json(file, Meta)
+        named = zip(meta.label_map.values(), meta.segmentation_colors, strict=False)
+        colours = label_map(file, [(name, [str(part) for part in colour], f"{file}: {name[:60]!r}") for name, colour in named], classes)
     if colours is not None:
         return colours.classes, colours
     listed = None if classes is not None else listed_classes(*places)

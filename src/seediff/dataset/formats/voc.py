@@ -254,7 +254,8 @@ def label_map(path: Path, rows: Sequence[tuple[str, Sequence[str], str]], classe
     lines: list[tuple[str, int]] = []
     for name, parts, where in rows:
         if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts):
-            raise UserError(f"{where}: must be a name and its colour, as in dog:64,0,128::, not {shown(f'{name}:{chr(44).join(parts)}')}")
+            given = shown(f"{name}:{','.join(parts)}".removesuffix(":"))
+            raise UserError(f"{where}: must be a name and its colour, as in dog:64,0,128::, not {given}")
         lines.append((name, int(np.array(parts, np.uint32) @ WEIGHTS)))
     names = [name for name, _ in lines if name.casefold() not in (*GROUNDS, *IGNORED)]
     if classes is not None and (missing := [name for name in names if name not in classes]):
