@@ -126,7 +126,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
 def _paint(shapes: Sequence[Shape], picture: Path, ids: Sequence[int], where: str) -> np.ndarray:
     """(H, W) uint8 of an item's annotations: boxes below all masks, of which those of a higher `z_order`, then later ones, are seen."""
     shape = picture_size(picture)
-    check_pixels(shape[::-1], where)
+    check_pixels((shape[1], shape[0]), where)
     filled = [each for each in shapes if each.type in FILLED]
     check_count(len(filled), where)
     check_outlines((each.points for each in filled if each.type == "polygon"), where)

@@ -144,7 +144,7 @@ def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> No
     if (size := picture_size(picture)) != shape:
         named = f" {picture}" if isinstance(picture, Path) else ""
         raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
-    check_pixels(shape[::-1], where)
+    check_pixels((shape[1], shape[0]), where)
 
 
 def named_colours(classes: Sequence[str]) -> list[tuple[str, str]]:

@@ -131,7 +131,7 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> np.ndarray
     shapes = file.shapes
     check_count(len(shapes), str(path))
     check_outlines(([value for point in each.points for value in point] for each in shapes), str(path))
-    canvas = Image.new("L", shape[::-1])
+    canvas = Image.new("L", (shape[1], shape[0]))
     painted = 0
     for number, each in enumerate(shapes, 1):
         if each.kind in FILLED:
