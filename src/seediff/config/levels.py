@@ -117,12 +117,12 @@ def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
         return mask, []
     layers = fit_layers(unet, mask, capture, family)
     held = _levels_there(unet, mask, layers, family)
+    if not all([*held.values(), *(family.levels(unet, group) for group in by_kind(layers).values())]):
+        raise UserError(f"layers = {layers}: the model has no attention there")
     notes = [] if layers == capture.layers else [f"layers = {capture.layers}: this model tells no such layers apart; all are read"]
     fitted: dict[str, Any] = {}
     for option, levels in levels_read(mask).items():
         there = held[option]
-        if not there:
-            raise UserError(f"layers = {layers}: the model has no attention there")
         nearest = tuple(sorted({min(there, key=lambda other: (abs(log2(other / level)), other)) for level in levels}, reverse=True))
         if nearest != levels:
             fitted[option] = nearest if option == "expand_levels" else nearest[0]
