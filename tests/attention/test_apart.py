@@ -32,9 +32,7 @@ def assert_same(found, wanted):
 
 @pytest.mark.parametrize(("fixture", "cross", "own"), [("mini", "all", "last"), ("mini", "last", "up"), ("joint", "0", "1")])
 def test_each_kind_has_its_own_layers(request, fixture, cross, own):
-    model = (
-        load_model(str(request.getfixturevalue("joint_folder")), device="cpu") if fixture == "joint" else request.getfixturevalue(fixture)
-    )
+    model = load_model(str(request.getfixturevalue(f"{fixture}_folder")), device="cpu")
     both, of_cross, of_self = (see(model, layers) for layers in (f"{cross}/{own}", cross, own))
     assert_same(both.cross_attention, of_cross.cross_attention)
     assert_same(both.self_attention, of_self.self_attention)
@@ -55,7 +53,7 @@ def test_layers_apart(mini_model, tmp_path, layers):
         assert all(name.endswith(kind) for of_grid in held.values() for name in of_grid)
         assert_same({grid: torch.stack(list(of_grid.values())).mean(0) for grid, of_grid in held.items()}, means)
     assert {grid: len(of) for grid, of in maps.self_layers.items()} == (
-        {(32, 32): 3, (16, 16): 3, (8, 8): 4} if layers == "all" else {(32, 32): 1, (16, 16): 1, (8, 8): 2}
+        {(16, 16): 3, (8, 8): 3, (4, 4): 4} if layers == "all" else {(16, 16): 1, (8, 8): 1, (4, 4): 2}
     )
     about = (mini_model.network.config, "StableDiffusionPipeline", maps.latent_size, layers)
     expected = expect_capture(mini_model.family, *about, apart=True)
@@ -75,8 +73,8 @@ def test_layers_apart_of_several_sentences(mini_model):
     maps = see(mini_model, apart=True)
     joined = join_maps([maps, maps])
     name = "mid_block.attentions.0.transformer_blocks.0.attn"
-    torch.testing.assert_close(joined.self_layers[8, 8][f"{name}1"], maps.self_layers[8, 8][f"{name}1"])
-    assert torch.equal(joined.cross_layers[8, 8][f"{name}2"], torch.cat([maps.cross_layers[8, 8][f"{name}2"]] * 2, 1))
+    torch.testing.assert_close(joined.self_layers[4, 4][f"{name}1"], maps.self_layers[4, 4][f"{name}1"])
+    assert torch.equal(joined.cross_layers[4, 4][f"{name}2"], torch.cat([maps.cross_layers[4, 4][f"{name}2"]] * 2, 1))
 
 
 def test_in_a_script(mini_model):
