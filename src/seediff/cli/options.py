@@ -225,6 +225,7 @@ class MaskOptions:
     normalize={"name": "--capture-normalize", "negative": "--no-capture-normalize"},
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
+    apart={"name": "--capture-apart", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
 )
 class CaptureOptions:
