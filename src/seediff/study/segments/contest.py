@@ -5,7 +5,7 @@ An honest contest: every method's constants are sought on the same separate scen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -63,8 +63,13 @@ def grid() -> dict[str, list[Way]]:
 
 GRAPHS: tuple[GraphName, ...] = ("features", "self", "walk", "rows")
 SOLVERS: tuple[SegmentMethodName, ...] = ("diffcut", "falcon", "autosc")
-EIGENVALUES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-GRAPH_POWERS, WALK_STEPS = (1.0, 3.0, 10.0), (2, 4, 8)
+GRAPH_CONSTANTS: dict[str, tuple[Any, ...]] = {
+    "cut_threshold": (0.3, 0.5, 0.7),
+    "eigenvalue": (0.1, 0.2, 0.3, 0.5),
+    "cut_power": (1.0, 3.0, 10.0),
+    "walk_steps": (2, 4, 8),
+    "weights": ("proportional", (0.0, 1.0)),
+}
 
 
 def graph_grid() -> dict[str, list[Way]]:
@@ -74,23 +79,21 @@ def graph_grid() -> dict[str, list[Way]]:
 
 def _settings(graph: GraphName, solver: SegmentMethodName) -> Iterator[SegmentConfig]:
     start = SegmentConfig(method=solver, graph=graph)
-    constants: dict[str, Sequence[Any]] = {
-        "cut_threshold": CUTS[2:],
-        "eigenvalue": EIGENVALUES,
-        "cut_power": GRAPH_POWERS,
-        "walk_steps": WALK_STEPS,
-        "weights": ("proportional", (0.0, 1.0)),
-    }
-    names = [name for name in constants if name in start.options]
+    names = [name for name in GRAPH_CONSTANTS if name in start.options]
     yield start
-    yield from (replace(start, **dict(zip(names, values, strict=True))) for values in product(*(constants[name] for name in names)))
+    for values in product(*(GRAPH_CONSTANTS[name] for name in names)):
+        yield replace(start, **dict(zip(names, values, strict=True)))
 
 
 def contest(ways: Literal["methods", "graphs"]) -> tuple[dict[str, Way], dict[str, list[Way]]]:
     """Ways at their papers' constants, and what each may choose from. graphs: also DiffSeg, K-Means and the floors, to compare with."""
     if ways == "methods":
         return PAPER, grid()
-    choices = graph_grid() | {name: grid()[name] for name in ("diffseg", "kmeans-c", "colour-c", "colour-s")}
+    others = {name: grid()[name] for name in ("diffseg", "kmeans-c", "colour-c", "colour-s")}
+    choices = graph_grid() | {
+        name: [way for way in group if not isinstance(way, SegmentConfig) or way.weights in GRAPH_CONSTANTS["weights"]]
+        for name, group in others.items()
+    }
     return {name: PAPER.get(name, settings[0]) for name, settings in choices.items()}, choices
 
 
@@ -106,8 +109,8 @@ def run_segment_study(
     device: str | None,
     json_path: Path | None,
 ) -> dict[str, Any]:
-    """Every way of a `contest` on `pairs`, at its paper's constants and at its best ones: those that do best on `tune`, or without it those of `best`
-    (from `read_best`, or none); and how far each is above the floors. Tables and pictures in `out`."""
+    """Every way of a `contest` on `pairs`, at its paper's constants and at its best ones: those that do best on `tune`, or without it those
+    of `best` (from `read_best`, or none); and how far each is above the floors. Tables and pictures in `out`."""
     check_writable(out, json_path)
     model = load_model(model_name, device=device)
     result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
