@@ -11,8 +11,8 @@ from ..errors import UserError
 from ..models.families.base import Family
 from ..models.families.unet import SD
 from ..models.groups import Layers, block_numbers, by_kind
-from .constants import CaptureConfig, MaskConfig
-from .methods import METHOD_FACTS, SEGMENT_FACTS, SegmentMethodName
+from .constants import CaptureConfig, MaskConfig, SegmentConfig
+from .methods import METHOD_FACTS
 
 Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
 """The kinds of attention that are captured, and the levels d of each, at L / d; None: all there are."""
@@ -57,12 +57,15 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
         )
 
 
-def check_divides(family: Family, method: SegmentMethodName, model: str) -> None:
+def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
     """Raise UserError if a family lacks the input of a `segment` method. model: the model's name, for messages."""
     if why := family.no_self_attention:
         raise UserError(f"segments need self-attention, and {family.title} has no maps of it: {why}; use another model")
-    if SEGMENT_FACTS[method].divides_features and family.network != "unet":
-        raise UserError(f"method {method} divides the features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans")
+    if segment.divides_features and family.network != "unet":
+        raise UserError(
+            f"method {segment.method} divides the features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans, "
+            "or graph self, walk or rows"
+        )
 
 
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:

@@ -277,14 +277,15 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         files = [f"{LABELS}/*.png", *[f"{OVERLAYS}/*.jpg", OVERVIEW] * config.overlays, *[f"{NAMED}/*.png", "classes.txt"] * bool(self.ids)]
         size = f"{config.size} pixels" if config.size is not None else "the model's own size"
         size += ", as many positions in any shape" * (config.size is not None and config.fit == "keep")
-        if method.facts.divides_features:
+        if method.divides_features:
             captured = ["features of the UNet's encoder", photo_capture(config, {"cross": None}) if self.ids else ""]
         else:
             captured = [photo_capture(config, {"self": None, "cross": None} if self.ids else None)]
+        graph = f"graph {method.divided}, " if method.divided else ""
         return [
             f"Would {verb.replace('make', 'do')}: {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, "
             f"in batches of up to {config.batch_size}",
-            f"Method: {method.method}, {', '.join(f'{name} {getattr(method, name)}' for name in method.facts.options)}",
+            f"Method: {method.method}, {graph}{', '.join(f'{name} {getattr(method, name)}' for name in method.options)}",
             f"Photographs: fit {config.fit}, seen at {size}",
             model_line(config, self.offload),
             *capture_line(*captured),
