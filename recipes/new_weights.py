@@ -64,7 +64,7 @@ def take_constants(model: str, truth_file: Path, generated_file: Path | None) ->
 
 def compared(method: str, generated: dict[str, Any]) -> str:
     """How the best method on exact scenes does on drawn images."""
-    lead = generated["ahead_of_seediff"]["own_best"][method]["iou"]
+    lead = generated["methods"][method]["ahead_of_seediff"]["iou"]
     where = f"{abs(lead):.4f} {'ahead of' if lead > 0 else 'behind'} seediff"
     return f"on {generated['images']} drawn images it is {where}; which method is the default: decision 0019"
 

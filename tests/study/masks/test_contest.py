@@ -24,14 +24,14 @@ def test_paper_constants_are_the_papers() -> None:
 def test_every_grid_holds_the_papers_setting_once_and_no_soft_mask_twice(method: str) -> None:
     settings = grid(method)
     assert PAPER[method] in settings
-    assert len({s.without_refinement() for s in settings}) == len(settings)
+    assert len({s.without_refinement for s in settings}) == len(settings)
     assert all(s.config.method == PAPER[method].config.method for s in settings)
 
 
 def test_contenders_are_the_leaders_the_papers_and_the_best_of_every_value() -> None:
     ranked = [(setting.with_config(pamr=False), 1 - i / 1000) for i, setting in enumerate(reversed(grid("seediff")))]
     kept = contenders(ranked)
-    assert kept[0].without_refinement() == PAPER["seediff"]  # the last of all by rank
+    assert kept[0].without_refinement == PAPER["seediff"]  # the last of all by rank
     assert {s for s, _ in ranked[:4]} <= set(kept)
     assert len(kept) < 20
     for name in ("alpha", "expand_levels", "seed_level"):
