@@ -94,7 +94,8 @@ def _section(result: Mapping[str, Any], section: str) -> Mapping[str, Any]:
     table: Any = result
     for key in section.split("."):
         table = table.get(key, {})
-    return table
+    times = result.get("milliseconds", {}).get(section, {})  # apart from the figures, which are the same on every machine
+    return {name: {**row, "milliseconds": times[name]} if name in times else row for name, row in table.items()}
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -95,9 +95,10 @@ def measure(items: Iterable[Captured], chosen: Mapping[tuple[str, str], Setting]
     scores = score(chain(first, items), settings, boundary_of=headline)
     sheet = picture_grid([scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first])
     result = assemble(chosen, settings, scores)
-    for kind, section in (("own_best", "methods"), ("paper", "paper_constants")):
-        for method, figures in result[section].items():
-            figures["milliseconds"] = milliseconds(first, chosen[kind, method])
+    result["milliseconds"] = {
+        section: {method: milliseconds(first, chosen[kind, method]) for method in METHOD_NAMES}
+        for kind, section in (("own_best", "methods"), ("paper", "paper_constants"))
+    }
     return result, scores, sheet
 
 
