@@ -2,7 +2,7 @@
 
     python recipes/new_weights.py ship runs/mini/pipeline
     python recipes/renew.py                                            # then makes everything that stands on them, constants first
-    python recipes/new_weights.py constants docs/truth.json generated.json [--model mini]
+    python recipes/new_weights.py constants docs/preset.json generated.json [--model mini]
 
 `constants` takes over what `seediff study truth` found: into the model's preset and, of mini, into the sets of masks that tables train on.
 With mini-dit `generated` may be left out; no tables train on its masks. The preset's note says which method's masks are best. Its method
