@@ -68,7 +68,7 @@ def _pasted(rng: np.random.Generator, host: Scene, donor: Scene, name: str, *, t
     if rng.random() < 0.5:
         sprite = sprite[:, ::-1]
     inside = sprite[..., 3] >= 0.5
-    same = binary_dilation(host.label_map == CLASS_IDS[name], np.ones((3, 3)))
+    same = np.asarray(binary_dilation(host.label_map == CLASS_IDS[name], np.ones((3, 3))))
     areas = np.bincount(before.numbers.ravel())
     for _ in range(PLACES):
         top, left = (int(rng.integers(0, side - own + 1)) for side, own in zip((height, width), inside.shape, strict=True))
