@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Sequence
 from hashlib import blake2b
-from typing import Literal, get_args
 
 from ..errors import UserError
 from .captions import content_words
 
-Variation = Literal["place", "light", "view"]
-PHRASES: dict[Variation, tuple[str, ...]] = {
+PHRASES: dict[str, tuple[str, ...]] = {
     "place": (
         *("on grass", "on sand", "in the snow", "in the city", "in a room", "in the sky", "on the water"),
         *("on a street", "in a forest", "in a field", "by a wall", "in a garden", "indoors", "in front of mountains"),
@@ -24,7 +22,7 @@ MOST = 200
 """Templates."""
 
 
-def varied_prompts(templates: Sequence[str], kinds: Sequence[Variation], words: Collection[str] | None = None) -> tuple[str, ...]:
+def varied_prompts(templates: Sequence[str], kinds: Sequence[str], words: Collection[str] | None = None) -> tuple[str, ...]:
     """The templates with a phrase of each kind, or none, behind them: all combinations in a mixed order that is always the same, at most
     MOST.
 
@@ -32,9 +30,9 @@ def varied_prompts(templates: Sequence[str], kinds: Sequence[Variation], words: 
     exist, or of which no phrase is left.
     """
     for kind in kinds:
-        if kind not in get_args(Variation):
+        if kind not in PHRASES:
             raise UserError(
-                f"vary = {','.join(kinds)}", f"{kind!r} is not a kind of phrase", f"choose among {', '.join(get_args(Variation))}"
+                f"vary = {','.join(kinds)}", f"{kind!r} is not a kind of phrase", f"choose among {', '.join(PHRASES)}"
             )
     phrases = {kind: [phrase for phrase in PHRASES[kind] if words is None or set(content_words(phrase)) <= set(words)] for kind in kinds}
     if missing := [kind for kind, known in phrases.items() if not known]:
