@@ -138,11 +138,13 @@ class Captured:
         """Segments of one picture without any words, of the same maps of self-attention. constants: of SegmentConfig, such as
         method="kmeans" and k=6. The papers look once at a picture without noise; these are the maps of all steps that drew it."""
         config = SegmentConfig(**constants)
-        if config.facts.divides_features:
-            raise UserError(f"method {config.method} cuts features, and what was captured is attention: use diffseg or kmeans")
+        if config.divides_features:
+            raise UserError(
+                f"method {config.method} cuts features, but what was captured is attention: use diffseg, kmeans or another graph"
+            )
         if config.k == "truth":
             raise UserError("k = truth: there are no label maps of a picture that was drawn; give a number")
-        check_divides(self._family, config.method, type(self._pipe).__name__)
+        check_divides(self._family, config, type(self._pipe).__name__)
         maps, shown = self._maps(image, ()), self._picture(image, picture)
         method = segment_method(config)
         if method.check:

@@ -22,7 +22,7 @@ from ...config.methods import METHOD_FACTS
 from ...errors import UserError
 from ...files.documents import fit
 from ...models.families.base import Joint
-from ...models.groups import Layers
+from ...models.groups import Layers, by_kind
 from ...models.registry import Model
 
 Share = Literal["row", "text"] | None
@@ -223,7 +223,7 @@ def fitted(model: Model, setting: Setting) -> list[Setting]:
 def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
     """The groups of layers that are tried where a UNet's are `layers`: of a transformer, which has no sides, all, and each third of its
     blocks."""
-    if layers in model.family.groups:
+    if {*by_kind(layers).values()} <= {*model.family.groups}:
         if len(model.family.groups) > 1:
             return (layers,)
         count = len(model.family.blocks(model.network.config))
