@@ -100,6 +100,12 @@ def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None]
             if name not in everything:
                 raise UserError(f"outputs: the model has no layer '{name}'; its layers are called like '{next(iter(everything))}'")
             handles += OutputLayer(name, everything[name], recorder).hook(unet.get_submodule(name), hear)
+        if config.apart and "self" in recorder.reads:
+            name = family.reference(everything)
+            layer = everything[name]
+            recorder.reference = name if isinstance(layer, Joint) else f"{name}.{layer.query}"
+            if recorder.reference not in outputs:
+                handles += OutputLayer(recorder.reference, layer, recorder).hook(unet.get_submodule(recorder.reference), hear)
         groups = by_kind(family.fit_layers(unet.config, config.layers))
         chosen = {kind: family.chosen(list(everything), groups[kind]) for kind in KINDS if kind in recorder.reads}
         for name, layer in everything.items():

@@ -17,6 +17,7 @@ from ..files.messages import printable
 from ..models.families.base import Drawing
 from ..models.groups import Layers
 from ..models.registry import Model
+from ..prompts.kinds import content_columns
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_prompt, locate_columns
 from .capture import capture_attention
@@ -60,6 +61,7 @@ def generate_batch(
     guidance = family.guided(pipe, guidance_scale)
     prompts = [spec.prompt for spec in specs]
     words = [locate_columns(model.readers, spec.prompt, spec.classes) for spec in specs]
+    contents = [content_columns(model.readers, prompt) for prompt in prompts]
 
     # 2. Count the calls of the network that the scheduler will make
     calls = count_calls(model, steps)
@@ -80,7 +82,7 @@ def generate_batch(
         result = pipe(**family.call(pipe, drawing))
 
     # 4. Maps first: they name the layer that overflowed, an image can only be black
-    maps = {group: recorder.maps(words, prompts, layers=layers if several else None) for group, layers in fitted.items()}
+    maps = {group: recorder.maps(words, prompts, contents=contents, layers=layers if several else None) for group, layers in fitted.items()}
     if not np.isfinite(result.images).all():
         raise UserError(f"the generated image is not a number: {model.dtype} overflowed; use --dtype float32 or bfloat16")
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps

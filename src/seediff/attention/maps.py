@@ -39,6 +39,8 @@ class AttentionMaps:
         maximum of each token column. False: plain means of probabilities.
     self_layers, cross_layers: {(h, w): {layer: (N, N) or (N, T)}}, those that self_attention and cross_attention are the means of, in the
         network's order; empty unless the layers were kept apart.
+    content: the token columns of the prompt's words that mean something (`prompts/kinds.py`); empty: not known.
+    agreement: layer of self-attention → its weight (`agreement.py`); empty unless the layers were kept apart.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -49,6 +51,8 @@ class AttentionMaps:
     normalized: bool = True
     self_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
     cross_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
+    content: tuple[int, ...] = ()
+    agreement: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind, grid, _, tensor in self.tensors():
@@ -103,9 +107,13 @@ class AttentionMaps:
     def cross_at(self, divisor: int, class_name: str) -> torch.Tensor:
         """A class's cross-attention (h, w) at L / divisor: the mean of its tokens' maps."""
         tensor = self._at(self.cross_attention, divisor, "cross")
+        return tensor[:, list(self.columns(class_name))].mean(1).reshape(self.grid(divisor))
+
+    def columns(self, class_name: str) -> tuple[int, ...]:
+        """A class's token columns. Raises UserError if it is not in the prompt."""
         if class_name not in self.words:
             raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {', '.join(self.words) or 'none'}")
-        return tensor[:, list(self.words[class_name])].mean(1).reshape(self.grid(divisor))
+        return self.words[class_name]
 
     def _at(self, maps: Mapping[Grid, torch.Tensor], divisor: int, kind: str) -> torch.Tensor:
         grid = self.grid(divisor)
@@ -120,6 +128,7 @@ class AttentionMaps:
         height, width = self.latent_size
         side = height if height == width else self.latent_size
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
+        about |= {"content": self.content, "agreement": dict(self.agreement)}
         write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
@@ -128,7 +137,7 @@ class AttentionMaps:
         what = "saved attention maps"
         file = read_header(path)
         about = file.about("seediff", MapsAbout, what)
-        last = max((column for columns in about.words.values() for column in columns), default=-1)
+        last = max((column for columns in (*about.words.values(), about.content) for column in columns), default=-1)
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
             if matched is None:
@@ -136,7 +145,7 @@ class AttentionMaps:
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
             if matched[1] == "cross" and last >= tensor.shape[1]:
-                raise UserError(f"{path}: words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
+                raise UserError(f"{path}: words or content name column {last}, but tensor '{name}' has {tensor.shape[1]}")
         tensors: list[tuple[str, Grid, str, torch.Tensor]] = []
         for name, values in file.load("pt").items():
             if not bool(torch.isfinite(values).all()):
@@ -145,7 +154,8 @@ class AttentionMaps:
             tensors.append((kind, _grid(grid), layer[0] if layer else "", values))
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
-        return cls({}, {}, latent_size, about.words, about.prompt, about.normalized).with_tensors(tensors)
+        maps = cls({}, {}, latent_size, about.words, about.prompt, about.normalized, content=about.content, agreement=about.agreement)
+        return maps.with_tensors(tensors)
 
 
 def grid_text(grid: Grid) -> str:
@@ -181,6 +191,8 @@ class MapsAbout:
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
     prompt: str
     normalized: bool
+    content: tuple[Annotated[int, Meta(ge=0)], ...] = ()
+    agreement: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:

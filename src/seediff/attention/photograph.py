@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..models.families.base import Condition
 from ..models.groups import Layers
 from ..models.registry import Model
+from ..prompts.kinds import content_columns
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
 from .generate import check_shape
@@ -107,12 +108,16 @@ def capture_noised(
 ) -> dict[Layers, list[AttentionMaps]]:
     """`capture_images` for latents (B, C, h, w) from `encode_images`, so that images that are used several times are encoded once."""
     words = [locate_columns(model.readers, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
+    contents = [content_columns(model.readers, prompt) for prompt in prompts]
     fitted = {group: model.family.fit_layers(model.network.config, group) for group in groups or (capture.layers,)}
     several = len(fitted) > 1
     capture = replace(capture, layers="all" if several else next(iter(fitted)))
     with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), per_layer=several, reads=reads) as recorder:
         run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
-    return {group: recorder.maps(words, list(prompts), layers=layers if several else None) for group, layers in fitted.items()}
+    return {
+        group: recorder.maps(words, list(prompts), contents=contents, layers=layers if several else None)
+        for group, layers in fitted.items()
+    }
 
 
 @torch.no_grad()
@@ -193,15 +198,24 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
     if len(maps) == 1:
         return maps[0]
     words: dict[str, tuple[int, ...]] = {}
+    content: list[int] = []
     columns = 0
     for sentence in maps:
         words |= {name: tuple(columns + t for t in columns_of_word) for name, columns_of_word in sentence.words.items()}
+        content += [columns + t for t in sentence.content]
         columns += next(iter(sentence.cross_attention.values())).shape[1]
     joined = [
         (kind, grid, layer, torch.stack(tensors).mean(0) if kind == "self" else torch.cat(tensors, 1))
         for (kind, grid, layer), tensors in ((of[0][:3], [one[3] for one in of]) for of in zip(*(m.tensors() for m in maps), strict=True))
     ]
-    return replace(maps[0].with_tensors(joined), words=words, prompt=" | ".join(sentence.prompt for sentence in maps))
+    agreement = {layer: sum(sentence.agreement[layer] for sentence in maps) / len(maps) for layer in maps[0].agreement}
+    return replace(
+        maps[0].with_tensors(joined),
+        words=words,
+        prompt=" | ".join(sentence.prompt for sentence in maps),
+        content=tuple(content),
+        agreement=agreement,
+    )
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from ..config.levels import EVERYTHING, Reads
 from ..errors import UserError
 from ..models.families.base import Family
 from ..models.groups import Kind, Layers, by_kind
+from .agreement import agreement
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_text
 from .probabilities import Part, Scratch
@@ -53,6 +55,8 @@ class AttentionRecorder:
         self.per_layer = per_layer or config.apart
         self.layers: Collection[str] = ()
         """All layers' names."""
+        self.reference = ""
+        """The name in `outputs` of the features that layers kept apart are compared with; "": of none."""
         self.restart()
 
     def restart(self) -> None:
@@ -204,11 +208,16 @@ class AttentionRecorder:
 
     @_ordinary_tensors()
     def maps(
-        self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str], *, layers: Layers | None = None
+        self,
+        words: Sequence[Mapping[str, tuple[int, ...]]],
+        prompts: Sequence[str],
+        *,
+        contents: Sequence[tuple[int, ...]] = (),
+        layers: Layers | None = None,
     ) -> list[AttentionMaps]:
         """The means over layers and steps (eq. 5): one AttentionMaps per image of the batch, on the network's device.
 
-        words, prompts: for each image, as in AttentionMaps. layers: average only these captured layers; needs `per_layer=True`.
+        words, prompts, contents: for each image, as in AttentionMaps. layers: average only these captured layers; needs `per_layer=True`.
         Raises UserError if nothing was recorded or attention was not finite.
         """
         if layers is not None and not self.per_layer:
@@ -226,7 +235,7 @@ class AttentionRecorder:
         }
         apart = held if self.config.apart else {kind: {} for kind in KINDS}
         assert self.latent_size is not None
-        return [
+        maps = [
             AttentionMaps(
                 {grid: tensor[image] for grid, tensor in means["self"].items()},
                 {grid: tensor[image] for grid, tensor in means["cross"].items()},
@@ -235,9 +244,15 @@ class AttentionRecorder:
                 prompts[image],
                 self.config.normalize,
                 *({grid: {name: of[image] for name, of in maps.items()} for grid, maps in apart[kind].items()} for kind in KINDS),
+                content=contents[image] if contents else (),
             )
             for image in range(len(prompts))
         ]
+        return [replace(of, agreement=self._agreement(of, image)) for image, of in enumerate(maps)] if self.reference else maps
+
+    def _agreement(self, maps: AttentionMaps, image: int) -> dict[str, float]:
+        features = self.outputs(image)[self.reference]
+        return agreement(maps.self_layers, features, self.grid(len(features)))
 
     @_ordinary_tensors()
     def layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:

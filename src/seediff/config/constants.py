@@ -10,7 +10,7 @@ from msgspec import Meta
 from ..errors import UserError
 from ..models.groups import Layers, normal_layers
 from .fields import AtLeastZero, Count, Positive, Timestep, check_fields, misfit
-from .methods import GRAPH_OPTIONS, SEGMENT_FACTS, GraphName, Method, SegmentFacts, SegmentMethodName
+from .methods import GRAPH_OPTIONS, SEGMENT_FACTS, GraphName, Method, Part, SegmentFacts, SegmentMethodName
 
 CaptureSteps = Literal["all", "second-half"] | Count
 """Denoising steps to capture; a number k means every k-th."""
@@ -76,6 +76,8 @@ class MaskConfig:
     """ca_sa, diffsegmenter, iseg_walk, nerve_walk: level of the self-attention: its side is the latent's side divided by this.
 
     Cross-attention of ca_sa and nerve_walk is at L / seed_level."""
+    parts: tuple[Part, ...] = ("layers", "rescale", "blur", "product")
+    """goca: the parts of it that are used: layers, rescale, blur, product."""
     ignore_band: tuple[float, float] | None = None
     """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
 

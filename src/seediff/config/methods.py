@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam"]
+Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca"]
 """Values of `MaskConfig.method`."""
+Part = Literal["layers", "rescale", "blur", "product"]
+"""The parts of method goca."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class MethodFacts:
     """function: `module.name` in `seediff.masks` of the function that makes a soft mask; imported when the method is first used.
     cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
     themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
-    off. plain_means: whether it needs plain means of attention. defaults: constants that differ from the dataclasses', as a table for
+    off. plain_means, apart: whether it needs plain means of attention, and every layer's beside them. defaults: constants that differ from the dataclasses', as a table for
     `resolve`. finish: how soft masks become pixels.
     """
 
@@ -46,6 +48,7 @@ class MethodFacts:
     self_levels: str | tuple[int, ...] | None
     ablations: bool = False
     plain_means: bool = False
+    apart: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
 
@@ -79,6 +82,14 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         plain_means=True,
         defaults={"mask": {"beta": 0.4}, "capture": {"normalize": False}},
         finish=Finish(resize="bicubic", stretch=True),
+    ),
+    "goca": MethodFacts(
+        "goca.goca",
+        (8, 4, 2, 1),
+        (8, 4, 2, 1),
+        plain_means=True,
+        apart=True,
+        defaults={"capture": {"normalize": False, "apart": True}},
     ),
 }
 
@@ -120,10 +131,13 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 """The fields of SegmentConfig that each graph depends on."""
 
 
-def check_capture(method: Method, normalized: bool) -> None:
-    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`)."""
+def check_capture(method: Method, normalized: bool, apart: bool) -> None:
+    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or that are means over
+    layers alone (`CaptureConfig.apart`)."""
     if normalized and METHOD_FACTS[method].plain_means:
         raise UserError(
             f"capture.normalize = true: method {method} works on plain means of attention; use --no-capture-normalize, "
             "or leave it out for the method's own"
         )
+    if METHOD_FACTS[method].apart and not apart:
+        raise UserError(f"capture.apart = false: method {method} weighs layers; use --capture-apart, or leave it out for the method's own")

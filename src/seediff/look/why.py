@@ -134,7 +134,11 @@ class Why:
             "words": _words(seen, None),
             "classes": seen.classes,
             "part": [seen.part.top, seen.part.left, seen.part.height, seen.part.width],
-            "methods": [name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)],
+            "methods": [
+                name
+                for name, facts in METHOD_FACTS.items()
+                if not (facts.plain_means and seen.maps.normalized or facts.apart and not seen.maps.cross_layers)
+            ],
             "constants": msgspec.to_builtins(constants),
         }
 

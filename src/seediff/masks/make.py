@@ -87,9 +87,9 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     """The soft mask of one class by `config.method`. The maps are not modified.
 
     Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if the method needs plain
-    means but the maps were divided by their maxima.
+    means but the maps were divided by their maxima, or layers apart but there are only means.
     """
-    check_capture(config.method, maps.normalized)
+    check_capture(config.method, maps.normalized, bool(maps.cross_layers))
     module, name = METHOD_FACTS[config.method].function.split(".")
     return getattr(import_module(f".{module}", __package__), name)(maps, class_name, config)
 

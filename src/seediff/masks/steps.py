@@ -19,6 +19,8 @@ Kind = Literal[
     "self-attention product",
     "entropy walk",
     "walk with restart",
+    "share of words",
+    "blur",
     "seeds",
     "expansion",
     "expansion mean",

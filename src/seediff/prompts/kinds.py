@@ -26,16 +26,26 @@ def token_kinds(readers: Sequence[Reader], prompt: str, columns: int) -> tuple[T
     Where two tokenizers share columns, as CLIP's two do, the kind that comes first in `ORDER` wins. Raises UserError if the prompt is too
     long for a tokenizer, and if a tokenizer does not tell character offsets.
     """
-    kinds: list[TokenKind] = ["padding"] * columns
+    kinds = _by_column(readers, prompt)
+    return tuple(kinds.get(column, "padding") for column in range(columns))
+
+
+def content_columns(readers: Sequence[Reader], prompt: str) -> tuple[int, ...]:
+    """The columns of `token_kinds` that are content, ascending."""
+    return tuple(sorted(column for column, kind in _by_column(readers, prompt).items() if kind == "content"))
+
+
+def _by_column(readers: Sequence[Reader], prompt: str) -> dict[int, TokenKind]:
+    """The kind of each column that has a token."""
+    kinds: dict[int, TokenKind] = {}
     for reader in readers:
         if reader.first is None:
             continue
         text, first, spans = token_columns(reader, prompt)
         for number, kind in enumerate(_kinds(text, spans)):
-            if 0 <= first + number < columns:
-                there = kinds[first + number]
-                kinds[first + number] = kind if ORDER.index(kind) < ORDER.index(there) else there
-    return tuple(kinds)
+            there = kinds.get(first + number, kind)
+            kinds[first + number] = min(kind, there, key=ORDER.index)
+    return kinds
 
 
 def _kinds(text: str, spans: Sequence[tuple[int, int]]) -> list[TokenKind]:

@@ -36,7 +36,7 @@ def check_files(config: ModelConfig) -> None:
     Nothing is known of a hub id without a short name before it is fetched. What is wrong with the files themselves, loading says better.
     """
     if isinstance(config, DatasetConfig):
-        check_capture(config.mask.method, config.capture.normalize)
+        check_capture(config.mask.method, config.capture.normalize, config.capture.apart)
     check_supported(config.model, config.base)
     if isinstance(config, DatasetConfig):
         check_known_classes(config.model, read_settings(resolve_name(config.model)).classes, config.classes)

@@ -177,7 +177,14 @@ class Captured:
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         run, number = self._found(image)
         words = {_name(phrase): self._asked(image, phrase) for phrase in phrases}
-        return replace(run.maps[number], words=words)
+        return replace(run.maps[number], words=words, content=self._content(image))
+
+    def _content(self, image: int) -> tuple[int, ...]:
+        """The columns of the prompt's words that may name something; none where only columns can be asked for."""
+        try:
+            return tuple(sorted({column for word in self.words[image] for column in self._columns(image, word)}))
+        except UserError:
+            return ()
 
     def _asked(self, image: int, phrase: Phrase) -> tuple[int, ...]:
         """The columns of a phrase. Raises UserError where there are none."""

@@ -199,6 +199,12 @@ class Family:
                 layers[name] = replace(layer, heads=block.attn.heads)
         return layers
 
+    def reference(self, layers: Mapping[str, Layer]) -> str:
+        """Of the layers that attend to text, the one whose features say which positions are alike: its queries, or in joint attention its
+        output. By default GoCA's for FLUX, block 27 of 57, or the block at the same depth."""
+        names = [name for name, layer in layers.items() if isinstance(layer, Joint) or layer.kind == "cross"]
+        return names[round(len(names) * 27 / 57)]
+
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
         """Divisors of L at which the network has attention, finest first. config: its config.json."""
         return (1,)

@@ -42,6 +42,8 @@ ONE_LEVEL = (4, 2, 1)
 """A level of attention alone. Seeds that are finer than the first level expanded are averaged down to it: they bring other layers'
 attention, not finer seeds."""
 
+PARTS = (("layers", "rescale", "blur", "product"), ("layers", "blur", "product"), ("blur", "product"))
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -65,6 +67,7 @@ CONTEST: dict[str, Entry] = {
     "iseg_walk": Entry("iSeg", {"tau": (1, 2, 4, 8), "self_level": ONE_LEVEL}),
     "nerve_walk": Entry("NERVE", {"tau": (1, 2, 5, 10), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
+    "goca": Entry("GoCA", {"parts": PARTS}),
 }
 """Every method that masks are made with, and what it may choose beside layers, PAMR and threshold. `reference` is no part of it: it finds
 its seeds, and cuts its masks before and after PAMR, by rules of its own."""
@@ -81,6 +84,7 @@ class CaptureTable:
     layers: Layers
     text_share: Literal["row", "text"] | None = None
     normalize: bool = True
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class Setting:
 
     def _captured(self) -> dict[str, Any]:
         plain = CaptureConfig()
-        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize")}
+        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart")}
         return {"layers": self.capture.layers} | {name: value for name, value in others.items() if value != getattr(plain, name)}
 
     @classmethod

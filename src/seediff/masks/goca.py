@@ -1,0 +1,105 @@
+"""GoCA (CVPR 2026, arXiv 2603.06178): cross-attention of each layer by itself, weighted by how well the layer's self-attention agrees with
+the network's features, as a share of the prompt's words, blurred and spread.
+
+    w_l = Σ_ij SA_l(i, j) · R(i, j)                 layers    (`attention/agreement.py`)
+    C_t = Σ_l w_l CA_{l,t} / Σ_l w_l
+    C   = mean_{t in class} C_t / Σ_{t in content} C_t   rescale
+    M   = N(SA² N(blur(C)))                         blur, product
+
+Of the authors' program (Darkbblue/goca at 475892f, without a licence: written from the equations), left out are the weights of heads, and
+the background as a competing word that is appended to the prompt: here it is what stays below β. What the equations leave open:
+
+- A prompt whose only content word is the class has nothing to rescale by: every place would be 1.
+- The three layers of the product in a UNet: the last on the way down, and the last two on the way up, at the finest side. In a transformer
+  blocks 12 and 18 of FLUX's 57, or those at the same depth.
+- A layer that has cross-attention but whose block has no self-attention that was captured has weight 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from ..attention.maps import AttentionMaps
+from ..config.constants import MaskConfig
+from ..errors import UserError
+from .arithmetic import min_max, resize
+from .baselines import random_walk
+from .steps import SoftMask, Step, Steps
+
+SIGMA, RADIUS = 1.1, 2
+"""Of the blur, in positions at the finest side."""
+ROUNDS = 2
+"""Products with self-attention."""
+DEPTHS = (12 / 57, 18 / 57)
+"""Of a transformer's blocks whose self-attention is used."""
+TINY = torch.finfo(torch.float32).tiny
+
+
+def goca(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
+    """M at the finest side, with those of the steps that `config.parts` names. Flag: `constant_map`."""
+    steps = Steps()
+    columns = maps.columns(class_name)
+
+    # 1. Every layer's cross-attention at the finest side, (content, h, w), weighted.
+    content = sorted({*maps.content, *(column for of_word in maps.words.values() for column in of_word)})
+    tokens = weighted_tokens(maps, content, weighted="layers" in config.parts)
+    soft = tokens[[content.index(column) for column in columns]].mean(0)
+    steps.keep(Step("cross_attention"), *min_max(soft))
+
+    # 2. The class's share of all content words.
+    if "rescale" in config.parts and len(content) > len(columns):
+        soft = soft / tokens.sum(0).clamp_min(TINY)
+        steps.keep(Step("share of words"), *min_max(soft))
+
+    # 3. Blur.
+    if "blur" in config.parts:
+        soft = blur(soft)
+        steps.keep(Step("blur"), *min_max(soft))
+    soft, flags = min_max(soft)
+    steps.flag(flags)
+
+    # 4. Spread by the mean of a few layers' self-attention.
+    if "product" in config.parts:
+        grid = max(maps.self_layers)
+        layers = maps.self_layers[grid]
+        walk = torch.stack([layers[name] for name in product_layers(list(layers))]).mean(0)
+        soft = resize(soft, grid)
+        for number in range(1, ROUNDS + 1):
+            soft = random_walk(walk, soft)
+            steps.keep(Step("self-attention product", maps.level(grid), number), *min_max(soft))
+        soft = min_max(soft)[0]
+    return steps.finish(soft)
+
+
+def weighted_tokens(maps: AttentionMaps, columns: Sequence[int], *, weighted: bool) -> torch.Tensor:
+    """The columns' cross-attention (columns, h, w) at the finest side: the mean over layers, by their weights if `weighted`."""
+    weights = {name.rpartition(".")[0]: value for name, value in maps.agreement.items()}
+    layers = [(grid, name.rpartition(".")[0], tensor) for grid, of_grid in maps.cross_layers.items() for name, tensor in of_grid.items()]
+    shares = [weights.get(block, 0.0) if weighted else 1.0 for _, block, _ in layers]
+    if not sum(shares):
+        raise UserError("method goca weighs layers by their self-attention, and none was captured; capture it, or leave `layers` out of parts")
+    finest = max(maps.cross_layers)
+    total = torch.zeros(len(columns), *finest, device=layers[0][2].device)
+    for share, (grid, _, tensor) in zip(shares, layers, strict=True):
+        if share:
+            total += share / sum(shares) * resize(tensor[:, list(columns)].T.unflatten(1, grid), finest)
+    return total
+
+
+def product_layers(names: Sequence[str]) -> list[str]:
+    """Of the layers of self-attention at one side, in the network's order, those whose mean spreads the map."""
+    up = [name for name in names if name.startswith("up_blocks.")]
+    if up:
+        return [*[name for name in names if name.startswith("down_blocks.")][-1:], *up[-2:]]
+    return list(dict.fromkeys(names[round(len(names) * depth)] for depth in DEPTHS))
+
+
+def blur(values: torch.Tensor) -> torch.Tensor:
+    """A map (h, w) blurred by a Gaussian of 5 × 5 positions; its border is continued."""
+    line = torch.exp(-((torch.arange(-RADIUS, RADIUS + 1, device=values.device) / SIGMA) ** 2) / 2)
+    line = line / line.sum()
+    padded = F.pad(values[None, None], (RADIUS,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, line.view(1, 1, -1, 1)), line.view(1, 1, 1, -1))[0, 0]
