@@ -1,8 +1,9 @@
-"""Which layers' cross- and self-attention make the better masks: mean IoU of CA·SA on held-out scenes of the embedded model.
+"""Which layers' cross- and self-attention make the better masks: mean IoU on held-out scenes of the embedded model.
 
     python benchmarks/layers.py --layers "up up/last"
+    python benchmarks/layers.py --method goca --layers "all up" --parts "layers,blur,product blur,product"
 
-The threshold is the best on `--tune` other scenes. Everything else is the model's preset of CA·SA.
+The threshold is the best on `--tune` other scenes. Everything else is the model's preset of the method.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
+from seediff.config.constants import MaskConfig
 from seediff.config.presets import recommended_mask
 from seediff.metrics.bootstrap import mean_interval
 from seediff.metrics.scores import overlap
@@ -27,7 +30,8 @@ from seediff.study.masks.score import exact_masks, soft_masks, sweep, winners
 def ious(model: Model, scene_set: str, count: int, settings: Sequence[Setting], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """IoU (S, P, T) of every setting, pair of scene and class, and threshold; and the scene of each pair (P,)."""
     values, images = [], []
-    for index, scene, maps in captured(model, load_scenes(scene_set, count), [s.source for s in settings], seed=seed):
+    sources = list(dict.fromkeys(setting.capture for setting in settings))
+    for index, scene, maps in captured(model, load_scenes(scene_set, count), sources, seed=seed):
         soft = winners(soft_masks(scene.image, scene.classes, maps, settings))
         values.append(overlap(*sweep(soft, exact_masks(scene), BETAS)))
         images += [index] * len(scene.classes)
@@ -39,21 +43,24 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=160)
     parser.add_argument("--tune", type=int, default=64)
     parser.add_argument("--layers", default="all up last all/last up/last last/up", help="as --capture-layers, with spaces between")
+    parser.add_argument("--method", default="ca_sa")
+    parser.add_argument("--parts", default=",".join(MaskConfig.parts), help="as --parts, with spaces between, or none; of goca alone")
+    parser.add_argument("--share", default=None, choices=("row", "text"), help="as --capture-text-share")
     parser.add_argument("--model", default="mini")
     options = parser.parse_args()
     model = load_model(options.model)
-    config = recommended_mask(options.model, "ca_sa").mask
-    settings = [Setting(replace(config, pamr=pamr), layers) for layers in options.layers.split() for pamr in (False, True)]
+    best = recommended_mask(options.model, options.method)
+    capture = replace(best.capture, text_share=options.share)
+    settings = [
+        Setting(replace(best.mask, parts=() if parts == "none" else tuple(parts.split(",")), pamr=pamr), replace(capture, layers=layers))
+        for layers, parts, pamr in product(options.layers.split(), options.parts.split(), (False, True))
+    ]
     tuned, _ = ious(model, "tune", options.tune, settings, seed=0)
     found, images = ious(model, "truth", options.scenes, settings, seed=1)
-    for setting, best, values in zip(settings, tuned.mean(1).argmax(1), found, strict=True):
-        low, high = mean_interval(values[:, best], images)
-        row = {
-            "layers": setting.layers,
-            "pamr": setting.config.pamr,
-            "beta": float(BETAS[best]),
-            "iou": round(float(values[:, best].mean()), 4),
-        }
+    for setting, cut, values in zip(settings, tuned.mean(1).argmax(1), found, strict=True):
+        low, high = mean_interval(values[:, cut], images)
+        row = {"layers": setting.capture.layers} | ({"parts": ",".join(setting.config.parts)} if options.method == "goca" else {})
+        row |= {"pamr": setting.config.pamr, "beta": float(BETAS[cut]), "iou": round(float(values[:, cut].mean()), 4)}
         print(json.dumps(row | {"ci95": [round(low, 4), round(high, 4)]}))
 
 
