@@ -96,9 +96,10 @@ def test_masks_have_outlines_and_each_has_its_key(page):
     assert not any(page.evaluate(PIXELS, "#edges"))
     page.keyboard.press("t")
     page.keyboard.press("n")
-    assert page.evaluate("() => document.querySelector('#mask').style.opacity") == "0.4"
+    opacity = "id => getComputedStyle(document.querySelector(id)).opacity"
+    assert page.evaluate(opacity, "#mask") == "0.4"
     page.keyboard.press("Shift+M")
-    assert page.evaluate("() => document.querySelector('#heat').style.opacity") == "0.8"
+    assert page.evaluate(opacity, "#heat") == "0.8"
     page.keyboard.press("o")
     assert page.locator("#mask").is_hidden()
 
@@ -319,7 +320,7 @@ def test_two_sets_beside_each_other_and_their_difference(browser, tmp_path):
     with running(here_folder, compare=there) as (client, opened), window(browser, opened.url) as page:
         from patience import wait_until
 
-        wait_until(lambda: client.get("/api/compared")["compared"] == 4)
+        wait_until(lambda: client.get("/api/samples/0/compared")["all"]["compared"] == 4)
         page.select_option("#sort", "-different")
         until(page, "() => document.querySelector('#tile-0 .name bdi')?.textContent === '000002'")
         page.locator("#tile-0").click()

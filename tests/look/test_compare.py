@@ -60,8 +60,8 @@ def two(tmp_path):
 def compared(client, count):
     from patience import wait_until
 
-    wait_until(lambda: client.get("/api/compared")["compared"] >= count)
-    return client.get("/api/compared")
+    wait_until(lambda: client.get("/api/samples/0/compared")["all"]["compared"] >= count)
+    return client.get("/api/samples/0/compared")["all"]
 
 
 def test_classes_are_matched_by_name_and_the_most_different_come_first(two):
@@ -74,14 +74,14 @@ def test_classes_are_matched_by_name_and_the_most_different_come_first(two):
         cut = original.copy()
         cut[:40] = 0
         np.testing.assert_array_equal(client.ask("GET", "/api/samples/1/other").labels, cut)
-        one = client.get("/api/samples/1/difference")
+        one = client.get("/api/samples/1/compared")["one"]
         assert one["different"] == pytest.approx((original != cut).mean(), abs=1e-4)
         ious = {row["name"]: row["iou"] for row in one["classes"]}
         assert ious["cat"] == pytest.approx((cut == 2).sum() / (original == 2).sum(), abs=1e-4)
         assert client.numbers(sort="different", descending=True)[0] == 1
         assert client.ask("GET", "/api/samples/3/other").status == 400
         client.paint(1, cut, 0)  # a correction is compared at once
-        assert client.get("/api/compared")["miou"] == 1
+        assert client.get("/api/samples/0/compared")["all"]["miou"] == 1
 
 
 def test_before_and_after_corrections(two):
@@ -92,9 +92,9 @@ def test_before_and_after_corrections(two):
         labels = client.labels(0).copy()
         labels[:5] = 3
         assert client.paint(0, labels, 0).json["different"] > 0
-        assert client.get("/api/compared")["miou"] < 1
+        assert client.get("/api/samples/0/compared")["all"]["miou"] < 1
         client.act(0, "undo", 1)
-        assert client.get("/api/compared")["miou"] == 1
+        assert client.get("/api/samples/0/compared")["all"]["miou"] == 1
 
 
 def test_what_cannot_be_compared_is_told(two, tmp_path):
@@ -108,4 +108,4 @@ def test_what_cannot_be_compared_is_told(two, tmp_path):
 def test_nothing_to_compare(two):
     with running(two[0]) as (client, _):
         assert client.get("/api/set")["compared"] is None
-        assert client.ask("GET", "/api/compared").status == 404
+        assert client.ask("GET", "/api/samples/0/compared").status == 404

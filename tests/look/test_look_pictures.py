@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from in_chromium import at, chromium, needs_chromium, open_sample, saved, until, window
+from in_chromium import at, chromium, needs_chromium, open_sample, saved, soon, until, window
 from look_server import keep_attention, running, write_set
 from PIL import Image
 
@@ -131,7 +131,11 @@ def test_a_picture_of_each_view(tmp_path):
 
     other = drawn(tmp_path / "pets-ca_sa", "ca_sa")
     with chromium() as browser, running(out, compare=other) as (_, opened), window(browser, opened.url, size=(1100, 800)) as page:
-        open_sample(page, next(item.name for item in open_native(out)[1] if item.name != name))
+        soon(page, lambda: opened.session.comparison.total()["compared"] == len(opened.session.subject.samples))
+        page.select_option("#sort", "-different")
+        until(page, "() => document.querySelector('.tile.active .more')?.textContent.includes('differ')")
+        page.keyboard.press("Escape")
+        page.locator("#grid").press("Enter")
         until(page, "() => document.querySelector('#compared-shown').textContent.includes('differ')")
         for _ in range(2):
             page.keyboard.press("d")

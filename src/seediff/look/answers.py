@@ -83,6 +83,7 @@ class UndoMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
+NEITHER = "set to not reviewed"
 VERDICTS: dict[str, Any] = {"accept": "accepted", "reject": "rejected", "reset": None}
 
 
@@ -212,14 +213,11 @@ class Look:
     # Beside another set.
 
     async def compared(self, request: Request) -> Response:
-        """How far all samples agree with the other set's, and in which classes."""
-        return JSONResponse(self.comparison().total())
-
-    async def difference(self, request: Request) -> Response:
-        """The same of one sample."""
+        """How far a sample agrees with the other set's, and in which classes; and how far all do that were compared so far."""
         number, comparison = self.number(request), self.comparison()
         found = await anyio.to_thread.run_sync(self.session.difference, number, limiter=self.decoding)
-        return JSONResponse({"different": round(found.different, 4), **comparison.scores(found.both, found.either)})
+        one = {"different": round(found.different, 4), **comparison.scores(found.both, found.either)}
+        return JSONResponse({"one": one, "all": comparison.total()})
 
     async def other(self, request: Request) -> Response:
         """The other label map of a sample, in the same ids; as `labels`."""
@@ -279,7 +277,8 @@ class Look:
         shown = self.shown(body.view)
         numbers = [int(number) for begin, end in body.places for number in shown[begin:end]]
         if body.action in VERDICTS:
-            what, change = VERDICTS[body.action] or "not reviewed again", partial(self._judge, VERDICTS[body.action], body)
+            what = VERDICTS[body.action] or NEITHER
+            change = partial(self._judge, VERDICTS[body.action], body)
         else:
             what, change = "relabelled", partial(self._relabel, body)
         self.jobs.start(numbers, what, change)
@@ -288,9 +287,9 @@ class Look:
     def _judge(self, verdict: Any, body: Many, number: int, detail: dict[str, Any]) -> str:
         history = self.session.history(number)
         if (history.now.verdict if history.now else None) == verdict:
-            return "so already"
+            return "unchanged"
         self.session.act(number, history.version, body.action, verdict=verdict, by=body.by, detail=detail)
-        return verdict or "not reviewed again"
+        return verdict or NEITHER
 
     def _relabel(self, body: Many, number: int, detail: dict[str, Any]) -> str:
         version, labels = self.session.history(number).version, self.session.labels(number)

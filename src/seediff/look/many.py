@@ -15,7 +15,7 @@ from ..errors import UserError
 from .events import Worker
 from .session import Session, Stale
 
-DAMAGED = "that cannot be changed"
+DAMAGED, UNDONE = "that cannot be changed", "undone"
 
 
 class Jobs:
@@ -41,14 +41,14 @@ class Jobs:
         counts, job, done = Counter[str](), secrets.token_hex(8), 0
 
         def tell(text: str, *, ended: bool = False) -> None:
-            about = {"done": done, "total": len(numbers), "ended": ended, "changed": counts[what]}
+            about = {"done": done, "total": len(numbers), "ended": ended, "changed": counts[what], "undoable": what != UNDONE}
             self.session.tell({"kind": "job", "job": job, "text": text, **about})
 
         try:
             for number in numbers:
                 if self.stop.is_set():
                     break
-                tell(f"{done} of {len(numbers)} {what}")
+                tell(f"{done} of {len(numbers)} samples")
                 try:
                     counts[change(number, {"job": job})] += 1
                 except UserError:
@@ -70,6 +70,6 @@ class Jobs:
 
         def back(number: int, detail: dict[str, Any]) -> str:
             self.session.act(number, history(number).version, "undo", by=by, detail=detail)
-            return "undone"
+            return UNDONE
 
-        self.start(numbers, "undone", back)
+        self.start(numbers, UNDONE, back)

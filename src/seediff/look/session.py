@@ -246,7 +246,7 @@ class Session:
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
             "confidence": None if np.isnan(sure := self.index.confidence[number]) or (now and now.mask) else round(float(sure), 3),
-            "segments": row.get("segments", 0),
+            "segments": row["segments"] if self.subject.kind == "segments" else 0,
             "different": None if np.isnan(apart := self.index.different[number]) else round(float(apart), 4),
             "by": now.by if now else "",
             "time": now.time if now else "",

@@ -65,9 +65,11 @@ export class Compare {
   // How much agrees, of this sample and of all.
   async count() {
     if (!this.other) return;
-    const { number } = this.view, nothing = { classes: [] };
-    const [one, all] = await Promise.all([get(`/api/samples/${number}/difference`).catch(() => nothing), get("/api/compared").catch(() => nothing)]);
+    const { number } = this.view, found = await get(`/api/samples/${number}/compared`).catch(() => null); // `fetch` tells why
     if (number !== this.view.number) return;
+    $("compared").querySelector("table").hidden = !found;
+    if (!found) return;
+    const { one, all } = found;
     const percent = (value) => (value == null ? "" : `${(100 * value).toFixed(1)} %`), of = (scores, id) => scores.classes.find((row) => row.id === id)?.iou;
     const rows = all.classes.map(({ id, name }) => [name, percent(of(one, id)), percent(of(all, id))]);
     $("compared-rows").replaceChildren(...[...rows, ["mean", percent(one.miou), percent(all.miou)]].map((cells) => {
@@ -75,7 +77,7 @@ export class Compare {
       cells.forEach((text, i) => { const cell = row.appendChild(document.createElement(i ? "td" : "th")); cell.textContent = text; if (!i) cell.scope = "row"; });
       return row;
     }));
-    if (one.different != null) $("compared-shown").textContent = `${percent(one.different)} of the pixels differ; ${all.compared.toLocaleString()} samples compared${all.missing ? `, ${all.missing.toLocaleString()} not in the other set` : ""}.`;
+    $("compared-shown").textContent = `${percent(one.different)} of the pixels differ; ${all.compared.toLocaleString()} samples compared${all.missing ? `, ${all.missing.toLocaleString()} not in the other set` : ""}.`;
   }
 
   choose(mode) {

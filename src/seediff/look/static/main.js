@@ -188,9 +188,11 @@ $("back").addEventListener("click", close);
 $("next").addEventListener("click", () => move(1));
 $("previous").addEventListener("click", () => move(-1));
 $("help-button").addEventListener("click", () => $("help").showModal());
-// The keyboard is the picture's again after a click on a button beside it.
+// The keyboard is the picture's again after a pointer used a button beside it.
+let pointed = false;
+for (const kind of ["pointerdown", "keydown"]) $("sample").addEventListener(kind, () => { pointed = kind === "pointerdown"; }, true);
 $("sample").addEventListener("click", (event) => {
-  if (event.detail && event.target.closest("button, input[type=radio], input[type=checkbox]")) $("stage").focus({ preventScroll: true });
+  if (pointed && event.target.closest("button, input[type=radio], input[type=checkbox]")) $("stage").focus({ preventScroll: true });
 });
 window.addEventListener("popstate", () => restore().catch((error) => notice(error.message)));
 

@@ -72,8 +72,8 @@ export class SampleView {
   // Show the mask and the map of attention as the sliders say; by: more or less of one, in percent.
   fade(id, by = 0) {
     if (by) $(id).value = Number($(id).value) + by;
-    $("mask").style.opacity = $("opacity").value / 100;
-    $("heat").style.opacity = $("heat-opacity").value / 100;
+    const { style } = document.querySelector(".picture");
+    for (const slider of ["opacity", "heat-opacity"]) style.setProperty(`--${slider}`, $(slider).value / 100);
   }
 
   choose(tool) {

@@ -3,6 +3,7 @@
 import { outlines, strokeOutlines } from "./outlines.js";
 
 const MOST = 48; // times the picture's size on the screen
+const LARGE = 4e6; // pixels whose outlines take longer than a frame
 const TAP = 6; // pixels that a finger may move and still tap
 
 export class Stage {
@@ -48,8 +49,9 @@ export class Stage {
     for (const kind of ["pointerup", "pointercancel"]) {
       stage.addEventListener(kind, (event) => {
         if (this.tapping && kind === "pointerup") this.press(this.tapping);
-        if (this.pressed) call("up", event);
+        const { pressed } = this;
         this.tapping = this.pressed = false;
+        if (pressed) call("up", event);
         this.fingers.delete(event.pointerId);
         if (!this.fingers.size) this.pan(false);
       });
@@ -213,6 +215,7 @@ export class Stage {
   // Outlines of a label map, of which there may be another in the same frame.
   outline(labels, colours) {
     Object.assign(this, { drawn: labels, colours });
+    if (this.pressed && labels.length > LARGE) return; // once the stroke is done
     this.waiting ||= requestAnimationFrame(() => {
       this.waiting = 0;
       this.paths = outlines(this.drawn, this.width, this.height);
