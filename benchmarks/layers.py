@@ -44,7 +44,10 @@ def main() -> None:
     options = parser.parse_args()
     model = load_model(options.model)
     config = recommended_mask(options.model, "ca_sa").mask
-    settings = [Setting(replace(config, pamr=pamr), CaptureConfig(layers=layers)) for layers in options.layers.split() for pamr in (False, True)]
+    chosen = [CaptureConfig(layers=layers) for layers in options.layers.split()]
+    settings = [
+        Setting(replace(config, pamr=pamr), CaptureConfig(layers=layers)) for layers in options.layers.split() for pamr in (False, True)
+    ]
     tuned, _ = ious(model, "tune", options.tune, settings, seed=0)
     found, images = ious(model, "truth", options.scenes, settings, seed=1)
     for setting, best, values in zip(settings, tuned.mean(1).argmax(1), found, strict=True):
