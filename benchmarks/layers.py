@@ -45,9 +45,7 @@ def main() -> None:
     model = load_model(options.model)
     config = recommended_mask(options.model, "ca_sa").mask
     chosen = [CaptureConfig(layers=layers) for layers in options.layers.split()]
-    settings = [
-        Setting(replace(config, pamr=pamr), CaptureConfig(layers=layers)) for layers in options.layers.split() for pamr in (False, True)
-    ]
+    settings = [Setting(replace(config, pamr=pamr), capture) for capture in chosen for pamr in (False, True)]
     tuned, _ = ious(model, "tune", options.tune, settings, seed=0)
     found, images = ious(model, "truth", options.scenes, settings, seed=1)
     for setting, best, values in zip(settings, tuned.mean(1).argmax(1), found, strict=True):
