@@ -34,6 +34,7 @@ from .options import (
     EngineOptions,
     MaskOptions,
     Quiet,
+    all_classes,
     carry_out,
     chosen_engine,
     field_option,
@@ -251,6 +252,8 @@ def mask(
     line |= {"mask": table(MaskConfig, masks or MaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}
     preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
     settled = configure(MaskPhotosConfig, line, config, preset=preset, tuned=tuned)
+    if known := all_classes(settled):
+        settled = configure(MaskPhotosConfig, {**line, **known}, config, preset=preset, tuned=tuned)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)
     result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)

@@ -176,6 +176,28 @@ def confidence(
     print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}")
 
 
+@app.command
+def objects(
+    *,
+    scenes: Annotated[int, Parameter(help="Number of held-out scenes, and of scenes with two objects of a class.")] = 200,
+    tune_scenes: Annotated[int, Parameter(help="Number of each kind of scenes to tune each method's constants on.")] = 100,
+    out: Pictures = Path("objects-study"),
+    json: Json = None,
+    model: WorldModel = "mini",
+    seed: Annotated[int, SEED] = 0,
+    device: Device = None,
+) -> None:
+    """Measure how well the objects of a class are told apart: AP and PQ on scenes with exact objects.
+
+    Example: seediff study objects --scenes 200 --out objects-study
+    """
+    from ..study.objects import markdown, run_objects
+
+    result = run_objects(scenes, out, model=model, tune_scenes=tune_scenes, json_path=json, seed=seed, device=device)
+    print(markdown(result), end="")
+    print(f"Tables: {out / 'results.md'}   Pictures: {out / 'objects.png'}   JSON: {out / 'results.json'}")
+
+
 @mini_app.command(name="scenes")
 def mini_scenes(
     *,

@@ -34,9 +34,13 @@ class CaptureConfig:
     """Denoising steps to capture: all, second-half, or a number k for every k-th."""
     layers: Layers = "all"
     """Layers to capture: all; up or down for one side of a UNet; last for the last layer of each block on its way up; or blocks of a
-    transformer, such as 9-12 or 0,3,8-11.
+    transformer, such as 9-12 or 0,3,8-11. all/last: of cross-attention all, of self-attention the last.
 
     A UNet's middle belongs to all of these. Blocks are numbered from 0 in the order in which they run."""
+    apart: bool = False
+    """Keep every layer's maps beside their mean, for what weighs layers.
+
+    As many maps as layers, so much more memory."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 

@@ -128,10 +128,9 @@ def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tup
     if info is None or sides is None:
         return None
     height, width = (side // sides[1] for side in pixels(config.size or sides[0]))
-    layers = config.capture.layers if isinstance(config, DatasetConfig) else CaptureConfig.layers
-    return expect_capture(
-        info.family, info.network, info.pipeline, (height, width), layers, captured_maps(config) if reads is None else reads
-    )
+    capture = config.capture if isinstance(config, DatasetConfig) else CaptureConfig()
+    reads = captured_maps(config) if reads is None else reads
+    return expect_capture(info.family, info.network, info.pipeline, (height, width), capture.layers, reads, capture.apart)
 
 
 def model_line(config: RunConfig, offload: Offload) -> str:

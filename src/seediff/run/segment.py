@@ -30,7 +30,7 @@ from .plan import capture_line, check_files, model_line, photo_capture, source_l
 from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
 
 if TYPE_CHECKING:
-    from ..evaluate.labels import LabelSet
+    from ..dataset.labels import LabelSet
     from ..models.registry import Model
     from ..segments.make import Segments
 
@@ -62,7 +62,7 @@ def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelS
         return None
     if labels is None:
         raise UserError("-k truth: needs --labels, a folder of label maps called as the photographs")
-    from ..evaluate.labels import open_labels
+    from ..dataset.labels import open_labels
 
     return open_labels(labels)
 

@@ -175,7 +175,7 @@ class Listener:
         try:
             if run.steps:
                 texts = [text.get("prompt", "") for text in run.texts]
-                run.maps = [_on_cpu(maps) for maps in self.recorder.maps([{}] * run.images, texts)]
+                run.maps = [maps.cpu() for maps in self.recorder.maps([{}] * run.images, texts)]
         except UserError as error:
             run.error = error  # of attention that is no number: told to whoever asks for maps; the picture is the pipeline's
         self.recorder.restart()
@@ -287,11 +287,6 @@ def _bound(network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Ma
     """The arguments of a call of the network, by name."""
     names = list(_parameters(type(network)).parameters)[1:]
     return {**dict(zip(names, args, strict=False)), **kwargs}
-
-
-def _on_cpu(maps: AttentionMaps) -> AttentionMaps:
-    both = [{grid: tensor.cpu() for grid, tensor in of.items()} for of in (maps.self_attention, maps.cross_attention)]
-    return AttentionMaps(both[0], both[1], maps.latent_size, maps.words, maps.prompt, maps.normalized)
 
 
 def _pictures(output: Any) -> list[np.ndarray]:

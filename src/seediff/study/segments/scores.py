@@ -16,9 +16,9 @@ from PIL import Image
 from ...attention.windows import Window, cut, windows
 from ...config.constants import SegmentConfig
 from ...config.names import BACKGROUND
+from ...dataset.labels import open_labels
 from ...errors import UserError
 from ...evaluate.floors import floor_map
-from ...evaluate.labels import open_labels
 from ...files.label_maps import resize_nearest
 from ...files.photographs import find_photos, read_photo
 from ...metrics.matching import Tally, contingency, count_segments, match, match_foreground, tally
