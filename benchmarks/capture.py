@@ -96,7 +96,7 @@ def call_of(model: Model, packed: int) -> Callable[[], None]:
 
 def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager[AttentionRecorder]:
     """As a command captures for `--method`; every map where none is named."""
-    reads, chosen = EVERYTHING, CaptureConfig(layers=options.layers)
+    reads, chosen = EVERYTHING, CaptureConfig(layers=options.layers, apart=options.apart)
     if options.method:
         reads = maps_read(fit_levels(model.network.config, MaskConfig(method=options.method), chosen, model.family)[0])
     return capture_attention(model.network, chosen, guidance=guided(model.family), reads=reads)
@@ -138,7 +138,9 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
         recorder.maps([{}], [""])
 
     def in_a_script() -> None:
-        with seediff.capture(model.network, prompts=[PROMPT], keep=options.method or "all", layers=options.layers) as seen:
+        with seediff.capture(
+            model.network, prompts=[PROMPT], keep=options.method or "all", layers=options.layers, apart=options.apart
+        ) as seen:
             plain()
         assert len(seen.maps) == 1
 
@@ -152,6 +154,7 @@ def main() -> None:
     parser.add_argument("--models", default="sd3.5-medium,flux-dev,pixart-sigma,z-image,sdxl", help=f"of {', '.join(NETWORKS)}")
     parser.add_argument("--method", choices=("seediff", "ca", "ca_sa"), help="capture the maps that it reads, not all")
     parser.add_argument("--layers", default="all", help="as --capture-layers; blocks of those that are left")
+    parser.add_argument("--apart", action="store_true", help="keep every layer's maps, as --capture-apart")
     parser.add_argument("--narrow", action="store_true", help=f"half the width, of {', '.join(NARROW)}")
     parser.add_argument("--dtype", default="float32")
     options = parser.parse_args()

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import timing
@@ -30,7 +30,7 @@ from scipy import ndimage
 from seediff.dataset.conversions import export_options
 from seediff.dataset.formats.coco import instances, semantic
 from seediff.dataset.formats.drivers import export
-from seediff.dataset.formats.known import FORMATS
+from seediff.dataset.formats.known import FormatName
 from seediff.dataset.native import encode_image, encode_mask
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.rle import label_map_rles
@@ -131,7 +131,7 @@ def export_rates(maps: Sequence[np.ndarray], count: int) -> None:
         _, found = open_native(Path(folder) / "native")
         wall, cpu = took(lambda: [item.labels(CLASSES) for item in found])
         print(f"decoding    of {count} images: {count / wall:5.0f}/s; {count / cpu:5.0f}/s of CPU time", flush=True)
-        for name in FORMATS:
+        for name in get_args(FormatName):
             link = "link" in export_options(name)
             wall, cpu = took(partial(export, name, classes, found, Path(folder) / name, link=link))
             _, left = took(partial(export, name, classes, found, Path(folder) / f"{name}-2", workers=2, link=link))

@@ -2,7 +2,7 @@
 
     python recipes/new_weights.py ship runs/mini/pipeline
     python recipes/renew.py                                            # then makes everything that stands on them, constants first
-    python recipes/new_weights.py constants docs/truth.json generated.json [--model mini]
+    python recipes/new_weights.py constants docs/preset.json generated.json [--model mini]
 
 `constants` takes over what `seediff study truth` found: into the model's preset and, of mini, into the sets of masks that tables train on.
 With mini-dit `generated` may be left out; no tables train on its masks. The preset's note says which method's masks are best. Its method
@@ -64,7 +64,7 @@ def take_constants(model: str, truth_file: Path, generated_file: Path | None) ->
 
 def compared(method: str, generated: dict[str, Any]) -> str:
     """How the best method on exact scenes does on drawn images."""
-    lead = generated["ahead_of_seediff"]["own_best"][method]["iou"]
+    lead = generated["methods"][method]["ahead_of_seediff"]["iou"]
     where = f"{abs(lead):.4f} {'ahead of' if lead > 0 else 'behind'} seediff"
     return f"on {generated['images']} drawn images it is {where}; which method is the default: decision 0019"
 

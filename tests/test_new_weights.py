@@ -32,8 +32,8 @@ def test_constants_that_the_package_has_are_those_of_the_published_study(package
     before = json.loads((package / "mini" / "seediff.json").read_text())["preset"]
     sets = read_toml(package / "set.toml")
     lead = float(before["note"].partition("drawn images it is ")[2].split()[0])
-    (package / "generated.json").write_text(json.dumps({"ahead_of_seediff": {"own_best": {"ca_sa": {"iou": lead}}}, "images": 190}))
-    new_weights.take_constants("mini", ROOT / "docs" / "truth.json", package / "generated.json")
+    (package / "generated.json").write_text(json.dumps({"methods": {"ca_sa": {"ahead_of_seediff": {"iou": lead}}}, "images": 190}))
+    new_weights.take_constants("mini", ROOT / "docs" / "preset.json", package / "generated.json")
     assert json.loads((package / "mini" / "seediff.json").read_text())["preset"] == before
     assert read_toml(package / "set.toml") == sets
 

@@ -6,11 +6,14 @@ content every time, but for the seconds and versions that outputs name.
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import shutil
 import sys
 import traceback
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -197,6 +200,45 @@ def plain(root: Path) -> None:
     (root / "plain" / "classes.txt").write_text("background\ndog\ncat\ncar\n", encoding="utf-8")
 
 
+def annotated(root: Path) -> None:
+    """A small set of every format that is only read, with its pictures and shapes of each kind."""
+    mask = base64.b64encode(png(label_map(0, (9, 12), ignored=False))).decode()
+    corners = [[4, 3], [30, 5.5], [20, 25]]
+    flat = [value for corner in corners for value in corner]
+    kinds = {"polygon": corners, "rectangle": corners[:2], "circle": [[20, 15], [25, 15]], "mask": [[3, 3], [14, 11]], "line": corners[:2]}
+    shapes = [{"label": "dog", "points": p, "shape_type": kind, "mask": mask if kind == "mask" else None} for kind, p in kinds.items()]
+    bitmap = base64.b64encode(zlib.compress(base64.b64decode(mask))).decode()
+    outline = {"exterior": corners, "interior": [[[15, 8], [20, 8], [18, 14]]]}
+    things = [{"classTitle": "dog", "geometryType": "polygon", "points": outline}]
+    things.append({"classTitle": "cat", "geometryType": "bitmap", "bitmap": {"data": bitmap, "origin": [20, 20]}})
+    filled = {"label_id": 0, "z_order": 0, "type": "polygon", "points": flat}
+    items = [{"id": name, "annotations": [filled], "image": {"path": f"{name}.png"}} for name in ("0", "1")]
+    labels = {"labels": [{"name": name} for name in CLASSES]}
+    documents = {
+        "labelme/0.json": {"shapes": shapes, "imagePath": "0.png", "imageData": None},
+        "labelme/1.json": {"shapes": shapes[:1], "imagePath": "none.png", "imageData": base64.b64encode(png(picture(1))).decode()},
+        "supervisely/meta.json": {"classes": [{"title": name} for name in CLASSES]},
+        **{f"supervisely/set/ann/{i}.png.json": {"size": {"height": SHAPE[0], "width": SHAPE[1]}, "objects": things} for i in range(2)},
+        "datumaro/annotations/train.json": {"categories": {"label": labels}, "items": items},
+    }
+    folders = ("labelme", "supervisely/set/img", "datumaro/images/train", "masks/images", "masks/masks")
+    for folder in (*folders, "supervisely/set/ann", "datumaro/annotations"):
+        (root / "annotated" / folder).mkdir(parents=True)
+    for name, document in documents.items():
+        (root / "annotated" / name).write_text(json.dumps(document), encoding="utf-8")
+    for i in range(2):
+        for folder in folders[:-1]:
+            (root / "annotated" / folder / f"{i}.png").write_bytes(png(picture(i)))
+        layouts.save_map(root / "annotated" / "masks" / "masks" / f"{i}.png", label_map(i))
+    (root / "annotated" / "masks" / "classes.txt").write_text("background\ndog\ncat\ncar\n", encoding="utf-8")
+
+
+def png(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()
+
+
 def files(root: Path) -> None:
     """What commands take beside folders: lists, tables, configurations."""
     folder = root / "files"
@@ -298,6 +340,7 @@ BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[Path], None]]] = {
     "captions": ((), captions),
     "files": ((), files),
     "plain": ((), plain),
+    "annotated": ((), annotated),
     "devkit": ((), devkit),
     "cityscapes": ((), cityscapes),
     "ade20k": ((), ade20k),

@@ -170,7 +170,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
             images, maps = draw_with_attention(
                 self.model,
                 batch,
-                list(dict.fromkeys(setting.source for setting in self.settings.values())),
+                list(dict.fromkeys(setting.capture for setting in self.settings.values())),
                 steps=self.config.steps,
                 guidance_scale=self.config.guidance_scale,
                 size=self.config.size,

@@ -10,10 +10,12 @@ import pytest
 
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.drivers import Exported
-from seediff.dataset.formats.known import FormatName
+from seediff.dataset.formats.known import FormatName, SourceName
 from seediff.dataset.sample import Sample
 
 EVERY: tuple[FormatName, ...] = get_args(FormatName)
+READ: tuple[SourceName, ...] = get_args(SourceName)
+"""Those, and formats that are only read."""
 LOSSY = ("yolo",)
 """Polygons, so that label maps come back nearly, and smaller pieces than that not at all."""
 PACKAGES = {"parquet": "pyarrow"}

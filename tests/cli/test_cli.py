@@ -1,6 +1,7 @@
 import errno
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from seediff import __version__
 from seediff.cli import main, progress
 from seediff.cli.generate import make_config
 from seediff.cli.options import CaptureOptions, ImageOptions, MaskOptions
+from seediff.cli.short_help import COMMON, HELP_ALL
 from seediff.cli.summary import own_command
 from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
@@ -97,17 +99,14 @@ def test_generate_then_again(tmp_path, capsys):
 def test_every_command_that_the_summary_names_works(tmp_path, capsys):
     out = tmp_path / "pets"
     main([*BASE, "--out", str(out)])
-    python, study, _, page = (line.strip() for line in capsys.readouterr().out.split("Next:")[1].strip().splitlines())
+    *commands, _, page = (line.strip() for line in capsys.readouterr().out.split("Next:")[1].strip().splitlines())
     assert page == f"Look at {out}/preview.html (in a browser)"
     assert (out / "preview.html").is_file()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(python, shell=True, capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.startswith("(32, 32, 3)")
-    assert study.startswith(f"{sys.executable} -m seediff study truth ")  # pytest is not called seediff
-    words = study.split("#")[0].split()[3:]
-    assert main([*words[:2], "--help"]) == 0
-    described = capsys.readouterr().out
-    assert all(word in described for word in words if word.startswith("--"))
+    words = [shlex.split(command, comments=True) for command in commands]
+    assert {tuple(line[:3]) for line in words} == {(sys.executable, "-m", "seediff")}  # pytest is not called seediff
+    assert [line[3:5] for line in words] == [[name, str(out)] for name in ("look", "filter", "export")]
+    for line in words[1:]:
+        assert main(line[3:]) == 0
 
 
 def test_commands_are_named_as_the_user_called_this_one(tmp_path, monkeypatch):
@@ -387,3 +386,31 @@ def test_faults_show_a_traceback_only_when_asked(tmp_path, capsys, monkeypatch, 
     else:
         assert main([*BASE, "--out", str(tmp_path / "out")]) == 1
         assert "SEEDIFF_DEBUG=1" in one_line(capsys)
+
+
+def test_help_shows_common_options_and_help_all_the_rest(capsys):
+    for command in COMMON:
+        assert main([command, "--help"]) == 0
+        short = capsys.readouterr().out
+        assert main([command, HELP_ALL]) == 0
+        whole = capsys.readouterr().out
+        named = {f"--{name}" for name in COMMON[command].split()}
+        rows = re.findall(r"│[ *]*(?:[A-Z]+ )?(--[a-z-]+)", short)
+        assert set(rows) <= named
+        assert "│ *  " in short  # what is required
+        assert all(name in short for name in named)
+        assert f"seediff {command} {HELP_ALL}" in short
+        assert len(re.findall(r"│[ *]*(?:[A-Z]+ )?(--[a-z-]+)", whole)) > 2 * len(rows)
+        assert HELP_ALL not in whole
+
+
+def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):
+    assert main(["generate", "--classes", "all", "--per-class", "2", "--vary", "place,light", "--out", str(tmp_path), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "aeroplane 2, bicycle 2" in said
+    assert "diningtable" not in said
+    assert len({line for line in said.splitlines() if line.startswith("  a photo of a ")}) == 8
+    assert main(["generate", "--classes", "all", "--model", "sd2-base", "--out", str(tmp_path), "--dry-run"]) == 2
+    assert "--classes all: model 'sd2-base' is not limited to a list of classes; name those that you want" in one_line(capsys)
+    assert main(["generate", "--classes", "dog", "--vary", "lights", "--out", str(tmp_path), "--dry-run"]) == 2
+    assert "'lights' is not a kind of phrase; choose among place, light, view" in one_line(capsys)

@@ -4,7 +4,7 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 from command_line import runner
-from formats import EVERY, needs
+from formats import EVERY, READ, needs
 from items import item
 
 from seediff.cli.formats import CHOICE, export_, import_
@@ -92,11 +92,11 @@ def test_options_of_a_format(pets, tmp_path, capsys):
 
 def test_the_help_names_the_formats_that_have_an_option(capsys):
     """And no others, at the beginning of its text."""
-    known = {name: import_options(name) for name in EVERY}
+    known = {name: import_options(name) for name in READ}
     for name, hint in get_type_hints(import_, include_extras=True).items():
         parameter = next((one for one in getattr(hint, "__metadata__", ()) if CHOICE in (one.group or ())), None)
         if parameter:
-            assert parameter.help.startswith(", ".join(one for one in EVERY if name in known[one]) + ": "), name
+            assert parameter.help.startswith(", ".join(one for one in READ if name in known[one]) + ": "), name
 
 
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):

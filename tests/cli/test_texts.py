@@ -8,6 +8,7 @@ import pytest
 
 from seediff.cli.commands import main
 from seediff.cli.options import FieldText, field_texts
+from seediff.cli.short_help import HELP_ALL
 from seediff.config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
@@ -43,7 +44,7 @@ def test_a_class_of_others_has_no_texts() -> None:
     ],
 )
 def test_every_field_of_a_command_is_an_option_with_a_text(command: str, kinds, capsys) -> None:
-    assert main([command, "--help"]) in (0, None)
+    assert main([command, HELP_ALL]) in (0, None)
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     elsewhere = {"prompts": "prompt", "capture": "capture-steps", "mask": "method", "segment": "method", "photos": "out"}
     for kind in kinds:

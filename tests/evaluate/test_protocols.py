@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from seediff.dataset.labels import CITYSCAPES_CLASSES, CITYSCAPES_FIRST, VOC_CLASSES
 from seediff.errors import UserError
-from seediff.evaluate.labels import CITYSCAPES_CLASSES, CITYSCAPES_FIRST, VOC_CLASSES
 from seediff.evaluate.protocols import PROTOCOLS, own, plain_name, read_class_map
 
 VOC = dict(enumerate(VOC_CLASSES))

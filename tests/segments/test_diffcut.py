@@ -9,26 +9,21 @@ from scipy.optimize import linear_sum_assignment
 
 from seediff.attention.features import capture_features
 from seediff.attention.photograph import encode_images, run_clean
+from seediff.config.constants import SegmentConfig
 from seediff.errors import UserError
 from seediff.masks.pamr import pamr
 from seediff.mini.scenes import load_scenes
 from seediff.models.registry import load_model
 from seediff.segments import diffcut as module
-from seediff.segments.diffcut import (
-    affinity,
-    bipartition,
-    by_appearance,
-    diffcut_scores,
-    recursive_cut,
-    refine_segments,
-    second_eigenvector,
-)
+from seediff.segments.diffcut import bipartition, recursive_cut, refine_segments, second_eigenvector
+from seediff.segments.graph import GRAPH, affinity, by_appearance
 from seediff.segments.suppression import label
 
 
-def diffcut(features: torch.Tensor, *, size: tuple[int, int], **constants: float) -> np.ndarray:
+def diffcut(features: torch.Tensor, *, size: tuple[int, int], tau: float = 0.5, alpha: float = 10) -> np.ndarray:
     """Segments (H, W) of one image's features."""
-    return label(diffcut_scores(features, **constants), size).numpy()
+    config = SegmentConfig(method="diffcut", cut_threshold=tau, cut_power=alpha)
+    return label(GRAPH.propose(features, config, None, 0), size).numpy()
 
 
 def published_cut(graph: np.ndarray, tau: float, painted: np.ndarray, clusters: list[np.ndarray], level: int = 0) -> None:
@@ -239,11 +234,11 @@ def test_degenerate_features(name, tau):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tau": 0}, "tau = 0"),
-        ({"tau": 2.5}, "tau = 2.5"),
-        ({"tau": float("nan")}, "tau = nan"),
-        ({"alpha": 0}, "alpha = 0"),
-        ({"alpha": float("inf")}, "alpha = inf"),
+        ({"tau": 0}, "cut_threshold = 0"),
+        ({"tau": 2.5}, "cut_threshold = 2.5"),
+        ({"tau": float("nan")}, "cut_threshold = nan"),
+        ({"alpha": 0}, "cut_power = 0"),
+        ({"alpha": float("inf")}, "cut_power = inf"),
         ({"features": torch.zeros(2, 65, 65)}, "65 × 65"),
         ({"features": torch.zeros(2, 40, 128)}, "40 × 128"),
         ({"features": torch.full((2, 4, 4), float("nan"))}, "--dtype"),

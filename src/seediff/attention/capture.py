@@ -30,8 +30,9 @@ from ..errors import UserError
 from ..models.compiled import listen
 from ..models.families import network_family
 from ..models.families.base import Joint
+from ..models.groups import by_kind
 from .layers import JointLayer, OutputLayer, ProjectedLayer
-from .recorder import AttentionRecorder, Kind
+from .recorder import KINDS, AttentionRecorder, Kind
 
 _captured: WeakSet[torch.nn.Module] = WeakSet()
 
@@ -99,12 +100,14 @@ def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None]
             if name not in everything:
                 raise UserError(f"outputs: the model has no layer '{name}'; its layers are called like '{next(iter(everything))}'")
             handles += OutputLayer(name, everything[name], recorder).hook(unet.get_submodule(name), hear)
-        for name in family.chosen(list(everything), family.fit_group(unet.config, config.layers)):
-            layer = everything[name]
+        groups = by_kind(family.fit_layers(unet.config, config.layers))
+        chosen = {kind: family.chosen(list(everything), groups[kind]) for kind in KINDS if kind in recorder.reads}
+        for name, layer in everything.items():
+            kinds: list[Kind] = [kind for kind in KINDS if name in chosen.get(kind, ())]
             attention = unet.get_submodule(name)
-            if isinstance(layer, Joint):
-                handles += JointLayer(name, layer, recorder).hook(attention, hear)
-            elif layer.kind in recorder.reads:
+            if isinstance(layer, Joint) and kinds:
+                handles += JointLayer(name, layer, recorder, kinds).hook(attention, hear)
+            elif not isinstance(layer, Joint) and layer.kind in kinds:
                 handles += ProjectedLayer(name, layer, recorder).hook(attention, hear)
         yield
     finally:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..config.levels import EVERYTHING, Reads, level_name
 from ..files.messages import show_bytes
 from ..models.families.base import Family, LayerKind
-from ..models.groups import Layers
+from ..models.groups import Kind, Layers, block_numbers, by_kind, normal_layers
 
 ORDER: tuple[LayerKind, ...] = ("joint", "self", "cross")
 BYTES = 4
@@ -19,21 +20,23 @@ BYTES = 4
 @dataclass(frozen=True)
 class Expected:
     """layers: the number of layers of each kind. maps: (kind, level) → (rows, columns) of an image's running map. size: (height, width)
-    of L."""
+    of L. apart: (kind, level) → the number of maps if layers are kept apart, with their mean; empty: the mean alone."""
 
     layers: Mapping[LayerKind, int]
     maps: Mapping[tuple[str, int], tuple[int, int]]
     size: tuple[int, int]
+    apart: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of one image's running maps. Does not depend on the number of layers and steps."""
-        return BYTES * sum(rows * columns for rows, columns in self.maps.values())
+        """Bytes of one image's running maps. Does not depend on the number of steps, nor on that of layers unless they are kept apart."""
+        return BYTES * sum(rows * columns * self.apart.get(where, 1) for where, (rows, columns) in self.maps.items())
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} layer{'s' * (count > 1)} of {_called(kind)}" for kind, count in self.layers.items())
         height, width = self.size
-        return f"{kinds}{self._where()} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image"
+        apart = ", layers apart" if self.apart else ""
+        return f"{kinds}{self._where()} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image{apart}"
 
     def _where(self) -> str:
         """The levels as text; written once if both kinds have the same."""
@@ -52,23 +55,32 @@ def expect_capture(
     size: tuple[int, int],
     group: Layers = "all",
     reads: Reads = EVERYTHING,
+    apart: bool = False,
 ) -> Expected | None:
     """The expected capture for a network with this config.json, with lattice L of `size`; None if the configuration does not say. reads:
-    see `capture_attention`."""
+    see `capture_attention`. apart: `CaptureConfig.apart`."""
+    layers: Counter[LayerKind] = Counter()
+    maps, counts = {}, {}
     try:
-        fitted = family.fit_group(config, group)
-        counts = family.layer_counts(config, fitted)
-        layers: dict[LayerKind, int] = {kind: count for kind in ORDER if (count := counts.get(kind, 0)) and kind in {*reads, "joint"}}
-        levels = family.levels(config, fitted)
+        both = by_kind(family.fit_layers(config, group))
+        groups: dict[Kind, Layers] = {kind: both[kind] for kind in reads}
+        blocks = all(block_numbers(fitted) is not None for fitted in groups.values())
+        either = normal_layers(",".join(groups.values())) if groups and blocks else "all"
+        layers["joint"] = family.layer_counts(config, either).get("joint", 0)
+        for kind, fitted in groups.items():
+            there = family.layer_counts(config, fitted)
+            layers[kind] = there.get(kind, 0)
+            at = reads[kind]
+            levels = [level for level in family.levels(config, fitted) if at is None or level in at]
+            for level in levels if there.get(kind) or there.get("joint") else ():
+                rows = -(-size[0] // level) * -(-size[1] // level)
+                maps[kind, level] = rows, rows if kind == "self" else family.columns(pipeline)
+                at_level = family.layer_counts(config, fitted, level)
+                counts[kind, level] = 1 + at_level.get(kind, 0) + at_level.get("joint", 0)
     except (KeyError, TypeError, ValueError, IndexError):
         return None
-    maps = {}
-    for level in levels:
-        rows = -(-size[0] // level) * -(-size[1] // level)
-        for kind, at in reads.items():
-            if (at is None or level in at) and {kind, "joint"} & set(layers):
-                maps[kind, level] = rows, rows if kind == "self" else family.columns(pipeline)
-    return Expected(layers, maps, size)
+    maps = dict(sorted(maps.items(), key=lambda item: item[0][1]))  # the finest level first
+    return Expected({kind: layers[kind] for kind in ORDER if layers[kind]}, maps, size, counts if apart else {})
 
 
 def _called(kind: LayerKind) -> str:

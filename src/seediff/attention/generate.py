@@ -52,7 +52,7 @@ def generate_batch(
     Raises:
         UserError: unusable steps, size, class or prompt, or a result with values that are not finite.
     """
-    fitted = {group: model.family.fit_group(model.network.config, group) for group in groups or (capture.layers,)}
+    fitted = {group: model.family.fit_layers(model.network.config, group) for group in groups or (capture.layers,)}
     # 1. Check inputs
     height, width = check_inputs(model, specs, steps=steps, size=size)
     pipe, family = model.pipe, model.family

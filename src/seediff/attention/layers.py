@@ -8,7 +8,7 @@ positions by them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from ..errors import UserError
 from ..models.compiled import Listen
 from ..models.families.base import Joint, Layer, Projections
-from .recorder import KINDS, AttentionRecorder
+from .recorder import AttentionRecorder, Kind
 
 
 class ProjectedLayer:
@@ -73,10 +73,11 @@ class ProjectedLayer:
 class JointLayer:
     """Stores queries and keys between the modules that compute them and the end of the attention module."""
 
-    def __init__(self, name: str, layer: Joint, recorder: AttentionRecorder) -> None:
+    def __init__(self, name: str, layer: Joint, recorder: AttentionRecorder, kinds: Collection[Kind]) -> None:
         self.name = name
         self.layer = layer
         self.recorder = recorder
+        self.kinds = kinds
         self.kept: dict[tuple[str, int], torch.Tensor] = {}
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
@@ -95,7 +96,7 @@ class JointLayer:
     @property
     def wanted(self) -> bool:
         recorder = self.recorder
-        return recorder.recording and any(recorder.wants(kind, recorder.positions) for kind in KINDS)
+        return recorder.recording and any(recorder.wants(kind, recorder.positions) for kind in self.kinds)
 
     def record(self, _attention: Any, _args: Any, kwargs: Mapping[str, Any], _output: Any) -> None:
         """Forward hook of the attention module."""
@@ -115,6 +116,7 @@ class JointLayer:
             )
             columns = sum(key.shape[1] for key in keys)
             picture, text = layer.parts(columns, self.recorder.positions)
+            parts: dict[Kind, slice] = {kind: {"self": picture, "cross": text}[kind] for kind in self.kinds}
             if not self.recorder.wants("self", self.recorder.positions) and not len(range(*text.indices(columns))):
                 return  # a layer of the picture alone
             query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
@@ -128,7 +130,7 @@ class JointLayer:
                 key = key.repeat_interleave(query.shape[2] // key.shape[2], 2)
             bias = None if mask is None else _bias(mask, key.shape[1], picture, text)
             query, key = query[:, picture].transpose(1, 2), key.transpose(1, 2)
-            self.recorder.add_joint(self.name, query, key, (picture, text), bias)
+            self.recorder.add_joint(self.name, query, key, parts, bias)
 
     def _heads_last(self, output: torch.Tensor) -> torch.Tensor:
         """(B, S, H, D)."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +37,8 @@ class AttentionMaps:
     prompt: the text that the image attended to.
     normalized: whether the map of each layer and step was divided by its maximum before averaging (eq. 5); cross-attention by the
         maximum of each token column. False: plain means of probabilities.
+    self_layers, cross_layers: {(h, w): {layer: (N, N) or (N, T)}}, those that self_attention and cross_attention are the means of, in the
+        network's order; empty unless the layers were kept apart.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -45,16 +47,46 @@ class AttentionMaps:
     words: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     prompt: str = ""
     normalized: bool = True
+    self_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
+    cross_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for kind, maps in (("self", self.self_attention), ("cross", self.cross_attention)):
-            for grid, tensor in maps.items():
-                positions = grid[0] * grid[1]
-                if tensor.ndim != 2 or tensor.shape[0] != positions or tensor.dtype != torch.float32:
-                    actual = f"{tensor.dtype} {tuple(tensor.shape)}"
-                    raise ValueError(f"{kind}_attention[{grid}] must be float32 ({positions}, …), not {actual}")
-                if kind == "self" and tensor.shape[1] != positions:
-                    raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
+        for kind, grid, _, tensor in self.tensors():
+            positions = grid[0] * grid[1]
+            if tensor.ndim != 2 or tensor.shape[0] != positions or tensor.dtype != torch.float32:
+                actual = f"{tensor.dtype} {tuple(tensor.shape)}"
+                raise ValueError(f"{kind}_attention[{grid}] must be float32 ({positions}, …), not {actual}")
+            if kind == "self" and tensor.shape[1] != positions:
+                raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
+
+    def tensors(self) -> Iterator[tuple[str, Grid, str, torch.Tensor]]:
+        """Kind, size, layer ("": the mean of them) and map of each tensor."""
+        for kind, means, layers in (
+            ("self", self.self_attention, self.self_layers),
+            ("cross", self.cross_attention, self.cross_layers),
+        ):
+            for grid, tensor in means.items():
+                yield kind, grid, "", tensor
+            for grid, by_layer in layers.items():
+                for layer, tensor in by_layer.items():
+                    yield kind, grid, layer, tensor
+
+    def cpu(self) -> AttentionMaps:
+        """The same on the CPU."""
+        return self.with_tensors((kind, grid, layer, tensor.cpu()) for kind, grid, layer, tensor in self.tensors())
+
+    def with_tensors(self, tensors: Iterable[tuple[str, Grid, str, torch.Tensor]]) -> AttentionMaps:
+        """The same with all maps replaced by these, given as `tensors` gives them."""
+        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
+        layers: dict[str, dict[Grid, dict[str, torch.Tensor]]] = {"self": {}, "cross": {}}
+        for kind, grid, layer, tensor in tensors:
+            if layer:
+                layers[kind].setdefault(grid, {})[layer] = tensor
+            else:
+                means[kind][grid] = tensor
+        return replace(
+            self, self_attention=means["self"], cross_attention=means["cross"], self_layers=layers["self"], cross_layers=layers["cross"]
+        )
 
     def grid(self, divisor: int) -> Grid:
         """Height and width of a map at L / divisor."""
@@ -84,8 +116,7 @@ class AttentionMaps:
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, atomically. `load` returns an equal object."""
-        tensors = {f"self.{_name(grid)}": t.contiguous() for grid, t in self.self_attention.items()}
-        tensors |= {f"cross.{_name(grid)}": t.contiguous() for grid, t in self.cross_attention.items()}
+        tensors = {".".join([kind, _name(grid), *([layer] if layer else [])]): t.contiguous() for kind, grid, layer, t in self.tensors()}
         height, width = self.latent_size
         side = height if height == width else self.latent_size
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
@@ -99,22 +130,22 @@ class AttentionMaps:
         about = file.about("seediff", MapsAbout, what)
         last = max((column for columns in about.words.values() for column in columns), default=-1)
         for name, tensor in file.tensors.items():
-            matched = re.fullmatch(rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})", name)
+            matched = re.fullmatch(TENSOR, name)
             if matched is None:
                 raise UserError(f"{path}: is no file of {what}: it has a tensor {shown(name)}")
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
             if matched[1] == "cross" and last >= tensor.shape[1]:
                 raise UserError(f"{path}: words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
-        maps: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
+        tensors: list[tuple[str, Grid, str, torch.Tensor]] = []
         for name, values in file.load("pt").items():
             if not bool(torch.isfinite(values).all()):
                 raise UserError(f"{path}: tensor '{name}' holds values that are not finite")
-            kind, grid = name.split(".")
-            maps[kind][_grid(grid)] = values
+            kind, grid, *layer = name.split(".", 2)
+            tensors.append((kind, _grid(grid), layer[0] if layer else "", values))
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
-        return cls(maps["self"], maps["cross"], latent_size, about.words, about.prompt, about.normalized)
+        return cls({}, {}, latent_size, about.words, about.prompt, about.normalized).with_tensors(tensors)
 
 
 def grid_text(grid: Grid) -> str:
@@ -124,6 +155,8 @@ def grid_text(grid: Grid) -> str:
 
 
 NUMBER = r"[1-9]\d{0,3}"
+TENSOR = rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
+"""Name of a tensor in a file: kind, size, and its layer if it is of a single one."""
 
 
 def _name(grid: Grid) -> str:

@@ -107,7 +107,7 @@ def capture_noised(
 ) -> dict[Layers, list[AttentionMaps]]:
     """`capture_images` for latents (B, C, h, w) from `encode_images`, so that images that are used several times are encoded once."""
     words = [locate_columns(model.readers, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
-    fitted = {group: model.family.fit_group(model.network.config, group) for group in groups or (capture.layers,)}
+    fitted = {group: model.family.fit_layers(model.network.config, group) for group in groups or (capture.layers,)}
     several = len(fitted) > 1
     capture = replace(capture, layers="all" if several else next(iter(fitted)))
     with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), per_layer=several, reads=reads) as recorder:
@@ -192,20 +192,16 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
     """Joins the maps of one image with several sentences: tokens are concatenated, self-attention is averaged."""
     if len(maps) == 1:
         return maps[0]
-    first = maps[0]
     words: dict[str, tuple[int, ...]] = {}
     columns = 0
     for sentence in maps:
         words |= {name: tuple(columns + t for t in columns_of_word) for name, columns_of_word in sentence.words.items()}
         columns += next(iter(sentence.cross_attention.values())).shape[1]
-    return AttentionMaps(
-        {grid: torch.stack([sentence.self_attention[grid] for sentence in maps]).mean(0) for grid in first.self_attention},
-        {grid: torch.cat([sentence.cross_attention[grid] for sentence in maps], 1) for grid in first.cross_attention},
-        first.latent_size,
-        words,
-        " | ".join(sentence.prompt for sentence in maps),
-        first.normalized,
-    )
+    joined = [
+        (kind, grid, layer, torch.stack(tensors).mean(0) if kind == "self" else torch.cat(tensors, 1))
+        for (kind, grid, layer), tensors in ((of[0][:3], [one[3] for one in of]) for of in zip(*(m.tensors() for m in maps), strict=True))
+    ]
+    return replace(maps[0].with_tensors(joined), words=words, prompt=" | ".join(sentence.prompt for sentence in maps))
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -12,12 +12,11 @@ from ..config.constants import CaptureConfig
 from ..config.levels import EVERYTHING, Reads
 from ..errors import UserError
 from ..models.families.base import Family
-from ..models.groups import Layers
+from ..models.groups import Kind, Layers, by_kind
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_text
 from .probabilities import Part, Scratch
 
-Kind = Literal["self", "cross"]
 KINDS: tuple[Kind, Kind] = ("self", "cross")
 
 
@@ -51,7 +50,7 @@ class AttentionRecorder:
         self.alone = alone
         self.guidance = guidance
         self.total_steps = total_steps
-        self.per_layer = per_layer
+        self.per_layer = per_layer or config.apart
         self.layers: Collection[str] = ()
         """All layers' names."""
         self.restart()
@@ -63,8 +62,6 @@ class AttentionRecorder:
         self.recording = False
         self.rows: Sequence[int] | None = None
         """Those of each batch that are recorded, for whoever chooses them before every call; None: by `guidance`."""
-        self.layers: Collection[str] = ()
-        """The names of all layers."""
         self.latent_size: Grid | None = None
         self.images: int | None = None
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
@@ -154,16 +151,16 @@ class AttentionRecorder:
         total = self._total(kind, self.grid(query.shape[2]), name, query, key.shape[2])
         self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
 
-    def add_joint(self, name: str, query: torch.Tensor, key: torch.Tensor, parts: tuple[slice, slice], bias: torch.Tensor | None) -> None:
+    def add_joint(self, name: str, query: torch.Tensor, key: torch.Tensor, parts: Mapping[Kind, slice], bias: torch.Tensor | None) -> None:
         """Add one layer and step of joint attention: the picture's queries (B, H, N, D) and all keys (B, H, S, D).
 
-        parts: the picture's and the text's columns; without text it is a layer of self-attention. bias: (B, 1, 1, S), added to the
-        scores, −inf for padding; None: no padding.
+        parts: the columns of the picture ("self") and of the text ("cross"), if there are any and they are wanted. bias: (B, 1, 1, S),
+        added to the scores, −inf for padding; None: no padding.
         """
         size = self.latent_size
         assert size is not None
         wanted: list[Part] = []
-        for kind, columns in zip(KINDS, parts, strict=True):
+        for kind, columns in parts.items():
             width = len(range(*columns.indices(key.shape[2])))
             if width and self.wants(kind, size[0] * size[1]):
                 wanted.append(Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.alone))
@@ -219,13 +216,15 @@ class AttentionRecorder:
         self._finish()
         if len(words) != self.images or len(prompts) != self.images:
             raise ValueError(f"{self.images} images were captured, but words of {len(words)} and {len(prompts)} prompts were given")
+        held = {kind: self._by_grid(kind, layers) for kind in KINDS}
         means = {
             kind: {
-                grid: next(iter(maps.values())) if len(maps) == 1 else torch.stack(list(maps.values())).mean(0)
+                grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else torch.stack(list(maps.values())).mean(0)
                 for grid, maps in grids.items()
             }
-            for kind, grids in (("self", self._by_grid("self", layers)), ("cross", self._by_grid("cross", layers)))
+            for kind, grids in held.items()
         }
+        apart = held if self.config.apart else {kind: {} for kind in KINDS}
         assert self.latent_size is not None
         return [
             AttentionMaps(
@@ -235,6 +234,7 @@ class AttentionRecorder:
                 dict(words[image]),
                 prompts[image],
                 self.config.normalize,
+                *({grid: {name: of[image] for name, of in maps.items()} for grid, maps in apart[kind].items()} for kind in KINDS),
             )
             for image in range(len(prompts))
         ]
@@ -256,7 +256,7 @@ class AttentionRecorder:
         return dict(sorted(counts.items(), reverse=True))
 
     def _by_grid(self, kind: Kind, layers: Layers | None = None) -> dict[Grid, dict[str, torch.Tensor]]:
-        names = None if layers is None else self.family.chosen(list(self.layers), layers)
+        names = None if layers is None else self.family.chosen(list(self.layers), by_kind(layers)[kind])
         grids: dict[Grid, dict[str, torch.Tensor]] = {}
         for (of, grid, name), tensor in self._sums.items():
             if of == kind and (names is None or name in names):

@@ -25,7 +25,9 @@ from .. import __version__
 from ..errors import UserError, system_reason
 from ..files.messages import escaped_streams
 from .progress import InterruptedRun
+from .short_help import COMMON, HELP_ALL, shorten
 
+HELP = "--help"
 TIDYING = 5.0
 """Seconds."""
 
@@ -173,7 +175,18 @@ def main(arguments: Sequence[str] | None = None, program: App | None = None) -> 
     interrupt_once()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with escaped_streams():
-        return _run(program or (make_app(listing=True) if arguments in ([], ["-h"], ["--help"]) else app), arguments)
+        return _run(program or _fitting(arguments), [HELP if argument == HELP_ALL else argument for argument in arguments])
+
+
+def _fitting(arguments: Sequence[str]) -> App:
+    """The command line for these arguments: for help, with as much of it as is asked for."""
+    if not arguments or arguments[0] in ("-h", HELP):
+        return make_app(listing=True)
+    if arguments[0] in COMMON and {"-h", HELP} & set(arguments):
+        program = make_app()
+        shorten(program, arguments[0])
+        return program
+    return app
 
 
 def _run(program: App, arguments: list[str]) -> int:
@@ -227,7 +240,7 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     elif isinstance(error, UserError):
         code, text = 2, _with_option(error, arguments)
     elif isinstance(error, CycloptsError):
-        code, text = 2, f"{_misread(error)} (--help lists all options)"
+        code, text = 2, f"{_misread(error)} ({HELP_ALL if arguments[:1] and arguments[0] in COMMON else HELP} lists all options)"
     elif isinstance(error, OSError):
         code, text = 2, system_reason(error)
     elif _is_out_of_memory(error):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 from cyclopts import Group, Parameter
 
 from ..dataset.conversions import export_options, import_options
-from ..dataset.formats.known import FORMATS, FormatName, recognised
+from ..dataset.formats.known import FORMATS, FormatName, SourceName, recognised
 from ..errors import UserError
 from ..files.messages import counted
 from .options import HERE, option
@@ -33,7 +33,7 @@ def export_option(name: str, text: str, default: object = "no", group: Group = C
 
 def import_option(name: str, text: str, default: object) -> Parameter:
     """The same of an import."""
-    return _of(name, [kind for kind in get_args(FormatName) if name in import_options(kind)], text, default, CHOICE)
+    return _of(name, [kind for kind in get_args(SourceName) if name in import_options(kind)], text, default, CHOICE)
 
 
 def _of(name: str, kinds: Sequence[str], text: str, default: object, group: Group) -> Parameter:
@@ -101,7 +101,7 @@ def export_(
 def import_(
     source: Annotated[Path, Parameter(help="Folder to read, or for coco a JSON file.")],
     *,
-    from_: Annotated[FormatName | None, option(OUTPUT, "The format.", "found out, and said", name="--from")] = None,
+    from_: Annotated[SourceName | None, option(OUTPUT, "The format.", "found out, and said", name="--from")] = None,
     out: Annotated[Path, HERE, option(OUTPUT, "Folder for the new dataset; it appears when it is complete.")],
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no", negative=())] = None,
     split: Annotated[str | None, import_option("split", "only this part, such as val.", "all")] = None,

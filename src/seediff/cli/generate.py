@@ -13,6 +13,8 @@ from ..config.constants import MaskConfig
 from ..config.generate import GenerateConfig
 from ..config.names import parse_classes, parse_prompts
 from ..errors import UserError
+from ..models.hub import resolve_name
+from ..models.info import read_settings
 from ..models.memory import Offload
 from .options import (
     MASKS,
@@ -25,6 +27,7 @@ from .options import (
     ImageOptions,
     MaskOptions,
     Quiet,
+    all_classes,
     carry_out,
     chosen_engine,
     given,
@@ -66,13 +69,15 @@ def generate(
 ) -> None:
     """Generate images of named classes with pixel masks, as a dataset for training.
 
-    The same command continues a run that was stopped, and ends with the same bytes.
+    The same command continues a run that was stopped, and ends with the same bytes. With a higher --per-class, it adds images.
 
     For example:
 
     - `seediff generate --classes dog,cat --per-class 50 --out pets`
 
     - `seediff generate --classes horse --per-class 20 --prompt "a photo of a {class} on grass" --prompt "a photo of a {class}" --out farm`
+
+    - `seediff generate --classes all --per-class 5 --vary place,light --out everything`
 
     - `seediff generate --classes dog,cat,car --classes-per-image 1,1,2 --reject --out pairs`
 
@@ -99,9 +104,22 @@ def make_config(
     images: ImageOptions, masks: MaskOptions, capture: CaptureOptions, file: Path | None = None, preset: str = "model"
 ) -> GenerateConfig:
     """The configuration: command line before the file of --config before the preset. Raises UserError."""
-    line = table(GenerateConfig, {name: value for name, value in given(images).items() if name not in ("classes", "prompt")})
+    line = table(GenerateConfig, {name: value for name, value in given(images).items() if name not in ("classes", "prompt", "vary")})
     if images.classes is not None:
         line["classes"] = parse_classes(images.classes)
     if images.prompt is not None:
         line["prompts"] = parse_prompts(images.prompt)
-    return configure(GenerateConfig, {**line, "mask": table(MaskConfig, masks), "capture": given(capture)}, file, preset=preset)
+    tables = {"mask": table(MaskConfig, masks), "capture": given(capture)}
+    config = configure(GenerateConfig, {**line, **tables}, file, preset=preset)
+    if from_model := {**all_classes(config), **_varied(config, images.vary)}:
+        config = configure(GenerateConfig, {**line, **from_model, **tables}, file, preset=preset)
+    return config
+
+
+def _varied(config: GenerateConfig, kinds: str | None) -> dict[str, tuple[str, ...]]:
+    """The templates that --vary makes of the configuration's; nothing where it was not given."""
+    if kinds is None:
+        return {}
+    from ..prompts.variations import varied_prompts
+
+    return {"prompts": varied_prompts(config.prompts, kinds.split(","), read_settings(resolve_name(config.model)).words)}

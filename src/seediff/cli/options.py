@@ -23,7 +23,7 @@ from cyclopts import Group, Parameter, Token
 
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.fields import field_types
-from ..config.generate import GenerateConfig
+from ..config.generate import DatasetConfig, GenerateConfig
 from ..errors import UserError
 from ..files.output_folders import Out, Url, parse_folder, parse_out
 
@@ -173,7 +173,7 @@ SEED = Parameter(validator=_check_seed)
 @options_of(
     GenerateConfig,
     {
-        IMAGES: "classes per_class prompt negative_prompt classes_per_image seed",
+        IMAGES: "classes per_class prompt vary negative_prompt classes_per_image seed",
         MODEL: "model base lora lora_scale embedding quantize vae_tiling compile scheduler steps guidance_scale size batch_size device "
         "dtype threads",
         KEPT: "reject attempts keep_soft keep_attention image_format",
@@ -187,7 +187,11 @@ class ImageOptions:
     """Fields of GenerateConfig; `classes` and `prompt` as the command line writes them."""
 
     classes: Annotated[
-        str | None, option(IMAGES, "Names separated by commas, a UTF-8 file with one per line, or `voc` for Pascal VOC's twenty.")
+        str | None,
+        option(
+            IMAGES,
+            "Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` that a small model knows.",
+        ),
     ] = None
     prompt: Annotated[
         list[str] | None,
@@ -197,6 +201,9 @@ class ImageOptions:
             GenerateConfig.prompts[0],
             negative=(),
         ),
+    ] = None
+    vary: Annotated[
+        str | None, option(IMAGES, "Add phrases to the templates: place, light, view, or several, separated by commas.", "none")
     ] = None
 
 
@@ -218,6 +225,7 @@ class MaskOptions:
     normalize={"name": "--capture-normalize", "negative": "--no-capture-normalize"},
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
+    apart={"name": "--capture-apart", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
 )
 class CaptureOptions:
@@ -240,6 +248,18 @@ class EngineOptions:
             RUN, "With --engine ray: address of a running cluster, or auto for the one on this machine.", "start a cluster on this machine"
         ),
     ] = None
+
+
+def all_classes(config: DatasetConfig) -> dict[str, tuple[str, ...]]:
+    """The classes that `--classes all` stands for; nothing where classes were named. Raises UserError for a model that draws any class."""
+    if config.classes != ("all",):
+        return {}
+    from ..models.hub import resolve_name
+    from ..models.info import read_settings
+
+    if not (known := read_settings(resolve_name(config.model)).classes):
+        raise UserError("classes = all", f"model '{config.model}' is not limited to a list of classes", "name those that you want")
+    return {"classes": known}
 
 
 def chosen_engine(options: EngineOptions | None) -> Engine | None:

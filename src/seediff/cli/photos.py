@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from ..config.base import DEFAULT, configure
 from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
-from ..config.methods import SEGMENT_FACTS
+from ..config.methods import GRAPH_OPTIONS, SEGMENT_FACTS
 from ..config.names import DEFAULT_PROMPTS, parse_classes, parse_names
 from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS, TUNED, Tuned, is_tuned, read_tuned
@@ -34,6 +34,7 @@ from .options import (
     EngineOptions,
     MaskOptions,
     Quiet,
+    all_classes,
     carry_out,
     chosen_engine,
     field_option,
@@ -68,7 +69,7 @@ class PhotoOptions:
 
 @options_of(
     SegmentConfig,
-    {MASKS: "method kl_threshold rounds num_points weights timestep refine k cut_threshold cut_power"},
+    {MASKS: "method graph kl_threshold rounds num_points weights timestep refine k cut_threshold cut_power walk_steps eigenvalue"},
     kl_threshold={"default": "the preset's"},
     k={"type": str, "name": ["-k", "--k"]},
 )
@@ -131,7 +132,7 @@ def segment(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Divide photographs into segments without class names, with DiffSeg, K-Means or DiffCut.
+    """Divide photographs into segments without class names: DiffSeg, K-Means, and cuts of graphs (DiffCut, Falcon, AutoSC, walks).
 
     Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. The same command continues a run
     that was stopped. Unreadable photographs do not stop the others; failed.jsonl lists them.
@@ -251,6 +252,8 @@ def mask(
     line |= {"mask": table(MaskConfig, masks or MaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}
     preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
     settled = configure(MaskPhotosConfig, line, config, preset=preset, tuned=tuned)
+    if known := all_classes(settled):
+        settled = configure(MaskPhotosConfig, {**line, **known}, config, preset=preset, tuned=tuned)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)
     result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)
@@ -316,8 +319,11 @@ def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labe
         )
     for name in chosen:
         methods = [method for method, facts in SEGMENT_FACTS.items() if name in facts.options and name != "k"]
-        if methods and segment.method not in methods:
-            raise UserError(f"--{name.replace('_', '-')}: is an option of method {' and '.join(methods)}, not of {segment.method}")
+        graphs = [graph for graph, options in GRAPH_OPTIONS.items() if name in options]
+        if (methods or graphs) and name not in segment.options:
+            users = [f"{kind} {' and '.join(names)}" for kind, names in (("method", methods), ("graph", graphs)) if names]
+            other = segment.divided if graphs and segment.divided else segment.method
+            raise UserError(f"--{name.replace('_', '-')}: is an option of {' and of '.join(users)}, not of {other}")
     for name in ("vote", "name_threshold"):
         if name in line and not named:
             raise UserError(f"--{name.replace('_', '-')}: segments get no names without --names or --captions")

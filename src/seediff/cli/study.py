@@ -101,13 +101,17 @@ def segments(
     labels: Labels = None,
     count: Count = None,
     constants: Constants = None,
+    compare: Annotated[
+        Literal["methods", "graphs"],
+        Parameter(help="methods: DiffSeg, K-Means and DiffCut; graphs: every graph of positions with every solver."),
+    ] = "methods",
     out: Pictures = Path("segments-study"),
     json: Json = None,
     model: AnyModel = "mini",
     seed: Annotated[int, SEED, Parameter(help="Random seed for K-Means.")] = 0,
     device: Device = None,
 ) -> None:
-    """Compare DiffSeg, K-Means and DiffCut by DiffSeg's protocol, at the papers' constants and at tuned constants.
+    """Compare methods that need no class names by DiffSeg's protocol, at the papers' constants and at tuned constants.
 
     Constants are tuned on separate scenes of the embedded world, or taken from an earlier study (--constants).
 
@@ -122,9 +126,9 @@ def segments(
     from ..study.segments.scores import chosen_pairs, scene_pairs
 
     pairs = chosen_pairs(images, labels, count, scene_set, scenes)
-    best = read_best(constants) if constants else {}
+    best = read_best(constants, compare) if constants else {}
     tune = scene_pairs("tune", tune_scenes) if images is None and not constants else None
-    show(run_segment_study(pairs, out, tune=tune, best=best, model_name=model, seed=seed, device=device, json_path=json))
+    show(run_segment_study(pairs, out, ways=compare, tune=tune, best=best, model_name=model, seed=seed, device=device, json_path=json))
     print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")
 
 
@@ -170,6 +174,28 @@ def confidence(
     result = run_confidence(scenes, out, model=model, scene_set=scene_set, json_path=json, seed=seed, device=device)
     print(markdown(result), end="")
     print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}")
+
+
+@app.command
+def objects(
+    *,
+    scenes: Annotated[int, Parameter(help="Number of held-out scenes, and of scenes with two objects of a class.")] = 200,
+    tune_scenes: Annotated[int, Parameter(help="Number of each kind of scenes to tune each method's constants on.")] = 100,
+    out: Pictures = Path("objects-study"),
+    json: Json = None,
+    model: WorldModel = "mini",
+    seed: Annotated[int, SEED] = 0,
+    device: Device = None,
+) -> None:
+    """Measure how well the objects of a class are told apart: AP and PQ on scenes with exact objects.
+
+    Example: seediff study objects --scenes 200 --out objects-study
+    """
+    from ..study.objects import markdown, run_objects
+
+    result = run_objects(scenes, out, model=model, tune_scenes=tune_scenes, json_path=json, seed=seed, device=device)
+    print(markdown(result), end="")
+    print(f"Tables: {out / 'results.md'}   Pictures: {out / 'objects.png'}   JSON: {out / 'results.json'}")
 
 
 @mini_app.command(name="scenes")

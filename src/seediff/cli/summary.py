@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import sys
@@ -154,15 +153,14 @@ def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
 
 
 def next_commands(result: RunResult) -> list[str]:
-    """What to do with the dataset now, for the shell: with this very Python, and `seediff` as the user called it."""
+    """What to do with the dataset now, for the shell, with `seediff` as the user called it."""
     if isinstance(result.out, Url):
         code = f"import fsspec; store, root = fsspec.url_to_fs({str(result.out)!r}); store.get(root, 'dataset', recursive=True)"
         return [shlex.join([sys.executable, "-c", code])]
-    folder = json.dumps(str(result.out), ensure_ascii=False)
-    code = f"import seediff; sample = next(seediff.read_dataset({folder})); print(sample.image.shape, sample.label_map.max())"
     return [
-        shlex.join([sys.executable, "-c", code]),
-        command_line("study", "truth", "--scenes", 100, "--out", "truth", about="how good such masks are, against exact ones"),
+        command_line("look", result.out, about="see how each mask came about, and correct it"),
+        command_line("filter", result.out, "--drop-flags", "all", "--out", f"{result.out}-good", about="keep masks without flags"),
+        command_line("export", result.out, "--to", "coco", "--out", f"{result.out}-coco", about="or yolo, voc, cvat …"),
     ]
 
 

@@ -165,6 +165,10 @@ class RunConfig(Settings):
         """
         return model_label(self.model)
 
+    def extends(self, earlier: RunConfig) -> bool:
+        """Whether this is the earlier configuration with more samples, whose first ones are the earlier one's."""
+        return False
+
     def batches(self, count: int) -> list[range]:
         """The samples of each batch, for `count` samples."""
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]

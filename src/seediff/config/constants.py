@@ -10,7 +10,7 @@ from msgspec import Meta
 from ..errors import UserError
 from ..models.groups import Layers, normal_layers
 from .fields import AtLeastZero, Count, Positive, Timestep, check_fields, misfit
-from .methods import SEGMENT_FACTS, Method, SegmentFacts, SegmentMethodName
+from .methods import GRAPH_OPTIONS, SEGMENT_FACTS, GraphName, Method, SegmentFacts, SegmentMethodName
 
 CaptureSteps = Literal["all", "second-half"] | Count
 """Denoising steps to capture; a number k means every k-th."""
@@ -34,9 +34,13 @@ class CaptureConfig:
     """Denoising steps to capture: all, second-half, or a number k for every k-th."""
     layers: Layers = "all"
     """Layers to capture: all; up or down for one side of a UNet; last for the last layer of each block on its way up; or blocks of a
-    transformer, such as 9-12 or 0,3,8-11.
+    transformer, such as 9-12 or 0,3,8-11. all/last: of cross-attention all, of self-attention the last.
 
     A UNet's middle belongs to all of these. Blocks are numbered from 0 in the order in which they run."""
+    apart: bool = False
+    """Keep every layer's maps beside their mean, for what weighs layers.
+
+    As many maps as layers, so much more memory."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
@@ -100,7 +104,7 @@ class SegmentConfig:
     method: SegmentMethodName = "diffseg"
     """Method that finds segments."""
     timestep: Timestep | None = None
-    """Timestep passed to the UNet; None: 300; diffcut: 50.
+    """Timestep passed to the UNet; None: 300; graph features: 50.
 
     The latent itself has no noise."""
     weights: Literal["proportional", "uniform"] | tuple[AtLeastZero, ...] = "proportional"
@@ -118,19 +122,27 @@ class SegmentConfig:
 
     Includes the first round, if kl_threshold is one number."""
     refine: bool = False
-    """diffseg: run K-Means starting from the segments. diffcut: align segments with edges (PAMR).
+    """diffseg: run K-Means starting from the segments. Methods that divide a graph: align segments with edges (PAMR).
 
     K-Means runs over all positions. PAMR does not work with tiles."""
     k: Count | Literal["truth"] | None = None
     """kmeans: number of segments, or `truth` for as many as in --labels.
 
     `truth` is K-Means-S: the number of classes in the photograph's own label map."""
+    graph: GraphName | None = None
+    """What diffcut, walk_cut, falcon and autosc divide: features, self, walk or rows; None: the method's own.
+
+    The encoder's features, self-attention, walks along it, or the similarity of its rows."""
+    walk_steps: Count = 2
+    """graph walk: number of steps along self-attention."""
+    eigenvalue: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    """falcon: as many segments as the graph has eigenvalues above this."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
-    """diffcut: divide while the normalised cut costs less than this.
+    """diffcut, walk_cut: divide while the normalised cut costs less than this.
 
 """
     cut_power: Positive = 10.0
-    """diffcut: exponent of the features' cosine similarity."""
+    """graphs features and rows: exponent of the cosine similarity."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -142,16 +154,33 @@ class SegmentConfig:
             raise UserError(f"method {self.method} needs k: the number of segments (6 in the paper), or 'truth' with label maps")
         if self.k is not None and "k" not in self.facts.options:
             raise UserError(f"k = {self.k} is an option of method kmeans; {self.method} finds the number of segments itself")
+        if self.graph is not None and self.facts.graph is None:
+            raise UserError(f"graph = {self.graph} is an option of methods that divide a graph, such as falcon; {self.method} has none")
 
     @property
     def facts(self) -> SegmentFacts:
-        """The method's requirements on the capture."""
+        """The method's function and options."""
         return SEGMENT_FACTS[self.method]
 
     @property
+    def divided(self) -> GraphName | None:
+        """The graph that the method divides, if it divides one."""
+        return self.graph or self.facts.graph
+
+    @property
+    def divides_features(self) -> bool:
+        """Whether the method needs the features of a UNet's encoder instead of self-attention."""
+        return self.divided == "features"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The fields that have an effect."""
+        return self.facts.options + (GRAPH_OPTIONS[self.divided] if self.divided else ())
+
+    @property
     def timestep_shown(self) -> int:
-        """The noise level that the network gets."""
-        return self.facts.timestep if self.timestep is None else self.timestep
+        """The noise level that the network gets; by default, DiffCut's for features, DiffSeg's for attention."""
+        return (50 if self.divides_features else 300) if self.timestep is None else self.timestep
 
     @property
     def thresholds(self) -> tuple[float, ...]:

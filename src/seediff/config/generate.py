@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import counted
-from .base import Layer, RunConfig, flatten, load_config, recommend
+from .base import Layer, RunConfig, differences, flatten, load_config, recommend
 from .constants import CaptureConfig, MaskConfig
 from .fields import Count
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts
@@ -131,6 +131,11 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "size", check_size(self.size))
         if not self.negative_prompt.isprintable():
             raise UserError(f"negative_prompt {self.negative_prompt!r} contains a line break or unprintable characters")
+
+    def extends(self, earlier: RunConfig) -> bool:
+        if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:
+            return False
+        return not differences(replace(earlier, per_class=self.per_class), self)
 
     @property
     def loading(self) -> dict[str, Any]:

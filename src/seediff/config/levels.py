@@ -10,9 +10,9 @@ from typing import Any, Literal
 from ..errors import UserError
 from ..models.families.base import Family
 from ..models.families.unet import SD
-from ..models.groups import Layers, block_numbers
-from .constants import CaptureConfig, MaskConfig
-from .methods import METHOD_FACTS, SEGMENT_FACTS, SegmentMethodName
+from ..models.groups import Layers, block_numbers, by_kind
+from .constants import CaptureConfig, MaskConfig, SegmentConfig
+from .methods import METHOD_FACTS
 
 Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
 """The kinds of attention that are captured, and the levels d of each, at L / d; None: all there are."""
@@ -57,24 +57,38 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
         )
 
 
-def check_divides(family: Family, method: SegmentMethodName, model: str) -> None:
+def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
     """Raise UserError if a family lacks the input of a `segment` method. model: the model's name, for messages."""
     if why := family.no_self_attention:
         raise UserError(f"segments need self-attention, and {family.title} has no maps of it: {why}; use another model")
-    if SEGMENT_FACTS[method].divides_features and family.network != "unet":
-        raise UserError(f"method {method} divides the features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans")
+    if segment.divides_features and family.network != "unet":
+        raise UserError(
+            f"method {segment.method} divides the features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans, "
+            "or graph self, walk or rows"
+        )
 
 
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:
     """`capture.layers` as this network understands them. Raises UserError for blocks that it lacks, and for blocks without the attention
     that `mask.method` reads: Z-Image's first blocks do not attend to text."""
-    group = family.fit_group(unet, capture.layers)
-    if block_numbers(group) is not None:
-        kinds = family.layer_counts(unet, group)
-        for kind in maps_read(mask):
+    layers = family.fit_layers(unet, capture.layers)
+    for kind in maps_read(mask):
+        group = by_kind(layers)[kind]
+        if block_numbers(group) is not None:
+            kinds = family.layer_counts(unet, group)
             if not kinds.get(kind) and not kinds.get("joint"):
                 raise UserError(f"layers = {group}: method {mask.method} reads {kind}-attention, of which these blocks have none")
-    return group
+    return layers
+
+
+def _levels_there(unet: Mapping[str, Any], mask: MaskConfig, layers: Layers, family: Family) -> dict[str, list[int]]:
+    """Of each option that names levels, those that the layers of every kind of attention that it sets have, finest first."""
+    there: dict[str, list[int]] = {}
+    for kind, option in _options(mask).items():
+        if isinstance(option, str):
+            levels = family.levels(unet, by_kind(layers)[kind])
+            there[option] = [level for level in levels if level in there.get(option, levels)]
+    return there
 
 
 def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family = SD) -> None:
@@ -83,11 +97,12 @@ def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConf
     unet: the network's config.json. Families whose levels are fitted (`fit_levels`) lack no level, but may lack self-attention.
     """
     check_kinds(family, mask)
-    group = fit_layers(unet, mask, capture, family)
+    layers = fit_layers(unet, mask, capture, family)
     if family.fitted:
         return
-    there = family.levels(unet, group)
+    held = _levels_there(unet, mask, layers, family)
     for option, levels in levels_read(mask).items():
+        there = held[option]
         missing = [level for level in levels if level not in there]
         if missing:
             value = levels[0] if len(levels) == 1 and option != "expand_levels" else ",".join(map(str, levels))
@@ -103,13 +118,14 @@ def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
     """
     if not family.fitted:
         return mask, []
-    group = fit_layers(unet, mask, capture, family)
-    there = family.levels(unet, group)
-    if not there:
-        raise UserError(f"layers = {group}: the model has no attention there")
-    notes = [] if group == capture.layers else [f"layers = {capture.layers}: this model tells no such layers apart; all are read"]
+    layers = fit_layers(unet, mask, capture, family)
+    held = _levels_there(unet, mask, layers, family)
+    if not all([*held.values(), *(family.levels(unet, group) for group in by_kind(layers).values())]):
+        raise UserError(f"layers = {layers}: the model has no attention there")
+    notes = [] if layers == capture.layers else [f"layers = {capture.layers}: this model tells no such layers apart; all are read"]
     fitted: dict[str, Any] = {}
     for option, levels in levels_read(mask).items():
+        there = held[option]
         nearest = tuple(sorted({min(there, key=lambda other: (abs(log2(other / level)), other)) for level in levels}, reverse=True))
         if nearest != levels:
             fitted[option] = nearest if option == "expand_levels" else nearest[0]

@@ -84,29 +84,41 @@ METHOD_FACTS: dict[str, MethodFacts] = {
 }
 
 
-SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]
+SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "walk_cut", "falcon", "autosc"]
 """Values of `SegmentConfig.method`."""
+GraphName = Literal["features", "self", "walk", "rows"]
+"""Values of `SegmentConfig.graph`; segments/graph.py says what each is."""
 
 
 @dataclass(frozen=True)
 class SegmentFacts:
-    """method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. timestep: the authors' noise
-    level. options: the fields of SegmentConfig that it reads. divides_features: whether it divides a UNet encoder's features instead of
-    self-attention. refines_edges: whether `refine` aligns segments with edges.
+    """method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the fields of
+    SegmentConfig that it reads. For methods that divide a graph of positions, graph: which one, unless the configuration names another.
+    solver: `module.name` of the function that divides it.
     """
 
     method: str
-    timestep: int
     options: tuple[str, ...]
-    divides_features: bool = False
-    refines_edges: bool = False
+    graph: GraphName | None = None
+    solver: str = ""
 
 
 SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
-    "diffseg": SegmentFacts("diffseg.DIFFSEG", 300, ("kl_threshold", "rounds", "num_points", "weights", "refine")),
-    "kmeans": SegmentFacts("kmeans.KMEANS", 300, ("k", "weights")),
-    "diffcut": SegmentFacts("diffcut.DIFFCUT", 50, ("cut_threshold", "cut_power", "refine"), divides_features=True, refines_edges=True),
+    "diffseg": SegmentFacts("diffseg.DIFFSEG", ("kl_threshold", "rounds", "num_points", "weights", "refine")),
+    "kmeans": SegmentFacts("kmeans.KMEANS", ("k", "weights")),
+    "diffcut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "features", "diffcut.divide"),
+    "walk_cut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "walk", "diffcut.divide"),
+    "falcon": SegmentFacts("graph.GRAPH", ("eigenvalue", "refine"), "features", "falcon.divide"),
+    "autosc": SegmentFacts("graph.GRAPH", ("refine",), "features", "autosc.divide"),
 }
+
+GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
+    "features": ("cut_power",),
+    "self": ("weights",),
+    "walk": ("weights", "walk_steps"),
+    "rows": ("weights", "cut_power"),
+}
+"""The fields of SegmentConfig that each graph depends on."""
 
 
 def check_capture(method: Method, normalized: bool) -> None:

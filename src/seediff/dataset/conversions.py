@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .formats.drivers import Exported
-    from .formats.known import FormatName
+    from .formats.known import FormatName, SourceName
     from .sample import Sample
 
 Place = Path | str
@@ -39,7 +39,7 @@ class Conversions:
         raise NotImplementedError
 
     @classmethod
-    def _read(cls, name: FormatName, path: Place, **options: Any) -> Self:
+    def _read(cls, name: SourceName, path: Place, **options: Any) -> Self:
         from .formats.drivers import read_format
 
         classes, samples, notes = read_format(name, path, **options)
@@ -249,13 +249,47 @@ class Conversions:
         """`imagefolder` of `datasets`, which the Hugging Face hub shows with two columns of pictures."""
         return self._write("imagefolder", out, split=split, seed=seed, link=link, workers=workers)
 
+    @classmethod
+    def from_labelme(
+        cls, path: Place, *, classes: Sequence[str] | None = None, images: Place | None = None, skip_missing: bool = False
+    ) -> Self:
+        """Folders of labelme's JSON files, or one of these. classes: None: those of a labels.txt or class_names.txt, else the labels in
+        use, by name. images: where the pictures are; None: where the files say, else what they hold as `imageData`."""
+        return cls._read("labelme", path, classes=classes, images=images, skip_missing=skip_missing)
+
+    @classmethod
+    def from_supervisely(cls, path: Place, *, skip_missing: bool = False) -> Self:
+        """A project of Supervisely: meta.json, and data sets with ann/ and img/. Bitmaps and polygons count; what is in a rectangle and in
+        no mask is ignored."""
+        return cls._read("supervisely", path, skip_missing=skip_missing)
+
+    @classmethod
+    def from_datumaro(cls, path: Place, *, images: Place | None = None, skip_missing: bool = False) -> Self:
+        """Datumaro's own JSON: annotations/SUBSET.json and images/SUBSET/, or one such file. Masks and polygons count; what is in a box and
+        in no mask is ignored."""
+        return cls._read("datumaro", path, images=images, skip_missing=skip_missing)
+
+    @classmethod
+    def from_published(cls, path: Place, *, split: str | None = None, images: Place | None = None, skip_missing: bool = False) -> Self:
+        """Cityscapes, ADE20K or CamVid as they are distributed. split: "train", "val" or "test"; None: all that have labels. Void is
+        ignored (255), and nothing is background. images: where the pictures are; None: beside the labels."""
+        return cls._read("published", path, split=split, images=images, skip_missing=skip_missing)
+
+    @classmethod
+    def from_masks(cls, path: Place, *, classes: Sequence[str] | None = None) -> Self:
+        """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png; parts may have folders.
+
+        classes: None: those of a classes.txt, class_names.txt, labels.txt, labelmap.txt or class_dict.csv. Values of masks are ids from 1
+        on; of a single class, 255 is the class where no mask has 1."""
+        return cls._read("masks", path, classes=classes)
+
 
 def export_options(name: FormatName) -> list[str]:
     """What can be asked of a format's export."""
     return _options(getattr(Conversions, f"as_{name.replace('-', '_')}"), 2)
 
 
-def import_options(name: FormatName) -> list[str]:
+def import_options(name: SourceName) -> list[str]:
     """What can be asked of a format's import."""
     return _options(getattr(Conversions, f"from_{name.replace('-', '_')}"), 1)
 

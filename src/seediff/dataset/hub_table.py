@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from PIL import ExifTags
-
 from ..config.names import BACKGROUND
-from ..files.pictures import open_picture
-from .encoding import png
 from .formats.known import load_extra
 from .formats.label_files import row_text
 from .sample import Sample
@@ -48,11 +44,7 @@ def _record(sample: Sample, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _picture(sample: Sample) -> dict[str, Any]:
-    """A picture that is a file stays there until it is looked at. `datasets` turns pictures as their EXIF orientation says, and label maps
-    do not turn with them: such a picture is encoded as it is stored."""
-    with open_picture(sample.source) as picture:
-        if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            return {"bytes": png(picture.convert("RGB")), "path": f"{sample.name}.png"}
-    if isinstance(sample.source, bytes):
-        return {"bytes": sample.source, "path": f"{sample.name}.{sample.suffix}"}
-    return {"bytes": None, "path": str(sample.source.absolute())}
+    """A picture that is a file stays there until it is looked at."""
+    if file := sample.file():
+        return {"bytes": None, "path": str(file.absolute())}
+    return {"bytes": sample.data(), "path": f"{sample.name}.{sample.suffix}"}

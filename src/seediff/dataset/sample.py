@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..config.names import MAX_CLASSES
 from ..errors import UserError
+from ..files.orientation import as_stored
 from ..files.output_folders import put
 from ..files.outputs import copy_new
 from ..files.pictures import open_picture
@@ -106,8 +107,12 @@ class Sample:
             return picture.convert("RGB")
 
     def data(self) -> bytes:
-        """The bytes of the picture's file."""
-        return self.source if isinstance(self.source, bytes) else read_bytes(self.source, PICTURE)
+        """The bytes of the picture's file; where it has an EXIF orientation, without: label maps are of the pixels as they are stored."""
+        return as_stored(self._bytes(), self._where() or str(self.source))
+
+    def file(self) -> Path | None:
+        """The picture's file, if its bytes are `data`."""
+        return None if isinstance(self.source, bytes) or self.data() != self._bytes() else self.source
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture."""
@@ -156,10 +161,14 @@ class Sample:
         return {**rest, **shown_classes(labels, classes, self.metadata.get("classes") or (), f"sample '{self.name}'")}
 
     def put_image(self, target: Path, *, link: bool = False) -> None:
-        """Copy the picture to `target`, byte by byte, or link it there (a hard link, where the file system allows one)."""
-        if isinstance(self.source, bytes):
-            return put(target, self.source)
-        copy_file(self.source, target, link=link)
+        """Copy the picture to `target`, byte by byte but for an EXIF orientation, or link it there (a hard link, where the file system
+        allows one)."""
+        if (file := self.file()) is None:
+            return put(target, self.data())
+        copy_file(file, target, link=link)
+
+    def _bytes(self) -> bytes:
+        return self.source if isinstance(self.source, bytes) else read_bytes(self.source, PICTURE)
 
     def _where(self) -> str | None:
         return f"sample '{self.name}': its picture" if isinstance(self.source, bytes) else None

@@ -12,8 +12,5 @@ Segments without classes, `seediff evaluate segments`:
 segments.py     the whole command, over a folder, one image at a time
 floors.py       divisions that never look at the picture, as floors
 
-For both:
-
-labels.py       folders of labels as VOC, COCO-Stuff and Cityscapes are distributed, or plain
-coco_stuff.py   COCO-Stuff's label list and its 27 coarse classes
+Folders of labels as data sets are distributed are read by dataset/labels.py, for both and for `import`.
 """

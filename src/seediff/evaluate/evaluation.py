@@ -15,6 +15,7 @@ from PIL import Image
 
 from .. import __version__
 from ..config.names import BACKGROUND
+from ..dataset.labels import class_names
 from ..dataset.native import encode_image
 from ..dataset.split import check_seed
 from ..errors import UserError
@@ -23,7 +24,6 @@ from ..files.messages import counted
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..report.pictures import contact_sheet, fit_side, overlay
-from .labels import class_names
 from .layouts import EvaluationSet, Sample, open_evaluation
 from .protocols import IGNORED, PROTOCOLS, Protocol, listed, read_class_map
 from .semantic import Scores, evaluate_pairs, percent, percents, write_json

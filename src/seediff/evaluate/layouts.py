@@ -21,18 +21,12 @@ from PIL import Image
 
 from ..config.names import BACKGROUND
 from ..dataset.dataset import Dataset
-from ..errors import UserError, first_line
-from ..files.label_maps import MAP_FOLDERS, PHOTO_ENDING, find_maps
-from ..files.messages import counted, shown
+from ..dataset.labels import UNLABELLED, LabelSet, open_labels, open_published, published_layout
+from ..errors import UserError
+from ..files.label_maps import MAP_FOLDERS
+from ..files.messages import counted
 from ..files.pictures import open_picture
-from ..files.reading import read_lines
-from .labels import DEFAULT_SPLITS, UNLABELLED, LabelSet, camvid_part, id_table, open_labels
 from .protocols import CITYSCAPES_IGNORED, Protocol, own
-
-ADE20K_SPLITS = {"val": "validation", "train": "training"}
-ADE20K_IDS, ADE20K_LAST = {13: "person", 21: "car", 81: "bus"}, 150
-"""Entries that objectInfo150.txt must have, so that pixel values mean what was published."""
-PICTURES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
 
 @dataclass(frozen=True)
@@ -96,67 +90,28 @@ def open_evaluation(path: Path | str, *, split: str | None = None) -> Evaluation
 
 
 def _open(path: Path, split: str | None) -> EvaluationSet:
-    root = next((root for root in (path, path / "ADEChallengeData2016") if (root / "objectInfo150.txt").exists()), None)
-    if root or (path / "annotations" / "validation").is_dir():
-        return _ade20k(root or path, split or "val")
-    if camvid := camvid_part(path):
-        labels = open_labels(path, "camvid", split=split)
-        return _labelled(labels, lambda label: camvid[0] / (camvid[1] or split or DEFAULT_SPLITS["camvid"]))
-    if (path / "gtFine").is_dir() or path.name == "gtFine":
-        part = split or "val"
-        return _labelled(open_labels(path, "cityscapes", split=part), lambda label: label.parents[3] / "leftImg8bit" / part, PHOTO_ENDING)
+    if layout := published_layout(path):
+        return _labelled(open_published(path, layout, split))
     if any((path / below / "SegmentationClass").is_dir() for below in ("", "VOC2012", "VOCdevkit/VOC2012")):
-        return _labelled(open_labels(path, "voc", split=split or "val"), lambda label: label.parents[1] / "JPEGImages")
+        return _labelled(open_labels(path, "voc", split=split or "val"))
     described = any((path / name).is_file() for name in ("metadata.jsonl", "data.yaml"))
     if described or not any((path / name).is_dir() for name in MAP_FOLDERS):
         return _dataset(path, split)
     if split is not None:
         raise UserError(f"split = {split}", f"{path} is a plain folder of label maps, which has no parts")
-    return _labelled(open_labels(path, "folder"), lambda label: path / "images")
+    return _labelled(open_labels(path, "folder"))
 
 
-def _labelled(labels: LabelSet, pictures: Callable[[Path], Path], ending: str = "") -> EvaluationSet:
-    """A set of labels with the pictures beside them. pictures: a label's file → the folder of all pictures."""
+def _labelled(labels: LabelSet) -> EvaluationSet:
+    """A set of labels with the pictures beside them."""
     if len(labels.classes) > 255:
         raise UserError(f"{labels.about}: at most 255 classes can be evaluated")
-    folder = pictures(next(iter(labels.files.values()), Path()))
-    tried = {name: [folder / f"{name}{ending}{suffix}" for suffix in PICTURES] for name in labels.files}
-    images = {name: next((path for path in paths if path.is_file()), None) for name, paths in tried.items()}
+    images = {name: labels.picture(name) for name in labels.files}
     samples = tuple(Sample(name, image, lambda name=name: labels.read(name).astype(np.uint8)) for name, image in images.items())
     known = np.flatnonzero(labels.table[:255] >= 0)
     stored = {int(number): labels.classes[labels.table[number]] for number in known}
     void = frozenset(np.flatnonzero(labels.table[:255] == UNLABELLED).tolist())
     return EvaluationSet(labels.layout, labels.about, dict(enumerate(labels.classes)), stored, samples, void)
-
-
-def _ade20k(root: Path, split: str) -> EvaluationSet:
-    part = ADE20K_SPLITS.get(split, split)
-    names = _object_info(root / "objectInfo150.txt")
-    maps = root / "annotations" / part
-    if not maps.is_dir():
-        raise UserError(f"{maps}: there is no such folder; ADE20K's splits are {', '.join(ADE20K_SPLITS)}")
-    files = find_maps(maps)
-    about = f"ADE20K in {root}, {part}: {len(files)} images, {len(names)} classes"
-    table = id_table((), void=[0, 255])
-    table[list(names)] = range(len(names))
-    labels = LabelSet("ade20k", about, tuple(names.values()), files, table, f"ADE20K has 0 to {ADE20K_LAST}")
-    return _labelled(labels, lambda label: root / "images" / part)
-
-
-def _object_info(path: Path) -> dict[int, str]:
-    """Id → its first name, from ADE20K's table with the tab-separated columns Idx, Ratio, Train, Val and Name."""
-    try:
-        lines = read_lines(path, absent="there is no such file; it names the classes of ADEChallengeData2016")[1:]
-        rows = [line.split("\t") for line in lines if line.strip()]
-        names = {int(row[0]): row[-1].split(",")[0].strip() for row in rows}
-    except ValueError as error:
-        raise UserError(f"{path}: cannot be read as ADE20K's table of classes: {first_line(error)}") from error
-    if strange := [number for number in names if not 0 <= number <= ADE20K_LAST]:
-        raise UserError(f"{path}: there is an id {shown(strange[0])}, but ADE20K has 0 to {ADE20K_LAST}")
-    for number, name in ADE20K_IDS.items():
-        if names.get(number) != name:
-            raise UserError(f"{path}: id {number} must be '{name}' as published, not '{names.get(number)}'")
-    return names
 
 
 def _dataset(path: Path, split: str | None) -> EvaluationSet:

@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from ..config.names import BACKGROUND
+from ..dataset.labels import CAMVID_CLASSES, VOC_CLASSES
 from ..errors import UserError
 from ..files.documents import fit, read_cells, read_toml
 from ..metrics.confusion import IGNORED, MAX_CLASSES
-from .labels import CAMVID_CLASSES, VOC_CLASSES
 
 SYNONYMS = {
     "airplane": "aeroplane",

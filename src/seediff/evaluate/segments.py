@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..dataset.labels import LabelSet, Layout, open_labels, select
 from ..dataset.split import check_seed
 from ..errors import UserError
 from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nearest
@@ -17,7 +18,6 @@ from ..files.messages import counted
 from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
 from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
 from .floors import FLOORS, FloorScore, floor_maps, score_floors
-from .labels import LabelSet, Layout, open_labels, select
 from .semantic import percents, plain, size_of
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from ..errors import UserError
+from .orientation import orientation
 from .outputs import CONFIG
 from .pictures import MAX_MEGAPIXELS, open_picture, quiet_pillow
 
@@ -278,7 +279,7 @@ def _decode(image: Image.Image, path: Path) -> np.ndarray:
 
     # 2. Pixels. Some formats know their orientation only now; TIFF has already applied it.
     image.load()
-    turn = UPRIGHT.get(_orientation(image))
+    turn = UPRIGHT.get(orientation(image))
 
     # 3. Colours.
     rgb = _opaque(_to_srgb(_eight_bits(image, path), image.info.get("icc_profile")))
@@ -297,14 +298,6 @@ def _is_sequence(image: Image.Image) -> bool:
             return True
     image.seek(0)
     return False
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 if it is missing or broken, because a rotated picture is better than none."""
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except Exception:
-        return 1
 
 
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:

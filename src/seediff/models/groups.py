@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import UserError
 
 Layers = str
 """all; up or down, a side of a UNet; last, the last layer of each block on its way up; or numbers of a transformer's blocks from 0, such as
-9-12 or 0,3,8-11."""
+9-12 or 0,3,8-11. Two of these with a slash between them, as all/last: of cross-attention, and of self-attention."""
 SIDES = ("all", "up", "down", "last")
 MOST_BLOCKS = 200
+Kind = Literal["self", "cross"]
+"""Of attention: to the picture's own positions, or to the text's tokens."""
+
+
+def by_kind(layers: Layers) -> dict[Kind, Layers]:
+    """The layers of each kind of attention."""
+    cross, _, own = layers.partition("/")
+    return {"self": own or cross, "cross": cross}
+
+
+def both_kinds(cross: Layers, own: Layers) -> Layers:
+    """What `by_kind` takes apart."""
+    return cross if cross == own else f"{cross}/{own}"
 
 
 def block_numbers(layers: Layers) -> frozenset[int] | None:
@@ -24,14 +37,16 @@ def block_numbers(layers: Layers) -> frozenset[int] | None:
         span = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part, re.ASCII)
         first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
         if first > last or last >= MOST_BLOCKS:
-            choices = "'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or 0,3,8-11"
+            choices = "'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or 0,3,8-11, or CROSS/SELF"
             raise UserError(f"layers = {layers!r} must be {choices}")
         numbers |= set(range(first, last + 1))
     return frozenset(numbers)
 
 
 def normal_layers(layers: Layers) -> Layers:
-    """The one spelling of a choice: `12,9-11` → `9-12`. Raises UserError for what is none."""
+    """The one spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for what is none."""
+    if isinstance(layers, str) and layers.count("/") == 1:
+        return both_kinds(*map(normal_layers, layers.split("/")))
     numbers = block_numbers(layers)
     if numbers is None:
         return layers
@@ -45,7 +60,9 @@ def normal_layers(layers: Layers) -> Layers:
 
 
 def layers_name(layers: Layers) -> str:
-    """For people: `all layers`, `up layers`, `last up layers`, `blocks 9-12`."""
+    """For people: `all layers`, `up layers`, `last up layers`, `blocks 9-12`, `cross-attention of all layers, self-attention of …`."""
+    if "/" in layers:
+        return ", ".join(f"{kind}-attention of {layers_name(of_kind)}" for kind, of_kind in reversed(by_kind(layers).items()))
     if layers == "last":
         return "last up layers"
     if layers in SIDES:

@@ -144,8 +144,8 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
     if unknown:
         listed = ", ".join(f"{name!r}{meant(name, known or ())}" for name in unknown)
         raise UserError(
-            f"model '{name}' does not know {listed}; it knows: {', '.join(known or ())}. "
-            "For anything else name a real model: --model sd2-base, a local diffusers folder or a hub id"
+            f"model '{name}' does not know {listed}; it knows: {', '.join(known or ())}. Leave out what it does not know (--classes all is "
+            "all that it knows), or name a real model: --model sd2-base, a local diffusers folder or a hub id"
         )
 
 

@@ -22,12 +22,18 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
     for reader in readers:
         if reader.first is None:
             continue
-        text = reader.convert(prompt) if reader.convert else prompt
-        shifted = token_offsets(reader.tokenizer, text, limit=reader.limit, wrap=reader.wrap, adds_tokens=reader.adds_tokens)
-        first = _first(reader, shifted)
-        for name, columns in _located(shifted, text, classes).items():
+        text, first, spans = token_columns(reader, prompt)
+        for name, columns in _located(spans, text, classes).items():
             columns_of[name].update(first + column for column in columns)
     return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
+
+
+def token_columns(reader: Reader, prompt: str) -> tuple[str, int, list[tuple[int, int]]]:
+    """The prompt as a reader has it, the column of its first token, and every token's character span in that text. Raises UserError, like
+    `token_offsets`."""
+    text = reader.convert(prompt) if reader.convert else prompt
+    spans = token_offsets(reader.tokenizer, text, limit=reader.limit, wrap=reader.wrap, adds_tokens=reader.adds_tokens)
+    return text, _first(reader, spans), spans
 
 
 def check_prompt(readers: Sequence[Reader], prompt: str) -> None:

@@ -213,7 +213,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         file_name, mask = native.sample_files(item.name, item.suffix)
         for name in (file_name, mask):
             make_folders(out, name.rpartition("/")[0])
-        if self.link and isinstance(item.source, Path) and link_inside(item.source, out, file_name):
+        if self.link and (file := item.file()) and link_inside(file, out, file_name):
             record.note(out, file_name)
         else:
             record.write(out, file_name, item.data())

@@ -28,6 +28,7 @@ from ..files.outputs import write_atomic
 from ..models.memory import Offload
 from ..workers import Progress, check_workers, in_order
 from .output import BatchRecord, Place, open_place
+from .reopen import grow
 
 Item = TypeVar("Item")
 Captured = TypeVar("Captured")
@@ -118,7 +119,8 @@ class Job(ABC, Generic[Config, Item, Captured]):
         """Raise UserError for what the small files of a model tell before its weights are loaded."""
 
     def plan(self, place: Place, verb: str) -> list[str]:
-        """What a run would do, line by line, for `--dry-run`. verb: "make", or "continue" what is unfinished."""
+        """What a run would do, line by line, for `--dry-run`. verb: "make", "continue" what is unfinished, or
+        "extend to" where there are fewer samples."""
         return []
 
     def load(self) -> str:
@@ -272,7 +274,8 @@ def run(job: AnyJob, out: Out | str, *, engine: Engine | None = None, progress: 
     """Make what is missing of a job in `out`: a folder, or a URL of a store such as s3://bucket/name.
 
     A run that was interrupted at any moment is continued by calling this again with the same arguments, and the result has the
-    same bytes as an uninterrupted one's, whichever engine made which part of it. A finished output is left as it is.
+    same bytes as an uninterrupted one's, whichever engine made which part of it. A finished output is left as it is, and one whose
+    configuration asked for fewer samples of the same series grows.
 
     Raises UserError for whatever a user can put right: the folder holds something else, an output of another configuration or
     another run at work; and what the job raises. OSError when the disk fills up.
@@ -292,7 +295,8 @@ def plan(job: AnyJob, out: Out | str, *, engine: Engine | None = None) -> str:
         if state != "complete" and job.on_device:
             check_loading(job.config, job.device, job.offload, engine is None or engine.here)
         lines = [f"{place.out} is complete already: nothing would be done."] if state == "complete" else []
-        return "\n".join([*lines, *job.plan(place, "continue" if state == "unfinished" else "make")])
+        verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
+        return "\n".join([*lines, *job.plan(place, verb)])
 
 
 def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
@@ -305,6 +309,8 @@ def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
         if state == "complete":
             place.remove_records()
             return 0
+        if state == "shorter":
+            grow(place, job.config)
         with engine:
             if state == "new" and job.on_device:
                 job.config = engine.resolve(job.config)

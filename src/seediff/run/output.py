@@ -30,7 +30,8 @@ from ..files.output_folders import LOCK, Out, Url, open_folder, parse_out
 from ..files.outputs import CONFIG, LEFTOVER, clear_leftovers, make_folders, remove_tree, write_inside
 from ..files.reading import ANNOTATIONS
 
-State = Literal["new", "unfinished", "complete"]
+State = Literal["new", "unfinished", "complete", "shorter"]
+"""Of an output. shorter: it was made by a configuration that asked for fewer samples of the same series (`RunConfig.extends`)."""
 
 BEGUN = f"{BATCHES}/begun"
 """Stores have no empty folders; this object says that the folder of records is there."""
@@ -70,6 +71,9 @@ class Place:
     out: as the user named it. folder: where batches are written, and where what says how far a run came is read.
     """
 
+    can_grow = True
+    """Whether a finished output can be turned back into an unfinished one, to add samples."""
+
     def __init__(self, folder: Path) -> None:
         self.out: Out = folder
         self.folder = folder
@@ -108,7 +112,10 @@ class Place:
         left_open = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
         config = replace(config, **left_open)
         changed = differences(saved, config)
-        if not complete and (version := about.get("version")) != __version__:
+        version = about.get("version")
+        if changed and self.can_grow and version == __version__ and config.extends(saved):
+            return "shorter", config
+        if not complete and version != __version__:
             changed.insert(0, f"version of seediff: {version} → {__version__}")
         if changed:
             problem = f"holds the output of another configuration ({'; '.join(changed)})"
@@ -274,6 +281,8 @@ def _stays_below(name: str) -> bool:
 class Store(Place):
     """An output in a store. Its folder is scratch: files of batches only pass through. there: the objects, as they were listed last; None:
     not yet."""
+
+    can_grow = False
 
     def __init__(self, url: Url, storage: Storage, scratch: Path) -> None:
         super().__init__(scratch)

@@ -66,7 +66,7 @@ def check_files(config: ModelConfig) -> None:
         if {"down_block_types", "up_block_types"} <= set(info.network):
             check_levels(info.network, config.mask, config.capture, info.family)
     else:
-        check_divides(info.family, config.segment.method, config.model)
+        check_divides(info.family, config.segment, config.model)
     _check_size(config, info)
 
 
@@ -115,7 +115,7 @@ def captured_maps(config: ModelConfig) -> Reads:
     """The maps to capture: those that the method reads, or all if they are saved."""
     if isinstance(config, DatasetConfig):
         return EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
-    return {} if config.segment.facts.divides_features else {"self": None}
+    return {} if config.segment.divides_features else {"self": None}
 
 
 def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tuple[int, int] | None = None) -> Expected | None:
@@ -128,10 +128,9 @@ def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tup
     if info is None or sides is None:
         return None
     height, width = (side // sides[1] for side in pixels(config.size or sides[0]))
-    layers = config.capture.layers if isinstance(config, DatasetConfig) else CaptureConfig.layers
-    return expect_capture(
-        info.family, info.network, info.pipeline, (height, width), layers, captured_maps(config) if reads is None else reads
-    )
+    capture = config.capture if isinstance(config, DatasetConfig) else CaptureConfig()
+    reads = captured_maps(config) if reads is None else reads
+    return expect_capture(info.family, info.network, info.pipeline, (height, width), capture.layers, reads, capture.apart)
 
 
 def model_line(config: RunConfig, offload: Offload) -> str:

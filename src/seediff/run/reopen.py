@@ -1,7 +1,8 @@
-"""Damaged samples of a finished dataset made again: it is turned back into a run that has their batches left to do.
+"""A finished dataset turned back into a run that has batches left to do: those of damaged samples, or those of more samples.
 
 The records of all other batches are written anew from what is there, then metadata.jsonl is removed. The command that made the dataset then
-continues as after any interruption, and leaves the bytes that were there before the damage.
+continues as after any interruption. It leaves the bytes that were there before the damage, or those of a dataset that was as large at
+first.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
-from ..config.generate import GenerateConfig, load_dataset_config
+from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
+from ..dataset.reviews import read_actions
 from ..dataset.store import find_extras
 from ..errors import UserError
 from ..files.documents import read_toml
-from ..files.outputs import remove_inside
-from .output import BatchRecord, Place
+from ..files.outputs import remove_inside, write_atomic
+from ..prompts.specs import sample_count
+from .output import BatchRecord, Place, record_path
 
 SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
 INPUTS = {"generate": "", "mask": "PHOTOS ", "augment": "DATA ", "segment": "PHOTOS "}
@@ -67,26 +71,68 @@ def reopen(folder: Path, damaged: Collection[str]) -> None:
     """
     config = load_dataset_config(folder / native.CONFIG, MaskPhotosConfig)
     lost = {sample_number(name) // config.batch_size for name in damaged}
-    place, extras = Place(folder), find_extras(folder)
+    place = Place(folder)
     with place.locked():
-        records: dict[int, BatchRecord] = defaultdict(BatchRecord)
-        for row in native.read_rows(folder):
-            records[sample_number(row["file_name"]) // config.batch_size].rows.append(row)
-        if isinstance(config, GenerateConfig):
-            for row in native.read_rows(folder, native.REJECTED) if config.reject else ():
-                records[row["index"] // config.batch_size].rejected.append(row)
-        else:  # which batch a photograph that failed was of is not known: one that lacks a row is made again
-            lost |= {number for number, record in records.items() if len(record.rows) < config.batch_size}
-        place.make_folders([])
-        for number in records.keys() - lost:
-            record = records[number]
-            for row in record.rows:
-                kept = extras.get(native.sample_name(row["file_name"]), {}).values()
-                for path in (folder / row["file_name"], folder / row["mask"], *kept):
-                    crc = None if path.suffix == ".safetensors" else zlib.crc32(path.read_bytes())
-                    record.files[path.relative_to(folder).as_posix()] = path.stat().st_size, crc
-            place.commit(number, record)
-        remove_inside(folder, native.METADATA)  # last: without it the dataset is unfinished
+        if not isinstance(config, GenerateConfig):  # which batch a photograph that failed was of is not known
+            lost |= {number for number, record in _rows_by_batch(folder, config).items() if len(record.rows) < config.batch_size}
+        _unfinish(place, config, lost)
+
+
+def grow(place: Place, config: GenerateConfig) -> None:
+    """Turn the output in `place`, made by a configuration that `config` extends, into an unfinished one of `config`. Whole batches stay as
+    they are. The last batch, if it was smaller than the others, is left to do, because the number of images in a batch changes rounding.
+
+    Raises UserError if somebody has reviewed a sample of that batch.
+    """
+    folder = place.folder
+    saved = load_dataset_config(folder / native.CONFIG)
+    assert isinstance(saved, GenerateConfig)
+    whole, rest = divmod(sample_count(saved), config.batch_size)
+    if rest:
+        again = {f"{index:06d}" for index in range(whole * config.batch_size, whole * config.batch_size + rest)}
+        if reviewed := sorted(again & {action.sample for action in read_actions(folder)}):
+            problem = f"would draw {reviewed[0]} again, which was reviewed: it is in the last batch, which has fewer images than the others"
+            raise UserError(
+                folder, problem, "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
+            )
+    if (folder / native.METADATA).is_file():
+        _unfinish(place, saved, {whole} if rest else set())
+    elif rest:
+        remove_inside(folder, record_path(whole))
+    weights = read_toml(folder / native.CONFIG).get("weights", "")
+    write_atomic(folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
+
+
+def _rows_by_batch(folder: Path, config: DatasetConfig) -> dict[int, BatchRecord]:
+    """Batch number → a record with its rows, and no files yet."""
+    records: dict[int, BatchRecord] = defaultdict(BatchRecord)
+    for row in native.read_rows(folder):
+        records[sample_number(row["file_name"]) // config.batch_size].rows.append(row)
+    if isinstance(config, GenerateConfig) and config.reject:
+        for row in native.read_rows(folder, native.REJECTED):
+            records[row["index"] // config.batch_size].rejected.append(row)
+    return records
+
+
+def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> None:
+    """Write the records of all batches of a finished dataset but `lost`, then remove metadata.jsonl: without it, it is unfinished."""
+    folder, extras = place.folder, find_extras(place.folder)
+    place.make_folders([])
+    for number, record in _rows_by_batch(folder, config).items():
+        if number in lost:
+            continue
+        paths = [path for row in record.rows for path in _files(folder, row, extras)]
+        if not all(path.is_file() for path in paths):
+            continue
+        for path in paths:
+            crc = None if path.suffix == ".safetensors" else zlib.crc32(path.read_bytes())
+            record.files[path.relative_to(folder).as_posix()] = path.stat().st_size, crc
+        place.commit(number, record)
+    remove_inside(folder, native.METADATA)
+
+
+def _files(folder: Path, row: Mapping[str, Any], extras: Mapping[str, Mapping[Any, Path]]) -> list[Path]:
+    return [folder / row["file_name"], folder / row["mask"], *extras.get(native.sample_name(row["file_name"]), {}).values()]
 
 
 def sample_number(name: str) -> int:

@@ -30,7 +30,7 @@ from .plan import capture_line, check_files, model_line, photo_capture, source_l
 from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
 
 if TYPE_CHECKING:
-    from ..evaluate.labels import LabelSet
+    from ..dataset.labels import LabelSet
     from ..models.registry import Model
     from ..segments.make import Segments
 
@@ -62,7 +62,7 @@ def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelS
         return None
     if labels is None:
         raise UserError("-k truth: needs --labels, a folder of label maps called as the photographs")
-    from ..evaluate.labels import open_labels
+    from ..dataset.labels import open_labels
 
     return open_labels(labels)
 
@@ -277,14 +277,15 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         files = [f"{LABELS}/*.png", *[f"{OVERLAYS}/*.jpg", OVERVIEW] * config.overlays, *[f"{NAMED}/*.png", "classes.txt"] * bool(self.ids)]
         size = f"{config.size} pixels" if config.size is not None else "the model's own size"
         size += ", as many positions in any shape" * (config.size is not None and config.fit == "keep")
-        if method.facts.divides_features:
+        if method.divides_features:
             captured = ["features of the UNet's encoder", photo_capture(config, {"cross": None}) if self.ids else ""]
         else:
             captured = [photo_capture(config, {"self": None, "cross": None} if self.ids else None)]
+        graph = f"graph {method.divided}, " if method.divided else ""
         return [
             f"Would {verb.replace('make', 'do')}: {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, "
             f"in batches of up to {config.batch_size}",
-            f"Method: {method.method}, {', '.join(f'{name} {getattr(method, name)}' for name in method.facts.options)}",
+            f"Method: {method.method}, {graph}{', '.join(f'{name} {getattr(method, name)}' for name in method.options)}",
             f"Photographs: fit {config.fit}, seen at {size}",
             model_line(config, self.offload),
             *capture_line(*captured),

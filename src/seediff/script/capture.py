@@ -44,6 +44,7 @@ def capture(
     steps: Literal["all"] | int = "all",
     normalize: bool = True,
     layers: str = "all",
+    apart: bool = False,
 ) -> Iterator[Captured]:
     """Record the attention of a diffusers pipeline, whatever it draws inside the `with` block; what was seen is asked for afterwards.
 
@@ -57,7 +58,7 @@ def capture(
         tokenizer: of the text, where a network alone is given: text columns must begin with its first token.
         steps: those that count: all, or every so many-th.
         normalize: divide each layer's and step's map by its maximum (eq. 5); False: plain means.
-        layers: as `CaptureConfig.layers`.
+        layers, apart: as `CaptureConfig` has them.
 
     Yields: Captured.
 
@@ -69,7 +70,7 @@ def capture(
     pipe = getattr(pipe, "pipe", pipe)  # a Model of `load_model`
     network, family = find_network(pipe)
     check_processors(network)
-    config, reads, alone = kept(keep, family, network.config, CaptureConfig(normalize=normalize, steps=steps, layers=layers))
+    config, reads, alone = kept(keep, family, network.config, CaptureConfig(normalize=normalize, steps=steps, layers=layers, apart=apart))
     recorder = AttentionRecorder(config, family=family, guidance=False, total_steps=None, per_layer=False, reads=reads, alone=alone)
     listener = Listener(
         recorder,
@@ -79,7 +80,15 @@ def capture(
     )
     readers = (Reader("tokenizer", tokenizer, tokenizer.model_max_length),) if tokenizer is not None else None
     method: Any = keep if keep in METHOD_FACTS else None
-    seen = Captured(listener, pipe, network, family, method=method, expects={"group": config.layers, "reads": reads}, readers=readers)
+    seen = Captured(
+        listener,
+        pipe,
+        network,
+        family,
+        method=method,
+        expects={"group": config.layers, "reads": reads, "apart": config.apart},
+        readers=readers,
+    )
     with ExitStack() as stack:
         encode = next((name for name in ("encode_prompt", "_encode_prompt") if hasattr(pipe, name)), None)
         if encode is None and pipe is not network and not prompts:
@@ -120,7 +129,7 @@ def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tupl
         raise UserError(
             "steps = second-half: how many steps there will be is not known before the pipeline runs; use a number k for every k-th"
         )
-    config = replace(config, layers=family.fit_group(network, config.layers))
+    config = replace(config, layers=family.fit_layers(network, config.layers))
     if keep == "all":
         return config, {"cross": None} if family.no_self_attention else EVERYTHING, ()
     if keep == SEGMENTS:
@@ -131,13 +140,13 @@ def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tupl
     if keep not in METHOD_FACTS:
         raise UserError(f"keep = {keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
     own = METHOD_FACTS[keep].defaults.get("capture", {})
-    config = replace(config, **{**own, "layers": family.fit_group(network, own.get("layers", config.layers)), "steps": config.steps})
+    config = replace(config, **{**own, "layers": family.fit_layers(network, own.get("layers", config.layers)), "steps": config.steps})
     return config, maps_read(fitted_mask(MaskConfig(method=method), network, config, family)), ()
 
 
 def _check_memory(network: Any, family: Family, pipeline: str, config: CaptureConfig, reads: Reads, size: Grid, images: int) -> None:
     """Raise UserError when the maps of so many images of L = (height, width) are more than the memory of the network's device."""
-    expected = expect_capture(family, network.config, pipeline, size, config.layers, reads)
+    expected = expect_capture(family, network.config, pipeline, size, config.layers, reads, config.apart)
     there = _memory(network)
     if expected and there and expected.map_bytes * images > there:
         raise UserError(

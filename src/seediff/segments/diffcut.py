@@ -26,22 +26,13 @@ import torch
 from PIL import Image
 
 from ..config.constants import SegmentConfig
-from ..errors import UserError
 from ..files.label_maps import resize_nearest
-from ..masks.arithmetic import ROUNDING
 from ..masks.pamr import pamr, scaled_dilations
-from .methods import Seen, SegmentMethod
+from .graph import DENSE, TIE, by_appearance
 from .suppression import label
 
 THRESHOLDS = 100
 """Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut to find the best bipartition."""
-TIE = 1e-9
-"""Values this close count as equal: far above float64 rounding, far below float32 precision."""
-LARGEST_SIDE = 64
-"""Maximum side of square features, or the same number of positions otherwise. N × N affinities of 64² positions take 128 MiB, and
-several are held at once."""
-DENSE = 128
-"""Up to this number of positions, all eigenvectors are computed: as fast as Lanczos, which fails on the smallest graphs."""
 
 REFINE_ITERATIONS, REFINE_DILATIONS = 10, (4, 8, 16, 32)
 """PAMR's dilations as in the program's evaluation: 1 2 4 8 pixels for a 128² image, here for a side of 512."""
@@ -49,44 +40,9 @@ REFINE_PIXELS = 512 * 512
 """Larger images are reduced to this number of pixels for PAMR."""
 
 
-def diffcut_scores(features: torch.Tensor, *, tau: float = 0.5, alpha: float = 10) -> torch.Tensor:
-    """How much each position resembles each segment; `suppression.label` turns this into segments.
-
-    Args:
-        features: (C, h, w) of one image, at any scale; at most LARGEST_SIDE² positions. tau: parts are cut while the cut costs less than
-        this, in (0, 2]. A larger value gives more segments. alpha: exponent of the affinity, above 0. A larger value gives more
-        segments.
-
-    Returns: (K, h, w) float64 on the CPU, cosines times a length, with segments in the order in which they first appear row by row. If
-        all features are alike, there is one segment.
-
-    Raises UserError for constants out of range, and for features that are too many or not finite.
-    """
-    # 1. Check inputs
-    _check(features, tau, alpha)
-    directions = _unit_columns(features.detach().cpu().double().flatten(1).numpy())
-
-    # 2. Recursive normalised cut: a segment of each position.
-    parts = recursive_cut(affinity(directions, alpha), tau)
-
-    # 3. The mean direction of each segment's features (the program's "masked spatial marginal mean").
-    members = np.equal.outer(np.arange(parts.max() + 1), parts).astype(np.float64)  # (K, N)
-    concepts = members @ directions.T / members.sum(1, keepdims=True)  # (K, C)
-
-    # 4. Every pixel gets the segment that its enlarged features resemble most ("high-resolution concept assignment").
-    return torch.from_numpy(concepts @ directions).unflatten(1, features.shape[1:])
-
-
-def affinity(directions: np.ndarray, alpha: float) -> np.ndarray:
-    """(N, N): cosine of unit columns (C, N), min-max over all pairs, to the power alpha. Ones if all are alike."""
-    cosine = directions.T @ directions
-    low, high = cosine.min(), cosine.max()
-    if high - low <= ROUNDING:
-        return np.ones_like(cosine)
-    scaled = (cosine - low) / (high - low)
-    scaled[scaled < TIE] = 0  # `recursive_cut` needs to know which are 0
-    np.fill_diagonal(scaled, 1)  # as it is but for rounding, and for features of length 0, which are like nothing
-    return scaled**alpha
+def divide(affinity: np.ndarray, config: SegmentConfig) -> np.ndarray:
+    """The part of each position, as `recursive_cut` finds them."""
+    return recursive_cut(affinity, config.cut_threshold)
 
 
 def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
@@ -197,38 +153,3 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
 def _masks(segments: np.ndarray, count: int) -> torch.Tensor:
     """(H, W) numbers as maps (K, H, W) float32 of ones and zeros."""
     return torch.stack([torch.from_numpy(segments == number).float() for number in range(count)])
-
-
-def by_appearance(labels: np.ndarray) -> np.ndarray:
-    """Labels of any shape as int32, 0..n-1 in the order in which they first appear."""
-    _, first, number = np.unique(labels.ravel(), return_index=True, return_inverse=True)
-    rank = np.argsort(np.argsort(first))
-    return rank[number].astype(np.int32).reshape(labels.shape)
-
-
-def _unit_columns(values: np.ndarray) -> np.ndarray:
-    return values / np.maximum(np.linalg.norm(values, axis=0), np.finfo(np.float32).tiny)
-
-
-def _check(features: torch.Tensor, tau: float, alpha: float) -> None:
-    if features.ndim != 3 or not features.numel():
-        raise ValueError(f"features must be (C, h, w), not {tuple(features.shape)}")
-    if not 0 < tau <= 2:
-        raise UserError(f"tau = {tau} must be in (0, 2]: the cost of a normalised cut is never above 2")
-    if not 0 < alpha < float("inf"):
-        raise UserError(f"alpha = {alpha} must be above 0")
-    if features.shape[1] * features.shape[2] > LARGEST_SIDE**2:
-        raise UserError(
-            f"features of {features.shape[1]} × {features.shape[2]} positions are too many for a normalised cut, "
-            f"{LARGEST_SIDE} × {LARGEST_SIDE} at most: take a coarser level of the encoder, or a smaller image"
-        )
-    if not features.isfinite().all():
-        raise UserError("features are not numbers: half precision overflowed; use --dtype float32 or bfloat16")
-
-
-def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
-    assert isinstance(seen, torch.Tensor)
-    return diffcut_scores(seen, tau=config.cut_threshold, alpha=config.cut_power)
-
-
-DIFFCUT = SegmentMethod(_propose, clarity=lambda cosines: cosines.amax(0).clamp(0, 1))

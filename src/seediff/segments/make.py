@@ -30,8 +30,8 @@ class Segments:
     """Segments of one photograph.
 
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in [0, 1], how
-    clearly its pixels belong to it, averaged over pixels. DiffSeg: the winning proposal's share of the sum of all. DiffCut: the cosine
-    similarity of the pixels' features to the segment's. K-Means: always 1.
+    clearly its pixels belong to it, averaged over pixels. DiffSeg: the winning proposal's share of the sum of all. K-Means: always 1.
+    Others: the cosine similarity of the positions' features, or rows of attention, to the segment's.
     """
 
     label_map: np.ndarray
@@ -74,7 +74,7 @@ def make_segments(
 
 def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig) -> np.ndarray:
     """Segments (H, W) of an image (H, W, 3) uint8, aligned with its edges if the method supports it and `refine` is set."""
-    return refine_segments(image, label_map) if config.refine and config.facts.refines_edges else label_map
+    return refine_segments(image, label_map) if config.refine and config.divided else label_map
 
 
 def join_windows(photo: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:
@@ -107,8 +107,8 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     """Raise UserError if photographs cannot be divided with this model at this size. Computes nothing."""
     height, width = check_shape(model, pixels(model.image_side if size is None else size), "size")
     latent_size = height // model.pixels, width // model.pixels
-    check_divides(model.family, config.method, model.name)
-    if not config.facts.divides_features:
+    check_divides(model.family, config, model.name)
+    if not config.divides_features:
         levels = model.family.levels(model.network.config)
         level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
     if check := segment_method(config).check:
@@ -119,7 +119,7 @@ def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> 
     """A method's input for images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents: self-attention whose rows
     sum to 1, or the encoder's features. Only `config.timestep_shown` and the kind of input affect it."""
     latents = encode_images(model, squares)
-    if config.facts.divides_features:
+    if config.divides_features:
         with capture_features(model.network) as recorder:
             run_clean(model, latents, timestep=config.timestep_shown)
         return list(recorder.features())

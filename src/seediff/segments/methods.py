@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,16 @@ class SegmentMethod:
 
 
 def segment_method(config: SegmentConfig) -> SegmentMethod:
-    module, name = config.facts.method.split(".")
+    return _imported(config.facts.method)
+
+
+def solver(config: SegmentConfig) -> Callable[[np.ndarray, SegmentConfig], np.ndarray]:
+    """The function that divides a graph: weights (N, N) → the part (N,) of each position, 0 to K − 1 in order of appearance."""
+    return _imported(config.facts.solver)
+
+
+def _imported(text: str) -> Any:
+    module, name = text.split(".")
     return getattr(import_module(f".{module}", __package__), name)
 
 

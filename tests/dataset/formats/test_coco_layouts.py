@@ -328,3 +328,13 @@ def test_paths_as_windows_writes_them(tmp_path, named, sample):
     save(tmp_path / f"images/{sample}.jpg", picture())
     save(tmp_path / "instances.json", document(named.replace("\\\\", "\\")))
     check(read(tmp_path)[1], {sample: None})
+
+
+def test_labelmes_background_is_no_class(tmp_path):
+    """labelme2coco writes it as category 0."""
+    categories = [{"id": 0, "name": "_background_", "supercategory": None}, {"id": 1, "name": "cat", "supercategory": None}]
+    save(tmp_path / "annotations.json", document("JPEGImages/a.jpg", categories=categories))
+    save(tmp_path / "JPEGImages/a.jpg", picture())
+    classes, (one,) = imported("coco", tmp_path)
+    assert classes == ("cat",)
+    assert np.array_equal(one.label_map, labels())

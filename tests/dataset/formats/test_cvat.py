@@ -170,3 +170,15 @@ def test_tags_of_pictures_are_no_classes(tmp_path):
     assert read.label_map.max() == 2
     assert notes[0] == "labels that name no mask are no classes: nose, sunny"
     assert notes[1] == "1 ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out"
+
+
+def test_names_of_two_subsets(tmp_path):
+    """CVAT exports a project's pictures as images/SUBSET/NAME."""
+    items = [item(name, np.full((4, 6), 1, np.uint8), {"split": name}) for name in ("train", "val")]
+    export("cvat", CLASSES, items, tmp_path / "set")
+    file = tmp_path / "set/annotations.xml"
+    for name in ("train", "val"):
+        (tmp_path / f"set/images/{name}").mkdir()
+        (tmp_path / f"set/images/{name}.png").rename(tmp_path / f"set/images/{name}/a.png")
+        file.write_text(file.read_text().replace(f'name="{name}.png"', 'name="a.png"'))
+    assert [one.name for one in imported("cvat", tmp_path / "set")[1]] == ["train/a", "val/a"]

@@ -9,6 +9,7 @@ from blocks import blocks, some
 from formats import export, imported
 from items import item, names
 
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.shapes.brush import encode_brush
 from seediff.errors import UserError
 
@@ -207,3 +208,13 @@ def test_a_link_as_a_picture(tmp_path):
 def test_a_class_that_would_be_ignored(tmp_path):
     with pytest.raises(UserError, match="class 'ignore': means pixels that are ignored"):
         exported(tmp_path, classes=("cat", "ignore", "cow"))
+
+
+def test_brush_masks_without_their_pictures_are_refused_with_the_way_that_works(tmp_path):
+    """Label Studio's exports "Brush labels to PNG" and "to NumPy"."""
+    (tmp_path / "task-12-annotation-7-by-me@example.org-tag-cat-0.png").write_bytes(b"")
+    with pytest.raises(UserError, match="does not say of which picture; export the project as JSON"):
+        Dataset.open(tmp_path)
+    export("labelstudio", ("cat",), [item("a", np.eye(4, 6, dtype=np.uint8))], tmp_path / "set")
+    (tmp_path / "set/tasks.json").rename(tmp_path / "set/project-1-at-2026-11-01.json")
+    assert np.array_equal(Dataset.open(tmp_path / "set")[0].label_map, np.eye(4, 6))  # recognised by its only JSON file

@@ -121,7 +121,6 @@ def folder(tmp_path):
     [
         ("3 0 0 1 0 1 1", 'class "3" must be a whole number from 0 to 2'),
         ("cat 0 0 1 0 1 1", 'class "cat" must be'),
-        ("0 .5 .5 1 1", "is a box; masks need polygons"),
         ("0 0 0 1 0 1", "5 numbers after the class"),
         ("0", "0 numbers after the class"),
         ("0 0 0 1 0 1 x", "could not convert string to float: 'x'"),

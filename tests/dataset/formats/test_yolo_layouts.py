@@ -179,3 +179,19 @@ def test_corners_a_hair_outside_are_moved_to_the_edge():
     np.testing.assert_array_equal(from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", SHAPE, 1, "here"), inside)
     with pytest.raises(UserError, match="here, line 1: a corner is outside the picture"):
         from_yolo("0 -0.02 0 1 0 1 1 0 1\n", SHAPE, 1, "here")
+
+
+def test_boxes_among_polygons_are_ignored_and_counted(folder):
+    """Ultralytics refuses to train masks on such a set; a box's four corners are no outline."""
+    (folder / "labels/train/a.txt").write_text("0 0.5 0.5 0.5 0.5\n0 " + LINE)
+    notes = []
+    one = next(one for one in imported("yolo", folder, note=notes.append)[1] if one.name == "a")
+    expected = np.zeros(SHAPE, np.uint8)
+    expected[2:6, 2:6] = 255
+    expected[:4, :4] = 1
+    assert np.array_equal(one.label_map, expected)
+    assert any("objects are boxes; what is in them and in no polygon is ignored (255)" in line for line in notes)
+    for path in folder.glob("labels/*/*.txt"):
+        path.write_text("0 0.5 0.5 0.5 0.5\n")
+    with pytest.raises(UserError, match=r"all its \d objects are boxes; masks need polygons, of three or more corners"):
+        imported("yolo", folder)

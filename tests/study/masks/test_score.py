@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import CaptureConfig
 from seediff.masks.make import make_masks
 from seediff.metrics.scores import iou
 from seediff.mini.scenes import CLASS_IDS, Scene
 from seediff.study.masks.contest import METHOD_NAMES, PAPER
 from seediff.study.masks.score import Scores, exact_masks, label_map, score, soft_masks, sweep, winners
+
+PLAIN = CaptureConfig()
+MEANS = CaptureConfig(normalize=False)
 
 
 def random_maps(side: int = 16, seed: int = 0) -> AttentionMaps:
@@ -59,11 +63,12 @@ def test_sweep_counts_as_a_loop_does() -> None:
 @pytest.mark.parametrize("method", METHOD_NAMES)
 @pytest.mark.parametrize("pamr", [True, False])
 def test_shared_work_gives_the_masks_that_the_commands_give(method: str, pamr: bool) -> None:
-    scene, maps = random_scene(), random_maps()
+    scene = random_scene()
+    maps = {PLAIN: random_maps(), MEANS: replace(random_maps(), normalized=False)}
     settings = [PAPER[m].with_config(pamr=flag, beta=0.4) for m in METHOD_NAMES for flag in (True, False)]
-    soft = winners(soft_masks(scene.image, scene.classes, {("all", None): maps}, settings))
+    soft = winners(soft_masks(scene.image, scene.classes, maps, settings))
     index = settings.index(PAPER[method].with_config(pamr=pamr, beta=0.4))
-    alone = make_masks(scene.image, maps, scene.classes, settings[index].config)
+    alone = make_masks(scene.image, maps[PAPER[method].capture], scene.classes, settings[index].config)
     different = (label_map(soft[index] >= 0.4) != alone.label_map).mean()
     assert different < 1e-3  # a pixel within rounding of the threshold may fall on its other side
 
@@ -71,13 +76,13 @@ def test_shared_work_gives_the_masks_that_the_commands_give(method: str, pamr: b
 def test_scores_against_plain_arithmetic() -> None:
     scenes = [random_scene(seed) for seed in range(3)]
     settings = [PAPER["ca"], PAPER["seediff"].with_config(beta=0.6)]
-    items = [(i, s, {("all", None): random_maps(seed=i)}) for i, s in enumerate(scenes)]
+    items = [(i, s, {PLAIN: random_maps(seed=i)}) for i, s in enumerate(scenes)]
     scores = score(items, settings, boundary_of=settings[1:])
     assert scores.classes == ("dog", "pottedplant") * 3
     assert scores.images.tolist() == [0, 0, 1, 1, 2, 2]
     expected = []
     for _, scene, maps in items:
-        predicted = make_masks(scene.image, maps["all", None], scene.classes, settings[1].config).label_map
+        predicted = make_masks(scene.image, maps[PLAIN], scene.classes, settings[1].config).label_map
         expected += [iou(predicted == i + 1, scene.label_map == CLASS_IDS[c]) for i, c in enumerate(scene.classes)]
     assert scores.iou(1) == pytest.approx(np.array(expected), abs=0.01)
     summary = scores.summary(1)

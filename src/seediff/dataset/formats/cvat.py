@@ -8,7 +8,6 @@ out/  annotations.xml            an <image> a sample with a <mask> a class (or a
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -21,14 +20,13 @@ import numpy as np
 from ...errors import UserError
 from ...files.documents import Node, read_xml
 from ...files.messages import printable, shown
-from ...files.pictures import check_pixels
 from .. import native
 from ..rows import check_class_list
-from ..sample import SPLITS, Sample, picture_size
+from ..sample import SPLITS, Sample
 from ..shapes.polygons import check_outlines, polygon_runs
-from ..shapes.rle import Boxed, boxed, boxed_at, check_count, check_layers, paint_runs
+from ..shapes.rle import Boxed, boxed, boxed_at, check_count, check_layers, paint_box, paint_runs
 from .drivers import Export, Source, portable
-from .label_files import IGNORED, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, check_frame, check_ignored, label_ids, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -98,6 +96,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     classes, ids = _classes(root, source)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     counted: Counter[str] = Counter()
+    stems = Counter(_stem(node) for node in root.all("image"))
     samples = []
     for node in root.all("image"):
         file_name, subset = portable(node.get("name")), node.attributes.get("subset", "")
@@ -106,13 +105,17 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
         picture = at[0]
         row = {"split": subset.lower()} if subset.lower() in SPLITS else {}
         counted.update("box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS)
-        name = Path(file_name).with_suffix("").as_posix()
+        name = f"{subset}/{_stem(node)}" if subset and stems[_stem(node)] > 1 else _stem(node)
         samples.append(source.sample(name, picture, partial(_paint, node, picture, ids), row, node.where))
     if counted["box"]:
         source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
         source.note(f"{counted['other']} ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out")
     return classes, samples
+
+
+def _stem(image: Node) -> str:
+    return Path(portable(image.get("name"))).with_suffix("").as_posix()
 
 
 def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int]]:
@@ -139,15 +142,11 @@ def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int
 def _paint(node: Node, picture: Path, ids: dict[str, int]) -> np.ndarray:
     """(H, W) uint8 of an <image>, whose size must be its picture's."""
     shape = node.whole("height"), node.whole("width")
-    if (size := picture_size(picture)) != shape:
-        raise UserError(f"{node.where}: is {shape}, but its picture {picture} is {size}; both are (height, width)")
-    check_pixels((shape[1], shape[0]), node.where)
+    check_frame(picture, shape, node.where)
     labels = np.zeros(shape, np.uint8, order="F")
     for box in (child for child in node.children if child.tag in BOXES):
-        corners = [_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr")]
-        left, top = (max(0, math.floor(corner)) for corner in corners[:2])
-        right, bottom = (max(0, math.ceil(corner)) for corner in corners[2:])
-        labels[top:bottom, left:right] = native.IGNORE
+        left, top, right, bottom = (_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr"))
+        paint_box(labels, left, top, right, bottom, native.IGNORE)
     masks = [child for child in node.children if child.tag in MASKS]
     check_count(len(masks), node.where)
     check_outlines((_corners(mask) for mask in masks if mask.tag == "polygon"), node.where)

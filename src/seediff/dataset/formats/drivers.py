@@ -23,7 +23,7 @@ from ...workers import in_order
 from ..rows import check_class_list, check_name, flat_name
 from ..sample import SPLITS, Sample
 from ..split import assign_splits
-from .known import FORMATS, FormatName, codec
+from .known import FORMATS, FormatName, SourceName, codec
 
 CHUNK = 8
 """Samples that go to another process together: one takes a millisecond or two."""
@@ -163,13 +163,16 @@ class Source:
         """The picture of the first of these names that is in one of the folders, and that name; None where it is left out. key: what gives
         the name in the file that is read. Raises UserError, also for a name that leads out of its folder."""
         names = [portable(name) for name in names]
-        for folder in folders:
-            for name in names:
-                if (path := path_inside(folder, {key: name}, key, where)).is_file():
-                    return path, name
+        if at := self.found(folders, names, key, where):
+            return at
         tried = [folder for folder in folders if folder.is_dir()] or folders
         self.no_picture(where, f"there is no picture {shown(names[0] if names else '')} in {tried[0]}")
         return None
+
+    def found(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
+        """The same; None where it is not there."""
+        tried = ((path_inside(folder, {key: name}, key, where), name) for folder in folders for name in names)
+        return next(((path, name) for path, name in tried if path.is_file()), None)
 
     def sample(
         self, name: str, image: Path | bytes, labels: Callable[[], np.ndarray], row: Mapping[str, Any], where: object, *files: Path
@@ -192,12 +195,19 @@ def portable(name: str) -> str:
 
 
 def read_format(
-    name: FormatName, path: Path | str, *, skip_missing: bool = False, **options: Any
+    name: SourceName, path: Path | str, *, skip_missing: bool = False, **options: Any
 ) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
     """Classes, without the background, the samples, and a line each on what is left out. Samples of parquet and WebDataset are read as they
     are asked for. skip_missing: leave out labels whose picture is not there. options: those of `Dataset.from_NAME` that are not None."""
     source = Source(Path(path), skip_missing)
     classes, samples = codec(name).read(source, **{key: value for key, value in options.items() if value is not None})
+    if isinstance(samples, Sequence):
+        return classes, list(_counted(source, samples)), source.notes
+    return classes, _counted(source, samples), source.notes
+
+
+def _counted(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The samples, and then a note of those that were left out on the way."""
+    yield from samples
     if source.missing:
         source.note(f"labels whose picture is not there, left out: {source.missing}")
-    return classes, samples, source.notes

@@ -1,7 +1,8 @@
 """The formats that are known: one table. A format's codec is the module of its name, imported when it is first needed.
 
-A codec has `write(export, **options)`, `read(source, **options)` and `is_folder(folder)`; `is_file(file)` too, where another format has
-files of the same suffix. Its options are those of `Dataset.as_NAME` and `Dataset.from_NAME` that are not the drivers' own.
+A codec has `read(source, **options)` and `is_folder(folder)`; `write(export, **options)`, unless the format is only read; `is_file(file)`,
+where another format has files of the same suffix. Its options are those of `Dataset.as_NAME` and `Dataset.from_NAME` that are not the
+drivers' own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ FormatName = Literal[
     "imagefolder",
 ]
 """What `export --to` and `import --from` take. NAME of methods and modules has _ for -."""
+SourceName = Literal[FormatName, "labelme", "supervisely", "datumaro", "published", "masks"]
+"""What `import --from` takes: also formats that are only read."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Format:
     flat: bool = False
 
 
-FORMATS: dict[FormatName, Format] = {
+FORMATS: dict[SourceName, Format] = {
     "cvat-masks": Format("SegmentationClass/ and labelmap.txt (CVAT)"),
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
     "ultralytics": Format("data.yaml with masks_dir (Ultralytics)", (".yaml", ".yml")),
@@ -49,21 +52,26 @@ FORMATS: dict[FormatName, Format] = {
     "cvat": Format("annotations.xml (CVAT)", (".xml",)),
     "labelstudio": Format("tasks.json (Label Studio)", (".json",)),
     "roboflow": Format("_classes.csv (Roboflow)", flat=True),
+    "labelme": Format("*.json with shapes (labelme)", (".json",)),
+    "supervisely": Format("meta.json and ann/ (Supervisely)"),
+    "datumaro": Format("annotations/*.json with items (Datumaro)", (".json",)),
+    "published": Format("gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"),
     "parquet": Format("*.parquet", (".parquet",)),
     "webdataset": Format("*.tar (WebDataset)", (".tar",)),
     "fiftyone": Format("data/ and labels/ (FiftyOne)"),
+    "masks": Format("images/ and masks/ (pictures and PNG masks)"),
     "coco": Format("annotations/*.json or *.json (COCO)", (".json",)),
 }
 """In the order in which a folder or a file is tried, the surest first."""
-assert set(FORMATS) == set(get_args(FormatName))
+assert set(FORMATS) == set(get_args(SourceName))
 
 
-def codec(name: FormatName) -> Any:
+def codec(name: SourceName) -> Any:
     """The module of a format."""
     return importlib.import_module(f".{name.replace('-', '_')}", __package__)
 
 
-def format_of(path: Path) -> FormatName | None:
+def format_of(path: Path) -> SourceName | None:
     """The format of a folder, None where it is of none that is known, or of a file. Raises UserError for a file that is no dataset."""
     if not path.is_file():
         return next((name for name in FORMATS if codec(name).is_folder(path)), None)
@@ -73,7 +81,7 @@ def format_of(path: Path) -> FormatName | None:
     raise UserError(f"{path}: is no dataset; name its folder, or a .parquet, .tar, .json or .xml file or a data.yaml")
 
 
-def recognised(path: Path) -> FormatName:
+def recognised(path: Path) -> SourceName:
     """As `format_of`. Raises UserError, also for what is of no format that is known."""
     if not path.exists():
         raise UserError(path, "there is no such folder or file")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from ...config.names import BACKGROUND
-from ...errors import UserError
+from ...errors import UserError, first_line
 from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
 from ...files.messages import shown
-from ...files.pictures import open_picture
+from ...files.pictures import check_pixels, open_picture
+from ...files.reading import ANNOTATIONS, open_regular, read_lines
 from .. import native
-from ..encoding import decode_label_map, encode_grey, read_label_map
-from ..rows import check_row
-from ..sample import Sample
+from ..encoding import PNG_SIGNATURE, decode_label_map, encode_grey, read_label_map
+from ..rows import check_class_list, check_row
+from ..sample import Sample, picture_size
 from .drivers import Source
 
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
@@ -28,6 +31,8 @@ IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 """What tools call id 0; the second is labelme's."""
 PICTURES = (".png", ".jpg", ".jpeg")
+MOST_PACKED = 1 << 27
+"""Bytes that a packed mask may have when it is unpacked: a PNG of 100 megapixels without any compression."""
 
 
 def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
@@ -76,7 +81,70 @@ def check_ignored(classes: Sequence[str]) -> None:
 
 def label_ids(classes: Sequence[str]) -> dict[str, int]:
     """The id of each class, of the background, and of what means 255."""
-    return {BACKGROUND: 0, **dict.fromkeys(IGNORED, native.IGNORE), **{name: number for number, name in enumerate(classes, 1)}}
+    return {
+        **dict.fromkeys(GROUNDS, 0),
+        **dict.fromkeys(IGNORED, native.IGNORE),
+        **{name: number for number, name in enumerate(classes, 1)},
+    }
+
+
+def label_id(label: str, ids: Mapping[str, int], where: str) -> int:
+    """The id of a label, by `label_ids`. Raises UserError for one that is no class."""
+    if (number := ids.get(label, ids.get(label.casefold()))) is None:
+        known = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
+        raise UserError(f"{where}: is of the label {shown(label)}, which is no class; they are {known}")
+    return number
+
+
+def class_names(labels: Iterable[str], where: object) -> tuple[str, ...]:
+    """The classes among labels, in their order: without the background and what means 255. Raises UserError for names that cannot be."""
+    meant = label_ids(())
+    names = tuple(label for label in dict.fromkeys(labels) if label.casefold() not in meant)
+    check_class_list(names, where)
+    return names
+
+
+CLASS_LISTS = (native.CLASSES, "class_names.txt", "labels.txt")
+"""What lists of classes are called; the second and third are labelme's."""
+
+
+def listed_classes(*folders: Path) -> tuple[Path, tuple[str, ...]] | None:
+    """The first list of classes in one of these folders, and its names: a line each, from id 1 on, after those of the background and of
+    what is ignored (−1 in labelme's own arrays, 255 in its pictures)."""
+    path = next((folder / name for folder in folders for name in CLASS_LISTS if (folder / name).is_file()), None)
+    if path is None:
+        return None
+    lines = [line.strip() for line in read_lines(path) if line.strip()]
+    lines = lines[lines[:1] == ["__ignore__"] :]
+    return path, tuple(lines[1:] if lines and lines[0].casefold() in GROUNDS else lines)
+
+
+def beginning(path: Path, count: int = 4096) -> bytes:
+    """A file's first bytes, by which formats of one suffix are told apart."""
+    with open_regular(path, ANNOTATIONS) as opened:
+        return opened.read(count).lstrip(b"\xef\xbb\xbf \t\r\n")
+
+
+def packed_mask(text: str, where: str) -> np.ndarray:
+    """(h, w) bool of a picture's bytes as base64, perhaps packed by zlib: what is not 0, or not transparent. Raises UserError."""
+    try:
+        data = base64.b64decode(text)
+        if not data.startswith(PNG_SIGNATURE):
+            data = zlib.decompressobj().decompress(data, MOST_PACKED)
+    except (ValueError, zlib.error) as error:
+        raise UserError(f"{where}: is no picture's bytes as base64 ({first_line(error)})") from error
+    with open_picture(data, where) as picture:
+        flat = picture.mode in ("1", "L", "I;16")
+        pixels = np.asarray(picture if flat else picture.convert("RGBA"))
+    return pixels > 0 if flat else pixels[..., 3] > 0
+
+
+def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> None:
+    """Raise UserError where labels of `shape` (H, W) are not of their picture's size."""
+    if (size := picture_size(picture)) != shape:
+        named = f" {picture}" if isinstance(picture, Path) else ""
+        raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
+    check_pixels((shape[1], shape[0]), where)
 
 
 def named_colours(classes: Sequence[str]) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ from ...errors import UserError
 from ...files.documents import Node, fit, parse_json, read_xml
 from ...files.messages import shown
 from ...files.pictures import check_pixels
-from ...files.reading import ANNOTATIONS, DEEPEST, open_regular, read_bytes
+from ...files.reading import ANNOTATIONS, DEEPEST, read_bytes
 from .. import native
 from ..rows import check_class_list, check_row
 from ..sample import Sample, picture_size
@@ -32,11 +32,13 @@ from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.polygons import polygon_runs
 from ..shapes.rle import check_count, fill
 from .drivers import Export, Source
-from .label_files import IGNORED, PICTURES, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, PICTURES, beginning, check_ignored, label_ids, named_colours
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"
 """In a task's data: the sample's name and row. Label Studio keeps it and gives it back."""
+BRUSHES = "task-*-annotation-*-by-*.*"
+"""Files of the exports "Brush labels to PNG" and "to NumPy": a mask each, and nothing says of which picture."""
 SERVED = "/data/local-files/?d="
 TAG, PICTURE = "label", "image"
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
@@ -136,19 +138,28 @@ class Task(msgspec.Struct, frozen=True):
 
 
 def is_folder(folder: Path) -> bool:
-    return (folder / TASKS).is_file() and (folder / CONFIG).is_file()
+    return _tasks(folder) is not None or any(folder.glob(BRUSHES))
+
+
+def _tasks(folder: Path) -> Path | None:
+    """The file of tasks in a folder: tasks.json, or Label Studio's own export, the only JSON file."""
+    if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
+        return folder / TASKS
+    files = [path for path in folder.glob("*.json") if path.is_file()]
+    return files[0] if len(files) == 1 and is_file(files[0]) else None
 
 
 def is_file(path: Path) -> bool:
     """Whether a JSON file holds a list, which a COCO file does not."""
-    with open_regular(path, ANNOTATIONS) as opened:
-        return opened.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    return beginning(path).startswith(b"[")
 
 
 def read(source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     """Of a task, the annotation that was changed last is read, skipped ones apart. Where any task has one, others are left out; where none
     has, predictions are read. Brush masks and polygons are painted in their order; other regions are no masks."""
-    file = source.path / TASKS if source.path.is_dir() else source.path
+    file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
+    if source.path.is_dir() and not file.is_file() and (brush := next(source.path.glob(BRUSHES), None)):
+        raise UserError(brush, "is a brush mask that does not say of which picture", "export the project as JSON, which has the same masks")
     tasks = parse_json(read_bytes(file, ANNOTATIONS), list[Task], str(file))
     answers = {number: _answer(task, f"{file}: task {number}") for number, task in enumerate(tasks, 1)}
     if any(by_person for _, by_person in answers.values()):

@@ -5,7 +5,7 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
       SegmentationObject/NAME.png            optional: 0 background, 255 ignore, else the object's number
       Annotations/NAME.xml                   optional: objects' boxes
       ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
-      classes.txt                            not VOC's own: line i (from 0) names id i; labelme has class_names.txt
+      classes.txt                            not VOC's own: line i (from 0) names id i; or labelme's class_names.txt
 
 Palette and grey PNG files hold ids, pictures in colours mean what a list says: labelmap.txt, as CVAT and Datumaro write it, has lines
 `name:r,g,b:parts:actions`; without one, colours are those of VOC's palette.
@@ -33,7 +33,7 @@ from ..rows import check_class_list, check_name, flat_name
 from ..sample import SPLITS, Sample
 from ..shapes.objects import Objects
 from .drivers import Export, Source
-from .label_files import GROUNDS, IGNORED
+from .label_files import GROUNDS, IGNORED, listed_classes
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
     "JPEGImages",
@@ -42,7 +42,7 @@ IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
     "Annotations",
     "ImageSets/Segmentation",
 )
-LABELMAP, LABELME = "labelmap.txt", "class_names.txt"
+LABELMAP, OLD_LABELME = "labelmap.txt", "SegmentationClassPNG"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 MAX_OBJECTS = 254  # object maps are uint8 as well
 
@@ -142,9 +142,14 @@ def find_voc(folder: Path) -> Path | None:
     for base in (folder, folder / "VOCdevkit"):
         years = sorted(base.glob("VOC2[0-9][0-9][0-9]"), key=lambda path: (path.name != "VOC2012", path.name))
         for root in ([base] if base == folder else []) + years:
-            if (root / CLASS_MAPS).is_dir():
+            if (root / CLASS_MAPS).is_dir() or (root / OLD_LABELME).is_dir():
                 return root
     return None
+
+
+def class_maps(root: Path) -> Path:
+    """The folder of the label maps; older versions of labelme keep arrays in SegmentationClass."""
+    return root / OLD_LABELME if (root / OLD_LABELME).is_dir() else root / CLASS_MAPS
 
 
 def is_folder(folder: Path) -> bool:
@@ -178,16 +183,16 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
             continue
         if leads_out(images or root, image):
             raise UserError(f"{image}: is a link that leads out of {images or root}; --images names a folder elsewhere that may be read")
-        mask = root / CLASS_MAPS / f"{name}.png"
+        mask = class_maps(root) / f"{name}.png"
         if not mask.exists():
             continue
         within = [split for split in SPLITS if name in (lists[split] or ())]
         samples.append(Sample(image, partial(decode, mask), metadata={"split": within[0]} if len(within) == 1 else {}, name=name))
     if named and not samples:
         name, where = next(iter(named.items()))
-        raise UserError(f"{where}: {root / CLASS_MAPS} has no mask of '{name}', nor of any other picture")
+        raise UserError(f"{where}: {class_maps(root)} has no mask of '{name}', nor of any other picture")
     if left := len(named) - len(samples):
-        source.note(f"{left} of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
+        source.note(f"{left} of {len(named)} pictures have no mask in {class_maps(root).name}: they are left out")
     return samples
 
 
@@ -198,7 +203,7 @@ def _named(root: Path, split: str | None, lists: dict[str, dict[str, str] | None
             raise UserError(f"{path}: there is no such file; --split names a list of {LISTS}")
         return asked
     if all(names is None for names in lists.values()):
-        masks = root / CLASS_MAPS
+        masks = class_maps(root)
         return {path.relative_to(masks).with_suffix("").as_posix(): str(path) for path in sorted(masks.rglob("*.png"))}
     named: dict[str, str] = {}
     for names in (lists["trainval"], lists["train"], lists["val"], lists["test"]):
@@ -215,12 +220,9 @@ def _read_list(path: Path) -> dict[str, str] | None:
 
 
 def read_classes(folder: Path) -> tuple[str, ...]:
-    """classes.txt, or labelme's class_names.txt, whose first line may be the background's, else VOC's twenty."""
-    if (path := next((folder / name for name in (native.CLASSES, LABELME) if (folder / name).exists()), None)) is None:
-        return VOC_CLASSES
-    lines = [line.strip() for line in read_lines(path) if line.strip()]
-    lines = lines[lines[:1] == ["__ignore__"] :]  # −1 in labelme's own arrays, 255 in its pictures
-    return tuple(lines[1:] if lines and lines[0].casefold() in GROUNDS else lines)
+    """The classes of a list in the folder, else VOC's twenty."""
+    listed = listed_classes(folder)
+    return listed[1] if listed else VOC_CLASSES
 
 
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
@@ -239,15 +241,22 @@ class LabelMap:
 
 def read_label_list(path: Path, classes: Sequence[str] | None = None) -> LabelMap:
     """A labelmap.txt. classes: in another order than its own. Raises UserError naming the line that is none."""
-    lines: list[tuple[str, int]] = []
+    rows = []
     for number, line in enumerate(read_lines(path), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, _, rest = line.partition(":")
-        parts = [part.strip() for part in rest.partition(":")[0].split(",")]
+        if line.strip() and not line.startswith("#"):
+            name, _, rest = line.partition(":")
+            rows.append((name.strip(), [part.strip() for part in rest.partition(":")[0].split(",")], f"{path}, line {number}"))
+    return label_map(path, rows, classes)
+
+
+def label_map(path: Path, rows: Sequence[tuple[str, Sequence[str], str]], classes: Sequence[str] | None = None) -> LabelMap:
+    """What a list's rows say: a name, the parts of its colour, and how errors call the row."""
+    lines: list[tuple[str, int]] = []
+    for name, parts, where in rows:
         if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts):
-            raise UserError(f"{path}, line {number}: must be a name and its colour, as in dog:64,0,128::, not {shown(line)}")
-        lines.append((name.strip(), int(np.array(parts, np.uint32) @ WEIGHTS)))
+            given = shown(f"{name}:{','.join(parts)}".removesuffix(":"))
+            raise UserError(f"{where}: must be a name and its colour, as in dog:64,0,128::, not {given}")
+        lines.append((name, int(np.array(parts, np.uint32) @ WEIGHTS)))
     names = [name for name, _ in lines if name.casefold() not in (*GROUNDS, *IGNORED)]
     if classes is not None and (missing := [name for name in names if name not in classes]):
         raise UserError(f"--classes: does not name {shown(missing[0])}, which is a class of {path}")

@@ -35,7 +35,7 @@ from ..rows import check_class_list, check_name
 from ..sample import SPLITS, Sample, picture_size
 from ..shapes.objects import Objects, carried, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from ..shapes.rle import check_count
+from ..shapes.rle import check_count, paint_box
 from .drivers import Export, Source
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
@@ -44,6 +44,8 @@ KEPT = 1 << 28
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
 """What the format calls a picture; we read PNG and JPEG."""
 MAX_CLASS = 1 << 31
+BOX = re.compile(r"^[ \t]*\d+(?:[ \t]+\S+){4}[ \t]*$", re.MULTILINE)
+"""A line that is a box: its centre, width and height. Ultralytics trains no masks on files that have such lines among polygons."""
 OBJECT = re.compile(r"\s*\d+(?:[ \t]+\S+){4}")
 """What a file of labels, and no other text, begins with."""
 HAIR = 0.01
@@ -111,7 +113,8 @@ def as_yolo(label_map: np.ndarray, pieces: Objects) -> str:
 
 
 def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], where: str | Path) -> np.ndarray:
-    """(H, W) uint8 of class ids, from 1, from a label file's text: polygons filled as Ultralytics does, small ones over large ones.
+    """(H, W) uint8 of class ids, from 1, from a label file's text: polygons filled as Ultralytics does, small ones over large ones, and 255
+    in boxes where no polygon is.
 
     classes: how many, or their numbers in the file, in the order of ids. where: how an error calls the text. Raises UserError naming the
     line that is no polygon of one of the classes.
@@ -120,17 +123,24 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
     ids = {str(number): i for i, number in enumerate(range(classes) if isinstance(classes, int) else classes, 1)}
     polygons: list[tuple[int, int, np.ndarray]] = []
     kept: dict[int, tuple[int, int, np.ndarray]] = {}
+    boxes: list[np.ndarray] = []
     room = KEPT
     lines = text.splitlines()
     check_count(len(lines), str(where))
     for number, line in enumerate(lines, 1):
         if line.strip():
             class_id, shares = _parse_line(line, ids, f"{where}, line {number}")
+            if len(shares) == 2:
+                boxes.append(shares)
+                continue
             filled = fill_polygon(shares * (width, height), (height, width))
             if (room := room - filled[2].size) >= 0:
                 kept[len(polygons)] = filled
             polygons.append((int(filled[2].sum()), class_id, shares))
     label_map = np.zeros((height, width), np.uint8)
+    for centre, sides in boxes:
+        (left, top), (right, bottom) = (centre - sides / 2) * (width, height), (centre + sides / 2) * (width, height)
+        paint_box(label_map, left, top, right, bottom, native.IGNORE)
     for place in sorted(range(len(polygons)), key=lambda place: -polygons[place][0]):
         _, class_id, shares = polygons[place]
         top, left, mask = kept.get(place) or fill_polygon(shares * (width, height), (height, width))
@@ -139,15 +149,13 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
 
 
 def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.ndarray]:
-    """Class id, from 1, and (P, 2) shares of a line. ids: by the number that a line begins with."""
+    """Class id, from 1, and (P, 2) shares of a line; of a box its centre and sides. ids: by the number that a line begins with."""
     first, *rest = line.split()
     if (class_id := ids.get(first)) is None:
         gaps = list(ids) != [str(number) for number in range(len(ids))]
         known = f"one of {', '.join([*ids][:20])}" if gaps else f"a whole number from 0 to {len(ids) - 1}"
         raise UserError(f"{where}: class {shown(first)} must be {known}, as {DATA} numbers its names")
-    if len(rest) == 4:
-        raise UserError(f"{where}: is a box; masks need polygons, of three or more corners")
-    if len(rest) < 6 or len(rest) % 2:
+    if len(rest) % 2 or (len(rest) < 6 and len(rest) != 4):
         raise UserError(f"{where}: {len(rest)} numbers after the class; a polygon has x and y of three or more corners")
     try:
         shares = np.array([float(value) for value in rest])
@@ -198,17 +206,23 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
     place, pictures = find_pictures(file, data, split, images, label_file)
     samples: list[Sample] = []
     used: set[Path] = set()
-    without = 0
+    without = boxes = lines = 0
     for name, picture in named(source, pictures, place):
         label = label_file(picture.labels)
         used.add(label)
         exists = label.exists()
         without += not exists
+        text = read_text(label, LIST) if exists else ""
+        boxes, lines = boxes + len(BOX.findall(text)), lines + sum(bool(line.strip()) for line in text.splitlines())
         decode = partial(_labels, picture.path, label if exists else None, tuple(names))
         samples.append(Sample(picture.path, decode, metadata={"split": picture.split}, name=name))
     if samples and without == len(samples):
         raise UserError(f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one")
     _check_used(source, place, used)
+    if boxes and boxes == lines:
+        raise UserError(f"{file}: all its {boxes} objects are boxes; masks need polygons, of three or more corners")
+    if boxes:
+        source.note(f"{boxes} of {lines} objects are boxes; what is in them and in no polygon is ignored (255)")
     if without:
         source.note(f"{without} of {len(samples)} pictures have no label file: they show background alone")
     return tuple(names.values()), samples

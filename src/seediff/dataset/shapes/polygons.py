@@ -213,12 +213,20 @@ def _outline(corners: np.ndarray) -> float:
 def _check_polygon(polygon: Sequence[float], height: int, width: int, where: str) -> None:
     if len(polygon) < 6 or len(polygon) % 2:
         raise UserError(f"{where}: a polygon is a list of at least three x, y")
-    corners = np.array(polygon, np.float64).reshape(-1, 2)
+    corners = check_near(polygon, (height, width), where)
+    outline = _outline(corners)
+    if outline > MAX_OUTLINE:
+        raise UserError(f"{where}: the edges of its polygon are {outline:.0f} pixels long; at most {MAX_OUTLINE} can be filled")
+
+
+def check_near(values: Sequence[float], shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Corners x, y, x, y, … as (P, 2) float64. Raises UserError for one that is outside of a picture of `shape` (H, W) by more than its
+    width or height."""
+    height, width = shape
+    corners = np.array(values, np.float64).reshape(-1, 2)
     sides = np.array([width, height])
     if not (near := (corners >= -sides) & (corners <= 2 * sides)).all():  # false for NaN too
         row, axis = np.argwhere(~near)[0]
         value = f"{'xy'[axis]} = {corners[row, axis]:g}"
         raise UserError(f"{where}: a corner of its polygon has {value}, far outside its image of {width} × {height}")
-    outline = _outline(corners)
-    if outline > MAX_OUTLINE:
-        raise UserError(f"{where}: the edges of its polygon are {outline:.0f} pixels long; at most {MAX_OUTLINE} can be filled")
+    return corners

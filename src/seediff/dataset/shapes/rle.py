@@ -295,6 +295,13 @@ def paint_runs(labels: np.ndarray, counts: np.ndarray, value: int) -> None:
         flat[begin:end] = value
 
 
+def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom: float, value: int) -> None:
+    """Set the pixels of labels (H, W) uint8 that a box touches to a value. Nothing is painted of a box whose corners are no numbers."""
+    if all(abs(corner) < 1e9 for corner in (left, top, right, bottom)):  # false for NaN and infinity too
+        rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
+        labels[rows, max(0, math.floor(left)) : max(0, math.ceil(right))] = value
+
+
 MOST_MASKS, MOST_LAYERS = 20_000, 100
 """Masks of one picture, and how many of them lie over each pixel on average: far more than anybody draws."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import UserError
-from ..groups import Layers, block_count, block_numbers
+from ..groups import Layers, block_count, block_numbers, both_kinds, by_kind
 
 if TYPE_CHECKING:
     import torch
@@ -208,8 +208,8 @@ class Family:
         blocks, ValueError if that is not a valid number."""
         return [kinds for name, kinds in self.depth.items() for _ in range(block_count(config, name))]
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
-        """The number of layers of each kind in a group. Raises KeyError if the configuration does not say."""
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all", level: int | None = None) -> Mapping[LayerKind, int]:
+        """The number of layers of each kind in a group, or in its part at a level. Raises KeyError if the configuration does not say."""
         numbers = block_numbers(group)
         return Counter(kind for number, kinds in enumerate(self.blocks(config)) if numbers is None or number in numbers for kind in kinds)
 
@@ -234,6 +234,11 @@ class Family:
         if max(numbers) >= count:
             raise UserError(f"layers = {layers}: the model has blocks 0 to {count - 1}")
         return layers
+
+    def fit_layers(self, config: Mapping[str, Any], layers: Layers) -> Layers:
+        """`fit_group` of each kind of attention."""
+        fitted = {kind: self.fit_group(config, group) for kind, group in by_kind(layers).items()}
+        return both_kinds(fitted["cross"], fitted["self"])
 
     def chosen(self, names: Sequence[str], group: Layers) -> list[str]:
         """The names of the attention modules in a group. names: all names from `layers`. group: from `fit_group`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,10 @@ class UNet(Family):
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
         return levels_of(config, group)
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all") -> Mapping[LayerKind, int]:
+    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all", level: int | None = None) -> Mapping[LayerKind, int]:
         """Every transformer layer of a block has one of each kind."""
-        count = transformer_layers(config, group)
+        counts = transformer_layers(config, group)
+        count = sum(counts.values()) if level is None else counts.get(level, 0)
         return {"self": count, "cross": count}
 
     @property
@@ -136,30 +138,35 @@ def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...
     return tuple(sorted(levels))
 
 
-def transformer_layers(unet: Mapping[str, Any], layers: Layers = "all") -> int:
-    """How many transformer layers a UNet of this configuration has, each of one self- and one cross-attention; the middle block's are in
-    every group. A block on the way down has as many of them `layers_per_block` times, one on the way up once more."""
+def transformer_layers(unet: Mapping[str, Any], layers: Layers = "all") -> Mapping[int, int]:
+    """How many transformer layers a UNet of this configuration (UNet2DConditionModel's config.json) has at each divisor of L, each of
+    one self- and one cross-attention; the middle block's are in every group. A block on the way down has as many of them `layers_per_block`
+    times, one on the way up once more."""
     down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
+    coarsest = 2 ** (len(down) - 1)
 
-    def each(value: Any, count: int) -> list[Any]:
-        return list(value) if isinstance(value, list | tuple) else [value] * count
+    def each(value: Any) -> list[Any]:
+        return list(value) if isinstance(value, list | tuple) else [value] * len(down)
 
     def all_of(depth: Any, times: int) -> int:
         return sum(depth) if isinstance(depth, list | tuple) else depth * times
 
-    times = each(unet["layers_per_block"], len(down))
-    depths = each(unet.get("transformer_layers_per_block", 1), len(down))
+    def ends(depth: Any, at: int) -> int:
+        return depth[at] if isinstance(depth, list | tuple) else depth
+
+    times = each(unet["layers_per_block"])
+    depths = each(unet.get("transformer_layers_per_block", 1))
     backwards = unet.get("reverse_transformer_layers_per_block") or depths[::-1]
-    total = 0
+    counts: Counter[int] = Counter()
     if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or ""):
-        total += depths[-1] if isinstance(depths[-1], int) else depths[-1][0]
-    if layers in ("all", "down"):
-        total += sum(all_of(depth, time) for block, depth, time in zip(down, depths, times, strict=True) if "CrossAttn" in block)
-    if layers == "last":
-        total += sum(d[-1] if isinstance(d, list | tuple) else d for block, d in zip(up, backwards, strict=True) if "CrossAttn" in block)
-    elif layers != "down":
-        total += sum(all_of(d, time + 1) for block, d, time in zip(up, backwards, times[::-1], strict=True) if "CrossAttn" in block)
-    return total
+        counts[coarsest] += ends(depths[-1], 0)
+    for number, (block, depth, time) in enumerate(zip(down, depths, times, strict=True)):
+        if layers in ("all", "down") and "CrossAttn" in block:
+            counts[2**number] += all_of(depth, time)
+    for number, (block, depth, time) in enumerate(zip(up, backwards, times[::-1], strict=True)):
+        if layers != "down" and "CrossAttn" in block:
+            counts[coarsest // 2**number] += ends(depth, -1) if layers == "last" else all_of(depth, time + 1)
+    return counts
 
 
 SD = UNet(

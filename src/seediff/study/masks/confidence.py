@@ -28,7 +28,6 @@ from ...models.registry import load_model
 from ...report.progress import tracked
 from ..results import markdown_table, write_study
 from .capture import captured
-from .contest import Source
 from .score import exact_masks
 
 METHODS = ("seediff", "ca", "ca_sa")
@@ -66,11 +65,11 @@ def run_confidence(
     loaded = load_model(model, device=device)
     configs = {method: constants(model, method) for method in METHODS}
     measured: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
-    sources: list[Source] = list(dict.fromkeys((capture.layers, capture.text_share) for _, capture in configs.values()))
+    sources = list(dict.fromkeys(capture for _, capture in configs.values()))
     for index, scene, maps in tracked(captured(loaded, held, sources, seed=seed + 1), scene_set, len(held)):
         exact = exact_masks(scene).numpy()
         for method, (mask, capture) in configs.items():
-            made = make_masks(scene.image, maps[capture.layers, capture.text_share], scene.classes, mask, trace=False)
+            made = make_masks(scene.image, maps[capture], scene.classes, mask, trace=False)
             soft = (np.clip(made.soft.numpy(), 0, 1) * 255).round().astype(np.uint8)
             for i, truth in enumerate(exact):
                 sure = confidence(made.label_map, soft[i], i + 1)

@@ -16,6 +16,7 @@ import torch
 from msgspec import Meta
 
 from ...config.levels import level_name
+from ...config.methods import METHOD_FACTS
 from ...errors import UserError
 from ...files.documents import fit, read_json
 from ...mini.scenes import Scene
@@ -26,8 +27,8 @@ from .contest import (
     BETAS,
     LEVELS,
     METHOD_NAMES,
+    ONE_LEVEL,
     PAMR_WIDTHS,
-    SEED_LEVELS,
     SHARES,
     Setting,
     contenders,
@@ -120,17 +121,17 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
         if any(t.method == method and t.setting.config.pamr and has(t.setting) for t in trials):
             chosen[kind, name] = best(trials, method, lambda s: s.config.pamr and has(s)).setting
 
-    for side in (4, 2, 1):
+    for side in ONE_LEVEL:
         fix("ca_side", level_name(side), lambda s, side=side: s.config.expand_levels == (side,), "ca")
-    for side in SEED_LEVELS:
+    for side in ONE_LEVEL:
         fix("seed_side", level_name(side), lambda s, side=side: s.config.seed_level == side)
         if ("seed_side", level_name(side)) in chosen:
             chosen["seed_side_paper", level_name(side)] = papers["seediff"].with_config(seed_level=side)
-    for group in dict.fromkeys(t.setting.layers for t in trials):
-        fix("variant", f"layers {group}", lambda s, group=group: s.layers == group)
-    if any(t.setting.text_share for t in trials):
+    for group in dict.fromkeys(t.setting.capture.layers for t in trials):
+        fix("variant", f"layers {group}", lambda s, group=group: s.capture.layers == group)
+    if any(t.setting.capture.text_share for t in trials):
         for share in SHARES:
-            fix("variant", f"share {share or 'row'}", lambda s, share=share: s.text_share == share)
+            fix("variant", f"share {share or 'row'}", lambda s, share=share: s.capture.text_share == share)
     for levels in LEVELS:
         shown = "expand " + " ".join(level_name(side) for side in levels)
         fix("variant", shown, lambda s, levels=levels: s.config.expand_levels == levels)
@@ -149,7 +150,7 @@ def preset(trials: Sequence[Trial]) -> dict[str, Any]:
     """
     top = {method: best(trials, method) for method in METHOD_NAMES}
     winner = max(METHOD_NAMES, key=lambda method: top[method].iou)
-    methods = {name: top[name] for name in ("seediff", "ca", "ca_sa")}
+    methods = {name: top[name] for name in METHOD_NAMES if name in METHOD_FACTS}
     note = f"{winner} is the best on the tuning scenes"
     if winner != "seediff" and top[winner].iou - top["seediff"].iou < CLEAR:
         note = f"seediff is less than {CLEAR} behind {winner}, which is the best on the tuning scenes"
@@ -178,7 +179,7 @@ class Trial:
 def tune(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int) -> list[Trial]:
     """Every setting of every method's grid without PAMR, and its contenders with each width of PAMR, each at its best threshold."""
     first = [(method, setting.with_config(pamr=False)) for method in METHOD_NAMES for setting in fitted_grid(model, method)]
-    sources = list(dict.fromkeys(setting.source for _, setting in first))
+    sources = list(dict.fromkeys(setting.capture for _, setting in first))
     papers = fitted_paper(model)
     board = _Board([setting for _, setting in first])
     kept: list[tuple[Scene, dict[Setting, torch.Tensor]]] = []

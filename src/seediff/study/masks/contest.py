@@ -1,16 +1,15 @@
-"""Who competes, and with what: each method at the paper's constants, and the grid in which its own best is sought.
+"""Who competes, and with what: each method at the constants of its authors, and the grid in which its own best is sought.
 
-An honest contest: every method, the baselines too, may choose which layers are averaged, its levels, its own constants,
-PAMR's dilations (or no PAMR) and its threshold. A method with fewer constants has a smaller grid, never a coarser one.
-
-The grids have 296 soft masks in all (CA and CAA 12 each, CRE 32, CA·SA 48, IRE and SeeDiff 96 each), every one of which
-meets every threshold; `contenders` says which of them meet PAMR, too.
+An honest contest: every method, the baselines too, may choose which layers are averaged, its levels, its own constants, PAMR's dilations
+(or no PAMR) and its threshold. A method with fewer constants has a smaller grid, never a coarser one. Every soft mask of a grid meets every
+threshold; `contenders` says which of them meet PAMR, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import pairwise, product
 from typing import Any, Literal
 
@@ -19,19 +18,17 @@ import numpy as np
 from ...config.constants import CaptureConfig, MaskConfig
 from ...config.fields import checked
 from ...config.levels import fit_levels
+from ...config.methods import METHOD_FACTS
 from ...errors import UserError
 from ...files.documents import fit
 from ...models.families.base import Joint
-from ...models.groups import Layers, normal_layers
+from ...models.groups import Layers, by_kind
 from ...models.registry import Model
 
 Share = Literal["row", "text"] | None
 """Of joint attention, as `CaptureConfig.text_share` has it."""
-Source = tuple[Layers, Share]
-"""Which maps: the layers that are averaged, and the share that was captured."""
-LAYERS: tuple[Layers, ...] = ("all", "up")
+LAYERS: tuple[Layers, ...] = ("all", "up", "last")
 SHARES: tuple[Share, ...] = (None, "text")
-METHOD_NAMES = ("ca", "ca_sa", "caa", "cre", "ire", "seediff")
 BETAS = np.round(np.arange(0.05, 1.0, 0.05), 2)
 """Thresholds tried: every one is swept at the price of one."""
 
@@ -41,9 +38,39 @@ PAMR_WIDTHS: tuple[tuple[int, ...] | None, ...] = (None, (1, 2, 4, 8))
 ALPHAS = (0.3, 0.4, 0.5, 0.6)
 LEVELS = ((4, 2, 1), (4, 2), (2, 1), (2,))
 CROSS_LEVELS = ((4, 2, 1), (4, 2), (2, 1), (4,), (2,), (1,))
-SEED_LEVELS = (4, 2, 1)
-"""Cross-attention that gives the seeds. One that is finer than the first level expanded is averaged down to it: it brings other
-layers' attention, not finer seeds."""
+ONE_LEVEL = (4, 2, 1)
+"""A level of attention alone. Seeds that are finer than the first level expanded are averaged down to it: they bring other layers'
+attention, not finer seeds."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method of the contest. title: its name in tables. tried: options of MaskConfig, and the values tried of each, the authors' among
+    them. switches: options that make an ablation of SeeDiff; a method of METHOD_FACTS has none."""
+
+    title: str
+    tried: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    switches: Mapping[str, Any] = field(default_factory=dict)
+
+
+CONTEST: dict[str, Entry] = {
+    "ca": Entry("CA", {"expand_levels": CROSS_LEVELS}),
+    "ca_sa": Entry("CA·SA", {"tau": (1, 2, 4, 8), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
+    "caa": Entry("CAA", {"expand_levels": CROSS_LEVELS}, {"expansion": "none", "background": False}),
+    "cre": Entry("CRE", {"expand_levels": LEVELS, "alpha": ALPHAS}, {"expansion": "parallel", "background": False}),
+    "ire": Entry("IRE", {"expand_levels": LEVELS, "alpha": ALPHAS, "seed_level": ONE_LEVEL}, {"background": False}),
+    "seediff": Entry("SeeDiff", {"expand_levels": LEVELS, "alpha": ALPHAS, "seed_level": ONE_LEVEL}),
+    "fa_seg": Entry("FA-Seg"),
+    "diffsegmenter": Entry("DiffSegmenter", {"self_level": ONE_LEVEL}),
+    "iseg_walk": Entry("iSeg", {"tau": (1, 2, 4, 8), "self_level": ONE_LEVEL}),
+    "nerve_walk": Entry("NERVE", {"tau": (1, 2, 5, 10), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
+    "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
+}
+"""Every method that masks are made with, and what it may choose beside layers, PAMR and threshold. `reference` is no part of it: it finds
+its seeds, and cuts its masks before and after PAMR, by rules of its own."""
+METHOD_NAMES = tuple(CONTEST)
+RIVALS = ("ca_sa", "seediff")
+"""The methods that every other is compared with."""
 
 LEADERS = 4
 """How many of a method's soft masks meet PAMR for their rank alone; see `contenders`."""
@@ -53,6 +80,7 @@ LEADERS = 4
 class CaptureTable:
     layers: Layers
     text_share: Literal["row", "text"] | None = None
+    normalize: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,26 +94,16 @@ class SettingTable:
 
 @dataclass(frozen=True)
 class Setting:
-    """One competitor's constants: which layers are averaged, and how the mask is made from them."""
+    """One competitor's constants: which maps are captured, and how the mask is made from them."""
 
     config: MaskConfig = field(default_factory=MaskConfig)
-    layers: Layers = "all"
-    text_share: Share = None
-
-    @property
-    def source(self) -> Source:
-        """The maps that it is made from."""
-        return self.layers, self.text_share
-
-    @property
-    def capture(self) -> CaptureConfig:
-        """How those are captured."""
-        return CaptureConfig(layers=self.layers, text_share=self.text_share)
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
 
     def with_config(self, **changes: Any) -> Setting:
         """The same with some of its constants changed."""
         return replace(self, config=replace(self.config, **changes))
 
+    @cached_property  # asked for again in every scene
     def without_refinement(self) -> Setting:
         """The same soft mask before PAMR: settings that differ only in PAMR or threshold share it."""
         plain = MaskConfig()
@@ -97,10 +115,12 @@ class Setting:
         mask = {f.name: getattr(self.config, f.name) for f in fields(MaskConfig) if getattr(self.config, f.name) != getattr(paper, f.name)}
         method = mask.pop("method", paper.method)
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in mask.items()}
-        return {"method": method, "mask": plain, "capture": {"layers": self.layers, **self._share()}}
+        return {"method": method, "mask": plain, "capture": self._captured()}
 
-    def _share(self) -> dict[str, str]:
-        return {} if self.text_share is None else {"text_share": self.text_share}
+    def _captured(self) -> dict[str, Any]:
+        plain = CaptureConfig()
+        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize")}
+        return {"layers": self.capture.layers} | {name: value for name, value in others.items() if value != getattr(plain, name)}
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], where: str) -> Setting:
@@ -108,21 +128,23 @@ class Setting:
         setting = fit(table, SettingTable, where)
         values = checked(MaskConfig, {**setting.mask, "method": setting.method}, where)
         try:
-            return cls(MaskConfig(**values), normal_layers(setting.capture.layers), setting.capture.text_share)
+            return cls(MaskConfig(**values), CaptureConfig(**vars(setting.capture)))
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
     def constants(self) -> dict[str, Any]:
         """What defines it, for tables: only the constants that its method uses."""
-        config = self.config
-        shown: dict[str, Any] = {"layers": self.layers, **self._share(), "beta": config.beta, "pamr": pamr_name(config)}
-        if config.method == "ca_sa":
-            return shown | {"tau": config.tau, "self_level": config.self_level, "seed_level": config.seed_level}
-        shown["levels"] = list(config.expand_levels)
-        if config.method == "ca" or config.expansion == "none":
-            return shown
-        shown["alpha"] = config.alpha
-        return shown | ({"seed_level": config.seed_level} if config.expansion == "iterative" else {})
+        shown = {**self._captured(), "beta": self.config.beta, "pamr": pamr_name(self.config)}
+        return shown | {name.removeprefix("expand_"): list(v) if isinstance(v, tuple) else v for name, v in self.choices().items()}
+
+    def choices(self) -> dict[str, Any]:
+        """Its values of the options that its method tries."""
+        tried = next((CONTEST[name].tried for name, paper in PAPER.items() if _kind(paper.config) == _kind(self.config)), ())
+        return {option: getattr(self.config, option) for option in tried}
+
+
+def _kind(config: MaskConfig) -> tuple[str, str, bool]:
+    return config.method, config.expansion, config.background
 
 
 def pamr_name(config: MaskConfig) -> str:
@@ -132,35 +154,22 @@ def pamr_name(config: MaskConfig) -> str:
     return "scaled" if config.pamr_dilations is None else " ".join(str(d) for d in config.pamr_dilations)
 
 
-PAPER: dict[str, Setting] = {
-    "ca": Setting(MaskConfig(method="ca")),
-    "ca_sa": Setting(MaskConfig(method="ca_sa")),
-    "caa": Setting(MaskConfig(expansion="none", background=False)),
-    "cre": Setting(MaskConfig(expansion="parallel", background=False)),
-    "ire": Setting(MaskConfig(background=False)),
-    "seediff": Setting(MaskConfig()),
-}
+def _paper(name: str) -> Setting:
+    method = name if name in METHOD_FACTS else "seediff"
+    own = METHOD_FACTS[method].defaults
+    mask = {"method": method, **own.get("mask", {}), **CONTEST[name].switches}
+    return Setting(MaskConfig(**mask), CaptureConfig(**own.get("capture", {})))
+
+
+PAPER = {name: _paper(name) for name in CONTEST}
 """Every method at the constants of its paper."""
 
 
 def grid(method: str) -> list[Setting]:
     """The settings of `method` whose soft masks differ; each meets every PAMR width, no PAMR, and every threshold."""
-    paper = PAPER[method].config
-    if method == "ca_sa":
-        configs = [
-            replace(paper, tau=tau, self_level=self_level, seed_level=seed_level)
-            for tau, (self_level, seed_level) in product((1, 2, 4, 8), ((2, 4), (2, 2), (2, 1), (4, 4), (1, 2), (1, 1)))
-        ]
-    elif method in ("ca", "caa"):
-        configs = [replace(paper, expand_levels=levels) for levels in CROSS_LEVELS]
-    elif method == "cre":
-        configs = [replace(paper, alpha=alpha, expand_levels=levels) for alpha, levels in product(ALPHAS, LEVELS)]
-    else:
-        configs = [
-            replace(paper, alpha=alpha, expand_levels=levels, seed_level=seed_level)
-            for alpha, levels, seed_level in product(ALPHAS, LEVELS, SEED_LEVELS)
-        ]
-    return [Setting(config, layers) for layers in LAYERS for config in configs]
+    tried = CONTEST[method].tried
+    configs = [PAPER[method].with_config(**dict(zip(tried, values, strict=True))) for values in product(*tried.values())]
+    return [replace(setting, capture=replace(setting.capture, layers=layers)) for layers in LAYERS for setting in configs]
 
 
 def refinements(setting: Setting) -> list[Setting]:
@@ -175,24 +184,17 @@ def contenders(ranked: Sequence[tuple[Setting, float]], papers: Mapping[str, Set
     suits better than the others is not lost, and reports can fix any one constant. The rest is far behind before PAMR already.
     """
     order = [setting for setting, _ in sorted(ranked, key=lambda pair: -pair[1])]
-    bare = {setting.without_refinement() for setting in papers.values()}
-    kept = dict.fromkeys(setting for setting in order if setting.without_refinement() in bare)
+    bare = {setting.without_refinement for setting in papers.values()}
+    kept = dict.fromkeys(setting for setting in order if setting.without_refinement in bare)
     kept |= dict.fromkeys(order[:LEADERS])
     seen = set()
     for setting in order:
-        for value in _values(setting):
-            if value not in seen:
-                seen.add(value)
+        choices = {"layers": setting.capture.layers, "text_share": setting.capture.text_share, **setting.choices()}
+        for choice in choices.items():
+            if choice not in seen:
+                seen.add(choice)
                 kept[setting] = None
     return list(kept)
-
-
-def _values(setting: Setting) -> Iterator[tuple[str, Any]]:
-    config = setting.config
-    yield "layers", setting.layers
-    yield "text_share", setting.text_share
-    for name in ("alpha", "expand_levels", "seed_level", "self_level", "tau"):
-        yield name, getattr(config, name)
 
 
 # What of the contest a network can hold: settings with the levels and layers that it has, and each share of joint attention.
@@ -211,17 +213,17 @@ def fitted_paper(model: Model) -> dict[str, Setting]:
 def fitted(model: Model, setting: Setting) -> list[Setting]:
     """The setting as this model can be asked for it, once per group of its layers and share of its attention; the layers and the share
     that commands take come first."""
-    config, _ = fit_levels(model.network.config, setting.config, CaptureConfig(layers=setting.layers), model.family)
+    config, _ = fit_levels(model.network.config, setting.config, setting.capture, model.family)
     return [
-        replace(setting, config=config, layers=layers, text_share=share)
-        for layers, share in product(layer_groups(model, setting.layers), shares(model))
+        replace(setting, config=config, capture=replace(setting.capture, layers=layers, text_share=share))
+        for layers, share in product(layer_groups(model, setting.capture.layers), shares(model))
     ]
 
 
 def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
     """The groups of layers that are tried where a UNet's are `layers`: of a transformer, which has no sides, all, and each third of its
     blocks."""
-    if layers in model.family.groups:
+    if {*by_kind(layers).values()} <= {*model.family.groups}:
         if len(model.family.groups) > 1:
             return (layers,)
         count = len(model.family.blocks(model.network.config))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...config.base import configure
-from ...config.constants import CaptureSteps, check_capture_steps
+from ...config.constants import CaptureConfig, CaptureSteps, check_capture_steps
 from ...config.generate import GenerateConfig
 from ...errors import UserError
 from ...files.output_folders import check_writable
@@ -24,7 +24,6 @@ from ...prompts.specs import SampleSpec
 from ...report.progress import tracked
 from .capture import BATCH, Captured, draw_with_attention
 from .constants import read_constants, seek_constants
-from .contest import Source
 from .results import write_results
 from .truth import measure, sources
 
@@ -104,7 +103,7 @@ def specs(count: int, seed: int) -> list[SampleSpec]:
 def drawn(
     model: Model,
     samples: Sequence[SampleSpec],
-    sources: Sequence[Source],
+    sources: Sequence[CaptureConfig],
     yardstick: Segmenter,
     steps: int,
     guidance_scale: float,

@@ -15,8 +15,9 @@ from ...mini.scenes import Scene
 from ...report.pictures import contact_sheet, encoded, overlay
 from ..results import json_bytes, markdown_table, plain, write_study
 from .constants import Trial
+from .contest import CONTEST, RIVALS
 
-TITLES = {"ca": "CA", "ca_sa": "CA·SA", "caa": "CAA", "cre": "CRE", "ire": "IRE", "seediff": "SeeDiff"}
+TITLES = {name: entry.title for name, entry in CONTEST.items()}
 SECTIONS = {
     "methods": "Every method at its own best, with PAMR",
     "paper_constants": "Every method at its paper's constants, with PAMR",
@@ -28,6 +29,7 @@ SECTIONS = {
     "variants": "SeeDiff with one choice fixed and the rest at its best",
 }
 COLUMNS = {"iou": "IoU", "ci95": "95 % CI", "single": "single", "several": "several", "miou": "mIoU", "boundary_f": "F"}
+COLUMNS |= {f"ahead_of_{rival}": f"− {TITLES[rival]}" for rival in RIVALS} | {"milliseconds": "ms", "constants": "constants"}
 ABOUT = ("model", "scene_set", "scenes", "images", "steps", "guidance_scale", "capture_steps", "tune_scenes")
 """What a page says of the study before its tables."""
 
@@ -51,17 +53,14 @@ def markdown(result: Mapping[str, Any]) -> str:
         ", ".join(f"{k} {result[k]}" for k in ABOUT if k in result),
         "",
         "IoU: mean over (image, class) pairs, with its 95 % bootstrap interval over images; single, several: the same by number of"
-        " objects in the image; mIoU: mean over classes of intersections over unions summed over the data set; F: boundary F-score.",
+        " objects in the image; mIoU: mean over classes of intersections over unions summed over the data set; F: boundary F-score;"
+        " −: mean IoU of the method less the other's, with the paired 95 % interval; ms: median time of one soft mask on one thread.",
     ]
     for section, title in SECTIONS.items():
         if figures := _section(result, section):
-            rows = ([TITLES.get(name, name), *_shown(row, COLUMNS), _cells(row)["constants"]] for name, row in figures.items())
-            lines += ["", f"## {title}", "", *markdown_table(["", *COLUMNS.values(), "constants"], rows)]
-    if "ahead_of_seediff" in result:
-        own_best, paper = result["ahead_of_seediff"]["own_best"], result["ahead_of_seediff"]["paper"]
-        rows = ([TITLES.get(name, name), *_signed(own_best[name]), *_signed(paper[name])] for name in own_best)
-        columns = ["", "own best", "paired 95 % CI", "paper's constants", "paired 95 % CI"]
-        lines += ["", "## Mean IoU of each method less SeeDiff's", "", *markdown_table(columns, rows)]
+            there = [column for column in COLUMNS if any(_cells(row)[column] != "" for row in figures.values())]
+            rows = ([TITLES.get(name, name), *_shown(row, there)] for name, row in figures.items())
+            lines += ["", f"## {title}", "", *markdown_table(["", *(COLUMNS[column] for column in there)], rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -95,7 +94,8 @@ def _section(result: Mapping[str, Any], section: str) -> Mapping[str, Any]:
     table: Any = result
     for key in section.split("."):
         table = table.get(key, {})
-    return table
+    times = result.get("milliseconds", {}).get(section, {})  # apart from the figures, which are the same on every machine
+    return {name: {**row, "milliseconds": times[name]} if name in times else row for name, row in table.items()}
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -107,15 +107,17 @@ def _cells(figures: Mapping[str, Any]) -> dict[str, Any]:
     cells: dict[str, Any] = {"iou": figures["iou"], "ci95": f"{low:.3f}–{high:.3f}"}
     cells |= {group: figures[group]["iou"] if group in figures else "" for group in ("single", "several")}
     cells |= {"miou": figures["miou"], "boundary_f": figures.get("boundary_f", "")}
+    cells |= {name: _signed(figures[name]) if name in figures else "" for name in (f"ahead_of_{rival}" for rival in RIVALS)}
+    cells["milliseconds"] = f"{figures['milliseconds']:.1f}" if "milliseconds" in figures else ""
     return cells | {"constants": ", ".join(f"{k} {plain(v)}" for k, v in figures["constants"].items())}
 
 
-def _shown(figures: Mapping[str, Any], columns: Sequence[str] | Mapping[str, str]) -> list[str]:
+def _shown(figures: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
     cells = _cells(figures)
     return [f"{cells[c]:.3f}" if isinstance(cells[c], float) else str(cells[c]) for c in columns]
 
 
-def _signed(figures: Mapping[str, Any]) -> tuple[str, str]:
+def _signed(figures: Mapping[str, Any]) -> str:
     """A difference and its interval."""
     low, high = figures["ci95"]
-    return f"{figures['iou']:+.3f}", f"{low:+.3f} to {high:+.3f}"
+    return f"{figures['iou']:+.3f} ({low:+.3f} to {high:+.3f})"

@@ -5,6 +5,7 @@ Shape letters: S settings, C classes of a scene, T thresholds, P (image, class) 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from ...attention.maps import AttentionMaps
+from ...config.constants import CaptureConfig
 from ...masks.make import enlarge, refine, soft_mask
 from ...masks.steps import Step
 from ...metrics.bootstrap import mean_interval
@@ -20,19 +22,21 @@ from ...metrics.mask_scores import boundary_f
 from ...metrics.scores import overlap, per_class_iou
 from ...mini.scenes import CLASS_IDS, Scene
 from .capture import Captured
-from .contest import Setting, Source
+from .contest import Setting
 
 
-def small_masks(classes: Sequence[str], maps: Mapping[Source, AttentionMaps], settings: Sequence[Setting]) -> dict[Setting, torch.Tensor]:
+def small_masks(
+    classes: Sequence[str], maps: Mapping[CaptureConfig, AttentionMaps], settings: Sequence[Setting]
+) -> dict[Setting, torch.Tensor]:
     """Soft masks (C, R, R) by `without_refinement` of every setting: settings that differ only in what follows share one, and
     IRE's is what SeeDiff with the same constants has before its background refinement."""
-    wanted = dict.fromkeys(s.without_refinement() for s in settings)
+    wanted = dict.fromkeys(s.without_refinement for s in settings)
     order = sorted(wanted, key=lambda bare: not bare.config.background)  # SeeDiff before IRE
     small: dict[Setting, torch.Tensor] = {}
     for bare in order:
         if bare in small:
             continue
-        results = [soft_mask(maps[bare.source], name, bare.config) for name in classes]
+        results = [soft_mask(maps[bare.capture], name, bare.config) for name in classes]
         small[bare] = torch.stack([result.soft for result in results])
         config = bare.config
         before = bare.with_config(background=False)
@@ -43,7 +47,7 @@ def small_masks(classes: Sequence[str], maps: Mapping[Source, AttentionMaps], se
 
 
 def soft_masks(
-    image: np.ndarray, classes: Sequence[str], maps: Mapping[Source, AttentionMaps], settings: Sequence[Setting]
+    image: np.ndarray, classes: Sequence[str], maps: Mapping[CaptureConfig, AttentionMaps], settings: Sequence[Setting]
 ) -> torch.Tensor:
     """Soft masks (S, C, H, W) of every setting at the image's size, after PAMR where it has it."""
     return refined_masks(image, small_masks(classes, maps, settings), settings)
@@ -52,7 +56,7 @@ def soft_masks(
 def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], settings: Sequence[Setting]) -> torch.Tensor:
     """What `soft_masks` gives, from `small_masks` of these settings (or more of them). PAMR runs once per width over all of
     them, so that its weights are computed once."""
-    bare = [s.without_refinement() for s in settings]
+    bare = [s.without_refinement for s in settings]
     before = {plain: enlarge(small[plain], image.shape[:2], plain.config) for plain in dict.fromkeys(bare)}
     out = torch.stack([before[plain] for plain in bare])
     widths: dict[tuple[int, ...] | None, list[int]] = {}
@@ -171,6 +175,19 @@ def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: S
     stacked = [np.stack(parts, 1) for parts in zip(*columns, strict=True)]
     names, images, objects = zip(*about, strict=True)
     return Scores(*stacked, classes=names, images=np.array(images), objects=np.array(objects))
+
+
+def milliseconds(items: Sequence[Captured], setting: Setting) -> float:
+    """How long one soft mask takes, from the maps, before PAMR: the median of all of these scenes' classes, on one thread."""
+    spans, threads = [], torch.get_num_threads()
+    torch.set_num_threads(1)
+    for _, scene, maps in items:
+        for name in scene.classes:
+            started = time.perf_counter()
+            soft_mask(maps[setting.capture], name, setting.config)
+            spans.append(time.perf_counter() - started)
+    torch.set_num_threads(threads)
+    return round(1000 * float(np.median(spans)), 2)
 
 
 def threshold(setting: Setting) -> float:

@@ -16,15 +16,16 @@ import numpy as np
 
 from ...attention.maps import AttentionMaps
 from ...attention.photograph import check_schedule
+from ...config.constants import CaptureConfig
 from ...files.output_folders import check_writable
 from ...mini.scenes import Scene, load_scenes
 from ...models.registry import load_model
 from ...report.progress import tracked
 from .capture import TIMESTEPS, Captured, captured
 from .constants import read_constants, seek_constants
-from .contest import METHOD_NAMES, Setting, Source
+from .contest import METHOD_NAMES, RIVALS, Setting
 from .results import picture_grid, write_results
-from .score import Scores, exact_masks, label_map, score, soft_masks, threshold, winners
+from .score import Scores, exact_masks, label_map, milliseconds, score, soft_masks, threshold, winners
 
 SHEET_SCENES = 12
 
@@ -50,7 +51,7 @@ def run_truth(
     results.json of an earlier study. `preset.json` holds them as a model's `seediff.json` takes them.
 
     The result's `methods` are at each one's own best with PAMR, `paper_constants` at the paper's; `Scores.summary` says
-    what each figure is. `ahead_of_seediff` has the differences from SeeDiff in both, with paired intervals.
+    what each figure is. `ahead_of_ca_sa` and `ahead_of_seediff` are paired differences, `milliseconds` what `score.milliseconds` says.
 
     Raises:
         UserError: more scenes asked for than there are, an unknown model, timesteps that it does not have, unusable `constants`, or no
@@ -79,9 +80,9 @@ def run_truth(
     return result
 
 
-def sources(chosen: Mapping[tuple[str, str], Setting]) -> list[Source]:
+def sources(chosen: Mapping[tuple[str, str], Setting]) -> list[CaptureConfig]:
     """The maps that settings are made from, each once."""
-    return list(dict.fromkeys(setting.source for setting in chosen.values()))
+    return list(dict.fromkeys(setting.capture for setting in chosen.values()))
 
 
 def measure(items: Iterable[Captured], chosen: Mapping[tuple[str, str], Setting]) -> tuple[dict[str, Any], Scores, np.ndarray]:
@@ -93,7 +94,12 @@ def measure(items: Iterable[Captured], chosen: Mapping[tuple[str, str], Setting]
     first = list(islice(items, SHEET_SCENES))
     scores = score(chain(first, items), settings, boundary_of=headline)
     sheet = picture_grid([scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first])
-    return assemble(chosen, settings, scores), scores, sheet
+    result = assemble(chosen, settings, scores)
+    result["milliseconds"] = {
+        section: {method: milliseconds(first, chosen[kind, method]) for method in METHOD_NAMES}
+        for kind, section in (("own_best", "methods"), ("paper", "paper_constants"))
+    }
+    return result, scores, sheet
 
 
 def assemble(chosen: Mapping[tuple[str, str], Setting], settings: list[Setting], scores: Scores) -> dict[str, Any]:
@@ -110,14 +116,16 @@ def assemble(chosen: Mapping[tuple[str, str], Setting], settings: list[Setting],
         kept = ("iou", "ci95", "miou", "single", "several", "constants")
         return {name: {k: row[k] for k in kept if k in row} for name, row in figures(kind).items()}
 
-    def ahead(kind: str) -> dict[str, Any]:
+    def compared(kind: str) -> dict[str, Any]:
         at = {name: settings.index(setting) for (k, name), setting in chosen.items() if k == kind}
-        return {name: scores.ahead(at[name], at["seediff"]) for name in at if name != "seediff"}
+        return {
+            name: row | {f"ahead_of_{rival}": scores.ahead(at[name], at[rival]) for rival in RIVALS if rival != name}
+            for name, row in figures(kind).items()
+        }
 
     return {
-        "methods": figures("own_best"),
-        "paper_constants": figures("paper"),
-        "ahead_of_seediff": {"own_best": ahead("own_best"), "paper": ahead("paper")},
+        "methods": compared("own_best"),
+        "paper_constants": compared("paper"),
         "pamr": {"without": brief("own_best_without"), "with": brief("own_best")},
         "pamr_paper_constants": {"without": brief("paper_without"), "with": brief("paper")},
         "ca_side": brief("ca_side"),
@@ -127,7 +135,9 @@ def assemble(chosen: Mapping[tuple[str, str], Setting], settings: list[Setting],
     }
 
 
-def sheet_masks(scene: Scene, maps: Mapping[Source, AttentionMaps], chosen: Mapping[tuple[str, str], Setting]) -> dict[str, np.ndarray]:
+def sheet_masks(
+    scene: Scene, maps: Mapping[CaptureConfig, AttentionMaps], chosen: Mapping[tuple[str, str], Setting]
+) -> dict[str, np.ndarray]:
     """A scene's label maps by title: the exact one, then every method's at its own best."""
     settings = [chosen["own_best", method] for method in METHOD_NAMES]
     soft = winners(soft_masks(scene.image, scene.classes, maps, settings)).cpu()

@@ -5,13 +5,15 @@ An honest contest: every method's constants are sought on the same separate scen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ...config.constants import SegmentConfig
 from ...config.fields import checked
+from ...config.methods import GraphName, SegmentMethodName
 from ...errors import UserError
 from ...evaluate.floors import FLOORS, score_floors
 from ...files.documents import fit, read_json
@@ -39,7 +41,7 @@ CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 POWERS = (5.0, 10.0, 15.0)
 CLUSTERS = (2, 3, 4, 5, 6, 8)
 PICTURES = 8
-STUDIED = ("k", "kl_threshold", "cut_threshold", "cut_power", "weights", "refine")
+STUDIED = ("k", "kl_threshold", "cut_threshold", "eigenvalue", "cut_power", "walk_steps", "weights", "refine")
 """The constants that define a way in the tables."""
 
 
@@ -59,10 +61,47 @@ def grid() -> dict[str, list[Way]]:
     }
 
 
+GRAPHS: tuple[GraphName, ...] = ("features", "self", "walk", "rows")
+SOLVERS: tuple[SegmentMethodName, ...] = ("diffcut", "falcon", "autosc")
+GRAPH_CONSTANTS: dict[str, tuple[Any, ...]] = {
+    "cut_threshold": (0.3, 0.5, 0.7),
+    "eigenvalue": (0.1, 0.2, 0.3, 0.5),
+    "cut_power": (1.0, 3.0, 10.0),
+    "walk_steps": (2, 4, 8),
+    "weights": ("proportional", (0.0, 1.0)),
+}
+
+
+def graph_grid() -> dict[str, list[Way]]:
+    """Every graph with every solver, named `graph solver`: the settings that each may choose from, first the published ones."""
+    return {f"{graph} {solver}": list(_settings(graph, solver)) for graph in GRAPHS for solver in SOLVERS}
+
+
+def _settings(graph: GraphName, solver: SegmentMethodName) -> Iterator[SegmentConfig]:
+    start = SegmentConfig(method=solver, graph=graph)
+    names = [name for name in GRAPH_CONSTANTS if name in start.options]
+    yield start
+    for values in product(*(GRAPH_CONSTANTS[name] for name in names)):
+        yield replace(start, **dict(zip(names, values, strict=True)))
+
+
+def contest(ways: Literal["methods", "graphs"]) -> tuple[dict[str, Way], dict[str, list[Way]]]:
+    """Ways at their papers' constants, and what each may choose from. graphs: also DiffSeg, K-Means and the floors, to compare with."""
+    if ways == "methods":
+        return PAPER, grid()
+    others = {name: grid()[name] for name in ("diffseg", "kmeans-c", "colour-c", "colour-s")}
+    choices = graph_grid() | {
+        name: [way for way in group if not isinstance(way, SegmentConfig) or way.weights in GRAPH_CONSTANTS["weights"]]
+        for name, group in others.items()
+    }
+    return {name: PAPER.get(name, settings[0]) for name, settings in choices.items()}, choices
+
+
 def run_segment_study(
     pairs: Pairs,
     out: Path,
     *,
+    ways: Literal["methods", "graphs"] = "methods",
     tune: Pairs | None,
     best: Mapping[str, Way],
     model_name: str,
@@ -70,41 +109,42 @@ def run_segment_study(
     device: str | None,
     json_path: Path | None,
 ) -> dict[str, Any]:
-    """Every method on `pairs`, at its paper's constants and at its best ones: those that do best on `tune`, or without it those of `best`
-    (from `read_best`, or none); and how far each is above the floors. Tables and pictures in `out`."""
+    """Every way of a `contest` on `pairs`, at its paper's constants and at its best ones: those that do best on `tune`, or without it those
+    of `best` (from `read_best`, or none); and how far each is above the floors. Tables and pictures in `out`."""
     check_writable(out, json_path)
     model = load_model(model_name, device=device)
     result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
+    papers, choices = contest(ways)
     best = dict(best)
     trials: list[dict[str, Any]] = []
     if tune is not None:
-        ways = {f"{method} {number}": way for method, group in grid().items() for number, way in enumerate(group)}
-        tried = try_ways(model, tune, ways, about="tuning", seed=seed)
-        for method, group in grid().items():
+        settings = {f"{method} {number}": way for method, group in choices.items() for number, way in enumerate(group)}
+        tried = try_ways(model, tune, settings, about="tuning", seed=seed)
+        for method, group in choices.items():
             scores = [tried[f"{method} {number}"].miou() for number in range(len(group))]
             best[method] = group[scores.index(max(scores))]
             trials += [{"method": method, "miou": round(s, 4), **constants(w)} for s, w in zip(scores, group, strict=True)]
         result["tune"] = tune.name
-    ways = {f"paper {name}": way for name, way in PAPER.items()} | {f"best {name}": way for name, way in best.items()}
-    tested = try_ways(model, pairs, with_floors(ways), about="measuring", seed=seed, pictures=PICTURES)
-    for kind, group in (("paper", PAPER), ("best", best)):
+    both = {f"paper {name}": way for name, way in papers.items()} | {f"best {name}": way for name, way in best.items()}
+    tested = try_ways(model, pairs, with_floors(both), about="measuring", seed=seed, pictures=PICTURES)
+    for kind, group in (("paper", papers), ("best", best)):
         if group:
             result[kind] = {name: {**tested[f"{kind} {name}"].figures(), "constants": constants(way)} for name, way in group.items()}
             methods = {name: f"{kind} {name}" for name, way in group.items() if isinstance(way, SegmentConfig)}
             colours = {name: f"{kind} {name}" for name in group if name not in methods}
             result.setdefault("ahead", {})[kind] = ahead_of_floors(tested, methods, colours)
     result["floors"] = floor_figures(tested)
-    shown = {name: tested[f"{'best' if best else 'paper'} {name}"].pictures for name in PAPER}
+    shown = {name: tested[f"{'best' if best else 'paper'} {name}"].pictures for name in papers}
     write_segments(out, result, trials, segment_sheet(pairs, shown), json_path)
     return result
 
 
-def read_best(path: Path) -> dict[str, Way]:
+def read_best(path: Path, ways: Literal["methods", "graphs"] = "methods") -> dict[str, Way]:
     """The best constants in results.json of an earlier study. Raises UserError when it holds none."""
-    best = read_json(path, BestFile).best
-    if missing := [name for name in PAPER if name not in best]:
+    best, papers = read_json(path, BestFile).best, contest(ways)[0]
+    if missing := [name for name in papers if name not in best]:
         raise UserError(f"{path}: best has no '{missing[0]}'; results.json of a `seediff study segments` that tuned has all")
-    return {name: _way(name, best[name].constants, f"{path}: best.{name}.constants") for name in PAPER}
+    return {name: _way(paper, best[name].constants, f"{path}: best.{name}.constants") for name, paper in papers.items()}
 
 
 @dataclass(frozen=True)
@@ -119,9 +159,9 @@ class BestFile:
     best: dict[str, BestRow]
 
 
-def _way(name: str, table: Mapping[str, Any], where: str) -> Way:
+def _way(paper: Way, table: Mapping[str, Any], where: str) -> Way:
     """The way whose `constants` this table is. Raises UserError."""
-    if name.startswith("colour"):
+    if isinstance(paper, Floor):
         return fit(table, Floor, where)
     values = dict(table)
     if isinstance(listed := values.get("weights"), str) and listed not in ("proportional", "uniform"):
@@ -129,7 +169,6 @@ def _way(name: str, table: Mapping[str, Any], where: str) -> Way:
             values["weights"] = [float(weight) for weight in listed.split(",")]
         except ValueError as error:
             raise UserError(where, f"weights: {shown(listed)} must be numbers separated by commas") from error
-    paper = PAPER[name]
     assert isinstance(paper, SegmentConfig)
     try:
         return replace(paper, **checked(SegmentConfig, values, where))
@@ -142,7 +181,7 @@ def constants(way: Way) -> dict[str, Any]:
     if isinstance(way, Floor):
         return {"k": way.k}
     assert isinstance(way, SegmentConfig)  # no study has constants of what does not look at the picture
-    values = {name: getattr(way, name) for name in STUDIED if name in way.facts.options}
+    values = {name: getattr(way, name) for name in STUDIED if name in way.options}
     if isinstance(weights := values.get("weights"), tuple):
         values["weights"] = ",".join(f"{w:g}" for w in weights)
     return values

@@ -49,7 +49,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [", ".join(f"{key}: {result[key]}" for key in ("model", "pairs", "images", "protocol", "tune") if key in result)]
     for section, table in _sections(result):
         rows = ([name, *map(str, _cells(row).values())] for name, row in table.items())
-        columns = ["", "ACC", "95 %", "mIoU", "95 %", "segments", "constants"]
+        columns = ["", "ACC", "95 %", "mIoU", "95 %", "segments", "DiffCut's mIoU", "ms", "constants"]
         lines += ["", f"### {TITLES[section]}", "", *markdown_table(columns, rows)]
     if "ahead" in result:
         lines += ["", "## Against the floors", "", NOTE]
@@ -137,5 +137,7 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
         "miou": row["miou"],
         "miou 95 %": "{}–{}".format(*row["miou_ci95"]),
         "segments": row["segments"],
+        "DiffCut's mIoU": row.get("miou_diffcut", ""),
+        "ms": row["ms"],
         "constants": ", ".join(f"{key} {value}" for key, value in row.get("constants", {}).items()),
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,12 +15,13 @@ from PIL import Image
 
 from ...attention.windows import Window, cut, windows
 from ...config.constants import SegmentConfig
+from ...config.names import BACKGROUND
+from ...dataset.labels import open_labels
 from ...errors import UserError
 from ...evaluate.floors import floor_map
-from ...evaluate.labels import open_labels
 from ...files.label_maps import resize_nearest
 from ...files.photographs import find_photos, read_photo
-from ...metrics.matching import Tally, contingency, count_segments, match, tally
+from ...metrics.matching import Tally, contingency, count_segments, match, match_foreground, tally
 from ...metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from ...mini.scenes import CLASS_IDS, load_scenes
 from ...models.registry import Model
@@ -51,15 +53,18 @@ Way = SegmentConfig | Floor | Blind
 
 @dataclass
 class Outcome:
-    """How one way did: counts of every image, how many segments it made, and its label maps of the first images."""
+    """How one way did: counts of every image by DiffSeg's protocol and, if there is a background, by DiffCut's (`match_foreground`), how
+    many segments it made in how many seconds after the model's look, and its label maps of the first images."""
 
     tallies: list[Tally] = field(default_factory=list)
+    foreground: list[Tally] = field(default_factory=list)
     segments: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
     pictures: list[np.ndarray] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
         """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, IoU of each class that is
-        there, and the mean number of segments."""
+        there, the mean number of segments, mean milliseconds per image, and if there is a background, mIoU by DiffCut's protocol."""
         counts = self.counts()
         iou = class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))
         intervals = bootstrap(counts)
@@ -69,6 +74,8 @@ class Outcome:
             "miou": _short(mean_iou(iou)),
             "miou_ci95": [_short(v) for v in intervals.miou],
             "segments": round(float(np.mean(self.segments)), 2),
+            "ms": round(1000 * float(np.mean(self.seconds)), 1),
+            **({"miou_diffcut": _short(_miou(stack(self.foreground)))} if self.foreground else {}),
             "per_class": {str(i): _short(v) for i, v in enumerate(iou) if not np.isnan(v)},
         }
 
@@ -76,8 +83,11 @@ class Outcome:
         return stack(self.tallies)
 
     def miou(self) -> float:
-        counts = self.counts()
-        return float(mean_iou(class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))))
+        return _miou(self.counts())
+
+
+def _miou(counts: Tallies) -> float:
+    return float(mean_iou(class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))))
 
 
 def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str, seed: int = 0, pictures: int = 0) -> dict[str, Outcome]:
@@ -87,9 +97,14 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str,
         truth = max(1, count_segments(label_map, unlabelled=-1))
         for name, way in ways.items():
             pieces = tested[way.like].segments[-1] if isinstance(way, Blind) and way.like else truth
+            started = perf_counter()
             segments = divide(image, seen, way, truth, label_map.shape, seed, pieces=pieces)
+            tested[name].seconds.append(perf_counter() - started)
             table = contingency(segments, label_map, pairs.classes)
             tested[name].tallies.append(tally(table, match([table])))
+            if pairs.background:
+                joined = contingency(match_foreground(segments, label_map, pairs.classes)[segments], label_map, pairs.classes)
+                tested[name].foreground.append(tally(joined, match([joined])))
             tested[name].segments.append(int(segments.max()) + 1)
             if number < pictures:
                 tested[name].pictures.append(segments)
@@ -122,7 +137,7 @@ def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[i
 
 
 def _key(way: SegmentConfig) -> tuple[bool, int]:
-    return way.facts.divides_features, way.timestep_shown
+    return way.divides_features, way.timestep_shown
 
 
 def _short(value: Any) -> float:
@@ -172,11 +187,12 @@ def floor_segments(image: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
 @dataclass(frozen=True)
 class Pairs:
     """name: what they are, for people. classes: how many, the background of scenes being one. load: image (H, W, 3) uint8 and label map
-    (H, W) int32, −1 = unlabelled, both square."""
+    (H, W) int32, −1 = unlabelled, both square. background: whether class 0 is the background."""
 
     name: str
     classes: int
     load: Sequence[Callable[[], tuple[np.ndarray, np.ndarray]]]
+    background: bool = False
 
     def __len__(self) -> int:
         return len(self.load)
@@ -192,6 +208,7 @@ def scene_pairs(name: Literal["truth", "shift", "tune"], count: int | None = Non
         f"{len(scenes)} {name} scenes",
         max(CLASS_IDS.values()) + 1,
         [lambda scene=scene: (scene.image, scene.label_map.astype(np.int32)) for scene in scenes],
+        background=True,
     )
 
 
@@ -213,7 +230,8 @@ def folder_pairs(images: Path, labels: Path, layout: str = "auto", num_classes: 
 
     chosen = pairs[:count]
     about = f"{len(chosen)} photographs of {images.resolve().parent.name} ({known.layout} labels, {len(known.classes)} classes)"
-    return Pairs(about, len(known.classes), [partial(load, path, label) for path, label in chosen])
+    background = known.classes[0] == BACKGROUND
+    return Pairs(about, len(known.classes), [partial(load, path, label) for path, label in chosen], background)
 
 
 def chosen_pairs(

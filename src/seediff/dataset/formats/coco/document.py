@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from ....config.names import BACKGROUND
 from ....errors import UserError
 from ....files.documents import parse_json
 from ....files.pictures import check_pixels
@@ -19,6 +18,7 @@ from ....files.reading import read_bytes
 from ... import native
 from ...rows import check_class_list
 from ...shapes.rle import check_count
+from ..label_files import GROUNDS
 
 IGNORED = (native.IGNORE, "ignore")
 """Id and name of the category that 255 is in our semantic variant."""
@@ -175,8 +175,8 @@ def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int
     for other in documents[1:]:
         if [(category.id, category.name) for category in _without_parent(other, used)] != names_by_id:
             raise UserError(f"{other.where}: its categories are not those of {first.where}; import them one by one")
-    ids = {category.id: 0 if category.name == BACKGROUND else native.IGNORE for category in known}
-    named = [category for category in known if (category.id, category.name) != IGNORED and category.name != BACKGROUND]
+    ids = {category.id: 0 if category.name in GROUNDS else native.IGNORE for category in known}
+    named = [category for category in known if (category.id, category.name) != IGNORED and category.name not in GROUNDS]
     names = tuple(category.name for category in named)
     check_class_list(names, f"{first.where}: categories")
     return names, {**ids, **{category.id: number for number, category in enumerate(named, 1)}}

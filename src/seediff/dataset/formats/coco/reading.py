@@ -25,7 +25,7 @@ from ...conversions import Crowds
 from ...rows import check_row
 from ...sample import Sample, picture_size
 from ...shapes.polygons import check_outlines, polygon_runs
-from ...shapes.rle import area, check_layers, count_runs, paint_runs
+from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs
 from ..drivers import Source, portable
 from .document import (
     ANNOTATIONS,
@@ -129,7 +129,8 @@ def paint(
     masks: list[tuple[bool, int, np.ndarray]] = []
     for annotation in annotations:
         if not annotation.masked:
-            _ignore_box(labels, annotation.box_xywh)
+            if box := annotation.box_xywh:
+                paint_box(labels, box[0], box[1], box[0] + box[2], box[1] + box[3], native.IGNORE)
             continue
         shown, here = annotation.segmentation, f"{where}: annotation {annotation.id}"
         rle = isinstance(shown, Rle)
@@ -141,14 +142,6 @@ def paint(
     for _, value, runs in masks:
         paint_runs(labels, runs, value)
     return np.ascontiguousarray(labels)
-
-
-def _ignore_box(labels: np.ndarray, box_xywh: tuple[float, ...] | None) -> None:
-    """255 in the pixels that a box touches."""
-    if box_xywh and all(abs(value) < 1e9 for value in box_xywh):  # false for NaN and infinity too
-        left, top, width, height = box_xywh
-        rows = slice(max(0, int(np.floor(top))), max(0, int(np.ceil(top + height))))
-        labels[rows, max(0, int(np.floor(left))) : max(0, int(np.ceil(left + width)))] = native.IGNORE
 
 
 def panoptic_labels(folder: Path, image: Image, segments: Segments, ids: Mapping[int, int], where: str) -> np.ndarray:

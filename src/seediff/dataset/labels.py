@@ -6,6 +6,7 @@ voc: Pascal VOC's, `SegmentationClass/*.png` of the names in `ImageSets/Segmenta
 coco-stuff: COCO-Stuff's pixel maps, `annotations/<split>2017/*.png`; 27 coarse classes.
 cityscapes: `gtFine/<split>/<city>/*_gtFine_labelIds.png`; 27 classes, ids 7 … 33, the others are void.
 camvid: SegNet's CamVid, `<split>annot/*.png` (test by default), or one of these folders itself; 11 classes, 11 is void.
+ade20k: ADEChallengeData2016's `annotations/{training,validation}/*.png` and `objectInfo150.txt`; 150 classes, id 0 is void.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import numpy as np
 
 from ..config.names import BACKGROUND
 from ..config.names import VOC_CLASSES as VOC_OBJECTS
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..files.label_maps import PHOTO_ENDING, find_maps, map_folder, read_segment_ids, stem
-from ..files.messages import counted
+from ..files.messages import counted, shown
 from ..files.reading import read_lines
 from . import coco_stuff
 
@@ -46,6 +47,10 @@ CITYSCAPES_CLASSES = (
 )  # fmt: skip
 """Cityscapes' ids 7 … 33 in order: its 34 without the void ones, as in PiCIE, STEGO and DiffSeg."""
 CITYSCAPES_FIRST = 7
+ADE20K_SPLITS = {"val": "validation", "train": "training"}
+ADE20K_IDS, ADE20K_LAST = {13: "person", 21: "car", 81: "bus"}, 150
+"""Entries that objectInfo150.txt must have, so that pixel values mean what was published."""
+PICTURES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +59,8 @@ class LabelSet:
 
     layout: the layout of the folder. about: a description in one line. classes: names, entry i is class i. files: name → file; a name is
     the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`). table: (65536,) int32, the class of each stored
-    id, −1 for unlabelled, −2 for an id that this layout does not have. ids: a description of the valid ids, for errors.
+    id, −1 for unlabelled, −2 for an id that this layout does not have. ids: a description of the valid ids, for errors. images: where the
+    pictures are, and ending: what their names have more; None: the layout does not say.
     """
 
     layout: Layout | Literal["ade20k"]
@@ -63,6 +69,14 @@ class LabelSet:
     files: Mapping[str, Path]
     table: np.ndarray
     ids: str
+    images: Path | None = None
+    ending: str = ""
+
+    def picture(self, name: str, images: Path | None = None) -> Path | None:
+        """The picture of a label, in `images` or else where the layout has it; None if there is none."""
+        if (folder := images or self.images) is None:
+            return None
+        return next((path for suffix in PICTURES if (path := folder / f"{name}{self.ending}{suffix}").is_file()), None)
 
     def read(self, name: str) -> np.ndarray:
         """(H, W) int32: classes, −1 = unlabelled. Raises UserError naming a file that cannot be read or has unknown ids."""
@@ -169,6 +183,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
         files,
         id_table(range(count), void=nothing),
         f"num_classes = {count} ({source}) means ids 0 to {count - 1}, and 255 for unlabelled",
+        folder / "images",
     )
 
 
@@ -204,7 +219,7 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
     what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
     about = f"{what} in {root}, {split}: {counted(len(files), 'image')}, {len(classes)} classes"
     ids = f"{'Pascal VOC' if classes == VOC_CLASSES else root / 'classes.txt'} has 0 to {len(classes) - 1}, and 255 for borders"
-    return LabelSet("voc", about, classes, files, id_table(range(len(classes)), void=[255]), ids)
+    return LabelSet("voc", about, classes, files, id_table(range(len(classes)), void=[255]), ids, root / "JPEGImages")
 
 
 def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
@@ -271,7 +286,7 @@ def _camvid(folder: Path, split: str, asked: bool) -> LabelSet | None:
         raise UserError(f"{maps}: has no PNG files")
     about = f"CamVid in {root}, {part}: {counted(len(files), 'image')}, {len(CAMVID_CLASSES)} classes"
     table = id_table(range(len(CAMVID_CLASSES)), void=[len(CAMVID_CLASSES), 255])
-    return LabelSet("camvid", about, CAMVID_CLASSES, files, table, "CamVid has 0 to 10, and 11 for no label")
+    return LabelSet("camvid", about, CAMVID_CLASSES, files, table, "CamVid has 0 to 10, and 11 for no label", root / part)
 
 
 def _cityscapes(folder: Path, split: str, asked: bool) -> LabelSet | None:
@@ -285,4 +300,71 @@ def _cityscapes(folder: Path, split: str, asked: bool) -> LabelSet | None:
     files = {f"{path.parent.name}/{path.stem.removesuffix(ending)}": path for path in paths}
     table = id_table(range(len(CITYSCAPES_CLASSES)), first=CITYSCAPES_FIRST, void=[*range(CITYSCAPES_FIRST), 255])
     about = f"Cityscapes in {root}, {split}: {counted(len(files), 'image')}, {len(CITYSCAPES_CLASSES)} classes"
-    return LabelSet("cityscapes", about, CITYSCAPES_CLASSES, files, table, "Cityscapes' labelIds have 0 to 33")
+    pictures = root.parent / "leftImg8bit" / split
+    return LabelSet("cityscapes", about, CITYSCAPES_CLASSES, files, table, "Cityscapes' labelIds have 0 to 33", pictures, PHOTO_ENDING)
+
+
+def _ade20k(root: Path, split: str) -> LabelSet:
+    part = ADE20K_SPLITS.get(split, split)
+    names = _object_info(root / "objectInfo150.txt")
+    maps = root / "annotations" / part
+    if not maps.is_dir():
+        raise UserError(f"{maps}: there is no such folder; ADE20K's splits are {', '.join(ADE20K_SPLITS)}")
+    files = find_maps(maps)
+    about = f"ADE20K in {root}, {part}: {len(files)} images, {len(names)} classes"
+    table = id_table((), void=[0, 255])
+    table[list(names)] = range(len(names))
+    ids = f"ADE20K has 0 to {ADE20K_LAST}"
+    return LabelSet("ade20k", about, tuple(names.values()), files, table, ids, root / "images" / part)
+
+
+def _object_info(path: Path) -> dict[int, str]:
+    """Id → its first name, from ADE20K's table with the tab-separated columns Idx, Ratio, Train, Val and Name."""
+    try:
+        lines = read_lines(path, absent="there is no such file; it names the classes of ADEChallengeData2016")[1:]
+        rows = [line.split("\t") for line in lines if line.strip()]
+        names = {int(row[0]): row[-1].split(",")[0].strip() for row in rows}
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read as ADE20K's table of classes: {first_line(error)}") from error
+    if strange := [number for number in names if not 0 <= number <= ADE20K_LAST]:
+        raise UserError(f"{path}: there is an id {shown(strange[0])}, but ADE20K has 0 to {ADE20K_LAST}")
+    for number, name in ADE20K_IDS.items():
+        if names.get(number) != name:
+            raise UserError(f"{path}: id {number} must be '{name}' as published, not '{names.get(number)}'")
+    return names
+
+
+Published = Literal["ade20k", "camvid", "cityscapes"]
+
+
+def published_layout(folder: Path) -> Published | None:
+    """The layout of a public data set that its folders tell; VOC's and COCO-Stuff's are other data sets' too."""
+    if _ade20k_root(folder):
+        return "ade20k"
+    if camvid_part(folder):
+        return "camvid"
+    return "cityscapes" if (folder / "gtFine").is_dir() or folder.name == "gtFine" else None
+
+
+def _ade20k_root(folder: Path) -> Path | None:
+    below = next((root for root in (folder, folder / "ADEChallengeData2016") if (root / "objectInfo150.txt").exists()), None)
+    return below or (folder if any((folder / "annotations" / "validation").glob("*.png")) else None)
+
+
+def published_splits(folder: Path, layout: Published) -> list[str]:
+    """The splits of a public data set that are there and have labels; Cityscapes' are not public for `test`."""
+    if layout == "ade20k":
+        root = _ade20k_root(folder) or folder
+        return [split for split, part in ADE20K_SPLITS.items() if (root / "annotations" / part).is_dir()]
+    if layout == "cityscapes":
+        root = folder if folder.name == "gtFine" else folder / "gtFine"
+        return [split for split in ("train", "val") if (root / split).is_dir()]
+    root, part = camvid_part(folder) or (folder, "")
+    return [part] if part else [split for split in CAMVID_PARTS if (root / f"{split}annot").is_dir()]
+
+
+def open_published(folder: Path, layout: Published, split: str | None = None) -> LabelSet:
+    """The labels of a split of a public data set; None: val, for CamVid test. Raises UserError as `open_labels`."""
+    if layout == "ade20k":
+        return _ade20k(_ade20k_root(folder) or folder, split or "val")
+    return open_labels(folder, layout, split=split)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from layouts import save_camvid, save_cityscapes, save_map, save_voc
 
+from seediff.dataset import coco_stuff
+from seediff.dataset.labels import CAMVID_CLASSES, CITYSCAPES_CLASSES, VOC_CLASSES, open_labels, select
 from seediff.errors import UserError
-from seediff.evaluate import coco_stuff
-from seediff.evaluate.labels import CAMVID_CLASSES, CITYSCAPES_CLASSES, VOC_CLASSES, open_labels, select
 
 
 def test_folder(tmp_path: Path):

@@ -1,0 +1,167 @@
+"""labelme's JSON files, in: shapes are drawn as labelme itself draws them, by Pillow, the later over the earlier.
+
+in/  NAME.json, at any depth      `shapes`, and the picture as `imagePath`, from the file on, or as `imageData`
+     labels.txt                   optional: classes in their order, perhaps after `__ignore__` and `_background_`; or class_names.txt
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ...errors import UserError
+from ...files.documents import read_json
+from ...files.messages import shown
+from ...files.pictures import open_picture
+from ...files.reading import RECORD, leads_out
+from .. import native
+from ..sample import Sample, picture_size
+from ..shapes.polygons import check_near, check_outlines
+from ..shapes.rle import check_count, check_layers
+from .drivers import Source, portable
+from .label_files import PICTURES, beginning, check_frame, class_names, label_id, label_ids, listed_classes, packed_mask
+
+FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
+"""Shapes with an inside; lines and points have none."""
+LARGEST = 4 * RECORD
+"""Bytes of a file, which may hold its picture."""
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """points: x and y in pixels; a circle's centre and a point on it, opposite corners of a rectangle or of a mask's box. mask: a PNG."""
+
+    label: str
+    points: list[tuple[float, float]]
+    shape_type: str | None = None
+    mask: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.shape_type or "polygon"
+
+
+class Picture(msgspec.Struct, frozen=True):
+    imageData: str | None = None
+
+
+class File(msgspec.Struct, frozen=True):
+    """imageHeight, imageWidth: of the picture as labelme shows it, turned as its EXIF data say."""
+
+    shapes: list[Shape]
+    imagePath: str
+    imageHeight: int | None = None
+    imageWidth: int | None = None
+
+
+def is_folder(folder: Path) -> bool:
+    return any(is_file(path) for pattern in ("*.json", "*/*.json") for path in sorted(folder.glob(pattern))[:8])
+
+
+def is_file(path: Path) -> bool:
+    try:
+        return b'"shapes"' in (head := beginning(path)) and b'"images"' not in head
+    except UserError:
+        return False
+
+
+def read(
+    source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None
+) -> tuple[tuple[str, ...], Iterator[Sample]]:
+    """Lines and points are left out. Pictures within files are decoded as samples are asked for."""
+    one = source.path.is_file()
+    root = source.path.parent if one else source.path
+    paths = [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file() and is_file(path)]
+    if not paths:
+        raise UserError(f"{source.path}: has no JSON file of labelme's, which begins with 'version' and has 'shapes'")
+    if outside := next((path for path in paths if leads_out(root, path)), None):
+        raise UserError(outside, f"is a link that leads out of {root}; what is outside of it is not read")
+    files = {path: read_json(path, File, limit=LARGEST) for path in paths}
+    shapes = [shape for file in files.values() for shape in file.shapes]
+    if others := sum(shape.kind not in FILLED for shape in shapes):
+        source.note(f"{others} lines, points or other shapes have no inside: they are left out")
+    listed = listed_classes(root, root.parent) if classes is None else None
+    labels = listed[1] if listed else sorted({shape.label for shape in shapes if shape.kind in FILLED}) if classes is None else classes
+    names = class_names(labels, listed[0] if listed else "--classes" if classes is not None else root)
+    above = Path(os.path.commonpath([path.parent for path in paths]))
+    wanted = {path: (path.relative_to(above).with_suffix("").as_posix(), portable(file.imagePath)) for path, file in files.items()}
+    return names, _samples(source, wanted, label_ids(names), root, Path(images) if images is not None else None)
+
+
+def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str, int], root: Path, images: Path | None) -> Iterator[Sample]:
+    for path, (name, picture_name) in wanted.items():
+        # From the file on, which may be beside the pictures' folder; of another machine's path the end.
+        inside = os.path.normpath(os.path.join(path.parent.relative_to(root).as_posix(), picture_name)).replace(os.sep, "/")
+        last = picture_name.rpartition("/")[2]
+        beside = [] if inside.startswith(("../", "/")) else [inside]
+        folders = [images] if images is not None else [root, path.parent, path.parent / native.IMAGES, root / native.IMAGES]
+        names = [*beside, last] if last else beside
+        at = source.found(folders, names, "imagePath", str(path))
+        picture: Path | bytes | None = at[0] if at else None
+        known = at is not None and at[0].suffix.lower() in PICTURES  # else the file may name another, which holds it
+        if not known and (data := read_json(path, Picture, limit=LARGEST).imageData):
+            picture = _decoded(data, f"{path}: imageData")
+        if picture is None:
+            source.no_picture(path, f"there is no picture {shown(picture_name)}, and 'imageData' is empty")
+            continue
+        yield source.sample(name, picture, partial(_paint, path, picture, ids), {}, path)
+
+
+def _decoded(text: str, where: str) -> bytes:
+    try:
+        data = base64.b64decode(text)
+    except ValueError as error:
+        raise UserError(f"{where}: is no base64 of a picture") from error
+    with open_picture(data, where, formats=("PNG", "JPEG")):
+        return data
+
+
+def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> np.ndarray:
+    """(H, W) uint8 of a file's shapes."""
+    shape = picture_size(picture, f"{path}: its picture")
+    file = read_json(path, File, limit=LARGEST)
+    check_frame(picture, (file.imageHeight or shape[0], file.imageWidth or shape[1]), str(path))
+    shapes = file.shapes
+    check_count(len(shapes), str(path))
+    check_outlines(([value for point in each.points for value in point] for each in shapes), str(path))
+    canvas = Image.new("L", (shape[1], shape[0]))
+    painted = 0
+    for number, each in enumerate(shapes, 1):
+        if each.kind in FILLED:
+            where = f"{path}: shape {number}"
+            painted += _draw(canvas, each, label_id(each.label, ids, where), where)
+            check_layers(painted, shape, str(path))
+    return np.asarray(canvas)
+
+
+def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:
+    """Fill a shape's inside; returns the pixels of its box if it is a mask, which are all that takes time."""
+    corners = check_near([value for point in each.points for value in point], canvas.size[::-1], where)
+    draw: Any = ImageDraw.Draw(canvas)
+    points = [tuple(corner) for corner in corners.tolist()]
+    two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(points) != 4)
+    if len(points) != 2 if two else len(points) < 3:
+        raise UserError(f"{where}: a {each.kind} has {'two points' if two else 'three points or more'}, not {len(points)}")
+    if each.kind == "circle":
+        radius = np.hypot(*(corners[0] - corners[1]))
+        draw.ellipse((*(corners[0] - radius), *(corners[0] + radius)), outline=number, fill=number)
+    elif each.kind == "mask":
+        inside = packed_mask(each.mask or "", f"{where}: mask")
+        left, top = (int(value) for value in corners[0].round())
+        if (corners == np.trunc(corners)).all():  # labelme cuts what is beyond whole corners
+            width, height = (int(value) for value in corners[1] - corners[0] + 1)
+            inside = inside[: max(height, 0), : max(width, 0)]
+        canvas.paste(number, (left, top), Image.fromarray(inside))
+        return inside.size
+    elif two:
+        draw.rectangle((*corners.min(0), *corners.max(0)), outline=number, fill=number)
+    else:
+        draw.polygon(points, outline=number, fill=number)
+    return 0

@@ -1,0 +1,134 @@
+"""Pictures and PNG masks as people have them, in: values, or colours of a list, are classes. Label maps come back exactly.
+
+in/  images/NAME.jpg, masks/NAME.png      also img, imgs or image; mask, labels, annotations or gt; masks may be NAME_mask.png and the like
+     images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/
+     NAME.jpg, NAME_mask.png              beside each other
+     classes.txt                          or class_names.txt, labels.txt: a line per class from id 1 on, perhaps after the background;
+                                          labelmap.txt (`name:r,g,b::`) class_dict.csv (`name,r,g,b`) or Datumaro's dataset_meta.json say
+                                          what colours mean
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ...errors import UserError
+from ...files.documents import read_csv, read_json
+from .. import native
+from ..rows import check_class_list
+from ..sample import Sample
+from .coco.reading import PARTS
+from .drivers import Source
+from .label_files import listed_classes, pictures_below
+from .voc import LABELMAP, LabelMap, label_map, read_label_list, read_mask
+
+PICTURE_FOLDERS = ("images", "image", "imgs", "img")
+MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt")
+ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg")
+"""What names of masks may have after those of their pictures."""
+TABLE, META = "class_dict.csv", "dataset_meta.json"
+
+
+class Meta(msgspec.Struct, frozen=True):
+    label_map: dict[str, str]
+    segmentation_colors: list[list[int]]
+
+
+def is_folder(folder: Path) -> bool:
+    """Not so for SeeDiff's own folders, which are more, and may be unfinished, nor for those that a JSON file describes."""
+    own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, native.BATCHES))
+    coco = any((folder / "annotations").glob("*.json"))
+    return not own and not coco and any(True for _ in _pairs(folder))
+
+
+def _pairs(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
+    """(split, folder of pictures, folder of masks) wherever both have files; the two may be one folder."""
+    for base in (
+        root,
+        *(path for path in sorted(root.iterdir() if root.is_dir() else ()) if PARTS.get(path.name.lower()) and path.is_dir()),
+    ):
+        split = None if base == root else PARTS[base.name.lower()]
+        pictures = next((path for name in PICTURE_FOLDERS if (path := base / name).is_dir()), None)
+        masks = next((path for name in MASK_FOLDERS if (path := base / name).is_dir() and any(path.rglob("*.png"))), None)
+        if pictures and masks:
+            yield split, pictures, masks
+        elif any(path for ending in ENDINGS for path in base.glob(f"*{ending}.png")):
+            yield split, base, base
+
+
+def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+    """Of a single class, 255 is the class where no mask has a pixel of 1, else it is ignored."""
+    root = source.path
+    if not (folders := list(_pairs(root))):
+        raise UserError(f"{root}: has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png")
+    names, colours = _classes(root, folders, classes)
+    found = [(split, *pair) for split, pictures, masks in folders for pair in _matched(pictures, masks, source)]
+    decode = partial(read_mask, count=len(names), label_map=colours)
+    if found and len(names) == 1 and colours is None and not any((decode(mask) % 255).any() for *_, mask in found):
+        source.note(f"no mask has a value but 0 and 255: 255 is '{names[0]}', and nothing is ignored")
+        decode = partial(_binary, decode)
+    samples, counts = [], Counter(name for _, name, *_ in found)
+    for split, name, picture, mask in found:
+        inner = PARTS.get(name.partition("/")[0].lower()) if "/" in name else None
+        row = {"split": part} if (part := split or inner) else {}
+        name = f"{split}/{name}" if split and counts[name] > 1 else name
+        samples.append(source.sample(name, picture, partial(decode, mask), row, picture, picture, mask))
+    return names, samples
+
+
+def _binary(decode: partial[np.ndarray], mask: Path) -> np.ndarray:
+    return (decode(mask) > 0).astype(np.uint8)
+
+
+def _classes(
+    root: Path, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], LabelMap | None]:
+    """The classes asked for, or else of a list, and what colours mean, if a list says so."""
+    places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
+    colours = next((read_label_list(path, classes) for place in places if (path := place / LABELMAP).is_file()), None)
+    if colours is None and (table := next((path for place in places if (path := place / TABLE).is_file()), None)):
+        rows = [
+            (row["name"].strip(), [row[c].strip() for c in "rgb"], f"{table}, line {n}") for n, row in read_csv(table, ["name", *"rgb"])
+        ]
+        colours = label_map(table, rows, classes)
+    if colours is None and (file := next((path for place in places if (path := place / META).is_file()), None)):
+        meta = read_json(file, Meta)
+        named = zip(meta.label_map.values(), meta.segmentation_colors, strict=False)
+        colours = label_map(file, [(name, [str(part) for part in colour], f"{file}: {name[:60]!r}") for name, colour in named], classes)
+    if colours is not None:
+        return colours.classes, colours
+    listed = None if classes is not None else listed_classes(*places)
+    if classes is None and listed is None:
+        raise UserError(f"{root}: nothing says what the masks' values mean; --classes names the ids from 1 on, or a classes.txt does")
+    where, names = ("--classes", tuple(classes)) if classes is not None else listed or ("", ())
+    check_class_list(names, where)
+    return names, None
+
+
+def _matched(pictures: Path, masks: Path, source: Source) -> list[tuple[str, Path, Path]]:
+    """The name of each picture with its mask. Pictures without a mask are left out; a mask without a picture is none."""
+    files = {path.relative_to(masks).with_suffix("").as_posix(): path for path in pictures_below(masks) if path.suffix.lower() == ".png"}
+    pairs, left, used = [], 0, set[Path]()
+    for path in pictures_below(pictures):
+        name = path.relative_to(pictures).with_suffix("").as_posix()
+        if pictures == masks and any(name.endswith(ending) for ending in ENDINGS) and path.suffix.lower() == ".png":
+            continue
+        tried = ([] if pictures == masks else [name]) + [name + ending for ending in ENDINGS]
+        mask = next((files[one] for one in tried if one in files), None)
+        if mask is None:
+            left += 1
+            continue
+        used.add(mask)
+        pairs.append((name, path, mask))
+    if lost := [path for name, path in files.items() if path not in used and (pictures != masks or name.endswith(ENDINGS))]:
+        source.no_picture(lost[0], f"is a mask, but there is no picture of its name in {pictures}")
+        source.missing += len(lost) - 1
+    if left:
+        source.note(f"{left} of {left + len(pairs)} pictures have no mask in {masks}: they are left out")
+    return pairs

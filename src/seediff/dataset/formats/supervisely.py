@@ -1,0 +1,164 @@
+"""A project of Supervisely, in: bitmaps exactly, polygons filled as its SDK fills them, by OpenCV's rule; the later over the earlier.
+
+in/  meta.json                        `classes`, in their order
+     DATASET/ann/NAME.jpg.json        `size`, and `objects` with `classTitle` and a bitmap, a polygon or others
+     DATASET/img/NAME.jpg             pictures; a project of one data set may have ann/ and img/ beside meta.json
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from ...errors import UserError
+from ...files.documents import read_json
+from ...files.messages import printable
+from ...files.reading import leads_out
+from .. import native
+from ..sample import SPLITS, Sample
+from ..shapes.polygons import check_near, check_outlines, fill_polygon
+from ..shapes.rle import check_count, check_layers, paint_box
+from .drivers import Source
+from .label_files import PICTURES, check_frame, class_names, label_id, label_ids, packed_mask
+
+META, LABELS, IMAGES = "meta.json", "ann", "img"
+FILLED, BOX = ("bitmap", "polygon"), "rectangle"
+POINTLESS = ("point", "line", "graph", "cuboid")
+"""Shapes of classes that can have no mask."""
+
+Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+Corners = list[tuple[float, float]]
+
+
+class Class(msgspec.Struct, frozen=True):
+    title: str
+    shape: str = "any"
+
+
+class Meta(msgspec.Struct, frozen=True):
+    classes: list[Class]
+
+
+class Size(msgspec.Struct, frozen=True):
+    height: Side
+    width: Side
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """exterior: x and y in pixels; of a rectangle two opposite corners. interior: holes."""
+
+    exterior: Corners = []
+    interior: list[Corners] = []
+
+
+class Bitmap(msgspec.Struct, frozen=True):
+    """data: a PNG, packed by zlib, as base64. origin: where its left upper corner is."""
+
+    data: str
+    origin: tuple[int, int]
+
+
+class Thing(msgspec.Struct, frozen=True, rename="camel"):
+    class_title: str
+    geometry_type: str = ""
+    points: Outline = Outline()
+    bitmap: Bitmap | None = None
+
+    @property
+    def kind(self) -> str:  # older files have no geometryType
+        return self.geometry_type or ("bitmap" if self.bitmap else "polygon")
+
+
+class File(msgspec.Struct, frozen=True):
+    size: Size
+    objects: list[Thing] = []
+
+
+def is_folder(folder: Path) -> bool:
+    return (folder / META).is_file() and any(True for _ in _parts(folder))
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The data sets of a project: folders with ann/."""
+    return sorted(path.parent for pattern in (LABELS, f"*/{LABELS}", f"*/*/{LABELS}") for path in folder.glob(pattern) if path.is_dir())
+
+
+def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
+    """What is in a rectangle, which is no mask, is ignored; other shapes are left out."""
+    root = source.path
+    meta = read_json(root / META, Meta, absent="there is no such file; name the folder of a Supervisely project, which has one")
+    names = class_names((each.title for each in meta.classes if each.shape not in POINTLESS), root / META)
+    parts, ids, counted = _parts(root), label_ids(names), Counter[str]()
+    stems = Counter(path.name for part in parts for path in (part / LABELS).glob("*.json"))
+    samples = []
+    for part in parts:
+        row = {"split": part.name} if part.name in SPLITS else {}
+        for path in sorted((part / LABELS).glob("*.json")):
+            if leads_out(root, path):
+                raise UserError(path, f"is a link that leads out of {root}; what is outside of it is not read")
+            file = read_json(path, File)
+            counted.update(each.kind for each in file.objects)
+            tried = [path.stem, *(f"{path.stem}{suffix}" for suffix in PICTURES)]  # older files are NAME.json
+            if (at := source.picture([part / IMAGES], tried, "name", str(path))) is None:
+                continue
+            stem = Path(at[1]).stem
+            name = f"{part.relative_to(root).as_posix()}/{stem}" if stems[path.name] > 1 else stem
+            samples.append(source.sample(name, at[0], partial(_paint, path, at[0], ids), row, path))
+    if counted[BOX]:
+        source.note(f"{counted[BOX]} rectangles are no masks; what is in them and in no mask is ignored (255)")
+    if others := sum(number for kind, number in counted.items() if kind not in (*FILLED, BOX)):
+        source.note(f"{others} objects are neither bitmaps, polygons nor rectangles: they are left out")
+    return names, samples
+
+
+def _paint(path: Path, picture: Path, ids: dict[str, int]) -> np.ndarray:
+    """(H, W) uint8 of a file's objects."""
+    file, where = read_json(path, File), str(path)
+    shape = (file.size.height, file.size.width)
+    check_frame(picture, shape, where)
+    check_count(len(file.objects), where)
+    rings = [ring for each in file.objects for ring in (each.points.exterior, *each.points.interior)]
+    check_outlines(([value for corner in ring for value in corner] for ring in rings), where)
+    labels = np.zeros(shape, np.uint8)
+    for each in file.objects:
+        if each.kind == BOX and len(each.points.exterior) == 2:
+            (x0, y0), (x1, y1) = each.points.exterior  # both corners are inside
+            paint_box(labels, min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1, native.IGNORE)
+    painted = 0
+    for number, each in enumerate(file.objects, 1):
+        here = f"{where}: object {number}"
+        if each.kind not in FILLED:
+            continue
+        value = label_id(each.class_title, ids, here)
+        top, left, inside = _bitmap(each, here) if each.kind == "bitmap" else _polygon(each.points, shape, here)
+        check_layers(painted := painted + inside.size, shape, where)
+        rows, columns = slice(max(top, 0), max(top + inside.shape[0], 0)), slice(max(left, 0), max(left + inside.shape[1], 0))
+        seen = labels[rows, columns]
+        seen[inside[max(-top, 0) :, max(-left, 0) :][: seen.shape[0], : seen.shape[1]]] = value
+    return labels
+
+
+def _bitmap(each: Thing, where: str) -> tuple[int, int, np.ndarray]:
+    if each.bitmap is None:
+        raise UserError(f"{where}: is a bitmap without 'bitmap', of {printable(each.class_title[:60])}")
+    left, top = each.bitmap.origin
+    return top, left, packed_mask(each.bitmap.data, f"{where}: bitmap")
+
+
+def _polygon(outline: Outline, shape: tuple[int, int], where: str) -> tuple[int, int, np.ndarray]:
+    """The box of a polygon, its holes with their borders outside: (top, left, (h, w) bool)."""
+    if len(outline.exterior) < 3 or any(len(ring) < 3 for ring in outline.interior):
+        raise UserError(f"{where}: a polygon's exterior and holes have three points or more")
+    rings = [check_near([value for corner in ring for value in corner], shape, where) for ring in (outline.exterior, *outline.interior)]
+    top, left, inside = fill_polygon(rings[0], shape)
+    for ring in rings[1:]:
+        y, x, hole = fill_polygon(ring, shape)
+        whole = np.zeros(shape, bool)
+        whole[y : y + hole.shape[0], x : x + hole.shape[1]] = hole
+        inside &= ~whole[top : top + inside.shape[0], left : left + inside.shape[1]]
+    return top, left, inside

@@ -1,0 +1,55 @@
+"""EXIF orientation, by which some readers turn a picture and others do not: what it is, and PNG and JPEG files without it."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from .pictures import open_picture
+
+EXIF_ORIENTATION = 0x0112
+MARKS = (b"Exif", b"eXIf", b"tiff:Orientation", b"com.adobe.xmp", b"Raw profile type ")
+"""A PNG or JPEG with an orientation has one of these bytes: of EXIF, of XMP, of ImageMagick's texts."""
+PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+JPEG_METADATA, JPEG_SCAN, FILL = b"\xff\xe1", b"\xff\xda", b"\xff\xff"
+
+
+def orientation(picture: Image.Image) -> int:
+    """1 to 8; 1 if it is missing or broken, because a rotated picture is better than none."""
+    try:
+        return int(picture.getexif().get(EXIF_ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def as_stored(data: bytes, where: str | None = None) -> bytes:
+    """The bytes of a PNG or JPEG; of one that readers would turn, without its EXIF and XMP, so that all show it as it is stored. The pixels
+    are bit for bit the same.
+
+    where: its name in messages. Raises UserError for what is no picture.
+    """
+    if not any(mark in data for mark in MARKS):  # most pictures: a PNG's orientation may be behind all of its pixels
+        return data
+    with open_picture(data, where) as picture:
+        if orientation(picture) == 1:
+            return data
+        return _png_without_metadata(data) if picture.format == "PNG" else _jpeg_without_metadata(data)
+
+
+def _png_without_metadata(data: bytes) -> bytes:
+    kept, at = [data[:8]], 8
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] not in PNG_METADATA:
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _jpeg_without_metadata(data: bytes) -> bytes:
+    kept, at = [data[:2]], 2
+    while (marker := data[at : at + 2]).startswith(b"\xff") and marker != JPEG_SCAN:
+        end = at + (1 if marker == FILL else 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
+        if marker != JPEG_METADATA:
+            kept.append(data[at:end])
+        at = end
+    return b"".join([*kept, data[at:]])

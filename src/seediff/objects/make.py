@@ -1,0 +1,103 @@
+"""From an image's masks to its objects: each connected piece of a class, divided further by self-attention if a method says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from msgspec import Meta
+
+from ..attention.maps import AttentionMaps
+from ..config.fields import AtLeastZero, Count, Positive, check_fields
+from ..masks.make import MaskResult
+from .baselines import diffcut_parts, diffseg_parts, maskcut_parts
+from .cells import at_grid, at_pixels, connected
+from .edges import attention_rows
+from .peaks import peak_parts
+
+ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
+MOST = 100
+"""Objects of an image: those with the highest scores."""
+FEWEST = 4
+"""Positions of a part at attention's resolution."""
+
+
+@dataclass(frozen=True)
+class ObjectConfig:
+    """How the objects of a class are told apart. `seediff study objects` finds the best constants for a model of the embedded world."""
+
+    method: ObjectMethod = "pieces"
+    """pieces: connected pieces of the mask. peaks: divides these along edges of self-attention. diffseg, diffcut, maskcut: by segments."""
+    level: Count = 2
+    """Level of the self-attention: its side is the latent's side divided by this."""
+    min_area: Annotated[float, Meta(ge=0, lt=1)] = 0.01
+    """Smaller parts are no objects, as a share of the picture."""
+    edge: AtLeastZero = 1.0
+    """peaks: an edge is a divergence this many standard deviations above the mean inside the mask."""
+    kl_threshold: Positive = 1.0
+    """peaks, diffseg: rows of self-attention with a smaller divergence are of one object or segment."""
+    power: Positive = 5.0
+    """diffcut: exponent of the cosine."""
+    similarity: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    """maskcut: positions with a higher cosine are alike."""
+    cost: Annotated[float, Meta(gt=0, le=2)] = 0.5
+    """diffcut, maskcut: divide while the normalised cut costs less than this."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class ObjectMap:
+    """The objects of one image, the surest first.
+
+    numbers: (H, W) uint16, 0 where there is none, else an object's number from 1. class_ids, scores: of object 1, 2, …; ids as in
+    `MaskResult.label_map`, scores in [0, 1].
+    """
+
+    numbers: np.ndarray
+    class_ids: tuple[int, ...]
+    scores: tuple[float, ...]
+
+
+def make_objects(result: MaskResult, maps: AttentionMaps, config: ObjectConfig, presence: Mapping[str, float] | None = None) -> ObjectMap:
+    """The objects in an image's masks, from the same attention.
+
+    A score is the mean soft value in the object, times its class's presence if that is given. A mask whose objects are too small has none.
+    Raises UserError if the level was not captured.
+    """
+    rows = None if config.method == "pieces" else attention_rows(maps, config.level)
+    objects: list[tuple[float, int, np.ndarray]] = []
+    for index, name in enumerate(result.classes):
+        soft = result.soft[index].numpy()
+        sure = 1.0 if presence is None else presence[name]
+        pieces = connected(np.where(result.label_map == index + 1, 0, -1))
+        for piece in range(int(pieces.max()) + 1):
+            parts = pieces == piece
+            if rows is not None and parts.mean() >= 2 * config.min_area:
+                parts = at_pixels(_divided(at_grid(parts, maps.grid(config.level)) >= 0.5, soft, rows, config), parts)
+            else:
+                parts = np.where(parts, 0, -1)
+            masks = (parts == part for part in range(int(parts.max()) + 1))
+            objects += [(sure * float(soft[mask].mean()), index + 1, mask) for mask in masks if mask.mean() >= max(config.min_area, 1e-12)]
+    objects = sorted(objects, key=lambda row: -row[0])[:MOST]
+    numbers = np.zeros(result.label_map.shape, np.uint16)
+    for number, (_, _, mask) in enumerate(objects, 1):
+        numbers[mask] = number
+    return ObjectMap(numbers, tuple(class_id for _, class_id, _ in objects), tuple(score for score, _, _ in objects))
+
+
+def _divided(inside: np.ndarray, soft: np.ndarray, rows: np.ndarray, config: ObjectConfig) -> np.ndarray:
+    """(h, w) parts of a mask (h, w) bool by the method. soft: (H, W)."""
+    least = max(FEWEST, round(config.min_area * inside.size))
+    if inside.sum() < 2 * least:
+        return np.where(inside, 0, -1)
+    if config.method == "diffseg":
+        return diffseg_parts(inside, rows, threshold=config.kl_threshold, least=least)
+    if config.method == "diffcut":
+        return diffcut_parts(inside, rows, power=config.power, cost=config.cost, least=least)
+    if config.method == "maskcut":
+        return maskcut_parts(inside, rows, similarity=config.similarity, cost=config.cost, least=least)
+    return peak_parts(inside, at_grid(soft, inside.shape), rows, limit=config.kl_threshold, strength=config.edge, least=least)

@@ -1,0 +1,40 @@
+"""Templates with places, light and points of view, so that the images of a class do not all look alike."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+
+from ..errors import UserError
+from .captions import content_words
+
+PHRASES: dict[str, tuple[str, ...]] = {
+    "place": (
+        *("on grass", "on sand", "in the snow", "in the city", "in a room", "in the sky", "on the water"),
+        *("on a street", "in a forest", "in a field", "by a wall", "in a garden", "indoors", "in front of mountains"),
+    ),
+    "light": ("in sunlight", "at sunrise", "at dusk", "at night", "on a cloudy day", "in fog", "under a lamp"),
+    "view": ("seen from the front", "seen from the side", "seen from behind", "seen from above", "in the distance", "in close-up"),
+}
+"""Phrases that fit any class. They name no other object."""
+MOST = 200
+"""Templates."""
+
+
+def varied_prompts(templates: Sequence[str], kinds: Sequence[str], words: Collection[str] | None = None) -> tuple[str, ...]:
+    """The templates with a phrase of each kind, or none, behind them: all combinations in a mixed order that is always the same, at most
+    MOST.
+
+    words: the model's words, if its vocabulary is limited; phrases with other words are left out. Raises UserError for a kind that does not
+    exist, or of which no phrase is left.
+    """
+    for kind in kinds:
+        if kind not in PHRASES:
+            raise UserError(f"vary = {','.join(kinds)}", f"{kind!r} is not a kind of phrase", f"choose among {', '.join(PHRASES)}")
+    phrases = {kind: [phrase for phrase in PHRASES[kind] if words is None or set(content_words(phrase)) <= set(words)] for kind in kinds}
+    if missing := [kind for kind, known in phrases.items() if not known]:
+        raise UserError(f"vary = {','.join(kinds)}", f"the model knows no phrase for {missing[0]}", "leave it out")
+    choices = [("", *known) for known in phrases.values()]
+    combined = [" ".join(filter(None, parts)) for parts in itertools.product(templates, *choices)]
+    return tuple(sorted(combined, key=lambda text: blake2b(text.encode()).digest())[:MOST])

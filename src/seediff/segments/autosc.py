@@ -1,0 +1,29 @@
+"""Spectral clustering that finds the number of segments itself: the largest gap between eigenvalues, then `cluster_qr`.
+
+The baseline "AutoSC" that DiffCut and Falcon are compared with.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..config.constants import SegmentConfig
+from .graph import TIE, by_appearance, cluster_qr, spectrum
+
+MOST = 32
+"""The largest number of segments."""
+
+
+def divide(weights: np.ndarray, config: SegmentConfig) -> np.ndarray:
+    """The part (N,) of each position of a graph (N, N)."""
+    values, vectors = spectrum(weights, MOST + 1)
+    return by_appearance(cluster_qr(vectors[:, : eigengap(values)]))
+
+
+def eigengap(values: np.ndarray) -> int:
+    """The number of parts, at least 2: how many of the descending eigenvalues (n,) come before the largest gap. The gap after the first is
+    not counted: it is 1 − λ2, which is large for most pictures. 1 if no eigenvalue but the first is above 0: a graph without parts."""
+    if len(values) < 2 or values[1] <= TIE:
+        return 1
+    gaps = -np.diff(values[1:], append=values[-1])
+    return 2 + int(np.argmax(gaps >= gaps.max() - TIE))

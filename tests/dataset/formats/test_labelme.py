@@ -1,0 +1,146 @@
+"""labelme's files, written as labelme 5 writes them, against what labelme's own drawing makes of them."""
+
+import base64
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from formats import imported
+from PIL import Image, ImageDraw
+
+from seediff.dataset.dataset import Dataset
+from seediff.errors import UserError
+
+SIZE = (60, 40)  # width, height
+
+
+def shape(label, points, kind="polygon", mask=None):
+    return {"label": label, "points": points, "group_id": None, "description": "", "shape_type": kind, "flags": {}, "mask": mask}
+
+
+def encoded(array, mode="L"):
+    buffer = io.BytesIO()
+    Image.fromarray(array.astype(np.uint8)).convert(mode).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def write(path, shapes, image_path, data=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"version": "5.7.0", "flags": {}, "shapes": shapes, "imagePath": image_path, "imageData": data}
+    path.write_text(json.dumps({**content, "imageHeight": SIZE[1], "imageWidth": SIZE[0]}, indent=2))
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", SIZE, (90, 120, 60)).save(path)
+
+
+MASK = np.random.default_rng(0).random((9, 12)) > 0.4
+SHAPES = [
+    shape("dog", [[5.2, 4.7], [30.9, 8.1], [22.5, 30.25]]),
+    shape("cat", [[40.0, 30.5], [20.5, 10.0]], "rectangle"),
+    shape("dog", [[50, 20], [55.5, 22]], "circle"),
+    shape("cat", [[2, 28], [13, 36]], "mask", encoded(MASK)),
+    shape("_background_", [[24, 14], [28, 14], [28, 20], [24, 20]], None),
+    shape("__ignore__", [[0, 0], [3, 0], [3, 3]]),
+    shape("lead", [[0, 0], [9, 9]], "line"),
+    shape("nose", [[1, 1]], "point"),
+]
+
+
+def drawn():
+    """As labelme's shapes_to_label, a shape at a time."""
+    labels = np.zeros(SIZE[::-1], np.uint8)
+    ids = {"dog": 2, "cat": 1, "_background_": 0, "__ignore__": 255}
+    for one in SHAPES[:6]:
+        layer = Image.new("L", SIZE)
+        points, draw = [tuple(point) for point in one["points"]], ImageDraw.Draw(layer)
+        if one["shape_type"] == "rectangle":
+            (x0, y0), (x1, y1) = points
+            draw.rectangle([min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)], outline=1, fill=1)
+        elif one["shape_type"] == "circle":
+            (x, y), d = points[0], math.dist(*points)
+            draw.ellipse([x - d, y - d, x + d, y + d], outline=1, fill=1)
+        elif one["shape_type"] == "mask":
+            layer = np.zeros(SIZE[::-1], bool)
+            layer[28:37, 2:14] = MASK
+        else:
+            draw.polygon(points, outline=1, fill=1)
+        labels[np.asarray(layer, bool)] = ids[one["label"]]
+    return labels
+
+
+def test_shapes_are_those_of_labelme(tmp_path):
+    write(tmp_path / "a.json", SHAPES, "a.png")
+    picture(tmp_path / "a.png")
+    notes = []
+    classes, (one,) = imported("labelme", tmp_path, note=notes.append)
+    assert (classes, one.name) == (("cat", "dog"), "a")
+    assert np.array_equal(one.label_map, drawn())
+    assert notes == ["2 lines, points or other shapes have no inside: they are left out"]
+    assert np.array_equal(Dataset.open(tmp_path)[0].label_map, drawn())  # recognised
+    assert np.array_equal(Dataset.open(tmp_path / "a.json")[0].label_map, drawn())
+
+
+def test_pictures_are_where_the_files_say_or_within_them(tmp_path):
+    write(tmp_path / "ann/a.json", SHAPES, "..\\images\\a.png")
+    picture(tmp_path / "images/a.png")
+    write(tmp_path / "ann/b.json", SHAPES, "C:\\Users\\me\\b.jpg", encoded(np.zeros(SIZE[::-1]), "RGB"))
+    (tmp_path / "labels.txt").write_text("__ignore__\n_background_\ncow\ndog\ncat\n")
+    classes, samples = imported("labelme", tmp_path)
+    assert (classes, [one.name for one in samples]) == (("cow", "dog", "cat"), ["a", "b"])
+    assert all(np.array_equal(one.label_map, np.array([0, 3, 2])[drawn() % 255] + 255 * (drawn() == 255)) for one in samples)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"points": [[1, 1], [2, 2]]}, "shape 1: a polygon has three points or more, not 2"),
+        ({"points": [[1, 1], [1e9, 2], [3, 3]]}, "shape 1: a corner of its polygon has x = 1e[+]09, far outside"),
+        ({"shape_type": "circle"}, "shape 1: a circle has two points, not 3"),
+        ({"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": "eJw="}, "shape 1: mask: cannot be read as a picture"),
+        ({"shape_type": "mask", "points": [[1, 1], [3, 3]], "mask": None}, "shape 1: mask: cannot be read as a picture"),
+    ],
+)
+def test_what_is_refused(tmp_path, change, said):
+    write(tmp_path / "a.json", [{**SHAPES[0], **change}], "a.png")
+    picture(tmp_path / "a.png")
+    with pytest.raises(UserError, match=said):
+        _ = imported("labelme", tmp_path)[1][0].label_map
+
+
+def test_a_picture_that_is_not_there(tmp_path):
+    write(tmp_path / "a.json", SHAPES, "../../etc/a.png")
+    with pytest.raises(UserError, match=r"there is no picture .*imageData.* is empty; --images names"):
+        imported("labelme", tmp_path)
+    notes = []
+    assert imported("labelme", tmp_path, skip_missing=True, note=notes.append)[1] == []
+    assert notes[-1] == "labels whose picture is not there, left out: 1"
+
+
+def test_a_class_that_is_not_listed(tmp_path):
+    write(tmp_path / "a.json", SHAPES, "a.png")
+    picture(tmp_path / "a.png")
+    with pytest.raises(UserError, match='shape 2: is of the label "cat", which is no class; they are dog'):
+        _ = imported("labelme", tmp_path, classes=("dog",))[1][0].label_map
+
+
+def test_older_exports_as_voc_have_their_maps_in_segmentationclasspng(tmp_path):
+    picture(tmp_path / "JPEGImages/a.jpg")
+    (tmp_path / "SegmentationClassPNG").mkdir()
+    (tmp_path / "SegmentationClass").mkdir()
+    np.save(tmp_path / "SegmentationClass/a.npy", drawn())
+    Image.fromarray(drawn()).save(tmp_path / "SegmentationClassPNG/a.png")
+    (tmp_path / "class_names.txt").write_text("_background_\ncat\ndog\n")
+    classes, (one,) = imported("voc", tmp_path)
+    assert classes == ("cat", "dog")
+    assert np.array_equal(one.label_map, drawn())
+    assert np.array_equal(Dataset.open(tmp_path)[0].label_map, drawn())
+
+
+def test_a_file_that_names_itself_as_its_picture(tmp_path):
+    """As in labelme's own tutorial."""
+    write(tmp_path / "a.json", SHAPES, "a.json", encoded(np.zeros(SIZE[::-1]), "RGB"))
+    assert np.array_equal(imported("labelme", tmp_path)[1][0].label_map, drawn())

@@ -1,0 +1,111 @@
+"""Pictures and masks as people lay them out."""
+
+import numpy as np
+import pytest
+from formats import imported
+from layouts import OBJECTS, add_pictures, save_ade20k, save_camvid, save_cityscapes, save_map, save_picture
+from PIL import Image
+
+from seediff.dataset.dataset import Dataset
+from seediff.errors import UserError
+
+LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask", "name", "split"),
+    [
+        ("images/a.jpg", "masks/a.png", "a", None),
+        ("img/a.png", "labels/a_mask.png", "a", None),
+        ("imgs/train/a.jpg", "gt/train/a_gt.png", "train/a", "train"),
+        ("valid/images/a.jpg", "valid/masks/a.png", "a", "val"),
+        ("a.jpg", "a_mask.png", "a", None),
+        ("test/a.png", "test/a_mask.png", "a", "test"),
+    ],
+)
+@pytest.mark.parametrize("palette", [True, False])
+def test_layouts(tmp_path, picture, mask, name, split, palette):
+    save_picture(tmp_path / picture, LABELS.shape)
+    save_map(tmp_path / mask, LABELS, palette=palette)
+    (tmp_path / "classes.txt").write_text("background\ndog\ncat\n")
+    dataset = Dataset.open(tmp_path)  # recognised
+    assert (dataset.classes, [one.name for one in dataset]) == (("dog", "cat"), [name])
+    assert dataset[0].metadata == ({"split": split} if split else {})
+    assert np.array_equal(dataset[0].label_map, np.array(Image.open(tmp_path / mask)))
+
+
+def coloured(tmp_path):
+    colours = np.zeros((256, 3), np.uint8)
+    colours[[0, 1, 2, 255]] = [(0, 0, 0), (10, 20, 30), (200, 0, 0), (9, 9, 9)]
+    save_picture(tmp_path / "images/a.jpg", LABELS.shape)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(colours[LABELS]).save(tmp_path / "masks/a.png")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\ndog,10,20,30\ncat,200,0,0\nvoid,9,9,9\n"),
+        (
+            "dataset_meta.json",
+            '{"label_map": {"0": "background",\n"1": "dog",\n"2": "cat", "3": "void"},'
+            '"segmentation_colors": [[0, 0, 0], [10, 20, 30], [200, 0, 0], [9, 9, 9]]}',
+        ),
+        ("labelmap.txt", "background:0,0,0::\ndog:10,20,30::\ncat:200,0,0::\nvoid:9,9,9::\n"),
+    ],
+)
+def test_colours_of_a_list(tmp_path, file, text):
+    coloured(tmp_path)
+    (tmp_path / file).write_text(text)
+    classes, (one,) = imported("masks", tmp_path)
+    assert classes == ("dog", "cat")
+    assert np.array_equal(one.label_map, LABELS)
+    (tmp_path / file).write_text(text.replace("200", "900"))
+    with pytest.raises(UserError, match=r"(line [34]|'cat'): must be a name and its colour"):
+        imported("masks", tmp_path)
+
+
+def test_masks_of_0_and_255_are_one_class(tmp_path):
+    save_picture(tmp_path / "images/a.jpg", (2, 2))
+    save_map(tmp_path / "masks/a.png", [[0, 255], [255, 0]], palette=False)
+    notes = []
+    assert imported("masks", tmp_path, classes=("dog",), note=notes.append)[1][0].label_map.tolist() == [[0, 1], [1, 0]]
+    assert notes == ["no mask has a value but 0 and 255: 255 is 'dog', and nothing is ignored"]
+    save_picture(tmp_path / "images/b.jpg", (2, 2))
+    save_map(tmp_path / "masks/b.png", [[0, 1], [0, 0]], palette=False)
+    assert imported("masks", tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 255], [255, 0]]
+
+
+def test_what_is_missing_is_said(tmp_path):
+    save_picture(tmp_path / "images/a.jpg", LABELS.shape)
+    save_picture(tmp_path / "images/b.jpg", LABELS.shape)
+    save_map(tmp_path / "masks/a.png", LABELS)
+    with pytest.raises(UserError, match=r"--classes names the ids from 1 on, or a classes.txt does"):
+        imported("masks", tmp_path)
+    notes = []
+    imported("masks", tmp_path, classes=("dog", "cat"), note=notes.append)
+    assert notes[0].startswith("1 of 2 pictures have no mask")
+    save_map(tmp_path / "masks/c.png", LABELS)
+    with pytest.raises(UserError, match=r"c.png: is a mask, but there is no picture of its name"):
+        imported("masks", tmp_path, classes=("dog", "cat"))
+    with pytest.raises(UserError, match=r"has no images/ and masks/ with PNG masks, and no NAME_mask.png"):
+        imported("masks", tmp_path / "images", classes=("dog",))
+
+
+def test_public_sets(tmp_path):
+    """The ids of each set as its authors number them; void is 255."""
+    maps = {"frankfurt/frankfurt_000000_000294": [[0, 24, 25], [26, 7, 33]]}
+    save_cityscapes(tmp_path / "city", maps)
+    add_pictures(tmp_path / "city/leftImg8bit", "val", maps, "_leftImg8bit.png")
+    city = Dataset.open(tmp_path / "city")
+    assert [city.classes[0], city.classes[17], city.classes[26]] == ["road", "person", "bicycle"]
+    assert city[0].label_map.tolist() == [[255, 18, 19], [20, 1, 27]]
+    assert city[0].metadata == {"split": "val"}
+    ade = Dataset.open(save_ade20k(tmp_path / "ade", {"ADE_val_00000001": [[0, 13, 21], [81, 84, 150]]}))
+    assert (len(ade.classes), ade.classes[12]) == (150, OBJECTS[13].split(",")[0])
+    assert ade[0].label_map.tolist() == [[255, 13, 21], [81, 84, 150]]
+    camvid = Dataset.open(save_camvid(tmp_path / "cam", {"a": [[0, 10, 11]]}), split="test")
+    assert (camvid.classes[0], camvid[0].label_map.tolist()) == ("sky", [[1, 11, 255]])
+    (tmp_path / "city/leftImg8bit/val/frankfurt/frankfurt_000000_000294_leftImg8bit.png").unlink()
+    with pytest.raises(UserError, match=r"there is no picture of it in .*leftImg8bit/val; --images names"):
+        imported("published", tmp_path / "city")

@@ -1,0 +1,62 @@
+"""Pictures that some readers would turn are given on as they are stored; all others stay the same bytes."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from seediff.files.orientation import as_stored
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{}"/></x:xmpmeta>'
+
+
+def encoded(kind: str, orientation: int, metadata: str) -> bytes:
+    exif, options = Image.Exif(), {}
+    exif[0x0112] = orientation
+    if metadata == "exif":
+        options = {"exif": exif}
+    elif kind == "JPEG":
+        options = {"xmp": XMP.format(orientation).encode()}
+    else:
+        from PIL.PngImagePlugin import PngInfo
+
+        options = {"pnginfo": PngInfo()}
+        if metadata == "xmp":
+            options["pnginfo"].add_itxt("XML:com.adobe.xmp", XMP.format(orientation), zip=True)
+        else:
+            text = exif.tobytes().hex()
+            options["pnginfo"].add_text("Raw profile type exif", f"\nexif\n{len(text) // 2}\n{text}\n", zip=True)
+    Image.fromarray(PIXELS).save(file := io.BytesIO(), kind, dpi=(72, 72), **options)
+    return file.getvalue()
+
+
+def pixels(data: bytes, *, turned: bool) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.asarray(ImageOps.exif_transpose(picture) if turned else picture)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize(("kind", "metadata"), [("PNG", "exif"), ("PNG", "xmp"), ("PNG", "text"), ("JPEG", "exif"), ("JPEG", "xmp")])
+def test_a_picture_that_readers_would_turn_keeps_its_pixels(kind, metadata, orientation):
+    data = encoded(kind, orientation, metadata)
+    stored = pixels(data, turned=False)
+    assert not np.array_equal(pixels(data, turned=True), stored)
+    assert np.array_equal(pixels(as_stored(data), turned=True), stored)
+    with Image.open(io.BytesIO(as_stored(data))) as picture:
+        assert picture.info["dpi"] == pytest.approx((72, 72), abs=0.1)  # other metadata stay
+
+
+@pytest.mark.parametrize(("kind", "metadata"), [("PNG", "exif"), ("PNG", "xmp"), ("PNG", "text"), ("JPEG", "exif"), ("JPEG", "xmp")])
+def test_an_upright_picture_keeps_its_bytes(kind, metadata):
+    data = encoded(kind, 1, metadata)
+    assert as_stored(data) is data
+
+
+def test_a_jpeg_with_bytes_between_its_segments_is_walked_through():
+    data = encoded("JPEG", 6, "exif")
+    filled = data.replace(b"\xff\xe1", b"\xff\xff\xff\xe1", 1)
+    assert np.array_equal(pixels(as_stored(filled), turned=True), pixels(data, turned=False))

@@ -1,0 +1,21 @@
+import pytest
+
+from seediff.errors import UserError
+from seediff.prompts.variations import MOST, PHRASES, varied_prompts
+
+
+def test_every_combination_once_and_always_in_the_same_order():
+    prompts = varied_prompts(["a {class}"], ["light", "view"])
+    assert len(set(prompts)) == len(prompts) == (len(PHRASES["light"]) + 1) * (len(PHRASES["view"]) + 1)
+    assert prompts == varied_prompts(["a {class}"], ["light", "view"])
+    assert "a {class}" in prompts
+    assert all(prompt.startswith("a {class}") for prompt in prompts)
+    assert len(varied_prompts(["a {class}"], ["place", "light", "view"])) == MOST
+
+
+def test_words_that_the_model_does_not_know_are_left_out():
+    assert set(varied_prompts(["a {class}"], ["place"], ["snow", "grass"])) == {"a {class}", "a {class} on grass", "a {class} in the snow"}
+    with pytest.raises(UserError, match="knows no phrase for view"):
+        varied_prompts(["a {class}"], ["view"], ["snow"])
+    with pytest.raises(UserError, match="'lights' is not a kind of phrase; choose among place, light, view"):
+        varied_prompts(["a {class}"], ["lights"])

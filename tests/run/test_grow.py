@@ -1,0 +1,102 @@
+"""A dataset that grows has the bytes of one that was as large at first."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+from fake_engine import fake_draw
+from interrupted import check_interrupted, contents
+
+from seediff.cli import main
+from seediff.config.generate import GenerateConfig
+from seediff.dataset.reviews import REVIEWS
+from seediff.errors import UserError
+from seediff.run.generate import GenerateJob, generate
+from seediff.run.loop import plan
+
+CONFIG = GenerateConfig(
+    classes=("dog", "cat", "bus"), per_class=3, batch_size=2, keep_soft=True, keep_attention=True, device="cpu", threads=1
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"reject": True, "attempts": 2}, {"classes_per_image": (1, 1, 2)}, {"batch_size": 3}, {"prompts": ("a {class}", "the {class}")}],
+    ids=["plain", "reject", "several classes", "whole batches", "templates"],
+)
+def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
+    small, large = replace(CONFIG, **changes), replace(CONFIG, per_class=5, **changes)
+    generate(large, tmp_path / "large", draw=fake_draw)
+    before = generate(small, tmp_path / "grown", draw=fake_draw)
+    drawn: set[int] = set()
+
+    def draw(specs):
+        drawn.update(spec.index for spec in specs)
+        return fake_draw(specs)
+
+    generate(large, tmp_path / "grown", draw=draw)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
+    indices = {int(row["file_name"][7:13]) for row in before.rows}
+    assert len(drawn & indices) < small.batch_size  # only the last batch, and only if it was not full
+
+
+def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
+    generate(CONFIG, tmp_path / "small", draw=fake_draw)
+
+    def grow(out):
+        if not out.exists():
+            shutil.copytree(tmp_path / "small", out)
+        generate(replace(CONFIG, per_class=5), out, draw=fake_draw)
+
+    check_interrupted(grow, tmp_path, monkeypatch, range(25))
+
+
+def test_an_unfinished_dataset_grows(tmp_path):
+    generate(replace(CONFIG, per_class=5), tmp_path / "large", draw=fake_draw)
+    generate(CONFIG, tmp_path / "grown", draw=fake_draw)
+    (tmp_path / "grown/metadata.jsonl").unlink()
+    generate(replace(CONFIG, per_class=5), tmp_path / "grown", draw=fake_draw)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
+
+
+def test_a_sample_that_was_lost_is_drawn_again(tmp_path):
+    generate(replace(CONFIG, per_class=5), tmp_path / "large", draw=fake_draw)
+    generate(CONFIG, tmp_path / "grown", draw=fake_draw)
+    (tmp_path / "grown/masks/000000.png").unlink()
+    generate(replace(CONFIG, per_class=5), tmp_path / "grown", draw=fake_draw)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
+
+
+def test_what_would_be_done_is_said(tmp_path):
+    generate(CONFIG, tmp_path / "out", draw=fake_draw)
+    before = contents(tmp_path / "out")
+    assert "Would extend to: 15 images" in plan(GenerateJob(replace(CONFIG, per_class=5)), tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_reviewed_sample_is_not_drawn_again(tmp_path):
+    generate(CONFIG, tmp_path / "out", draw=fake_draw)
+    for sample, refused in (("000000", False), ("000008", True)):  # 9 samples in batches of 2
+        (tmp_path / "out" / REVIEWS).write_text(f'{{"sample": "{sample}", "version": 1, "action": "accept", "verdict": "accepted"}}\n')
+        before = contents(tmp_path / "out")
+        if refused:
+            with pytest.raises(UserError, match=r"would draw 000008 again, which was reviewed.*seediff merge"):
+                generate(replace(CONFIG, per_class=5), tmp_path / "out", draw=fake_draw)
+            assert contents(tmp_path / "out") == before
+        else:
+            generate(replace(CONFIG, per_class=5), tmp_path / "grown", draw=fake_draw)
+
+
+def test_fewer_images_and_other_options_are_refused(tmp_path):
+    generate(CONFIG, tmp_path / "out", draw=fake_draw)
+    for changes, said in (({"per_class": 2}, "per_class: 3 → 2"), ({"per_class": 5, "seed": 1}, "seed: 0 → 1; per_class: 3 → 5")):
+        with pytest.raises(UserError, match=said):
+            generate(replace(CONFIG, **changes), tmp_path / "out", draw=fake_draw)
+
+
+def test_by_the_command_line(tmp_path):
+    line = ["generate", "--classes", "dog", "--steps", "1", "--batch-size", "1", "--threads", "1", "--quiet"]
+    assert main([*line, "--per-class", "2", "--out", str(tmp_path / "large")]) == 0
+    assert main([*line, "--per-class", "1", "--out", str(tmp_path / "grown")]) == 0
+    assert main([*line, "--per-class", "2", "--out", str(tmp_path / "grown")]) == 0
+    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
