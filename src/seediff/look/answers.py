@@ -275,7 +275,10 @@ class Look:
         """Change what is decided about many samples, or their classes, one after the other."""
         body = parse_json(await request.body(), Many, "the change")
         shown = self.shown(body.view)
-        numbers = [int(number) for begin, end in body.places for number in shown[begin:end]]
+        chosen = np.zeros(len(shown), bool)
+        for begin, end in body.places:
+            chosen[begin:end] = True
+        numbers = shown[chosen].tolist()
         if body.action in VERDICTS:
             what = VERDICTS[body.action] or NEITHER
             change = partial(self._judge, VERDICTS[body.action], body)
