@@ -105,7 +105,7 @@ def cluster_qr(vectors: np.ndarray) -> np.ndarray:
     each position takes its largest (Damle, Minden and Ying, "Simple, direct and efficient multi-way spectral clustering", 2019).
     """
     count = vectors.shape[1]
-    pivots = scipy.linalg.qr(vectors.T, mode="r", pivoting=True)[1][:count]
+    pivots = scipy.linalg.qr(vectors.T, mode="r", pivoting=True)[-1][:count]
     rotation = scipy.linalg.polar(vectors[pivots].T)[0]
     return np.abs(vectors @ rotation).argmax(1)
 
