@@ -68,7 +68,7 @@ def test_only_rejected_samples_are_drawn_again(tmp_path, changes):
     again = generate(config, out, draw=fake_draw, top_up=True)  # nothing is rejected any more
     assert (again.done, contents(out)) == (0, after)
     review(out, {first: "rejected"})
-    assert [row["attempt"] for row in generate(config, out, draw=fake_draw, top_up=True).rows][0] == attempt + 1
+    assert next(row["attempt"] for row in generate(config, out, draw=fake_draw, top_up=True).rows) == attempt + 1
 
 
 @pytest.mark.parametrize("changes", [{}, REJECT], ids=["plain", "reject"])

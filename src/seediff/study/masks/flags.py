@@ -92,12 +92,12 @@ def measured(loaded: Model, model: str, scene_set: str, scenes: int, seed: int) 
         agreed = agreement(made.label_map, maps[capture], scene.classes, mask)
         for i, (name, truth) in enumerate(zip(scene.classes, exact_masks(scene).numpy(), strict=True)):
             inside = made.label_map == i + 1
-            pieces = np.bincount(find_objects(inside.astype(np.uint8)).numbers.ravel())[1:]
+            pieces = find_objects(inside.astype(np.uint8)).areas
             names.append(name)
             values["iou"].append(iou(inside, truth))
             values["flagged"].append(any(flag.endswith(f":{name}") for flag in made.flags))
             values["agreement"].append(agreed[name])
-            values["piece"].append(pieces.max() / pieces.sum() if len(pieces) else 0)
+            values["piece"].append(max(pieces) / sum(pieces) if pieces else 0)
             values["confidence"].append(confidence(made.label_map, soft[i], i + 1))
             values["area"].append(inside.mean())
     arrays = {key: np.array(column) for key, column in values.items()}
