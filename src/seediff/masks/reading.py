@@ -94,10 +94,9 @@ class Reading:
             )
 
     def logits(self, maps: torch.Tensor) -> torch.Tensor:
-        """The sum in σ(…), (C, h, w), of all classes' maps (C, F, h, w)."""
-        both = with_others(maps)
-        weights = self.weights.to(both).flatten()[:, None, None]
-        return torch.stack([(weights * of_class).sum(0) for of_class in both]) + self.bias
+        """The sum in σ(…), (C, h, w), of what `with_others` gives (C, 2F, h, w)."""
+        weights = self.weights.to(maps).flatten()[:, None, None]
+        return torch.stack([(weights * of_class).sum(0) for of_class in maps]) + self.bias
 
 
 def layer_maps(maps: AttentionMaps, class_name: str, names: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
@@ -126,6 +125,13 @@ def layer_maps(maps: AttentionMaps, class_name: str, names: Sequence[str] | None
     return every if names is None else {name: every[name] for name in names}
 
 
+def all_maps(maps: AttentionMaps, classes: Sequence[str], names: Sequence[str] | None = None) -> tuple[torch.Tensor, list[str]]:
+    """The maps of classes, and the largest of all other classes of the prompt: `with_others` (C, 2F, h, w), and the F names."""
+    by_class = [layer_maps(maps, name, names) for name in dict.fromkeys((*classes, *maps.words))]
+    stacked = torch.stack([torch.stack(list(of_class.values())) for of_class in by_class])
+    return with_others(stacked)[: len(classes)], list(by_class[0])
+
+
 def with_others(maps: torch.Tensor) -> torch.Tensor:
     """Of maps (C, F, h, w): each class's, then the largest of the others' (0 where there are none): (C, 2F, h, w)."""
     count = len(maps)
@@ -142,10 +148,8 @@ def read_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     assert config.reading is not None
     reading = Reading.load(config.reading)
     reading.check_layers([(kind, layer) for kind, _, layer, _ in maps.tensors() if layer], config.reading)
-    every = dict.fromkeys((*classes, *maps.words))
-    stacked = torch.stack([torch.stack(list(layer_maps(maps, name, reading.about.maps).values())) for name in every])
     results = []
-    for logit in reading.logits(stacked)[: len(classes)]:
+    for logit in reading.logits(all_maps(maps, classes, reading.about.maps)[0]):
         steps = Steps()
         steps.keep(Step("layers weighed"), *min_max(logit))
         results.append(steps.finish(logit.sigmoid()))
