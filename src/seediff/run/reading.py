@@ -230,7 +230,7 @@ def _lesson(
     *share, unknown = resize(masks, rows.shape[-2:])
     known = 1 - unknown
     at_size = F.interpolate(torch.from_numpy(labels)[None, None].float(), seen.shape[:2])[0, 0].numpy().astype(np.uint8)
-    default = make_masks(seen, _means(maps, model, usual.capture.layers), shown, usual.mask, trace=False).label_map
+    default = make_masks(seen, means_of(maps, model, usual.capture.layers), shown, usual.mask, trace=False).label_map
     score = _ious(default, at_size, len(shown))
     return Lesson(seen, tuple(shown), rows, torch.stack(share) / known.clamp_min(1e-6), known, at_size, score), names
 
@@ -258,7 +258,7 @@ def _maps(model: Model, sample: Sample, seen: np.ndarray, shown: Sequence[str], 
     return maps
 
 
-def _means(maps: AttentionMaps, model: Model, layers: Layers) -> AttentionMaps:
+def means_of(maps: AttentionMaps, model: Model, layers: Layers) -> AttentionMaps:
     """The maps with means over a group of layers, as the usual method has them."""
     import torch
 
