@@ -83,6 +83,9 @@ METHOD_FACTS: dict[str, MethodFacts] = {
     ),
 }
 
+READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
+"""Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""
+
 
 SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "walk_cut", "falcon", "autosc"]
 """Values of `SegmentConfig.method`."""
