@@ -97,7 +97,7 @@ GraphName = Literal["features", "self", "walk", "rows"]
 class SegmentFacts:
     """method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the fields of
     SegmentConfig that it reads. For methods that divide a graph of positions, graph: which one, unless the configuration names another.
-    solver: `module.name` of the function that divides it.
+    solver: `module.name` of the function that divides it: graph and configuration → the part (N,) of each position.
     """
 
     method: str
