@@ -83,6 +83,9 @@ METHOD_FACTS: dict[str, MethodFacts] = {
     ),
 }
 
+READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
+"""Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""
+
 
 SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "walk_cut", "falcon", "autosc"]
 """Values of `SegmentConfig.method`."""
@@ -94,7 +97,7 @@ GraphName = Literal["features", "self", "walk", "rows"]
 class SegmentFacts:
     """method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the fields of
     SegmentConfig that it reads. For methods that divide a graph of positions, graph: which one, unless the configuration names another.
-    solver: `module.name` of the function that divides it.
+    solver: `module.name` of the function that divides it: graph and configuration → the part (N,) of each position.
     """
 
     method: str

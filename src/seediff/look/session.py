@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
-from ..dataset.reviews import REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
+from ..dataset.reviews import REDRAWN, REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
 from ..errors import UserError
@@ -63,6 +63,9 @@ class History:
     def follow(self, action: Action) -> None:
         """Apply an action, also one read from the file."""
         self.version = action.version
+        if action.action == REDRAWN:
+            self.states, self.at = [None], 0
+            return
         step = {"undo": -1, "redo": 1}.get(action.action, 0)
         if step and 0 <= self.at + step < len(self.states) and self.state(self.at + step) == action.state:
             self.at += step
