@@ -89,7 +89,7 @@ class MaskConfig:
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
     dispute: Share | None = None
-    """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.5; None: not compared."""
+    """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.55; None: not compared."""
 
     def __post_init__(self) -> None:
         check_fields(self)
