@@ -128,7 +128,7 @@ def segments(
     pairs = chosen_pairs(images, labels, count, scene_set, scenes)
     best = read_best(constants, compare) if constants else {}
     tune = scene_pairs("tune", tune_scenes) if images is None and not constants else None
-    show(run_segment_study(pairs, out, ways=compare, tune=tune, best=best, model_name=model, seed=seed, device=device, json_path=json))
+    show(run_segment_study(pairs, out, compare=compare, tune=tune, best=best, model_name=model, seed=seed, device=device, json_path=json))
     print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")
 
 

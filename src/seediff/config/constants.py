@@ -10,7 +10,7 @@ from msgspec import Meta
 from ..errors import UserError
 from ..models.groups import Layers, normal_layers
 from .fields import AtLeastZero, Count, Positive, Share, Timestep, check_fields, misfit
-from .methods import GRAPH_OPTIONS, SEGMENT_FACTS, GraphName, Method, SegmentFacts, SegmentMethodName
+from .methods import GRAPH_OPTIONS, METHOD_FACTS, READING, SEGMENT_FACTS, GraphName, Method, MethodFacts, SegmentFacts, SegmentMethodName
 
 CaptureSteps = Literal["all", "second-half"] | Count
 """Denoising steps to capture; a number k means every k-th."""
@@ -58,6 +58,10 @@ class MaskConfig:
 
     method: Method = "seediff"
     """Method that makes masks from attention."""
+    reading: str | None = None
+    """File of `seediff tune --read`: weights of layers, instead of the method and --beta; None: none.
+
+    Needs every layer's maps (--capture-apart, which it sets), so more memory. A relative path starts from the current folder."""
     alpha: Annotated[float, Meta(gt=0, le=1)] = 0.5
     """Seed threshold: positions where the map reaches this value are seeds (eq. 6, 9)."""
     beta: Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"] = 0.3
@@ -99,6 +103,11 @@ class MaskConfig:
             raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
         if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:
             raise UserError(f"ignore_band = {self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")
+
+    @property
+    def facts(self) -> MethodFacts:
+        """The function and its needs: of the method, or of the reading."""
+        return METHOD_FACTS[self.method] if self.reading is None else READING
 
 
 @dataclass(frozen=True)

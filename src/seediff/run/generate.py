@@ -234,6 +234,7 @@ def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], f
 def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None, offload: Offload = "none") -> Draw:
     """Load the configuration's model, check everything that could fail while `specs` are drawn, and return what draws a batch with it."""
     from ..attention.generate import check_guidance, check_inputs
+    from ..masks.reading import check_reading
     from ..models.registry import load_model
     from ..prompts.tokens import locate_columns
 
@@ -244,6 +245,7 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
         locate_columns(model.readers, prompt, classes)
     check_guidance(model, config.guidance_scale, config.negative_prompt)
     check_levels(model.network.config, config.mask, config.capture, model.family)
+    check_reading(config.mask, model)
     return partial(draw_batch, model, config)
 
 
