@@ -97,7 +97,8 @@ class MaskConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.dispute is not None and (self.method != "seediff" or (self.expansion == "none" and not self.background)):
+        seediff = self.method == "seediff" and self.reading is None and (self.expansion != "none" or self.background)
+        if self.dispute is not None and not seediff:
             raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
             raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
