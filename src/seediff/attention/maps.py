@@ -103,9 +103,13 @@ class AttentionMaps:
     def cross_at(self, divisor: int, class_name: str) -> torch.Tensor:
         """A class's cross-attention (h, w) at L / divisor: the mean of its tokens' maps."""
         tensor = self._at(self.cross_attention, divisor, "cross")
+        return tensor[:, list(self.columns(class_name))].mean(1).reshape(self.grid(divisor))
+
+    def columns(self, class_name: str) -> tuple[int, ...]:
+        """A class's token columns. Raises UserError if it is not in the prompt."""
         if class_name not in self.words:
             raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {', '.join(self.words) or 'none'}")
-        return tensor[:, list(self.words[class_name])].mean(1).reshape(self.grid(divisor))
+        return self.words[class_name]
 
     def _at(self, maps: Mapping[Grid, torch.Tensor], divisor: int, kind: str) -> torch.Tensor:
         grid = self.grid(divisor)

@@ -177,6 +177,29 @@ def confidence(
 
 
 @app.command
+def flags(
+    *,
+    scenes: Scenes = 200,
+    tune_scenes: Annotated[int, Parameter(help="Number of scenes to choose each measure's threshold on.")] = 200,
+    out: Tables = Path("flags-study"),
+    json: Json = None,
+    scene_set: SceneSet = "truth",
+    model: WorldModel = "mini",
+    seed: Annotated[int, SEED] = 0,
+    device: Device = None,
+) -> None:
+    """Measure which flags and measures find bad masks: precision and recall of masks whose IoU with the exact one is below 0.5.
+
+    Example: seediff study flags --scenes 200 --out flags-study
+    """
+    from ..study.masks.flags import markdown, run_flags
+
+    result = run_flags(scenes, out, model=model, scene_set=scene_set, tune_scenes=tune_scenes, json_path=json, seed=seed, device=device)
+    print(markdown(result), end="")
+    print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}")
+
+
+@app.command
 def objects(
     *,
     scenes: Annotated[int, Parameter(help="Number of held-out scenes, and of scenes with two objects of a class.")] = 200,

@@ -25,6 +25,7 @@ Kind = Literal[
     "background seeds",
     "background",
     "visible",
+    "layers weighed",
     "final",
     "before PAMR",
 ]

@@ -118,12 +118,14 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         """Look with this model, once all is checked that could fail with it."""
         from ..attention.generate import check_shape
         from ..config.sizes import pixels
+        from ..masks.reading import check_reading
 
         self.model = model
         self.model.check_known(self.config.classes)
         check_attention(self.config.size, self.model.pixels)
         check_shape(self.model, pixels(self.config.size or self.model.image_side), "size")
         check_levels(self.model.network.config, self.config.mask, self.config.capture, self.model.family)
+        check_reading(self.config.mask, self.model)
         self.method = fitted_mask(self.config)[0]
         for classes in dict.fromkeys(spec.words for spec in self.specs):
             self.prompts(classes)
