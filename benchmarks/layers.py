@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from seediff.config.constants import CaptureConfig
 from seediff.config.presets import recommended_mask
 from seediff.metrics.bootstrap import mean_interval
 from seediff.metrics.scores import overlap
@@ -27,7 +28,7 @@ from seediff.study.masks.score import exact_masks, soft_masks, sweep, winners
 def ious(model: Model, scene_set: str, count: int, settings: Sequence[Setting], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """IoU (S, P, T) of every setting, pair of scene and class, and threshold; and the scene of each pair (P,)."""
     values, images = [], []
-    for index, scene, maps in captured(model, load_scenes(scene_set, count), [s.source for s in settings], seed=seed):
+    for index, scene, maps in captured(model, load_scenes(scene_set, count), [s.capture for s in settings], seed=seed):
         soft = winners(soft_masks(scene.image, scene.classes, maps, settings))
         values.append(overlap(*sweep(soft, exact_masks(scene), BETAS)))
         images += [index] * len(scene.classes)
@@ -43,13 +44,14 @@ def main() -> None:
     options = parser.parse_args()
     model = load_model(options.model)
     config = recommended_mask(options.model, "ca_sa").mask
-    settings = [Setting(replace(config, pamr=pamr), layers) for layers in options.layers.split() for pamr in (False, True)]
+    chosen = [CaptureConfig(layers=layers) for layers in options.layers.split()]
+    settings = [Setting(replace(config, pamr=pamr), capture) for capture in chosen for pamr in (False, True)]
     tuned, _ = ious(model, "tune", options.tune, settings, seed=0)
     found, images = ious(model, "truth", options.scenes, settings, seed=1)
     for setting, best, values in zip(settings, tuned.mean(1).argmax(1), found, strict=True):
         low, high = mean_interval(values[:, best], images)
         row = {
-            "layers": setting.layers,
+            "layers": setting.capture.layers,
             "pamr": setting.config.pamr,
             "beta": float(BETAS[best]),
             "iou": round(float(values[:, best].mean()), 4),

@@ -87,7 +87,8 @@ def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | N
     for part, (kind, config) in zip(encoders, TEXT_ENCODERS[name], strict=True):
         model: Any = getattr(transformers, kind)
         tokenizer = parts[part.replace("text_encoder", "tokenizer")]
-        parts[part] = made(partial(model, model.config_class(**_told(kind, config, tokenizer, text_layers))))
+        told = _told(kind, config, tokenizer, text_layers, thin="Flux2" in BY_NAME[name].pipeline)
+        parts[part] = made(partial(model, model.config_class(**told)))
     pipe: Any = type(narrow.pipe)(**{**parts, **family.loading})
     pipe.set_progress_bar_config(disable=True)
     config = getattr(pipe, family.network).config
@@ -96,10 +97,10 @@ def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | N
     return Model(pipe, name, device, dtype, latent_side, side, family=family)
 
 
-def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | None) -> dict[str, Any]:
+def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | None, thin: bool) -> dict[str, Any]:
     """A text encoder's configuration with what it must know of the tokenizer, and of positions."""
     if layers is not None:
-        config = _shallow(config, layers)
+        config = _shallow(config, layers, thin)
     if kind.startswith("CLIP"):
         return {**config, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     if kind.startswith("Qwen2_5_VL"):
@@ -107,9 +108,15 @@ def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | No
     return dict(config)
 
 
-def _shallow(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
-    """Of each of its networks, and of a language model's eyes, only so many layers."""
-    told = {key: _shallow(value, layers) if isinstance(value, Mapping) else value for key, value in config.items()}
+THIN = {"vocab_size": 512, "intermediate_size": 64, "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 64}
+"""Of a language model whose middle layers are read, as FLUX.2 does: all of them are there, at the width of their states."""
+
+
+def _shallow(config: Mapping[str, Any], layers: int, thin: bool = False) -> dict[str, Any]:
+    """Of each of its networks, and of a language model's eyes, only so many layers. thin: the language model has THIN instead."""
+    told = {key: _shallow(value, layers, thin) if isinstance(value, Mapping) else value for key, value in config.items()}
+    if thin and "vocab_size" in config:
+        return told | THIN
     return told | {key: layers for key in ("num_layers", "num_hidden_layers", "depth") if key in config}
 
 

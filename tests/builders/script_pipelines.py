@@ -157,6 +157,11 @@ PIPELINES: dict[str, Kind] = {
     "QwenImageImg2ImgPipeline": Kind(
         "qwen_image", _same("QwenImageImg2ImgPipeline"), {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **CHANGED, **SIDES}, "calls"
     ),
+    "Flux2Pipeline": Kind("flux2", lambda pipe: pipe, SIDES, ""),
+    "Flux2KleinPipeline": Kind("flux2_klein", lambda pipe: pipe, SIDES, "calls"),
+    "ErnieImagePipeline": Kind("ernie_image", lambda pipe: pipe, {"use_pe": False, **SIDES}),
+    "Lumina2Pipeline": Kind("lumina2", lambda pipe: pipe, SIDES, "calls"),
+    "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", lambda pipe: pipe, {"cfg_trunc_ratio": 0.5, **SIDES}, "calls"),  # of the first step
     "ZImagePipeline": Kind("z_image", lambda pipe: pipe, SIDES, "first half"),
     "ZImageImg2ImgPipeline": Kind("z_image", _same("ZImageImg2ImgPipeline"), CHANGED | SIDES, "first half"),
 }

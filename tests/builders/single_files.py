@@ -198,6 +198,35 @@ def flux(state: Tensors) -> Tensors:
     return renamed
 
 
+FLUX2 = (
+    *(("linear_1", "in_layer"), ("linear_2", "out_layer"), ("time_guidance_embed.timestep_embedder", "time_in")),
+    *(("time_guidance_embed.guidance_embedder", "guidance_in"), ("context_embedder", "txt_in"), ("x_embedder", "img_in")),
+    *(("modulation_img.linear", "modulation_img.lin"), ("modulation_txt.linear", "modulation_txt.lin")),
+    *(("stream_modulation.linear", "stream_modulation.lin"), ("norm_out.linear", "final_layer.adaLN_modulation.1")),
+    *(("attn.to_qkv_mlp_proj", "linear1"), ("single_transformer_blocks", "single_blocks"), ("transformer_blocks", "double_blocks")),
+    *(("attn.to_add_out", "txt_attn.proj"), ("attn.to_out.0", "img_attn.proj"), ("attn.to_out", "linear2")),
+    *(("ff_context.linear_in", "txt_mlp.0"), ("ff_context.linear_out", "txt_mlp.2"), ("ff.linear_in", "img_mlp.0")),
+    *(("ff.linear_out", "img_mlp.2"), ("attn.norm_added_q.weight", "txt_attn.norm.query_norm.scale")),
+    ("attn.norm_added_k.weight", "txt_attn.norm.key_norm.scale"),
+)
+
+
+def flux2(state: Tensors) -> Tensors:
+    """FLUX.2 dev and klein: modulation that blocks share, no biases; a block of one stream has one product for all."""
+    made = dict(state)
+    join(made, r"(.*)\.attn\.add_q_proj\.weight", [f"{{}}.attn.add_{c}_proj.weight" for c in "qkv"], "{}.txt_attn.qkv.weight")
+    join(made, r"(.*)\.attn\.to_q\.weight", [f"{{}}.attn.to_{c}.weight" for c in "qkv"], "{}.img_attn.qkv.weight")
+    made["norm_out.linear.weight"] = swapped(made["norm_out.linear.weight"])
+    renamed = {}
+    for name, tensor in made.items():
+        key = "final_layer.linear.weight" if name == "proj_out.weight" else replaced(name, FLUX2)
+        for c, which in (("q", "query"), ("k", "key")):
+            key = re.sub(rf"(single_blocks\.\d+)\.attn\.norm_{c}\.weight", rf"\1.norm.{which}_norm.scale", key)
+            key = re.sub(rf"(double_blocks\.\d+)\.attn\.norm_{c}\.weight", rf"\1.img_attn.norm.{which}_norm.scale", key)
+        renamed[key] = tensor
+    return renamed
+
+
 def z_image(state: Tensors) -> Tensors:
     made = dict(state)
     join(made, r"(.*\.attention)\.to_q\.weight", [f"{{}}.to_{c}.weight" for c in "qkv"], "{}.qkv.weight")
@@ -234,6 +263,8 @@ FORMATS: dict[str, dict[str, tuple[str, Callable[[Tensors], Tensors]]]] = {
         "text_encoder": ("text_encoders.clip_l.transformer.", clip),
         "text_encoder_2": T5,
     },
+    "flux2": {"transformer": ("", flux2)},
+    "flux2_klein": {"transformer": ("", flux2)},
     "chroma": {"transformer": ("", flux), "vae": FIRST, "text_encoder": T5},
     "z_image": {"transformer": ("", z_image), "vae": FIRST},
     "qwen_image": {"transformer": ("", same)},

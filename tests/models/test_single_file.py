@@ -121,7 +121,15 @@ def test_a_line_says_what_is_from_where(twin, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("name", "base"),
-    [("unet", "sd1.5"), ("xl", "sdxl"), ("sd3", "sd3.5-medium"), ("flux", "flux-dev"), ("chroma", "chroma"), ("qwen_image", "qwen-image")],
+    [
+        ("unet", "sd1.5"),
+        ("xl", "sdxl"),
+        ("sd3", "sd3.5-medium"),
+        ("flux", "flux-dev"),
+        ("flux2", "flux2-dev"),
+        ("chroma", "chroma"),
+        ("qwen_image", "qwen-image"),
+    ],
 )
 def test_the_base_follows_from_the_names(name, base, twin, tmp_path):
     path = save_single_file(tmp_path / "tuned.safetensors", twin(name), name)
@@ -139,6 +147,7 @@ def with_shapes(path: Path, **shapes: tuple[int, ...]) -> Path:
 SD = {"model__diffusion_model__output_blocks__0__0__in_layers__0__weight": (1,)}
 FIRST = "model__diffusion_model__input_blocks__0__0__weight"
 FLUX = {"double_blocks__0__img_attn__qkv__weight": (1,), "single_blocks__0__linear1__weight": (1,)}
+KLEIN = {**FLUX, "double_stream_modulation_img__lin__weight": (1,)}
 Z_IMAGE = {"layers__0__adaLN_modulation__0__weight": (1,), "cap_pad_token": (1,)}
 
 
@@ -148,7 +157,10 @@ Z_IMAGE = {"layers__0__adaLN_modulation__0__weight": (1,), "cap_pad_token": (1,)
         ({**SD, FIRST: (8, 9, 3, 3)}, "it paints holes of pictures, and draws none from words alone"),
         ({**SD, FIRST: (8, 8, 3, 3)}, "it edits pictures, and draws none"),
         ({**FLUX, "img_in__weight": (8, 384)}, r"holes of pictures \(Fill\)"),
-        ({**FLUX, "double_stream_modulation_img__lin__weight": (1,)}, "is FLUX.2 in one file, which cannot be read yet"),
+        ({**FLUX, "img_in__weight": (8, 128)}, r"it follows edges or depth \(Canny, Depth\)"),
+        ({**KLEIN, "img_in__weight": (3072, 128)}, "whether it was made from klein-4b or klein-base-4b: name it with --base"),
+        ({**KLEIN, "img_in__weight": (4096, 128)}, "whether it was made from klein-9b or klein-base-9b: name it with --base"),
+        ({**KLEIN, "img_in__weight": ()}, "from klein-4b or klein-base-4b or klein-9b or klein-base-9b: name it"),
         ({**FLUX, "double_blocks__0__img_attn__qkv__scale_weight": ()}, "is quantised in a way that is not read here"),
         (Z_IMAGE, "does not say whether it was made from z-image-turbo or z-image: name it with --base"),
         (

@@ -111,6 +111,39 @@ def test_embeddings_alone(pipe, encoded_inside):
     assert seen.maps[0].words == expected.words
 
 
+def by_hand(pipe, first, second, *, together, called=(0, 1)):
+    """A loop of one's own over two texts that were encoded apart, in this order. together: in one batch, else in two calls, in the order
+    `called`."""
+    states = [pipe.encode_prompt(text, "cpu", 1, False)[0] for text in (first, second)]
+    states = [states[number] for number in called]
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for level in (900, 500):
+            for given in [torch.cat(states)] if together else states:
+                pipe.unet(noise.expand(len(given), -1, -1, -1), level, encoder_hidden_states=given)
+
+
+@pytest.mark.parametrize("order", [("a cat", "a dog"), ("a dog", "a cat")])
+def test_texts_that_were_encoded_apart(pipe, order):
+    """The second half of a batch is the prompt's, whichever was encoded first; of two calls nothing says, unless the text is named."""
+    called = (order.index("a cat"), order.index("a dog"))
+    with seediff.capture(pipe) as expected:
+        pipe.encode_prompt("a dog", "cpu", 1, False)
+        by_hand(pipe, "a dog", "a dog", together=False, called=(0,))
+    with seediff.capture(pipe) as seen:
+        by_hand(pipe, *order, together=True, called=called)
+    assert seen.prompts == ["a dog"]
+    for grid, tensor in expected.maps[0].cross_attention.items():
+        torch.testing.assert_close(seen.maps[0].cross_attention[grid], tensor, atol=1e-5, rtol=0)
+    said = r'^texts were encoded apart, and the first call of the network has \["a cat"\]: whether that is the prompt is not known'
+    with pytest.raises(UserError, match=said), seediff.capture(pipe):
+        by_hand(pipe, *order, together=False, called=called)
+    with seediff.capture(pipe, prompts="a dog") as seen:
+        by_hand(pipe, *order, together=False, called=called)
+    assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 2)
+    assert same(seen.maps[0], expected.maps[0])
+
+
 def test_the_network_alone(pipe):
     expected = alone(pipe, "a dog")
     with seediff.capture(pipe.unet, prompts="a dog", tokenizer=pipe.tokenizer) as seen:
@@ -190,6 +223,65 @@ def test_threads(pipe, sd1_folder):
             patch.setattr(threading, "excepthook", lambda given: caught.append(given.exc_value))
             begin(callback_on_step_end=meanwhile)
         assert "two threads draw with a captured pipeline at once" in str(caught[0])
+
+
+def offloaded(pipe, how):
+    """As `enable_…_cpu_offload` has it on a GPU, with the CPU in its place."""
+    if how == "group":
+        return pipe.enable_group_offload(onload_device=torch.device("cpu"), offload_type="leaf_level")
+    from accelerate import cpu_offload
+
+    for part in (pipe.text_encoder, pipe.unet, pipe.vae):
+        cpu_offload(part, torch.device("cpu"))  # what enable_sequential_cpu_offload calls: weights are on meta until a layer runs
+
+
+@pytest.mark.parametrize("how", ["sequential", "group"])
+def test_offloading(pipe, how):
+    pytest.importorskip("accelerate")
+    plain, expected = draw(pipe), alone(pipe)[0]
+    offloaded(pipe, how)
+    if how == "sequential":
+        assert next(pipe.unet.parameters()).is_meta
+    with seediff.capture(pipe) as seen:
+        assert np.array_equal(draw(pipe), plain)
+    assert same(seen.maps[0], expected)
+    assert np.array_equal(draw(pipe), plain)
+
+
+def test_the_autoencoder_in_tiles(pipe):
+    pipe.vae.enable_tiling()
+    plain, expected = draw(pipe), alone(pipe)[0]
+    with seediff.capture(pipe) as seen:
+        assert np.array_equal(draw(pipe), plain)
+    assert same(seen.maps[0], expected)
+
+
+def test_another_backend_of_attention(twin):
+    """torch's own, of several that diffusers knows."""
+    pipe = load_model(str(twin("flux")), device="cpu").pipe
+    expected = alone(pipe, "a dog")[0]
+    pipe.transformer.set_attention_backend("_native_math")
+    plain = draw(pipe, "a dog")
+    with seediff.capture(pipe) as seen:
+        assert np.array_equal(draw(pipe, "a dog"), plain)
+    for grid, tensor in expected.cross_attention.items():
+        torch.testing.assert_close(seen.maps[0].cross_attention[grid], tensor, atol=1e-5, rtol=0)
+
+
+def test_xformers(pipe, monkeypatch):
+    """Its processor, with torch's attention in the place of its kernel, which needs a GPU."""
+    from diffusers.models import attention_processor
+
+    def kernel(query, key, value, attn_bias=None, op=None, scale=None):
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_bias, scale=scale)
+
+    xformers = type("xformers", (), {"ops": type("ops", (), {"memory_efficient_attention": staticmethod(kernel)})})
+    monkeypatch.setattr(attention_processor, "xformers", xformers)
+    expected = alone(pipe)[0]
+    pipe.unet.set_attn_processor(attention_processor.XFormersAttnProcessor())
+    found = alone(pipe)[0]
+    for grid, tensor in expected.cross_attention.items():
+        torch.testing.assert_close(found.cross_attention[grid], tensor, atol=1e-5, rtol=0)
 
 
 def test_attention_slicing(pipe):

@@ -64,12 +64,16 @@ def generate(
     ] = "model",
     offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
+    top_up: Annotated[
+        bool, option(RUN, "Draw the samples again that were rejected in `seediff look`. All others stay as they are.", negative=())
+    ] = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Generate images of named classes with pixel masks, as a dataset for training.
 
-    The same command continues a run that was stopped, and ends with the same bytes. With a higher --per-class, it adds images.
+    The same command continues a run that was stopped, and ends with the same bytes. With a higher --per-class, it adds images. With
+    --top-up, it draws those again that you rejected.
 
     For example:
 
@@ -83,6 +87,8 @@ def generate(
 
     - `seediff generate --config pets/seediff.toml --seed 1 --out more-pets`
 
+    - `seediff generate --config pets/seediff.toml --out pets --top-up`
+
     - `seediff generate --classes zebra --model sd2-base --batch-size 4 --out zebras --dry-run`
 
     - `seediff generate --classes dog,cat --model sdxl --size 1536 --offload model --vae-tiling --out large`
@@ -92,8 +98,15 @@ def generate(
     chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
     place, workers = parse_place(out), chosen_engine(engine)
     from ..run.generate import GenerateJob
+    from ..run.reopen import draw_again
 
-    result = carry_out(GenerateJob(chosen, offload=offload), place, workers, "images", dry_run=dry_run, quiet=quiet)
+    job = GenerateJob(chosen, offload=offload)
+    if top_up:
+        job.check()
+        names = draw_again(chosen, place, dry_run=dry_run)
+        if not quiet:
+            print(f"{'To be drawn' if dry_run else 'Drawing'} again: {', '.join(names)}" if names else f"{place}: no sample is rejected")
+    result = carry_out(job, place, workers, "images", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
         from .summary import show_summary
 

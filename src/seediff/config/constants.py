@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from ..errors import UserError
 from ..models.groups import Layers, normal_layers
-from .fields import AtLeastZero, Count, Positive, Timestep, check_fields, misfit
+from .fields import AtLeastZero, Count, Positive, Share, Timestep, check_fields, misfit
 from .methods import GRAPH_OPTIONS, METHOD_FACTS, READING, SEGMENT_FACTS, GraphName, Method, MethodFacts, SegmentFacts, SegmentMethodName
 
 CaptureSteps = Literal["all", "second-half"] | Count
@@ -92,9 +92,13 @@ class MaskConfig:
     """Distances of PAMR's neighbours in pixels, for example 1,2,4,8; None: scaled with the image.
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
+    dispute: Share | None = None
+    """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.5; None: not compared."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.dispute is not None and (self.method != "seediff" or (self.expansion == "none" and not self.background)):
+            raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
             raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
         if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:

@@ -15,6 +15,7 @@ from ..config.constants import MaskConfig
 from ..config.methods import check_capture
 from ..errors import UserError
 from .arithmetic import min_max, otsu, resize
+from .dispute import disputed
 from .flags import degenerate
 from .pamr import affinity, pamr, scaled_dilations
 from .steps import BEFORE_PAMR, SoftMask, Step
@@ -78,6 +79,7 @@ def make_masks(
     flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
     shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
     flags += degenerate(dict(zip(classes, shares, strict=True)))
+    flags += disputed(label_map, maps, classes, config)
 
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
     return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu)

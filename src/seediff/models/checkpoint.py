@@ -22,7 +22,6 @@ from .weights import choose_variant, folder_files, part_files
 
 NETWORK = "model.diffusion_model."
 NETWORKS = ("transformer", "unet")
-VAE = ("first_stage_model.", "vae.")
 QUANTISED = re.compile(r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$")
 """Names of what has to be multiplied with other tensors of the file, which no converter of diffusers does."""
 
@@ -33,12 +32,15 @@ Shapes = Mapping[str, tuple[int, ...]]
 @dataclass(frozen=True)
 class Layout:
     """pipeline: diffusers' class. marks: names of the network's tensors that only its files have. bases: short names of models that such
-    a file may have been made from; more than one where it does not say which. text: text encoder → where its names may begin."""
+    a file may have been made from; more than one where it does not say which. beside: other parts that its files may have → where the names
+    of these may begin. inputs: the network's first layer, and how many channels it takes where these are more than a picture's → what the
+    file does instead of drawing from words."""
 
     pipeline: str
     marks: tuple[str, ...]
     bases: Callable[[Shapes], tuple[str, ...]]
-    text: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
 
 def _stable_diffusion(shapes: Shapes) -> tuple[str, ...]:
@@ -52,49 +54,59 @@ def _sd3(shapes: Shapes) -> tuple[str, ...]:
     return ("sd3.5-medium",) if "joint_blocks.0.x_block.attn2.qkv.weight" in shapes else ("sd3",)
 
 
+def _klein(shapes: Shapes) -> tuple[str, ...]:
+    """By the width; the distilled ones have the shapes of those that they were made from."""
+    width = next(iter(shapes.get("img_in.weight", ())), 0)
+    sizes = {3072: ("4b",), 4096: ("9b",)}.get(width, ("4b", "9b"))
+    return tuple(f"{name}-{size}" for size in sizes for name in ("klein", "klein-base"))
+
+
+VAE = {"vae": ("first_stage_model.", "vae.")}
 T5 = "text_encoders.t5xxl.transformer."
 CLIP_L, CLIP_G = "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."
+FLUX2 = "double_stream_modulation_img.lin.weight"
+UNET_INPUTS = {("input_blocks.0.0.weight", 9): "it paints holes of pictures", ("input_blocks.0.0.weight", 8): "it edits pictures"}
+FLUX_INPUTS = {
+    ("img_in.weight", 384): "it paints holes of pictures (Fill)",
+    ("img_in.weight", 128): "it follows edges or depth (Canny, Depth)",  # FLUX.2 takes so many of any picture
+}
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "StableDiffusionXLPipeline",
         ("input_blocks.0.0.weight", "label_emb.0.0.weight"),
         lambda _: ("sdxl",),
-        {"text_encoder": ("conditioner.embedders.0.transformer.",), "text_encoder_2": ("conditioner.embedders.1.model.",)},
+        {**VAE, "text_encoder": ("conditioner.embedders.0.transformer.",), "text_encoder_2": ("conditioner.embedders.1.model.",)},
+        UNET_INPUTS,
     ),
     Layout(
         "StableDiffusionPipeline",
         ("input_blocks.0.0.weight", "output_blocks.0.0.in_layers.0.weight"),
         _stable_diffusion,
-        {"text_encoder": ("cond_stage_model.transformer.", "cond_stage_model.model.")},
+        {**VAE, "text_encoder": ("cond_stage_model.transformer.", "cond_stage_model.model.")},
+        UNET_INPUTS,
     ),
     Layout(
         "StableDiffusion3Pipeline",
         ("joint_blocks.0.x_block.attn.qkv.weight",),
         _sd3,
-        {"text_encoder": (CLIP_L,), "text_encoder_2": (CLIP_G,), "text_encoder_3": (T5,)},
+        {**VAE, "text_encoder": (CLIP_L,), "text_encoder_2": (CLIP_G,), "text_encoder_3": (T5,)},
     ),
-    Layout("Flux2Pipeline", ("double_stream_modulation_img.lin.weight",), lambda _: ()),
-    Layout("ChromaPipeline", ("distilled_guidance_layer.in_proj.weight",), lambda _: ("chroma",), {"text_encoder": (T5,)}),
+    Layout("Flux2Pipeline", (FLUX2, "guidance_in.in_layer.weight"), lambda _: ("flux2-dev",)),
+    Layout("Flux2KleinPipeline", (FLUX2,), _klein),
+    Layout("ChromaPipeline", ("distilled_guidance_layer.in_proj.weight",), lambda _: ("chroma",), {**VAE, "text_encoder": (T5,)}),
     Layout(
         "FluxPipeline",
         ("double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"),
         lambda shapes: ("flux-dev",) if "guidance_in.in_layer.weight" in shapes else ("flux-schnell",),
-        {"text_encoder": (CLIP_L,), "text_encoder_2": (T5,)},
+        {**VAE, "text_encoder": (CLIP_L,), "text_encoder_2": (T5,)},
+        FLUX_INPUTS,
     ),
-    Layout("ZImagePipeline", ("layers.0.adaLN_modulation.0.weight", "cap_pad_token"), lambda _: ("z-image-turbo", "z-image")),
+    Layout("ZImagePipeline", ("layers.0.adaLN_modulation.0.weight", "cap_pad_token"), lambda _: ("z-image-turbo", "z-image"), VAE),
     Layout("QwenImagePipeline", ("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"), lambda _: ("qwen-image",)),
     Layout("SanaPipeline", ("blocks.0.cross_attn.q_linear.weight", "blocks.0.mlp.inverted_conv.conv.weight"), lambda _: ("sana",)),
 )
 """The first whose marks are there is taken."""
-
-INPUTS = {
-    ("input_blocks.0.0.weight", 9): "it paints holes of pictures",
-    ("input_blocks.0.0.weight", 8): "it edits pictures",
-    ("img_in.weight", 384): "it paints holes of pictures (Fill)",
-    ("img_in.weight", 128): "it follows edges or depth (Canny, Depth)",
-}
-"""The network's first layer, and how many channels it takes, where these are more than a picture's."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +158,8 @@ class Checkpoint:
     def parts(self, family: Family, listed: Container[str] = ()) -> dict[str, str]:
         """The parts of a pipeline of this family that are in the file → where their names begin. listed: by its base; of parts that a
         pipeline may lack, those are taken."""
-        places = {family.network: (self.prefix,)}
-        if self.layout is not None and self.prefix:
-            places |= {"vae": VAE, **self.layout.text}
+        beside = self.layout.beside if self.layout is not None and self.prefix else {}
+        places = {family.network: (self.prefix,), **beside}
         found = {part: next((p for p in prefixes if any(n.startswith(p) for n in self.tensors)), None) for part, prefixes in places.items()}
         wanted = [part for part in family.weights if part not in family.optional or part in listed]
         return {part: prefix for part in wanted if (prefix := found.get(part)) is not None}
@@ -161,10 +172,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
     network = _network(tensors, prefix)
     layout = next((layout for layout in LAYOUTS if all(mark in network for mark in layout.marks)), None)
-    if layout and layout.pipeline == "Flux2Pipeline":
-        raise UserError(f"model {path}: is FLUX.2 in one file, which cannot be read yet; name a folder, a hub id or a short name")
-    for (name, channels), what in INPUTS.items():
-        if layout and network.get(name, ())[1:2] == (channels,):
+    for (name, channels), what in (layout.inputs if layout else {}).items():
+        if network.get(name, ())[1:2] == (channels,):
             raise UserError(
                 f"model {path}: {what}, and draws none from words alone ({name} takes {channels} channels); name its base model"
             )

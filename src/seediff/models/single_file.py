@@ -98,13 +98,13 @@ def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
         empty = kind.from_config(config)
     wanted = empty.state_dict()
     try:
-        renamed = _convert(of.empty(), kind, config, wanted, of.is_network)
+        renamed = _convert(of.empty(), kind, config, wanted)
     except KeyError as error:
         raise of.error(f"tensor {printable(str(error)[:80])} of its {of.part} is not there") from error
     except Exception as error:  # whatever tensors of other shapes or names lead to
         raise of.error(f"its {of.part} cannot be read ({printable(first_line(error)[:200])})") from error
     of.check(renamed, wanted)
-    tensors = _convert(of.tensors(), kind, config, wanted, of.is_network)
+    tensors = _convert(of.tensors(), kind, config, wanted)
     held = {name: tensor for name, tensor in tensors.items() if name in wanted}
     more = {}
     if of.is_gguf:
@@ -117,14 +117,14 @@ def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
     return kind.from_single_file(held, config=str(place), local_files_only=True, dtype=dtype, **more)
 
 
-def _convert(tensors: Tensors, kind: Any, config: Mapping[str, Any], wanted: Tensors, is_network: bool) -> Tensors:
+def _convert(tensors: Tensors, kind: Any, config: Mapping[str, Any], wanted: Tensors) -> Tensors:
     """The same under diffusers' names, which they may have already."""
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
     if wanted.keys() <= tensors.keys():
         return tensors
     convert = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
-    prefix = NETWORK if is_network else ""  # the UNet's looks for it, all others pass over it
+    prefix = NETWORK if kind.__name__ == "UNet2DConditionModel" else ""  # that converter looks for it
     return convert(checkpoint={prefix + name: tensor for name, tensor in tensors.items()}, config=config)
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from ..models.families.base import Reader
 from .captions import FUNCTION_WORDS
 from .tokens import token_columns
 
-TokenKind = Literal["content", "stop word", "punctuation", "start", "end", "padding", "template"]
+TokenKind = Literal["content", "stop word", "punctuation", "start", "end", "template", "padding"]
+ORDER: tuple[TokenKind, ...] = get_args(TokenKind)
 WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 
 
@@ -22,10 +23,9 @@ def token_kinds(readers: Sequence[Reader], prompt: str, columns: int) -> tuple[T
 
     content: part of a word; stop word: of one that names nothing visible (`FUNCTION_WORDS`); punctuation: of neither. start, end: special
     tokens before and after the prompt's own. template: part of a text that stands around the prompt (chat templates). padding: all others.
-    Where two tokenizers share columns, as CLIP's two do, the first that comes in this order wins. Raises UserError if the prompt is too
+    Where two tokenizers share columns, as CLIP's two do, the kind that comes first in `ORDER` wins. Raises UserError if the prompt is too
     long for a tokenizer, and if a tokenizer does not tell character offsets.
     """
-    order: tuple[TokenKind, ...] = ("content", "stop word", "punctuation", "start", "end", "template", "padding")
     kinds: list[TokenKind] = ["padding"] * columns
     for reader in readers:
         if reader.first is None:
@@ -33,7 +33,8 @@ def token_kinds(readers: Sequence[Reader], prompt: str, columns: int) -> tuple[T
         text, first, spans = token_columns(reader, prompt)
         for number, kind in enumerate(_kinds(text, spans)):
             if 0 <= first + number < columns:
-                kinds[first + number] = min(kinds[first + number], kind, key=order.index)
+                there = kinds[first + number]
+                kinds[first + number] = kind if ORDER.index(kind) < ORDER.index(there) else there
     return tuple(kinds)
 
 

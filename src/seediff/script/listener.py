@@ -22,6 +22,7 @@ import torch
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
+from ..files.messages import shown
 from .refused import check_processors
 
 Texts = Mapping[str, str]
@@ -212,14 +213,38 @@ class Listener:
         if fresh:
             self._read = None
             if states is not None:
-                by_source = sorted(fresh, key=lambda encoded: bool(encoded.texts))  # what was given goes before what was encoded
-                self._read = next((encoded for encoded in by_source if encoded.find(states)), None)
-                self._read = self._read or next((encoded for encoded in by_source if _find(encoded.others, states)), None)
+                self._read = self._known_by(fresh, states)
             self._count = len((self._read or fresh[0]).rows)
         self._count = self._count or len(self.prompts) or batch
         rows = self._rows(states, batch)
         self._last = states, rows
         return rows
+
+    def _known_by(self, fresh: Sequence[Encoded], states: Any) -> Encoded | None:
+        """What holds the prompt, of all that was encoded before a run's first call of the network; None: nothing that it was given.
+
+        Raises UserError where texts were encoded apart, and neither their place in the batch nor their order says which is the prompt.
+        """
+        by_source = sorted(fresh, key=lambda encoded: bool(encoded.texts))  # what was given goes before what was encoded
+        there = [encoded for encoded in by_source if encoded.find(states)]
+        apart = [encoded for encoded in fresh if encoded.texts and not encoded.others]
+        if not there:
+            return next((encoded for encoded in by_source if _find(encoded.others, states)), None)
+        if not there[0].texts or there[0].others or len(apart) < 2:
+            return there[0]
+        wanted = _plain(self.prompts)
+        if wanted and (named := next((encoded for encoded in apart if _plain(encoded.texts.get("prompt", ())) == wanted), None)):
+            return named
+        family = self.recorder.family
+        if len(there) > 1:  # halves of a batch; a shorter text may be the beginning of a longer one
+            row = states[0 if family.conditional == "first half" else -1]
+            return max((encoded for encoded in there if encoded.find([row])), key=lambda encoded: len(encoded.rows[0]), default=there[0])
+        if there[0] is apart[0] and (family.conditional == "first call" or family.distilled):
+            return there[0]
+        raise UserError(
+            f"texts were encoded apart, and the first call of the network has {shown(there[0].texts.get('prompt'))}: whether that is the "
+            "prompt is not known; name it, capture(pipe, prompts='…')"
+        )
 
     def _rows(self, states: Any, batch: int) -> Sequence[int] | None:
         if self._read is not None:
@@ -261,6 +286,10 @@ class Listener:
 def _conditional(rows: list[Any], count: int) -> list[Any]:
     """Those of `count` prompts among rows of a batch under guidance: the first third, as of InstructPix2Pix, or the second half."""
     return rows[:count] if len(rows) == 3 * count else rows[-count:]
+
+
+def _plain(texts: Sequence[str]) -> list[str]:
+    return [text.strip().casefold() for text in texts]
 
 
 def _shared(prompts: Sequence[str], number: int, images: int) -> Texts:
