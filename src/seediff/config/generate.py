@@ -58,7 +58,7 @@ class DatasetConfig(RunConfig):
             raise UserError("apart = false: a reading weighs layers, so it needs their maps; use --capture-apart, or leave it out")
 
     @property
-    def weight_sources(self) -> tuple[str | None, ...]:
+    def weight_sources(self) -> tuple[str, *tuple[str | None, ...]]:
         return (*super().weight_sources, self.mask.reading)
 
     @classmethod
