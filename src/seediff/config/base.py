@@ -153,7 +153,7 @@ class RunConfig(Settings):
         return {name: getattr(self, name) for name in LOADING}
 
     @property
-    def weight_sources(self) -> tuple[str | None, ...]:
+    def weight_sources(self) -> tuple[str, str | None, str | None, str | None]:
         """All sources of the model's weights."""
         return (self.model, self.base, self.lora, self.embedding)
 

@@ -57,10 +57,6 @@ class DatasetConfig(RunConfig):
         if self.mask.reading is not None and not self.capture.apart:
             raise UserError("apart = false: a reading weighs layers, so it needs their maps; use --capture-apart, or leave it out")
 
-    @property
-    def weight_sources(self) -> tuple[str | None, ...]:
-        return (*super().weight_sources, self.mask.reading)
-
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:
         """The configuration with the model's own constants for values that are not given.

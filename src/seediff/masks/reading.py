@@ -112,7 +112,7 @@ def layer_maps(maps: AttentionMaps, class_name: str, names: Sequence[str] | None
         for layer, tensor in by_layer.items()
         if names is None or f"cross.{layer}" in names
     }
-    start = torch.stack(list(cross.values())).mean(0)
+    start = torch.stack([cross[name] for name in sorted(cross)]).mean(0)  # files of maps have another order
     walked: dict[str, torch.Tensor] = {}
     for grid, by_layer in maps.self_layers.items():
         for layer, tensor in by_layer.items():
@@ -122,7 +122,7 @@ def layer_maps(maps: AttentionMaps, class_name: str, names: Sequence[str] | None
                     at = random_walk(tensor, at)
                     walked[f"walk{number}.{layer}"] = resize(at[None], side)[0]
     every = {name: min_max(values)[0] for name, values in (cross | walked).items()}
-    return every if names is None else {name: every[name] for name in names}
+    return {name: every[name] for name in (sorted(every) if names is None else names)}
 
 
 def all_maps(maps: AttentionMaps, classes: Sequence[str], names: Sequence[str] | None = None) -> tuple[torch.Tensor, list[str]]:

@@ -127,7 +127,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
             return ""
         self.draw = model_draw(self.config, self.samples(), self.device, self.offload)
         self.mask = fitted_mask(self.config)[0]
-        return weights_fingerprint(*self.config.weight_sources)  # after loading, which may have fetched the weights
+        return weights_fingerprint(
+            *self.config.weight_sources, self.config.mask.reading
+        )  # after loading, which may have fetched the weights
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
