@@ -1,5 +1,5 @@
-"""Soft seeds: cross-attention passes a smooth threshold before self-attention spreads it. This project's own, from parts of others: SeeDiff's
-seeds, and the product of CA·SA.
+"""Soft seeds: cross-attention passes a smooth threshold before self-attention spreads it. This project's own, from SeeDiff's seeds and the
+product of CA·SA.
 
     G = σ((N(mean_l CA_l) − α) / T);   M = N(mean_l N(SA_l · G)),   N: min-max, σ: the logistic function
 
