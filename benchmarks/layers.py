@@ -1,7 +1,7 @@
 """Which layers' cross- and self-attention make the better masks: mean IoU of a method on held-out scenes of the embedded model.
 
     python benchmarks/layers.py --layers "up up/last"
-    python benchmarks/layers.py --method soft_seeds --layers up/last --set shift
+    python benchmarks/layers.py --method ca_sa --layers up/last --set shift
 
 The threshold is the best on `--tune` other scenes. Everything else is the model's preset of the method.
 """

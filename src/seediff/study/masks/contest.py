@@ -67,7 +67,7 @@ CONTEST: dict[str, Entry] = {
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
 }
 """Every method that masks are made with, and what it may choose beside layers, PAMR and threshold. `reference` is no part of it: it finds
-its seeds, and cuts its masks before and after PAMR, by rules of its own. Nor is `soft_seeds`, which benchmarks/layers.py compares."""
+its seeds, and cuts its masks before and after PAMR, by rules of its own."""
 METHOD_NAMES = tuple(CONTEST)
 RIVALS = ("ca_sa", "seediff")
 """The methods that every other is compared with."""
