@@ -1,7 +1,7 @@
 """Which layers' cross- and self-attention make the better masks: mean IoU of a method on held-out scenes of the embedded model.
 
     python benchmarks/layers.py --layers "up up/last"
-    python benchmarks/layers.py --method soft_seeds --layers up/last --set shift
+    python benchmarks/layers.py --method ca_sa --layers up/last --set shift
 
 The threshold is the best on `--tune` other scenes. Everything else is the model's preset of the method.
 """
@@ -43,10 +43,17 @@ def main() -> None:
     parser.add_argument("--layers", default="all up last all/last up/last last/up", help="as --capture-layers, with spaces between")
     parser.add_argument("--model", default="mini")
     parser.add_argument("--method", default="ca_sa")
+    parser.add_argument("--pamr-iterations", type=int, help="instead of the preset's")
+    parser.add_argument("--pamr-dilations", type=int, nargs="+", help="instead of the preset's")
     parser.add_argument("--set", default="truth", choices=["truth", "shift"])
     options = parser.parse_args()
     model = load_model(options.model)
     config = recommended_mask(options.model, options.method).mask
+    config = replace(
+        config,
+        pamr_iterations=options.pamr_iterations or config.pamr_iterations,
+        pamr_dilations=tuple(options.pamr_dilations or ()) or config.pamr_dilations,
+    )
     chosen = [CaptureConfig(layers=layers) for layers in options.layers.split()]
     settings = [Setting(replace(config, pamr=pamr), capture) for capture in chosen for pamr in (False, True)]
     tuned, _ = ious(model, "tune", options.tune, settings, seed=0)

@@ -20,7 +20,6 @@ Kind = Literal[
     "entropy walk",
     "walk with restart",
     "seeds",
-    "soft seeds",
     "expansion",
     "expansion mean",
     "background seeds",

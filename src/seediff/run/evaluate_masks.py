@@ -139,7 +139,7 @@ def evaluate_masks(
             listed_words = tuple(names[chosen])
             if listed_words not in captured:
                 begun = perf_counter()
-                captured[listed_words] = soft_masks(job, seen, latents, listed_words, i), perf_counter() - begun
+                captured[listed_words] = list(soft_masks(job, seen, latents, listed_words, i)), perf_counter() - begun
             soft, seconds = captured[listed_words]
             begun, rest = perf_counter(), None if protocol == "oracle-ignored" else background
             if rest is None:

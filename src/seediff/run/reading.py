@@ -132,9 +132,9 @@ def validated(lessons: Sequence[Lesson], names: Sequence[str], config: MaskConfi
     tables: list[np.ndarray] = [np.empty(0)] * len(lessons)
     for fold in range(FOLDS):
         reading = _fit([lesson for lesson, of in zip(lessons, folds, strict=True) if of != fold], names)
-        for i in np.flatnonzero(folds == fold):
+        for i in np.flatnonzero(folds == fold).tolist():
             tables[i] = _scores(lessons[i], reading, config, SHIFTS)
-    shifts = [_best(tables[i] for i in np.flatnonzero(folds != fold)) for fold in range(FOLDS)]
+    shifts = [_best(tables[i] for i in np.flatnonzero(folds != fold).tolist()) for fold in range(FOLDS)]
     gain = _gain(lessons, [table[shifts[fold]] for table, fold in zip(tables, folds, strict=True)])
 
     # 2. The same for classes: a reading of the other classes.

@@ -106,7 +106,7 @@ def spectrum(weights: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     if len(weights) > max(DENSE, 2 * count):
         start = np.random.default_rng(0).standard_normal(len(weights))
         try:
-            values, vectors = scipy.sparse.linalg.eigsh(normalized + np.eye(len(weights)), k=count, which="LA", v0=start, tol=TIE)
+            values, vectors = scipy.sparse.linalg.eigsh(normalized + np.eye(len(weights)), k=count, which="LA", v0=start, tol=TIE)  # pyright: ignore[reportArgumentType]
             order = np.argsort(-values)
             return values[order] - 1, vectors[:, order]
         except scipy.sparse.linalg.ArpackError:
