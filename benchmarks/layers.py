@@ -1,8 +1,9 @@
-"""Which layers' cross- and self-attention make the better masks: mean IoU of CA·SA on held-out scenes of the embedded model.
+"""Which layers' cross- and self-attention make the better masks: mean IoU of a method on held-out scenes of the embedded model.
 
     python benchmarks/layers.py --layers "up up/last"
+    python benchmarks/layers.py --method soft_seeds --layers up/last --set shift
 
-The threshold is the best on `--tune` other scenes. Everything else is the model's preset of CA·SA.
+The threshold is the best on `--tune` other scenes. Everything else is the model's preset of the method.
 """
 
 from __future__ import annotations
@@ -41,13 +42,15 @@ def main() -> None:
     parser.add_argument("--tune", type=int, default=64)
     parser.add_argument("--layers", default="all up last all/last up/last last/up", help="as --capture-layers, with spaces between")
     parser.add_argument("--model", default="mini")
+    parser.add_argument("--method", default="ca_sa")
+    parser.add_argument("--set", default="truth", choices=["truth", "shift"])
     options = parser.parse_args()
     model = load_model(options.model)
-    config = recommended_mask(options.model, "ca_sa").mask
+    config = recommended_mask(options.model, options.method).mask
     chosen = [CaptureConfig(layers=layers) for layers in options.layers.split()]
     settings = [Setting(replace(config, pamr=pamr), capture) for capture in chosen for pamr in (False, True)]
     tuned, _ = ious(model, "tune", options.tune, settings, seed=0)
-    found, images = ious(model, "truth", options.scenes, settings, seed=1)
+    found, images = ious(model, options.set, options.scenes, settings, seed=1)
     for setting, best, values in zip(settings, tuned.mean(1).argmax(1), found, strict=True):
         low, high = mean_interval(values[:, best], images)
         row = {

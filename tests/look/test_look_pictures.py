@@ -133,7 +133,8 @@ def test_a_picture_of_each_view(tmp_path):
     with chromium() as browser, running(out, compare=other) as (_, opened), window(browser, opened.url, size=(1100, 800)) as page:
         soon(page, lambda: opened.session.comparison.total()["compared"] == len(opened.session.subject.samples))
         page.select_option("#sort", "-different")
-        until(page, "() => document.querySelector('.tile.active .more')?.textContent.includes('differ')")
+        most = opened.session.subject.samples[int(np.argmax(opened.session.comparison.different))].name
+        until(page, "name => document.querySelector('#tile-0.active .name bdi')?.textContent === name", most)
         page.keyboard.press("Escape")
         page.locator("#grid").press("Enter")
         until(page, "() => document.querySelector('#compared-shown').textContent.includes('differ')")

@@ -1,4 +1,4 @@
-"""What all of the other published methods promise."""
+"""What all methods beside SeeDiff and its baselines promise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seediff.config.constants import MaskConfig
 from seediff.config.methods import METHOD_FACTS
 from seediff.masks.make import soft_mask
 
-METHODS = ["fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam"]
+METHODS = ["fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "soft_seeds"]
 
 
 def config_of(method) -> MaskConfig:

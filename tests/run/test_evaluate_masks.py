@@ -123,7 +123,7 @@ def test_words_for_the_prompt(tmp_path):
         (["--count", "1"], "at least two"),
         (["--count", "-3"], "at least two"),
         (["--fit", "crop"], "--fit crop"),
-        (["--labels", "nowhere"], "there is no such folder"),
+        (["--split", "val"], "plain folder of label maps, which has no parts"),
         (["--model", "nowhere"], "nowhere"),
     ],
 )

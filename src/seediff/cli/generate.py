@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from ..config.base import configure
+from ..config.base import chosen_model, configure
 from ..config.constants import MaskConfig
 from ..config.generate import GenerateConfig
-from ..config.names import parse_classes, parse_prompts
+from ..config.names import parse_prompts
 from ..errors import UserError
 from ..models.hub import resolve_name
 from ..models.info import read_settings
@@ -27,10 +27,10 @@ from .options import (
     ImageOptions,
     MaskOptions,
     Quiet,
-    all_classes,
     carry_out,
     chosen_engine,
     given,
+    named_classes,
     option,
     parse_place,
     table,
@@ -119,20 +119,14 @@ def make_config(
     """The configuration: command line before the file of --config before the preset. Raises UserError."""
     line = table(GenerateConfig, {name: value for name, value in given(images).items() if name not in ("classes", "prompt", "vary")})
     if images.classes is not None:
-        line["classes"] = parse_classes(images.classes)
+        line["classes"] = named_classes(images.classes, chosen_model(GenerateConfig, line, file))
     if images.prompt is not None:
         line["prompts"] = parse_prompts(images.prompt)
     tables = {"mask": table(MaskConfig, masks), "capture": given(capture)}
     config = configure(GenerateConfig, {**line, **tables}, file, preset=preset)
-    if from_model := {**all_classes(config), **_varied(config, images.vary)}:
-        config = configure(GenerateConfig, {**line, **from_model, **tables}, file, preset=preset)
-    return config
-
-
-def _varied(config: GenerateConfig, kinds: str | None) -> dict[str, tuple[str, ...]]:
-    """The templates that --vary makes of the configuration's; nothing where it was not given."""
-    if kinds is None:
-        return {}
+    if images.vary is None:
+        return config
     from ..prompts.variations import varied_prompts
 
-    return {"prompts": varied_prompts(config.prompts, kinds.split(","), read_settings(resolve_name(config.model)).words)}
+    line["prompts"] = varied_prompts(config.prompts, images.vary.split(","), read_settings(resolve_name(config.model)).words)
+    return configure(GenerateConfig, {**line, **tables}, file, preset=preset)

@@ -23,7 +23,8 @@ from cyclopts import Group, Parameter, Token
 
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.fields import field_types
-from ..config.generate import DatasetConfig, GenerateConfig
+from ..config.generate import GenerateConfig
+from ..config.names import parse_classes
 from ..errors import UserError
 from ..files.output_folders import Out, Url, parse_folder, parse_out
 
@@ -250,16 +251,16 @@ class EngineOptions:
     ] = None
 
 
-def all_classes(config: DatasetConfig) -> dict[str, tuple[str, ...]]:
-    """The classes that `--classes all` stands for; nothing where classes were named. Raises UserError for a model that draws any class."""
-    if config.classes != ("all",):
-        return {}
+def named_classes(text: str, model: str) -> tuple[str, ...]:
+    """As `parse_classes`; `all` stands for all that the model knows. Raises UserError for `all` of a model that draws any class."""
+    if text.strip() != "all":
+        return parse_classes(text)
     from ..models.hub import resolve_name
     from ..models.info import read_settings
 
-    if not (known := read_settings(resolve_name(config.model)).classes):
-        raise UserError("classes = all", f"model '{config.model}' is not limited to a list of classes", "name those that you want")
-    return {"classes": known}
+    if not (known := read_settings(resolve_name(model)).classes):
+        raise UserError("classes = all", f"model '{model}' is not limited to a list of classes", "name those that you want")
+    return known
 
 
 def chosen_engine(options: EngineOptions | None) -> Engine | None:

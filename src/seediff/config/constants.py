@@ -93,11 +93,12 @@ class MaskConfig:
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
     dispute: Share | None = None
-    """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.5; None: not compared."""
+    """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.55; None: not compared."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.dispute is not None and (self.method != "seediff" or (self.expansion == "none" and not self.background)):
+        seediff = self.method == "seediff" and self.reading is None and (self.expansion != "none" or self.background)
+        if self.dispute is not None and not seediff:
             raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
             raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")

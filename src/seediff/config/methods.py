@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam"]
+Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "soft_seeds"]
 """Values of `MaskConfig.method`."""
 
 
@@ -80,6 +80,10 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         plain_means=True,
         defaults={"mask": {"beta": 0.4}, "capture": {"normalize": False}},
         finish=Finish(resize="bicubic", stretch=True),
+    ),
+    # Levels without L/4: with it, seeds of neighbours run together.
+    "soft_seeds": MethodFacts(
+        "soft_seeds.soft_seeds", "expand_levels", "expand_levels", alpha=True, defaults={"mask": {"expand_levels": (2, 1)}}
     ),
 }
 

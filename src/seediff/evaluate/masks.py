@@ -103,7 +103,7 @@ def presence_threshold(scores: np.ndarray, present: np.ndarray) -> float:
 
 
 def floor_maps(classes: Sequence[int], background: int | None, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Predictions (H, W) uint8 that never look at the picture. classes: those that compete, the most frequent first, without background.
+    """Predictions (H, W) uint8 that never look at the picture. classes: the most frequent first, without background.
 
     largest: the first class everywhere. centre: the first class in the centred box of half the height and width, background around it;
     without a background, the second class in the box and the first around it.

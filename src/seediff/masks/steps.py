@@ -20,6 +20,7 @@ Kind = Literal[
     "entropy walk",
     "walk with restart",
     "seeds",
+    "soft seeds",
     "expansion",
     "expansion mean",
     "background seeds",

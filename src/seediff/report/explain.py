@@ -48,6 +48,7 @@ _PAPER: dict[Kind, Explanation] = {
         "cross-attention."
     ),
     "seeds": Explanation("Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6"),
+    "soft seeds": Explanation("Cross-attention after a smooth threshold at α: near 1 above it, near 0 below."),
     "expansion": Explanation("Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.", "eq. 7"),
     "expansion mean": Explanation("The expansions of all levels at one side, averaged."),
     "background seeds": Explanation("Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9"),

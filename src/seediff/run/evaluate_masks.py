@@ -147,8 +147,8 @@ def evaluate_masks(
             counts[protocol].append(count(*strongest(soft, ids[chosen].tolist(), truth.shape), truth, len(classes.classes), rest))
             seconds += encoding + perf_counter() - begun + (asking[i] if protocol == "predicted" else 0)
             costs[protocol].append((len(job.prompts(listed_words)), seconds))
-            blind = set(ids[there[i] if protocol.startswith("oracle") else slice(None)].tolist())
-            for floor, of_floor in floor_maps([number for number in frequent if number in blind], rest, truth.shape).items():
+            blind = [number for number in frequent if number != background and (pixels[i, number] or not protocol.startswith("oracle"))]
+            for floor, of_floor in floor_maps(blind, rest, truth.shape).items():
                 floors[protocol][floor].append(count(np.ones(truth.shape), of_floor, truth, len(classes.classes), None))
         captures.append(len(captured) - 1)
         report(total - len(samples) + i + 1, total, sample.name)

@@ -75,8 +75,9 @@ GRAPH_CONSTANTS: dict[str, tuple[Any, ...]] = {
 def graph_grid() -> dict[str, list[Way]]:
     """Every graph with every solver, named `graph solver`, and the settings that each may choose from; to compare with, DiffSeg, K-Means
     and the floors."""
-    pairs = {f"{graph} {solver}": list(_settings(graph, solver)) for graph in GRAPH_OPTIONS for solver in ("diffcut", "falcon", "autosc")}
-    others = {name: grid()[name] for name in ("diffseg", "kmeans-c", "colour-c", "colour-s")}
+    solvers: tuple[SegmentMethodName, ...] = ("diffcut", "falcon", "autosc")
+    pairs: dict[str, list[Way]] = {f"{graph} {solver}": list(_settings(graph, solver)) for graph in GRAPH_OPTIONS for solver in solvers}
+    others: dict[str, list[Way]] = {name: grid()[name] for name in ("diffseg", "kmeans-c", "colour-c", "colour-s")}
     return pairs | {
         name: [way for way in ways if not isinstance(way, SegmentConfig) or way.weights in GRAPH_CONSTANTS["weights"]]
         for name, ways in others.items()
