@@ -111,7 +111,7 @@ def test_files_that_are_none_are_refused(tmp_path: Path, bad: dict[str, object],
 
 
 def test_what_is_no_reading_and_maps_without_layers_are_refused(tmp_path: Path) -> None:
-    layered().save(tmp_path / "maps.safetensors")
+    write_tensors(tmp_path / "maps.safetensors", {"self.8": torch.zeros(64, 64)}, {"seediff": "{}"})
     with pytest.raises(UserError, match="no file of a reading"):
         soft_mask(layered(), "dog", MaskConfig(reading=str(tmp_path / "maps.safetensors")))
     config, maps = saved(tmp_path / "own.safetensors", [[1.0] * 4] * 2), layered()
