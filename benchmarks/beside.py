@@ -55,7 +55,7 @@ def with_attention_maps(pipe: Any, draw: Callable[[], None], timesteps: str) -> 
     records = captured.compute().by_relation()["image->text"]
     column = 1 + pipe.tokenizer(PROMPT).input_ids[1:].index(pipe.tokenizer(WORD).input_ids[1])
     heats = [_mean(record.data)[:, column].unflatten(0, _square(record.data)) for record in records]
-    heat = sum(torch.nn.functional.interpolate(one[None, None], (64, 64)) for one in heats) / len(heats)
+    heat = torch.stack([torch.nn.functional.interpolate(one[None, None], (64, 64)) for one in heats]).mean(0)
     assert heat.shape[2:] == (64, 64)
 
 

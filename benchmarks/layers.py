@@ -1,7 +1,8 @@
-"""Which layers' cross- and self-attention make the better masks: mean IoU on held-out scenes of the embedded model.
+"""Which layers' cross- and self-attention make the better masks: mean IoU of a method on held-out scenes of the embedded model.
 
     python benchmarks/layers.py --layers "up up/last"
-    python benchmarks/layers.py --method goca --layers "all up" --parts "layers,blur,product blur,product"
+    python benchmarks/layers.py --method ca_sa --layers up/last --set shift
+    python benchmarks/layers.py --method goca --layers all --parts "layers,blur,product blur,product none"
 
 The threshold is the best on `--tune` other scenes. Everything else is the model's preset of the method.
 """
@@ -43,24 +44,37 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=160)
     parser.add_argument("--tune", type=int, default=64)
     parser.add_argument("--layers", default="all up last all/last up/last last/up", help="as --capture-layers, with spaces between")
-    parser.add_argument("--method", default="ca_sa")
     parser.add_argument("--parts", default=",".join(MaskConfig.parts), help="as --parts, with spaces between, or none; of goca alone")
-    parser.add_argument("--share", default=None, choices=("row", "text"), help="as --capture-text-share")
     parser.add_argument("--model", default="mini")
+    parser.add_argument("--method", default="ca_sa")
+    parser.add_argument("--pamr-iterations", type=int, help="instead of the preset's")
+    parser.add_argument("--pamr-dilations", type=int, nargs="+", help="instead of the preset's")
+    parser.add_argument("--set", default="truth", choices=["truth", "shift"])
     options = parser.parse_args()
     model = load_model(options.model)
-    best = recommended_mask(options.model, options.method)
-    capture = replace(best.capture, text_share=options.share)
+    preset = recommended_mask(options.model, options.method)
+    config = replace(
+        preset.mask,
+        pamr_iterations=options.pamr_iterations or preset.mask.pamr_iterations,
+        pamr_dilations=tuple(options.pamr_dilations or ()) or preset.mask.pamr_dilations,
+    )
     settings = [
-        Setting(replace(best.mask, parts=() if parts == "none" else tuple(parts.split(",")), pamr=pamr), replace(capture, layers=layers))
+        Setting(
+            replace(config, parts=() if parts == "none" else tuple(parts.split(",")), pamr=pamr), replace(preset.capture, layers=layers)
+        )
         for layers, parts, pamr in product(options.layers.split(), options.parts.split(), (False, True))
     ]
     tuned, _ = ious(model, "tune", options.tune, settings, seed=0)
-    found, images = ious(model, "truth", options.scenes, settings, seed=1)
-    for setting, cut, values in zip(settings, tuned.mean(1).argmax(1), found, strict=True):
-        low, high = mean_interval(values[:, cut], images)
-        row = {"layers": setting.capture.layers} | ({"parts": ",".join(setting.config.parts)} if options.method == "goca" else {})
-        row |= {"pamr": setting.config.pamr, "beta": float(BETAS[cut]), "iou": round(float(values[:, cut].mean()), 4)}
+    found, images = ious(model, options.set, options.scenes, settings, seed=1)
+    for setting, best, values in zip(settings, tuned.mean(1).argmax(1), found, strict=True):
+        low, high = mean_interval(values[:, best], images)
+        row = {
+            "layers": setting.capture.layers,
+            **({"parts": ",".join(setting.config.parts)} if options.method == "goca" else {}),
+            "pamr": setting.config.pamr,
+            "beta": float(BETAS[best]),
+            "iou": round(float(values[:, best].mean()), 4),
+        }
         print(json.dumps(row | {"ci95": [round(low, 4), round(high, 4)]}))
 
 

@@ -153,7 +153,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         from seediff.prompts.tokens import locate_columns
 
         self.model = load_model(self.config.model, device=self.config.device, dtype=self.config.dtype, **self.config.loading)
-        specs = [spec for batch in self.batches for spec in batch]
+        specs = [spec for batch in self.batches.values() for spec in batch]
         check_inputs(self.model, specs, steps=self.config.steps, size=self.config.size)
         for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
             locate_columns(self.model.readers, prompt, classes)

@@ -60,10 +60,10 @@ def window(browser: Any, url: str, *, faults: bool = False, size: tuple[int, int
 def open_sample(page: Any, name: str) -> None:
     """Open a sample by its name, as somebody would who types it."""
     if page.locator("#sample").is_visible():
-        page.keyboard.press("Escape")
+        page.click("#back")
         page.wait_for_selector("#browse:not([hidden])")
     page.fill("#text", name)
-    page.wait_for_function("name => document.querySelector('.tile:not([hidden]) .name')?.textContent === name", arg=name)
+    page.wait_for_function("name => document.querySelector('.tile:not([hidden]) .name bdi')?.textContent === name", arg=name)
     page.press("#text", "Escape")  # to the grid
     page.keyboard.press("Enter")
     # Of a sample that was open before, the name stands there at once, and a stroke on a label map that is still to come is none.

@@ -10,6 +10,7 @@ from seediff.dataset.reviews import in_effect, read_actions
 
 pytestmark = needs_chromium
 NAMES = [f"{number:06d}" for number in range(40)]
+PROPOSED = "text => document.querySelector('#tool-shown').textContent.startsWith(text)"
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +46,12 @@ def test_all_samples_and_filters(page):
     assert count == "13"
     page.locator("#classes input").nth(1).check()
     until(page, "() => document.querySelector('#shown').textContent === '13 of 40 shown'")
-    until(page, "() => [...document.querySelectorAll('.tile:not([hidden]) .more')].every((one) => one.textContent.endsWith('cat'))")
+    until(page, "() => [...document.querySelectorAll('.tile:not([hidden]) .more')].every((one) => one.textContent.startsWith('cat'))")
     page.click("#reset-filters")
     page.select_option("#sort", "-order")
     until(page, "() => document.querySelector('.tile[data-place=\"0\"] .name')?.textContent === '000039'")
     page.fill("#area-low", "99")
-    until(page, "() => document.querySelector('#shown').textContent === '0 of 40 shown'")
+    until(page, "() => document.querySelector('#shown').textContent.startsWith('0 of 40 shown')")
 
 
 def test_keys_in_the_grid_are_each_about_the_next_sample(page, pets):
@@ -164,22 +165,42 @@ def test_beta_is_dragged_and_used(page, pets):
     np.testing.assert_array_equal(labels_of(pets, "000001"), wanted)
 
 
-def test_a_segment_is_given_and_taken_away(page, pets):
+def test_segments_are_proposed_by_a_click_and_by_a_box_and_accepted(page, pets):
     open_sample(page, "000002")
     page.wait_for_selector("#attention:not([hidden])")
     page.keyboard.press("s")
-    until(page, "() => document.querySelector('#notice').hidden")
+    until(page, PROPOSED, "Click segments")
     fine = page.evaluate("() => fetch('/api/samples/2/segments').then((answer) => answer.headers.get('x-fine'))")
     segments = pets[1].ask("GET", f"/api/samples/2/segments?fine={fine}").labels
     before = labels_of(pets, "000002")
     page.keyboard.press("3")
     page.mouse.click(*at(page, 40, 20))
+    until(page, PROPOSED, "1 of")
+    np.testing.assert_array_equal(labels_of(pets, "000002"), before)  # nothing is changed by a proposal
+    page.keyboard.press("Escape")
+    until(page, PROPOSED, "Click segments")
+    page.mouse.click(*at(page, 40, 20))
+    page.keyboard.press("Enter")
     saved(page)
     inside = segments == segments[20, 40]
     np.testing.assert_array_equal(labels_of(pets, "000002"), np.where(inside, 3, before))
     page.mouse.click(*at(page, 40, 20))
+    page.keyboard.press("Enter")  # all of it has the class: it is taken away
     saved(page)
-    np.testing.assert_array_equal(labels_of(pets, "000002"), np.where(inside, 0, before))
+    given = np.where(inside, 0, before)
+    np.testing.assert_array_equal(labels_of(pets, "000002"), given)
+
+    top, left, bottom, right = 6, 4, 50, 60
+    page.mouse.move(*at(page, left - 0.5, top - 0.5))
+    page.mouse.down()
+    page.mouse.move(*at(page, right - 0.5, bottom - 0.5), steps=4)
+    page.mouse.up()
+    within = np.bincount(segments[top:bottom, left:right].ravel(), minlength=segments.max() + 1)
+    wanted = np.flatnonzero(2 * within > np.bincount(segments.ravel()))
+    until(page, PROPOSED, f"{len(wanted)} of")
+    page.keyboard.press("Enter")
+    saved(page)
+    np.testing.assert_array_equal(labels_of(pets, "000002"), np.where(np.isin(segments, wanted), 3, given))
 
 
 def test_pieces_are_joined_by_clicks_and_by_keys(page, pets):
@@ -196,18 +217,18 @@ def test_pieces_are_joined_by_clicks_and_by_keys(page, pets):
     saved(page)
     mask = labels_of(pets, "000030")
     page.keyboard.press("g")
-    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('Choose')")
+    until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('Choose')")
     page.mouse.click(*at(page, 5, 5))
-    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('One piece of bus')")
+    until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('One piece of bus')")
     page.mouse.click(*at(page, 45, 5))
-    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('2 pieces are one object, bus')")
+    until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('2 pieces are one object, bus')")
     saved(page)
     assert "joined" in page.text_content("#sample-state")
     assert [len(one) for one in joined()] == [2]
     lit = "() => { const c = document.querySelector('#heat'); return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]; }"
     np.testing.assert_array_equal(np.array(page.evaluate(lit)).reshape(64, 64, 4)[..., 0] == 255, mask == 3)
     page.mouse.click(*at(page, 5, 5))  # out again
-    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('One piece')")
+    until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('One piece')")
     saved(page)
     assert joined() == ()
     for key, count in (("z", 2), ("z", 0), ("y", 2)):
@@ -215,12 +236,12 @@ def test_pieces_are_joined_by_clicks_and_by_keys(page, pets):
         saved(page)
         until(page, "count => document.querySelector('#sample-state').textContent.includes('joined') === (count > 0)", count)
         assert sum(len(one) for one in joined()) == count
-    chooses = "() => document.querySelector('#join-shown').textContent.startsWith('Choose')"
+    chooses = "() => document.querySelector('#tool-shown').textContent.startsWith('Choose')"
     page.keyboard.press("z")
     saved(page)
     until(page, chooses)
     page.mouse.click(*at(page, 5, 5))
-    until(page, "() => document.querySelector('#join-shown').textContent.startsWith('One piece')")
+    until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('One piece')")
     page.keyboard.press("Escape")  # gives up the choice, not the view
     until(page, chooses)
     page.locator("#stage").focus()  # the same by keys: the cross goes from the middle to each piece
@@ -253,9 +274,9 @@ def test_pixels_of_no_class_light_up_nothing(browser, tmp_path):
     with running(out) as (_, opened), window(browser, opened.url) as page:
         open_sample(page, "000000")
         page.keyboard.press("g")
-        until(page, "() => document.querySelector('#join-shown').textContent.startsWith('Choose')")
+        until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('Choose')")
         page.mouse.click(*at(page, 8, 8))
-        until(page, "() => document.querySelector('#join-shown').textContent.startsWith('2 pieces')")
+        until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('2 pieces')")
         one, other, background = page.evaluate(lit)
         assert one == other != background
 
@@ -264,7 +285,7 @@ def test_constants_for_many(page, pets):
     open_sample(page, "000003")
     page.wait_for_selector("#attention:not([hidden])")
     page.click("#apply-shown")  # the filter shows this one alone
-    until(page, "() => /^1 new masks/.test(document.querySelector('#notice').textContent)")
+    until(page, "() => /^1 new masks/.test(document.querySelector('#job[aria-busy=false] #job-text')?.textContent)")
     assert in_effect(pets[0])["000003"].action == "made"
 
 
@@ -414,6 +435,8 @@ def test_the_keyboard_alone(browser, tmp_path):
                     keys.press(key)
             keys.press("x" if number % 4 == 3 else "a")
         saved(page)
+        keys.press("Escape")  # leaves the tool
+        assert page.locator("#sample").is_visible()
         keys.press("Escape")
         until(page, "() => !document.querySelector('#browse').hidden")
         last = in_effect(out)

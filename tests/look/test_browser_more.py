@@ -140,8 +140,8 @@ def test_a_hundred_thousand_samples(browser, tmp_path):
         assert came == 40 * 600
         tiles = "() => document.querySelectorAll('.tile').length"
         page.keyboard.press("End")
-        until(page, "() => document.querySelector('.tile[aria-selected=\"true\"] .name')?.textContent === '0999/99'")
-        until(page, "() => document.querySelector('.tile[aria-selected=\"true\"] img').complete")
+        until(page, "() => document.querySelector('.tile.active .name')?.textContent === '0999/99'")
+        until(page, "() => document.querySelector('.tile.active img').complete")
         assert page.evaluate(tiles) < 120
         page.locator("#flags input").first.check()
         until(page, "() => document.querySelector('#shown').textContent === '1,000 of 100,000 shown'")

@@ -190,6 +190,9 @@ def test_output_of_segment_and_predict(tmp_path):
         about = client.get("/api/samples/0")
         assert (about["name"], about["classes"], about["drawn"], about["about"]["segments"]) == ("trip/a", [1], True, 2)
         assert client.ask("GET", "/api/samples/0/thumb").status == 200
+        view = client.post("/api/views", {}).json["view"]
+        assert client.get(f"/api/views/{view}?from=0&count=1")["samples"][0]["segments"] == 2
+        assert "--" not in client.get("/api/samples/0/attention")["told"]  # no option of `segment` would help
         assert client.act(0, "relabel", 0, old=0, new=255).json["corrected"]
     assert (out / "reviewed/trip/a.1.png").is_file()
 

@@ -12,29 +12,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from in_chromium import at, chromium, needs_chromium, open_sample, saved, until, window
+from in_chromium import at, chromium, needs_chromium, open_sample, saved, soon, until, window
 from look_server import keep_attention, running, write_set
 from PIL import Image
 
+from seediff.dataset import native
 from seediff.dataset.shapes.objects import find_objects
 from seediff.dataset.store import open_native
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = os.environ.get("SEEDIFF_PICTURES")
-PICTURES = ("grid", "pixel", "word", "steps", "correct", "join")
-MOST = 1_000_000
+PICTURES = ("grid", "pixel", "word", "steps", "correct", "segments", "join", "compare")
+MOST = 1_400_000
 """Bytes of all pictures together."""
 
 
-def drawn(out):
+def drawn(out, method="seediff"):
     if not FOLDER:
         write_set(out, 12)
         keep_attention(out, [f"{number:06d}" for number in range(12)])
+        if method != "seediff":
+            for mask in (out / "masks").iterdir():
+                mask.write_bytes(native.encode_mask(np.roll(native.read_label_map(mask), 5, 1)))
         return out
     from seediff.config.generate import GenerateConfig
     from seediff.run.generate import generate
 
-    generate(GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=6, steps=12, keep_attention=True), out)
+    options = {"steps": 12, "keep_attention": method == "seediff", "mask": {"method": method}}
+    generate(GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=6, **options), out)
     return out
 
 
@@ -59,7 +64,7 @@ def test_a_picture_of_each_view(tmp_path):
     def take(page, kind):
         page.wait_for_timeout(400)
         with Image.open(io.BytesIO(page.screenshot())) as picture:
-            picture.convert("RGB").save(target / f"look-{kind}.jpg", quality=84, optimize=True, progressive=True, subsampling=0)
+            picture.convert("RGB").save(target / f"look-{kind}.jpg", quality=78, optimize=True, progressive=True, subsampling=0)
 
     with chromium() as browser, running(out) as (client, opened), window(browser, opened.url, size=(1100, 800)) as page:
         for key in ("a", "a", "x", "ArrowRight"):
@@ -68,13 +73,14 @@ def test_a_picture_of_each_view(tmp_path):
         page.reload()
         page.wait_for_selector(".tile img[src]")
         until(page, "() => [...document.querySelectorAll('.tile:not([hidden]) img')].every((one) => one.complete)")
+        page.locator("#tile-4").click(modifiers=["Control"])
+        page.locator("#tile-7").click(modifiers=["Shift"])
         take(page, "grid")
+        page.click("#select-none")
         open_sample(page, name)
         page.wait_for_selector("#attention:not([hidden])")
         page.mouse.click(*at(page, column, (top + bottom) // 2))
         until(page, "() => document.querySelectorAll('#levels canvas').length > 0")
-        page.wait_for_selector("#why-title")
-        page.evaluate("() => document.querySelector('#why-title').scrollIntoView()")
         take(page, "pixel")
         page.locator("#prompt button").last.click()
         until(page, "() => document.querySelector('#prompt button[aria-pressed=\"true\"]')")
@@ -85,7 +91,16 @@ def test_a_picture_of_each_view(tmp_path):
         page.evaluate("() => document.querySelector('#show-steps').scrollIntoView()")
         take(page, "steps")
 
-        page.evaluate("() => document.querySelector('#review-title').scrollIntoView()")
+        page.evaluate("() => document.querySelector('#correct-title').scrollIntoView()")
+        page.keyboard.press("s")
+        until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('Click')")
+        page.mouse.move(*at(page, 2, max(0, top - 4)))
+        page.mouse.down()
+        page.mouse.move(*at(page, column * 2 - 2, bottom + 2), steps=4)
+        page.mouse.up()
+        until(page, "() => document.querySelector('#tool-shown').textContent.includes('Enter accepts')")
+        take(page, "segments")
+        page.keyboard.press("Escape")
         number = next(i for i, item in enumerate(open_native(out)[1]) if item.name == name)
         before = client.labels(number)
         width = max(3, before.shape[1] // 24)
@@ -105,14 +120,29 @@ def test_a_picture_of_each_view(tmp_path):
         class_id = found.class_ids[int(np.argmax(found.areas))]
         both = sorted((i for i, one in enumerate(found.class_ids) if one == class_id), key=lambda i: -found.areas[i])[:2]
         page.keyboard.press("g")
-        until(page, "() => document.querySelector('#join-shown').textContent.startsWith('Choose')")
+        until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('Choose')")
         for piece in both:
             ys, xs = np.nonzero(found.index == piece)
             page.mouse.click(*at(page, int(xs[len(xs) // 2]), int(ys[len(ys) // 2])))
-        until(page, "() => document.querySelector('#join-shown').textContent.startsWith('2 pieces are one object')")
+        until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('2 pieces are one object')")
         saved(page)
         take(page, "join")
         assert len(client.get(f"/api/samples/{number}")["joined"]) == 1
+
+    other = drawn(tmp_path / "pets-ca_sa", "ca_sa")
+    with chromium() as browser, running(out, compare=other) as (_, opened), window(browser, opened.url, size=(1100, 800)) as page:
+        soon(page, lambda: opened.session.comparison.total()["compared"] == len(opened.session.subject.samples))
+        page.select_option("#sort", "-different")
+        most = opened.session.subject.samples[int(np.argmax(opened.session.comparison.different))].name
+        until(page, "name => document.querySelector('#tile-0.active .name bdi')?.textContent === name", most)
+        page.keyboard.press("Escape")
+        page.locator("#grid").press("Enter")
+        until(page, "() => document.querySelector('#compared-shown').textContent.includes('differ')")
+        for _ in range(2):
+            page.keyboard.press("d")
+        page.wait_for_selector("#twin:not([hidden])")
+        page.evaluate("() => document.querySelector('#compared').scrollIntoView()")
+        take(page, "compare")
     sizes = [(target / f"look-{kind}.jpg").stat().st_size for kind in PICTURES]
     assert all(size > 10_000 for size in sizes)
     assert sum(sizes) < MOST

@@ -75,7 +75,7 @@ def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
             assert last[f"{number:06d}"].version >= version
         for action in last.values():
             assert action.version <= answered.get(int(action.sample), 0) + 1 + kill
-    assert len(answered) > 5
+    assert len(answered) >= 5
     with subprocess.Popen([sys.executable, "-m", "seediff", "check", str(pets), "--quiet"], stderr=subprocess.PIPE, text=True) as check:
         assert "0 errors" in (said := check.communicate()[1]) or not said, said
     run, client = start(pets)

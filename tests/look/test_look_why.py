@@ -244,7 +244,7 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
         assert client.post("/api/samples/0/tuned", {**constants, "version": 0}).status == 409
         client.act(1, "accept", 0)
         view = client.post("/api/views", {}).json["view"]
-        assert client.post("/api/job", {**constants, "beta": 0.8, "view": view}).json == {"samples": 3}
+        assert client.post("/api/job/masks", {**constants, "beta": 0.8, "view": view}).json == {"samples": 3}
         wait_until(lambda: opened.session.acted >= 4)
     made = {action.sample: action.detail for action in read_actions(copied)}
     assert {name: detail.get("beta") for name, detail in made.items()} == {"000000": 0.8, "000001": None, "000002": 0.8}

@@ -30,14 +30,13 @@ def test_peaks_merge_as_in_a_plain_loop():
         return sum((p - q) * (math.log(p) - math.log(q)) for p, q in zip(rows[a], rows[b], strict=True)) / 2
 
     pairs = {(a, b): distance(a, b) for n, a in enumerate(tops) for b in tops[n + 1 :]}
-    median = float(np.median(list(pairs.values())))
-    limit = median - float(np.mean([abs(d - median) for d in pairs.values()]))
+    limit = 0.4
     groups = {int(a): {int(a)} for a in tops}
     for (a, b), d in pairs.items():
         if d < limit and not between(edge, a, b):
             joined = groups[int(a)] | groups[int(b)]
             groups.update(dict.fromkeys(joined, joined))
-    ours = merged(tops, rows, edge)
+    ours = merged(tops, rows, edge, limit)
     assert len({frozenset(group) for group in groups.values()}) == ours.max() + 1 > 1
     assert all(len({ours[tops.tolist().index(t)] for t in group}) == 1 for group in groups.values())
 
@@ -73,7 +72,7 @@ def test_the_walk_is_that_of_a_plain_loop():
 @pytest.mark.parametrize("seed", range(3))
 def test_two_objects_that_touch_are_told_apart(seed):
     rows, half = two_objects()
-    parts = peak_parts(np.ones(GRID, bool), np.random.default_rng(seed).random(GRID), rows, strength=1.0, least=4)
+    parts = peak_parts(np.ones(GRID, bool), np.random.default_rng(seed).random(GRID), rows, limit=1.0, strength=1.0, least=4)
     assert parts.max() == 1
     middle = half[:, GRID[1] // 2 - 1 : GRID[1] // 2 + 1]  # the edge itself may fall to either
     sure = np.ones(GRID, bool)

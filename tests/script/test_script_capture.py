@@ -7,6 +7,9 @@ from builders.families import GUIDANCE, SPECS, generate
 from builders.reference_attention import BOOKS
 
 import seediff
+from seediff.config.constants import MaskConfig
+from seediff.config.presets import recommended_mask
+from seediff.masks.make import make_masks
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
 
@@ -71,3 +74,15 @@ def test_what_is_made_of_it(model):
         assert seen.segments(image=1, num_points=4).label_map.shape == (64, 64)
     with pytest.raises(seediff.UserError, match=r"^'bus' is not in what the model read of the prompt 'a photo of a dog'"):
         seen.heatmap("bus")
+
+
+def test_masks_have_the_constants_of_the_models_folder():
+    pipe = load_model("mini", device="cpu").pipe
+    with seediff.capture(pipe) as seen:
+        pipe("a dog", num_inference_steps=1, generator=torch.Generator().manual_seed(0))
+    own = recommended_mask("mini", "seediff").mask
+    assert own != MaskConfig()
+    expected = make_masks(seen.pictures[0], seen.maps[0], ["dog"], own)
+    assert torch.equal(seen.masks("dog").soft, expected.soft)
+    assert torch.equal(seen.masks("dog", beta=0.9).soft, expected.soft)
+    assert (seen.masks("dog", beta=0.9).label_map != 0).sum() < (expected.label_map != 0).sum()

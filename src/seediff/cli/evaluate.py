@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ..config.constants import MaskConfig
+from ..config.fields import field_types
+from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
-from .options import HERE, SEED
+from .options import CAPTURE, HERE, IMAGES, MASKS, MODEL, NUMBERS, SEED, CaptureOptions, ConfigFile, options_of, table
 
 app = App(name="evaluate", help="Compare predictions with labels.")
 
@@ -196,3 +199,70 @@ def segments(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if json is not None:
         console.print(f"JSON: {json}", highlight=False, markup=False, soft_wrap=True)
+
+
+@options_of(
+    MaskPhotosConfig,
+    {MODEL: "model base size device dtype", IMAGES: "fit", CAPTURE: "timesteps"},
+    dtype=NUMBERS,
+    size={"type": str},
+)
+class LookingOptions:
+    """Fields of MaskPhotosConfig."""
+
+
+@options_of(MaskConfig, {MASKS: " ".join(name for name in field_types(MaskConfig) if name not in ("beta", "ignore_band"))})
+class SoftMaskOptions:
+    """Fields of MaskConfig without thresholds, which are sought."""
+
+
+@app.command
+def masks(
+    photos: Annotated[Path, Parameter(help="Folder of photographs, named like their labels.")],
+    /,
+    *,
+    labels: Annotated[Path, Parameter(help="Labels: any data that `seediff evaluate --data` reads.")],
+    protocol: Annotated[str, Parameter(help="Protocols with commas.")] = "oracle,oracle-ignored,predicted,vocabulary",
+    split: Annotated[str | None, Parameter(help="Part of the data.", show_default="val for public data, test for CamVid, else all")] = None,
+    class_map: Annotated[Path | None, Parameter(help="TOML or CSV file: word for the prompt = class of the data.")] = None,
+    tune_share: Annotated[float, Parameter(help="Share of the pictures that set the thresholds and are not scored.")] = 0.2,
+    count: Annotated[int | None, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")] = None,
+    looking: LookingOptions | None = None,
+    soft: SoftMaskOptions | None = None,
+    capture: CaptureOptions | None = None,
+    config: ConfigFile = None,
+    draws: Annotated[int, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
+    seed: Annotated[int, SEED, Parameter(help="Random seed for the noise, the tuning pictures and the bootstrap.")] = 0,
+    json: Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")] = None,
+    quiet: Annotated[bool, Parameter(help="Show no progress.", negative=(), show_default="no")] = False,
+) -> None:
+    """Score a model's masks of labelled photographs under several protocols, side by side.
+
+    For example: `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.4 --method ca_sa --json ca_sa.json`
+    """
+    from ..config.base import configure
+    from ..config.constants import CaptureConfig
+    from ..evaluate.layouts import open_evaluation
+    from ..evaluate.masks import mask_table
+    from ..evaluate.protocols import read_class_map
+    from ..evaluate.semantic import write_json
+    from ..files.messages import make_console
+    from ..files.output_folders import check_writable
+    from ..run.evaluate_masks import evaluate_masks
+    from .progress import bar_or_lines
+
+    line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("object",), "seed": seed}  # the data's classes replace it
+    line |= {"mask": table(MaskConfig, soft or SoftMaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}
+    settled = configure(MaskPhotosConfig, line, config)
+    how = {"protocols": [name.strip() for name in protocol.split(",")], "tune_share": tune_share, "pictures": count, "draws": draws}
+    words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
+    check_writable(None, json)
+    with bar_or_lines(quiet, "pictures") as progress:
+        scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, **how)
+    if json is not None:
+        write_json(scores.to_json(), json)  # first: whoever reads the table may have had enough of it
+    console = make_console()
+    title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
+    console.print(mask_table(scores.protocols, title))
+    for note in [*scores.notes(), *([f"JSON: {json}"] if json else [])]:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)

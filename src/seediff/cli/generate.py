@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from ..config.base import configure
+from ..config.base import chosen_model, configure
 from ..config.constants import MaskConfig
 from ..config.generate import GenerateConfig
-from ..config.names import parse_classes, parse_prompts
+from ..config.names import parse_prompts
 from ..errors import UserError
 from ..models.hub import resolve_name
 from ..models.info import read_settings
@@ -27,10 +27,10 @@ from .options import (
     ImageOptions,
     MaskOptions,
     Quiet,
-    all_classes,
     carry_out,
     chosen_engine,
     given,
+    named_classes,
     option,
     parse_place,
     table,
@@ -64,12 +64,16 @@ def generate(
     ] = "model",
     offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
+    top_up: Annotated[
+        bool, option(RUN, "Draw the samples again that were rejected in `seediff look`. All others stay as they are.", negative=())
+    ] = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Generate images of named classes with pixel masks, as a dataset for training.
 
-    The same command continues a run that was stopped, and ends with the same bytes. With a higher --per-class, it adds images.
+    The same command continues a run that was stopped, and ends with the same bytes. With a higher --per-class, it adds images. With
+    --top-up, it draws those again that you rejected.
 
     For example:
 
@@ -83,6 +87,8 @@ def generate(
 
     - `seediff generate --config pets/seediff.toml --seed 1 --out more-pets`
 
+    - `seediff generate --config pets/seediff.toml --out pets --top-up`
+
     - `seediff generate --classes zebra --model sd2-base --batch-size 4 --out zebras --dry-run`
 
     - `seediff generate --classes dog,cat --model sdxl --size 1536 --offload model --vae-tiling --out large`
@@ -92,8 +98,15 @@ def generate(
     chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
     place, workers = parse_place(out), chosen_engine(engine)
     from ..run.generate import GenerateJob
+    from ..run.reopen import draw_again
 
-    result = carry_out(GenerateJob(chosen, offload=offload), place, workers, "images", dry_run=dry_run, quiet=quiet)
+    job = GenerateJob(chosen, offload=offload)
+    if top_up:
+        job.check()
+        names = draw_again(chosen, place, dry_run=dry_run)
+        if not quiet:
+            print(f"{'To be drawn' if dry_run else 'Drawing'} again: {', '.join(names)}" if names else f"{place}: no sample is rejected")
+    result = carry_out(job, place, workers, "images", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
         from .summary import show_summary
 
@@ -106,20 +119,14 @@ def make_config(
     """The configuration: command line before the file of --config before the preset. Raises UserError."""
     line = table(GenerateConfig, {name: value for name, value in given(images).items() if name not in ("classes", "prompt", "vary")})
     if images.classes is not None:
-        line["classes"] = parse_classes(images.classes)
+        line["classes"] = named_classes(images.classes, chosen_model(GenerateConfig, line, file))
     if images.prompt is not None:
         line["prompts"] = parse_prompts(images.prompt)
     tables = {"mask": table(MaskConfig, masks), "capture": given(capture)}
     config = configure(GenerateConfig, {**line, **tables}, file, preset=preset)
-    if from_model := {**all_classes(config), **_varied(config, images.vary)}:
-        config = configure(GenerateConfig, {**line, **from_model, **tables}, file, preset=preset)
-    return config
-
-
-def _varied(config: GenerateConfig, kinds: str | None) -> dict[str, tuple[str, ...]]:
-    """The templates that --vary makes of the configuration's; nothing where it was not given."""
-    if kinds is None:
-        return {}
+    if images.vary is None:
+        return config
     from ..prompts.variations import varied_prompts
 
-    return {"prompts": varied_prompts(config.prompts, kinds.split(","), read_settings(resolve_name(config.model)).words)}
+    line["prompts"] = varied_prompts(config.prompts, images.vary.split(","), read_settings(resolve_name(config.model)).words)
+    return configure(GenerateConfig, {**line, **tables}, file, preset=preset)

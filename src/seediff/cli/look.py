@@ -33,6 +33,10 @@ def look(
             PAGE, "For outputs of `segment` and `predict`: folder with the photographs; without it the page shows overlays.", negative=()
         ),
     ] = None,
+    compare: Annotated[
+        Path | None,
+        option(PAGE, "Another set of the same pictures to compare with; the same folder again: what was there before corrections."),
+    ] = None,
     port: Annotated[int, option(PAGE, "Port to listen on.", "a free one")] = 0,
     host: Annotated[
         str, option(PAGE, "Address to listen on; any address but this machine's own needs --i-know.", "127.0.0.1")
@@ -54,6 +58,8 @@ def look(
     - `seediff look pets`
 
     - `seediff look predicted --photos photos`
+
+    - `seediff look pets --compare predicted`
 
     - `seediff look pets --no-browser --port 8765`
     """
@@ -82,7 +88,7 @@ def look(
         if browser and is_loopback(host) and (sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
             webbrowser.open_new_tab(opened.once)  # where there is no screen, it would be a browser of texts in this terminal
 
-    acted, interrupted = run(path, by=by or _user(), photos=photos or (), host=host, port=port, ready=ready)
+    acted, interrupted = run(path, by=by or _user(), photos=photos or (), compare=compare, host=host, port=port, ready=ready)
     saved = f"{acted} action{'s' * (acted != 1)} saved" + (f" in {shlex.quote(str(path / 'review.jsonl'))}" if acted else "")
     if interrupted:
         raise InterruptedRun(f"ended; {saved}")

@@ -23,7 +23,8 @@ from cyclopts import Group, Parameter, Token
 
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.fields import field_types
-from ..config.generate import DatasetConfig, GenerateConfig
+from ..config.generate import GenerateConfig
+from ..config.names import parse_classes
 from ..errors import UserError
 from ..files.output_folders import Out, Url, parse_folder, parse_out
 
@@ -250,16 +251,16 @@ class EngineOptions:
     ] = None
 
 
-def all_classes(config: DatasetConfig) -> dict[str, tuple[str, ...]]:
-    """The classes that `--classes all` stands for; nothing where classes were named. Raises UserError for a model that draws any class."""
-    if config.classes != ("all",):
-        return {}
+def named_classes(text: str, model: str) -> tuple[str, ...]:
+    """As `parse_classes`; `all` stands for all that the model knows. Raises UserError for `all` of a model that draws any class."""
+    if text.strip() != "all":
+        return parse_classes(text)
     from ..models.hub import resolve_name
     from ..models.info import read_settings
 
-    if not (known := read_settings(resolve_name(config.model)).classes):
-        raise UserError("classes = all", f"model '{config.model}' is not limited to a list of classes", "name those that you want")
-    return {"classes": known}
+    if not (known := read_settings(resolve_name(model)).classes):
+        raise UserError("classes = all", f"model '{model}' is not limited to a list of classes", "name those that you want")
+    return known
 
 
 def chosen_engine(options: EngineOptions | None) -> Engine | None:
@@ -310,12 +311,13 @@ def table(kind: type, options: Any) -> dict[str, Any]:
         parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         lists = [get_args(part) for part in parts if get_origin(part) is tuple]
         if isinstance(value, str) and lists and not any(value in get_args(part) for part in parts if get_origin(part) is Literal):
-            read = numbers(value, f"--{name.replace('_', '-')}", lists[0][0], None if ... in lists[0] else len(lists[0]))
+            each = str if get_origin(lists[0][0]) is Literal else lists[0][0]
+            read = numbers(value, f"--{name.replace('_', '-')}", each, None if ... in lists[0] else len(lists[0]))
             values[name] = read[0] if len(read) == 1 and lists[0][0] in parts else read
     return values
 
 
-def numbers(text: str, option_name: str, kind: type[int] | type[float], count: int | None = None) -> tuple[Any, ...]:
+def numbers(text: str, option_name: str, kind: type[int] | type[float] | type[str], count: int | None = None) -> tuple[Any, ...]:
     """`4,2,1` → (4, 2, 1). UserError naming the option when it is something else."""
     try:
         values = tuple(kind(part) for part in text.split(","))

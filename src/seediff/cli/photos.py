@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..config.base import DEFAULT, configure
+from ..config.base import DEFAULT, chosen_model, configure
 from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from ..config.methods import GRAPH_OPTIONS, SEGMENT_FACTS
-from ..config.names import DEFAULT_PROMPTS, parse_classes, parse_names
+from ..config.names import DEFAULT_PROMPTS, parse_names
 from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS, TUNED, Tuned, is_tuned, read_tuned
 from ..errors import UserError
@@ -34,11 +34,11 @@ from .options import (
     EngineOptions,
     MaskOptions,
     Quiet,
-    all_classes,
     carry_out,
     chosen_engine,
     field_option,
     given,
+    named_classes,
     numbers,
     option,
     options_of,
@@ -246,14 +246,12 @@ def mask(
             raise UserError(f"{listed}: gives no photograph a class; write names into its column 'classes'")
         line["classes"] = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
     elif classes is not None:
-        line["classes"] = parse_classes(classes)
+        line["classes"] = named_classes(classes, chosen_model(MaskPhotosConfig, line, config))
     if prompt is not None:
         line["prompts"] = (prompt,)
     line |= {"mask": table(MaskConfig, masks or MaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}
     preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
     settled = configure(MaskPhotosConfig, line, config, preset=preset, tuned=tuned)
-    if known := all_classes(settled):
-        settled = configure(MaskPhotosConfig, {**line, **known}, config, preset=preset, tuned=tuned)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)
     result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)

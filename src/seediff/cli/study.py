@@ -128,7 +128,7 @@ def segments(
     pairs = chosen_pairs(images, labels, count, scene_set, scenes)
     best = read_best(constants, compare) if constants else {}
     tune = scene_pairs("tune", tune_scenes) if images is None and not constants else None
-    show(run_segment_study(pairs, out, ways=compare, tune=tune, best=best, model_name=model, seed=seed, device=device, json_path=json))
+    show(run_segment_study(pairs, out, compare=compare, tune=tune, best=best, model_name=model, seed=seed, device=device, json_path=json))
     print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")
 
 
@@ -172,6 +172,29 @@ def confidence(
     from ..study.masks.confidence import markdown, run_confidence
 
     result = run_confidence(scenes, out, model=model, scene_set=scene_set, json_path=json, seed=seed, device=device)
+    print(markdown(result), end="")
+    print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}")
+
+
+@app.command
+def flags(
+    *,
+    scenes: Scenes = 200,
+    tune_scenes: Annotated[int, Parameter(help="Number of scenes to choose each measure's threshold on.")] = 200,
+    out: Tables = Path("flags-study"),
+    json: Json = None,
+    scene_set: SceneSet = "truth",
+    model: WorldModel = "mini",
+    seed: Annotated[int, SEED] = 0,
+    device: Device = None,
+) -> None:
+    """Measure which flags and measures find bad masks: precision and recall of masks whose IoU with the exact one is below 0.5.
+
+    Example: seediff study flags --scenes 200 --out flags-study
+    """
+    from ..study.masks.flags import markdown, run_flags
+
+    result = run_flags(scenes, out, model=model, scene_set=scene_set, tune_scenes=tune_scenes, json_path=json, seed=seed, device=device)
     print(markdown(result), end="")
     print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}")
 

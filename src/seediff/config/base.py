@@ -297,6 +297,12 @@ def configure(
     return resolve(kind, [*layers, *kind.behind(_chosen(kind, layers), preset)])
 
 
+def chosen_model(kind: type[Config], line: Mapping[str, Any], file: Path | None) -> str:
+    """The model that `configure` would take. Raises UserError for a file that cannot be read."""
+    layers = [Layer(GIVEN, line), *(read_file(file, kind).layers() if file is not None else ())]
+    return _chosen(kind, layers).get("model", kind.model)
+
+
 def _other(kind: type[AnySettings], line: Mapping[str, Any], file: ConfigFile) -> tuple[str, ...]:
     """The deciding fields that have another value on the command line than in the file."""
     flat = flatten(kind, line)

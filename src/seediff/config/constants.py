@@ -9,8 +9,19 @@ from msgspec import Meta
 
 from ..errors import UserError
 from ..models.groups import Layers, normal_layers
-from .fields import AtLeastZero, Count, Positive, Timestep, check_fields, misfit
-from .methods import GRAPH_OPTIONS, SEGMENT_FACTS, GraphName, Method, Part, SegmentFacts, SegmentMethodName
+from .fields import AtLeastZero, Count, Positive, Share, Timestep, check_fields, misfit
+from .methods import (
+    GRAPH_OPTIONS,
+    METHOD_FACTS,
+    READING,
+    SEGMENT_FACTS,
+    GraphName,
+    Method,
+    MethodFacts,
+    Part,
+    SegmentFacts,
+    SegmentMethodName,
+)
 
 CaptureSteps = Literal["all", "second-half"] | Count
 """Denoising steps to capture; a number k means every k-th."""
@@ -58,6 +69,10 @@ class MaskConfig:
 
     method: Method = "seediff"
     """Method that makes masks from attention."""
+    reading: str | None = None
+    """File of `seediff tune --read`: weights of layers, instead of the method and --beta; None: none.
+
+    Needs every layer's maps (--capture-apart, which it sets), so more memory. A relative path starts from the current folder."""
     alpha: Annotated[float, Meta(gt=0, le=1)] = 0.5
     """Seed threshold: positions where the map reaches this value are seeds (eq. 6, 9)."""
     beta: Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"] = 0.3
@@ -90,13 +105,23 @@ class MaskConfig:
     """Distances of PAMR's neighbours in pixels, for example 1,2,4,8; None: scaled with the image.
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
+    dispute: Share | None = None
+    """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.55; None: not compared."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        seediff = self.method == "seediff" and self.reading is None and (self.expansion != "none" or self.background)
+        if self.dispute is not None and not seediff:
+            raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
             raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
         if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:
             raise UserError(f"ignore_band = {self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")
+
+    @property
+    def facts(self) -> MethodFacts:
+        """The function and its needs: of the method, or of the reading."""
+        return METHOD_FACTS[self.method] if self.reading is None else READING
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class DatasetConfig(RunConfig):
     """The configuration of a dataset's masks, for generated images and photographs."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
-    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method")
+    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "mask.reading")
 
     classes: tuple[str, ...] = field(kw_only=False)
     """Names, in the order of their ids: classes[0] is 1 in the masks."""
@@ -54,6 +54,8 @@ class DatasetConfig(RunConfig):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_classes(self.classes)
         check_prompts(self.prompts)
+        if self.mask.reading is not None and not self.capture.apart:
+            raise UserError("apart = false: a reading weighs layers, so it needs their maps; use --capture-apart, or leave it out")
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:
@@ -68,6 +70,8 @@ class DatasetConfig(RunConfig):
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
         model = find_constants(chosen.get("model", cls.model), chosen.get("base"))
         layers = model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
+        if chosen.get("mask.reading") is not None:
+            layers = [Layer("the reading", {"capture": {"apart": True, "layers": "all"}}), *layers]
         return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]
 
     @classmethod

@@ -12,7 +12,6 @@ from ..models.families.base import Family
 from ..models.families.unet import SD
 from ..models.groups import Layers, block_numbers, by_kind
 from .constants import CaptureConfig, MaskConfig, SegmentConfig
-from .methods import METHOD_FACTS
 
 Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
 """The kinds of attention that are captured, and the levels d of each, at L / d; None: all there are."""
@@ -26,6 +25,8 @@ def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
 
 def maps_read(mask: MaskConfig) -> Reads:
     """The levels of each kind of attention that `mask.method` reads, and that must be captured for a mask."""
+    if mask.reading is not None:
+        return EVERYTHING
     return {kind: _levels(mask, option) for kind, option in _options(mask).items()}
 
 
@@ -36,7 +37,7 @@ def reads_self_attention(mask: MaskConfig) -> bool:
 
 def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], str | tuple[int, ...]]:
     """For each kind of attention that the method reads: the option that sets its levels, or the fixed levels."""
-    facts = METHOD_FACTS[mask.method]
+    facts = mask.facts
     cross, own = facts.cross_levels, facts.self_levels
     if facts.ablations and mask.expansion != "iterative":
         cross = "expand_levels"  # each level has its own seeds, or nothing is expanded

@@ -39,14 +39,15 @@ class MethodFacts:
     """function: `module.name` in `seediff.masks` of the function that makes a soft mask; imported when the method is first used.
     cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
     themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
-    off. plain_means, apart: whether it needs plain means of attention, and every layer's beside them. defaults: constants that differ from the dataclasses', as a table for
-    `resolve`. finish: how soft masks become pixels.
+    off. alpha: whether it reads this threshold for seeds. plain_means, apart: whether it needs plain means of attention, and every layer's
+    beside them. defaults: constants that differ from the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
     """
 
     function: str
     cross_levels: str | tuple[int, ...]
     self_levels: str | tuple[int, ...] | None
     ablations: bool = False
+    alpha: bool = False
     plain_means: bool = False
     apart: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -54,7 +55,7 @@ class MethodFacts:
 
 
 METHOD_FACTS: dict[str, MethodFacts] = {
-    "seediff": MethodFacts("seediff.seediff", "seed_level", "expand_levels", ablations=True),
+    "seediff": MethodFacts("seediff.seediff", "seed_level", "expand_levels", ablations=True, alpha=True),
     "ca": MethodFacts("baselines.cross_attention", "expand_levels", None, finish=Finish(stretch=True)),
     "ca_sa": MethodFacts("baselines.cross_times_self", "seed_level", "self_level"),
     "reference": MethodFacts(
@@ -93,6 +94,9 @@ METHOD_FACTS: dict[str, MethodFacts] = {
     ),
 }
 
+READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
+"""Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""
+
 
 SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "walk_cut", "falcon", "autosc"]
 """Values of `SegmentConfig.method`."""
@@ -104,7 +108,7 @@ GraphName = Literal["features", "self", "walk", "rows"]
 class SegmentFacts:
     """method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the fields of
     SegmentConfig that it reads. For methods that divide a graph of positions, graph: which one, unless the configuration names another.
-    solver: `module.name` of the function that divides it.
+    solver: `module.name` of the function that divides it: graph and configuration → the part (N,) of each position.
     """
 
     method: str

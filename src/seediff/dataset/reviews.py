@@ -6,7 +6,7 @@
 Every line says in full how its sample stands after it, so that the last line about a sample is all that a reader needs:
 
     sample    its name                                       version   1 for the first action about it, then 2, 3, …
-    action    accept, brush, undo, …                         verdict   "accepted", "rejected" or null
+    action    accept, brush, undo, redrawn, …                verdict   "accepted", "rejected" or null
     from      SHA-256 of the mask that it was made of        mask      the corrected mask's path in the set; null: the original
     hash      SHA-256 of the corrected mask                  classes, area   of a corrected mask, as in metadata.jsonl
     joined    pieces that are one object: shapes/objects.py  detail    what the action was made with
@@ -30,6 +30,8 @@ from ..files.reading import ANNOTATIONS, read_bytes
 from ..masks.flags import degenerate
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
+REDRAWN = "redrawn"
+"""The action of `generate --top-up`: the sample has another picture, so nothing that was decided or corrected before is about it."""
 BEGIN = b'{"sample": "'
 """Of every line."""
 Verdict = Literal["accepted", "rejected"]

@@ -7,6 +7,10 @@ layouts.py      labelled images in folders as public data sets are distributed, 
 semantic.py     from pairs of label maps to scores with intervals
 evaluation.py   the whole command, from folders of label maps or a segmenter to the report with the worst images
 
+A model's masks under several protocols, `seediff evaluate masks` (run/evaluate_masks.py):
+
+masks.py        counts at all thresholds, floors, and one protocol's scores
+
 Segments without classes, `seediff evaluate segments`:
 
 segments.py     the whole command, over a folder, one image at a time

@@ -23,15 +23,19 @@ from ..files.documents import parse_json
 from ..files.label_maps import voc_palette
 from ..masks.flags import explain_flag
 from ..report.pictures import heat_colours
+from .compare import Comparison
 from .events import Cache, Events, Worker
 from .index import Query
-from .samples import image_bytes, thumbnail
+from .many import Jobs
+from .samples import THUMB, image_bytes, thumbnail
 from .session import Session, Stale, about
 
 MASK = 32 << 20
 """Bytes of a packed label map that is sent back: a hundred megapixels of painted shapes have less than a tenth of that."""
 VIEWS = 16
 """Lists of samples that are kept for windows."""
+LARGE = 2 * THUMB
+"""Pixels of a large thumbnail's longer side."""
 PAGE = 500
 """Samples of a list that are told at once."""
 MOST_PIECES = (1 << 16) - 1
@@ -56,11 +60,30 @@ class Painted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """About a label map that was painted; its bytes are the body."""
 
     version: _Number
-    tool: Literal["brush", "eraser", "polygon", "fill", "segment", "joined"]
+    tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned", "joined"]
     window: Annotated[str, msgspec.Meta(max_length=64)] = ""
     by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
+class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done to many samples: those at `places`, ranges [from, to) of a list."""
+
+    view: Annotated[str, msgspec.Meta(max_length=64)]
+    action: Literal["accept", "reject", "reset", "relabel"]
+    places: tuple[tuple[_Number, _Number], ...]
+    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    old: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    new: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+
+
+class UndoMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A job that is to be undone."""
+
+    job: Annotated[str, msgspec.Meta(max_length=64)]
+    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
+
+
+NEITHER = "set to not reviewed"
 VERDICTS: dict[str, Any] = {"accept": "accepted", "reject": "rejected", "reset": None}
 
 
@@ -72,6 +95,7 @@ class Look:
         self.soon: Callable[[], None] = lambda: None
         """Is called when a window opens."""
         self.worker = Worker()
+        self.jobs = Jobs(session, self.worker)
         self.views: Cache[np.ndarray] = Cache(VIEWS, lambda numbers: 1)
         self.thumbs: Cache[tuple[bytes, str]] = Cache(64 << 20, lambda value: len(value[0]))
         self.decoding = anyio.CapacityLimiter(4)
@@ -92,14 +116,14 @@ class Look:
         if query.confidence is not None or query.sort == "confidence":
             self.session.need_confidence()
 
-        def select() -> tuple[np.ndarray, dict[str, Any]]:
+        def select() -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
             with self.session.lock:
                 return self.session.index.select(query)
 
-        shown, counts = await run_in_threadpool(select)
+        shown, counts, histograms = await run_in_threadpool(select)
         name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
         self.views.put(name, shown)
-        return JSONResponse({"view": name, "count": len(shown), "counts": counts})
+        return JSONResponse({"view": name, "count": len(shown), "counts": counts, "histograms": histograms})
 
     async def page(self, request: Request) -> Response:
         """Some samples of a list: number, name, state."""
@@ -147,11 +171,12 @@ class Look:
     async def thumb(self, request: Request) -> Response:
         number = self.number(request)
         labels = request.query_params.get("labels", "1") != "0"
-        key = (number, self.session.mask(number), labels)
+        side = _whole(request, "side", 0, LARGE) or THUMB
+        key = (number, self.session.mask(number), labels, side)
         held = self.thumbs.get(key)
         if held is None:
             subject = self.session.subject
-            make = partial(thumbnail, subject, subject.samples[number], key[1], labels=labels)
+            make = partial(thumbnail, subject, subject.samples[number], key[1], labels=labels, side=side)
             data = await anyio.to_thread.run_sync(make, limiter=self.decoding)
             held = self.thumbs.put(key, (data, f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'))
         data, tag = held
@@ -184,6 +209,29 @@ class Look:
         version = self.session.history(number).version
         pieces = await anyio.to_thread.run_sync(make, limiter=self.decoding)
         return packed(pieces, {"x-version": str(version)})
+
+    # Beside another set.
+
+    async def compared(self, request: Request) -> Response:
+        """How far a sample agrees with the other set's, and in which classes; and how far all do that were compared so far."""
+        number, comparison = self.number(request), self.comparison()
+        found = await anyio.to_thread.run_sync(self.session.difference, number, limiter=self.decoding)
+        one = {"different": round(found.different, 4), **comparison.scores(found.both, found.either)}
+        return JSONResponse({"one": one, "all": comparison.total()})
+
+    async def other(self, request: Request) -> Response:
+        """The other label map of a sample, in the same ids; as `labels`."""
+        number, other = self.number(request), self.comparison().other
+
+        def read() -> np.ndarray:
+            return other.labels(self.session.subject.samples[number].name, self.session.labels(number).shape)
+
+        return packed(await anyio.to_thread.run_sync(read, limiter=self.decoding))
+
+    def comparison(self) -> Comparison:
+        if self.session.comparison is None:
+            raise HTTPException(404, "there is no other set; --compare names it")
+        return self.session.comparison
 
     # What is done to it.
 
@@ -220,6 +268,49 @@ class Look:
         about: dict[str, Any] = {"by": painted.by, "window": painted.window, "detail": {"tool": painted.tool}}
         make = partial(self.session.act, number, painted.version, painted.tool, labels=read, **about)
         return await self.answer(number, make)
+
+    # What is done to many.
+
+    async def change_many(self, request: Request) -> Response:
+        """Change what is decided about many samples, or their classes, one after the other."""
+        body = parse_json(await request.body(), Many, "the change")
+        shown = self.shown(body.view)
+        chosen = np.zeros(len(shown), bool)
+        for begin, end in body.places:
+            chosen[begin:end] = True
+        numbers = shown[chosen].tolist()
+        if body.action in VERDICTS:
+            what = VERDICTS[body.action] or NEITHER
+            change = partial(self._judge, VERDICTS[body.action], body)
+        else:
+            what, change = "relabelled", partial(self._relabel, body)
+        self.jobs.start(numbers, what, change)
+        return JSONResponse({"samples": len(numbers)}, 202)
+
+    def _judge(self, verdict: Any, body: Many, number: int, detail: dict[str, Any]) -> str:
+        history = self.session.history(number)
+        if (history.now.verdict if history.now else None) == verdict:
+            return "unchanged"
+        self.session.act(number, history.version, body.action, verdict=verdict, by=body.by, detail=detail)
+        return verdict or NEITHER
+
+    def _relabel(self, body: Many, number: int, detail: dict[str, Any]) -> str:
+        version, labels = self.session.history(number).version, self.session.labels(number)
+        if body.old == body.new or not (labels == body.old).any():
+            return "without this class"
+        detail = {"old": body.old, "new": body.new, **detail}
+        changed = np.where(labels == body.old, np.uint8(body.new), labels)
+        self.session.act(number, version, "relabel", labels=changed, by=body.by, detail=detail)
+        return "relabelled"
+
+    async def stop_many(self, request: Request) -> Response:
+        self.jobs.stop.set()
+        return JSONResponse({})
+
+    async def undo_many(self, request: Request) -> Response:
+        body = parse_json(await request.body(), UndoMany, "the job")
+        self.jobs.undo(body.job, body.by)
+        return JSONResponse({}, 202)
 
     async def answer(self, number: int, act: Callable[[], dict[str, Any]]) -> Response:
         """A sample's new state; 409 with the present one when somebody else was faster."""

@@ -39,8 +39,7 @@ ADDRESSES = {
     ("POST", f"{SAMPLE}/capture"): "capture",
     ("GET", f"{SAMPLE}/tuned"): "tuned",
     ("POST", f"{SAMPLE}/tuned"): "apply",
-    ("POST", "/api/job"): "begin",
-    ("POST", "/api/job/stop"): "end",
+    ("POST", "/api/job/masks"): "begin",
 }
 """Method and path → the function of `Why` that answers."""
 
@@ -120,6 +119,11 @@ def make_app(session: Session, events: Events) -> Starlette:
         Route(f"{SAMPLE}/labels", look.paint, methods=["POST"]),
         Route(f"{SAMPLE}/pieces", look.pieces),
         Route(f"{SAMPLE}/act", look.act, methods=["POST"]),
+        Route(f"{SAMPLE}/other", look.other),
+        Route(f"{SAMPLE}/compared", look.compared),
+        Route("/api/job", look.change_many, methods=["POST"]),
+        Route("/api/job/stop", look.stop_many, methods=["POST"]),
+        Route("/api/job/undo", look.undo_many, methods=["POST"]),
         *why.routes(),
         Mount("/static", StaticFiles(packages=[(PACKAGE, "static")])),
     ]

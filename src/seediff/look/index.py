@@ -12,7 +12,9 @@ from ..masks.flags import flag_kind
 
 VERDICTS = ("unreviewed", "accepted", "rejected")
 """By the number that stands for each."""
-Sort = Literal["order", "name", "area", "confidence", "flags", "recent"]
+BARS = 20
+"""Ranges of a histogram."""
+Sort = Literal["order", "name", "area", "confidence", "flags", "recent", "different"]
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +44,8 @@ class Index:
         self.changed = np.zeros(count, np.int64)
         """When each was last acted on, as a number that grows."""
         self.confidence = np.full(count, np.nan, np.float32)
+        self.different = np.full(count, np.nan, np.float32)
+        """The share of pixels that have another class in the set that it is compared with."""
         self.kinds: dict[str, int] = {}
         self._texts: list[str] | None = None
         self._clock = 0
@@ -94,9 +98,9 @@ class Index:
             return columns
         return tuple(np.concatenate([column, np.array([other[i] for other in more], column.dtype)]) for i, column in enumerate(columns))  # type: ignore[return-value]
 
-    def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any]]:
-        """The numbers of the samples that meet the query, in its order, and counts: of each class, flag and state, how many samples there
-        would be with it, everything else as asked for."""
+    def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
+        """The numbers of the samples that meet the query, in its order; counts: of each class, flag and state, how many samples there
+        would be with it, everything else as asked for; and the same of BARS ranges of area and of confidence, from 0 to 1."""
         count = len(self.rows)
         sample, class_id, area = self.pairs()
         everything = np.ones(count, bool)
@@ -114,13 +118,16 @@ class Index:
                 of_state = of_state | self.corrected
         counted = np.isin(class_id, query.classes) if query.classes else slice(None)
         shares = np.bincount(sample[counted], area[counted], minlength=count) if len(sample) else np.zeros(count)
-        rest = self._with_text(query.text)
-        if query.area is not None:
-            rest &= (shares >= query.area[0] - 1e-6) & (shares <= query.area[1] + 1e-6)
-        if query.confidence is not None:
-            rest &= (self.confidence >= query.confidence[0] - 1e-6) & (self.confidence <= query.confidence[1] + 1e-6)
+        of_text, of_area = self._with_text(query.text), _within(shares, query.area)
+        of_confidence = _within(self.confidence, query.confidence)
+        rest = of_text & of_area & of_confidence
 
         shown = rest & of_class & of_flag & of_state
+        but_ranges = of_text & of_class & of_flag & of_state
+        histograms = {
+            "area": _bars(shares[but_ranges & of_confidence]),
+            "confidence": _bars(self.confidence[but_ranges & of_area]),
+        }
         but_class, but_flag, but_state = rest & of_flag & of_state, rest & of_class & of_state, rest & of_class & of_flag
         by_class = np.bincount(class_id[but_class[sample]], minlength=256)
         by_flag = np.bincount(self.flag_kind[but_flag[self.flag_sample]], minlength=len(self.kinds))
@@ -137,7 +144,7 @@ class Index:
             },
             "all": count,
         }
-        return self._sorted(np.flatnonzero(shown), query, shares), counts
+        return self._sorted(np.flatnonzero(shown), query, shares), counts, histograms
 
     def _with_text(self, text: str) -> np.ndarray:
         matches = np.ones(len(self.rows), bool)
@@ -158,13 +165,32 @@ class Index:
             case "area":
                 by = shares
             case "confidence":
-                by = np.where(np.isnan(self.confidence), np.inf if not query.descending else -np.inf, self.confidence)
+                by = _unknown_last(self.confidence, query)
+            case "different":
+                by = _unknown_last(self.different, query)
             case "flags":
                 by = np.bincount(self.flag_sample, minlength=len(self.rows))
             case _:
                 by = self.changed
         values = by[shown]
         return shown[np.argsort(-values if query.descending else values, kind="stable")]
+
+
+def _unknown_last(values: np.ndarray, query: Query) -> np.ndarray:
+    return np.where(np.isnan(values), -np.inf if query.descending else np.inf, values)
+
+
+def _within(values: np.ndarray, bounds: tuple[float, float] | None) -> np.ndarray:
+    """(count,) bool: whether each value is within closed bounds; all are within none."""
+    if bounds is None:
+        return np.ones(len(values), bool)
+    return (values >= bounds[0] - 1e-6) & (values <= bounds[1] + 1e-6)
+
+
+def _bars(values: np.ndarray) -> list[int]:
+    """How many values there are in each of BARS ranges from 0 to 1; those beyond are in the first or last, unknown ones in none."""
+    places = np.clip(values[~np.isnan(values)] * BARS, 0, BARS - 1).astype(np.int64)
+    return np.bincount(places, minlength=BARS).tolist()
 
 
 def _members(count: int, numbers: np.ndarray) -> np.ndarray:

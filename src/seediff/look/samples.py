@@ -178,23 +178,23 @@ def image_bytes(subject: Subject, sample: Sample) -> tuple[bytes, str]:
     return encode_image(image, "jpg"), "image/jpeg"
 
 
-def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = True) -> bytes:
-    """A JPEG of at most THUMB pixels a side; labels: with those of `mask`, a path in the set, over it. Raises UserError."""
+def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = True, side: int = THUMB) -> bytes:
+    """A JPEG of at most `side` pixels a side; labels: with those of `mask`, a path in the set, over it. Raises UserError."""
     path = subject.image_path(sample)
-    label_map = None if sample.drawn or not labels else shrink(subject.read_labels(mask), THUMB, Image.Resampling.NEAREST)
+    label_map = None if sample.drawn or not labels else shrink(subject.read_labels(mask), side, Image.Resampling.NEAREST)
     if path is None:
         assert label_map is not None or sample.drawn
-        label_map = shrink(subject.read_labels(mask), THUMB, Image.Resampling.NEAREST) if label_map is None else label_map
+        label_map = shrink(subject.read_labels(mask), side, Image.Resampling.NEAREST) if label_map is None else label_map
         small = np.full((label_map.shape[0], label_map.shape[1], 3), 128, np.uint8)
     elif subject.kind == "dataset" or sample.drawn:
         with open_picture(path) as picture:
             size = picture.size
-            picture.draft("RGB", (THUMB, THUMB))  # a JPEG is decoded at a fraction of its size
-            scale = min(1.0, THUMB / max(size))
+            picture.draft("RGB", (side, side))  # a JPEG is decoded at a fraction of its size
+            scale = min(1.0, side / max(size))
             shape = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
             small = np.asarray(picture.convert("RGB").resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0))
     else:
-        small = shrink(read_photo(path), THUMB, Image.Resampling.BILINEAR)
+        small = shrink(read_photo(path), side, Image.Resampling.BILINEAR)
     if label_map is not None:
         if label_map.shape != small.shape[:2]:
             label_map = np.asarray(Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST))

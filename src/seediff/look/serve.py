@@ -151,6 +151,7 @@ def served(
     *,
     by: str,
     photos: Sequence[Path] = (),
+    compare: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     token: str | None = None,
@@ -160,6 +161,8 @@ def served(
     with _for_good():
         session = Session(open_subject(path, photos), by=by, tell=events.tell)
     try:
+        if compare is not None:
+            session.compare(compare)
         with listen(host, port) as listening:
             token = token or secrets.token_urlsafe(24)
             at = listening.getsockname()[1]
@@ -190,12 +193,13 @@ def look(
     *,
     by: str,
     photos: Sequence[Path] = (),
+    compare: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[Opened], None] = lambda opened: None,
 ) -> tuple[int, bool]:
     """Serve a set until somebody ends it; how many actions were saved, and whether it was Ctrl-C. ready: is called once it can be asked."""
-    with served(path, by=by, photos=photos, host=host, port=port) as (opened, server, listening):
+    with served(path, by=by, photos=photos, compare=compare, host=host, port=port) as (opened, server, listening):
         ready(opened)
         server.run(sockets=[listening])
         return opened.session.acted, server.interrupted

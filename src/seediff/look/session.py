@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
-from ..dataset.reviews import REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
+from ..dataset.reviews import REDRAWN, REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
 from ..errors import UserError
@@ -27,6 +28,7 @@ from ..files.output_folders import InUse, open_folder
 from ..files.outputs import make_folders, write_inside
 from ..files.pictures import open_picture
 from ..files.reading import PICTURE, read_bytes
+from .compare import Comparison, Difference, Other, difference
 from .index import Index
 from .samples import Sample, Subject
 
@@ -61,6 +63,9 @@ class History:
     def follow(self, action: Action) -> None:
         """Apply an action, also one read from the file."""
         self.version = action.version
+        if action.action == REDRAWN:
+            self.states, self.at = [None], 0
+            return
         step = {"undo": -1, "redo": 1}.get(action.action, 0)
         if step and 0 <= self.at + step < len(self.states) and self.state(self.at + step) == action.state:
             self.at += step
@@ -90,6 +95,7 @@ class Session:
         self.subject, self.by, self.tell = subject, by, tell
         self.acted = 0
         self._confidence = False
+        self.comparison: Comparison | None = None
         self.lock = threading.Lock()
         self.read_only = ""
         """Why nothing can be saved; empty if it can."""
@@ -144,6 +150,24 @@ class Session:
             self.index.recount()
             for changed in self.histories:
                 self.index.update(changed, self.row(changed), acted=False)
+
+    def compare(self, folder: Path) -> None:
+        """Compare with another set's label maps of the same pictures; they are read in a separate thread. Raises UserError."""
+        self.comparison = Comparison(Other(self.subject, folder), len(self.subject.samples))
+        self.index.different = self.comparison.different
+        self._in_background(lambda number, sample: self._compare(number))
+
+    def _compare(self, number: int) -> None:
+        if self.comparison is not None:
+            with suppress(UserError):  # a sample that the other set lacks
+                self.difference(number)
+
+    def difference(self, number: int) -> Difference:
+        """Between a sample's current label map and the other one, read anew. Raises UserError."""
+        assert self.comparison is not None
+        labels = self.labels(number)
+        there = self.comparison.other.labels(self.subject.samples[number].name, labels.shape)
+        return self.comparison.put(number, difference(labels, there))
 
     @property
     def has_confidence(self) -> bool:
@@ -225,6 +249,8 @@ class Session:
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
             "confidence": None if np.isnan(sure := self.index.confidence[number]) or (now and now.mask) else round(float(sure), 3),
+            "segments": row["segments"] if self.subject.kind == "segments" else 0,
+            "different": None if np.isnan(apart := self.index.different[number]) else round(float(apart), 4),
             "by": now.by if now else "",
             "time": now.time if now else "",
             "undo": history.at > 0,
@@ -262,6 +288,8 @@ class Session:
             self.histories[number] = history
             self.acted += 1
             self.index.update(number, self.row(number))
+            if labels is not None or name in ("undo", "redo"):
+                self._compare(number)
             state = self.state(number)
         self.tell({"kind": "state", "window": window, "action": name, **state})
         return state
@@ -327,6 +355,7 @@ def about(session: Session) -> dict[str, Any]:
         "count": len(subject.samples),
         "editable": subject.editable,
         "confidence": session.has_confidence,
+        "compared": (other := session.comparison) and {"name": other.other.label, "classes": other.other.classes},
         "readOnly": session.read_only,
         "by": session.by,
         "metadata": METADATA,

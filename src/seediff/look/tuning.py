@@ -50,7 +50,7 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
         values stays only where β does."""
         if self == shown(config):
             return config
-        tried = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr, "ignore_band": None}
+        tried = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr, "ignore_band": None, "dispute": None}
         others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method != config.method else {}
         return replace(config, **{**others, **tried})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, partial
 from typing import Annotated, Any
@@ -12,7 +11,6 @@ import msgspec
 import numpy as np
 import torch
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -41,8 +39,10 @@ maxima are flatter than the paper's."""
 FEW = 6
 """Minimum number of segments, if the page does not choose a threshold."""
 MOST_POINTS = 16
+MADE = "new masks"
 CORRECTED = "A person corrected this mask; attention explains the mask that was there before."
 UNKNOWN = "How its mask was made is not known: the constants below are the usual ones, so masks and steps here may not be those of the set."
+NO_ATTENTION = "There is no attention to show of these pictures: they were not masked by class names."
 ALONE = threading.Lock()
 """Its holder sets torch's number of threads, which is global to the process."""
 
@@ -75,8 +75,6 @@ class Why:
         self.capturer = Capturer()
         self.loading = threading.Lock()
         self.threads = torch.get_num_threads()
-        self.stop = threading.Event()
-        self.busy = False
 
     def config(self, number: int) -> DatasetConfig | None:
         """What made a sample's mask; None where that is not known."""
@@ -117,8 +115,9 @@ class Why:
         """The page's initial data about a sample."""
         subject = self.session.subject
         sample = subject.samples[number]
-        refused = cannot_capture(subject, sample, self.config(number)) if subject.kind == "dataset" else "only datasets know their model"
-        tuner = self.tuner(number)
+        if subject.kind != "dataset":
+            return {"told": NO_ATTENTION, "levels": [], "canCapture": False}
+        refused, tuner = cannot_capture(subject, sample, self.config(number)), self.tuner(number)
         if tuner is None:
             kept = "Its attention was not kept (--keep-attention keeps it)"
             text = f"{kept}, and {refused}." if refused else f"{kept}, but its model is here."
@@ -137,8 +136,9 @@ class Why:
             "methods": [
                 name
                 for name, facts in METHOD_FACTS.items()
-                if not (facts.plain_means and seen.maps.normalized or facts.apart and not seen.maps.cross_layers)
+                if not ((facts.plain_means and seen.maps.normalized) or (facts.apart and not seen.maps.cross_layers))
             ],
+            "seeded": [name for name, facts in METHOD_FACTS.items() if facts.alpha],
             "constants": msgspec.to_builtins(constants),
         }
 
@@ -232,59 +232,25 @@ class Why:
     # Many at once.
 
     async def begin(self, request: Request) -> Response:
-        """Make new masks for many samples, one after the other. All windows see the progress."""
+        """Make new masks for many samples."""
         body = parse_json(await request.body(), ApplyToMany, "the constants")
         numbers = self.look.shown(body.view).tolist()
-        if self.session.read_only:
-            raise UserError(self.session.read_only)
-        if self.busy:
-            raise HTTPException(409, "masks of many samples are being made already")
         if body.class_id:
             name = next((name for name, i in self.session.index.ids.items() if i == body.class_id), None)
             numbers = [i for i in numbers if name in (self.session.row(i).get("classes") or ())]
-        self.busy = True
-        self.stop.clear()
-        self.look.worker.start(partial(self.make_many, numbers, body))
+        self.look.jobs.start(numbers, MADE, partial(self._make_one, body))
         return JSONResponse({"samples": len(numbers)}, 202)
 
-    async def end(self, request: Request) -> Response:
-        self.stop.set()
-        return JSONResponse({})
-
-    def make_many(self, numbers: Sequence[int], body: ApplyToMany) -> None:
-        counts = {"made": 0, "without attention": 0, "reviewed by somebody": 0, "that cannot be made": 0}
-        done = 0
-
-        def tell(text: str, *, ended: bool = False) -> None:
-            self.session.tell({"kind": "job", "text": text, "done": done, "total": len(numbers), "ended": ended})
-
-        try:
-            for number in numbers:
-                if self.stop.is_set():
-                    break
-                tell(f"New masks: {done} of {len(numbers)}")
-                counts[self._make_one(number, body)] += 1
-                done += 1
-        except OSError as error:
-            counts[f"left when saving failed ({error.strerror})"] = len(numbers) - done
-        finally:
-            self.busy = False
-            rest = ", ".join(f"{count} {what}" for what, count in counts.items() if count and what != "made")
-            tell(f"{counts['made']} new masks" + (f"; {rest}" if rest else ""), ended=True)
-
-    def _make_one(self, number: int, body: ApplyToMany) -> str:
-        """The counter for this outcome."""
+    def _make_one(self, body: ApplyToMany, number: int, detail: dict[str, Any]) -> str:
+        """The outcome, in words."""
         history = self.session.history(number)
         if history.now is not None and (history.now.verdict or history.now.action not in ("made", "undo")):
             return "reviewed by somebody"
-        try:
-            if self.tuner(number) is None:
-                return "without attention"
-            labels = self.made(number, body)
-            self.session.act(number, history.version, "made", labels=labels, by=body.by, detail=_detail(body))
-        except UserError:
-            return "that cannot be made"
-        return "made"
+        if self.tuner(number) is None:
+            return "without attention"
+        labels = self.made(number, body)
+        self.session.act(number, history.version, "made", labels=labels, by=body.by, detail={**_detail(body), **detail})
+        return MADE
 
 
 def divided(tuner: Tuner, threshold: float) -> np.ndarray:

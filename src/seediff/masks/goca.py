@@ -80,7 +80,7 @@ def weighted_tokens(maps: AttentionMaps, columns: Sequence[int], *, weighted: bo
     layers = [(grid, name.rpartition(".")[0], tensor) for grid, of_grid in maps.cross_layers.items() for name, tensor in of_grid.items()]
     shares = [weights.get(block, 0.0) if weighted else 1.0 for _, block, _ in layers]
     if not sum(shares):
-        raise UserError("method goca weighs layers by their self-attention, and none was captured; capture it, or leave `layers` out of parts")
+        raise UserError("method goca weighs layers by their self-attention, and none was captured; leave layers out of parts")
     finest = max(maps.cross_layers)
     total = torch.zeros(len(columns), *finest, device=layers[0][2].device)
     for share, (grid, _, tensor) in zip(shares, layers, strict=True):

@@ -12,9 +12,10 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from ..config.methods import METHOD_FACTS, check_capture
+from ..config.methods import check_capture
 from ..errors import UserError
 from .arithmetic import min_max, otsu, resize
+from .dispute import disputed
 from .flags import degenerate
 from .pamr import affinity, pamr, scaled_dilations
 from .steps import BEFORE_PAMR, SoftMask, Step
@@ -60,7 +61,7 @@ def make_masks(
     size = _check(image, classes, config, size)
 
     # 1. Each class's soft map.
-    softs = [soft_mask(maps, name, config) for name in classes]
+    softs = soft_masks(maps, classes, config)
 
     # 2. All of them at the image's size.
     soft = enlarge(torch.stack([s.soft for s in softs]), size, config)
@@ -78,25 +79,35 @@ def make_masks(
     flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
     shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
     flags += degenerate(dict(zip(classes, shares, strict=True)))
+    flags += disputed(label_map, maps, classes, config)
 
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
     return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu)
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """The soft mask of one class by `config.method`. The maps are not modified.
+    """The soft mask of one class by `config.method`, or `config.reading`. The maps are not modified.
 
     Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if the method needs plain
     means but the maps were divided by their maxima, or layers apart but there are only means.
     """
+    (mask,) = soft_masks(maps, [class_name], config)
+    return mask
+
+
+def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:
+    """`soft_mask` of several classes of one image."""
+    module, name = config.facts.function.split(".")
+    function = getattr(import_module(f".{module}", __package__), name)
+    if config.reading is not None:  # weighs classes against each other
+        return function(maps, classes, config)
     check_capture(config.method, maps.normalized, bool(maps.cross_layers))
-    module, name = METHOD_FACTS[config.method].function.split(".")
-    return getattr(import_module(f".{module}", __package__), name)(maps, class_name, config)
+    return [function(maps, name, config) for name in classes]
 
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
     """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR."""
-    finish = METHOD_FACTS[config.method].finish
+    finish = config.facts.finish
     soft = resize(soft, size, finish.resize)
     if finish.stretch:
         soft = torch.stack([min_max(map_)[0] for map_ in soft])
@@ -108,7 +119,7 @@ def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: t
 
     weights: from `pamr_weights` for the same image and configuration. They take most of the time and do not depend on the soft masks.
     """
-    finish = METHOD_FACTS[config.method].finish
+    finish = config.facts.finish
     refined = pamr(
         _scaled(image, soft.device),
         soft,
@@ -122,7 +133,7 @@ def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: t
 
 def pamr_weights(image: np.ndarray, config: MaskConfig) -> torch.Tensor:
     """The similarity of each pixel to its neighbours (`pamr.affinity`), on the CPU, for several calls of `refine`."""
-    bandwidth = METHOD_FACTS[config.method].finish.bandwidth
+    bandwidth = config.facts.finish.bandwidth
     return affinity(_scaled(image, "cpu").permute(2, 0, 1), _dilations(image, config), bandwidth)
 
 
@@ -131,7 +142,7 @@ def _scaled(image: np.ndarray, device: torch.device | str) -> torch.Tensor:
 
 
 def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:
-    return METHOD_FACTS[config.method].finish.dilations or config.pamr_dilations or scaled_dilations(image.shape[:2])
+    return config.facts.finish.dilations or config.pamr_dilations or scaled_dilations(image.shape[:2])
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
@@ -141,7 +152,7 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
     size: enlarge the soft masks to (H, W), class by class to save memory.
     """
     low, high = config.ignore_band or (None, None)
-    threshold = high or METHOD_FACTS[config.method].finish.threshold or config.beta
+    threshold = high or config.facts.finish.threshold or config.beta
     best = soft.new_full(tuple(size or soft.shape[1:]), -1)
     labels = torch.zeros_like(best, dtype=torch.uint8)
     uncertain = torch.zeros_like(best, dtype=torch.bool)

@@ -27,6 +27,7 @@ Kind = Literal[
     "background seeds",
     "background",
     "visible",
+    "layers weighed",
     "final",
     "before PAMR",
 ]

@@ -76,7 +76,7 @@ def _pasted(rng: np.random.Generator, host: Scene, donor: Scene, name: str, *, t
         numbers = before.numbers.copy()
         numbers[here][inside] = len(areas)
         left_over = np.bincount(numbers.ravel(), minlength=len(areas))[: len(areas)]
-        if bool((same[here] & inside).any()) == touching and (left_over[1:] >= VISIBLE * areas[1:]).all():
+        if bool(np.logical_and(same[here], inside).any()) == touching and (left_over[1:] >= VISIBLE * areas[1:]).all():
             image, label_map = host.image.astype(np.float64), host.label_map.copy()
             image[here] = image[here] * (1 - sprite[..., 3:]) + sprite[..., :3]
             label_map[here][inside] = CLASS_IDS[name]

@@ -158,9 +158,8 @@ class Checkpoint:
     def parts(self, family: Family, listed: Container[str] = ()) -> dict[str, str]:
         """The parts of a pipeline of this family that are in the file → where their names begin. listed: by its base; of parts that a
         pipeline may lack, those are taken."""
-        places = {family.network: (self.prefix,)}
-        if self.layout is not None and self.prefix:
-            places |= self.layout.beside
+        beside = self.layout.beside if self.layout is not None and self.prefix else {}
+        places = {family.network: (self.prefix,), **beside}
         found = {part: next((p for p in prefixes if any(n.startswith(p) for n in self.tensors)), None) for part, prefixes in places.items()}
         wanted = [part for part in family.weights if part not in family.optional or part in listed]
         return {part: prefix for part in wanted if (prefix := found.get(part)) is not None}

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..segments.diffcut import affinity, recursive_cut, second_eigenvector
+from ..segments.diffcut import recursive_cut, second_eigenvector
 from ..segments.diffseg import diffseg
+from ..segments.graph import affinity
 from .cells import absorb, connected
 
 MOST = 3

@@ -22,7 +22,7 @@ def connected(parts: np.ndarray) -> np.ndarray:
     """The connected pieces of each part, numbered from 0; positions that meet at a corner are connected."""
     pieces = np.full(parts.shape, -1)
     for part in range(parts.max(initial=-1) + 1):
-        labels, _ = pieces_of(parts == part, NEIGHBOURS)
+        labels, _ = pieces_of(parts == part, NEIGHBOURS)  # type: ignore[misc]
         pieces[labels > 0] = labels[labels > 0] + pieces.max(initial=-1)
     return pieces
 
@@ -38,11 +38,12 @@ def absorb(parts: np.ndarray, rows: np.ndarray, least: int, loose: np.ndarray | 
     if not (kept >= 0).any():
         return np.where(inside, 0, -1)
     sizes = np.bincount(kept[kept >= 0])
-    large = np.flatnonzero(sizes >= least) if (sizes >= least).any() else sizes.argmax()[None]
+    large = np.flatnonzero(sizes >= least) if (sizes >= least).any() else np.array([sizes.argmax()])
     kept = np.where(np.isin(kept, large), np.searchsorted(large, kept), -1)
     attended = np.stack([rows[(kept == part).ravel()].mean(0).reshape(parts.shape) for part in range(len(large))])  # (K, h, w)
     while (waiting := inside & (kept < 0)).any():
-        touched = np.stack([binary_dilation(kept == part, NEIGHBOURS) for part in range(len(large))]) & waiting
+        grown = np.stack([binary_dilation(kept == part, NEIGHBOURS) for part in range(len(large))])
+        touched = np.logical_and(grown, waiting)
         touched = touched if touched.any() else waiting[None].repeat(len(large), 0)
         kept = np.where(touched.any(0), np.where(touched, attended, -1).argmax(0), kept)
     return kept

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta
 
 from ..attention.maps import AttentionMaps
-from ..config.fields import Count, Positive, check_fields
+from ..config.fields import AtLeastZero, Count, Positive, check_fields
 from ..masks.make import MaskResult
 from .baselines import diffcut_parts, diffseg_parts, maskcut_parts
 from .cells import at_grid, at_pixels, connected
@@ -26,7 +26,7 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class ObjectConfig:
-    """How the objects of a class are told apart. The constants are those that did best on the embedded model's tuning scenes."""
+    """How the objects of a class are told apart. `seediff study objects` finds the best constants for a model of the embedded world."""
 
     method: ObjectMethod = "pieces"
     """pieces: connected pieces of the mask. peaks: divides these along edges of self-attention. diffseg, diffcut, maskcut: by segments."""
@@ -34,10 +34,10 @@ class ObjectConfig:
     """Level of the self-attention: its side is the latent's side divided by this."""
     min_area: Annotated[float, Meta(ge=0, lt=1)] = 0.01
     """Smaller parts are no objects, as a share of the picture."""
-    edge: float = 1.0
+    edge: AtLeastZero = 1.0
     """peaks: an edge is a divergence this many standard deviations above the mean inside the mask."""
-    kl_threshold: Positive = 0.45
-    """diffseg: τ."""
+    kl_threshold: Positive = 1.0
+    """peaks, diffseg: rows of self-attention with a smaller divergence are of one object or segment."""
     power: Positive = 5.0
     """diffcut: exponent of the cosine."""
     similarity: Annotated[float, Meta(gt=0, lt=1)] = 0.5
@@ -100,4 +100,4 @@ def _divided(inside: np.ndarray, soft: np.ndarray, rows: np.ndarray, config: Obj
         return diffcut_parts(inside, rows, power=config.power, cost=config.cost, least=least)
     if config.method == "maskcut":
         return maskcut_parts(inside, rows, similarity=config.similarity, cost=config.cost, least=least)
-    return peak_parts(inside, at_grid(soft, inside.shape), rows, strength=config.edge, least=least)
+    return peak_parts(inside, at_grid(soft, inside.shape), rows, limit=config.kl_threshold, strength=config.edge, least=least)

@@ -1,8 +1,8 @@
 """Objects by peaks of the soft mask: this project's recipe, of TRACE's edges (`edges.py`) and NERVE's walk with restart (`masks.nerve`).
 
-1. Peaks: the highest position of the mask, then the highest that is farther than 2 from all before, and so on.
-2. Two peaks are one object if no edge lies between them and their rows of self-attention are closer (symmetric KL) than the median of all
-   pairs minus its mean absolute deviation.
+1. Peaks: the highest position of the mask that is on no edge, then the highest that is farther than 2 from all before, and so on.
+2. Two peaks are one object if no edge lies between them and the symmetric KL divergence of their rows of self-attention is below a limit.
+   The limit is a constant: one relative to the pairs of a mask, such as their median, divides every mask, also that of one object.
 3. Each position goes to the object that it reaches most by a walk with restart inside the mask, from the share that each object's peaks
    attend to it.
 4. Edges cut the objects apart. Fragments join the neighbour that attends to them most.
@@ -11,9 +11,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from ..masks.nerve import ALPHA
-from ..segments.divergence import FLOOR
+from ..segments.divergence import FLOOR, symmetric_kl
 from .cells import absorb, connected
 from .edges import boundary_divergence, edges
 
@@ -21,12 +22,12 @@ RADIUS = 2
 ROUNDS = 5
 
 
-def peak_parts(inside: np.ndarray, soft: np.ndarray, rows: np.ndarray, *, strength: float, least: int) -> np.ndarray:
-    """(h, w) parts. inside: (h, w) bool, the mask. soft: (h, w). rows: (N, N) float64 that sum to 1. strength: of edges. least: positions
-    of a part."""
+def peak_parts(inside: np.ndarray, soft: np.ndarray, rows: np.ndarray, *, limit: float, strength: float, least: int) -> np.ndarray:
+    """(h, w) parts. inside: (h, w) bool, the mask. soft: (h, w). rows: (N, N) float64 that sum to 1. limit: in nats. strength: of edges.
+    least: positions of a part."""
     edge = edges(boundary_divergence(rows, inside.shape), inside, strength)
-    tops = peaks(inside, soft)
-    groups = merged(tops, rows, edge)
+    tops = peaks(inside & ~edge, soft)
+    groups = merged(tops, rows, edge, limit)
     parts = walked(inside, tops, groups, rows)
     loose = edge & inside
     return absorb(np.where(loose, 0, connected(np.where(edge, -1, parts))), rows, least, loose)
@@ -44,20 +45,13 @@ def peaks(inside: np.ndarray, soft: np.ndarray) -> np.ndarray:
     return np.array(kept, np.int64)
 
 
-def merged(tops: np.ndarray, rows: np.ndarray, edge: np.ndarray) -> np.ndarray:
+def merged(tops: np.ndarray, rows: np.ndarray, edge: np.ndarray, limit: float) -> np.ndarray:
     """(K,) the object of each peak, from 0."""
+    of_tops = torch.from_numpy(rows[tops])
+    distance = symmetric_kl(of_tops, of_tops).numpy()
     groups = np.arange(len(tops))
-    if len(tops) < 2:
-        return groups
-    logs = np.log(np.maximum(rows[tops], FLOOR))
-    entropy = (rows[tops] * logs).sum(1)
-    cross = rows[tops] @ logs.T
-    distance = (entropy[:, None] + entropy - cross - cross.T) / 2
-    pairs = distance[np.triu_indices(len(tops), 1)]
-    median = np.median(pairs)
-    limit = median - np.abs(pairs - median).mean()
     for a, b in zip(*np.triu_indices(len(tops), 1), strict=True):
-        if (distance[a, b] <= limit) and not between(edge, tops[a], tops[b]):
+        if distance[a, b] < limit and not between(edge, tops[a], tops[b]):
             groups[groups == groups[b]] = groups[a]
     return np.unique(groups, return_inverse=True)[1]
 

@@ -22,6 +22,8 @@ class SampleSpec:
     classes: tuple[str, ...]
     prompt: str
     seed: int
+    attempt: int = 0
+    """The number of earlier drawings of this sample; each has other noise."""
 
 
 def sample_count(config: GenerateConfig) -> int:
@@ -85,7 +87,7 @@ def sample_seed(seed: int, index: int, attempt: int) -> int:
 
 def redraw(spec: SampleSpec, seed: int, attempt: int) -> SampleSpec:
     """The same sample with the noise for another attempt (0 is the first). seed: the configuration's."""
-    return replace(spec, seed=sample_seed(seed, spec.index, attempt))
+    return replace(spec, seed=sample_seed(seed, spec.index, attempt), attempt=attempt)
 
 
 def _stable_hash(*parts: int | str) -> int:

@@ -54,6 +54,7 @@ _PAPER: dict[Kind, Explanation] = {
     "expansion mean": Explanation("The expansions of all levels at one side, averaged."),
     "background seeds": Explanation("Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9"),
     "background": Explanation("Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7"),
+    "layers weighed": Explanation("The maps of all layers, added with the weights of the reading: bright where they speak for the class."),
     "final": _FINAL,
 }
 

@@ -243,7 +243,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
     def plan(self, place: Place, verb: str) -> list[str]:
         items = self.samples
-        counts = Counter("+".join(task.operations) for batch in self.batches for task in batch)
+        counts = Counter("+".join(task.operations) for batch in self.batches.values() for task in batch)
         total, originals = counts.total(), counts.pop("", 0)
         sizes = [len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size for item in items]
         return [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .output import BatchRecord, Place
 from .plan import captured_maps, check_files, expected_capture, fitted_mask, mask_lines, model_line, source_lines
+from .reopen import again_number, draw_again, redrawn, sample_number
 from .samples import DatasetJob
 
 # torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
@@ -53,6 +54,7 @@ def generate(
     offload: Offload = "none",
     engine: Engine | None = None,
     progress: Progress | None = None,
+    top_up: bool = False,
     **options: Any,
 ) -> RunResult:
     """Make the dataset that `config` describes in `out`: a folder, or a URL of a store such as s3://bucket/name.
@@ -62,6 +64,7 @@ def generate(
     A run that was interrupted at any moment is continued by calling this again with the same arguments, and the result has the
     same bytes as an uninterrupted one's. A finished dataset is left as it is. `draw` replaces the model. offload: what
     waits in the computer's memory while it does not work; changes no byte. engine: who does the batches; None: this process.
+    top_up: draw the samples again that people rejected (`reopen.draw_again`).
 
     Raises UserError for whatever a user can put right: the folder holds something else, a dataset of another configuration or
     another run at work; the model is not there; a class it does not know. OSError when the disk fills up.
@@ -71,15 +74,18 @@ def generate(
     if config is not None and options:
         raise UserError(f"{', '.join(options)}: given beside a configuration; make them part of it, or leave the configuration out")
     config = config or GenerateConfig.recommended(**options)
-    return run(GenerateJob(config, draw, offload), out, engine=engine, progress=progress)
+    job = GenerateJob(config, draw, offload)
+    if top_up:
+        job.check()
+        draw_again(config, out)
+    return run(job, out, engine=engine, progress=progress)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One image that is kept. attempt: 0 for the first. result: its masks, where they had to be made to know whether it is kept."""
+    """One image that is kept. result: its masks, where they had to be made to know whether it is kept."""
 
     spec: SampleSpec
-    attempt: int
     image: np.ndarray
     attention: AttentionMaps
     result: MaskResult | None
@@ -94,12 +100,24 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         self.on_device = draw is None
         self.mask = config.mask
         """With levels that the model has."""
+        self.redrawn: Mapping[int, int] = {}
+        """As `reopen.redrawn`."""
 
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
 
+    def resume(self, folder: Path) -> None:
+        self.redrawn = redrawn(folder, self.config)
+
+    @cached_property
+    def batches(self) -> Mapping[int, Sequence[SampleSpec]]:
+        """Those of the configuration; then each sample that was drawn again, alone, so that no other decides about its bytes."""
+        whole, size, seed = super().batches, self.config.batch_size, self.config.seed
+        again = {again_number(i): [redraw(whole[i // size][i % size], seed, attempt)] for i, attempt in self.redrawn.items()}
+        return {**whole, **again}
+
     def samples(self) -> list[SampleSpec]:
-        return [spec for batch in self.batches for spec in batch]
+        return [spec for batch in self.batches.values() for spec in batch if not spec.attempt]
 
     def check(self) -> None:
         check_files(self.config)
@@ -109,7 +127,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
             return ""
         self.draw = model_draw(self.config, self.samples(), self.device, self.offload)
         self.mask = fitted_mask(self.config)[0]
-        return weights_fingerprint(*self.config.weight_sources)  # after loading, which may have fetched the weights
+        return weights_fingerprint(
+            *self.config.weight_sources, self.config.mask.reading
+        )  # after loading, which may have fetched the weights
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
@@ -118,24 +138,26 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         """The images that are kept, and a row for each that is not.
 
         With `reject`, flagged samples are drawn again together, as a smaller batch, until none is left or the attempts are used
-        up: who is in which follows from the configuration alone. Then their masks are made here, else with the files.
+        up: who is in which follows from the configuration alone. Then their masks are made here, else with the files. A sample that people
+        rejected is drawn once more and kept.
         """
         assert self.draw is not None
+        reject = self.config.reject and not batch[0].attempt
         kept: list[Drawn] = []
         rejected: list[dict[str, Any]] = []
-        for attempt in range(self.config.attempts if self.config.reject else 1):
+        for attempt in range(self.config.attempts if reject else 1):
             specs = [redraw(spec, self.config.seed, attempt) for spec in batch] if attempt else batch
             with self.timer("drawing"):
                 images, maps = self.draw(specs)
             batch = []
             for spec, image, attention in zip(specs, images, maps, strict=True):
-                result = self.masks(spec, image, attention) if self.config.reject else None
+                result = self.masks(spec, image, attention) if reject else None
                 if result and result.flags:
                     about = {"index": spec.index, "attempt": attempt, "seed": spec.seed, "classes": list(spec.classes)}
                     rejected.append({**about, "flags": list(result.flags)})
                     batch.append(spec)
                 else:
-                    kept.append(Drawn(spec, attempt, image, attention, result))
+                    kept.append(Drawn(spec, image, attention, result))
             if not batch:
                 break
         return kept, rejected
@@ -150,10 +172,12 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         kept, rejected = captured
         record = BatchRecord(rejected=rejected)
         for drawn in kept:
+            if drawn.spec.attempt < self.redrawn.get(drawn.spec.index, 0):
+                continue  # a later drawing has its place
             result = drawn.result or self.masks(drawn.spec, drawn.image, drawn.attention)
             with self.timer("writing"):
                 picture = self.config.image_format, native.encode_image(drawn.image, self.config.image_format)
-                more = {"seed": drawn.spec.seed, "attempt": drawn.attempt}
+                more = {"seed": drawn.spec.seed, "attempt": drawn.spec.attempt}
                 self.write_sample(record, out, drawn.spec, picture, result, drawn.attention, more=more, seen=(drawn.image, result))
         record.rows.sort(key=lambda row: row["file_name"])
         return record
@@ -161,6 +185,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         if self.config.reject:
             write_atomic(out / native.REJECTED, native.jsonl(rejected))
+        if self.redrawn:
+            rows = sorted(rows, key=lambda row: sample_number(row["file_name"]))
         super().finish(rows, rejected, out)
 
     def read_result(self, out: Path) -> dict[str, Any]:
@@ -210,6 +236,7 @@ def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], f
 def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None, offload: Offload = "none") -> Draw:
     """Load the configuration's model, check everything that could fail while `specs` are drawn, and return what draws a batch with it."""
     from ..attention.generate import check_guidance, check_inputs
+    from ..masks.reading import check_reading
     from ..models.registry import load_model
     from ..prompts.tokens import locate_columns
 
@@ -220,6 +247,7 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
         locate_columns(model.readers, prompt, classes)
     check_guidance(model, config.guidance_scale, config.negative_prompt)
     check_levels(model.network.config, config.mask, config.capture, model.family)
+    check_reading(config.mask, model)
     return partial(draw_batch, model, config)
 
 

@@ -87,7 +87,7 @@ class RunResult:
 
 
 class Job(ABC, Generic[Config, Item, Captured]):
-    """One command's work. A batch must follow from the configuration and its number alone, never from what is already there.
+    """One command's work. A batch must follow from the configuration and its number alone, never from which files are already there.
 
     It can be pickled until it is loaded: every process that makes batches loads a copy of its own.
     """
@@ -108,12 +108,16 @@ class Job(ABC, Generic[Config, Item, Captured]):
         """Everything that is to be done, in order."""
 
     @cached_property
-    def batches(self) -> Sequence[Sequence[Item]]:
+    def batches(self) -> Mapping[int, Sequence[Item]]:
+        """Number → items."""
         items = self.items()
-        return [[items[i] for i in batch] for batch in self.config.batches(len(items))]
+        return {number: [items[i] for i in batch] for number, batch in enumerate(self.config.batches(len(items)))}
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "batches"}  # there may be millions of items
+
+    def resume(self, folder: Path) -> None:
+        """Read what the output in `folder` says of its batches besides the configuration. Called before any batch is looked at."""
 
     def check(self) -> None:
         """Raise UserError for what the small files of a model tell before its weights are loaded."""
@@ -323,11 +327,12 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
 
     new: nothing in the output is to be continued.
     """
-    config, total = job.config, sum(map(len, job.batches))
-    records = [None if new else place.record(number) for number in range(len(job.batches))]
-    done = before = sum(len(batch) for batch, record in zip(job.batches, records, strict=True) if record)
+    job.resume(place.folder)
+    config, total = job.config, sum(map(len, job.batches.values()))
+    records = {number: None if new else place.record(number) for number in job.batches}
+    done = before = sum(len(job.batches[number]) for number, record in records.items() if record)
     weights = ""
-    if None in records:
+    if None in records.values():
         report(done, total, f"loading {config.model_label}")
         with job.timer("loading"):
             weights = engine.load(job, place)
@@ -344,7 +349,7 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
         report(done, total, what)
 
     say("")
-    while missing := [number for number, record in enumerate(records) if record is None]:
+    while missing := [number for number, record in records.items() if record is None]:
         with closing(engine.map(job, place, missing, say)) as made:  # whatever happens, nobody writes when the output is unlocked
             for number, record in made:
                 records[number] = record
@@ -357,7 +362,7 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
             done -= len(job.batches[number])
     say("finishing")
     place.clear_leftovers()
-    finished = [record for record in records if record]
+    finished = [record for record in records.values() if record]
     place.bring(job.read_by_finish(finished))
     job.finish([row for record in finished for row in record.rows], [row for record in finished for row in record.rejected], place.folder)
     place.complete(config.last_file)

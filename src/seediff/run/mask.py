@@ -112,18 +112,20 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         self.check()
         device = self.device or self.config.device
         self.use(load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading))
-        return weights_fingerprint(*self.config.weight_sources)
+        return weights_fingerprint(*self.config.weight_sources, self.config.mask.reading)
 
     def use(self, model: Model) -> None:
         """Look with this model, once all is checked that could fail with it."""
         from ..attention.generate import check_shape
         from ..config.sizes import pixels
+        from ..masks.reading import check_reading
 
         self.model = model
         self.model.check_known(self.config.classes)
         check_attention(self.config.size, self.model.pixels)
         check_shape(self.model, pixels(self.config.size or self.model.image_side), "size")
         check_levels(self.model.network.config, self.config.mask, self.config.capture, self.model.family)
+        check_reading(self.config.mask, self.model)
         self.method = fitted_mask(self.config)[0]
         for classes in dict.fromkeys(spec.words for spec in self.specs):
             self.prompts(classes)

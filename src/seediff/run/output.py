@@ -15,7 +15,7 @@ import os
 import socket
 import tempfile
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -176,7 +176,7 @@ class Place:
         write_inside(self.folder, record_path(number), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
         self.send([record_path(number)])
 
-    def lost(self, records: Sequence[BatchRecord | None]) -> list[int]:
+    def lost(self, records: Mapping[int, BatchRecord | None]) -> list[int]:
         """Batches whose files vanished from the output since they were sent: there are none where runs are kept apart by a lock."""
         return []
 
@@ -340,14 +340,14 @@ class Store(Place):
             if name.partition("/")[0] in (*RUN_FOLDERS, BATCHES):
                 (self.folder / name).unlink()
 
-    def lost(self, records: Sequence[BatchRecord | None]) -> list[int]:
+    def lost(self, records: Mapping[int, BatchRecord | None]) -> list[int]:
         """As no lock keeps other runs away, one may have removed what it took for a failed run's, or begun another dataset."""
         self.there = self.storage.list()
         if CONFIG not in self.there or self.storage.read(CONFIG) != (self.folder / CONFIG).read_bytes():
             raise UserError(self.out, "another run has begun another output in the same place", "choose another for one of them")
         return [
             number
-            for number, record in enumerate(records)
+            for number, record in records.items()
             if record and not all(self.holds(name, size, crc) for name, (size, crc) in record.files.items())
         ]
 

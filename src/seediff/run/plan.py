@@ -36,7 +36,12 @@ def check_files(config: ModelConfig) -> None:
     Nothing is known of a hub id without a short name before it is fetched. What is wrong with the files themselves, loading says better.
     """
     if isinstance(config, DatasetConfig):
-        check_capture(config.mask.method, config.capture.normalize, config.capture.apart)
+        if config.mask.reading is None:
+            check_capture(config.mask.method, config.capture.normalize, config.capture.apart)
+        else:
+            from ..masks.reading import Reading  # imports torch
+
+            Reading.load(config.mask.reading)
     check_supported(config.model, config.base)
     if isinstance(config, DatasetConfig):
         check_known_classes(config.model, read_settings(resolve_name(config.model)).classes, config.classes)
@@ -153,13 +158,14 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
+    way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
     lines = [
-        f"Masks: {mask.method}, alpha {mask.alpha}, beta {mask.beta}, PAMR {'on' if mask.pamr else 'off'}",
+        f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}",
         f"Attention: {means}, {layers_name(capture.layers)}, {steps}{share}",
         *capture_line(expected),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
     ]
-    if info and not is_tuned_for(info, mask.method):
+    if info and mask.reading is None and not is_tuned_for(info, mask.method):
         title = info.family.title
         lines.append(f"Constants: those of masks were never tuned for {title}; they are the papers', of Stable Diffusion 1 and 2")
     return lines

@@ -1,30 +1,32 @@
-"""A finished dataset turned back into a run that has batches left to do: those of damaged samples, or those of more samples.
+"""A finished dataset turned back into a run that has batches left to do: those of damaged samples, of more samples, or of samples that
+people rejected and that are drawn again.
 
 The records of all other batches are written anew from what is there, then metadata.jsonl is removed. The command that made the dataset then
 continues as after any interruption. It leaves the bytes that were there before the damage, or those of a dataset that was as large at
-first.
+first. A sample that is drawn again is a batch by itself.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
+from ..config.generate import MAX_IMAGES, DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
-from ..dataset.reviews import read_actions
+from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..dataset.store import find_extras
 from ..errors import UserError
 from ..files.documents import read_toml
+from ..files.output_folders import Out
 from ..files.outputs import remove_inside, write_atomic
 from ..prompts.specs import sample_count
-from .output import BatchRecord, Place, record_path
+from .output import BatchRecord, Place, open_place, record_path
 
 SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
 INPUTS = {"generate": "", "mask": "PHOTOS ", "augment": "DATA ", "segment": "PHOTOS "}
@@ -70,12 +72,77 @@ def reopen(folder: Path, damaged: Collection[str]) -> None:
     Only where `can_reopen`. Raises UserError for a file that is no sample's, or when another run is at work in the folder.
     """
     config = load_dataset_config(folder / native.CONFIG, MaskPhotosConfig)
-    lost = {sample_number(name) // config.batch_size for name in damaged}
+    lost = {batch_number(sample_number(name), config, redrawn(folder, config)) for name in damaged}
     place = Place(folder)
     with place.locked():
         if not isinstance(config, GenerateConfig):  # which batch a photograph that failed was of is not known
             lost |= {number for number, record in _rows_by_batch(folder, config).items() if len(record.rows) < config.batch_size}
         _unfinish(place, config, lost)
+
+
+def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False) -> list[str]:
+    """Turn the finished dataset that `config` made into an unfinished one that lacks the samples that people rejected, and return their
+    names. review.jsonl then has a line for each that clears the verdict. Nothing is changed where nobody rejected any. dry_run: only
+    return the names.
+
+    Raises UserError for a place where no sample can be drawn again.
+    """
+    with open_place(out) as place:
+        folder, (state, _) = place.folder, place.look_into(config)
+        names = rejected(folder, config)
+        if not names and (state != "complete" or not _waiting(folder, config)):
+            return []
+        if not place.can_grow:
+            raise UserError(out, "is a store, where samples are not drawn again", "copy it to a folder and go on there")
+        if state == "shorter":
+            problem = "per_class asks for more samples, and top_up for those again that were rejected"
+            raise UserError(out, problem, "ask for one after the other")
+        if state == "complete" and not can_reopen(folder):
+            raise UserError(out, f"was made by another version of seediff than {__version__}", "make more with another seed; merge the two")
+        if dry_run:
+            return names
+        with place.locked():
+            names = rejected(folder, config)
+            versions = {action.sample: action.version for action in mend(folder)}
+            for name in names:
+                append_action(folder, Action(sample=name, version=versions[name] + 1, action=REDRAWN))
+            if (folder / native.METADATA).is_file() and _waiting(folder, config):
+                _unfinish(place, config, ())
+        return names
+
+
+def rejected(folder: Path, config: GenerateConfig) -> list[str]:
+    """The names of the dataset's samples that people rejected, in order."""
+    return sorted(name for name, action in in_effect(folder).items() if action.verdict == "rejected" and _is_sample(name, config))
+
+
+def redrawn(folder: Path, config: DatasetConfig) -> dict[int, int]:
+    """Sample index → its attempt, of all samples that are to be drawn again or were. The attempts of `reject` come before."""
+    if not isinstance(config, GenerateConfig):
+        return {}
+    times = Counter(action.sample for action in read_actions(folder) if action.action == REDRAWN)
+    earlier = config.attempts if config.reject else 1
+    return {int(name): earlier + n - 1 for name, n in sorted(times.items()) if _is_sample(name, config)}
+
+
+def _is_sample(name: str, config: GenerateConfig) -> bool:
+    return re.fullmatch("[0-9]{6,8}", name) is not None and name == f"{int(name):06d}" and int(name) < sample_count(config)
+
+
+def _waiting(folder: Path, config: GenerateConfig) -> bool:
+    """Whether a sample of a finished dataset is to be drawn again, and was not yet."""
+    again = redrawn(folder, config)
+    return any(row.get("attempt", 0) < again.get(sample_number(row["file_name"]), 0) for row in native.read_rows(folder) if again)
+
+
+def again_number(index: int) -> int:
+    """The number of the batch that is sample `index`, drawn again."""
+    return MAX_IMAGES + index
+
+
+def batch_number(index: int, config: DatasetConfig, again: Collection[int]) -> int:
+    """The number of the batch that a sample's files are of. again: the samples that were drawn again."""
+    return again_number(index) if index in again else index // config.batch_size
 
 
 def grow(place: Place, config: GenerateConfig) -> None:
@@ -106,8 +173,13 @@ def grow(place: Place, config: GenerateConfig) -> None:
 def _rows_by_batch(folder: Path, config: DatasetConfig) -> dict[int, BatchRecord]:
     """Batch number → a record with its rows, and no files yet."""
     records: dict[int, BatchRecord] = defaultdict(BatchRecord)
+    again = redrawn(folder, config)
     for row in native.read_rows(folder):
-        records[sample_number(row["file_name"]) // config.batch_size].rows.append(row)
+        index = sample_number(row["file_name"])
+        record = records[index // config.batch_size]
+        if row.get("attempt") == again.get(index, row.get("attempt")):
+            record = records[batch_number(index, config, again)]
+            record.rows.append(row)
     if isinstance(config, GenerateConfig) and config.reject:
         for row in native.read_rows(folder, native.REJECTED):
             records[row["index"] // config.batch_size].rejected.append(row)

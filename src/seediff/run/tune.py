@@ -87,7 +87,7 @@ def tune(
     report(0, len(chosen), "")
     for index, sample in enumerate(chosen):
         try:
-            photo, truth = _read(sample)
+            photo, truth = read_labelled(sample)
             (window,) = windows(photo.shape[0], photo.shape[1], FIT)
             seen = cut(photo, window, seen_shape(model, photo.shape, FIT, size))
         except UserError as error:
@@ -148,7 +148,7 @@ def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
-def _read(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+def read_labelled(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """A photograph (H, W, 3) uint8 and its labels (H, W): ids of the classes, 255 ignored. Raises UserError."""
     photo, truth = sample.picture(), sample.truth()
     if photo.shape[:2] != truth.shape:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from ..attention.windows import Window
 from ..config.constants import MaskConfig, SegmentConfig
 from ..config.levels import check_divides, fitted_mask
 from ..config.methods import Method
+from ..config.presets import recommended_mask
 from ..errors import UserError
 from ..masks.make import MaskResult, enlarge, make_masks, soft_mask
 from ..models.families.base import Family, Reader
+from ..models.info import read_settings
 from ..prompts.captions import content_words
 from ..prompts.tokens import find_columns
 from ..segments.make import Segments, join_windows
@@ -122,12 +125,15 @@ class Captured:
         """Masks of words of one picture, as `make_masks` makes them: label map, soft masks, flags and every step.
 
         picture: where the pipeline did not give it (latents): PAMR follows it. method: by default the one that was named as `keep`, else
-        SeeDiff. constants: of MaskConfig, such as beta=0.4 or pamr=False; levels that the model lacks are replaced by the nearest.
+        SeeDiff. constants: of MaskConfig, such as beta=0.4 or pamr=False. The others are the model's own if it comes from a folder that has
+        some, as `mini` does, else the papers'; levels that the model lacks are replaced by the nearest.
         """
         method = method or self._method
         if method is None:
             method = "ca" if self._family.no_self_attention else "seediff"
-        config = fitted_mask(MaskConfig(method=method, **constants), self._network.config, family=self._family)
+        folder = Path(getattr(self._pipe, "name_or_path", None) or "")
+        own = recommended_mask(str(folder), method).mask if read_settings(folder).preset else MaskConfig(method=method)
+        config = fitted_mask(replace(own, **constants), self._network.config, family=self._family)
         maps, shown = self._maps(image, phrases), self._picture(image, picture)
         if shown is None and config.pamr:
             raise UserError("masks follow the picture's edges, but the pipeline gave none (latents?): give picture=, or pamr=False")

@@ -8,16 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..config.constants import SegmentConfig
-from .graph import TIE, by_appearance, cluster_qr, spectrum
-
-MOST = 32
-"""The largest number of segments."""
+from .graph import TIE, Graph, cluster_qr
 
 
-def divide(weights: np.ndarray, config: SegmentConfig) -> np.ndarray:
-    """The part (N,) of each position of a graph (N, N)."""
-    values, vectors = spectrum(weights, MOST + 1)
-    return by_appearance(cluster_qr(vectors[:, : eigengap(values)]))
+def divide(graph: Graph, config: SegmentConfig) -> np.ndarray:
+    """The part (N,) of each position."""
+    values, vectors = graph.spectrum
+    return cluster_qr(vectors[:, : eigengap(values)])
 
 
 def eigengap(values: np.ndarray) -> int:

@@ -28,7 +28,7 @@ from PIL import Image
 from ..config.constants import SegmentConfig
 from ..files.label_maps import resize_nearest
 from ..masks.pamr import pamr, scaled_dilations
-from .graph import DENSE, TIE, by_appearance
+from .graph import DENSE, TIE, Graph, by_appearance
 from .suppression import label
 
 THRESHOLDS = 100
@@ -40,9 +40,9 @@ REFINE_PIXELS = 512 * 512
 """Larger images are reduced to this number of pixels for PAMR."""
 
 
-def divide(affinity: np.ndarray, config: SegmentConfig) -> np.ndarray:
-    """The part of each position, as `recursive_cut` finds them."""
-    return recursive_cut(affinity, config.cut_threshold)
+def divide(graph: Graph, config: SegmentConfig) -> np.ndarray:
+    """The part (N,) of each position, as `recursive_cut` finds them."""
+    return recursive_cut(graph.weights, config.cut_threshold)
 
 
 def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:

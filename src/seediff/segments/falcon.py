@@ -17,10 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..config.constants import SegmentConfig
-from .graph import TIE, by_appearance, cluster_qr, spectrum
+from .graph import MOST, TIE, Graph, cluster_qr
 
-MOST = 32
-"""The largest number of segments."""
 START, FACTOR = 2.0**-10, 2.0
 """τ starts at this share of μ's range, because μ becomes smaller with the parts' volumes, and grows by this factor. At the whole range
 nothing moves."""
@@ -29,16 +27,16 @@ DELTA = 0.1
 ROUNDS = 200
 
 
-def divide(weights: np.ndarray, config: SegmentConfig) -> np.ndarray:
-    """The part (N,) of each position of a graph (N, N). K: the number of eigenvalues of `D^-½ W D^-½` above `config.eigenvalue`, from 1
+def divide(graph: Graph, config: SegmentConfig) -> np.ndarray:
+    """The part (N,) of each position. K: the number of eigenvalues of `D^-½ W D^-½` above `config.eigenvalue`, from 1
     to MOST."""
-    values, vectors = spectrum(weights, MOST)
-    count = max(1, int((values > config.eigenvalue).sum()))
-    return by_appearance(refine(weights, by_appearance(cluster_qr(vectors[:, :count]))))
+    values, vectors = graph.spectrum
+    count = max(1, int((values[:MOST] > config.eigenvalue).sum()))
+    return refine(graph.weights, cluster_qr(vectors[:, :count]))
 
 
 def refine(weights: np.ndarray, parts: np.ndarray, tau: float | None = None, rounds: int = ROUNDS) -> np.ndarray:
-    """Parts (N,), 0 to K − 1, whose f is at least that of `parts`, in which none is empty. A part may lose all its positions.
+    """Parts (N,), 0 to K − 1, whose f is at least that of `parts`. A part may lose all its positions.
 
     tau: where τ starts; None: START. rounds: maximum number of steps, accepted or not.
     """

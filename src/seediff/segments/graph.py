@@ -8,8 +8,8 @@ walk: the same of `A^k`: where a walk of k = `walk_steps` steps along self-atten
     by Diffusing, Walking and Cutting" (WACV 2026).
 rows: cosine of A's rows, as in `features`.
 
-Everything is float64. A solver gets the weights and returns the part of each position. Then each part has the mean direction of its
-positions' features, or rows of A or A^k, and pixels take the part whose direction theirs resembles most, as in DiffCut.
+Everything is float64. A solver returns the part (N,) of each position of a graph, numbers from 0. Then each part has the mean direction
+of its positions' features, or rows of A or A^k, and pixels take the part whose direction theirs resembles most, as in DiffCut.
 
 Shape letters: C channels (N for rows), N = h·w positions, K segments.
 """
@@ -17,6 +17,7 @@ Shape letters: C channels (N for rows), N = h·w positions, K segments.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.linalg
@@ -27,13 +28,15 @@ from ..attention.maps import Grid, grid_text
 from ..config.constants import SegmentConfig
 from ..errors import UserError
 from ..masks.arithmetic import ROUNDING
-from .methods import Seen, SegmentMethod, aggregated, solver
+from .methods import Seen, SegmentMethod, aggregated, imported
 
 LARGEST_SIDE = 64
 """Maximum side of a square graph, or the same number of positions otherwise. N × N weights of 64² positions take 128 MiB, and several are
 held at once."""
 TIE = 1e-9
 """Values this close count as equal: far above float64 rounding, far below float32 precision."""
+MOST = 32
+"""The largest number of segments that eigenvalues decide."""
 DENSE = 128
 """Up to this number of positions, all eigenvectors are computed: as fast as Lanczos, which fails on the smallest graphs."""
 FLOOR = 1e-12
@@ -47,6 +50,11 @@ class Graph:
     weights: np.ndarray
     directions: np.ndarray
     size: Grid
+
+    @cached_property
+    def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
+        """The largest eigenvalues and their vectors, one more than MOST."""
+        return spectrum(self.weights, MOST + 1)
 
 
 def build_graph(seen: Seen, config: SegmentConfig) -> Graph:
@@ -73,6 +81,11 @@ def affinity(directions: np.ndarray, alpha: float) -> np.ndarray:
     return scaled**alpha
 
 
+def divide_graph(graph: Graph, config: SegmentConfig) -> torch.Tensor:
+    """Proposals (K, h, w) float64 of the method's solver."""
+    return scores(graph, by_appearance(imported(config.facts.solver)(graph, config)))
+
+
 def scores(graph: Graph, parts: np.ndarray) -> torch.Tensor:
     """How much each position resembles each part, (K, h, w) float64: cosines times the length of the part's mean direction (DiffCut's
     "masked spatial marginal mean"). parts: (N,) from 0 to K − 1."""
@@ -83,15 +96,19 @@ def scores(graph: Graph, parts: np.ndarray) -> torch.Tensor:
 
 def spectrum(weights: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalues (n,) of `D^-½ W D^-½`, descending from 1, and their eigenvectors (N, n): count of them, or N if that is
-    less. D holds the degrees, the sums of W's rows. K parts without links between them have K eigenvalues of 1."""
+    less. D holds the degrees, the sums of W's rows. K parts without links between them have K eigenvalues of 1.
+
+    Lanczos gets the matrix plus 1: its tolerance is relative to each eigenvalue, and those near 0, of which walks have many, would
+    never be exact enough.
+    """
     roots = np.sqrt(weights.sum(1))
     normalized = weights / roots[:, None] / roots
     if len(weights) > max(DENSE, 2 * count):
         start = np.random.default_rng(0).standard_normal(len(weights))
         try:
-            values, vectors = scipy.sparse.linalg.eigsh(normalized, k=count, which="LA", v0=start)
+            values, vectors = scipy.sparse.linalg.eigsh(normalized + np.eye(len(weights)), k=count, which="LA", v0=start, tol=TIE)  # pyright: ignore[reportArgumentType]
             order = np.argsort(-values)
-            return values[order], vectors[:, order]
+            return values[order] - 1, vectors[:, order]
         except scipy.sparse.linalg.ArpackError:
             pass
     values, vectors = scipy.linalg.eigh(normalized)
@@ -105,7 +122,7 @@ def cluster_qr(vectors: np.ndarray) -> np.ndarray:
     each position takes its largest (Damle, Minden and Ying, "Simple, direct and efficient multi-way spectral clustering", 2019).
     """
     count = vectors.shape[1]
-    pivots = scipy.linalg.qr(vectors.T, mode="r", pivoting=True)[1][:count]
+    pivots = scipy.linalg.qr(vectors.T, mode="r", pivoting=True)[-1][:count]
     rotation = scipy.linalg.polar(vectors[pivots].T)[0]
     return np.abs(vectors @ rotation).argmax(1)
 
@@ -144,8 +161,7 @@ def _check(latent_size: Grid, config: SegmentConfig) -> None:
 
 
 def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
-    graph = build_graph(seen, config)
-    return scores(graph, solver(config)(graph.weights, config))
+    return divide_graph(build_graph(seen, config), config)
 
 
 GRAPH = SegmentMethod(_propose, clarity=lambda cosines: cosines.amax(0).clamp(0, 1), check=_check)

@@ -44,15 +44,11 @@ class SegmentMethod:
 
 
 def segment_method(config: SegmentConfig) -> SegmentMethod:
-    return _imported(config.facts.method)
+    return imported(config.facts.method)
 
 
-def solver(config: SegmentConfig) -> Callable[[np.ndarray, SegmentConfig], np.ndarray]:
-    """The function that divides a graph: weights (N, N) → the part (N,) of each position, 0 to K − 1 in order of appearance."""
-    return _imported(config.facts.solver)
-
-
-def _imported(text: str) -> Any:
+def imported(text: str) -> Any:
+    """`module.name` of this folder."""
     module, name = text.split(".")
     return getattr(import_module(f".{module}", __package__), name)
 

@@ -33,14 +33,14 @@ from .results import markdown_table, write_study
 
 GRIDS: dict[str, list[ObjectConfig]] = {
     "pieces": [ObjectConfig()],
-    "peaks": [ObjectConfig("peaks", level, edge=edge) for level in (2, 1) for edge in (0.5, 1.0, 1.5, 2.0, 3.0)],
-    "diffseg": [ObjectConfig("diffseg", kl_threshold=t) for t in (0.3, 0.45, 0.7, 1.0)],
+    "peaks": [ObjectConfig("peaks", edge=edge, kl_threshold=t) for edge in (1.0, 2.0, 3.0) for t in (0.3, 0.6, 1.0, 1.5, 2.5)],
+    "diffseg": [ObjectConfig("diffseg", kl_threshold=t) for t in (0.3, 0.45, 0.6, 0.8, 1.0)],
     "diffcut": [ObjectConfig("diffcut", power=p, cost=c) for p in (1.0, 5.0) for c in (0.3, 0.5, 0.7, 0.9)],
     "maskcut": [ObjectConfig("maskcut", similarity=s, cost=c) for s in (0.3, 0.5, 0.7) for c in (0.3, 0.5, 0.8)],
 }
 """What each method may choose from; connected pieces have nothing to choose."""
 GROUPS = ("all", "one per class", "two of a class", "two of a class that touch", "touching")
-DRAWS = 500
+DRAWS = 200
 PICTURES = 10
 Masks = Literal["made", "exact"]
 
@@ -110,8 +110,8 @@ def measure(
 ) -> tuple[dict[tuple[Masks, str], Outcome], np.ndarray]:
     """Every way on every scene, by kind of masks; and a picture of the last PICTURES scenes, which are twins."""
     recommended = MaskPhotosConfig.recommended(classes=("object",), model=name)
-    source = (recommended.capture.layers, recommended.capture.text_share)
-    tested = {(kind, way): Outcome() for kind in kinds for way in ways}
+    source = recommended.capture
+    tested: dict[tuple[Masks, str], Outcome] = {(kind, way): Outcome() for kind in kinds for way in ways}
     tiles: list[np.ndarray] = []
     items = captured(model, [scene.scene for scene in scenes], [source], seed=seed)
     for index, scene, maps in tracked(items, about, len(scenes)):

@@ -1,4 +1,4 @@
-// The classes to paint with. Those of the picture come first; a set of many has a field to search them in.
+// The classes to paint with: those of the picture come first, with their share of it; a set of many has a field to search them in.
 
 import { choice } from "./page.js";
 
@@ -12,11 +12,13 @@ export class Classes {
     Object.assign(this, { names, value: names.length ? 1 : 0, rows: [], present: [] });
     const values = [[0, "background", "0"], ...names.map((name, i) => [i + 1, name, i < 9 ? String(i + 1) : ""]), [IGNORED, "ignored (255)", "I"]];
     for (const [value, name, key] of values) {
-      const { label, box, more } = choice("radio", "paint-class", value, name, { colour: colour(value), more: "kbd" });
+      const { label, box, more } = choice("radio", "paint-class", value, name, { colour: colour(value), more: "kbd" }), share = document.createElement("span");
       more.textContent = key;
       more.hidden = !key;
+      share.className = "count";
+      label.append(share);
       box.addEventListener("change", () => this.choose(value));
-      this.rows.push({ value, name, label, box });
+      this.rows.push({ value, name, label, box, share });
       for (const id of ["old-class", "new-class"]) $(id).append(new Option(name, value));
     }
     $("class-search-line").hidden = names.length <= 9;
@@ -40,9 +42,15 @@ export class Classes {
     this.rows.find((row) => row.value === value).box.checked = true;
   }
 
-  // Another picture, which shows the classes of these names, the largest first: a stroke is to be of one of them.
-  enter(present) {
-    this.present = present.map((name) => this.names.indexOf(name) + 1).filter((value) => value > 0);
+  // The picture's classes, and the share of it that each has.
+  tell(area) {
+    this.present = Object.entries(area).sort((a, b) => b[1] - a[1]).map(([name]) => this.names.indexOf(name) + 1).filter((value) => value > 0);
+    for (const row of this.rows) row.share.textContent = row.name in area ? `${(area[row.name] * 100).toFixed(1)} %` : "";
+    this.list();
+  }
+
+  // Another picture, of which was told: a stroke is to be of one of its classes.
+  enter() {
     const painting = this.value !== 0 && this.value !== IGNORED;
     if (painting && this.present.length && !this.present.includes(this.value)) this.choose(this.present[0]);
     this.list();

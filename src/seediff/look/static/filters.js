@@ -1,14 +1,17 @@
 // The form that says what is shown, and how many there are of each.
 
+import { Histogram } from "./histogram.js";
 import { choice } from "./page.js";
 
 const STATES = { unreviewed: "not reviewed", accepted: "✓ accepted", rejected: "✗ rejected", corrected: "✎ corrected" };
+const FIELDS = ["text", "sort", "area-low", "area-high", "confidence-low", "confidence-high"];
+const GROUPS = ["states", "classes", "flags"];
 
 const counted = (form, group, value, text, colour) => {
   const { label, box, more: count } = choice("checkbox", group, value, text, { colour, more: "span" });
   count.className = "count";
   form.querySelector(`#${group}`).append(label);
-  return { box, count };
+  return { label, box, count };
 };
 
 export class Filters {
@@ -18,46 +21,78 @@ export class Filters {
     this.boxes = { states: {}, classes: {}, flags: {} };
     for (const [value, text] of Object.entries(STATES)) this.boxes.states[value] = counted(form, "states", value, text);
     set.classes.forEach((name, i) => { this.boxes.classes[i + 1] = counted(form, "classes", i + 1, name, colour(i + 1)); });
-    if (!set.confidence) {
-      form.querySelector("#no-confidence").hidden = false;
-      form.querySelector("#confidence").disabled = true;
-      for (const option of form.querySelectorAll("#sort option[value$=confidence]")) {
-        option.disabled = true;
-        option.textContent += " (not known)";
-      }
-    }
+    const bars = (name, options) => new Histogram(form.querySelector(`#${name}-bars`), this.field(`${name}-low`), this.field(`${name}-high`), options);
+    this.histograms = { area: bars("area", { scale: 100, bounds: [0, 1] }), confidence: bars("confidence", { scale: 1, bounds: [0, 1] }) };
+    form.querySelector("#confidence").hidden = !set.confidence;
+    for (const option of form.querySelectorAll("#sort option[value$=confidence]")) option.hidden = option.disabled = !set.confidence;
+    for (const option of form.querySelectorAll("#sort option[value$=different]")) option.hidden = option.disabled = !set.compared;
     form.querySelector("#classes").hidden = !set.classes.length;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => {
       clearTimeout(this.waiting);
       this.waiting = setTimeout(changed, event.target.type === "checkbox" ? 0 : 150);
     });
-    form.querySelector("#reset-filters").addEventListener("click", () => { form.reset(); changed(); });
+    form.querySelector("#reset-filters").addEventListener("click", () => { this.reset(); changed(); });
     const toggle = form.querySelector("#filters-toggle");
     toggle.addEventListener("click", () => toggle.setAttribute("aria-expanded", toggle.getAttribute("aria-expanded") !== "true"));
   }
 
+  field(id) { return this.form.querySelector(`#${id}`); }
+
+  chosen(group) { return Object.entries(this.boxes[group]).filter(([, one]) => one.box.checked).map(([name]) => name); }
+
+  // Everything is shown, in the order that was chosen.
+  reset() {
+    const order = this.field("sort").value;
+    this.form.reset();
+    this.field("sort").value = order;
+  }
+
+  // What the form says, as texts for the address.
+  values() {
+    const lists = GROUPS.map((group) => [group, this.chosen(group).join(",")]);
+    return Object.fromEntries([...FIELDS.map((id) => [id, this.field(id).value.trim()]), ...lists].filter(([, value]) => value !== "order"));
+  }
+
+  // The form says what an address said; whether that is something else.
+  set(values) {
+    const before = JSON.stringify(this.values());
+    for (const id of FIELDS) this.field(id).value = values[id] ?? "";
+    if (this.field("sort").selectedIndex < 0 || this.field("sort").selectedOptions[0].disabled) this.field("sort").value = "order";
+    for (const group of GROUPS) {
+      const wanted = (values[group] ?? "").split(",").filter(Boolean);
+      if (group === "flags") for (const kind of wanted) this.flag(kind); // those of the set are heard of later
+      for (const [name, one] of Object.entries(this.boxes[group])) one.box.checked = wanted.includes(name);
+    }
+    return JSON.stringify(this.values()) !== before;
+  }
+
+  flag(kind) { this.boxes.flags[kind] ||= counted(this.form, "flags", kind, kind === "none" ? "no flag" : kind.replaceAll("_", " ")); }
+
   query() {
-    const value = (id) => this.form.querySelector(id).value.trim();
-    const chosen = (group) => Object.entries(this.boxes[group]).filter(([, one]) => one.box.checked).map(([name]) => name);
+    const value = (id) => this.field(id).value.trim();
     const range = (name, scale, least, most) => {
-      const [low, high] = [value(`#${name}-low`), value(`#${name}-high`)];
+      const [low, high] = [value(`${name}-low`), value(`${name}-high`)];
       return low === "" && high === "" ? null : [low === "" ? least : Number(low) / scale, high === "" ? most : Number(high) / scale];
     };
-    const sort = value("#sort");
+    const sort = value("sort");
     return {
-      classes: chosen("classes").map(Number), flags: chosen("flags"), states: chosen("states"), text: value("#text"),
+      classes: this.chosen("classes").map(Number), flags: this.chosen("flags"), states: this.chosen("states"), text: value("text"),
       area: range("area", 100, 0, 1), confidence: range("confidence", 1, -1, 1),
       sort: sort.replace(/^-/, ""), descending: sort.startsWith("-"),
     };
   }
 
-  counts(counts) {
-    for (const kind of Object.keys(counts.flags)) {
-      if (!this.boxes.flags[kind]) this.boxes.flags[kind] = counted(this.form, "flags", kind, kind === "none" ? "no flag" : kind.replaceAll("_", " "));
+  counts(counts, histograms) {
+    for (const kind of Object.keys(counts.flags)) this.flag(kind);
+    for (const group of GROUPS) {
+      const most = Math.max(1, ...Object.values(counts[group]));
+      for (const [name, one] of Object.entries(this.boxes[group])) {
+        const count = counts[group][name] || 0;
+        one.count.textContent = count.toLocaleString();
+        one.label.style.setProperty("--share", `${(100 * count) / most}%`);
+      }
     }
-    for (const group of ["states", "classes", "flags"]) {
-      for (const [name, one] of Object.entries(this.boxes[group])) one.count.textContent = (counts[group][name] || 0).toLocaleString();
-    }
+    for (const [name, bars] of Object.entries(this.histograms)) bars.show(histograms[name]);
   }
 }

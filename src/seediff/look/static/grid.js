@@ -2,13 +2,18 @@
 
 import { get } from "./api.js";
 
-const GAP = 8, CAPTION = 42, LEAST = 148, CHUNK = 100, SETTLED = 70;
+const GAP = 8, CAPTION = 42, CHUNK = 100, SETTLED = 70;
+const LARGE = 416; // the side of a thumbnail for large tiles; small ones have the usual
 const MARK = { accepted: "✓ accepted", rejected: "✗ rejected" };
 
 export class Grid {
-  // open(place): a sample is to be seen. names: class names by id. failed(error): something could not be asked for.
-  constructor(box, inner, { open, act, names, failed }) {
-    Object.assign(this, { box, inner, open, act, names, failed });
+  // open(place): a sample is to be seen. act(key, place). names: class names by id. failed(error): something could not be asked for.
+  // moved(): another place. chose(): other samples are selected.
+  constructor(box, inner, handlers) {
+    Object.assign(this, { box, inner }, handlers);
+    this.least = 148; // pixels of a tile's side
+    this.chosen = new Set(); // places
+    this.anchor = 0; // from which a selection is extended
     this.view = null;
     this.count = 0;
     this.active = 0;
@@ -21,18 +26,19 @@ export class Grid {
     box.addEventListener("keydown", (event) => this.key(event));
     inner.addEventListener("click", (event) => {
       const tile = event.target.closest(".tile");
-      if (tile) this.open(Number(tile.dataset.place));
+      if (tile) this.click(Number(tile.dataset.place), event);
     });
     new ResizeObserver(() => this.measure()).observe(box);
   }
 
   // Show a list; keep: the place stays where it is.
   show(view, count, { keep = false } = {}) {
+    if (view !== this.view) this.choose([]);
     this.view = view;
     this.count = count;
     this.chunks.clear();
     this.releaseAll();
-    if (!keep) { this.active = 0; this.box.scrollTop = 0; }
+    if (!keep) { this.active = this.anchor = 0; this.box.scrollTop = 0; }
     this.active = Math.max(0, Math.min(this.active, count - 1));
     this.measure();
   }
@@ -40,7 +46,7 @@ export class Grid {
   measure() {
     const width = this.box.clientWidth - GAP;
     if (width <= 0) return;
-    this.columns = Math.max(1, Math.floor(width / (LEAST + GAP)));
+    this.columns = Math.max(1, Math.floor(width / (this.least + GAP)));
     this.side = Math.floor(width / this.columns) - GAP;
     this.step = this.side + CAPTION + GAP;
     this.inner.style.height = `${Math.ceil(this.count / this.columns) * this.step + GAP}px`;
@@ -121,10 +127,16 @@ export class Grid {
     tile.id = `tile-${place}`;
     tile.setAttribute("aria-posinset", place + 1);
     tile.setAttribute("aria-setsize", this.count);
-    tile.setAttribute("aria-selected", place === this.active);
     this.tiles.set(place, tile);
-    if (place === this.active) this.box.setAttribute("aria-activedescendant", tile.id);
+    this.mark(place, tile);
     this.write(place, tile, { pictures: false });
+  }
+
+  // Whether a tile is the one that keys are about, and whether it is selected.
+  mark(place, tile) {
+    tile.classList.toggle("active", place === this.active);
+    tile.setAttribute("aria-selected", this.chosen.has(place));
+    if (place === this.active) this.box.setAttribute("aria-activedescendant", tile.id);
   }
 
   // Where a tile stands, and how large it is.
@@ -145,24 +157,28 @@ export class Grid {
     picture.decoding = "async";
     const name = document.createElement("div");
     name.className = "name";
-    name.append(document.createElement("bdi"));
-    const more = document.createElement("div");
+    name.append(document.createElement("bdi"), document.createElement("span"));
+    const more = document.createElement("div"), tick = document.createElement("span");
     more.className = "more";
-    tile.append(picture, name, more);
+    tick.className = "tick";
+    tile.append(picture, name, more, tick);
     this.inner.append(tile);
     return tile;
   }
 
   write(place, tile, { pictures = true } = {}) {
     const sample = this.at(place), [picture, name, more] = tile.children;
-    const classes = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "";
-    const marks = sample ? [MARK[sample.verdict], sample.corrected && "✎ corrected", sample.joined.length && "∪ joined", sample.flags.length && `⚑ ${sample.flags.length}`, sample.confidence !== null && `${Math.round(100 * sample.confidence)} % sure`] : [];
-    const told = marks.filter(Boolean).join(" ");
+    const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = MARK[sample?.verdict] || "";
+    const classes = names || (sample?.segments ? `${sample.segments} segments` : "");
+    const marks = sample ? [sample.different != null && `${Math.round(100 * sample.different)} % differ`, sample.corrected && "✎ corrected", sample.joined.length && "∪ joined", sample.flags.length && `⚑ ${sample.flags.length}`, sample.confidence !== null && `${Math.round(100 * sample.confidence)} % sure`] : [];
+    const told = [verdict, ...marks].filter(Boolean).join(" ");
     name.firstChild.textContent = sample ? sample.name : "…";
-    more.textContent = [told, classes].filter(Boolean).join(" · ");
+    name.lastChild.textContent = verdict;
+    name.lastChild.className = sample?.verdict || "";
+    more.textContent = [classes, ...marks].filter(Boolean).join(" · ");
     tile.dataset.verdict = sample?.verdict || "";
     tile.setAttribute("aria-label", sample ? [sample.name, classes, told].filter(Boolean).join(", ") : `sample ${place + 1}`);
-    const wanted = sample && pictures ? `/api/samples/${sample.index}/thumb?v=${sample.version}&labels=${Number(this.labels)}` : "";
+    const wanted = sample && pictures ? `/api/samples/${sample.index}/thumb?v=${sample.version}&labels=${Number(this.labels)}${this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : ""}` : "";
     if (picture.dataset.wanted !== wanted && (wanted || !sample || picture.dataset.index !== String(sample.index))) {
       picture.dataset.wanted = wanted;
       picture.dataset.index = sample ? sample.index : "";
@@ -173,6 +189,7 @@ export class Grid {
 
   release(tile) {
     tile.hidden = true;
+    tile.classList.remove("active");
     tile.removeAttribute("id");
     const picture = tile.firstChild;
     picture.removeAttribute("src");
@@ -191,17 +208,65 @@ export class Grid {
     if (top < this.box.scrollTop) this.box.scrollTop = top;
     else if (top + this.step > this.box.scrollTop + this.box.clientHeight) this.box.scrollTop = top + this.step - this.box.clientHeight;
     this.draw();
-    for (const [at, tile] of this.tiles) tile.setAttribute("aria-selected", at === this.active);
-    if (this.tiles.has(this.active)) this.box.setAttribute("aria-activedescendant", `tile-${this.active}`);
+    for (const [at, tile] of this.tiles) this.mark(at, tile);
+    this.moved();
+  }
+
+  // These places are selected, and no others.
+  choose(places) {
+    this.chosen = new Set(places);
+    for (const [at, tile] of this.tiles) this.mark(at, tile);
+    this.chose();
+  }
+
+  chooseAll() { this.choose(Array.from({ length: this.count }, (_, i) => i)); }
+
+  toggle(place) {
+    if (!this.chosen.delete(place)) this.chosen.add(place);
+    this.anchor = place;
+    this.choose(this.chosen);
+  }
+
+  // From the anchor to a place.
+  extend(place) {
+    const [from, to] = [Math.min(this.anchor, place), Math.max(this.anchor, place)];
+    this.choose(Array.from({ length: to - from + 1 }, (_, i) => from + i));
+  }
+
+  // The selection as ranges [from, to) of places.
+  ranges() {
+    const ranges = [];
+    for (const place of [...this.chosen].sort((a, b) => a - b)) {
+      if (ranges.length && ranges.at(-1)[1] === place) ranges.at(-1)[1] += 1;
+      else ranges.push([place, place + 1]);
+    }
+    return ranges;
+  }
+
+  click(place, event) {
+    const ticked = event.target.className === "tick" || event.ctrlKey || event.metaKey;
+    if (!ticked && !event.shiftKey) return void this.open(place);
+    if (event.shiftKey) this.extend(place);
+    else this.toggle(place);
+    return void this.select(place);
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !this.count) return;
+    if (event.altKey || !this.count) return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const rows = Math.max(1, Math.floor(this.box.clientHeight / this.step)) * this.columns;
     const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns, PageUp: -rows, PageDown: rows, Home: -this.count, End: this.count };
-    if (event.key in moves) this.select(this.active + moves[event.key]);
-    else if (event.key === "Enter") this.open(this.active);
-    else if (["a", "x", "r", "z", "y"].includes(event.key.toLowerCase())) this.act(event.key.toLowerCase(), this.active);
+    if (event.ctrlKey || event.metaKey) {
+      if (key !== "a") return;
+      this.chooseAll();
+    } else if (key in moves) {
+      this.select(this.active + moves[key]);
+      if (event.shiftKey) this.extend(this.active);
+      else this.anchor = this.active;
+    } else if (key === "Enter") this.open(this.active);
+    else if (key === " ") this.toggle(this.active);
+    else if (key === "Escape" && this.chosen.size) this.choose([]);
+    else if (["a", "x", "r", "z", "y"].includes(key)) this.act(key, this.active);
     else return;
     event.preventDefault();
     event.stopPropagation();

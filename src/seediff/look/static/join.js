@@ -1,8 +1,8 @@
 // Pieces of one class that are one object, though they do not touch: chosen, joined and taken apart by clicks.
 
 import { pixels } from "./api.js";
-
-const SHADES = Uint32Array.from({ length: 256 }, (_, i) => i * 0x010101);
+import { outlines } from "./outlines.js";
+import { TINT } from "./segments.js";
 
 export class Joiner {
   // view: SampleView. told: the element that says what a click does.
@@ -74,19 +74,20 @@ export class Joiner {
   // Light up the chosen object, and say what a click would do.
   show() {
     const { stage, state, width, height } = this.view;
-    this.told.hidden = !this.active;
     stage.links = this.active && state ? state.joined : [];
     if (!this.active) return;
     const object = this.pieces && this.chosen && this.objectOf(this.at(this.chosen));
     if (object) {
       const values = this.pieces.map((piece) => (object.has(piece) ? 255 : 0));
-      stage.drawHeat({ values, height, width }, SHADES, [0, 0, height, width]);
+      stage.drawHeat({ values, height, width }, TINT, [0, 0, height, width]);
+      stage.shapes = new Map([[0, outlines(values, width, height).get(255) ?? new Path2D()]]);
       const name = this.view.nameOf(this.view.labels[this.chosen[1] * width + this.chosen[0]]);
       this.told.textContent = object.size > 1
         ? `${object.size} pieces are one object, ${name}. Another piece of it joins, one of these is taken out.`
         : `One piece of ${name} is chosen. Another piece of it joins.`;
     } else {
       stage.drawHeat(null);
+      stage.shapes = null;
       this.told.textContent = this.pieces ? "Choose a piece of the object." : "Finding pieces …";
     }
     stage.drawLines();

@@ -2,22 +2,26 @@
 
 export const KEYS = [
   ["?", "these keys"],
-  ["arrows, Home, End, Page", "among the samples: choose one; on the picture: move the cross (Shift: by one pixel)"],
-  ["Enter", "open the chosen sample; with the polygon: close it"],
-  ["Esc", "back to all samples; with the polygon or a chosen piece: give it up"],
+  ["arrows, Home, End, Page", "among the samples: choose one (Shift: select up to it); on the picture: move the cross (Shift: by one pixel)"],
+  ["Enter", "open the chosen sample; close a polygon; accept proposed segments"],
+  ["Esc", "select none; give up a polygon, segments or a chosen piece; leave a tool; back to all samples"],
+  ["Ctrl or ⌘ with A", "among the samples: select all (Ctrl or ⌘ with a click: one more; Shift with a click: up to it)"],
   ["J or PageDown, K or PageUp", "next, previous sample"],
-  ["A, X, R", "accept, reject, neither"],
-  ["Z, Y", "undo, redo: what was done to this sample, also earlier and by others"],
-  ["L, B, E, P, F, S, G", "look (point at a pixel), brush, eraser, polygon, fill, segment, join pieces to one object"],
+  ["A, X, R", "accept, reject, neither; among the samples: all that are selected"],
+  ["Z or Ctrl+Z, Y or Ctrl+Shift+Z", "undo, redo: what was done to this sample, also earlier and by others"],
+  ["L, B, E, P, F, S, G", "look (point at a pixel), brush, eraser, polygon, fill, segments, join pieces to one object"],
   ["[ and ]", "smaller, larger brush"],
   [", and .", "coarser, finer segments"],
+  ["V", "fill holes and take away islands below the number of pixels in the field"],
   ["1 … 9, 0", "paint that class; 0 the background"],
   ["C", "search the classes; Enter paints the first that matches"],
   ["I", "paint 255: ignored"],
-  ["Space", "on the picture: use the tool at the cross"],
-  ["O", "hide or show the mask"],
+  ["Space", "on the picture: use the tool at the cross; held: drag the picture; among the samples: select"],
+  ["O, T", "hide or show the mask, its outlines"],
+  ["N, M", "the mask fainter, stronger (Shift: the map of attention)"],
+  ["D", "with --compare: this set, the other, side by side, difference"],
   ["W", "next word of the prompt: where it is attended to"],
-  ["+, −, =", "larger, smaller, fit"],
+  ["+, −, =, wheel", "larger, smaller, the whole picture; the middle button drags it"],
   ["U", "use the constants that are tried for this sample"],
 ];
 
@@ -31,10 +35,10 @@ export function fillHelp(body) {
   }
 }
 
-// Whether a key is typed into a field, and so none of ours.
-export const typing = (event) => {
+// Whether a key is typed into a field, or is the browser's, and so none of ours. ours: a key with Ctrl that is.
+export const typing = (event, ours) => {
   const { target } = event;
-  if (event.ctrlKey || event.metaKey || event.altKey) return true;
+  if ((event.ctrlKey || event.metaKey || event.altKey) && !ours) return true;
   if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button", "range"].includes(target.type);
   return target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement;
 };

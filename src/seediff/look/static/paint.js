@@ -74,11 +74,68 @@ export function polygon(labels, width, height, points, value) {
   return box;
 }
 
-// Give a segment to a class; take it away (to the background) when all of it has the class already.
-export function segment(labels, segments, number, value) {
+// Give segments, a set of their numbers, to a class; take them away (to the background) when all of them have the class already.
+export function segment(labels, segments, numbers, value) {
   let whole = true;
-  for (let i = 0; i < labels.length && whole; i++) whole = segments[i] !== number || labels[i] === value;
+  for (let i = 0; i < labels.length && whole; i++) whole = !numbers.has(segments[i]) || labels[i] === value;
   const given = whole ? 0 : value;
-  for (let i = 0; i < labels.length; i++) if (segments[i] === number) labels[i] = given;
-  return given;
+  for (let i = 0; i < labels.length; i++) if (numbers.has(segments[i])) labels[i] = given;
+}
+
+// The numbers of the segments of which more than half lies in a box [left, top, right, bottom]; of none, the one in its middle.
+export function inBox(segments, width, height, box) {
+  const all = new Map(), inside = new Map();
+  const [left, top, right, bottom] = box.map((side) => Math.round(side));
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const number = segments[y * width + x];
+      all.set(number, (all.get(number) || 0) + 1);
+      if (x >= left && x < right && y >= top && y < bottom) inside.set(number, (inside.get(number) || 0) + 1);
+    }
+  }
+  const within = [...inside].filter(([number, count]) => number && 2 * count > all.get(number)).map(([number]) => number);
+  const clamp = (v, most) => Math.max(0, Math.min(most - 1, Math.floor(v)));
+  const middle = segments[clamp((box[1] + box[3]) / 2, height) * width + clamp((box[0] + box[2]) / 2, width)];
+  return new Set(within.length ? within : middle ? [middle] : []);
+}
+
+// Give every connected piece (by edges) of fewer than `least` pixels the label that most of its border touches: holes are filled and
+// islands go. The smallest go first. Ignored pixels (255) and the largest piece stay. Returns how many went, and the box.
+export function clean(labels, width, height, least) {
+  const piece = new Int32Array(labels.length).fill(-1), pieces = [];
+  for (let start = 0; start < labels.length; start++) {
+    if (piece[start] >= 0) continue;
+    const pixels = [start], label = labels[start];
+    piece[start] = pieces.length;
+    for (let i = 0; i < pixels.length; i++) {
+      for (const next of beside(pixels[i], width, labels.length)) {
+        if (piece[next] < 0 && labels[next] === label) { piece[next] = pieces.length; pixels.push(next); }
+      }
+    }
+    pieces.push(pixels.length < least && label !== 255 ? pixels : null); // the pixels of large ones are not needed
+  }
+  let count = 0, box = null;
+  for (const pixels of pieces.filter(Boolean).sort((a, b) => a.length - b.length)) {
+    const own = labels[pixels[0]], touched = new Map();
+    for (const at of pixels) {
+      for (const next of beside(at, width, labels.length)) {
+        if (labels[next] !== own) touched.set(labels[next], (touched.get(labels[next]) || 0) + 1);
+      }
+    }
+    if (!touched.size) continue; // the whole picture, or one that has joined others meanwhile
+    const given = [...touched].sort((a, b) => b[1] - a[1] || a[0] - b[0])[0][0];
+    for (const at of pixels) {
+      labels[at] = given;
+      box = join(box, [at % width, Math.floor(at / width), (at % width) + 1, Math.floor(at / width) + 1]);
+    }
+    count += 1;
+  }
+  return { count, box };
+}
+
+function* beside(at, width, length) {
+  if (at % width) yield at - 1;
+  if ((at + 1) % width) yield at + 1;
+  if (at >= width) yield at - width;
+  if (at + width < length) yield at + width;
 }

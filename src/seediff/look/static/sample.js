@@ -3,15 +3,17 @@
 import { act, get, picture, pixels, sendLabels } from "./api.js";
 import { Base, Changes } from "./changes.js";
 import { Classes, IGNORED } from "./classes.js";
+import { Compare } from "./compare.js";
 import { Joiner } from "./join.js";
-import { choice, long } from "./page.js";
+import { long } from "./page.js";
 import * as paint from "./paint.js";
+import { Segments } from "./segments.js";
 import { Stage } from "./stage.js";
+import { TOOLS, fillTools, toolPath } from "./tools.js";
 
-const TOOLS = [["look", "L", "Look"], ["brush", "B", "Brush"], ["eraser", "E", "Eraser"], ["polygon", "P", "Polygon"], ["fill", "F", "Fill"], ["segment", "S", "Segment"], ["join", "G", "Join"]];
 const REDRAWN = ["undo", "redo", "relabel", "original"]; // what leaves another label map
 const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
-const SHADES = Uint32Array.from({ length: 256 }, (_, i) => i * 0x010101);
+const NEAR = 10; // pixels on the screen from a polygon's first corner that close it
 const $ = (id) => document.getElementById(id);
 
 export class SampleView {
@@ -26,14 +28,13 @@ export class SampleView {
     this.changes = new Changes(page, { saved: (...what) => this.saved(...what), wrong: (base) => this.wrong(base) });
     this.prefetched = new Map();
     this.stage = new Stage(
-      { stage: $("stage"), layers: $("layers"), photo: $("photo"), mask: $("mask"), heat: $("heat"), lines: $("lines"), pixel: $("pixel") },
-      {
-        down: (x, y, event) => this.down(x, y, event), drag: (x, y) => this.drag(x, y), up: () => this.up(),
-        hover: (x, y) => this.hover(x, y), use: (x, y) => this.use(x, y),
-      },
+      Object.fromEntries(["stage", "layers", "photo", "mask", "heat", "edges", "lines", "pixel"].map((id) => [id, $(id)])),
+      Object.fromEntries(["down", "drag", "up", "hover", "use", "twice"].map((name) => [name, (x, y) => this[name](x, y)])),
     );
-    this.joiner = new Joiner(this, $("join-shown"));
-    this.stage.told = (x, y) => this.nameOf(this.labels?.[y * this.stage.width + x]);
+    this.joiner = new Joiner(this, $("tool-shown"));
+    this.segments = new Segments(this, $("tool-shown"));
+    this.compare = new Compare(this);
+    this.stage.told = (x, y) => this.compare.told(y * this.stage.width + x);
     this.build();
   }
 
@@ -42,45 +43,53 @@ export class SampleView {
   nameOf(value) {
     if (value === IGNORED) return "ignored";
     if (!this.set.editable) return value ? `segment ${value}` : "";
-    return value ? this.set.classes[value - 1] : "background";
+    return value ? (this.set.compared?.classes ?? this.set.classes)[value - 1] : "background";
   }
 
   build() {
-    for (const [value, key, text] of TOOLS) {
-      const { label, box, more } = choice("radio", "tool", value, text, { more: "kbd" });
-      more.textContent = key;
-      box.addEventListener("change", () => this.choose(value));
-      $("tools").append(label);
-    }
+    fillTools($("tools"), (tool) => this.choose(tool));
     this.classes = new Classes(this.set.classes, this.page.css, () => $("stage").focus({ preventScroll: true }));
     const click = (id, action) => $(id).addEventListener("click", action);
     for (const action of ["accept", "reject", "reset", "undo", "redo"]) click(action, () => this.judge(action));
     click("original", () => this.judge("original"));
     click("relabel-button", () => this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) }));
-    click("coarser-button", () => this.segments(-1));
-    click("finer-button", () => this.segments(1));
+    click("coarser-button", () => this.segments.fetch(-1));
+    click("finer-button", () => this.segments.fetch(1));
+    click("clean", () => this.clean());
     click("zoom-in", () => this.stage.zoomBy(1.5));
     click("zoom-out", () => this.stage.zoomBy(1 / 1.5));
     click("zoom-fit", () => this.stage.zoomBy(0));
     $("brush-size").addEventListener("input", () => this.sized());
-    $("opacity").addEventListener("input", () => { this.stage.opacity = $("opacity").value / 100; this.draw(); });
+    for (const id of ["opacity", "heat-opacity"]) $(id).addEventListener("input", () => this.fade());
+    $("outlined").addEventListener("change", () => { this.stage.outlined = $("outlined").checked; this.stage.drawEdges(); });
     const closed = !this.set.editable || this.set.readOnly;
-    for (const part of $("correct").querySelectorAll("input, select, button")) part.disabled = closed && part.value !== "look";
+    for (const part of document.querySelectorAll(":is(#correct, #repair) :is(input, select, button), #tools input")) part.disabled = closed && part.value !== "look";
     if (this.set.readOnly) for (const id of ["accept", "reject", "reset", "undo", "redo", "original"]) $(id).disabled = true;
     this.choose("look");
-    this.sized();
+    this.fade();
+  }
+
+  // Show the mask and the map of attention as the sliders say; by: more or less of one, in percent.
+  fade(id, by = 0) {
+    if (by) $(id).value = Number($(id).value) + by;
+    const { style } = document.querySelector(".picture");
+    for (const slider of ["opacity", "heat-opacity"]) style.setProperty(`--${slider}`, $(slider).value / 100);
   }
 
   choose(tool) {
     if (tool !== "look" && (!this.set.editable || this.set.readOnly)) return;
+    if (tool !== "look") this.compare.paintable();
     this.tool = tool;
     document.querySelector(`input[name="tool"][value="${tool}"]`).checked = true;
     this.stage.points = tool === "polygon" ? [] : null;
+    this.stage.icon = toolPath(tool);
     this.sized();
     if (tool !== "look") this.page.why.endTrial();
+    $("sizes").hidden = !["brush", "eraser"].includes(tool);
     $("finer").hidden = tool !== "segment";
-    this.showSegment(-1);
-    if (tool === "segment") this.segments();
+    $("tool-shown").textContent = tool === "polygon" ? "Click the corners; a double click or Enter closes it." : "";
+    this.segments.leave();
+    if (tool === "segment") this.segments.fetch();
     this.joiner.forget();
   }
 
@@ -114,14 +123,15 @@ export class SampleView {
     this.labels = labels.values;
     this.height = labels.height;
     this.width = labels.width;
-    this.shownLabels = this.found = null;
-    this.stage.zoom = 0;
+    this.shownLabels = null;
     this.stage.setPicture(photo, labels.height, labels.width);
     this.draw();
     this.tell();
-    this.classes.enter(Object.entries(about.area).sort((a, b) => b[1] - a[1]).map(([name]) => name));
+    this.classes.enter();
+    this.compare.enter(photo);
     $("sample").setAttribute("aria-busy", "false");
-    if (this.tool === "segment") this.segments();
+    this.segments.leave();
+    this.segments.forget();
     this.joiner.forget();
     this.page.why.enter(number, about);
   }
@@ -176,8 +186,8 @@ export class SampleView {
     $("undo").disabled = !state.undo || Boolean(this.set.readOnly);
     $("redo").disabled = !state.redo || Boolean(this.set.readOnly);
     $("original").disabled = !state.corrected || Boolean(this.set.readOnly);
+    this.classes.tell(state.area);
     const facts = [["size", `${this.width} × ${this.height}`]];
-    for (const [name, share] of Object.entries(state.area)) facts.push([name, `${(share * 100).toFixed(1)} % of the picture`]);
     if (about.wrong) facts.push(["joined", about.wrong]);
     for (const flag of state.flags) facts.push(["flag", about.why?.[flag] ? `${flag}: ${about.why[flag]}` : flag]);
     for (const [name, value] of Object.entries(about.about)) {
@@ -193,7 +203,7 @@ export class SampleView {
   }
 
   draw(box) {
-    if (this.labels) this.stage.drawLabels(this.shownLabels || this.labels, this.page.colours, box || undefined);
+    if (this.labels) this.stage.drawLabels(...this.compare.over(this.shownLabels || this.labels), box || undefined);
   }
 
   // Tools. down, drag, up: of the pointer; use: of the space bar.
@@ -207,13 +217,14 @@ export class SampleView {
       this.changed = null;
       this.strokeTo(x, y);
     } else if (this.tool === "polygon") {
-      if (this.stage.points.length > 2 && Math.hypot(x - this.stage.points[0][0], y - this.stage.points[0][1]) * this.stage.scale < 10) return void this.closePolygon();
-      this.stage.points.push([x, y]);
+      const { points, scale } = this.stage;
+      if (points.length > 2 && Math.hypot(x - points[0][0], y - points[0][1]) * scale < NEAR) return void this.closePolygon();
+      points.push([x, y]);
       this.stage.drawLines();
     } else if (this.tool === "fill") {
       this.finish("fill", paint.fill(this.labels, this.width, this.height, column, row, this.classes.value));
     } else if (this.tool === "segment") {
-      this.giveSegment(column, row);
+      this.segments.down(x, y);
     } else if (this.tool === "join") {
       this.joiner.use(column, row);
     }
@@ -222,19 +233,28 @@ export class SampleView {
 
   drag(x, y) {
     if (this.last) this.strokeTo(x, y);
+    else if (this.tool === "segment") this.segments.drag(x, y);
     else if (this.tool === "look") this.page.why.point(...this.stage.cross, true);
   }
 
   hover() {
     const [column, row] = this.stage.cross;
     if (this.tool === "look") this.page.why.point(column, row, false);
-    else if (this.tool === "segment" && this.found) this.showSegment(this.found[row * this.width + column]);
+    else if (this.tool === "segment") this.segments.hover(column, row);
   }
 
   up() {
-    if (!this.last) return;
+    if (this.tool === "segment") return void this.segments.up();
+    if (!this.last) return undefined;
     this.last = null;
-    this.finish(this.tool, this.changed);
+    return void this.finish(this.tool, this.changed);
+  }
+
+  // A double click: its two clicks are corners already, at the same place.
+  twice() {
+    if (this.tool !== "polygon" || !this.stage.points?.length) return;
+    this.stage.points.pop();
+    this.closePolygon();
   }
 
   use(x, y) {
@@ -257,51 +277,26 @@ export class SampleView {
     this.finish("polygon", paint.polygon(this.labels, this.width, this.height, points, this.classes.value));
   }
 
-  // Esc: whether there was something to give up.
+  // Esc: whether there was something to give up, or a tool to leave.
   giveUp() {
-    if (this.joiner.giveUp()) return true;
-    if (!this.stage.points?.length) return this.page.why.endTrial();
-    this.stage.points = [];
-    this.stage.drawLines();
+    if (this.joiner.giveUp() || this.segments.giveUp()) return true;
+    if (this.stage.points?.length) {
+      this.stage.points = [];
+      this.stage.drawLines();
+      return true;
+    }
+    if (this.page.why.endTrial()) return true;
+    if (this.tool === "look") return false;
+    this.choose("look");
     return true;
   }
 
-  // The segments of this sample. by: 1 finer, -1 coarser than those that are there.
-  async segments(by = 0) {
-    if ((this.found && !by) || this.finding) return;
-    this.finding = true;
-    const number = this.number, wanted = by && this.found ? Math.max(0, Math.min(9, this.fine + by)) : "";
-    try {
-      this.page.notice("Finding segments …");
-      const found = await pixels(`/api/samples/${number}/segments?fine=${wanted}`);
-      if (number === this.number) {
-        this.found = found.values;
-        this.fine = Number(found.headers.get("x-fine"));
-        this.page.notice("");
-        this.showSegment(-1);
-        this.hover();
-      }
-    } catch (error) {
-      this.page.notice(error.message);
-    } finally {
-      this.finding = false;
-    }
-  }
-
-  // Show the segment under the cross; -1: none.
-  showSegment(which) {
-    if (this.segmentShown === which && which >= 0) return;
-    this.segmentShown = which;
-    if (which < 0) return void this.stage.drawHeat(null);
-    const values = new Uint8Array(this.found.length);
-    for (let i = 0; i < values.length; i++) if (this.found[i] === which) values[i] = 255;
-    return void this.stage.drawHeat({ values, height: this.height, width: this.width }, SHADES, [0, 0, this.height, this.width]);
-  }
-
-  giveSegment(column, row) {
-    if (!this.found) return;
-    paint.segment(this.labels, this.found, this.found[row * this.width + column], this.classes.value);
-    this.finish("segment", [0, 0, this.width, this.height]);
+  // Fill holes and take away islands below the number of pixels that stands in the field.
+  clean() {
+    if (!this.labels || $("clean").disabled) return;
+    const { count, box } = paint.clean(this.labels, this.width, this.height, Number($("least").value));
+    this.page.notice(count ? `${count} holes and islands of fewer than ${$("least").value} pixels are gone.` : "There are no holes or islands so small.", { fades: true });
+    this.finish("cleaned", box);
   }
 
   // Save what a tool did.
@@ -324,6 +319,7 @@ export class SampleView {
     this.prefetched.delete(base.number);
     if (base !== this.base || base.gone) return;
     this.state = state;
+    this.compare.count();
     if (redrawn) await this.reload();
     else {
       this.tell();
@@ -345,14 +341,14 @@ export class SampleView {
     if (base !== this.base || report.version <= base.version) return;
     const text = `${report.by || "Somebody"} did this in another window: ${report.action}`;
     base.leave(`${text}.`);
-    this.page.notice(text);
+    this.page.notice(text, { fades: true });
     await this.reload();
   }
 
   // Keys of this view; whether it was one.
   key(event) {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const tool = TOOLS.find(([, letter]) => letter.toLowerCase() === key);
+    const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
     const actions = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" };
     const waits = key === "z" && !this.set.readOnly && this.changes.of(this.base.number); // what is to be undone is still on its way
     if (key in actions) { if (waits || !$(actions[key]).disabled) this.judge(actions[key]); }
@@ -361,14 +357,19 @@ export class SampleView {
     else if (key === "i") this.classes.choose(IGNORED);
     else if (/^\d$/.test(key)) { if (Number(key) <= this.set.classes.length) this.classes.choose(Number(key)); }
     else if (key === "[" || key === "]") this.sized(key === "[" ? -1 : 1);
-    else if (key === "," || key === ".") { if (this.tool === "segment") this.segments(key === "," ? -1 : 1); }
+    else if (key === "," || key === ".") { if (this.tool === "segment") this.segments.fetch(key === "," ? -1 : 1); }
     else if (key === "o") { $("mask").hidden = !$("mask").hidden; }
+    else if (key === "t") $("outlined").click();
+    else if (key === "n" || key === "m") this.fade(event.shiftKey ? "heat-opacity" : "opacity", key === "n" ? -10 : 10);
+    else if (key === "v") this.clean();
+    else if (key === "d") this.compare.next();
     else if (key === "w") this.page.why.nextWord();
     else if (key === "u") this.page.why.apply();
     else if (key === "+") this.stage.zoomBy(1.5);
     else if (key === "-") this.stage.zoomBy(1 / 1.5);
     else if (key === "=") this.stage.zoomBy(0);
     else if (key === "Enter" && this.stage.points?.length) this.closePolygon();
+    else if (key === "Enter") return this.segments.accept();
     else return false;
     return true;
   }

@@ -1,63 +1,134 @@
-// The picture with its mask, a map of attention and lines over it; from the pointer and the keyboard to pixels.
+// The picture with its mask, a map of attention, outlines and lines over it; from the pointer and the keyboard to pixels.
+
+import { outlines, strokeOutlines } from "./outlines.js";
+
+const MOST = 48; // times the picture's size on the screen
+const LARGE = 4e6; // pixels whose outlines take longer than a frame
+const TAP = 6; // pixels that a finger may move and still tap
 
 export class Stage {
-  // parts: { stage, layers, photo, mask, heat, lines, pixel }. handlers: { down, drag, up, hover, use }, each called with (x, y, event).
+  // parts: { stage, layers, photo, mask, heat, edges, lines, pixel }. handlers: { down, drag, up, hover, use, twice }, each called with
+  // (x, y, event) in pixels of the picture. A stage without handlers only shows.
   constructor(parts, handlers) {
-    Object.assign(this, parts, { handlers });
+    Object.assign(this, parts, { handlers, fingers: new Map() });
     this.width = this.height = 0;
-    this.zoom = 0;
-    this.opacity = 0.5;
+    this.zoom = 0; // 0: the whole picture is seen
+    this.outlined = true;
     this.cross = [0, 0];
     this.links = []; // pixels between which there are lines
-    const { stage } = parts;
+    this.paths = new Map(); // outlines of the mask
+    this.icon = null; // of the tool, beside the cross
+    new ResizeObserver(() => this.layout()).observe(parts.stage);
+    if (handlers) this.listen();
+  }
+
+  listen() {
+    const { stage } = this, call = (name, event) => this.handlers[name](...this.at(event), event);
     stage.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || !this.width) return;
+      if (!this.width) return;
       stage.setPointerCapture(event.pointerId);
-      this.pressed = true;
-      this.place(event);
-      handlers.down(...this.at(event), event);
+      this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
+      if (event.button === 1) event.preventDefault(); // no scrolling by itself
+      this.tapping = false;
+      if (event.button === 1 || this.space || this.fingers.size > 1) return void this.pan(!this.pressed);
+      if (event.button !== 0) return;
+      if (event.pointerType === "touch") return void (this.tapping = event); // it may be the first finger of two
+      this.press(event);
     });
     stage.addEventListener("pointermove", (event) => {
       if (!this.width) return;
+      const before = this.fingers.get(event.pointerId);
+      if (this.tapping && Math.hypot(event.clientX - before[0], event.clientY - before[1]) < TAP) return;
+      if (this.tapping) this.press(this.tapping);
+      if (before) this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
+      if (this.panning && before) return void this.moved(event, before);
       this.place(event);
       const every = this.pressed && event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-      for (const one of every.length ? every : [event]) (this.pressed ? handlers.drag : handlers.hover)(...this.at(one), one);
+      for (const one of every.length ? every : [event]) call(this.pressed ? "drag" : "hover", one);
     });
     for (const kind of ["pointerup", "pointercancel"]) {
       stage.addEventListener(kind, (event) => {
-        if (this.pressed) handlers.up(...this.at(event), event);
-        this.pressed = false;
+        if (this.tapping && kind === "pointerup") this.press(this.tapping);
+        const { pressed } = this;
+        this.tapping = this.pressed = false;
+        if (pressed) call("up", event);
+        this.fingers.delete(event.pointerId);
+        if (!this.fingers.size) this.pan(false);
       });
     }
     stage.addEventListener("wheel", (event) => {
-      if (!event.ctrlKey) return;
-      event.preventDefault();
-      this.zoomBy(event.deltaY < 0 ? 1.25 : 0.8);
+      event.preventDefault(); // ctrl: two fingers on a touchpad, which move less
+      const pixels = event.deltaY * [1, 16, 400][event.deltaMode];
+      this.zoomAt(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002)), event.clientX, event.clientY);
     }, { passive: false });
+    stage.addEventListener("dblclick", (event) => call("twice", event));
     stage.addEventListener("keydown", (event) => this.key(event));
-    new ResizeObserver(() => this.layout()).observe(stage);
+    stage.addEventListener("keyup", (event) => {
+      if (event.key !== " " || !this.space) return;
+      if (this.space === "pressed") this.handlers.use(this.cross[0] + 0.5, this.cross[1] + 0.5, event);
+      this.space = "";
+    });
+    stage.addEventListener("blur", () => { this.space = ""; });
+  }
+
+  press(event) {
+    this.tapping = false;
+    this.pressed = true;
+    this.place(event);
+    this.handlers.down(...this.at(event), event);
+  }
+
+  // The picture follows the pointer.
+  pan(panning) {
+    this.panning = panning;
+    if (panning && this.space) this.space = "dragged";
+    this.stage.classList.toggle("panning", panning);
+  }
+
+  // A finger moved, from `before`: what lies between two fingers stays there.
+  moved(event, before) {
+    const other = [...this.fingers].find(([id]) => id !== event.pointerId)?.[1];
+    if (!other) return void this.shift(event.clientX - before[0], event.clientY - before[1]);
+    const far = ([x, y]) => Math.max(1, Math.hypot(x - other[0], y - other[1])), now = [event.clientX, event.clientY];
+    return void this.zoomAt(far(now) / far(before), (before[0] + other[0]) / 2, (before[1] + other[1]) / 2, (now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
+  }
+
+  shift(x, y) {
+    this.zoom ||= this.scale;
+    this.left += x;
+    this.top += y;
+    this.layout();
   }
 
   key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const step = event.shiftKey ? 1 : Math.max(1, Math.round(this.width / 48));
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key in moves) {
       this.cross = [this.cross[0] + moves[event.key][0], this.cross[1] + moves[event.key][1]];
       this.cross = [Math.max(0, Math.min(this.width - 1, this.cross[0])), Math.max(0, Math.min(this.height - 1, this.cross[1]))];
+      this.keepCross();
       this.say();
       this.drawLines();
       this.handlers.hover(this.cross[0] + 0.5, this.cross[1] + 0.5, event);
     } else if (event.key === " ") {
-      this.handlers.use(this.cross[0] + 0.5, this.cross[1] + 0.5, event);
+      this.space ||= "pressed"; // the tool is used when it is let go, unless the picture was dragged meanwhile
     } else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
+  // The cross is moved by keys: it stays in sight.
+  keepCross() {
+    const outside = (at, room) => Math.max(0, 16 - at) - Math.max(0, at - (room - 16));
+    const x = outside(this.left + this.cross[0] * this.scale, this.stage.clientWidth);
+    const y = outside(this.top + this.cross[1] * this.scale, this.stage.clientHeight);
+    if (this.zoom && (x || y)) this.shift(x, y);
+  }
+
   at(event) {
-    const box = this.layers.getBoundingClientRect();
-    return [((event.clientX - box.left) / box.width) * this.width, ((event.clientY - box.top) / box.height) * this.height];
+    const box = this.stage.getBoundingClientRect();
+    return [(event.clientX - box.left - this.stage.clientLeft - this.left) / this.scale, (event.clientY - box.top - this.stage.clientTop - this.top) / this.scale];
   }
 
   place(event) {
@@ -73,7 +144,7 @@ export class Stage {
 
   // A picture of a size, or none: then its label map says the size.
   setPicture(picture, height, width) {
-    Object.assign(this, { width, height });
+    Object.assign(this, { width, height, zoom: 0 });
     this.cross = [Math.floor(width / 2), Math.floor(height / 2)];
     for (const canvas of [this.photo, this.mask]) { canvas.width = width; canvas.height = height; }
     const context = this.photo.getContext("2d");
@@ -85,35 +156,86 @@ export class Stage {
 
   layout() {
     if (!this.width) return;
-    const room = [this.stage.clientWidth, this.stage.clientHeight];
-    const fit = Math.min(room[0] / this.width, room[1] / this.height);
-    const scale = this.zoom ? this.zoom : fit;
-    this.scale = scale;
-    const [width, height] = [this.width * scale, this.height * scale];
-    this.layers.style.width = `${width}px`;
-    this.layers.style.height = `${height}px`;
-    this.layers.style.marginLeft = `${Math.max(0, (room[0] - width) / 2)}px`;
-    this.layers.style.marginTop = `${Math.max(0, (room[1] - height) / 2)}px`;
-    const ratio = Math.min(2, window.devicePixelRatio || 1);
-    this.lines.width = Math.min(4096, Math.round(width * ratio));
-    this.lines.height = Math.min(4096, Math.round(height * ratio));
+    const room = [this.stage.clientWidth, this.stage.clientHeight], fit = Math.min(room[0] / this.width, room[1] / this.height);
+    const scale = (this.scale = this.zoom || fit), size = [this.width * scale, this.height * scale];
+    // The middle of the room is never off the picture; one that is seen whole is in the middle.
+    const within = (at, i) => (scale <= fit ? (room[i] - size[i]) / 2 : Math.max(room[i] / 2 - size[i], Math.min(room[i] / 2, at)));
+    this.left = within(this.left, 0);
+    this.top = within(this.top, 1);
+    Object.assign(this.layers.style, { left: `${this.left}px`, top: `${this.top}px`, width: `${size[0]}px`, height: `${size[1]}px` });
+    this.layers.classList.toggle("near", scale > 2);
+    this.ratio = Math.min(2, window.devicePixelRatio || 1);
+    for (const canvas of [this.edges, this.lines]) {
+      const [width, height] = room.map((side) => Math.round(side * this.ratio));
+      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    }
+    this.drawEdges();
     this.drawLines();
+    this.twin?.follow(this);
   }
 
-  zoomBy(factor) {
-    this.zoom = factor ? Math.max(0.05, Math.min(32, this.scale * factor)) : 0;
+  // Show the same place of the same picture as another stage.
+  follow({ zoom, left, top }) {
+    Object.assign(this, { zoom, left, top });
     this.layout();
   }
 
-  // Draw a label map, or a box of it: [left, top, right, bottom).
+  // What is at a point of the window stays there, or moves with it.
+  zoomAt(factor, clientX, clientY, dx = 0, dy = 0) {
+    if (!this.width) return;
+    const box = this.stage.getBoundingClientRect(), x = clientX - box.left, y = clientY - box.top;
+    const fit = Math.min(this.stage.clientWidth / this.width, this.stage.clientHeight / this.height);
+    const scale = Math.max(fit / 2, Math.min(Math.max(MOST, 2 * fit), this.scale * factor)), by = scale / this.scale;
+    this.zoom = Math.abs(scale - fit) < fit / 1000 ? 0 : scale;
+    this.left = x + dx - (x - this.left) * by;
+    this.top = y + dy - (y - this.top) * by;
+    this.layout();
+  }
+
+  // Around the middle of what is seen; 0: the whole picture.
+  zoomBy(factor) {
+    const box = this.stage.getBoundingClientRect();
+    if (factor) return void this.zoomAt(factor, box.left + box.width / 2, box.top + box.height / 2);
+    this.zoom = 0;
+    return void this.layout();
+  }
+
+  // Draw a label map, or a box of it: [left, top, right, bottom). Its outlines follow in the next frame.
   drawLabels(labels, colours, box = [0, 0, this.width, this.height]) {
     const [width, height] = [box[2] - box[0], box[3] - box[1]];
-    const data = new ImageData(width, height), out = new Uint32Array(data.data.buffer), alpha = Math.round(this.opacity * 255) << 24;
+    const data = new ImageData(width, height), out = new Uint32Array(data.data.buffer);
     for (let y = 0; y < height; y++) {
       let from = (box[1] + y) * this.width + box[0];
-      for (let x = 0, to = y * width; x < width; x++, from++, to++) out[to] = labels[from] ? (colours[labels[from]] | alpha) >>> 0 : 0;
+      for (let x = 0, to = y * width; x < width; x++, from++, to++) out[to] = labels[from] ? colours[labels[from]] : 0;
     }
     this.mask.getContext("2d").putImageData(data, box[0], box[1]);
+    this.outline(labels, colours);
+  }
+
+  // Outlines of a label map, of which there may be another in the same frame.
+  outline(labels, colours) {
+    Object.assign(this, { drawn: labels, colours });
+    if (this.pressed && labels.length > LARGE) return; // once the stroke is done
+    this.waiting ||= requestAnimationFrame(() => {
+      this.waiting = 0;
+      this.paths = outlines(this.drawn, this.width, this.height);
+      this.drawEdges();
+    });
+  }
+
+  drawEdges() {
+    const context = this.inPixels(this.edges);
+    if (this.outlined) strokeOutlines(context, this.paths, this.colours, this.scale);
+    this.stage.dataset.outlines = this.outlined ? this.paths.size : 0;
+  }
+
+  // A canvas over the whole stage, emptied, to be drawn on in pixels of the picture.
+  inPixels(canvas) {
+    const context = canvas.getContext("2d"), scale = this.ratio * this.scale;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.setTransform(scale, 0, 0, scale, this.ratio * this.left, this.ratio * this.top);
+    return context;
   }
 
   // A map of attention over the part [top, left, height, width] of the picture; null: none.
@@ -128,41 +250,51 @@ export class Stage {
   }
 
   drawLines() {
-    const context = this.lines.getContext("2d"), scale = this.lines.width / Math.max(1, this.width);
-    context.clearRect(0, 0, this.lines.width, this.lines.height);
-    const [x, y] = [(this.cross[0] + 0.5) * scale, (this.cross[1] + 0.5) * scale];
+    if (!this.width) return;
+    const context = this.inPixels(this.lines), { scale } = this, [x, y] = [this.cross[0] + 0.5, this.cross[1] + 0.5];
+    if (this.shapes) strokeOutlines(context, this.shapes, [], scale, { wide: 3.5, narrow: 2 });
     const trace = (draw) => {
       for (const [colour, width] of [["#000", 3], ["#fff", 1]]) {
         context.strokeStyle = colour;
-        context.lineWidth = width;
+        context.lineWidth = width / scale;
         context.beginPath();
         draw();
         context.stroke();
       }
     };
-    for (const link of this.links) {
-      trace(() => link.forEach(([column, row], i) => context[i ? "lineTo" : "moveTo"]((column + 0.5) * scale, (row + 0.5) * scale)));
-    }
+    for (const link of this.links) trace(() => link.forEach(([column, row], i) => context[i ? "lineTo" : "moveTo"](column + 0.5, row + 0.5)));
     if (this.points?.length) {
       trace(() => {
-        context.moveTo(...this.points[0].map((v) => v * scale));
-        for (const point of this.points.slice(1)) context.lineTo(...point.map((v) => v * scale));
+        context.moveTo(...this.points[0]);
+        for (const point of this.points.slice(1)) context.lineTo(...point);
         context.lineTo(x, y);
       });
     }
-    if (this.radius) trace(() => context.arc(x, y, Math.max(1.5, this.radius * scale), 0, 2 * Math.PI));
-    else trace(() => { context.moveTo(x - 7, y); context.lineTo(x + 7, y); context.moveTo(x, y - 7); context.lineTo(x, y + 7); });
+    if (this.box) trace(() => context.rect(this.box[0], this.box[1], this.box[2] - this.box[0], this.box[3] - this.box[1]));
+    const arm = 7 / scale;
+    if (this.radius) trace(() => context.arc(x, y, Math.max(1.5 / scale, this.radius), 0, 2 * Math.PI));
+    else trace(() => { context.moveTo(x - arm, y); context.lineTo(x + arm, y); context.moveTo(x, y - arm); context.lineTo(x, y + arm); });
+    if (this.twin) Object.assign(this.twin, { cross: this.cross }).drawLines();
+    if (!this.icon) return;
+    const small = 0.7 / scale, beside = 9 / scale + (this.radius || 0) * 0.7;
+    context.translate(x + beside, y + beside);
+    context.scale(small, small);
+    for (const [colour, width] of [["#000", 4.5], ["#fff", 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      context.stroke(this.icon);
+    }
   }
 }
 
-// Draw a map { values, height, width } of levels 0 … 255 on a canvas, one pixel a position.
+// Draw a map { values, height, width } of levels 0 … 255 on a canvas, one pixel a position. colours: 256, with their opacity.
 export function paintHeat(canvas, map, colours) {
   canvas.width = map.width;
   canvas.height = map.height;
   const data = new ImageData(map.width, map.height), out = new Uint32Array(data.data.buffer);
-  for (let i = 0; i < out.length; i++) out[i] = (colours[map.values[i]] | 0xff000000) >>> 0;
+  for (let i = 0; i < out.length; i++) out[i] = colours[map.values[i]];
   canvas.getContext("2d").putImageData(data, 0, 0);
 }
 
-// [r, g, b, r, …] as little-endian 32-bit colours without opacity.
-export const packColours = (flat) => Uint32Array.from({ length: flat.length / 3 }, (_, i) => flat[3 * i] | (flat[3 * i + 1] << 8) | (flat[3 * i + 2] << 16));
+// [r, g, b, r, …] as little-endian 32-bit colours.
+export const packColours = (flat) => Uint32Array.from({ length: flat.length / 3 }, (_, i) => 0xff000000 | flat[3 * i] | (flat[3 * i + 1] << 8) | (flat[3 * i + 2] << 16));

@@ -21,7 +21,6 @@ export class Why {
     $("apply-shown").addEventListener("click", () => this.applyTo("shown"));
     $("show-steps").addEventListener("click", () => this.steps());
     $("capture").addEventListener("click", () => this.capture());
-    $("job-stop").addEventListener("click", () => post("/api/job/stop", {}).catch((error) => page.notice(error.message)));
   }
 
   leave() {
@@ -41,6 +40,7 @@ export class Why {
 
   async enter(number, about) {
     this.number = number;
+    $("attention-state").textContent = "Loading the attention …"; // the first time, torch too
     $("prompt").textContent = about.prompt;
     long($("prompt"));
     let info;
@@ -164,15 +164,17 @@ export class Why {
   }
 
   say() {
-    $("alpha-shown").textContent = Number($("alpha").value).toFixed(2);
+    const seeded = this.info.seeded.includes($("method").value);
+    $("alpha").disabled = !seeded;
+    $("alpha-shown").textContent = seeded ? Number($("alpha").value).toFixed(2) : "none";
     $("beta-shown").textContent = Number($("beta").value).toFixed(2);
   }
 
   // Show what other constants make; while one is on its way only the last that was asked for waits.
   // exact: as it would be saved; else it may be a coarser one, which the exact one follows.
   async try(exact = false) {
-    this.say();
     if (!this.info) return;
+    this.say();
     this.trial = { ...this.constants(), exact };
     this.page.view.stage.drawHeat(null);
     if (this.trying) return;
@@ -222,26 +224,12 @@ export class Why {
     return view.changes.enqueue(view.base, send, { redrawn: true });
   }
 
-  async applyTo(scope) {
+  applyTo(scope) {
     const class_ = scope === "class" ? Number(this.page.view.classes.value) : 0;
     if (scope === "class" && !(class_ >= 1 && class_ < 255)) return void this.page.notice("Choose the class first: it is the one that is painted with.");
     const what = scope === "class" ? `every sample with ${this.page.set.classes[class_ - 1]}` : `all ${this.page.shownCount().toLocaleString()} that are shown`;
     if (!window.confirm(`Make new masks of ${what}? Those that somebody reviewed or corrected stay as they are.`)) return undefined;
-    try {
-      await post("/api/job", { ...this.constants(), view: this.page.viewName(), class_id: class_, by: this.page.by() });
-    } catch (error) {
-      this.page.notice(error.message);
-    }
-    return undefined;
-  }
-
-  // How a change of many samples goes on.
-  job(report) {
-    $("job").hidden = report.ended;
-    $("job-text").textContent = report.text;
-    $("job-bar").max = Math.max(1, report.total);
-    $("job-bar").value = report.done;
-    if (report.ended) this.page.notice(report.text);
+    return void this.page.jobs.start("/api/job/masks", { ...this.constants(), view: this.page.viewName(), class_id: class_ });
   }
 
   async capture() {

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ...config.constants import SegmentConfig
 from ...config.fields import checked
-from ...config.methods import GraphName, SegmentMethodName
+from ...config.methods import GRAPH_OPTIONS, GraphName, SegmentMethodName
 from ...errors import UserError
 from ...evaluate.floors import FLOORS, score_floors
 from ...files.documents import fit, read_json
@@ -22,6 +22,8 @@ from ...files.output_folders import check_writable
 from ...models.registry import load_model
 from .results import segment_sheet, write_segments
 from .scores import Blind, Floor, Outcome, Pairs, Way, try_ways
+
+Compare = Literal["methods", "graphs"]
 
 PAPER: dict[str, Way] = {
     "diffseg": SegmentConfig(),
@@ -61,47 +63,52 @@ def grid() -> dict[str, list[Way]]:
     }
 
 
-GRAPHS: tuple[GraphName, ...] = ("features", "self", "walk", "rows")
-SOLVERS: tuple[SegmentMethodName, ...] = ("diffcut", "falcon", "autosc")
 GRAPH_CONSTANTS: dict[str, tuple[Any, ...]] = {
     "cut_threshold": (0.3, 0.5, 0.7),
-    "eigenvalue": (0.1, 0.2, 0.3, 0.5),
-    "cut_power": (1.0, 3.0, 10.0),
-    "walk_steps": (2, 4, 8),
+    "eigenvalue": (0.1, 0.3, 0.5),
+    "cut_power": (3.0, 10.0),
+    "walk_steps": (2, 4),
     "weights": ("proportional", (0.0, 1.0)),
 }
 
 
 def graph_grid() -> dict[str, list[Way]]:
-    """Every graph with every solver, named `graph solver`: the settings that each may choose from, first the published ones."""
-    return {f"{graph} {solver}": list(_settings(graph, solver)) for graph in GRAPHS for solver in SOLVERS}
+    """Every graph with every solver, named `graph solver`, and the settings that each may choose from; to compare with, DiffSeg, K-Means
+    and the floors."""
+    solvers: tuple[SegmentMethodName, ...] = ("diffcut", "falcon", "autosc")
+    pairs: dict[str, list[Way]] = {f"{graph} {solver}": list(_settings(graph, solver)) for graph in GRAPH_OPTIONS for solver in solvers}
+    others: dict[str, list[Way]] = {name: grid()[name] for name in ("diffseg", "kmeans-c", "colour-c", "colour-s")}
+    return pairs | {
+        name: [way for way in ways if not isinstance(way, SegmentConfig) or way.weights in GRAPH_CONSTANTS["weights"]]
+        for name, ways in others.items()
+    }
 
 
 def _settings(graph: GraphName, solver: SegmentMethodName) -> Iterator[SegmentConfig]:
     start = SegmentConfig(method=solver, graph=graph)
     names = [name for name in GRAPH_CONSTANTS if name in start.options]
-    yield start
     for values in product(*(GRAPH_CONSTANTS[name] for name in names)):
         yield replace(start, **dict(zip(names, values, strict=True)))
 
 
-def contest(ways: Literal["methods", "graphs"]) -> tuple[dict[str, Way], dict[str, list[Way]]]:
-    """Ways at their papers' constants, and what each may choose from. graphs: also DiffSeg, K-Means and the floors, to compare with."""
-    if ways == "methods":
+def contest(compare: Compare) -> tuple[dict[str, Way], dict[str, list[Way]]]:
+    """Ways at their papers' constants (graphs without a paper: the defaults), and what each may choose from."""
+    if compare == "methods":
         return PAPER, grid()
-    others = {name: grid()[name] for name in ("diffseg", "kmeans-c", "colour-c", "colour-s")}
-    choices = graph_grid() | {
-        name: [way for way in group if not isinstance(way, SegmentConfig) or way.weights in GRAPH_CONSTANTS["weights"]]
-        for name, group in others.items()
-    }
-    return {name: PAPER.get(name, settings[0]) for name, settings in choices.items()}, choices
+    choices = graph_grid()
+    return {name: PAPER.get(name) or _defaults(ways[0]) for name, ways in choices.items()}, choices
+
+
+def _defaults(way: Way) -> SegmentConfig:
+    assert isinstance(way, SegmentConfig)
+    return SegmentConfig(method=way.method, graph=way.graph)
 
 
 def run_segment_study(
     pairs: Pairs,
     out: Path,
     *,
-    ways: Literal["methods", "graphs"] = "methods",
+    compare: Compare = "methods",
     tune: Pairs | None,
     best: Mapping[str, Way],
     model_name: str,
@@ -114,12 +121,12 @@ def run_segment_study(
     check_writable(out, json_path)
     model = load_model(model_name, device=device)
     result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
-    papers, choices = contest(ways)
+    papers, choices = contest(compare)
     best = dict(best)
     trials: list[dict[str, Any]] = []
     if tune is not None:
         settings = {f"{method} {number}": way for method, group in choices.items() for number, way in enumerate(group)}
-        tried = try_ways(model, tune, settings, about="tuning", seed=seed)
+        tried = try_ways(model, tune, settings, about="tuning", seed=seed, share=True)
         for method, group in choices.items():
             scores = [tried[f"{method} {number}"].miou() for number in range(len(group))]
             best[method] = group[scores.index(max(scores))]
@@ -129,6 +136,7 @@ def run_segment_study(
     tested = try_ways(model, pairs, with_floors(both), about="measuring", seed=seed, pictures=PICTURES)
     for kind, group in (("paper", papers), ("best", best)):
         if group:
+            result.setdefault("milliseconds", {})[kind] = {name: tested[f"{kind} {name}"].milliseconds() for name in group}
             result[kind] = {name: {**tested[f"{kind} {name}"].figures(), "constants": constants(way)} for name, way in group.items()}
             methods = {name: f"{kind} {name}" for name, way in group.items() if isinstance(way, SegmentConfig)}
             colours = {name: f"{kind} {name}" for name in group if name not in methods}
@@ -139,9 +147,9 @@ def run_segment_study(
     return result
 
 
-def read_best(path: Path, ways: Literal["methods", "graphs"] = "methods") -> dict[str, Way]:
+def read_best(path: Path, compare: Compare = "methods") -> dict[str, Way]:
     """The best constants in results.json of an earlier study. Raises UserError when it holds none."""
-    best, papers = read_json(path, BestFile).best, contest(ways)[0]
+    best, papers = read_json(path, BestFile).best, contest(compare)[0]
     if missing := [name for name in papers if name not in best]:
         raise UserError(f"{path}: best has no '{missing[0]}'; results.json of a `seediff study segments` that tuned has all")
     return {name: _way(paper, best[name].constants, f"{path}: best.{name}.constants") for name, paper in papers.items()}

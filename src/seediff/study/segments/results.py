@@ -49,7 +49,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [", ".join(f"{key}: {result[key]}" for key in ("model", "pairs", "images", "protocol", "tune") if key in result)]
     for section, table in _sections(result):
         rows = ([name, *map(str, _cells(row).values())] for name, row in table.items())
-        columns = ["", "ACC", "95 %", "mIoU", "95 %", "segments", "DiffCut's mIoU", "ms", "constants"]
+        columns = ["", "ACC", "95 %", "mIoU", "95 %", "segments", "DiffCut's mIoU", "95 %", "ms", "constants"]
         lines += ["", f"### {TITLES[section]}", "", *markdown_table(columns, rows)]
     if "ahead" in result:
         lines += ["", "## Against the floors", "", NOTE]
@@ -63,10 +63,10 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
     """Print every section as a table."""
     console = console or make_console()
     for section, rows in _sections(result):
-        table = Table("", "ACC", "mIoU", "95 %", "segments", "constants", title=TITLES[section], title_justify="left")
+        table = Table("", "ACC", "mIoU", "95 %", "segments", "ms", "constants", title=TITLES[section], title_justify="left")
         for name, row in rows.items():
             cells = _cells(row)
-            table.add_row(Text(name), *(Text(str(cells[key])) for key in ("acc", "miou", "miou 95 %", "segments", "constants")))
+            table.add_row(Text(name), *(Text(str(cells[key])) for key in ("acc", "miou", "miou 95 %", "segments", "ms", "constants")))
         console.print(table)
     for section, methods in result.get("ahead", {}).items():
         console.print(_strongest(methods, f"{TITLES[section]}: against the strongest floor"))
@@ -127,7 +127,13 @@ def _drawn(image: np.ndarray, label_map: np.ndarray | None) -> np.ndarray:
 
 
 def _sections(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(section, result[section]) for section in TITLES if result.get(section)]
+    """Tables of figures, and of how long each way takes: apart in the result, because figures are the same on every machine."""
+    times = result.get("milliseconds", {})
+    return [
+        (section, {name: {**row, "ms": times.get(section, {}).get(name, "")} for name, row in result[section].items()})
+        for section in TITLES
+        if result.get(section)
+    ]
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,6 +144,7 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
         "miou 95 %": "{}–{}".format(*row["miou_ci95"]),
         "segments": row["segments"],
         "DiffCut's mIoU": row.get("miou_diffcut", ""),
+        "DiffCut's mIoU 95 %": "{}–{}".format(*row["miou_diffcut_ci95"]) if "miou_diffcut" in row else "",
         "ms": row["ms"],
         "constants": ", ".join(f"{key} {value}" for key, value in row.get("constants", {}).items()),
     }

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ...attention.windows import Window, cut, windows
 from ...config.constants import SegmentConfig
+from ...config.methods import GRAPH_OPTIONS
 from ...config.names import BACKGROUND
 from ...dataset.labels import open_labels
 from ...errors import UserError
@@ -26,6 +27,7 @@ from ...metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou,
 from ...mini.scenes import CLASS_IDS, load_scenes
 from ...models.registry import Model
 from ...report.progress import tracked
+from ...segments.graph import Graph, build_graph, divide_graph
 from ...segments.make import fit_to_edges, look
 from ...segments.methods import Seen, segment_method
 from ...segments.suppression import label
@@ -54,7 +56,7 @@ Way = SegmentConfig | Floor | Blind
 @dataclass
 class Outcome:
     """How one way did: counts of every image by DiffSeg's protocol and, if there is a background, by DiffCut's (`match_foreground`), how
-    many segments it made in how many seconds after the model's look, and its label maps of the first images."""
+    many segments it made and in how many seconds, and its label maps of the first images."""
 
     tallies: list[Tally] = field(default_factory=list)
     foreground: list[Tally] = field(default_factory=list)
@@ -64,7 +66,7 @@ class Outcome:
 
     def figures(self) -> dict[str, Any]:
         """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, IoU of each class that is
-        there, the mean number of segments, mean milliseconds per image, and if there is a background, mIoU by DiffCut's protocol."""
+        there, the mean number of segments, and if there is a background, mIoU by DiffCut's protocol."""
         counts = self.counts()
         iou = class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))
         intervals = bootstrap(counts)
@@ -74,13 +76,20 @@ class Outcome:
             "miou": _short(mean_iou(iou)),
             "miou_ci95": [_short(v) for v in intervals.miou],
             "segments": round(float(np.mean(self.segments)), 2),
-            "ms": round(1000 * float(np.mean(self.seconds)), 1),
-            **({"miou_diffcut": _short(_miou(stack(self.foreground)))} if self.foreground else {}),
+            **(self._foreground_figures() if self.foreground else {}),
             "per_class": {str(i): _short(v) for i, v in enumerate(iou) if not np.isnan(v)},
         }
 
+    def _foreground_figures(self) -> dict[str, Any]:
+        counts = stack(self.foreground)
+        return {"miou_diffcut": _short(_miou(counts)), "miou_diffcut_ci95": [_short(v) for v in bootstrap(counts).miou]}
+
     def counts(self) -> Tallies:
         return stack(self.tallies)
+
+    def milliseconds(self) -> float:
+        """The median per image, from what the model saw to the label map."""
+        return round(1000 * float(np.median(self.seconds)), 1)
 
     def miou(self) -> float:
         return _miou(self.counts())
@@ -90,15 +99,19 @@ def _miou(counts: Tallies) -> float:
     return float(mean_iou(class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))))
 
 
-def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str, seed: int = 0, pictures: int = 0) -> dict[str, Outcome]:
-    """Every way on every pair. about: what progress is called. seed: of K-Means. pictures: of how many first images label maps are kept."""
+def try_ways(
+    model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str, seed: int = 0, pictures: int = 0, share: bool = False
+) -> dict[str, Outcome]:
+    """Every way on every pair. about: what progress is called. seed: of K-Means. pictures: of how many first images label maps are kept.
+    share: whether ways share an image's graphs; then seconds say nothing."""
     tested = {name: Outcome() for name in ways}
     for number, image, label_map, seen in tracked(_looked(model, pairs, list(ways.values())), about, len(pairs)):
         truth = max(1, count_segments(label_map, unlabelled=-1))
+        graphs: dict[Any, Graph] = {}
         for name, way in ways.items():
             pieces = tested[way.like].segments[-1] if isinstance(way, Blind) and way.like else truth
             started = perf_counter()
-            segments = divide(image, seen, way, truth, label_map.shape, seed, pieces=pieces)
+            segments = divide(image, seen, way, truth, label_map.shape, seed, pieces=pieces, graphs=graphs if share else {})
             tested[name].seconds.append(perf_counter() - started)
             table = contingency(segments, label_map, pairs.classes)
             tested[name].tallies.append(tally(table, match([table])))
@@ -112,16 +125,30 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str,
 
 
 def divide(
-    image: np.ndarray, seen: Mapping[tuple[bool, int], Seen], way: Way, truth: int, size: Sequence[int], seed: int, *, pieces: int = 1
+    image: np.ndarray,
+    seen: Mapping[tuple[bool, int], Seen],
+    way: Way,
+    truth: int,
+    size: Sequence[int],
+    seed: int,
+    *,
+    pieces: int = 1,
+    graphs: dict[Any, Graph],
 ) -> np.ndarray:
-    """Label map (H, W) int32 of one image by one way. truth: how many segments it has. pieces: how many a grid shall have."""
+    """Label map (H, W) int32 of one image by one way. truth: how many segments it has. pieces: how many a grid shall have. graphs: those
+    of the image that were built; a new graph is added."""
     if isinstance(way, Blind):
         return floor_map(way.floor, size[0], size[1], pieces=pieces)
     if isinstance(way, Floor):
         return floor_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
-    k = truth if way.k == "truth" else way.k
-    segments = label(segment_method(way).propose(seen[_key(way)], way, k, seed), size).numpy()
-    return fit_to_edges(image, segments, way)
+    if way.divided:
+        key = way.divided, way.timestep_shown, *(getattr(way, option) for option in GRAPH_OPTIONS[way.divided])
+        if key not in graphs:
+            graphs[key] = build_graph(seen[_key(way)], way)
+        proposals = divide_graph(graphs[key], way)
+    else:
+        proposals = segment_method(way).propose(seen[_key(way)], way, truth if way.k == "truth" else way.k, seed)
+    return fit_to_edges(image, label(proposals, size).numpy(), way)
 
 
 def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[tuple[bool, int], Seen]]]:

@@ -1,0 +1,118 @@
+// Another set's masks of the same picture (--compare): in place of this set's, beside them, or as what differs, with the IoU per class.
+
+import { get, pixels } from "./api.js";
+import { choice } from "./page.js";
+import { Stage } from "./stage.js";
+
+const IGNORED = 255;
+const HERE = 1, THERE = 2, ANOTHER = 3; // labels of a difference
+const COLOURS = new Uint32Array(256);
+COLOURS.set([0, 0xff2b8ce6, 0xffe0782b, 0xffc13bd6]);
+const $ = (id) => document.getElementById(id);
+
+// How two labels of a pixel differ.
+const kind = (here, there) => (here === there || here === IGNORED || there === IGNORED ? 0 : here && there ? ANOTHER : here ? HERE : THERE);
+
+export class Compare {
+  // view: SampleView.
+  constructor(view) {
+    Object.assign(this, { view, mode: "here", there: null, boxes: {} });
+    this.other = view.set.compared;
+    $("compare").hidden = $("compared").hidden = !this.other;
+    if (!this.other) return;
+    $("compared-name").textContent = this.other.name;
+    for (const [mode, text] of [["here", "this set"], ["there", this.other.name], ["both", "side by side"], ["difference", "difference"]]) {
+      const { label, box } = choice("radio", "compare", mode, text, { more: "span" });
+      this.boxes[mode] = box;
+      box.addEventListener("change", () => this.choose(mode));
+      $("compare").append(label);
+    }
+    this.boxes.here.checked = true;
+    this.twin = this.stageBeside();
+  }
+
+  // A second stage that shows the other masks at the same place.
+  stageBeside() {
+    const canvas = () => document.createElement("canvas"), parts = { stage: $("twin"), layers: document.createElement("div"), photo: canvas(), mask: canvas(), edges: canvas(), lines: canvas() };
+    parts.layers.className = "layers";
+    parts.layers.append(parts.photo, parts.mask);
+    parts.stage.append(parts.layers, parts.edges, parts.lines);
+    return new Stage(parts, null);
+  }
+
+  // Another sample. photo: its picture.
+  enter(photo) {
+    this.there = null;
+    if (!this.other) return;
+    const { view } = this;
+    this.twin.setPicture(photo, view.height, view.width);
+    this.fetch(view.number);
+    this.count();
+  }
+
+  async fetch(number) {
+    $("compared-shown").textContent = "";
+    try {
+      const { values } = await pixels(`/api/samples/${number}/other`);
+      if (number !== this.view.number) return;
+      this.there = values;
+    } catch (error) {
+      if (number === this.view.number) $("compared-shown").textContent = error.message;
+    }
+    this.choose(this.mode);
+  }
+
+  // How much agrees, of this sample and of all.
+  async count() {
+    if (!this.other) return;
+    const { number } = this.view, found = await get(`/api/samples/${number}/compared`).catch(() => null); // `fetch` tells why
+    if (number !== this.view.number) return;
+    $("compared").querySelector("table").hidden = !found;
+    if (!found) return;
+    const { one, all } = found;
+    const percent = (value) => (value == null ? "" : `${(100 * value).toFixed(1)} %`), of = (scores, id) => scores.classes.find((row) => row.id === id)?.iou;
+    const rows = all.classes.map(({ id, name }) => [name, percent(of(one, id)), percent(of(all, id))]);
+    $("compared-rows").replaceChildren(...[...rows, ["mean", percent(one.miou), percent(all.miou)]].map((cells) => {
+      const row = document.createElement("tr");
+      cells.forEach((text, i) => { const cell = row.appendChild(document.createElement(i ? "td" : "th")); cell.textContent = text; if (!i) cell.scope = "row"; });
+      return row;
+    }));
+    $("compared-shown").textContent = `${percent(one.different)} of the pixels differ; ${all.compared.toLocaleString()} samples compared${all.missing ? `, ${all.missing.toLocaleString()} not in the other set` : ""}.`;
+  }
+
+  choose(mode) {
+    this.mode = mode;
+    this.boxes[mode].checked = true;
+    $("twin").hidden = mode !== "both";
+    document.querySelector(".picture").classList.toggle("both", mode === "both");
+    this.view.stage.twin = mode === "both" ? this.twin : null;
+    if (mode === "both" && this.there) this.twin.drawLabels(this.there, this.view.page.colours);
+    this.view.stage.layout();
+    this.view.draw();
+  }
+
+  next() {
+    const modes = Object.keys(this.boxes);
+    if (this.other) this.choose(modes[(modes.indexOf(this.mode) + 1) % modes.length]);
+  }
+
+  // Tools are for masks of this set, which are to be seen.
+  paintable() {
+    if (this.mode === "there") this.choose("here");
+  }
+
+  // What is drawn where these labels would be, and its colours.
+  over(labels) {
+    if (this.there && this.mode === "there") return [this.there, this.view.page.colours];
+    if (this.there && this.mode === "difference") return [labels.map((label, i) => kind(label, this.there[i])), COLOURS];
+    return [labels, this.view.page.colours];
+  }
+
+
+  // What is at a pixel.
+  told(at) {
+    const { view, there } = this, here = view.nameOf((view.shownLabels || view.labels)?.[at]);
+    if (!there || this.mode === "here") return here;
+    return `${here}; ${this.other.name}: ${view.nameOf(there[at])}`;
+  }
+}

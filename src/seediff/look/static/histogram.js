@@ -1,0 +1,51 @@
+// A histogram over two fields, from and to: dragging over its bars fills them in. It shows what they say; keyboards use the fields.
+
+export class Histogram {
+  // element: its bars go in. low, high: the fields. scale: of the fields, times the values'. bounds: of the values.
+  constructor(element, low, high, { scale, bounds }) {
+    Object.assign(this, { element, low, high, scale, bounds });
+    element.addEventListener("pointerdown", (event) => {
+      element.setPointerCapture(event.pointerId);
+      this.from = this.bar(event);
+      this.choose(event);
+    });
+    element.addEventListener("pointermove", (event) => { if (this.from !== undefined) this.choose(event); });
+    for (const kind of ["pointerup", "pointercancel"]) element.addEventListener(kind, () => { this.from = undefined; });
+    for (const field of [low, high]) field.addEventListener("input", () => this.mark());
+  }
+
+  bar(event) {
+    const box = this.element.getBoundingClientRect(), count = this.element.children.length;
+    return Math.max(0, Math.min(count - 1, Math.floor(((event.clientX - box.left) / box.width) * count)));
+  }
+
+  // A value's field text, of the edge before bar i.
+  edge(i) {
+    const [least, most] = this.bounds;
+    return String(Number(((least + ((most - least) * i) / this.element.children.length) * this.scale).toFixed(4)));
+  }
+
+  choose(event) {
+    const to = this.bar(event), [low, high] = [Math.min(this.from, to), Math.max(this.from, to) + 1];
+    if (this.low.value === this.edge(low) && this.high.value === this.edge(high)) return;
+    this.low.value = this.edge(low);
+    this.high.value = this.edge(high);
+    this.low.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  show(counts) {
+    const most = Math.max(1, ...counts);
+    while (this.element.children.length < counts.length) this.element.append(document.createElement("i"));
+    counts.forEach((count, i) => {
+      this.element.children[i].style.height = count ? `${Math.max(8, (100 * count) / most)}%` : "0";
+      this.element.children[i].title = `${this.edge(i)} to ${this.edge(i + 1)}: ${count.toLocaleString()}`;
+    });
+    this.mark();
+  }
+
+  mark() {
+    const number = (field, otherwise) => (field.value === "" ? otherwise : Number(field.value));
+    const low = number(this.low, -Infinity), high = number(this.high, Infinity);
+    [...this.element.children].forEach((bar, i) => bar.classList.toggle("out", Number(this.edge(i + 1)) <= low || Number(this.edge(i)) >= high));
+  }
+}

@@ -1,0 +1,32 @@
+// Changes of many samples: how they go on, and the button that undoes all of one.
+
+import { post } from "./api.js";
+
+const $ = (id) => document.getElementById(id);
+
+export class Jobs {
+  // page: { notice(text), by(), refresh() }
+  constructor(page) {
+    this.page = page;
+    $("job-stop").addEventListener("click", () => this.ask("/api/job/stop", {}));
+    $("job-undo").addEventListener("click", () => this.ask("/api/job/undo", { job: this.job, by: page.by() }));
+    $("job-close").addEventListener("click", () => { $("job").hidden = true; });
+  }
+
+  // about: { view, … }, as the server takes it there.
+  start(path, about) { return this.ask(path, { ...about, by: this.page.by() }); }
+
+  ask(path, body) { return post(path, body).catch((error) => this.page.notice(error.message)); }
+
+  hear({ job, text, done, total, ended, changed, undoable }) {
+    Object.assign(this, { job });
+    $("job").hidden = false;
+    $("job").setAttribute("aria-busy", !ended);
+    $("job-text").textContent = text;
+    Object.assign($("job-bar"), { max: Math.max(1, total), value: done, hidden: ended });
+    $("job-stop").hidden = ended;
+    $("job-undo").hidden = !ended || !changed || !undoable;
+    $("job-close").hidden = !ended;
+    if (ended) this.page.refresh({ keep: true });
+  }
+}

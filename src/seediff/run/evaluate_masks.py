@@ -1,0 +1,240 @@
+"""`evaluate masks`: a model's masks of labelled photographs, scored under several protocols (evaluate/masks.py).
+
+A prompt decides what its words attend to, because they share a softmax. So every list of classes is captured by itself: those of the truth,
+those found, and all. Equal lists of one picture share a capture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from ..config.names import BACKGROUND
+from ..config.photographs import MaskPhotosConfig
+from ..errors import UserError
+from ..evaluate.layouts import EvaluationSet, Sample
+from ..evaluate.masks import MASK_PROTOCOLS, Column, count, floor_maps, presence_threshold, score_column, strongest
+from ..evaluate.protocols import Protocol, listed
+from ..evaluate.semantic import plain
+from ..files.label_maps import PHOTO_ENDING
+from ..files.messages import counted
+from ..files.photographs import find_photos, read_photo
+from ..metrics.confusion import IGNORED
+from ..models.hub import resolve_name
+from ..models.info import read_settings
+from .mask import MaskJob
+from .plan import captured_maps
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..workers import Progress
+
+LEAST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class MaskScores:
+    """What was found. tuned_on: the number of pictures that set the thresholds. captures: per picture, for all protocols together.
+    presence: the threshold of `predicted`, and precision and recall of the classes found in the scored pictures. never: classes of the
+    data that the model has no word for."""
+
+    model: str
+    method: str
+    data: str
+    protocols: Mapping[str, Column]
+    images: int
+    tuned_on: int
+    captures: float
+    presence: tuple[float, float, float] | None
+    never: tuple[str, ...]
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {**plain(asdict(self)), "version": __version__}
+
+    def notes(self) -> list[str]:
+        """Notes for readers, one per line."""
+        lines = [f"{self.data}.", f"Captures per picture: {self.captures:.2f}; protocols with the same classes share one."]
+        if self.presence:
+            threshold, precision, recall = self.presence
+            lines.append(
+                f"Presence threshold {threshold}: {precision:.2f} of the classes found are there, {recall:.2f} of those there are found."
+            )
+        if self.never:
+            lines.append(f"Classes that are never predicted, because the model has no word for them: {listed(self.never)}.")
+        return lines
+
+
+def evaluate_masks(
+    config: MaskPhotosConfig,
+    photos: Path | str,
+    data: EvaluationSet,
+    *,
+    protocols: Sequence[str] = MASK_PROTOCOLS,
+    class_map: Mapping[str, str] | None = None,
+    tune_share: float = LEAST_SHARE,
+    pictures: int | None = None,
+    draws: int = 1000,
+    progress: Progress | None = None,
+) -> MaskScores:
+    """Score the masks of a model and method on the labelled photographs, one column per protocol.
+
+    config: the model and method. Its classes become the data's; `beta` and `presence` are sought on the tuning pictures; its seed also
+    draws these pictures and the bootstrap. photos: folder of photographs named like the labels, which may have other sizes. class_map:
+    word for the prompt → class of the data, for names that the model does not know or knows by other words. tune_share: of the pictures,
+    for the thresholds. pictures: use only so many, evenly spaced. draws: of the bootstrap.
+
+    All files are read once before the model is loaded. Raises UserError.
+    """
+    _check(config, protocols, tune_share, draws)
+    classes = data.own_protocol()
+    words = words_of(classes, class_map or {}, config.model)
+    ids, names = np.array([*words.values()]), np.array([*words], object)
+    background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
+    job = MaskJob(replace(config, classes=tuple(words)), ())
+    job.check()
+    samples, pixels = read_labelled(Path(photos), data, classes, pictures)
+    tuned_on = math.ceil(tune_share * len(samples))
+    tuning, scored = np.split(np.random.default_rng(config.seed).permutation(len(samples)), [tuned_on])
+    if not pixels[scored].any():
+        raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
+    frequent = np.argsort(-pixels[tuning].sum(0), kind="stable").tolist()
+    total = len(samples) * (1 + ("predicted" in protocols))
+    report = progress or (lambda done, total, name: None)
+    report(0, total, "")
+    job.load()
+
+    there = pixels[:, ids] > 0  # (pictures, words), as all that follow
+    competing = {"oracle": there, "oracle-ignored": there, "vocabulary": np.ones_like(there)}
+    asking, presence = np.zeros(len(samples)), None
+    if "predicted" in protocols:
+        scores = np.zeros(there.shape)
+        for i, sample in enumerate(samples):
+            begun = perf_counter()
+            scores[i] = find_presence(job, encode(job, sample)[1])
+            asking[i] = perf_counter() - begun
+            report(i + 1, total, sample.name)
+        limit = presence_threshold(scores[tuning], there[tuning])
+        competing["predicted"] = found = scores >= limit
+        both = (found & there)[scored].sum()
+        presence = limit, float(both / max(1, found[scored].sum())), float(both / max(1, there[scored].sum()))
+
+    counts, floors, costs = {p: [] for p in protocols}, {p: {"largest": [], "centre": []} for p in protocols}, {p: [] for p in protocols}
+    captures = []
+    for i, sample in enumerate(samples):
+        begun = perf_counter()
+        seen, latents = encode(job, sample)
+        encoding = perf_counter() - begun
+        captured: dict[tuple[str, ...], tuple[Sequence[torch.Tensor], float]] = {(): ((), 0.0)}
+        for protocol in protocols:
+            chosen, truth = competing[protocol][i], sample.truth()
+            listed_words = tuple(names[chosen])
+            if listed_words not in captured:
+                begun = perf_counter()
+                captured[listed_words] = list(soft_masks(job, seen, latents, listed_words, i)), perf_counter() - begun
+            soft, seconds = captured[listed_words]
+            begun, rest = perf_counter(), None if protocol == "oracle-ignored" else background
+            if rest is None:
+                truth = np.where(truth == background, IGNORED, truth).astype(np.uint8)
+            counts[protocol].append(count(*strongest(soft, ids[chosen].tolist(), truth.shape), truth, len(classes.classes), rest))
+            seconds += encoding + perf_counter() - begun + (asking[i] if protocol == "predicted" else 0)
+            costs[protocol].append((len(job.prompts(listed_words)), seconds))
+            blind = [number for number in frequent if number != background and (pixels[i, number] or not protocol.startswith("oracle"))]
+            for floor, of_floor in floor_maps(blind, rest, truth.shape).items():
+                floors[protocol][floor].append(count(np.ones(truth.shape), of_floor, truth, len(classes.classes), None))
+        captures.append(len(captured) - 1)
+        report(total - len(samples) + i + 1, total, sample.name)
+
+    columns = {}
+    for protocol in protocols:
+        of, mean = np.array(counts[protocol]), np.mean([costs[protocol][i] for i in scored], 0)
+        blind_counts = {floor: np.array(values)[scored] for floor, values in floors[protocol].items()}
+        how = {"sentences": float(mean[0]), "seconds": float(mean[1]), "seed": config.seed, "draws": draws}
+        columns[protocol] = score_column(classes.classes, of[tuning], of[scored], blind_counts, **how)
+    never = tuple(name for i, name in enumerate(classes.classes) if i not in ids and i != background)
+    spent, method = float(np.mean([captures[i] for i in scored])), config.mask.method
+    return MaskScores(config.model, method, data.about, columns, len(scored), tuned_on, spent, presence, never, config.seed)
+
+
+def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float, draws: int) -> None:
+    if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
+        raise UserError(f"protocol = {','.join(protocols)}", f"must be some of {', '.join(MASK_PROTOCOLS)}, each once")
+    if not LEAST_SHARE <= tune_share <= 0.9:
+        raise UserError(f"tune_share = {tune_share}", f"must be from {LEAST_SHARE} to 0.9")
+    if draws < 1:
+        raise UserError(f"draws = {draws}", "must be at least 1")
+    if config.fit == "crop":
+        raise UserError("fit = crop", "leaves pixels without masks", "use keep or resize")
+
+
+def words_of(classes: Protocol, class_map: Mapping[str, str], model: str) -> dict[str, int]:
+    """Word for the prompt → class id, in the order of ids: the map's words, and for classes without one their names, or the name by which
+    a model of few words knows them. Raises UserError if there is none, or for a map that does not fit."""
+    candidates = list(dict.fromkeys([*class_map, *(read_settings(resolve_name(model)).classes or classes.classes)]))
+    table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
+    words: dict[str, int] = {}
+    for word, number in zip(candidates, table.tolist(), strict=False):
+        if number != IGNORED and classes.classes[number] != BACKGROUND and (word in class_map or number not in words.values()):
+            words[word] = number
+    return dict(sorted(words.items(), key=lambda item: item[1]))
+
+
+def read_labelled(photos: Path, data: EvaluationSet, classes: Protocol, most: int | None) -> tuple[list[Sample], np.ndarray]:
+    """The samples with their photographs in a folder and truths in the protocol's ids, and the pixels of each class in each,
+    (pictures, C). All files are read. most: number of pictures, evenly spaced."""
+    table = classes.truth_table(data.classes, data.about)
+    paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
+    if missing := [sample.name for sample in data.samples if sample.name not in paths]:
+        raise UserError(
+            photos, f"has no picture for {len(missing)} of {len(data.samples)} labels ({listed(missing)})", "names must be equal"
+        )
+    count = len(data.samples) if most is None else most
+    chosen = np.unique(np.linspace(0, len(data.samples) - 1, max(0, count)).round().astype(int))
+    if len(chosen) < 2:
+        raise UserError(f"{data.about}: of {counted(len(chosen), 'picture')} none is left to score; at least two are needed")
+    samples, pixels = [], []
+    for sample in (data.samples[i] for i in chosen):
+        read_photo(paths[sample.name])
+        truth = table[sample.truth()]
+        pixels.append(np.bincount(truth[truth != IGNORED], minlength=len(classes.classes)))
+        samples.append(replace(sample, image=paths[sample.name], truth=lambda sample=sample: table[sample.truth()]))
+    return samples, np.array(pixels)
+
+
+def encode(job: MaskJob, sample: Sample) -> tuple[np.ndarray, torch.Tensor]:
+    """What the model sees of a photograph (h, w, 3) uint8, and its latents (1, C, h, w)."""
+    from ..attention.photograph import encode_images
+
+    assert job.model is not None
+    assert isinstance(sample.image, Path)
+    seen = job.seen(read_photo(sample.image))
+    return seen, encode_images(job.model, [seen])
+
+
+def find_presence(job: MaskJob, latents: torch.Tensor) -> list[float]:
+    """The presence score of each of the configuration's classes."""
+    from ..masks.presence import find_classes
+
+    assert job.model is not None
+    (scores,) = find_classes(job.model, latents, [job.prompts(job.config.classes)], template=job.config.prompts[0])
+    return [scores[name] for name in job.config.classes]
+
+
+def soft_masks(job: MaskJob, seen: np.ndarray, latents: torch.Tensor, words: tuple[str, ...], index: int) -> torch.Tensor:
+    """Soft masks (n, h, w) of n ≥ 1 words, of what the model sees (`encode`)."""
+    from ..attention.photograph import capture_classes
+    from ..masks.make import make_masks
+
+    assert job.model is not None
+    config = job.config
+    how = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture, "reads": captured_maps(config)}
+    (maps,) = capture_classes(job.model, latents, [job.prompts(words)], indices=[index], **how)
+    return make_masks(seen, maps, words, job.method, trace=False).soft

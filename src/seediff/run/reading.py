@@ -1,0 +1,276 @@
+"""`tune --read`: weights of a model's layers, learnt from pictures with correct masks; and, by cross-validation, what they gain over the
+model's usual method on the same pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..config.photographs import MaskPhotosConfig
+from ..config.presets import Recommended
+from ..config.sizes import Size
+from ..dataset.native import ATTENTION
+from ..errors import UserError
+from ..evaluate.layouts import EvaluationSet, Sample
+from ..metrics.bootstrap import mean_interval
+from ..metrics.scores import iou
+from .tune import FIT, IGNORE, read_labelled, shown_classes
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..attention.maps import AttentionMaps
+    from ..config.constants import MaskConfig
+    from ..masks.reading import Reading
+    from ..models.groups import Layers
+    from ..models.registry import Model
+    from ..workers import Progress
+
+LEAST = 10
+"""Pictures that a reading is learnt from, at least."""
+FOLDS = 5
+SHIFTS = np.linspace(-1, 3, 11)
+"""Tried of the bias: masks that are best by cross-entropy are too small after PAMR."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A picture with correct masks of C classes. image (H, W, 3) uint8, as the model sees it. maps (C, 2F, h, w): as `all_maps` gives them.
+    share (C, h, w), known (h, w): how much of a position is the class, of what is labelled, and how much is labelled. labels (H, W): i + 1
+    class i, 255 unknown. usual (C,): IoU of the usual method."""
+
+    image: np.ndarray
+    classes: tuple[str, ...]
+    maps: torch.Tensor
+    share: torch.Tensor
+    known: torch.Tensor
+    labels: np.ndarray
+    usual: np.ndarray
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Mean IoU over (picture, class) pairs of a reading that did not see them, that of the usual method, and the 95 % interval of the
+    difference, over pictures."""
+
+    iou: float
+    usual: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        difference = f"{self.iou - self.usual:+.3f} (95 % interval {self.low:+.3f} to {self.high:+.3f})"
+        return f"mean IoU {self.iou:.3f}, without it {self.usual:.3f}: {difference}"
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """gain: on pictures that it did not see. unseen: on classes that it did not see; None where there is only one. failed: (picture,
+    reason) of those that could not be used."""
+
+    reading: Reading
+    gain: Gain
+    unseen: Gain | None
+    pictures: int
+    classes: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+
+
+def learn_reading(
+    model: Model,
+    data: EvaluationSet,
+    classes: Mapping[int, str],
+    usual: Recommended,
+    *,
+    count: int,
+    size: Size | None = None,
+    progress: Progress | None = None,
+) -> Learnt:
+    """Learn a reading from `count` pictures of a set, evenly spaced; of a reviewed dataset, from accepted and corrected ones alone.
+
+    classes: as in `tune`. usual: what the model makes masks with otherwise; its PAMR is the reading's. size: as in `tune`. Raises
+    UserError where fewer than ten pictures can be used, and where the reading gains nothing.
+    """
+    reviews = [sample.metadata.get("review") or {} for sample in data.samples]
+    right = [review.get("verdict") == "accepted" or review.get("corrected", False) for review in reviews]
+    reviewed = any(review.get("verdict") for review in reviews) or any(right)
+    good = [
+        sample
+        for sample, review, is_right in zip(data.samples, reviews, right, strict=True)
+        if not reviewed or (is_right and review.get("verdict") != "rejected")
+    ]
+    chosen = [good[i] for i in np.unique(np.linspace(0, len(good) - 1, min(count, len(good))).round().astype(int))] if good else []
+    lessons: list[Lesson] = []
+    failed: list[tuple[str, str]] = []
+    names: list[str] = []
+    for index, sample in enumerate(chosen):
+        try:
+            lesson, there = _lesson(model, sample, classes, usual, size, index)
+            if (names := names or there) != there:
+                raise UserError("its saved maps are of other layers than the first picture's")
+        except UserError as error:
+            failed.append((sample.name, str(error)))
+            continue
+        lessons.append(lesson)
+        if progress:
+            progress(index + 1, len(chosen), sample.name)
+    if len(lessons) < LEAST:
+        why = f" ({failed[0][0]}: {failed[0][1]})" if failed else ""
+        of = "accepted or corrected pictures" if reviewed else "pictures"
+        raise UserError(f"{data.about}: {len(lessons)} {of} can be learnt from, at least {LEAST} are needed{why}")
+    return replace(validated(lessons, names, replace(usual.mask, reading="")), failed=tuple(failed))
+
+
+def validated(lessons: Sequence[Lesson], names: Sequence[str], config: MaskConfig) -> Learnt:
+    """A reading of all lessons, with what cross-validation says of it. names: of the F maps. Raises UserError where it gains nothing."""
+    # 1. Of every picture, the IoU at every shift by a reading of the other folds; a fold's shift is the best on the others.
+    folds = np.arange(len(lessons)) % FOLDS
+    tables: list[np.ndarray] = [np.empty(0)] * len(lessons)
+    for fold in range(FOLDS):
+        reading = _fit([lesson for lesson, of in zip(lessons, folds, strict=True) if of != fold], names)
+        for i in np.flatnonzero(folds == fold).tolist():
+            tables[i] = _scores(lessons[i], reading, config, SHIFTS)
+    shifts = [_best(tables[i] for i in np.flatnonzero(folds != fold).tolist()) for fold in range(FOLDS)]
+    gain = _gain(lessons, [table[shifts[fold]] for table, fold in zip(tables, folds, strict=True)])
+
+    # 2. The same for classes: a reading of the other classes.
+    shift = SHIFTS[[_best(tables)]]
+    classes = sorted({name for lesson in lessons for name in lesson.classes})
+    unseen: list[np.ndarray] = [np.full(len(lesson.classes), np.nan) for lesson in lessons]
+    for fold in range(min(FOLDS, len(classes)) if len(classes) > 1 else 0):
+        held = classes[fold::FOLDS]
+        reading = _fit(lessons, names, without=held)
+        for lesson, scores in zip(lessons, unseen, strict=True):
+            if rows := [i for i, name in enumerate(lesson.classes) if name in held]:
+                scores[rows] = _scores(lesson, reading, config, shift)[0, rows]
+
+    # 3. The reading of all, its threshold at ½.
+    reading = _fit(lessons, names)
+    reading = replace(reading, bias=reading.bias + float(shift[0]))
+    if gain.iou <= gain.usual:
+        raise UserError(f"a reading of these {len(lessons)} pictures gains nothing on pictures that it did not see: {gain}")
+    return Learnt(reading, gain, _gain(lessons, unseen) if len(classes) > 1 else None, len(lessons), tuple(classes), ())
+
+
+def _fit(lessons: Sequence[Lesson], names: Sequence[str], without: Collection[str] = ()) -> Reading:
+    """A reading of all pairs but those of the classes in `without`."""
+    import torch
+
+    from ..masks.reading import About, Reading, fit
+
+    pairs = [(lesson, i) for lesson in lessons for i, name in enumerate(lesson.classes) if name not in without]
+    rows = torch.cat([lesson.maps[i].flatten(1).T for lesson, i in pairs])
+    targets = torch.cat([lesson.share[i].flatten() for lesson, i in pairs])
+    weights, bias = fit(rows, targets, torch.cat([lesson.known.flatten() for lesson, _ in pairs]))
+    return Reading(About(tuple(names)), weights.float().unflatten(0, (2, -1)), bias)
+
+
+def _scores(lesson: Lesson, reading: Reading, config: MaskConfig, shifts: np.ndarray) -> np.ndarray:
+    """IoU (S, C) of a lesson's classes with each of these added to the bias. PAMR runs once over all."""
+    import torch
+
+    from ..masks.make import enlarge, label_pixels, refine
+
+    logits = reading.logits(lesson.maps)
+    soft = enlarge(torch.cat([(logits + shift).sigmoid() for shift in shifts.tolist()]), lesson.image.shape[:2], config)
+    soft = refine(lesson.image, soft, config) if config.pamr else soft
+    return np.stack(
+        [_ious(label_pixels(part, config).numpy(), lesson.labels, len(logits)) for part in soft.unflatten(0, (len(shifts), -1))]
+    )
+
+
+def _ious(predicted: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    known = labels != IGNORE
+    return np.array([iou(predicted[known] == i, labels[known] == i) for i in range(1, count + 1)])
+
+
+def _best(tables: Iterable[np.ndarray]) -> int:
+    """The number of the shift with the highest mean IoU over all pairs of (S, C) tables."""
+    return int(np.concatenate(list(tables), 1).mean(1).argmax())
+
+
+def _gain(lessons: Sequence[Lesson], scores: Sequence[np.ndarray]) -> Gain:
+    own, usual = np.concatenate(list(scores)), np.concatenate([lesson.usual for lesson in lessons])
+    low, high = mean_interval(own - usual, np.repeat(np.arange(len(lessons)), [len(lesson.classes) for lesson in lessons]))
+    return Gain(float(own.mean()), float(usual.mean()), low, high)
+
+
+def _lesson(
+    model: Model, sample: Sample, classes: Mapping[int, str], usual: Recommended, size: Size | None, index: int
+) -> tuple[Lesson, list[str]]:
+    """A picture with its maps, saved or newly captured, and the maps' names. Raises UserError."""
+    import torch
+    import torch.nn.functional as F
+
+    from ..attention.windows import cut, seen_shape, windows
+    from ..masks.arithmetic import resize
+    from ..masks.make import make_masks
+    from ..masks.reading import all_maps
+
+    photo, truth = read_labelled(sample)
+    (window,) = windows(photo.shape[0], photo.shape[1], FIT)
+    seen = cut(photo, window, seen_shape(model, photo.shape, FIT, size))
+    shown, _ = shown_classes(truth, classes, math.prod(side // model.pixels for side in seen.shape[:2]))
+    if not shown:
+        raise UserError("it shows none of the classes")
+    maps = _maps(model, sample, seen, shown, usual, index)
+    rows, names = all_maps(maps, shown)
+    rows = rows.cpu()
+
+    table = np.zeros(256, np.uint8)
+    table = np.zeros(256, np.uint8)
+    for number, name in classes.items():
+        table[number] = shown.index(name) + 1 if name in shown else 0
+    table[IGNORE] = IGNORE
+    labels = table[truth]
+    masks = torch.from_numpy(np.stack([labels == i for i in (*range(1, len(shown) + 1), IGNORE)])).float()
+    *share, unknown = resize(masks, rows.shape[-2:])
+    known = 1 - unknown
+    at_size = F.interpolate(torch.from_numpy(labels)[None, None].float(), seen.shape[:2])[0, 0].numpy().astype(np.uint8)
+    default = make_masks(seen, means_of(maps, model, usual.capture.layers), shown, usual.mask, trace=False).label_map
+    score = _ious(default, at_size, len(shown))
+    return Lesson(seen, tuple(shown), rows, torch.stack(share) / known.clamp_min(1e-6), known, at_size, score), names
+
+
+def _maps(model: Model, sample: Sample, seen: np.ndarray, shown: Sequence[str], usual: Recommended, index: int) -> AttentionMaps:
+    """Those that were saved with the sample, if layers are apart in them and all its classes are there; else newly captured."""
+    from ..attention.maps import AttentionMaps
+    from ..attention.photograph import capture_classes, encode_images
+    from ..segments.naming import split_prompts
+
+    if saved := sample.extras.get((ATTENTION, None)):
+        maps = AttentionMaps.load(saved)
+        side = (seen.shape[0] // model.pixels, seen.shape[1] // model.pixels)
+        if maps.cross_layers and maps.latent_size == side and {*shown} <= {*maps.words}:
+            return maps
+    (maps,) = capture_classes(
+        model,
+        encode_images(model, [seen]),
+        [split_prompts(model.readers, shown)],
+        timesteps=MaskPhotosConfig.timesteps,
+        seed=0,
+        capture=replace(usual.capture, apart=True, layers="all"),
+        indices=[index],
+    )
+    return maps
+
+
+def means_of(maps: AttentionMaps, model: Model, layers: Layers) -> AttentionMaps:
+    """The maps with means over a group of layers, as the usual method has them."""
+    import torch
+
+    from ..models.groups import by_kind
+
+    names = list(model.family.layers(model.network))
+    groups = by_kind(model.family.fit_layers(model.network.config, layers))
+
+    def means(kind: str, grids: Mapping[tuple[int, int], Mapping[str, torch.Tensor]]) -> dict[tuple[int, int], torch.Tensor]:
+        chosen = model.family.chosen(names, groups[kind])  # type: ignore[index]
+        held = {grid: [tensor for name, tensor in by_layer.items() if name in chosen] for grid, by_layer in grids.items()}
+        return {grid: torch.stack(tensors).mean(0) for grid, tensors in held.items() if tensors}
+
+    return replace(maps, self_attention=means("self", maps.self_layers), cross_attention=means("cross", maps.cross_layers))

@@ -1,0 +1,88 @@
+"""Masks under several protocols: pure counts, against a plain reference, and floors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seediff.errors import UserError
+from seediff.evaluate.masks import BETAS, count, floor_maps, presence_threshold, score_column, strongest
+
+
+def plain_counts(soft, ids, truth, num_classes, background):
+    """The definition, pixel by pixel in float64."""
+    betas = BETAS if background is not None else [0.0]
+    counts = np.zeros((3, len(betas), num_classes), np.int64)
+    for k, beta in enumerate(betas):
+        for at, exact in np.ndenumerate(truth):
+            if exact == 255:
+                continue
+            values = [float(part[at]) for part in soft]
+            best = int(np.argmax(values)) if values else None
+            label = background if best is None or values[best] < beta else ids[best]
+            if label == exact:
+                counts[0, k, exact] += 1
+            else:
+                counts[2, k, exact] += 1
+                if label is not None:
+                    counts[1, k, label] += 1
+    return counts
+
+
+@pytest.mark.parametrize("background", [0, 2, None])
+@pytest.mark.parametrize("maps", [0, 1, 4])
+def test_counts_are_those_of_a_plain_loop(background, maps):
+    rng = np.random.default_rng(maps)
+    soft = rng.random((maps, 9, 7)).astype(np.float32)
+    ids = [1, 3, 3, 4][:maps]  # two words of one class
+    truth = rng.choice([0, 1, 2, 3, 4, 255], (9, 7)).astype(np.uint8)
+    value, classes = strongest(torch.from_numpy(soft), ids, truth.shape)
+    assert np.array_equal(count(value, classes, truth, 5, background), plain_counts(soft, ids, truth, 5, background))
+
+
+def test_a_value_equal_to_the_threshold_reaches_it_and_the_first_of_equals_wins():
+    soft = torch.tensor([[[0.7, 0.5]], [[0.7, 0.4]]])
+    value, classes = strongest(soft, [1, 2], (1, 2))
+    assert classes.tolist() == [[1, 1]]
+    counts = count(value, classes, np.ones((1, 2), np.uint8), 3, 0)
+    at = {beta: counts[0, np.flatnonzero(beta == BETAS)[0], 1] for beta in (0.5, 0.52, 0.7, 0.72)}
+    assert at == {0.5: 2, 0.52: 1, 0.7: 1, 0.72: 0}
+
+
+def test_soft_maps_are_enlarged_bilinearly_to_the_truth():
+    value, _ = strongest(torch.tensor([[[0.0, 1.0]]]), [1], (1, 4))
+    assert value[0] == pytest.approx([0, 0.25, 0.75, 1])
+
+
+def test_the_presence_threshold_has_the_best_overlap():
+    scores = np.array([[0.9, 0.8, 0.6], [0.7, 0.95, 0.55]])
+    there = np.array([[True, False, False], [True, True, False]])
+    # up to 0.7: .9 .8 .7 .95 found, three of them right, 3/4; above it two of three right and one missed, less.
+    assert presence_threshold(scores, there) == pytest.approx(0.605)
+    with pytest.raises(UserError, match="none of the classes"):
+        presence_threshold(scores, there & False)
+
+
+def test_floors():
+    with_background = floor_maps([3, 1], 0, (4, 4))
+    assert (with_background["largest"] == 3).all()
+    assert with_background["centre"].tolist() == [[0, 0, 0, 0], [0, 3, 3, 0], [0, 3, 3, 0], [0, 0, 0, 0]]
+    assert floor_maps([3, 1], None, (4, 4))["centre"].tolist() == [[3, 3, 3, 3], [3, 1, 1, 3], [3, 1, 1, 3], [3, 3, 3, 3]]
+    assert all((floor_maps([3], None, (4, 4))[floor] == 3).all() for floor in ("largest", "centre"))
+    assert all((floor_maps([], 0, (4, 4))[floor] == 0).all() for floor in ("largest", "centre"))
+    assert all((floor_maps([], None, (4, 4))[floor] == 255).all() for floor in ("largest", "centre"))
+
+
+def test_the_threshold_comes_from_the_tuning_pictures_alone():
+    """Truth: half background, half class 1. Class 1's value is 0.2 outside and 0.4 inside when tuning, 0.6 and 0.8 when scored."""
+    truth = np.array([[0, 1]], np.uint8)
+
+    def counted(outside: float, inside: float) -> np.ndarray:
+        return count(np.array([[outside, inside]], np.float32), np.ones((1, 2), np.uint8), truth, 2, 0)[None]
+
+    column = score_column(("background", "dog"), counted(0.2, 0.4), counted(0.6, 0.8), {}, sentences=1, seconds=0, seed=0, draws=9)
+    assert column.beta == 0.22
+    assert (column.miou, column.miou_ci95) == (1 / 4, (1 / 4, 1 / 4))  # all is dog: 0 and 1/2
+    assert column.per_class == {"background": 0, "dog": 0.5}
+    assert column.oracle_threshold == (0.62, 1)

@@ -1,0 +1,347 @@
+"""The page as a tool: zoom, outlines, Back and the address, many samples at once, histograms, cleaning, comparing, small windows."""
+
+import numpy as np
+import pytest
+from in_chromium import at, chromium, needs_chromium, open_sample, saved, shown_mask, until, violations, window
+from look_server import keep_attention, running, write_set
+from scipy import ndimage
+
+from seediff.dataset import native
+from seediff.dataset.reviews import in_effect, read_actions
+
+pytestmark = needs_chromium
+NAMES = [f"{number:06d}" for number in range(24)]
+DRAWN = """id => { const canvas = document.querySelector(id);
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return %s; }"""
+PIXELS, INKED = DRAWN % "[...data]", DRAWN % "data.some(Boolean)"
+SHOWN = "text => document.querySelector('#shown').textContent.startsWith(text)"
+ENDED = "text => document.querySelector('#job[aria-busy=false]:not([hidden]) #job-text')?.textContent.startsWith(text)"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    out = write_set(tmp_path_factory.mktemp("tool") / "pets", 24, ("dog", "cat", "bus"), changes=[{"prompt": "a cat and a dog"}] * 24)
+    keep_attention(out, NAMES[:2])
+    with running(out) as (client, opened):
+        yield out, client, opened
+
+
+@pytest.fixture
+def page(browser, pets):
+    with window(browser, pets[2].url) as found:
+        yield found
+
+
+def box(page, selector):
+    found = page.locator(selector).bounding_box()
+    return found["x"], found["y"], found["x"] + found["width"], found["y"] + found["height"]
+
+
+def test_the_wheel_zooms_to_the_pointer_and_the_picture_is_dragged(page):
+    open_sample(page, "000010")
+    x, y = at(page, 40, 20)
+    page.mouse.move(x, y)
+    size = page.locator("#layers").bounding_box()["width"]
+    page.mouse.wheel(0, -400)
+    until(page, "size => document.querySelector('#layers').getBoundingClientRect().width > size * 1.5", size)
+    assert at(page, 40, 20) == pytest.approx((x, y), abs=1)  # the same pixel is under the pointer
+    for keys, button in (((), "middle"), (("Space",), "left")):
+        x, y = at(page, 40, 20)
+        page.mouse.move(x, y)
+        for key in keys:
+            page.keyboard.down(key)
+        page.mouse.down(button=button)
+        page.mouse.move(x + 30, y - 20, steps=3)
+        page.mouse.up(button=button)
+        for key in keys:
+            page.keyboard.up(key)
+        assert at(page, 40, 20) == pytest.approx((x + 30, y - 20), abs=1)
+    assert page.text_content("#saving") != "Saving …"  # no tool was used
+    page.keyboard.press("=")
+    until(page, "size => Math.abs(document.querySelector('#layers').getBoundingClientRect().width - size) < 1", size)
+
+
+def test_two_fingers_zoom_and_one_uses_the_tool(browser, pets):
+    with window(browser, pets[2].url, has_touch=True) as page:
+        open_sample(page, "000011")
+        before = pets[1].labels(11)
+        page.keyboard.press("b")
+        page.keyboard.press("3")
+        x, y = at(page, 32, 32)
+        size = page.locator("#layers").bounding_box()["width"]
+        touch = page.context.new_cdp_session(page)
+        for kind, apart in (("touchStart", 40), ("touchMove", 60), ("touchMove", 80), ("touchEnd", None)):
+            points = [] if apart is None else [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        until(page, "size => document.querySelector('#layers').getBoundingClientRect().width > size * 1.8", size)
+        assert at(page, 32, 32) == pytest.approx((x, y), abs=3)
+        np.testing.assert_array_equal(shown_mask(page), before)
+        page.touchscreen.tap(*at(page, 32, 32))
+        saved(page)
+        assert pets[1].labels(11)[32, 32] == 3
+
+
+def test_masks_have_outlines_and_each_has_its_key(page):
+    open_sample(page, "000010")
+    drawn = "() => Number(document.querySelector('#stage').dataset.outlines)"
+    until(page, "() => document.querySelector('#stage').dataset.outlines === '1'")
+    assert page.evaluate(INKED, "#edges")
+    page.keyboard.press("t")
+    assert page.evaluate(drawn) == 0
+    assert not page.evaluate(INKED, "#edges")
+    page.keyboard.press("t")
+    page.keyboard.press("n")
+    opacity = "id => getComputedStyle(document.querySelector(id)).opacity"
+    assert page.evaluate(opacity, "#mask") == "0.4"
+    page.keyboard.press("Shift+M")
+    assert page.evaluate(opacity, "#heat") == "0.8"
+    page.keyboard.press("o")
+    assert page.locator("#mask").is_hidden()
+
+
+def test_a_double_click_closes_a_polygon_and_ctrl_z_takes_it_back(page, pets):
+    open_sample(page, "000012")
+    before = pets[1].labels(12)
+    page.keyboard.press("p")
+    page.keyboard.press("3")
+    for x, y in [(4, 4), (24, 4)]:
+        page.mouse.click(*at(page, x, y))
+    page.mouse.dblclick(*at(page, 24, 24))
+    saved(page)
+    found = pets[1].labels(12)
+    assert (found[6:20, 21:24] == 3).all()
+    assert (found[20:, :8] == before[20:, :8]).all()
+    page.keyboard.press("Control+z")
+    until(page, "() => !document.querySelector('#redo').disabled")
+    np.testing.assert_array_equal(pets[1].labels(12), before)
+    page.keyboard.press("Control+Shift+z")
+    until(page, "() => document.querySelector('#redo').disabled")
+    np.testing.assert_array_equal(pets[1].labels(12), found)
+    page.keyboard.press("Escape")  # leaves the tool
+    assert page.locator("input[name=tool]:checked").get_attribute("value") == "look"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#browse:not([hidden])")
+
+
+def test_back_and_reload_keep_what_was_shown(page):
+    page.select_option("#sort", "-order")
+    page.locator("#classes input").nth(1).check()
+    until(page, SHOWN, "8 of 24")
+    page.locator("#grid").focus()
+    page.keyboard.press("ArrowRight")
+    until(page, "() => document.querySelector('#tile-1.active .name bdi')?.textContent.length === 6")
+    name = page.text_content(".tile.active .name bdi")
+    page.keyboard.press("Enter")
+    until(page, "name => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === name", name)
+    page.keyboard.press("j")
+    until(page, "name => ![undefined, name].includes(document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent)", name)
+    second = page.text_content("#sample-name")
+    page.reload()
+    until(page, "name => document.querySelector('#sample[aria-busy=false]:not([hidden]) #sample-name')?.textContent === name", second)
+    assert page.text_content("#sample-place") == "3 of 8"
+    page.go_back()
+    page.wait_for_selector("#browse:not([hidden])")
+    until(page, "name => document.querySelector('.tile.active .name bdi')?.textContent === name", second)
+    assert page.input_value("#sort") == "-order"
+    page.go_forward()
+    until(page, "name => document.querySelector('#sample[aria-busy=false]:not([hidden]) #sample-name')?.textContent === name", second)
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#browse:not([hidden])")
+    page.reload()
+    until(page, SHOWN, "8 of 24")
+    assert page.locator("#classes input").nth(1).is_checked()
+    page.evaluate("() => { location.hash = 'sort=nonsense&classes=9,x&area-low=up&sample=1e9&size=-5'; }")
+    page.reload()
+    until(page, SHOWN, "24 of 24")
+
+
+def test_nothing_fits_show_all(page):
+    page.fill("#text", "no such prompt")
+    until(page, SHOWN, "0 of 24 shown: nothing fits")
+    page.click("#show-all")
+    until(page, SHOWN, "24 of 24")
+    assert page.locator("#show-all").is_hidden()
+
+
+def test_a_histogram_is_dragged_and_filters(page, pets):
+    shares = [sum(row["area"].values()) for row in native.read_rows(pets[0])]
+    left, top, right, bottom = box(page, "#area-bars")
+    step, y = (right - left) / 20, (top + bottom) / 2
+    low = int(min(shares) * 20)
+    page.mouse.move(left + (low + 0.5) * step, y)
+    page.mouse.down()
+    page.mouse.move(left + (low + 1.5) * step, y, steps=3)
+    page.mouse.up()
+    kept = sum(low / 20 - 1e-6 <= share <= (low + 2) / 20 + 1e-6 for share in shares)
+    until(page, SHOWN, f"{kept} of 24")
+    assert (page.input_value("#area-low"), page.input_value("#area-high")) == (f"{low * 5}", f"{low * 5 + 10}")
+    page.locator("#area-bars").hover()
+
+
+def test_many_are_selected_accepted_and_undone(page, pets):
+    tile = page.locator("#tile-2")
+    tile.hover()
+    page.locator("#tile-2 .tick").click()
+    page.locator("#tile-4").click(modifiers=["Shift"])
+    page.locator("#tile-7").click(modifiers=["Control"])
+    assert page.text_content("#selected") == "4 selected"
+    assert violations(page) == []
+    page.keyboard.press("a")
+    until(page, ENDED, "4 accepted")
+    last = in_effect(pets[0])
+    assert {name for name in NAMES if name in last and last[name].verdict == "accepted"} == {NAMES[i] for i in (2, 3, 4, 7)}
+    beside = "() => document.querySelector('#tile-3 .name span').textContent === '✓ accepted'"
+    until(page, f"{beside} && document.querySelector('#tile-3 .more').textContent.startsWith('dog')")  # the class stays in its place
+    page.click("#job-undo")
+    until(page, ENDED, "4 undone")
+    assert {in_effect(pets[0])[NAMES[i]].verdict for i in (2, 3, 4, 7)} == {None}
+    page.click("#job-close")
+    page.locator("#grid").focus()
+    page.keyboard.press("Control+a")
+    assert page.text_content("#selected") == "24 selected"
+    page.keyboard.press("Escape")
+    assert page.locator("#selection").is_hidden()
+
+
+def test_tiles_have_a_size(page):
+    columns = "() => new Set([...document.querySelectorAll('.tile:not([hidden])')].map((one) => one.getBoundingClientRect().left)).size"
+    before = page.evaluate(columns)
+    page.locator("#tile-size").fill("400")
+    until(page, "() => document.querySelector('#tile-0 img').src.includes('side=')")
+    assert page.evaluate(columns) < before
+    page.reload()
+    until(page, "() => document.querySelector('#tile-0 img')?.src.includes('side=')")
+
+
+def cleaned(labels, least):
+    """Pieces of fewer pixels than `least`, the smallest first, get the label that most of their border touches."""
+    labels, pieces = labels.copy(), []
+    for value in np.unique(labels[labels != 255]):
+        numbered, count = ndimage.label(labels == value)
+        pieces += [numbered == i for i in range(1, count + 1)]
+    for piece in sorted((piece for piece in pieces if piece.sum() < least), key=lambda piece: piece.sum()):
+        own, touched = labels[piece][0], np.zeros(256, int)
+        for axis, by in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            beside = np.roll(piece, by, axis)
+            beside[(0 if by > 0 else -1) if axis == 0 else slice(None), (0 if by > 0 else -1) if axis == 1 else slice(None)] = False
+            touched += np.bincount(labels[beside], minlength=256) * 1
+        touched[own] = 0
+        if touched.any():
+            labels[piece] = touched.argmax()
+    return labels
+
+
+def test_holes_and_islands_go_with_one_key(page, pets):
+    labels = np.zeros((64, 64), np.uint8)
+    labels[8:40, 8:40] = 2
+    labels[12:15, 12:15] = 0  # a hole
+    labels[20:30, 20:30] = 3  # not so small
+    labels[22, 22] = 1
+    labels[50:53, 50:55] = 1  # an island
+    labels[60:64, 0:2] = 255  # stays, as it is ignored
+    pets[1].paint(13, labels, 0)
+    open_sample(page, "000013")
+    page.locator("#least").fill("16")
+    page.keyboard.press("Escape")
+    page.locator("#stage").focus()
+    page.keyboard.press("v")
+    saved(page)
+    found = pets[1].labels(13)
+    np.testing.assert_array_equal(found, cleaned(labels, 16))
+    assert (found[12:15, 12:15] == 2).all()
+    assert found[22, 22] == 3
+    assert (found[50:53, 50:55] == 0).all()
+    assert [action.action for action in read_actions(pets[0]) if action.sample == "000013"] == ["brush", "cleaned"]
+
+
+def test_alpha_is_off_where_the_method_has_none(page):
+    open_sample(page, "000000")
+    page.wait_for_selector("#attention:not([hidden])")
+    assert page.locator("#alpha").is_enabled()
+    page.select_option("#method", "ca")
+    assert page.locator("#alpha").is_disabled()
+    assert page.text_content("#alpha-shown") == "none"
+
+
+def test_why_says_that_it_loads(page):
+    page.route("**/attention", lambda route: None)
+    open_sample(page, "000001")
+    until(page, "() => document.querySelector('#attention-state').textContent.startsWith('Loading')")
+
+
+def test_what_another_window_did_fades(page, pets):
+    open_sample(page, "000014")
+    pets[1].act(14, "accept", 0)
+    until(page, "() => document.querySelector('#notice').textContent.includes('another window')")
+    until(page, "() => document.querySelector('#notice').hidden")
+
+
+def test_the_picture_and_why_are_both_seen_at_1280(browser, pets):
+    with window(browser, pets[2].url, size=(1280, 720)) as page:
+        open_sample(page, "000000")
+        page.wait_for_selector("#attention:not([hidden])")
+        page.mouse.click(*at(page, 30, 30))
+        until(page, "() => document.querySelectorAll('#levels canvas').length === 3")
+        for part in ("#stage", "#paint-classes", "#levels", "#beta", "#apply"):
+            assert box(page, part)[3] <= 720, part
+        assert box(page, "#stage")[3] - box(page, "#stage")[1] > 500
+
+
+@pytest.mark.parametrize("size", [(360, 740), (640, 360)])
+def test_the_picture_stays_beside_the_sliders(browser, pets, size):
+    """On a telephone, and in a window of 1280 × 720 that is enlarged to 200 %."""
+    with window(browser, pets[2].url, size=size) as page:
+        page.locator("#tile-0").click()
+        page.wait_for_selector("#attention:not([hidden])")
+        page.locator("#beta").scroll_into_view_if_needed()
+        left, top, right, bottom = box(page, "#stage")
+        assert 0 <= top < bottom <= size[1]
+        assert 0 <= left < right <= size[0]
+        assert min(right - left, bottom - top) > 120
+        x0, y0, _, y1 = box(page, "#beta")
+        assert 0 <= y0 < y1 <= size[1]
+        assert x0 >= right or y0 >= bottom  # and nothing lies over the other
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+        assert violations(page) == []
+
+
+def test_two_sets_beside_each_other_and_their_difference(browser, tmp_path):
+    here_folder = write_set(tmp_path / "here", 24, ("dog", "cat", "bus"))
+    there = write_set(tmp_path / "there", 4, ("dog", "cat", "bus"))
+    other = native.read_label_map(there / "masks/000002.png").copy()
+    other[:34] = 0
+    other[50:, :10] = 1
+    (there / "masks/000002.png").write_bytes(native.encode_mask(other))
+    with running(here_folder, compare=there) as (client, opened), window(browser, opened.url) as page:
+        from patience import wait_until
+
+        wait_until(lambda: client.get("/api/samples/0/compared")["all"]["compared"] == 4)
+        page.select_option("#sort", "-different")
+        until(page, "() => document.querySelector('#tile-0 .name bdi')?.textContent === '000002'")
+        page.locator("#tile-0").click()
+        until(page, "() => document.querySelector('#compared-shown').textContent.includes('4 samples compared')")
+        here = client.labels(2)
+        page.keyboard.press("d")
+        until(page, "() => document.querySelector('input[name=compare]:checked').value === 'there'")
+        np.testing.assert_array_equal(shown_mask(page), other)
+        page.keyboard.press("d")
+        page.wait_for_selector("#twin:not([hidden])")
+        assert box(page, "#twin")[0] >= box(page, "#stage")[2]
+        assert violations(page) == []
+        page.keyboard.press("d")
+        until(page, "() => document.querySelector('#twin').hidden")
+        shown = np.array(page.evaluate(PIXELS, "#mask")).reshape(*here.shape, 4)
+        np.testing.assert_array_equal(shown[..., 3] > 0, here != other)
+        assert len(np.unique(shown[(here > 0) & (other == 0)], axis=0)) == 1
+        rows = page.locator("#compared-rows tr").all_text_contents()
+        iou = ((here == 3) & (other == 3)).sum() / ((here == 3) | (other == 3)).sum()
+        assert any(row.startswith(f"bus{100 * iou:.1f} %") for row in rows)
+        page.keyboard.press("d")
+        np.testing.assert_array_equal(shown_mask(page), here)

@@ -1,0 +1,193 @@
+"""`evaluate masks`: which classes compete under each protocol, what is captured for it, and the command."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from layouts import save_map
+from photo_set import scene_photo
+from PIL import Image
+
+from seediff.cli import main
+from seediff.config.photographs import MaskPhotosConfig
+from seediff.errors import UserError
+from seediff.evaluate.layouts import open_evaluation
+from seediff.evaluate.protocols import own
+from seediff.evaluate.semantic import evaluate_pairs
+from seediff.files.label_maps import read_segment_ids
+from seediff.files.photographs import find_photos
+from seediff.run import evaluate_masks as module
+from seediff.run.evaluate_masks import evaluate_masks, words_of
+from seediff.run.mask import MaskJob, mask_photos
+
+CONFIG = MaskPhotosConfig(classes=("object",))
+SOFT = {
+    "dog": [[0.7, 0.9], [0.6, 0.2]],
+    "cat": [[0.2, 0.1], [0.5, 0.8]],
+    "car": [[0.1, 0.2], [0.7, 0.9]],
+}
+PRESENCE = {"dog": 0.9, "cat": 0.3, "car": 0.8}
+
+
+def labelled(folder: Path, truths: list, classes: tuple[str, ...] = ("background", *SOFT)) -> Path:
+    for number, truth in enumerate(truths):
+        save_map(folder / "labels" / f"{number}.png", truth)
+        (folder / "images").mkdir(exist_ok=True)
+        Image.fromarray(scene_photo(number)).save(folder / "images" / f"{number}.jpg")
+    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
+    return folder
+
+
+@pytest.fixture
+def made_up(monkeypatch) -> list[tuple[str, ...]]:
+    """Instead of a model, the maps and scores above; the words that were captured."""
+    captured = []
+
+    def soft_masks(job, seen, latents, words, index):
+        captured.append(words)
+        return torch.tensor([SOFT[word] for word in words])
+
+    monkeypatch.setattr(module, "encode", lambda job, sample: (None, None))
+    monkeypatch.setattr(module, "find_presence", lambda job, latents: [PRESENCE[name] for name in job.config.classes])
+    monkeypatch.setattr(module, "soft_masks", soft_masks)
+    monkeypatch.setattr(MaskJob, "load", lambda job: "")
+    monkeypatch.setattr(MaskJob, "prompts", lambda job, words: [("", words)])
+    return captured
+
+
+def test_each_protocol_by_hand(tmp_path, made_up):
+    """Truth: background, dog; dog, cat. Half the pictures set the thresholds; all are equal, so these are the scored ones' best."""
+    folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
+    scores = evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
+    assert (scores.images, scores.tuned_on, scores.never) == (1, 1, ())
+    # Presence: dog and car would be found up to 0.8, 1 of 3 right; dog alone above it, 1 of 2.
+    assert scores.presence == (0.805, 1, 0.5)
+    miou = {name: column.miou for name, column in scores.protocols.items()}
+    assert miou == pytest.approx(
+        {
+            "oracle": (1 / 2 + 1 / 2 + 1) / 3,  # 0 dog / 0 cat at β above 0.7
+            "oracle-ignored": 1,
+            "predicted": (1 / 3 + 1 / 2 + 0) / 3,  # 0 dog / 0 0
+            "vocabulary": (1 / 2 + 1 / 2 + 0 + 0) / 4,  # 0 dog / 0 car
+        }
+    )
+    betas = {name: column.beta for name, column in scores.protocols.items()}
+    assert betas == {"oracle": 0.72, "oracle-ignored": None, "predicted": 0.72, "vocabulary": 0.72}
+    assert all(column.miou_ci95 == (column.miou, column.miou) for column in scores.protocols.values())
+    assert scores.protocols["oracle"].floors["largest"] == pytest.approx((0 + 1 / 2 + 0) / 3)
+    assert scores.protocols["oracle-ignored"].floors["largest"] == pytest.approx((2 / 3 + 0) / 2)
+    assert math.isnan(scores.protocols["oracle"].per_class["car"])
+    # The two oracles share a capture.
+    assert made_up == [("dog", "cat"), ("dog",), ("dog", "cat", "car")] * 2
+    assert scores.captures == 3
+
+
+def test_equal_lists_are_captured_once_and_an_empty_one_never(tmp_path, made_up):
+    folder = labelled(tmp_path, [[[1, 2], [3, 1]], [[0, 0], [0, 0]], [[1, 1], [1, 0]]])
+    data = open_evaluation(folder)
+    evaluate_masks(replace(CONFIG, seed=1), folder / "images", data, protocols=("oracle", "vocabulary"))
+    assert made_up == [("dog", "cat", "car"), ("dog", "cat", "car"), ("dog",), ("dog", "cat", "car")]
+
+
+def test_without_background_the_two_oracles_are_one(tmp_path, made_up):
+    folder = labelled(tmp_path, [[[0, 1], [2, 255]]] * 2, tuple(SOFT))
+    scores = evaluate_masks(CONFIG, folder / "images", open_evaluation(folder)).protocols
+    assert scores["oracle"].beta is None
+    assert scores["oracle"].miou == scores["oracle-ignored"].miou == pytest.approx((1 + 0 + 1 / 2) / 3)
+
+
+def test_words_for_the_prompt(tmp_path):
+    data = own(("background", "aeroplane", "Potted Plant", "fox", "vehicle"))
+    assert words_of(data, {}, "mini") == {"aeroplane": 1, "pottedplant": 2}
+    vehicles = {"car": "vehicle", "bus": "vehicle"}
+    assert words_of(data, vehicles, "mini") == {"aeroplane": 1, "pottedplant": 2, "car": 4, "bus": 4}
+    with pytest.raises(UserError, match="no class of it"):
+        words_of(own(("background", "fox")), {}, "mini")
+    with pytest.raises(UserError, match="which protocol own has not"):
+        words_of(data, {"car": "lorry"}, "mini")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--protocol", "oracle,blind"], "--protocol oracle,blind"),
+        (["--protocol", "oracle,oracle"], "each once"),
+        (["--tune-share", "0.1"], "--tune-share 0.1: must be from 0.2 to 0.9"),
+        (["--draws", "0"], "--draws 0"),
+        (["--count", "1"], "at least two"),
+        (["--count", "-3"], "at least two"),
+        (["--fit", "crop"], "--fit crop"),
+        (["--split", "val"], "plain folder of label maps, which has no parts"),
+        (["--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_options_are_one_line(tmp_path, options, words, capsys):
+    folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
+    assert main(["evaluate", "masks", str(folder / "images"), "--labels", str(folder), *options]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert words in err
+
+
+def test_bad_files_are_one_line_before_the_model_is_loaded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(MaskJob, "load", lambda job: pytest.fail("loaded first"))
+    folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 3)
+
+    def error() -> str:
+        assert main(["evaluate", "masks", str(folder / "images"), "--labels", str(folder), "--quiet"]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        return err
+
+    save_map(folder / "labels" / "2.png", [[0, 77], [1, 2]])
+    assert "unknown label ids 77" in error()
+    (folder / "labels" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert "2.png" in error()
+    save_map(folder / "labels" / "2.png", [[255, 255], [255, 255]])
+    (folder / "images" / "2.jpg").write_bytes(b"no picture")
+    assert "2.jpg" in error()
+    (folder / "images" / "2.jpg").unlink()
+    assert "has no picture for 1 of 3 labels (2)" in error()
+    for number in range(3):
+        save_map(folder / "labels" / f"{number}.png", [[255, 255], [255, 255]])
+        Image.fromarray(scene_photo(number)).save(folder / "images" / f"{number}.jpg")
+    assert "no pixel is left to score" in error()
+
+
+def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
+    """With the classes of each truth and the same β, `mask` makes the label maps that are scored under `oracle`."""
+    truths = []
+    for number in range(3):
+        truth = np.zeros((96, 128), np.uint8)
+        truth[30:70, 30:80] = 1 + number % 2
+        truths.append(truth)
+    folder = labelled(tmp_path / "set", truths, ("background", "dog", "car", "unicorn"))
+    path, line = (
+        tmp_path / "scores.json",
+        ["evaluate", "masks", str(folder / "images"), "--labels", str(folder), "--model", str(mini_folder)],
+    )
+    assert main([*line, "--device", "cpu", "--timesteps", "300", "--quiet", "--draws", "20", "--json", str(path)]) == 0
+    out = capsys.readouterr().out
+    for text in ("2 pictures scored, 1 others for thresholds", "oracle-ignored", "Captures per picture", "no word for them: unicorn"):
+        assert text in " ".join(out.split())
+    scores = json.loads(path.read_text())
+    oracle = scores["protocols"]["oracle"]
+    assert list(scores["protocols"]) == ["oracle", "oracle-ignored", "predicted", "vocabulary"]
+    assert oracle["sentences"] == 1
+
+    mask = {"beta": oracle["beta"]}
+    config = MaskPhotosConfig.recommended(
+        classes=("dog", "car"), model=str(mini_folder), device="cpu", timesteps=(300,), presence=0.0, mask=mask
+    )
+    of = {str(number): (("dog", "car")[number % 2],) for number in range(3)}
+    result = mask_photos(config, find_photos(folder / "images"), tmp_path / "masked", classes_of=of)
+    made = [read_segment_ids(result.out / row["mask"]).astype(np.uint8) for row in result.rows]
+    scored = np.random.default_rng(0).permutation(3)[1:]
+    compared = evaluate_pairs([(str(i), made[i], truths[i]) for i in scored], own(("background", "dog", "car")), bootstrap=5)
+    assert oracle["miou"] == pytest.approx(compared.miou)
