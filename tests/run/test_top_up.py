@@ -173,7 +173,7 @@ def test_by_the_command_line(tmp_path, capsys):
     review(tmp_path / "out", {"000001": "rejected"})
     before = contents(tmp_path / "out")
     assert main([*line, "--top-up", "--dry-run"]) == 0
-    assert "To be drawn again: 000001" in capsys.readouterr().out
+    assert capsys.readouterr().out == "To be drawn again: 000001\n"
     assert contents(tmp_path / "out") == before
     config = str(tmp_path / "out" / SETTINGS)
     assert main(["generate", "--config", config, "--out", str(tmp_path / "out"), "--top-up"]) == 0

@@ -54,7 +54,7 @@ def test_falcon_by_hand():
     start = np.array([0, 1, 1, 1])
     f, _ = objective(PAIRS, PAIRS.sum(1), np.eye(2)[start])
     assert f == pytest.approx(1.273, abs=5e-4)
-    moved = refine(PAIRS, start, tau=0.17, rounds=1)
+    moved = refine(PAIRS, start, tau=0.17)
     assert moved.tolist() == [0, 0, 1, 1]
     assert objective(PAIRS, PAIRS.sum(1), np.eye(2)[moved])[0] == pytest.approx(1.818, abs=5e-4)
     assert refine(PAIRS, start, tau=0.19).tolist() == start.tolist()  # a move costs more than its gain of .1818

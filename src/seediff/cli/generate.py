@@ -65,7 +65,7 @@ def generate(
     offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
     top_up: Annotated[
-        bool, option(RUN, "Draw the samples again that were rejected in `seediff look`. All others stay as they are.", negative=())
+        bool, option(RUN, "Draw again the samples that were rejected in `seediff look`. All others stay as they are.", negative=())
     ] = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -73,7 +73,7 @@ def generate(
     """Generate images of named classes with pixel masks, as a dataset for training.
 
     The same command continues a run that was stopped, and ends with the same bytes. With a higher --per-class, it adds images. With
-    --top-up, it draws those again that you rejected.
+    --top-up, it draws again those that you rejected.
 
     For example:
 
@@ -106,6 +106,8 @@ def generate(
         names = draw_again(chosen, place, dry_run=dry_run)
         if not quiet:
             print(f"{'To be drawn' if dry_run else 'Drawing'} again: {', '.join(names)}" if names else f"{place}: no sample is rejected")
+        if dry_run:
+            return
     result = carry_out(job, place, workers, "images", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
         from .summary import show_summary
@@ -124,9 +126,10 @@ def make_config(
         line["prompts"] = parse_prompts(images.prompt)
     tables = {"mask": table(MaskConfig, masks), "capture": given(capture)}
     config = configure(GenerateConfig, {**line, **tables}, file, preset=preset)
-    if images.vary is None:
+    if images.vary in (None, "none"):
         return config
     from ..prompts.variations import varied_prompts
 
-    line["prompts"] = varied_prompts(config.prompts, images.vary.split(","), read_settings(resolve_name(config.model)).words)
+    kinds = [kind.strip() for kind in images.vary.split(",")]
+    line["prompts"] = varied_prompts(config.prompts, kinds, read_settings(resolve_name(config.model)).words)
     return configure(GenerateConfig, {**line, **tables}, file, preset=preset)

@@ -122,9 +122,12 @@ def _read(
 
 def learnt_lines(learnt: Learnt, out: Path) -> list[str]:
     """What a reading gains, and its largest weights, a line each."""
-    lines = [f"{counted(learnt.pictures, 'picture')}, {counted(len(learnt.classes), 'class')}", f"Pictures not seen: {learnt.gain}"]
+    lines = [
+        f"{counted(learnt.pictures, 'picture')}, {counted(len(learnt.classes), 'class')}",
+        f"On pictures it did not see: {learnt.gain}",
+    ]
     if learnt.unseen:
-        lines.append(f"Classes not seen: {learnt.unseen}")
+        lines.append(f"On classes it did not see: {learnt.unseen}")
     weights = list(zip(learnt.reading.about.maps, *learnt.reading.weights.tolist(), strict=True))
     largest = sorted(weights, key=lambda row: -max(abs(row[1]), abs(row[2])))[:SHOWN]
     lines.append(f"{'class':>8} {'others':>8}  the {len(largest)} largest weights of {len(weights)}")

@@ -123,6 +123,11 @@ class MaskConfig:
         """The function and its needs: of the method, or of the reading."""
         return METHOD_FACTS[self.method] if self.reading is None else READING
 
+    @property
+    def maker(self) -> str:
+        """What rows and pages name as the method."""
+        return self.method if self.reading is None else "reading"
+
 
 @dataclass(frozen=True)
 class SegmentConfig:

@@ -55,7 +55,7 @@ class DatasetConfig(RunConfig):
         check_classes(self.classes)
         check_prompts(self.prompts)
         if self.mask.reading is not None and not self.capture.apart:
-            raise UserError("apart = false: a reading weighs layers, so it needs their maps; use --capture-apart, or leave it out")
+            raise UserError("apart = false", "a reading needs the maps of every layer", "set apart = true, or leave the reading out")
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:

@@ -112,7 +112,10 @@ class Sample:
 
     def file(self) -> Path | None:
         """The picture's file, if its bytes are `data`."""
-        return None if isinstance(self.source, bytes) or self.data() != self._bytes() else self.source
+        if isinstance(self.source, bytes):
+            return None
+        data = self._bytes()
+        return self.source if as_stored(data, self._where() or str(self.source)) is data else None
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -224,7 +223,7 @@ class Capturer:
             spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
             # All maps, as people look at any, and try other methods.
             draw = self._loaded(config, lambda: model_draw(replace(config, keep_attention=True), [spec], config.device))
-            return _on_cpu(draw([spec])[1][0])
+            return draw([spec])[1][0].cpu()
         assert isinstance(config, MaskPhotosConfig)
         from ..attention.photograph import capture_classes, encode_images
         from ..files.photographs import Photo
@@ -246,7 +245,7 @@ class Capturer:
         latents = encode_images(job.model, [cut(image, part, shape)])
         sentences = [job.prompts(tuple(row["classes"]))]
         common = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture}
-        return _on_cpu(capture_classes(job.model, latents, sentences, indices=[number], **common)[0])
+        return capture_classes(job.model, latents, sentences, indices=[number], **common)[0].cpu()
 
     def _loaded(self, config: DatasetConfig, load: Any) -> Any:
         key = repr(replace(config, classes=("any",)))
@@ -269,13 +268,6 @@ def _number(sample: Sample) -> int:
     """The sample's number in its run, which its noise follows from."""
     last = sample.name.rpartition("/")[2]
     return int(last) if last.isdecimal() and len(last) < 12 else 0
-
-
-def _on_cpu(maps: AttentionMaps) -> AttentionMaps:
-    def moved(some: Mapping[Any, torch.Tensor]) -> dict[Any, torch.Tensor]:
-        return {key: values.cpu() for key, values in some.items()}
-
-    return replace(maps, self_attention=moved(maps.self_attention), cross_attention=moved(maps.cross_attention))
 
 
 def size_of(maps: AttentionMaps) -> int:

@@ -32,7 +32,7 @@ class Difference:
 def difference(here: np.ndarray, there: np.ndarray) -> Difference:
     """Of two label maps (H, W) uint8."""
     table = joint_counts(here, there)[:IGNORE, :IGNORE]
-    both, pixels = np.diagonal(table), max(1, int(table.sum()))
+    both, pixels = np.diagonal(table).copy(), max(1, int(table.sum()))
     return Difference((pixels - int(both.sum())) / pixels if table.any() else 0.0, both, table.sum(0) + table.sum(1) - both)
 
 

@@ -165,9 +165,13 @@ class Session:
     def difference(self, number: int) -> Difference:
         """Between a sample's current label map and the other one, read anew. Raises UserError."""
         assert self.comparison is not None
-        labels = self.labels(number)
-        there = self.comparison.other.labels(self.subject.samples[number].name, labels.shape)
-        return self.comparison.put(number, difference(labels, there))
+        while True:  # again where somebody corrected the mask meanwhile
+            mask = self.mask(number)
+            labels = self.labels(number)
+            there = self.comparison.other.labels(self.subject.samples[number].name, labels.shape)
+            found = self.comparison.put(number, difference(labels, there))
+            if mask == self.mask(number):
+                return found
 
     @property
     def has_confidence(self) -> bool:

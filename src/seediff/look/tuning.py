@@ -22,7 +22,7 @@ from ..config.methods import METHOD_FACTS, Method
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
-from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_mask
+from ..masks.make import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_masks
 from ..masks.steps import BEFORE_PAMR
 from ..report.explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_step
 from ..report.pictures import shrink, to_levels
@@ -50,7 +50,8 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
         values stays only where β does."""
         if self == shown(config):
             return config
-        tried = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr, "ignore_band": None, "dispute": None}
+        tried = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
+        tried |= {"ignore_band": None, "dispute": None, "reading": None}
         others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method != config.method else {}
         return replace(config, **{**others, **tried})
 
@@ -92,7 +93,7 @@ class Tuner:
 
     def _last(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w): the soft masks that are thresholded."""
-        seen, key, finish = self.seen, self._key(config), METHOD_FACTS[config.method].finish
+        seen, key, finish = self.seen, self._key(config), config.facts.finish
         if not config.pamr:
             return self._enlarged(config)
 
@@ -104,14 +105,14 @@ class Tuner:
 
     def _enlarged(self, config: MaskConfig) -> torch.Tensor:
         def maps() -> torch.Tensor:
-            return torch.stack([soft_mask(self.seen.maps, name, config).soft for name in self.seen.classes])
+            return torch.stack([made.soft for made in soft_masks(self.seen.maps, self.seen.classes, config)])
 
         key, size = self._key(config), self.seen.image.shape[:2]
         return self._soft.made(key, lambda: enlarge(self._maps.made(key, maps), size, config))
 
     def _key(self, config: MaskConfig) -> tuple[Any, ...]:
         """What soft masks follow from, of all that can be tried."""
-        return config.method, config.alpha
+        return config.method, config.alpha, config.reading
 
     def _smaller(self) -> Tuner:
         """The same of a smaller picture; soft maps are made once for both."""

@@ -28,7 +28,7 @@ from ..files.outputs import write_atomic
 from ..models.memory import Offload
 from ..workers import Progress, check_workers, in_order
 from .output import BatchRecord, Place, open_place
-from .reopen import grow
+from .reopen import check_growth, grow
 
 Item = TypeVar("Item")
 Captured = TypeVar("Captured")
@@ -296,6 +296,8 @@ def plan(job: AnyJob, out: Out | str, *, engine: Engine | None = None) -> str:
     with open_place(out) as place:
         state, job.config = place.look_into(job.config)
         job.check()
+        if state == "shorter":
+            check_growth(place.folder)
         if state != "complete" and job.on_device:
             check_loading(job.config, job.device, job.offload, engine is None or engine.here)
         lines = [f"{place.out} is complete already: nothing would be done."] if state == "complete" else []

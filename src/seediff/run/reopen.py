@@ -95,8 +95,7 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
         if not place.can_grow:
             raise UserError(out, "is a store, where samples are not drawn again", "copy it to a folder and go on there")
         if state == "shorter":
-            problem = "per_class asks for more samples, and top_up for those again that were rejected"
-            raise UserError(out, problem, "ask for one after the other")
+            raise UserError(out, "a run either adds samples (per_class) or draws rejected ones again (top_up)", "do one after the other")
         if state == "complete" and not can_reopen(folder):
             raise UserError(out, f"was made by another version of seediff than {__version__}", "make more with another seed; merge the two")
         if dry_run:
@@ -145,6 +144,19 @@ def batch_number(index: int, config: DatasetConfig, again: Collection[int]) -> i
     return again_number(index) if index in again else index // config.batch_size
 
 
+def check_growth(folder: Path) -> None:
+    """Raise UserError for a dataset that cannot grow: somebody has reviewed a sample of its last batch, which would be drawn again."""
+    saved = load_dataset_config(folder / native.CONFIG)
+    assert isinstance(saved, GenerateConfig)
+    count = sample_count(saved)
+    again = {f"{index:06d}" for index in range(count - count % saved.batch_size, count)}
+    if reviewed := sorted(again & {action.sample for action in read_actions(folder)}):
+        problem = f"would draw {reviewed[0]} again, which was reviewed: it is in the last batch, which has fewer images than the others"
+        raise UserError(
+            folder, problem, "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
+        )
+
+
 def grow(place: Place, config: GenerateConfig) -> None:
     """Turn the output in `place`, made by a configuration that `config` extends, into an unfinished one of `config`. Whole batches stay as
     they are. The last batch, if it was smaller than the others, is left to do, because the number of images in a batch changes rounding.
@@ -152,16 +164,10 @@ def grow(place: Place, config: GenerateConfig) -> None:
     Raises UserError if somebody has reviewed a sample of that batch.
     """
     folder = place.folder
+    check_growth(folder)
     saved = load_dataset_config(folder / native.CONFIG)
     assert isinstance(saved, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
-    if rest:
-        again = {f"{index:06d}" for index in range(whole * config.batch_size, whole * config.batch_size + rest)}
-        if reviewed := sorted(again & {action.sample for action in read_actions(folder)}):
-            problem = f"would draw {reviewed[0]} again, which was reviewed: it is in the last batch, which has fewer images than the others"
-            raise UserError(
-                folder, problem, "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
-            )
     if (folder / native.METADATA).is_file():
         _unfinish(place, saved, {whole} if rest else set())
     elif rest:

@@ -96,7 +96,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
                 "area": shown["area"],
                 "confidence": sure,
                 "model": config.model_label,
-                "method": config.mask.method,
+                "method": config.mask.maker,
                 "version": __version__,
             }
         )
@@ -172,7 +172,7 @@ def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> d
     """What the report and the dataset card say about the run as a whole; no times and no paths, so that it is reproducible."""
     return {
         "model": config.model_label,
-        "method": config.mask.method,
+        "method": config.mask.maker,
         "version": __version__,
         "prompts": list(config.prompts),
         "config": {**config.values(), "model": config.model_label},

@@ -35,16 +35,16 @@ def divide(graph: Graph, config: SegmentConfig) -> np.ndarray:
     return refine(graph.weights, cluster_qr(vectors[:, :count]))
 
 
-def refine(weights: np.ndarray, parts: np.ndarray, tau: float | None = None, rounds: int = ROUNDS) -> np.ndarray:
+def refine(weights: np.ndarray, parts: np.ndarray, tau: float | None = None) -> np.ndarray:
     """Parts (N,), 0 to K − 1, whose f is at least that of `parts`. A part may lose all its positions.
 
-    tau: where τ starts; None: START. rounds: maximum number of steps, accepted or not.
+    tau: where τ starts; None: START.
     """
     degrees, kinds = weights.sum(1), np.eye(parts.max() + 1)
     value, gradient = objective(weights, degrees, kinds[parts])
     if tau is None:
-        tau = START * float(np.ptp(gradient))
-    for _ in range(rounds):
+        tau = START * float(np.ptp(gradient[:, np.isfinite(gradient[0])]))  # an empty part's is −∞
+    for _ in range(ROUNDS):
         moved = (gradient + tau * kinds[parts]).argmax(1)
         change = 2 * int((moved != parts).sum())  # ‖ΔX‖²
         if not change:

@@ -7,6 +7,7 @@ from layouts import OBJECTS, add_pictures, save_ade20k, save_camvid, save_citysc
 from PIL import Image
 
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.formats.masks import is_folder
 from seediff.errors import UserError
 
 LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8)
@@ -48,7 +49,7 @@ def coloured(tmp_path):
         ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\ndog,10,20,30\ncat,200,0,0\nvoid,9,9,9\n"),
         (
             "dataset_meta.json",
-            '{"label_map": {"0": "background",\n"1": "dog",\n"2": "cat", "3": "void"},'
+            '{"label_map": {"0": "background",\n"2": "cat", "1": "dog",\n"3": "void"},'
             '"segmentation_colors": [[0, 0, 0], [10, 20, 30], [200, 0, 0], [9, 9, 9]]}',
         ),
         ("labelmap.txt", "background:0,0,0::\ndog:10,20,30::\ncat:200,0,0::\nvoid:9,9,9::\n"),
@@ -74,6 +75,21 @@ def test_masks_of_0_and_255_are_one_class(tmp_path):
     save_picture(tmp_path / "images/b.jpg", (2, 2))
     save_map(tmp_path / "masks/b.png", [[0, 1], [0, 0]], palette=False)
     assert imported("masks", tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 255], [255, 0]]
+
+
+def test_masks_of_one_bit(tmp_path):
+    save_picture(tmp_path / "images/a.jpg", (2, 2))
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.array([[False, True], [True, False]])).save(tmp_path / "masks/a.png")
+    assert imported("masks", tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 1], [1, 0]]
+
+
+def test_folders_that_a_coco_file_describes_are_none_of_masks(tmp_path):
+    save_picture(tmp_path / "images/a.jpg", LABELS.shape)
+    save_map(tmp_path / "masks/a.png", LABELS)
+    assert is_folder(tmp_path)
+    (tmp_path / "instances.json").write_text("{}")
+    assert not is_folder(tmp_path)
 
 
 def test_what_is_missing_is_said(tmp_path):

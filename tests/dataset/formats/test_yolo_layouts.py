@@ -192,6 +192,6 @@ def test_boxes_among_polygons_are_ignored_and_counted(folder):
     assert np.array_equal(one.label_map, expected)
     assert any("objects are boxes; what is in them and in no polygon is ignored (255)" in line for line in notes)
     for path in folder.glob("labels/*/*.txt"):
-        path.write_text("0 0.5 0.5 0.5 0.5\n")
+        path.write_text("0 0.5 0.5 0.5 0.5\r\n", newline="")
     with pytest.raises(UserError, match=r"all its \d objects are boxes; masks need polygons, of three or more corners"):
         imported("yolo", folder)

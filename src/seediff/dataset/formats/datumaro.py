@@ -128,7 +128,7 @@ def _paint(shapes: Sequence[Shape], picture: Path, ids: Sequence[int], where: st
     shape = picture_size(picture)
     check_pixels((shape[1], shape[0]), where)
     filled = [each for each in shapes if each.type in FILLED]
-    check_count(len(filled), where)
+    check_count(len(shapes), where)
     check_outlines((each.points for each in filled if each.type == "polygon"), where)
     labels = np.zeros(shape, np.uint8, order="F")
     for left, top, width, height in (each.bbox for each in shapes if each.type == "bbox" and each.bbox):

@@ -150,8 +150,9 @@ def _tasks(folder: Path) -> Path | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a JSON file holds a list, which a COCO file does not."""
-    return beginning(path).startswith(b"[")
+    """Whether a JSON file holds a list of tasks: COCO's results are a list as well."""
+    head = beginning(path)
+    return head.startswith(b"[") and any(key in head for key in (b'"data"', b'"annotations"', b'"predictions"'))
 
 
 def read(source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:

@@ -36,14 +36,14 @@ TABLE, META = "class_dict.csv", "dataset_meta.json"
 
 
 class Meta(msgspec.Struct, frozen=True):
-    label_map: dict[str, str]
+    label_map: dict[int, str]
     segmentation_colors: list[list[int]]
 
 
 def is_folder(folder: Path) -> bool:
     """Not so for SeeDiff's own folders, which are more, and may be unfinished, nor for those that a JSON file describes."""
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, native.BATCHES))
-    coco = any((folder / "annotations").glob("*.json"))
+    coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
     return not own and not coco and any(True for _ in _pairs(folder))
 
 
@@ -99,7 +99,8 @@ def _classes(
         colours = label_map(table, rows, classes)
     if colours is None and (file := next((path for place in places if (path := place / META).is_file()), None)):
         meta = read_json(file, Meta)
-        named = zip(meta.label_map.values(), meta.segmentation_colors, strict=False)
+        colours_of = dict(enumerate(meta.segmentation_colors))  # ids are places in the list of colours
+        named = [(name, colours_of.get(number, [])) for number, name in sorted(meta.label_map.items())]
         colours = label_map(file, [(name, [str(part) for part in colour], f"{file}: {name[:60]!r}") for name, colour in named], classes)
     if colours is not None:
         return colours.classes, colours

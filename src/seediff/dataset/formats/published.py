@@ -35,13 +35,15 @@ class Truth:
 
 
 def is_folder(folder: Path) -> bool:
-    return published_layout(folder) is not None
+    """ADE20K is known by its list of objects alone: others have its folders, too."""
+    layout = published_layout(folder)
+    return layout is not None and (layout != "ade20k" or any(folder.rglob("objectInfo150.txt")))
 
 
 def read(source: Source, *, split: str | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     root = source.path
     if (layout := published_layout(root)) is None:
-        raise UserError(f"{root}: is laid out like none of Cityscapes (gtFine/), ADE20K (objectInfo150.txt) and CamVid (trainannot/)")
+        raise UserError(f"{root}: has the layout of neither Cityscapes (gtFine/), ADE20K (objectInfo150.txt) nor CamVid (trainannot/)")
     parts = published_splits(root, layout) if split is None else [split]
     sets = [(part, open_published(root, layout, part)) for part in parts]
     if not sets:

@@ -121,8 +121,8 @@ def _paint(path: Path, picture: Path, ids: dict[str, int]) -> np.ndarray:
     file, where = read_json(path, File), str(path)
     shape = (file.size.height, file.size.width)
     check_frame(picture, shape, where)
-    check_count(len(file.objects), where)
     rings = [ring for each in file.objects for ring in (each.points.exterior, *each.points.interior)]
+    check_count(len(rings), where)
     check_outlines(([value for corner in ring for value in corner] for ring in rings), where)
     labels = np.zeros(shape, np.uint8)
     for each in file.objects:
@@ -137,10 +137,15 @@ def _paint(path: Path, picture: Path, ids: dict[str, int]) -> np.ndarray:
         value = label_id(each.class_title, ids, here)
         top, left, inside = _bitmap(each, here) if each.kind == "bitmap" else _polygon(each.points, shape, here)
         check_layers(painted := painted + inside.size, shape, where)
-        rows, columns = slice(max(top, 0), max(top + inside.shape[0], 0)), slice(max(left, 0), max(left + inside.shape[1], 0))
-        seen = labels[rows, columns]
-        seen[inside[max(-top, 0) :, max(-left, 0) :][: seen.shape[0], : seen.shape[1]]] = value
+        part, of_object = _placed(labels, inside, top, left)
+        part[of_object] = value
     return labels
+
+
+def _placed(whole: np.ndarray, mask: np.ndarray, top: int, left: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of `whole` that a mask at (top, left) covers, as a view, and the part of the mask that is in it."""
+    part = whole[max(top, 0) : max(top + mask.shape[0], 0), max(left, 0) : max(left + mask.shape[1], 0)]
+    return part, mask[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
 
 
 def _bitmap(each: Thing, where: str) -> tuple[int, int, np.ndarray]:
@@ -158,7 +163,6 @@ def _polygon(outline: Outline, shape: tuple[int, int], where: str) -> tuple[int,
     top, left, inside = fill_polygon(rings[0], shape)
     for ring in rings[1:]:
         y, x, hole = fill_polygon(ring, shape)
-        whole = np.zeros(shape, bool)
-        whole[y : y + hole.shape[0], x : x + hole.shape[1]] = hole
-        inside &= ~whole[top : top + inside.shape[0], left : left + inside.shape[1]]
+        part, of_hole = _placed(inside, hole, y - top, x - left)
+        part &= ~of_hole
     return top, left, inside

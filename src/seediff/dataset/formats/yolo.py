@@ -44,7 +44,7 @@ KEPT = 1 << 28
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
 """What the format calls a picture; we read PNG and JPEG."""
 MAX_CLASS = 1 << 31
-BOX = re.compile(r"^[ \t]*\d+(?:[ \t]+\S+){4}[ \t]*$", re.MULTILINE)
+BOX = re.compile(r"^[ \t]*\d+(?:[ \t]+\S+){4}[ \t]*\r?$", re.MULTILINE)
 """A line that is a box: its centre, width and height. Ultralytics trains no masks on files that have such lines among polygons."""
 OBJECT = re.compile(r"\s*\d+(?:[ \t]+\S+){4}")
 """What a file of labels, and no other text, begins with."""
