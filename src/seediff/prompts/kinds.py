@@ -44,7 +44,7 @@ def _by_column(readers: Sequence[Reader], prompt: str) -> dict[int, TokenKind]:
         text, first, spans = token_columns(reader, prompt)
         for number, kind in enumerate(_kinds(text, spans)):
             there = kinds.get(first + number, kind)
-            kinds[first + number] = min(kind, there, key=ORDER.index)
+            kinds[first + number] = kind if ORDER.index(kind) < ORDER.index(there) else there
     return kinds
 
 
