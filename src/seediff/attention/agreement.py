@@ -27,7 +27,6 @@ def _rows(attention: torch.Tensor, of: tuple[int, int], grid: tuple[int, int]) -
     if of != grid:
         for _ in range(2):
             maps = attention.unflatten(1, of)[None]
-            smaller = grid < of
-            maps = F.interpolate(maps, grid, mode="area") if smaller else F.interpolate(maps, grid, mode="bilinear", align_corners=False)
-            attention = maps[0].flatten(1).T
+            resized = F.interpolate(maps, grid, mode="area") if grid < of else F.interpolate(maps, grid, mode="bilinear")
+            attention = resized[0].flatten(1).T
     return attention / attention.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)

@@ -43,7 +43,7 @@ def _by_column(readers: Sequence[Reader], prompt: str) -> dict[int, TokenKind]:
             continue
         text, first, spans = token_columns(reader, prompt)
         for number, kind in enumerate(_kinds(text, spans)):
-            there = kinds.get(first + number, kind)
+            there: TokenKind = kinds.get(first + number, kind)
             kinds[first + number] = kind if ORDER.index(kind) < ORDER.index(there) else there
     return kinds
 
