@@ -30,8 +30,8 @@ def random_maps(latent_size: int | tuple[int, int] = 16, seed: int = 0, normaliz
 
 def apart(maps: AttentionMaps) -> AttentionMaps:
     """The maps with a layer of each kind at every level, which are those of that level, weighted alike."""
-    own = {grid: {f"up_blocks.{grid[0]}.attn1": tensor} for grid, tensor in maps.self_attention.items()}
-    cross = {grid: {f"up_blocks.{grid[0]}.attn2": tensor} for grid, tensor in maps.cross_attention.items()}
+    own = {grid: {f"up_blocks.{grid[0]}.attn1": tensor.clone()} for grid, tensor in maps.self_attention.items()}
+    cross = {grid: {f"up_blocks.{grid[0]}.attn2": tensor.clone()} for grid, tensor in maps.cross_attention.items()}
     weights = {name: 1.0 for of_grid in own.values() for name in of_grid}
     return replace(maps, self_layers=own, cross_layers=cross, agreement=weights)
 

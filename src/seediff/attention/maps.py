@@ -145,7 +145,7 @@ class AttentionMaps:
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
             if matched[1] == "cross" and last >= tensor.shape[1]:
-                raise UserError(f"{path}: words or content name column {last}, but tensor '{name}' has {tensor.shape[1]}")
+                raise UserError(f"{path}: content or words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
         tensors: list[tuple[str, Grid, str, torch.Tensor]] = []
         for name, values in file.load("pt").items():
             if not bool(torch.isfinite(values).all()):
