@@ -62,6 +62,7 @@ def test_what_a_capture_holds(request, tmp_path, fixture, reference):
     maps.save(tmp_path / "a.safetensors")
     back = AttentionMaps.load(tmp_path / "a.safetensors")
     assert (back.content, back.agreement) == (maps.content, maps.agreement)
+    assert [where[:3] for where in back.tensors()] == [where[:3] for where in maps.tensors()]  # the network's order
     joined = join_maps([maps, maps])
     columns = next(iter(maps.cross_attention.values())).shape[1]
     assert joined.content == (*maps.content, *(columns + column for column in maps.content))

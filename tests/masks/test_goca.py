@@ -24,10 +24,13 @@ def layers_apart(blocks: dict[str, int] = BLOCKS, names: tuple[str, str] = ("att
         shapes = ((side**2, side**2), (side**2, 8))
         for held, name, shape in zip((own, cross), names, shapes, strict=True):
             held.setdefault((side, side), {})[f"{block}.{name}"] = torch.randn(shape, generator=generator).mul(2).softmax(1)
-    means = [{grid: torch.stack(list(of.values())).mean(0) for grid, of in held.items()} for held in (own, cross)]
+    means = ({grid: torch.stack(list(of.values())).mean(0) for grid, of in held.items()} for held in (own, cross))
+    own_mean, cross_mean = means
     words = {"dog": (5,), "cat": (2, 3)}
     weights = {f"{block}.{names[0]}": float(number) for number, block in enumerate(blocks, 1)}
-    return AttentionMaps(*means, (16, 16), words, "a red cat, a dog", False, own, cross, content=(1, 2, 3, 5), agreement=weights)
+    return AttentionMaps(
+        own_mean, cross_mean, (16, 16), words, "a red cat, a dog", False, own, cross, content=(1, 2, 3, 5), agreement=weights
+    )
 
 
 def stretch(x: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from random_maps import apart
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
@@ -18,7 +19,8 @@ UNKNOWN = explain_step(Step.parse("something"))
 def maps() -> AttentionMaps:
     generator = torch.Generator().manual_seed(0)
     rows = {(s, s): torch.softmax(3 * torch.randn(s * s, s * s, generator=generator), -1) for s in (16, 8, 4)}
-    return AttentionMaps(rows, {s: torch.rand(s[0] ** 2, 8, generator=generator) for s in rows}, (16, 16), {"dog": (4,)}, normalized=False)
+    cross = {s: torch.rand(s[0] ** 2, 8, generator=generator) for s in rows}
+    return apart(AttentionMaps(rows, cross, (16, 16), {"dog": (4,)}, normalized=False, content=(2, 4)))
 
 
 def said(config: MaskConfig) -> dict[str, str]:

@@ -128,7 +128,7 @@ class AttentionMaps:
         height, width = self.latent_size
         side = height if height == width else self.latent_size
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
-        about |= {"content": self.content, "agreement": dict(self.agreement)}
+        about |= {"content": self.content, "agreement": dict(self.agreement), "order": list(tensors)}
         write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
@@ -145,9 +145,10 @@ class AttentionMaps:
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
             if matched[1] == "cross" and last >= tensor.shape[1]:
-                raise UserError(f"{path}: words or content name column {last}, but tensor '{name}' has {tensor.shape[1]}")
+                raise UserError(f"{path}: content or words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
         tensors: list[tuple[str, Grid, str, torch.Tensor]] = []
-        for name, values in file.load("pt").items():
+        place = {name: number for number, name in enumerate(about.order)}
+        for name, values in sorted(file.load("pt").items(), key=lambda item: place.get(item[0], len(place))):
             if not bool(torch.isfinite(values).all()):
                 raise UserError(f"{path}: tensor '{name}' holds values that are not finite")
             kind, grid, *layer = name.split(".", 2)
@@ -185,7 +186,8 @@ Side = Annotated[int, Meta(ge=1, le=4096)]
 
 @dataclass(frozen=True)
 class MapsAbout:
-    """The header of saved maps. latent_side: the side of a square, or height and width."""
+    """The header of saved maps. latent_side: the side of a square, or height and width. order: the tensors' names in the network's order,
+    since files hold them in another."""
 
     latent_side: Side | tuple[Side, ...]  # always two numbers; msgspec 0.22 crashes on a tuple with a fixed length in a union with bounds
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
@@ -193,6 +195,7 @@ class MapsAbout:
     normalized: bool
     content: tuple[Annotated[int, Meta(ge=0)], ...] = ()
     agreement: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from random_maps import apart
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
@@ -64,7 +65,8 @@ def test_sweep_counts_as_a_loop_does() -> None:
 @pytest.mark.parametrize("pamr", [True, False])
 def test_shared_work_gives_the_masks_that_the_commands_give(method: str, pamr: bool) -> None:
     scene = random_scene()
-    maps = {PLAIN: random_maps(), MEANS: replace(random_maps(), normalized=False)}
+    means = replace(random_maps(), normalized=False)
+    maps = {PLAIN: random_maps(), MEANS: means, PAPER["goca"].capture: apart(means)}
     settings = [PAPER[m].with_config(pamr=flag, beta=0.4) for m in METHOD_NAMES for flag in (True, False)]
     soft = winners(soft_masks(scene.image, scene.classes, maps, settings))
     index = settings.index(PAPER[method].with_config(pamr=pamr, beta=0.4))
