@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter, Token
 
 from ..config.base import chosen_model, configure
-from ..config.constants import MaskConfig
 from ..config.generate import GenerateConfig
 from ..config.names import parse_prompts
 from ..errors import UserError
@@ -30,6 +29,7 @@ from .options import (
     carry_out,
     chosen_engine,
     given,
+    mask_table,
     named_classes,
     option,
     parse_place,
@@ -124,7 +124,7 @@ def make_config(
         line["classes"] = named_classes(images.classes, chosen_model(GenerateConfig, line, file))
     if images.prompt is not None:
         line["prompts"] = parse_prompts(images.prompt)
-    tables = {"mask": table(MaskConfig, masks), "capture": given(capture)}
+    tables = {"mask": mask_table(masks), "capture": given(capture)}
     config = configure(GenerateConfig, {**line, **tables}, file, preset=preset)
     if images.vary in (None, "none"):
         return config

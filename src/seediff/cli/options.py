@@ -317,6 +317,16 @@ def table(kind: type, options: Any) -> dict[str, Any]:
     return values
 
 
+def mask_table(options: Any) -> dict[str, Any]:
+    """As `table`, of MaskConfig. Raises UserError for options that a reading replaces."""
+    values = table(MaskConfig, options)
+    if values.get("reading") is not None and (unused := [name for name in ("method", "beta") if name in values]):
+        raise UserError(
+            f"{unused[0]} = {values[unused[0]]}", "has no effect: the reading replaces the method and its threshold", "leave it out"
+        )
+    return values
+
+
 def numbers(text: str, option_name: str, kind: type[int] | type[float] | type[str], count: int | None = None) -> tuple[Any, ...]:
     """`4,2,1` → (4, 2, 1). UserError naming the option when it is something else."""
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..config.base import DEFAULT, chosen_model, configure
-from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
+from ..config.constants import CaptureConfig, SegmentConfig
 from ..config.methods import GRAPH_OPTIONS, SEGMENT_FACTS
 from ..config.names import DEFAULT_PROMPTS, parse_names
 from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
@@ -38,6 +38,7 @@ from .options import (
     chosen_engine,
     field_option,
     given,
+    mask_table,
     named_classes,
     numbers,
     option,
@@ -238,6 +239,7 @@ def mask(
     place, workers = parse_place(out), chosen_engine(engine)
     check_photographs(paths)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
+    preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
     line = table(MaskPhotosConfig, given(photos or PhotoOptions()) | given(look or LookOptions()) | given(kept or KeptOptions()))
     listed = classes_file(classes, paths)
     classes_of = read_classes_csv(listed, found.photos) if listed else {}
@@ -249,8 +251,7 @@ def mask(
         line["classes"] = named_classes(classes, chosen_model(MaskPhotosConfig, line, config))
     if prompt is not None:
         line["prompts"] = (prompt,)
-    line |= {"mask": table(MaskConfig, masks or MaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}
-    preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
+    line |= {"mask": mask_table(masks or MaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}
     settled = configure(MaskPhotosConfig, line, config, preset=preset, tuned=tuned)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)

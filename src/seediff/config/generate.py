@@ -56,6 +56,8 @@ class DatasetConfig(RunConfig):
         check_prompts(self.prompts)
         if self.mask.reading is not None and not self.capture.apart:
             raise UserError("apart = false", "a reading needs the maps of every layer", "set apart = true, or leave the reading out")
+        if self.mask.reading is not None and self.capture.layers != "all":
+            raise UserError(f"layers = {self.capture.layers}", "a reading says itself which layers it weighs", "leave layers out")
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:

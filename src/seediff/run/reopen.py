@@ -89,6 +89,8 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
     """
     with open_place(out) as place:
         folder, (state, _) = place.folder, place.look_into(config)
+        if state == "new":
+            raise UserError(out, "there is no dataset whose rejected samples could be drawn again", "make it first, without top_up")
         names = rejected(folder, config)
         if not names and (state != "complete" or not _waiting(folder, config)):
             return []

@@ -88,7 +88,7 @@ def test_attention_of_some_steps_alone(tmp_path):
     for item, found in zip(items, maps["all"], strict=True):
         names = item.metadata["classes"]
         setting = later.settings()["seediff"]
-        soft = soft_masks(np.asarray(Image.open(item.source)), names, {setting.source: found}, [setting])[0]
+        soft = soft_masks(np.asarray(Image.open(item.source)), names, {setting.capture: found}, [setting])[0]
         wanted = label_pixels(soft, setting.config).cpu().numpy()
         ids = np.array([0, *(two.classes.index(name) + 1 for name in names)])
         np.testing.assert_array_equal(item.label_map, ids[wanted])
