@@ -107,7 +107,8 @@ def saved(page: Any) -> None:
 
 
 def at(page: Any, x: float, y: float) -> tuple[float, float]:
-    """Where the middle of a pixel of the picture is in the window."""
+    """Where the middle of a pixel of the picture is in the window, once a text that has changed has moved it."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     box = page.locator("#layers").bounding_box()
     width, height = page.evaluate("() => [document.querySelector('#mask').width, document.querySelector('#mask').height]")
     return box["x"] + (x + 0.5) / width * box["width"], box["y"] + (y + 0.5) / height * box["height"]
