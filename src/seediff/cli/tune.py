@@ -35,7 +35,11 @@ def tune(
     out: Annotated[
         Path | None,
         HERE,
-        option(RUN, "File for the thresholds, which `mask` and `segment` take as --preset.", "preset.toml; reading.safetensors"),
+        option(
+            RUN,
+            "File for the thresholds (--preset of `mask` and `segment`), or for the reading (--reading).",
+            "preset.toml; reading.safetensors",
+        ),
     ] = None,
     model: Annotated[str, field_option(MaskPhotosConfig, "model", MODEL)] = "mini",
     classes: Annotated[str | None, option(IMAGES, "Classes of the set to use: names separated by commas, or a file.", "all")] = None,
