@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "website"))
 from execute import run_cells  # noqa: E402
 
 SMALLER = {
-    "steps=20": "steps=2",
+    "steps=20": "steps=4",
     "--steps 80": "--steps 2",
     "timesteps=(150, 350, 550)": "timesteps=(350,)",
     'load_scenes("truth", 6)': 'load_scenes("truth", 2)',
