@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ...errors import UserError
-from ..native import METADATA
 
 FormatName = Literal[
     "voc",
@@ -87,6 +86,8 @@ def recognised(path: Path) -> SourceName:
     if not path.exists():
         raise UserError(path, "there is no such folder or file")
     if (name := format_of(path)) is None:
+        from ..native import METADATA  # imports Pillow
+
         if (path / METADATA).is_file():
             raise UserError(path, "is a native dataset already, so there is nothing to import", "`seediff merge` joins datasets")
         held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
