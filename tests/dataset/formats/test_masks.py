@@ -77,13 +77,6 @@ def test_masks_of_0_and_255_are_one_class(tmp_path):
     assert imported("masks", tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 255], [255, 0]]
 
 
-def test_masks_of_one_bit(tmp_path):
-    save_picture(tmp_path / "images/a.jpg", (2, 2))
-    (tmp_path / "masks").mkdir()
-    Image.fromarray(np.array([[False, True], [True, False]])).save(tmp_path / "masks/a.png")
-    assert imported("masks", tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 1], [1, 0]]
-
-
 def test_folders_that_a_coco_file_describes_are_none_of_masks(tmp_path):
     save_picture(tmp_path / "images/a.jpg", LABELS.shape)
     save_map(tmp_path / "masks/a.png", LABELS)

@@ -283,9 +283,8 @@ def read_mask(path: Path, count: int, label_map: LabelMap | None) -> np.ndarray:
         kind, mode = picture.format, picture.mode
         coloured = mode in ("RGB", "RGBA") or (mode == "P" and label_map is not None)
         pixels = np.asarray(picture.convert("RGB") if coloured else picture)
-    if kind != "PNG" or mode not in ("1", "P", "L", "RGB", "RGBA"):
-        raise UserError(f"{path}: is {kind} {mode} inside; a mask is a PNG of at most 8 bits: palette, grey or in colours")
-    pixels = pixels.astype(np.uint8) if mode == "1" else pixels
+    if kind != "PNG" or mode not in ("P", "L", "RGB", "RGBA"):
+        raise UserError(f"{path}: is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours")
     if not coloured and label_map is None:
         return pixels
     colours = voc_colours(count) if label_map is None else label_map.colours
