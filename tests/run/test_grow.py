@@ -51,18 +51,11 @@ def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
     check_interrupted(grow, tmp_path, monkeypatch, range(25))
 
 
-def test_an_unfinished_dataset_grows(tmp_path):
+@pytest.mark.parametrize("lost", ["metadata.jsonl", "masks/000000.png"], ids=["unfinished", "a sample was lost"])
+def test_what_is_missing_is_made_as_well(tmp_path, lost):
     generate(replace(CONFIG, per_class=5), tmp_path / "large", draw=fake_draw)
     generate(CONFIG, tmp_path / "grown", draw=fake_draw)
-    (tmp_path / "grown/metadata.jsonl").unlink()
-    generate(replace(CONFIG, per_class=5), tmp_path / "grown", draw=fake_draw)
-    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
-
-
-def test_a_sample_that_was_lost_is_drawn_again(tmp_path):
-    generate(replace(CONFIG, per_class=5), tmp_path / "large", draw=fake_draw)
-    generate(CONFIG, tmp_path / "grown", draw=fake_draw)
-    (tmp_path / "grown/masks/000000.png").unlink()
+    (tmp_path / "grown" / lost).unlink()
     generate(replace(CONFIG, per_class=5), tmp_path / "grown", draw=fake_draw)
     assert contents(tmp_path / "grown") == contents(tmp_path / "large")
 
