@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from ..config.base import chosen_model, configure
+from ..config.base import configure
 from ..config.generate import GenerateConfig
 from ..config.names import parse_prompts
 from ..errors import UserError
@@ -121,7 +121,7 @@ def make_config(
     """The configuration: command line before the file of --config before the preset. Raises UserError."""
     line = table(GenerateConfig, {name: value for name, value in given(images).items() if name not in ("classes", "prompt", "vary")})
     if images.classes is not None:
-        line["classes"] = named_classes(images.classes, chosen_model(GenerateConfig, line, file))
+        line["classes"] = named_classes(images.classes, GenerateConfig, line, file)
     if images.prompt is not None:
         line["prompts"] = parse_prompts(images.prompt)
     tables = {"mask": mask_table(masks), "capture": given(capture)}

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, 
 
 from cyclopts import Group, Parameter, Token
 
+from ..config.base import chosen_model
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.fields import field_types
-from ..config.generate import GenerateConfig
+from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.names import parse_classes
 from ..errors import UserError
 from ..files.output_folders import Out, Url, parse_folder, parse_out
@@ -191,7 +192,7 @@ class ImageOptions:
         str | None,
         option(
             IMAGES,
-            "Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` that a small model knows.",
+            "Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` of a small model's.",
         ),
     ] = None
     prompt: Annotated[
@@ -251,13 +252,15 @@ class EngineOptions:
     ] = None
 
 
-def named_classes(text: str, model: str) -> tuple[str, ...]:
-    """As `parse_classes`; `all` stands for all that the model knows. Raises UserError for `all` of a model that draws any class."""
+def named_classes(text: str, kind: type[DatasetConfig], line: Mapping[str, Any], file: Path | None) -> tuple[str, ...]:
+    """As `parse_classes`; `all` stands for every class of the model that the line or the file of --config names. Raises UserError for
+    `all` of a model that draws any class."""
     if text.strip() != "all":
         return parse_classes(text)
     from ..models.hub import resolve_name
     from ..models.info import read_settings
 
+    model = chosen_model(kind, line, file)
     if not (known := read_settings(resolve_name(model)).classes):
         raise UserError("classes = all", f"model '{model}' is not limited to a list of classes", "name those that you want")
     return known

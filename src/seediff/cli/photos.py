@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..config.base import DEFAULT, chosen_model, configure
+from ..config.base import DEFAULT, configure
 from ..config.constants import CaptureConfig, SegmentConfig
 from ..config.methods import GRAPH_OPTIONS, SEGMENT_FACTS
 from ..config.names import DEFAULT_PROMPTS, parse_names
@@ -248,7 +248,7 @@ def mask(
             raise UserError(f"{listed}: gives no photograph a class; write names into its column 'classes'")
         line["classes"] = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
     elif classes is not None:
-        line["classes"] = named_classes(classes, chosen_model(MaskPhotosConfig, line, config))
+        line["classes"] = named_classes(classes, MaskPhotosConfig, line, config)
     if prompt is not None:
         line["prompts"] = (prompt,)
     line |= {"mask": mask_table(masks or MaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}

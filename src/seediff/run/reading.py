@@ -222,7 +222,6 @@ def _lesson(
     rows = rows.cpu()
 
     table = np.zeros(256, np.uint8)
-    table = np.zeros(256, np.uint8)
     for number, name in classes.items():
         table[number] = shown.index(name) + 1 if name in shown else 0
     table[IGNORE] = IGNORE
