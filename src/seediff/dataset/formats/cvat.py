@@ -106,7 +106,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
         row = {"split": subset.lower()} if subset.lower() in SPLITS else {}
         counted.update("box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS)
         name = f"{subset}/{_stem(node)}" if subset and stems[_stem(node)] > 1 else _stem(node)
-        samples.append(source.sample(name, picture, partial(_paint, node, picture, ids), row, node.where))
+        samples.append(source.sample(name, picture, partial(_paint, node, picture, ids), row, node.where, shown=True))
     if counted["box"]:
         source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
@@ -144,13 +144,15 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> np.ndarray:
     shape = node.whole("height"), node.whole("width")
     check_frame(picture, shape, node.where)
     labels = np.zeros(shape, np.uint8, order="F")
-    for box in (child for child in node.children if child.tag in BOXES):
-        left, top, right, bottom = (_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr"))
-        paint_box(labels, left, top, right, bottom, native.IGNORE)
     masks = [child for child in node.children if child.tag in MASKS]
-    check_count(len(masks), node.where)
+    boxes = [child for child in node.children if child.tag in BOXES]
+    check_count(len(masks) + len(boxes), node.where)
     check_outlines((_corners(mask) for mask in masks if mask.tag == "polygon"), node.where)
     painted = 0
+    for box in boxes:
+        left, top, right, bottom = (_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr"))
+        painted += paint_box(labels, left, top, right, bottom, native.IGNORE)
+        check_layers(painted, shape, node.where)
     for mask in sorted(masks, key=lambda mask: mask.whole("z_order", 0)):
         if (label := mask.get("label")) not in ids:
             raise UserError(f"{mask.where}: is of the label {shown(label)}, which <meta> does not name")

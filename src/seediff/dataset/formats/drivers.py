@@ -17,11 +17,12 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.messages import shown
+from ...files.orientation import orientation_of, turned_back
 from ...files.output_folders import put, staged
 from ...files.reading import leads_out, path_inside
 from ...workers import in_order
 from ..rows import check_class_list, check_name, flat_name
-from ..sample import SPLITS, Sample
+from ..sample import SPLITS, Sample, picture_size
 from ..split import assign_splits
 from .known import FORMATS, FormatName, SourceName, codec
 
@@ -141,13 +142,14 @@ class NoPicture(UserError):
 @dataclass
 class Source:
     """What is read: a folder, or a file. skip_missing: labels without a picture are left out. notes: a line each on what is left out.
-    taken: names of samples. missing: pictures that are not there."""
+    taken: names of samples. missing: pictures that are not there. turned: pictures that EXIF data turn."""
 
     path: Path
     skip_missing: bool = False
     notes: list[str] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     missing: int = 0
+    turned: int = 0
 
     def note(self, line: str) -> None:
         """Say what is left out."""
@@ -175,15 +177,42 @@ class Source:
         return next(((path, name) for path, name in tried if path.is_file()), None)
 
     def sample(
-        self, name: str, image: Path | bytes, labels: Callable[[], np.ndarray], row: Mapping[str, Any], where: object, *files: Path
+        self,
+        name: str,
+        image: Path | bytes,
+        labels: Callable[[], np.ndarray],
+        row: Mapping[str, Any],
+        where: object,
+        *files: Path,
+        shown: bool = False,
     ) -> Sample:
         """A sample whose name must be new and no path out of a dataset. files: must lie inside of what is read. where: how errors call the
-        sample. Raises UserError."""
+        sample. shown: as in `as_stored`. Raises UserError."""
         check_name(name, self.taken, where)
         for file in files:
             if leads_out(self.path, file):
                 raise UserError(file, f"is a link that leads out of {self.path}; what is outside of it is not read")
-        return Sample(image, labels, metadata=row, name=name)
+        return Sample(image, self.as_stored(labels, image, where, shown=shown), metadata=row, name=name)
+
+    def as_stored(self, labels: Callable[[], np.ndarray], image: Path | bytes, where: object, *, shown: bool) -> Callable[[], np.ndarray]:
+        """What reads the label map of a picture as it is stored, as all of ours are. shown: the format's tool draws on the picture as its
+        EXIF orientation turns it; the labels' size says so too, but of a square picture, or one that is mirrored or upside down."""
+        turn = orientation_of(image, str(where) if isinstance(image, bytes) else None)
+        if not 2 <= turn <= 8:
+            return labels
+        self.turned += 1
+        return partial(_turned_back, labels, image, turn, shown, str(where))
+
+
+def _turned_back(labels: Callable[[], np.ndarray], image: Path | bytes, turn: int, shown: bool, where: str) -> np.ndarray:
+    drawn, size = labels(), picture_size(image, where if isinstance(image, bytes) else None)
+    turned = size[::-1] if turn >= 5 else size
+    if drawn.shape != turned or (drawn.shape == size != turned):
+        return drawn
+    if turned == size and not shown:
+        problem = f"has the EXIF orientation {turn}, and its size does not say whether its labels are of the turned picture"
+        raise UserError(image if isinstance(image, Path) else where, problem, "save the picture without an orientation")
+    return turned_back(drawn, turn)
 
 
 def portable(name: str) -> str:
@@ -207,7 +236,10 @@ def read_format(
 
 
 def _counted(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """The samples, and then a note of those that were left out on the way."""
+    """The samples, and then notes of those that were left out on the way, and of those that are turned."""
     yield from samples
+    if source.turned:
+        several = "pictures have" if source.turned > 1 else "picture has"
+        source.note(f"{source.turned} {several} an EXIF orientation: written as stored, with labels of the turned picture turned back")
     if source.missing:
         source.note(f"labels whose picture is not there, left out: {source.missing}")

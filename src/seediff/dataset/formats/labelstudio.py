@@ -32,7 +32,7 @@ from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.polygons import polygon_runs
 from ..shapes.rle import check_count, fill
 from .drivers import Export, Source
-from .label_files import IGNORED, PICTURES, beginning, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, PICTURES, beginning, check_ignored, label_ids, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"
@@ -180,7 +180,7 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
             continue
         picture, inside = at
         name, row = _name_and_row(data, inside, where)
-        samples.append(source.sample(name, picture, partial(_paint, answer.result, picture, ids, where), row, where))
+        samples.append(source.sample(name, picture, partial(_paint, answer.result, picture, ids, where), row, where, shown=True))
     return names, samples
 
 
@@ -258,9 +258,14 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     return [*names, names[-1][9:]] if names and UPLOADED.match(names[-1]) else names
 
 
+def _size(result: Result) -> tuple[int | None, int | None]:
+    return result.original_height, result.original_width
+
+
 def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], where: str) -> np.ndarray:
     """(H, W) uint8 of a task's regions, the later over the earlier."""
-    shape = picture_size(picture)
+    stored = picture_size(picture)
+    shape = stored if stored in map(_size, results) else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
     check_count(len(results), where)
     labels = np.zeros(shape, np.uint8)
@@ -271,7 +276,7 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
             continue
         if result.image_rotation % 360:
             raise UserError(f"{here}: was drawn on a picture that is turned by {result.image_rotation:g}°; turn it back in Label Studio")
-        if (size := (result.original_height, result.original_width)) != shape:
+        if (size := _size(result)) != shape:
             raise UserError(f"{here}: is of a picture of {size}, but {picture} is {shape}; both are (height, width)")
         known = [name if name in ids else name.casefold() for name in names]
         if len(known) != 1 or known[0] not in ids:

@@ -108,7 +108,7 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
                 continue
             stem = Path(at[1]).stem
             name = f"{part.relative_to(root).as_posix()}/{stem}" if stems[path.name] > 1 else stem
-            samples.append(source.sample(name, at[0], partial(_paint, path, at[0], ids), row, path))
+            samples.append(source.sample(name, at[0], partial(_paint, path, at[0], ids), row, path, shown=True))
     if counted[BOX]:
         source.note(f"{counted[BOX]} rectangles are no masks; what is in them and in no mask is ignored (255)")
     if others := sum(number for kind, number in counted.items() if kind not in (*FILLED, BOX)):
@@ -125,11 +125,11 @@ def _paint(path: Path, picture: Path, ids: dict[str, int]) -> np.ndarray:
     check_count(len(rings), where)
     check_outlines(([value for corner in ring for value in corner] for ring in rings), where)
     labels = np.zeros(shape, np.uint8)
+    painted = 0
     for each in file.objects:
         if each.kind == BOX and len(each.points.exterior) == 2:
             (x0, y0), (x1, y1) = each.points.exterior  # both corners are inside
-            paint_box(labels, min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1, native.IGNORE)
-    painted = 0
+            painted += paint_box(labels, min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1, native.IGNORE)
     for number, each in enumerate(file.objects, 1):
         here = f"{where}: object {number}"
         if each.kind not in FILLED:

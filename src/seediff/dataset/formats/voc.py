@@ -187,7 +187,8 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
         if not mask.exists():
             continue
         within = [split for split in SPLITS if name in (lists[split] or ())]
-        samples.append(Sample(image, partial(decode, mask), metadata={"split": within[0]} if len(within) == 1 else {}, name=name))
+        labels = source.as_stored(partial(decode, mask), image, mask, shown=False)
+        samples.append(Sample(image, labels, metadata={"split": within[0]} if len(within) == 1 else {}, name=name))
     if named and not samples:
         name, where = next(iter(named.items()))
         raise UserError(f"{where}: {class_maps(root)} has no mask of '{name}', nor of any other picture")
@@ -283,8 +284,11 @@ def read_mask(path: Path, count: int, label_map: LabelMap | None) -> np.ndarray:
         kind, mode = picture.format, picture.mode
         coloured = mode in ("RGB", "RGBA") or (mode == "P" and label_map is not None)
         pixels = np.asarray(picture.convert("RGB") if coloured else picture)
+    if kind == "PNG" and mode == "1" and count == 1 and label_map is None:
+        return pixels.astype(np.uint8)
     if kind != "PNG" or mode not in ("P", "L", "RGB", "RGBA"):
-        raise UserError(f"{path}: is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours")
+        one_bit = "; one of 1 bit can only mean a single class" if mode == "1" else ""
+        raise UserError(f"{path}: is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours{one_bit}")
     if not coloured and label_map is None:
         return pixels
     colours = voc_colours(count) if label_map is None else label_map.colours

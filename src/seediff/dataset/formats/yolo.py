@@ -32,11 +32,12 @@ from ...files.reading import LIST, read_lines, read_text
 from ...metrics.confusion import iou_of_present
 from .. import native
 from ..rows import check_class_list, check_name
-from ..sample import SPLITS, Sample, picture_size
+from ..sample import SPLITS, Sample
 from ..shapes.objects import Objects, carried, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from ..shapes.rle import check_count, paint_box
+from ..shapes.rle import check_count, check_layers, paint_box
 from .drivers import Export, Source
+from .label_files import shown_size
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 KEPT = 1 << 28
@@ -138,9 +139,11 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
                 kept[len(polygons)] = filled
             polygons.append((int(filled[2].sum()), class_id, shares))
     label_map = np.zeros((height, width), np.uint8)
+    painted = sum(size for size, *_ in polygons)
     for centre, sides in boxes:
         (left, top), (right, bottom) = (centre - sides / 2) * (width, height), (centre + sides / 2) * (width, height)
-        paint_box(label_map, left, top, right, bottom, native.IGNORE)
+        painted += paint_box(label_map, left, top, right, bottom, native.IGNORE)
+        check_layers(painted, shape, str(where))
     for place in sorted(range(len(polygons)), key=lambda place: -polygons[place][0]):
         _, class_id, shares = polygons[place]
         top, left, mask = kept.get(place) or fill_polygon(shares * (width, height), (height, width))
@@ -215,7 +218,8 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
         text = read_text(label, LIST) if exists else ""
         boxes, lines = boxes + len(BOX.findall(text)), lines + sum(bool(line.strip()) for line in text.splitlines())
         decode = partial(_labels, picture.path, label if exists else None, tuple(names))
-        samples.append(Sample(picture.path, decode, metadata={"split": picture.split}, name=name))
+        labels = source.as_stored(decode, picture.path, label, shown=True)
+        samples.append(Sample(picture.path, labels, metadata={"split": picture.split}, name=name))
     if samples and without == len(samples):
         raise UserError(f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one")
     _check_used(source, place, used)
@@ -237,7 +241,7 @@ def _check_used(source: Source, place: Place, used: Collection[Path]) -> None:
 
 
 def _labels(picture: Path, label: Path | None, numbers: Sequence[int]) -> np.ndarray:
-    shape = picture_size(picture)
+    shape = shown_size(picture)
     return from_yolo(read_text(label, LIST), shape, numbers, label) if label else np.zeros(shape, np.uint8)
 
 

@@ -23,10 +23,11 @@ from ....files.reading import path_inside
 from ... import native
 from ...conversions import Crowds
 from ...rows import check_row
-from ...sample import Sample, picture_size
+from ...sample import Sample
 from ...shapes.polygons import check_outlines, polygon_runs
 from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs
 from ..drivers import Source, portable
+from ..label_files import check_frame
 from .document import (
     ANNOTATIONS,
     IMAGES,
@@ -82,7 +83,8 @@ def read(
             row = {**image.metadata, **({"split": split} if split else {})}
             if document.segments is not None and image.id not in document.segments:
                 raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
-            labels = partial(_labels, picture, path, document, image, ids, crowds == "objects")
+            content = document.instances[image.id] if document.segments is None else document.segments[image.id]
+            labels = partial(_labels, picture, path, image, content, ids, crowds == "objects")
             samples.append(source.sample(name, picture, labels, row, path))
     return classes, samples
 
@@ -91,13 +93,15 @@ def _stem(image: Image) -> str:
     return Path(portable(image.file_name)).with_suffix("").as_posix()
 
 
-def _labels(picture: Path, path: Path, document: Document, image: Image, ids: Mapping[int, int], crowds_are_objects: bool) -> np.ndarray:
-    """The label map of an image: of its annotations, or, in a panoptic file, of its segments."""
-    if (size := picture_size(picture)) != image.shape:  # told before anything of that size is made
-        raise UserError(f"{picture}: is {size}, but its annotations are of {image.shape}; both are (height, width)")
-    if document.segments is not None:
-        return panoptic_labels(path.with_suffix(""), image, document.segments[image.id], ids, document.where)
-    return paint(image, document.instances[image.id], ids, document.where, crowds_are_objects)
+def _labels(
+    picture: Path, path: Path, image: Image, content: Sequence[Annotation] | Segments, ids: Mapping[int, int], crowds_are_objects: bool
+) -> np.ndarray:
+    """The label map of an image: of its annotations, or, in a panoptic file, of its segments. Holds no more of the file, since it may go to
+    another process."""
+    check_frame(picture, image.shape, f"{path}, image {image.id}")  # before anything of that size is made
+    if isinstance(content, Segments):
+        return panoptic_labels(path.with_suffix(""), image, content, ids, str(path))
+    return paint(image, content, ids, str(path), crowds_are_objects)
 
 
 def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: Source) -> None:
@@ -127,10 +131,11 @@ def paint(
     check_outlines((polygon for polygons in outlines for polygon in polygons), where)
     labels = np.zeros(image.shape, np.uint8, order="F")
     masks: list[tuple[bool, int, np.ndarray]] = []
+    boxed = 0
     for annotation in annotations:
         if not annotation.masked:
             if box := annotation.box_xywh:
-                paint_box(labels, box[0], box[1], box[0] + box[2], box[1] + box[3], native.IGNORE)
+                boxed += paint_box(labels, box[0], box[1], box[0] + box[2], box[1] + box[3], native.IGNORE)
             continue
         shown, here = annotation.segmentation, f"{where}: annotation {annotation.id}"
         rle = isinstance(shown, Rle)
@@ -138,7 +143,7 @@ def paint(
         crowd = bool(annotation.iscrowd) and not crowds_are_objects
         masks.append((not crowd, native.IGNORE if crowd else ids[annotation.category_id], runs))
     masks.sort(key=lambda mask: (mask[0], -area(mask[2])))
-    check_layers(sum(area(runs) for _, _, runs in masks), image.shape, f"{where}, image {image.id}")
+    check_layers(boxed + sum(area(runs) for _, _, runs in masks), image.shape, f"{where}, image {image.id}")
     for _, value, runs in masks:
         paint_runs(labels, runs, value)
     return np.ascontiguousarray(labels)
