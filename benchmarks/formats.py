@@ -149,13 +149,14 @@ def import_rates(maps: Sequence[np.ndarray], count: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("voc", "coco", "yolo"):
             export(name, classes, items, Path(folder) / name)
-            walls: dict[int, list[float]] = {1: [], 2: []}
+            times: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
             for turn in range(2 * rounds):
                 workers, out = 1 + turn % 2, Path(folder) / f"{name}-{turn}"
-                walls[workers].append(took(partial(imported, name, Path(folder) / name, out, workers))[0])
+                times[workers].append(took(partial(imported, name, Path(folder) / name, out, workers)))
                 shutil.rmtree(out)
-            best = {workers: count / min(times) for workers, times in walls.items()}
-            print(f"importing {name:4} of {count} images: {best[1]:5.0f}/s; two workers {best[2]:5.0f}/s", flush=True)
+            (wall, cpu), (wall_of_two, left) = (map(min, zip(*of, strict=True)) for of in times.values())
+            shown = f"importing {name:4} of {count} images: {count / wall:5.0f}/s, {1000 * cpu / count:.2f} ms of CPU time an image"
+            print(f"{shown}; two workers {count / wall_of_two:5.0f}/s, and leave {1000 * left / count:.2f} ms", flush=True)
 
 
 def imported(name: FormatName, path: Path, out: Path, workers: int) -> None:
