@@ -26,7 +26,7 @@ from ..sample import SPLITS, Sample
 from ..shapes.polygons import check_outlines, polygon_runs
 from ..shapes.rle import Boxed, boxed, boxed_at, check_count, check_layers, paint_box, paint_runs
 from .drivers import Export, Source, portable
-from .label_files import IGNORED, check_frame, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, beginning, check_frame, check_ignored, label_ids, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -83,13 +83,19 @@ def _mask(label: str, mask: Boxed) -> str:
 
 
 def is_folder(folder: Path) -> bool:
-    return (folder / ANNOTATIONS).is_file()
+    return find_file(folder).is_file()
+
+
+def find_file(folder: Path) -> Path:
+    """annotations.xml, else the only XML file that is one of CVAT's: exports of a subset are called by its name."""
+    others = [path for path in folder.glob("*.xml") if path.is_file() and b"<annotations" in beginning(path)]
+    return folder / ANNOTATIONS if (folder / ANNOTATIONS).is_file() or len(others) != 1 else others[0]
 
 
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     """Masks and polygons are painted in the order of `z_order`, then of the file. What is in a box, which is no mask, is ignored; ellipses,
     lines, points and cuboids are left out."""
-    file = source.path / ANNOTATIONS if source.path.is_dir() else source.path
+    file = find_file(source.path) if source.path.is_dir() else source.path
     root = read_xml(file, "annotations", absent="there is no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):
         raise UserError(f"{track.where}: has tracks, which are of a video; export the task as `CVAT for images 1.1`")

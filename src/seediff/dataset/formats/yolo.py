@@ -206,6 +206,8 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
     data = read_yaml(file, dict[str, Any])
     names = numbered_names(data.get("names"), file)
     check_class_list(tuple(names.values()), file)
+    if "kpt_shape" in data:
+        raise UserError(f"{file}: has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     place, pictures = find_pictures(file, data, split, images, label_file)
     samples: list[Sample] = []
     used: set[Path] = set()

@@ -27,7 +27,7 @@ from ...sample import Sample
 from ...shapes.polygons import check_outlines, polygon_runs
 from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs
 from ..drivers import Source, portable
-from ..label_files import check_frame
+from ..label_files import beginning, check_frame
 from .document import (
     ANNOTATIONS,
     IMAGES,
@@ -47,12 +47,15 @@ from .document import (
 ROBOFLOW = "_annotations.coco.json"
 KINDS = (SEMANTIC, INSTANCES, "person_keypoints", PANOPTIC, "stuff")
 """What names of files begin with. The first kind that a folder has is read."""
+KEYS = re.compile(rb'"(?:images|annotations|categories|info|licenses)"')
+"""One of these is among the first bytes of a file."""
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """What data sets call their parts, and what we do."""
 
 
 def is_folder(folder: Path) -> bool:
-    return (folder / ANNOTATIONS).is_dir() or any(folder.glob("*.json")) or any(folder.glob(f"*/{ROBOFLOW}"))
+    ours = any(KEYS.search(beginning(path)) for path in sorted(folder.glob("*.json"))[:8] if path.is_file())
+    return (folder / ANNOTATIONS).is_dir() or ours or any(folder.glob(f"*/{ROBOFLOW}"))
 
 
 def read(
