@@ -38,7 +38,7 @@ COMMITS = {
     "HumanSignal/label-studio-sdk": "97fcff19fa5a010022188ad61d426b5093a4142f",
 }
 Maps = Iterator[tuple[str, np.ndarray]]
-"""Names of samples, and their label maps (H, W) by the ids that an import gives."""
+"""The last parts of samples' names, and their label maps (H, W) by the ids that an import gives."""
 
 
 def pictures(folder: Path) -> Maps:
@@ -193,11 +193,11 @@ def tried(each: Set, clones: Path, folder: Path) -> tuple[str, int, int]:
     found = said.getvalue().splitlines()[1].partition(" in ")[0]
     pixels = differing = 0
     if each.reader is not None:
-        ours = {sample.name: sample for sample in open_native(folder / "out")[1]}
+        ours = {Path(sample.name).name: sample for sample in open_native(folder / "out")[1]}
         for name, labels in each.reader[1](root):
             if name in ours:
                 pixels, differing = pixels + labels.size, differing + int((ours[name].label_map != labels).sum())
-        assert pixels
+        assert pixels, f"{each.path}: none of {', '.join(ours)} is compared"
     return "; ".join([f"accepted: {found}", *notes]), pixels, differing
 
 
