@@ -201,9 +201,9 @@ def test_poses_are_no_polygons(folder):
     with (folder / "data.yaml").open("a") as data:
         data.write("kpt_shape: [3, 2]\n")
     with pytest.raises(UserError, match=r"data\.yaml: has poses \(kpt_shape\)"):
-        Dataset.open(folder)
+        opened(folder)
 
 
 def test_boxes_over_and_over_are_refused():
-    with pytest.raises(UserError, match="a.txt: its masks cover the picture 101 times over"):
+    with pytest.raises(UserError, match=r"a\.txt: its masks cover the picture 101 times over"):
         from_yolo("0 0.5 0.5 1 1\n" * 101, (8, 8), 1, "a.txt")
