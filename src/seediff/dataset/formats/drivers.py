@@ -207,7 +207,7 @@ class Source:
 def _turned_back(labels: Callable[[], np.ndarray], image: Path | bytes, turn: int, shown: bool, where: str) -> np.ndarray:
     drawn, size = labels(), picture_size(image, where if isinstance(image, bytes) else None)
     turned = size[::-1] if turn >= 5 else size
-    if drawn.shape != turned or (drawn.shape == size != turned):
+    if drawn.shape != turned:  # drawn on the stored picture; what is of another size is refused later
         return drawn
     if turned == size and not shown:
         problem = f"has the EXIF orientation {turn}, and its size does not say whether its labels are of the turned picture"

@@ -142,8 +142,8 @@ def packed_mask(text: str, where: str) -> np.ndarray:
 
 def shown_size(picture: Path | bytes, where: str | None = None) -> tuple[int, int]:
     """(height, width) of a picture as its EXIF orientation turns it."""
-    size = picture_size(picture, where)
-    return size[::-1] if 5 <= orientation_of(picture, where) <= 8 else size
+    height, width = picture_size(picture, where)
+    return (width, height) if 5 <= orientation_of(picture, where) <= 8 else (height, width)
 
 
 def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> None:
