@@ -1,5 +1,4 @@
 import json
-import os
 import pickle
 import shutil
 from collections import Counter
@@ -118,13 +117,6 @@ def test_sources_take_turns(pets):
 def test_other_workers_the_same_bytes(made, pets, tmp_path):
     augment(config(), pets, tmp_path / "out", workers=2)
     assert contents(tmp_path / "out") == contents(made)
-
-
-def test_links_the_same_bytes(made, pets, tmp_path):
-    augment(config(), pets, tmp_path / "out", link=True)
-    assert contents(tmp_path / "out") == contents(made)
-    assert os.path.samefile(tmp_path / "out/images/trip/7.png", pets / "images/trip/7.png")
-    assert not os.path.samefile(tmp_path / "out/masks/trip/7.png", pets / "masks/trip/7.png")
 
 
 @pytest.mark.parametrize(("batches", "link"), [(0, False), (3, True), (6, False)])
