@@ -39,9 +39,7 @@ def expected(model):
         return path(there, device)
 
 
-@pytest.mark.parametrize(
-    ("model", "offload"), [*((name, "model") for name in NAMES), *((name, "sequential") for name in SEQUENTIAL)], indirect=["model"]
-)
+@pytest.mark.parametrize(("model", "offload"), [*((n, "model") for n in NAMES), *((n, "sequential") for n in SEQUENTIAL)], indirect=["model"])
 def test_the_same_values(model, expected, offload):
     """Also outside of the pipeline's call, where photographs are encoded and shown. On some CPUs the rounding of a sum depends on where
     in memory its numbers lie."""
