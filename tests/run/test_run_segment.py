@@ -261,7 +261,7 @@ BAD = [
     (["{in}", "--labels", "{in}"], "--labels: is used only with --method kmeans -k truth"),
     (["{in}", "--vote", "majority"], "--vote: segments get no names without"),
     (["{in}", "--name-threshold", "0.6"], "--name-threshold: segments get no names without"),
-    (["{in}", "--cut-threshold", "0.6"], "--cut-threshold: is an option of method diffcut and walk_cut, not of diffseg"),
+    (["{in}", "--cut-threshold", "0.6"], "--cut-threshold: is an option of method diffcut, not of diffseg"),
     (["{in}", "--method", "kmeans", "-k", "2", "--cut-power", "3"], "--cut-power: is an option of graph features and rows, not of kmeans"),
     (["{in}", "--method", "falcon", "--walk-steps", "3"], "--walk-steps: is an option of graph walk, not of features"),
     (["{in}", "--graph", "walk"], "graph = walk is an option of methods that divide a graph, such as falcon; diffseg has none"),
