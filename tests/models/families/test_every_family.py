@@ -313,6 +313,7 @@ def test_a_lora_and_an_embedding_of_another_family(folder, model, tmp_path):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("folder", ["unet", "flux", "pixart", "sana", "z_image"], indirect=True)
 def test_the_commands(folder, tmp_path):
     run_commands(folder, tmp_path)
 
