@@ -25,7 +25,7 @@ from weakref import WeakSet
 import torch
 
 from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads
+from ..config.levels import EVERYTHING, Reads, check_heads
 from ..errors import UserError
 from ..models.compiled import listen
 from ..models.families import network_family
@@ -90,6 +90,7 @@ def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None]
     if unet in _captured:
         raise RuntimeError("this UNet's attention is already being captured: end the first `with capture_attention(...)` before the next")
     family, config = recorder.family, recorder.config
+    check_heads(config, family, unet.config)
     handles: list[Any] = []
     hear = partial(listen, unet)
     _captured.add(unet)

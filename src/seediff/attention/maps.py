@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from msgspec import Meta
@@ -22,6 +22,7 @@ from ..files.messages import shown
 from ..files.outputs import write_tensors
 from ..files.tensors import read_header
 
+Heads = Literal["mean", "weighted"]
 Grid = tuple[int, int]
 """(height, width) of a map, in positions. Positions are counted row by row."""
 
@@ -41,6 +42,7 @@ class AttentionMaps:
         network's order; empty unless the layers were kept apart.
     content: the token columns of the prompt's words that mean something (`prompts/kinds.py`); empty: not known.
     agreement: layer of self-attention → its weight (`agreement.py`); empty unless the layers were kept apart.
+    heads: how cross-attention's heads were averaged: "mean", or "weighted" (`heads.py`), with which maps may be negative.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -53,6 +55,7 @@ class AttentionMaps:
     cross_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
     content: tuple[int, ...] = ()
     agreement: Mapping[str, float] = field(default_factory=dict)
+    heads: Heads = "mean"
 
     def __post_init__(self) -> None:
         for kind, grid, _, tensor in self.tensors():
@@ -129,6 +132,7 @@ class AttentionMaps:
         side = height if height == width else self.latent_size
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
         about |= {"content": self.content, "agreement": dict(self.agreement), "order": list(tensors)}
+        about |= {"heads": self.heads} if self.heads != "mean" else {}
         write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
@@ -156,7 +160,7 @@ class AttentionMaps:
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
         maps = cls({}, {}, latent_size, about.words, about.prompt, about.normalized, content=about.content, agreement=about.agreement)
-        return maps.with_tensors(tensors)
+        return replace(maps.with_tensors(tensors), heads=about.heads)
 
 
 def grid_text(grid: Grid) -> str:
@@ -196,6 +200,7 @@ class MapsAbout:
     content: tuple[Annotated[int, Meta(ge=0)], ...] = ()
     agreement: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
     order: tuple[str, ...] = ()
+    heads: Heads = "mean"
 
     def __post_init__(self) -> None:
         if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:

@@ -149,11 +149,12 @@ class AttentionRecorder:
         key: torch.Tensor,
         scale: float,
         bias: torch.Tensor | None,
+        weights: torch.Tensor | None = None,
     ) -> None:
         """Add one layer's probabilities at one step, averaged over heads. query: (B, H, N, D). key: (B, H, T, D). bias: (B, H, 1 or N,
-        T)."""
+        T). weights: (B, H, N) of heads, 1 on average; None: all 1."""
         total = self._total(kind, self.grid(query.shape[2]), name, query, key.shape[2])
-        self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
+        self._add([Part(total, per_column=kind == "cross", weights=weights)], name, query, key, scale, bias)
 
     def add_joint(self, name: str, query: torch.Tensor, key: torch.Tensor, parts: Mapping[Kind, slice], bias: torch.Tensor | None) -> None:
         """Add one layer and step of joint attention: the picture's queries (B, H, N, D) and all keys (B, H, S, D).
@@ -245,6 +246,7 @@ class AttentionRecorder:
                 self.config.normalize,
                 *({grid: {name: of[image] for name, of in maps.items()} for grid, maps in apart[kind].items()} for kind in KINDS),
                 content=contents[image] if contents else (),
+                heads=self.config.heads,
             )
             for image in range(len(prompts))
         ]

@@ -52,6 +52,10 @@ class CaptureConfig:
     """Keep every layer's maps beside their mean, for what weighs layers.
 
     As many maps as layers, so much more memory."""
+    heads: Literal["mean", "weighted"] = "mean"
+    """Heads of cross-attention: their mean, or weighted at each position by what they bring to the layer's output.
+
+    Weighted maps may be negative, so they need plain means. Joint attention has only the mean."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
@@ -60,6 +64,8 @@ class CaptureConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
         check_fields(self)
+        if self.heads == "weighted" and self.normalize:
+            raise UserError("heads = weighted", "such maps may be negative, and are not divided by their maxima", "set normalize = false")
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,9 @@ class MaskConfig:
 
     Cross-attention of ca_sa and nerve_walk is at L / seed_level."""
     parts: tuple[Part, ...] = ("layers", "rescale", "blur", "product")
-    """goca: the parts of it that are used: layers, rescale, blur, product."""
+    """goca: the parts of it that are used: heads, layers, rescale, blur, product.
+
+    With heads, attention is captured with weighted heads."""
     ignore_band: tuple[float, float] | None = None
     """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
 
@@ -122,6 +130,11 @@ class MaskConfig:
     def facts(self) -> MethodFacts:
         """The function and its needs: of the method, or of the reading."""
         return METHOD_FACTS[self.method] if self.reading is None else READING
+
+    @property
+    def weighs_heads(self) -> bool:
+        """Whether the method needs cross-attention with weighted heads."""
+        return self.reading is None and self.method == "goca" and "heads" in self.parts
 
     @property
     def maker(self) -> str:

@@ -58,6 +58,10 @@ class DatasetConfig(RunConfig):
             raise UserError("apart = false", "a reading needs the maps of every layer", "set apart = true, or leave the reading out")
         if self.mask.reading is not None and self.capture.layers != "all":
             raise UserError(f"layers = {self.capture.layers}", "a reading says itself which layers it weighs", "leave layers out")
+        if self.mask.weighs_heads and self.capture.heads == "mean":
+            raise UserError("heads = mean", "part heads of goca needs weighted heads", "set heads = weighted, or leave heads out of parts")
+        if self.compile and self.capture.heads == "weighted":
+            raise UserError("compile = true", "a compiled model does not give its heads' outputs", "leave it out, or heads = weighted")
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:
@@ -74,6 +78,8 @@ class DatasetConfig(RunConfig):
         layers = model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
         if chosen.get("mask.reading") is not None:
             layers = [Layer("the reading", {"capture": {"apart": True, "layers": "all"}}), *layers]
+        if chosen.get("mask.method") == "goca" and "heads" in chosen.get("mask.parts", ()):
+            layers = [Layer("part heads", {"capture": {"heads": "weighted"}}), *layers]
         return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]
 
     @classmethod

@@ -69,10 +69,19 @@ def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
         )
 
 
+def check_heads(capture: CaptureConfig, family: Family, unet: Mapping[str, Any]) -> None:
+    """Raise UserError for weighted heads where they are not to be had: of joint attention."""
+    if capture.heads == "weighted" and family.layer_counts(unet).get("joint"):
+        raise UserError(
+            "heads = weighted", f"{family.title} has joint attention, whose heads are only averaged", "leave it out, and heads out of parts"
+        )
+
+
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:
     """`capture.layers` as this network understands them. Raises UserError for blocks that it lacks, and for blocks without the attention
     that `mask.method` reads: Z-Image's first blocks do not attend to text."""
     layers = family.fit_layers(unet, capture.layers)
+    check_heads(capture, family, unet)
     for kind in maps_read(mask):
         group = by_kind(layers)[kind]
         if block_numbers(group) is not None:

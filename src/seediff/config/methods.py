@@ -14,7 +14,7 @@ from ..errors import UserError
 
 Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca"]
 """Values of `MaskConfig.method`."""
-Part = Literal["layers", "rescale", "blur", "product"]
+Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 
 

@@ -158,10 +158,11 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
+    heads = ", heads weighted" if capture.heads == "weighted" else ""
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
     lines = [
         f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}",
-        f"Attention: {means}, {layers_name(capture.layers)}, {steps}{share}",
+        f"Attention: {means}, {layers_name(capture.layers)}, {steps}{share}{heads}",
         *capture_line(expected),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
     ]
