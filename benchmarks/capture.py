@@ -153,7 +153,12 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
     ways = {"plain": plain, "capture": captured, "seediff.capture": in_a_script}
     if options.heads:
         means, names = partial(captured, normalize=False), list(model.family.layers(model.network))
-        ways = {"plain": plain, "capture": means, "weighted heads": partial(means, heads="weighted"), "outputs": partial(means, outputs=names)}
+        ways = {
+            "plain": plain,
+            "capture": means,
+            "weighted heads": partial(means, heads="weighted"),
+            "outputs": partial(means, outputs=names),
+        }
     session.compare(name, ways, "plain", positions=positions, floor=floor)
 
 

@@ -86,7 +86,7 @@ def test_rows_still_sum_to_one_and_self_attention_is_the_same(mini_model, tmp_pa
     assert AttentionMaps.load(tmp_path / "a.safetensors").heads == "weighted"
     parts = ("heads", "layers", "blur", "product")
     assert soft_mask(weighted, "dog", MaskConfig(method="goca", parts=parts)).soft.max() == 1
-    with pytest.raises(UserError, match=r"^part heads of goca needs maps with weighted heads"):
+    with pytest.raises(UserError, match=r"^part heads of goca needs weighted heads"):
         soft_mask(plain, "dog", MaskConfig(method="goca", parts=parts))
 
 

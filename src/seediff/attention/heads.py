@@ -13,9 +13,7 @@ from __future__ import annotations
 import torch
 
 
-def head_weights(
-    given: torch.Tensor, output: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, heads: int
-) -> torch.Tensor:
+def head_weights(given: torch.Tensor, output: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, heads: int) -> torch.Tensor:
     """H · w_n(p), (B, H, N) float32: 1 on average over heads, and may be negative. Where the layer puts out nothing, all are 1.
 
     given: (B, N, H·D), the heads' outputs A_n V_n. output: (B, N, C), the projection of them. weight: (C, H·D). bias: (C,) or None.

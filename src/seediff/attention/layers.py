@@ -65,7 +65,8 @@ class ProjectedLayer:
                 "leave it out, or the LoRA or --quantize",
             )
         with torch.no_grad():
-            self.weights = head_weights(*(self.recorder.conditional(x.detach()) for x in (args[0], output)), out.weight, out.bias, heads)
+            given, output = (self.recorder.conditional(states.detach()) for states in (args[0], output))
+            self.weights = head_weights(given, output, out.weight, out.bias, heads)
 
     def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
         """Forward hook of the attention module."""
@@ -81,8 +82,10 @@ class ProjectedLayer:
             batch = output.shape[0]
             bias = attention.prepare_attention_mask(mask, key.shape[1], batch)
             bias = self.recorder.conditional(bias.view(batch, attention.heads, -1, bias.shape[-1]))
-        heads = attention.heads
+        heads, asked = attention.heads, self.recorder.asked
         with torch.no_grad():
+            if asked is not None and self.layer.kind == "cross":
+                key = attention.get_submodule(self.layer.key).forward(asked)  # not called: nobody is to hear it
             query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
             self.recorder.add(self.layer.kind, self.name, query, key, attention.scale, bias, weights)
 

@@ -56,7 +56,9 @@ class AttentionRecorder:
         self.layers: Collection[str] = ()
         """All layers' names."""
         self.reference = ""
-        """The name in `outputs` of the features that layers kept apart are compared with; "": of none."""
+        """The name in `outputs` of the features that layers kept apart are compared with, or that are kept; "": of none."""
+        self.asked: torch.Tensor | None = None
+        """As in `capture_attention`."""
         self.restart()
 
     def restart(self) -> None:
@@ -250,11 +252,13 @@ class AttentionRecorder:
             )
             for image in range(len(prompts))
         ]
-        return [replace(of, agreement=self._agreement(of, image)) for image, of in enumerate(maps)] if self.reference else maps
+        return [self._with_features(of, image) for image, of in enumerate(maps)] if self.reference else maps
 
-    def _agreement(self, maps: AttentionMaps, image: int) -> dict[str, float]:
+    def _with_features(self, maps: AttentionMaps, image: int) -> AttentionMaps:
         features = self.outputs(image)[self.reference]
-        return agreement(maps.self_layers, features, self.grid(len(features)))
+        grid = self.grid(len(features))
+        kept = {grid: features} if self.config.features else {}
+        return replace(maps, agreement=agreement(maps.self_layers, features, grid), features=kept)
 
     @_ordinary_tensors()
     def layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:

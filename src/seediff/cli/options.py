@@ -229,6 +229,10 @@ class MaskOptions:
     layers={"name": "--capture-layers"},
     apart={"name": "--capture-apart", "negative": ()},
     heads={"name": "--capture-heads"},
+    prompt={"name": "--capture-prompt"},
+    flip={"name": "--capture-flip", "negative": ()},
+    errors={"name": "--capture-errors", "negative": ()},
+    features={"name": "--capture-features", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
 )
 class CaptureOptions:

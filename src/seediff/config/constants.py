@@ -22,6 +22,7 @@ from .methods import (
     SegmentFacts,
     SegmentMethodName,
 )
+from .names import check_prompts
 
 CaptureSteps = Literal["all", "second-half"] | Count
 """Denoising steps to capture; a number k means every k-th."""
@@ -56,6 +57,18 @@ class CaptureConfig:
     """Heads of cross-attention: their mean, or weighted at each position by what they bring to the layer's output.
 
     Weighted maps may be negative, so they need plain means. Joint attention has only the mean."""
+    prompt: str | None = None
+    """Template with `{class}` whose words' cross-attention is captured, on the queries of the model's own prompt; None: that prompt.
+
+    As in OVAM and FA-Seg. The model does not read it, so pictures stay the same. For UNets."""
+    flip: bool = False
+    """Also look at the photograph mirrored, and average both."""
+    errors: bool = False
+    """Sharpen masks of the classes that explain the photograph worst, where there are several (ELBO-T2IAlign).
+
+    By the network's error with a sentence for each class, at 20 noise levels, so this is slow."""
+    features: bool = False
+    """Keep one layer's features beside the maps, for methods that compare positions by them."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
@@ -64,6 +77,8 @@ class CaptureConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
         check_fields(self)
+        if self.prompt is not None:
+            check_prompts((self.prompt,))
         if self.heads == "weighted" and self.normalize:
             raise UserError("heads = weighted", "such maps may be negative, and are not divided by their maxima", "set normalize = false")
 

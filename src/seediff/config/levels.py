@@ -69,19 +69,21 @@ def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
         )
 
 
-def check_heads(capture: CaptureConfig, family: Family, unet: Mapping[str, Any]) -> None:
-    """Raise UserError for weighted heads where they are not to be had: of joint attention."""
+def check_switches(capture: CaptureConfig, family: Family, unet: Mapping[str, Any]) -> None:
+    """Raise UserError for switches of capture that this network does not have."""
     if capture.heads == "weighted" and family.layer_counts(unet).get("joint"):
         raise UserError(
             "heads = weighted", f"{family.title} has joint attention, whose heads are only averaged", "leave it out, and heads out of parts"
         )
+    if capture.prompt is not None and family.network != "unet":
+        raise UserError(f"prompt = {capture.prompt}", f"works with UNets, and {family.title} has none", "leave it out")
 
 
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:
     """`capture.layers` as this network understands them. Raises UserError for blocks that it lacks, and for blocks without the attention
     that `mask.method` reads: Z-Image's first blocks do not attend to text."""
     layers = family.fit_layers(unet, capture.layers)
-    check_heads(capture, family, unet)
+    check_switches(capture, family, unet)
     for kind in maps_read(mask):
         group = by_kind(layers)[kind]
         if block_numbers(group) is not None:

@@ -28,7 +28,9 @@ Kind = Literal[
     "background",
     "visible",
     "layers weighed",
+    "likeness",
     "final",
+    "sharpened",
     "before PAMR",
 ]
 

@@ -37,7 +37,7 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         if config.mask.reading is None:
-            check_capture(config.mask.method, config.capture.normalize, config.capture.apart)
+            check_capture(config.mask.method, config.capture.normalize, config.capture.apart, config.capture.features)
         else:
             from ..masks.reading import Reading  # imports torch
 
@@ -158,11 +158,13 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
-    heads = ", heads weighted" if capture.heads == "weighted" else ""
+    share += ", heads weighted" if capture.heads == "weighted" else ""
+    share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
+    share += ", mirrored too" * capture.flip + ", errors of classes" * capture.errors
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
     lines = [
         f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}",
-        f"Attention: {means}, {layers_name(capture.layers)}, {steps}{share}{heads}",
+        f"Attention: {means}, {layers_name(capture.layers)}, {steps}{share}",
         *capture_line(expected),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
     ]

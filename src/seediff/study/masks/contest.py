@@ -74,6 +74,7 @@ CONTEST: dict[str, Entry] = {
     "nerve_walk": Entry("NERVE", {"tau": (1, 2, 5, 10), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
     "goca": Entry("GoCA", {"parts": PARTS}),
+    "maskdiffusion": Entry("MaskDiffusion"),
 }
 """Every method that masks are made with, and what it may choose beside layers, PAMR and threshold. `reference` is no part of it: it finds
 its seeds, and cuts its masks before and after PAMR, by rules of its own."""
@@ -92,6 +93,7 @@ class CaptureTable:
     normalize: bool = True
     apart: bool = False
     heads: Literal["mean", "weighted"] = "mean"
+    features: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Setting:
 
     def _captured(self) -> dict[str, Any]:
         plain = CaptureConfig()
-        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart", "heads")}
+        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart", "heads", "features")}
         return {"layers": self.capture.layers} | {name: value for name, value in others.items() if value != getattr(plain, name)}
 
     @classmethod
