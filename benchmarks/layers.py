@@ -1,4 +1,5 @@
-"""Which layers of cross- and self-attention, and which other switches of capture, make the better masks: mean IoU of a method on held-out scenes of the embedded model.
+"""Which layers of cross- and self-attention, and which switches of capture, make the better masks: mean IoU of a method on held-out
+scenes of the embedded model.
 
     python benchmarks/layers.py --layers "up up/last"
     python benchmarks/layers.py --method ca_sa --layers up/last --set shift
@@ -28,7 +29,6 @@ from seediff.models.registry import Model, load_model
 from seediff.study.masks.capture import captured
 from seediff.study.masks.contest import BETAS, Setting
 from seediff.study.masks.score import exact_masks, soft_masks, sweep, winners
-
 
 SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "none": {},

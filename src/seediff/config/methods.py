@@ -96,13 +96,14 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         apart=True,
         defaults={"capture": {"normalize": False, "apart": True}},
     ),
+    # Its cross-attention is of 16 positions a side and fewer; at 0.5 a position is as like the class as the background.
     "maskdiffusion": MethodFacts(
         "maskdiffusion.maskdiffusion",
-        (8, 4),
+        "expand_levels",
         None,
         plain_means=True,
         features=True,
-        defaults={"capture": {"normalize": False, "features": True}},
+        defaults={"mask": {"expand_levels": (4,), "beta": 0.5}, "capture": {"normalize": False, "features": True}},
     ),
 }
 

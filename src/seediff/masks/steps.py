@@ -28,7 +28,6 @@ Kind = Literal[
     "background",
     "visible",
     "layers weighed",
-    "likeness",
     "final",
     "sharpened",
     "before PAMR",

@@ -74,7 +74,7 @@ CONTEST: dict[str, Entry] = {
     "nerve_walk": Entry("NERVE", {"tau": (1, 2, 5, 10), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
     "goca": Entry("GoCA", {"parts": PARTS}),
-    "maskdiffusion": Entry("MaskDiffusion"),
+    "maskdiffusion": Entry("MaskDiffusion", {"expand_levels": CROSS_LEVELS}),
 }
 """Every method that masks are made with, and what it may choose beside layers, PAMR and threshold. `reference` is no part of it: it finds
 its seeds, and cuts its masks before and after PAMR, by rules of its own."""
