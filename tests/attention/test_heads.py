@@ -86,7 +86,7 @@ def test_rows_still_sum_to_one_and_self_attention_is_the_same(mini_model, tmp_pa
     assert AttentionMaps.load(tmp_path / "a.safetensors").heads == "weighted"
     parts = ("heads", "layers", "blur", "product")
     assert soft_mask(weighted, "dog", MaskConfig(method="goca", parts=parts)).soft.max() == 1
-    with pytest.raises(UserError, match=r"^part heads of goca needs weighted heads"):
+    with pytest.raises(UserError, match=r"^part heads of goca needs maps with weighted heads"):
         soft_mask(plain, "dog", MaskConfig(method="goca", parts=parts))
 
 
@@ -107,12 +107,12 @@ def test_the_drawing_stays_the_same_with_guidance_and_in_blocks(mini_model, monk
 
 
 def test_what_is_refused_in_one_line(mini_model, joint_folder):
-    with pytest.raises(UserError, match=r"^heads = weighted: such maps may be negative.*; set normalize = false$"):
+    with pytest.raises(UserError, match=r"^capture.heads = weighted: needs plain means, .*; use --no-capture-normalize$"):
         CaptureConfig(heads="weighted")
     joint = load_model(str(joint_folder), device="cpu")
-    with pytest.raises(UserError, match=r"^heads = weighted: .* has joint attention, whose heads are only averaged"):
+    with pytest.raises(UserError, match=r"^capture.heads = weighted: heads of joint attention, as in .*, are only averaged"):
         see(joint, WEIGHTED)
-    with pytest.raises(UserError, match=r"^heads = mean: part heads of goca needs weighted heads"):
+    with pytest.raises(UserError, match=r"^capture.heads = mean: part heads of goca needs them weighted"):
         GenerateConfig(("dog",), mask=MaskConfig(method="goca", parts=("heads",)), capture=CaptureConfig(normalize=False, apart=True))
     with pytest.raises(UserError, match=r"^compile = true: a compiled model does not give its heads' outputs"):
         GenerateConfig(("dog",), compile=True, capture=WEIGHTED)
@@ -120,7 +120,7 @@ def test_what_is_refused_in_one_line(mini_model, joint_folder):
     plain = of_layer.to_out[0]
     of_layer.to_out[0] = torch.nn.Sequential(plain)
     try:
-        with pytest.raises(UserError, match=r"sums up its heads by a Sequential: heads = weighted needs a plain linear layer"):
+        with pytest.raises(UserError, match=r"sums up its heads by a Sequential: weighted heads need a plain linear layer"):
             see(mini_model, WEIGHTED)
     finally:
         of_layer.to_out[0] = plain

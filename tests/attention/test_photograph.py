@@ -194,7 +194,7 @@ def test_words_of_another_text_on_the_same_queries(mini_model, images):
 
 def test_another_text_needs_a_unet(joint_folder, images):
     joint = load_model(str(joint_folder), device="cpu")
-    with pytest.raises(UserError, match=r"^prompt = \{class\}: "):
+    with pytest.raises(UserError, match=r"^capture.prompt = \{class\}: works with UNets"):
         capture(joint, images, capture=CaptureConfig(prompt="{class}"))
     with pytest.raises(UserError, match=r"does not contain \{class\}"):
         CaptureConfig(prompt="a dog")

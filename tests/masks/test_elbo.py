@@ -61,5 +61,5 @@ def test_errors_of_a_photograph(mini_model, tmp_path):
 
 @pytest.mark.parametrize("switch", ["flip", "errors"])
 def test_drawn_pictures_are_refused_in_one_line(switch: str):
-    with pytest.raises(UserError, match=rf"^{switch} = true: looks once more at photographs"):
+    with pytest.raises(UserError, match=rf"^capture.{switch} = true: looks once more at photographs"):
         GenerateConfig(("dog",), capture=CaptureConfig(**{switch: True}))

@@ -61,7 +61,7 @@ class ProjectedLayer:
         if type(out) is not torch.nn.Linear:
             raise UserError(
                 f"{self.name} sums up its heads by a {type(out).__name__}",
-                "heads = weighted needs a plain linear layer",
+                "weighted heads need a plain linear layer",
                 "leave it out, or the LoRA or --quantize",
             )
         with torch.no_grad():

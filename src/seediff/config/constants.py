@@ -80,7 +80,7 @@ class CaptureConfig:
         if self.prompt is not None:
             check_prompts((self.prompt,))
         if self.heads == "weighted" and self.normalize:
-            raise UserError("heads = weighted", "such maps may be negative, and are not divided by their maxima", "set normalize = false")
+            raise UserError("capture.heads = weighted", "needs plain means, as such maps may be negative", "use --no-capture-normalize")
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,11 @@ class DatasetConfig(RunConfig):
         if self.mask.reading is not None and self.capture.layers != "all":
             raise UserError(f"layers = {self.capture.layers}", "a reading says itself which layers it weighs", "leave layers out")
         if self.mask.weighs_heads and self.capture.heads == "mean":
-            raise UserError("heads = mean", "part heads of goca needs weighted heads", "set heads = weighted, or leave heads out of parts")
+            raise UserError(
+                "capture.heads = mean", "part heads of goca needs them weighted", "use --capture-heads weighted, or other --parts"
+            )
         if self.compile and self.capture.heads == "weighted":
-            raise UserError("compile = true", "a compiled model does not give its heads' outputs", "leave it out, or heads = weighted")
+            raise UserError("compile = true", "a compiled model does not give its heads' outputs", "leave it out, or weighted heads")
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:
@@ -133,7 +135,9 @@ class GenerateConfig(DatasetConfig):
         shown = ",".join(map(str, self.turns)) or "()"
         for name in ("flip", "errors"):
             if getattr(self.capture, name):
-                raise UserError(f"{name} = true", "looks once more at photographs (`seediff mask`), not at drawn pictures", "leave it out")
+                raise UserError(
+                    f"capture.{name} = true", "looks once more at photographs (`seediff mask`), not at drawn pictures", "leave it out"
+                )
         if min(self.turns, default=0) < 1:
             raise UserError(f"classes_per_image = {shown} must be at least 1")
         if max(self.turns) > len(self.classes):

@@ -73,10 +73,12 @@ def check_switches(capture: CaptureConfig, family: Family, unet: Mapping[str, An
     """Raise UserError for switches of capture that this network does not have."""
     if capture.heads == "weighted" and family.layer_counts(unet).get("joint"):
         raise UserError(
-            "heads = weighted", f"{family.title} has joint attention, whose heads are only averaged", "leave it out, and heads out of parts"
+            "capture.heads = weighted",
+            f"heads of joint attention, as in {family.title}, are only averaged",
+            "leave it out, also of --parts",
         )
     if capture.prompt is not None and family.network != "unet":
-        raise UserError(f"prompt = {capture.prompt}", f"works with UNets, and {family.title} has none", "leave it out")
+        raise UserError(f"capture.prompt = {capture.prompt}", f"works with UNets, and {family.title} has none", "leave it out")
 
 
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:

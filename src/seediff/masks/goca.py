@@ -45,7 +45,7 @@ def goca(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     steps = Steps()
     columns = maps.columns(class_name)
     if "heads" in config.parts and maps.heads == "mean":
-        raise UserError("part heads of goca needs weighted heads: capture maps with heads = weighted, or leave heads out of parts")
+        raise UserError("part heads of goca needs maps with weighted heads: use --capture-heads weighted, or leave it out of --parts")
 
     # 1. Every layer's cross-attention at the finest side, (content, h, w), weighted.
     content = sorted({*maps.content, *(column for of_word in maps.words.values() for column in of_word)})
