@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..models.families.base import Family
 from ..models.groups import Kind, Layers, by_kind
 from .agreement import agreement
+from .emergence import Emergence
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_text
 from .probabilities import Part, Scratch
@@ -76,6 +77,7 @@ class AttentionRecorder:
         self._scratch = Scratch()
         self._outputs: dict[str, torch.Tensor] = {}
         self._output_counts: dict[str, int] = {}
+        self._emergence = Emergence() if self.config.emergence else None
         self._finished = False
 
     def start_step(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -90,6 +92,7 @@ class AttentionRecorder:
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
             before = f"{self.images} images of {grid_text(self.latent_size)}"
             raise ValueError(f"one capture is of one batch: {before}, then {images} of {grid_text(size)}")
+        self._end_step()
         self.latent_size, self.images = size, images
         self.calls += 1
         if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
@@ -104,6 +107,13 @@ class AttentionRecorder:
                 self.recording = self.step >= self.total_steps // 2
             case every:
                 self.recording = self.step % every == 0
+
+    def _end_step(self) -> None:
+        """Compare the self-attention of the step that is over, if it was recorded, with that of the step before."""
+        own = {where: total for where, total in self._sums.items() if where[0] == "self"}
+        if self._emergence and self.recording and own:
+            self._emergence.add(own)
+        self.recording = False
 
     def grid(self, positions: int) -> Grid:
         """Height and width of a map with this number of positions: the latent's size, halved as often as needed (rounded up, as
@@ -299,6 +309,10 @@ class AttentionRecorder:
                 f"attention of {bad[0]}" + (f" and {len(bad) - 1} more layers" if len(bad) > 1 else "") + " is not a number: "
                 "half precision overflowed; use --dtype float32 or bfloat16"
             )
+        self._end_step()
+        if self._emergence:
+            for where, of_step in self._emergence.best.items():
+                self._sums[where].copy_(of_step).mul_(self._emergence.steps)  # in place of the sum over all steps
         for where, tensor in self._sums.items():
             tensor.div_(self._counts[where])
         self._finished = True

@@ -232,6 +232,7 @@ class MaskOptions:
     prompt={"name": "--capture-prompt"},
     flip={"name": "--capture-flip", "negative": ()},
     errors={"name": "--capture-errors", "negative": ()},
+    emergence={"name": "--capture-emergence", "negative": ()},
     features={"name": "--capture-features", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
 )

@@ -67,6 +67,10 @@ class CaptureConfig:
     """Sharpen masks of the classes that explain the photograph worst, where there are several (ELBO-T2IAlign).
 
     By the network's error with a sentence for each class, at 20 noise levels, so this is slow."""
+    emergence: bool = False
+    """Self-attention of the one step at which it changes most, where objects come apart (TRACE), instead of all steps' mean.
+
+    Of three more copies of self-attention while it is captured."""
     features: bool = False
     """Keep one layer's features beside the maps, for methods that compare positions by them."""
     text_share: Literal["row", "text"] | None = None

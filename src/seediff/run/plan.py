@@ -161,6 +161,7 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     share += ", heads weighted" if capture.heads == "weighted" else ""
     share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
     share += ", mirrored too" * capture.flip + ", errors of classes" * capture.errors
+    share += ", self-attention of one step" * capture.emergence
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
     lines = [
         f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}",
