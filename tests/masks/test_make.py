@@ -33,7 +33,7 @@ def fixed_values():
 def maps_for(method: Method) -> AttentionMaps:
     """Random maps as the method wants them captured."""
     maps = random_maps(normalized=not METHOD_FACTS[method].plain_means)
-    return apart(maps) if METHOD_FACTS[method].apart else maps
+    return apart(maps) if METHOD_FACTS[method].apart or METHOD_FACTS[method].features else maps
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))

@@ -12,9 +12,11 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca"]
+Method = Literal[
+    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion"
+]
 """Values of `MaskConfig.method`."""
-Part = Literal["layers", "rescale", "blur", "product"]
+Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 
 
@@ -40,7 +42,8 @@ class MethodFacts:
     cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
     themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
     off. alpha: whether it reads this threshold for seeds. plain_means, apart: whether it needs plain means of attention, and every layer's
-    beside them. defaults: constants that differ from the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
+    beside them. features: whether it reads a layer's. defaults: constants that differ from the dataclasses', as a table for `resolve`.
+    finish: how soft masks become pixels.
     """
 
     function: str
@@ -50,6 +53,7 @@ class MethodFacts:
     alpha: bool = False
     plain_means: bool = False
     apart: bool = False
+    features: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
 
@@ -91,6 +95,15 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         plain_means=True,
         apart=True,
         defaults={"capture": {"normalize": False, "apart": True}},
+    ),
+    # Its cross-attention is of 16 positions a side and fewer; at 0.5 a position is as like the class as the background.
+    "maskdiffusion": MethodFacts(
+        "maskdiffusion.maskdiffusion",
+        "expand_levels",
+        None,
+        plain_means=True,
+        features=True,
+        defaults={"mask": {"expand_levels": (4,), "beta": 0.5}, "capture": {"normalize": False, "features": True}},
     ),
 }
 
@@ -134,9 +147,9 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 """The fields of SegmentConfig that each graph depends on."""
 
 
-def check_capture(method: Method, normalized: bool, apart: bool) -> None:
-    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or that are means over
-    layers alone (`CaptureConfig.apart`)."""
+def check_capture(method: Method, normalized: bool, apart: bool, features: bool) -> None:
+    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), that are means over
+    layers alone (`CaptureConfig.apart`), or that come without features (`CaptureConfig.features`)."""
     if normalized and METHOD_FACTS[method].plain_means:
         raise UserError(
             f"capture.normalize = true: method {method} works on plain means of attention; use --no-capture-normalize, "
@@ -144,3 +157,8 @@ def check_capture(method: Method, normalized: bool, apart: bool) -> None:
         )
     if METHOD_FACTS[method].apart and not apart:
         raise UserError(f"capture.apart = false: method {method} weighs layers; use --capture-apart, or leave it out for the method's own")
+    if METHOD_FACTS[method].features and not features:
+        raise UserError(
+            f"capture.features = false: method {method} compares a layer's features; use --capture-features, "
+            "or leave it out for the method's own"
+        )
