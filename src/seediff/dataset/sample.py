@@ -147,8 +147,9 @@ class Sample:
         return joined
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
-        """The objects in it, whose label map is `labels`: connected pieces of a class, and as one those that a person joined."""
-        return find_objects(labels, min_area, self.joined(labels.shape))
+        """The objects in it, whose label map is `labels`: its `instances`, else connected pieces of a class; as one those that a person
+        joined."""
+        return find_objects(labels, min_area, self.joined(labels.shape), self.instances)
 
     def mask_data(self, labels: np.ndarray) -> bytes:
         """The PNG of its label map, which is `labels`: its own file's bytes where that is one as `encode_mask` writes it, which takes a
