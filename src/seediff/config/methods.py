@@ -14,6 +14,8 @@ from ..errors import UserError
 
 Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca"]
 """Values of `MaskConfig.method`."""
+ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
+"""How the objects of a class are told apart (`objects.make`)."""
 Part = Literal["layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 
