@@ -135,7 +135,8 @@ def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: S
 
 
 def read_sample(item: Sample, classes: Sequence[str], objects: bool = False) -> Picture:
-    """A sample decoded; objects: with its objects in the label map. Raises UserError naming the file that cannot be read, or whose label map does not fit."""
+    """A sample decoded; objects: with its objects in the label map. Raises UserError naming the file that cannot be read, or whose label
+    map does not fit."""
     image = np.asarray(item.picture())
     labels = item.labels(len(classes))
     return Picture(item.name, image, with_objects(labels, item.objects(labels)) if objects else labels)
@@ -193,8 +194,8 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         return record
 
     def make(self, task: Task) -> tuple[bytes, bytes, Instances | None, dict[str, Any]]:
-        """A new sample's picture and label map as files, its objects, where the dataset has any, and its row; the same task always gives the same. Raises UserError naming the
-        sample that cannot be read."""
+        """A new sample's picture and label map as files, its objects, where the dataset has any, and its row; the same task always gives
+        the same. Raises UserError naming the sample that cannot be read."""
         assert task.number is not None
         seed = sample_seed(self.config.seed, task.number, 0)
         rng = np.random.default_rng(seed)
