@@ -261,3 +261,18 @@ def test_polygons_give_each_piece_back(seed):
         whole[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
         assert np.array_equal(whole, pieces.index == number)
         assert len(owners) == len(pieces.areas)
+
+
+def test_objects_for_detectors(tmp_path):
+    torch = pytest.importorskip("torch")
+    for with_instances in (True, False):
+        samples = pairs() if with_instances else [sample.replace(instances=None) for sample in pairs()]
+        image, target = Dataset(CLASSES, samples).as_torch(objects=True)[1]
+        assert image.shape == (3, *SIZE)
+        assert target["labels"].tolist() == ([1, 1, 2] if with_instances else [1, 2])
+        assert target["boxes"].dtype == torch.float32
+        assert target["boxes"][-1].tolist() == [20, 16, 26, 22]
+        assert target["masks"].shape == (len(target["labels"]), *SIZE)
+        assert np.array_equal(target["masks"].sum(0).numpy() > 0, samples[1].label_map % 255 > 0)
+    empty = Dataset(CLASSES, [Sample(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8), name="e")]).as_torch(objects=True)[0][1]
+    assert [empty[key].shape for key in ("masks", "labels", "boxes")] == [(0, 4, 5), (0,), (0, 4)]

@@ -29,6 +29,9 @@ from .known import FORMATS, FormatName, SourceName, codec
 CHUNK = 8
 """Samples that go to another process together: one takes a millisecond or two."""
 
+WITH_OBJECTS: tuple[FormatName, ...] = ("coco", "yolo", "labelstudio")
+"""Formats that have the objects of samples; those with an option `objects` may have them."""
+
 Follow = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps samples, to show progress."""
 
@@ -132,6 +135,8 @@ def export(
     with staged(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, split, stack, link, workers, follow)
         codec(name).write(export, **options)
+    if (told := sum(sample.stored_instances is not None for sample in samples)) and not (name in WITH_OBJECTS or options.get("objects")):
+        export.note(f"objects of {told} samples are left out" + ("; --objects writes them" if "objects" in options else ""))
     return Exported(len(samples), export.files, tuple(export.notes))
 
 
