@@ -143,7 +143,8 @@ class Dataset(Conversions, Sequence[Sample]):
         """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class ids, 255 ignored.
 
         transform: a function of the two, whose result is given instead. objects: instead of the label map a dictionary of "masks", "labels"
-        and "boxes", as torchvision's detectors take it: of the sample's `instances`, else of connected pieces. Workers of a DataLoader read the pictures side by side.
+        and "boxes", as torchvision's detectors take it: of the sample's `instances`, else of connected pieces. Workers of a DataLoader read
+        the pictures side by side.
         """
         from .torch_samples import TorchSamples
 
