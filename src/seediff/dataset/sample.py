@@ -83,11 +83,14 @@ class Sample:
 
     @property
     def instances(self) -> Instances | None:
-        """The objects in the picture; None where only classes are told apart. Raises UserError for numbers of another size than it."""
+        """The objects in the picture; None where only classes are told apart. Raises UserError for numbers of another size than it, and for
+        one without a class."""
         instances = self.stored_instances() if callable(self.stored_instances) else self.stored_instances
         if instances is not None and instances.numbers.shape != (size := self.size()):
             shape = instances.numbers.shape
             raise UserError(f"sample '{self.name}': instances are {shape}, but its picture is {size}; both are (height, width)")
+        if instances is not None and (highest := int(instances.numbers.max(initial=0))) > (count := len(instances.class_ids)):
+            raise UserError(f"sample '{self.name}': has an object {highest}, but classes of {count}")
         return instances
 
     @property

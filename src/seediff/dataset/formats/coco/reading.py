@@ -157,6 +157,10 @@ def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: S
             f"{where}: all its masks are crowds (iscrowd 1), which are ignored as a rule, but some tools write every mask so; "
             "--crowds objects takes them for objects, --crowds ignored leaves them out"
         )
+    if crowds != "objects" and (several := sum(bool(annotation.iscrowd) for annotation in masked)):
+        source.note(
+            f"{several} of {len(annotations)} annotations are crowds (iscrowd 1), no objects; what is only in them is ignored (255)"
+        )
     if boxes := len(annotations) - len(masked):
         source.note(f"{boxes} of {len(annotations)} annotations are boxes without a mask; what is in them and in no mask is ignored (255)")
 
