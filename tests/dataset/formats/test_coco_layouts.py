@@ -9,8 +9,8 @@ from formats import imported, opened
 from items import item
 from PIL import Image
 
-from seediff.dataset.store import write_native
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.store import write_native
 from seediff.errors import UserError
 
 SHAPE = (6, 8)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -76,7 +75,7 @@ def read(
     for path, document in zip(files, documents, strict=True):
         folders = picture_folders(root, path, Path(images) if images is not None else None)
         split = part_of(path)
-        beside = Beside.of(path, classes) if path.name.startswith(SEMANTIC) else None
+        beside = _objects_beside(path, classes)
         for image in document.images:
             if (at := source.picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}")) is None:
                 continue
@@ -86,11 +85,12 @@ def read(
             row = {**image.metadata, **({"split": split} if split else {})}
             if document.segments is not None and image.id not in document.segments:
                 raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
-            paint = partial(_paint, picture, path, document, image, crowds_are_objects=crowds == "objects")
-            sample = source.painted(name, picture, partial(paint, ids=ids), row, path, not path.name.startswith((SEMANTIC, "stuff")))
+            shapes = partial(_paint, picture, path, document, image, ids, crowds_are_objects=crowds == "objects")
+            sample = source.painted(name, picture, shapes, row, path, not path.name.startswith((SEMANTIC, "stuff")))
+            objects = beside.get(image.file_name)
             if document.segments is not None:
-                sample = sample.replace(instances=seen(partial(paint, ids=ids, things=True))[1])
-            samples.append(beside.given(sample, image) if beside else sample)
+                objects = partial(_paint, picture, path, document, image, ids, things=True)
+            samples.append(sample if objects is None else sample.replace(instances=seen(objects)[1]))
     return classes, samples
 
 
@@ -98,29 +98,15 @@ def _stem(image: Image) -> str:
     return Path(portable(image.file_name)).with_suffix("").as_posix()
 
 
-@dataclass(frozen=True)
-class Beside:
-    """The objects of our own instances.json, beside a semantic.json of the same images: by their paths."""
-
-    document: Document
-    ids: Mapping[int, int]
-    images: Mapping[str, Image]
-
-    @classmethod
-    def of(cls, path: Path, classes: Sequence[str]) -> Beside | None:
-        """Those of the file; None where there is none of these classes."""
-        if not (file := path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))).is_file():
-            return None
-        document = load(file)
-        names, ids = classes_of([document])
-        same = names == tuple(classes) and document.segments is None
-        return cls(document, ids, {image.file_name: image for image in document.images}) if same else None
-
-    def given(self, sample: Sample, image: Image) -> Sample:
-        if (own := self.images.get(image.file_name)) is None or own.shape != image.shape:
-            return sample
-        paint_objects = partial(paint, own, self.document.instances[own.id], self.ids, self.document.where)
-        return sample.replace(instances=seen(paint_objects)[1])
+def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[], Instances]]:
+    """What paints the objects of each picture, by its path, in the instances.json beside one of our semantic.json; empty without one."""
+    if not path.name.startswith(SEMANTIC) or not (file := path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))).is_file():
+        return {}
+    document = load(file)
+    names, ids = classes_of([document])
+    if names != tuple(classes) or document.segments is not None:
+        return {}
+    return {image.file_name: partial(paint, image, document.instances[image.id], ids, document.where) for image in document.images}
 
 
 def _paint(
