@@ -138,8 +138,8 @@ class Instances:
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE]
         table = np.zeros(len(counts) + 1, np.uint16)
         table[np.array(kept, np.intp) + 1] = np.arange(1, len(kept) + 1)
-        chosen = (tuple(values[i] for i in kept) if values else () for values in (self.class_ids, self.scores))
-        return Instances(table[self.numbers], *chosen)
+        class_ids, scores = tuple(self.class_ids[i] for i in kept), tuple(self.scores[i] for i in kept if self.scores)
+        return Instances(table[self.numbers], class_ids, scores)
 
 
 @dataclass(frozen=True)

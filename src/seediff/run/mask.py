@@ -224,11 +224,12 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         from ..attention.windows import windows
         from ..objects.make import ObjectMap, enlarge_objects, objects_of
 
-        numbers = np.zeros(full.label_map.shape, np.uint16)
+        height, width = full.label_map.shape
+        numbers = np.zeros((height, width), np.uint16)
         if small is None or photo.maps is None:
             return ObjectMap(numbers, (), ())
         with self.timer("objects"):
-            window = windows(numbers.shape[0], numbers.shape[1], self.config.fit)[0]
+            window = windows(height, width, self.config.fit)[0]
             found = objects_of(small, photo.maps, self.config.objects, photo.scores)
             numbers[window.slices] = enlarge_objects(found, full.label_map[window.slices]).numbers
         return replace(found, numbers=numbers)
