@@ -16,6 +16,8 @@ Method = Literal[
     "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion"
 ]
 """Values of `MaskConfig.method`."""
+ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
+"""How the objects of a class are told apart (`objects.make`)."""
 Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 
