@@ -49,3 +49,8 @@ def class_map(maps: AttentionMaps, side: int, class_name: str, to: int) -> np.nd
     """Float64 cross-attention of a class (to, to), captured at one side and enlarged to another."""
     columns = maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).reshape(1, 1, side, side)
     return F.interpolate(columns, (to, to), mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
+def stretch(x: np.ndarray) -> np.ndarray:
+    """Min-max."""
+    return (x - x.min()) / (x.max() - x.min())

@@ -194,7 +194,7 @@ class SegmentConfig:
 
     `truth` is K-Means-S: the number of classes in the photograph's own label map."""
     graph: GraphName | None = None
-    """What diffcut, walk_cut, falcon and autosc divide: features, self, walk or rows; None: the method's own.
+    """What diffcut, falcon and autosc divide: features, self, walk or rows; None: the method's own.
 
     The encoder's features, self-attention, walks along it, or the similarity of its rows."""
     walk_steps: Count = 2
@@ -202,7 +202,7 @@ class SegmentConfig:
     eigenvalue: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     """falcon: as many segments as the graph has eigenvalues above this."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
-    """diffcut, walk_cut: divide while the normalised cut costs less than this.
+    """diffcut: divide while the normalised cut costs less than this.
 
 """
     cut_power: Positive = 10.0

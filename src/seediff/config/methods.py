@@ -16,6 +16,8 @@ Method = Literal[
     "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion"
 ]
 """Values of `MaskConfig.method`."""
+ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
+"""How the objects of a class are told apart (`objects.make`)."""
 Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 
@@ -111,7 +113,7 @@ READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.
 """Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""
 
 
-SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "walk_cut", "falcon", "autosc"]
+SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc"]
 """Values of `SegmentConfig.method`."""
 GraphName = Literal["features", "self", "walk", "rows"]
 """Values of `SegmentConfig.graph`; segments/graph.py says what each is."""
@@ -134,7 +136,6 @@ SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
     "diffseg": SegmentFacts("diffseg.DIFFSEG", ("kl_threshold", "rounds", "num_points", "weights", "refine")),
     "kmeans": SegmentFacts("kmeans.KMEANS", ("k", "weights")),
     "diffcut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "features", "diffcut.divide"),
-    "walk_cut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "walk", "diffcut.divide"),
     "falcon": SegmentFacts("graph.GRAPH", ("eigenvalue", "refine"), "features", "falcon.divide"),
     "autosc": SegmentFacts("graph.GRAPH", ("refine",), "features", "autosc.divide"),
 }
