@@ -20,6 +20,8 @@ from .maps import AttentionMaps, Grid, grid_text
 from .probabilities import Part, Scratch
 
 KINDS: tuple[Kind, Kind] = ("self", "cross")
+LEAST = 1e-6
+"""What lower attention counts as in a geometric mean, so that no layer alone can make it 0."""
 
 
 @contextmanager
@@ -199,7 +201,8 @@ class AttentionRecorder:
 
     def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map for one layer and step. Counts the addition."""
-        where = (kind, grid, name if self.per_layer else "")
+        by_layer = self.per_layer or (kind == "cross" and self.config.mean == "geometric")
+        where = (kind, grid, name if by_layer else "")
         self._counts[where] = self._counts.get(where, 0) + 1
         if where not in self._sums:
             with _ordinary_tensors():
@@ -228,7 +231,7 @@ class AttentionRecorder:
         held = {kind: self._by_grid(kind, layers) for kind in KINDS}
         means = {
             kind: {
-                grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else torch.stack(list(maps.values())).mean(0)
+                grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else self._mean(kind, list(maps.values()))
                 for grid, maps in grids.items()
             }
             for kind, grids in held.items()
@@ -249,6 +252,13 @@ class AttentionRecorder:
             for image in range(len(prompts))
         ]
         return [replace(of, agreement=self._agreement(of, image)) for image, of in enumerate(maps)] if self.reference else maps
+
+    def _mean(self, kind: Kind, layers: list[torch.Tensor]) -> torch.Tensor:
+        """Over layers, as the configuration has it."""
+        stacked = torch.stack(layers)
+        if kind == "cross" and self.config.mean == "geometric":
+            return stacked.clamp_min(LEAST).log().mean(0).exp()
+        return stacked.mean(0)
 
     def _agreement(self, maps: AttentionMaps, image: int) -> dict[str, float]:
         features = self.outputs(image)[self.reference]

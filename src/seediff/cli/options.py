@@ -228,6 +228,7 @@ class MaskOptions:
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
     apart={"name": "--capture-apart", "negative": ()},
+    mean={"name": "--capture-mean"},
     text_share={"name": "--text-share", "default": "row"},
 )
 class CaptureOptions:

@@ -61,6 +61,8 @@ class Settings:
     """The name of the configured command."""
     deciding: ClassVar[tuple[str, ...]] = ()
     """Flat names of fields that change other fields' defaults, such as the model or `mask.method`."""
+    asking: ClassVar[Mapping[str, Any]] = {}
+    """Flat name → the value that is none: it asks the layers below it for theirs."""
 
     origins: Mapping[str, tuple[str, Any]] = field(default_factory=dict, compare=False, repr=False)
     """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
@@ -208,7 +210,12 @@ def _defaults(kind: type) -> dict[str, Any]:
 def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
     """One configuration from layers, the strongest first. Raises UserError naming the source of a wrong value."""
     parts, known = nested(kind), {f.name for f in fields(kind)}
-    named = {name: (layer, value) for layer in reversed(layers) for name, value in flatten(kind, layer.values).items()}
+    named = {
+        name: (layer, value)
+        for layer in reversed(layers)
+        for name, value in flatten(kind, layer.values).items()
+        if value is None or value != kind.asking.get(name)
+    }
     table: dict[str, Any] = {name: {} for name in parts}
     for name, (_, value) in named.items():
         part, _, inner = name.rpartition(".")

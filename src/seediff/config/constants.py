@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..models.groups import Layers, normal_layers
 from .fields import AtLeastZero, Count, Positive, Share, Timestep, check_fields, misfit
 from .methods import (
+    BEST,
     GRAPH_OPTIONS,
     METHOD_FACTS,
     READING,
@@ -52,6 +53,8 @@ class CaptureConfig:
     """Keep every layer's maps beside their mean, for what weighs layers.
 
     As many maps as layers, so much more memory."""
+    mean: Literal["arithmetic", "geometric"] = "arithmetic"
+    """Mean over layers of cross-attention: arithmetic, or geometric, which is high only where all layers are."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
@@ -68,7 +71,7 @@ class MaskConfig:
     background, SeeDiff "iterative" with background."""
 
     method: Method = "seediff"
-    """Method that makes masks from attention."""
+    """Method that makes masks from attention; best: the one that gave the model's best masks on scenes, with its constants."""
     reading: str | None = None
     """File of `seediff tune --read`: weights of layers, instead of the method and --beta; None: none.
 
@@ -97,6 +100,8 @@ class MaskConfig:
     """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
 
     Values in [low, high); values from high up become the class. Dataset Diffusion uses 0.5 and 0.6."""
+    compete: bool = False
+    """Several classes of an image compete for each place by how far each stands out there, not by the height of its map."""
     pamr: bool = True
     """Align masks with the image's edges (PAMR)."""
     pamr_iterations: Count = 10
@@ -110,6 +115,8 @@ class MaskConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.method == BEST:
+            raise UserError("method = best", "depends on the model", "use recommended_mask(model, 'best').mask, or a command's --method best")
         seediff = self.method == "seediff" and self.reading is None and (self.expansion != "none" or self.background)
         if self.dispute is not None and not seediff:
             raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")

@@ -14,7 +14,7 @@ from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.methods import check_capture
 from ..errors import UserError
-from .arithmetic import min_max, otsu, resize
+from .arithmetic import competing, min_max, otsu, resize
 from .dispute import disputed
 from .flags import degenerate
 from .pamr import affinity, pamr, scaled_dilations
@@ -111,6 +111,8 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
     soft = resize(soft, size, finish.resize)
     if finish.stretch:
         soft = torch.stack([min_max(map_)[0] for map_ in soft])
+    if config.compete:
+        soft = competing(soft)
     return soft if finish.cut is None else (soft > finish.cut).float()
 
 
