@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -60,11 +59,10 @@ def compare(model: Model, preset: Recommended, options: argparse.Namespace) -> N
 
 
 def changed(setting: Setting, change: str) -> Setting:
-    """The setting with `name=value` of its configurations changed, several with commas between them; values as in TOML, or plain text."""
+    """The setting with `name=value` of its configurations changed, several with commas between them; values as in JSON, or plain text."""
     config, capture = setting.config, setting.capture
     for name, value in re.findall(r"(\w+)=(\[.*?\]|[^,]+)", change):
-        plain = re.fullmatch(r"[\d.]+|true|false|\[.*\]", value)
-        values = {name: tomllib.loads(f"value = {value if plain else repr(value)}")["value"]}
+        values = {name: json.loads(value if re.fullmatch(r"[\d.]+|true|false|\[.*\]", value) else json.dumps(value))}
         if name in field_types(MaskConfig):
             config = replace(config, **checked(MaskConfig, values, change))
         else:

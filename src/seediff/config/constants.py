@@ -110,13 +110,17 @@ class MaskConfig:
     """Distances of PAMR's neighbours in pixels, for example 1,2,4,8; None: scaled with the image.
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
+    sam: str | None = None
+    """Folder of a SAM or SAM 2 model (transformers format) that then redraws the outlines of masks that it agrees with; None: none.
+
+    A relative path starts from the current folder."""
     dispute: Share | None = None
     """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.55; None: not compared."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.method == BEST:
-            raise UserError("method = best", "depends on the model", "use recommended_mask(model, 'best').mask, or a command's --method best")
+            raise UserError("method = best", "depends on the model", "in Python, use recommended_mask(model, 'best').mask")
         seediff = self.method == "seediff" and self.reading is None and (self.expansion != "none" or self.background)
         if self.dispute is not None and not seediff:
             raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")

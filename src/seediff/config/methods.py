@@ -97,7 +97,10 @@ METHOD_FACTS: dict[str, MethodFacts] = {
 }
 
 BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
-    "unet": {"mask": {"method": "ca_sa", "compete": True, "pamr_iterations": 20}, "capture": {"layers": "up/last"}},
+    "unet": {
+        "mask": {"method": "ca_sa", "tau": 1, "compete": True, "pamr_iterations": 20},
+        "capture": {"normalize": False, "mean": "geometric", "layers": "up/last"},
+    },
     "transformer": {
         "mask": {"method": "ca_sa", "tau": 2, "beta": 0.45, "compete": True, "pamr_iterations": 20},
         "capture": {"normalize": False, "mean": "geometric"},

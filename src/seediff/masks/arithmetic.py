@@ -126,8 +126,9 @@ def competing(soft: torch.Tensor) -> torch.Tensor:
     they compare. A single class stays as it is; a constant map stands out nowhere.
     """
     spread, mean = torch.std_mean(soft, (-2, -1), correction=0, keepdim=True)
-    apart = ((soft - mean) / spread.clamp_min(torch.finfo(soft.dtype).tiny)).masked_fill(spread <= ROUNDING, -torch.finfo(soft.dtype).max / 4)
-    return soft.amax(0) * (SHARPNESS * (apart - apart.amax(0))).exp()
+    numbers = torch.finfo(soft.dtype)
+    ahead = ((soft - mean) / spread.clamp_min(numbers.tiny)).masked_fill(spread <= ROUNDING, numbers.min / 4)
+    return soft.amax(0) * (SHARPNESS * (ahead - ahead.amax(0))).exp()
 
 
 def level_shares(maps: AttentionMaps, captured: Iterable[Grid], weights: Mapping[int, float]) -> dict[int, float]:

@@ -180,7 +180,7 @@ PAPER = {name: _paper(name) for name in CONTEST}
 
 
 def grid(method: str) -> list[Setting]:
-    """The settings of `method` that meet every threshold without PAMR; `contenders` meet PAMR, too."""
+    """The settings of `method` that meet every threshold without PAMR; `contenders` meet it, too. Soft masks compete or do not."""
     tried = {**CONTEST[method].tried, "compete": (False, True)}
     configs = [PAPER[method].with_config(**dict(zip(tried, values, strict=True))) for values in product(*tried.values())]
     return [replace(setting, capture=replace(setting.capture, layers=layers)) for layers in LAYERS for setting in configs]
