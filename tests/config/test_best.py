@@ -44,7 +44,9 @@ def test_what_is_given_goes_before_it_and_a_file_may_name_it(tmp_path: Path):
     assert (config.mask.method, config.mask.beta, config.capture.layers, config.capture.mean) == ("ca_sa", 0.6, "up", "geometric")
 
 
-@pytest.mark.parametrize(("model", "method", "layers"), [("sd1.5", "ca_sa", "up/last"), ("sd3.5-medium", "ca_sa", "all"), ("sana", "ca", "all")])
+@pytest.mark.parametrize(
+    ("model", "method", "layers"), [("sd1.5", "ca_sa", "up/last"), ("sd3.5-medium", "ca_sa", "all"), ("sana", "ca", "all")]
+)
 def test_a_model_without_a_row_has_that_of_its_kind(model: str, method: str, layers: str, tmp_path: Path):
     config = MaskPhotosConfig.recommended(classes=("dog",), model=model, **BEST)
     assert (config.mask.method, config.capture.layers) == (method, layers)
