@@ -44,6 +44,14 @@ def test_what_is_given_goes_before_it_and_a_file_may_name_it(tmp_path: Path):
     assert (config.mask.method, config.mask.beta, config.capture.layers, config.capture.mean) == ("ca_sa", 0.6, "up", "geometric")
 
 
+def test_an_output_s_file_may_be_edited_to_ask_for_it(tmp_path: Path):
+    plain, best = (GenerateConfig.recommended(classes=("dog",), **given) for given in ({}, BEST))
+    (tmp_path / "seediff.toml").write_text(plain.to_toml().replace('method = "seediff"', 'method = "best"'))
+    assert configure(GenerateConfig, {}, tmp_path / "seediff.toml").mask == best.mask
+    with pytest.raises(UserError, match="method = best: depends on the model"):  # where nothing is resolved
+        load_config(tmp_path / "seediff.toml", GenerateConfig)
+
+
 @pytest.mark.parametrize(
     ("model", "method", "layers"), [("sd1.5", "ca_sa", "up/last"), ("sd3.5-medium", "ca_sa", "all"), ("sana", "ca", "all")]
 )

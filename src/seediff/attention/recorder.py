@@ -232,9 +232,9 @@ class AttentionRecorder:
         means = {
             kind: {
                 grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else self._mean(kind, list(maps.values()))
-                for grid, maps in grids.items()
+                for grid, maps in held[kind].items()
             }
-            for kind, grids in held.items()
+            for kind in KINDS
         }
         apart = held if self.config.apart else {kind: {} for kind in KINDS}
         assert self.latent_size is not None

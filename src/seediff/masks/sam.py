@@ -120,7 +120,7 @@ class Sight:
 
     def answer(self, values: torch.Tensor, piece: np.ndarray, threshold: float) -> torch.Tensor:
         """SAM's logits (H, W) for a piece (H, W) of a soft mask (H, W); above 0 is its mask."""
-        rows, columns = (np.flatnonzero(piece.any(axis)) for axis in (1, 0))
+        rows, columns = np.flatnonzero(piece.any(1)), np.flatnonzero(piece.any(0))
         box = (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
         points, labels = prompt_points(values.cpu().numpy(), piece, box)
         device, scale = values.device, torch.tensor([self.seen[1] / self.size[1], self.seen[0] / self.size[0]])
