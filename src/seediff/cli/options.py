@@ -229,6 +229,12 @@ class MaskOptions:
     layers={"name": "--capture-layers"},
     apart={"name": "--capture-apart", "negative": ()},
     mean={"name": "--capture-mean"},
+    heads={"name": "--capture-heads"},
+    prompt={"name": "--capture-prompt"},
+    flip={"name": "--capture-flip", "negative": ()},
+    errors={"name": "--capture-errors", "negative": ()},
+    emergence={"name": "--capture-emergence", "negative": ()},
+    features={"name": "--capture-features", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
 )
 class CaptureOptions:

@@ -90,7 +90,7 @@ def refine_by_sam(image: np.ndarray, soft: torch.Tensor, folder: str, thresholds
     for index, (values, value) in enumerate(zip(soft, thresholds, strict=True)):
         threshold = min(max(value, EDGE), 1 - EDGE)
         mask = ((winners == index) & (values >= threshold)).cpu().numpy()
-        pieces, count = ndimage.label(mask)
+        pieces, count = ndimage.label(mask)  # type: ignore[misc]
         for number in range(1, count + 1):
             piece = pieces == number
             if piece.mean() < SMALLEST:

@@ -37,7 +37,7 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         if config.mask.reading is None:
-            check_capture(config.mask.method, config.capture.normalize, config.capture.apart)
+            check_capture(config.mask.method, config.capture.normalize, config.capture.apart, config.capture.features)
         else:
             from ..masks.reading import Reading  # imports torch
 
@@ -163,6 +163,10 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     means = "maps divided by their maxima" if capture.normalize else "plain means"
     mean = ", geometric mean over layers" if capture.mean == "geometric" else ""
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
+    share += ", heads weighted" if capture.heads == "weighted" else ""
+    share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
+    share += ", mirrored too" * capture.flip + ", errors of classes" * capture.errors
+    share += ", self-attention of one step" * capture.emergence
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
     extra = [*(["classes compete"] if mask.compete else []), *([f"outlines by {mask.sam}"] if mask.sam is not None else [])]
     lines = [
