@@ -101,7 +101,8 @@ def read_constants(path: Path) -> Constants:
     constants = Constants(chosen, result.preset, result.tune_scenes, None)
     missing = [f"{kind} of {name}" for kind in ("own_best", "paper") for name in METHOD_NAMES if (kind, name) not in chosen]
     if missing:
-        raise UserError(f"constants '{path}': has no settings for {', '.join(missing)}; `seediff study truth` writes a file with all")
+        named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise UserError(f"constants '{path}': has no settings for {named}; `seediff study truth` writes a file with all")
     return constants
 
 
