@@ -18,6 +18,8 @@ Method = Literal[
 """Values of `MaskConfig.method`."""
 BEST: Method = "best"
 """No method of its own: what was measured as best for the model, a row of its preset or of `BEST_FACTS`. Configurations resolve to it."""
+ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
+"""How the objects of a class are told apart (`objects.make`)."""
 Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 
