@@ -12,9 +12,15 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca"]
+Method = Literal[
+    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion", "best"
+]
 """Values of `MaskConfig.method`."""
-Part = Literal["layers", "rescale", "blur", "product"]
+BEST: Method = "best"
+"""No method of its own: what was measured as best for the model, a row of its preset or of `BEST_FACTS`. Configurations resolve to it."""
+ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
+"""How the objects of a class are told apart (`objects.make`)."""
+Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 
 
@@ -40,7 +46,8 @@ class MethodFacts:
     cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
     themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
     off. alpha: whether it reads this threshold for seeds. plain_means, apart: whether it needs plain means of attention, and every layer's
-    beside them. defaults: constants that differ from the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
+    beside them. features: whether it reads a layer's. defaults: constants that differ from the dataclasses', as a table for `resolve`.
+    finish: how soft masks become pixels.
     """
 
     function: str
@@ -50,6 +57,7 @@ class MethodFacts:
     alpha: bool = False
     plain_means: bool = False
     apart: bool = False
+    features: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
 
@@ -92,13 +100,35 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         apart=True,
         defaults={"capture": {"normalize": False, "apart": True}},
     ),
+    # Its cross-attention is of 16 positions a side and fewer; at 0.5 a position is as like the class as the background.
+    "maskdiffusion": MethodFacts(
+        "maskdiffusion.maskdiffusion",
+        "expand_levels",
+        None,
+        plain_means=True,
+        features=True,
+        defaults={"mask": {"expand_levels": (4,), "beta": 0.5}, "capture": {"normalize": False, "features": True}},
+    ),
 }
+
+BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
+    "unet": {
+        "mask": {"method": "ca_sa", "tau": 1, "compete": True, "pamr_iterations": 20},
+        "capture": {"normalize": False, "mean": "geometric", "layers": "up/last"},
+    },
+    "transformer": {
+        "mask": {"method": "ca_sa", "tau": 2, "beta": 0.45, "compete": True, "pamr_iterations": 20},
+        "capture": {"normalize": False, "mean": "geometric"},
+    },
+}
+"""By kind of network (`Family.network`), what method `best` is for a model whose preset has no row for it: what was best on the small
+embedded models, `mini` and `mini-dit`, without the constants that depend on their size."""
 
 READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
 """Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""
 
 
-SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "walk_cut", "falcon", "autosc"]
+SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc"]
 """Values of `SegmentConfig.method`."""
 GraphName = Literal["features", "self", "walk", "rows"]
 """Values of `SegmentConfig.graph`; segments/graph.py says what each is."""
@@ -121,7 +151,6 @@ SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
     "diffseg": SegmentFacts("diffseg.DIFFSEG", ("kl_threshold", "rounds", "num_points", "weights", "refine")),
     "kmeans": SegmentFacts("kmeans.KMEANS", ("k", "weights")),
     "diffcut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "features", "diffcut.divide"),
-    "walk_cut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "walk", "diffcut.divide"),
     "falcon": SegmentFacts("graph.GRAPH", ("eigenvalue", "refine"), "features", "falcon.divide"),
     "autosc": SegmentFacts("graph.GRAPH", ("refine",), "features", "autosc.divide"),
 }
@@ -135,9 +164,9 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 """The fields of SegmentConfig that each graph depends on."""
 
 
-def check_capture(method: Method, normalized: bool, apart: bool) -> None:
-    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or that are means over
-    layers alone (`CaptureConfig.apart`)."""
+def check_capture(method: Method, normalized: bool, apart: bool, features: bool) -> None:
+    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), that are means over
+    layers alone (`CaptureConfig.apart`), or that come without features (`CaptureConfig.features`)."""
     if normalized and METHOD_FACTS[method].plain_means:
         raise UserError(
             f"capture.normalize = true: method {method} works on plain means of attention; use --no-capture-normalize, "
@@ -145,3 +174,8 @@ def check_capture(method: Method, normalized: bool, apart: bool) -> None:
         )
     if METHOD_FACTS[method].apart and not apart:
         raise UserError(f"capture.apart = false: method {method} weighs layers; use --capture-apart, or leave it out for the method's own")
+    if METHOD_FACTS[method].features and not features:
+        raise UserError(
+            f"capture.features = false: method {method} compares a layer's features; use --capture-features, "
+            "or leave it out for the method's own"
+        )

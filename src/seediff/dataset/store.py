@@ -18,7 +18,7 @@ from ..files.outputs import write_new
 from ..files.reading import SETTINGS, leads_out, path_inside, read_bytes
 from ..workers import in_order
 from . import native
-from .encoding import InstanceFile, MaskFile, encode_grey
+from .encoding import InstanceFile, Instances, MaskFile, encode_grey
 from .reviews import is_corrected
 from .rows import check_class_list, check_name
 from .sample import Sample, copy_file
@@ -27,6 +27,8 @@ CHUNK = 8
 """Samples that go to another process together: one takes a millisecond or two."""
 LAST_FILES = (native.METADATA, SegmentPhotosConfig.last_file)
 """What a run writes last, by which its output is known to be finished."""
+INSTANCE_KEYS = ("instances", "instance_scores")
+"""Of a row: what belongs to the file of its objects."""
 
 
 def check_finished(folder: Path) -> None:
@@ -76,19 +78,28 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
             kept = {key: path for key, path in kept.items() if key[0] != native.SOFT}
         if made := made_by(row.get("made")):
             kept = {**kept, (native.MADE, None): made}
-        instances = _instances(folder, name, row) if has_instances else None
+        said = tuple(tuple(row.pop(key, ())) for key in INSTANCE_KEYS)  # a Sample has them as its `instances`
+        instances = _instances(folder, name, row, *said) if has_instances else None
         samples.append(Sample(image, MaskFile(mask, sha256), instances, row, name=name, extras=kept))
     return classes, samples
 
 
-def _instances(folder: Path, name: str, row: Mapping[str, Any]) -> InstanceFile | None:
+def _instances(
+    folder: Path, name: str, row: Mapping[str, Any], class_ids: tuple[int, ...], scores: tuple[float, ...]
+) -> InstanceFile | None:
     """What reads the objects of a sample; None where there are none, or a person's mask has taken the place of theirs."""
     path = folder / native.INSTANCES / f"{name}.png"
     if not path.is_file() or is_corrected(row):
         return None
     if leads_out(folder, path):
         raise UserError(f"{path}: is a link that leads out of the dataset folder; what is there is nothing to copy")
-    return InstanceFile(path, tuple(row.get("instances") or ()))
+    return InstanceFile(path, class_ids, scores)
+
+
+def instance_row(instances: Instances) -> dict[str, Any]:
+    """What a row says of its objects: their class ids, and scores where there are any."""
+    scores = {"instance_scores": [round(score, 4) for score in instances.scores]} if instances.scores else {}
+    return {"instances": list(instances.class_ids), **scores}
 
 
 def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
@@ -161,7 +172,7 @@ def _encoded(sample: Sample, *, classes: Sequence[str]) -> tuple[dict[str, bytes
     files = {mask: sample.mask_data(labels)}
     if (instances := sample.instances) is not None:
         files[f"{native.INSTANCES}/{sample.name}.png"] = encode_grey(instances.numbers)
-        row["instances"] = list(instances.class_ids)
+        row |= instance_row(instances)
     return files, row
 
 

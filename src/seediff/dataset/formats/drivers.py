@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -21,6 +21,7 @@ from ...files.orientation import orientation_of, turned_back
 from ...files.output_folders import put, staged
 from ...files.reading import leads_out, path_inside
 from ...workers import in_order
+from ..encoding import Instances
 from ..rows import check_class_list, check_name, flat_name
 from ..sample import SPLITS, Sample, picture_size
 from ..split import assign_splits
@@ -28,6 +29,9 @@ from .known import FORMATS, FormatName, SourceName, codec
 
 CHUNK = 8
 """Samples that go to another process together: one takes a millisecond or two."""
+
+WITH_OBJECTS: tuple[FormatName, ...] = ("coco", "yolo", "labelstudio")
+"""Formats that have the objects of samples; those with an option `objects` may have them."""
 
 Follow = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps samples, to show progress."""
@@ -132,6 +136,8 @@ def export(
     with staged(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, split, stack, link, workers, follow)
         codec(name).write(export, **options)
+    if (told := sum(sample.stored_instances is not None for sample in samples)) and not (name in WITH_OBJECTS or options.get("objects")):
+        export.note(f"objects of {told} samples are left out" + ("; --objects writes them" if "objects" in options else ""))
     return Exported(len(samples), export.files, tuple(export.notes))
 
 
@@ -192,27 +198,71 @@ class Source:
         for file in files:
             if leads_out(self.path, file):
                 raise UserError(file, f"is a link that leads out of {self.path}; what is outside of it is not read")
-        return Sample(image, self.as_stored(labels, image, where, shown=shown), metadata=row, name=name)
+        (labels,) = self.as_stored(image, where, labels, shown=shown)
+        return Sample(image, labels, metadata=row, name=name)
 
-    def as_stored(self, labels: Callable[[], np.ndarray], image: Path | bytes, where: object, *, shown: bool) -> Callable[[], np.ndarray]:
-        """What reads the label map of a picture as it is stored, as all of ours are. shown: the format's tool draws on the picture as its
-        EXIF orientation turns it; the labels' size says so too, but of a square picture, or one that is mirrored or upside down."""
+    def painted(
+        self,
+        name: str,
+        image: Path | bytes,
+        paint: Callable[[], Instances],
+        row: Mapping[str, Any],
+        where: object,
+        objects: bool | Callable[[], Instances] = True,
+        *,
+        shown: bool = False,
+    ) -> Sample:
+        """The same of shapes, which `paint` gives as they are seen. objects: each shape is an object; False: only its class is read; or
+        what gives the objects."""
+        check_name(name, self.taken, where)
+        paint, *others = self.as_stored(image, where, paint, *([objects] if callable(objects) else []), shown=shown)
+        labels, instances = seen(paint)
+        if others:
+            _, instances = seen(others[0])
+        return Sample(image, labels, instances if objects else None, row, name=name)
+
+    def as_stored(self, image: Path | bytes, where: object, *reads: Callable[[], Any], shown: bool) -> tuple[Callable[[], Any], ...]:
+        """What reads the label map or Instances of a picture as it is stored, as all of ours are. shown: the format's tool draws on the
+        picture as its EXIF orientation turns it; the labels' size says so too, but of a square picture, or one that is mirrored or upside
+        down."""
         turn = orientation_of(image, str(where) if isinstance(image, bytes) else None)
         if not 2 <= turn <= 8:
-            return labels
+            return reads
         self.turned += 1
-        return partial(_turned_back, labels, image, turn, shown, str(where))
+        return tuple(partial(_turned_back, read, image, turn, shown, str(where)) for read in reads)
 
 
-def _turned_back(labels: Callable[[], np.ndarray], image: Path | bytes, turn: int, shown: bool, where: str) -> np.ndarray:
-    drawn, size = labels(), picture_size(image, where if isinstance(image, bytes) else None)
+def _turned_back(
+    read: Callable[[], np.ndarray | Instances], image: Path | bytes, turn: int, shown: bool, where: str
+) -> np.ndarray | Instances:
+    drawn, size = read(), picture_size(image, where if isinstance(image, bytes) else None)
+    pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
     turned = size[::-1] if turn >= 5 else size
-    if drawn.shape != turned:  # drawn on the stored picture; what is of another size is refused later
+    if pixels.shape != turned:  # drawn on the stored picture; what is of another size is refused later
         return drawn
     if turned == size and not shown:
         problem = f"has the EXIF orientation {turn}, and its size does not say whether its labels are of the turned picture"
         raise UserError(image if isinstance(image, Path) else where, problem, "save the picture without an orientation")
-    return turned_back(drawn, turn)
+    back = turned_back(pixels, turn)
+    return replace(drawn, numbers=back) if isinstance(drawn, Instances) else back
+
+
+def seen(paint: Callable[[], Instances]) -> tuple[Callable[[], np.ndarray], Callable[[], Instances]]:
+    """What reads the label map of painted shapes, and their objects."""
+    return partial(_labels, paint), partial(_objects, paint)
+
+
+@lru_cache(maxsize=1)
+def _painted(paint: Callable[[], Instances]) -> Instances:
+    return paint()  # once for a sample's label map and its objects
+
+
+def _labels(paint: Callable[[], Instances]) -> np.ndarray:
+    return _painted(paint).label_map()
+
+
+def _objects(paint: Callable[[], Instances]) -> Instances:
+    return _painted(paint).seen()
 
 
 def portable(name: str) -> str:
