@@ -58,13 +58,19 @@ DRAWN = ("cvat", "labelstudio", "yolo", "ultralytics")
 SIZED = ("coco", "voc", "cvat-masks", "fiftyone", "roboflow", "imagefolder")
 """Others that do not keep the picture in the same file. Of all but yolo the labels have a size."""
 SIDES, SQUARE = (20, 30), (24, 24)
+PIECES = ((np.s_[2:12, 3:20], 1), (np.s_[14:17, 5:8], 2), (np.s_[14:16, 12:21], 1))
+"""Place and class."""
+MAPS = {"labels", "masks", "SegmentationClass", "SegmentationObject", "panoptic"}
 
 
-def frames(folder: Path, name: str, turn: int, size: tuple[int, int], *, shown: bool) -> tuple[np.ndarray, list[Sample], list[str]]:
+def frames(
+    folder: Path, name: str, turn: int, size: tuple[int, int], *, shown: bool, file: str | None = None, **options: bool
+) -> tuple[np.ndarray, list[Sample], list[str]]:
     """A set whose labels are of a picture as it is shown, by EXIF orientation `turn`, or as it is stored: the label map as it is stored,
-    what is read, and the notes."""
+    what is read, and the notes. file: that is read. options: of the export."""
     labels = np.zeros(size, np.uint8)
-    labels[2:12, 3:20], labels[14:17, 5:8] = 1, 2
+    for place, class_id in PIECES:
+        labels[place] = class_id
     drawn = labels
     if shown:
         exif = Image.Exif()
@@ -72,13 +78,13 @@ def frames(folder: Path, name: str, turn: int, size: tuple[int, int], *, shown: 
         Image.fromarray(labels).save(folder / "labels.png", exif=exif)
         with Image.open(folder / "labels.png") as picture:
             drawn = np.asarray(ImageOps.exif_transpose(picture))
-    export(name, CLASSES, [item("photo", drawn, {}, drawn.shape)], folder / "out")
-    picture = next(path for path in (folder / "out").rglob("photo.png") if not {"labels", "masks", "SegmentationClass"} & set(path.parts))
+    export(name, CLASSES, [item("photo", drawn, {}, drawn.shape)], folder / "out", **options)
+    picture = next(path for path in (folder / "out").rglob("photo.png") if not MAPS & {*path.parts})
     pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     tagged = Image.Exif()
     tagged[0x0112] = turn
     Image.fromarray(pixels).save(picture, exif=tagged)
-    _, samples, notes = read_format(name, folder / "out")
+    _, samples, notes = read_format(name, folder / "out", annotations=file and folder / "out/annotations" / file)
     return labels, list(samples), notes
 
 
@@ -88,6 +94,29 @@ def test_labels_of_the_turned_picture_are_turned_back(tmp_path, name, turn):
     labels, (sample,), notes = frames(tmp_path, name, turn, SIDES, shown=True)
     assert np.array_equal(sample.labels(2), labels)
     assert notes[-1] == "1 picture has an EXIF orientation: written as stored, with labels of the turned picture turned back"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "options"),
+    [
+        ("cvat", None, {"objects": True}),
+        ("voc", None, {"objects": True}),
+        ("coco", None, {}),
+        ("coco", "instances.json", {}),
+        ("coco", "panoptic.json", {"panoptic": True}),
+    ],
+)
+def test_objects_are_turned_back_with_their_labels(tmp_path, name, file, options):
+    labels, (sample,), notes = frames(tmp_path, name, 6, SIDES, shown=True, file=file, **options)
+    assert np.array_equal(sample.labels(2), labels)
+    found = {(class_id, (sample.instances.numbers == number).tobytes()) for number, class_id in enumerate(sample.instances.class_ids, 1)}
+    expected = set()
+    for place, class_id in PIECES:
+        inside = np.zeros(SIDES, bool)
+        inside[place] = True
+        expected.add((class_id, inside.tobytes()))
+    assert found == expected
+    assert notes[-1].startswith("1 picture has an EXIF orientation")  # counted once, though two things are read of it
 
 
 @pytest.mark.parametrize("name", [*(name for name in DRAWN if name != "yolo"), *SIZED])

@@ -36,6 +36,8 @@ from .drivers import Export, Source
 from .label_files import IGNORED, PICTURES, Shapes, beginning, by_object, check_ignored, label_ids, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
+KEYS, KEYS_OF_MIN = (b'"data"', b'"annotations"', b'"predictions"'), (b'"annotation_id"', b'"original_width"', b'"rle"', b'"points"')
+"""Of tasks, and of what the export JSON-MIN makes of them: one of each is among the first bytes of a file."""
 OWN = "seediff"
 """In a task's data: the sample's name and row. Label Studio keeps it and gives it back."""
 BRUSHES = "task-*-annotation-*-by-*.*"
@@ -160,7 +162,7 @@ def _tasks(folder: Path) -> Path | None:
 def is_file(path: Path) -> bool:
     """Whether a JSON file holds a list of tasks: COCO's results are a list as well."""
     head = beginning(path)
-    return head.startswith(b"[") and any(key in head for key in (b'"data"', b'"annotations"', b'"predictions"'))
+    return head.startswith(b"[") and any(key in head for key in KEYS + KEYS_OF_MIN)
 
 
 def read(source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
@@ -169,7 +171,10 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
     file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
     if source.path.is_dir() and not file.is_file() and (brush := next(source.path.glob(BRUSHES), None)):
         raise UserError(brush, "is a brush mask that does not say of which picture", "export the project as JSON, which has the same masks")
-    tasks = parse_json(read_bytes(file, ANNOTATIONS), list[Task], str(file))
+    data = read_bytes(file, ANNOTATIONS)
+    if data.lstrip().startswith(b"[") and not any(key in data for key in KEYS) and any(key in data for key in KEYS_OF_MIN):
+        raise UserError(file, "is Label Studio's export JSON-MIN, which is not read", "export the project as JSON")
+    tasks = parse_json(data, list[Task], str(file))
     answers = {number: _answer(task, f"{file}: task {number}") for number, task in enumerate(tasks, 1)}
     if any(by_person for _, by_person in answers.values()):
         answers = {number: answer for number, answer in answers.items() if answer[1]}
