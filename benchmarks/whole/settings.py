@@ -10,7 +10,7 @@ from pathlib import Path
 from seediff.models.registry import load_model
 from seediff.models.schedulers import use_scheduler
 from seediff.mini.quality import prompts, draw_images
-specs=prompts(76,76)
+specs=prompts(38,76)
 base=load_model("mini"); kept=base.pipe.scheduler
 for a in sys.argv[1:]:
     name,steps,g=a.split(','); out=Path(f'{WORK}/pilots/{name}_{steps}_{g}.npy'); out.parent.mkdir(exist_ok=True)
