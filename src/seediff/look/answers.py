@@ -95,7 +95,7 @@ class Look:
         self.soon: Callable[[], None] = lambda: None
         """Is called when a window opens."""
         self.worker = Worker()
-        self.jobs = Jobs(session, self.worker)
+        self.jobs = Jobs(session)
         self.views: Cache[np.ndarray] = Cache(VIEWS, lambda numbers: 1)
         self.thumbs: Cache[tuple[bytes, str]] = Cache(64 << 20, lambda value: len(value[0]))
         self.decoding = anyio.CapacityLimiter(4)
@@ -123,7 +123,13 @@ class Look:
         shown, counts, histograms = await run_in_threadpool(select)
         name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
         self.views.put(name, shown)
-        return JSONResponse({"view": name, "count": len(shown), "counts": counts, "histograms": histograms})
+        index = self.session.index
+        review = {
+            "accepted": int((index.verdict == 1).sum()),
+            "rejected": int((index.verdict == 2).sum()),
+            "corrected": int(index.corrected.sum()),
+        }
+        return JSONResponse({"view": name, "count": len(shown), "counts": counts, "histograms": histograms, "review": review})
 
     async def page(self, request: Request) -> Response:
         """Some samples of a list: number, name, state."""
@@ -172,11 +178,12 @@ class Look:
         number = self.number(request)
         labels = request.query_params.get("labels", "1") != "0"
         side = _whole(request, "side", 0, LARGE) or THUMB
-        key = (number, self.session.mask(number), labels, side)
+        drawn = self.session.subject.samples[number].row.get("attempt")
+        key = (number, drawn, self.session.mask(number), labels, side)
         held = self.thumbs.get(key)
         if held is None:
             subject = self.session.subject
-            make = partial(thumbnail, subject, subject.samples[number], key[1], labels=labels, side=side)
+            make = partial(thumbnail, subject, subject.samples[number], key[2], labels=labels, side=side)
             data = await anyio.to_thread.run_sync(make, limiter=self.decoding)
             held = self.thumbs.put(key, (data, f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'))
         data, tag = held

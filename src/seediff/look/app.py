@@ -40,6 +40,11 @@ ADDRESSES = {
     ("GET", f"{SAMPLE}/tuned"): "tuned",
     ("POST", f"{SAMPLE}/tuned"): "apply",
     ("POST", "/api/job/masks"): "begin",
+    ("GET", "/api/offers"): "offers",
+    ("POST", "/api/job/learn"): "learn",
+    ("POST", "/api/job/learnt"): "use_learnt",
+    ("POST", "/api/learnt/forget"): "forget_learnt",
+    ("POST", "/api/job/redraw"): "redraw",
 }
 """Method and path → the function of `Why` that answers."""
 

@@ -37,7 +37,7 @@ class Index:
     def __init__(self, classes: Sequence[str], names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         self.ids = {name: i for i, name in enumerate(classes, 1)}
         self.names = names
-        self.rows = rows
+        self.rows = list(rows)
         count = len(rows)
         self.verdict = np.zeros(count, np.int8)
         self.corrected = np.zeros(count, bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from typing import Annotated, Any
@@ -16,19 +17,24 @@ from starlette.responses import JSONResponse, Response
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from ..config.generate import DatasetConfig
+from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import level_name
 from ..config.methods import METHOD_FACTS
 from ..dataset.reviews import is_corrected
 from ..devices import cpu_threads
 from ..errors import UserError
 from ..files.documents import fit, parse_json
+from ..run.reopen import can_reopen
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.suppression import label
 from .answers import Look, packed
 from .attention import Capturer, Seen, cannot_capture, find_words, grids, kept_path, pixel_maps, read_config, seen, size_of, word_maps
 from .events import Cache
+from .index import VERDICTS
+from .learn import Learner
+from .many import Job
+from .redraw import redraw
 from .tuning import Constants, Tuner, encoded, shown
 
 MEMORY = 1 << 30
@@ -42,6 +48,7 @@ MOST_POINTS = 16
 MADE = "new masks"
 CORRECTED = "A person corrected this mask; attention explains the mask that was there before."
 UNKNOWN = "How its mask was made is not known: the constants below are the usual ones, so masks and steps here may not be those of the set."
+LEARNT = "Its mask was made by a reading that was learnt from corrections."
 NO_ATTENTION = "There is no attention to show of these pictures: they were not masked by class names."
 ALONE = threading.Lock()
 """Its holder sets torch's number of threads, which is global to the process."""
@@ -63,6 +70,18 @@ class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
+class By(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who asks."""
+
+    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
+
+
+class DrawAgain(By, frozen=True, forbid_unknown_fields=True):
+    """How many of the rejected samples, the first ones, are to be drawn again."""
+
+    count: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
 class Why:
     """The answers about attention."""
 
@@ -73,6 +92,9 @@ class Why:
         self.captured: Cache[AttentionMaps] = Cache(MEMORY, size_of)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         self.capturer = Capturer()
+        self.learner = Learner(self)
+        self.drawing = False
+        """Whether samples are being drawn again: how many threads torch has is then for that to say."""
         self.loading = threading.Lock()
         self.threads = torch.get_num_threads()
 
@@ -85,8 +107,9 @@ class Why:
         """The constants of a sample's mask in effect, or the usual ones; and what is to be said of that."""
         history, config = self.session.history(number), self.config(number)
         corrected = is_corrected(self.session.subject.samples[number].row)
-        if history.now and history.now.mask:
-            act = next(state for state in history.states if state and state.mask == history.now.mask)
+        if act := history.maker:
+            if act.action == "made" and "reading" in act.detail:
+                return shown(config.mask if config else MaskConfig()), LEARNT
             if act.action == "made":
                 with suppress(UserError):
                     return fit(dict(act.detail), Constants, "the constants"), ""
@@ -173,15 +196,15 @@ class Why:
         """A label map with other constants, not saved."""
         number, constants = self.look.number(request), _constants(request)
         fast = request.query_params.get("fast") == "1"
-        return packed(await run_in_threadpool(self.made, number, constants, fast=fast))
+        return packed(await run_in_threadpool(self.made, number, constants.of, fast=fast))
 
-    def made(self, number: int, constants: Constants, *, fast: bool = False) -> np.ndarray:
-        """The label map for these constants. Uses one thread, because the tensors are small and several threads on a busy machine take
-        five times as long. For a label map that may be saved, uses the set's own number of threads."""
+    def made(self, number: int, of: Callable[[MaskConfig], MaskConfig], *, fast: bool = False) -> np.ndarray:
+        """The label map with what `of` makes of the sample's configuration. Uses one thread, because the tensors are small and several
+        threads on a busy machine take five times as long. For a label map that may be saved, uses the set's own number of threads."""
         tuner, config = self.needed(number), self.config(number)
-        threads = 1 if fast or config is None else config.threads or 1
+        threads = None if self.drawing else 1 if fast or config is None else config.threads or 1
         with tuner.lock, ALONE, cpu_threads(threads, self.threads):
-            return tuner.labels(constants, self.session.index.ids, fast=fast)
+            return tuner.labels(of(tuner.seen.config), self.session.index.ids, fast=fast)
 
     async def apply(self, request: Request) -> Response:
         """The same, saved."""
@@ -189,7 +212,7 @@ class Why:
         detail = _detail(body)
 
         def act() -> dict[str, Any]:
-            labels = self.made(number, body)
+            labels = self.made(number, body.of)
             return self.session.act(number, body.version, "made", labels=labels, by=body.by, window=body.window, detail=detail)
 
         return await self.look.answer(number, act)
@@ -244,13 +267,68 @@ class Why:
     def _make_one(self, body: ApplyToMany, number: int, detail: dict[str, Any]) -> str:
         """The outcome, in words."""
         history = self.session.history(number)
-        if history.now is not None and (history.now.verdict or history.now.action not in ("made", "undo")):
+        if history.reviewed:
             return "reviewed by somebody"
         if self.tuner(number) is None:
             return "without attention"
-        labels = self.made(number, body)
+        labels = self.made(number, body.of)
         self.session.act(number, history.version, "made", labels=labels, by=body.by, detail={**_detail(body), **detail})
         return MADE
+
+    # What is made of the review.
+
+    async def offers(self, request: Request) -> Response:
+        """What the page can offer; null for what needs more to be reviewed."""
+        return JSONResponse(await run_in_threadpool(lambda: {"learn": self.learner.offer(), "redraw": self._redrawable()}))
+
+    async def learn(self, request: Request) -> Response:
+        self.look.jobs.begin(self.learner.learn)
+        return JSONResponse({}, 202)
+
+    async def use_learnt(self, request: Request) -> Response:
+        body = parse_json(await request.body(), By, "what is asked for")
+        await run_in_threadpool(self.learner.use, body.by)
+        return JSONResponse({}, 202)
+
+    async def forget_learnt(self, request: Request) -> Response:
+        self.learner.give_up()
+        return JSONResponse({})
+
+    def _redrawable(self) -> dict[str, Any] | None:
+        """How many samples are rejected, or were begun to be drawn again; refused: why they cannot be."""
+        count = len(self._rejected())
+        if not count or self.session.read_only or self.session.subject.kind != "dataset":
+            return None
+        subject, config = self.session.subject, read_config(self.session.subject.folder)
+        if not isinstance(config, GenerateConfig) or not (self.session.drawing or can_reopen(subject.folder)):
+            return {"count": count, "refused": "Only a set that `generate` of this version made can be drawn again."}
+        refused = cannot_capture(subject, subject.samples[0], config)
+        return {"count": count, "refused": refused and f"They cannot be drawn again: {refused}."}
+
+    def _rejected(self) -> list[int]:
+        return [*sorted(self.session.drawing), *np.flatnonzero(self.session.index.verdict == VERDICTS.index("rejected")).tolist()]
+
+    async def redraw(self, request: Request) -> Response:
+        """Draw the first of the rejected samples again."""
+        body = parse_json(await request.body(), DrawAgain, "what is asked for")
+        offer, numbers = await run_in_threadpool(self._redrawable), self._rejected()[: body.count]
+        if offer is None or offer["refused"]:
+            raise UserError(offer["refused"] if offer else "no sample is rejected")
+        config = read_config(self.session.subject.folder)
+        assert isinstance(config, GenerateConfig)
+        self.look.jobs.begin(partial(self._redraw, config, numbers))
+        return JSONResponse({"samples": len(numbers)}, 202)
+
+    def _redraw(self, config: GenerateConfig, numbers: list[int], job: Job) -> dict[str, Any]:
+        with ALONE:
+            self.drawing = True
+        try:
+            return redraw(self.session, config, numbers, job)
+        finally:
+            with ALONE:
+                self.drawing = False
+            for cache in (self.look.thumbs, self.tuners, self.captured, self.segmented):
+                cache.clear()
 
 
 def divided(tuner: Tuner, threshold: float) -> np.ndarray:
