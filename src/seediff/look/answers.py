@@ -123,12 +123,7 @@ class Look:
         shown, counts, histograms = await run_in_threadpool(select)
         name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
         self.views.put(name, shown)
-        index = self.session.index
-        review = {
-            "accepted": int((index.verdict == 1).sum()),
-            "rejected": int((index.verdict == 2).sum()),
-            "corrected": int(index.corrected.sum()),
-        }
+        review = {**self.session.index.totals(), "drawing": len(self.session.drawing)}
         return JSONResponse({"view": name, "count": len(shown), "counts": counts, "histograms": histograms, "review": review})
 
     async def page(self, request: Request) -> Response:

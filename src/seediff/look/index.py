@@ -146,6 +146,11 @@ class Index:
         }
         return self._sorted(np.flatnonzero(shown), query, shares), counts, histograms
 
+    def totals(self) -> dict[str, int]:
+        """How many samples of the set are accepted, rejected and corrected."""
+        verdicts = np.bincount(self.verdict, minlength=3)
+        return {"accepted": int(verdicts[1]), "rejected": int(verdicts[2]), "corrected": int(self.corrected.sum())}
+
     def _with_text(self, text: str) -> np.ndarray:
         matches = np.ones(len(self.rows), bool)
         if wanted := text.casefold().strip():
