@@ -54,7 +54,7 @@ def test_drawn_again(browser, tmp_path, monkeypatch):
         for key in ("x", "a", "x", "x"):
             page.keyboard.press(key)
         until(page, SAYS, ["#redraw", "Draw 3 again"])
-        until(page, SAYS, ["#redraw-text", "of 3 rejected; 1 accepted, 4 not reviewed."])
+        until(page, SAYS, ["#redraw-text", "3 rejected, 1 accepted, 4 not reviewed."])
         assert violations(page) == []
         page.fill("#wanted", "6")
         until(page, SAYS, ["#redraw", "Draw 1 again"])

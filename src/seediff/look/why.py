@@ -130,6 +130,8 @@ class Why:
 
     def needed(self, number: int) -> Tuner:
         tuner = self.tuner(number)
+        if self.session.subject.kind != "dataset":
+            raise UserError(NO_ATTENTION)
         if tuner is None:
             raise UserError("the attention of this sample was not kept; capture it again first")
         return tuner
@@ -140,9 +142,10 @@ class Why:
         sample = subject.samples[number]
         if subject.kind != "dataset":
             return {"told": NO_ATTENTION, "levels": [], "canCapture": False}
-        refused, tuner = cannot_capture(subject, sample, self.config(number)), self.tuner(number)
+        config = self.config(number)
+        refused, tuner = cannot_capture(subject, sample, config), self.tuner(number)
         if tuner is None:
-            kept = "Its attention was not kept (--keep-attention keeps it)"
+            kept = "Its attention was not kept" + (" (--keep-attention keeps it)" if config else "")
             text = f"{kept}, and {refused}." if refused else f"{kept}, but its model is here."
             return {"told": text, "levels": [], "canCapture": not refused and not self.session.read_only}
         seen = tuner.seen

@@ -45,7 +45,7 @@ export class Offers {
       this.count = redraw.refused ? 0 : Math.max(0, Math.min(redraw.count, wanted - accepted - (undecided - (redraw.count - rejected))));
       $("redraw").disabled = !this.count;
       $("redraw").textContent = `Draw ${this.count} again`;
-      $("redraw-text").textContent = redraw.refused || `of ${redraw.count} rejected; ${accepted} accepted, ${undecided} not reviewed.`;
+      $("redraw-text").textContent = redraw.refused || `${redraw.count} rejected, ${accepted} accepted, ${undecided - (redraw.count - rejected)} not reviewed.`;
     }
   }
 }
