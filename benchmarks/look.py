@@ -20,7 +20,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,8 @@ def from_the_grid(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
         reviewer.click(f"#tile-{number}", modifiers=["Control"])
     reviewer.press("x")
     reviewer.until("() => document.querySelector('#job[aria-busy=false] #job-text')?.textContent.includes('rejected')")
-    reviewer.press("Escape")
+    reviewer.click("#select-none") if page.locator("#select-none").is_visible() else None
+    page.wait_for_timeout(500)
     for number in range(9, count, 10):
         reach(page, number)
         reviewer.click(f"#tile-{number}")
@@ -158,6 +160,7 @@ def from_the_grid(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
         reviewer.saved()
         reviewer.click("#back")
         page.wait_for_selector("#browse:not([hidden])")
+        page.wait_for_timeout(500)
     reviewer.click("#states input")
     reviewer.until(
         "() => !document.querySelector('#shown').textContent.startsWith(document.querySelector('#set-count').textContent.split(' ')[0])"
@@ -222,31 +225,41 @@ def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
     return found
 
 
-def measure(folder: Path, count: int, kept: Sequence[int]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for way in (one_by_one, from_the_grid, times):
-        shutil.rmtree(folder / "reviewed", ignore_errors=True)
-        (folder / "review.jsonl").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "seediff", "look", str(folder), "--no-browser"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
-            assert server.stdout is not None
-            address = re.search(r"http://\S+", server.stdout.readline())
-            assert address is not None
-            options = ["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []
+@contextmanager
+def opened(folder: Path) -> Iterator[Reviewer]:
+    """The page of a set that nobody has reviewed, in a server of its own."""
+    shutil.rmtree(folder / "reviewed", ignore_errors=True)
+    (folder / "review.jsonl").unlink(missing_ok=True)
+    command = [sys.executable, "-m", "seediff", "look", str(folder), "--no-browser"]
+    options = ["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        address = re.search(r"http://[^ ]+", server.stdout.readline())
+        assert address is not None
+        with sync_playwright() as playwright:
             page = playwright.chromium.launch(executable_path=BROWSER, args=options).new_page(viewport={"width": 1440, "height": 900})
-            page.set_default_timeout(120_000)
+            page.set_default_timeout(60_000)
             page.goto(address[0])
             page.wait_for_selector(".tile img[src]")
-            reviewer, begun = Reviewer(page), time.perf_counter()
-            if way is times:
-                found["times"] = times(reviewer, f"{kept[0]:06d}")
-            else:
-                way(reviewer, count, kept)
-                last = in_effect(folder)
-                assert Counter(action.verdict for action in last.values()) == {"accepted": count - count // 10, "rejected": count // 10}
-                assert sum(action.mask is not None for action in last.values()) == count // 10
-                found[way.__name__] = {**reviewer.done, "seconds": time.perf_counter() - begun}
-            server.terminate()
+            yield Reviewer(page)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def measure(folder: Path, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for way in (one_by_one, from_the_grid):
+        with opened(folder) as reviewer:
+            begun = time.perf_counter()
+            way(reviewer, count, kept)
+            found[way.__name__] = {**reviewer.done, "seconds": time.perf_counter() - begun}
+        last = in_effect(folder)
+        assert Counter(action.verdict for action in last.values()) == {"accepted": count - count // 10, "rejected": count // 10}
+        assert sum(action.mask is not None for action in last.values()) == count // 10
+    with opened(folder) as reviewer:
+        found["times"] = times(reviewer, f"{kept[0]:06d}")
     return found
 
 
