@@ -256,7 +256,8 @@ def measure(folder: Path, count: int, kept: Sequence[int]) -> dict[str, Any]:
             way(reviewer, count, kept)
             found[way.__name__] = {**reviewer.done, "seconds": time.perf_counter() - begun}
         last = in_effect(folder)
-        assert Counter(action.verdict for action in last.values()) == {"accepted": count - count // 10, "rejected": count // 10}
+        verdicts = Counter(action.verdict for action in last.values())
+        assert verdicts == {"accepted": count - count // 10, "rejected": count // 10}, (way, verdicts)
         assert sum(action.mask is not None for action in last.values()) == count // 10
     with opened(folder) as reviewer:
         found["times"] = times(reviewer, f"{kept[0]:06d}")

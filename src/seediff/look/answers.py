@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from ..dataset.native import METADATA
 from ..dataset.shapes.objects import find_objects, join, split
 from ..errors import UserError
 from ..files.documents import parse_json
@@ -28,7 +29,7 @@ from .events import Cache, Events, Worker
 from .index import Query
 from .many import Jobs
 from .samples import THUMB, image_bytes, thumbnail
-from .session import Session, Stale, about
+from .session import Session, Stale
 
 MASK = 32 << 20
 """Bytes of a packed label map that is sent back: a hundred megapixels of painted shapes have less than a tenth of that."""
@@ -320,6 +321,23 @@ class Look:
             return JSONResponse(await run_in_threadpool(act))
         except Stale:
             return JSONResponse({"error": "somebody else changed it meanwhile", **self.session.state(number)}, 409)
+
+
+def about(session: Session) -> dict[str, Any]:
+    """The set's summary for the page."""
+    subject = session.subject
+    return {
+        "name": subject.folder.resolve().name,
+        "kind": subject.kind,
+        "classes": list(subject.classes),
+        "count": len(subject.samples),
+        "editable": subject.editable,
+        "confidence": session.has_confidence,
+        "compared": session.comparison and session.comparison.about,
+        "readOnly": session.read_only,
+        "by": session.by,
+        "metadata": METADATA,
+    }
 
 
 def packed(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:

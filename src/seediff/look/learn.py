@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +28,7 @@ from .compare import Comparison, difference
 from .many import Job
 from .session import History
 from .tuning import Tuner
-
-if TYPE_CHECKING:
-    from .why import Why
+from .why import Why
 
 MOST = 50
 """Pictures that are learnt from, as `tune --count` has it."""
@@ -49,7 +47,7 @@ def is_right(history: History) -> bool:
     return verdict == "accepted" or (verdict is None and is_hand_made(history))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Proposed:
     """The masks of a reading, as `Other` has those of another set. packed: name → label map (H, W) uint8, packed by zlib."""
 

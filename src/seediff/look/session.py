@@ -391,20 +391,3 @@ class Session:
         held = shown_classes(counts, self.subject.classes)
         digest = hashlib.sha256(data).hexdigest()
         return {"mask": path, "hash": digest, "classes": tuple(held["classes"]), "area": held["area"], "joined": together}
-
-
-def about(session: Session) -> dict[str, Any]:
-    """The set's summary for the page."""
-    subject = session.subject
-    return {
-        "name": subject.folder.resolve().name,
-        "kind": subject.kind,
-        "classes": list(subject.classes),
-        "count": len(subject.samples),
-        "editable": subject.editable,
-        "confidence": session.has_confidence,
-        "compared": session.comparison and session.comparison.about,
-        "readOnly": session.read_only,
-        "by": session.by,
-        "metadata": METADATA,
-    }

@@ -17,24 +17,19 @@ from starlette.responses import JSONResponse, Response
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from ..config.generate import DatasetConfig, GenerateConfig
+from ..config.generate import DatasetConfig
 from ..config.levels import level_name
 from ..config.methods import METHOD_FACTS
 from ..dataset.reviews import is_corrected
 from ..devices import cpu_threads
 from ..errors import UserError
 from ..files.documents import fit, parse_json
-from ..run.reopen import can_reopen
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.suppression import label
 from .answers import Look, packed
 from .attention import Capturer, Seen, cannot_capture, find_words, grids, kept_path, pixel_maps, read_config, seen, size_of, word_maps
 from .events import Cache
-from .index import VERDICTS
-from .learn import Learner
-from .many import Job
-from .redraw import redraw
 from .tuning import Constants, Tuner, encoded, shown
 
 MEMORY = 1 << 30
@@ -70,18 +65,6 @@ class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
-class By(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who asks."""
-
-    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
-
-
-class DrawAgain(By, frozen=True, forbid_unknown_fields=True):
-    """How many of the rejected samples, the first ones, are to be drawn again."""
-
-    count: Annotated[int, msgspec.Meta(ge=1)] = 1
-
-
 class Why:
     """The answers about attention."""
 
@@ -92,7 +75,6 @@ class Why:
         self.captured: Cache[AttentionMaps] = Cache(MEMORY, size_of)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         self.capturer = Capturer()
-        self.learner = Learner(self)
         self.drawing = False
         """Whether samples are being drawn again: how many threads torch has is then for that to say."""
         self.loading = threading.Lock()
@@ -277,61 +259,6 @@ class Why:
         labels = self.made(number, body.of)
         self.session.act(number, history.version, "made", labels=labels, by=body.by, detail={**_detail(body), **detail})
         return MADE
-
-    # What is made of the review.
-
-    async def offers(self, request: Request) -> Response:
-        """What the page can offer; null for what needs more to be reviewed."""
-        return JSONResponse(await run_in_threadpool(lambda: {"learn": self.learner.offer(), "redraw": self._redrawable()}))
-
-    async def learn(self, request: Request) -> Response:
-        self.look.jobs.begin(self.learner.learn)
-        return JSONResponse({}, 202)
-
-    async def use_learnt(self, request: Request) -> Response:
-        body = parse_json(await request.body(), By, "what is asked for")
-        await run_in_threadpool(self.learner.use, body.by)
-        return JSONResponse({}, 202)
-
-    async def forget_learnt(self, request: Request) -> Response:
-        self.learner.give_up()
-        return JSONResponse({})
-
-    def _redrawable(self) -> dict[str, Any] | None:
-        """How many samples are rejected, or were begun to be drawn again; refused: why they cannot be."""
-        count = len(self._rejected())
-        if not count or self.session.read_only or self.session.subject.kind != "dataset":
-            return None
-        subject, config = self.session.subject, read_config(self.session.subject.folder)
-        if not isinstance(config, GenerateConfig) or not (self.session.drawing or can_reopen(subject.folder)):
-            return {"count": count, "refused": "Only a set that `generate` of this version made can be drawn again."}
-        refused = cannot_capture(subject, subject.samples[0], config)
-        return {"count": count, "refused": refused and f"They cannot be drawn again: {refused}."}
-
-    def _rejected(self) -> list[int]:
-        return [*sorted(self.session.drawing), *np.flatnonzero(self.session.index.verdict == VERDICTS.index("rejected")).tolist()]
-
-    async def redraw(self, request: Request) -> Response:
-        """Draw the first of the rejected samples again."""
-        body = parse_json(await request.body(), DrawAgain, "what is asked for")
-        offer, numbers = await run_in_threadpool(self._redrawable), self._rejected()[: body.count]
-        if offer is None or offer["refused"]:
-            raise UserError(offer["refused"] if offer else "no sample is rejected")
-        config = read_config(self.session.subject.folder)
-        assert isinstance(config, GenerateConfig)
-        self.look.jobs.begin(partial(self._redraw, config, numbers))
-        return JSONResponse({"samples": len(numbers)}, 202)
-
-    def _redraw(self, config: GenerateConfig, numbers: list[int], job: Job) -> dict[str, Any]:
-        with ALONE:
-            self.drawing = True
-        try:
-            return redraw(self.session, config, numbers, job)
-        finally:
-            with ALONE:
-                self.drawing = False
-            for cache in (self.look.thumbs, self.tuners, self.captured, self.segmented):
-                cache.clear()
 
 
 def divided(tuner: Tuner, threshold: float) -> np.ndarray:
