@@ -215,8 +215,10 @@ def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
     page.keyboard.press("s")
     reviewer.until("() => document.querySelector('#tool-shown').textContent.startsWith('Click')")
 
+    box = page.locator("#layers").bounding_box()  # the tool's line has moved it
+
     def drag(turn: int) -> None:
-        page.mouse.move(box["x"] + 5, box["y"] + 5)
+        page.mouse.move(box["x"] + box["width"] / 20, box["y"] + box["height"] / 20)
         page.mouse.down()
         page.mouse.move(*at[turn], steps=3)
         page.mouse.up()
