@@ -47,7 +47,7 @@ def draw(specs: Sequence[SampleSpec], *, telling: bool = True) -> tuple[list[np.
         cross = {name: torch.from_numpy(values).float() for name, values in layers.items()}
         own = {"up.0.attn1": torch.full((SIDE * SIDE, SIDE * SIDE), 1 / SIDE**2)}
         grid, mean = (SIDE, SIDE), torch.stack(list(cross.values())).mean(0)
-        words = {name: (1,) for name in spec.classes}
+        words = dict.fromkeys(spec.classes, (1,))
         made = AttentionMaps({grid: own["up.0.attn1"].clone()}, {grid: mean}, grid, words, spec.prompt, self_layers={grid: own})
         maps.append(AttentionMaps(**{**vars(made), "cross_layers": {grid: cross}}))
         image = rng.integers(60, 100, (SIDE * PIXELS, SIDE * PIXELS, 3), np.uint8)

@@ -5,7 +5,7 @@ from in_chromium import chromium, window
 from look_server import keep_attention, running, write_set
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     with chromium() as found:
         yield found

@@ -25,7 +25,7 @@ from weakref import WeakSet
 import torch
 
 from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads
+from ..config.levels import EVERYTHING, Reads, check_switches
 from ..errors import UserError
 from ..models.compiled import listen
 from ..models.families import network_family
@@ -48,6 +48,7 @@ def capture_attention(
     reads: Reads = EVERYTHING,
     alone: Collection[Kind] = (),
     outputs: Collection[str] = (),
+    asked: torch.Tensor | None = None,
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
@@ -64,6 +65,8 @@ def capture_attention(
         alone: in joint attention, the kinds whose softmax is over the picture's columns ("self") or the text's columns ("cross") alone
             instead of the whole row. `config.text_share` sets this for "cross", too.
         outputs: names of captured layers whose output vectors are kept, too (`AttentionRecorder.outputs`).
+        asked: (B, T, C) states of other texts than those that the network reads, one per image. Cross-attention is captured as if the
+            picture's queries met their keys; the network's own result does not depend on them. For layers of cross-attention.
 
     Raises:
         RuntimeError: this network is already being captured.
@@ -79,6 +82,7 @@ def capture_attention(
         reads=reads,
         alone={*alone, *({"cross"} if config.text_share == "text" else ())},
     )
+    recorder.asked = asked
     with listening(unet, recorder, recorder.start_step, outputs=outputs):
         yield recorder
 
@@ -90,6 +94,7 @@ def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None]
     if unet in _captured:
         raise RuntimeError("this UNet's attention is already being captured: end the first `with capture_attention(...)` before the next")
     family, config = recorder.family, recorder.config
+    check_switches(config, family, unet.config)
     handles: list[Any] = []
     hear = partial(listen, unet)
     _captured.add(unet)
@@ -100,7 +105,7 @@ def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None]
             if name not in everything:
                 raise UserError(f"outputs: the model has no layer '{name}'; its layers are called like '{next(iter(everything))}'")
             handles += OutputLayer(name, everything[name], recorder).hook(unet.get_submodule(name), hear)
-        if config.apart and "self" in recorder.reads:
+        if config.features or (config.apart and "self" in recorder.reads):
             name = family.reference(everything)
             layer = everything[name]
             recorder.reference = name if isinstance(layer, Joint) else f"{name}.{layer.query}"

@@ -69,10 +69,23 @@ def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
         )
 
 
+def check_switches(capture: CaptureConfig, family: Family, unet: Mapping[str, Any]) -> None:
+    """Raise UserError for switches of capture that this network does not have."""
+    if capture.heads == "weighted" and family.layer_counts(unet).get("joint"):
+        raise UserError(
+            "capture.heads = weighted",
+            f"heads of joint attention, as in {family.title}, are only averaged",
+            "leave it out, also of --parts",
+        )
+    if capture.prompt is not None and family.network != "unet":
+        raise UserError(f"capture.prompt = {capture.prompt}", f"works with UNets, and {family.title} has none", "leave it out")
+
+
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:
     """`capture.layers` as this network understands them. Raises UserError for blocks that it lacks, and for blocks without the attention
     that `mask.method` reads: Z-Image's first blocks do not attend to text."""
     layers = family.fit_layers(unet, capture.layers)
+    check_switches(capture, family, unet)
     for kind in maps_read(mask):
         group = by_kind(layers)[kind]
         if block_numbers(group) is not None:

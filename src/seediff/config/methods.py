@@ -12,9 +12,13 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca"]
+Method = Literal[
+    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion"
+]
 """Values of `MaskConfig.method`."""
-Part = Literal["layers", "rescale", "blur", "product"]
+ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
+"""How the objects of a class are told apart (`objects.make`)."""
+Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 
 
@@ -40,7 +44,8 @@ class MethodFacts:
     cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
     themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
     off. alpha: whether it reads this threshold for seeds. plain_means, apart: whether it needs plain means of attention, and every layer's
-    beside them. defaults: constants that differ from the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
+    beside them. features: whether it reads a layer's. defaults: constants that differ from the dataclasses', as a table for `resolve`.
+    finish: how soft masks become pixels.
     """
 
     function: str
@@ -50,6 +55,7 @@ class MethodFacts:
     alpha: bool = False
     plain_means: bool = False
     apart: bool = False
+    features: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
 
@@ -92,13 +98,22 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         apart=True,
         defaults={"capture": {"normalize": False, "apart": True}},
     ),
+    # Its cross-attention is of 16 positions a side and fewer; at 0.5 a position is as like the class as the background.
+    "maskdiffusion": MethodFacts(
+        "maskdiffusion.maskdiffusion",
+        "expand_levels",
+        None,
+        plain_means=True,
+        features=True,
+        defaults={"mask": {"expand_levels": (4,), "beta": 0.5}, "capture": {"normalize": False, "features": True}},
+    ),
 }
 
 READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
 """Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""
 
 
-SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "walk_cut", "falcon", "autosc"]
+SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc"]
 """Values of `SegmentConfig.method`."""
 GraphName = Literal["features", "self", "walk", "rows"]
 """Values of `SegmentConfig.graph`; segments/graph.py says what each is."""
@@ -121,7 +136,6 @@ SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
     "diffseg": SegmentFacts("diffseg.DIFFSEG", ("kl_threshold", "rounds", "num_points", "weights", "refine")),
     "kmeans": SegmentFacts("kmeans.KMEANS", ("k", "weights")),
     "diffcut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "features", "diffcut.divide"),
-    "walk_cut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "walk", "diffcut.divide"),
     "falcon": SegmentFacts("graph.GRAPH", ("eigenvalue", "refine"), "features", "falcon.divide"),
     "autosc": SegmentFacts("graph.GRAPH", ("refine",), "features", "autosc.divide"),
 }
@@ -135,9 +149,9 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 """The fields of SegmentConfig that each graph depends on."""
 
 
-def check_capture(method: Method, normalized: bool, apart: bool) -> None:
-    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or that are means over
-    layers alone (`CaptureConfig.apart`)."""
+def check_capture(method: Method, normalized: bool, apart: bool, features: bool) -> None:
+    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), that are means over
+    layers alone (`CaptureConfig.apart`), or that come without features (`CaptureConfig.features`)."""
     if normalized and METHOD_FACTS[method].plain_means:
         raise UserError(
             f"capture.normalize = true: method {method} works on plain means of attention; use --no-capture-normalize, "
@@ -145,3 +159,8 @@ def check_capture(method: Method, normalized: bool, apart: bool) -> None:
         )
     if METHOD_FACTS[method].apart and not apart:
         raise UserError(f"capture.apart = false: method {method} weighs layers; use --capture-apart, or leave it out for the method's own")
+    if METHOD_FACTS[method].features and not features:
+        raise UserError(
+            f"capture.features = false: method {method} compares a layer's features; use --capture-features, "
+            "or leave it out for the method's own"
+        )

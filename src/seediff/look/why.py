@@ -144,7 +144,11 @@ class Why:
             "methods": [
                 name
                 for name, facts in METHOD_FACTS.items()
-                if not ((facts.plain_means and seen.maps.normalized) or (facts.apart and not seen.maps.cross_layers))
+                if not (
+                    (facts.plain_means and seen.maps.normalized)
+                    or (facts.apart and not seen.maps.cross_layers)
+                    or (facts.features and not seen.maps.features)
+                )
             ],
             "seeded": [name for name, facts in METHOD_FACTS.items() if facts.alpha],
             "constants": msgspec.to_builtins(constants),

@@ -29,6 +29,7 @@ Kind = Literal[
     "visible",
     "layers weighed",
     "final",
+    "sharpened",
     "before PAMR",
 ]
 

@@ -37,7 +37,7 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         if config.mask.reading is None:
-            check_capture(config.mask.method, config.capture.normalize, config.capture.apart)
+            check_capture(config.mask.method, config.capture.normalize, config.capture.apart, config.capture.features)
         else:
             from ..masks.reading import Reading  # imports torch
 
@@ -62,6 +62,8 @@ def check_files(config: ModelConfig) -> None:
         return
     if isinstance(config, DatasetConfig):
         check_kinds(info.family, config.mask)
+        if config.objects not in (None, "pieces") and info.family.no_self_attention:
+            raise UserError(f"objects = {config.objects}", f"{info.family.title} has no maps of self-attention", "use pieces")
         if isinstance(config, GenerateConfig):
             if info.network:
                 info.family.check_guidance(info.network, config.model, config.guidance_scale)
@@ -119,7 +121,8 @@ def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
 def captured_maps(config: ModelConfig) -> Reads:
     """The maps to capture: those that the method reads, or all if they are saved."""
     if isinstance(config, DatasetConfig):
-        return EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
+        reads = EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
+        return {**reads, "self": None} if config.objects not in (None, "pieces") else reads
     return {} if config.segment.divides_features else {"self": None}
 
 
@@ -158,6 +161,10 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
+    share += ", heads weighted" if capture.heads == "weighted" else ""
+    share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
+    share += ", mirrored too" * capture.flip + ", errors of classes" * capture.errors
+    share += ", self-attention of one step" * capture.emergence
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
     lines = [
         f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}",

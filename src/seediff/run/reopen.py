@@ -221,7 +221,9 @@ def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> Non
 
 def files_of(folder: Path, row: Mapping[str, Any], extras: Mapping[str, Mapping[Any, Path]]) -> list[Path]:
     """All files of a row's sample. extras: `find_extras` of the folder."""
-    return [folder / row["file_name"], folder / row["mask"], *extras.get(native.sample_name(row["file_name"]), {}).values()]
+    name = native.sample_name(row["file_name"])
+    objects = [folder / native.INSTANCES / f"{name}.png"] if "instances" in row else []
+    return [folder / row["file_name"], folder / row["mask"], *objects, *extras.get(name, {}).values()]
 
 
 def sample_number(name: str) -> int:
