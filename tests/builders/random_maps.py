@@ -36,6 +36,15 @@ def apart(maps: AttentionMaps) -> AttentionMaps:
     return replace(maps, self_layers=own, cross_layers=cross, agreement=weights)
 
 
+def also(maps: AttentionMaps, what: str | None) -> AttentionMaps:
+    """The maps with random outputs, or concepts of their classes and the sky, at L; as they are for None."""
+    positions = maps.latent_size[0] * maps.latent_size[1]
+    values = torch.randn(positions, 3, generator=torch.Generator().manual_seed(7))
+    if what == "outputs":
+        return replace(maps, outputs={maps.latent_size: values})
+    return replace(maps, concepts={maps.latent_size: values}, concept_names=(*maps.words, "sky")[-3:]) if what == "concepts" else maps
+
+
 def replaced(maps: AttentionMaps, *, self_value: float | None = None, cross_value: float | None = None) -> AttentionMaps:
     """The maps with all of self- or cross-attention set to one value."""
     self_attention = {s: t if self_value is None else torch.full_like(t, self_value) for s, t in maps.self_attention.items()}

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
-from random_maps import CLASSES, apart, random_maps, replaced
+from random_maps import CLASSES, also, apart, random_maps, replaced
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
@@ -33,7 +33,7 @@ def fixed_values():
 def maps_for(method: Method) -> AttentionMaps:
     """Random maps as the method wants them captured."""
     maps = random_maps(normalized=not METHOD_FACTS[method].plain_means)
-    return apart(maps) if METHOD_FACTS[method].apart else maps
+    return also(apart(maps) if METHOD_FACTS[method].apart else maps, METHOD_FACTS[method].also)
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))

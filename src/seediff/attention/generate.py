@@ -21,6 +21,7 @@ from ..prompts.kinds import content_columns
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_prompt, locate_columns
 from .capture import capture_attention
+from .concepts import read_concepts
 from .maps import AttentionMaps
 
 
@@ -78,7 +79,15 @@ def generate_batch(
         guidance_scale=guidance_scale,
         generators=[torch.Generator().manual_seed(spec.seed) for spec in specs],
     )
-    with capture_attention(model.network, capture, guidance=guidance, total_steps=calls, per_layer=several, reads=reads) as recorder:
+    with capture_attention(
+        model.network,
+        capture,
+        guidance=guidance,
+        total_steps=calls,
+        per_layer=several,
+        reads=reads,
+        concepts=read_concepts(model, [spec.classes for spec in specs]) if capture.also == "concepts" else (),
+    ) as recorder:
         result = pipe(**family.call(pipe, drawing))
 
     # 4. Maps first: they name the layer that overflowed, an image can only be black

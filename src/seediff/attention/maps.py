@@ -17,6 +17,7 @@ from typing import Annotated
 import torch
 from msgspec import Meta
 
+from ..config.methods import Also
 from ..errors import UserError
 from ..files.messages import shown
 from ..files.outputs import write_tensors
@@ -41,6 +42,9 @@ class AttentionMaps:
         network's order; empty unless the layers were kept apart.
     content: the token columns of the prompt's words that mean something (`prompts/kinds.py`); empty: not known.
     agreement: layer of self-attention → its weight (`agreement.py`); empty unless the layers were kept apart.
+    outputs: {(h, w): (N, D)}, what one layer of attention puts out (`Family.reference`); empty unless asked for (`CaptureConfig.also`).
+    concepts: {(h, w): (N, C)}, how much each position's output is like each concept's (`concepts.py`); empty unless asked for.
+    concept_names: of their columns.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -53,6 +57,9 @@ class AttentionMaps:
     cross_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
     content: tuple[int, ...] = ()
     agreement: Mapping[str, float] = field(default_factory=dict)
+    outputs: Mapping[Grid, torch.Tensor] = field(default_factory=dict)
+    concepts: Mapping[Grid, torch.Tensor] = field(default_factory=dict)
+    concept_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for kind, grid, _, tensor in self.tensors():
@@ -68,6 +75,8 @@ class AttentionMaps:
         for kind, means, layers in (
             ("self", self.self_attention, self.self_layers),
             ("cross", self.cross_attention, self.cross_layers),
+            ("output", self.outputs, {}),
+            ("concept", self.concepts, {}),
         ):
             for grid, tensor in means.items():
                 yield kind, grid, "", tensor
@@ -81,7 +90,7 @@ class AttentionMaps:
 
     def with_tensors(self, tensors: Iterable[tuple[str, Grid, str, torch.Tensor]]) -> AttentionMaps:
         """The same with all maps replaced by these, given as `tensors` gives them."""
-        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
+        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}, "output": {}, "concept": {}}
         layers: dict[str, dict[Grid, dict[str, torch.Tensor]]] = {"self": {}, "cross": {}}
         for kind, grid, layer, tensor in tensors:
             if layer:
@@ -89,8 +98,19 @@ class AttentionMaps:
             else:
                 means[kind][grid] = tensor
         return replace(
-            self, self_attention=means["self"], cross_attention=means["cross"], self_layers=layers["self"], cross_layers=layers["cross"]
+            self,
+            self_attention=means["self"],
+            cross_attention=means["cross"],
+            self_layers=layers["self"],
+            cross_layers=layers["cross"],
+            outputs=means["output"],
+            concepts=means["concept"],
         )
+
+    @property
+    def also(self) -> Also | None:
+        """What was captured beside attention, as `CaptureConfig.also` has it."""
+        return "outputs" if self.outputs else "concepts" if self.concepts else None
 
     def grid(self, divisor: int) -> Grid:
         """Height and width of a map at L / divisor."""
@@ -129,6 +149,7 @@ class AttentionMaps:
         side = height if height == width else self.latent_size
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
         about |= {"content": self.content, "agreement": dict(self.agreement), "order": list(tensors)}
+        about |= {"concepts": self.concept_names} if self.concepts else {}
         write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
@@ -156,7 +177,10 @@ class AttentionMaps:
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
         maps = cls({}, {}, latent_size, about.words, about.prompt, about.normalized, content=about.content, agreement=about.agreement)
-        return maps.with_tensors(tensors)
+        maps = replace(maps.with_tensors(tensors), concept_names=about.concepts)
+        if any(tensor.shape[1] != len(maps.concept_names) for tensor in maps.concepts.values()):
+            raise UserError(f"{path}: names {len(maps.concept_names)} concepts, which its tensors of concepts do not have")
+        return maps
 
 
 def grid_text(grid: Grid) -> str:
@@ -166,7 +190,7 @@ def grid_text(grid: Grid) -> str:
 
 
 NUMBER = r"[1-9]\d{0,3}"
-TENSOR = rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
+TENSOR = rf"(self|cross|output|concept)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
 """Name of a tensor in a file: kind, size, and its layer if it is of a single one."""
 
 
@@ -196,6 +220,7 @@ class MapsAbout:
     content: tuple[Annotated[int, Meta(ge=0)], ...] = ()
     agreement: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
     order: tuple[str, ...] = ()
+    concepts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:

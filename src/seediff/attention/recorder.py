@@ -56,7 +56,9 @@ class AttentionRecorder:
         self.layers: Collection[str] = ()
         """All layers' names."""
         self.reference = ""
-        """The name in `outputs` of the features that layers kept apart are compared with; "": of none."""
+        """The name in `outputs` of the features that layers kept apart are compared with, and that maps have; "": of none."""
+        self.concept_names: Sequence[tuple[str, ...]] = ()
+        """Of each image."""
         self.restart()
 
     def restart(self) -> None:
@@ -74,6 +76,7 @@ class AttentionRecorder:
         self._scratch = Scratch()
         self._outputs: dict[str, torch.Tensor] = {}
         self._output_counts: dict[str, int] = {}
+        self._concepts: dict[tuple[str, int], tuple[torch.Tensor, int]] = {}  # layer, image → sum over steps, their number
         self._finished = False
 
     def start_step(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -192,6 +195,12 @@ class AttentionRecorder:
         self._outputs[name] += states
         self._output_counts[name] = self._output_counts.get(name, 0) + 1
 
+    def add_concepts(self, name: str, image: int, scores: torch.Tensor) -> None:
+        """Add one layer's and step's scores of the concepts of an image, (N, C) float32."""
+        total, steps = self._concepts.get((name, image), (0, 0))
+        with _ordinary_tensors():
+            self._concepts[name, image] = scores + total, steps + 1
+
     @_ordinary_tensors()
     def outputs(self, image: int) -> dict[str, torch.Tensor]:
         """Layer name → its output vectors (N, D) float32 for one image: at the picture's positions, averaged over steps."""
@@ -245,12 +254,30 @@ class AttentionRecorder:
                 self.config.normalize,
                 *({grid: {name: of[image] for name, of in maps.items()} for grid, maps in apart[kind].items()} for kind in KINDS),
                 content=contents[image] if contents else (),
+                **self._beside(image, layers),
             )
             for image in range(len(prompts))
         ]
-        return [replace(of, agreement=self._agreement(of, image)) for image, of in enumerate(maps)] if self.reference else maps
+        return [replace(of, agreement=self._agreement(of, image)) for image, of in enumerate(maps)] if self.config.apart else maps
+
+    def _beside(self, image: int, layers: Layers | None) -> dict[str, Any]:
+        """The fields of an image's maps that `config.also` asks for."""
+        assert self.latent_size is not None
+        if self.config.also == "outputs":
+            features = self.outputs(image)[self.reference]
+            return {"outputs": {self.grid(len(features)): features}}
+        if self.config.also == "concepts":
+            names = self.layers if layers is None else self.family.chosen(list(self.layers), by_kind(layers)["cross"])
+            means = [total / steps for (name, of), (total, steps) in self._concepts.items() if of == image and name in names]
+            if not means:
+                raise UserError(f"layers = {layers}: concepts need blocks whose text has a stream of its own, and these have none")
+            scores = torch.stack(means).mean(0)
+            return {"concepts": {self.latent_size: scores}, "concept_names": self.concept_names[image]}
+        return {}
 
     def _agreement(self, maps: AttentionMaps, image: int) -> dict[str, float]:
+        if not self.reference:
+            return {}
         features = self.outputs(image)[self.reference]
         return agreement(maps.self_layers, features, self.grid(len(features)))
 

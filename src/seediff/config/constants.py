@@ -15,6 +15,7 @@ from .methods import (
     METHOD_FACTS,
     READING,
     SEGMENT_FACTS,
+    Also,
     GraphName,
     Method,
     MethodFacts,
@@ -56,6 +57,10 @@ class CaptureConfig:
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
     Models without joint attention ignore this."""
+    also: Also | None = None
+    """Capture more than attention: outputs, the vectors of one layer (anchor_walk); concepts, scores of words (concept); None: no more.
+
+    Neither changes the picture. `concepts` runs the blocks up to the last chosen block twice."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
@@ -175,6 +180,10 @@ class SegmentConfig:
 """
     cut_power: Positive = 10.0
     """graphs features and rows: exponent of the cosine similarity."""
+    block: Annotated[int, Meta(ge=0)] | None = None
+    """seg4diff: the transformer's block that is read, counted from 0; None: at the depth of block 9 of Stable Diffusion 3's 24."""
+    token_threshold: Positive = 0.1
+    """seg4diff: tokens' maps with a KL divergence below this merge."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -203,6 +212,11 @@ class SegmentConfig:
     def divides_features(self) -> bool:
         """Whether the method needs the features of a UNet's encoder instead of self-attention."""
         return self.divided == "features"
+
+    @property
+    def reads(self) -> Literal["self", "cross"]:
+        """The kind of attention that methods without features read."""
+        return "self" if self.facts.depth is None else "cross"
 
     @property
     def options(self) -> tuple[str, ...]:

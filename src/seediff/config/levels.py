@@ -56,12 +56,25 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
         raise UserError(
             f"method {mask.method} needs self-attention, and {family.title} has no maps of it: {family.no_self_attention}; use method ca"
         )
+    if mask.facts.also == "concepts":
+        check_concepts(family)
+
+
+def check_concepts(family: Family) -> None:
+    """Raise UserError for `capture.also = concepts` with a family in whose network they cannot be followed."""
+    if not family.embeds_text:
+        raise UserError(
+            f"capture.also = concepts: concepts go through the text's own stream, which {family.title} lacks or hides; use another method, "
+            "or Stable Diffusion 3, FLUX or Chroma"
+        )
 
 
 def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
     """Raise UserError if a family lacks the input of a `segment` method. model: the model's name, for messages."""
     if why := family.no_self_attention:
         raise UserError(f"segments need self-attention, and {family.title} has no maps of it: {why}; use another model")
+    if segment.reads == "cross" and len(family.groups) > 1:
+        raise UserError(f"method {segment.method} reads one block of a transformer, and model '{model}' is a UNet; use diffseg or diffcut")
     if segment.divides_features and family.network != "unet":
         raise UserError(
             f"method {segment.method} divides the features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans, "

@@ -12,10 +12,15 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Method = Literal["seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca"]
+Method = Literal[
+    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "seg4diff", "concept",
+    "anchor_walk",
+]  # fmt: skip
 """Values of `MaskConfig.method`."""
 Part = Literal["layers", "rescale", "blur", "product"]
 """The parts of method goca."""
+Also = Literal["outputs", "concepts"]
+"""Values of `CaptureConfig.also`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,9 @@ class MethodFacts:
     cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
     themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
     off. alpha: whether it reads this threshold for seeds. plain_means, apart: whether it needs plain means of attention, and every layer's
-    beside them. defaults: constants that differ from the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
+    beside them. also: what it needs beside attention (`CaptureConfig.also`). depths: the first and the last of the blocks that its authors
+    read, as shares of their transformer's blocks; others are read at the same depth (`block_span`). defaults: constants that differ from
+    the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
     """
 
     function: str
@@ -50,6 +57,8 @@ class MethodFacts:
     alpha: bool = False
     plain_means: bool = False
     apart: bool = False
+    also: Also | None = None
+    depths: tuple[float, float] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
 
@@ -92,13 +101,29 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         apart=True,
         defaults={"capture": {"normalize": False, "apart": True}},
     ),
+    # Block 9 of Stable Diffusion 3's 24.
+    "seg4diff": MethodFacts(
+        "seg4diff.seg4diff", "seed_level", None, plain_means=True, depths=(9 / 24, 9 / 24), defaults={"capture": {"normalize": False}}
+    ),
+    # Blocks 14 to 18 of FLUX.1's 57.
+    "concept": MethodFacts(
+        "concept.concept", (1,), None, also="concepts", depths=(14 / 57, 18 / 57), defaults={"capture": {"also": "concepts"}}
+    ),
+    "anchor_walk": MethodFacts(
+        "anchor_walk.anchor_walk",
+        "seed_level",
+        "self_level",
+        alpha=True,
+        also="outputs",
+        defaults={"mask": {"self_level": 1, "tau": 10}, "capture": {"also": "outputs"}},
+    ),
 }
 
 READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
 """Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""
 
 
-SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "walk_cut", "falcon", "autosc"]
+SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "walk_cut", "falcon", "autosc", "seg4diff"]
 """Values of `SegmentConfig.method`."""
 GraphName = Literal["features", "self", "walk", "rows"]
 """Values of `SegmentConfig.graph`; segments/graph.py says what each is."""
@@ -108,13 +133,15 @@ GraphName = Literal["features", "self", "walk", "rows"]
 class SegmentFacts:
     """method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the fields of
     SegmentConfig that it reads. For methods that divide a graph of positions, graph: which one, unless the configuration names another.
-    solver: `module.name` of the function that divides it: graph and configuration → the part (N,) of each position.
+    solver: `module.name` of the function that divides it: graph and configuration → the part (N,) of each position. depth: of the one block
+    whose cross-attention is read instead of all self-attention, as `MethodFacts.depths`.
     """
 
     method: str
     options: tuple[str, ...]
     graph: GraphName | None = None
     solver: str = ""
+    depth: float | None = None
 
 
 SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
@@ -124,6 +151,7 @@ SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
     "walk_cut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "walk", "diffcut.divide"),
     "falcon": SegmentFacts("graph.GRAPH", ("eigenvalue", "refine"), "features", "falcon.divide"),
     "autosc": SegmentFacts("graph.GRAPH", ("refine",), "features", "autosc.divide"),
+    "seg4diff": SegmentFacts("seg4diff.SEG4DIFF", ("block", "token_threshold"), depth=9 / 24),
 }
 
 GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
@@ -135,9 +163,15 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 """The fields of SegmentConfig that each graph depends on."""
 
 
-def check_capture(method: Method, normalized: bool, apart: bool) -> None:
-    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or that are means over
-    layers alone (`CaptureConfig.apart`)."""
+def block_span(depths: tuple[float, float], count: int) -> str:
+    """The blocks of a transformer of `count` at these depths, as `CaptureConfig.layers` has them: `9`, or `14-18`."""
+    first, last = (min(round(count * depth), count - 1) for depth in depths)
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def check_capture(method: Method, normalized: bool, apart: bool, also: Also | None) -> None:
+    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), that are means over
+    layers alone (`CaptureConfig.apart`), or that lack what it reads beside them (`CaptureConfig.also`)."""
     if normalized and METHOD_FACTS[method].plain_means:
         raise UserError(
             f"capture.normalize = true: method {method} works on plain means of attention; use --no-capture-normalize, "
@@ -145,3 +179,7 @@ def check_capture(method: Method, normalized: bool, apart: bool) -> None:
         )
     if METHOD_FACTS[method].apart and not apart:
         raise UserError(f"capture.apart = false: method {method} weighs layers; use --capture-apart, or leave it out for the method's own")
+    if (needed := METHOD_FACTS[method].also) not in (None, also):
+        raise UserError(
+            f"capture.also = {also}: method {method} reads {needed}; use --capture-also {needed}, or leave it out for the method's own"
+        )

@@ -29,7 +29,7 @@ from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
 from .levels import check_kinds, fit_levels
-from .methods import METHOD_FACTS, Method
+from .methods import METHOD_FACTS, Method, block_span
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
@@ -109,9 +109,16 @@ class ModelConstants:
         return [
             Layer(source, {name: value for name, value in table.items() if value is not None}),
             *([Layer(f"the authors of {self.info.family.title}", self.info.defaults())] if self.info else []),
+            *([Layer(f"method {method}, at the depth of its authors' blocks", self._blocks(facts.depths))] if facts else []),
             *([Layer(f"method {method}", facts.defaults)] if facts else []),
             Layer(source, steps),
         ]
+
+    def _blocks(self, depths: tuple[float, float] | None) -> dict[str, Any]:
+        """The blocks of this transformer at these depths; empty for a UNet, and where its number of blocks is not known."""
+        if depths is None or self.info is None or not self.info.network or len(self.info.family.groups) > 1:
+            return {}
+        return {"capture": {"layers": block_span(depths, len(self.info.family.blocks(self.info.network)))}}
 
     def distilled_layers(self, lora: str | None) -> list[Layer]:
         """What a LoRA, or a single file, that was distilled to a few steps is drawn with."""

@@ -137,6 +137,7 @@ class Why:
                 name
                 for name, facts in METHOD_FACTS.items()
                 if not ((facts.plain_means and seen.maps.normalized) or (facts.apart and not seen.maps.cross_layers))
+                and facts.also in (None, seen.maps.also)
             ],
             "seeded": [name for name, facts in METHOD_FACTS.items() if facts.alpha],
             "constants": msgspec.to_builtins(constants),

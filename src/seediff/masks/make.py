@@ -101,7 +101,7 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     function = getattr(import_module(f".{module}", __package__), name)
     if config.reading is not None:  # weighs classes against each other
         return function(maps, classes, config)
-    check_capture(config.method, maps.normalized, bool(maps.cross_layers))
+    check_capture(config.method, maps.normalized, bool(maps.cross_layers), maps.also)
     return [function(maps, name, config) for name in classes]
 
 

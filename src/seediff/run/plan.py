@@ -37,7 +37,7 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         if config.mask.reading is None:
-            check_capture(config.mask.method, config.capture.normalize, config.capture.apart)
+            check_capture(config.mask.method, config.capture.normalize, config.capture.apart, config.capture.also)
         else:
             from ..masks.reading import Reading  # imports torch
 
@@ -120,7 +120,7 @@ def captured_maps(config: ModelConfig) -> Reads:
     """The maps to capture: those that the method reads, or all if they are saved."""
     if isinstance(config, DatasetConfig):
         return EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
-    return {} if config.segment.divides_features else {"self": None}
+    return {} if config.segment.divides_features else {config.segment.reads: None}
 
 
 def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tuple[int, int] | None = None) -> Expected | None:

@@ -18,7 +18,7 @@ import numpy as np
 from ...config.constants import CaptureConfig, MaskConfig
 from ...config.fields import checked
 from ...config.levels import fit_levels
-from ...config.methods import METHOD_FACTS
+from ...config.methods import METHOD_FACTS, Also
 from ...errors import UserError
 from ...files.documents import fit
 from ...models.families.base import Joint
@@ -68,9 +68,11 @@ CONTEST: dict[str, Entry] = {
     "nerve_walk": Entry("NERVE", {"tau": (1, 2, 5, 10), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
     "goca": Entry("GoCA", {"parts": PARTS}),
+    "seg4diff": Entry("Seg4Diff", {"seed_level": ONE_LEVEL}),
+    "anchor_walk": Entry("AnchorDiff", {"tau": (5, 10), "alpha": (0.3, 0.5), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
 }
 """Every method that masks are made with, and what it may choose beside layers, PAMR and threshold. `reference` is no part of it: it finds
-its seeds, and cuts its masks before and after PAMR, by rules of its own."""
+its seeds, and cuts its masks before and after PAMR, by rules of its own. Nor is `concept`, which a UNet cannot have."""
 METHOD_NAMES = tuple(CONTEST)
 RIVALS = ("ca_sa", "seediff")
 """The methods that every other is compared with."""
@@ -85,6 +87,7 @@ class CaptureTable:
     text_share: Literal["row", "text"] | None = None
     normalize: bool = True
     apart: bool = False
+    also: Also | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Setting:
 
     def _captured(self) -> dict[str, Any]:
         plain = CaptureConfig()
-        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart")}
+        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart", "also")}
         return {"layers": self.capture.layers} | {name: value for name, value in others.items() if value != getattr(plain, name)}
 
     @classmethod
