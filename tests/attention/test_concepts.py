@@ -16,6 +16,7 @@ from seediff.attention.photograph import capture_images
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.levels import check_kinds
 from seediff.errors import UserError
+from seediff.files.outputs import write_tensors
 from seediff.masks.make import make_masks
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
@@ -156,3 +157,13 @@ def test_what_cannot_be_followed_is_refused(twin, mini_model, joint_folder):
         capture_attention(joint_model.network, CONCEPTS, guidance=False),
     ):
         pass
+
+
+def test_a_layer_of_what_has_none_is_refused_in_a_file(tmp_path):
+    write_tensors(
+        tmp_path / "maps.safetensors",
+        {"output.2.up": torch.zeros(4, 3)},
+        {"seediff": '{"latent_side": 2, "words": {}, "prompt": "", "normalized": true}'},
+    )
+    with pytest.raises(UserError, match=r"it has a tensor output\.2\.up"):
+        AttentionMaps.load(tmp_path / "maps.safetensors")

@@ -161,7 +161,7 @@ class AttentionMaps:
         last = max((column for columns in (*about.words.values(), about.content) for column in columns), default=-1)
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
-            if matched is None:
+            if matched is None or (matched[3] and matched[1] in ("output", "concept")):
                 raise UserError(f"{path}: is no file of {what}: it has a tensor {shown(name)}")
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..errors import UserError
 from ..models.families.base import Family
 from ..models.families.unet import SD
-from ..models.groups import Layers, block_numbers, by_kind
+from ..models.groups import Layers, block_numbers, by_kind, normal_layers
 from .constants import CaptureConfig, MaskConfig, SegmentConfig
 
 Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
@@ -58,6 +58,18 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
         )
     if mask.facts.also == "concepts":
         check_concepts(family)
+
+
+def blocks_at(family: Family, network: Mapping[str, Any], depths: tuple[float, float] | None) -> Layers | None:
+    """The blocks of a transformer from the first to the last of these depths (`MethodFacts.depths`); None for a UNet, for no depths, and
+    where config.json of the network does not say how many blocks there are."""
+    if depths is None or len(family.groups) > 1:
+        return None
+    try:
+        count = len(family.blocks(network))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return normal_layers("-".join(str(min(round(count * depth), count - 1)) for depth in depths)) if count else None
 
 
 def check_concepts(family: Family) -> None:

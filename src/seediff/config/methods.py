@@ -46,7 +46,7 @@ class MethodFacts:
     themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
     off. alpha: whether it reads this threshold for seeds. plain_means, apart: whether it needs plain means of attention, and every layer's
     beside them. also: what it needs beside attention (`CaptureConfig.also`). depths: the first and the last of the blocks that its authors
-    read, as shares of their transformer's blocks; others are read at the same depth (`block_span`). defaults: constants that differ from
+    read, as shares of their transformer's blocks; others are read at the same depth (`blocks_at`). defaults: constants that differ from
     the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
     """
 
@@ -161,12 +161,6 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
     "rows": ("weights", "cut_power"),
 }
 """The fields of SegmentConfig that each graph depends on."""
-
-
-def block_span(depths: tuple[float, float], count: int) -> str:
-    """The blocks of a transformer of `count` at these depths, as `CaptureConfig.layers` has them: `9`, or `14-18`."""
-    first, last = (min(round(count * depth), count - 1) for depth in depths)
-    return str(first) if first == last else f"{first}-{last}"
 
 
 def check_capture(method: Method, normalized: bool, apart: bool, also: Also | None) -> None:

@@ -28,8 +28,8 @@ from ..models.schedulers import distilled_defaults
 from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
-from .levels import check_kinds, fit_levels
-from .methods import METHOD_FACTS, Method, block_span
+from .levels import blocks_at, check_kinds, fit_levels
+from .methods import METHOD_FACTS, Method
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
@@ -106,19 +106,14 @@ class ModelConstants:
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
             steps = {"capture": {"steps": mine.capture_steps}} if drawing and mine.capture_steps is not None else {}
         facts = METHOD_FACTS.get(method or MaskConfig.method)
+        blocks = blocks_at(self.info.family, self.info.network, facts.depths) if facts and self.info else None
         return [
             Layer(source, {name: value for name, value in table.items() if value is not None}),
             *([Layer(f"the authors of {self.info.family.title}", self.info.defaults())] if self.info else []),
-            *([Layer(f"method {method}, at the depth of its authors' blocks", self._blocks(facts.depths))] if facts else []),
+            *([Layer(f"method {method}, at the depth of its authors' blocks", {"capture": {"layers": blocks}})] if blocks else []),
             *([Layer(f"method {method}", facts.defaults)] if facts else []),
             Layer(source, steps),
         ]
-
-    def _blocks(self, depths: tuple[float, float] | None) -> dict[str, Any]:
-        """The blocks of this transformer at these depths; empty for a UNet, and where its number of blocks is not known."""
-        if depths is None or self.info is None or not self.info.network or len(self.info.family.groups) > 1:
-            return {}
-        return {"capture": {"layers": block_span(depths, len(self.info.family.blocks(self.info.network)))}}
 
     def distilled_layers(self, lora: str | None) -> list[Layer]:
         """What a LoRA, or a single file, that was distilled to a few steps is drawn with."""

@@ -13,8 +13,7 @@ from ..attention.generate import check_shape
 from ..attention.photograph import capture_clean, encode_images, run_clean
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, windows
 from ..config.constants import SegmentConfig
-from ..config.levels import check_divides
-from ..config.methods import block_span
+from ..config.levels import blocks_at, check_divides
 from ..config.photographs import Fit
 from ..config.sizes import Size, pixels
 from ..errors import UserError
@@ -132,8 +131,8 @@ def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> 
 
 def _layers(model: Model, config: SegmentConfig) -> Layers:
     """The layers whose attention a method reads. Raises UserError for a block that the model lacks."""
-    if config.facts.depth is None:
+    network, depth = model.network.config, config.facts.depth
+    if depth is None:
         return "all"
-    count = len(model.family.blocks(model.network.config))
-    block = block_span((config.facts.depth,) * 2, count) if config.block is None else str(config.block)
-    return model.family.fit_layers(model.network.config, block)
+    block = blocks_at(model.family, network, (depth, depth)) if config.block is None else str(config.block)
+    return model.family.fit_layers(network, block or "all")
