@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def model(request, twin):
     return load_model(str(twin(request.param)), device="cpu")
 
 
-def see(model, capture=CONCEPTS, chosen=(0, 1), **options) -> list[AttentionMaps]:
+def see(model, capture=CONCEPTS, chosen=(0, 1), **options) -> Any:
     images = [np.random.default_rng(i).integers(0, 256, (model.image_side, model.image_side, 3), dtype=np.uint8) for i in chosen]
     prompts, classes = ([of[i] for i in chosen] for of in (PROMPTS, CLASSES))
     seen = capture_images(model, images, prompts, classes, timesteps=(100, 400), seed=0, capture=capture, indices=chosen, **options)
@@ -165,5 +166,5 @@ def test_a_layer_of_what_has_none_is_refused_in_a_file(tmp_path):
         {"output.2.up": torch.zeros(4, 3)},
         {"seediff": '{"latent_side": 2, "words": {}, "prompt": "", "normalized": true}'},
     )
-    with pytest.raises(UserError, match=r"has a tensor "output\.2\.up""):
+    with pytest.raises(UserError, match=r'has a tensor "output\.2\.up"'):
         AttentionMaps.load(tmp_path / "maps.safetensors")

@@ -229,6 +229,7 @@ class MaskOptions:
     layers={"name": "--capture-layers"},
     apart={"name": "--capture-apart", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
+    also={"name": "--capture-also"},
 )
 class CaptureOptions:
     """Fields of CaptureConfig."""
