@@ -50,7 +50,7 @@ def turned(states: torch.Tensor, rotary, rows: slice) -> torch.Tensor:
 
 def reference(model, image: int) -> torch.Tensor:
     """Mean scores (N, C) over blocks of two streams and steps, from each block's inputs, in float64."""
-    network, total, count = model.network, 0, 0
+    network, total, count = model.network, torch.zeros(()), 0
     concepts = read_concepts(model, [CLASSES[image]])[0].states
     blocks = [block for block in network.transformer_blocks if not getattr(block, "context_pre_only", False)]
     calls: list[list[dict]] = [[] for _ in blocks]
