@@ -1,8 +1,10 @@
-"""Which layers' cross- and self-attention make the better masks: mean IoU of a method on held-out scenes of the embedded model.
+"""Which layers of cross- and self-attention, and which switches of capture, make the better masks: mean IoU of a method on held-out
+scenes of the embedded model.
 
     python benchmarks/layers.py --layers "up up/last"
     python benchmarks/layers.py --method ca_sa --layers up/last --set shift
     python benchmarks/layers.py --method goca --layers all --parts "layers,blur,product blur,product none"
+    python benchmarks/layers.py --layers up --switches "none flip errors prompt"
 
 The threshold is the best on `--tune` other scenes. Everything else is the model's preset of the method.
 """
@@ -11,9 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +29,15 @@ from seediff.models.registry import Model, load_model
 from seediff.study.masks.capture import captured
 from seediff.study.masks.contest import BETAS, Setting
 from seediff.study.masks.score import exact_masks, soft_masks, sweep, winners
+
+SWITCHES: Mapping[str, Mapping[str, Any]] = {
+    "none": {},
+    "heads": {"normalize": False, "heads": "weighted"},
+    "flip": {"flip": True},
+    "errors": {"errors": True},
+    "prompt": {"prompt": "{class}"},
+}
+"""Options of CaptureConfig by the name of the switch."""
 
 
 def ious(model: Model, scene_set: str, count: int, settings: Sequence[Setting], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,6 +57,7 @@ def main() -> None:
     parser.add_argument("--tune", type=int, default=64)
     parser.add_argument("--layers", default="all up last all/last up/last last/up", help="as --capture-layers, with spaces between")
     parser.add_argument("--parts", default=",".join(MaskConfig.parts), help="as --parts, with spaces between, or none; of goca alone")
+    parser.add_argument("--switches", default="none", help=f"of capture, with spaces between: {', '.join(SWITCHES)}")
     parser.add_argument("--model", default="mini")
     parser.add_argument("--method", default="ca_sa")
     parser.add_argument("--pamr-iterations", type=int, help="instead of the preset's")
@@ -59,10 +72,10 @@ def main() -> None:
         pamr_dilations=tuple(options.pamr_dilations or ()) or preset.mask.pamr_dilations,
     )
     settings = [
-        Setting(
-            replace(config, parts=() if parts == "none" else tuple(parts.split(",")), pamr=pamr), replace(preset.capture, layers=layers)
+        Setting(config, replace(preset.capture, layers=layers, **SWITCHES[switch])).with_config(
+            parts=() if parts == "none" else tuple(parts.split(",")), pamr=pamr
         )
-        for layers, parts, pamr in product(options.layers.split(), options.parts.split(), (False, True))
+        for layers, switch, parts, pamr in product(options.layers.split(), options.switches.split(), options.parts.split(), (False, True))
     ]
     tuned, _ = ious(model, "tune", options.tune, settings, seed=0)
     found, images = ious(model, options.set, options.scenes, settings, seed=1)
@@ -70,6 +83,7 @@ def main() -> None:
         low, high = mean_interval(values[:, best], images)
         row = {
             "layers": setting.capture.layers,
+            "switches": [name for name, of in SWITCHES.items() if of and of.items() <= vars(setting.capture).items()],
             **({"parts": ",".join(setting.config.parts)} if options.method == "goca" else {}),
             "pamr": setting.config.pamr,
             "beta": float(BETAS[best]),

@@ -22,7 +22,7 @@ from seediff.masks.make import make_masks
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
-CONCEPTS = CaptureConfig(also="concepts")
+CONCEPTS = CaptureConfig(concepts=True)
 CLASSES = [["dog"], ["dog", "cat"]]
 PROMPTS = ["a photo of a dog", "a photo of a dog and a cat"]
 
@@ -119,7 +119,7 @@ def test_the_picture_and_its_attention_stay_equal_to_the_bit(model):
         assert np.array_equal(before, after)
         assert all(torch.equal(tensor, other.cross_attention[grid]) for grid, tensor in one.cross_attention.items())
         assert not one.concepts
-        assert other.also == "concepts"
+        assert other.concepts
 
 
 def test_an_image_alone_has_the_concepts_that_it_has_in_a_batch(model, tmp_path):
@@ -136,7 +136,7 @@ def test_an_image_alone_has_the_concepts_that_it_has_in_a_batch(model, tmp_path)
 
 def test_chosen_blocks_and_groups(twin):
     model = load_model(str(twin("flux")), device="cpu")
-    first, second = (see(model, CaptureConfig(also="concepts", layers=layers), chosen=(0,))[0] for layers in ("0", "0-1"))
+    first, second = (see(model, CaptureConfig(concepts=True, layers=layers), chosen=(0,))[0] for layers in ("0", "0-1"))
     groups = see(model, chosen=(0,), groups=("0", "0-1"))
     for layers, alone in (("0", first), ("0-1", second)):
         torch.testing.assert_close(groups[layers][0].concepts, alone.concepts)
@@ -152,7 +152,7 @@ def test_what_cannot_be_followed_is_refused(twin, mini_model, joint_folder):
     with pytest.raises(
         UserError, match=f"layers = {last}: concepts need blocks whose text has a stream of its own; these are transformer_blocks"
     ):
-        see(joint_model, CaptureConfig(also="concepts", layers=str(last)))
+        see(joint_model, CaptureConfig(concepts=True, layers=str(last)))
     with (
         pytest.raises(UserError, match="their words are read before the picture is drawn"),
         capture_attention(joint_model.network, CONCEPTS, guidance=False),
@@ -163,8 +163,8 @@ def test_what_cannot_be_followed_is_refused(twin, mini_model, joint_folder):
 def test_a_layer_of_what_has_none_is_refused_in_a_file(tmp_path):
     write_tensors(
         tmp_path / "maps.safetensors",
-        {"output.2.up": torch.zeros(4, 3)},
+        {"features.2.up": torch.zeros(4, 3)},
         {"seediff": '{"latent_side": 2, "words": {}, "prompt": "", "normalized": true}'},
     )
-    with pytest.raises(UserError, match=r'has a tensor "output\.2\.up"'):
+    with pytest.raises(UserError, match=r'has a tensor "features\.2\.up"'):
         AttentionMaps.load(tmp_path / "maps.safetensors")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from in_chromium import at, chromium, needs_chromium, open_sample, saved, shown_mask, until, violations, window
+from in_chromium import at, needs_chromium, open_sample, saved, shown_mask, until, violations, window
 from look_server import keep_attention, running, write_set
 from scipy import ndimage
 
@@ -20,23 +20,11 @@ ENDED = "text => document.querySelector('#job[aria-busy=false]:not([hidden]) #jo
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def pets(tmp_path_factory):
     out = write_set(tmp_path_factory.mktemp("tool") / "pets", 24, ("dog", "cat", "bus"), changes=[{"prompt": "a cat and a dog"}] * 24)
     keep_attention(out, NAMES[:2])
     with running(out) as (client, opened):
         yield out, client, opened
-
-
-@pytest.fixture
-def page(browser, pets):
-    with window(browser, pets[2].url) as found:
-        yield found
 
 
 def box(page, selector):
@@ -274,13 +262,6 @@ def test_why_says_that_it_loads(page):
     page.route("**/attention", lambda route: None)
     open_sample(page, "000001")
     until(page, "() => document.querySelector('#attention-state').textContent.startsWith('Loading')")
-
-
-def test_what_another_window_did_fades(page, pets):
-    open_sample(page, "000014")
-    pets[1].act(14, "accept", 0)
-    until(page, "() => document.querySelector('#notice').textContent.includes('another window')")
-    until(page, "() => document.querySelector('#notice').hidden")
 
 
 def test_the_picture_and_why_are_both_seen_at_1280(browser, pets):

@@ -17,7 +17,7 @@ CONFIG = MaskConfig(method="anchor_walk", self_level=2, seed_level=2, tau=4)
 
 
 def with_outputs(maps: AttentionMaps, seed: int = 3) -> AttentionMaps:
-    return replace(maps, outputs={(8, 8): torch.randn(64, 6, generator=torch.Generator().manual_seed(seed))})
+    return replace(maps, features={(8, 8): torch.randn(64, 6, generator=torch.Generator().manual_seed(seed))})
 
 
 def stretch(x: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def test_the_walk_in_float64(class_name: str, normalized: bool):
         if cross[i, j] == around.max() and cross[i, j] >= 0.5:
             start[i, j] = cross[i, j]
     assert (start > 0).sum() > 1
-    features, attention = maps.outputs[8, 8].double().numpy(), maps.self_attention[8, 8].double().numpy()
+    features, attention = maps.features[8, 8].double().numpy(), maps.self_attention[8, 8].double().numpy()
     walk = np.zeros((64, 64))
     for i, j in np.ndindex(64, 64):
         cosine = features[i] @ features[j] / np.linalg.norm(features[i]) / np.linalg.norm(features[j])
@@ -55,7 +55,7 @@ def test_by_hand():
         {(1, 4): torch.tensor([[1.0], [0.2], [0.1], [0.0]])},
         (1, 4),
         {"dog": (0,)},
-        outputs={(1, 4): torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]])},
+        features={(1, 4): torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]])},
     )
     soft = anchor_walk(maps, "dog", replace(CONFIG, self_level=1, seed_level=1, tau=400)).soft.flatten()
     # x0 = .05 + .475 (x0 + x1), x1 = .475 (x0 + x1): x0 + x1 = 1, x0 = .525, x1 = .475
@@ -68,5 +68,5 @@ def test_peaks():
 
 
 def test_outputs_that_were_not_captured_are_refused():
-    with pytest.raises(UserError, match=r"capture\.also = None: method anchor_walk reads outputs; use --capture-also outputs"):
+    with pytest.raises(UserError, match=r"capture\.features = false: method anchor_walk compares a layer's features"):
         soft_mask(random_maps(), "dog", CONFIG)

@@ -35,7 +35,7 @@ def test_the_softmax_over_concepts_in_float64():
 
 
 def test_what_was_not_captured_is_refused():
-    with pytest.raises(UserError, match=r"capture\.also = None: method concept reads concepts; use --capture-also concepts"):
+    with pytest.raises(UserError, match=r"capture\.concepts = false: method concept reads their scores; use --capture-concepts"):
         soft_mask(random_maps(), "dog", CONFIG)
     with pytest.raises(UserError, match="class 'cow' is none of the concepts that were captured: dog, cat"):
         soft_mask(with_scores(torch.zeros(4, 2), (2, 2)), "cow", CONFIG)

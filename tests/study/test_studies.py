@@ -15,7 +15,7 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.mini.yardsticks import Segmenter
-from seediff.study.masks import constants, contest, generated, truth
+from seediff.study.masks import capture, constants, contest, generated
 from seediff.study.masks.constants import Trial, preset
 from seediff.study.masks.contest import METHOD_NAMES, PAPER, Setting
 from seediff.study.masks.truth import run_truth
@@ -30,7 +30,7 @@ def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
         }
         monkeypatch.setitem(contest.CONTEST, name, replace(entry, tried=few))
     monkeypatch.setattr(constants, "BETAS", contest.BETAS[::4])
-    for study in (truth, generated):
+    for study in (capture, generated):
         monkeypatch.setattr(study, "load_scenes", half_side)
 
 
@@ -154,7 +154,7 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
 
 
 def test_places_are_tried_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(truth, "load_model", lambda *args, **kwargs: pytest.fail("the model was loaded first"))
+    monkeypatch.setattr(capture, "load_model", lambda *args, **kwargs: pytest.fail("the model was loaded first"))
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r".*file: cannot be written to"):
         run_truth(2, tmp_path / "file")

@@ -67,7 +67,7 @@ class ConceptStream:
     def hook(self, network: Any, layers: Mapping[str, Layer], chosen: Collection[str]) -> list[Any]:
         """Register the hooks and return their handles. chosen: the layers whose scores count. Raises UserError if none has a stream."""
         if hasattr(network, MARK):
-            raise UserError("capture.also = concepts: blocks run twice for them, which a compiled network cannot; leave --compile out")
+            raise UserError("capture.concepts = true: blocks run twice for them, which a compiled network cannot; leave --compile out")
         recorder = self.recorder
         streams = [name for name, layer in layers.items() if isinstance(layer, Joint) and len(layer.queries) == 2]
         streams = [name for name in streams if getattr(network.get_submodule(name), "to_add_out", None) is not None]

@@ -228,8 +228,14 @@ class MaskOptions:
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
     apart={"name": "--capture-apart", "negative": ()},
+    heads={"name": "--capture-heads"},
+    prompt={"name": "--capture-prompt"},
+    flip={"name": "--capture-flip", "negative": ()},
+    errors={"name": "--capture-errors", "negative": ()},
+    emergence={"name": "--capture-emergence", "negative": ()},
+    features={"name": "--capture-features", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
-    also={"name": "--capture-also"},
+    concepts={"name": "--capture-concepts", "negative": ()},
 )
 class CaptureOptions:
     """Fields of CaptureConfig."""

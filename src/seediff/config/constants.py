@@ -15,7 +15,6 @@ from .methods import (
     METHOD_FACTS,
     READING,
     SEGMENT_FACTS,
-    Also,
     GraphName,
     Method,
     MethodFacts,
@@ -23,6 +22,7 @@ from .methods import (
     SegmentFacts,
     SegmentMethodName,
 )
+from .names import check_prompts
 
 CaptureSteps = Literal["all", "second-half"] | Count
 """Denoising steps to capture; a number k means every k-th."""
@@ -53,18 +53,42 @@ class CaptureConfig:
     """Keep every layer's maps beside their mean, for what weighs layers.
 
     As many maps as layers, so much more memory."""
+    heads: Literal["mean", "weighted"] = "mean"
+    """Heads of cross-attention: their mean, or weighted at each position by what they bring to the layer's output.
+
+    Weighted maps may be negative, so they need plain means. Joint attention has only the mean."""
+    prompt: str | None = None
+    """Template with `{class}` whose words' cross-attention is captured, on the queries of the model's own prompt; None: that prompt.
+
+    As in OVAM and FA-Seg. The model does not read it, so pictures stay the same. For UNets."""
+    flip: bool = False
+    """Also look at the photograph mirrored, and average both."""
+    errors: bool = False
+    """Sharpen masks of the classes that explain the photograph worst, where there are several (ELBO-T2IAlign).
+
+    By the network's error with a sentence for each class, at 20 noise levels, so this is slow."""
+    emergence: bool = False
+    """Self-attention of the one step at which it changes most, where objects come apart (TRACE), instead of all steps' mean.
+
+    Of three more copies of self-attention while it is captured."""
+    features: bool = False
+    """Keep one layer's features beside the maps, for methods that compare positions by them."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
     Models without joint attention ignore this."""
-    also: Also | None = None
-    """Capture more than attention: outputs, the vectors of one layer (anchor_walk); concepts, scores of words (concept); None: no more.
+    concepts: bool = False
+    """Keep scores of the classes' words beside the maps, for method concept.
 
-    Neither changes the picture. `concepts` runs the blocks up to the last chosen block twice."""
+    The blocks up to the last chosen block run twice. The picture stays as it is."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
         check_fields(self)
+        if self.prompt is not None:
+            check_prompts((self.prompt,))
+        if self.heads == "weighted" and self.normalize:
+            raise UserError("capture.heads = weighted", "needs plain means, as such maps may be negative", "use --no-capture-normalize")
 
 
 @dataclass(frozen=True)
@@ -97,7 +121,9 @@ class MaskConfig:
 
     Cross-attention of ca_sa, nerve_walk and anchor_walk is at L / seed_level."""
     parts: tuple[Part, ...] = ("layers", "rescale", "blur", "product")
-    """goca: the parts of it that are used: layers, rescale, blur, product."""
+    """goca: the parts of it that are used: heads, layers, rescale, blur, product.
+
+    With heads, attention is captured with weighted heads."""
     ignore_band: tuple[float, float] | None = None
     """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
 
@@ -127,6 +153,11 @@ class MaskConfig:
     def facts(self) -> MethodFacts:
         """The function and its needs: of the method, or of the reading."""
         return METHOD_FACTS[self.method] if self.reading is None else READING
+
+    @property
+    def weighs_heads(self) -> bool:
+        """Whether the method needs cross-attention with weighted heads."""
+        return self.reading is None and self.method == "goca" and "heads" in self.parts
 
     @property
     def maker(self) -> str:
@@ -167,7 +198,7 @@ class SegmentConfig:
 
     `truth` is K-Means-S: the number of classes in the photograph's own label map."""
     graph: GraphName | None = None
-    """What diffcut, walk_cut, falcon and autosc divide: features, self, walk or rows; None: the method's own.
+    """What diffcut, falcon and autosc divide: features, self, walk or rows; None: the method's own.
 
     The encoder's features, self-attention, walks along it, or the similarity of its rows."""
     walk_steps: Count = 2
@@ -175,7 +206,7 @@ class SegmentConfig:
     eigenvalue: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     """falcon: as many segments as the graph has eigenvalues above this."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
-    """diffcut, walk_cut: divide while the normalised cut costs less than this.
+    """diffcut: divide while the normalised cut costs less than this.
 
 """
     cut_power: Positive = 10.0

@@ -56,7 +56,7 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
         raise UserError(
             f"method {mask.method} needs self-attention, and {family.title} has no maps of it: {family.no_self_attention}; use method ca"
         )
-    if mask.facts.also == "concepts":
+    if mask.facts.concepts:
         check_concepts(family)
 
 
@@ -73,10 +73,10 @@ def blocks_at(family: Family, network: Mapping[str, Any], depths: tuple[float, f
 
 
 def check_concepts(family: Family) -> None:
-    """Raise UserError for `capture.also = concepts` with a family in whose network they cannot be followed."""
+    """Raise UserError for `capture.concepts` with a family in whose network they cannot be followed."""
     if not family.embeds_text:
         raise UserError(
-            f"capture.also = concepts: concepts go through the text's own stream, which {family.title} lacks or hides; use another method, "
+            f"capture.concepts = true: concepts go through the text's own stream, which {family.title} lacks or hides; use another method, "
             "or Stable Diffusion 3, FLUX or Chroma"
         )
 
@@ -94,10 +94,23 @@ def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
         )
 
 
+def check_switches(capture: CaptureConfig, family: Family, unet: Mapping[str, Any]) -> None:
+    """Raise UserError for switches of capture that this network does not have."""
+    if capture.heads == "weighted" and family.layer_counts(unet).get("joint"):
+        raise UserError(
+            "capture.heads = weighted",
+            f"heads of joint attention, as in {family.title}, are only averaged",
+            "leave it out, also of --parts",
+        )
+    if capture.prompt is not None and family.network != "unet":
+        raise UserError(f"capture.prompt = {capture.prompt}", f"works with UNets, and {family.title} has none", "leave it out")
+
+
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:
     """`capture.layers` as this network understands them. Raises UserError for blocks that it lacks, and for blocks without the attention
     that `mask.method` reads: Z-Image's first blocks do not attend to text."""
     layers = family.fit_layers(unet, capture.layers)
+    check_switches(capture, family, unet)
     for kind in maps_read(mask):
         group = by_kind(layers)[kind]
         if block_numbers(group) is not None:

@@ -13,14 +13,12 @@ from typing import Any, Literal
 from ..errors import UserError
 
 Method = Literal[
-    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "seg4diff", "concept",
-    "anchor_walk",
+    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion",
+    "seg4diff", "concept", "anchor_walk",
 ]  # fmt: skip
 """Values of `MaskConfig.method`."""
-Part = Literal["layers", "rescale", "blur", "product"]
+Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
-Also = Literal["outputs", "concepts"]
-"""Values of `CaptureConfig.also`."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,9 @@ class MethodFacts:
     cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
     themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
     off. alpha: whether it reads this threshold for seeds. plain_means, apart: whether it needs plain means of attention, and every layer's
-    beside them. also: what it needs beside attention (`CaptureConfig.also`). depths: the first and the last of the blocks that its authors
-    read, as shares of their transformer's blocks; others are read at the same depth (`blocks_at`). defaults: constants that differ from
-    the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
+    beside them. features, concepts: whether it reads those of a layer, of the classes' words. depths: the first and the last of the blocks
+    that its authors read, as shares of their transformer's blocks; others are read at the same depth (`blocks_at`). defaults: constants
+    that differ from the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
     """
 
     function: str
@@ -57,7 +55,8 @@ class MethodFacts:
     alpha: bool = False
     plain_means: bool = False
     apart: bool = False
-    also: Also | None = None
+    features: bool = False
+    concepts: bool = False
     depths: tuple[float, float] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
@@ -101,21 +100,30 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         apart=True,
         defaults={"capture": {"normalize": False, "apart": True}},
     ),
+    # Its cross-attention is of 16 positions a side and fewer; at 0.5 a position is as like the class as the background.
+    "maskdiffusion": MethodFacts(
+        "maskdiffusion.maskdiffusion",
+        "expand_levels",
+        None,
+        plain_means=True,
+        features=True,
+        defaults={"mask": {"expand_levels": (4,), "beta": 0.5}, "capture": {"normalize": False, "features": True}},
+    ),
     # Block 9 of Stable Diffusion 3's 24.
     "seg4diff": MethodFacts(
         "seg4diff.seg4diff", "seed_level", None, plain_means=True, depths=(9 / 24, 9 / 24), defaults={"capture": {"normalize": False}}
     ),
     # Blocks 14 to 18 of FLUX.1's 57.
     "concept": MethodFacts(
-        "concept.concept", (1,), None, also="concepts", depths=(14 / 57, 18 / 57), defaults={"capture": {"also": "concepts"}}
+        "concept.concept", (1,), None, concepts=True, depths=(14 / 57, 18 / 57), defaults={"capture": {"concepts": True}}
     ),
     "anchor_walk": MethodFacts(
         "anchor_walk.anchor_walk",
         "seed_level",
         "self_level",
         alpha=True,
-        also="outputs",
-        defaults={"mask": {"self_level": 1, "tau": 10}, "capture": {"also": "outputs"}},
+        features=True,
+        defaults={"mask": {"self_level": 1, "tau": 10}, "capture": {"features": True}},
     ),
 }
 
@@ -123,7 +131,7 @@ READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.
 """Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""
 
 
-SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "walk_cut", "falcon", "autosc", "seg4diff"]
+SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc", "seg4diff"]
 """Values of `SegmentConfig.method`."""
 GraphName = Literal["features", "self", "walk", "rows"]
 """Values of `SegmentConfig.graph`; segments/graph.py says what each is."""
@@ -148,7 +156,6 @@ SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
     "diffseg": SegmentFacts("diffseg.DIFFSEG", ("kl_threshold", "rounds", "num_points", "weights", "refine")),
     "kmeans": SegmentFacts("kmeans.KMEANS", ("k", "weights")),
     "diffcut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "features", "diffcut.divide"),
-    "walk_cut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "walk", "diffcut.divide"),
     "falcon": SegmentFacts("graph.GRAPH", ("eigenvalue", "refine"), "features", "falcon.divide"),
     "autosc": SegmentFacts("graph.GRAPH", ("refine",), "features", "autosc.divide"),
     "seg4diff": SegmentFacts("seg4diff.SEG4DIFF", ("block", "token_threshold"), depth=9 / 24),
@@ -163,9 +170,9 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 """The fields of SegmentConfig that each graph depends on."""
 
 
-def check_capture(method: Method, normalized: bool, apart: bool, also: Also | None) -> None:
+def check_capture(method: Method, normalized: bool, apart: bool, features: bool, concepts: bool) -> None:
     """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), that are means over
-    layers alone (`CaptureConfig.apart`), or that lack what it reads beside them (`CaptureConfig.also`)."""
+    layers alone (`CaptureConfig.apart`), or that come without features or concepts (`CaptureConfig.features`, `concepts`)."""
     if normalized and METHOD_FACTS[method].plain_means:
         raise UserError(
             f"capture.normalize = true: method {method} works on plain means of attention; use --no-capture-normalize, "
@@ -173,7 +180,12 @@ def check_capture(method: Method, normalized: bool, apart: bool, also: Also | No
         )
     if METHOD_FACTS[method].apart and not apart:
         raise UserError(f"capture.apart = false: method {method} weighs layers; use --capture-apart, or leave it out for the method's own")
-    if (needed := METHOD_FACTS[method].also) not in (None, also):
+    if METHOD_FACTS[method].concepts and not concepts:
         raise UserError(
-            f"capture.also = {also}: method {method} reads {needed}; use --capture-also {needed}, or leave it out for the method's own"
+            f"capture.concepts = false: method {method} reads their scores; use --capture-concepts, or leave it out for the method's own"
+        )
+    if METHOD_FACTS[method].features and not features:
+        raise UserError(
+            f"capture.features = false: method {method} compares a layer's features; use --capture-features, "
+            "or leave it out for the method's own"
         )

@@ -225,7 +225,7 @@ class Capturer:
             draw = self._loaded(config, lambda: model_draw(replace(config, keep_attention=True), [spec], config.device))
             return draw([spec])[1][0].cpu()
         assert isinstance(config, MaskPhotosConfig)
-        from ..attention.photograph import capture_classes, encode_images
+        from ..attention.photograph import capture_classes, encode_images, encode_mirrored
         from ..files.photographs import Photo
         from ..run.mask import MaskJob
 
@@ -242,9 +242,10 @@ class Capturer:
         assert job.model is not None
         (part,) = windows(image.shape[0], image.shape[1], config.fit)
         shape = seen_shape(job.model, image.shape, config.fit, config.size)
-        latents = encode_images(job.model, [cut(image, part, shape)])
+        seen = cut(image, part, shape)
+        latents, mirrored = encode_images(job.model, [seen]), encode_mirrored(job.model, [seen], config.capture)
         sentences = [job.prompts(tuple(row["classes"]))]
-        common = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture}
+        common = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture, "mirrored": mirrored}
         return capture_classes(job.model, latents, sentences, indices=[number], **common)[0].cpu()
 
     def _loaded(self, config: DatasetConfig, load: Any) -> Any:

@@ -136,8 +136,12 @@ class Why:
             "methods": [
                 name
                 for name, facts in METHOD_FACTS.items()
-                if not ((facts.plain_means and seen.maps.normalized) or (facts.apart and not seen.maps.cross_layers))
-                and facts.also in (None, seen.maps.also)
+                if not (
+                    (facts.plain_means and seen.maps.normalized)
+                    or (facts.apart and not seen.maps.cross_layers)
+                    or (facts.features and not seen.maps.features)
+                    or (facts.concepts and not seen.maps.concepts)
+                )
             ],
             "seeded": [name for name, facts in METHOD_FACTS.items() if facts.alpha],
             "constants": msgspec.to_builtins(constants),

@@ -37,7 +37,7 @@ def anchor_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> Sof
     start = steps.keep(Step("peaks"), cross * peaks(cross, config.alpha))
 
     # 2. The gated graph. 3. The walk.
-    (grid, outputs), attention = next(iter(maps.outputs.items())), maps.self_at(level)
+    (grid, outputs), attention = next(iter(maps.features.items())), maps.self_at(level)
     features = resize(outputs.T.unflatten(1, grid), maps.grid(level)).flatten(1).T
     walk = gated(attention, features)
     soft = start

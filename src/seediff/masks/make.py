@@ -16,6 +16,7 @@ from ..config.methods import check_capture
 from ..errors import UserError
 from .arithmetic import min_max, otsu, resize
 from .dispute import disputed
+from .elbo import exponents, sharpened
 from .flags import degenerate
 from .pamr import affinity, pamr, scaled_dilations
 from .steps import BEFORE_PAMR, SoftMask, Step
@@ -100,9 +101,12 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     module, name = config.facts.function.split(".")
     function = getattr(import_module(f".{module}", __package__), name)
     if config.reading is not None:  # weighs classes against each other
-        return function(maps, classes, config)
-    check_capture(config.method, maps.normalized, bool(maps.cross_layers), maps.also)
-    return [function(maps, name, config) for name in classes]
+        masks = function(maps, classes, config)
+    else:
+        check_capture(config.method, maps.normalized, bool(maps.cross_layers), bool(maps.features), bool(maps.concepts))
+        masks = [function(maps, name, config) for name in classes]
+    powers = exponents(maps.errors)
+    return [sharpened(mask, powers[name]) if name in powers else mask for mask, name in zip(masks, classes, strict=True)]
 
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:

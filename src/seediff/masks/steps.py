@@ -32,6 +32,7 @@ Kind = Literal[
     "visible",
     "layers weighed",
     "final",
+    "sharpened",
     "before PAMR",
 ]
 

@@ -60,6 +60,7 @@ _PAPER: dict[Kind, Explanation] = {
     "background seeds": Explanation("Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9"),
     "background": Explanation("Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7"),
     "layers weighed": Explanation("The maps of all layers, added with the weights of the reading: bright where they speak for the class."),
+    "sharpened": Explanation("The soft mask to a power: the worse the class explains the picture, the higher."),
     "final": _FINAL,
 }
 

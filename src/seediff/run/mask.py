@@ -166,7 +166,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
     def look(self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]) -> list[tuple[dict[str, float], AttentionMaps | None]]:
         """Of every photograph as the model sees it, all of one shape: the presence score of each class asked for, and the attention to
         those that are there; None where there are none."""
-        from ..attention.photograph import capture_classes, encode_images
+        from ..attention.photograph import capture_classes, encode_images, encode_mirrored
         from ..masks.presence import find_classes
 
         assert self.model is not None
@@ -188,6 +188,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             capture=self.config.capture,
             reads=captured_maps(self.config),
             indices=[photos[asked[row]][0].index for row in rows],
+            mirrored=encode_mirrored(self.model, [photos[asked[row]][1] for row in rows], self.config.capture) if rows else None,
         )
         maps = dict(zip(rows, captured, strict=True))
         for row, i in enumerate(asked):

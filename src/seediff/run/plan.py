@@ -37,7 +37,8 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         if config.mask.reading is None:
-            check_capture(config.mask.method, config.capture.normalize, config.capture.apart, config.capture.also)
+            capture = config.capture
+            check_capture(config.mask.method, capture.normalize, capture.apart, capture.features, capture.concepts)
         else:
             from ..masks.reading import Reading  # imports torch
 
@@ -158,6 +159,10 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
+    share += ", heads weighted" if capture.heads == "weighted" else ""
+    share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
+    share += ", mirrored too" * capture.flip + ", errors of classes" * capture.errors
+    share += ", self-attention of one step" * capture.emergence
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
     lines = [
         f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}",

@@ -3,7 +3,6 @@ model's usual method on the same pictures."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet, Sample
 from ..metrics.bootstrap import mean_interval
 from ..metrics.scores import iou
-from .tune import FIT, IGNORE, read_labelled, shown_classes
+from .tune import IGNORE, see_labelled, shown_classes
 
 if TYPE_CHECKING:
     import torch
@@ -206,15 +205,12 @@ def _lesson(
     import torch
     import torch.nn.functional as F
 
-    from ..attention.windows import cut, seen_shape, windows
     from ..masks.arithmetic import resize
     from ..masks.make import make_masks
     from ..masks.reading import all_maps
 
-    photo, truth = read_labelled(sample)
-    (window,) = windows(photo.shape[0], photo.shape[1], FIT)
-    seen = cut(photo, window, seen_shape(model, photo.shape, FIT, size))
-    shown, _ = shown_classes(truth, classes, math.prod(side // model.pixels for side in seen.shape[:2]))
+    _, truth, seen = see_labelled(model, sample, size)
+    shown, _ = shown_classes(model, truth, classes, seen)
     if not shown:
         raise UserError("it shows none of the classes")
     maps = _maps(model, sample, seen, shown, usual, index)

@@ -45,6 +45,7 @@ def capture(
     normalize: bool = True,
     layers: str = "all",
     apart: bool = False,
+    heads: Literal["mean", "weighted"] = "mean",
 ) -> Iterator[Captured]:
     """Record the attention of a diffusers pipeline, whatever it draws inside the `with` block; what was seen is asked for afterwards.
 
@@ -58,7 +59,7 @@ def capture(
         tokenizer: of the text, where a network alone is given: text columns must begin with its first token.
         steps: those that count: all, or every so many-th.
         normalize: divide each layer's and step's map by its maximum (eq. 5); False: plain means.
-        layers, apart: as `CaptureConfig` has them.
+        layers, apart, heads: as `CaptureConfig` has them.
 
     Yields: Captured.
 
@@ -70,7 +71,8 @@ def capture(
     pipe = getattr(pipe, "pipe", pipe)  # a Model of `load_model`
     network, family = find_network(pipe)
     check_processors(network)
-    config, reads, alone = kept(keep, family, network.config, CaptureConfig(normalize=normalize, steps=steps, layers=layers, apart=apart))
+    config = CaptureConfig(normalize=normalize, steps=steps, layers=layers, apart=apart, heads=heads)
+    config, reads, alone = kept(keep, family, network.config, config)
     recorder = AttentionRecorder(config, family=family, guidance=False, total_steps=None, per_layer=False, reads=reads, alone=alone)
     listener = Listener(
         recorder,

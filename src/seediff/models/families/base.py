@@ -52,11 +52,13 @@ Condition = Mapping[str, Any]
 @dataclass(frozen=True)
 class Projections:
     """A layer of self- or cross-attention. kind: "self" if the keys come from the picture, "cross" if they come from the text. query, key:
-    the submodules whose outputs are the queries (B, N, H·D) and the keys (B, N or T, H·D) of the product."""
+    the submodules whose outputs are the queries (B, N, H·D) and the keys (B, N or T, H·D) of the product. out: the one that sums up the
+    heads' outputs (B, N, H·D)."""
 
     kind: Literal["self", "cross"]
     query: str = "to_q"
     key: str = "to_k"
+    out: str = "to_out.0"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +13,10 @@ from ...attention.maps import AttentionMaps
 from ...attention.photograph import capture_images
 from ...config.constants import CaptureConfig, CaptureSteps
 from ...config.sizes import Size
-from ...mini.scenes import Scene
+from ...files.output_folders import check_writable
+from ...mini.scenes import Scene, load_scenes
 from ...models.groups import Layers
-from ...models.registry import Model
+from ...models.registry import Model, load_model
 from ...prompts.specs import SampleSpec
 
 TIMESTEPS = (50, 150, 250, 350, 450, 550)
@@ -22,6 +24,14 @@ TIMESTEPS = (50, 150, 250, 350, 450, 550)
 BATCH = 16
 Captured = tuple[int, Scene, dict[CaptureConfig, AttentionMaps]]
 """A scene's index, the scene, and its attention."""
+
+
+def prepare(model: str, device: str | None, out: Path, json_path: Path | None, *sets: tuple[str, int]) -> tuple[Model, list[list[Scene]]]:
+    """The model, and the first scenes of each set (name, number). Raises UserError: more scenes asked for than there are, no place to
+    write to, or an unknown model, which takes longest and is loaded last."""
+    scenes = [load_scenes(name, count) for name, count in sets]
+    check_writable(out, json_path)
+    return load_model(model, device=device), scenes
 
 
 def captured(

@@ -18,7 +18,7 @@ import numpy as np
 from ...config.constants import CaptureConfig, MaskConfig
 from ...config.fields import checked
 from ...config.levels import fit_levels
-from ...config.methods import METHOD_FACTS, Also
+from ...config.methods import METHOD_FACTS
 from ...errors import UserError
 from ...files.documents import fit
 from ...models.families.base import Joint
@@ -42,7 +42,13 @@ ONE_LEVEL = (4, 2, 1)
 """A level of attention alone. Seeds that are finer than the first level expanded are averaged down to it: they bring other layers'
 attention, not finer seeds."""
 
-PARTS = (("layers", "rescale", "blur", "product"), ("layers", "blur", "product"), ("blur", "product"))
+PARTS = (
+    ("layers", "rescale", "blur", "product"),
+    ("layers", "blur", "product"),
+    ("blur", "product"),
+    ("heads", "layers", "rescale", "blur", "product"),
+    ("heads", "blur", "product"),
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ CONTEST: dict[str, Entry] = {
     "nerve_walk": Entry("NERVE", {"tau": (1, 2, 5, 10), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
     "goca": Entry("GoCA", {"parts": PARTS}),
+    "maskdiffusion": Entry("MaskDiffusion", {"expand_levels": CROSS_LEVELS}),
     "seg4diff": Entry("Seg4Diff", {"seed_level": ONE_LEVEL}),
     "anchor_walk": Entry("AnchorDiff", {"tau": (5, 10), "alpha": (0.3, 0.5), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
 }
@@ -87,7 +94,8 @@ class CaptureTable:
     text_share: Literal["row", "text"] | None = None
     normalize: bool = True
     apart: bool = False
-    also: Also | None = None
+    heads: Literal["mean", "weighted"] = "mean"
+    features: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,8 @@ class Setting:
 
     def with_config(self, **changes: Any) -> Setting:
         """The same with some of its constants changed."""
-        return replace(self, config=replace(self.config, **changes))
+        config = replace(self.config, **changes)
+        return Setting(config, replace(self.capture, heads="weighted") if config.weighs_heads else self.capture)
 
     @cached_property  # asked for again in every scene
     def without_refinement(self) -> Setting:
@@ -126,7 +135,7 @@ class Setting:
 
     def _captured(self) -> dict[str, Any]:
         plain = CaptureConfig()
-        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart", "also")}
+        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart", "heads", "features")}
         return {"layers": self.capture.layers} | {name: value for name, value in others.items() if value != getattr(plain, name)}
 
     @classmethod
@@ -209,7 +218,8 @@ def contenders(ranked: Sequence[tuple[Setting, float]], papers: Mapping[str, Set
 
 def fitted_grid(model: Model, method: str) -> list[Setting]:
     """`grid` as far as this model has its levels."""
-    return list(dict.fromkeys(possible for setting in grid(method) for possible in fitted(model, setting)))
+    settings = [setting for setting in grid(method) if setting.capture.heads == "mean" or shares(model) != SHARES]  # of joint attention
+    return list(dict.fromkeys(possible for setting in settings for possible in fitted(model, setting)))
 
 
 def fitted_paper(model: Model) -> dict[str, Setting]:

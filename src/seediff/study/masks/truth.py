@@ -17,11 +17,9 @@ import numpy as np
 from ...attention.maps import AttentionMaps
 from ...attention.photograph import check_schedule
 from ...config.constants import CaptureConfig
-from ...files.output_folders import check_writable
-from ...mini.scenes import Scene, load_scenes
-from ...models.registry import load_model
+from ...mini.scenes import Scene
 from ...report.progress import tracked
-from .capture import TIMESTEPS, Captured, captured
+from .capture import TIMESTEPS, Captured, captured, prepare
 from .constants import read_constants, seek_constants
 from .contest import METHOD_NAMES, RIVALS, Setting
 from .results import picture_grid, write_results
@@ -58,13 +56,10 @@ def run_truth(
             place to write to.
     """
     started = time.monotonic()
-    held = load_scenes(scene_set, scenes)
     earlier = read_constants(constants) if constants else None
-    tuning = [] if earlier else load_scenes("tune", tune_scenes)
-    check_writable(out, json_path)
-    loaded = load_model(model, device=device)
+    loaded, (held, *tuning) = prepare(model, device, out, json_path, (scene_set, scenes), *[("tune", tune_scenes)] * (earlier is None))
     order = sorted(set(check_schedule(loaded, timesteps)))
-    best = earlier or seek_constants(loaded, tuning, timesteps=order, seed=seed)
+    best = earlier or seek_constants(loaded, tuning[0], timesteps=order, seed=seed)
     items = captured(loaded, held, sources(best.chosen), timesteps=order, seed=seed + 1)
     result, scores, sheet = measure(tracked(items, scene_set, len(held)), best.chosen)
     result |= best.about() | {

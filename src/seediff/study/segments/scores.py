@@ -241,9 +241,9 @@ def scene_pairs(name: Literal["truth", "shift", "tune"], count: int | None = Non
     )
 
 
-def folder_pairs(images: Path, labels: Path, layout: str = "auto", num_classes: int | None = None, count: int | None = None) -> Pairs:
+def folder_pairs(images: Path, labels: Path, num_classes: int | None = None, count: int | None = None) -> Pairs:
     """The photographs below a folder that have a label map, each cut to its centred square, as DiffSeg evaluates."""
-    known = open_labels(labels, layout, num_classes=num_classes)  # type: ignore[arg-type]
+    known = open_labels(labels, num_classes=num_classes)
     inside = labels.resolve() != images.resolve() and labels.resolve().is_relative_to(images.resolve())
     photos = find_photos([images], exclude=labels if inside else None).photos  # label maps are pictures, too
     pairs = [(photo.path, label) for photo in photos if (label := known.find(photo.name))]
