@@ -148,8 +148,9 @@ def test_a_class_that_loses_all_its_pixels_is_degenerate():
     assert result.flags == ("degenerate:cat",)  # equal everywhere: the first has it all
 
 
-def test_saved_maps_give_identical_masks(tmp_path: Path):
-    maps, config = maps_for("goca"), MaskConfig(method="goca")  # which reads all that can be kept
+@pytest.mark.parametrize("method", ["goca", "maskdiffusion"])  # they read all that can be kept
+def test_saved_maps_give_identical_masks(method, tmp_path: Path):
+    maps, config = maps_for(method), MaskConfig(method=method)
     maps.save(tmp_path / "maps.safetensors")
     fresh, saved = (make_masks(IMAGE, m, CLASSES, config) for m in (maps, AttentionMaps.load(tmp_path / "maps.safetensors")))
     assert np.array_equal(fresh.label_map, saved.label_map)

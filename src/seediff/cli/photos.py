@@ -95,7 +95,7 @@ class LookOptions:
     """Fields of MaskPhotosConfig about how photographs are looked at."""
 
 
-@options_of(MaskPhotosConfig, {KEPT: "keep_soft keep_attention"})
+@options_of(MaskPhotosConfig, {KEPT: "objects keep_soft keep_attention"})
 class KeptOptions:
     """Fields of MaskPhotosConfig about what else is written."""
 

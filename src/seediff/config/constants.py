@@ -70,7 +70,7 @@ class CaptureConfig:
     emergence: bool = False
     """Self-attention of the one step at which it changes most, where objects come apart (TRACE), instead of all steps' mean.
 
-    Of three more copies of self-attention while it is captured."""
+    Holds three more copies of self-attention while it is captured."""
     features: bool = False
     """Keep one layer's features beside the maps, for methods that compare positions by them."""
     text_share: Literal["row", "text"] | None = None

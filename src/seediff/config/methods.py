@@ -17,6 +17,8 @@ Method = Literal[
     "seg4diff", "concept", "anchor_walk",
 ]  # fmt: skip
 """Values of `MaskConfig.method`."""
+ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
+"""How the objects of a class are told apart (`objects.make`)."""
 Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 

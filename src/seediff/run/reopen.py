@@ -212,7 +212,9 @@ def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> Non
 
 
 def _files(folder: Path, row: Mapping[str, Any], extras: Mapping[str, Mapping[Any, Path]]) -> list[Path]:
-    return [folder / row["file_name"], folder / row["mask"], *extras.get(native.sample_name(row["file_name"]), {}).values()]
+    name = native.sample_name(row["file_name"])
+    objects = [folder / native.INSTANCES / f"{name}.png"] if "instances" in row else []
+    return [folder / row["file_name"], folder / row["mask"], *objects, *extras.get(name, {}).values()]
 
 
 def sample_number(name: str) -> int:
