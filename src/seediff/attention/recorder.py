@@ -21,6 +21,8 @@ from .maps import AttentionMaps, Grid, grid_text
 from .probabilities import Part, Scratch
 
 KINDS: tuple[Kind, Kind] = ("self", "cross")
+LEAST = 1e-6
+"""What lower attention counts as in a geometric mean, so that no layer alone can make it 0."""
 
 
 @contextmanager
@@ -221,7 +223,8 @@ class AttentionRecorder:
 
     def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map for one layer and step. Counts the addition."""
-        where = (kind, grid, name if self.per_layer else "")
+        by_layer = self.per_layer or (kind == "cross" and self.config.mean == "geometric")
+        where = (kind, grid, name if by_layer else "")
         self._counts[where] = self._counts.get(where, 0) + 1
         if where not in self._sums:
             with _ordinary_tensors():
@@ -250,10 +253,10 @@ class AttentionRecorder:
         held = {kind: self._by_grid(kind, layers) for kind in KINDS}
         means = {
             kind: {
-                grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else torch.stack(list(maps.values())).mean(0)
-                for grid, maps in grids.items()
+                grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else self._mean(kind, list(maps.values()))
+                for grid, maps in held[kind].items()
             }
-            for kind, grids in held.items()
+            for kind in KINDS
         }
         apart = held if self.config.apart else {kind: {} for kind in KINDS}
         assert self.latent_size is not None
@@ -283,6 +286,13 @@ class AttentionRecorder:
         if not means:
             raise UserError(f"layers = {layers}: concepts need blocks whose text has a stream of its own, and these have none")
         return {"concepts": {self.latent_size: torch.stack(means).mean(0)}, "concept_names": self.concept_names[image]}
+
+    def _mean(self, kind: Kind, layers: list[torch.Tensor]) -> torch.Tensor:
+        """Over layers, as the configuration has it."""
+        stacked = torch.stack(layers)
+        if kind == "cross" and self.config.mean == "geometric":
+            return stacked.clamp_min(LEAST).log().mean(0).exp()
+        return stacked.mean(0)
 
     def _with_features(self, maps: AttentionMaps, image: int) -> AttentionMaps:
         features = self.outputs(image)[self.reference]

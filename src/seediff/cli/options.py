@@ -228,6 +228,7 @@ class MaskOptions:
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
     apart={"name": "--capture-apart", "negative": ()},
+    mean={"name": "--capture-mean"},
     heads={"name": "--capture-heads"},
     prompt={"name": "--capture-prompt"},
     flip={"name": "--capture-flip", "negative": ()},

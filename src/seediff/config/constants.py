@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..models.groups import Layers, normal_layers
 from .fields import AtLeastZero, Count, Positive, Share, Timestep, check_fields, misfit
 from .methods import (
+    BEST,
     GRAPH_OPTIONS,
     METHOD_FACTS,
     READING,
@@ -53,6 +54,8 @@ class CaptureConfig:
     """Keep every layer's maps beside their mean, for what weighs layers.
 
     As many maps as layers, so much more memory."""
+    mean: Literal["arithmetic", "geometric"] = "arithmetic"
+    """Mean over layers of cross-attention: arithmetic, or geometric, which is high only where all layers are."""
     heads: Literal["mean", "weighted"] = "mean"
     """Heads of cross-attention: their mean, or weighted at each position by what they bring to the layer's output.
 
@@ -97,7 +100,7 @@ class MaskConfig:
     background, SeeDiff "iterative" with background."""
 
     method: Method = "seediff"
-    """Method that makes masks from attention."""
+    """Method that makes masks from attention; best: the one that gave the model's best masks on scenes, with its constants."""
     reading: str | None = None
     """File of `seediff tune --read`: weights of layers, instead of the method and --beta; None: none.
 
@@ -128,6 +131,8 @@ class MaskConfig:
     """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
 
     Values in [low, high); values from high up become the class. Dataset Diffusion uses 0.5 and 0.6."""
+    compete: bool = False
+    """Several classes of an image compete for each place by how far each stands out there, not by the height of its map."""
     pamr: bool = True
     """Align masks with the image's edges (PAMR)."""
     pamr_iterations: Count = 10
@@ -136,11 +141,17 @@ class MaskConfig:
     """Distances of PAMR's neighbours in pixels, for example 1,2,4,8; None: scaled with the image.
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
+    sam: str | None = None
+    """Folder of a SAM or SAM 2 model (transformers format) that then redraws the outlines of masks that it agrees with; None: none.
+
+    A relative path starts from the current folder."""
     dispute: Share | None = None
     """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.55; None: not compared."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.method == BEST:
+            raise UserError("method = best", "depends on the model", "in Python, use recommended_mask(model, 'best').mask")
         seediff = self.method == "seediff" and self.reading is None and (self.expansion != "none" or self.background)
         if self.dispute is not None and not seediff:
             raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")

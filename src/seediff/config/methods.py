@@ -14,9 +14,11 @@ from ..errors import UserError
 
 Method = Literal[
     "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion",
-    "seg4diff", "concept", "anchor_walk",
+    "seg4diff", "concept", "anchor_walk", "best",
 ]  # fmt: skip
 """Values of `MaskConfig.method`."""
+BEST: Method = "best"
+"""No method of its own: what was measured as best for the model, a row of its preset or of `BEST_FACTS`. Configurations resolve to it."""
 ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
 """How the objects of a class are told apart (`objects.make`)."""
 Part = Literal["heads", "layers", "rescale", "blur", "product"]
@@ -128,6 +130,19 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         defaults={"mask": {"self_level": 1, "tau": 10}, "capture": {"features": True}},
     ),
 }
+
+BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
+    "unet": {
+        "mask": {"method": "ca_sa", "tau": 1, "compete": True, "pamr_iterations": 20},
+        "capture": {"normalize": False, "mean": "geometric", "layers": "up/last"},
+    },
+    "transformer": {
+        "mask": {"method": "ca_sa", "tau": 2, "beta": 0.45, "compete": True, "pamr_iterations": 20},
+        "capture": {"normalize": False, "mean": "geometric"},
+    },
+}
+"""By kind of network (`Family.network`), what method `best` is for a model whose preset has no row for it: what was best on the small
+embedded models, `mini` and `mini-dit`, without the constants that depend on their size."""
 
 READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
 """Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""

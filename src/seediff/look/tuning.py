@@ -18,7 +18,7 @@ from PIL import Image
 
 from ..attention.windows import Window
 from ..config.constants import MaskConfig
-from ..config.methods import METHOD_FACTS, Method
+from ..config.methods import BEST, METHOD_FACTS, Method
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
@@ -52,7 +52,7 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
             return config
         tried = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
         tried |= {"ignore_band": None, "dispute": None, "reading": None}
-        others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method != config.method else {}
+        others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method not in (config.method, BEST) else {}
         return replace(config, **{**others, **tried})
 
 
@@ -94,6 +94,8 @@ class Tuner:
     def _last(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w): the soft masks that are thresholded."""
         seen, key, finish = self.seen, self._key(config), config.facts.finish
+        if config.sam is not None:
+            return refine(seen.image, self._enlarged(config), config)
         if not config.pamr:
             return self._enlarged(config)
 

@@ -45,7 +45,7 @@ def test_a_papers_constants_are_what_the_commands_take(method: str) -> None:
 def test_every_grid_holds_the_papers_setting_once_and_no_soft_mask_twice(method: str) -> None:
     settings = grid(method)
     assert PAPER[method] in settings
-    assert len({s.without_refinement for s in settings}) == len(settings)
+    assert len({(s.without_refinement, s.config.compete) for s in settings}) == len(settings)
     assert all(s.config.method == PAPER[method].config.method for s in settings)
 
 
