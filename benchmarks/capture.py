@@ -4,6 +4,7 @@
     python benchmarks/capture.py --models sd2-base --narrow --rounds 5   # a UNet of half of Stable Diffusion 2's width
     python benchmarks/capture.py --models flux-dev --layers 1            # one block of the three that it has here
     python benchmarks/capture.py --models sdxl --method ca_sa            # the maps that this method reads
+    python benchmarks/capture.py --models sd2-base --narrow --heads      # with weighted heads, and with every layer's output vectors
 
 Widths, heads, sides and numbers of columns are the published ones, weights are random. Of blocks that repeat there are only as many as
 show each kind: what capture costs is the same share of every one of them. Under classifier-free guidance the batch is a picture with its
@@ -17,9 +18,10 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +96,14 @@ def call_of(model: Model, packed: int) -> Callable[[], None]:
     return call
 
 
-def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager[AttentionRecorder]:
-    """As a command captures for `--method`; every map where none is named."""
-    reads, chosen = EVERYTHING, CaptureConfig(layers=options.layers, apart=options.apart)
+def capture(
+    model: Model, options: argparse.Namespace, *, outputs: Collection[str] = (), **changes: Any
+) -> AbstractContextManager[AttentionRecorder]:
+    """As a command captures for `--method`; every map where none is named. changes: of CaptureConfig."""
+    reads, chosen = EVERYTHING, CaptureConfig(layers=options.layers, apart=options.apart, **changes)
     if options.method:
         reads = maps_read(fit_levels(model.network.config, MaskConfig(method=options.method), chosen, model.family)[0])
-    return capture_attention(model.network, chosen, guidance=guided(model.family), reads=reads)
+    return capture_attention(model.network, chosen, guidance=guided(model.family), reads=reads, outputs=outputs)
 
 
 def floor_share(model: Model, call: Callable[[], None], options: argparse.Namespace) -> float:
@@ -132,8 +136,8 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
     model, packed = shape(name, options.device, options.dtype, folder, options.narrow)
     plain = call_of(model, packed)
 
-    def captured() -> None:
-        with capture(model, options) as recorder:
+    def captured(**more: Any) -> None:
+        with capture(model, options, **more) as recorder:
             plain()
         recorder.maps([{}], [""])
 
@@ -146,7 +150,16 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
 
     floor = 1 + floor_share(model, plain, options)  # and warm
     positions = (model.image_side // model.pixels) ** 2
-    session.compare(name, {"plain": plain, "capture": captured, "seediff.capture": in_a_script}, "plain", positions=positions, floor=floor)
+    ways = {"plain": plain, "capture": captured, "seediff.capture": in_a_script}
+    if options.heads:
+        means, names = partial(captured, normalize=False), list(model.family.layers(model.network))
+        ways = {
+            "plain": plain,
+            "capture": means,
+            "weighted heads": partial(means, heads="weighted"),
+            "outputs": partial(means, outputs=names),
+        }
+    session.compare(name, ways, "plain", positions=positions, floor=floor)
 
 
 def main() -> None:
@@ -155,6 +168,7 @@ def main() -> None:
     parser.add_argument("--method", choices=("seediff", "ca", "ca_sa"), help="capture the maps that it reads, not all")
     parser.add_argument("--layers", default="all", help="as --capture-layers; blocks of those that are left")
     parser.add_argument("--apart", action="store_true", help="keep every layer's maps, as --capture-apart")
+    parser.add_argument("--heads", action="store_true", help="plain means beside weighted heads, and beside the layers' output vectors")
     parser.add_argument("--narrow", action="store_true", help=f"half the width, of {', '.join(NARROW)}")
     parser.add_argument("--dtype", default="float32")
     options = parser.parse_args()

@@ -255,27 +255,19 @@ def written_names(folder: Path) -> set[str]:
     return {key for table in tables for key in table}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_no_page_paints_every_class_into_every_photograph(page):
-    """Readers copy commands: with a presence of 0 `mask` gives a picture of a dog masks of all the other classes, too."""
-    words = [shlex.split(command, comments=True) for block in blocks(page) if block.tag == "sh" for _, command in shell_lines(block)]
-    assert not [line for line in words if "mask" in line[:2] and ("--presence", "0") in pairwise(line)]
-
-
 def test_tables_are_those_of_the_pages():
     shown = [block.text for page in PAGES for block in blocks(page) if block.tag == "csv"]
     assert sorted(shown) == sorted(CSV.values())
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_command_hides_in_a_block_of_another_kind(page):
+def test_commands_are_whole_and_stand_where_they_are_tried(page):
+    """And none has a presence of 0, with which `mask` gives a picture of a dog masks of all the other classes, too: readers copy them."""
+    words = [shlex.split(command, comments=True) for block in blocks(page) if block.tag == "sh" for _, command in shell_lines(block)]
+    assert not [line for line in words if "mask" in line[:2] and ("--presence", "0") in pairwise(line)]
     for block in blocks(page):
         assert block.tag in TAGS, f"{page}:{block.line}: ```{block.tag} is none of {', '.join(TAGS)}"
         assert block.tag == "sh" or not any(map(PROGRAM.match, block.text.splitlines())), f"{page}:{block.line}: commands go into ```sh"
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_commands_within_a_sentence_have_their_options(page):
     text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
     for command in re.findall(r"`seediff ([^`]* -[^`]*)`", text):
         words = shlex.split(command)
@@ -310,18 +302,16 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+    """And files of the repository that it names are there."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"(?<![\w/])(?:src|tests|benchmarks|recipes)/[\w/.-]*\w", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
         path, _, anchor = link.partition("#")
         target = (ROOT / page).parent / path if path else ROOT / page
         if not re.match(r"\w+:", link):
             assert target.exists(), f"{page}: {link}: no such file"
             assert not anchor or anchor in anchors(target), f"{page}: {link}: no such heading"
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_files_of_the_repository_that_a_page_names_are_there(page):
-    named = re.findall(r"(?<![\w/])(?:src|tests|benchmarks|recipes)/[\w/.-]*\w", (ROOT / page).read_text(encoding="utf-8"))
-    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_every_decision_is_in_the_index_once():

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "tests" / "corpus"
 ENTRIES = sorted(path.stem for path in CORPUS.glob("*.json"))
-NEW = 40
+NEW = 20
 """Cases that are drawn anew; another `--seed` gives others."""
 
 pytestmark = [

@@ -411,21 +411,6 @@ def test_scores_beyond_half_precision(upcast_unet, asked):
     assert largest > torch.finfo(torch.float16).max
 
 
-def test_queries_beyond_half_precision_are_told_by_the_name_of_their_layer(upcast_unet):
-    """No number format of the scores helps where the model's own numbers are infinite."""
-    name = next(name for name in attention_layers(upcast_unet) if name.endswith("attn1"))
-    weight = upcast_unet.get_submodule(name).to_q.weight
-    kept = weight.detach().clone()
-    weight.data.copy_(torch.where(torch.rand(weight.shape, generator=torch.Generator().manual_seed(0)) < 0.5, -60000.0, 60000.0))
-    try:
-        with torch.no_grad(), capture_attention(upcast_unet, CaptureConfig(), guidance=False) as recorder:
-            upcast_unet(**large_inputs(upcast_unet, torch.float16))
-        with pytest.raises(UserError, match=rf"attention of {re.escape(name)}.*half precision overflowed; use --dtype float32 or bfloat16"):
-            recorder.maps([{}], [""])
-    finally:
-        weight.data.copy_(kept)
-
-
 @pytest.mark.parametrize("outside", [False, True])
 def test_maps_under_inference_mode(sd1_model, outside):
     """Steps inside, maps inside or outside the block, and ordinary tensors either way, that may be changed in place."""

@@ -9,9 +9,10 @@ from builders.families import SPECS, generate
 from diffusers import DDPMScheduler
 
 from seediff.attention.capture import capture_attention
-from seediff.attention.photograph import capture_classes, capture_clean, capture_images, encode_images, join_maps
+from seediff.attention.photograph import capture_classes, capture_clean, capture_images, encode_images, join_maps, mirror
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
+from seediff.models.registry import load_model
 
 PROMPTS = ["a photo of a dog", "a photo of a cat and a potted plant", "a photo of a bus"]
 CLASSES = [["dog"], ["cat", "pottedplant"], ["bus"]]
@@ -145,3 +146,55 @@ def test_classes_in_several_sentences(mini_model, images):
     torch.testing.assert_close(maps[0].self_at(1), (one.self_at(1) + two.self_at(1)) / 2, atol=1e-5, rtol=1e-3)
     assert list(maps[1].words) == ["bus"]
     assert join_maps([one]) is one
+
+
+def test_a_mirrored_second_look(mini_model, images):
+    """The mean of both looks: of self-attention rows and columns are mirrored back, of cross-attention rows."""
+    both = capture(mini_model, images, capture=CaptureConfig(flip=True, apart=True, features=True))
+    config = CaptureConfig(apart=True, features=True)
+    plain, mirrored = capture(mini_model, images, capture=config), capture(mini_model, [i[:, ::-1] for i in images], capture=config)
+    for found, one, other in zip(both, plain, mirrored, strict=True):
+        wanted = [(*where, tensor.double().numpy()) for *where, tensor in one.tensors()]
+        for (kind, (h, w), layer, first), (*_, second), (*where, mean) in zip(wanted, other.tensors(), found.tensors(), strict=True):
+            assert where == [kind, (h, w), layer]
+            back = second.double().numpy().reshape(h, w, -1)[:, ::-1].reshape(h * w, -1)
+            if kind == "self":
+                back = back.reshape(h * w, h, w)[:, :, ::-1].reshape(h * w, h * w)
+            np.testing.assert_allclose(mean.numpy(), (first + back) / 2, atol=1e-6)
+        assert found.agreement == pytest.approx({name: (one.agreement[name] + other.agreement[name]) / 2 for name in one.agreement})
+
+
+def test_mirrored_twice_is_the_same():
+    for kind, columns in (("self", 12), ("cross", 5), ("features", 7)):
+        tensor = torch.arange(12 * columns).reshape(12, columns)
+        assert torch.equal(mirror(kind, (3, 4), mirror(kind, (3, 4), tensor)), tensor)
+    assert mirror("cross", (1, 3), torch.tensor([[1], [2], [3]])).flatten().tolist() == [3, 2, 1]
+    assert mirror("self", (1, 2), torch.tensor([[1, 2], [3, 4]])).tolist() == [[4, 3], [2, 1]]
+
+
+def test_words_of_another_text_on_the_same_queries(mini_model, images):
+    """OVAM: the keys of another text; self-attention, which that text does not reach, is the same, and so is a drawing."""
+    asked = capture(mini_model, images, capture=CaptureConfig(prompt="{class}"))
+    plain = capture(mini_model, images)
+    assert [maps.prompt for maps in asked] == ["dog", "cat and a pottedplant", "bus"] or asked[0].prompt.endswith("dog")
+    for found, other in zip(asked, plain, strict=True):
+        for grid, tensor in found.self_attention.items():
+            assert torch.equal(tensor, other.self_attention[grid])
+        assert set(found.words) == set(other.words)
+    same = capture(mini_model, images[:1], PROMPTS[:1], CLASSES[:1], capture=CaptureConfig(prompt="a photo of a {class}"))
+    for grid, tensor in same[0].cross_attention.items():
+        torch.testing.assert_close(tensor, plain[0].cross_attention[grid], atol=1e-5, rtol=0)
+    assert same[0].words == plain[0].words
+    drawn, maps = generate(mini_model, SPECS[:1])
+    again, others = generate(mini_model, SPECS[:1], capture=CaptureConfig(prompt="one {class}"))
+    assert np.array_equal(drawn[0], again[0])
+    assert others[0].prompt.startswith("one ")
+    assert not all(torch.allclose(t, maps[0].cross_attention[grid]) for grid, t in others[0].cross_attention.items())
+
+
+def test_another_text_needs_a_unet(joint_folder, images):
+    joint = load_model(str(joint_folder), device="cpu")
+    with pytest.raises(UserError, match=r"^capture.prompt = \{class\}: works with UNets"):
+        capture(joint, images, capture=CaptureConfig(prompt="{class}"))
+    with pytest.raises(UserError, match=r"does not contain \{class\}"):
+        CaptureConfig(prompt="a dog")

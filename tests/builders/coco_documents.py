@@ -12,5 +12,6 @@ def from_coco(document, where="the document"):
     read = checked(fit(document, Instances, where), where)
     classes, ids = classes_of([read])
     return classes, [
-        (entry, paint(image, read.instances[image.id], ids, where)) for entry, image in zip(document["images"], read.images, strict=True)
+        (entry, paint(image, read.instances[image.id], ids, where).label_map())
+        for entry, image in zip(document["images"], read.images, strict=True)
     ]

@@ -29,11 +29,20 @@ def random_maps(latent_size: int | tuple[int, int] = 16, seed: int = 0, normaliz
 
 
 def apart(maps: AttentionMaps) -> AttentionMaps:
-    """The maps with a layer of each kind at every level, which are those of that level, weighted alike."""
+    """The maps with a layer of each kind at every level, which are those of that level, weighted alike; and with features at L/2."""
     own = {grid: {f"up_blocks.{grid[0]}.attn1": tensor.clone()} for grid, tensor in maps.self_attention.items()}
     cross = {grid: {f"up_blocks.{grid[0]}.attn2": tensor.clone()} for grid, tensor in maps.cross_attention.items()}
     weights = {name: 1.0 for of_grid in own.values() for name in of_grid}
-    return replace(maps, self_layers=own, cross_layers=cross, agreement=weights)
+    height, width = maps.grid(2)
+    features = torch.randn(height * width, 6, generator=torch.Generator().manual_seed(7))
+    return replace(maps, self_layers=own, cross_layers=cross, agreement=weights, features={(height, width): features})
+
+
+def concepts(maps: AttentionMaps) -> AttentionMaps:
+    """The maps with random scores of their classes and the sky, at L."""
+    names = (*maps.words, "sky")
+    scores = torch.randn(maps.latent_size[0] * maps.latent_size[1], len(names), generator=torch.Generator().manual_seed(7))
+    return replace(maps, concepts={maps.latent_size: scores}, concept_names=names)
 
 
 def replaced(maps: AttentionMaps, *, self_value: float | None = None, cross_value: float | None = None) -> AttentionMaps:
@@ -47,3 +56,8 @@ def class_map(maps: AttentionMaps, side: int, class_name: str, to: int) -> np.nd
     """Float64 cross-attention of a class (to, to), captured at one side and enlarged to another."""
     columns = maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).reshape(1, 1, side, side)
     return F.interpolate(columns, (to, to), mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
+def stretch(x: np.ndarray) -> np.ndarray:
+    """Min-max."""
+    return (x - x.min()) / (x.max() - x.min())

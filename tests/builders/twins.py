@@ -260,13 +260,15 @@ def mistral_tokenizer() -> Any:
 
 
 @lru_cache
-def gemma_tokenizer() -> Any:
-    """Gemma's, which knows the words of Sana's instruction."""
+def gemma() -> tuple[Any, Any]:
+    """Gemma's tokenizer, which knows the words of Sana's instruction, and a narrow Gemma 2."""
     from diffusers import SanaPipeline
-    from transformers import GemmaTokenizer
+    from transformers import Gemma2Config, Gemma2Model, GemmaTokenizer
 
     lines = inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"].default
     words = [f" {word}" for line in lines for word in line.split()] + [f" {word}" for word in SPOKEN.split()] * 9
     specials = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
     vocabulary, merges = _trained(GemmaTokenizer(), words, 900, specials)
-    return GemmaTokenizer(vocab=vocabulary, merges=merges, model_max_length=8192)
+    tokenizer = GemmaTokenizer(vocab=vocabulary, merges=merges, model_max_length=8192)
+    sizes = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "head_dim": 8, "num_attention_heads": 4, "num_key_value_heads": 2}
+    return tokenizer, Gemma2Model(Gemma2Config(vocab_size=len(tokenizer), num_hidden_layers=2, **sizes))

@@ -78,11 +78,6 @@ def test_defaults_are_told_in_words(command, capsys):
     assert not re.findall(r"default: (?:False|True|None|\(\)|\[\])", " ".join(capsys.readouterr().out.split()))
 
 
-def test_mini_is_mounted(capsys):
-    assert main(["mini", "--help"]) == 0
-    assert "scenes" in capsys.readouterr().out
-
-
 def test_generate_then_again(tmp_path, capsys):
     out = tmp_path / "my pets"
     assert main([*BASE, "--out", str(out)]) == 0
@@ -169,14 +164,6 @@ def test_every_option_reaches_the_configuration(tmp_path, capsys):
     assert (m.alpha, m.beta, m.expansion, m.background, m.seed_level, m.expand_levels) == (0.4, "otsu", "parallel", False, 2, (4, 2))
     assert (m.tau, m.self_level, m.ignore_band, m.pamr, m.pamr_iterations, m.pamr_dilations) == (2, 4, (0.4, 0.5), False, 3, (1, 2))
     assert (c.capture.steps, c.capture.layers, c.capture.normalize) == ("second-half", "up", False)
-
-
-def test_configuration_file_and_the_command_line_over_it(tmp_path):
-    out, again = tmp_path / "out", tmp_path / "again"
-    assert main([*BASE, "--alpha", "0.4", "--out", str(out), "--quiet"]) == 0
-    assert main(["generate", "--config", str(out / "seediff.toml"), "--seed", "3", "--out", str(again), "--quiet"]) == 0
-    config = load_config(again / "seediff.toml", GenerateConfig)
-    assert (config.seed, config.mask.alpha, config.per_class) == (3, 0.4, 2)
 
 
 def test_preview_of_segments_says_what_it_works_on(tmp_path, capsys):
@@ -275,20 +262,6 @@ def test_interrupted_while_it_starts(monkeypatch, capsys):
     monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
     assert main(["--help"]) == 130
     assert one_line(capsys) == "seediff: interrupted\n"
-
-
-def test_a_dry_run_refuses_what_the_run_would(tmp_path, capsys, mini_folder):
-    model = ["--model", str(mini_folder), "--dry-run"]
-    assert main(["generate", "--classes", "dog,zebra", *model, "--out", str(tmp_path / "o")]) == 2
-    assert "does not know 'zebra'; it knows: " in one_line(capsys)
-    assert main([*BASE, *model, "--seed-level", "8", "--out", str(tmp_path / "o")]) == 2
-    assert "seed_level = 8: the model has no attention at L/8; levels there: 1, 2, 4" in one_line(capsys)
-    assert not list(tmp_path.iterdir())
-    assert main([*BASE, "--model", str(mini_folder), "--out", str(tmp_path / "o"), "--quiet"]) == 0
-    assert main([*BASE, *model, "--out", str(tmp_path / "o"), "--seed", "4"]) == 2
-    assert "seed: 0 → 4" in one_line(capsys)
-    assert main([*BASE, *model, "--out", str(tmp_path / "o" / "seediff.toml")]) == 2
-    assert "there is a file where the folder should be" in one_line(capsys)
 
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):

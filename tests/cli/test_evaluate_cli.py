@@ -85,13 +85,6 @@ def test_bad_input_is_one_line(folders, change, words, capsys):
     assert words in err
 
 
-def test_json_must_be_a_file(folders, tmp_path: Path, capsys):
-    assert run(folders[0], "--labels", folders[1], "--json", tmp_path) == 2
-    assert "name a file" in capsys.readouterr().err
-    assert run(folders[0] / "nowhere", "--labels", folders[1], "--json", tmp_path / "x.json") == 2
-    assert not (tmp_path / "x.json").exists()
-
-
 def test_json_is_tried_before_the_evaluation(folders, tmp_path: Path, capsys, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr("seediff.evaluate.segments.evaluate_segments", lambda *_, **__: pytest.fail("evaluated first"))

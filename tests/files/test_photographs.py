@@ -362,8 +362,7 @@ def test_unusable_profiles_are_ignored(tmp_path):
     np.testing.assert_array_equal(read_photo(saved(tmp_path / "grey.png", grey, icc_profile=profile))[..., 2], grey)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("suffix", "orientation"), [("jpg", n) for n in range(1, 9)] + [("png", 6), ("webp", 6), ("tif", 6)])
 def test_orientation(tmp_path, suffix, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from in_chromium import at, chromium, needs_chromium, open_sample, saved, until, violations, window
+from in_chromium import at, needs_chromium, open_sample, saved, until, violations, window
 from look_server import keep_attention, running, write_set
 from PIL import Image
 
@@ -26,12 +26,6 @@ HOSTILE = (
     "é́́́́́́",
 )
 MANY = 100_000
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -2,41 +2,21 @@
 
 import numpy as np
 import pytest
-from in_chromium import at, chromium, needs_chromium, open_sample, saved, shown_mask, until, violations, window
-from look_server import keep_attention, running, write_set
+from in_chromium import at, needs_chromium, open_sample, saved, shown_mask, until, violations, window
+from look_server import running, write_set
 from scipy import ndimage
 
 from seediff.dataset import native
 from seediff.dataset.reviews import in_effect, read_actions
 
 pytestmark = needs_chromium
-NAMES = [f"{number:06d}" for number in range(24)]
+NAMES, KEPT = [f"{number:06d}" for number in range(24)], 2
 DRAWN = """id => { const canvas = document.querySelector(id);
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
     return %s; }"""
 PIXELS, INKED = DRAWN % "[...data]", DRAWN % "data.some(Boolean)"
 SHOWN = "text => document.querySelector('#shown').textContent.startsWith(text)"
 ENDED = "text => document.querySelector('#job[aria-busy=false]:not([hidden]) #job-text')?.textContent.startsWith(text)"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def pets(tmp_path_factory):
-    out = write_set(tmp_path_factory.mktemp("tool") / "pets", 24, ("dog", "cat", "bus"), changes=[{"prompt": "a cat and a dog"}] * 24)
-    keep_attention(out, NAMES[:2])
-    with running(out) as (client, opened):
-        yield out, client, opened
-
-
-@pytest.fixture
-def page(browser, pets):
-    with window(browser, pets[2].url) as found:
-        yield found
 
 
 def box(page, selector):

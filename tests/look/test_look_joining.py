@@ -182,7 +182,7 @@ def test_other_formats_with_objects(joined, tmp_path, capsys):
     assert len([one for one in image.findall("mask") if one.get("label") != "ignore"]) == 3
     capsys.readouterr()
     run("export", joined, "--to", "yolo", "--out", tmp_path / "yolo")
-    assert "1 objects of several joined pieces are a line per piece" in capsys.readouterr().out
+    assert "1 objects of several pieces are a line per piece" in capsys.readouterr().out
     assert len((tmp_path / "yolo/labels/train/000001.txt").read_text().splitlines()) == 4
 
 
@@ -191,7 +191,7 @@ def test_what_names_one_piece_is_no_object_of_several(pets, tmp_path, capsys):
     rows[1]["review"] = {"joined": [[LEFT, [9, 12]], [[0, 0], [1, 1]], [RIGHT]]}
     (pets / native.METADATA).write_bytes(native.jsonl(rows))
     run("export", pets, "--to", "yolo", "--out", tmp_path / "yolo")
-    assert "several joined pieces" not in capsys.readouterr().out
+    assert "several pieces" not in capsys.readouterr().out
 
 
 def test_a_mask_corrected_elsewhere_keeps_what_is_joined(joined, tmp_path):

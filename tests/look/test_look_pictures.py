@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from in_chromium import at, chromium, needs_chromium, open_sample, saved, soon, until, window
+from in_chromium import at, needs_chromium, open_sample, saved, soon, until, window
 from look_server import keep_attention, running, write_set
 from PIL import Image
 
@@ -56,7 +56,7 @@ def an_object(out):
 
 
 @needs_chromium
-def test_a_picture_of_each_view(tmp_path):
+def test_a_picture_of_each_view(tmp_path, browser):
     target = Path(FOLDER) if FOLDER else tmp_path
     out = drawn(tmp_path / "pets")
     name, column, top, bottom = an_object(out)
@@ -66,7 +66,7 @@ def test_a_picture_of_each_view(tmp_path):
         with Image.open(io.BytesIO(page.screenshot())) as picture:
             picture.convert("RGB").save(target / f"look-{kind}.jpg", quality=78, optimize=True, progressive=True, subsampling=0)
 
-    with chromium() as browser, running(out) as (client, opened), window(browser, opened.url, size=(1100, 800)) as page:
+    with running(out) as (client, opened), window(browser, opened.url, size=(1100, 800)) as page:
         for key in ("a", "a", "x", "ArrowRight"):
             page.keyboard.press(key)
         saved(page)
@@ -130,7 +130,7 @@ def test_a_picture_of_each_view(tmp_path):
         assert len(client.get(f"/api/samples/{number}")["joined"]) == 1
 
     other = drawn(tmp_path / "pets-ca_sa", "ca_sa")
-    with chromium() as browser, running(out, compare=other) as (_, opened), window(browser, opened.url, size=(1100, 800)) as page:
+    with running(out, compare=other) as (_, opened), window(browser, opened.url, size=(1100, 800)) as page:
         soon(page, lambda: opened.session.comparison.total()["compared"] == len(opened.session.subject.samples))
         page.select_option("#sort", "-different")
         most = opened.session.subject.samples[int(np.argmax(opened.session.comparison.different))].name

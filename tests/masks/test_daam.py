@@ -4,18 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from random_maps import random_maps, replaced
+from random_maps import random_maps, stretch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.methods import METHOD_FACTS
+from seediff.config.constants import MaskConfig
 from seediff.masks.daam import daam
 
 CONFIG = MaskConfig(method="daam")
-
-
-def stretch(x: np.ndarray) -> np.ndarray:
-    return (x - x.min()) / (x.max() - x.min())
 
 
 @pytest.mark.parametrize("class_name", ["dog", "cat"])
@@ -39,15 +34,3 @@ def test_by_hand():
     soft = daam(maps, "dog", MaskConfig(method="daam", expand_levels=(2, 1))).soft
     assert soft[0, 3] == 0
     assert float(soft[3, 3]) == pytest.approx((0.5 + max(float(undershoot[3, 3]), 0)) / float(undershoot[0, 0]), abs=1e-6)
-
-
-def test_it_is_captured_as_plain_means_and_reads_no_self_attention():
-    facts = METHOD_FACTS["daam"]
-    assert facts.self_levels is None
-    assert CaptureConfig(**facts.defaults["capture"]).normalize is False
-
-
-def test_constant_attention_is_flagged():
-    result = daam(replaced(random_maps(normalized=False), cross_value=0.05), "dog", CONFIG)
-    assert result.flags == ("constant_map",)
-    assert not result.soft.any()

@@ -5,17 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from random_maps import random_maps, replaced
+from random_maps import random_maps, stretch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.fa_seg import fa_seg
 
 CONFIG = MaskConfig(method="fa_seg")
-
-
-def stretch(x: np.ndarray) -> np.ndarray:
-    return (x - x.min()) / (x.max() - x.min())
 
 
 def grown(x: np.ndarray, side: int) -> np.ndarray:
@@ -76,9 +72,3 @@ def test_other_words_and_levels_that_it_does_not_read_make_no_difference():
     for values in cross.values():
         values[:, 0] = 7
     assert torch.equal(fa_seg(replace(maps, cross_attention=cross), "cat", CONFIG).soft, fa_seg(maps, "cat", CONFIG).soft)
-
-
-def test_constant_attention_is_flagged():
-    result = fa_seg(replaced(random_maps(), cross_value=0.05), "dog", CONFIG)
-    assert result.flags == ("constant_map",)
-    assert not result.soft.any()

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from random_maps import stretch
 from scipy.ndimage import gaussian_filter
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.errors import UserError
-from seediff.masks.goca import blur, goca, product_layers
+from seediff.masks.goca import goca, product_layers
 from seediff.masks.make import soft_mask
 
 ALL = ("layers", "rescale", "blur", "product")
@@ -31,10 +32,6 @@ def layers_apart(blocks: dict[str, int] = BLOCKS, names: tuple[str, str] = ("att
     return AttentionMaps(
         own_mean, cross_mean, (16, 16), words, "a red cat, a dog", False, own, cross, content=(1, 2, 3, 5), agreement=weights
     )
-
-
-def stretch(x: np.ndarray) -> np.ndarray:
-    return (x - x.min()) / (x.max() - x.min())
 
 
 def recipe(maps: AttentionMaps, class_name: str, parts: tuple[str, ...]) -> np.ndarray:
@@ -103,10 +100,6 @@ def test_layers_of_joint_attention():
     assert product_layers(list(maps.self_layers[16, 16])) == ["transformer_blocks.12.attn", "transformer_blocks.18.attn"]
     assert product_layers(["transformer_blocks.0.attn"]) == ["transformer_blocks.0.attn"]
     assert goca(maps, "dog", MaskConfig(method="goca")).soft.min() >= 0
-
-
-def test_blur_keeps_a_constant():
-    torch.testing.assert_close(blur(torch.full((1, 3), 0.7)), torch.full((1, 3), 0.7))
 
 
 def test_what_it_cannot_be_made_of_is_refused_in_one_line():

@@ -1,20 +1,23 @@
-"""What all of the other published methods promise."""
+"""What all methods promise."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
-from random_maps import random_maps
+from random_maps import apart, concepts, random_maps, replaced
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.methods import METHOD_FACTS
 from seediff.masks.make import soft_mask
 
-METHODS = ["fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam"]
+METHODS = ["ca", "ca_sa", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam"]
+"""Those without α, which rounding may carry a value across."""
 
 
 def config_of(method) -> MaskConfig:
@@ -38,9 +41,14 @@ def test_the_scale_of_attention_makes_no_difference(method, seed: int, scale: fl
     torch.testing.assert_close(soft_mask(scaled, "cat", config_of(method)).soft, expected, atol=5e-3, rtol=0)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_maps_are_not_modified(method):
-    maps, untouched = (random_maps(normalized=False) for _ in range(2))
+@pytest.mark.parametrize("method", list(METHOD_FACTS))
+def test_maps_are_not_modified_and_constant_ones_are_flagged(method):
+    maps, untouched = (concepts(apart(random_maps(normalized=False))) for _ in range(2))
     soft_mask(maps, "dog", config_of(method))
-    assert all(torch.equal(maps.self_attention[grid], untouched.self_attention[grid]) for grid in maps.self_attention)
-    assert all(torch.equal(maps.cross_attention[grid], untouched.cross_attention[grid]) for grid in maps.cross_attention)
+    for kind in ("self_attention", "cross_attention"):
+        found, before = getattr(maps, kind), getattr(untouched, kind)
+        assert all(torch.equal(found[grid], before[grid]) for grid in before)
+    flat = replace(concepts(apart(replaced(maps, cross_value=0.05))), concepts={maps.latent_size: torch.zeros(256, 3)})
+    flat = soft_mask(flat, "dog", config_of(method))
+    assert "constant_map" in flat.flags
+    assert flat.soft.isfinite().all()

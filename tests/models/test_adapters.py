@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from builders.command_line import runner
-from builders.families import assert_same_maps, generate, largest_difference, plain
+from builders.families import generate, largest_difference, plain
 from safetensors.torch import load_file, save_file
 
 from seediff.config.generate import GenerateConfig
@@ -74,13 +74,6 @@ def test_a_lora_in_kohyas_way_has_an_alpha_for_every_layer(xl, xl_folder, xl_lor
     save_file(tensors, tmp_path / "kohya.safetensors")
     images, _ = generate(load_model(xl_folder, device="cpu", lora=str(tmp_path / "kohya.safetensors")))
     assert np.array_equal(images[0], generate(load_model(xl_folder, device="cpu", lora=xl_lora))[0][0])
-
-
-def test_a_scale_of_nothing_is_none(xl, xl_folder, xl_lora):
-    images, maps = generate(load_model(xl_folder, device="cpu", lora=xl_lora, lora_scale=0.0))
-    without, own = generate(xl)
-    assert np.array_equal(images[0], without[0])
-    assert_same_maps(maps[0], own[0], 1e-6)
 
 
 def test_what_a_model_keeps_in_float32_stays_so_with_a_lora(flux_folder, tmp_path):

@@ -65,8 +65,6 @@ def test_every_family(folder, monkeypatch):
     start, blocks = graphs(), len(model.family.layers(model.network))
     made = check_same(model, plain, SPECS[:2])
     assert start < made <= start + 2 * blocks
-    generate(model, SPECS[:2], steps=3, guidance_scale=4.0)
-    assert graphs() == made
     assert not counters["graph_break"]
 
 
@@ -83,6 +81,8 @@ def pixart(pixart_folder):
 def test_a_smaller_last_batch_is_compiled_once(pixart):
     made = [check_same(*pixart, specs) for specs in (SPECS[:2], SPECS[:1], SPECS[:2])]
     assert made[0] < made[1] == made[2]
+    generate(pixart[0], SPECS[:2], steps=3, guidance_scale=4.0)
+    assert graphs() == made[2]
 
 
 def test_maps_of_photographs(pixart):

@@ -8,7 +8,7 @@ from seediff.errors import UserError
 from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import layers_in
 from seediff.models.families.z_image import Z_IMAGE
-from seediff.models.groups import block_numbers, layers_name
+from seediff.models.groups import block_numbers
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,6 @@ def test_what_is_no_group_is_told_in_a_line(layers):
 )
 def test_one_choice_has_one_spelling(said, spelling):
     assert CaptureConfig(layers=said).layers == spelling
-
-
-def test_names_for_people():
-    assert [layers_name(one) for one in ("up", "last", "9-12", "3")] == ["up layers", "last up layers", "blocks 9-12", "block 3"]
 
 
 @pytest.mark.parametrize("count", [10**9, -1, "x", 1.5, True, None])

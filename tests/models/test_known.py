@@ -21,7 +21,7 @@ from seediff.models import hub as names
 from seediff.models import info
 from seediff.models.families import FAMILIES, pipeline_family
 from seediff.models.info import list_models, model_info, usual_dtype
-from seediff.models.known import BY_NAME, KNOWN, hub_ids, known_model
+from seediff.models.known import BY_NAME, KNOWN, hub_ids
 from seediff.models.weights import choose_variant, is_enough
 from seediff.run.generate import GenerateJob
 from seediff.run.loop import plan
@@ -225,13 +225,6 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
     assert model_info("owner/other") is None  # without being asked to fetch
 
 
-def test_without_a_network_another_hub_id_has_the_packages_defaults(hub):
-    answers, _ = hub
-    answers["owner/my-flux"] = ConnectionError("no network")
-    config = configure(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
-    assert (config.steps, config.guidance_scale) == (50, 7.5)
-
-
 def test_the_list_says_what_each_takes(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("seediff.models.info.cached_folder", lambda hub_id: Path("/cache") if hub_id == "Qwen/Qwen-Image" else None)
@@ -273,10 +266,3 @@ def test_weights_of_transformers(files, expected):
     files = [*files, *SHARDS, "vae/diffusion_pytorch_model.safetensors"]
     assert {dtype: choose_variant(files, dtype, family.weights) for dtype in expected} == expected
     assert is_enough(files, "bfloat16", family.weights) or "fp16" in files[0]
-
-
-def test_known_by_any_of_its_names():
-    assert known_model("sd1.5") is known_model("runwayml/stable-diffusion-v1-5") is not None
-    assert known_model("owner/name") is None
-    assert hub_ids("owner/name") == ("owner/name",)
-    assert hub_ids("runwayml/stable-diffusion-v1-5") == ("runwayml/stable-diffusion-v1-5", "stable-diffusion-v1-5/stable-diffusion-v1-5")

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders.families import GUIDANCE, generate, largest_difference, plain
+from builders.families import generate, largest_difference
 from builders.narrow import narrow_converters
-from builders.reference_attention import book_of
 from builders.single_files import FORMATS, save_single_file, single_file
 from builders.twins import save_unet
 from safetensors.torch import load_file, save_file
@@ -74,8 +73,6 @@ def test_a_file_is_the_model_that_it_was_written_of(name, folder_of, narrow, tmp
     assert all(
         torch.equal(a, b) for one, other in zip(maps, others, strict=True) for a, b in zip(tensors(one), tensors(other), strict=True)
     )
-    assert np.array_equal(np.stack(drawn), plain(model, **book_of(model).plain(GUIDANCE, "")))
-    assert largest_difference(model) < 1e-5
     told = read_checkpoint(path).parts(model.family, model.family.optional)
     assert set(told) == set(FORMATS[name])
 

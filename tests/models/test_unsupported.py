@@ -7,7 +7,6 @@ from PIL import Image
 
 from seediff.cli.commands import main
 from seediff.errors import UserError
-from seediff.models import hub, info
 from seediff.models.registry import load_model
 
 CLASSES = ("KolorsPipeline", "Foo\nPipeline")
@@ -28,11 +27,3 @@ def test_the_line_is_that_of_loading(pipeline, command, dry, tmp_path, capsys, m
     said = capsys.readouterr().err.splitlines()
     assert said[-1] == f"seediff: {error.value}"
     assert not (tmp_path / "out" / "seediff.toml").exists()
-
-
-def test_of_a_hub_id_in_the_cache(tmp_path, capsys, monkeypatch):
-    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "KolorsPipeline"}))
-    for module in (hub, info):
-        monkeypatch.setattr(module, "cached_folder", lambda hub_id: tmp_path)
-    assert main(["generate", "--classes", "dog", "--model", "owner/kolors", "--out", str(tmp_path / "out"), "--dry-run"]) == 2
-    assert "model 'owner/kolors' is a KolorsPipeline; supported are" in capsys.readouterr().err

@@ -23,7 +23,7 @@ from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native, store
 from seediff.errors import UserError
-from seediff.files import output_folders, outputs
+from seediff.files import output_folders
 from seediff.files.output_folders import LOCK
 from seediff.run import generate as run_module
 from seediff.run import output
@@ -94,12 +94,6 @@ def test_masks_follow_the_attention(tmp_path):
             assert (disc & found).sum() / (disc | found).sum() > 0.6
 
 
-def test_jpg_images(tmp_path):
-    generate(replace(CONFIG, image_format="jpg"), tmp_path / "out", draw=fake_draw)
-    assert {p.suffix for p in (tmp_path / "out/images").iterdir()} == {".jpg"}
-    assert len(list(store.read_dataset(tmp_path / "out"))) == 10
-
-
 def test_finished_folder_is_left_alone(tmp_path, unbroken):
     out = tmp_path / "out"
     generate(CONFIG, out, draw=fake_draw)
@@ -133,7 +127,7 @@ def test_interrupted_at_every_write(tmp_path, monkeypatch, unbroken):
     generate(CONFIG, tmp_path / "counted", draw=fake_draw)
     writes = int(1000 - left[0])
     assert writes > 25
-    for n in [0, 0.5, 1, 1.5, 2, 5.5, 9, 12.5, 18, *np.arange(writes - 4, writes, 0.5)]:
+    for n in [0, 0.5, 1.5, 5.5, 12.5, 18, *np.arange(writes - 2.5, writes, 0.5)]:
         out = tmp_path / f"{n}"
         left[0] = float(n)
         with pytest.raises(Stopped):
@@ -285,26 +279,6 @@ def test_nothing_is_left_when_the_model_cannot_be_loaded(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no such model"):
         generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_full_disk_then_continued(tmp_path, monkeypatch, unbroken):
-    out = tmp_path / "out"
-    real, written = outputs._write, []
-
-    def write(fd, data, durable):
-        written.append(fd)
-        if len(written) == 9:
-            real(fd, data[: len(data) // 2], durable)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return real(fd, data, durable)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(outputs, "_write", write)
-        with pytest.raises(OSError, match=r"No space left.*out/masks/00000"):
-            generate(CONFIG, out, draw=fake_draw)
-    assert not list(out.rglob("*.part"))
-    generate(CONFIG, out, draw=fake_draw)
-    assert fingerprints(out) == unbroken
 
 
 def test_what_a_lost_worker_wrote_in_part_is_gone_at_the_end(tmp_path, unbroken):

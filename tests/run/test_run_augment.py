@@ -115,13 +115,8 @@ def test_sources_take_turns(pets):
         assert [task.source for task in new[:7]] != [task.source for task in new[7:14]]
 
 
-def test_other_workers_the_same_bytes(made, pets, tmp_path):
-    augment(config(), pets, tmp_path / "out", workers=2)
-    assert contents(tmp_path / "out") == contents(made)
-
-
-def test_links_the_same_bytes(made, pets, tmp_path):
-    augment(config(), pets, tmp_path / "out", link=True)
+def test_other_workers_and_links_the_same_bytes(made, pets, tmp_path):
+    augment(config(), pets, tmp_path / "out", workers=2, link=True)
     assert contents(tmp_path / "out") == contents(made)
     assert os.path.samefile(tmp_path / "out/images/trip/7.png", pets / "images/trip/7.png")
     assert not os.path.samefile(tmp_path / "out/masks/trip/7.png", pets / "masks/trip/7.png")
@@ -219,14 +214,13 @@ def test_another_configuration_or_dataset_is_not_continued(made, pets, tmp_path)
         augment(config(), pets, tmp_path / "busy")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_broken_picture_is_named(pets, tmp_path, workers):
+def test_a_broken_picture_is_named(pets, tmp_path):
     classes, items = open_native(pets)
     write_native(tmp_path / "bad", classes, items, about={})
     broken = tmp_path / "bad/images/000001.png"
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(UserError, match=r"000001\.png: cannot be read as a picture"):
-        augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "out", workers=workers)
+        augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "out")
 
 
 def test_a_job_can_be_sent_to_other_machines(pets, made, tmp_path):

@@ -177,7 +177,7 @@ def test_a_photograph_whose_name_is_not_utf8(tmp_path, mini_folder):
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):
     found, chosen = find_photos([photos]).photos, config(mini_folder, names=("dog",))
-    check_interrupted(lambda out: segment_photos(chosen, found, out), tmp_path, monkeypatch, (1, 9))
+    check_interrupted(lambda out: segment_photos(chosen, found, out), tmp_path, monkeypatch, (5,))
     with pytest.raises(UserError, match="photos: 6 photographs"):
         segment_photos(chosen, found[:-1], tmp_path / "whole")
     with pytest.raises(UserError, match="another configuration"):
@@ -261,7 +261,7 @@ BAD = [
     (["{in}", "--labels", "{in}"], "--labels: is used only with --method kmeans -k truth"),
     (["{in}", "--vote", "majority"], "--vote: segments get no names without"),
     (["{in}", "--name-threshold", "0.6"], "--name-threshold: segments get no names without"),
-    (["{in}", "--cut-threshold", "0.6"], "--cut-threshold: is an option of method diffcut and walk_cut, not of diffseg"),
+    (["{in}", "--cut-threshold", "0.6"], "--cut-threshold: is an option of method diffcut, not of diffseg"),
     (["{in}", "--method", "kmeans", "-k", "2", "--cut-power", "3"], "--cut-power: is an option of graph features and rows, not of kmeans"),
     (["{in}", "--method", "falcon", "--walk-steps", "3"], "--walk-steps: is an option of graph walk, not of features"),
     (["{in}", "--graph", "walk"], "graph = walk is an option of methods that divide a graph, such as falcon; diffseg has none"),

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,7 +195,7 @@ def test_classes_that_a_photograph_shows():
     truth[:50] = 1
     truth[99, :3] = 2
     truth[60:70, 60:70] = 255
-    shown, unclear = shown_classes(truth, {1: "dog", 2: "car", 3: "cat"}, positions=64)
+    shown, unclear = shown_classes(SimpleNamespace(pixels=8), truth, {1: "dog", 2: "car", 3: "cat"}, np.zeros((64, 64, 3)))
     assert (shown, unclear) == (["dog"], {"car"})
 
 

@@ -87,7 +87,7 @@ def test_a_run_that_is_stopped_goes_on(tmp_path, monkeypatch, changes, plainly):
             shutil.copytree(tmp_path / "first", out)
         generate(config, out, draw=fake_draw, top_up=option)
 
-    check_interrupted(top_up, tmp_path, monkeypatch, range(0, 20, 1 + plainly))
+    check_interrupted(top_up, tmp_path, monkeypatch, range(0, 20, 3 + plainly))
 
 
 def test_a_line_that_was_cut_short_is_written_again(tmp_path):

@@ -248,14 +248,6 @@ def test_offloading(pipe, how):
     assert np.array_equal(draw(pipe), plain)
 
 
-def test_the_autoencoder_in_tiles(pipe):
-    pipe.vae.enable_tiling()
-    plain, expected = draw(pipe), alone(pipe)[0]
-    with seediff.capture(pipe) as seen:
-        assert np.array_equal(draw(pipe), plain)
-    assert same(seen.maps[0], expected)
-
-
 def test_another_backend_of_attention(twin):
     """torch's own, of several that diffusers knows."""
     pipe = load_model(str(twin("flux")), device="cpu").pipe
@@ -282,14 +274,6 @@ def test_xformers(pipe, monkeypatch):
     found = alone(pipe)[0]
     for grid, tensor in expected.cross_attention.items():
         torch.testing.assert_close(found.cross_attention[grid], tensor, atol=1e-5, rtol=0)
-
-
-def test_attention_slicing(pipe):
-    plain = alone(pipe)[0]
-    pipe.enable_attention_slicing(1)
-    sliced = alone(pipe)[0]
-    for grid, tensor in plain.cross_attention.items():
-        torch.testing.assert_close(sliced.cross_attention[grid], tensor, atol=1e-5, rtol=0)
 
 
 def test_maps_are_saved_and_used_later(pipe, tmp_path):

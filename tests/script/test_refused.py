@@ -74,12 +74,6 @@ def test_processors_that_do_more(pipe, within):
         pipe("a dog", height=64, width=64, num_inference_steps=1)
 
 
-def test_fused_projections(pipe):
-    pipe.unet.fuse_qkv_projections()
-    with pytest.raises(UserError, match=r"call pipe.unfuse_qkv_projections\(\) first$"), seediff.capture(pipe):
-        pipe("a dog", height=64, width=64, num_inference_steps=1)
-
-
 def test_a_compiled_network(pipe):
     expected = (
         "the network was compiled by torch, and its graphs do not hear who listens: capture before it is compiled, or have "

@@ -34,18 +34,6 @@ def test_equals_the_plain_reference(weights, size: Grid):
     torch.testing.assert_close(aggregate(maps, size, weights).double(), expected, rtol=2e-6, atol=0)
 
 
-def test_transposed_attention_gives_the_transposed_aggregate():
-    """A picture that is turned over its diagonal: positions change places, and nothing else."""
-    maps = region_maps((16, 24))
-    turned = {(w, h): turn(rows, h, w) for (h, w), rows in maps.items()}
-    torch.testing.assert_close(aggregate(turned, (24, 16)), turn(aggregate(maps, (16, 24)), 16, 24), rtol=2e-6, atol=0)
-
-
-def turn(rows: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(h·w, h·w) of positions row by row as (w·h, w·h), those of the transposed picture."""
-    return rows.view(height, width, height, width).permute(1, 0, 3, 2).reshape(len(rows), len(rows))
-
-
 SHAPES = [((8, 8), 1), ((8, 8), 4), ((16, 16), 2), ((24, 24), 3), ((12, 12), 3), ((8, 12), 3), ((24, 8), 2)]
 
 
@@ -67,11 +55,6 @@ def test_upsampling_is_bilinear(factor: int):
     maps = torch.rand(3, 5, 5, generator=torch.Generator().manual_seed(0))
     expected = F.interpolate(maps[None].double(), scale_factor=factor, mode="bilinear")[0]
     torch.testing.assert_close(upsample(maps, factor).double(), expected, rtol=1e-6, atol=0)
-
-
-def test_a_coarse_position_stands_for_all_that_it_covers():
-    rows = aggregate(region_maps((16, 24)), (16, 24), (0, 0, 1)).view(4, 4, 6, 4, -1)
-    assert torch.equal(rows, rows[:, :1, :, :1].expand_as(rows))
 
 
 def test_bits_do_not_depend_on_threads():
@@ -134,11 +117,6 @@ def test_weights_that_make_no_sense(sides, weights, message: str):
     with pytest.raises(UserError, match=message) as error:
         level_weights(squares(*sides), (64, 64), weights)
     assert "\n" not in str(error.value)
-
-
-def test_attention_of_another_shape_is_an_error():
-    with pytest.raises(UserError, match="of 24 × 16 does not divide latents of 48 × 64"):
-        level_weights([(48, 64), (24, 16)], (48, 64))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])

@@ -15,7 +15,7 @@ from seediff.masks.pamr import pamr
 from seediff.mini.scenes import load_scenes
 from seediff.models.registry import load_model
 from seediff.segments import diffcut as module
-from seediff.segments.diffcut import bipartition, recursive_cut, refine_segments, second_eigenvector
+from seediff.segments.diffcut import bipartition, refine_segments, second_eigenvector
 from seediff.segments.graph import GRAPH, affinity, by_appearance
 from seediff.segments.suppression import label
 
@@ -153,15 +153,6 @@ def test_planted_segments_are_found():
     assert (segments == by_appearance(inner)).mean() > 0.9  # edges are rounded by the enlargement
 
 
-def test_a_larger_tau_never_merges():
-    features = smooth(12, 7)
-    unit = F.normalize(features.double(), dim=0).flatten(1).numpy()
-    graph = affinity(unit, 10)
-    coarse, fine = recursive_cut(graph, 0.4), recursive_cut(graph, 0.9)
-    assert fine.max() > coarse.max()
-    assert all(len(np.unique(coarse[fine == one])) == 1 for one in range(fine.max() + 1))
-
-
 @pytest.mark.parametrize("tau", [0.3, 0.6])
 @pytest.mark.parametrize("seed", range(4))
 def test_symmetries(seed, tau):
@@ -247,11 +238,6 @@ def test_degenerate_features(name, tau):
 def test_bad_input(change, message):
     with pytest.raises(UserError, match=message):
         diffcut(**{"features": smooth(4, 0), "size": (8, 8)} | change)
-
-
-def test_wrong_shape():
-    with pytest.raises(ValueError, match=r"\(C, h, w\)"):
-        diffcut(torch.zeros(4, 5), size=(8, 8))
 
 
 def test_refinement_moves_edges_to_the_images():

@@ -84,7 +84,7 @@ def test_an_empty_part_stays_empty():
 def test_a_walk_by_hand(steps):
     """P = (.9, .1; .1, .9) has a second eigenvalue of .8, P^k of .8^k."""
     maps = AttentionMaps({(1, 2): torch.tensor([[0.9, 0.1], [0.1, 0.9]])}, {}, latent_size=(1, 2))
-    graph = build_graph(maps, SegmentConfig(method="walk_cut", walk_steps=steps))
+    graph = build_graph(maps, SegmentConfig(method="diffcut", graph="walk", walk_steps=steps))
     assert spectrum(graph.weights, 2)[0] == pytest.approx([1, 0.8**steps], abs=1e-6)
 
 
@@ -168,7 +168,7 @@ def test_every_pair_divides_attention(method, graph):
 
 def test_too_many_positions_are_told_before_anything_runs():
     assert GRAPH.check is not None
-    GRAPH.check((64, 64), SegmentConfig(method="walk_cut"))
+    GRAPH.check((64, 64), SegmentConfig(method="diffcut", graph="walk"))
     GRAPH.check((128, 128), SegmentConfig(method="falcon"))
     with pytest.raises(UserError, match=r"latents of 128 have too many positions for graph walk"):
-        GRAPH.check((128, 128), SegmentConfig(method="walk_cut"))
+        GRAPH.check((128, 128), SegmentConfig(method="diffcut", graph="walk"))

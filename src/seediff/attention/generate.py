@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads
+from ..config.levels import EVERYTHING, Reads, check_switches
+from ..config.names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
 from ..files.messages import printable
@@ -21,6 +23,7 @@ from ..prompts.kinds import content_columns
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_prompt, locate_columns
 from .capture import capture_attention
+from .concepts import read_concepts
 from .maps import AttentionMaps
 
 
@@ -60,8 +63,9 @@ def generate_batch(
     check_guidance(model, guidance_scale, negative_prompt)
     guidance = family.guided(pipe, guidance_scale)
     prompts = [spec.prompt for spec in specs]
-    words = [locate_columns(model.readers, spec.prompt, spec.classes) for spec in specs]
-    contents = [content_columns(model.readers, prompt) for prompt in prompts]
+    texts, asked = asked_texts(model, capture, prompts, [spec.classes for spec in specs])
+    words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
+    contents = [content_columns(model.readers, text) for text in texts]
 
     # 2. Count the calls of the network that the scheduler will make
     calls = count_calls(model, steps)
@@ -78,14 +82,32 @@ def generate_batch(
         guidance_scale=guidance_scale,
         generators=[torch.Generator().manual_seed(spec.seed) for spec in specs],
     )
-    with capture_attention(model.network, capture, guidance=guidance, total_steps=calls, per_layer=several, reads=reads) as recorder:
+    how: dict[str, Any] = {"per_layer": several, "reads": reads, "asked": asked}
+    if capture.concepts:
+        how["concepts"] = read_concepts(model, [spec.classes for spec in specs])
+    with capture_attention(model.network, capture, guidance=guidance, total_steps=calls, **how) as recorder:
         result = pipe(**family.call(pipe, drawing))
 
     # 4. Maps first: they name the layer that overflowed, an image can only be black
-    maps = {group: recorder.maps(words, prompts, contents=contents, layers=layers if several else None) for group, layers in fitted.items()}
+    maps = {group: recorder.maps(words, texts, contents=contents, layers=layers if several else None) for group, layers in fitted.items()}
     if not np.isfinite(result.images).all():
         raise UserError(f"the generated image is not a number: {model.dtype} overflowed; use --dtype float32 or bfloat16")
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps
+
+
+@torch.no_grad()
+def asked_texts(
+    model: Model, capture: CaptureConfig, prompts: Sequence[str], classes: Sequence[Sequence[str]]
+) -> tuple[list[str], torch.Tensor | None]:
+    """The texts whose words' cross-attention is captured, one per image, and their states (B, T, C) for `capture_attention`; None where
+    they are the prompts. Raises UserError for a model that has no such texts."""
+    check_switches(capture, model.family, model.network.config)
+    if capture.prompt is None:
+        return list(prompts), None
+    texts = [capture.prompt.replace("{class}", join_classes(tuple(names))) for names in classes]
+    states = model.family.encode(model.pipe, texts, model.device)["encoder_hidden_states"]
+    model.rest()
+    return texts, states
 
 
 def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size: Size | None) -> tuple[int, int]:

@@ -17,6 +17,7 @@ import torch
 from ..errors import UserError
 from ..models.compiled import Listen
 from ..models.families.base import Joint, Layer, Projections
+from .heads import head_weights
 from .recorder import AttentionRecorder, Kind
 
 
@@ -29,12 +30,15 @@ class ProjectedLayer:
         self.recorder = recorder
         self.query: torch.Tensor | None = None
         self.key: torch.Tensor | None = None
+        self.weights: torch.Tensor | None = None
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
         """Register the hooks with `listen(module, hook)` and return their handles."""
+        weighted = self.recorder.config.heads == "weighted" and self.layer.kind == "cross"
         return [
             listen(attention.get_submodule(self.layer.query), self.keep_query),
             listen(attention.get_submodule(self.layer.key), self.keep_key),
+            *([listen(attention.get_submodule(self.layer.out), partial(self.weigh, attention.heads))] if weighted else []),
             listen(attention, self.record, with_kwargs=True),
         ]
 
@@ -50,24 +54,40 @@ class ProjectedLayer:
         if self.query is not None:
             self.key = self.recorder.conditional(output.detach())
 
+    def weigh(self, heads: int, out: Any, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        """Forward hook of the module that sums up the heads' outputs."""
+        if self.query is None:
+            return
+        if type(out) is not torch.nn.Linear:
+            raise UserError(
+                f"{self.name} sums up its heads by a {type(out).__name__}",
+                "weighted heads need a plain linear layer",
+                "leave it out, or the LoRA or --quantize",
+            )
+        with torch.no_grad():
+            given, output = (self.recorder.conditional(states.detach()) for states in (args[0], output))
+            self.weights = head_weights(given, output, out.weight, out.bias, heads)
+
     def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
         """Forward hook of the attention module."""
         if self.query is None and self.wanted(output):
             raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
         if self.query is None or self.key is None:
             return
-        query, key = self.query, self.key
-        self.query = self.key = None
+        query, key, weights = self.query, self.key, self.weights
+        self.query = self.key = self.weights = None
         mask = kwargs.get("attention_mask", args[2] if len(args) > 2 else None)
         bias = None
         if mask is not None:
             batch = output.shape[0]
             bias = attention.prepare_attention_mask(mask, key.shape[1], batch)
             bias = self.recorder.conditional(bias.view(batch, attention.heads, -1, bias.shape[-1]))
-        heads = attention.heads
+        heads, asked = attention.heads, self.recorder.asked
         with torch.no_grad():
+            if asked is not None and self.layer.kind == "cross":
+                key = attention.get_submodule(self.layer.key).forward(asked)  # not called: nobody is to hear it
             query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
-            self.recorder.add(self.layer.kind, self.name, query, key, attention.scale, bias)
+            self.recorder.add(self.layer.kind, self.name, query, key, attention.scale, bias, weights)
 
 
 class JointLayer:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from msgspec import Meta
@@ -22,6 +22,7 @@ from ..files.messages import shown
 from ..files.outputs import write_tensors
 from ..files.tensors import read_header
 
+Heads = Literal["mean", "weighted"]
 Grid = tuple[int, int]
 """(height, width) of a map, in positions. Positions are counted row by row."""
 
@@ -41,6 +42,11 @@ class AttentionMaps:
         network's order; empty unless the layers were kept apart.
     content: the token columns of the prompt's words that mean something (`prompts/kinds.py`); empty: not known.
     agreement: layer of self-attention → its weight (`agreement.py`); empty unless the layers were kept apart.
+    features: {(h, w): (N, C) float32}, a row per position, of the layer that `Family.reference` names; empty unless they were kept.
+    errors: class → the network's error with a sentence for the class, in units of its own (`photograph.class_errors`); empty unless asked.
+    heads: how cross-attention's heads were averaged: "mean", or "weighted" (`heads.py`), with which maps may be negative.
+    concepts: {(h, w): (N, C)}, how much each position's output is like each concept's (`concepts.py`); empty unless they were kept.
+    concept_names: of their columns.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -53,6 +59,11 @@ class AttentionMaps:
     cross_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
     content: tuple[int, ...] = ()
     agreement: Mapping[str, float] = field(default_factory=dict)
+    features: Mapping[Grid, torch.Tensor] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)
+    heads: Heads = "mean"
+    concepts: Mapping[Grid, torch.Tensor] = field(default_factory=dict)
+    concept_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for kind, grid, _, tensor in self.tensors():
@@ -64,16 +75,19 @@ class AttentionMaps:
                 raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
 
     def tensors(self) -> Iterator[tuple[str, Grid, str, torch.Tensor]]:
-        """Kind, size, layer ("": the mean of them) and map of each tensor."""
+        """Kind (self, cross or features), size, layer ("": the mean of them) and map of each tensor."""
         for kind, means, layers in (
             ("self", self.self_attention, self.self_layers),
             ("cross", self.cross_attention, self.cross_layers),
+            ("concepts", self.concepts, {}),
         ):
             for grid, tensor in means.items():
                 yield kind, grid, "", tensor
             for grid, by_layer in layers.items():
                 for layer, tensor in by_layer.items():
                     yield kind, grid, layer, tensor
+        for grid, tensor in self.features.items():
+            yield "features", grid, "", tensor
 
     def cpu(self) -> AttentionMaps:
         """The same on the CPU."""
@@ -81,7 +95,7 @@ class AttentionMaps:
 
     def with_tensors(self, tensors: Iterable[tuple[str, Grid, str, torch.Tensor]]) -> AttentionMaps:
         """The same with all maps replaced by these, given as `tensors` gives them."""
-        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
+        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}, "features": {}, "concepts": {}}
         layers: dict[str, dict[Grid, dict[str, torch.Tensor]]] = {"self": {}, "cross": {}}
         for kind, grid, layer, tensor in tensors:
             if layer:
@@ -89,7 +103,13 @@ class AttentionMaps:
             else:
                 means[kind][grid] = tensor
         return replace(
-            self, self_attention=means["self"], cross_attention=means["cross"], self_layers=layers["self"], cross_layers=layers["cross"]
+            self,
+            self_attention=means["self"],
+            cross_attention=means["cross"],
+            self_layers=layers["self"],
+            cross_layers=layers["cross"],
+            features=means["features"],
+            concepts=means["concepts"],
         )
 
     def grid(self, divisor: int) -> Grid:
@@ -129,6 +149,8 @@ class AttentionMaps:
         side = height if height == width else self.latent_size
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
         about |= {"content": self.content, "agreement": dict(self.agreement), "order": list(tensors)}
+        about |= ({"heads": self.heads} if self.heads != "mean" else {}) | ({"errors": dict(self.errors)} if self.errors else {})
+        about |= {"concepts": self.concept_names} if self.concepts else {}
         write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
@@ -140,7 +162,7 @@ class AttentionMaps:
         last = max((column for columns in (*about.words.values(), about.content) for column in columns), default=-1)
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
-            if matched is None:
+            if matched is None or (matched[3] and matched[1] in ("features", "concepts")):
                 raise UserError(f"{path}: is no file of {what}: it has a tensor {shown(name)}")
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
@@ -156,7 +178,10 @@ class AttentionMaps:
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
         maps = cls({}, {}, latent_size, about.words, about.prompt, about.normalized, content=about.content, agreement=about.agreement)
-        return maps.with_tensors(tensors)
+        maps = replace(maps.with_tensors(tensors), heads=about.heads, errors=about.errors, concept_names=about.concepts)
+        if any(tensor.shape[1] != len(maps.concept_names) for tensor in maps.concepts.values()):
+            raise UserError(f"{path}: names {len(maps.concept_names)} concepts, which its tensors of concepts do not have")
+        return maps
 
 
 def grid_text(grid: Grid) -> str:
@@ -166,7 +191,7 @@ def grid_text(grid: Grid) -> str:
 
 
 NUMBER = r"[1-9]\d{0,3}"
-TENSOR = rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
+TENSOR = rf"(self|cross|features|concepts)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
 """Name of a tensor in a file: kind, size, and its layer if it is of a single one."""
 
 
@@ -196,6 +221,9 @@ class MapsAbout:
     content: tuple[Annotated[int, Meta(ge=0)], ...] = ()
     agreement: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
     order: tuple[str, ...] = ()
+    heads: Heads = "mean"
+    errors: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
+    concepts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:

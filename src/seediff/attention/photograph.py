@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..config.constants import CaptureConfig
 from ..config.levels import EVERYTHING, Reads
+from ..config.names import DEFAULT_PROMPTS, join_classes
 from ..errors import UserError
 from ..models.families.base import Condition
 from ..models.groups import Layers
@@ -17,8 +19,9 @@ from ..models.registry import Model
 from ..prompts.kinds import content_columns
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
-from .generate import check_shape
-from .maps import AttentionMaps
+from .concepts import read_concepts
+from .generate import asked_texts, check_shape
+from .maps import AttentionMaps, Grid
 from .recorder import Kind
 
 
@@ -46,6 +49,11 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     if not latents.isfinite().all():
         raise UserError(f"the encoded images are not numbers: {model.dtype} overflowed; use --dtype float32 or bfloat16")
     return latents
+
+
+def encode_mirrored(model: Model, images: Sequence[np.ndarray], capture: CaptureConfig) -> torch.Tensor | None:
+    """`encode_images` of the images mirrored left to right, for the second look that `capture.flip` asks for; None: there is none."""
+    return encode_images(model, [image[:, ::-1].copy() for image in images]) if capture.flip else None
 
 
 def capture_images(
@@ -78,9 +86,10 @@ def capture_images(
     if not len(images) == len(prompts) == len(classes):
         raise ValueError(f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed")
     check_schedule(model, timesteps)
-    return capture_noised(
+    latents = encode_images(model, images)
+    maps = capture_noised(
         model,
-        encode_images(model, images),
+        latents,
         prompts,
         classes,
         timesteps=timesteps,
@@ -89,7 +98,10 @@ def capture_images(
         groups=groups,
         reads=reads,
         indices=range(len(images)) if indices is None else indices,
+        mirrored=encode_mirrored(model, images, capture),
     )
+    errors = [class_errors(model, latent, names) if capture.errors else {} for latent, names in zip(latents, classes, strict=True)]
+    return {group: [replace(of, errors=e) for of, e in zip(of_group, errors, strict=True)] for group, of_group in maps.items()}
 
 
 @torch.no_grad()
@@ -105,19 +117,29 @@ def capture_noised(
     groups: Sequence[Layers] = (),
     reads: Reads = EVERYTHING,
     indices: Sequence[int],
+    mirrored: torch.Tensor | None = None,
 ) -> dict[Layers, list[AttentionMaps]]:
-    """`capture_images` for latents (B, C, h, w) from `encode_images`, so that images that are used several times are encoded once."""
-    words = [locate_columns(model.readers, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
-    contents = [content_columns(model.readers, prompt) for prompt in prompts]
+    """`capture_images` for latents (B, C, h, w) from `encode_images`, so that images that are used several times are encoded once.
+
+    mirrored: those of `encode_mirrored`, which see the same noise; their maps are mirrored back, and averaged with the others.
+    """
+    if mirrored is not None:
+        how: dict[str, Any] = {"timesteps": timesteps, "seed": seed, "capture": capture}
+        how |= {"groups": groups, "reads": reads, "indices": indices}
+        first, second = (capture_noised(model, look, prompts, classes, **how) for look in (latents, mirrored))
+        return {group: [mean_of_looks(*both) for both in zip(maps, second[group], strict=True)] for group, maps in first.items()}
+    texts, asked = asked_texts(model, capture, prompts, classes)
+    words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
+    contents = [content_columns(model.readers, text) for text in texts]
     fitted = {group: model.family.fit_layers(model.network.config, group) for group in groups or (capture.layers,)}
     several = len(fitted) > 1
     capture = replace(capture, layers="all" if several else next(iter(fitted)))
-    with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), per_layer=several, reads=reads) as recorder:
+    more: dict[str, Any] = {"per_layer": several, "reads": reads, "asked": asked}
+    if capture.concepts:
+        more["concepts"] = read_concepts(model, classes)
+    with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), **more) as recorder:
         run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
-    return {
-        group: recorder.maps(words, list(prompts), contents=contents, layers=layers if several else None)
-        for group, layers in fitted.items()
-    }
+    return {group: recorder.maps(words, texts, contents=contents, layers=layers if several else None) for group, layers in fitted.items()}
 
 
 @torch.no_grad()
@@ -168,11 +190,12 @@ def capture_classes(
     capture: CaptureConfig,
     reads: Reads = EVERYTHING,
     indices: Sequence[int],
+    mirrored: torch.Tensor | None = None,
 ) -> list[AttentionMaps]:
     """`capture_images` with several sentences per image: each image's maps have the tokens of all its sentences.
 
     latents: (B, C, h, w) from `encode_images`. sentences: for each image, at least one (prompt, the classes that it names). All
-    sentences use the same noise. Self-attention is averaged over sentences.
+    sentences use the same noise. Self-attention is averaged over sentences. mirrored: as in `capture_noised`.
     """
     by_image: list[list[AttentionMaps]] = [[] for _ in latents]
     for turn in range(max(map(len, sentences), default=0)):
@@ -187,10 +210,14 @@ def capture_classes(
             capture=capture,
             reads=reads,
             indices=[indices[i] for i in shown],
+            mirrored=None if mirrored is None else mirrored[shown],
         )[capture.layers]
         for i, image_maps in zip(shown, maps, strict=True):
             by_image[i].append(image_maps)
-    return [join_maps(image_maps) for image_maps in by_image]
+    joined = [join_maps(image_maps) for image_maps in by_image]
+    if not capture.errors:
+        return joined
+    return [replace(maps, errors=class_errors(model, latent, list(maps.words))) for maps, latent in zip(joined, latents, strict=True)]
 
 
 def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
@@ -205,9 +232,10 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
         content += [columns + t for t in sentence.content]
         columns += next(iter(sentence.cross_attention.values())).shape[1]
     joined = [
-        (kind, grid, layer, torch.stack(tensors).mean(0) if kind == "self" else torch.cat(tensors, 1))
+        (kind, grid, layer, torch.cat(tensors, 1) if kind in ("cross", "concepts") else torch.stack(tensors).mean(0))
         for (kind, grid, layer), tensors in ((of[0][:3], [one[3] for one in of]) for of in zip(*(m.tensors() for m in maps), strict=True))
     ]
+    concepts = [name for sentence in maps for name in sentence.concept_names]
     agreement = {layer: sum(sentence.agreement[layer] for sentence in maps) / len(maps) for layer in maps[0].agreement}
     return replace(
         maps[0].with_tensors(joined),
@@ -215,7 +243,22 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
         prompt=" | ".join(sentence.prompt for sentence in maps),
         content=tuple(content),
         agreement=agreement,
+        concept_names=tuple(concepts),
     )
+
+
+def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
+    """The mean of an image's maps and of those of its mirrored copy, which are mirrored back."""
+    both = zip(maps.tensors(), mirrored.tensors(), strict=True)
+    means = [(kind, grid, layer, (tensor + mirror(kind, grid, other)) / 2) for (kind, grid, layer, tensor), (*_, other) in both]
+    agreement = {layer: (weight + mirrored.agreement[layer]) / 2 for layer, weight in maps.agreement.items()}
+    return replace(maps.with_tensors(means), agreement=agreement)
+
+
+def mirror(kind: str, grid: Grid, tensor: torch.Tensor) -> torch.Tensor:
+    """A map (N, …) of positions (h, w) mirrored left to right: its rows, and of self-attention its columns, too."""
+    order = torch.arange(len(tensor), device=tensor.device).reshape(grid).flip(1).flatten()
+    return tensor[order][:, order] if kind == "self" else tensor[order]
 
 
 @torch.no_grad()
@@ -237,6 +280,7 @@ def capture_clean(
     *,
     timestep: int,
     kind: Kind,
+    layers: Layers = "all",
 ) -> list[AttentionMaps]:
     """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention are probabilities that sum to 1;
     in joint attention they are taken among the picture's columns. Rows of cross-attention sum to 1 if the layer only attends to text.
@@ -246,7 +290,8 @@ def capture_clean(
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
     words = [locate_columns(model.readers, text, classes_of_text) for text, classes_of_text in zip(texts, names, strict=True)]
-    with capture_attention(model.network, CaptureConfig(normalize=False), guidance=False, reads={kind: None}, alone=("self",)) as recorder:
+    config = CaptureConfig(normalize=False, layers=layers)
+    with capture_attention(model.network, config, guidance=False, reads={kind: None}, alone=("self",)) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
 
@@ -277,6 +322,18 @@ def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str]
     return errors
 
 
+def class_errors(model: Model, latents: torch.Tensor, classes: Sequence[str]) -> dict[str, float]:
+    """Class → the network's error with a sentence that names it alone, for latents (C, h, w) of one image: the mean over positions and the
+    noise levels `ERROR_LEVELS`. Empty for fewer than two classes."""
+    if len(classes) < 2:
+        return {}
+    prompts = [DEFAULT_PROMPTS[0].replace("{class}", join_classes((name,))) for name in classes]
+    errors = denoising_errors(model, latents, prompts, timesteps=ERROR_LEVELS)
+    return dict(zip(classes, errors.mean((1, 2, 3)).tolist(), strict=True))
+
+
+ERROR_LEVELS = range(1, 1000, 50)
+"""ELBO-T2IAlign's timesteps."""
 TOGETHER = 8
 """Prompts per network call."""
 

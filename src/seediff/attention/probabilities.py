@@ -20,13 +20,14 @@ class Part(NamedTuple):
 
     total: (B, N, width) float32. columns: the columns, of T. per_column: whether to divide by each column's maximum instead of the whole
     map's. In cross-attention the maximum over all tokens would always be the start token's, and would flatten the other columns. alone:
-    whether the softmax is over these columns only.
+    whether the softmax is over these columns only. weights: (B, H, N) float32, of each head at each query, in its mean; None: 1.
     """
 
     total: torch.Tensor
     columns: slice = slice(None)
     per_column: bool = False
     alone: bool = False
+    weights: torch.Tensor | None = None
 
 
 class Scratch:
@@ -69,9 +70,9 @@ def add_probabilities(
     Returns: the sum of the maxima, a scalar tensor that is NaN when any probability is.
     """
     if len(parts) == 1 and parts[0].alone:  # no other columns are needed
-        ((total, columns, per_column, _),) = parts
-        key, bias = key[:, :, columns], None if bias is None else bias[..., columns]
-        parts = [Part(total, slice(None), per_column)]
+        (part,) = parts
+        key, bias = key[:, :, part.columns], None if bias is None else bias[..., part.columns]
+        parts = [part._replace(columns=slice(None), alone=False)]
     images, heads, queries, _ = query.shape
     keys = key.shape[2]
     limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
@@ -101,6 +102,8 @@ def add_probabilities(
                     torch.softmax(scores, -1, out=probabilities)
                 for part, total in zip(parts, sums, strict=True):
                     added = torch.softmax(scores[..., part.columns], -1) if part.alone else probabilities[..., part.columns]
+                    if part.weights is not None:
+                        added = added * part.weights[chosen, these, here, None]
                     if head == 0:
                         torch.sum(added, 1, out=total[:count, here])
                     else:

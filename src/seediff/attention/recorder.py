@@ -15,11 +15,14 @@ from ..errors import UserError
 from ..models.families.base import Family
 from ..models.groups import Kind, Layers, by_kind
 from .agreement import agreement
+from .emergence import Emergence
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_text
 from .probabilities import Part, Scratch
 
 KINDS: tuple[Kind, Kind] = ("self", "cross")
+LEAST = 1e-6
+"""What lower attention counts as in a geometric mean, so that no layer alone can make it 0."""
 
 
 @contextmanager
@@ -56,7 +59,11 @@ class AttentionRecorder:
         self.layers: Collection[str] = ()
         """All layers' names."""
         self.reference = ""
-        """The name in `outputs` of the features that layers kept apart are compared with; "": of none."""
+        """The name in `outputs` of the features that layers kept apart are compared with, or that are kept; "": of none."""
+        self.concept_names: Sequence[tuple[str, ...]] = ()
+        """Of each image."""
+        self.asked: torch.Tensor | None = None
+        """As in `capture_attention`."""
         self.restart()
 
     def restart(self) -> None:
@@ -74,6 +81,8 @@ class AttentionRecorder:
         self._scratch = Scratch()
         self._outputs: dict[str, torch.Tensor] = {}
         self._output_counts: dict[str, int] = {}
+        self._concepts: dict[tuple[str, int], tuple[torch.Tensor, int]] = {}  # layer, image → sum over steps, their number
+        self._emergence = Emergence() if self.config.emergence else None
         self._finished = False
 
     def start_step(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -88,6 +97,7 @@ class AttentionRecorder:
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
             before = f"{self.images} images of {grid_text(self.latent_size)}"
             raise ValueError(f"one capture is of one batch: {before}, then {images} of {grid_text(size)}")
+        self._end_step()
         self.latent_size, self.images = size, images
         self.calls += 1
         if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
@@ -102,6 +112,13 @@ class AttentionRecorder:
                 self.recording = self.step >= self.total_steps // 2
             case every:
                 self.recording = self.step % every == 0
+
+    def _end_step(self) -> None:
+        """Compare the self-attention of the step that is over, if it was recorded, with that of the step before."""
+        own = {where: total for where, total in self._sums.items() if where[0] == "self"}
+        if self._emergence and self.recording and own:
+            self._emergence.add(own)
+        self.recording = False
 
     def grid(self, positions: int) -> Grid:
         """Height and width of a map with this number of positions: the latent's size, halved as often as needed (rounded up, as
@@ -149,11 +166,12 @@ class AttentionRecorder:
         key: torch.Tensor,
         scale: float,
         bias: torch.Tensor | None,
+        weights: torch.Tensor | None = None,
     ) -> None:
         """Add one layer's probabilities at one step, averaged over heads. query: (B, H, N, D). key: (B, H, T, D). bias: (B, H, 1 or N,
-        T)."""
+        T). weights: (B, H, N) of heads, 1 on average; None: all 1."""
         total = self._total(kind, self.grid(query.shape[2]), name, query, key.shape[2])
-        self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
+        self._add([Part(total, per_column=kind == "cross", weights=weights)], name, query, key, scale, bias)
 
     def add_joint(self, name: str, query: torch.Tensor, key: torch.Tensor, parts: Mapping[Kind, slice], bias: torch.Tensor | None) -> None:
         """Add one layer and step of joint attention: the picture's queries (B, H, N, D) and all keys (B, H, S, D).
@@ -192,6 +210,12 @@ class AttentionRecorder:
         self._outputs[name] += states
         self._output_counts[name] = self._output_counts.get(name, 0) + 1
 
+    def add_concepts(self, name: str, image: int, scores: torch.Tensor) -> None:
+        """Add one layer's and step's scores of the concepts of an image, (N, C) float32."""
+        total, steps = self._concepts.get((name, image), (0, 0))
+        with _ordinary_tensors():
+            self._concepts[name, image] = scores + total, steps + 1
+
     @_ordinary_tensors()
     def outputs(self, image: int) -> dict[str, torch.Tensor]:
         """Layer name → its output vectors (N, D) float32 for one image: at the picture's positions, averaged over steps."""
@@ -199,7 +223,8 @@ class AttentionRecorder:
 
     def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map for one layer and step. Counts the addition."""
-        where = (kind, grid, name if self.per_layer else "")
+        by_layer = self.per_layer or (kind == "cross" and self.config.mean == "geometric")
+        where = (kind, grid, name if by_layer else "")
         self._counts[where] = self._counts.get(where, 0) + 1
         if where not in self._sums:
             with _ordinary_tensors():
@@ -228,10 +253,10 @@ class AttentionRecorder:
         held = {kind: self._by_grid(kind, layers) for kind in KINDS}
         means = {
             kind: {
-                grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else torch.stack(list(maps.values())).mean(0)
-                for grid, maps in grids.items()
+                grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else self._mean(kind, list(maps.values()))
+                for grid, maps in held[kind].items()
             }
-            for kind, grids in held.items()
+            for kind in KINDS
         }
         apart = held if self.config.apart else {kind: {} for kind in KINDS}
         assert self.latent_size is not None
@@ -245,14 +270,35 @@ class AttentionRecorder:
                 self.config.normalize,
                 *({grid: {name: of[image] for name, of in maps.items()} for grid, maps in apart[kind].items()} for kind in KINDS),
                 content=contents[image] if contents else (),
+                heads=self.config.heads,
+                **self._of_concepts(image, layers),
             )
             for image in range(len(prompts))
         ]
-        return [replace(of, agreement=self._agreement(of, image)) for image, of in enumerate(maps)] if self.reference else maps
+        return [self._with_features(of, image) for image, of in enumerate(maps)] if self.reference else maps
 
-    def _agreement(self, maps: AttentionMaps, image: int) -> dict[str, float]:
+    def _of_concepts(self, image: int, layers: Layers | None) -> dict[str, Any]:
+        """The fields of an image's maps that `config.concepts` asks for."""
+        if not self.config.concepts:
+            return {}
+        names = self.layers if layers is None else self.family.chosen(list(self.layers), by_kind(layers)["cross"])
+        means = [total / steps for (name, of), (total, steps) in self._concepts.items() if of == image and name in names]
+        if not means:
+            raise UserError(f"layers = {layers}: concepts need blocks whose text has a stream of its own, and these have none")
+        return {"concepts": {self.latent_size: torch.stack(means).mean(0)}, "concept_names": self.concept_names[image]}
+
+    def _mean(self, kind: Kind, layers: list[torch.Tensor]) -> torch.Tensor:
+        """Over layers, as the configuration has it."""
+        stacked = torch.stack(layers)
+        if kind == "cross" and self.config.mean == "geometric":
+            return stacked.clamp_min(LEAST).log().mean(0).exp()
+        return stacked.mean(0)
+
+    def _with_features(self, maps: AttentionMaps, image: int) -> AttentionMaps:
         features = self.outputs(image)[self.reference]
-        return agreement(maps.self_layers, features, self.grid(len(features)))
+        grid = self.grid(len(features))
+        kept = {grid: features} if self.config.features else {}
+        return replace(maps, agreement=agreement(maps.self_layers, features, grid), features=kept)
 
     @_ordinary_tensors()
     def layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:
@@ -293,6 +339,10 @@ class AttentionRecorder:
                 f"attention of {bad[0]}" + (f" and {len(bad) - 1} more layers" if len(bad) > 1 else "") + " is not a number: "
                 "half precision overflowed; use --dtype float32 or bfloat16"
             )
+        self._end_step()
+        if self._emergence:
+            for where, of_step in self._emergence.best.items():
+                self._sums[where].copy_(of_step).mul_(self._emergence.steps)  # in place of the sum over all steps
         for where, tensor in self._sums.items():
             tensor.div_(self._counts[where])
         self._finished = True

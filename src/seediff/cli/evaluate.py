@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -76,7 +77,6 @@ def semantic(
     from ..config.names import parse_classes
     from ..evaluate.evaluation import evaluate, notes, score_table, write_report
     from ..evaluate.semantic import write_json
-    from ..files.messages import make_console
     from ..files.output_folders import check_writable
     from .progress import bar_or_lines
 
@@ -90,13 +90,18 @@ def semantic(
         write_json(evaluation.to_json(), json)  # first: whoever reads the table may have had enough of it
     if out is not None:
         write_report(evaluation, out)
+    _show([score_table(evaluation.scores)], notes(evaluation), JSON=json, Report=out)
+
+
+def _show(tables: Iterable[Any], notes: Iterable[str], **places: Path | None) -> None:
+    """Print tables, notes, and where the files are."""
+    from ..files.messages import make_console
+
     console = make_console()
-    console.print(score_table(evaluation.scores))
-    for line in notes(evaluation):
+    for one in tables:
+        console.print(one)
+    for line in (*notes, *(f"{name}: {place}" for name, place in places.items() if place is not None)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for name, place in (("JSON", json), ("Report", out)):
-        if place is not None:
-            console.print(f"{name}: {place}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _parse_scales(text: str) -> tuple[float, ...]:
@@ -181,7 +186,6 @@ def segments(
     """
     from ..evaluate.segments import evaluate_segments, floor_table, notes, score_table, to_json
     from ..evaluate.semantic import write_json
-    from ..files.messages import make_console
     from ..files.output_folders import check_writable
     from .progress import bar_or_lines
 
@@ -189,16 +193,9 @@ def segments(
     check_writable(None, json)
     with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **{**vars(how), "void": _parse_ids(how.void)})
-    console = make_console()
     if json is not None:
         write_json(to_json(scores), json)  # first: whoever reads the table may have had enough of it
-    console.print(score_table(scores))
-    if how.floors:
-        console.print(floor_table(scores))
-    for line in notes(scores):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if json is not None:
-        console.print(f"JSON: {json}", highlight=False, markup=False, soft_wrap=True)
+    _show([score_table(scores), *([floor_table(scores)] if how.floors else [])], notes(scores), JSON=json)
 
 
 @options_of(
@@ -246,7 +243,6 @@ def masks(
     from ..evaluate.masks import mask_table
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import write_json
-    from ..files.messages import make_console
     from ..files.output_folders import check_writable
     from ..run.evaluate_masks import evaluate_masks
     from .progress import bar_or_lines
@@ -261,8 +257,5 @@ def masks(
         scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, **how)
     if json is not None:
         write_json(scores.to_json(), json)  # first: whoever reads the table may have had enough of it
-    console = make_console()
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
-    console.print(mask_table(scores.protocols, title))
-    for note in [*scores.notes(), *([f"JSON: {json}"] if json else [])]:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)

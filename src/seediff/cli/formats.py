@@ -60,7 +60,7 @@ def export_(
         bool | None, export_option("polygons", "write objects as polygons instead of exact run lengths; prints the loss.")
     ] = None,
     objects: Annotated[
-        bool | None, export_option("objects", "also write SegmentationObject; cvat: one mask per connected piece, not per class.")
+        bool | None, export_option("objects", "also write SegmentationObject; cvat: one mask per object, not per class.")
     ] = None,
     boxes: Annotated[bool | None, export_option("boxes", "also write Annotations, with one box per object.")] = None,
     jpeg: Annotated[bool | None, export_option("jpeg", "convert PNG pictures to JPEG of quality 95.")] = None,

@@ -178,7 +178,7 @@ SEED = Parameter(validator=_check_seed)
         IMAGES: "classes per_class prompt vary negative_prompt classes_per_image seed",
         MODEL: "model base lora lora_scale embedding quantize vae_tiling compile scheduler steps guidance_scale size batch_size device "
         "dtype threads",
-        KEPT: "reject attempts keep_soft keep_attention image_format",
+        KEPT: "reject attempts objects keep_soft keep_attention image_format",
     },
     dtype=NUMBERS,
     size={"type": str},
@@ -228,7 +228,15 @@ class MaskOptions:
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
     apart={"name": "--capture-apart", "negative": ()},
+    mean={"name": "--capture-mean"},
+    heads={"name": "--capture-heads"},
+    prompt={"name": "--capture-prompt"},
+    flip={"name": "--capture-flip", "negative": ()},
+    errors={"name": "--capture-errors", "negative": ()},
+    emergence={"name": "--capture-emergence", "negative": ()},
+    features={"name": "--capture-features", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
+    concepts={"name": "--capture-concepts", "negative": ()},
 )
 class CaptureOptions:
     """Fields of CaptureConfig."""

@@ -70,7 +70,10 @@ class PhotoOptions:
 
 @options_of(
     SegmentConfig,
-    {MASKS: "method graph kl_threshold rounds num_points weights timestep refine k cut_threshold cut_power walk_steps eigenvalue"},
+    {
+        MASKS: "method graph kl_threshold rounds num_points weights timestep refine k cut_threshold cut_power walk_steps eigenvalue block "
+        "token_threshold"
+    },
     kl_threshold={"default": "the preset's"},
     k={"type": str, "name": ["-k", "--k"]},
 )
@@ -92,7 +95,7 @@ class LookOptions:
     """Fields of MaskPhotosConfig about how photographs are looked at."""
 
 
-@options_of(MaskPhotosConfig, {KEPT: "keep_soft keep_attention"})
+@options_of(MaskPhotosConfig, {KEPT: "objects keep_soft keep_attention"})
 class KeptOptions:
     """Fields of MaskPhotosConfig about what else is written."""
 

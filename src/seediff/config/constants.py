@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..models.groups import Layers, normal_layers
 from .fields import AtLeastZero, Count, Positive, Share, Timestep, check_fields, misfit
 from .methods import (
+    BEST,
     GRAPH_OPTIONS,
     METHOD_FACTS,
     READING,
@@ -22,6 +23,7 @@ from .methods import (
     SegmentFacts,
     SegmentMethodName,
 )
+from .names import check_prompts
 
 CaptureSteps = Literal["all", "second-half"] | Count
 """Denoising steps to capture; a number k means every k-th."""
@@ -52,14 +54,44 @@ class CaptureConfig:
     """Keep every layer's maps beside their mean, for what weighs layers.
 
     As many maps as layers, so much more memory."""
+    mean: Literal["arithmetic", "geometric"] = "arithmetic"
+    """Mean over layers of cross-attention: arithmetic, or geometric, which is high only where all layers are."""
+    heads: Literal["mean", "weighted"] = "mean"
+    """Heads of cross-attention: their mean, or weighted at each position by what they bring to the layer's output.
+
+    Weighted maps may be negative, so they need plain means. Joint attention has only the mean."""
+    prompt: str | None = None
+    """Template with `{class}` whose words' cross-attention is captured, on the queries of the model's own prompt; None: that prompt.
+
+    As in OVAM and FA-Seg. The model does not read it, so pictures stay the same. For UNets."""
+    flip: bool = False
+    """Also look at the photograph mirrored, and average both."""
+    errors: bool = False
+    """Sharpen masks of the classes that explain the photograph worst, where there are several (ELBO-T2IAlign).
+
+    By the network's error with a sentence for each class, at 20 noise levels, so this is slow."""
+    emergence: bool = False
+    """Self-attention of the one step at which it changes most, where objects come apart (TRACE), instead of all steps' mean.
+
+    Holds three more copies of self-attention while it is captured."""
+    features: bool = False
+    """Keep one layer's features beside the maps, for methods that compare positions by them."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
     Models without joint attention ignore this."""
+    concepts: bool = False
+    """Keep scores of the classes' words beside the maps, for method concept.
+
+    The blocks up to the last chosen block run twice. The picture stays as it is."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
         check_fields(self)
+        if self.prompt is not None:
+            check_prompts((self.prompt,))
+        if self.heads == "weighted" and self.normalize:
+            raise UserError("capture.heads = weighted", "needs plain means, as such maps may be negative", "use --no-capture-normalize")
 
 
 @dataclass(frozen=True)
@@ -68,7 +100,7 @@ class MaskConfig:
     background, SeeDiff "iterative" with background."""
 
     method: Method = "seediff"
-    """Method that makes masks from attention."""
+    """Method that makes masks from attention; best: the one that gave the model's best masks on scenes, with its constants."""
     reading: str | None = None
     """File of `seediff tune --read`: weights of layers, instead of the method and --beta; None: none.
 
@@ -86,17 +118,21 @@ class MaskConfig:
     expand_levels: tuple[Count, ...] = (4, 2, 1)
     """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
     tau: Count = 4
-    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk: number of rounds."""
+    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk, anchor_walk: number of rounds."""
     self_level: Count = 2
-    """ca_sa, diffsegmenter, iseg_walk, nerve_walk: level of the self-attention: its side is the latent's side divided by this.
+    """ca_sa, diffsegmenter and the walks: level of the self-attention: its side is the latent's side divided by this.
 
-    Cross-attention of ca_sa and nerve_walk is at L / seed_level."""
+    Cross-attention of ca_sa, nerve_walk and anchor_walk is at L / seed_level."""
     parts: tuple[Part, ...] = ("layers", "rescale", "blur", "product")
-    """goca: the parts of it that are used: layers, rescale, blur, product."""
+    """goca: the parts of it that are used: heads, layers, rescale, blur, product.
+
+    With heads, attention is captured with weighted heads."""
     ignore_band: tuple[float, float] | None = None
     """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
 
     Values in [low, high); values from high up become the class. Dataset Diffusion uses 0.5 and 0.6."""
+    compete: bool = False
+    """Several classes of an image compete for each place by how far each stands out there, not by the height of its map."""
     pamr: bool = True
     """Align masks with the image's edges (PAMR)."""
     pamr_iterations: Count = 10
@@ -105,11 +141,17 @@ class MaskConfig:
     """Distances of PAMR's neighbours in pixels, for example 1,2,4,8; None: scaled with the image.
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
+    sam: str | None = None
+    """Folder of a SAM or SAM 2 model (transformers format) that then redraws the outlines of masks that it agrees with; None: none.
+
+    A relative path starts from the current folder."""
     dispute: Share | None = None
     """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.55; None: not compared."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.method == BEST:
+            raise UserError("method = best", "depends on the model", "in Python, use recommended_mask(model, 'best').mask")
         seediff = self.method == "seediff" and self.reading is None and (self.expansion != "none" or self.background)
         if self.dispute is not None and not seediff:
             raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")
@@ -122,6 +164,11 @@ class MaskConfig:
     def facts(self) -> MethodFacts:
         """The function and its needs: of the method, or of the reading."""
         return METHOD_FACTS[self.method] if self.reading is None else READING
+
+    @property
+    def weighs_heads(self) -> bool:
+        """Whether the method needs cross-attention with weighted heads."""
+        return self.reading is None and self.method == "goca" and "heads" in self.parts
 
     @property
     def maker(self) -> str:
@@ -162,7 +209,7 @@ class SegmentConfig:
 
     `truth` is K-Means-S: the number of classes in the photograph's own label map."""
     graph: GraphName | None = None
-    """What diffcut, walk_cut, falcon and autosc divide: features, self, walk or rows; None: the method's own.
+    """What diffcut, falcon and autosc divide: features, self, walk or rows; None: the method's own.
 
     The encoder's features, self-attention, walks along it, or the similarity of its rows."""
     walk_steps: Count = 2
@@ -170,11 +217,15 @@ class SegmentConfig:
     eigenvalue: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     """falcon: as many segments as the graph has eigenvalues above this."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
-    """diffcut, walk_cut: divide while the normalised cut costs less than this.
+    """diffcut: divide while the normalised cut costs less than this.
 
 """
     cut_power: Positive = 10.0
     """graphs features and rows: exponent of the cosine similarity."""
+    block: Annotated[int, Meta(ge=0)] | None = None
+    """seg4diff: the transformer's block that is read, counted from 0; None: at the depth of block 9 of Stable Diffusion 3's 24."""
+    token_threshold: Positive = 0.1
+    """seg4diff: tokens' maps with a KL divergence below this merge."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -203,6 +254,11 @@ class SegmentConfig:
     def divides_features(self) -> bool:
         """Whether the method needs the features of a UNet's encoder instead of self-attention."""
         return self.divided == "features"
+
+    @property
+    def reads(self) -> Literal["self", "cross"]:
+        """The kind of attention that methods without features read."""
+        return "self" if self.facts.depth is None else "cross"
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ..files.messages import counted
 from .base import Layer, RunConfig, differences, flatten, load_config, recommend
 from .constants import CaptureConfig, MaskConfig
 from .fields import Count
+from .methods import BEST, ObjectMethod
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts
 from .presets import THRESHOLDS, find_constants
 from .sizes import Size, check_size
@@ -30,6 +31,7 @@ class DatasetConfig(RunConfig):
 
     last_file: ClassVar[str] = "metadata.jsonl"
     deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "mask.reading")
+    asking: ClassVar[Mapping[str, Any]] = {"mask.method": BEST}
 
     classes: tuple[str, ...] = field(kw_only=False)
     """Names, in the order of their ids: classes[0] is 1 in the masks."""
@@ -43,6 +45,10 @@ class DatasetConfig(RunConfig):
     """Write attention maps to attention/, for other mask methods later. Large.
 
     attention/<sample>.safetensors, for AttentionMaps.load."""
+    objects: ObjectMethod | None = None
+    """Tell the objects of a class apart, in instances/: by pieces, peaks, diffseg, diffcut or maskcut; None: classes only.
+
+    instances/<sample>.png, 16-bit numbers of objects; their classes and scores are in metadata.jsonl."""
     capture: CaptureConfig = field(default_factory=CaptureConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
 
@@ -58,6 +64,12 @@ class DatasetConfig(RunConfig):
             raise UserError("apart = false", "a reading needs the maps of every layer", "set apart = true, or leave the reading out")
         if self.mask.reading is not None and self.capture.layers != "all":
             raise UserError(f"layers = {self.capture.layers}", "a reading says itself which layers it weighs", "leave layers out")
+        if self.mask.weighs_heads and self.capture.heads == "mean":
+            raise UserError(
+                "capture.heads = mean", "part heads of goca needs them weighted", "use --capture-heads weighted, or other --parts"
+            )
+        if self.compile and self.capture.heads == "weighted":
+            raise UserError("compile = true", "a compiled model does not give its heads' outputs", "leave it out, or weighted heads")
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:
@@ -74,6 +86,8 @@ class DatasetConfig(RunConfig):
         layers = model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
         if chosen.get("mask.reading") is not None:
             layers = [Layer("the reading", {"capture": {"apart": True, "layers": "all"}}), *layers]
+        if chosen.get("mask.method") == "goca" and "heads" in chosen.get("mask.parts", ()):
+            layers = [Layer("part heads", {"capture": {"heads": "weighted"}}), *layers]
         return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]
 
     @classmethod
@@ -125,6 +139,11 @@ class GenerateConfig(DatasetConfig):
         if len(self.turns) == 1:  # a number and a list with this number are the same configuration
             object.__setattr__(self, "classes_per_image", self.turns[0])
         shown = ",".join(map(str, self.turns)) or "()"
+        for name in ("flip", "errors"):
+            if getattr(self.capture, name):
+                raise UserError(
+                    f"capture.{name} = true", "looks once more at photographs (`seediff mask`), not at drawn pictures", "leave it out"
+                )
         if min(self.turns, default=0) < 1:
             raise UserError(f"classes_per_image = {shown} must be at least 1")
         if max(self.turns) > len(self.classes):

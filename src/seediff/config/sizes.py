@@ -15,20 +15,20 @@ MOST = 2**16
 """Maximum side in pixels: more than any model draws."""
 
 
-def check_size(size: Size, what: str = "size") -> Size:
+def check_size(size: Size) -> Size:
     """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError for an invalid size."""
-    width, height = _sides(size, what)
+    width, height = _sides(size)
     if min(width, height) < 1 or max(width, height) > MOST:
-        raise UserError(f"{what} = {size}: sides must be from 1 to {MOST} pixels")
+        raise UserError(f"size = {size}: sides must be from 1 to {MOST} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):
         times = max(width, height) / min(width, height)
-        raise UserError(f"{what} = {size}: one side is {times:.3g} times the other; at most {MAX_ASPECT} times is drawn or seen")
+        raise UserError(f"size = {size}: one side is {times:.3g} times the other; at most {MAX_ASPECT} times is drawn or seen")
     return size_text((height, width))
 
 
 def pixels(size: Size) -> tuple[int, int]:
     """(height, width) of a size."""
-    width, height = _sides(size, "size")
+    width, height = _sides(size)
     return height, width
 
 
@@ -43,11 +43,11 @@ def nearest(side: float, multiple: int) -> int:
     return max(multiple, round(side / multiple) * multiple)
 
 
-def _sides(size: Size, what: str) -> tuple[int, int]:
+def _sides(size: Size) -> tuple[int, int]:
     """(width, height)."""
     sides = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size)) if not isinstance(size, bool) else None
     if sides is None:
-        raise UserError(f"{what} = {size!r} must be a side in pixels, or width x height such as 1024x768")
+        raise UserError(f"size = {size!r} must be a side in pixels, or width x height such as 1024x768")
     return int(sides[1]), int(sides[2] or sides[1])
 
 

@@ -17,7 +17,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 from ..config.augment import Strength, grid_of
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from .shapes.objects import find_objects
+from .encoding import Instances
+from .shapes.objects import Objects, find_objects
 
 MIN_OBJECT = 1 / 400
 """Of a picture: smaller pieces of a class are not cut out as objects."""
@@ -27,11 +28,23 @@ DONORS = 8
 
 @dataclass(frozen=True)
 class Picture:
-    """A sample in memory. name: as in the dataset."""
+    """A sample in memory. name: as in the dataset. labels: its label map (H, W) uint8, or `with_objects` of it."""
 
     name: str
     image: np.ndarray
     labels: np.ndarray
+
+
+def with_objects(labels: np.ndarray, objects: Objects) -> np.ndarray:
+    """(H, W) int32: the class in the lowest eight bits, above it the number of the object, from 1. It is moved as a label map is."""
+    return (objects.index + 1) << 8 | labels
+
+
+def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
+    """The label map (H, W) uint8 and the objects in what `with_objects` made."""
+    known, numbers = np.unique(np.append(labels.ravel(), 0), return_inverse=True)  # 0 is there, whether a pixel has it or not
+    instances = Instances(numbers[:-1].reshape(labels.shape).astype(np.uint16), tuple(np.where(known >> 8, known & 255, 0)[1:].tolist()))
+    return (labels & 255).astype(np.uint8), instances.seen()
 
 
 Parameters = dict[str, Any]
@@ -122,14 +135,15 @@ def paste(
     seen = cutout[1][here]
     image, labels = image.copy(), labels.copy()
     image[there][seen] = cutout[0][here][seen]
-    labels[there][seen] = class_id
+    labels[there][seen] = class_id if labels.dtype == np.uint8 else ((int(labels.max()) >> 8) + 1) << 8 | class_id
     return image, labels
 
 
 def cut_out(picture: Picture, number: int, longer_side: int, mirrored: bool) -> tuple[tuple[np.ndarray, np.ndarray], int] | None:
     """The `number`-th object of a picture (modulo how many there are) as `paste` takes it, its longer side of so many pixels, and its
     class; None when the picture has none of at least MIN_OBJECT of its pixels."""
-    pieces = find_objects(picture.labels, max(1, round(picture.labels.size * MIN_OBJECT)))
+    labels, instances = (picture.labels, None) if picture.labels.dtype == np.uint8 else apart(picture.labels)
+    pieces = find_objects(labels, max(1, round(labels.size * MIN_OBJECT)), instances=instances)
     if not pieces.class_ids:
         return None
     number %= len(pieces.class_ids)
@@ -168,7 +182,7 @@ def splice(
     height, width = size
     if height < rows or width < columns:
         raise ValueError(f"a picture of {height}×{width} cannot have {rows}×{columns} cells")
-    image, labels = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.uint8)
+    image, labels = np.empty((height, width, 3), np.uint8), np.empty((height, width), label_maps[0].dtype)
     tops, lefts = edges(height, rows), edges(width, columns)
     for number, (picture, label_map) in enumerate(zip(images, label_maps, strict=True)):
         row, column = divmod(number, columns)
@@ -193,8 +207,16 @@ def random_splice(picture: Picture, rows: int, columns: int, others: Others) -> 
         )
     cells = [picture, *others(rows * columns - 1)]
     size = (picture.labels.shape[0], picture.labels.shape[1])
-    image, labels = splice([cell.image for cell in cells], [cell.labels for cell in cells], rows, columns, size)
+    image, labels = splice([cell.image for cell in cells], _numbered_on([cell.labels for cell in cells]), rows, columns, size)
     return Picture(picture.name, image, labels), {"sources": [cell.name for cell in cells[1:]]}
+
+
+def _numbered_on(label_maps: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Label maps whose objects have numbers after those of the ones before."""
+    if label_maps[0].dtype == np.uint8:
+        return label_maps
+    before = np.cumsum([0, *(int(labels.max()) >> 8 for labels in label_maps)]).astype(np.int32)
+    return [labels + (labels >= 256) * (first << 8) for labels, first in zip(label_maps, before, strict=False)]
 
 
 def random_noise(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
@@ -289,6 +311,6 @@ def count_of(rng: np.random.Generator, limits: tuple[int, int]) -> int:
 
 def middle(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
     """(x, y) of a random pixel of any class; where there is none, of any pixel."""
-    of_class = np.flatnonzero((labels > 0) & (labels < IGNORE))
+    of_class = np.flatnonzero((labels > 0) & (labels != IGNORE))
     pixel = int(of_class[rng.integers(len(of_class))]) if len(of_class) else int(rng.integers(labels.size))
     return pixel % labels.shape[1], pixel // labels.shape[1]

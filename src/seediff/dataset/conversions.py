@@ -118,8 +118,8 @@ class Conversions:
         polygons: bool = False,
         panoptic: bool = False,
     ) -> Exported:
-        """COCO's instances.json, and semantic.json, from which label maps come back exactly. min_area: connected pieces of fewer pixels are
-        no objects. polygons: objects as polygons instead of RLE; a note says what they lose. panoptic: also panoptic.json, with a PNG of
+        """COCO's instances.json, and semantic.json, from which label maps come back exactly. min_area: objects of fewer pixels are left
+        out. polygons: objects as polygons instead of RLE; a note says what they lose. panoptic: also panoptic.json, with a PNG of
         each picture's segments."""
         common: dict[str, Any] = {"split": split, "seed": seed, "link": link, "workers": workers}
         return self._write("coco", out, **common, min_area=min_area, polygons=polygons, panoptic=panoptic)
@@ -182,7 +182,7 @@ class Conversions:
     def as_cvat(
         self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, objects: bool = False
     ) -> Exported:
-        """ "CVAT for images 1.1", in the order of the samples' names. objects: a mask per connected piece instead of one per class."""
+        """ "CVAT for images 1.1", in the order of the samples' names. objects: a mask per object instead of one per class."""
         return self._write("cvat", out, split=split, seed=seed, link=link, workers=workers, objects=objects)
 
     @classmethod

@@ -139,14 +139,16 @@ class Dataset(Conversions, Sequence[Sample]):
         measured = [measure(sample.labels(len(self.classes)), row_flags(sample.metadata)) for sample in follow(self.samples)]
         return summarize(measured, self.classes)
 
-    def as_torch(self, transform: Transform | None = None) -> TorchSamples:
+    def as_torch(self, transform: Transform | None = None, *, objects: bool = False) -> TorchSamples:
         """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class ids, 255 ignored.
 
-        transform: a function of the two, whose result is given instead. Workers of a DataLoader read the pictures side by side.
+        transform: a function of the two, whose result is given instead. objects: instead of the label map a dictionary of "masks", "labels"
+        and "boxes", as torchvision's detectors take it: of the sample's `instances`, else of connected pieces. Workers of a DataLoader read
+        the pictures side by side.
         """
         from .torch_samples import TorchSamples
 
-        return TorchSamples(self.samples, len(self.classes), transform)
+        return TorchSamples(self.samples, len(self.classes), transform, objects=objects)
 
     def as_supervision(self) -> SupervisionSamples:
         """A sequence of (picture, detections) for roboflow's supervision: a picture of Pillow, and `supervision.Detections` with masks.

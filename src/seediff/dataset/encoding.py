@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError
-from ..files.label_maps import voc_palette
+from ..files.label_maps import IGNORE, voc_palette
 from ..files.pictures import open_picture, read_pixels
 from ..files.reading import PICTURE, read_bytes
 
@@ -121,10 +121,25 @@ def checked_mask(path: Path, sha256: str) -> bytes:
 
 @dataclass(frozen=True)
 class Instances:
-    """The objects of a picture. numbers: (H, W) uint16, 0 where there is none. class_ids: of object 1, 2, …"""
+    """The objects of a picture. numbers: (H, W) uint16, 0 where there is none. class_ids: of object 1, 2, …; 255: a shape that is ignored.
+    scores: in [0, 1], one per object, or none."""
 
     numbers: np.ndarray
     class_ids: tuple[int, ...]
+    scores: tuple[float, ...] = ()
+
+    def label_map(self) -> np.ndarray:
+        """(H, W) uint8: the class of each pixel's object, 0 where there is none."""
+        return np.array([0, *self.class_ids], np.uint8)[self.numbers]
+
+    def seen(self) -> Instances:
+        """The objects that have a class and a pixel, numbered anew in their order."""
+        counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
+        kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE]
+        table = np.zeros(len(counts) + 1, np.uint16)
+        table[np.array(kept, np.intp) + 1] = np.arange(1, len(kept) + 1)
+        class_ids, scores = tuple(self.class_ids[i] for i in kept), tuple(self.scores[i] for i in kept if self.scores)
+        return Instances(table[self.numbers], class_ids, scores)
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,7 @@ class InstanceFile:
 
     path: Path
     class_ids: tuple[int, ...]
+    scores: tuple[float, ...] = ()
 
     def __call__(self) -> Instances:
         """Raises UserError naming the file, and an object that has no class."""
@@ -141,4 +157,4 @@ class InstanceFile:
             raise UserError(self.path, f"is {kind} {mode} inside; objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers")
         if (highest := int(numbers.max(initial=0))) > len(self.class_ids):
             raise UserError(self.path, f"has an object {highest}, but its row names the classes of {len(self.class_ids)} `instances`")
-        return Instances(numbers.astype(np.uint16), self.class_ids)
+        return Instances(numbers.astype(np.uint16), self.class_ids, self.scores)

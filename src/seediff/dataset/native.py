@@ -4,7 +4,8 @@
           seediff.toml     the exact configuration     masks/000000.png      palette PNG: 0 background, 255 ignore, else class id
           classes.txt      line i (from 0) = id i      soft/000000_3.png     optional: soft mask of class id 3, 8-bit grey, 255 = 1
           metadata.jsonl   one row per sample            attention/000000.safetensors   optional: AttentionMaps
-          instances/000000.png   optional: numbers of objects, 16-bit grey, 0 where there is none; a row's `instances`: their class ids
+          instances/000000.png   optional: numbers of objects, 16-bit grey, 0 where there is none; a row's `instances`: their class ids,
+                                   and `instance_scores`, where they are known
           rejected.jsonl   with --reject: every draw   steps/000000_3.safetensors     a few samples: every step of class 3's mask,
                            that was not kept                                          which preview.html draws
           preview.html     to look at            made/1f0c….toml       of a set that was filtered, split or merged: the configurations
@@ -52,7 +53,7 @@ BATCHES = ".batches"
 """Folder of an unfinished run: a record of each batch that is done."""
 LABELS, OVERLAYS, NAMED = "labels", "overlays", "named"
 """Folders of what `segment` makes."""
-RUN_FOLDERS = (IMAGES, MASKS, *EXTRAS, LABELS, OVERLAYS, NAMED)
+RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS, LABELS, OVERLAYS, NAMED)
 """Folders that only batches of runs write to."""
 ABSENT = "there is no such file; a finished SeeDiff dataset has one"
 

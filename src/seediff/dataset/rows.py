@@ -42,7 +42,7 @@ class Review(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """instances: class ids of the objects 1, 2, … area: share of the picture of each class.
+    """instances, instance_scores: class ids and scores of the objects 1, 2, … area: share of the picture of each class.
 
     confidence: in [-1, 1]. made: the file of the configuration that made the mask, where the set has several. index, attempt: of a draw.
     photo, reason: of one that failed."""
@@ -53,6 +53,7 @@ class Row(msgspec.Struct, frozen=True):
     classes: tuple[str, ...] = ()
     class_ids: tuple[_ClassId, ...] = ()
     instances: tuple[_ClassId, ...] = ()
+    instance_scores: tuple[_Share, ...] = ()
     flags: tuple[str, ...] = ()
     area: dict[str, _Share] = {}
     asked: tuple[str, ...] | None = ()

@@ -83,11 +83,14 @@ class Sample:
 
     @property
     def instances(self) -> Instances | None:
-        """The objects in the picture; None where only classes are told apart. Raises UserError for numbers of another size than it."""
+        """The objects in the picture; None where only classes are told apart. Raises UserError for numbers of another size than it, and for
+        one without a class."""
         instances = self.stored_instances() if callable(self.stored_instances) else self.stored_instances
         if instances is not None and instances.numbers.shape != (size := self.size()):
             shape = instances.numbers.shape
             raise UserError(f"sample '{self.name}': instances are {shape}, but its picture is {size}; both are (height, width)")
+        if instances is not None and (highest := int(instances.numbers.max(initial=0))) > (count := len(instances.class_ids)):
+            raise UserError(f"sample '{self.name}': has an object {highest}, but classes of {count}")
         return instances
 
     @property
@@ -147,8 +150,9 @@ class Sample:
         return joined
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
-        """The objects in it, whose label map is `labels`: connected pieces of a class, and as one those that a person joined."""
-        return find_objects(labels, min_area, self.joined(labels.shape))
+        """The objects in it, whose label map is `labels`: its `instances`, else connected pieces of a class; as one those that a person
+        joined."""
+        return find_objects(labels, min_area, self.joined(labels.shape), self.instances)
 
     def mask_data(self, labels: np.ndarray) -> bytes:
         """The PNG of its label map, which is `labels`: its own file's bytes where that is one as `encode_mask` writes it, which takes a

@@ -16,13 +16,15 @@ from ..files.output_folders import put, staged
 from ..files.outputs import write_new
 from ..files.reading import SETTINGS, leads_out, path_inside, read_bytes
 from . import native
-from .encoding import InstanceFile, MaskFile, encode_grey
+from .encoding import InstanceFile, Instances, MaskFile, encode_grey
 from .reviews import is_corrected
 from .rows import check_class_list, check_name
 from .sample import Sample, copy_file
 
 LAST_FILES = (native.METADATA, SegmentPhotosConfig.last_file)
 """What a run writes last, by which its output is known to be finished."""
+INSTANCE_KEYS = ("instances", "instance_scores")
+"""Of a row: what belongs to the file of its objects."""
 
 
 def check_finished(folder: Path) -> None:
@@ -72,19 +74,28 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
             kept = {key: path for key, path in kept.items() if key[0] != native.SOFT}
         if made := made_by(row.get("made")):
             kept = {**kept, (native.MADE, None): made}
-        instances = _instances(folder, name, row) if has_instances else None
+        said = tuple(tuple(row.pop(key, ())) for key in INSTANCE_KEYS)  # a Sample has them as its `instances`
+        instances = _instances(folder, name, row, *said) if has_instances else None
         samples.append(Sample(image, MaskFile(mask, sha256), instances, row, name=name, extras=kept))
     return classes, samples
 
 
-def _instances(folder: Path, name: str, row: Mapping[str, Any]) -> InstanceFile | None:
+def _instances(
+    folder: Path, name: str, row: Mapping[str, Any], class_ids: tuple[int, ...], scores: tuple[float, ...]
+) -> InstanceFile | None:
     """What reads the objects of a sample; None where there are none, or a person's mask has taken the place of theirs."""
     path = folder / native.INSTANCES / f"{name}.png"
     if not path.is_file() or is_corrected(row):
         return None
     if leads_out(folder, path):
         raise UserError(f"{path}: is a link that leads out of the dataset folder; what is there is nothing to copy")
-    return InstanceFile(path, tuple(row.get("instances") or ()))
+    return InstanceFile(path, class_ids, scores)
+
+
+def instance_row(instances: Instances) -> dict[str, Any]:
+    """What a row says of its objects: their class ids, and scores where there are any."""
+    scores = {"instance_scores": [round(score, 4) for score in instances.scores]} if instances.scores else {}
+    return {"instances": list(instances.class_ids), **scores}
 
 
 def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
@@ -135,7 +146,7 @@ def write_native(
             row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}
             if (instances := sample.instances) is not None:
                 put(part / native.INSTANCES / f"{sample.name}.png", encode_grey(instances.numbers))
-                row["instances"] = list(instances.class_ids)
+                row |= instance_row(instances)
             row.pop("made", None)
             for (kind, class_id), path in sample.extras.items():
                 if kind == native.MADE:

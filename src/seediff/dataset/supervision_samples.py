@@ -59,8 +59,6 @@ def separate_masks(sample: Sample, classes: int) -> tuple[np.ndarray, np.ndarray
     masks = numbers == shown[:, None, None]
     if instances is None:
         return masks, shown
-    if shown.size and shown[-1] > len(instances.class_ids):
-        raise UserError(f"sample '{sample.name}': has an object {shown[-1]}, but classes of {len(instances.class_ids)}")
     ids = np.array(instances.class_ids, np.int64)[shown - 1]
     if wrong := [class_id for class_id in ids.tolist() if not 1 <= class_id <= classes]:
         raise UserError(f"sample '{sample.name}': class id {wrong[0]} of an object, but there are {classes} classes (1 to {classes})")

@@ -5,26 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from .sample import Sample
 
-Transform = Callable[[torch.Tensor, torch.Tensor], Any]
+Transform = Callable[[torch.Tensor, Any], Any]
 
 
 class TorchSamples(Dataset[Any]):
     """Samples as (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class ids, 255 ignored; or what `transform` makes of
-    the two. Pictures are read when they are asked for, in the workers of a DataLoader if it has any."""
+    the two. objects: instead of the label map `object_target`. Pictures are read when they are asked for, in the workers of a DataLoader if
+    it has any."""
 
-    def __init__(self, samples: Sequence[Sample], classes: int, transform: Transform | None = None) -> None:
-        self.samples, self.classes, self.transform = samples, classes, transform
+    def __init__(self, samples: Sequence[Sample], classes: int, transform: Transform | None = None, *, objects: bool = False) -> None:
+        self.samples, self.classes, self.transform, self.objects = samples, classes, transform, objects
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Any:
         sample = self.samples[index]
-        label_map = torch.from_numpy(sample.labels(self.classes).astype("int64"))
+        labels = sample.labels(self.classes)
+        target = object_target(sample, labels) if self.objects else torch.from_numpy(labels.astype("int64"))
         image = torch.from_numpy(sample.image.copy()).permute(2, 0, 1).float() / 255
-        return (image, label_map) if self.transform is None else self.transform(image, label_map)
+        return (image, target) if self.transform is None else self.transform(image, target)
+
+
+def object_target(sample: Sample, labels: np.ndarray) -> dict[str, torch.Tensor]:
+    """The objects of a sample, whose label map is `labels`, as torchvision's detectors take them: "masks" (N, H, W) uint8, "labels" (N,)
+    int64 of class ids, "boxes" (N, 4) float32, left, top, right, bottom in pixels, the last two exclusive."""
+    objects = sample.objects(labels)
+    masks = objects.index == np.arange(len(objects.class_ids))[:, None, None]
+    return {
+        "masks": torch.from_numpy(masks.astype(np.uint8)),
+        "labels": torch.tensor(objects.class_ids, dtype=torch.int64),
+        "boxes": torch.tensor(objects.boxes_xyxy, dtype=torch.float32).reshape(-1, 4),
+    }

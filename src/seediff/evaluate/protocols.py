@@ -121,7 +121,7 @@ def plain_name(name: str) -> str:
     return SYNONYMS.get(plain, plain)
 
 
-def own(classes: Sequence[str], *, name: str = "own") -> Protocol:
+def own(classes: Sequence[str]) -> Protocol:
     """The protocol with a data set's own classes. The mean is over all classes; if there is a background, `objects` is the mean without
     it.
 
@@ -136,7 +136,7 @@ def own(classes: Sequence[str], *, name: str = "own") -> Protocol:
         if other := seen.get(plain_name(class_name)):
             raise UserError(f"classes '{other}' and '{class_name}' cannot be told apart by name; give one of them another name")
         seen[plain_name(class_name)] = class_name
-    return Protocol(name, classes, classes, {"objects": objects} if BACKGROUND in classes else {})
+    return Protocol("own", classes, classes, {"objects": objects} if BACKGROUND in classes else {})
 
 
 def read_class_map(path: Path) -> dict[str, str]:

@@ -122,13 +122,13 @@ def _decoder(kind: Any) -> Any:
         return msgspec.json.Decoder(kind)
 
 
-def read_json_lines(path: Path | str, kind: type[T], *, limit: int = ANNOTATIONS, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
+def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
     """(line number, value) of a file with one JSON value per line, of at most LINE bytes; empty lines are skipped. Raises UserError
     naming the line.
 
     Reads lazily, so that a wrong file is refused at its first line.
     """
-    with open_regular(path, limit, absent) as file:
+    with open_regular(path, ANNOTATIONS, absent) as file:
         number = 0
         while line := file.readline(LINE + 1):
             number += 1
@@ -142,9 +142,9 @@ def read_json_lines(path: Path | str, kind: type[T], *, limit: int = ANNOTATIONS
 # TOML and YAML.
 
 
-def read_toml(path: Path | str, kind: type[T] = dict[str, Any], *, limit: int = SETTINGS, absent: str = ABSENT) -> T:
-    """A TOML file as `kind`. Raises UserError."""
-    text = read_text(path, limit, absent)
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """A TOML file. Raises UserError."""
+    text = read_text(path, SETTINGS)
     try:
         document = tomllib.loads(text)
     except RecursionError as error:
@@ -153,7 +153,7 @@ def read_toml(path: Path | str, kind: type[T] = dict[str, Any], *, limit: int = 
         said = HUGE if "integer string conversion" in str(error) else printable(first_line(error))
         raise UserError(path, f"is not TOML: {said}") from error
     _check_values(document, str(path))
-    return fit(document, kind, str(path))
+    return fit(document, dict[str, Any], str(path))
 
 
 MOST_EVENTS = 20_000
@@ -162,11 +162,11 @@ PLAIN, NUMERIC = 300, re.compile(r"[-+.0-9]")
 """Maximum characters of an unquoted number, because YAML evaluates base-60 numbers digit by digit."""
 
 
-def read_yaml(path: Path | str, kind: type[T] = dict[str, Any], *, limit: int = SETTINGS, absent: str = ABSENT) -> T:
+def read_yaml(path: Path | str, kind: type[T] = dict[str, Any]) -> T:
     """A YAML file as `kind`: plain values only, no aliases. Raises UserError."""
     import yaml
 
-    text, where = read_text(path, limit, absent), str(path)
+    text, where = read_text(path, SETTINGS), str(path)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         _check_events(text, loader, where)
@@ -205,9 +205,9 @@ def _check_events(text: str, loader: type, where: str) -> None:
 # CSV.
 
 
-def read_csv(path: Path | str, columns: Sequence[str], *, limit: int = LIST, absent: str = ABSENT) -> list[tuple[int, dict[str, str]]]:
+def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """(line number, row) of a UTF-8 file whose first line names its columns, which must include these. Raises UserError naming the line."""
-    return parse_csv(read_text(path, limit, absent), columns, path)
+    return parse_csv(read_text(path, LIST), columns, path)
 
 
 def parse_csv(text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ",") -> list[tuple[int, dict[str, str]]]:
@@ -224,10 +224,10 @@ def parse_csv(text: str, columns: Sequence[str], path: Path | str, *, delimiter:
     return [(number, dict(zip(names, row, strict=True))) for number, row in cells]
 
 
-def read_cells(path: Path | str, *, limit: int = LIST, absent: str = ABSENT) -> list[tuple[int, list[str]]]:
+def read_cells(path: Path | str) -> list[tuple[int, list[str]]]:
     """(line number, stripped cells) of every line that is not blank, for a file without column names.
     Raises UserError naming the line."""
-    rows = [(number, [cell.strip() for cell in row]) for number, row in _cells(read_text(path, limit, absent), path)]
+    rows = [(number, [cell.strip() for cell in row]) for number, row in _cells(read_text(path, LIST), path)]
     return [(number, row) for number, row in rows if any(row)]
 
 
@@ -292,9 +292,9 @@ class Node:
         return int(text)
 
 
-def read_xml(path: Path, root: str, *, limit: int = ANNOTATIONS, absent: str = ABSENT) -> Node:
+def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
     """The root of a file, whose tag must be `root`. Raises UserError."""
-    data = read_bytes(path, limit, absent)
+    data = read_bytes(path, ANNOTATIONS, absent)
     builder = _Builder(path)
     try:
         builder.parser.Parse(data, True)

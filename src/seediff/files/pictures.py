@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import UserError, first_line
 from .messages import printable
-from .reading import ABSENT, PICTURE, open_regular
+from .reading import PICTURE, open_regular
 
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
 """Pillow's allowed decoders. The others are not for photographs, and some run other programs (EPS) or accept almost any bytes (TGA)."""
@@ -31,7 +31,6 @@ def open_picture(
     *,
     formats: Collection[str] = FORMATS,
     max_megapixels: float | None = None,
-    absent: str = ABSENT,
 ) -> Iterator[Image.Image]:
     """Open a picture and read its header. where: its name in messages; None: its path. formats: Pillow's names of the allowed formats.
 
@@ -44,7 +43,7 @@ def open_picture(
             with _header(io.BytesIO(source), name, formats, max_megapixels) as picture:
                 yield picture
             return
-        with open_regular(source, PICTURE, absent) as file, _header(file, name, formats, max_megapixels) as picture:
+        with open_regular(source, PICTURE) as file, _header(file, name, formats, max_megapixels) as picture:
             yield picture
     except UserError:
         raise
@@ -102,11 +101,10 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float | None 
         raise UserError(name, f"{megapixels}, more than the {allowed:g} allowed", "make it smaller")
 
 
-def read_pixels(path: Path, convert: str | None = None, *, data: bytes | None = None) -> tuple[np.ndarray, str | None, str]:
+def read_pixels(path: Path, convert: str | None = None) -> tuple[np.ndarray, str | None, str]:
     """A picture's pixels, and Pillow's names for its format and mode, such as "PNG" and "P". Raises UserError naming the file.
 
-    convert: a mode, such as "RGB" for (H, W, 3) uint8; None: unchanged, which gives indices for palette pictures. data: the file's
-    bytes, if already read.
+    convert: a mode, such as "RGB" for (H, W, 3) uint8; None: unchanged, which gives indices for palette pictures.
     """
-    with open_picture(path if data is None else data, str(path)) as picture:
+    with open_picture(path) as picture:
         return np.asarray(picture.convert(convert) if convert else picture), picture.format, picture.mode

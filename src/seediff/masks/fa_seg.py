@@ -11,7 +11,7 @@ read for its constants, written from the equations). What is different here:
   averaged over the positions that a key stands for: the same with keys repeated, and no matrix of L's size.
 - Rows of self-attention sum to 1.
 - Levels that the model lacks are left out, and the weights of the others divided by their sum.
-- Left out: the second look at the mirrored picture, and the second prompt of class names alone, which are a matter of capture.
+- The second look at the mirrored picture and the second prompt of class names alone are switches of capture, which are off.
 """
 
 from __future__ import annotations

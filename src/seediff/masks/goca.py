@@ -1,13 +1,15 @@
 """GoCA (CVPR 2026, arXiv 2603.06178): cross-attention of each layer by itself, weighted by how well the layer's self-attention agrees with
 the network's features, as a share of the prompt's words, blurred and spread.
 
+    CA_l = Σ_n w_n A_n                              heads     (`attention/heads.py`)
     w_l = Σ_ij SA_l(i, j) · R(i, j)                 layers    (`attention/agreement.py`)
-    C_t = Σ_l w_l CA_{l,t} / Σ_l w_l
+    C_t = max(0, Σ_l w_l CA_{l,t} / Σ_l w_l)
     C   = mean_{t in class} C_t / Σ_{t in content} C_t   rescale
     M   = N(SA² N(blur(C)))                         blur, product
 
-Of the authors' program (Darkbblue/goca at 475892f, without a licence: written from the equations), left out are the weights of heads, and
-the background as a competing word that is appended to the prompt: here it is what stays below β. What the equations leave open:
+Of the authors' program (Darkbblue/goca at 475892f, without a licence: written from the equations), left out is the background as a
+competing word that is appended to the prompt: here it is what stays below β. Heads are weighed while attention is captured, so the maps
+say whether they were. What the equations leave open:
 
 - A prompt whose only content word is the class has nothing to rescale by: every place would be 1.
 - The three layers of the product in a UNet: the last on the way down, and the last two on the way up, at the finest side. In a transformer
@@ -42,6 +44,8 @@ def goca(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """M at the finest side, with those of the steps that `config.parts` names. Flag: `constant_map`."""
     steps = Steps()
     columns = maps.columns(class_name)
+    if "heads" in config.parts and maps.heads == "mean":
+        raise UserError("part heads of goca needs maps with weighted heads: use --capture-heads weighted, or leave it out of --parts")
 
     # 1. Every layer's cross-attention at the finest side, (content, h, w), weighted.
     content = sorted({*maps.content, *(column for of_word in maps.words.values() for column in of_word)})
@@ -86,7 +90,7 @@ def weighted_tokens(maps: AttentionMaps, columns: Sequence[int], *, weighted: bo
     for share, (grid, _, tensor) in zip(shares, layers, strict=True):
         if share:
             total += share / sum(shares) * resize(tensor[:, list(columns)].T.unflatten(1, grid), finest)
-    return total
+    return total.clamp_min(0)
 
 
 def product_layers(names: Sequence[str]) -> list[str]:

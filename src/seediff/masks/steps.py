@@ -21,6 +21,9 @@ Kind = Literal[
     "walk with restart",
     "share of words",
     "blur",
+    "concept score",
+    "share of concepts",
+    "peaks",
     "seeds",
     "expansion",
     "expansion mean",
@@ -29,6 +32,7 @@ Kind = Literal[
     "visible",
     "layers weighed",
     "final",
+    "sharpened",
     "before PAMR",
 ]
 

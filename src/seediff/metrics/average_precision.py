@@ -1,7 +1,7 @@
 """Average precision of object masks, by the rules of COCO's detection challenge (cocodataset.org, "Detection Evaluation").
 
 At each of ten IoU thresholds, the predictions of an image are matched with its objects, the surest first, each with the free object that it
-overlaps most. What lies on a crowd is neither right nor wrong. Precision is made to fall with recall, read at 101 recalls from 0
+overlaps most. Precision is made to fall with recall, read at 101 recalls from 0
 to 1 and averaged. One list of `Matched` is one class: for class-agnostic figures all objects are matched regardless of their classes.
 
 Shape letters: D predictions and G objects of one image, T thresholds.
@@ -10,8 +10,8 @@ Shape letters: D predictions and G objects of one image, T thresholds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,13 +25,11 @@ MOST = 100
 class Matched:
     """Predictions of one image, the surest first, at most MOST.
 
-    scores: (D,). right, ignored: (T, D) bool, whether each has an object of its own at each threshold, and whether it does not count.
-    objects: the number of objects that count, G without crowds.
+    scores: (D,). right: (T, D) bool, whether each has an object of its own at each threshold. objects: G.
     """
 
     scores: np.ndarray
     right: np.ndarray
-    ignored: np.ndarray
     objects: int
 
 
@@ -49,38 +47,30 @@ class AveragePrecision:
     ar100: float
 
 
-def pixel_ious(predicted: np.ndarray, objects: np.ndarray, crowds: np.ndarray | None = None) -> np.ndarray:
-    """(D, G) IoU of masks (D, H, W) and (G, H, W) bool, which may overlap; with a crowd, intersection over the prediction's area.
-
-    crowds: (G,) bool.
-    """
+def pixel_ious(predicted: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """(D, G) IoU of masks (D, H, W) and (G, H, W) bool, which may overlap."""
     ours, theirs = (masks.reshape(len(masks), math.prod(masks.shape[1:])).astype(np.float64) for masks in (predicted, objects))
-    shared, area = ours @ theirs.T, ours.sum(1)[:, None]
-    union = area + np.where(np.zeros(len(theirs), bool) if crowds is None else crowds, 0, theirs.sum(1) - shared)
+    shared = ours @ theirs.T
+    union = ours.sum(1)[:, None] + theirs.sum(1) - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def match_objects(ious: np.ndarray, scores: np.ndarray, crowds: np.ndarray | None = None) -> Matched:
+def match_objects(ious: np.ndarray, scores: np.ndarray) -> Matched:
     """Match the predictions of one image and class with its objects.
 
-    ious: (D, G), from `pixel_ious`. scores: (D,), of which the first comes first among equals. crowds: (G,) bool: any number of
-    predictions may match a crowd, if no object is left that they overlap enough; these do not count.
+    ious: (D, G), from `pixel_ious`. scores: (D,), of which the first comes first among equals.
     """
     count = ious.shape[1]
-    crowds = np.zeros(count, bool) if crowds is None else np.asarray(crowds, bool)
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable")[:MOST]
-    right, ignored = np.zeros((2, len(THRESHOLDS), len(order)), bool)
+    right = np.zeros((len(THRESHOLDS), len(order)), bool)
     for t, threshold in enumerate(THRESHOLDS):
-        free = ~crowds
+        free = np.ones(count, bool)
         for d, row in enumerate(ious[order] if count else ()):
-            for candidates in (free, crowds):
-                values = np.where(candidates, row, -1)
-                best = count - 1 - int(values[::-1].argmax())  # the last of equals, as in COCO's program
-                if values[best] >= min(threshold, 1 - 1e-10):
-                    right[t, d], ignored[t, d] = not crowds[best], crowds[best]
-                    free[best] = False
-                    break
-    return Matched(np.asarray(scores, np.float64)[order], right, ignored, count - int(crowds.sum()))
+            values = np.where(free, row, -1)
+            best = count - 1 - int(values[::-1].argmax())  # the last of equals, as in COCO's program
+            if values[best] >= min(threshold, 1 - 1e-10):
+                right[t, d], free[best] = True, False
+    return Matched(np.asarray(scores, np.float64)[order], right, count)
 
 
 def average_precision(images: Sequence[Matched]) -> AveragePrecision:
@@ -89,18 +79,9 @@ def average_precision(images: Sequence[Matched]) -> AveragePrecision:
     if not total:
         return AveragePrecision(*[float("nan")] * 4)
     order = np.argsort(-np.concatenate([image.scores for image in images]), kind="stable")
-    right, ignored = (np.concatenate([getattr(image, name) for image in images], 1)[:, order] for name in ("right", "ignored"))
-    found = right.cumsum(1)
-    wrong = (~right & ~ignored).cumsum(1)
-    precision = np.maximum.accumulate((found / np.maximum(found + wrong, 1))[:, ::-1], 1)[:, ::-1]
+    found = np.concatenate([image.right for image in images], 1)[:, order].cumsum(1)
+    precision = np.maximum.accumulate((found / np.arange(1, len(order) + 1))[:, ::-1], 1)[:, ::-1]
     at = np.stack([np.searchsorted(recall, RECALLS) for recall in found / total])
     per_threshold = np.take_along_axis(np.pad(precision, ((0, 0), (0, 1))), at, 1).mean(1)
     ar = float((found[:, -1] / total).mean()) if len(order) else 0.0
     return AveragePrecision(float(per_threshold.mean()), float(per_threshold[0]), float(per_threshold[5]), ar)
-
-
-def mean_average_precision(classes: Mapping[str, Sequence[Matched]]) -> AveragePrecision:
-    """The mean over classes that have objects."""
-    rows = np.array([astuple(average_precision(images)) for images in classes.values()]).reshape(-1, 4)
-    rows = rows[~np.isnan(rows[:, 0])]
-    return AveragePrecision(*(rows.mean(0).tolist() if len(rows) else [float("nan")] * 4))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 AT_ONCE = 100  # draws held in memory together
+LEVEL = 0.95
 
 
 def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
@@ -19,25 +20,23 @@ def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np
         yield rng.multinomial(images, np.full(images, 1 / images), size=min(AT_ONCE, draws - first))
 
 
-def draw_images(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
+def draw_images(images: int, *, draws: int = 2000) -> Iterator[np.ndarray]:
     """The same draws as `draw_counts`, one at a time: the drawn images (I,) in rising order, repeated as often as drawn."""
-    for times in draw_counts(images, seed=seed, draws=draws):
+    for times in draw_counts(images, draws=draws):
         for image_counts in times:
             yield np.repeat(np.arange(images), image_counts)
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval (low, high) of the values (D,) that are not NaN; NaN if all are."""
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % percentile interval (low, high) of the values (D,) that are not NaN; NaN if all are."""
     present = values[~np.isnan(values)]
     if not present.size:
         return (float("nan"), float("nan"))
-    low, high = np.quantile(present, ((1 - level) / 2, (1 + level) / 2))
+    low, high = np.quantile(present, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return float(low), float(high)
 
 
-def mean_interval(
-    values: np.ndarray, images: np.ndarray | None = None, *, seed: int = 0, draws: int = 2000, level: float = 0.95
-) -> tuple[float, float]:
+def mean_interval(values: np.ndarray, images: np.ndarray | None = None, *, seed: int = 0) -> tuple[float, float]:
     """Interval of the mean of `values` (n,), drawing whole images with replacement.
 
     images (n,): the image of each value, so that an image's values stay together; by default each value has its own.
@@ -45,12 +44,12 @@ def mean_interval(
     values = np.asarray(values, np.float64)
     _, owner = np.unique(np.arange(len(values)) if images is None else np.asarray(images), return_inverse=True)
     sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
-    times = np.concatenate(list(draw_counts(len(counts), seed=seed, draws=draws)))
-    return interval((times @ sums) / (times @ counts), level)
+    times = np.concatenate(list(draw_counts(len(counts), seed=seed)))
+    return interval((times @ sums) / (times @ counts))
 
 
 def figure_interval(
-    figure: Callable[[np.ndarray, np.ndarray], float], images: np.ndarray, drawn: Iterable[np.ndarray], level: float = 0.95
+    figure: Callable[[np.ndarray, np.ndarray], float], images: np.ndarray, drawn: Iterable[np.ndarray]
 ) -> tuple[float, float]:
     """Interval of any statistic, computed again from the rows of every draw.
 
@@ -66,4 +65,4 @@ def figure_interval(
         counts = sizes[chosen]
         rows = order[np.repeat(starts[chosen] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())]
         values.append(figure(rows, np.repeat(np.arange(len(chosen)), counts)))
-    return interval(np.array(values), level)
+    return interval(np.array(values))

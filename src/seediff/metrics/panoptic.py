@@ -1,16 +1,16 @@
-"""Panoptic quality (Kirillov, He, Girshick, Rother, Dollár: "Panoptic Segmentation", CVPR 2019), with void and crowds.
+"""Panoptic quality (Kirillov, He, Girshick, Rother, Dollár: "Panoptic Segmentation", CVPR 2019), with void.
 
     PQ = Σ IoU over matched segments / (|TP| + ½ |FP| + ½ |FN|) = SQ · RQ,   SQ = Σ IoU / |TP|,   RQ = |TP| / (|TP| + ½ |FP| + ½ |FN|)
 
 Two segments of one class match if their IoU is above 0.5, so no segment has two matches. Pixels that are void in the truth do not count in
-the union. A segment without a match is no false positive if more than half of it is void, or of a crowd of its class. Crowds need no match.
+the union. A segment without a match is no false positive if more than half of it is void.
 
 Shape letters: C classes, P predicted and G true segments of one image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,12 +45,11 @@ def panoptic_tally(
     truth: np.ndarray,
     true_classes: Sequence[int],
     num_classes: int,
-    crowds: Collection[int] = (),
 ) -> PanopticTally:
     """Counts of one image.
 
     predicted, truth: (H, W) integers, 0 void, else a segment's number from 1. predicted_classes (P,), true_classes (G,): the class,
-    0 … C − 1, of segment 1, 2, … crowds: the true segments that are crowds. A segment without pixels does not count.
+    0 … C − 1, of segment 1, 2, … A segment without pixels does not count.
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} must have one shape")
@@ -58,15 +57,13 @@ def panoptic_tally(
     both = predicted.astype(np.int64).ravel() * columns + truth.ravel()
     table = np.bincount(both, minlength=rows * columns).reshape(rows, columns)
     ours, theirs = np.array(predicted_classes, np.int64), np.array(true_classes, np.int64)
-    crowd = np.isin(np.arange(1, columns), list(crowds))
     same, shared, void = ours[:, None] == theirs, table[1:, 1:], table[1:, 0]
     areas, true_areas = table[1:].sum(1), table[:, 1:].sum(0)
 
     iou = overlap(shared, areas[:, None] + true_areas - shared - void[:, None]) * (shared > 0)
-    matched = same & ~crowd & (iou > 0.5)
-    covered = void + (shared * (same & crowd)).sum(1)
-    wrong = ~matched.any(1) & (areas > 0) & (2 * covered <= areas)
-    missed = ~matched.any(0) & (true_areas > 0) & ~crowd
+    matched = same & (iou > 0.5)
+    wrong = ~matched.any(1) & (areas > 0) & (2 * void <= areas)
+    missed = ~matched.any(0) & (true_areas > 0)
 
     hits, segments = matched.sum(0), (iou * matched).sum(0)
     counts = (np.bincount(classes, kept, num_classes) for classes, kept in ((theirs, hits), (ours, wrong), (theirs, missed)))

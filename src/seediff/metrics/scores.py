@@ -86,15 +86,15 @@ def mean_iou(iou: np.ndarray) -> np.ndarray:
     return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
 
 
-def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000, level: float = 0.95) -> Intervals:
+def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Intervals:
     """Intervals of accuracy, mIoU and each class's IoU over draws of whole images with replacement.
 
     Segments are not matched again in each draw. With one image, every draw is the same and the intervals have no width.
     """
     drawn = resample(tallies, seed=seed, draws=draws)
     drawn_iou = class_iou(drawn.tp, drawn.fp, drawn.fn)
-    bounds = np.array([interval(values, level) for values in drawn_iou.T])
-    return Intervals(interval(accuracy(drawn.tp, drawn.pixels), level), interval(mean_iou(drawn_iou), level), bounds)
+    bounds = np.array([interval(values) for values in drawn_iou.T])
+    return Intervals(interval(accuracy(drawn.tp, drawn.pixels)), interval(mean_iou(drawn_iou)), bounds)
 
 
 def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, draws: int = 2000) -> list[Difference]:

@@ -68,19 +68,19 @@ def _distance(first: tuple[np.ndarray, np.ndarray], root: np.ndarray, second: tu
     return max(0.0, float(distance))
 
 
-def distance_to_rendered(images: np.ndarray, path: Path = FILE, seed: int = 0) -> dict[str, float | tuple[float, float]]:
+def distance_to_rendered(images: np.ndarray) -> dict[str, float | tuple[float, float]]:
     """The distance of images (n, S, S, 3) uint8 from the rendered scenes, with a 95 % interval (normal, by bootstrap), and the distance
     of other rendered scenes, 25 per class. With fewer images every distance is larger.
 
-    Raises UserError for a wrong file, or for fewer than 2 images.
+    Raises UserError for fewer than 2 images.
     """
     if len(images) < 2:
         raise UserError(f"images = {len(images)}: a Fréchet distance needs at least 2")
-    rendered, floor = read_moments(path)
+    rendered, floor = read_moments()
     features = features_of(images)
     root = _root(rendered[1])
     distance = _distance(rendered, root, moments(features))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = [_distance(rendered, root, moments(features[rng.integers(len(features), size=len(features))])) for _ in range(DRAWS)]
     half = 1.96 * float(np.std(drawn))
     return {"distance": distance, "ci95": (max(0.0, distance - half), distance + half), "rendered": floor}

@@ -113,10 +113,13 @@ def to_pixels(images: np.ndarray) -> torch.Tensor:
     return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+BATCH = 50
+
+
 @torch.inference_mode()
-def run_batched(network: nn.Module, images: np.ndarray, batch: int = 50) -> torch.Tensor:
+def run_batched(network: nn.Module, images: np.ndarray) -> torch.Tensor:
     """The network's float32 output for images (n, H, W, 3) uint8, computed batch by batch."""
-    return torch.cat([network(to_pixels(images[i : i + batch])).float() for i in range(0, len(images), batch)])
+    return torch.cat([network(to_pixels(images[i : i + BATCH])).float() for i in range(0, len(images), BATCH)])
 
 
 def recognised(network: Classifier, images: np.ndarray, classes: Sequence[str]) -> np.ndarray:

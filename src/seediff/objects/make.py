@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from math import log2
+from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
+from scipy.ndimage import distance_transform_edt
 
 from ..attention.maps import AttentionMaps
 from ..config.fields import AtLeastZero, Count, Positive, check_fields
+from ..config.methods import ObjectMethod
 from ..masks.make import MaskResult
 from .baselines import diffcut_parts, diffseg_parts, maskcut_parts
 from .cells import at_grid, at_pixels, connected
 from .edges import attention_rows
 from .peaks import peak_parts
 
-ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
 MOST = 100
 """Objects of an image: those with the highest scores."""
 FEWEST = 4
@@ -87,6 +89,31 @@ def make_objects(result: MaskResult, maps: AttentionMaps, config: ObjectConfig, 
     for number, (_, _, mask) in enumerate(objects, 1):
         numbers[mask] = number
     return ObjectMap(numbers, tuple(class_id for _, class_id, _ in objects), tuple(score for score, _, _ in objects))
+
+
+def objects_of(result: MaskResult, maps: AttentionMaps, method: ObjectMethod, presence: Mapping[str, float] | None = None) -> ObjectMap:
+    """`make_objects` with the constants that a method has by default, at the level of self-attention nearest to L/2."""
+    levels = [maps.level(grid) for grid in maps.self_attention] if method != "pieces" else []
+    level = min(levels, key=lambda level: (abs(log2(level / 2)), level), default=2)
+    return make_objects(result, maps, ObjectConfig(method, level=level), presence)
+
+
+def enlarge_objects(objects: ObjectMap, labels: np.ndarray) -> ObjectMap:
+    """The objects of a picture seen smaller, at the size of its own label map (H, W). Pixels along the edge of a class, where the two
+    masks differ, go to the nearest object of their class."""
+    small, size = objects.numbers, labels.shape
+    rows, columns = (np.arange(side) * part // side for side, part in zip(size, small.shape, strict=True))
+    numbers = small[np.ix_(rows, columns)]
+    same = np.array([0, *objects.class_ids])[numbers] == labels
+    reach = 2 * max(size[0] / small.shape[0], size[1] / small.shape[1])
+    numbers = np.where(same, numbers, np.uint16(0))
+    for class_id in {*objects.class_ids}:
+        known = same & (labels == class_id)
+        if known.any():
+            away, nearest = distance_transform_edt(~known, return_indices=True)  # type: ignore[misc]
+            edge = (labels == class_id) & ~same & (away <= reach)
+            numbers[edge] = numbers[tuple(nearest)][edge]
+    return ObjectMap(numbers, objects.class_ids, objects.scores)
 
 
 def _divided(inside: np.ndarray, soft: np.ndarray, rows: np.ndarray, config: ObjectConfig) -> np.ndarray:

@@ -33,8 +33,8 @@ def sample_count(config: GenerateConfig) -> int:
     return rounds * len(config.turns) + len(list(last))
 
 
-def sample_specs(config: GenerateConfig, count: int | None = None) -> list[SampleSpec]:
-    """The specifications of all samples, or of the first `count`: index → classes, prompt and seed.
+def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
+    """The specifications of all samples: index → classes, prompt and seed.
 
     With one class per image, classes take turns. With several, the order of classes changes from round to round, so that combinations
     vary. Each class is in `per_class` images. If the division has a remainder, a few classes are shown once more, so that every image
@@ -43,9 +43,8 @@ def sample_specs(config: GenerateConfig, count: int | None = None) -> list[Sampl
     kinds = len(config.classes)
     groups = class_groups(kinds, config.turns, config.seed)
     specs: list[SampleSpec] = []
-    total = sample_count(config)
     shown = current = begun = 0  # classes so far, the round in which the image begins, that round's first image
-    for index in range(total if count is None else min(count, total)):
+    for index in range(sample_count(config)):
         if shown // kinds > current:
             current, begun = shown // kinds, index
         classes = tuple(config.classes[position] for position in next(groups))

@@ -40,7 +40,7 @@ def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names
     classes = count_classes(rows, class_names, summary.get("rejected"))
     model = str(summary.get("model", "unknown"))
     prompts = list(summary.get("prompts") or dict.fromkeys(str(row["prompt"]) for row in rows[:20] if "prompt" in row))
-    facts = plain_facts(summary)
+    facts = [*plain_facts(summary), *_objects(rows)]
     return render(
         "card.md.j2",
         title=_title("Generated masks", class_names),
@@ -64,6 +64,7 @@ def data_card(*, about: Mapping[str, Any], rows: Sequence[Row], class_names: Seq
     classes = count_classes(rows, class_names)
     models = sorted({str(row["model"]) for row in rows if row.get("model")})
     facts = [(key.replace("_", " "), show_value(v)) for key, v in about.items() if not isinstance(v, Mapping)]
+    facts += _objects(rows)
     return render(
         "data_card.md.j2",
         title=_title("Masks", class_names),
@@ -74,6 +75,12 @@ def data_card(*, about: Mapping[str, Any], rows: Sequence[Row], class_names: Seq
         models=_pairs((name, model_note(name)) for name in models),
         unmade=sum(not row.get("model") for row in rows),
     )
+
+
+def _objects(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """How many objects are told apart, where any are."""
+    counts = [len(row["instances"]) for row in rows if "instances" in row]
+    return [("objects", f"{sum(counts)} in {len(counts)} images")] if counts else []
 
 
 def _title(what: str, class_names: Sequence[str]) -> Markup:

@@ -91,14 +91,7 @@ def _edges(label_map: np.ndarray) -> np.ndarray:
     return edge & (label_map > 0)
 
 
-def contact_sheet(
-    tiles: Sequence[np.ndarray],
-    columns: int,
-    labels: Sequence[str] | None = None,
-    *,
-    gap: int = 6,
-    background: tuple[int, int, int] = (255, 255, 255),
-) -> np.ndarray:
+def contact_sheet(tiles: Sequence[np.ndarray], columns: int, labels: Sequence[str] | None = None, *, gap: int = 6) -> np.ndarray:
     """Tiles (h, w, 3) uint8 in rows of `columns`, each with its label beneath; (H, W, 3) uint8.
 
     Smaller tiles are centred in cells of the largest's size. Labels that are too wide end in an ellipsis.
@@ -111,17 +104,16 @@ def contact_sheet(
     rows = -(-len(tiles) // columns)
     cell_h, cell_w = max(t.shape[0] for t in tiles), max(t.shape[1] for t in tiles)
     step_h, step_w = cell_h + gap + (LABEL_HEIGHT if labels else 0), cell_w + gap
-    sheet = Image.new("RGB", (columns * step_w + gap, rows * step_h + gap), background)
+    sheet = Image.new("RGB", (columns * step_w + gap, rows * step_h + gap), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(12)
-    ink = (0, 0, 0) if sum(background) > 382 else (255, 255, 255)
     for number, tile in enumerate(tiles):
         top, left = gap + number // columns * step_h, gap + number % columns * step_w
         height, width = tile.shape[:2]
         sheet.paste(Image.fromarray(tile), (left + (cell_w - width) // 2, top + (cell_h - height) // 2))
         if labels:
             text = _fit_text(draw, font, labels[number], cell_w)
-            draw.text((left + cell_w / 2, top + cell_h + LABEL_HEIGHT / 2), text, ink, font, anchor="mm")
+            draw.text((left + cell_w / 2, top + cell_h + LABEL_HEIGHT / 2), text, "black", font, anchor="mm")
     return np.asarray(sheet)
 
 
@@ -142,9 +134,9 @@ def encoded(image: np.ndarray, image_format: str = "PNG", **options: Any) -> byt
     return buffer.getvalue()
 
 
-def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
+def jpeg_uri(image: np.ndarray) -> str:
     """(H, W, 3) uint8 as a data URI. Colour is not subsampled: the edges of masks stay sharp."""
-    return _uri("jpeg", encoded(image, "JPEG", quality=quality, subsampling=0))
+    return _uri("jpeg", encoded(image, "JPEG", quality=85, subsampling=0))
 
 
 def heat_uri(values: np.ndarray) -> str:

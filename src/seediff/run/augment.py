@@ -20,11 +20,12 @@ import numpy as np
 from .. import __version__
 from ..config.augment import AugmentConfig
 from ..dataset import native
-from ..dataset.augment import Picture, apply
+from ..dataset.augment import Picture, apart, apply, with_objects
+from ..dataset.encoding import Instances, encode_grey
 from ..dataset.reviews import review_summary
 from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
-from ..dataset.store import open_native
+from ..dataset.store import instance_row, open_native
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.output_folders import Out, check_apart, free_bytes, parse_out
@@ -133,10 +134,12 @@ def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: S
     }
 
 
-def read_sample(item: Sample, classes: Sequence[str]) -> Picture:
-    """A sample decoded. Raises UserError naming the file that cannot be read, or whose label map does not fit."""
+def read_sample(item: Sample, classes: Sequence[str], objects: bool = False) -> Picture:
+    """A sample decoded; objects: with its objects in the label map. Raises UserError naming the file that cannot be read, or whose label
+    map does not fit."""
     image = np.asarray(item.picture())
-    return Picture(item.name, image, item.labels(len(classes)))
+    labels = item.labels(len(classes))
+    return Picture(item.name, image, with_objects(labels, item.objects(labels)) if objects else labels)
 
 
 class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
@@ -147,7 +150,9 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
     def __init__(self, config: AugmentConfig, data: Path, *, link: bool = False) -> None:
         """As `augment`. The configuration gets its dataset, by which a folder to continue is known."""
         self.classes, self.samples = open_native(data)
-        super().__init__(replace(config, data=fingerprint_items(self.classes, self.samples)), [native.IMAGES, native.MASKS])
+        self.objects = any(item.stored_instances is not None for item in self.samples)  # then of every new picture, too
+        folders = [native.IMAGES, native.MASKS, *[native.INSTANCES] * self.objects]
+        super().__init__(replace(config, data=fingerprint_items(self.classes, self.samples)), folders)
         self.link = link
         self.sources = training_items(self.samples)
 
@@ -179,16 +184,18 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
                     self.copy(record, out, self.samples[task.source])
                 continue
             with self.timer("augmenting"):
-                image, mask, row = self.make(task)
+                image, mask, objects, row = self.make(task)
             with self.timer("writing"):
                 record.write(out, row["file_name"], image)
                 record.write(out, row["mask"], mask)
+                if objects:
+                    record.write(out, f"{native.INSTANCES}/{task.name}.png", encode_grey(objects.numbers))
                 record.rows.append(row)
         return record
 
-    def make(self, task: Task) -> tuple[bytes, bytes, dict[str, Any]]:
-        """A new sample's picture and label map as files, and its row; the same task always gives the same. Raises UserError naming the
-        sample that cannot be read."""
+    def make(self, task: Task) -> tuple[bytes, bytes, Instances | None, dict[str, Any]]:
+        """A new sample's picture and label map as files, its objects, where the dataset has any, and its row; the same task always gives
+        the same. Raises UserError naming the sample that cannot be read."""
         assert task.number is not None
         seed = sample_seed(self.config.seed, task.number, 0)
         rng = np.random.default_rng(seed)
@@ -197,18 +204,20 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
         def others(count: int) -> list[Picture]:
             if len(self.sources) == 1:
-                return [read_sample(item, self.classes)] * count
+                return [read_sample(item, self.classes, self.objects)] * count
             chosen = rng.choice(len(self.sources) - 1, count, replace=count >= len(self.sources))
-            return [read_sample(self.samples[self.sources[i + (i >= position)]], self.classes) for i in chosen]
+            return [read_sample(self.samples[self.sources[i + (i >= position)]], self.classes, self.objects) for i in chosen]
 
-        picture, steps = apply(read_sample(item, self.classes), task.operations, rng, self.config.strength, others)
+        picture, steps = apply(read_sample(item, self.classes, self.objects), task.operations, rng, self.config.strength, others)
         suffix = self.config.image_format or item.suffix
         image, labels = np.ascontiguousarray(picture.image), np.ascontiguousarray(picture.labels)
+        labels, objects = apart(labels) if self.objects else (labels, None)
         row = new_row(task.name, suffix, item, labels, self.classes, {"source": item.name, "seed": seed, "steps": steps})
-        return native.encode_image(image, suffix), native.encode_mask(labels), row
+        row |= instance_row(objects) if objects else {}
+        return native.encode_image(image, suffix), native.encode_mask(labels), objects, row
 
     def copy(self, record: BatchRecord, out: Path, item: Sample) -> None:
-        """An original's picture and label map, and its row with their places."""
+        """An original's picture, label map and objects, and its row with their places."""
         labels = item.labels(len(self.classes))
         file_name, mask = native.sample_files(item.name, item.suffix)
         for name in (file_name, mask):
@@ -218,7 +227,12 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         else:
             record.write(out, file_name, item.data())
         record.write(out, mask, item.mask_data(labels))
-        record.rows.append({**item.metadata, "file_name": file_name, "mask": mask})
+        row = {**item.metadata, "file_name": file_name, "mask": mask}
+        if (objects := item.instances) is not None:
+            make_folders(out, f"{native.INSTANCES}/{item.name}".rpartition("/")[0])
+            record.write(out, f"{native.INSTANCES}/{item.name}.png", encode_grey(objects.numbers))
+            row |= instance_row(objects)
+        record.rows.append(row)
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         from ..report.preview import first_of_each, shown_rows

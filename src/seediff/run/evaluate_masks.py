@@ -230,11 +230,12 @@ def find_presence(job: MaskJob, latents: torch.Tensor) -> list[float]:
 
 def soft_masks(job: MaskJob, seen: np.ndarray, latents: torch.Tensor, words: tuple[str, ...], index: int) -> torch.Tensor:
     """Soft masks (n, h, w) of n ≥ 1 words, of what the model sees (`encode`)."""
-    from ..attention.photograph import capture_classes
+    from ..attention.photograph import capture_classes, encode_mirrored
     from ..masks.make import make_masks
 
     assert job.model is not None
     config = job.config
     how = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture, "reads": captured_maps(config)}
-    (maps,) = capture_classes(job.model, latents, [job.prompts(words)], indices=[index], **how)
+    mirrored = encode_mirrored(job.model, [seen], config.capture)
+    (maps,) = capture_classes(job.model, latents, [job.prompts(words)], indices=[index], mirrored=mirrored, **how)
     return make_masks(seen, maps, words, job.method, trace=False).soft

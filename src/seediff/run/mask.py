@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
     from ..models.registry import Model
+    from ..objects.make import ObjectMap
     from ..prompts.specs import SampleSpec
 
 
@@ -112,7 +113,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         self.check()
         device = self.device or self.config.device
         self.use(load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading))
-        return weights_fingerprint(*self.config.weight_sources, self.config.mask.reading)
+        return weights_fingerprint(*self.config.weight_sources, self.config.mask.reading, self.config.mask.sam)
 
     def use(self, model: Model) -> None:
         """Look with this model, once all is checked that could fail with it."""
@@ -166,7 +167,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
     def look(self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]) -> list[tuple[dict[str, float], AttentionMaps | None]]:
         """Of every photograph as the model sees it, all of one shape: the presence score of each class asked for, and the attention to
         those that are there; None where there are none."""
-        from ..attention.photograph import capture_classes, encode_images
+        from ..attention.photograph import capture_classes, encode_images, encode_mirrored
         from ..masks.presence import find_classes
 
         assert self.model is not None
@@ -188,6 +189,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             capture=self.config.capture,
             reads=captured_maps(self.config),
             indices=[photos[asked[row]][0].index for row in rows],
+            mirrored=encode_mirrored(self.model, [photos[asked[row]][1] for row in rows], self.config.capture) if rows else None,
         )
         maps = dict(zip(rows, captured, strict=True))
         for row, i in enumerate(asked):
@@ -202,6 +204,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             spec, maps = photo.spec, photo.maps
             with self.timer("masks"):
                 small, full = self.masks(photo.photo, photo.seen, maps, trace=spec.index in self.traced)
+            objects = self.objects(photo, small, full)
             with self.timer("writing"):
                 more = {
                     "source": spec.photo.name,
@@ -211,8 +214,26 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
                 picture = picture_file(spec.photo.path, photo.photo)
                 seen = (photo.seen, small) if small else None
                 soft = self.enlarged_soft(small, photo.photo.shape)
-                self.write_sample(record, out, self.sample(spec, full.classes), picture, full, maps, more=more, soft=soft, seen=seen)
+                sample = self.sample(spec, full.classes)
+                self.write_sample(record, out, sample, picture, full, maps, more=more, soft=soft, seen=seen, objects=objects)
         return record
+
+    def objects(self, photo: Looked, small: MaskResult | None, full: MaskResult) -> ObjectMap | None:
+        """The objects of a photograph, from its masks as the model saw it, at its own size."""
+        if self.config.objects is None:
+            return None
+        from ..attention.windows import windows
+        from ..objects.make import ObjectMap, enlarge_objects, objects_of
+
+        height, width = full.label_map.shape
+        numbers = np.zeros((height, width), np.uint16)
+        if small is None or photo.maps is None:
+            return ObjectMap(numbers, (), ())
+        with self.timer("objects"):
+            window = windows(height, width, self.config.fit)[0]
+            found = objects_of(small, photo.maps, self.config.objects, photo.scores)
+            numbers[window.slices] = enlarge_objects(found, full.label_map[window.slices]).numbers
+        return replace(found, numbers=numbers)
 
     def masks(
         self, photo: np.ndarray, seen: np.ndarray, maps: AttentionMaps | None, *, trace: bool = False
@@ -262,6 +283,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
 
     def plan(self, place: Place, verb: str) -> list[str]:
         config = self.config
+        kept = {"instances/": config.objects, "soft/": config.keep_soft, "attention/": config.keep_attention}
         return [
             f"Would {verb.replace('make', 'do')}: {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, "
             f"in batches of up to {config.batch_size}",
@@ -270,6 +292,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             model_line(config, self.offload),
             *mask_lines(config, photo_capture(config)),
             *source_lines(config),
-            f"Dataset in {place.out}: images/, masks/{', soft/' * config.keep_soft}{', attention/' * config.keep_attention}, "
+            f"Dataset in {place.out}: {', '.join(['images/', 'masks/', *(name for name, asked in kept.items() if asked)])}, "
             "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",
         ]

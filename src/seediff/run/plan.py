@@ -37,11 +37,16 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         if config.mask.reading is None:
-            check_capture(config.mask.method, config.capture.normalize, config.capture.apart)
+            capture = config.capture
+            check_capture(config.mask.method, capture.normalize, capture.apart, capture.features, capture.concepts)
         else:
             from ..masks.reading import Reading  # imports torch
 
             Reading.load(config.mask.reading)
+        if config.mask.sam is not None:
+            from ..masks.sam import check_sam  # imports torch
+
+            check_sam(config.mask.sam)
     check_supported(config.model, config.base)
     if isinstance(config, DatasetConfig):
         check_known_classes(config.model, read_settings(resolve_name(config.model)).classes, config.classes)
@@ -62,6 +67,8 @@ def check_files(config: ModelConfig) -> None:
         return
     if isinstance(config, DatasetConfig):
         check_kinds(info.family, config.mask)
+        if config.objects not in (None, "pieces") and info.family.no_self_attention:
+            raise UserError(f"objects = {config.objects}", f"{info.family.title} has no maps of self-attention", "use pieces")
         if isinstance(config, GenerateConfig):
             if info.network:
                 info.family.check_guidance(info.network, config.model, config.guidance_scale)
@@ -119,8 +126,9 @@ def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
 def captured_maps(config: ModelConfig) -> Reads:
     """The maps to capture: those that the method reads, or all if they are saved."""
     if isinstance(config, DatasetConfig):
-        return EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
-    return {} if config.segment.divides_features else {"self": None}
+        reads = EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
+        return {**reads, "self": None} if config.objects not in (None, "pieces") else reads
+    return {} if config.segment.divides_features else {config.segment.reads: None}
 
 
 def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tuple[int, int] | None = None) -> Expected | None:
@@ -157,11 +165,17 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     mask, capture, info = config.mask, config.capture, model_info(config.model, config.base)
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
+    mean = ", geometric mean over layers" if capture.mean == "geometric" else ""
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
+    share += ", heads weighted" if capture.heads == "weighted" else ""
+    share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
+    share += ", mirrored too" * capture.flip + ", errors of classes" * capture.errors
+    share += ", self-attention of one step" * capture.emergence
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
+    extra = [*(["classes compete"] if mask.compete else []), *([f"outlines by {mask.sam}"] if mask.sam is not None else [])]
     lines = [
-        f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}",
-        f"Attention: {means}, {layers_name(capture.layers)}, {steps}{share}",
+        ", ".join([f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}", *extra]),
+        f"Attention: {means}, {layers_name(capture.layers)}, {steps}{mean}{share}",
         *capture_line(expected),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
     ]

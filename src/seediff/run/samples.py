@@ -14,7 +14,9 @@ import numpy as np
 from .. import __version__
 from ..config.generate import DatasetConfig
 from ..dataset import native
+from ..dataset.encoding import Instances, encode_grey
 from ..dataset.rows import shown_classes
+from ..dataset.store import instance_row
 from ..files.outputs import check_inside, write_atomic
 from ..models.memory import Offload
 from .loop import Captured, Item, Job
@@ -24,6 +26,7 @@ from .output import BatchRecord
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
+    from ..objects.make import ObjectMap
     from ..prompts.specs import SampleSpec
 
 Dataset = TypeVar("Dataset", bound=DatasetConfig)
@@ -37,6 +40,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
     def __init__(self, config: Dataset, offload: Offload = "none") -> None:
         folders = [native.IMAGES, native.MASKS, native.STEPS]
         folders += [native.SOFT] * config.keep_soft + [native.ATTENTION] * config.keep_attention
+        folders += [native.INSTANCES] * bool(config.objects)
         super().__init__(config, folders, offload)
         self.ids = {name: i + 1 for i, name in enumerate(config.classes)}
 
@@ -61,12 +65,14 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         more: Mapping[str, Any],
         soft: Iterable[np.ndarray] | None = None,
         seen: tuple[np.ndarray, MaskResult] | None = None,
+        objects: ObjectMap | None = None,
     ) -> None:
         """Write one sample's files into the folder `out` and add its row to the record.
 
         picture: the image file's suffix without a dot, and its bytes. result: masks of its size, of `result.classes`.
         more: what this command adds to the row. soft: each class's soft mask, where the result has none. seen: the image as the model saw
-        it and its masks at that size, for the steps that preview.html draws; None: no steps are kept.
+        it and its masks at that size, for the steps that preview.html draws; None: no steps are kept. objects: of the same classes; None:
+        they are not kept.
         """
         config, index = self.config, spec.index
         class_ids = [self.ids[name] for name in result.classes]
@@ -78,6 +84,11 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         if config.keep_soft:
             for class_id, values in zip(class_ids, result.soft.cpu().numpy(), strict=True):
                 record.write(out, f"{native.SOFT}/{name}_{class_id}.png", native.encode_soft(values))
+        told: dict[str, Any] = {}
+        if objects is not None:
+            instances = Instances(objects.numbers, tuple(class_ids[i - 1] for i in objects.class_ids), objects.scores)
+            record.write(out, f"{native.INSTANCES}/{name}.png", encode_grey(instances.numbers))
+            told = instance_row(instances)
         if config.keep_attention and attention is not None:
             _save(record, out, f"{native.ATTENTION}/{name}.safetensors", attention.save)
         if seen:
@@ -98,6 +109,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
                 "model": config.model_label,
                 "method": config.mask.maker,
                 "version": __version__,
+                **told,
             }
         )
 

@@ -68,7 +68,6 @@ def tune(
     """
     from ..attention.generate import check_shape
     from ..attention.photograph import encode_images
-    from ..attention.windows import cut, seen_shape, windows
     from ..masks.presence import find_classes
     from ..segments.make import check_fits
     from ..segments.naming import check_names, split_prompts
@@ -87,13 +86,11 @@ def tune(
     report(0, len(chosen), "")
     for index, sample in enumerate(chosen):
         try:
-            photo, truth = read_labelled(sample)
-            (window,) = windows(photo.shape[0], photo.shape[1], FIT)
-            seen = cut(photo, window, seen_shape(model, photo.shape, FIT, size))
+            photo, truth, seen = see_labelled(model, sample, size)
         except UserError as error:
             failed.append((sample.name, str(error)))
             continue
-        shown, unclear = shown_classes(truth, classes, math.prod(side // model.pixels for side in seen.shape[:2]))
+        shown, unclear = shown_classes(model, truth, classes, seen)
         asked = questions(shown, [name for name in known if name not in unclear], index, seed)
         latents = encode_images(model, [seen])
         sentences = [split_prompts(model.readers, group_names) for _, group_names in asked]
@@ -131,13 +128,13 @@ def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence
     return kept
 
 
-def shown_classes(truth: np.ndarray, classes: Mapping[int, str], positions: int) -> tuple[list[str], set[str]]:
+def shown_classes(model: Model, truth: np.ndarray, classes: Mapping[int, str], seen: np.ndarray) -> tuple[list[str], set[str]]:
     """The classes that a photograph shows, and those that it shows so little of that neither answer is wrong: less than a position of the
-    model's latent. truth (H, W): ids, 255 ignored."""
+    model's latent. truth (H, W): ids, 255 ignored. seen: the photograph as the model sees it."""
     pixels = dict.fromkeys(classes.values(), 0)
     for number, name in classes.items():
         pixels[name] += int((truth == number).sum())
-    least = truth.size / positions
+    least = truth.size / math.prod(side // model.pixels for side in seen.shape[:2])
     return [name for name, n in pixels.items() if n >= least], {name for name, n in pixels.items() if 0 < n < least}
 
 
@@ -148,14 +145,18 @@ def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
-def read_labelled(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """A photograph (H, W, 3) uint8 and its labels (H, W): ids of the classes, 255 ignored. Raises UserError."""
+def see_labelled(model: Model, sample: Sample, size: Size | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A photograph (H, W, 3) uint8, its labels (H, W): ids of the classes, 255 ignored; and the photograph at the size at which the model
+    sees it. Raises UserError."""
+    from ..attention.windows import cut, seen_shape, windows
+
     photo, truth = sample.picture(), sample.truth()
     if photo.shape[:2] != truth.shape:
         raise UserError(f"picture {photo.shape[1]} × {photo.shape[0]} and labels {truth.shape[1]} × {truth.shape[0]} differ in size")
     if (truth == IGNORE).all():
         raise UserError("no pixel of it is labelled")
-    return photo, truth
+    (window,) = windows(photo.shape[0], photo.shape[1], FIT)
+    return photo, truth, cut(photo, window, seen_shape(model, photo.shape, FIT, size))
 
 
 def _names(

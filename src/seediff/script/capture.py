@@ -21,7 +21,7 @@ from ..attention.expected import expect_capture
 from ..attention.maps import Grid
 from ..attention.recorder import AttentionRecorder
 from ..config.constants import CaptureConfig, MaskConfig
-from ..config.levels import EVERYTHING, Reads, fitted_mask, maps_read
+from ..config.levels import EVERYTHING, Reads, blocks_at, fitted_mask, maps_read
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
@@ -45,6 +45,7 @@ def capture(
     normalize: bool = True,
     layers: str = "all",
     apart: bool = False,
+    heads: Literal["mean", "weighted"] = "mean",
 ) -> Iterator[Captured]:
     """Record the attention of a diffusers pipeline, whatever it draws inside the `with` block; what was seen is asked for afterwards.
 
@@ -58,7 +59,7 @@ def capture(
         tokenizer: of the text, where a network alone is given: text columns must begin with its first token.
         steps: those that count: all, or every so many-th.
         normalize: divide each layer's and step's map by its maximum (eq. 5); False: plain means.
-        layers, apart: as `CaptureConfig` has them.
+        layers, apart, heads: as `CaptureConfig` has them.
 
     Yields: Captured.
 
@@ -70,7 +71,8 @@ def capture(
     pipe = getattr(pipe, "pipe", pipe)  # a Model of `load_model`
     network, family = find_network(pipe)
     check_processors(network)
-    config, reads, alone = kept(keep, family, network.config, CaptureConfig(normalize=normalize, steps=steps, layers=layers, apart=apart))
+    config = CaptureConfig(normalize=normalize, steps=steps, layers=layers, apart=apart, heads=heads)
+    config, reads, alone = kept(keep, family, network.config, config)
     recorder = AttentionRecorder(config, family=family, guidance=False, total_steps=None, per_layer=False, reads=reads, alone=alone)
     listener = Listener(
         recorder,
@@ -140,6 +142,8 @@ def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tupl
     if keep not in METHOD_FACTS:
         raise UserError(f"keep = {keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
     own = METHOD_FACTS[keep].defaults.get("capture", {})
+    if config.layers == "all" and (blocks := blocks_at(family, network, METHOD_FACTS[keep].depths)):
+        own = {**own, "layers": blocks}
     config = replace(config, **{**own, "layers": family.fit_layers(network, own.get("layers", config.layers)), "steps": config.steps})
     return config, maps_read(fitted_mask(MaskConfig(method=method), network, config, family)), ()
 

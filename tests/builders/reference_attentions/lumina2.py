@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from builders.eager import Book, softmax_of
-from builders.twins import WIDTH, autoencoder, flow_scheduler, gemma_tokenizer, sharpen
+from builders.twins import WIDTH, autoencoder, flow_scheduler, gemma, sharpen
 
 from seediff.models.registry import Model
 
@@ -16,21 +16,9 @@ from seediff.models.registry import Model
 def save_lumina2(folder: Path) -> Path:
     """Lumina 2: a block that sees the picture, one that sees the text, and two of both; at 64 pixels, 4² positions."""
     from diffusers import Lumina2Pipeline, Lumina2Transformer2DModel
-    from transformers import Gemma2Config, Gemma2Model
 
     torch.manual_seed(0)
-    tokenizer = gemma_tokenizer()
-    encoder = Gemma2Model(
-        Gemma2Config(
-            vocab_size=len(tokenizer),
-            hidden_size=WIDTH,
-            intermediate_size=WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=8,
-        )
-    )
+    tokenizer, encoder = gemma()
     transformer: Any = Lumina2Transformer2DModel(
         sample_size=16,
         in_channels=4,

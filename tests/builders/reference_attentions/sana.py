@@ -8,27 +8,15 @@ from typing import Any
 
 import torch
 from builders.eager import Book, guided, heads
-from builders.twins import WIDTH, gemma_tokenizer, sharpen
+from builders.twins import WIDTH, gemma, sharpen
 
 
 def save_sana(folder: Path, *, qk_norm: str | None = None) -> Path:
     """Sana, or with `qk_norm` Sana 1.5: two blocks; latents of 16², images of 64²."""
     from diffusers import AutoencoderDC, DPMSolverMultistepScheduler, SanaPipeline, SanaTransformer2DModel
-    from transformers import Gemma2Config, Gemma2Model
 
     torch.manual_seed(0)
-    tokenizer = gemma_tokenizer()
-    encoder = Gemma2Model(
-        Gemma2Config(
-            vocab_size=len(tokenizer),
-            hidden_size=WIDTH,
-            intermediate_size=WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=8,
-        )
-    )
+    tokenizer, encoder = gemma()
     transformer: Any = SanaTransformer2DModel(
         in_channels=4,
         out_channels=4,

@@ -9,6 +9,7 @@ from formats import imported, opened
 from items import item
 from PIL import Image
 
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
 
@@ -231,6 +232,7 @@ def test_masks_that_are_all_crowds(tmp_path):
         imported("coco", tmp_path)
     check(read(tmp_path, crowds="objects")[1], {"a": None})
     check(read(tmp_path, crowds="ignored")[1], {"a": None}, 255)
+    assert "crowds (iscrowd 1), no objects" in " ".join(Dataset.from_coco(tmp_path, crowds="ignored").notes)
     with pytest.raises(UserError, match="crowds = people: must be"):
         imported("coco", tmp_path, crowds="people")
 

@@ -48,7 +48,7 @@ def test_the_loss_is_measured(tmp_path, side, least):
     given = [item(str(i), blobs(i, (side, side)), {}, (side, side)) for i in range(3)]
     note = export("yolo", CLASSES, given, tmp_path / "yolo", split=0.4).notes[0]
     mean = float(note.split("masks: ")[1].split(" ")[0])
-    own = [iou_of_present(i.label_map, from_yolo(as_yolo(i.label_map, find_objects(i.label_map)), (side, side), 3, "")) for i in given]
+    own = [iou_of_present(i.label_map, from_yolo(as_yolo(find_objects(i.label_map)), (side, side), 3, "").label_map()) for i in given]
     assert mean == pytest.approx(np.mean(own), abs=1e-4)
     assert mean >= least
 
@@ -73,14 +73,16 @@ def test_mean_iou_by_hand():
 def test_text_of_a_label_file():
     labels = np.zeros((4, 8), np.uint8)
     labels[1:3, 2:6] = 2
-    text = as_yolo(labels, find_objects(labels))
+    text = as_yolo(find_objects(labels))
     assert text == "1 0.256250 0.262500 0.681250 0.262500 0.681250 0.612500 0.256250 0.612500\n"
 
 
 def test_polygons_of_others():
     text = "0 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\n\n1 0.3 0.3 0.5 0.3 0.5 0.5 0.3 0.5\n"
-    labels = from_yolo(text, (10, 10), 2, "a.txt")
-    assert np.array_equal(from_yolo("\n".join(text.split("\n")[::-1]), (10, 10), 2, "a.txt"), labels)  # small ones are on top in any order
+    labels = from_yolo(text, (10, 10), 2, "a.txt").label_map()
+    assert np.array_equal(
+        from_yolo("\n".join(text.split("\n")[::-1]), (10, 10), 2, "a.txt").label_map(), labels
+    )  # small ones are on top in any order
     assert [(labels == i).sum() for i in (1, 2)] == [81 - 9, 9]
 
 

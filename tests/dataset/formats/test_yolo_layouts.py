@@ -167,16 +167,16 @@ def test_lists_of_pictures_lead_nowhere_else(folder, tmp_path):
 
 def test_polygons_beyond_what_is_kept_are_filled_again(monkeypatch):
     text = ("0 0 0 1 0 1 1 0 1\n" * 3) + "1 " + LINE + "0 0.2 0.2 0.3 0.2 0.3 0.3\n"
-    expected = from_yolo(text, (50, 40), 2, "here")
+    expected = from_yolo(text, (50, 40), 2, "here").label_map()
     for kept in (0, 2500, 5000):
         monkeypatch.setattr(yolo, "KEPT", kept)
-        assert np.array_equal(from_yolo(text, (50, 40), 2, "here"), expected)
+        assert np.array_equal(from_yolo(text, (50, 40), 2, "here").label_map(), expected)
     assert (expected[1, 1], expected[11, 9], expected[-1, -1]) == (2, 1, 1)
 
 
 def test_corners_a_hair_outside_are_moved_to_the_edge():
-    inside = from_yolo("0 0 0 1 0 1 1 0 1\n", SHAPE, 1, "here")
-    np.testing.assert_array_equal(from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", SHAPE, 1, "here"), inside)
+    inside = from_yolo("0 0 0 1 0 1 1 0 1\n", SHAPE, 1, "here").label_map()
+    np.testing.assert_array_equal(from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", SHAPE, 1, "here").label_map(), inside)
     with pytest.raises(UserError, match="here, line 1: a corner is outside the picture"):
         from_yolo("0 -0.02 0 1 0 1 1 0 1\n", SHAPE, 1, "here")
 

@@ -28,14 +28,14 @@ MAPS = arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), eleme
 def test_objects_come_back_exactly_also_from_rounded_text(labels):
     found = find_objects(labels)
     sides = np.array(labels.shape[::-1])
-    for number, polygon in enumerate(object_polygons(labels, found)):
+    for number, polygon in enumerate(object_polygons(found)):
         for shown in (polygon, np.round(polygon / sides, 6) * sides, np.round(polygon)):
             assert np.array_equal(filled(shown, labels.shape), found.index == number)
 
 
 @pytest.mark.parametrize("labels", [picture("1"), picture("111"), picture("1.", ".1"), picture("11", "11"), picture(".1.", "1.1", ".1.")])
 def test_small_shapes(labels):
-    (polygon,) = object_polygons(labels, find_objects(labels))
+    (polygon,) = object_polygons(find_objects(labels))
     assert len(polygon) >= 4
     assert ((polygon > 0) & (polygon < labels.shape[::-1])).all()
     assert np.array_equal(filled(polygon, labels.shape), labels == 1)
@@ -44,7 +44,7 @@ def test_small_shapes(labels):
 def test_holes_in_holes():
     labels = picture("1111111", "1.....1", "1.222.1", "1.2#2.1", "1.222.1", "1.....1", "1111111")
     found = find_objects(labels)
-    outer, inner = object_polygons(labels, found)
+    outer, inner = object_polygons(found)
     assert np.array_equal(filled(outer, labels.shape), labels == 1)
     assert np.array_equal(filled(inner, labels.shape), labels == 2)
     # four corners outside, four around the hole, and the slit's two ends on the way in and out
@@ -52,19 +52,19 @@ def test_holes_in_holes():
 
 
 def test_corners_are_where_the_outline_turns():
-    (polygon,) = object_polygons(labels := picture("....", ".11.", ".11."), find_objects(labels))
+    (polygon,) = object_polygons(find_objects(picture("....", ".11.", ".11.")))
     assert polygon.tolist() == [[1.05, 1.05], [2.45, 1.05], [2.45, 2.45], [1.05, 2.45]]
 
 
 def test_left_out_objects_have_no_polygon():
     labels = picture("11..", "....", "...1", "..11")
     found = find_objects(labels, min_area=3)
-    assert [filled(p, labels.shape).sum() for p in object_polygons(labels, found)] == [3]
+    assert [filled(p, labels.shape).sum() for p in object_polygons(found)] == [3]
 
 
 def test_no_objects():
     labels = np.array([[0, 255]], np.uint8)
-    assert object_polygons(labels, find_objects(labels)) == []
+    assert object_polygons(find_objects(labels)) == []
 
 
 def test_filling_is_opencvs():
@@ -81,7 +81,7 @@ def test_filling_is_opencvs():
     for seed in range(5):
         labels = blobs(seed)
         found = find_objects(labels)
-        for number, polygon in enumerate(object_polygons(labels, found)):
+        for number, polygon in enumerate(object_polygons(found)):
             for corners in (polygon.astype(np.int32), np.round(polygon).astype(np.int32)):
                 reference = np.zeros(labels.shape, np.uint8)
                 cv2.fillPoly(reference, [corners], 1)

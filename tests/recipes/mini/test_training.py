@@ -24,7 +24,7 @@ from recipes.mini.autoencoder import build_autoencoder
 from recipes.mini.data import rendered_scenes
 from recipes.mini.denoiser import Denoiser as Module
 from recipes.mini.grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
-from recipes.mini.muon import Muon, orthogonalize
+from recipes.mini.muon import orthogonalize
 from recipes.mini.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe
 from recipes.mini.train import draw_samples, train_mini
 from recipes.mini.warmstart import Origin
@@ -46,21 +46,6 @@ def test_scenes_of_other_odds_lie_beside_the_usual_ones(art: Path, tmp_path: Pat
     usual, several = (rendered_scenes(recipe, art, tmp_path)[1] for recipe in (TINY, odd))
     assert len(list(tmp_path.glob("scenes-*.json"))) == 2
     assert sum(len(caption) for caption in several) > 1.3 * sum(len(caption) for caption in usual)
-
-
-def test_muon_lowers_a_convolutions_loss():
-    torch.manual_seed(0)
-    convolution, target = torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.Conv2d(3, 4, 3, bias=False)
-    optimizer = Muon(convolution.parameters(), lr=0.02, weight_decay=0.0)
-    losses = []
-    for _ in range(60):
-        x = torch.randn(8, 3, 8, 8)
-        loss = (convolution(x) - target(x).detach()).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.2 * losses[0]
 
 
 def test_grouping_prefers_rows_that_stay_within_a_region():

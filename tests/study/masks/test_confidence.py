@@ -58,7 +58,7 @@ def test_the_interval_of_a_mean_is_that_of_the_bootstrap():
 
 
 def test_the_study_measures_scenes(mini_folder, tmp_path, monkeypatch, few_draws):
-    monkeypatch.setattr(confidence, "load_scenes", half_side)
+    monkeypatch.setattr("seediff.study.masks.capture.load_scenes", half_side)
     result = run_confidence(3, tmp_path / "out", model=str(mini_folder), json_path=tmp_path / "copy.json", device="cpu")
     assert json.loads((tmp_path / "out/results.json").read_text()) == json.loads((tmp_path / "copy.json").read_text()) == result
     assert {row["pictures"] for row in result["methods"].values()} == {3}

@@ -33,7 +33,7 @@ def test_typical_areas_are_near_the_median_of_their_class():
 
 
 def test_the_study_measures_scenes(mini_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(flags, "load_scenes", half_side)
+    monkeypatch.setattr("seediff.study.masks.capture.load_scenes", half_side)
     result = run_flags(3, tmp_path / "out", model=str(mini_folder), tune_scenes=3, json_path=tmp_path / "copy.json", device="cpu")
     assert json.loads((tmp_path / "out/results.json").read_text()) == json.loads((tmp_path / "copy.json").read_text()) == result
     assert list(result["found"]) == ["flags", *flags.MEASURES]

@@ -80,7 +80,7 @@ def test_best_threshold_weighs_all_ways_to_ask_alike() -> None:
 
 
 def test_all_of_it(mini_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "load_scenes", half_side)
+    monkeypatch.setattr("seediff.study.masks.capture.load_scenes", half_side)
     monkeypatch.setattr(study, "DRAWS", 20)
     out = tmp_path / "out"
     result = run_presence(4, out, model=str(mini_folder), tune_scenes=2, json_path=tmp_path / "p.json", device="cpu")

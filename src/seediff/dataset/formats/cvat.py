@@ -1,6 +1,6 @@
 """CVAT's "CVAT for images 1.1" with masks, out and in. Label maps come back exactly.
 
-out/  annotations.xml            an <image> a sample with a <mask> a class (or a connected piece): run lengths in its box; 255 is "ignore"
+out/  annotations.xml            an <image> a sample with a <mask> a class (or an object): run lengths in its box; 255 is "ignore"
       images/NAME.png or .jpg    pictures, as they are
       labels.json                not part of the format: the labels, to be pasted as "Raw" where a task is made
 """
@@ -21,12 +21,13 @@ from ...errors import UserError
 from ...files.documents import Node, read_xml
 from ...files.messages import printable, shown
 from .. import native
+from ..encoding import Instances
 from ..rows import check_class_list
 from ..sample import SPLITS, Sample
 from ..shapes.polygons import check_outlines, polygon_runs
 from ..shapes.rle import Boxed, boxed, boxed_at, check_count, check_layers, paint_box, paint_runs
 from .drivers import Export, Source, portable
-from .label_files import IGNORED, check_frame, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, Shapes, by_object, check_frame, check_ignored, label_ids, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -71,8 +72,8 @@ def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tupl
         pieces = sample.objects(labels)
         for number, (class_id, (left, top, right, bottom)) in enumerate(zip(pieces.class_ids, pieces.boxes_xyxy, strict=True)):
             masks.append((class_id, boxed_at(pieces.index[top:bottom, left:right] == number, left, top)))
-    undivided = [native.IGNORE] if objects else [number for number in np.unique(labels).tolist() if number]
-    masks += [(number, boxed(labels == number)) for number in undivided if (labels == number).any()]
+        labels = np.where(pieces.index >= 0, np.uint8(0), labels)
+    masks += [(number, boxed(labels == number)) for number in np.unique(labels).tolist() if number]
     return (labels.shape[0], labels.shape[1]), "".join(_mask(names[class_id], mask) for class_id, mask in masks)
 
 
@@ -87,8 +88,8 @@ def is_folder(folder: Path) -> bool:
 
 
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """Masks and polygons are painted in the order of `z_order`, then of the file. What is in a box, which is no mask, is ignored; ellipses,
-    lines, points and cuboids are left out."""
+    """Masks and polygons are painted in the order of `z_order`, then of the file; each is an object where `by_object` says so. What is in a
+    box, which is no mask, is ignored; ellipses, lines, points and cuboids are left out."""
     file = source.path / ANNOTATIONS if source.path.is_dir() else source.path
     root = read_xml(file, "annotations", absent="there is no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):
@@ -97,6 +98,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     counted: Counter[str] = Counter()
     stems = Counter(_stem(node) for node in root.all("image"))
+    objects = by_object([child.attributes.get("label", "") for child in node.children if child.tag in MASKS] for node in root.all("image"))
     samples = []
     for node in root.all("image"):
         file_name, subset = portable(node.get("name")), node.attributes.get("subset", "")
@@ -106,7 +108,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
         row = {"split": subset.lower()} if subset.lower() in SPLITS else {}
         counted.update("box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS)
         name = f"{subset}/{_stem(node)}" if subset and stems[_stem(node)] > 1 else _stem(node)
-        samples.append(source.sample(name, picture, partial(_paint, node, picture, ids), row, node.where))
+        samples.append(source.painted(name, picture, partial(_paint, node, picture, ids), row, node.where, objects))
     if counted["box"]:
         source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
@@ -139,14 +141,14 @@ def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int
     return classes, {**ignored, **{name: number for number, name in enumerate(classes, 1)}}
 
 
-def _paint(node: Node, picture: Path, ids: dict[str, int]) -> np.ndarray:
-    """(H, W) uint8 of an <image>, whose size must be its picture's."""
+def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
+    """The masks of an <image>, whose size must be its picture's."""
     shape = node.whole("height"), node.whole("width")
     check_frame(picture, shape, node.where)
-    labels = np.zeros(shape, np.uint8, order="F")
+    numbers, known = np.zeros(shape, np.uint16, order="F"), Shapes()
     for box in (child for child in node.children if child.tag in BOXES):
         left, top, right, bottom = (_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr"))
-        paint_box(labels, left, top, right, bottom, native.IGNORE)
+        paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
     masks = [child for child in node.children if child.tag in MASKS]
     check_count(len(masks), node.where)
     check_outlines((_corners(mask) for mask in masks if mask.tag == "polygon"), node.where)
@@ -154,13 +156,14 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> np.ndarray:
     for mask in sorted(masks, key=lambda mask: mask.whole("z_order", 0)):
         if (label := mask.get("label")) not in ids:
             raise UserError(f"{mask.where}: is of the label {shown(label)}, which <meta> does not name")
+        number = known.number(ids[label], mask.whole("group_id", 0))
         if mask.tag == "mask":
             box = _boxed(mask, shape)
             check_layers(painted := painted + box.width * box.height, shape, node.where)
-            box.paint(labels, ids[label])
+            box.paint(numbers, number)
         else:
-            paint_runs(labels, polygon_runs([_corners(mask)], shape, mask.where), ids[label])
-    return np.ascontiguousarray(labels)
+            paint_runs(numbers, polygon_runs([_corners(mask)], shape, mask.where), number)
+    return known.painted(numbers)
 
 
 def _boxed(node: Node, shape: tuple[int, int]) -> Boxed:

@@ -21,13 +21,14 @@ from ...files.documents import read_json
 from ...files.pictures import check_pixels
 from ...files.reading import ANNOTATIONS as LIMIT
 from .. import native
+from ..encoding import Instances
 from ..sample import Sample, picture_size
 from ..shapes.polygons import check_outlines, polygon_runs
 from ..shapes.rle import area, check_count, check_layers, count_runs, paint_box, paint_runs
 from .coco.document import Rle
 from .coco.reading import PARTS
 from .drivers import Source, portable
-from .label_files import beginning, class_names, label_ids
+from .label_files import Shapes, beginning, class_names, label_ids
 
 ANNOTATIONS, IMAGES = "annotations", "images"
 FILLED = ("mask", "polygon")
@@ -36,7 +37,8 @@ TABLE = re.compile(rb'"categories"\s*:\s*\{')
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """An annotation. points: x, y, x, y, … in pixels. bbox: left, top, width, height. z_order: what is higher is seen."""
+    """An annotation. points: x, y, x, y, … in pixels. bbox: left, top, width, height. z_order: what is higher is seen. group: of what is
+    one object; 0: of none."""
 
     type: str
     label_id: int | None = None
@@ -44,6 +46,7 @@ class Shape(msgspec.Struct, frozen=True):
     points: list[float] = []
     bbox: tuple[float, float, float, float] | None = None
     z_order: int | None = None
+    group: int | None = None
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -115,7 +118,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
                 continue
             name = f"{path.stem}/{item.id}" if stems[item.id] > 1 else item.id
             row = {"split": split} if split else {}
-            samples.append(source.sample(name, at[0], partial(_paint, item.annotations, at[0], ids, where), row, where))
+            samples.append(source.painted(name, at[0], partial(_paint, item.annotations, at[0], ids, where), row, where))
     if counted["bbox"]:
         source.note(f"{counted['bbox']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if others := sum(number for kind, number in counted.items() if kind not in (*FILLED, "bbox")):
@@ -123,16 +126,16 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     return names, samples
 
 
-def _paint(shapes: Sequence[Shape], picture: Path, ids: Sequence[int], where: str) -> np.ndarray:
-    """(H, W) uint8 of an item's annotations: boxes below all masks, of which those of a higher `z_order`, then later ones, are seen."""
+def _paint(shapes: Sequence[Shape], picture: Path, ids: Sequence[int], where: str) -> Instances:
+    """An item's annotations: boxes below all masks, of which those of a higher `z_order`, then later ones, are seen."""
     shape = picture_size(picture)
     check_pixels((shape[1], shape[0]), where)
     filled = [each for each in shapes if each.type in FILLED]
     check_count(len(shapes), where)
     check_outlines((each.points for each in filled if each.type == "polygon"), where)
-    labels = np.zeros(shape, np.uint8, order="F")
+    numbers, known = np.zeros(shape, np.uint16, order="F"), Shapes()
     for left, top, width, height in (each.bbox for each in shapes if each.type == "bbox" and each.bbox):
-        paint_box(labels, left, top, left + width, top + height, native.IGNORE)
+        paint_box(numbers, left, top, left + width, top + height, known.number(native.IGNORE, "box"))
     painted = 0
     for each in sorted(filled, key=lambda each: each.z_order or 0):
         if each.label_id is None or not 0 <= each.label_id < len(ids):
@@ -144,5 +147,5 @@ def _paint(shapes: Sequence[Shape], picture: Path, ids: Sequence[int], where: st
         else:
             runs = count_runs(each.rle.size, each.rle.counts, shape, where)
         check_layers(painted := painted + area(runs), shape, where)
-        paint_runs(labels, runs, ids[each.label_id])
-    return np.ascontiguousarray(labels)
+        paint_runs(numbers, runs, known.number(ids[each.label_id], each.group))
+    return known.painted(numbers)

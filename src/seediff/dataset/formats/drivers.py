@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -20,6 +20,7 @@ from ...files.messages import shown
 from ...files.output_folders import put, staged
 from ...files.reading import leads_out, path_inside
 from ...workers import in_order
+from ..encoding import Instances
 from ..rows import check_class_list, check_name, flat_name
 from ..sample import SPLITS, Sample
 from ..split import assign_splits
@@ -27,6 +28,9 @@ from .known import FORMATS, FormatName, SourceName, codec
 
 CHUNK = 8
 """Samples that go to another process together: one takes a millisecond or two."""
+
+WITH_OBJECTS: tuple[FormatName, ...] = ("coco", "yolo", "labelstudio")
+"""Formats that have the objects of samples; those with an option `objects` may have them."""
 
 Follow = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps samples, to show progress."""
@@ -131,6 +135,8 @@ def export(
     with staged(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, split, stack, link, workers, follow)
         codec(name).write(export, **options)
+    if (told := sum(sample.stored_instances is not None for sample in samples)) and not (name in WITH_OBJECTS or options.get("objects")):
+        export.note(f"objects of {told} samples are left out" + ("; --objects writes them" if "objects" in options else ""))
     return Exported(len(samples), export.files, tuple(export.notes))
 
 
@@ -184,6 +190,32 @@ class Source:
             if leads_out(self.path, file):
                 raise UserError(file, f"is a link that leads out of {self.path}; what is outside of it is not read")
         return Sample(image, labels, metadata=row, name=name)
+
+    def painted(
+        self, name: str, image: Path | bytes, paint: Callable[[], Instances], row: Mapping[str, Any], where: object, objects: bool = True
+    ) -> Sample:
+        """The same of shapes, which `paint` gives as they are seen. objects: each is an object; else only its class is read."""
+        labels, instances = seen(paint)
+        sample = self.sample(name, image, labels, row, where)
+        return sample.replace(instances=instances) if objects else sample
+
+
+def seen(paint: Callable[[], Instances]) -> tuple[Callable[[], np.ndarray], Callable[[], Instances]]:
+    """What reads the label map of painted shapes, and their objects."""
+    return partial(_labels, paint), partial(_objects, paint)
+
+
+@lru_cache(maxsize=1)
+def _painted(paint: Callable[[], Instances]) -> Instances:
+    return paint()  # once for a sample's label map and its objects
+
+
+def _labels(paint: Callable[[], Instances]) -> np.ndarray:
+    return _painted(paint).label_map()
+
+
+def _objects(paint: Callable[[], Instances]) -> Instances:
+    return _painted(paint).seen()
 
 
 def portable(name: str) -> str:

@@ -6,7 +6,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ...files.messages import shown
 from ...files.pictures import check_pixels, open_picture
 from ...files.reading import ANNOTATIONS, open_regular, read_lines
 from .. import native
-from ..encoding import PNG_SIGNATURE, decode_label_map, encode_grey, read_label_map
+from ..encoding import PNG_SIGNATURE, Instances, decode_label_map, encode_grey, read_label_map
 from ..rows import check_class_list, check_row
 from ..sample import Sample, picture_size
 from .drivers import Source
@@ -117,6 +117,31 @@ def listed_classes(*folders: Path) -> tuple[Path, tuple[str, ...]] | None:
     lines = [line.strip() for line in read_lines(path) if line.strip()]
     lines = lines[lines[:1] == ["__ignore__"] :]
     return path, tuple(lines[1:] if lines and lines[0].casefold() in GROUNDS else lines)
+
+
+@dataclass
+class Shapes:
+    """The shapes of a picture by number, from 1 on. class_ids: of each, 255 what is ignored."""
+
+    class_ids: list[int] = field(default_factory=list)
+    groups: dict[tuple[int, object], int] = field(default_factory=dict)
+
+    def number(self, class_id: int, group: object = None) -> int:
+        """The number of one more shape. Those of one class and group are one object; group: None or 0: of none."""
+        if group and (known := self.groups.get((class_id, group))):
+            return known
+        self.class_ids.append(class_id)
+        return self.groups.setdefault((class_id, group or -len(self.class_ids)), len(self.class_ids))
+
+    def painted(self, numbers: np.ndarray) -> Instances:
+        """numbers: (H, W), the shape that is seen at each pixel, 0 none."""
+        return Instances(np.ascontiguousarray(numbers, np.uint16), tuple(self.class_ids))
+
+
+def by_object(pictures: Iterable[Sequence[str]]) -> bool:
+    """Whether masks are objects, by the labels of each picture's masks: in some picture two have one label. Else each may be all that a
+    picture shows of a class."""
+    return any(len({*labels}) < len(labels) for labels in pictures)
 
 
 def beginning(path: Path, count: int = 4096) -> bytes:

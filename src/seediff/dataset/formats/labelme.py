@@ -23,11 +23,12 @@ from ...files.messages import shown
 from ...files.pictures import open_picture
 from ...files.reading import RECORD, leads_out
 from .. import native
+from ..encoding import Instances
 from ..sample import Sample, picture_size
 from ..shapes.polygons import check_near, check_outlines
 from ..shapes.rle import check_count, check_layers
 from .drivers import Source, portable
-from .label_files import PICTURES, beginning, check_frame, class_names, label_id, label_ids, listed_classes, packed_mask
+from .label_files import PICTURES, Shapes, beginning, check_frame, class_names, label_id, label_ids, listed_classes, packed_mask
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -36,12 +37,14 @@ LARGEST = 4 * RECORD
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """points: x and y in pixels; a circle's centre and a point on it, opposite corners of a rectangle or of a mask's box. mask: a PNG."""
+    """points: x and y in pixels; a circle's centre and a point on it, opposite corners of a rectangle or of a mask's box. mask: a PNG.
+    group_id: of shapes that are one object."""
 
     label: str
     points: list[tuple[float, float]]
     shape_type: str | None = None
     mask: str | None = None
+    group_id: int | None = None
 
     @property
     def kind(self) -> str:
@@ -111,7 +114,7 @@ def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str,
         if picture is None:
             source.no_picture(path, f"there is no picture {shown(picture_name)}, and 'imageData' is empty")
             continue
-        yield source.sample(name, picture, partial(_paint, path, picture, ids), {}, path)
+        yield source.painted(name, picture, partial(_paint, path, picture, ids), {}, path)
 
 
 def _decoded(text: str, where: str) -> bytes:
@@ -123,22 +126,22 @@ def _decoded(text: str, where: str) -> bytes:
         return data
 
 
-def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> np.ndarray:
-    """(H, W) uint8 of a file's shapes."""
+def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
+    """A file's shapes."""
     shape = picture_size(picture, f"{path}: its picture")
     file = read_json(path, File, limit=LARGEST)
     check_frame(picture, (file.imageHeight or shape[0], file.imageWidth or shape[1]), str(path))
     shapes = file.shapes
     check_count(len(shapes), str(path))
     check_outlines(([value for point in each.points for value in point] for each in shapes), str(path))
-    canvas = Image.new("L", (shape[1], shape[0]))
+    canvas, known = Image.new("I", (shape[1], shape[0])), Shapes()
     painted = 0
     for number, each in enumerate(shapes, 1):
         if each.kind in FILLED:
             where = f"{path}: shape {number}"
-            painted += _draw(canvas, each, label_id(each.label, ids, where), where)
+            painted += _draw(canvas, each, known.number(label_id(each.label, ids, where), each.group_id), where)
             check_layers(painted, shape, str(path))
-    return np.asarray(canvas)
+    return known.painted(np.asarray(canvas))
 
 
 def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:

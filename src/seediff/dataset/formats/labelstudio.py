@@ -26,13 +26,14 @@ from ...files.messages import shown
 from ...files.pictures import check_pixels
 from ...files.reading import ANNOTATIONS, DEEPEST, read_bytes
 from .. import native
+from ..encoding import Instances
 from ..rows import check_class_list, check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.polygons import polygon_runs
 from ..shapes.rle import check_count, fill
 from .drivers import Export, Source
-from .label_files import IGNORED, PICTURES, beginning, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, PICTURES, Shapes, beginning, by_object, check_ignored, label_ids, named_colours
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN = "seediff"
@@ -73,14 +74,21 @@ def _task(name: str, file_name: str, row: Mapping[str, Any], results: list[dict[
 
 
 def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """A brush mask for each class of a sample's label map, and for what is ignored."""
+    """A brush mask for each object of a sample that knows its `instances`; for each class of what is left of its label map, and for what is
+    ignored."""
     labels = sample.labels(len(classes))
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results = []
-    for number in (int(value) for value in np.unique(labels) if value):
+    masks = []
+    if sample.instances is not None:
+        objects = sample.objects(labels)
+        masks = [(f"object-{i}", class_id, objects.index == i) for i, class_id in enumerate(objects.class_ids)]
+        labels = np.where(objects.index >= 0, np.uint8(0), labels)
+    masks += [(str(number), number, labels == number) for number in np.unique(labels).tolist() if number]
+    for key, number, inside in masks:
         name: str = IGNORED[1] if number == native.IGNORE else classes[number - 1]
-        value = {"format": "rle", "rle": list(encode_brush(labels == number)), "brushlabels": [name]}
-        tags = {"id": f"{OWN}-{number}", "type": "brushlabels", "from_name": TAG, "to_name": PICTURE, "origin": "prediction"}
+        value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [name]}
+        tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": PICTURE, "origin": "prediction"}
         score = None if number == native.IGNORE else _score(sample.metadata, name)
         results.append({**tags, **size, "value": value, **({} if score is None else {"score": score})})
     return results
@@ -173,6 +181,7 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
     names = _class_names(file, classes, regions)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     ids = label_ids(names)
+    objects = by_object([label for r in answer.result for label in _shape(r, str(file))[1]] for answer, _ in answers.values())
     samples = []
     for number, (answer, _) in answers.items():
         where, data = f"{file}: task {number}", tasks[number - 1].data
@@ -180,7 +189,7 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
             continue
         picture, inside = at
         name, row = _name_and_row(data, inside, where)
-        samples.append(source.sample(name, picture, partial(_paint, answer.result, picture, ids, where), row, where))
+        samples.append(source.painted(name, picture, partial(_paint, answer.result, picture, ids, where), row, where, objects))
     return names, samples
 
 
@@ -258,12 +267,12 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     return [*names, names[-1][9:]] if names and UPLOADED.match(names[-1]) else names
 
 
-def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], where: str) -> np.ndarray:
-    """(H, W) uint8 of a task's regions, the later over the earlier."""
+def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], where: str) -> Instances:
+    """A task's regions, the later over the earlier."""
     shape = picture_size(picture)
     check_pixels((shape[1], shape[0]), where)
     check_count(len(results), where)
-    labels = np.zeros(shape, np.uint8)
+    numbers, known = np.zeros(shape, np.uint16), Shapes()
     for number, result in enumerate(results, 1):
         here = f"{where}, result {number}"
         form, names = _shape(result, here)
@@ -273,8 +282,8 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
             raise UserError(f"{here}: was drawn on a picture that is turned by {result.image_rotation:g}°; turn it back in Label Studio")
         if (size := (result.original_height, result.original_width)) != shape:
             raise UserError(f"{here}: is of a picture of {size}, but {picture} is {shape}; both are (height, width)")
-        known = [name if name in ids else name.casefold() for name in names]
-        if len(known) != 1 or known[0] not in ids:
+        called = [name if name in ids else name.casefold() for name in names]
+        if len(called) != 1 or called[0] not in ids:
             classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
             raise UserError(f"{here}: must have one label, of {classes}, not {shown(names)}")
         if isinstance(form, Brush):
@@ -285,5 +294,5 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
         else:
             corners = [value / 100 * side for point in form.points for value, side in zip(point, shape[::-1], strict=True)]
             inside = fill(polygon_runs([corners], shape, here), shape)
-        labels[inside] = ids[known[0]]
-    return labels
+        numbers[inside] = known.number(ids[called[0]])
+    return known.painted(numbers)

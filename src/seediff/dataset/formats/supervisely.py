@@ -20,11 +20,12 @@ from ...files.documents import read_json
 from ...files.messages import printable
 from ...files.reading import leads_out
 from .. import native
+from ..encoding import Instances
 from ..sample import SPLITS, Sample
 from ..shapes.polygons import check_near, check_outlines, fill_polygon
 from ..shapes.rle import check_count, check_layers, paint_box
 from .drivers import Source
-from .label_files import PICTURES, check_frame, class_names, label_id, label_ids, packed_mask
+from .label_files import PICTURES, Shapes, check_frame, class_names, label_id, label_ids, packed_mask
 
 META, LABELS, IMAGES = "meta.json", "ann", "img"
 FILLED, BOX = ("bitmap", "polygon"), "rectangle"
@@ -108,7 +109,7 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
                 continue
             stem = Path(at[1]).stem
             name = f"{part.relative_to(root).as_posix()}/{stem}" if stems[path.name] > 1 else stem
-            samples.append(source.sample(name, at[0], partial(_paint, path, at[0], ids), row, path))
+            samples.append(source.painted(name, at[0], partial(_paint, path, at[0], ids), row, path))
     if counted[BOX]:
         source.note(f"{counted[BOX]} rectangles are no masks; what is in them and in no mask is ignored (255)")
     if others := sum(number for kind, number in counted.items() if kind not in (*FILLED, BOX)):
@@ -116,19 +117,20 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
     return names, samples
 
 
-def _paint(path: Path, picture: Path, ids: dict[str, int]) -> np.ndarray:
-    """(H, W) uint8 of a file's objects."""
+def _paint(path: Path, picture: Path, ids: dict[str, int]) -> Instances:
+    """A file's objects."""
     file, where = read_json(path, File), str(path)
     shape = (file.size.height, file.size.width)
     check_frame(picture, shape, where)
     rings = [ring for each in file.objects for ring in (each.points.exterior, *each.points.interior)]
     check_count(len(rings), where)
     check_outlines(([value for corner in ring for value in corner] for ring in rings), where)
-    labels = np.zeros(shape, np.uint8)
+    numbers, known = np.zeros(shape, np.uint16), Shapes()
     for each in file.objects:
         if each.kind == BOX and len(each.points.exterior) == 2:
             (x0, y0), (x1, y1) = each.points.exterior  # both corners are inside
-            paint_box(labels, min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1, native.IGNORE)
+            corners = min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1
+            paint_box(numbers, *corners, known.number(native.IGNORE, "box"))
     painted = 0
     for number, each in enumerate(file.objects, 1):
         here = f"{where}: object {number}"
@@ -137,9 +139,9 @@ def _paint(path: Path, picture: Path, ids: dict[str, int]) -> np.ndarray:
         value = label_id(each.class_title, ids, here)
         top, left, inside = _bitmap(each, here) if each.kind == "bitmap" else _polygon(each.points, shape, here)
         check_layers(painted := painted + inside.size, shape, where)
-        part, of_object = _placed(labels, inside, top, left)
-        part[of_object] = value
-    return labels
+        part, of_object = _placed(numbers, inside, top, left)
+        part[of_object] = known.number(value)
+    return known.painted(numbers)
 
 
 def _placed(whole: np.ndarray, mask: np.ndarray, top: int, left: int) -> tuple[np.ndarray, np.ndarray]:

@@ -29,9 +29,11 @@ from ...files.messages import shown
 from ...files.pictures import open_picture
 from ...files.reading import leads_out, read_lines
 from .. import native
+from ..encoding import Instances
 from ..rows import check_class_list, check_name, flat_name
 from ..sample import SPLITS, Sample
 from ..shapes.objects import Objects
+from ..shapes.rle import check_count
 from .drivers import Export, Source
 from .label_files import GROUNDS, IGNORED, listed_classes
 
@@ -187,13 +189,33 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
         if not mask.exists():
             continue
         within = [split for split in SPLITS if name in (lists[split] or ())]
-        samples.append(Sample(image, partial(decode, mask), metadata={"split": within[0]} if len(within) == 1 else {}, name=name))
+        row, labels = {"split": within[0]} if len(within) == 1 else {}, partial(decode, mask)
+        objects = root / OBJECT_MAPS / f"{name}.png"
+        samples.append(Sample(image, labels, partial(_objects, labels, objects) if objects.is_file() else None, row, name=name))
     if named and not samples:
         name, where = next(iter(named.items()))
         raise UserError(f"{where}: {class_maps(root)} has no mask of '{name}', nor of any other picture")
     if left := len(named) - len(samples):
         source.note(f"{left} of {len(named)} pictures have no mask in {class_maps(root).name}: they are left out")
     return samples
+
+
+def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
+    """The objects of an object map, whose values or colours are objects: each is of the class that most of its pixels have."""
+    labels = decode()
+    with open_picture(path) as picture:
+        pixels = np.asarray(picture if picture.mode in ("P", "L") else picture.convert("RGB"))
+    if pixels.shape[:2] != labels.shape:
+        raise UserError(f"{path}: is {pixels.shape[:2]}, but its label map is {labels.shape}; both are (height, width)")
+    coloured = pixels.ndim == 3
+    values = pixels @ WEIGHTS if coloured else pixels
+    border = voc_colours(0).keys() if coloured else (0, native.IGNORE)
+    values = np.where(np.isin(values, list(border)) | (labels == 0) | (labels == native.IGNORE), 0, values)
+    known, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 first, whether a pixel has it or not
+    check_count(len(known) - 1, str(path))
+    numbers = numbers[1:].reshape(labels.shape)
+    counts = np.bincount(numbers.ravel() * 256 + labels.ravel(), minlength=256 * len(known)).reshape(-1, 256)
+    return Instances(numbers.astype(np.uint16), tuple(counts[1:].argmax(1).tolist())).seen()
 
 
 def _named(root: Path, split: str | None, lists: dict[str, dict[str, str] | None]) -> dict[str, str]:

@@ -31,12 +31,14 @@ from ...files.messages import shown
 from ...files.reading import LIST, read_lines, read_text
 from ...metrics.confusion import iou_of_present
 from .. import native
+from ..encoding import Instances
 from ..rows import check_class_list, check_name
 from ..sample import SPLITS, Sample, picture_size
-from ..shapes.objects import Objects, carried, find_objects
+from ..shapes.objects import Objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from ..shapes.rle import check_count, paint_box
-from .drivers import Export, Source
+from .drivers import Export, Source, seen
+from .label_files import Shapes
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 KEPT = 1 << 28
@@ -70,8 +72,8 @@ def write(export: Export, *, min_area: int = 1) -> None:
     if ignored := counts["ignored"]:
         share = ignored / counts["pixels"]
         export.note(f"{share:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it")
-    if joined := counts["joined"]:
-        export.note(f"{joined} objects of several joined pieces are a line per piece: a polygon of the format is one piece")
+    if several := counts["several"]:
+        export.note(f"{several} objects of several pieces are a line per piece: a polygon of the format is one piece")
     if small := counts["small"]:
         export.note(f"{small} pieces below {min_area} pixels are left out")
     write_data(export, export.classes)
@@ -94,26 +96,26 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
     """A sample's label file; its IoU with the mask, None where that shows nothing; and counts: pixels ignored, of all, pieces left out, and
     objects of several pieces."""
     labels = sample.labels(len(classes))
-    pieces = find_objects(labels, min_area)
-    text = as_yolo(labels, pieces)
-    iou = iou_of_present(labels, from_yolo(text, labels.shape, len(classes), sample.name))
-    joined = len(carried(labels, labels, sample.joined(labels.shape)))  # without those that name one piece, or none
+    pieces, owners = sample.objects(labels).pieces(min_area)
+    text = as_yolo(pieces)
+    iou = iou_of_present(labels, from_yolo(text, labels.shape, len(classes), sample.name).label_map())
+    several = sum(count > 1 for count in Counter(owners).values())
     ignored = int((labels == native.IGNORE).sum())
-    return text, iou, {"ignored": ignored, "pixels": labels.size, "small": pieces.small, "joined": joined}
+    return text, iou, {"ignored": ignored, "pixels": labels.size, "small": pieces.small, "several": several}
 
 
-def as_yolo(label_map: np.ndarray, pieces: Objects) -> str:
-    """The lines of a label file: the objects of label_map (H, W) in their order. Without objects the text is empty."""
-    sides = np.array(label_map.shape[::-1], np.float64)
+def as_yolo(pieces: Objects) -> str:
+    """The lines of a label file: objects, each a connected piece, in their order. Without objects the text is empty."""
+    sides = np.array(pieces.masks.shape[::-1], np.float64)
     lines = []
-    for class_id, polygon in zip(pieces.class_ids, object_polygons(label_map, pieces), strict=True):
+    for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):
         shares = (polygon / sides).ravel().tolist()
         lines.append(f"{class_id - 1} " + " ".join([f"{share:.6f}" for share in shares]) + "\n")
     return "".join(lines)
 
 
-def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], where: str | Path) -> np.ndarray:
-    """(H, W) uint8 of class ids, from 1, from a label file's text: polygons filled as Ultralytics does, small ones over large ones, and 255
+def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], where: str | Path) -> Instances:
+    """The objects of class ids, from 1, in a label file's text: polygons filled as Ultralytics does, small ones over large ones, and 255
     in boxes where no polygon is.
 
     classes: how many, or their numbers in the file, in the order of ids. where: how an error calls the text. Raises UserError naming the
@@ -137,15 +139,15 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
             if (room := room - filled[2].size) >= 0:
                 kept[len(polygons)] = filled
             polygons.append((int(filled[2].sum()), class_id, shares))
-    label_map = np.zeros((height, width), np.uint8)
+    numbers, known = np.zeros((height, width), np.uint16), Shapes()
     for centre, sides in boxes:
         (left, top), (right, bottom) = (centre - sides / 2) * (width, height), (centre + sides / 2) * (width, height)
-        paint_box(label_map, left, top, right, bottom, native.IGNORE)
+        paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
     for place in sorted(range(len(polygons)), key=lambda place: -polygons[place][0]):
         _, class_id, shares = polygons[place]
         top, left, mask = kept.get(place) or fill_polygon(shares * (width, height), (height, width))
-        label_map[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = class_id
-    return label_map
+        numbers[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = known.number(class_id)
+    return known.painted(numbers)
 
 
 def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.ndarray]:
@@ -214,8 +216,8 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
         without += not exists
         text = read_text(label, LIST) if exists else ""
         boxes, lines = boxes + len(BOX.findall(text)), lines + sum(bool(line.strip()) for line in text.splitlines())
-        decode = partial(_labels, picture.path, label if exists else None, tuple(names))
-        samples.append(Sample(picture.path, decode, metadata={"split": picture.split}, name=name))
+        paint = partial(_paint, picture.path, label if exists else None, tuple(names))
+        samples.append(Sample(picture.path, *seen(paint), metadata={"split": picture.split}, name=name))
     if samples and without == len(samples):
         raise UserError(f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one")
     _check_used(source, place, used)
@@ -236,9 +238,8 @@ def _check_used(source: Source, place: Place, used: Collection[Path]) -> None:
                 source.no_picture(path, f"has objects, but there is no picture '{path.stem}' that they would be in")
 
 
-def _labels(picture: Path, label: Path | None, numbers: Sequence[int]) -> np.ndarray:
-    shape = picture_size(picture)
-    return from_yolo(read_text(label, LIST), shape, numbers, label) if label else np.zeros(shape, np.uint8)
+def _paint(picture: Path, label: Path | None, numbers: Sequence[int]) -> Instances:
+    return from_yolo(read_text(label, LIST) if label else "", picture_size(picture), numbers, label or picture)
 
 
 def find_pictures(

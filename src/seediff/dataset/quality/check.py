@@ -24,7 +24,7 @@ from ...files.tensors import read_header
 from ...masks.flags import LARGEST, SMALLEST
 from ...workers import in_threads
 from .. import native
-from ..encoding import read_label_map
+from ..encoding import InstanceFile, read_label_map
 from ..reviews import REVIEWED, REVIEWS, is_corrected, read_actions
 from ..rows import check_class_list, check_row, numbered_rows, shown_classes
 from ..sample import picture_suffix
@@ -158,6 +158,7 @@ def _check_sample(folder: Path, number: int, row: dict[str, Any], classes: Seque
             findings += _check_labels(mask, where, row, measured, size, classes)
             with _caught(findings, "review", where):
                 check_joined(read_joined(row.get("review", {}).get("joined")), measured.size, where)
+    findings += _check_objects(folder, row, paths.get("mask"), classes)
     findings += _check_soft(folder, row, size)
     return _Sample(findings, measured, sha256, look)
 
@@ -222,6 +223,30 @@ def _check_flags(row: Mapping[str, Any], where: str, areas: Mapping[str, float])
             yield Finding("flag", "warning", where, f"flag '{flag}' is of a class that is not in this picture")
 
 
+def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, classes: Sequence[str]) -> list[Finding]:
+    """Objects that a row names and that are not there, cannot be used, or have no pixel of their class in the label map."""
+    findings, ids = list[Finding](), row.get("instances")
+    if ids is None or (name := _name(row)) is None or is_corrected(row):
+        return findings
+    file = f"{native.INSTANCES}/{name}.png"
+    if not (path := folder / file).is_file():
+        return [Finding("missing", "error", file, "its row names objects, but there is no such file")]
+    if mask is None or leads_out(folder, path):  # which is said already
+        return findings
+    with _caught(findings, "objects", file):
+        labels, instances = read_label_map(mask), InstanceFile(path, tuple(ids))()
+        if instances.numbers.shape != labels.shape:
+            raise UserError(f"is {instances.numbers.shape}, but its label map is {labels.shape}; both are (height, width)")
+        if len(row.get("instance_scores", ids)) != len(ids):
+            raise UserError(f"its row has {len(row['instance_scores'])} `instance_scores` for {len(ids)} `instances`")
+        if outside := [class_id for class_id in ids if not 0 < class_id <= len(classes)]:
+            raise UserError(f"has an object of class {outside[0]}, but {native.CLASSES} names 1 to {len(classes)}")
+        here = np.unique(instances.numbers[instances.label_map() == labels]).tolist()
+        if lost := sorted({*range(1, len(ids) + 1)} - {*here}):
+            findings.append(Finding("objects", "warning", file, f"object {lost[0]} has no pixel of its class in the label map"))
+    return findings
+
+
 def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | None) -> list[Finding]:
     """Soft masks that are not there, where the dataset keeps them, or cannot be used."""
     name, ids, findings = _name(row), row.get("class_ids"), list[Finding]()
@@ -277,7 +302,7 @@ def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Find
             if action.joined:
                 with open_picture(path) as mask:
                     check_joined(action.joined, (mask.height, mask.width), f"sample '{printable(name)}'")
-    known, top = {action.mask for action in actions}, folder / REVIEWED
+    known, top = {name for action in actions for name in (action.mask, str(action.detail.get("reading")))}, folder / REVIEWED
     for path in sorted(top.rglob("*")) if top.is_dir() and not top.is_symlink() else ():
         if path.is_file() and (where := path.relative_to(folder).as_posix()) not in known:
             findings.append(Finding("orphan", "warning", where, f"no line of {REVIEWS} names it"))

@@ -1,4 +1,4 @@
-"""Objects in a label map: a connected piece of one class, or several pieces that a person joined.
+"""Objects in a label map: those that are known, else connected pieces of one class; as one those that a person joined.
 
 `joined` is a tuple of objects, each a tuple of pixels (column, row): the pieces that contain these pixels form one object. A pixel names
 its piece even if the piece's outline changes, as long as the pixel has a class. A pixel without a class names nothing.
@@ -15,6 +15,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
+from ..encoding import Instances
 from .rle import Masks, Runs, column_runs, connected, masks_by
 
 Pixel = tuple[int, int]
@@ -49,36 +50,58 @@ class Objects:
         """(H, W) int32: the object at each pixel, −1 for none."""
         return self.masks.index_map()
 
+    def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
+        """The connected pieces of the objects with at least `min_area` pixels, in the same order, and the object of each."""
+        runs = column_runs(self.index)
+        pieces = _numbered(runs, np.array([*self.class_ids, 0], np.uint8)[runs.ids], connected(runs), min_area)
+        columns, rows = np.divmod(pieces.masks.starts[pieces.masks.first], self.masks.shape[0])
+        return pieces, self.index[rows, columns].tolist()
 
-def find_objects(labels: np.ndarray, min_area: int = 1, joined: Joined = ()) -> Objects:
+
+def find_objects(labels: np.ndarray, min_area: int = 1, joined: Joined = (), instances: Instances | None = None) -> Objects:
     """The connected pieces of each class in labels (H, W) uint8, with at least `min_area` pixels; 0 and 255 are not classes.
 
-    Pixels that meet at a corner are connected. joined: pieces to join into one object.
+    Pixels that meet at a corner are connected. joined: pieces to join into one object. instances: the objects to take instead of pieces,
+    each where labels have its class.
     """
-    runs = column_runs(labels)
-    piece = connected(runs)
+    if instances is None:
+        runs, classes = column_runs(labels), np.append(np.arange(IGNORE, dtype=np.uint8), np.uint8(0))
+    else:
+        runs = column_runs(np.where(instances.label_map() == labels, instances.numbers, np.uint16(0)))
+        classes = np.array([0, *instances.class_ids], np.uint8)
+    piece = connected(runs) if instances is None else _first_runs(runs)
     if joined:
-        piece = _joined(runs, piece, joined)
-    first = np.flatnonzero(piece == np.arange(len(piece)))  # a piece is numbered by its first run
-    first = first[(runs.ids[first] > 0) & (runs.ids[first] < IGNORE)]
-    first = first[np.argsort(runs.ids[first], kind="stable")]
+        piece = _joined(runs, classes[runs.ids], piece, joined)
+    return _numbered(runs, classes[runs.ids], piece, min_area)
+
+
+def _first_runs(runs: Runs) -> np.ndarray:
+    """(N,) the first run with the id of each run."""
+    _, first, number = np.unique(runs.ids, return_index=True, return_inverse=True)
+    return first[number]
+
+
+def _numbered(runs: Runs, classes: np.ndarray, piece: np.ndarray, min_area: int) -> Objects:
+    """The objects of runs, by the class (N,) and the piece (N,) of each, which is the number of its first run. Class 0 is none."""
+    first = np.flatnonzero((piece == np.arange(len(piece))) & (classes > 0))
+    first = first[np.argsort(classes[first], kind="stable")]
     number = np.full(len(piece), len(first))
     number[first] = np.arange(len(first))
-    masks, class_ids = masks_by(runs, number[piece], len(first)), runs.ids[first]
+    masks, class_ids = masks_by(runs, number[piece], len(first)), classes[first]
     if min_area > 1:
         large = masks.areas >= min_area
         masks, class_ids = masks.chosen(large), class_ids[large]
     return Objects(masks, class_ids.tolist(), len(first) - len(class_ids))
 
 
-def _joined(runs: Runs, piece: np.ndarray, joined: Joined) -> np.ndarray:
-    """(N,) the piece of each run. Pieces of one class that contain the pixels of one entry in `joined` get the number of the first of
-    them."""
+def _joined(runs: Runs, classes: np.ndarray, piece: np.ndarray, joined: Joined) -> np.ndarray:
+    """(N,) the piece of each run, of `classes` (N,). Pieces of one class that contain the pixels of one entry in `joined` get the number
+    of the first of them."""
     pixels = [column * runs.shape[0] + row for pixels_of_one in joined for column, row in pixels_of_one]
     at = np.searchsorted(runs.starts, pixels, side="right") - 1
     numbers = np.repeat(np.arange(len(joined)), [len(pixels_of_one) for pixels_of_one in joined])
     groups = defaultdict(set)
-    for number, class_id, its in zip(numbers.tolist(), runs.ids[at].tolist(), piece[at].tolist(), strict=True):
+    for number, class_id, its in zip(numbers.tolist(), classes[at].tolist(), piece[at].tolist(), strict=True):
         groups[number, class_id].add(its)
     first = united(groups.values())
     names = np.arange(len(piece))

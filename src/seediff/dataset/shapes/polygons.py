@@ -1,4 +1,4 @@
-"""Outlines of the regions of a label map as polygons with their holes cut in, and polygons back to pixels. Both ways without loss.
+"""Outlines of objects as polygons with their holes cut in, and polygons back to pixels. Both ways without loss.
 
 Readers of YOLO's format make whole numbers of the corners and fill the polygon with its border (OpenCV's fillPoly). Ultralytics rounds
 down, supervision to the nearest. So the corners of an outline lie in the upper left quarter of the pixels at its turns, where both find the
@@ -32,25 +32,25 @@ STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 """(rows, columns) of one step in each direction."""
 
 
-def object_polygons(label_map: np.ndarray, objects: Objects) -> list[np.ndarray]:
-    """The outline of every object of label_map (H, W), in their order: (P, 2) float64, x and y in pixels from the picture's corner, in
+def object_polygons(objects: Objects) -> list[np.ndarray]:
+    """The outline of every object, each a connected piece, in their order: (P, 2) float64, x and y in pixels from the picture's corner, in
     (0, W) and (0, H). `fill_polygon` gives exactly the object's pixels."""
-    edges, onward = _edges(label_map, objects.index >= 0)
-    outlines = _walk(label_map, objects.index, edges, onward) if len(edges) else {}
+    edges, onward = _edges(objects.index)
+    outlines = _walk(objects.index, edges, onward) if len(edges) else {}
     return [outlines[number] for number in range(len(objects.areas))]
 
 
-def _edges(label_map: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges between wanted pixels and other classes, as 4 · pixel + direction in rising order, and the edge that each one goes on with."""
-    height, width = label_map.shape
-    padded = np.full((height + 2, width + 2), -1, np.int16)
-    padded[1:-1, 1:-1] = label_map
+def _edges(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges between objects and what is beside them, as 4 · pixel + direction in rising order, and the edge that each one goes on with."""
+    height, width = index.shape
+    padded = np.full((height + 2, width + 2), -1, np.int32)
+    padded[1:-1, 1:-1] = index
     edges, onward = [], []
     for direction in range(4):
         ahead, left = STEP[direction], STEP[direction - 1]
         beside = padded[1 + left[0] : 1 + left[0] + height, 1 + left[1] : 1 + left[1] + width]
-        r, c = np.divmod(np.flatnonzero(wanted & (beside != padded[1:-1, 1:-1])), width)
-        same = label_map[r, c]
+        r, c = np.divmod(np.flatnonzero((index >= 0) & (beside != padded[1:-1, 1:-1])), width)
+        same = index[r, c]
         straight = padded[r + 1 + ahead[0], c + 1 + ahead[1]] == same
         # Also where pixels only touch at a corner: objects are 8-connected, and what is outside of them is 4-connected.
         corner = padded[r + 1 + ahead[0] + left[0], c + 1 + ahead[1] + left[1]] == same
@@ -64,9 +64,9 @@ def _edges(label_map: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.nd
     return edge[order], follow[order]
 
 
-def _walk(label_map: np.ndarray, index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> dict[int, np.ndarray]:
+def _walk(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> dict[int, np.ndarray]:
     """Object → its outline: follow the edges around every object, and join each hole to what is above it."""
-    width = label_map.shape[1]
+    width = index.shape[1]
     follow = np.searchsorted(edges, onward).tolist()  # from here on an edge is its place in `edges`
     count = len(follow)
     objects = index.ravel()[edges // 4].tolist()
@@ -87,14 +87,14 @@ def _walk(label_map: np.ndarray, index: np.ndarray, edges: np.ndarray, onward: n
         pixel = int(edges[start]) // 4
         column = pixel % width
         top = pixel
-        while top >= width and label_map.flat[top - width] == label_map.flat[pixel]:
+        while top >= width and index.flat[top - width] == index.flat[pixel]:
             top -= width
         upper = int(np.searchsorted(edges, 4 * top + EAST))
         follow += [count + len(slits) + 1, follow[start], count + len(slits) + 3, follow[upper]]
         follow[upper], follow[start] = count + len(slits), count + len(slits) + 2
         up, down = (column + NEAR, top // width + NEAR), (column + NEAR, pixel // width + FAR)
         slits += [up, down, down, up]
-    corners, turns, pinches = _corners(label_map, edges, onward)
+    corners, turns, pinches = _corners(index, edges, onward)
     points = [*corners.tolist(), *slits]
     kept = [*turns.tolist(), *[True] * len(slits)]
     polygons = {}
@@ -112,21 +112,21 @@ def _walk(label_map: np.ndarray, index: np.ndarray, edges: np.ndarray, onward: n
     return polygons
 
 
-def _corners(label_map: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[int, list[float]]]:
+def _corners(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[int, list[float]]]:
     """(E, 2) float64: where the outline begins to follow each edge; (E,) bool: whether it turns there; and, where it goes over to a pixel
     that only touches the one before at a corner, the point in that one which it leaves from."""
     places = np.searchsorted(edges, onward)
     before = np.empty(len(edges), np.int64)
     before[places] = np.arange(len(edges))  # the edge that leads to each
     direction, previous = edges % 4, edges[before] % 4
-    width = label_map.shape[1]
+    width = index.shape[1]
     row, column = np.divmod(edges // 4, width)
     previous_row, previous_column = np.divmod(edges[before] // 4, width)
     left_turn = direction == (previous - 1) % 4
     ahead_row, ahead_column = (
         np.where(left_turn, here + STEP[previous, axis], here) for axis, here in enumerate((previous_row, previous_column))
     )
-    inner = left_turn & (label_map[ahead_row, ahead_column] == label_map[row, column])
+    inner = left_turn & (index[ahead_row, ahead_column] == index[row, column])
     pinch = left_turn & ~inner
     # At an inner corner the level edge says y and the upright one x: the pixel that both run past.
     level = (direction == EAST) | (direction == WEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from ...attention.maps import AttentionMaps
 from ...attention.photograph import capture_images
 from ...config.constants import CaptureConfig, CaptureSteps
 from ...config.sizes import Size
-from ...mini.scenes import Scene
-from ...models.groups import Layers
-from ...models.registry import Model
+from ...files.output_folders import check_writable
+from ...mini.scenes import Scene, load_scenes
+from ...models.registry import Model, load_model
 from ...prompts.specs import SampleSpec
 
 TIMESTEPS = (50, 150, 250, 350, 450, 550)
@@ -22,6 +23,14 @@ TIMESTEPS = (50, 150, 250, 350, 450, 550)
 BATCH = 16
 Captured = tuple[int, Scene, dict[CaptureConfig, AttentionMaps]]
 """A scene's index, the scene, and its attention."""
+
+
+def prepare(model: str, device: str | None, out: Path, json_path: Path | None, *sets: tuple[str, int]) -> tuple[Model, list[list[Scene]]]:
+    """The model, and the first scenes of each set (name, number). Raises UserError: more scenes asked for than there are, no place to
+    write to, or an unknown model, which takes longest and is loaded last."""
+    scenes = [load_scenes(name, count) for name, count in sets]
+    check_writable(out, json_path)
+    return load_model(model, device=device), scenes
 
 
 def captured(
@@ -40,10 +49,10 @@ def captured(
                 timesteps=timesteps,
                 seed=seed,
                 capture=capture,
-                groups=groups,
+                groups=[source.layers for source in groups],
                 indices=range(start, start + len(batch)),
             )
-            maps |= {replace(capture, layers=group): of_batch for group, of_batch in of_groups.items()}
+            maps |= {source: of_groups[source.layers] for source in groups}
         for offset, scene in enumerate(batch):
             yield start + offset, scene, {source: of_batch[offset] for source, of_batch in maps.items()}
 
@@ -71,15 +80,17 @@ def draw_with_attention(
             negative_prompt="",
             size=size,
             capture=replace(capture, steps=capture_steps),
-            groups=groups,
+            groups=[source.layers for source in groups],
         )
-        maps |= {replace(capture, layers=group): of_batch for group, of_batch in of_groups.items()}
+        maps |= {source: of_groups[source.layers] for source in groups}
     return images, maps
 
 
-def by_groups(sources: Sequence[CaptureConfig]) -> dict[CaptureConfig, list[Layers]]:
-    """The captures of all layers that give all of these, and the groups of layers taken from each."""
-    groups: dict[CaptureConfig, list[Layers]] = {}
+def by_groups(sources: Sequence[CaptureConfig]) -> dict[CaptureConfig, list[CaptureConfig]]:
+    """The captures of all layers that give all of these, and those that each gives: the means are taken from layers kept apart, where
+    any source keeps them."""
+    groups: dict[CaptureConfig, list[CaptureConfig]] = {}
     for source in sources:
-        groups.setdefault(replace(source, layers="all"), []).append(source.layers)
+        apart = any(replace(other, layers=source.layers, apart=source.apart) == source and other.apart for other in sources)
+        groups.setdefault(replace(source, layers="all", apart=apart), []).append(source)
     return groups

@@ -19,15 +19,12 @@ from scipy.stats import rankdata
 from ...config.constants import CaptureConfig, MaskConfig
 from ...config.presets import read_preset
 from ...dataset.quality.select import confidence
-from ...files.output_folders import check_writable
 from ...masks.make import make_masks
 from ...metrics.bootstrap import figure_interval
 from ...metrics.scores import iou
-from ...mini.scenes import load_scenes
-from ...models.registry import load_model
 from ...report.progress import tracked
 from ..results import markdown_table, write_study
-from .capture import captured
+from .capture import captured, prepare
 from .score import exact_masks
 
 METHODS = ("seediff", "ca", "ca_sa")
@@ -60,9 +57,7 @@ def run_confidence(
     Raises UserError: more scenes asked for than there are, an unknown model, or no place to write to.
     """
     started = time.monotonic()
-    held = load_scenes(scene_set, scenes)
-    check_writable(out, json_path)
-    loaded = load_model(model, device=device)
+    loaded, (held,) = prepare(model, device, out, json_path, (scene_set, scenes))
     configs = {method: constants(model, method) for method in METHODS}
     measured: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
     sources = list(dict.fromkeys(capture for _, capture in configs.values()))

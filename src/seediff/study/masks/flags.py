@@ -16,15 +16,14 @@ import numpy as np
 
 from ...dataset.quality.select import confidence
 from ...dataset.shapes.objects import find_objects
-from ...files.output_folders import check_writable
 from ...masks.dispute import agreement
 from ...masks.make import make_masks
 from ...metrics.scores import iou
-from ...mini.scenes import load_scenes
-from ...models.registry import Model, load_model
+from ...mini.scenes import Scene
+from ...models.registry import Model
 from ...report.progress import tracked
 from ..results import markdown_table, write_study
-from .capture import captured
+from .capture import captured, prepare
 from .confidence import constants
 from .score import exact_masks
 
@@ -56,11 +55,8 @@ def run_flags(
     Raises UserError: more scenes asked for than there are, an unknown model, or no place to write to.
     """
     started = time.monotonic()
-    for name, count in (("tune", tune_scenes), (scene_set, scenes)):
-        load_scenes(name, count)  # before the model, which takes longer
-    check_writable(out, json_path)
-    loaded = load_model(model, device=device)
-    tune, held = measured(loaded, model, "tune", tune_scenes, seed), measured(loaded, model, scene_set, scenes, seed + 1)
+    loaded, (tuning, scenes_held) = prepare(model, device, out, json_path, ("tune", tune_scenes), (scene_set, scenes))
+    tune, held = measured(loaded, model, "tune", tuning, seed), measured(loaded, model, scene_set, scenes_held, seed + 1)
     rows = {"flags": found(held, held["flagged"])}
     for name in MEASURES:
         threshold = best_threshold(tune[name], tune["iou"] < BAD)
@@ -80,13 +76,12 @@ def run_flags(
     return result
 
 
-def measured(loaded: Model, model: str, scene_set: str, scenes: int, seed: int) -> Masks:
+def measured(loaded: Model, model: str, label: str, scenes: Sequence[Scene], seed: int) -> Masks:
     """Every mask of the scenes, by the model's constants for SeeDiff."""
     mask, capture = constants(model, "seediff")
     values: dict[str, list[float]] = defaultdict(list)
     names: list[str] = []
-    held = load_scenes(scene_set, scenes)
-    for _, scene, maps in tracked(captured(loaded, held, [capture], seed=seed), scene_set, len(held)):
+    for _, scene, maps in tracked(captured(loaded, scenes, [capture], seed=seed), label, len(scenes)):
         made = make_masks(scene.image, maps[capture], scene.classes, mask, trace=False)
         soft = (np.clip(made.soft.numpy(), 0, 1) * 255).round().astype(np.uint8)
         agreed = agreement(made.label_map, maps[capture], scene.classes, mask)

@@ -18,16 +18,16 @@ from rich.table import Table
 from ...attention.photograph import encode_images
 from ...config.photographs import MaskPhotosConfig
 from ...files.messages import make_console
-from ...files.output_folders import check_writable
 from ...masks.presence import find_classes
 from ...masks.presence_questions import MOST_ABSENT, Answers, best_threshold, questions
 from ...metrics.bootstrap import draw_images, figure_interval, mean_interval
 from ...metrics.mask_scores import auc
-from ...mini.scenes import CLASSES, Scene, load_scenes
-from ...models.registry import Model, load_model
+from ...mini.scenes import CLASSES, Scene
+from ...models.registry import Model
 from ...report.progress import tracked
 from ...segments.naming import split_prompts
 from ..results import markdown_table, write_study
+from .capture import prepare
 
 BATCH = 16
 DRAWS = 1000
@@ -53,9 +53,7 @@ def run_presence(
     Raises UserError: more scenes asked for than there are, an unknown model, or no place to write to.
     """
     started = time.monotonic()
-    held, tuning = load_scenes(scene_set, scenes), load_scenes("tune", tune_scenes)
-    check_writable(out, json_path)
-    loaded = load_model(model, device=device)
+    loaded, (held, tuning) = prepare(model, device, out, json_path, (scene_set, scenes), ("tune", tune_scenes))
     threshold = best_threshold(ask(loaded, tuning, seed=seed, label="tuning"))
     answers = ask(loaded, held, seed=seed + 1, label=scene_set)
     default = MaskPhotosConfig.recommended(classes=("object",), model=model).presence

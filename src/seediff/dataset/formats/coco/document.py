@@ -35,6 +35,7 @@ class Category(msgspec.Struct, frozen=True):
     id: int
     name: str
     supercategory: Any = None
+    isthing: Any = None
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -81,6 +82,7 @@ class Annotation(msgspec.Struct, frozen=True):
 class Segment(msgspec.Struct, frozen=True):
     id: SegmentId
     category_id: int
+    iscrowd: bool | int = 0
 
 
 class Segments(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +22,13 @@ from ....files.pictures import open_picture
 from ....files.reading import path_inside
 from ... import native
 from ...conversions import Crowds
+from ...encoding import Instances
 from ...rows import check_row
 from ...sample import Sample, picture_size
 from ...shapes.polygons import check_outlines, polygon_runs
-from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs
-from ..drivers import Source, portable
+from ...shapes.rle import area, check_count, check_layers, count_runs, paint_box, paint_runs
+from ..drivers import Source, portable, seen
+from ..label_files import Shapes
 from .document import (
     ANNOTATIONS,
     IMAGES,
@@ -73,6 +75,7 @@ def read(
     for path, document in zip(files, documents, strict=True):
         folders = picture_folders(root, path, Path(images) if images is not None else None)
         split = part_of(path)
+        beside = _objects_beside(path, classes)
         for image in document.images:
             if (at := source.picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}")) is None:
                 continue
@@ -82,8 +85,12 @@ def read(
             row = {**image.metadata, **({"split": split} if split else {})}
             if document.segments is not None and image.id not in document.segments:
                 raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
-            labels = partial(_labels, picture, path, document, image, ids, crowds == "objects")
-            samples.append(source.sample(name, picture, labels, row, path))
+            shapes = partial(_paint, picture, path, document, image, ids, crowds_are_objects=crowds == "objects")
+            sample = source.painted(name, picture, shapes, row, path, not path.name.startswith((SEMANTIC, "stuff")))
+            objects = beside.get(image.file_name)
+            if document.segments is not None:
+                objects = partial(_paint, picture, path, document, image, ids, things=True)
+            samples.append(sample if objects is None else sample.replace(instances=seen(objects)[1]))
     return classes, samples
 
 
@@ -91,12 +98,34 @@ def _stem(image: Image) -> str:
     return Path(portable(image.file_name)).with_suffix("").as_posix()
 
 
-def _labels(picture: Path, path: Path, document: Document, image: Image, ids: Mapping[int, int], crowds_are_objects: bool) -> np.ndarray:
-    """The label map of an image: of its annotations, or, in a panoptic file, of its segments."""
+def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[], Instances]]:
+    """What paints the objects of each picture, by its path, in the instances.json beside one of our semantic.json; empty without one."""
+    if not path.name.startswith(SEMANTIC) or not (file := path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))).is_file():
+        return {}
+    document = load(file)
+    names, ids = classes_of([document])
+    if names != tuple(classes) or document.segments is not None:
+        return {}
+    return {image.file_name: partial(paint, image, document.instances[image.id], ids, document.where) for image in document.images}
+
+
+def _paint(
+    picture: Path,
+    path: Path,
+    document: Document,
+    image: Image,
+    ids: Mapping[int, int],
+    *,
+    crowds_are_objects: bool = False,
+    things: bool = False,
+) -> Instances:
+    """An image's annotations, or, in a panoptic file, its segments. things: not those that are stuff, or crowds."""
     if (size := picture_size(picture)) != image.shape:  # told before anything of that size is made
         raise UserError(f"{picture}: is {size}, but its annotations are of {image.shape}; both are (height, width)")
     if document.segments is not None:
-        return panoptic_labels(path.with_suffix(""), image, document.segments[image.id], ids, document.where)
+        segments = document.segments[image.id]
+        stuff = [category.id for category in document.categories if category.isthing == 0] if things else []
+        return panoptic_segments(path.with_suffix(""), image, segments, {**ids, **dict.fromkeys(stuff, 0)}, document.where, things=things)
     return paint(image, document.instances[image.id], ids, document.where, crowds_are_objects)
 
 
@@ -114,23 +143,27 @@ def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: S
             f"{where}: all its masks are crowds (iscrowd 1), which are ignored as a rule, but some tools write every mask so; "
             "--crowds objects takes them for objects, --crowds ignored leaves them out"
         )
+    if crowds != "objects" and (several := sum(bool(annotation.iscrowd) for annotation in masked)):
+        source.note(
+            f"{several} of {len(annotations)} annotations are crowds (iscrowd 1), no objects; what is only in them is ignored (255)"
+        )
     if boxes := len(annotations) - len(masked):
         source.note(f"{boxes} of {len(annotations)} annotations are boxes without a mask; what is in them and in no mask is ignored (255)")
 
 
 def paint(
     image: Image, annotations: Sequence[Annotation], ids: Mapping[int, int], where: str, crowds_are_objects: bool = False
-) -> np.ndarray:
-    """(H, W) uint8: boxes without a mask and crowds as 255 first, then the largest object, the smallest last. One mask is in memory at a
-    time. ids: of a category, in a label map. Raises UserError naming the annotation that is no mask of this image."""
+) -> Instances:
+    """An image's annotations: boxes without a mask and crowds as 255 first, then the largest object, the smallest last. One mask is in
+    memory at a time. ids: of a category, in a label map. Raises UserError naming the annotation that is no mask of this image."""
     outlines = [annotation.segmentation for annotation in annotations if not isinstance(annotation.segmentation, Rle)]
     check_outlines((polygon for polygons in outlines for polygon in polygons), where)
-    labels = np.zeros(image.shape, np.uint8, order="F")
+    numbers, known = np.zeros(image.shape, np.uint16, order="F"), Shapes()
     masks: list[tuple[bool, int, np.ndarray]] = []
     for annotation in annotations:
         if not annotation.masked:
             if box := annotation.box_xywh:
-                paint_box(labels, box[0], box[1], box[0] + box[2], box[1] + box[3], native.IGNORE)
+                paint_box(numbers, box[0], box[1], box[0] + box[2], box[1] + box[3], known.number(native.IGNORE, "box"))
             continue
         shown, here = annotation.segmentation, f"{where}: annotation {annotation.id}"
         rle = isinstance(shown, Rle)
@@ -140,12 +173,12 @@ def paint(
     masks.sort(key=lambda mask: (mask[0], -area(mask[2])))
     check_layers(sum(area(runs) for _, _, runs in masks), image.shape, f"{where}, image {image.id}")
     for _, value, runs in masks:
-        paint_runs(labels, runs, value)
-    return np.ascontiguousarray(labels)
+        paint_runs(numbers, runs, known.number(value))
+    return known.painted(numbers)
 
 
-def panoptic_labels(folder: Path, image: Image, segments: Segments, ids: Mapping[int, int], where: str) -> np.ndarray:
-    """(H, W) uint8: each segment's class, crowds among them as in panopticapi's own converter; 255 where there is no segment.
+def panoptic_segments(folder: Path, image: Image, segments: Segments, ids: Mapping[int, int], where: str, *, things: bool) -> Instances:
+    """The segments of an image, crowds among them as in panopticapi's own converter unless only things count; 255 where there is none.
 
     folder: annotations/panoptic_val2017/ of annotations/panoptic_val2017.json. ids: of a category, in a label map. Raises UserError naming
     the picture that is not there, or has a segment that the file does not.
@@ -158,10 +191,13 @@ def panoptic_labels(folder: Path, image: Image, segments: Segments, ids: Mapping
     if pixels.shape[:2] != image.shape:
         raise UserError(f"{path}: is {pixels.shape[:2]}, but its image is {image.shape}; both are (height, width)")
     values, places = np.unique(pixels[..., :3] @ SHIFTS, return_inverse=True)
-    known = {0: native.IGNORE, **{segment.id: ids[segment.category_id] for segment in segments.segments_info}}
+    check_count(len(segments.segments_info), f"{where}, image {image.id}")
+    known = {segment.id: 0 if things and segment.iscrowd else ids[segment.category_id] for segment in segments.segments_info}
+    known[0] = native.IGNORE
     if unknown := [number for number in values.tolist() if number not in known]:
         raise UserError(f"{path}: has a segment {unknown[0]} that {where} does not name")
-    return np.array([known[number] for number in values.tolist()], np.uint8)[places].reshape(image.shape)
+    numbers = (places + 1).astype(np.uint16).reshape(image.shape)
+    return Instances(numbers, tuple(known[number] for number in values.tolist()))
 
 
 def find_annotations(source: Path) -> list[Path]:

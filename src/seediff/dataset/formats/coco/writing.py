@@ -1,8 +1,8 @@
 """COCO's JSON, out: objects for detectors, and a semantic variant from which label maps come back exactly.
 
     out/  images/NAME.png                  pictures, as they are
-          annotations/instances.json       an annotation an object (a connected piece of a class, or several that a person joined): RLE,
-                                           or polygons when asked for
+          annotations/instances.json       an annotation an object (of the sample's `instances`, else a connected piece of a class, or
+                                           several that a person joined): RLE, or polygons when asked for
           annotations/semantic.json        an annotation a class of each image: RLE, iscrowd 0; 255 is the category 255, "ignore"
           annotations/panoptic.json        optional: the segments of each image, whose ids are the colours of annotations/panoptic/NAME.png
 
@@ -69,12 +69,12 @@ def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) 
     Holes stay holes; in polygons they are cut in.
     """
     pieces = find_objects(labels, min_area)
-    return of_objects(labels, pieces, polygons=polygons), pieces.small
+    return of_objects(pieces, polygons=polygons), pieces.small
 
 
-def of_objects(labels: np.ndarray, objects: Objects, *, polygons: bool) -> list[dict[str, Any]]:
-    """An annotation for each object that was found in labels (H, W) uint8, without `id` and `image_id`."""
-    shapes = _polygons(labels, objects) if polygons else rles(objects.masks)
+def of_objects(objects: Objects, *, polygons: bool) -> list[dict[str, Any]]:
+    """An annotation for each object, without `id` and `image_id`."""
+    shapes = _polygons(objects) if polygons else rles(objects.masks)
     return _annotations(objects.class_ids, objects.masks, shapes)
 
 
@@ -87,12 +87,11 @@ def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) 
     ]
 
 
-def _polygons(labels: np.ndarray, objects: Objects) -> list[list[list[int]]]:
+def _polygons(objects: Objects) -> list[list[list[int]]]:
     """Each object's polygons [x, y, x, y, …], one a connected piece, along the edges of its pixels, as COCO counts."""
-    pieces = find_objects(np.where(objects.index < 0, np.uint8(0), labels))
-    columns, rows = np.divmod(pieces.masks.starts[pieces.masks.first], labels.shape[0])
+    pieces, owners = objects.pieces()
     polygons: list[list[list[int]]] = [[] for _ in objects.class_ids]
-    for number, polygon in zip(objects.index[rows, columns].tolist(), object_polygons(labels, pieces), strict=True):
+    for number, polygon in zip(owners, object_polygons(pieces), strict=True):
         # Those outlines run through the middle of pixels: their sides to the right and below belong on the pixels' far edges.
         polygons[number].append(np.floor(polygon + 0.7).astype(int).ravel().tolist())
     return polygons
@@ -153,7 +152,7 @@ class Annotated:
 def annotate(sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool, panoptic: bool) -> Annotated:
     labels = sample.labels(len(classes))
     pieces = sample.objects(labels, min_area)
-    annotations = of_objects(labels, pieces, polygons=polygons)
+    annotations = of_objects(pieces, polygons=polygons)
     height, width = labels.shape
     ious = polygon_ious(pieces.index, annotations) if polygons else []
     segments = panoptic_segments(labels, len(classes), pieces) if panoptic else None

@@ -1,0 +1,50 @@
+"""Self-attention of one step alone: the one at which it changes most from the step before (TRACE's instance emergence point, ICLR 2026,
+arXiv 2503.07982), where objects come apart.
+
+    t* = argmax_t KL(SA_{t−1} ‖ SA_t)
+
+The divergence is of rows that sum to 1, in nats, averaged over positions and then over maps (levels, or layers where they are kept apart).
+Three copies of self-attention are held beside its sum, however many steps there are.
+
+Shape letters: B images, N positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+TINY = torch.finfo(torch.float32).tiny
+
+
+class Emergence:
+    """Told the running sums (B, N, N) after every step; which map is which is up to the caller."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.best: dict[Any, torch.Tensor] = {}
+        """What step t* of each image added to each sum; of a single step, that one."""
+        self._sums: dict[Any, torch.Tensor] = {}
+        self._before: dict[Any, torch.Tensor] = {}
+        self._change: torch.Tensor | None = None
+
+    def add(self, sums: Mapping[Any, torch.Tensor]) -> None:
+        step = {where: total - self._sums[where] if self._sums else total.clone() for where, total in sums.items()}
+        self._sums = {where: total.clone() for where, total in sums.items()}
+        if not self.steps:
+            self.best = step
+        else:
+            change = torch.stack([divergence(self._before[where], now) for where, now in step.items()]).mean(0)
+            rises = change > (self._change if self._change is not None else -torch.ones_like(change))
+            self._change = change if self._change is None else torch.maximum(change, self._change)
+            self.best = {where: torch.where(rises[:, None, None], now, self.best[where]) for where, now in step.items()}
+        self._before = step
+        self.steps += 1
+
+
+def divergence(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """(B,): KL(before ‖ after) of rows of (B, N, N), each divided by its sum, averaged over rows."""
+    p, q = (rows.clamp_min(TINY) / rows.clamp_min(TINY).sum(2, keepdim=True) for rows in (before, after))
+    return (p * (p.log() - q.log())).sum(2).mean(1)

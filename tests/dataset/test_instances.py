@@ -1,0 +1,278 @@
+"""Objects of samples: through every format that has them, and through merging, augmentation and `check`."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from formats import export, imported
+from PIL import Image
+
+from seediff.config.augment import AugmentConfig
+from seediff.dataset.augment import RANDOM, apart, with_objects
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.encoding import Instances
+from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.sample import Sample
+from seediff.dataset.shapes.objects import find_objects
+from seediff.dataset.shapes.polygons import fill_polygon, object_polygons
+from seediff.run.augment import augment
+
+CLASSES = ("dog", "cat")
+SIZE = (24, 30)
+
+
+def pairs() -> list[Sample]:
+    """Two dogs that touch and a cat, of two pieces but for the second picture; the first has pixels of a cat that are in no object."""
+    samples = []
+    for number in range(3):
+        numbers = np.zeros(SIZE, np.uint16)
+        numbers[4:14, 2:9], numbers[5:18, 9:16] = 2, 3
+        numbers[16:22, 20:26] = 1
+        if number != 1:
+            numbers[2:5, 22:27] = 1
+        instances = Instances(numbers, (2, 1, 1), (0.25, 0.75, 0.5))
+        labels = instances.label_map()
+        labels[0, :4] = 255
+        labels[20:22, 2:5] = 2 * (number == 0)
+        image = np.random.default_rng(number).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
+        samples.append(Sample(image, labels, instances, {"split": "train"}, name=f"p{number}"))
+    return samples
+
+
+def objects_of(sample: Sample) -> set[tuple[int, bytes]]:
+    """Class and pixels of each object."""
+    instances = sample.instances
+    assert instances is not None
+    return {(class_id, (instances.numbers == i).tobytes()) for i, class_id in enumerate(instances.class_ids, 1)}
+
+
+def pieces_of(sample: Sample) -> set[tuple[int, bytes]]:
+    pieces, owners = sample.objects(sample.label_map).pieces()
+    index = pieces.index
+    assert len(owners) == len(pieces.class_ids)
+    return {(class_id, (index == i).tobytes()) for i, class_id in enumerate(pieces.class_ids)}
+
+
+ROUND_TRIPS = [
+    ("coco", {}, {}),
+    ("coco", {"panoptic": True}, {"annotations": "annotations/panoptic.json"}),
+    ("voc", {"objects": True}, {}),
+    ("cvat-masks", {"objects": True}, {}),
+    ("cvat", {"objects": True}, {}),
+    ("labelstudio", {}, {}),
+]
+
+
+@pytest.mark.parametrize(("name", "out", "back"), ROUND_TRIPS)
+def test_objects_come_back(tmp_path, name, out, back):
+    export(name, CLASSES, pairs(), tmp_path / "set", **out)
+    back = {key: tmp_path / "set" / value for key, value in back.items()}
+    classes, samples = imported(name, tmp_path / "set", **back)
+    assert classes == CLASSES
+    for sample, truth in zip(sorted(samples, key=lambda sample: sample.name), pairs(), strict=True):
+        assert np.array_equal(sample.label_map, truth.label_map)
+        # CVAT's and Label Studio's masks do not say that they are no objects: the first picture's lone pixels become one.
+        more = name in ("cvat", "labelstudio") and truth.name == "p0"
+        assert objects_of(sample) >= objects_of(truth)
+        assert len(objects_of(sample)) == len(objects_of(truth)) + more
+
+
+def test_polygons_are_objects_of_one_piece(tmp_path):
+    done = export("yolo", CLASSES, pairs(), tmp_path / "yolo")
+    assert "2 objects of several pieces" in "".join(done.notes)
+    for sample, truth in zip(imported("yolo", tmp_path / "yolo")[1], pairs(), strict=True):
+        assert objects_of(sample) == pieces_of(truth)
+
+
+def test_polygons_of_coco_divide_objects_that_touch(tmp_path):
+    export("coco", CLASSES, pairs(), tmp_path / "set", polygons=True)
+    document = json.loads((tmp_path / "set/annotations/instances.json").read_text())
+    assert sorted(len(one["segmentation"]) for one in document["annotations"]) == [1, 1, 1, 1, 1, 1, 1, 2, 2]
+    assert sorted(one["area"] for one in document["annotations"])[-1] == 91
+
+
+def test_without_instances_the_files_are_as_of_connected_pieces(tmp_path):
+    """The objects of pieces, told as instances, give the same files."""
+    plain = [Sample(sample.source, sample.label_map, None, sample.metadata, name=sample.name) for sample in pairs()]
+    told = []
+    for sample in plain:
+        found = find_objects(sample.label_map)
+        told.append(sample.replace(instances=Instances((found.index + 1).astype(np.uint16), tuple(found.class_ids))))
+    for name, options in (("coco", {"panoptic": True, "polygons": True}), ("yolo", {}), ("voc", {"objects": True, "boxes": True})):
+        for which, samples in (("plain", plain), ("told", told)):
+            export(name, CLASSES, samples, tmp_path / which / name, **options)
+    files = {path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*") if path.is_file()}
+    assert files == {path.relative_to(tmp_path / "told") for path in (tmp_path / "told").rglob("*") if path.is_file()}
+    assert all((tmp_path / "plain" / path).read_bytes() == (tmp_path / "told" / path).read_bytes() for path in files)
+
+
+def test_a_mask_for_each_class_is_no_object(tmp_path):
+    for name in ("cvat", "labelstudio"):
+        plain = [Sample(sample.source, sample.label_map, None, {}, name=sample.name) for sample in pairs()]
+        export(name, CLASSES, plain, tmp_path / name)
+        assert all(sample.instances is None for sample in imported(name, tmp_path / name)[1])
+
+
+def _png(mask: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def labelme(root: Path, masks: list[np.ndarray]) -> None:
+    shapes = [
+        {"label": "dog", "points": [[0, 0], [29, 23]], "group_id": 7 if i else None, "shape_type": "mask", "mask": _png(mask)}
+        for i, mask in enumerate(masks)
+    ]
+    (root / "a.json").write_text(json.dumps({"version": "5", "shapes": shapes, "imagePath": "a.png", "imageData": None}))
+    Image.new("RGB", SIZE[::-1]).save(root / "a.png")
+
+
+def supervisely(root: Path, masks: list[np.ndarray]) -> None:
+    whole = [masks[0], masks[1] | masks[2]]
+    objects = [{"classTitle": "dog", "geometryType": "bitmap", "bitmap": {"data": _png(mask), "origin": [0, 0]}} for mask in whole]
+    for folder in ("ds/ann", "ds/img"):
+        (root / folder).mkdir(parents=True)
+    (root / "meta.json").write_text(json.dumps({"classes": [{"title": "dog", "shape": "bitmap"}]}))
+    (root / "ds/ann/a.png.json").write_text(json.dumps({"size": {"height": SIZE[0], "width": SIZE[1]}, "objects": objects}))
+    Image.new("RGB", SIZE[::-1]).save(root / "ds/img/a.png")
+
+
+def datumaro(root: Path, masks: list[np.ndarray]) -> None:
+    from pycocotools import mask as coding
+
+    shapes = []
+    for i, mask in enumerate(masks):
+        packed = coding.encode(np.asfortranarray(mask.astype(np.uint8)))
+        rle = {"counts": packed["counts"].decode(), "size": list(SIZE)}
+        shapes.append({"type": "mask", "label_id": 0, "rle": rle, "group": 7 if i else 0, "z_order": 0})
+    (root / "annotations").mkdir(parents=True)
+    (root / "images/default").mkdir(parents=True)
+    content = {
+        "categories": {"label": {"labels": [{"name": "dog"}]}},
+        "items": [{"id": "a", "annotations": shapes, "image": {"path": "a.png"}}],
+    }
+    (root / "annotations/default.json").write_text(json.dumps(content))
+    Image.new("RGB", SIZE[::-1]).save(root / "images/default/a.png")
+
+
+@pytest.mark.parametrize("write", [labelme, supervisely, datumaro])
+def test_shapes_of_one_group_are_one_object(tmp_path, write):
+    masks = [np.zeros(SIZE, bool) for _ in range(3)]
+    masks[0][3:9, 3:9] = masks[1][3:9, 9:14] = masks[2][15:20, 2:4] = True
+    write(tmp_path, masks)
+    _, (sample,) = imported(write.__name__, tmp_path)
+    assert objects_of(sample) == {(1, masks[0].astype(bool).tobytes()), (1, (masks[1] | masks[2]).tobytes())}
+
+
+def test_crowds_and_stuff_are_no_objects(tmp_path):
+    export("coco", CLASSES, pairs(), tmp_path / "set", panoptic=True)
+    path = tmp_path / "set/annotations/panoptic.json"
+    document = json.loads(path.read_text())
+    document["categories"][1]["isthing"] = 0  # the cat
+    path.write_text(json.dumps(document))
+    _, samples = imported("coco", tmp_path / "set", annotations=path)
+    assert [sample.instances.class_ids for sample in samples] == [(1, 1)] * 3
+    assert np.array_equal(samples[0].label_map, pairs()[0].label_map)
+
+
+def test_through_a_folder_a_merge_and_a_filter(tmp_path):
+    Dataset(CLASSES, pairs()).save(tmp_path / "set")
+    assert not [finding for finding in check_dataset(tmp_path / "set").findings if finding.level == "error"]
+    assert "objects" in (tmp_path / "set/README.md").read_text()
+    other = Dataset(("cat", "dog"), [sample.replace(name=f"{sample.name}b") for sample in pairs()])
+    both = Dataset.open(tmp_path / "set").merge(other)
+    both.filter(min_area=0.01).save(tmp_path / "both")
+    samples = Dataset.open(tmp_path / "both").samples
+    assert len(samples) == 6
+    for sample in samples:
+        assert sample.instances.class_ids == ((1, 2, 2) if sample.name.endswith("b") else (2, 1, 1))
+        assert sample.instances.scores == (0.25, 0.75, 0.5)
+        assert "instances" not in sample.metadata
+    assert samples[0].objects(samples[0].label_map).areas == [70, 91, 51]
+
+
+@pytest.mark.parametrize("operation", [*RANDOM, "splice-2x2"])
+def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
+    Dataset(CLASSES, pairs()).save(tmp_path / "set")
+    augment(AugmentConfig(add=(f"{operation}:6",), seed=3), tmp_path / "set", tmp_path / "out")
+    assert not [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"]
+    samples = Dataset.open(tmp_path / "out").samples
+    assert len(samples) == 9
+    for sample in samples:
+        instances, labels = sample.instances, sample.label_map
+        known = instances.numbers > 0
+        assert np.array_equal(instances.label_map()[known], labels[known])
+        assert len(instances.class_ids) == len(np.unique(instances.numbers[known]))
+        if operation in ("flip", "flip-vertical", "noise") and sample.name.startswith("augmented"):
+            assert sorted(instances.class_ids) == [1, 1, 2]
+            assert sorted(find_objects(labels, instances=instances).areas)[1:] == [70, 91]
+    added = [sample for sample in samples if sample.name.startswith("augmented")]
+    if operation == "splice-2x2":
+        assert all(len(sample.instances.class_ids) == 12 for sample in added)
+    if operation == "objects":
+        assert any(len(sample.instances.class_ids) > 3 for sample in added)
+    if operation == "flip":
+        assert np.array_equal(added[0].label_map[:, ::-1] == 1, pairs()[0].label_map == 1)
+
+
+def test_objects_in_a_label_map_come_apart_again():
+    for sample in pairs():
+        labels, instances = apart(with_objects(sample.label_map, sample.objects(sample.label_map)))
+        assert np.array_equal(labels, sample.label_map)
+        assert objects_of(sample.replace(instances=instances)) == objects_of(sample)
+
+
+def test_check_names_objects_that_cannot_be(tmp_path):
+    Dataset(CLASSES, pairs()).save(tmp_path / "set")
+
+    def findings(change):
+        shutil.rmtree(tmp_path / "broken", ignore_errors=True)
+        shutil.copytree(tmp_path / "set", tmp_path / "broken")
+        rows = [json.loads(line) for line in (tmp_path / "broken/metadata.jsonl").read_text().splitlines()]
+        change(rows[0], tmp_path / "broken/instances/p0.png")
+        (tmp_path / "broken/metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return " ".join(str(finding) for finding in check_dataset(tmp_path / "broken").findings)
+
+    assert "names objects, but there is no such file" in findings(lambda row, path: path.unlink())
+    assert "has an object 3" in findings(lambda row, path: row.update(instances=[2, 1], instance_scores=[0.1, 0.2]))
+    assert "2 `instance_scores` for 3" in findings(lambda row, path: row.update(instance_scores=[0.1, 0.2]))
+    assert "object of class 9" in findings(lambda row, path: row.update(instances=[2, 9, 1]))
+    assert "object 2 has no pixel of its class" in findings(lambda row, path: row.update(instances=[2, 2, 1]))
+    assert "(3, 3)" in findings(lambda row, path: Image.fromarray(np.zeros((3, 3), np.uint16)).save(path))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_polygons_give_each_piece_back(seed):
+    """Also of objects of one class that touch, as readers of YOLO's format fill them."""
+    rng = np.random.default_rng(seed)
+    numbers = np.kron(rng.integers(0, 5, (6, 7)), np.ones((4, 5))).astype(np.uint16)
+    instances = Instances(numbers, (1, 1, 2, 1))
+    pieces, owners = find_objects(instances.label_map(), instances=instances).pieces()
+    for number, polygon in enumerate(object_polygons(pieces)):
+        top, left, inside = fill_polygon(polygon, numbers.shape)
+        whole = np.zeros(numbers.shape, bool)
+        whole[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+        assert np.array_equal(whole, pieces.index == number)
+        assert len(owners) == len(pieces.areas)
+
+
+def test_objects_for_detectors(tmp_path):
+    torch = pytest.importorskip("torch")
+    for with_instances in (True, False):
+        samples = pairs() if with_instances else [sample.replace(instances=None) for sample in pairs()]
+        image, target = Dataset(CLASSES, samples).as_torch(objects=True)[1]
+        assert image.shape == (3, *SIZE)
+        assert target["labels"].tolist() == ([1, 1, 2] if with_instances else [1, 2])
+        assert target["boxes"].dtype == torch.float32
+        assert target["boxes"][-1].tolist() == [20, 16, 26, 22]
+        assert target["masks"].shape == (len(target["labels"]), *SIZE)
+        assert np.array_equal(target["masks"].sum(0).numpy() > 0, samples[1].label_map % 255 > 0)
+    empty = Dataset(CLASSES, [Sample(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8), name="e")]).as_torch(objects=True)[0][1]
+    assert [empty[key].shape for key in ("masks", "labels", "boxes")] == [(0, 4, 5), (0,), (0, 4)]
