@@ -37,7 +37,8 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         if config.mask.reading is None:
-            check_capture(config.mask.method, config.capture.normalize, config.capture.apart, config.capture.features)
+            capture = config.capture
+            check_capture(config.mask.method, capture.normalize, capture.apart, capture.features, capture.concepts)
         else:
             from ..masks.reading import Reading  # imports torch
 
@@ -131,7 +132,7 @@ def captured_maps(config: ModelConfig) -> Reads:
     if isinstance(config, DatasetConfig):
         reads = EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
         return {**reads, "self": None} if config.objects not in (None, "pieces") else reads
-    return {} if config.segment.divides_features else {"self": None}
+    return {} if config.segment.divides_features else {config.segment.reads: None}
 
 
 def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tuple[int, int] | None = None) -> Expected | None:
