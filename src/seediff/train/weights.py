@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..config.names import BACKGROUND, MAX_CLASSES
-from ..config.train import LARGEST_SIDE
+from ..config.train import LARGEST_SIDE, Task
 from ..dataset.rows import check_class_list
 from ..errors import UserError
 from ..files.documents import read_json
@@ -38,6 +38,7 @@ class About(msgspec.Struct, frozen=True):
     model_type: str
     id2label: dict[str, str]
     test_side: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)] | None = None
+    task: Task = "semantic"
 
 
 def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str, ...]]:
