@@ -88,5 +88,5 @@ def test_prediction_without_a_row(tmp_path):
     rows = (predicted / "metadata.jsonl").read_text().replace("masks/b.png", "masks/a.png")
     (predicted / "metadata.jsonl").write_text(rows)
     (predicted / "masks" / "moved.png").rename(predicted / "masks" / "a.png")
-    with pytest.raises(UserError, match="its metadata.jsonl has no sample 'a'"):
+    with pytest.raises(UserError, match=r"its metadata\.jsonl has no sample 'a'"):
         evaluate(predicted, truth, draws=10)

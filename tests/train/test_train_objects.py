@@ -89,7 +89,7 @@ def test_classes_are_segments_by_default():
 
 
 def test_proposals_become_objects():
-    """Two halves of class 1, a duplicate of the first that is mostly hidden, one that is unsure, and a disc where the label map has none."""
+    """Two halves of class 1, a hidden duplicate of the first, an unsure one, and a disc where the label map has none."""
     label_map = np.zeros((8, 12), np.uint8)
     label_map[1:7, 1:11] = 1
     masks = torch.full((6, 8, 12), -8.0)

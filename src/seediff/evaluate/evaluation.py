@@ -341,7 +341,7 @@ def notes(evaluation: Evaluation) -> list[str]:
     lines = [f"{evaluation.data.about}.", f"{evaluation.predictor.about}."]
     if (objects := evaluation.objects) is not None:
         of_objects = (("AP", objects.ap), ("AP50", objects.ap50), ("AR100", objects.ar100), ("PQ", objects.pq))
-        lines.insert(0, f"Objects: {', '.join(f'{name} {percent(value) or "–"}' for name, value in of_objects)}.")
+        lines.insert(0, "Objects: " + ", ".join(f"{name} {percent(value) or 'none'}" for name, value in of_objects) + ".")
     if absent := evaluation.absent:
         lines.append(f"Classes of the protocol that the data does not have: {listed(absent)}.")
     if never := evaluation.never:

@@ -81,7 +81,7 @@ class Segmenter:
     def objects(self, image: np.ndarray, label_map: np.ndarray, *, side: int | None = None) -> Instances:
         """The objects, with scores, of an image (H, W, 3) uint8 where its label map (H, W) uint8 has their classes; for a segmenter of task
         `instance`. The network sees the image once, with its shorter side at `side` (None: the network's own)."""
-        resized = _resized(torch.from_numpy(image)[None].to(self.device), side or self.side)
+        resized = _resized(torch.from_numpy(np.stack([image])).to(self.device), side or self.side)
         h, w = resized.shape[1:3]
         shown = _padded(resized)
         classes, masks = proposals(self.network, shown, self.dtype)

@@ -133,7 +133,8 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = (), *, 
     for stage in stages:
         if stage.classes != classes:
             raise UserError(f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
-        if objects and not any([item.instances is not None for item in stage.items]):  # noqa: C419: reads all of them, as below
+        known = [item.instances is not None for item in stage.items] if objects else [True]
+        if not any(known):
             fix = "make the dataset with `--objects pieces` or another method, or leave out `--task instance`"
             raise UserError(f"stage '{stage.name}'", f"none of its {len(stage.items)} samples has objects", fix)
     for what, items in [(f"stage '{s.name}'", s.items) for s in stages] + ([("validation", validation)] if validation else []):
