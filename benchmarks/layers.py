@@ -4,6 +4,7 @@ scenes of the embedded model.
     python benchmarks/layers.py --layers "up up/last"
     python benchmarks/layers.py --method ca_sa --layers up/last --set shift
     python benchmarks/layers.py --method goca --layers all --parts "layers,blur,product blur,product none"
+    python benchmarks/layers.py --method best --set tune --change compete=false layers=up tau=2
     python benchmarks/layers.py --layers up --switches "none flip errors prompt"
 
 The threshold is the best on `--tune` other scenes. Everything else is the model's preset of the method.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -20,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from seediff.config.constants import MaskConfig
-from seediff.config.presets import recommended_mask
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.fields import checked, field_types
+from seediff.config.presets import Recommended, recommended_mask
 from seediff.metrics.bootstrap import mean_interval
 from seediff.metrics.scores import overlap
 from seediff.mini.scenes import load_scenes
@@ -51,6 +54,34 @@ def ious(model: Model, scene_set: str, count: int, settings: Sequence[Setting], 
     return np.concatenate(values, 1), np.array(images)
 
 
+def compare(model: Model, preset: Recommended, options: argparse.Namespace) -> None:
+    """A row for the preset and for each change of it: its mean IoU, and by how much it is above the preset, on the same scenes."""
+    start = Setting(preset.mask, preset.capture)
+    settings = [start, *(changed(start, change) for change in options.change)]
+    tuned, images = ious(model, "tune", options.tune, settings, seed=0)
+    found = tuned
+    if options.set != "tune":
+        found, images = ious(model, options.set, options.scenes, settings, seed=1)
+    own = [values[:, best] for best, values in zip(tuned.mean(1).argmax(1), found, strict=True)]
+    for change, best, values in zip(["", *options.change], tuned.mean(1).argmax(1), own, strict=True):
+        above = [round(float(value), 4) for value in ((values - own[0]).mean(), *mean_interval(values - own[0], images))]
+        ci95 = [round(value, 4) for value in mean_interval(values, images)]
+        row = {"change": change, "beta": float(BETAS[best]), "iou": round(float(values.mean()), 4), "ci95": ci95}
+        print(json.dumps(row | {"above": above[0], "above_ci95": above[1:]}), flush=True)
+
+
+def changed(setting: Setting, change: str) -> Setting:
+    """The setting with `name=value` of its configurations changed, several with commas between them; values as in JSON, or plain text."""
+    config, capture = setting.config, setting.capture
+    for name, value in re.findall(r"(\w+)=(\[.*?\]|[^,]+)", change):
+        values = {name: json.loads(value if re.fullmatch(r"[\d.]+|true|false|\[.*\]", value) else json.dumps(value))}
+        if name in field_types(MaskConfig):
+            config = replace(config, **checked(MaskConfig, values, change))
+        else:
+            capture = replace(capture, **checked(CaptureConfig, values, change))
+    return Setting(config, capture)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=160)
@@ -62,10 +93,15 @@ def main() -> None:
     parser.add_argument("--method", default="ca_sa")
     parser.add_argument("--pamr-iterations", type=int, help="instead of the preset's")
     parser.add_argument("--pamr-dilations", type=int, nargs="+", help="instead of the preset's")
-    parser.add_argument("--set", default="truth", choices=["truth", "shift"])
+    parser.add_argument("--set", default="truth", choices=["truth", "shift", "tune"])
+    parser.add_argument(
+        "--change", nargs="+", help="the preset, and the preset with each of these changed, such as tau=2 or compete=false,mean=geometric"
+    )
     options = parser.parse_args()
     model = load_model(options.model)
     preset = recommended_mask(options.model, options.method)
+    if options.change:
+        return compare(model, preset, options)
     config = replace(
         preset.mask,
         pamr_iterations=options.pamr_iterations or preset.mask.pamr_iterations,

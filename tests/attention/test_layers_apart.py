@@ -17,9 +17,9 @@ from seediff.models.groups import by_kind, layers_name
 from seediff.models.registry import load_model
 
 
-def see(model, layers="all", *, apart=False, groups=()):
+def see(model, layers="all", *, apart=False, groups=(), mean="arithmetic"):
     image = np.random.default_rng(0).integers(0, 256, (model.image_side, model.image_side, 3), dtype=np.uint8)
-    config = CaptureConfig(layers=layers, apart=apart)
+    config = CaptureConfig(layers=layers, apart=apart, mean=mean)
     seen = capture_images(model, [image], ["a photo of a dog"], [["dog"]], timesteps=(100, 400), seed=0, capture=config, groups=groups)
     return seen if groups else seen[config.layers][0]
 
@@ -103,3 +103,12 @@ def test_their_names():
     for wrong in ("up/", "/up", "a/b", "up/up/up", "/"):
         with pytest.raises(UserError, match=r"^layers = .* must be 'all'"):
             CaptureConfig(layers=wrong)
+
+
+def test_the_geometric_mean_of_cross_attention_is_that_of_its_layers(mini_model):
+    apart, means = see(mini_model, "up/last", apart=True), see(mini_model, "up/last", mean="geometric")
+    for grid, values in means.cross_attention.items():
+        of_layers = np.stack([tensor.double().numpy() for tensor in apart.cross_layers[grid].values()])
+        assert values.numpy() == pytest.approx(np.exp(np.log(np.maximum(of_layers, 1e-6)).mean(0)), abs=1e-6)
+    for grid, values in means.self_attention.items():
+        assert values.numpy() == pytest.approx(apart.self_attention[grid].numpy(), abs=1e-6)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from patience import PATIENCE
+from patience import PATIENCE, wait_until
 from random_maps import random_maps
 from synthetic import write_dataset
 
@@ -129,6 +129,21 @@ def running(path: Path, **options: Any) -> Iterator[tuple[Client, Any]]:
         finally:
             server.should_exit = server.force_exit = True
             thread.join(PATIENCE)
+
+
+class Heard:
+    """What windows would hear of jobs."""
+
+    def __init__(self, opened: Any) -> None:
+        self.reports: list[dict[str, Any]] = []
+        tell = opened.session.tell
+        opened.session.tell = lambda report: (self.reports.append(report) if report["kind"] == "job" else None, tell(report))
+
+    def ended(self) -> dict[str, Any]:
+        """The last report of a job, once it is there."""
+        wait_until(lambda: self.reports and self.reports[-1]["ended"])
+        last, self.reports = self.reports[-1], []
+        return last
 
 
 def start(folder: Path, *more: str) -> tuple[subprocess.Popen[str], Client]:

@@ -22,7 +22,7 @@ from seediff.masks.make import soft_mask
 
 
 def test_there_are_defaults_for_every_method():
-    assert set(METHOD_FACTS) == set(get_args(Method))
+    assert {*METHOD_FACTS, "best"} == set(get_args(Method))
     for method, facts in METHOD_FACTS.items():  # all of them are configurations
         mask, capture = (facts.defaults.get(part, {}) for part in ("mask", "capture"))
         others = {name: value for name, value in facts.defaults.items() if name not in ("mask", "capture")}

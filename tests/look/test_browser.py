@@ -3,23 +3,14 @@
 import numpy as np
 import pytest
 from in_chromium import at, needs_chromium, open_sample, saved, shown_mask, soon, until, violations, window
-from look_server import keep_attention, running, start, write_set
+from look_server import running, start, write_set
 
 from seediff.dataset import native
 from seediff.dataset.reviews import in_effect, read_actions
 
 pytestmark = needs_chromium
-NAMES = [f"{number:06d}" for number in range(40)]
+NAMES, KEPT = [f"{number:06d}" for number in range(40)], 4
 PROPOSED = "text => document.querySelector('#tool-shown').textContent.startsWith(text)"
-
-
-@pytest.fixture(scope="module")
-def pets(tmp_path_factory):
-    """Forty samples, all of which show a dog or a cat for their attention, and the address of the page that shows them."""
-    out = write_set(tmp_path_factory.mktemp("browser") / "pets", 40, ("dog", "cat", "bus"), changes=[{"prompt": "a cat and a dog"}] * 40)
-    keep_attention(out, NAMES[:4])
-    with running(out) as (client, opened):
-        yield out, client, opened
 
 
 def labels_of(pets, name):

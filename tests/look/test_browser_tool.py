@@ -3,28 +3,20 @@
 import numpy as np
 import pytest
 from in_chromium import at, needs_chromium, open_sample, saved, shown_mask, until, violations, window
-from look_server import keep_attention, running, write_set
+from look_server import running, write_set
 from scipy import ndimage
 
 from seediff.dataset import native
 from seediff.dataset.reviews import in_effect, read_actions
 
 pytestmark = needs_chromium
-NAMES = [f"{number:06d}" for number in range(24)]
+NAMES, KEPT = [f"{number:06d}" for number in range(24)], 2
 DRAWN = """id => { const canvas = document.querySelector(id);
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
     return %s; }"""
 PIXELS, INKED = DRAWN % "[...data]", DRAWN % "data.some(Boolean)"
 SHOWN = "text => document.querySelector('#shown').textContent.startsWith(text)"
 ENDED = "text => document.querySelector('#job[aria-busy=false]:not([hidden]) #job-text')?.textContent.startsWith(text)"
-
-
-@pytest.fixture(scope="module")
-def pets(tmp_path_factory):
-    out = write_set(tmp_path_factory.mktemp("tool") / "pets", 24, ("dog", "cat", "bus"), changes=[{"prompt": "a cat and a dog"}] * 24)
-    keep_attention(out, NAMES[:2])
-    with running(out) as (client, opened):
-        yield out, client, opened
 
 
 def box(page, selector):
@@ -262,6 +254,13 @@ def test_why_says_that_it_loads(page):
     page.route("**/attention", lambda route: None)
     open_sample(page, "000001")
     until(page, "() => document.querySelector('#attention-state').textContent.startsWith('Loading')")
+
+
+def test_what_another_window_did_fades(page, pets):
+    open_sample(page, "000014")
+    pets[1].act(14, "accept", 0)
+    until(page, "() => document.querySelector('#notice').textContent.includes('another window')")
+    until(page, "() => document.querySelector('#notice').hidden")
 
 
 def test_the_picture_and_why_are_both_seen_at_1280(browser, pets):

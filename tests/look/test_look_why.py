@@ -304,7 +304,7 @@ def test_masks_of_two_threads_leave_torch_its_threads(copied, monkeypatch):
         why = Why(Look(session, Events()))
         constants = Constants(**{name: why.about_sample(0)["constants"][name] for name in ("method", "alpha", "beta", "pamr")})
         monkeypatch.setattr(Tuner, "labels", slowly)
-        threads = [threading.Thread(target=why.made, args=(number, constants), kwargs={"fast": True}) for number in (0, 1)]
+        threads = [threading.Thread(target=why.made, args=(number, constants.of), kwargs={"fast": True}) for number in (0, 1)]
         for thread in threads:
             thread.start()
             time.sleep(0.1)

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from look_server import running, write_set
-from patience import wait_until
+from look_server import Heard, running, write_set
 
 from seediff.dataset.reviews import in_effect
 from seediff.look.index import BARS, Index, Query
@@ -12,20 +11,6 @@ from seediff.look.index import BARS, Index, Query
 @pytest.fixture
 def pets(tmp_path):
     return write_set(tmp_path / "pets", 9)
-
-
-class Heard:
-    """What windows would hear of jobs."""
-
-    def __init__(self, opened):
-        self.reports = []
-        tell = opened.session.tell
-        opened.session.tell = lambda report: (self.reports.append(report) if report["kind"] == "job" else None, tell(report))
-
-    def ended(self):
-        wait_until(lambda: self.reports and self.reports[-1]["ended"])
-        last, self.reports = self.reports[-1], []
-        return last
 
 
 def test_many_are_accepted_relabelled_and_undone_as_one(pets):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
-from random_maps import CLASSES, apart, random_maps
+from random_maps import CLASSES, apart, concepts, random_maps
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
@@ -33,7 +33,8 @@ def fixed_values():
 def maps_for(method: Method) -> AttentionMaps:
     """Random maps as the method wants them captured."""
     maps = random_maps(normalized=not METHOD_FACTS[method].plain_means)
-    return apart(maps) if METHOD_FACTS[method].apart or METHOD_FACTS[method].features else maps
+    facts = METHOD_FACTS[method]
+    return concepts(apart(maps) if facts.apart or facts.features else maps)
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))
@@ -147,8 +148,9 @@ def test_a_class_that_loses_all_its_pixels_is_degenerate():
     assert result.flags == ("degenerate:cat",)  # equal everywhere: the first has it all
 
 
-def test_saved_maps_give_identical_masks(tmp_path: Path):
-    maps, config = maps_for("goca"), MaskConfig(method="goca")  # which reads all that can be kept
+@pytest.mark.parametrize("method", ["goca", "maskdiffusion"])  # they read all that can be kept
+def test_saved_maps_give_identical_masks(method, tmp_path: Path):
+    maps, config = maps_for(method), MaskConfig(method=method)
     maps.save(tmp_path / "maps.safetensors")
     fresh, saved = (make_masks(IMAGE, m, CLASSES, config) for m in (maps, AttentionMaps.load(tmp_path / "maps.safetensors")))
     assert np.array_equal(fresh.label_map, saved.label_map)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from random_maps import apart, class_map, random_maps
+from random_maps import apart, class_map, random_maps, stretch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
@@ -14,10 +14,6 @@ from seediff.masks.make import soft_mask
 from seediff.masks.maskdiffusion import maskdiffusion
 
 CONFIG = MaskConfig(method="maskdiffusion", expand_levels=(4,))
-
-
-def stretch(x: np.ndarray) -> np.ndarray:
-    return (x - x.min()) / (x.max() - x.min())
 
 
 @pytest.mark.parametrize("levels", [(4,), (4, 2)])

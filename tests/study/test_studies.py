@@ -42,8 +42,8 @@ def timeless(result: dict) -> dict:
 
 
 def check_result(result: dict, out: Path, tuned: bool = True) -> None:
-    for section in ("methods", "paper_constants"):
-        assert tuple(result[section]) == tuple(result["milliseconds"][section]) == METHOD_NAMES
+    for section, names in (("methods", (*METHOD_NAMES, "best")), ("paper_constants", METHOD_NAMES)):
+        assert tuple(result[section]) == tuple(result["milliseconds"][section]) == names
         assert min(result["milliseconds"][section].values()) >= 0
         for figures in result[section].values():
             assert figures.keys() >= FIGURES
@@ -100,8 +100,8 @@ def test_truth_of_joint_attention(joint_folder: Path, tmp_path: Path) -> None:
     with (out / "tuning.csv").open() as file:
         tried = [row for row in csv.DictReader(file) if row["method"] == "ca"]
     plain = [row for row in tried if row["pamr"] == "off"]
-    assert sorted((row["layers"], row["text_share"]) for row in plain) == [
-        (of, share) for of in ("0", "1", "all") for share in ("", "text")
+    assert sorted((row["layers"], row["text_share"], row["compete"]) for row in plain) == [
+        (of, share, compete) for of in ("0", "1", "all") for share in ("", "text") for compete in ("", "True")
     ]
     again = run_truth(2, tmp_path / "again", model=str(joint_folder), constants=out / "results.json", device="cpu")
     assert timeless(result) == timeless(again)
@@ -179,7 +179,9 @@ def test_preset_is_what_a_model_folder_takes(tmp_path: Path) -> None:
     recommended = GenerateConfig.recommended(classes=("dog",), model=str(tmp_path))
     assert recommended.mask == better.setting.config
     assert recommended.capture == CaptureConfig(layers="up")
-    assert set(made["methods"]) == set(METHOD_NAMES) - {"caa", "cre", "ire"}
+    assert set(made["methods"]) == {*METHOD_NAMES, "best"} - {"caa", "cre", "ire"}
+    best = GenerateConfig.recommended(classes=("dog",), model=str(tmp_path), mask={"method": "best"})
+    assert (best.mask, best.capture) == (recommended.mask, recommended.capture)
     ca = GenerateConfig.recommended(classes=("dog",), model=str(tmp_path), mask={"method": "ca"})
     assert ca.mask == MaskConfig(method="ca", beta=0.4, pamr=False)
 

@@ -21,6 +21,8 @@ from .maps import AttentionMaps, Grid, grid_text
 from .probabilities import Part, Scratch
 
 KINDS: tuple[Kind, Kind] = ("self", "cross")
+LEAST = 1e-6
+"""What lower attention counts as in a geometric mean, so that no layer alone can make it 0."""
 
 
 @contextmanager
@@ -58,6 +60,8 @@ class AttentionRecorder:
         """All layers' names."""
         self.reference = ""
         """The name in `outputs` of the features that layers kept apart are compared with, or that are kept; "": of none."""
+        self.concept_names: Sequence[tuple[str, ...]] = ()
+        """Of each image."""
         self.asked: torch.Tensor | None = None
         """As in `capture_attention`."""
         self.restart()
@@ -77,6 +81,7 @@ class AttentionRecorder:
         self._scratch = Scratch()
         self._outputs: dict[str, torch.Tensor] = {}
         self._output_counts: dict[str, int] = {}
+        self._concepts: dict[tuple[str, int], tuple[torch.Tensor, int]] = {}  # layer, image → sum over steps, their number
         self._emergence = Emergence() if self.config.emergence else None
         self._finished = False
 
@@ -205,6 +210,12 @@ class AttentionRecorder:
         self._outputs[name] += states
         self._output_counts[name] = self._output_counts.get(name, 0) + 1
 
+    def add_concepts(self, name: str, image: int, scores: torch.Tensor) -> None:
+        """Add one layer's and step's scores of the concepts of an image, (N, C) float32."""
+        total, steps = self._concepts.get((name, image), (0, 0))
+        with _ordinary_tensors():
+            self._concepts[name, image] = scores + total, steps + 1
+
     @_ordinary_tensors()
     def outputs(self, image: int) -> dict[str, torch.Tensor]:
         """Layer name → its output vectors (N, D) float32 for one image: at the picture's positions, averaged over steps."""
@@ -212,7 +223,8 @@ class AttentionRecorder:
 
     def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map for one layer and step. Counts the addition."""
-        where = (kind, grid, name if self.per_layer else "")
+        by_layer = self.per_layer or (kind == "cross" and self.config.mean == "geometric")
+        where = (kind, grid, name if by_layer else "")
         self._counts[where] = self._counts.get(where, 0) + 1
         if where not in self._sums:
             with _ordinary_tensors():
@@ -241,10 +253,10 @@ class AttentionRecorder:
         held = {kind: self._by_grid(kind, layers) for kind in KINDS}
         means = {
             kind: {
-                grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else torch.stack(list(maps.values())).mean(0)
-                for grid, maps in grids.items()
+                grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else self._mean(kind, list(maps.values()))
+                for grid, maps in held[kind].items()
             }
-            for kind, grids in held.items()
+            for kind in KINDS
         }
         apart = held if self.config.apart else {kind: {} for kind in KINDS}
         assert self.latent_size is not None
@@ -259,10 +271,28 @@ class AttentionRecorder:
                 *({grid: {name: of[image] for name, of in maps.items()} for grid, maps in apart[kind].items()} for kind in KINDS),
                 content=contents[image] if contents else (),
                 heads=self.config.heads,
+                **self._of_concepts(image, layers),
             )
             for image in range(len(prompts))
         ]
         return [self._with_features(of, image) for image, of in enumerate(maps)] if self.reference else maps
+
+    def _of_concepts(self, image: int, layers: Layers | None) -> dict[str, Any]:
+        """The fields of an image's maps that `config.concepts` asks for."""
+        if not self.config.concepts:
+            return {}
+        names = self.layers if layers is None else self.family.chosen(list(self.layers), by_kind(layers)["cross"])
+        means = [total / steps for (name, of), (total, steps) in self._concepts.items() if of == image and name in names]
+        if not means:
+            raise UserError(f"layers = {layers}: concepts need blocks whose text has a stream of its own, and these have none")
+        return {"concepts": {self.latent_size: torch.stack(means).mean(0)}, "concept_names": self.concept_names[image]}
+
+    def _mean(self, kind: Kind, layers: list[torch.Tensor]) -> torch.Tensor:
+        """Over layers, as the configuration has it."""
+        stacked = torch.stack(layers)
+        if kind == "cross" and self.config.mean == "geometric":
+            return stacked.clamp_min(LEAST).log().mean(0).exp()
+        return stacked.mean(0)
 
     def _with_features(self, maps: AttentionMaps, image: int) -> AttentionMaps:
         features = self.outputs(image)[self.reference]

@@ -228,6 +228,7 @@ class MaskOptions:
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
     apart={"name": "--capture-apart", "negative": ()},
+    mean={"name": "--capture-mean"},
     heads={"name": "--capture-heads"},
     prompt={"name": "--capture-prompt"},
     flip={"name": "--capture-flip", "negative": ()},
@@ -235,6 +236,7 @@ class MaskOptions:
     emergence={"name": "--capture-emergence", "negative": ()},
     features={"name": "--capture-features", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
+    concepts={"name": "--capture-concepts", "negative": ()},
 )
 class CaptureOptions:
     """Fields of CaptureConfig."""

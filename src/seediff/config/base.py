@@ -61,6 +61,8 @@ class Settings:
     """The name of the configured command."""
     deciding: ClassVar[tuple[str, ...]] = ()
     """Flat names of fields that change other fields' defaults, such as the model or `mask.method`."""
+    asking: ClassVar[Mapping[str, Any]] = {}
+    """Flat name → a value that asks the layers below for theirs."""
 
     origins: Mapping[str, tuple[str, Any]] = field(default_factory=dict, compare=False, repr=False)
     """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
@@ -208,7 +210,10 @@ def _defaults(kind: type) -> dict[str, Any]:
 def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
     """One configuration from layers, the strongest first. Raises UserError naming the source of a wrong value."""
     parts, known = nested(kind), {f.name for f in fields(kind)}
-    named = {name: (layer, value) for layer in reversed(layers) for name, value in flatten(kind, layer.values).items()}
+    named: dict[str, tuple[Layer, Any]] = {}
+    for layer in reversed(layers):
+        flat = flatten(kind, layer.values).items()
+        named |= {name: (layer, value) for name, value in flat if name not in named or not _asks(kind, name, value)}
     table: dict[str, Any] = {name: {} for name in parts}
     for name, (_, value) in named.items():
         part, _, inner = name.rpartition(".")
@@ -304,9 +309,14 @@ def chosen_model(kind: type[Config], line: Mapping[str, Any], file: Path | None)
 
 
 def _other(kind: type[AnySettings], line: Mapping[str, Any], file: ConfigFile) -> tuple[str, ...]:
-    """The deciding fields that have another value on the command line than in the file."""
-    flat = flatten(kind, line)
-    return tuple(name for name in kind.deciding if name in flat and flat[name] != file.values.get(name))
+    """The deciding fields that have another value on the command line than in the file, or one that asks for another."""
+    flat = {**file.values, **flatten(kind, line)}
+    return tuple(name for name in kind.deciding if flat.get(name) != file.values.get(name) or _asks(kind, name, flat.get(name)))
+
+
+def _asks(kind: type[AnySettings], name: str, value: Any) -> bool:
+    """Whether the value of a field asks the layers below for theirs."""
+    return name in kind.asking and value == kind.asking[name]
 
 
 def _of_file(kind: type[AnySettings], file: ConfigFile, other: tuple[str, ...]) -> list[Layer]:

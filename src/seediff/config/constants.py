@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..models.groups import Layers, normal_layers
 from .fields import AtLeastZero, Count, Positive, Share, Timestep, check_fields, misfit
 from .methods import (
+    BEST,
     GRAPH_OPTIONS,
     METHOD_FACTS,
     READING,
@@ -53,6 +54,8 @@ class CaptureConfig:
     """Keep every layer's maps beside their mean, for what weighs layers.
 
     As many maps as layers, so much more memory."""
+    mean: Literal["arithmetic", "geometric"] = "arithmetic"
+    """Mean over layers of cross-attention: arithmetic, or geometric, which is high only where all layers are."""
     heads: Literal["mean", "weighted"] = "mean"
     """Heads of cross-attention: their mean, or weighted at each position by what they bring to the layer's output.
 
@@ -70,13 +73,17 @@ class CaptureConfig:
     emergence: bool = False
     """Self-attention of the one step at which it changes most, where objects come apart (TRACE), instead of all steps' mean.
 
-    Of three more copies of self-attention while it is captured."""
+    Holds three more copies of self-attention while it is captured."""
     features: bool = False
     """Keep one layer's features beside the maps, for methods that compare positions by them."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
     Models without joint attention ignore this."""
+    concepts: bool = False
+    """Keep scores of the classes' words beside the maps, for method concept.
+
+    The blocks up to the last chosen block run twice. The picture stays as it is."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
@@ -93,7 +100,7 @@ class MaskConfig:
     background, SeeDiff "iterative" with background."""
 
     method: Method = "seediff"
-    """Method that makes masks from attention."""
+    """Method that makes masks from attention; best: the one that gave the model's best masks on scenes, with its constants."""
     reading: str | None = None
     """File of `seediff tune --read`: weights of layers, instead of the method and --beta; None: none.
 
@@ -111,11 +118,11 @@ class MaskConfig:
     expand_levels: tuple[Count, ...] = (4, 2, 1)
     """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
     tau: Count = 4
-    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk: number of rounds."""
+    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk, anchor_walk: number of rounds."""
     self_level: Count = 2
-    """ca_sa, diffsegmenter, iseg_walk, nerve_walk: level of the self-attention: its side is the latent's side divided by this.
+    """ca_sa, diffsegmenter and the walks: level of the self-attention: its side is the latent's side divided by this.
 
-    Cross-attention of ca_sa and nerve_walk is at L / seed_level."""
+    Cross-attention of ca_sa, nerve_walk and anchor_walk is at L / seed_level."""
     parts: tuple[Part, ...] = ("layers", "rescale", "blur", "product")
     """goca: the parts of it that are used: heads, layers, rescale, blur, product.
 
@@ -124,6 +131,8 @@ class MaskConfig:
     """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
 
     Values in [low, high); values from high up become the class. Dataset Diffusion uses 0.5 and 0.6."""
+    compete: bool = False
+    """Several classes of an image compete for each place by how far each stands out there, not by the height of its map."""
     pamr: bool = True
     """Align masks with the image's edges (PAMR)."""
     pamr_iterations: Count = 10
@@ -132,11 +141,17 @@ class MaskConfig:
     """Distances of PAMR's neighbours in pixels, for example 1,2,4,8; None: scaled with the image.
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
+    sam: str | None = None
+    """Folder of a SAM or SAM 2 model (transformers format) that then redraws the outlines of masks that it agrees with; None: none.
+
+    A relative path starts from the current folder."""
     dispute: Share | None = None
     """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.55; None: not compared."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.method == BEST:
+            raise UserError("method = best", "depends on the model", "in Python, use recommended_mask(model, 'best').mask")
         seediff = self.method == "seediff" and self.reading is None and (self.expansion != "none" or self.background)
         if self.dispute is not None and not seediff:
             raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")
@@ -207,6 +222,10 @@ class SegmentConfig:
 """
     cut_power: Positive = 10.0
     """graphs features and rows: exponent of the cosine similarity."""
+    block: Annotated[int, Meta(ge=0)] | None = None
+    """seg4diff: the transformer's block that is read, counted from 0; None: at the depth of block 9 of Stable Diffusion 3's 24."""
+    token_threshold: Positive = 0.1
+    """seg4diff: tokens' maps with a KL divergence below this merge."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -235,6 +254,11 @@ class SegmentConfig:
     def divides_features(self) -> bool:
         """Whether the method needs the features of a UNet's encoder instead of self-attention."""
         return self.divided == "features"
+
+    @property
+    def reads(self) -> Literal["self", "cross"]:
+        """The kind of attention that methods without features read."""
+        return "self" if self.facts.depth is None else "cross"
 
     @property
     def options(self) -> tuple[str, ...]:

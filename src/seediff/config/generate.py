@@ -14,7 +14,7 @@ from ..files.messages import counted
 from .base import Layer, RunConfig, differences, flatten, load_config, recommend
 from .constants import CaptureConfig, MaskConfig
 from .fields import Count
-from .methods import ObjectMethod
+from .methods import BEST, ObjectMethod
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts
 from .presets import THRESHOLDS, find_constants
 from .sizes import Size, check_size
@@ -31,6 +31,7 @@ class DatasetConfig(RunConfig):
 
     last_file: ClassVar[str] = "metadata.jsonl"
     deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "mask.reading")
+    asking: ClassVar[Mapping[str, Any]] = {"mask.method": BEST}
 
     classes: tuple[str, ...] = field(kw_only=False)
     """Names, in the order of their ids: classes[0] is 1 in the masks."""

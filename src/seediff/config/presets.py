@@ -22,14 +22,15 @@ import tomli_w
 from .. import __version__
 from ..errors import UserError
 from ..files.documents import fit, read_toml
+from ..models.families.unet import SD
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, Settings, model_info, read_settings
 from ..models.schedulers import distilled_defaults
 from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
-from .levels import check_kinds, fit_levels
-from .methods import METHOD_FACTS, Method
+from .levels import blocks_at, check_kinds, fit_levels
+from .methods import BEST, BEST_FACTS, METHOD_FACTS, Method
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
@@ -39,8 +40,8 @@ SEGMENTS: dict[str, dict[str, Any]] = {"coco": {"kl_threshold": 1.1}, "cityscape
 
 @dataclass(frozen=True)
 class Preset:
-    """The `preset` in a model's seediff.json. methods: mask method → {"mask": …, "capture": …}. segments: segment method → its
-    constants."""
+    """The `preset` in a model's seediff.json. methods: mask method → {"mask": …, "capture": …}; of `best`, "mask" names the method.
+    segments: segment method → its constants."""
 
     steps: int | None = None
     guidance_scale: float | None = None
@@ -81,6 +82,9 @@ def preset_of(settings: Settings) -> Preset:
     for name, kind in (("methods", _Method), ("segments", SegmentConfig)):
         methods = fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{where}.{name}]")
         tables[name] = {key: checked(kind, constants, f"{where}.{name}.{key}]") for key, constants in methods.items()}
+    best = tables["methods"].get(BEST)
+    if best is not None and best.get("mask", {}).get("method", BEST) == BEST:
+        raise UserError(f"{where}.methods.{BEST}]", "does not say which method is best", '[mask] with for example method = "ca_sa"')
     return Preset(**checked(Preset, table, f"{where}]"), methods=tables["methods"], segments=tables["segments"])
 
 
@@ -95,6 +99,9 @@ class ModelConstants:
     def mask_layers(self, method: str | None, preset: str = "model", *, drawing: bool = False) -> list[Layer]:
         """The layers below the given values, for masks. method: None: the model's recommended method. preset: "paper" leaves out the
         model's constants. drawing: whether images are drawn, for which the model's preset may capture only some steps."""
+        if (method or (self.preset.method if preset == "model" else None)) == BEST:
+            best = self._best(preset)
+            return [best, *self.mask_layers(best.values["mask"]["method"], preset, drawing=drawing)]
         mine, source = self.preset, f"{model_label(self.name)}'s preset"
         # Thresholds always come from the model, because the papers have none.
         table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
@@ -106,12 +113,23 @@ class ModelConstants:
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
             steps = {"capture": {"steps": mine.capture_steps}} if drawing and mine.capture_steps is not None else {}
         facts = METHOD_FACTS.get(method or MaskConfig.method)
+        blocks = blocks_at(self.info.family, self.info.network, facts.depths) if facts and self.info else None
         return [
             Layer(source, {name: value for name, value in table.items() if value is not None}),
             *([Layer(f"the authors of {self.info.family.title}", self.info.defaults())] if self.info else []),
+            *([Layer(f"method {method}, at the depth of its authors' blocks", {"capture": {"layers": blocks}})] if blocks else []),
             *([Layer(f"method {method}", facts.defaults)] if facts else []),
             Layer(source, steps),
         ]
+
+    def _best(self, preset: str) -> Layer:
+        """What method `best` is: the row of the model's preset, or what its kind of network has."""
+        if preset == "model" and BEST in self.preset.methods:
+            return Layer(f"the best masks of {model_label(self.name)}", self.preset.methods[BEST])
+        family = self.info.family if self.info else SD
+        if family.no_self_attention:
+            return Layer("a model without maps of self-attention", {"mask": {"method": "ca"}})
+        return Layer(f"the best masks of a small {family.network}", BEST_FACTS[family.network])
 
     def distilled_layers(self, lora: str | None) -> list[Layer]:
         """What a LoRA, or a single file, that was distilled to a few steps is drawn with."""
@@ -160,7 +178,7 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
     """
     constants = find_constants(model, fetch=False)
     info = constants.info
-    table: dict[str, dict[str, Any]] = {"mask": {"method": method} if method else {}, "capture": {}}
+    table: dict[str, dict[str, Any]] = {"mask": {"method": method} if method and method != BEST else {}, "capture": {}}
     for layer in constants.mask_layers(method):
         for part, values in table.items():
             table[part] = {**layer.values.get(part, {}), **values}

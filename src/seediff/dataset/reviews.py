@@ -32,6 +32,8 @@ from ..masks.flags import degenerate
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REDRAWN = "redrawn"
 """The action of `generate --top-up`: the sample has another picture, so nothing that was decided or corrected before is about it."""
+CALLED_OFF = "called off"
+"""The action about a sample that was to be drawn again and was not: the `redrawn` before it does not count."""
 BEGIN = b'{"sample": "'
 """Of every line."""
 Verdict = Literal["accepted", "rejected"]

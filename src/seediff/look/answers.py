@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from ..dataset.native import METADATA
 from ..dataset.shapes.objects import find_objects, join, split
 from ..errors import UserError
 from ..files.documents import parse_json
@@ -28,7 +29,7 @@ from .events import Cache, Events, Worker
 from .index import Query
 from .many import Jobs
 from .samples import THUMB, image_bytes, thumbnail
-from .session import Session, Stale, about
+from .session import Session, Stale
 
 MASK = 32 << 20
 """Bytes of a packed label map that is sent back: a hundred megapixels of painted shapes have less than a tenth of that."""
@@ -95,7 +96,7 @@ class Look:
         self.soon: Callable[[], None] = lambda: None
         """Is called when a window opens."""
         self.worker = Worker()
-        self.jobs = Jobs(session, self.worker)
+        self.jobs = Jobs(session)
         self.views: Cache[np.ndarray] = Cache(VIEWS, lambda numbers: 1)
         self.thumbs: Cache[tuple[bytes, str]] = Cache(64 << 20, lambda value: len(value[0]))
         self.decoding = anyio.CapacityLimiter(4)
@@ -123,7 +124,8 @@ class Look:
         shown, counts, histograms = await run_in_threadpool(select)
         name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
         self.views.put(name, shown)
-        return JSONResponse({"view": name, "count": len(shown), "counts": counts, "histograms": histograms})
+        review = {**self.session.index.totals(), "drawing": len(self.session.drawing)}
+        return JSONResponse({"view": name, "count": len(shown), "counts": counts, "histograms": histograms, "review": review})
 
     async def page(self, request: Request) -> Response:
         """Some samples of a list: number, name, state."""
@@ -172,11 +174,12 @@ class Look:
         number = self.number(request)
         labels = request.query_params.get("labels", "1") != "0"
         side = _whole(request, "side", 0, LARGE) or THUMB
-        key = (number, self.session.mask(number), labels, side)
+        drawn = self.session.subject.samples[number].row.get("attempt")
+        key = (number, drawn, self.session.mask(number), labels, side)
         held = self.thumbs.get(key)
         if held is None:
             subject = self.session.subject
-            make = partial(thumbnail, subject, subject.samples[number], key[1], labels=labels, side=side)
+            make = partial(thumbnail, subject, subject.samples[number], key[2], labels=labels, side=side)
             data = await anyio.to_thread.run_sync(make, limiter=self.decoding)
             held = self.thumbs.put(key, (data, f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'))
         data, tag = held
@@ -318,6 +321,23 @@ class Look:
             return JSONResponse(await run_in_threadpool(act))
         except Stale:
             return JSONResponse({"error": "somebody else changed it meanwhile", **self.session.state(number)}, 409)
+
+
+def about(session: Session) -> dict[str, Any]:
+    """The set's summary for the page."""
+    subject = session.subject
+    return {
+        "name": subject.folder.resolve().name,
+        "kind": subject.kind,
+        "classes": list(subject.classes),
+        "count": len(subject.samples),
+        "editable": subject.editable,
+        "confidence": session.has_confidence,
+        "compared": session.comparison and session.comparison.about,
+        "readOnly": session.read_only,
+        "by": session.by,
+        "metadata": METADATA,
+    }
 
 
 def packed(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:

@@ -1,7 +1,7 @@
 """The application that `serve` runs behind `gate`: which address is answered by what, and how errors are told.
 
-What why.py answers needs torch, which is imported while somebody looks at the first samples, or when one of its addresses is asked for, so
-that the first samples do not wait for it.
+What work.py and why.py answer needs torch, which is imported while somebody looks at the first samples, or when one of its addresses is
+asked for, so that the first samples do not wait for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .gate import PACKAGE
 from .session import Session
 
 if TYPE_CHECKING:
-    from .why import Why
+    from .work import Work
 
 AFTER = 1.5
 """Seconds after the first request, of whatever kind, at which torch is imported."""
@@ -40,25 +40,30 @@ ADDRESSES = {
     ("GET", f"{SAMPLE}/tuned"): "tuned",
     ("POST", f"{SAMPLE}/tuned"): "apply",
     ("POST", "/api/job/masks"): "begin",
+    ("GET", "/api/offers"): "offers",
+    ("POST", "/api/job/learn"): "learn",
+    ("POST", "/api/job/learnt"): "use_learnt",
+    ("POST", "/api/learnt/forget"): "forget_learnt",
+    ("POST", "/api/job/redraw"): "redraw",
 }
-"""Method and path → the function of `Why` that answers."""
+"""Method and path → the function of `Work` that answers."""
 
 
 class DeferredWhy:
-    """`Why`, made when it is first needed."""
+    """`Work`, made when it is first needed."""
 
     def __init__(self, look: Look) -> None:
         self.look = look
-        self._why: Why | None = None
+        self._why: Work | None = None
         self._lock = threading.Lock()
         self._begun = False
 
-    def why(self) -> Why:
+    def why(self) -> Work:
         with self._lock:
             if self._why is None:
-                from .why import Why
+                from .work import Work
 
-                self._why = Why(self.look)
+                self._why = Work(self.look)
             return self._why
 
     def soon(self) -> None:

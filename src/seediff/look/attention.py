@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from ..dataset import native
 from ..devices import check_device, default_device
 from ..errors import UserError
 from ..files.reading import leads_out
-from ..models.hub import read_index
+from ..models.hub import local_folder, read_index
 from ..models.info import model_info
 from ..models.sources import find_source
 from ..models.trust import check_index, check_parts
@@ -89,10 +90,11 @@ def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | Non
     if not sample.row.get("classes"):
         return "no class was found in this picture"
     try:
-        source = find_source(config.model, config.base).whole
+        source = find_source(config.model, config.base)
+        here = source.part is None and local_folder(source.whole) is not None
     except UserError:
-        source = ""
-    if not isinstance(source, Path) and model_info(config.model, config.base) is None:
+        here = False
+    if not here:
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.row.get("seed") is None:
         return "its row says no seed, by which it could be drawn again"
@@ -209,11 +211,16 @@ class Capturer:
     """Asks the models of samples again, one at a time; the last model stays loaded."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._job: Any = None
         self._of: str | None = None
 
     def capture(self, subject: Subject, sample: Sample, config: DatasetConfig) -> AttentionMaps:
         """A sample's attention, drawn or looked at once more. Raises UserError."""
+        with self._lock:
+            return self._capture(subject, sample, config)
+
+    def _capture(self, subject: Subject, sample: Sample, config: DatasetConfig) -> AttentionMaps:
         row, number = sample.row, _number(sample)
         config = _here(config)
         if isinstance(config, GenerateConfig):
@@ -273,4 +280,4 @@ def _number(sample: Sample) -> int:
 
 def size_of(maps: AttentionMaps) -> int:
     """Bytes."""
-    return sum(values.nbytes for some in (maps.self_attention, maps.cross_attention) for values in some.values())
+    return sum(tensor.nbytes for *_, tensor in maps.tensors())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -75,15 +75,32 @@ class Other:
         return labels
 
 
+class There(Protocol):
+    """Other masks of the same pictures, as `Other` has them. missing: how many samples have none."""
+
+    classes: tuple[str, ...]
+    missing: int
+
+    @property
+    def label(self) -> str: ...
+
+    def labels(self, name: str, shape: tuple[int, ...]) -> np.ndarray: ...
+
+
 class Comparison:
     """What is known of the differences so far; brought up to date sample by sample, from any thread."""
 
-    def __init__(self, other: Other, count: int) -> None:
+    def __init__(self, other: There, count: int) -> None:
         self.other = other
         self.lock = threading.Lock()
         self._known: dict[int, Difference] = {}
         self._both, self._either = np.zeros(IGNORE, np.int64), np.zeros(IGNORE, np.int64)
         self.different = np.full(count, np.nan, np.float32)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The other masks' name and classes, for the page."""
+        return {"name": self.other.label, "classes": self.other.classes}
 
     def put(self, number: int, found: Difference) -> Difference:
         with self.lock:

@@ -122,6 +122,11 @@ class Cache(Generic[Value]):
                 self.held -= self.size(self._values.popitem(last=False)[1])
         return value
 
+    def clear(self) -> None:
+        with self._lock:
+            self._values.clear()
+            self.held = 0
+
     def made(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """What is held, made first where it is not."""
         held = self.get(key)

@@ -37,7 +37,7 @@ class Index:
     def __init__(self, classes: Sequence[str], names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         self.ids = {name: i for i, name in enumerate(classes, 1)}
         self.names = names
-        self.rows = rows
+        self.rows = list(rows)
         count = len(rows)
         self.verdict = np.zeros(count, np.int8)
         self.corrected = np.zeros(count, bool)
@@ -145,6 +145,11 @@ class Index:
             "all": count,
         }
         return self._sorted(np.flatnonzero(shown), query, shares), counts, histograms
+
+    def totals(self) -> dict[str, int]:
+        """How many samples of the set are accepted, rejected and corrected."""
+        verdicts = np.bincount(self.verdict, minlength=3)
+        return {"accepted": int(verdicts[1]), "rejected": int(verdicts[2]), "corrected": int(self.corrected.sum())}
 
     def _with_text(self, text: str) -> np.ndarray:
         matches = np.ones(len(self.rows), bool)

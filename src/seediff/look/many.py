@@ -1,56 +1,98 @@
-"""Changes of many samples, one after the other: all windows see the progress, and all of one can be undone at once."""
+"""Long work, one job after the other: all windows see the progress, and changes of many samples can be undone at once."""
 
 from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from ..errors import UserError
+from ..errors import UserError, first_line, system_reason
 from .events import Worker
 from .session import Session, Stale
 
 DAMAGED, UNDONE = "that cannot be changed", "undone"
+SOON = 10.0
+"""Seconds for which no remaining time is given."""
+
+
+class Job:
+    """What the work of a job is given. id: the same for all its changes. stop: set once it should end."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None], stop: threading.Event) -> None:
+        self._tell, self.stop = tell, stop
+        self.id = secrets.token_hex(8)
+        self._begun: tuple[float, int] | None = None
+
+    def at(self, done: int, total: int, text: str) -> None:
+        """Report progress; the remaining time follows from what was done since `done` was 0, or since the first report."""
+        now = time.monotonic()
+        begun, before = self._begun = self._begun if self._begun and done else (now, done)
+        left = (now - begun) / (done - before) * (total - done) if done > before else 0.0
+        rest = "" if left < SOON else f", about {round(left)} s left" if left < 100 else f", about {round(left / 60)} min left"
+        self.say(text + rest, done=done, total=total)
+
+    def say(self, text: str, *, done: int = 0, total: int = 0, changed: int = 0, undoable: bool = False, ended: bool = False) -> None:
+        about = {"done": done, "total": total, "ended": ended, "changed": changed, "undoable": undoable}
+        self._tell({"kind": "job", "job": self.id, "text": text, **about})
+
+
+Work = Callable[[Job], Mapping[str, Any]]
+"""Done in the jobs' thread; returns what `Job.say` is told at its end."""
 
 
 class Jobs:
-    """Does one such change at a time."""
+    """Does one job at a time, in a thread of its own: other requests do not wait for it."""
 
-    def __init__(self, session: Session, worker: Worker) -> None:
-        self.session, self.worker = session, worker
+    def __init__(self, session: Session) -> None:
+        self.session, self.worker = session, Worker()
         self.stop = threading.Event()
         self.busy = False
 
-    def start(self, numbers: Sequence[int], what: str, change: Callable[[int, dict[str, Any]], str]) -> None:
-        """Change samples. what: the outcome that counts as done, in words. change: called with a number and what the detail of its action
-        must say; returns the outcome. Raises UserError where nothing can be saved, HTTPException while another change is going on."""
+    def begin(self, work: Work) -> None:
+        """Raises UserError where nothing can be saved, HTTPException while another job is going on."""
         if self.session.read_only:
             raise UserError(self.session.read_only)
         if self.busy:
-            raise HTTPException(409, "many samples are being changed already")
+            raise HTTPException(409, "another job is going on")
         self.busy = True
         self.stop.clear()
-        self.worker.start(partial(self._work, numbers, what, change))
+        self.worker.start(partial(self._work, work))
 
-    def _work(self, numbers: Sequence[int], what: str, change: Callable[[int, dict[str, Any]], str]) -> None:
-        counts, job, done = Counter[str](), secrets.token_hex(8), 0
+    def _work(self, work: Work) -> None:
+        job, ended = Job(self.session.tell, self.stop), {}
+        try:
+            ended = work(job)
+        except OSError as error:
+            ended = {"text": f"it could not be saved: {system_reason(error)}"}
+        except UserError as error:
+            ended = {"text": str(error)}
+        except Exception as error:  # a device out of memory, above all
+            ended = {"text": f"it failed: {first_line(error)}"}
+        finally:
+            self.busy = False
+            job.say(**{"text": "", **ended}, ended=True)
 
-        def tell(text: str, *, ended: bool = False) -> None:
-            about = {"done": done, "total": len(numbers), "ended": ended, "changed": counts[what], "undoable": what != UNDONE}
-            self.session.tell({"kind": "job", "job": job, "text": text, **about})
+    def start(self, numbers: Sequence[int], what: str, change: Callable[[int, dict[str, Any]], str]) -> None:
+        """Change samples. what: the outcome that counts as done, in words. change: called with a number and what the detail of its action
+        must say; returns the outcome. Raises as `begin`."""
+        self.begin(partial(self.change, numbers, what, change))
 
+    def change(self, numbers: Sequence[int], what: str, change: Callable[[int, dict[str, Any]], str], job: Job) -> dict[str, Any]:
+        """The work of `start`."""
+        counts, done = Counter[str](), 0
         try:
             for number in numbers:
                 if self.stop.is_set():
                     break
-                tell(f"{done} of {len(numbers)} samples")
+                job.at(done, len(numbers), f"{done} of {len(numbers)} samples")
                 try:
-                    counts[change(number, {"job": job})] += 1
+                    counts[change(number, {"job": job.id})] += 1
                 except UserError:
                     counts[DAMAGED] += 1
                 except Stale:
@@ -58,10 +100,9 @@ class Jobs:
                 done += 1
         except OSError as error:
             counts[f"left when saving failed ({error.strerror})"] = len(numbers) - done
-        finally:
-            self.busy = False
-            rest = ", ".join(f"{count} {other}" for other, count in counts.items() if count and other != what)
-            tell(f"{counts[what]} {what}" + (f"; {rest}" if rest else ""), ended=True)
+        rest = ", ".join(f"{count} {other}" for other, count in counts.items() if count and other != what)
+        text = f"{counts[what]} {what}" + (f"; {rest}" if rest else "")
+        return {"text": text, "changed": counts[what], "undoable": what != UNDONE}
 
     def undo(self, job: str, by: str) -> None:
         """Undo a job on all samples to which nothing was done since."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
-from ..dataset.reviews import REDRAWN, REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
+from ..dataset.reviews import CALLED_OFF, REDRAWN, REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
 from ..errors import UserError
@@ -59,6 +59,17 @@ class History:
     @property
     def now(self) -> Action | None:
         return self.states[self.at]
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether a person decided or corrected anything that stands."""
+        return self.now is not None and bool(self.now.verdict or self.now.action not in ("made", "undo"))
+
+    @property
+    def maker(self) -> Action | None:
+        """The action that made the current mask; None for the original."""
+        mask = self.now.mask if self.now else None
+        return next(state for state in self.states if state and state.mask == mask) if mask else None
 
     def follow(self, action: Action) -> None:
         """Apply an action, also one read from the file."""
@@ -100,6 +111,8 @@ class Session:
         self.read_only = ""
         """Why nothing can be saved; empty if it can."""
         self.histories: dict[int, History] = {}
+        self.drawing: frozenset[int] = frozenset()
+        """Samples that are being drawn again."""
         self._owns: dict[int, tuple[Joined, str]] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
         self._stack = ExitStack()
@@ -151,11 +164,42 @@ class Session:
             for changed in self.histories:
                 self.index.update(changed, self.row(changed), acted=False)
 
+    def clear(self, numbers: Collection[int]) -> None:
+        """Say in review.jsonl that samples are to be drawn again, as `generate --top-up` does. Until `renew`, nobody can act on them."""
+        with self.lock:
+            for number in sorted({*numbers} - self.drawing):
+                history = self.history(number)
+                action = Action(sample=self.subject.samples[number].name, version=history.version + 1, action=REDRAWN)
+                append_action(self.subject.folder, action)
+                history.follow(action)
+                self.histories[number] = history
+                self.drawing |= {number}
+                self.index.update(number, self.row(number))
+
+    def renew(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
+        """Take up samples that were drawn again: number → row. Those that were not are rejected, as they were before."""
+        assert isinstance(self.subject.samples, list)
+        left, self.drawing = sorted(self.drawing - rows.keys()), frozenset()
+        for number, row in rows.items():
+            self.subject.samples[number] = replace(self.subject.samples[number], row=row)
+            self.index.rows[number], self.index.confidence[number] = row, np.nan
+        self._recount()
+        for number in left:
+            self.act(number, self.history(number).version, CALLED_OFF, verdict="rejected")
+        for number in rows:
+            self._compare(number)
+            self.tell({"kind": "state", "window": "", "action": REDRAWN, **self.state(number)})
+
     def compare(self, folder: Path) -> None:
         """Compare with another set's label maps of the same pictures; they are read in a separate thread. Raises UserError."""
-        self.comparison = Comparison(Other(self.subject, folder), len(self.subject.samples))
-        self.index.different = self.comparison.different
+        self.compare_with(Comparison(Other(self.subject, folder), len(self.subject.samples)))
         self._in_background(lambda number, sample: self._compare(number))
+
+    def compare_with(self, comparison: Comparison | None) -> None:
+        """Compare with other masks from now on, or with none; windows hear of it."""
+        self.comparison = comparison
+        self.index.different = comparison.different if comparison else np.full(len(self.subject.samples), np.nan, np.float32)
+        self.tell({"kind": "compared", "compared": comparison and comparison.about})
 
     def _compare(self, number: int) -> None:
         if self.comparison is not None:
@@ -284,8 +328,8 @@ class Session:
             history = self.history(number)
             if version != history.version:
                 raise Stale
-            if self.read_only:
-                raise UserError(self.read_only)
+            if self.read_only or number in self.drawing:
+                raise UserError(self.read_only or "it is being drawn again")
             action = self._action(number, history, name, verdict, labels, joined, by or self.by, dict(detail or {}))
             append_action(self.subject.folder, action)
             history.follow(action)
@@ -347,20 +391,3 @@ class Session:
         held = shown_classes(counts, self.subject.classes)
         digest = hashlib.sha256(data).hexdigest()
         return {"mask": path, "hash": digest, "classes": tuple(held["classes"]), "area": held["area"], "joined": together}
-
-
-def about(session: Session) -> dict[str, Any]:
-    """The set's summary for the page."""
-    subject = session.subject
-    return {
-        "name": subject.folder.resolve().name,
-        "kind": subject.kind,
-        "classes": list(subject.classes),
-        "count": len(subject.samples),
-        "editable": subject.editable,
-        "confidence": session.has_confidence,
-        "compared": (other := session.comparison) and {"name": other.other.label, "classes": other.other.classes},
-        "readOnly": session.read_only,
-        "by": session.by,
-        "metadata": METADATA,
-    }

@@ -18,7 +18,7 @@ from PIL import Image
 
 from ..attention.windows import Window
 from ..config.constants import MaskConfig
-from ..config.methods import METHOD_FACTS, Method
+from ..config.methods import BEST, METHOD_FACTS, Method
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
@@ -52,7 +52,7 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
             return config
         tried = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
         tried |= {"ignore_band": None, "dispute": None, "reading": None}
-        others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method != config.method else {}
+        others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method not in (config.method, BEST) else {}
         return replace(config, **{**others, **tried})
 
 
@@ -70,17 +70,12 @@ class Tuner:
         self._maps, self._soft, self._refined, self._weights = (Cache[torch.Tensor](KEPT, lambda values: 1) for _ in range(4))
         self._small: Tuner | None = None
 
-    def labels(self, constants: Constants, ids: Mapping[str, int], *, fast: bool = False) -> np.ndarray:
+    def labels(self, config: MaskConfig, ids: Mapping[str, int], *, fast: bool = False) -> np.ndarray:
         """(H, W) uint8 of the set's class ids. ids: class → id. fast: while a constant is dragged, PAMR may work on a smaller picture,
         of FAST_SIDE, whose label map is enlarged. Raises UserError, for example for a level that was not captured."""
-        if (
-            fast
-            and constants.pamr
-            and max(self.seen.image.shape) > FAST_SIDE
-            and self._refined.get(self._key(constants.of(self.seen.config))) is None
-        ):
-            return resize_nearest(self._smaller().labels(constants, ids), *self.seen.size)
-        seen, config = self.seen, constants.of(self.seen.config)
+        seen = self.seen
+        if fast and config.pamr and max(seen.image.shape) > FAST_SIDE and self._refined.get(self._key(config)) is None:
+            return resize_nearest(self._smaller().labels(config, ids), *seen.size)
         if unknown := [name for name in seen.classes if name not in ids]:
             raise UserError(f"class '{unknown[0]}' is none of the set's")
         soft = self._last(config)
@@ -94,6 +89,8 @@ class Tuner:
     def _last(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w): the soft masks that are thresholded."""
         seen, key, finish = self.seen, self._key(config), config.facts.finish
+        if config.sam is not None:
+            return refine(seen.image, self._enlarged(config), config)
         if not config.pamr:
             return self._enlarged(config)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from typing import Annotated, Any
@@ -42,6 +43,7 @@ MOST_POINTS = 16
 MADE = "new masks"
 CORRECTED = "A person corrected this mask; attention explains the mask that was there before."
 UNKNOWN = "How its mask was made is not known: the constants below are the usual ones, so masks and steps here may not be those of the set."
+LEARNT = "Its mask was made by a reading that was learnt from corrections."
 NO_ATTENTION = "There is no attention to show of these pictures: they were not masked by class names."
 ALONE = threading.Lock()
 """Its holder sets torch's number of threads, which is global to the process."""
@@ -73,6 +75,8 @@ class Why:
         self.captured: Cache[AttentionMaps] = Cache(MEMORY, size_of)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         self.capturer = Capturer()
+        self.drawing = False
+        """Whether samples are being drawn again: how many threads torch has is then for that to say."""
         self.loading = threading.Lock()
         self.threads = torch.get_num_threads()
 
@@ -85,8 +89,9 @@ class Why:
         """The constants of a sample's mask in effect, or the usual ones; and what is to be said of that."""
         history, config = self.session.history(number), self.config(number)
         corrected = is_corrected(self.session.subject.samples[number].row)
-        if history.now and history.now.mask:
-            act = next(state for state in history.states if state and state.mask == history.now.mask)
+        if act := history.maker:
+            if act.action == "made" and "reading" in act.detail:
+                return shown(config.mask if config else MaskConfig()), LEARNT
             if act.action == "made":
                 with suppress(UserError):
                     return fit(dict(act.detail), Constants, "the constants"), ""
@@ -107,6 +112,8 @@ class Why:
 
     def needed(self, number: int) -> Tuner:
         tuner = self.tuner(number)
+        if self.session.subject.kind != "dataset":
+            raise UserError(NO_ATTENTION)
         if tuner is None:
             raise UserError("the attention of this sample was not kept; capture it again first")
         return tuner
@@ -117,9 +124,10 @@ class Why:
         sample = subject.samples[number]
         if subject.kind != "dataset":
             return {"told": NO_ATTENTION, "levels": [], "canCapture": False}
-        refused, tuner = cannot_capture(subject, sample, self.config(number)), self.tuner(number)
+        config = self.config(number)
+        refused, tuner = cannot_capture(subject, sample, config), self.tuner(number)
         if tuner is None:
-            kept = "Its attention was not kept (--keep-attention keeps it)"
+            kept = "Its attention was not kept" + (" (--keep-attention keeps it)" if config else "")
             text = f"{kept}, and {refused}." if refused else f"{kept}, but its model is here."
             return {"told": text, "levels": [], "canCapture": not refused and not self.session.read_only}
         seen = tuner.seen
@@ -140,6 +148,7 @@ class Why:
                     (facts.plain_means and seen.maps.normalized)
                     or (facts.apart and not seen.maps.cross_layers)
                     or (facts.features and not seen.maps.features)
+                    or (facts.concepts and not seen.maps.concepts)
                 )
             ],
             "seeded": [name for name, facts in METHOD_FACTS.items() if facts.alpha],
@@ -177,15 +186,15 @@ class Why:
         """A label map with other constants, not saved."""
         number, constants = self.look.number(request), _constants(request)
         fast = request.query_params.get("fast") == "1"
-        return packed(await run_in_threadpool(self.made, number, constants, fast=fast))
+        return packed(await run_in_threadpool(self.made, number, constants.of, fast=fast))
 
-    def made(self, number: int, constants: Constants, *, fast: bool = False) -> np.ndarray:
-        """The label map for these constants. Uses one thread, because the tensors are small and several threads on a busy machine take
-        five times as long. For a label map that may be saved, uses the set's own number of threads."""
+    def made(self, number: int, of: Callable[[MaskConfig], MaskConfig], *, fast: bool = False) -> np.ndarray:
+        """The label map with what `of` makes of the sample's configuration. Uses one thread, because the tensors are small and several
+        threads on a busy machine take five times as long. For a label map that may be saved, uses the set's own number of threads."""
         tuner, config = self.needed(number), self.config(number)
-        threads = 1 if fast or config is None else config.threads or 1
+        threads = None if self.drawing else 1 if fast or config is None else config.threads or 1
         with tuner.lock, ALONE, cpu_threads(threads, self.threads):
-            return tuner.labels(constants, self.session.index.ids, fast=fast)
+            return tuner.labels(of(tuner.seen.config), self.session.index.ids, fast=fast)
 
     async def apply(self, request: Request) -> Response:
         """The same, saved."""
@@ -193,7 +202,7 @@ class Why:
         detail = _detail(body)
 
         def act() -> dict[str, Any]:
-            labels = self.made(number, body)
+            labels = self.made(number, body.of)
             return self.session.act(number, body.version, "made", labels=labels, by=body.by, window=body.window, detail=detail)
 
         return await self.look.answer(number, act)
@@ -248,11 +257,11 @@ class Why:
     def _make_one(self, body: ApplyToMany, number: int, detail: dict[str, Any]) -> str:
         """The outcome, in words."""
         history = self.session.history(number)
-        if history.now is not None and (history.now.verdict or history.now.action not in ("made", "undo")):
+        if history.reviewed:
             return "reviewed by somebody"
         if self.tuner(number) is None:
             return "without attention"
-        labels = self.made(number, body)
+        labels = self.made(number, body.of)
         self.session.act(number, history.version, "made", labels=labels, by=body.by, detail={**_detail(body), **detail})
         return MADE
 

@@ -14,7 +14,7 @@ from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.methods import check_capture
 from ..errors import UserError
-from .arithmetic import min_max, otsu, resize
+from .arithmetic import competing, min_max, otsu, resize
 from .dispute import disputed
 from .elbo import exponents, sharpened
 from .flags import degenerate
@@ -67,10 +67,11 @@ def make_masks(
     # 2. All of them at the image's size.
     soft = enlarge(torch.stack([s.soft for s in softs]), size, config)
 
-    # 3. PAMR, all classes at once.
+    # 3. PAMR and SAM, all classes at once.
     steps = {name: dict(mask.trace) for name, mask in zip(classes, softs, strict=True)} if trace else {}
-    if config.pamr and image is not None:
-        steps = {name: {**by_step, BEFORE_PAMR: map_} for (name, by_step), map_ in zip(steps.items(), soft, strict=False)}
+    if image is not None:
+        if config.pamr:
+            steps = {name: {**by_step, BEFORE_PAMR: map_} for (name, by_step), map_ in zip(steps.items(), soft, strict=False)}
         soft = refine(image, soft, config)
 
     # 4. Threshold, and one class per pixel.
@@ -103,7 +104,7 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     if config.reading is not None:  # weighs classes against each other
         masks = function(maps, classes, config)
     else:
-        check_capture(config.method, maps.normalized, bool(maps.cross_layers), bool(maps.features))
+        check_capture(config.method, maps.normalized, bool(maps.cross_layers), bool(maps.features), bool(maps.concepts))
         masks = [function(maps, name, config) for name in classes]
     powers = exponents(maps.errors)
     return [sharpened(mask, powers[name]) if name in powers else mask for mask, name in zip(masks, classes, strict=True)]
@@ -115,24 +116,39 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
     soft = resize(soft, size, finish.resize)
     if finish.stretch:
         soft = torch.stack([min_max(map_)[0] for map_ in soft])
+    if config.compete:
+        soft = competing(soft)
     return soft if finish.cut is None else (soft > finish.cut).float()
 
 
 def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """PAMR of soft masks (C, H, W) along the image (H, W, 3) uint8, with the configuration's or the method's constants.
+    """Soft masks (C, H, W) along the image (H, W, 3) uint8: PAMR with the configuration's or the method's constants, then SAM, each if
+    the configuration has it.
 
     weights: from `pamr_weights` for the same image and configuration. They take most of the time and do not depend on the soft masks.
+    Raises UserError for a model of SAM that cannot be used.
     """
     finish = config.facts.finish
-    refined = pamr(
-        _scaled(image, soft.device),
-        soft,
-        iterations=finish.iterations or config.pamr_iterations,
-        dilations=_dilations(image, config),
-        bandwidth=finish.bandwidth,
-        weights=weights,
-    )
-    return refined.clamp_(0, 1)  # weights sum to 1 but for rounding
+    if config.pamr:
+        soft = pamr(
+            _scaled(image, soft.device),
+            soft,
+            iterations=finish.iterations or config.pamr_iterations,
+            dilations=_dilations(image, config),
+            bandwidth=finish.bandwidth,
+            weights=weights,
+        ).clamp_(0, 1)  # weights sum to 1 but for rounding
+    if config.sam is not None:
+        from .sam import refine_by_sam  # imports scipy
+
+        soft = refine_by_sam(image, soft, config.sam, [_threshold(values, config) for values in soft])
+    return soft
+
+
+def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
+    """The value from which on a pixel belongs to the class of a soft mask (H, W)."""
+    threshold = (config.ignore_band or (None, None))[1] or config.facts.finish.threshold or config.beta
+    return otsu(values) if threshold == "otsu" else float(threshold)
 
 
 def pamr_weights(image: np.ndarray, config: MaskConfig) -> torch.Tensor:
@@ -155,15 +171,14 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
 
     size: enlarge the soft masks to (H, W), class by class to save memory.
     """
-    low, high = config.ignore_band or (None, None)
-    threshold = high or config.facts.finish.threshold or config.beta
+    low = config.ignore_band[0] if config.ignore_band else None
     best = soft.new_full(tuple(size or soft.shape[1:]), -1)
     labels = torch.zeros_like(best, dtype=torch.uint8)
     uncertain = torch.zeros_like(best, dtype=torch.bool)
     for index, values in enumerate(soft, 1):
         if size is not None:
             values = resize(values[None], size)[0]
-        wins = (values >= (otsu(values) if threshold == "otsu" else float(threshold))) & (values > best)
+        wins = (values >= _threshold(values, config)) & (values > best)
         labels.masked_fill_(wins, index)
         torch.where(wins, values, best, out=best)
         if low is not None:
@@ -182,6 +197,8 @@ def _check(image: np.ndarray | None, classes: Sequence[str], config: MaskConfig,
     if image is None:
         if config.pamr:
             raise UserError("PAMR follows the image, but no image was given: give it, or set pamr = false")
+        if config.sam is not None:
+            raise UserError(f"sam = {config.sam}", "SAM looks at the image, and none was given", "give it, or leave sam out")
         if size is None:
             raise UserError("without an image the masks need a size (height, width)")
         return size

@@ -129,7 +129,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         self.draw = model_draw(self.config, self.samples(), self.device, self.offload)
         self.mask = fitted_mask(self.config)[0]
         return weights_fingerprint(
-            *self.config.weight_sources, self.config.mask.reading
+            *self.config.weight_sources, self.config.mask.reading, self.config.mask.sam
         )  # after loading, which may have fetched the weights
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:

@@ -274,7 +274,7 @@ def _in_process(job: AnyJob, folder: Path, number: int) -> tuple[BatchRecord, Ma
     return record, job.timer.take()
 
 
-def run(job: AnyJob, out: Out | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
+def run(job: AnyJob, out: Out | str | Place, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
     """Make what is missing of a job in `out`: a folder, or a URL of a store such as s3://bucket/name.
 
     A run that was interrupted at any moment is continued by calling this again with the same arguments, and the result has the

@@ -113,7 +113,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         self.check()
         device = self.device or self.config.device
         self.use(load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading))
-        return weights_fingerprint(*self.config.weight_sources, self.config.mask.reading)
+        return weights_fingerprint(*self.config.weight_sources, self.config.mask.reading, self.config.mask.sam)
 
     def use(self, model: Model) -> None:
         """Look with this model, once all is checked that could fail with it."""

@@ -367,9 +367,12 @@ class Store(Place):
 
 
 @contextmanager
-def open_place(out: Out | str) -> Iterator[Place]:
+def open_place(out: Out | str | Place) -> Iterator[Place]:
     """The place that a user means by a path, or by a URL such as s3://bucket/name, whose scratch folder is where the system has temporary
-    files (TMPDIR). Raises UserError, also for what happens within."""
+    files (TMPDIR); a place stays as it is. Raises UserError, also for what happens within."""
+    if isinstance(out, Place):
+        yield out
+        return
     out = parse_out(out)
     if not isinstance(out, Url):
         yield Place(out)

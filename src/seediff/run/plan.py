@@ -37,11 +37,16 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         if config.mask.reading is None:
-            check_capture(config.mask.method, config.capture.normalize, config.capture.apart, config.capture.features)
+            capture = config.capture
+            check_capture(config.mask.method, capture.normalize, capture.apart, capture.features, capture.concepts)
         else:
             from ..masks.reading import Reading  # imports torch
 
             Reading.load(config.mask.reading)
+        if config.mask.sam is not None:
+            from ..masks.sam import check_sam  # imports torch
+
+            check_sam(config.mask.sam)
     check_supported(config.model, config.base)
     if isinstance(config, DatasetConfig):
         check_known_classes(config.model, read_settings(resolve_name(config.model)).classes, config.classes)
@@ -123,7 +128,7 @@ def captured_maps(config: ModelConfig) -> Reads:
     if isinstance(config, DatasetConfig):
         reads = EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
         return {**reads, "self": None} if config.objects not in (None, "pieces") else reads
-    return {} if config.segment.divides_features else {"self": None}
+    return {} if config.segment.divides_features else {config.segment.reads: None}
 
 
 def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tuple[int, int] | None = None) -> Expected | None:
@@ -160,15 +165,17 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     mask, capture, info = config.mask, config.capture, model_info(config.model, config.base)
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
     means = "maps divided by their maxima" if capture.normalize else "plain means"
+    mean = ", geometric mean over layers" if capture.mean == "geometric" else ""
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
     share += ", heads weighted" if capture.heads == "weighted" else ""
     share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
     share += ", mirrored too" * capture.flip + ", errors of classes" * capture.errors
     share += ", self-attention of one step" * capture.emergence
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
+    extra = [*(["classes compete"] if mask.compete else []), *([f"outlines by {mask.sam}"] if mask.sam is not None else [])]
     lines = [
-        f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}",
-        f"Attention: {means}, {layers_name(capture.layers)}, {steps}{share}",
+        ", ".join([f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}", *extra]),
+        f"Attention: {means}, {layers_name(capture.layers)}, {steps}{mean}{share}",
         *capture_line(expected),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
     ]

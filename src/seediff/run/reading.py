@@ -202,33 +202,39 @@ def _lesson(
     model: Model, sample: Sample, classes: Mapping[int, str], usual: Recommended, size: Size | None, index: int
 ) -> tuple[Lesson, list[str]]:
     """A picture with its maps, saved or newly captured, and the maps' names. Raises UserError."""
-    import torch
-    import torch.nn.functional as F
-
-    from ..masks.arithmetic import resize
     from ..masks.make import make_masks
-    from ..masks.reading import all_maps
 
     _, truth, seen = see_labelled(model, sample, size)
     shown, _ = shown_classes(model, truth, classes, seen)
     if not shown:
         raise UserError("it shows none of the classes")
     maps = _maps(model, sample, seen, shown, usual, index)
-    rows, names = all_maps(maps, shown)
-    rows = rows.cpu()
-
     table = np.zeros(256, np.uint8)
     for number, name in classes.items():
         table[number] = shown.index(name) + 1 if name in shown else 0
     table[IGNORE] = IGNORE
-    labels = table[truth]
-    masks = torch.from_numpy(np.stack([labels == i for i in (*range(1, len(shown) + 1), IGNORE)])).float()
+    default = make_masks(seen, means_of(maps, model, usual.capture.layers), shown, usual.mask, trace=False).label_map
+    return lesson(seen, maps, shown, table[truth], default)
+
+
+def lesson(
+    image: np.ndarray, maps: AttentionMaps, classes: Sequence[str], labels: np.ndarray, usual: np.ndarray
+) -> tuple[Lesson, list[str]]:
+    """A lesson, and the maps' names. image (h, w, 3) uint8: as the model saw it. maps: with layers apart. labels (H, W) uint8: i + 1 class
+    i, 255 unknown, of any size. usual (h, w) uint8: the usual method's label map."""
+    import torch
+    import torch.nn.functional as F
+
+    from ..masks.arithmetic import resize
+    from ..masks.reading import all_maps
+
+    rows, names = all_maps(maps, classes)
+    masks = torch.from_numpy(np.stack([labels == i for i in (*range(1, len(classes) + 1), IGNORE)])).float()
     *share, unknown = resize(masks, rows.shape[-2:])
     known = 1 - unknown
-    at_size = F.interpolate(torch.from_numpy(labels)[None, None].float(), seen.shape[:2])[0, 0].numpy().astype(np.uint8)
-    default = make_masks(seen, means_of(maps, model, usual.capture.layers), shown, usual.mask, trace=False).label_map
-    score = _ious(default, at_size, len(shown))
-    return Lesson(seen, tuple(shown), rows, torch.stack(share) / known.clamp_min(1e-6), known, at_size, score), names
+    at_size = F.interpolate(torch.from_numpy(labels)[None, None].float(), image.shape[:2])[0, 0].numpy().astype(np.uint8)
+    score = _ious(usual, at_size, len(classes))
+    return Lesson(image, tuple(classes), rows.cpu(), torch.stack(share) / known.clamp_min(1e-6), known, at_size, score), names
 
 
 def _maps(model: Model, sample: Sample, seen: np.ndarray, shown: Sequence[str], usual: Recommended, index: int) -> AttentionMaps:

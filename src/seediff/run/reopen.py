@@ -19,7 +19,7 @@ from .. import __version__
 from ..config.generate import MAX_IMAGES, DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
-from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
+from ..dataset.reviews import CALLED_OFF, REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..dataset.store import find_extras
 from ..errors import UserError
 from ..files.documents import read_toml
@@ -107,9 +107,15 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
             versions = {action.sample: action.version for action in mend(folder)}
             for name in names:
                 append_action(folder, Action(sample=name, version=versions[name] + 1, action=REDRAWN))
-            if (folder / native.METADATA).is_file() and _waiting(folder, config):
-                _unfinish(place, config, ())
+            reopen_waiting(place, config)
         return names
+
+
+def reopen_waiting(place: Place, config: GenerateConfig) -> None:
+    """Turn a finished dataset into an unfinished one that lacks the samples whose redrawing review.jsonl asks for. Only for whoever holds
+    the folder's lock."""
+    if (place.folder / native.METADATA).is_file() and _waiting(place.folder, config):
+        _unfinish(place, config, ())
 
 
 def rejected(folder: Path, config: GenerateConfig) -> list[str]:
@@ -121,9 +127,11 @@ def redrawn(folder: Path, config: DatasetConfig) -> dict[int, int]:
     """Sample index → its attempt, of all samples that are to be drawn again or were. The attempts of `reject` come before."""
     if not isinstance(config, GenerateConfig):
         return {}
-    times = Counter(action.sample for action in read_actions(folder) if action.action == REDRAWN)
+    times = Counter[str]()
+    for action in read_actions(folder):
+        times[action.sample] += {REDRAWN: 1, CALLED_OFF: -1}.get(action.action, 0)
     earlier = config.attempts if config.reject else 1
-    return {int(name): earlier + n - 1 for name, n in sorted(times.items()) if _is_sample(name, config)}
+    return {int(name): earlier + n - 1 for name, n in sorted(times.items()) if n > 0 and _is_sample(name, config)}
 
 
 def _is_sample(name: str, config: GenerateConfig) -> bool:
@@ -201,7 +209,7 @@ def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> Non
     for number, record in _rows_by_batch(folder, config).items():
         if number in lost:
             continue
-        paths = [path for row in record.rows for path in _files(folder, row, extras)]
+        paths = [path for row in record.rows for path in files_of(folder, row, extras)]
         if not all(path.is_file() for path in paths):
             continue
         for path in paths:
@@ -211,7 +219,8 @@ def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> Non
     remove_inside(folder, native.METADATA)
 
 
-def _files(folder: Path, row: Mapping[str, Any], extras: Mapping[str, Mapping[Any, Path]]) -> list[Path]:
+def files_of(folder: Path, row: Mapping[str, Any], extras: Mapping[str, Mapping[Any, Path]]) -> list[Path]:
+    """All files of a row's sample. extras: `find_extras` of the folder."""
     name = native.sample_name(row["file_name"])
     objects = [folder / native.INSTANCES / f"{name}.png"] if "instances" in row else []
     return [folder / row["file_name"], folder / row["mask"], *objects, *extras.get(name, {}).values()]

@@ -16,19 +16,26 @@ const kind = (here, there) => (here === there || here === IGNORED || there === I
 export class Compare {
   // view: SampleView.
   constructor(view) {
-    Object.assign(this, { view, mode: "here", there: null, boxes: {} });
-    this.other = view.set.compared;
-    $("compare").hidden = $("compared").hidden = !this.other;
-    if (!this.other) return;
+    Object.assign(this, { view, mode: "here" });
+    this.become(view.set.compared);
+  }
+
+  // Other masks, { name, classes }, or none.
+  become(other) {
+    Object.assign(this, { other, there: null, boxes: {} });
+    $("compare").hidden = $("compared").hidden = !other;
+    $("compare").replaceChildren($("compare").firstElementChild);
+    if (!other) return void (this.twin && this.choose("here"));
     $("compared-name").textContent = this.other.name;
-    for (const [mode, text] of [["here", "this set"], ["there", this.other.name], ["both", "side by side"], ["difference", "difference"]]) {
+    for (const [mode, text] of [["here", "this set"], ["there", other.name], ["both", "side by side"], ["difference", "difference"]]) {
       const { label, box } = choice("radio", "compare", mode, text, { more: "span" });
       this.boxes[mode] = box;
       box.addEventListener("change", () => this.choose(mode));
       $("compare").append(label);
     }
-    this.boxes.here.checked = true;
-    this.twin = this.stageBeside();
+    this.boxes[this.mode].checked = true;
+    this.twin ||= this.stageBeside();
+    if (this.view.number !== null && !$("sample").hidden) this.fetch(this.view.number);
   }
 
   // A second stage that shows the other masks at the same place.
@@ -82,7 +89,7 @@ export class Compare {
 
   choose(mode) {
     this.mode = mode;
-    this.boxes[mode].checked = true;
+    if (this.other) this.boxes[mode].checked = true;
     $("twin").hidden = mode !== "both";
     document.querySelector(".picture").classList.toggle("both", mode === "both");
     this.view.stage.twin = mode === "both" ? this.twin : null;

@@ -25,7 +25,7 @@ export class Filters {
     this.histograms = { area: bars("area", { scale: 100, bounds: [0, 1] }), confidence: bars("confidence", { scale: 1, bounds: [0, 1] }) };
     form.querySelector("#confidence").hidden = !set.confidence;
     for (const option of form.querySelectorAll("#sort option[value$=confidence]")) option.hidden = option.disabled = !set.confidence;
-    for (const option of form.querySelectorAll("#sort option[value$=different]")) option.hidden = option.disabled = !set.compared;
+    this.compared(set.compared);
     form.querySelector("#classes").hidden = !set.classes.length;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => {
@@ -35,6 +35,12 @@ export class Filters {
     form.querySelector("#reset-filters").addEventListener("click", () => { this.reset(); changed(); });
     const toggle = form.querySelector("#filters-toggle");
     toggle.addEventListener("click", () => toggle.setAttribute("aria-expanded", toggle.getAttribute("aria-expanded") !== "true"));
+  }
+
+  // Whether there are other masks, from which these differ more or less.
+  compared(is) {
+    for (const option of this.form.querySelectorAll("#sort option[value$=different]")) option.hidden = option.disabled = !is;
+    if (!is && this.field("sort").value === "-different") this.field("sort").value = "order";
   }
 
   field(id) { return this.form.querySelector(`#${id}`); }

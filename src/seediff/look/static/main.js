@@ -6,6 +6,7 @@ import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { Jobs } from "./jobs.js";
 import { fillHelp, typing } from "./keys.js";
+import { Offers } from "./offers.js";
 import { SampleView } from "./sample.js";
 import { Selection } from "./selection.js";
 import { packColours } from "./stage.js";
@@ -13,10 +14,11 @@ import { Why } from "./why.js";
 
 const $ = (id) => document.getElementById(id);
 const set = await get("/api/set");
+const SOON = 700; // milliseconds after which a change is counted
 const css = (id) => `rgb(${set.palette.slice(3 * id, 3 * id + 3).join(" ")})`;
 const heat = packColours(set.heat), FADE = 6000;
 
-let list = { view: null, count: 0 }, place = -1, unsaved = 0, asking = 0, fading = 0;
+let list = { view: null, count: 0 }, place = -1, unsaved = 0, asking = 0, fading = 0, counting = 0;
 
 // fades: what happened elsewhere is not in the way for ever.
 function notice(text, { fades = false } = {}) {
@@ -38,6 +40,7 @@ const page = {
   shownCount: () => list.count,
   viewName: () => list.view,
   hear: (state) => grid.hear(state),
+  showChanges,
 };
 
 $("set-name").textContent = set.name;
@@ -53,6 +56,7 @@ const selection = new Selection(page, grid);
 const filters = new Filters($("filters"), set, css, () => { refresh(); keep(); });
 page.why = new Why(page);
 page.view = new SampleView(page);
+const offers = new Offers(page);
 
 // The address says what is shown. later: milliseconds, so that keys that are held down do not write it each time.
 let keeping = 0;
@@ -85,13 +89,33 @@ async function refresh(options = {}) {
     const found = await post("/api/views", filters.query());
     if (turn !== asking) return;
     list = found;
-    filters.counts(found.counts, found.histograms);
+    counted(found);
     $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown${found.count ? "" : ": nothing fits these filters"}`;
     $("show-all").hidden = found.count > 0 || !set.count;
     grid.show(found.view, found.count, options);
   } catch (error) {
     notice(error.message);
   }
+}
+
+function counted({ counts, histograms, review }) {
+  filters.counts(counts, histograms);
+  offers.show(review);
+}
+
+// Count anew a little later; what is shown stays.
+function recount() {
+  clearTimeout(counting);
+  counting = setTimeout(() => { if (!$("browse").hidden) post("/api/views", filters.query()).then(counted, () => {}); }, SOON);
+}
+
+// Masks that were learnt, beside those that are there, the most different first.
+async function showChanges() {
+  filters.reset();
+  $("sort").value = "-different";
+  page.view.compare.mode = "both";
+  await refresh();
+  return open(0);
 }
 
 // Accept, reject and the like on a tile of the grid, or on all that are selected. The next key is about the next sample, whether this
@@ -165,9 +189,16 @@ function leave(at) {
 function hear(report) {
   if (report.kind === "job") page.jobs.hear(report);
   else if (report.kind === "behind") refresh({ keep: true });
+  else if (report.kind === "compared") {
+    set.compared = report.compared;
+    filters.compared(report.compared);
+    page.view.compare.become(report.compared);
+    refresh({ keep: true });
+  }
   else {
     grid.hear(report);
     page.view.prefetched.delete(report.index);
+    recount();
     if (report.window !== WINDOW) page.view.heard(report).catch((error) => notice(error.message));
   }
 }

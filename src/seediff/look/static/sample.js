@@ -138,7 +138,7 @@ export class SampleView {
 
   load(number) {
     if (!this.prefetched.has(number)) {
-      const photo = (about) => (about.picture ? picture(`/api/samples/${number}/image`) : null);
+      const photo = (about) => (about.picture ? picture(`/api/samples/${number}/image?seed=${about.about.seed ?? ""}`) : null);
       this.prefetched.set(number, this.fetchBoth(number).then(([about, labels]) => Promise.all([about, photo(about), labels])));
     }
     return this.prefetched.get(number);
@@ -339,6 +339,7 @@ export class SampleView {
     if (report.index !== base?.number) return;
     await base.ready;
     if (base !== this.base || report.version <= base.version) return;
+    if (report.action === "redrawn") return void (await this.open(report.index));
     const text = `${report.by || "Somebody"} did this in another window: ${report.action}`;
     base.leave(`${text}.`);
     this.page.notice(text, { fades: true });

@@ -15,7 +15,6 @@ from ...config.constants import CaptureConfig, CaptureSteps
 from ...config.sizes import Size
 from ...files.output_folders import check_writable
 from ...mini.scenes import Scene, load_scenes
-from ...models.groups import Layers
 from ...models.registry import Model, load_model
 from ...prompts.specs import SampleSpec
 
@@ -50,10 +49,10 @@ def captured(
                 timesteps=timesteps,
                 seed=seed,
                 capture=capture,
-                groups=groups,
+                groups=[source.layers for source in groups],
                 indices=range(start, start + len(batch)),
             )
-            maps |= {replace(capture, layers=group): of_batch for group, of_batch in of_groups.items()}
+            maps |= {source: of_groups[source.layers] for source in groups}
         for offset, scene in enumerate(batch):
             yield start + offset, scene, {source: of_batch[offset] for source, of_batch in maps.items()}
 
@@ -81,15 +80,17 @@ def draw_with_attention(
             negative_prompt="",
             size=size,
             capture=replace(capture, steps=capture_steps),
-            groups=groups,
+            groups=[source.layers for source in groups],
         )
-        maps |= {replace(capture, layers=group): of_batch for group, of_batch in of_groups.items()}
+        maps |= {source: of_groups[source.layers] for source in groups}
     return images, maps
 
 
-def by_groups(sources: Sequence[CaptureConfig]) -> dict[CaptureConfig, list[Layers]]:
-    """The captures of all layers that give all of these, and the groups of layers taken from each."""
-    groups: dict[CaptureConfig, list[Layers]] = {}
+def by_groups(sources: Sequence[CaptureConfig]) -> dict[CaptureConfig, list[CaptureConfig]]:
+    """The captures of all layers that give all of these, and those that each gives: the means are taken from layers kept apart, where
+    any source keeps them."""
+    groups: dict[CaptureConfig, list[CaptureConfig]] = {}
     for source in sources:
-        groups.setdefault(replace(source, layers="all"), []).append(source.layers)
+        apart = any(replace(other, layers=source.layers, apart=source.apart) == source and other.apart for other in sources)
+        groups.setdefault(replace(source, layers="all", apart=apart), []).append(source)
     return groups

@@ -16,7 +16,8 @@ import torch
 from msgspec import Meta
 
 from ...config.levels import level_name
-from ...config.methods import METHOD_FACTS
+from ...config.methods import BEST, METHOD_FACTS
+from ...config.presets import recommended_mask
 from ...errors import UserError
 from ...files.documents import fit, read_json
 from ...mini.scenes import Scene
@@ -28,7 +29,7 @@ from .contest import (
     LEVELS,
     METHOD_NAMES,
     ONE_LEVEL,
-    PAMR_WIDTHS,
+    PAMRS,
     SHARES,
     Setting,
     contenders,
@@ -82,9 +83,11 @@ class Constants:
 
 
 def seek_constants(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int) -> Constants:
-    """The best on these scenes."""
+    """The best on these scenes; and, beside every method's own best, what `--method best` is for the model, as it comes."""
     trials = tune(model, scenes, timesteps=timesteps, seed=seed)
-    return Constants(choose(trials, fitted_paper(model)), preset(trials), len(scenes), trials)
+    shipped = recommended_mask(model.name, BEST)
+    chosen = choose(trials, fitted_paper(model)) | {("own_best", BEST): Setting(shipped.mask, shipped.capture)}
+    return Constants(chosen, preset(trials), len(scenes), trials)
 
 
 def read_constants(path: Path) -> Constants:
@@ -98,7 +101,8 @@ def read_constants(path: Path) -> Constants:
     constants = Constants(chosen, result.preset, result.tune_scenes, None)
     missing = [f"{kind} of {name}" for kind in ("own_best", "paper") for name in METHOD_NAMES if (kind, name) not in chosen]
     if missing:
-        raise UserError(f"constants '{path}': has no settings for {', '.join(missing)}; `seediff study truth` writes a file with all")
+        named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise UserError(f"constants '{path}': has no settings for {named}; `seediff study truth` writes a file with all")
     return constants
 
 
@@ -135,21 +139,25 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
     for levels in LEVELS:
         shown = "expand " + " ".join(level_name(side) for side in levels)
         fix("variant", shown, lambda s, levels=levels: s.config.expand_levels == levels)
-    for width in PAMR_WIDTHS:
-        name = pamr_name(papers["seediff"].with_config(pamr=True, pamr_dilations=width).config)
-        fix("variant", f"pamr {name}", lambda s, width=width: s.config.pamr_dilations == width)
+    for constants in PAMRS:
+        name = pamr_name(papers["seediff"].with_config(pamr=True, **constants).config)
+        fix("variant", f"pamr {name}", lambda s, name=name: pamr_name(s.config) == name)
+    for compete in (False, True):
+        fix("variant", f"classes {'compete' if compete else 'by themselves'}", lambda s, compete=compete: s.config.compete == compete)
     return chosen
 
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
     """A model's own constants, as `config/presets.py` reads them: `methods` by the name that `--method` takes, `method` the one
-    recommended, which is the best on the tuning scenes, or SeeDiff if that is less than `CLEAR` behind, and `note`, why.
+    recommended, which is the best on the tuning scenes, or SeeDiff if that is less than `CLEAR` behind, and `note`, why. The row of
+    `best` is the best whatever its lead.
 
     SeeDiff's own constants are those of the whole of it, background refinement included. Only when one of its ablations (CAA,
     CRE, IRE) is clearly the best of all do they become that ablation's, because it is then what is recommended; the note says so.
     """
     top = {method: best(trials, method) for method in METHOD_NAMES}
     winner = max(METHOD_NAMES, key=lambda method: top[method].iou)
+    highest = top[winner].setting.table()
     methods = {name: top[name] for name in METHOD_NAMES if name in METHOD_FACTS}
     note = f"{winner} is the best on the tuning scenes"
     if winner != "seediff" and top[winner].iou - top["seediff"].iou < CLEAR:
@@ -160,9 +168,10 @@ def preset(trials: Sequence[Trial]) -> dict[str, Any]:
         note += ": an ablation of seediff, whose switches the constants of seediff here therefore are; the whole of seediff is behind"
     note += "; mean IoU: " + ", ".join(f"{method} {top[method].iou:.4f}" for method in METHOD_NAMES)
     tables = {name: trial.setting.table() for name, trial in methods.items()}
+    whole = {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()}
     return {
         "method": top[winner].setting.config.method,
-        "methods": {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()},
+        "methods": whole | {BEST: {"mask": {"method": highest["method"], **highest["mask"]}, "capture": highest["capture"]}},
         "note": note,
     }
 

@@ -27,13 +27,17 @@ from ...models.registry import Model
 
 Share = Literal["row", "text"] | None
 """Of joint attention, as `CaptureConfig.text_share` has it."""
-LAYERS: tuple[Layers, ...] = ("all", "up", "last")
+LAYERS: tuple[Layers, ...] = ("all", "up", "last", "up/last")
 SHARES: tuple[Share, ...] = (None, "text")
 BETAS = np.round(np.arange(0.05, 1.0, 0.05), 2)
 """Thresholds tried: every one is swept at the price of one."""
 
-PAMR_WIDTHS: tuple[tuple[int, ...] | None, ...] = (None, (1, 2, 4, 8))
-"""PAMR's dilations tried: the paper's, scaled to the image's side, and a fixed set."""
+PAMRS: tuple[Mapping[str, Any], ...] = (
+    {"pamr_dilations": None},
+    {"pamr_dilations": (1, 2, 4, 8)},
+    {"pamr_dilations": (1, 2, 4, 8, 16), "pamr_iterations": 20},
+)
+"""PAMR's constants tried: the paper's dilations, scaled to the image's side; a fixed set; a wider one, for longer."""
 
 ALPHAS = (0.3, 0.4, 0.5, 0.6)
 LEVELS = ((4, 2, 1), (4, 2), (2, 1), (2,))
@@ -75,12 +79,17 @@ CONTEST: dict[str, Entry] = {
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
     "goca": Entry("GoCA", {"parts": PARTS}),
     "maskdiffusion": Entry("MaskDiffusion", {"expand_levels": CROSS_LEVELS}),
+    "seg4diff": Entry("Seg4Diff", {"seed_level": ONE_LEVEL}),
+    "anchor_walk": Entry("AnchorDiff", {"tau": (5, 10), "alpha": (0.3, 0.5), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
 }
 """Every method that masks are made with, and what it may choose beside layers, PAMR and threshold. `reference` is no part of it: it finds
-its seeds, and cuts its masks before and after PAMR, by rules of its own."""
+its seeds, and cuts its masks before and after PAMR, by rules of its own. Nor is `concept`, which a UNet cannot have."""
 METHOD_NAMES = tuple(CONTEST)
 RIVALS = ("ca_sa", "seediff")
 """The methods that every other is compared with."""
+
+AFTER = ("beta", "compete", "pamr", "pamr_iterations", "pamr_dilations")
+"""Options of MaskConfig about what is done with the classes' soft masks at the image's size."""
 
 LEADERS = 4
 """How many of a method's soft masks meet PAMR for their rank alone; see `contenders`."""
@@ -92,6 +101,7 @@ class CaptureTable:
     text_share: Literal["row", "text"] | None = None
     normalize: bool = True
     apart: bool = False
+    mean: Literal["arithmetic", "geometric"] = "arithmetic"
     heads: Literal["mean", "weighted"] = "mean"
     features: bool = False
 
@@ -119,9 +129,9 @@ class Setting:
 
     @cached_property  # asked for again in every scene
     def without_refinement(self) -> Setting:
-        """The same soft mask before PAMR: settings that differ only in PAMR or threshold share it."""
+        """The same soft mask at the side of the attention: settings that differ only in what follows share it."""
         plain = MaskConfig()
-        return self.with_config(beta=plain.beta, pamr=plain.pamr, pamr_dilations=plain.pamr_dilations)
+        return self.with_config(**{name: getattr(plain, name) for name in AFTER})
 
     def table(self) -> dict[str, Any]:
         """What defines it, for programs, in JSON's types: the method, and what differs from the paper's constants."""
@@ -133,7 +143,7 @@ class Setting:
 
     def _captured(self) -> dict[str, Any]:
         plain = CaptureConfig()
-        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart", "heads", "features")}
+        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart", "mean", "heads", "features")}
         return {"layers": self.capture.layers} | {name: value for name, value in others.items() if value != getattr(plain, name)}
 
     @classmethod
@@ -149,12 +159,13 @@ class Setting:
     def constants(self) -> dict[str, Any]:
         """What defines it, for tables: only the constants that its method uses."""
         shown = {**self._captured(), "beta": self.config.beta, "pamr": pamr_name(self.config)}
-        return shown | {name.removeprefix("expand_"): list(v) if isinstance(v, tuple) else v for name, v in self.choices().items()}
+        choices = {name: value for name, value in self.choices().items() if value is not False}  # classes that do not compete
+        return shown | {name.removeprefix("expand_"): list(v) if isinstance(v, tuple) else v for name, v in choices.items()}
 
     def choices(self) -> dict[str, Any]:
         """Its values of the options that its method tries."""
         tried = next((CONTEST[name].tried for name, paper in PAPER.items() if _kind(paper.config) == _kind(self.config)), ())
-        return {option: getattr(self.config, option) for option in tried}
+        return {option: getattr(self.config, option) for option in ("compete", *tried)}
 
 
 def _kind(config: MaskConfig) -> tuple[str, str, bool]:
@@ -165,7 +176,8 @@ def pamr_name(config: MaskConfig) -> str:
     """How PAMR is set, in a word: `off`, `scaled` or its dilations."""
     if not config.pamr:
         return "off"
-    return "scaled" if config.pamr_dilations is None else " ".join(str(d) for d in config.pamr_dilations)
+    dilations = "scaled" if config.pamr_dilations is None else " ".join(str(d) for d in config.pamr_dilations)
+    return dilations if config.pamr_iterations == MaskConfig.pamr_iterations else f"{dilations} × {config.pamr_iterations}"
 
 
 def _paper(name: str) -> Setting:
@@ -180,15 +192,15 @@ PAPER = {name: _paper(name) for name in CONTEST}
 
 
 def grid(method: str) -> list[Setting]:
-    """The settings of `method` whose soft masks differ; each meets every PAMR width, no PAMR, and every threshold."""
-    tried = CONTEST[method].tried
+    """The settings of `method` that meet every threshold without PAMR; `contenders` meet it, too. Soft masks compete or do not."""
+    tried = {**CONTEST[method].tried, "compete": (False, True)}
     configs = [PAPER[method].with_config(**dict(zip(tried, values, strict=True))) for values in product(*tried.values())]
     return [replace(setting, capture=replace(setting.capture, layers=layers)) for layers in LAYERS for setting in configs]
 
 
 def refinements(setting: Setting) -> list[Setting]:
-    """The setting without PAMR and with each of its widths."""
-    return [setting.with_config(pamr=False), *(setting.with_config(pamr=True, pamr_dilations=width) for width in PAMR_WIDTHS)]
+    """The setting without PAMR and with each of its constants."""
+    return [setting.with_config(pamr=False), *(setting.with_config(pamr=True, **constants) for constants in PAMRS)]
 
 
 def contenders(ranked: Sequence[tuple[Setting, float]], papers: Mapping[str, Setting] = PAPER) -> list[Setting]:

@@ -69,7 +69,8 @@ def show(result: Mapping[str, Any], out: Path) -> None:
     table = Table("method", "own best", "95 % CI", "single", "several", "paper's constants", title="mean IoU, with PAMR")
     for name, figures in result["methods"].items():
         cells = _shown(figures, ("iou", "ci95", "single", "several"))
-        table.add_row(TITLES[name], *cells, f"{result['paper_constants'][name]['iou']:.3f}")
+        paper = result["paper_constants"].get(name)
+        table.add_row(TITLES.get(name, name), *cells, f"{paper['iou']:.3f}" if paper else "")
     console = make_console()
     console.print(table)
     if "yardstick_iou" in result:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,19 @@ def soft_masks(
 
 
 def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], settings: Sequence[Setting]) -> torch.Tensor:
-    """What `soft_masks` gives, from `small_masks` of these settings (or more of them). PAMR runs once per width over all of
-    them, so that its weights are computed once."""
-    bare = [s.without_refinement for s in settings]
-    before = {plain: enlarge(small[plain], image.shape[:2], plain.config) for plain in dict.fromkeys(bare)}
-    out = torch.stack([before[plain] for plain in bare])
-    widths: dict[tuple[int, ...] | None, list[int]] = {}
+    """What `soft_masks` gives, from `small_masks` of these settings (or more of them). PAMR runs once for all settings with the same
+    constants of it, so that its weights are computed once."""
+    bare = [(s.without_refinement, s.config.compete) for s in settings]
+    before = {
+        (plain, compete): enlarge(small[plain], image.shape[:2], replace(plain.config, compete=compete))
+        for plain, compete in dict.fromkeys(bare)
+    }
+    out = torch.stack([before[one] for one in bare])
+    alike: dict[tuple[Any, ...], list[int]] = {}
     for index, setting in enumerate(settings):
         if setting.config.pamr:
-            widths.setdefault(setting.config.pamr_dilations, []).append(index)
-    for rows in widths.values():
+            alike.setdefault((setting.config.pamr_iterations, setting.config.pamr_dilations), []).append(index)
+    for rows in alike.values():
         together = refine(image, out[rows].flatten(0, 1), settings[rows[0]].config)
         out[rows] = together.unflatten(0, (len(rows), -1))
     return out

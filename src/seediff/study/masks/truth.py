@@ -21,7 +21,7 @@ from ...mini.scenes import Scene
 from ...report.progress import tracked
 from .capture import TIMESTEPS, Captured, captured, prepare
 from .constants import read_constants, seek_constants
-from .contest import METHOD_NAMES, RIVALS, Setting
+from .contest import RIVALS, Setting
 from .results import picture_grid, write_results
 from .score import Scores, exact_masks, label_map, milliseconds, score, soft_masks, threshold, winners
 
@@ -84,14 +84,14 @@ def measure(items: Iterable[Captured], chosen: Mapping[tuple[str, str], Setting]
     """Every chosen setting on every captured scene: the figures, the scores that they follow from, and the first scenes as a picture with
     a row each: the exact masks and every method's at its own best."""
     settings = list(dict.fromkeys(chosen.values()))
-    headline = [chosen[kind, method] for kind in ("own_best", "paper") for method in METHOD_NAMES]
+    headline = [setting for (kind, _), setting in chosen.items() if kind in ("own_best", "paper")]
     items = iter(items)
     first = list(islice(items, SHEET_SCENES))
     scores = score(chain(first, items), settings, boundary_of=headline)
     sheet = picture_grid([scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first])
     result = assemble(chosen, settings, scores)
     result["milliseconds"] = {
-        section: {method: milliseconds(first, chosen[kind, method]) for method in METHOD_NAMES}
+        section: {method: milliseconds(first, setting) for (of, method), setting in chosen.items() if of == kind}
         for kind, section in (("own_best", "methods"), ("paper", "paper_constants"))
     }
     return result, scores, sheet
@@ -134,7 +134,7 @@ def sheet_masks(
     scene: Scene, maps: Mapping[CaptureConfig, AttentionMaps], chosen: Mapping[tuple[str, str], Setting]
 ) -> dict[str, np.ndarray]:
     """A scene's label maps by title: the exact one, then every method's at its own best."""
-    settings = [chosen["own_best", method] for method in METHOD_NAMES]
-    soft = winners(soft_masks(scene.image, scene.classes, maps, settings)).cpu()
-    cut = {m: label_map(masks >= threshold(setting)) for m, setting, masks in zip(METHOD_NAMES, settings, soft, strict=True)}
+    own = {method: setting for (kind, method), setting in chosen.items() if kind == "own_best"}
+    soft = winners(soft_masks(scene.image, scene.classes, maps, [*own.values()])).cpu()
+    cut = {m: label_map(masks >= threshold(setting)) for (m, setting), masks in zip(own.items(), soft, strict=True)}
     return {"exact": label_map(exact_masks(scene)), **cut}

@@ -1,0 +1,97 @@
+"""What the page can have made of a review: a reading learnt from corrections, and rejected samples drawn again."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ..config.generate import GenerateConfig
+from ..errors import UserError
+from ..files.documents import parse_json
+from ..run.reopen import can_reopen
+from .answers import Look
+from .attention import cannot_capture, read_config
+from .index import VERDICTS
+from .learn import Learner
+from .many import Job
+from .redraw import redraw
+from .why import ALONE, Why
+
+
+class By(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who asks."""
+
+    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
+
+
+class DrawAgain(By, frozen=True, forbid_unknown_fields=True):
+    """How many of the rejected samples, the first ones, are to be drawn again."""
+
+    count: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+class Work(Why):
+    """The answers about attention, and about this."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self.learner = Learner(self)
+
+    async def offers(self, request: Request) -> Response:
+        """What the page can offer; null for what needs more to be reviewed."""
+        return JSONResponse(await run_in_threadpool(lambda: {"learn": self.learner.offer(), "redraw": self._redrawable()}))
+
+    async def learn(self, request: Request) -> Response:
+        self.look.jobs.begin(self.learner.learn)
+        return JSONResponse({}, 202)
+
+    async def use_learnt(self, request: Request) -> Response:
+        body = parse_json(await request.body(), By, "what is asked for")
+        await run_in_threadpool(self.learner.use, body.by)
+        return JSONResponse({}, 202)
+
+    async def forget_learnt(self, request: Request) -> Response:
+        self.learner.give_up()
+        return JSONResponse({})
+
+    def _redrawable(self) -> dict[str, Any] | None:
+        """How many samples are rejected, or were begun to be drawn again; refused: why they cannot be."""
+        count = len(self._rejected())
+        if not count or self.session.read_only or self.session.subject.kind != "dataset":
+            return None
+        subject, config = self.session.subject, read_config(self.session.subject.folder)
+        if not isinstance(config, GenerateConfig) or not (self.session.drawing or can_reopen(subject.folder)):
+            return {"count": count, "refused": "Only a set that `generate` of this version made can be drawn again."}
+        refused = cannot_capture(subject, subject.samples[0], config)
+        return {"count": count, "refused": refused and f"They cannot be drawn again: {refused}."}
+
+    def _rejected(self) -> list[int]:
+        return [*sorted(self.session.drawing), *np.flatnonzero(self.session.index.verdict == VERDICTS.index("rejected")).tolist()]
+
+    async def redraw(self, request: Request) -> Response:
+        """Draw the first of the rejected samples again."""
+        body = parse_json(await request.body(), DrawAgain, "what is asked for")
+        offer, numbers = await run_in_threadpool(self._redrawable), self._rejected()[: body.count]
+        if offer is None or offer["refused"]:
+            raise UserError(offer["refused"] if offer else "no sample is rejected")
+        config = read_config(self.session.subject.folder)
+        assert isinstance(config, GenerateConfig)
+        self.look.jobs.begin(partial(self._redraw, config, numbers))
+        return JSONResponse({"samples": len(numbers)}, 202)
+
+    def _redraw(self, config: GenerateConfig, numbers: list[int], job: Job) -> dict[str, Any]:
+        with ALONE:
+            self.drawing = True
+        try:
+            return redraw(self.session, config, numbers, job)
+        finally:
+            with ALONE:
+                self.drawing = False
+            for cache in (self.look.thumbs, self.tuners, self.captured, self.segmented):
+                cache.clear()

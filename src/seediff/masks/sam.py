@@ -1,0 +1,172 @@
+"""Masks by a segment-anything model (SAM or SAM 2), prompted by soft masks: their pieces become whole objects with sharp outlines.
+
+Each connected piece of a class's mask is a prompt: its box, the highest places inside, the lowest ones in and around the box, and the
+soft mask itself. Where SAM's answer overlaps the piece enough, it takes the piece's place; elsewhere the soft mask stays as it is. Nothing
+is drawn by chance, so the same soft masks give the same result.
+
+The model is a local folder in transformers' format, with safetensors; no code of the folder is run, and nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+
+from ..errors import UserError, first_line
+from ..files.documents import read_json
+from ..files.messages import printable, shown
+from ..files.reading import SETTINGS
+from ..files.tensors import read_header
+from ..models.trust import OWN_ATTENTION, check_parts
+from .arithmetic import resize
+
+KINDS = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
+"""`model_type` in config.json → transformers' class. SAM 2's own folders name their model for videos, which holds the one for pictures."""
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the colours that both models were trained on."""
+AGREE = 0.5
+"""IoU of a piece and SAM's mask from which that replaces it."""
+SMALLEST = 0.002
+"""Share of the picture below which a piece is left as it is."""
+POINTS = 3
+"""Points inside, and as many outside."""
+MARGIN = 0.25
+"""By which share of its sides a box is larger where points outside are sought."""
+EDGE = 0.01
+"""Soft values are kept this far from 0 and 1 where they become logits."""
+
+
+def check_sam(folder: str) -> str:
+    """The class of the model in a folder. Raises UserError for anything but a folder of SAM or SAM 2 with safetensors, without code."""
+    path = Path(folder).expanduser().absolute()
+    if not (path / "config.json").is_file() or not (path / "model.safetensors").is_file():
+        raise UserError(f"sam = {folder}", "is no folder with config.json and model.safetensors", "name one of SAM or SAM 2")
+    check_parts(path.parent, [path.name])
+    read_header(path / "model.safetensors")
+    kind = read_json(path / "config.json", dict[str, Any], limit=SETTINGS).get("model_type")
+    if kind not in KINDS:
+        raise UserError(f"sam = {folder}", f"model_type = {shown(kind)}, but SAM is one of {', '.join(KINDS)}", "name another folder")
+    return KINDS[kind]
+
+
+@lru_cache(maxsize=1)
+def load_sam(folder: str, device: str) -> Any:
+    """The model, in float32. Raises UserError as `check_sam`, and for weights that are not whole."""
+    kind = check_sam(folder)
+    import transformers
+
+    try:
+        network, info = getattr(transformers, kind).from_pretrained(
+            str(Path(folder).expanduser().absolute()),
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **OWN_ATTENTION,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"sam = {folder}", f"cannot be loaded: {printable(first_line(error))[:200]}", "download it again") from error
+    if info["missing_keys"]:
+        raise UserError(f"sam = {folder}", f"its weights lack {min(info['missing_keys'])}", "download it again")
+    return network.to(device).eval()
+
+
+@torch.no_grad()
+def refine_by_sam(image: np.ndarray, soft: torch.Tensor, folder: str, thresholds: Sequence[float]) -> torch.Tensor:
+    """Soft masks (C, H, W) of which every piece that SAM agrees with has SAM's outline. image: (H, W, 3) uint8. thresholds: of each class,
+    the value from which on a pixel belongs to it; SAM's mask is where the new values reach it. Raises UserError as `load_sam`."""
+    network = load_sam(folder, str(soft.device))
+    sight = Sight(network, image, soft.device)
+    winners = soft.argmax(0)
+    refined = soft.clone()
+    for index, (values, value) in enumerate(zip(soft, thresholds, strict=True)):
+        threshold = min(max(value, EDGE), 1 - EDGE)
+        mask = ((winners == index) & (values >= threshold)).cpu().numpy()
+        pieces, count = ndimage.label(mask)  # type: ignore[misc]
+        for number in range(1, count + 1):
+            piece = pieces == number
+            if piece.mean() < SMALLEST:
+                continue
+            logits = sight.answer(values, piece, threshold)
+            answer, there = logits >= 0, torch.from_numpy(piece).to(soft.device)
+            if (answer & there).sum() >= AGREE * (answer | there).sum():
+                changed = answer | there
+                refined[index] = torch.where(changed, torch.sigmoid(logits + logit(threshold)), refined[index])
+    return refined
+
+
+class Sight:
+    """What SAM sees of one picture."""
+
+    def __init__(self, network: Any, image: np.ndarray, device: torch.device) -> None:
+        self.network = network
+        prompts = network.config.prompt_encoder_config
+        self.side, self.mask_side = prompts.image_size, 4 * prompts.image_size // prompts.patch_size
+        self.size = image.shape[:2]
+        square = network.config.model_type != "sam"  # SAM keeps the picture's shape, with a margin; SAM 2 squeezes it into a square
+        self.seen = (self.side, self.side) if square else tuple(max(1, round(side * self.side / max(self.size))) for side in self.size)
+        pixels = torch.tensor(image, device=device).permute(2, 0, 1)[None].float() / 255
+        pixels = F.interpolate(pixels, self.seen, mode="bilinear", antialias=True)
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
+        self.embeddings = network.get_image_embeddings(self._padded((pixels - mean) / std))
+
+    def answer(self, values: torch.Tensor, piece: np.ndarray, threshold: float) -> torch.Tensor:
+        """SAM's logits (H, W) for a piece (H, W) of a soft mask (H, W); above 0 is its mask."""
+        rows, columns = np.flatnonzero(piece.any(1)), np.flatnonzero(piece.any(0))
+        box = (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
+        points, labels = prompt_points(values.cpu().numpy(), piece, box)
+        device, scale = values.device, torch.tensor([self.seen[1] / self.size[1], self.seen[0] / self.size[0]])
+        corners = torch.tensor([[box[1], box[0]], [box[3] - 1, box[2] - 1]], dtype=torch.float32)
+        prompt = (values.clamp(EDGE, 1 - EDGE)).logit() - logit(threshold)
+        prompt = self._padded(F.interpolate(prompt[None, None], self.seen, mode="bilinear"), float(prompt.min()))
+        said = self.network(
+            image_embeddings=self.embeddings,
+            input_points=(torch.tensor(points, dtype=torch.float32) * scale)[None, None].to(device),
+            input_labels=torch.tensor(labels)[None, None].to(device),
+            input_boxes=(corners * scale).reshape(1, 1, 4).to(device),
+            input_masks=resize(prompt, (self.mask_side, self.mask_side)),
+            multimask_output=False,
+        ).pred_masks[0, 0, :1]
+        whole = resize(said, (self.side, self.side))[:, : self.seen[0], : self.seen[1]]
+        return F.interpolate(whole[None], self.size, mode="bilinear")[0, 0]
+
+    def _padded(self, maps: torch.Tensor, value: float = 0.0) -> torch.Tensor:
+        """Maps (1, C, h, w) with a margin on the right and below, to the model's side."""
+        return F.pad(maps, (0, self.side - maps.shape[3], 0, self.side - maps.shape[2]), value=value)
+
+
+def prompt_points(values: np.ndarray, piece: np.ndarray, box: tuple[int, int, int, int]) -> tuple[np.ndarray, list[int]]:
+    """Points (P, 2) as (x, y), and 1 for those on the object, 0 for others: the highest places of a piece (H, W), and the lowest in its
+    box (top, left, bottom, right) and around; no two nearer than a quarter of the box."""
+    top, left, bottom, right = box
+    radius = max(1.0, math.sqrt((bottom - top) * (right - left)) / 4)
+    around = np.zeros_like(piece)
+    high, wide = round(MARGIN * (bottom - top)) + 1, round(MARGIN * (right - left)) + 1
+    around[max(0, top - high) : bottom + high, max(0, left - wide) : right + wide] = True
+    inside = spread_out(np.where(piece, values, -np.inf), radius)
+    outside = spread_out(np.where(around & ~piece, -values, -np.inf), radius)
+    return np.array([(x, y) for y, x in [*inside, *outside]]), [1] * len(inside) + [0] * len(outside)
+
+
+def spread_out(values: np.ndarray, radius: float) -> list[tuple[int, int]]:
+    """Up to POINTS places (y, x), the highest first (the first of equals), none within `radius` of another; −inf is no place."""
+    values = values.copy()
+    y, x = np.ogrid[: values.shape[0], : values.shape[1]]
+    places: list[tuple[int, int]] = []
+    while len(places) < POINTS and values.max() > -np.inf:
+        row, column = (int(part) for part in np.unravel_index(values.argmax(), values.shape))
+        places.append((row, column))
+        values[(y - row) ** 2 + (x - column) ** 2 <= radius**2] = -np.inf
+    return places
+
+
+def logit(share: float) -> float:
+    return math.log(share / (1 - share))

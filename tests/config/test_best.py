@@ -1,0 +1,85 @@
+"""Method `best`: configurations resolve to what was measured as best for the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from builders.published import written
+from photo_set import write_photos
+
+from seediff.cli.commands import main
+from seediff.config.base import configure, differences, load_config
+from seediff.config.constants import MaskConfig
+from seediff.config.generate import GenerateConfig
+from seediff.config.photographs import MaskPhotosConfig
+from seediff.config.presets import read_preset, recommended_mask
+from seediff.errors import UserError
+
+BEST = {"mask": {"method": "best"}}
+
+
+@pytest.mark.parametrize("kind", [GenerateConfig, MaskPhotosConfig])
+def test_it_is_the_row_of_the_models_preset(kind, tmp_path: Path):
+    row = read_preset("mini").methods["best"]
+    config = kind.recommended(classes=("dog",), **BEST)
+    assert {name: getattr(config.mask, name) for name in row["mask"]} == {
+        name: tuple(value) if isinstance(value, list) else value for name, value in row["mask"].items()
+    }
+    assert {name: getattr(config.capture, name) for name in row["capture"]} == row["capture"]
+    assert config.source("mask.method") == config.source("capture.mean") == "the best masks of mini"
+    assert recommended_mask("mini", "best").mask == config.mask
+
+    (tmp_path / "seediff.toml").write_text(config.to_toml())  # says it in full, without `best`
+    assert '"best"' not in config.to_toml()
+    assert load_config(tmp_path / "seediff.toml", kind) == config
+    again = configure(kind, {"classes": ("dog",), **BEST}, tmp_path / "seediff.toml")
+    assert not differences(config, again)
+
+
+def test_what_is_given_goes_before_it_and_a_file_may_name_it(tmp_path: Path):
+    (tmp_path / "mine.toml").write_text('classes = ["dog"]\n[mask]\nmethod = "best"\nbeta = 0.6\n')
+    config = configure(GenerateConfig, {"capture": {"layers": "up"}}, tmp_path / "mine.toml")
+    assert (config.mask.method, config.mask.beta, config.capture.layers, config.capture.mean) == ("ca_sa", 0.6, "up", "geometric")
+
+
+def test_an_output_s_file_may_be_edited_to_ask_for_it(tmp_path: Path):
+    plain, best = (GenerateConfig.recommended(classes=("dog",), **given) for given in ({}, BEST))
+    (tmp_path / "seediff.toml").write_text(plain.to_toml().replace('method = "seediff"', 'method = "best"'))
+    assert configure(GenerateConfig, {}, tmp_path / "seediff.toml").mask == best.mask
+    with pytest.raises(UserError, match="method = best: depends on the model"):  # where nothing is resolved
+        load_config(tmp_path / "seediff.toml", GenerateConfig)
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "layers"), [("sd1.5", "ca_sa", "up/last"), ("sd3.5-medium", "ca_sa", "all"), ("sana", "ca", "all")]
+)
+def test_a_model_without_a_row_has_that_of_its_kind(model: str, method: str, layers: str, tmp_path: Path):
+    config = MaskPhotosConfig.recommended(classes=("dog",), model=model, **BEST)
+    assert (config.mask.method, config.capture.layers) == (method, layers)
+    assert config.mask.compete is (method != "ca")
+    assert config.source("mask.method") != "given"
+
+
+def test_the_plan_says_what_it_is(tmp_path: Path, capsys):
+    photos = write_photos(tmp_path / "in", 1)
+    for line in (["generate"], ["mask", str(photos)]):
+        assert main([*line, "--classes", "dog", "--method", "best", "--dry-run", "--out", str(tmp_path / "out")]) == 0
+        shown = capsys.readouterr().out
+        assert "Masks: ca_sa, alpha 0.5, beta 0.25, PAMR on, classes compete\n" in shown
+        assert "From the best masks of mini: " in shown
+        assert "geometric mean over layers" in shown
+
+
+def test_it_is_no_method_where_no_model_is_known():
+    with pytest.raises(UserError, match=r"method = best: depends on the model; in Python, use recommended_mask"):
+        MaskConfig(method="best")
+
+
+@pytest.mark.parametrize("mask", [{}, {"method": "best"}])
+def test_a_row_names_a_method(mask: dict, tmp_path: Path):
+    folder = written("sd1.5", tmp_path / "model")
+    (folder / "seediff.json").write_text(json.dumps({"preset": {"methods": {"best": {"mask": mask}}}}))
+    with pytest.raises(UserError, match=r"\[preset\.methods\.best\]: does not say which method is best"):
+        read_preset(str(folder))

@@ -1,0 +1,174 @@
+"""Outlines by SAM and SAM 2: narrow twins of both, with weights drawn by chance, and a model that answers as it is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from random_maps import CLASSES, random_maps
+
+from seediff.config.constants import MaskConfig
+from seediff.errors import UserError
+from seediff.masks import sam
+from seediff.masks.make import make_masks
+from seediff.masks.sam import Sight, check_sam, load_sam, prompt_points, refine_by_sam, spread_out
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+def save_sam(folder: Path) -> Path:
+    from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
+
+    vision = SamVisionConfig(
+        hidden_size=16, output_channels=16, num_hidden_layers=1, num_attention_heads=2, image_size=64, mlp_dim=16, num_pos_feats=8,
+        global_attn_indexes=[0], window_size=2,
+    )  # fmt: skip
+    prompts = SamPromptEncoderConfig(hidden_size=16, image_size=64, mask_input_channels=4)
+    decoder = SamMaskDecoderConfig(hidden_size=16, mlp_dim=16, num_hidden_layers=1, num_attention_heads=2, iou_head_hidden_dim=16)
+    torch.manual_seed(0)
+    SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)).save_pretrained(folder)
+    return folder
+
+
+def save_sam2(folder: Path) -> Path:
+    from transformers import Sam2Config, Sam2HieraDetConfig, Sam2MaskDecoderConfig, Sam2Model, Sam2PromptEncoderConfig, Sam2VisionConfig
+
+    backbone = Sam2HieraDetConfig(
+        hidden_size=8, num_attention_heads=1, image_size=[64, 64], blocks_per_stage=[1, 1, 1, 1], embed_dim_per_stage=[8, 16, 32, 64],
+        num_attention_heads_per_stage=[1, 1, 2, 2], window_size_per_stage=[2, 2, 2, 2], global_attention_blocks=[],
+        window_positional_embedding_background_size=[2, 2],
+    )  # fmt: skip
+    vision = Sam2VisionConfig(
+        backbone_config=backbone, backbone_channel_list=[64, 32, 16, 8], backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
+        fpn_hidden_size=16,
+    )  # fmt: skip
+    prompts = Sam2PromptEncoderConfig(hidden_size=16, image_size=64, mask_input_channels=4)
+    decoder = Sam2MaskDecoderConfig(hidden_size=16, mlp_dim=16, num_hidden_layers=1, num_attention_heads=2, iou_head_hidden_dim=16)
+    torch.manual_seed(0)
+    Sam2Model(Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    load_sam.cache_clear()
+
+
+@pytest.mark.parametrize("save", [save_sam, save_sam2])
+def test_twins_answer_at_the_pictures_size_the_same_each_time(tmp_path: Path, save, monkeypatch):
+    folder = save(tmp_path / "sam")
+    soft = torch.zeros(1, 48, 64)
+    soft[0, 10:30, 20:50] = 0.9
+    network = load_sam(str(folder), "cpu")
+    logits = Sight(network, IMAGE, torch.device("cpu")).answer(soft[0], soft[0].numpy() > 0.5, 0.5)
+    assert logits.shape == (48, 64)
+    assert logits.isfinite().all()
+    monkeypatch.setattr(sam, "AGREE", 0.0)  # the twin knows nothing; every answer is taken
+    first, second = (refine_by_sam(IMAGE, soft, str(folder), [0.3]) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, soft)
+    assert 0 <= first.min() <= first.max() <= 1
+    assert torch.equal(first[0] >= 0.3, logits >= 0) or (first[0] >= 0.3).any()
+    config = MaskConfig(sam=str(folder), pamr=False)
+    results = [make_masks(IMAGE, random_maps(), CLASSES, config) for _ in range(2)]
+    assert np.array_equal(results[0].label_map, results[1].label_map)
+
+
+class Told:
+    """A model whose mask is the same for every prompt: a box, in its own positions of 16 × 16."""
+
+    def __init__(self, model_type: str, box: tuple[slice, slice]) -> None:
+        prompts = SimpleNamespace(image_size=64, patch_size=16)
+        self.config = SimpleNamespace(model_type=model_type, prompt_encoder_config=prompts)
+        self.box, self.prompts = box, []
+
+    def get_image_embeddings(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.pixels = pixels
+        return pixels
+
+    def __call__(self, **prompt):
+        self.prompts.append(prompt)
+        masks = torch.full((1, 1, 1, 16, 16), -8.0)
+        masks[(0, 0, 0, *self.box)] = 8.0
+        return SimpleNamespace(pred_masks=masks)
+
+
+def test_a_mask_that_agrees_replaces_the_piece_and_others_leave_it(monkeypatch):
+    soft = torch.zeros(1, 48, 64)
+    soft[0, 8:24, 8:24] = 0.6
+    soft[0, 40:46, 50:62] = 0.5  # a second piece, which the answer does not overlap
+    told = Told("sam", (slice(2, 6), slice(2, 7)))  # 8 to 24 down, 8 to 28 across, in pixels of 64, as the picture has
+    monkeypatch.setattr(sam, "load_sam", lambda *_: told)
+    refined = refine_by_sam(IMAGE, soft, "told", [0.3])
+    expected = torch.zeros(48, 64, dtype=torch.bool)
+    expected[8:24, 8:28] = True
+    mask = refined[0, :32] >= 0.3
+    assert (mask != expected[:32]).float().mean() < 0.02  # its edges lie between positions
+    assert mask[9:23, 9:27].all()
+    assert torch.equal(refined[0, 32:], soft[0, 32:])
+    first, second = told.prompts
+    assert first["input_boxes"].tolist() == [[[8, 8, 23, 23]]]
+    assert second["input_boxes"].tolist() == [[[50, 40, 61, 45]]]
+    assert first["input_masks"].shape == (1, 1, 16, 16)
+    assert first["input_masks"][0, 0, 4, 4] == pytest.approx(np.log(0.6 / 0.4) - np.log(0.3 / 0.7), abs=1e-5)
+    assert told.pixels.shape == (1, 3, 64, 64)
+    assert (told.pixels[..., 48:, :] == 0).all()  # the margin
+
+
+def test_sam_2_sees_the_picture_squeezed(monkeypatch):
+    soft = torch.zeros(1, 48, 64)
+    soft[0, 12:24, 8:24] = 0.6
+    told = Told("sam2", (slice(4, 8), slice(2, 6)))
+    monkeypatch.setattr(sam, "load_sam", lambda *_: told)
+    refined = refine_by_sam(IMAGE, soft, "told", [0.3])
+    assert torch.allclose(told.prompts[0]["input_boxes"], torch.tensor([[[8.0, 16, 23, 23 * 64 / 48]]]))
+    assert (refined[0] >= 0.3)[13:23, 9:23].all()
+
+
+def test_points_are_the_highest_inside_and_the_lowest_around():
+    values = np.zeros((20, 20))
+    piece = np.zeros((20, 20), bool)
+    piece[4:12, 4:12] = True
+    values[piece], values[6, 6], values[10, 10], values[2, 2] = 0.5, 0.9, 0.8, 0.1
+    points, labels = prompt_points(values, piece, (4, 4, 12, 12))
+    assert labels == [1, 1, 1, 0, 0, 0]
+    assert points[:2].tolist() == [[6, 6], [10, 10]]
+    assert points[3].tolist() == [1, 1]  # the first of the lowest, in the box and a quarter of its sides around it
+    assert all(not piece[y, x] for x, y in points[3:])
+    gaps = [np.hypot(*(points[a] - points[b])) for a in range(3) for b in range(a)]
+    assert min(gaps) > 2
+
+
+def test_no_place_is_picked_where_there_is_none():
+    values = np.full((3, 3), -np.inf)
+    values[1, 2] = 0.5
+    assert spread_out(values, 1.0) == [(1, 2)]
+
+
+def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
+    with pytest.raises(UserError, match=r"is no folder with config\.json and model\.safetensors; name one of SAM"):
+        check_sam(str(tmp_path))
+    with pytest.raises(UserError, match="is no folder"):
+        make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(sam=str(tmp_path / "absent"), pamr=False))
+    with pytest.raises(UserError, match="SAM looks at the image, and none was given"):
+        make_masks(None, random_maps(), CLASSES, MaskConfig(sam="x", pamr=False), size=(8, 8))
+    folder = save_sam(tmp_path / "sam")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"auto_map": {"AutoModel": "evil.Model"}}))
+    with pytest.raises(UserError, match=r"auto_map = .* leads to code"):
+        check_sam(str(folder))
+    (folder / "config.json").write_text(json.dumps(settings | {"model_type": "bert"}))
+    with pytest.raises(UserError, match='model_type = "bert", but SAM is one of sam, sam2'):
+        check_sam(str(folder))
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(UserError, match=r"model\.safetensors"):
+        check_sam(str(folder))
+    save_sam(folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "sam", "vision_config": {"hidden_size": 24}}))
+    with pytest.raises(UserError, match=r"sam = .*: (cannot be loaded|its weights lack)"):
+        load_sam(str(folder), "cpu")
