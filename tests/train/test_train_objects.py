@@ -109,6 +109,42 @@ def test_proposals_become_objects():
     assert (nothing.numbers.max(), nothing.class_ids) == (0, ())
 
 
+def reference(class_logits, mask_logits, labels):
+    """`divided`, pixel by pixel in float64."""
+    exp = np.exp(class_logits.double().numpy())
+    chances, masks = exp / exp.sum(1, keepdims=True), 1 / (1 + np.exp(-mask_logits.double().numpy()))
+    classes, best = chances.argmax(1), chances.max(1)
+    sure = [q for q in range(len(classes)) if classes[q] < chances.shape[1] - 1 and best[q] > 0.5]
+    pixels = list(np.ndindex(labels.shape))
+    wins = {p: max(sure, key=lambda q: best[q] * masks[q][p]) for p in pixels if sure}
+    clear = {q: [p for p in pixels if masks[q][p] >= 0.5] for q in sure}
+    kept = [q for q in sure if clear[q] and sum(wins[p] == q for p in clear[q]) >= 0.8 * len(clear[q])]
+    wins = {p: max(kept, key=lambda q: best[q] * masks[q][p]) for p in pixels if kept}
+    own = {q: [p for p in wins if wins[p] == q and classes[q] == labels[p]] for q in kept}
+    shown = [q for q in kept if classes[q] and own[q]]
+    numbers = np.zeros(labels.shape, int)
+    for number, q in enumerate(shown, 1):
+        for p in own[q]:
+            numbers[p] = number
+    return numbers, classes[shown].tolist(), [best[q] * np.mean([masks[q][p] for p in clear[q]]) for q in shown]
+
+
+def test_proposals_by_reference():
+    counts = []
+    for seed in range(30):
+        generator = torch.Generator().manual_seed(seed)
+        quarters = 3 * torch.randn(7, 3, 3, generator=generator).repeat_interleave(4, 1).repeat_interleave(4, 2) - 2
+        masks = quarters + torch.randn(7, 12, 12, generator=generator)
+        logits = 4 * torch.randn(7, 4, generator=generator)
+        labels = torch.randint(3, (12, 12), generator=generator).numpy().astype(np.uint8)
+        found, (numbers, class_ids, scores) = divided(logits, masks, labels), reference(logits, masks, labels)
+        assert np.array_equal(found.numbers, numbers)
+        assert list(found.class_ids) == class_ids
+        assert found.scores == pytest.approx(scores, abs=1e-6)
+        counts.append(len(class_ids))
+    assert {0, 1, 2} <= set(counts)
+
+
 def test_learns_to_tell_objects_apart(folder, tmp_path, capsys):
     about = json.loads((folder / "config.json").read_text())
     assert about["task"] == "instance"
@@ -155,6 +191,10 @@ def test_weights_of_objects_for_classes(folder, tmp_path):
     train(small(weights=str(folder)), [stage], tmp_path / "out", workers=0)
     assert "task" not in json.loads((tmp_path / "out" / "config.json").read_text())
     assert load_segmenter(tmp_path / "out", "cpu").task == "semantic"
+    about = json.loads((tmp_path / "out" / "config.json").read_text())
+    (tmp_path / "out" / "config.json").write_text(json.dumps({**about, "model_type": "segformer", "task": "instance"}))
+    with pytest.raises(UserError, match="task = 'instance' must be 'semantic' for a segformer"):
+        load_segmenter(tmp_path / "out")
 
 
 def test_what_is_refused(tmp_path):

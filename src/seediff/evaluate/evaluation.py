@@ -110,12 +110,15 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
         return table[ids]
 
     about = f"label maps in {folder}, {len(names)} classes ({source})"
-    return Predictor(about, names, lambda samples: [read(sample) for sample in samples], objects=_stored_objects(path))
+    objects = _stored_objects(path, data)
+    return Predictor(about, names, lambda samples: [read(sample) for sample in samples], objects=objects)
 
 
-def _stored_objects(path: Path) -> Callable[[Sample, np.ndarray], Instances] | None:
-    """What reads the objects of predictions that are a dataset with objects, such as those of `seediff predict`."""
-    if not all((path / name).exists() for name in (native.INSTANCES, native.METADATA)):
+def _stored_objects(path: Path, data: EvaluationSet) -> Callable[[Sample, np.ndarray], Instances] | None:
+    """What reads the objects of predictions that are a dataset with objects, such as those of `seediff predict`; None if they are none, or
+    the data has no objects."""
+    asked = any(sample.objects is not None for sample in data.samples)
+    if not asked or not all((path / name).exists() for name in (native.INSTANCES, native.METADATA)):
         return None
     stored = {sample.name: sample for sample in open_native(path)[1]}
 
