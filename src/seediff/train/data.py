@@ -87,16 +87,16 @@ def _order(count: int, seed: int, number: int, which: int, epoch: int) -> np.nda
 
 
 class Decoded:
-    """Decoded samples by index, kept in memory while there is room: (RGB picture, label map as an "L" picture)."""
+    """Decoded samples by index, kept in memory while there is room (`decode`)."""
 
-    def __init__(self, items: Sequence[Sample], classes: int, room: int = CACHE_BYTES) -> None:
-        self.items, self.classes, self.room = items, classes, room
-        self.kept: dict[int, tuple[Image.Image, Image.Image]] = {}
+    def __init__(self, items: Sequence[Sample], classes: int, room: int = CACHE_BYTES, *, objects: bool = False) -> None:
+        self.items, self.classes, self.room, self.objects = items, classes, room, objects
+        self.kept: dict[int, tuple[Image.Image, Image.Image, np.ndarray | None]] = {}
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
+    def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image, np.ndarray | None]:
         if (sample := self.kept.get(index)) is not None:
             return sample
-        decoded = decode(self.items[index], self.classes)
+        decoded = decode(self.items[index], self.classes, objects=self.objects)
         size = 5 * decoded[0].width * decoded[0].height  # Pillow keeps four bytes per pixel of RGB
         if size <= self.room:
             self.room -= size
@@ -104,10 +104,23 @@ class Decoded:
         return decoded
 
 
-def decode(item: Sample, classes: int) -> tuple[Image.Image, Image.Image]:
-    """(RGB picture, label map as an "L" picture). Raises UserError for ids outside the class list, unequal sizes, unreadable files."""
+def decode(item: Sample, classes: int, *, objects: bool = False) -> tuple[Image.Image, Image.Image, np.ndarray | None]:
+    """(RGB picture, label map as an "L" picture, None), with objects (RGB picture, segments as an "L" picture, their classes): see
+    `segments`. Raises UserError for ids outside the class list, unequal sizes, unreadable files."""
     labels = item.labels(classes)
-    return item.picture(), Image.fromarray(labels)
+    ids, class_ids = segments(item, labels) if objects else (labels, None)
+    return item.picture(), Image.fromarray(ids), class_ids
+
+
+def segments(item: Sample, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The background and the objects of a sample whose label map is `labels`, as segments: (H, W) uint8, 0 background, 255 ignored, else
+    an object's number; and the class of segment 0, 1, 2, … as uint8.
+
+    Pixels with a class, but no object, are ignored, and so are objects after the 254th.
+    """
+    objects = item.objects(labels).instances()
+    object_or_ignored = np.where((objects.numbers > 0) & (objects.numbers < IGNORE), objects.numbers, IGNORE)
+    return np.where(labels > 0, object_or_ignored, 0).astype(np.uint8), np.array((0, *objects.class_ids[: IGNORE - 1]), np.uint8)
 
 
 def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -158,10 +171,15 @@ def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) 
 
 @dataclass(frozen=True)
 class Batch:
-    """images (B, H, W, 3) uint8; labels (B, H, W) uint8, 255 ignored."""
+    """images (B, H, W, 3) uint8; labels (B, H, W) uint8, 255 ignored: class ids, or segments with their classes (B, S) uint8."""
 
     images: np.ndarray
     labels: np.ndarray
+    classes: np.ndarray | None = None
+
+
+Cropped = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+"""What a batch holds, of one image."""
 
 
 def reading_threads() -> int:
@@ -175,12 +193,13 @@ def batches(
 ) -> Iterator[Batch]:
     """The batches of a stage from step `first`. share: (rank, count) of the processes that share each batch. workers: threads that read
     ahead (Pillow runs in parallel); 0: read on demand."""
-    decoded = Decoded(stage.items, len(stage.classes))
+    decoded = Decoded(stage.items, len(stage.classes), objects=config.task == "instance")
     rank, processes = share
 
-    def make(position: int) -> tuple[np.ndarray, np.ndarray]:
+    def make(position: int) -> Cropped:
         rng = np.random.default_rng((config.seed, 1000 + number, position))
-        return augment(*decoded[sample_at(stage, number, position, config.seed)], rng, config)
+        image, labels, classes = decoded[sample_at(stage, number, position, config.seed)]
+        return *augment(image, labels, rng, config), classes
 
     steps = range(first, stage.step_count(config.batch_size))
     shares = [range(step * config.batch_size + rank, (step + 1) * config.batch_size, processes) for step in steps]
@@ -189,7 +208,7 @@ def batches(
             yield _stacked([make(p) for p in positions])
         return
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[list[Future[tuple[np.ndarray, np.ndarray]]]] = deque()
+        waiting: deque[list[Future[Cropped]]] = deque()
         try:
             for positions in shares:
                 waiting.append([pool.submit(make, p) for p in positions])
@@ -201,6 +220,9 @@ def batches(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _stacked(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> Batch:
-    images, labels = zip(*samples, strict=True)
-    return Batch(np.stack(images), np.stack(labels))
+def _stacked(samples: Sequence[Cropped]) -> Batch:
+    images, labels, classes = zip(*samples, strict=True)
+    if classes[0] is None:
+        return Batch(np.stack(images), np.stack(labels))
+    most = max(map(len, classes))
+    return Batch(np.stack(images), np.stack(labels), np.stack([np.pad(of_image, (0, most - len(of_image))) for of_image in classes]))

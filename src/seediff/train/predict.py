@@ -1,9 +1,9 @@
-"""A trained segmenter: pictures in, label maps out. `seediff predict` does this for files."""
+"""A trained segmenter: pictures in, label maps and perhaps objects out. `seediff predict` does this for files."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..config.train import Task
 from ..dataset import native
+from ..dataset.encoding import Instances
+from ..dataset.sample import Sample
+from ..dataset.store import write_native
 from ..devices import check_device, default_device
 from ..errors import UserError, first_line
 from ..files.documents import read_json
@@ -19,11 +23,11 @@ from ..files.label_maps import voc_palette
 from ..files.messages import printable
 from ..files.output_folders import put, staged
 from ..files.outputs import write_atomic
-from ..files.photographs import find_photos, read_photo
+from ..files.photographs import Photo, find_photos, read_photo
 from ..files.reading import SETTINGS
 from ..models.trust import OWN_ATTENTION
 from ..report.pictures import overlay
-from .models import CLASSES, Network, class_scores, without_bars
+from .models import CLASSES, Network, class_scores, proposals, without_bars
 from .record import CHECKPOINT
 from .weights import check_loaded, check_sizes, check_weights_file, read_about
 
@@ -35,13 +39,18 @@ LONGEST = 16
 """A picture has at most this many times the pixels of the square of its shorter side; longer pictures are scaled down."""
 BAND = 2**22
 """Scores enlarged at a time: 16 MiB."""
+LEAST_SCORE, LEAST_VISIBLE, MOST_OBJECTS = 0.5, 0.8, 254
+"""Of a proposed object: the lowest probability of its class, the lowest share of its mask that no other proposal wins; and the maximum
+number in a picture. The first two are those of transformers' panoptic post-processing."""
 
 
 class Segmenter:
     """A network with its classes, on a device. Made by `load_segmenter`."""
 
-    def __init__(self, network: Network, classes: tuple[str, ...], side: int, device: str, dtype: str | None) -> None:
-        self.network, self.classes, self.side, self.device, self.dtype = network, classes, side, device, dtype
+    def __init__(
+        self, network: Network, classes: tuple[str, ...], side: int, device: str, dtype: str | None, task: Task = "semantic"
+    ) -> None:
+        self.network, self.classes, self.side, self.device, self.dtype, self.task = network, classes, side, device, dtype, task
 
     def label_maps(
         self, images: Sequence[np.ndarray], *, scales: Sequence[float] = (1.0,), flip: bool = False, side: int | None = None
@@ -69,6 +78,17 @@ class Segmenter:
         return label_maps
 
     @torch.inference_mode()
+    def objects(self, image: np.ndarray, label_map: np.ndarray, *, side: int | None = None) -> Instances:
+        """The objects, with scores, of an image (H, W, 3) uint8 where its label map (H, W) uint8 has their classes; for a segmenter of task
+        `instance`. The network sees the image once, with its shorter side at `side` (None: the network's own)."""
+        resized = _resized(torch.from_numpy(np.stack([image])).to(self.device), side or self.side)
+        h, w = resized.shape[1:3]
+        shown = _padded(resized)
+        classes, masks = proposals(self.network, shown, self.dtype)
+        masks = F.interpolate(masks, shown.shape[1:3], mode="bilinear")[0, :, :h, :w]
+        return divided(classes[0], masks, label_map)
+
+    @torch.inference_mode()
     def _segment(self, images: torch.Tensor, scales: Sequence[float], flip: bool, side: int) -> np.ndarray:
         height, width = images.shape[1:3]
         views: list[torch.Tensor] = []
@@ -76,11 +96,36 @@ class Segmenter:
             resized = _resized(images, side * scale)
             h, w = resized.shape[1:3]
             for mirrored in (False, True)[: 1 + flip]:
-                shown = F.pad(resized.flip(2) if mirrored else resized, (0, 0, 0, -w % STRIDE, 0, -h % STRIDE), value=PAD)
+                shown = _padded(resized.flip(2) if mirrored else resized)
                 scores = class_scores(self.network, shown, self.dtype)[..., :h, :w]
                 views.append(scores.flip(3) if mirrored else scores)
         maps = [likeliest([view[number] for view in views], height, width) for number in range(len(images))]
         return torch.stack(maps).cpu().numpy()
+
+
+def divided(class_logits: torch.Tensor, mask_logits: torch.Tensor, label_map: np.ndarray) -> Instances:
+    """The objects of one image, with scores. class_logits: (Q, C + 1), class 0 the background and the last "no class"; mask_logits:
+    (Q, h, w); label_map: (H, W) uint8 of any size.
+
+    Proposals compete for pixels with probability of class × mask, as in MaskFormer's panoptic inference. Those with an unsure class, or
+    mostly hidden, are dropped. An object has the pixels that it wins where the label map has its class. Its score is the probability of
+    its class times the mean of its mask.
+    """
+    class_scores, ids = class_logits.softmax(-1).max(-1)
+    masks = mask_logits.sigmoid()
+    clear = masks >= 0.5
+    sure = (ids < class_logits.shape[1] - 1) & (class_scores > LEAST_SCORE)
+    won = torch.where(sure[:, None, None], class_scores[:, None, None] * masks, -1.0).argmax(0)
+    visible = (clear & (won == torch.arange(len(masks), device=won.device)[:, None, None])).sum((1, 2))
+    kept = (sure & clear.any(2).any(1) & (visible >= LEAST_VISIBLE * clear.sum((1, 2)))).nonzero()[:, 0][:MOST_OBJECTS]
+    if not len(kept):
+        return Instances(np.zeros(label_map.shape, np.uint16), ())
+    class_scores, ids, masks, clear = class_scores[kept], ids[kept], masks[kept], clear[kept]
+    winner = likeliest([class_scores[:, None, None] * masks], *label_map.shape).cpu().numpy()
+    scores = class_scores * (masks * clear).sum((1, 2)) / clear.sum((1, 2))
+    class_ids = ids.cpu().numpy()
+    numbers = np.where(class_ids[winner] == label_map, winner + np.uint16(1), np.uint16(0))
+    return Instances(numbers, tuple(class_ids.tolist()), tuple(scores.tolist())).seen()
 
 
 def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
@@ -123,6 +168,12 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
     return torch.stack([resized(image) for image in images])  # one at a time: in float32 an image takes twelve bytes per pixel
 
 
+def _padded(images: torch.Tensor) -> torch.Tensor:
+    """Images (B, H, W, 3) uint8 with grey at the right and bottom, up to multiples of STRIDE."""
+    height, width = images.shape[1:3]
+    return F.pad(images, (0, 0, 0, -width % STRIDE, 0, -height % STRIDE), value=PAD)
+
+
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
     """Load the segmenter in a folder of `seediff train`: config.json and model.safetensors in transformers' format.
 
@@ -149,7 +200,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     check_loaded(info, network, str(folder))
     network = network.to(device).eval()  # type: ignore[arg-type]
     _try_out(network, 1 + len(names), dtype, folder)
-    return Segmenter(network, names, about.test_side or 512, device, dtype)
+    return Segmenter(network, names, about.test_side or 512, device, dtype, about.task)
 
 
 @torch.inference_mode()
@@ -184,22 +235,29 @@ def predict_files(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Write labels/NAME.png (palette PNG with the segmenter's class ids), overlays/NAME.jpg and classes.txt. Returns the number of
-    pictures.
+    """Write labels/NAME.png (palette PNG with the segmenter's class ids), overlays/NAME.jpg and classes.txt; or, with a segmenter of task
+    `instance`, a dataset of the pictures with label maps and objects. Returns the number of pictures.
 
     `out` appears only when it is complete. Raises UserError naming an unusable picture or model.
     """
     found = find_photos([str(path) for path in paths], exclude=out).photos
     segmenter = load_segmenter(model, device)
-    with staged(out) as part:
-        write_atomic(part / native.CLASSES, native.classes_text(segmenter.classes))
+
+    def predicted() -> Iterator[tuple[Photo, np.ndarray, np.ndarray]]:
         for first in range(0, len(found), batch_size):
             photos = found[first : first + batch_size]
             images = [read_photo(photo.path) for photo in photos]
-            for photo, image, labels in zip(photos, images, segmenter.label_maps(images, scales=scales, flip=flip, side=side), strict=True):
-                put(part / LABELS / f"{photo.name}.png", native.encode_mask(labels))
-                if overlays:
-                    put(part / OVERLAYS / f"{photo.name}.jpg", native.encode_image(overlay(image, labels, voc_palette()), "jpg"))
+            yield from zip(photos, images, segmenter.label_maps(images, scales=scales, flip=flip, side=side), strict=True)
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
+
+    if segmenter.task == "instance":
+        samples = (Sample(i, labels, segmenter.objects(i, labels, side=side), name=photo.name) for photo, i, labels in predicted())
+        return write_native(out, segmenter.classes, samples, about={"command": "predict", "source": model.name})
+    with staged(out) as part:
+        write_atomic(part / native.CLASSES, native.classes_text(segmenter.classes))
+        for photo, image, labels in predicted():
+            put(part / LABELS / f"{photo.name}.png", native.encode_mask(labels))
+            if overlays:
+                put(part / OVERLAYS / f"{photo.name}.jpg", native.encode_image(overlay(image, labels, voc_palette()), "jpg"))
     return len(found)

@@ -89,17 +89,18 @@ def model_card(
 ) -> str:
     """The text of a trained network's README.md."""
     measured = [row for row in rows if row["miou"]]
+    kind = "A semantic segmenter" if config.task == "semantic" else "A segmenter of objects"
     kept = f"step {best_step}, the best of {len(measured)} measured" if measured else "the last step"
     lines = [
         "---",
         "library_name: transformers",
         "pipeline_tag: image-segmentation",
-        "tags: [semantic-segmentation, seediff]",
+        f"tags: [{config.task}-segmentation, seediff]",
         "---",
         "",
         f"# {config.architecture}, backbone {config.backbone}",
         "",
-        f"A semantic segmenter of {len(stages[0]['classes'])} classes and the background ({parameters / 1e6:.1f} million parameters),",
+        f"{kind} of {len(stages[0]['classes'])} classes and the background ({parameters / 1e6:.1f} million parameters),",
         f"trained by SeeDiff {__version__}. Id 0 is the background, the classes follow in this order:",
         ", ".join(stages[0]["classes"]) + ".",
         "",

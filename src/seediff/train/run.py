@@ -98,7 +98,7 @@ def train(
     UserError, before any step, for unusable data and for a folder with another training.
     """
     config = with_device(config)
-    check_stages(stages, validation)
+    check_stages(stages, validation, objects=config.task == "instance")
     processes = find_processes(config.device)
     if config.batch_size % (processes.count * config.accumulate):
         raise UserError(
@@ -124,15 +124,19 @@ def train(
         )
 
 
-def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> None:
-    """Raise UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all. Reads every label
-    map once, which is quick compared with training."""
+def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = (), *, objects: bool = False) -> None:
+    """Raise UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all; with `objects`,
+    also if a stage has no objects, or if they cannot be read. Reads every label map once, which is quick compared with training."""
     if not stages:
         raise UserError("nothing to train on: no stage")
     classes = stages[0].classes
     for stage in stages:
         if stage.classes != classes:
             raise UserError(f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
+        known = [item.instances is not None for item in stage.items] if objects else [True]
+        if not any(known):
+            fix = "make the dataset with `--objects pieces` or another method, or leave out `--task instance`"
+            raise UserError(f"stage '{stage.name}'", f"none of its {len(stage.items)} samples has objects", fix)
     for what, items in [(f"stage '{s.name}'", s.items) for s in stages] + ([("validation", validation)] if validation else []):
         label_maps = (item.labels(len(classes)) for item in items)
         show_a_class = [bool(((labels > 0) & (labels < 255)).any()) for labels in label_maps]  # reads all of them, to find every fault now
@@ -293,10 +297,11 @@ class _Training:
         self.trainee.train()
         for group, full in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = full * rate
-        images, labels = torch.from_numpy(batch.images).to(self.device), torch.from_numpy(batch.labels).to(self.device)
+        arrays = [array for array in (batch.images, batch.labels, batch.classes) if array is not None]
+        parts = [torch.from_numpy(array).to(self.device).chunk(config.accumulate) for array in arrays]
         total: dict[str, torch.Tensor] = {}
-        for part, label_part in zip(images.chunk(config.accumulate), labels.chunk(config.accumulate), strict=True):
-            losses = self.called(part, label_part)
+        for part in zip(*parts, strict=True):
+            losses = self.called(*part)
             loss = torch.stack(list(losses.values())).sum() / config.accumulate
             self.processes.accelerator.backward(loss) if self.processes.accelerator else loss.backward()
             for name, value in losses.items():
@@ -334,6 +339,9 @@ class _Training:
         config = self.network.config
         config.architectures = [type(self.network).__name__]
         about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
+        about.pop("task", None)  # of the weights before training
+        if self.config.task != "semantic":
+            about["task"] = self.config.task
         write_tensors(self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in self._weights().items()}, {"format": "pt"})
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
@@ -365,8 +373,8 @@ def measure(segmenter: Segmenter, decoded: Decoded) -> float:
     confusion = Confusion(1 + len(segmenter.classes))
     for first in range(0, len(decoded.items), VALIDATED_TOGETHER):
         pairs = [decoded[i] for i in range(first, min(first + VALIDATED_TOGETHER, len(decoded.items)))]
-        predictions = segmenter.label_maps([np.asarray(image) for image, _ in pairs])
-        for predicted, (_, truth) in zip(predictions, pairs, strict=True):
+        predictions = segmenter.label_maps([np.asarray(image) for image, *_ in pairs])
+        for predicted, (_, truth, _) in zip(predictions, pairs, strict=True):
             confusion.add(predicted, np.asarray(truth))
     return confusion.miou()
 
