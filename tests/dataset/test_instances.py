@@ -127,7 +127,7 @@ def _png(mask: np.ndarray) -> str:
 
 def labelme(root: Path, masks: list[np.ndarray]) -> None:
     shapes = [
-        {"label": "dog", "points": [[0, 0], [29, 23]], "group_id": 7 if i else None, "shape_type": "mask", "mask": _png(mask)}
+        {"label": "dog", "points": [[0, 0], [29, 23]], "group_id": 0 if i else None, "shape_type": "mask", "mask": _png(mask)}
         for i, mask in enumerate(masks)
     ]
     (root / "a.json").write_text(json.dumps({"version": "5", "shapes": shapes, "imagePath": "a.png", "imageData": None}))
