@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from fake_engine import fake_draw
 from interrupted import contents
@@ -86,17 +87,20 @@ def test_the_same_files_as_top_up_and_the_page_has_them(pets, draw, tmp_path):
 def test_stopped_it_leaves_the_others_as_they_were(pets, draw):
     with running(pets) as (client, opened):
         heard = Heard(opened)
+        corrected = client.labels(8) + np.uint8(1)
+        client.paint(8, corrected, 0)
         reject(client)
         before, rows = contents(pets), native.read_rows(pets)
 
         def hold():
-            assert client.act(8, "accept", 2).status == 400  # nobody decides about a picture that goes
+            assert client.act(8, "accept", 3).status == 400  # nobody decides about a picture that goes
             client.post("/api/job/stop", {})
 
         draw.hold = hold
         client.post("/api/job/redraw", {"count": 3})
         assert heard.ended()["text"] == "1 drawn again; 2 left as they were"
         assert [client.get(f"/api/samples/{i}")["verdict"] for i in REJECTED] == [None, "rejected", "rejected"]
+        np.testing.assert_array_equal(client.labels(8), corrected)
         after, now = contents(pets), native.read_rows(pets)
         assert [i for i in range(9) if now[i] != rows[i]] == [0]
         assert all(after[path] == before[path] for path in before if "/00000" in path and "/000000" not in path)

@@ -46,7 +46,7 @@ class Redraw(GenerateJob):
         vars(self).pop("batches", None)  # `load` asked for those without the ones that are drawn again
 
     def capture(self, batch: Sequence[Any]) -> Any:
-        row = self.rows.pop(batch[0].index, None)
+        row = self.rows.pop(batch[0].index, None) if batch[0].attempt else None
         return row if row and self.stop.is_set() else super().capture(batch)
 
     def write(self, captured: Any, out: Path) -> BatchRecord:

@@ -117,6 +117,8 @@ class Session:
         """Samples that are being drawn again."""
         self.kept: dict[int, Mapping[str, Any]] = {}
         """Index → row of those whose files are as they were."""
+        self._rejected: dict[int, tuple[Any, ...]] = {}
+        """Their states before, in the form of `Action.state`."""
         self._owns: dict[int, tuple[Joined, str]] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
         self._stack = ExitStack()
@@ -189,6 +191,7 @@ class Session:
                 history = self.history(number)
                 if history.now is None or history.now.verdict != "rejected":
                     continue
+                self._rejected[number] = history.state(history.at)
                 action = Action(sample=self.subject.samples[number].name, version=history.version + 1, action=REDRAWN)
                 append_action(self.subject.folder, action)
                 history.follow(action)
@@ -371,7 +374,8 @@ class Session:
         step = {"undo": -1, "redo": 1}.get(name, 0)
         if not 0 <= history.at + step < len(history.states):
             raise UserError(f"there is nothing to {name}")
-        state = dict(zip(STATE, history.state(history.at + step), strict=True))
+        rejected = self._rejected.get(number) if name == CALLED_OFF else None
+        state = dict(zip(STATE, rejected or history.state(history.at + step), strict=True))
         if not step:
             state |= {} if verdict == KEEP else {"verdict": verdict}
             if labels is not None or joined is not None:
