@@ -77,6 +77,10 @@ def check_files(config: ModelConfig) -> None:
             fit_layers(info.network, config.mask, config.capture, info.family)
         if {"down_block_types", "up_block_types"} <= set(info.network):
             check_levels(info.network, config.mask, config.capture, info.family)
+        if config.mask.reading is not None and (network := info.empty_network()) is not None:
+            from ..masks.reading import check_reading
+
+            check_reading(config.mask, info.family, network)
     else:
         check_divides(info.family, config.segment, config.model)
     _check_size(config, info)
