@@ -127,7 +127,7 @@ def _png(mask: np.ndarray) -> str:
 
 def labelme(root: Path, masks: list[np.ndarray]) -> None:
     shapes = [
-        {"label": "dog", "points": [[0, 0], [29, 23]], "group_id": 7 if i else None, "shape_type": "mask", "mask": _png(mask)}
+        {"label": "dog", "points": [[0, 0], [29, 23]], "group_id": 0 if i else None, "shape_type": "mask", "mask": _png(mask)}
         for i, mask in enumerate(masks)
     ]
     (root / "a.json").write_text(json.dumps({"version": "5", "shapes": shapes, "imagePath": "a.png", "imageData": None}))
@@ -169,6 +169,16 @@ def test_shapes_of_one_group_are_one_object(tmp_path, write):
     write(tmp_path, masks)
     _, (sample,) = imported(write.__name__, tmp_path)
     assert objects_of(sample) == {(1, masks[0].astype(bool).tobytes()), (1, (masks[1] | masks[2]).tobytes())}
+
+
+def test_object_maps_of_16_bits_are_read_as_they_are(tmp_path):
+    Dataset(CLASSES, pairs()[:1]).as_voc(tmp_path, objects=True)
+    (path,) = (tmp_path / "SegmentationObject").glob("*.png")
+    before = objects_of(imported("voc", tmp_path)[1][0])
+    numbers = np.asarray(Image.open(path)).astype(np.uint16)
+    Image.fromarray(np.where(numbers % 255 > 0, numbers + 299, 0).astype(np.uint16)).save(path)
+    assert objects_of(imported("voc", tmp_path)[1][0]) == before
+    assert len(before) > 1
 
 
 def test_crowds_and_stuff_are_no_objects(tmp_path):

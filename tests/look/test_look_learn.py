@@ -5,12 +5,13 @@ import shutil
 import numpy as np
 import pytest
 from look_server import Heard, running, write_set
-from telling import truth, write_telling
+from telling import draw, truth, write_telling
 
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
 from seediff.masks.reading import Reading
 from seediff.metrics.scores import iou
+from seediff.run import generate as generating
 
 COUNT, HELD = 20, 8
 """Samples, and those of them that nobody reviews."""
@@ -63,9 +64,10 @@ def test_from_corrections_to_masks_that_nobody_reviewed(pets):
         assert client.ask("GET", "/api/samples/0/other").status == 400
 
         last = client.act(order[0], "accept", 0).json  # while it is looked at, somebody decides about one
+        assert client.get("/api/offers")["learn"]["changed"] == HELD - 2
         assert client.post("/api/job/learnt", {"by": "ann"}).status == 202
         job = heard.ended()
-        assert job["text"] == f"{HELD - 2} masks by the reading; 1 reviewed by somebody"
+        assert job["text"] == f"{HELD - 2} masks by the reading"
         assert client.get("/api/set")["compared"] is None
         now = [client.labels(i) for i in range(COUNT)]
         scores = np.array([[iou(labels[i] > 0, right[i] > 0) for i in order[1:]] for labels in (before, now)])
@@ -106,6 +108,38 @@ def test_what_gains_nothing_is_refused_and_what_is_stopped_or_given_up_changes_n
         client.post("/api/learnt/forget", {})
         assert client.get("/api/set")["compared"] is None
         assert client.get("/api/offers")["learn"]["gain"] == ""
+
+
+def test_rejected_corrections_teach_nothing_and_samples_without_attention_are_passed_over(pets):
+    (pets / "attention/000000.safetensors").unlink()
+    (pets / "seediff.toml").write_text((pets / "seediff.toml").read_text().replace('model = "mini"', 'model = "sd2-base"'))
+    with running(pets) as (client, opened):
+        heard = Heard(opened)
+        correct(client, pets, range(12))
+        for i in range(12):
+            client.act(i, "reject", 1)
+        assert client.get("/api/offers")["learn"] is None
+        for i in range(12):
+            client.act(i, "reset", 2)
+        assert client.get("/api/offers")["learn"]["refused"] == ""
+        client.post("/api/job/learn", {})
+        assert heard.ended()["text"].startswith("learnt; ")
+
+
+def test_a_picture_that_is_drawn_anew_gets_no_mask_of_the_old_one(pets, monkeypatch):
+    monkeypatch.setattr(generating, "model_draw", lambda *args: draw)
+    with running(pets) as (client, opened):
+        heard = Heard(opened)
+        correct(client, pets, range(12))
+        client.post("/api/job/learn", {})
+        heard.ended()
+        client.act(19, "reject", 0)
+        client.post("/api/job/redraw", {"count": 1})
+        assert heard.ended()["text"] == "1 drawn again"
+        labels = client.labels(19)
+        client.post("/api/job/learnt", {})
+        assert heard.ended()["text"] == f"{HELD - 1} masks by the reading"
+        np.testing.assert_array_equal(client.labels(19), labels)
 
 
 def test_it_says_which_options_keep_the_maps(tmp_path):

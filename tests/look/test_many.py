@@ -1,10 +1,14 @@
 """Changes of many samples at once, and their undoing; histograms."""
 
+import asyncio
+import threading
+
 import numpy as np
 import pytest
 from look_server import Heard, running, write_set
 
 from seediff.dataset.reviews import in_effect
+from seediff.look.events import Worker
 from seediff.look.index import BARS, Index, Query
 
 
@@ -55,3 +59,15 @@ def test_histograms_count_what_all_other_filters_leave():
     assert found["area"] == np.histogram(areas, BARS, (0, 1))[0].tolist()
     assert found["confidence"] == np.histogram(sure[(areas >= 0.5) & ~np.isnan(sure)], BARS, (0, 1))[0].tolist()
     assert sum(index.select(Query(text="none such"))[2]["area"]) == 0
+
+
+def test_a_worker_outlives_a_server_that_ends_while_it_works():
+    worker, go = Worker(), threading.Event()
+
+    async def leave():
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(worker.do(lambda: go.wait(60)), 0.1)
+
+    asyncio.run(leave())
+    go.set()
+    assert asyncio.run(asyncio.wait_for(worker.do(lambda: 5), 60)) == 5

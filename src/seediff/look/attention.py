@@ -89,16 +89,19 @@ def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | Non
         return "what made this set says no model that could be asked again"
     if not sample.row.get("classes"):
         return "no class was found in this picture"
-    try:
-        source = find_source(config.model, config.base)
-        here = source.part is None and local_folder(source.whole) is not None
-    except UserError:
-        here = False
-    if not here:
+    if not is_model_here(config):
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.row.get("seed") is None:
         return "its row says no seed, by which it could be drawn again"
     return ""
+
+
+def is_model_here(config: DatasetConfig) -> bool:
+    try:
+        source = find_source(config.model, config.base)
+        return source.part is None and local_folder(source.whole) is not None
+    except UserError:
+        return False
 
 
 def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> Seen:

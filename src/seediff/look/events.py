@@ -52,7 +52,8 @@ class Worker:
                 if not future.cancelled():
                     future.set_exception(error) if error else future.set_result(result)
 
-            loop.call_soon_threadsafe(settle)
+            with suppress(RuntimeError):  # the server has ended meanwhile
+                loop.call_soon_threadsafe(settle)
 
         self._waiting.put((guarded, done))
         return await future

@@ -4,6 +4,8 @@ masks that it would make of the samples that nobody reviewed, to be looked at be
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -75,18 +77,30 @@ class Learner:
         self._folder = TemporaryDirectory(prefix="seediff-look-")
         self._count = 0
 
-    def right(self) -> list[int]:
-        return sorted(number for number, history in list(self.session.histories.items()) if is_right(history))
+    def lessons(self) -> list[int]:
+        """The samples that are learnt from, MOST of those whose masks are right."""
+        right = sorted(number for number, history in list(self.session.histories.items()) if is_right(history))
+        return [right[i] for i in np.unique(np.linspace(0, len(right) - 1, min(MOST, len(right))).round().astype(int))]
+
+    def changes(self) -> list[int]:
+        """The samples that nobody reviewed, and whose masks what was learnt would change."""
+        if self.proposed is None or self.session.comparison is None:
+            return []
+        different = np.flatnonzero(self.session.comparison.different > 0).tolist()
+        return [number for number in different if not self.session.history(number).reviewed]
 
     def offer(self) -> dict[str, Any] | None:
         """What the page says; None while fewer than ten masks are corrected."""
-        corrected = sum(is_hand_made(history) for history in list(self.session.histories.values()))
+        corrected = sum(is_hand_made(history) and is_right(history) for history in list(self.session.histories.values()))
         if self.session.subject.kind != "dataset" or self.session.read_only or corrected < LEAST:
             return None
-        about = {"corrected": corrected, "refused": self.refused(self.right()[0]), "gain": "", "changed": 0, "of": 0}
-        if (proposed := self.proposed) and self.session.comparison:
-            changed = int((self.session.comparison.different > 0).sum())
-            about |= {"gain": f"On pictures that it did not see: {proposed.gain}", "changed": changed, "of": len(proposed.packed)}
+        refusals = (self.refused(number) for number in self.lessons())
+        refused = next(refusals)
+        refused = refused and ("" if "" in refusals else refused)
+        about = {"corrected": corrected, "refused": refused, "gain": "", "changed": 0, "of": 0}
+        if proposed := self.proposed:
+            gain = f"On pictures that it did not see: {proposed.gain}"
+            about |= {"gain": gain, "changed": len(self.changes()), "of": len(proposed.packed)}
         return about
 
     def refused(self, number: int) -> str:
@@ -94,8 +108,9 @@ class Learner:
         subject = self.session.subject
         sample = subject.samples[number]
         path = kept_path(subject, sample)
-        if path and any(name.count(".") > 1 for name in read_header(path).tensors):
-            return ""
+        with suppress(UserError):  # a damaged file
+            if path and any(name.count(".") > 1 for name in read_header(path).tensors):
+                return ""
         captured = cannot_capture(subject, sample, self.why.config(number))
         return captured and f"{KEPT}: its maps of single layers were not saved, and {captured}."
 
@@ -127,8 +142,7 @@ class Learner:
 
     def learn(self, job: Job) -> dict[str, Any]:
         """Learn, and make the masks of the samples that nobody reviewed. Raises UserError where nothing is gained."""
-        right = self.right()
-        chosen = [right[i] for i in np.unique(np.linspace(0, len(right) - 1, min(MOST, len(right))).round().astype(int))]
+        chosen, usable = self.lessons(), list[int]()
         lessons: list[Lesson] = []
         names: list[str] = []
         wrong = ""
@@ -143,12 +157,13 @@ class Learner:
                 continue
             if (names := names or there) == there:
                 lessons.append(made)
+                usable.append(number)
         if len(lessons) < LEAST:
             raise UserError(f"{len(lessons)} masks can be learnt from, at least {LEAST} are needed{wrong}")
         job.say("weighing layers")
-        config = self.tuner(chosen[0]).seen.config
+        config = self.tuner(usable[0]).seen.config
         learnt = validated(lessons, names, replace(config, reading=""))
-        made_by = self.why.config(chosen[0])
+        made_by = self.why.config(usable[0])
         note = f"{counted(learnt.pictures, 'picture')} of {self.session.subject.folder.resolve().name}; on others {learnt.gain}"
         about = replace(learnt.reading.about, model=made_by.model if made_by else "", note=note)
         return self._propose(replace(learnt.reading, about=about), learnt.gain, job)
@@ -177,6 +192,13 @@ class Learner:
         session.compare_with(comparison)
         return {"text": f"learnt; {counted(int((comparison.different > 0).sum()), 'mask')} would change"}
 
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Forget the masks made of samples that get other pictures."""
+        if self.proposed is not None and self.session.comparison is not None:
+            for number in numbers:
+                self.proposed.packed.pop(self.session.subject.samples[number].name, None)
+                self.session.comparison.different[number] = np.nan
+
     def give_up(self) -> None:
         """Forget what was learnt."""
         if self.proposed is not None:
@@ -185,9 +207,9 @@ class Learner:
 
     def use(self, by: str) -> None:
         """Give the samples that nobody reviewed their new masks, as one job. The reading stays in the set."""
-        if (proposed := self.proposed) is None or self.session.comparison is None:
+        if (proposed := self.proposed) is None:
             raise UserError("nothing is learnt that could be used")
-        numbers = np.flatnonzero(self.session.comparison.different > 0).tolist()
+        numbers = self.changes()
         jobs, folder = self.why.look.jobs, self.session.subject.folder
 
         def work(job: Job) -> dict[str, Any]:

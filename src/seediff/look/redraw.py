@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -29,9 +29,10 @@ class Held(Place):
 
 
 class Redraw(GenerateJob):
-    """Draws samples again until `stop` is set; the others then keep their files and `rows`, index → row."""
+    """Draws samples again until `stop` is set. The others then keep their files and rows; rows: index → row of those that have not been
+    begun."""
 
-    def __init__(self, config: GenerateConfig, rows: Mapping[int, Mapping[str, Any]], stop: threading.Event) -> None:
+    def __init__(self, config: GenerateConfig, rows: MutableMapping[int, Mapping[str, Any]], stop: threading.Event) -> None:
         super().__init__(config)
         self.rows, self.stop = rows, stop
 
@@ -45,7 +46,8 @@ class Redraw(GenerateJob):
         vars(self).pop("batches", None)  # `load` asked for those without the ones that are drawn again
 
     def capture(self, batch: Sequence[Any]) -> Any:
-        return self.rows[batch[0].index] if self.stop.is_set() and batch[0].index in self.rows else super().capture(batch)
+        row = self.rows.pop(batch[0].index, None) if batch[0].attempt else None
+        return row if row and self.stop.is_set() else super().capture(batch)
 
     def write(self, captured: Any, out: Path) -> BatchRecord:
         if not isinstance(captured, Mapping):
@@ -59,13 +61,16 @@ class Redraw(GenerateJob):
 def redraw(session: Session, config: GenerateConfig, numbers: Sequence[int], job: Job) -> dict[str, Any]:
     """Draw samples again; what `Jobs` tells of it. Once the job is stopped, those that are left are rejected as before. Raises UserError
     and OSError; once the drawing has begun, the run is unfinished then, and continues when it is asked for again."""
-    folder, samples, count = session.subject.folder, session.subject.samples, len(numbers)
+    folder, samples = session.subject.folder, session.subject.samples
     place = Held(folder)
-    rows = {sample_number(samples[number].mask): samples[number].row for number in numbers}
-    drawing = Redraw(place.look_into(config)[1], rows, job.stop)
-    job.say("loading the model", total=count)
+    drawing = Redraw(place.look_into(config)[1], session.kept, job.stop)
+    job.say("loading the model", total=len(numbers))
     place.check_weights(config.model, drawing.load())  # what can go wrong here leaves the set as it is
-    session.clear(numbers)
+    for number in session.clear(numbers):
+        drawing.rows[sample_number(samples[number].mask)] = samples[number].row
+    if not (numbers := sorted(session.drawing)):  # while the model was loaded, somebody decided otherwise
+        return {"text": "none of them is rejected any more"}
+    count = len(numbers)
 
     def progress(done: int, total: int, what: str) -> None:
         done = max(0, count - (total - done))

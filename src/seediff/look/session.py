@@ -18,7 +18,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
+from ..config.generate import load_dataset_config
+from ..config.photographs import MaskPhotosConfig
+from ..dataset.native import CONFIG, METADATA, SOFT, encode_mask, read_label_map
 from ..dataset.reviews import CALLED_OFF, REDRAWN, REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
@@ -113,6 +115,10 @@ class Session:
         self.histories: dict[int, History] = {}
         self.drawing: frozenset[int] = frozenset()
         """Samples that are being drawn again."""
+        self.kept: dict[int, Mapping[str, Any]] = {}
+        """Index → row of those whose files are as they were."""
+        self._rejected: dict[int, tuple[Any, ...]] = {}
+        """Their states before, in the form of `Action.state`."""
         self._owns: dict[int, tuple[Joined, str]] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
         self._stack = ExitStack()
@@ -130,11 +136,23 @@ class Session:
                     self.histories.setdefault(number, self.history(number)).follow(action)
             for number in self.histories:
                 self.index.update(number, self.row(number))
+            if any(action.action == REDRAWN for action in actions):
+                self.drawing = self._waiting()
             if subject.kind == "predictions":
                 self._in_background(self._measure_classes, self._recount)
         except BaseException:
             self.close()
             raise
+
+    def _waiting(self) -> frozenset[int]:
+        """The samples that an earlier session was about to draw again when it ended."""
+        from ..run.reopen import can_reopen, waiting  # seldom needed
+
+        folder = self.subject.folder
+        with suppress(UserError):
+            if can_reopen(folder):
+                return frozenset(self.numbers[name] for name in waiting(folder, load_dataset_config(folder / CONFIG, MaskPhotosConfig)))
+        return frozenset()
 
     def _in_background(self, measure: Callable[[int, Sample], None], publish: Callable[[], None] = lambda: None) -> None:
         """Measure every sample in a separate thread. Windows are updated every MEASURED seconds, after `publish`. Damaged samples are
@@ -164,26 +182,33 @@ class Session:
             for changed in self.histories:
                 self.index.update(changed, self.row(changed), acted=False)
 
-    def clear(self, numbers: Collection[int]) -> None:
-        """Say in review.jsonl that samples are to be drawn again, as `generate --top-up` does. Until `renew`, nobody can act on them."""
+    def clear(self, numbers: Collection[int]) -> list[int]:
+        """Say in review.jsonl that samples are to be drawn again, as `generate --top-up` does. Until `renew`, nobody can act on them.
+        Returns the samples: not those that are being drawn already, or that somebody no longer rejects."""
+        cleared: list[int] = []
         with self.lock:
             for number in sorted({*numbers} - self.drawing):
                 history = self.history(number)
+                if history.now is None or history.now.verdict != "rejected":
+                    continue
+                self._rejected[number] = history.state(history.at)
                 action = Action(sample=self.subject.samples[number].name, version=history.version + 1, action=REDRAWN)
                 append_action(self.subject.folder, action)
                 history.follow(action)
                 self.histories[number] = history
                 self.drawing |= {number}
                 self.index.update(number, self.row(number))
+                cleared.append(number)
+        return cleared
 
     def renew(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
         """Take up samples that were drawn again: number → row. Those that were not are rejected, as they were before."""
         assert isinstance(self.subject.samples, list)
-        left, self.drawing = sorted(self.drawing - rows.keys()), frozenset()
         for number, row in rows.items():
             self.subject.samples[number] = replace(self.subject.samples[number], row=row)
             self.index.rows[number], self.index.confidence[number] = row, np.nan
         self._recount()
+        left, self.drawing, self.kept = sorted(self.drawing - rows.keys()), frozenset(), {}
         for number in left:
             self.act(number, self.history(number).version, CALLED_OFF, verdict="rejected")
         for number in rows:
@@ -349,7 +374,8 @@ class Session:
         step = {"undo": -1, "redo": 1}.get(name, 0)
         if not 0 <= history.at + step < len(history.states):
             raise UserError(f"there is nothing to {name}")
-        state = dict(zip(STATE, history.state(history.at + step), strict=True))
+        rejected = self._rejected.get(number) if name == CALLED_OFF else None
+        state = dict(zip(STATE, rejected or history.state(history.at + step), strict=True))
         if not step:
             state |= {} if verdict == KEEP else {"verdict": verdict}
             if labels is not None or joined is not None:

@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..files.documents import parse_json
 from ..run.reopen import can_reopen
 from .answers import Look
-from .attention import cannot_capture, read_config
+from .attention import is_model_here, read_config
 from .index import VERDICTS
 from .learn import Learner
 from .many import Job
@@ -53,7 +53,7 @@ class Work(Why):
 
     async def use_learnt(self, request: Request) -> Response:
         body = parse_json(await request.body(), By, "what is asked for")
-        await run_in_threadpool(self.learner.use, body.by)
+        self.learner.use(body.by)
         return JSONResponse({}, 202)
 
     async def forget_learnt(self, request: Request) -> Response:
@@ -68,8 +68,8 @@ class Work(Why):
         subject, config = self.session.subject, read_config(self.session.subject.folder)
         if not isinstance(config, GenerateConfig) or not (self.session.drawing or can_reopen(subject.folder)):
             return {"count": count, "refused": "Only a set that `generate` of this version made can be drawn again."}
-        refused = cannot_capture(subject, subject.samples[0], config)
-        return {"count": count, "refused": refused and f"They cannot be drawn again: {refused}."}
+        absent = f"They cannot be drawn again: their model, {config.model_label}, is not on this machine."
+        return {"count": count, "refused": "" if is_model_here(config) else absent}
 
     def _rejected(self) -> list[int]:
         return [*sorted(self.session.drawing), *np.flatnonzero(self.session.index.verdict == VERDICTS.index("rejected")).tolist()]
@@ -88,6 +88,7 @@ class Work(Why):
     def _redraw(self, config: GenerateConfig, numbers: list[int], job: Job) -> dict[str, Any]:
         with ALONE:
             self.drawing = True
+        self.learner.drop({*numbers, *self.session.drawing})
         try:
             return redraw(self.session, config, numbers, job)
         finally:

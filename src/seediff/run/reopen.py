@@ -28,7 +28,7 @@ from ..files.outputs import remove_inside, write_atomic
 from ..prompts.specs import sample_count
 from .output import BatchRecord, Place, open_place, record_path
 
-SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
+SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, native.INSTANCES, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
 INPUTS = {"generate": "", "mask": "PHOTOS ", "augment": "DATA ", "segment": "PHOTOS "}
 """What each command is given besides its configuration."""
 
@@ -92,7 +92,7 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
         if state == "new":
             raise UserError(out, "there is no dataset whose rejected samples could be drawn again", "make it first, without top_up")
         names = rejected(folder, config)
-        if not names and (state != "complete" or not _waiting(folder, config)):
+        if not names and (state != "complete" or not waiting(folder, config)):
             return []
         if not place.can_grow:
             raise UserError(out, "is a store, where samples are not drawn again", "copy it to a folder and go on there")
@@ -114,7 +114,7 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
 def reopen_waiting(place: Place, config: GenerateConfig) -> None:
     """Turn a finished dataset into an unfinished one that lacks the samples whose redrawing review.jsonl asks for. Only for whoever holds
     the folder's lock."""
-    if (place.folder / native.METADATA).is_file() and _waiting(place.folder, config):
+    if (place.folder / native.METADATA).is_file() and waiting(place.folder, config):
         _unfinish(place, config, ())
 
 
@@ -138,10 +138,11 @@ def _is_sample(name: str, config: GenerateConfig) -> bool:
     return re.fullmatch("[0-9]{6,8}", name) is not None and name == f"{int(name):06d}" and int(name) < sample_count(config)
 
 
-def _waiting(folder: Path, config: GenerateConfig) -> bool:
-    """Whether a sample of a finished dataset is to be drawn again, and was not yet."""
-    again = redrawn(folder, config)
-    return any(row.get("attempt", 0) < again.get(sample_number(row["file_name"]), 0) for row in native.read_rows(folder) if again)
+def waiting(folder: Path, config: DatasetConfig) -> list[str]:
+    """The names of a finished dataset's samples that are to be drawn again, and were not yet."""
+    again = {f"{index:06d}": attempt for index, attempt in redrawn(folder, config).items()}
+    rows = {native.sample_name(row["file_name"]): row for row in (native.read_rows(folder) if again else ())}
+    return [name for name, row in rows.items() if row.get("attempt", 0) < again.get(name, 0)]
 
 
 def again_number(index: int) -> int:

@@ -164,7 +164,7 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
     for mask in sorted(masks, key=lambda mask: mask.whole("z_order", 0)):
         if (label := mask.get("label")) not in ids:
             raise UserError(f"{mask.where}: is of the label {shown(label)}, which <meta> does not name")
-        number = known.number(ids[label], mask.whole("group_id", 0))
+        number = known.number(ids[label], mask.whole("group_id", 0) or None)
         if mask.tag == "mask":
             box = _boxed(mask, shape)
             check_layers(painted := painted + box.width * box.height, shape, node.where)

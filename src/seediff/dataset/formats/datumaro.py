@@ -154,5 +154,5 @@ def _paint(shapes: Sequence[Shape], picture: Path, stated: tuple[int, int] | Non
         else:
             runs = count_runs(each.rle.size, each.rle.counts, shape, where)
         check_layers(painted := painted + area(runs), shape, where)
-        paint_runs(numbers, runs, known.number(ids[each.label_id], each.group))
+        paint_runs(numbers, runs, known.number(ids[each.label_id], each.group or None))
     return known.painted(numbers)

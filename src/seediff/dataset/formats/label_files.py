@@ -128,11 +128,12 @@ class Shapes:
     groups: dict[tuple[int, object], int] = field(default_factory=dict)
 
     def number(self, class_id: int, group: object = None) -> int:
-        """The number of one more shape. Those of one class and group are one object; group: None or 0: of none."""
-        if group and (known := self.groups.get((class_id, group))):
+        """The number of one more shape. Those of one class and group are one object; group: None: of none."""
+        if group is not None and (known := self.groups.get((class_id, group))):
             return known
         self.class_ids.append(class_id)
-        return self.groups.setdefault((class_id, group or -len(self.class_ids)), len(self.class_ids))
+        self.groups[class_id, group] = len(self.class_ids)
+        return len(self.class_ids)
 
     def painted(self, numbers: np.ndarray) -> Instances:
         """numbers: (H, W), the shape that is seen at each pixel, 0 none."""

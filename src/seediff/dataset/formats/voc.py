@@ -204,12 +204,12 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     """The objects of an object map, whose values or colours are objects: each is of the class that most of its pixels have."""
     labels = decode()
     with open_picture(path) as picture:
-        pixels = np.asarray(picture if picture.mode in ("P", "L") else picture.convert("RGB"))
+        pixels = np.asarray(picture if picture.mode in ("P", "L", "I", "I;16") else picture.convert("RGB"))
     if pixels.shape[:2] != labels.shape:
         raise UserError(f"{path}: is {pixels.shape[:2]}, but its label map is {labels.shape}; both are (height, width)")
     coloured = pixels.ndim == 3
     values = pixels @ WEIGHTS if coloured else pixels
-    border = voc_colours(0).keys() if coloured else (0, native.IGNORE)
+    border = voc_colours(0).keys() if coloured else (0, native.IGNORE) if pixels.dtype == np.uint8 else (0,)
     values = np.where(np.isin(values, list(border)) | (labels == 0) | (labels == native.IGNORE), 0, values)
     known, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 first, whether a pixel has it or not
     check_count(len(known) - 1, str(path))

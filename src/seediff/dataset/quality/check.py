@@ -33,7 +33,7 @@ from ..split import difference_hash, near_groups, same_groups
 from ..store import check_finished
 from .stats import Measured, Stats, measure, row_flags, summarize
 
-DAMAGED = ("missing", "picture", "mask", "soft", "tensors")
+DAMAGED = ("missing", "picture", "mask", "instances", "soft", "tensors")
 """Kinds of findings about a sample's file that is not there or not whole; `where` names it."""
 COUNTED = ("class_ids", "area")
 """What a row says that its label map tells better: of any type, it is compared with that, and `--fix` writes it anew."""
@@ -233,7 +233,7 @@ def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, clas
         return [Finding("missing", "error", file, "its row names objects, but there is no such file")]
     if mask is None or leads_out(folder, path):  # which is said already
         return findings
-    with _caught(findings, "objects", file):
+    with _caught(findings, "instances", file):
         labels, instances = read_label_map(mask), InstanceFile(path, tuple(ids))()
         if instances.numbers.shape != labels.shape:
             raise UserError(f"is {instances.numbers.shape}, but its label map is {labels.shape}; both are (height, width)")

@@ -41,7 +41,7 @@ export class Offers {
       $("learn-show").hidden = $("learn-use").hidden = !gain || !changed;
     }
     if (redraw) {
-      const undecided = this.page.set.count - accepted - rejected, wanted = Number($("wanted").value);
+      const undecided = this.page.set.count - accepted - rejected, wanted = Math.floor(Number($("wanted").value));
       this.count = redraw.refused ? 0 : Math.max(0, Math.min(redraw.count, wanted - accepted - (undecided - (redraw.count - rejected))));
       $("redraw").disabled = !this.count;
       $("redraw").textContent = `Draw ${this.count} again`;
