@@ -274,7 +274,8 @@ def test_a_verdict_after_other_constants_counts_whichever_answer_comes_first(pag
     page.wait_for_selector("#attention:not([hidden])")
     page.uncheck("#onward")
     heard = page.evaluate_handle(
-        "() => { const heard = []; new EventSource('/api/events').onmessage = (event) => heard.push(JSON.parse(event.data)); return heard; }"
+        "() => { const heard = [], source = new EventSource('/api/events');"
+        " source.onmessage = (event) => heard.push(JSON.parse(event.data)); return heard; }"
     )
 
     def late(route):
