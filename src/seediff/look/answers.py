@@ -202,12 +202,14 @@ class Look:
         return packed(labels, {"x-version": str(version)})
 
     async def pieces(self, request: Request) -> Response:
-        """The objects of the label map in effect, or its connected pieces where no objects are known: two bytes a pixel, numbers from 1 on; 0 where there is none."""
+        """The objects of the label map in effect, or its connected pieces where none are known: two bytes a pixel, numbers from 1 on; 0 where
+        there is none. joined=1 in the address: as one those that somebody joined."""
         number = self.number(request)
+        joined = self.session.history(number).joined if request.query_params.get("joined") == "1" else ()
 
         def make() -> np.ndarray:
             labels = self.session.labels(number)
-            index = find_objects(labels, instances=self.session.instances(number, labels)).index + 1
+            index = find_objects(labels, joined=joined, instances=self.session.instances(number, labels)).index + 1
             return np.where(index > MOST_PIECES, 0, index).astype(np.uint16)
 
         version = self.session.history(number).version
