@@ -202,8 +202,8 @@ class Look:
         return packed(labels, {"x-version": str(version)})
 
     async def pieces(self, request: Request) -> Response:
-        """The objects of the label map in effect, or its connected pieces where none are known: two bytes a pixel, numbers from 1 on; 0 where
-        there is none. joined=1 in the address: as one those that somebody joined."""
+        """The objects of the label map in effect, or its connected pieces where none are known: two bytes a pixel, numbers from 1 on; 0
+        where there is none. joined=1 in the address: as one those that somebody joined."""
         number = self.number(request)
         joined = self.session.history(number).joined if request.query_params.get("joined") == "1" else ()
 

@@ -41,6 +41,14 @@ def reference(instances, before, after):
             if not border.any():
                 class_ids.append(class_id)
             found[pieces == piece] = border.argmax() if border.any() else len(class_ids)
+    for i in range(1, len(instances.class_ids) + 1):
+        now, _ = ndimage.label(found == i, CORNERS)
+        was, count = ndimage.label(instances.numbers == i, CORNERS)
+        parts = [np.bincount(now[was == piece])[1:] for piece in range(1, count + 1)]
+        stay = {int(part.argmax()) + 1 for part in parts if part.any()}
+        for part in {int(n) for sizes in parts for n in np.flatnonzero(sizes) + 1} - stay:
+            class_ids.append(class_ids[i - 1])
+            found[now == part] = len(class_ids)
     return {(class_id, (found == i).tobytes()) for i, class_id in enumerate(class_ids, 1) if (found == i).any()}
 
 
@@ -64,11 +72,32 @@ def test_nothing_changes_without_a_correction():
     assert (found.class_ids, found.scores) == (instances.class_ids, instances.scores)
 
 
+def test_a_picture_without_objects_gets_some():
+    numbers = np.zeros((6, 6), np.uint16)
+    painted = np.zeros((6, 6), np.uint8)
+    painted[1:3, 1:3], painted[5, 5] = 1, 255
+    found = follow(Instances(numbers, ()), np.zeros((6, 6), np.uint8), painted)
+    assert (found.class_ids, found.scores, int(found.numbers.sum())) == ((1,), (), 4)
+
+
 def test_objects_that_touch_stay_apart_in_another_class():
     instances, before = scene()
     found = follow(instances, before, np.where(before == 1, np.uint8(3), before))
     assert found.class_ids == (3, 3, 2, 3)  # the last was a dog's and no object
     np.testing.assert_array_equal(np.where(found.numbers < 4, found.numbers, 0), instances.numbers)
+
+
+def test_an_object_is_cut_in_two_and_one_of_two_pieces_stays_one():
+    numbers = np.zeros((8, 20), np.uint16)
+    numbers[1:5, 1:9], numbers[1:5, 12:18] = 1, 1  # one object in two pieces
+    instances = Instances(numbers, (1,), (0.5,))
+    before = instances.label_map()
+    after = before.copy()
+    after[:, 4] = 0
+    found = follow(instances, before, after)
+    assert (found.class_ids, found.scores) == ((1, 1), (0.5, 1.0))
+    assert np.bincount(found.numbers.ravel()).tolist()[1:] == [16 + 24, 12]
+    np.testing.assert_array_equal(follow(instances, before, before).numbers, numbers)
 
 
 @pytest.mark.parametrize("seed", range(20))
