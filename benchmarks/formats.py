@@ -13,6 +13,7 @@ Export is the whole command's work without its start, of 200 images of 512² wit
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 import zlib
@@ -29,7 +30,7 @@ from scipy import ndimage
 
 from seediff.dataset.conversions import export_options
 from seediff.dataset.formats.coco import instances, semantic
-from seediff.dataset.formats.drivers import export
+from seediff.dataset.formats.drivers import export, read_format
 from seediff.dataset.formats.known import FormatName
 from seediff.dataset.native import encode_image, encode_mask
 from seediff.dataset.sample import Sample
@@ -72,6 +73,7 @@ def main() -> None:
         ways = {name: over(way) for name, way in per_object.items()}
         session.compare(f"{kind}, a mask per object", ways, "scipy, pycocotools", rounds=max(1, given.rounds // 10))
     export_rates(kinds["discs"], given.images)
+    import_rates(kinds["discs"], given.images, min(given.rounds, 3))
     session.end(given)
 
 
@@ -137,6 +139,29 @@ def export_rates(maps: Sequence[np.ndarray], count: int) -> None:
             _, left = took(partial(export, name, classes, found, Path(folder) / f"{name}-2", workers=2, link=link))
             shown = f"{name:11} of {count} images: {count / wall:5.0f}/s; {count / cpu:5.0f}/s of CPU time"
             print(f"{shown}; two workers leave {1000 * left / count:.2f} ms an image", flush=True)
+
+
+def import_rates(maps: Sequence[np.ndarray], count: int, rounds: int) -> None:
+    """Whole imports, read and written, by one and by two workers in turn; pictures are linked."""
+    classes = [f"class {i}" for i in range(1, CLASSES)]
+    picture = encode_image(np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8), "jpg")
+    items = [Sample(picture, partial(np.copy, maps[i % len(maps)]), name=f"{i:06d}") for i in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("voc", "coco", "yolo"):
+            export(name, classes, items, Path(folder) / name)
+            times: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+            for turn in range(2 * rounds):
+                workers, out = 1 + turn % 2, Path(folder) / f"{name}-{turn}"
+                times[workers].append(took(partial(imported, name, Path(folder) / name, out, workers)))
+                shutil.rmtree(out)
+            (wall, cpu), (wall_of_two, left) = (map(min, zip(*of, strict=True)) for of in times.values())
+            shown = f"importing {name:4} of {count} images: {count / wall:5.0f}/s, {1000 * cpu / count:.2f} ms of CPU time an image"
+            print(f"{shown}; two workers {count / wall_of_two:5.0f}/s, and leave {1000 * left / count:.2f} ms", flush=True)
+
+
+def imported(name: FormatName, path: Path, out: Path, workers: int) -> None:
+    classes, samples, _ = read_format(name, path)
+    write_native(out, classes, samples, about={}, link=True, workers=workers)
 
 
 def took(work: Callable[[], Any]) -> tuple[float, float]:

@@ -46,6 +46,10 @@ def test_there_and_back(pets, tmp_path, capsys):
         assert a.data() == b.data()
 
 
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 OPTIONS = {
     "voc": ["--objects", "--boxes", "--jpeg", "--min-area", 70],
     "coco": ["--polygons", "--min-area", 70],
@@ -63,10 +67,35 @@ def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
         out = tmp_path / f"by{workers}" / name
         out.parent.mkdir()
         run("export", pets, "--to", name, "--out", out, "--workers", workers, *options)
-        made.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
+        made.append(contents(out))
         said.append(capsys.readouterr().out.partition("\n")[2])
     assert made[0] == made[1]
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "yolo", "webdataset"])
+def test_an_import_by_other_workers_has_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
+    run("export", pets, "--to", name, "--out", tmp_path / "set")
+    made, said = [], []
+    for workers in (1, 2):
+        capsys.readouterr()
+        run("import", tmp_path / "set", "--out", tmp_path / str(workers) / "out", "--workers", workers)
+        made.append(contents(tmp_path / str(workers) / "out"))
+        said.append(capsys.readouterr().out.replace(f"{tmp_path / str(workers)}", ""))
+    assert made[0] == made[1]
+    assert said[0] == said[1]
+
+
+def test_an_importing_worker_names_what_it_cannot_read(pets, tmp_path):
+    run("export", pets, "--to", "voc", "--out", tmp_path / "set")
+    mask = tmp_path / "set/SegmentationClass/000002.png"
+    mask.write_bytes(mask.read_bytes()[:60])
+    for workers in (1, 2):
+        with pytest.raises(UserError, match=r"000002\.png: cannot be read as a picture"):
+            run("import", tmp_path / "set", "--out", tmp_path / "out", "--workers", workers)
+    with pytest.raises(UserError, match="workers = 0 must be at least 1"):
+        run("import", tmp_path / "set", "--out", tmp_path / "out", "--workers", 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pets", "set"]
 
 
 def test_a_worker_names_what_it_cannot_read(pets, tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from patience import PATIENCE, wait_until
 
+from seediff import Dataset
 from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import write_native
@@ -26,6 +27,13 @@ def pets(tmp_path_factory):
     out = tmp_path_factory.mktemp("pets") / "pets"
     write_native(out, ("cat", "dog"), [Sample(image, labels, name=f"{i:06d}") for i in range(1500)], about={})
     return out
+
+
+@pytest.fixture(scope="module")
+def commands(pets):
+    """What is written with workers: an export, and an import of what one made."""
+    Dataset.open(pets).as_voc(pets.parent / "voc", link=True)
+    return [["export", str(pets), "--to", "coco"], ["import", str(pets.parent / "voc")]]
 
 
 def in_session(number):
@@ -43,9 +51,9 @@ def in_session(number):
 
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("attempt", range(int(os.environ.get("INTERRUPTS", "2"))))
-def test_interrupted_with_workers(pets, tmp_path, times, attempt):
+def test_interrupted_with_workers(commands, tmp_path, times, attempt):
     moments = random.Random(times * 100 + attempt)
-    command = [sys.executable, "-m", "seediff", "export", str(pets), "--to", "coco", "--out", str(tmp_path / "out"), "--workers", "2"]
+    command = [sys.executable, "-m", "seediff", *commands[attempt % 2], "--out", str(tmp_path / "out"), "--workers", "2"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_until(lambda: list(tmp_path.glob(".out.*/.lock")))  # it has begun; workers start, import and work from now on
     time.sleep(moments.uniform(0, 1.5))

@@ -424,19 +424,21 @@ def test_folders_of_links_inside_a_set_that_is_repaired(planted, pets, victim, r
     assert unharmed(victim)
 
 
-@pytest.mark.parametrize("name", ["scores.json", "images.csv", "worst.jpg"])
-def test_links_in_the_place_of_a_report(name, pets, segmenter, victim, tmp_path):
+def test_links_in_the_place_of_a_report(pets, segmenter, victim, tmp_path, capsys):
+    """A folder that holds anything is no place for a report; links beside its JSON file are not written through."""
     shutil.rmtree(pets)
     write_native(pets, SHAPES, items(2), about={})
     out = tmp_path / "report"
     out.mkdir()
-    for planted in (name, f"{name}.part"):
-        (out / planted).symlink_to(victim / "key")
-    (tmp_path / "scores.json.part").symlink_to(victim / "key")
-    options = ["--out", str(out), "--json", str(tmp_path / "scores.json"), "--device", "cpu", "--quiet"]
-    assert main(["evaluate", str(segmenter), "--data", str(pets), *options]) == 0
+    for folder, names in ((out, ["scores.json", "images.csv", "worst.jpg"]), (tmp_path, ["scores.json.part"])):
+        for name in names:
+            (folder / name).symlink_to(victim / "key")
+    line = ["evaluate", str(segmenter), "--data", str(pets), "--out", str(out), "--json", str(tmp_path / "scores.json")]
+    assert main([*line, "--device", "cpu", "--quiet"]) == 2
+    assert "is there already and not empty" in capsys.readouterr().err
+    shutil.rmtree(out)
+    assert main([*line, "--device", "cpu", "--quiet"]) == 0
     assert unharmed(victim)
-    assert not (out / name).is_symlink()
 
 
 @pytest.mark.parametrize("kind", ["sets", "scenes", "relabelled", "augmented", "segmenters", "scores", "costs"])

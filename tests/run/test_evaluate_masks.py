@@ -102,6 +102,48 @@ def test_without_background_the_two_oracles_are_one(tmp_path, made_up):
     assert scores["oracle"].miou == scores["oracle-ignored"].miou == pytest.approx((1 + 0 + 1 / 2) / 3)
 
 
+def test_a_stopped_evaluation_continues_with_what_is_finished(tmp_path, made_up, monkeypatch, capsys):
+    folder = labelled(tmp_path, [[[0, 1], [1, 2]], [[1, 2], [3, 1]], [[1, 1], [1, 0]], [[0, 2], [2, 0]]])
+    line = ["evaluate", "masks", str(folder / "images"), "--labels", str(folder), "--quiet", "--draws", "20", "--json"]
+    assert main([*line, str(tmp_path / "whole.json")]) == 0
+    captures, soft_masks = len(made_up), module.soft_masks
+
+    def stops(job, seen, latents, words, index):
+        if index == 2:
+            raise KeyboardInterrupt
+        return soft_masks(job, seen, latents, words, index)
+
+    monkeypatch.setattr(module, "soft_masks", stops)
+    capsys.readouterr()
+    assert main([*line, str(tmp_path / "stopped.json")]) == 130
+    parts = tmp_path / "stopped.json.parts"
+    assert f"the same command continues, with {parts}" in capsys.readouterr().err
+    assert len(list(parts.iterdir())) == 4 + 2  # presence of all, captures of two
+    monkeypatch.setattr(module, "soft_masks", soft_masks)
+    assert main([*line, str(tmp_path / "stopped.json"), "--tune-share", "0.5"]) == 2
+    assert "holds finished pictures of another evaluation that was stopped" in capsys.readouterr().err
+
+    made_up.clear()
+    assert main([*line, str(tmp_path / "stopped.json")]) == 0
+    assert 0 < len(made_up) < captures
+    assert not parts.exists()
+    whole, continued = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("whole", "stopped"))
+    for scores in (whole, continued):
+        for column in scores["protocols"].values():
+            del column["seconds"]
+    assert whole == continued
+
+
+def test_a_photograph_of_other_proportions_is_refused(tmp_path, made_up):
+    folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
+    height, width = scene_photo(0).shape[:2]
+    save_map(folder / "labels" / "1.png", np.ones((width, height // 2), np.uint8))
+    with pytest.raises(UserError, match=rf"1\.jpg: is {width} × {height}, but the labels '1' are {height // 2} × {width}, of other"):
+        evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
+    save_map(folder / "labels" / "1.png", np.ones((round(height / 3), round(width / 3)), np.uint8))
+    evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
+
+
 def test_words_for_the_prompt(tmp_path):
     data = own(("background", "aeroplane", "Potted Plant", "fox", "vehicle"))
     assert words_of(data, {}, "mini") == {"aeroplane": 1, "pottedplant": 2}

@@ -61,7 +61,7 @@ def test_what_gains_nothing_is_refused() -> None:
         validated(lessons(20, telling=False), NAMES, MaskConfig(reading="", pamr=False))
 
 
-def test_from_scenes_to_masks(tmp_path: Path) -> None:
+def test_from_scenes_to_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too few pictures are refused, and nothing is written. Ten make a file; masks with it are the same twice, and need all layers."""
     out = tmp_path / "own.safetensors"
     scenes = load_scenes("tune", 10)
@@ -85,6 +85,7 @@ def test_from_scenes_to_masks(tmp_path: Path) -> None:
 
     Reading(About(("cross.elsewhere",)), torch.ones(2, 1), 0.0).save(tmp_path / "other.safetensors")
     config = MaskPhotosConfig.recommended(classes=("dog",), mask={"reading": str(tmp_path / "other.safetensors")})
+    monkeypatch.setattr("seediff.models.registry.load_model", lambda *args, **options: pytest.fail("loaded first"))
     with pytest.raises(UserError, match=r"weighs cross\.elsewhere"):
         mask_photos(config, find_photos([tmp_path / "photo.png"]), tmp_path / "three")
     with pytest.raises(UserError, match="apart"):

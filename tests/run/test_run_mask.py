@@ -229,6 +229,8 @@ def test_only_what_changed_is_listed(tmp_path, photos, mini_folder, capsys):
         assert main([*line, "--classes", str(after), "--out", str(tmp_path / out)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert "another configuration (classes: dog,car → dog,cat); choose" in said[0]
+    first = tmp_path / "a"
+    assert f"; --out {first}-2 and then `seediff merge {first} {first}-2 --out {first}-both` has both in one set" in said[0]
     same = re.search(r"\(photos: (.*), classes of their own \(\w{12}\) → (.*), classes of their own \(\w{12}\)\); choose", said[1])
     assert same
     assert same[1] == same[2]

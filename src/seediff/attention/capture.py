@@ -16,7 +16,7 @@ Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -25,12 +25,13 @@ from weakref import WeakSet
 import torch
 
 from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads, check_switches
+from ..config.levels import EVERYTHING, Reads, check_concepts, check_switches
 from ..errors import UserError
 from ..models.compiled import listen
 from ..models.families import network_family
 from ..models.families.base import Joint
 from ..models.groups import by_kind
+from .concepts import Concepts, ConceptStream
 from .layers import JointLayer, OutputLayer, ProjectedLayer
 from .recorder import KINDS, AttentionRecorder, Kind
 
@@ -49,6 +50,7 @@ def capture_attention(
     alone: Collection[Kind] = (),
     outputs: Collection[str] = (),
     asked: torch.Tensor | None = None,
+    concepts: Sequence[Concepts] = (),
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
@@ -67,6 +69,7 @@ def capture_attention(
         outputs: names of captured layers whose output vectors are kept, too (`AttentionRecorder.outputs`).
         asked: (B, T, C) states of other texts than those that the network reads, one per image. Cross-attention is captured as if the
             picture's queries met their keys; the network's own result does not depend on them. For layers of cross-attention.
+        concepts: of each image, for `config.concepts`.
 
     Raises:
         RuntimeError: this network is already being captured.
@@ -83,14 +86,21 @@ def capture_attention(
         alone={*alone, *({"cross"} if config.text_share == "text" else ())},
     )
     recorder.asked = asked
-    with listening(unet, recorder, recorder.start_step, outputs=outputs):
+    with listening(unet, recorder, recorder.start_step, outputs=outputs, concepts=concepts):
         yield recorder
 
 
 @contextmanager
-def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None], *, outputs: Collection[str] = ()) -> Iterator[None]:
+def listening(
+    unet: Any,
+    recorder: AttentionRecorder,
+    begin: Callable[..., None],
+    *,
+    outputs: Collection[str] = (),
+    concepts: Sequence[Concepts] = (),
+) -> Iterator[None]:
     """Have a recorder hear a network inside the `with` block. begin: forward pre-hook of the network, with its arguments by name, which has
-    the recorder start each call. outputs, errors: as in `capture_attention`."""
+    the recorder start each call. outputs, concepts, errors: as in `capture_attention`."""
     if unet in _captured:
         raise RuntimeError("this UNet's attention is already being captured: end the first `with capture_attention(...)` before the next")
     family, config = recorder.family, recorder.config
@@ -113,6 +123,12 @@ def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None]
                 handles += OutputLayer(recorder.reference, layer, recorder).hook(unet.get_submodule(recorder.reference), hear)
         groups = by_kind(family.fit_layers(unet.config, config.layers))
         chosen = {kind: family.chosen(list(everything), groups[kind]) for kind in KINDS if kind in recorder.reads}
+        if config.concepts:
+            check_concepts(family)
+            if not concepts:
+                raise UserError("capture.concepts: their words are read before the picture is drawn; use generate or mask of the package")
+            recorder.concept_names = [of_image.names for of_image in concepts]
+            handles += ConceptStream(unet, recorder, concepts).hook(unet, everything, chosen.get("cross", ()))
         for name, layer in everything.items():
             kinds: list[Kind] = [kind for kind in KINDS if name in chosen.get(kind, ())]
             attention = unet.get_submodule(name)

@@ -45,6 +45,8 @@ class AttentionMaps:
     features: {(h, w): (N, C) float32}, a row per position, of the layer that `Family.reference` names; empty unless they were kept.
     errors: class → the network's error with a sentence for the class, in units of its own (`photograph.class_errors`); empty unless asked.
     heads: how cross-attention's heads were averaged: "mean", or "weighted" (`heads.py`), with which maps may be negative.
+    concepts: {(h, w): (N, C)}, how much each position's output is like each concept's (`concepts.py`); empty unless they were kept.
+    concept_names: of their columns.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -60,6 +62,8 @@ class AttentionMaps:
     features: Mapping[Grid, torch.Tensor] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=dict)
     heads: Heads = "mean"
+    concepts: Mapping[Grid, torch.Tensor] = field(default_factory=dict)
+    concept_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for kind, grid, _, tensor in self.tensors():
@@ -75,6 +79,7 @@ class AttentionMaps:
         for kind, means, layers in (
             ("self", self.self_attention, self.self_layers),
             ("cross", self.cross_attention, self.cross_layers),
+            ("concepts", self.concepts, {}),
         ):
             for grid, tensor in means.items():
                 yield kind, grid, "", tensor
@@ -90,7 +95,7 @@ class AttentionMaps:
 
     def with_tensors(self, tensors: Iterable[tuple[str, Grid, str, torch.Tensor]]) -> AttentionMaps:
         """The same with all maps replaced by these, given as `tensors` gives them."""
-        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}, "features": {}}
+        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}, "features": {}, "concepts": {}}
         layers: dict[str, dict[Grid, dict[str, torch.Tensor]]] = {"self": {}, "cross": {}}
         for kind, grid, layer, tensor in tensors:
             if layer:
@@ -104,6 +109,7 @@ class AttentionMaps:
             self_layers=layers["self"],
             cross_layers=layers["cross"],
             features=means["features"],
+            concepts=means["concepts"],
         )
 
     def grid(self, divisor: int) -> Grid:
@@ -144,6 +150,7 @@ class AttentionMaps:
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
         about |= {"content": self.content, "agreement": dict(self.agreement), "order": list(tensors)}
         about |= ({"heads": self.heads} if self.heads != "mean" else {}) | ({"errors": dict(self.errors)} if self.errors else {})
+        about |= {"concepts": self.concept_names} if self.concepts else {}
         write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
@@ -155,7 +162,7 @@ class AttentionMaps:
         last = max((column for columns in (*about.words.values(), about.content) for column in columns), default=-1)
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
-            if matched is None:
+            if matched is None or (matched[3] and matched[1] in ("features", "concepts")):
                 raise UserError(f"{path}: is no file of {what}: it has a tensor {shown(name)}")
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
@@ -171,7 +178,10 @@ class AttentionMaps:
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
         maps = cls({}, {}, latent_size, about.words, about.prompt, about.normalized, content=about.content, agreement=about.agreement)
-        return replace(maps.with_tensors(tensors), heads=about.heads, errors=about.errors)
+        maps = replace(maps.with_tensors(tensors), heads=about.heads, errors=about.errors, concept_names=about.concepts)
+        if any(tensor.shape[1] != len(maps.concept_names) for tensor in maps.concepts.values()):
+            raise UserError(f"{path}: names {len(maps.concept_names)} concepts, which its tensors of concepts do not have")
+        return maps
 
 
 def grid_text(grid: Grid) -> str:
@@ -181,7 +191,7 @@ def grid_text(grid: Grid) -> str:
 
 
 NUMBER = r"[1-9]\d{0,3}"
-TENSOR = rf"(self|cross|features)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
+TENSOR = rf"(self|cross|features|concepts)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
 """Name of a tensor in a file: kind, size, and its layer if it is of a single one."""
 
 
@@ -213,6 +223,7 @@ class MapsAbout:
     order: tuple[str, ...] = ()
     heads: Heads = "mean"
     errors: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
+    concepts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:

@@ -19,6 +19,7 @@ from ..models.registry import Model
 from ..prompts.kinds import content_columns
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
+from .concepts import read_concepts
 from .generate import asked_texts, check_shape
 from .maps import AttentionMaps, Grid
 from .recorder import Kind
@@ -134,6 +135,8 @@ def capture_noised(
     several = len(fitted) > 1
     capture = replace(capture, layers="all" if several else next(iter(fitted)))
     more: dict[str, Any] = {"per_layer": several, "reads": reads, "asked": asked}
+    if capture.concepts:
+        more["concepts"] = read_concepts(model, classes)
     with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), **more) as recorder:
         run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
     return {group: recorder.maps(words, texts, contents=contents, layers=layers if several else None) for group, layers in fitted.items()}
@@ -229,9 +232,10 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
         content += [columns + t for t in sentence.content]
         columns += next(iter(sentence.cross_attention.values())).shape[1]
     joined = [
-        (kind, grid, layer, torch.stack(tensors).mean(0) if kind != "cross" else torch.cat(tensors, 1))
+        (kind, grid, layer, torch.cat(tensors, 1) if kind in ("cross", "concepts") else torch.stack(tensors).mean(0))
         for (kind, grid, layer), tensors in ((of[0][:3], [one[3] for one in of]) for of in zip(*(m.tensors() for m in maps), strict=True))
     ]
+    concepts = [name for sentence in maps for name in sentence.concept_names]
     agreement = {layer: sum(sentence.agreement[layer] for sentence in maps) / len(maps) for layer in maps[0].agreement}
     return replace(
         maps[0].with_tensors(joined),
@@ -239,6 +243,7 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
         prompt=" | ".join(sentence.prompt for sentence in maps),
         content=tuple(content),
         agreement=agreement,
+        concept_names=tuple(concepts),
     )
 
 
@@ -275,6 +280,7 @@ def capture_clean(
     *,
     timestep: int,
     kind: Kind,
+    layers: Layers = "all",
 ) -> list[AttentionMaps]:
     """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention are probabilities that sum to 1;
     in joint attention they are taken among the picture's columns. Rows of cross-attention sum to 1 if the layer only attends to text.
@@ -284,7 +290,8 @@ def capture_clean(
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
     words = [locate_columns(model.readers, text, classes_of_text) for text, classes_of_text in zip(texts, names, strict=True)]
-    with capture_attention(model.network, CaptureConfig(normalize=False), guidance=False, reads={kind: None}, alone=("self",)) as recorder:
+    config = CaptureConfig(normalize=False, layers=layers)
+    with capture_attention(model.network, config, guidance=False, reads={kind: None}, alone=("self",)) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
 

@@ -77,13 +77,15 @@ def semantic(
     from ..config.names import parse_classes
     from ..evaluate.evaluation import evaluate, notes, score_table, write_report
     from ..evaluate.semantic import write_json
-    from ..files.output_folders import check_writable
+    from ..files.output_folders import check_free, check_writable
     from .progress import bar_or_lines
 
     how = how or Comparison()
     names = None if how.classes is None else parse_classes(how.classes)
     options = {**vars(how), "classes": names, "scales": _parse_scales(how.scales)}
     check_writable(out, json)
+    if out is not None:
+        check_free(out)
     with bar_or_lines(quiet) as progress:
         evaluation = evaluate(predictions, data, progress=progress, **options)
     if json is not None:
@@ -235,6 +237,8 @@ def masks(
 ) -> None:
     """Score a model's masks of labelled photographs under several protocols, side by side.
 
+    With --json, the same command continues a run that was stopped.
+
     For example: `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.4 --method ca_sa --json ca_sa.json`
     """
     from ..config.base import configure
@@ -244,8 +248,9 @@ def masks(
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import write_json
     from ..files.output_folders import check_writable
+    from ..files.outputs import remove_tree
     from ..run.evaluate_masks import evaluate_masks
-    from .progress import bar_or_lines
+    from .progress import bar_or_lines, telling
 
     line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("object",), "seed": seed}  # the data's classes replace it
     line |= {"mask": table(MaskConfig, soft or SoftMaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}
@@ -253,9 +258,12 @@ def masks(
     how = {"protocols": [name.strip() for name in protocol.split(",")], "tune_share": tune_share, "pictures": count, "draws": draws}
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)
-    with bar_or_lines(quiet, "pictures") as progress:
-        scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, **how)
-    if json is not None:
+    keep = json and json.with_name(f"{json.name}.parts")
+    again = f"the same command continues, with {keep}" if keep else "with --json, the same command would continue"
+    with telling(lambda: "no scores yet", lambda: again), bar_or_lines(quiet, "looks") as progress:
+        scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, keep=keep, **how)
+    if json is not None and keep is not None:
         write_json(scores.to_json(), json)  # first: whoever reads the table may have had enough of it
+        remove_tree(keep.parent, keep.name)
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
     _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)

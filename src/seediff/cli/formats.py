@@ -104,6 +104,7 @@ def import_(
     from_: Annotated[SourceName | None, option(OUTPUT, "The format.", "found out, and said", name="--from")] = None,
     out: Annotated[Path, HERE, option(OUTPUT, "Folder for the new dataset; it appears when it is complete.")],
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no", negative=())] = None,
+    workers: Annotated[int, option(OUTPUT, "Number of processes that read label maps. The result is the same.", 1)] = 1,
     split: Annotated[str | None, import_option("split", "only this part, such as val.", "all")] = None,
     classes: Annotated[
         str | None,
@@ -157,7 +158,8 @@ def import_(
     samples, changes = some(samples, source, empty=corrects is not None), list[Change]()
     if corrects is not None:
         class_names, samples = correct(corrects, class_names, samples, by=from_, tell=changes.append)
-    count = write_native(out, class_names, followed(quiet)(samples), about={"command": "import", "format": from_}, link=bool(link))
+    about = {"command": "import", "format": from_}
+    count = write_native(out, class_names, followed(quiet)(samples), about=about, link=bool(link), workers=workers)
     if quiet:
         return
     print(f"{counted(count, 'sample')} of {counted(len(class_names), 'class')} in {out}")

@@ -80,6 +80,10 @@ class CaptureConfig:
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
     Models without joint attention ignore this."""
+    concepts: bool = False
+    """Keep scores of the classes' words beside the maps, for method concept.
+
+    The blocks up to the last chosen block run twice. The picture stays as it is."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
@@ -114,11 +118,11 @@ class MaskConfig:
     expand_levels: tuple[Count, ...] = (4, 2, 1)
     """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
     tau: Count = 4
-    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk: number of rounds."""
+    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk, anchor_walk: number of rounds."""
     self_level: Count = 2
-    """ca_sa, diffsegmenter, iseg_walk, nerve_walk: level of the self-attention: its side is the latent's side divided by this.
+    """ca_sa, diffsegmenter and the walks: level of the self-attention: its side is the latent's side divided by this.
 
-    Cross-attention of ca_sa and nerve_walk is at L / seed_level."""
+    Cross-attention of ca_sa, nerve_walk and anchor_walk is at L / seed_level."""
     parts: tuple[Part, ...] = ("layers", "rescale", "blur", "product")
     """goca: the parts of it that are used: heads, layers, rescale, blur, product.
 
@@ -218,6 +222,10 @@ class SegmentConfig:
 """
     cut_power: Positive = 10.0
     """graphs features and rows: exponent of the cosine similarity."""
+    block: Annotated[int, Meta(ge=0)] | None = None
+    """seg4diff: the transformer's block that is read, counted from 0; None: at the depth of block 9 of Stable Diffusion 3's 24."""
+    token_threshold: Positive = 0.1
+    """seg4diff: tokens' maps with a KL divergence below this merge."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -246,6 +254,11 @@ class SegmentConfig:
     def divides_features(self) -> bool:
         """Whether the method needs the features of a UNet's encoder instead of self-attention."""
         return self.divided == "features"
+
+    @property
+    def reads(self) -> Literal["self", "cross"]:
+        """The kind of attention that methods without features read."""
+        return "self" if self.facts.depth is None else "cross"
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..errors import UserError
 from ..models.families.base import Family
 from ..models.families.unet import SD
-from ..models.groups import Layers, block_numbers, by_kind
+from ..models.groups import Layers, block_numbers, by_kind, normal_layers
 from .constants import CaptureConfig, MaskConfig, SegmentConfig
 
 Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
@@ -56,12 +56,37 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
         raise UserError(
             f"method {mask.method} needs self-attention, and {family.title} has no maps of it: {family.no_self_attention}; use method ca"
         )
+    if mask.facts.concepts:
+        check_concepts(family)
+
+
+def blocks_at(family: Family, network: Mapping[str, Any], depths: tuple[float, float] | None) -> Layers | None:
+    """The blocks of a transformer from the first to the last of these depths (`MethodFacts.depths`); None for a UNet, for no depths, and
+    where config.json of the network does not say how many blocks there are."""
+    if depths is None or len(family.groups) > 1:
+        return None
+    try:
+        count = len(family.blocks(network))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return normal_layers("-".join(str(min(round(count * depth), count - 1)) for depth in depths)) if count else None
+
+
+def check_concepts(family: Family) -> None:
+    """Raise UserError for `capture.concepts` with a family in whose network they cannot be followed."""
+    if not family.embeds_text:
+        raise UserError(
+            f"capture.concepts = true: concepts go through the text's own stream, which {family.title} lacks or hides; use another method, "
+            "or Stable Diffusion 3, FLUX or Chroma"
+        )
 
 
 def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
     """Raise UserError if a family lacks the input of a `segment` method. model: the model's name, for messages."""
     if why := family.no_self_attention:
         raise UserError(f"segments need self-attention, and {family.title} has no maps of it: {why}; use another model")
+    if segment.reads == "cross" and len(family.groups) > 1:
+        raise UserError(f"method {segment.method} reads one block of a transformer, and model '{model}' is a UNet; use diffseg or diffcut")
     if segment.divides_features and family.network != "unet":
         raise UserError(
             f"method {segment.method} divides the features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans, "

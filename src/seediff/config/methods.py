@@ -13,8 +13,9 @@ from typing import Any, Literal
 from ..errors import UserError
 
 Method = Literal[
-    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion", "best"
-]
+    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion",
+    "seg4diff", "concept", "anchor_walk", "best",
+]  # fmt: skip
 """Values of `MaskConfig.method`."""
 BEST: Method = "best"
 """No method of its own: what was measured as best for the model, a row of its preset or of `BEST_FACTS`. Configurations resolve to it."""
@@ -46,8 +47,9 @@ class MethodFacts:
     cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
     themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
     off. alpha: whether it reads this threshold for seeds. plain_means, apart: whether it needs plain means of attention, and every layer's
-    beside them. features: whether it reads a layer's. defaults: constants that differ from the dataclasses', as a table for `resolve`.
-    finish: how soft masks become pixels.
+    beside them. features, concepts: whether it reads those of a layer, of the classes' words. depths: the first and the last of the blocks
+    that its authors read, as shares of their transformer's blocks; others are read at the same depth (`blocks_at`). defaults: constants
+    that differ from the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
     """
 
     function: str
@@ -58,6 +60,8 @@ class MethodFacts:
     plain_means: bool = False
     apart: bool = False
     features: bool = False
+    concepts: bool = False
+    depths: tuple[float, float] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
 
@@ -109,6 +113,22 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         features=True,
         defaults={"mask": {"expand_levels": (4,), "beta": 0.5}, "capture": {"normalize": False, "features": True}},
     ),
+    # Block 9 of Stable Diffusion 3's 24.
+    "seg4diff": MethodFacts(
+        "seg4diff.seg4diff", "seed_level", None, plain_means=True, depths=(9 / 24, 9 / 24), defaults={"capture": {"normalize": False}}
+    ),
+    # Blocks 14 to 18 of FLUX.1's 57.
+    "concept": MethodFacts(
+        "concept.concept", (1,), None, concepts=True, depths=(14 / 57, 18 / 57), defaults={"capture": {"concepts": True}}
+    ),
+    "anchor_walk": MethodFacts(
+        "anchor_walk.anchor_walk",
+        "seed_level",
+        "self_level",
+        alpha=True,
+        features=True,
+        defaults={"mask": {"self_level": 1, "tau": 10}, "capture": {"features": True}},
+    ),
 }
 
 BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
@@ -128,7 +148,7 @@ READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.
 """Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""
 
 
-SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc"]
+SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc", "seg4diff"]
 """Values of `SegmentConfig.method`."""
 GraphName = Literal["features", "self", "walk", "rows"]
 """Values of `SegmentConfig.graph`; segments/graph.py says what each is."""
@@ -138,13 +158,15 @@ GraphName = Literal["features", "self", "walk", "rows"]
 class SegmentFacts:
     """method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the fields of
     SegmentConfig that it reads. For methods that divide a graph of positions, graph: which one, unless the configuration names another.
-    solver: `module.name` of the function that divides it: graph and configuration → the part (N,) of each position.
+    solver: `module.name` of the function that divides it: graph and configuration → the part (N,) of each position. depth: of the one block
+    whose cross-attention is read instead of all self-attention, as `MethodFacts.depths`.
     """
 
     method: str
     options: tuple[str, ...]
     graph: GraphName | None = None
     solver: str = ""
+    depth: float | None = None
 
 
 SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
@@ -153,6 +175,7 @@ SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
     "diffcut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "features", "diffcut.divide"),
     "falcon": SegmentFacts("graph.GRAPH", ("eigenvalue", "refine"), "features", "falcon.divide"),
     "autosc": SegmentFacts("graph.GRAPH", ("refine",), "features", "autosc.divide"),
+    "seg4diff": SegmentFacts("seg4diff.SEG4DIFF", ("block", "token_threshold"), depth=9 / 24),
 }
 
 GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
@@ -164,9 +187,9 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 """The fields of SegmentConfig that each graph depends on."""
 
 
-def check_capture(method: Method, normalized: bool, apart: bool, features: bool) -> None:
+def check_capture(method: Method, normalized: bool, apart: bool, features: bool, concepts: bool) -> None:
     """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), that are means over
-    layers alone (`CaptureConfig.apart`), or that come without features (`CaptureConfig.features`)."""
+    layers alone (`CaptureConfig.apart`), or that come without features or concepts (`CaptureConfig.features`, `concepts`)."""
     if normalized and METHOD_FACTS[method].plain_means:
         raise UserError(
             f"capture.normalize = true: method {method} works on plain means of attention; use --no-capture-normalize, "
@@ -174,6 +197,10 @@ def check_capture(method: Method, normalized: bool, apart: bool, features: bool)
         )
     if METHOD_FACTS[method].apart and not apart:
         raise UserError(f"capture.apart = false: method {method} weighs layers; use --capture-apart, or leave it out for the method's own")
+    if METHOD_FACTS[method].concepts and not concepts:
+        raise UserError(
+            f"capture.concepts = false: method {method} reads their scores; use --capture-concepts, or leave it out for the method's own"
+        )
     if METHOD_FACTS[method].features and not features:
         raise UserError(
             f"capture.features = false: method {method} compares a layer's features; use --capture-features, "

@@ -29,7 +29,7 @@ from ..models.schedulers import distilled_defaults
 from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
-from .levels import check_kinds, fit_levels
+from .levels import blocks_at, check_kinds, fit_levels
 from .methods import BEST, BEST_FACTS, METHOD_FACTS, Method
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
@@ -113,9 +113,11 @@ class ModelConstants:
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
             steps = {"capture": {"steps": mine.capture_steps}} if drawing and mine.capture_steps is not None else {}
         facts = METHOD_FACTS.get(method or MaskConfig.method)
+        blocks = blocks_at(self.info.family, self.info.network, facts.depths) if facts and self.info else None
         return [
             Layer(source, {name: value for name, value in table.items() if value is not None}),
             *([Layer(f"the authors of {self.info.family.title}", self.info.defaults())] if self.info else []),
+            *([Layer(f"method {method}, at the depth of its authors' blocks", {"capture": {"layers": blocks}})] if blocks else []),
             *([Layer(f"method {method}", facts.defaults)] if facts else []),
             Layer(source, steps),
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..files.messages import shown
 from ..files.output_folders import put, staged
 from ..files.outputs import write_new
 from ..files.reading import SETTINGS, leads_out, path_inside, read_bytes
+from ..workers import in_order
 from . import native
 from .encoding import InstanceFile, Instances, MaskFile, encode_grey
 from .reviews import is_corrected
@@ -22,6 +24,8 @@ from .rows import check_class_list, check_name
 from .sample import Sample, copy_file
 from .shapes.following import FollowedFile
 
+CHUNK = 8
+"""Samples that go to another process together: one takes a millisecond or two."""
 LAST_FILES = (native.METADATA, SegmentPhotosConfig.last_file)
 """What a run writes last, by which its output is known to be finished."""
 INSTANCE_KEYS = ("instances", "instance_scores")
@@ -123,13 +127,14 @@ def read_dataset(folder: Path | str) -> Iterator[Sample]:
 
 
 def write_native(
-    out: Path | str, classes: Sequence[str], samples: Iterable[Sample], *, about: Mapping[str, Any], link: bool = False
+    out: Path | str, classes: Sequence[str], samples: Iterable[Sample], *, about: Mapping[str, Any], link: bool = False, workers: int = 1
 ) -> int:
     """Write a native dataset, with its card and preview, and return how many samples it has. `out` appears only when everything is in it.
 
     Rows keep what they hold; file_name, mask, classes, class_ids and area are those of the files written. Samples' `extras` come along.
     about: what the card and the preview say of the whole (`command`, `source`, …: texts, numbers, lists). link: hard links to pictures
-    and extras, where the file system allows them, instead of copies. Raises UserError naming the sample that cannot be used.
+    and extras, where the file system allows them, instead of copies. workers: processes that read label maps; for several, samples must be
+    picklable. The bytes are the same. Raises UserError naming the sample that cannot be used.
     """
     from ..report import load_trace, write_preview
     from ..report.card import data_card
@@ -138,18 +143,13 @@ def write_native(
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
     made: dict[Path, str] = {}
-    with staged(out) as part:
-        for sample in samples:
+    with staged(out) as part, in_order(partial(_encoded, classes=tuple(classes)), workers, chunk=CHUNK) as encoded:
+        kept, sent = tee(samples)
+        for sample, (files, row) in zip(kept, encoded(sent), strict=True):
             check_name(sample.name, names)
-            labels = sample.labels(len(classes))
-            file_name, mask = native.sample_files(sample.name, sample.suffix)
-            sample.put_image(part / file_name, link=link)
-            put(part / mask, sample.mask_data(labels))
-            row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}
-            if (instances := sample.instances) is not None:
-                put(part / native.INSTANCES / f"{sample.name}.png", encode_grey(instances.numbers))
-                row |= instance_row(instances)
-            row.pop("made", None)
+            sample.put_image(part / row["file_name"], link=link)
+            for path, data in files.items():
+                put(part / path, data)
             for (kind, class_id), path in sample.extras.items():
                 if kind == native.MADE:
                     row["made"] = made[path] = made.get(path) or _put_made(part, path)
@@ -163,6 +163,19 @@ def write_native(
         steps = [load_trace(path) for path in sorted((part / native.STEPS).rglob("*.safetensors"))]
         write_preview(part, summary=about, rows=rows, class_names=classes, steps=steps)
     return len(rows)
+
+
+def _encoded(sample: Sample, *, classes: Sequence[str]) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files of a sample's label map and objects, by their paths, and its row. May run in another process."""
+    labels = sample.labels(len(classes))
+    file_name, mask = native.sample_files(sample.name, sample.suffix)
+    row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}
+    row.pop("made", None)
+    files = {mask: sample.mask_data(labels)}
+    if (instances := sample.instances) is not None:
+        files[f"{native.INSTANCES}/{sample.name}.png"] = encode_grey(instances.numbers)
+        row |= instance_row(instances)
+    return files, row
 
 
 def _put_made(part: Path, path: Path) -> str:

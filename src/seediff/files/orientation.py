@@ -1,14 +1,22 @@
-"""EXIF orientation, by which some readers turn a picture and others do not: what it is, and PNG and JPEG files without it."""
+"""EXIF orientation, by which some readers turn a picture and others do not: what it is, PNG and JPEG files without it, and label maps that
+were drawn on the turned picture, turned back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
 from PIL import Image
 
 from .pictures import open_picture
+from .reading import PICTURE, read_bytes
 
 EXIF_ORIENTATION = 0x0112
 MARKS = (b"Exif", b"eXIf", b"tiff:Orientation", b"com.adobe.xmp", b"Raw profile type ")
 """A PNG or JPEG with an orientation has one of these bytes: of EXIF, of XMP, of ImageMagick's texts."""
+PNG_SIGNATURE = b"\x89PNG"
+PNG_PIXELS = b"IDAT"
 PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 JPEG_METADATA, JPEG_SCAN, FILL = b"\xff\xe1", b"\xff\xda", b"\xff\xff"
 
@@ -21,35 +29,63 @@ def orientation(picture: Image.Image) -> int:
         return 1
 
 
+def orientation_of(source: Path | bytes, where: str | None = None) -> int:
+    """The orientation of a PNG or JPEG file or its bytes. where: its name in messages. Raises UserError for what is no picture, where it
+    may have an orientation other than 1."""
+    data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
+    if not _may_turn(data):  # most pictures
+        return 1
+    with open_picture(data, where or (str(source) if isinstance(source, Path) else None)) as picture:
+        return orientation(picture)
+
+
+def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Pixels (H, W) of a picture as it is shown → as it is stored: (W, H) for an orientation (EXIF 2.3, tag 0112) of 5 to 8."""
+    pixels = pixels[::-1] if turn in (3, 4, 7, 8) else pixels
+    pixels = pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels
+    return np.ascontiguousarray(pixels.T if turn >= 5 else pixels)
+
+
 def as_stored(data: bytes, where: str | None = None) -> bytes:
     """The bytes of a PNG or JPEG; of one that readers would turn, without its EXIF and XMP, so that all show it as it is stored. The pixels
     are bit for bit the same.
 
     where: its name in messages. Raises UserError for what is no picture.
     """
-    if not any(mark in data for mark in MARKS):  # most pictures: a PNG's orientation may be behind all of its pixels
+    if orientation_of(data, where) == 1:
         return data
-    with open_picture(data, where) as picture:
-        if orientation(picture) == 1:
-            return data
-        return _png_without_metadata(data) if picture.format == "PNG" else _jpeg_without_metadata(data)
+    return _png_without_metadata(data) if data.startswith(PNG_SIGNATURE) else _jpeg_without_metadata(data)
 
 
 def _png_without_metadata(data: bytes) -> bytes:
-    kept, at = [data[:8]], 8
-    while at < len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] not in PNG_METADATA:
-            kept.append(data[at:end])
-        at = end
-    return b"".join(kept)
+    return data[:8] + b"".join(data[begin:end] for kind, begin, end in _chunks(data) if kind not in PNG_METADATA)
 
 
 def _jpeg_without_metadata(data: bytes) -> bytes:
-    kept, at = [data[:2]], 2
+    kept = [(begin, end) for kind, begin, end in _segments(data) if kind != JPEG_METADATA]
+    return data[:2] + b"".join(data[begin:end] for begin, end in kept)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, begin, end) of each chunk of a PNG."""
+    at = 8
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at, end
+        at = end
+
+
+def _segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(marker, begin, end) of each segment of a JPEG before its pixels, which are the last."""
+    at = 2
     while (marker := data[at : at + 2]).startswith(b"\xff") and marker != JPEG_SCAN:
         end = at + (1 if marker == FILL else 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
-        if marker != JPEG_METADATA:
-            kept.append(data[at:end])
+        yield marker, at, end
         at = end
-    return b"".join([*kept, data[at:]])
+    yield JPEG_SCAN, at, len(data)
+
+
+def _may_turn(data: bytes) -> bool:
+    """Whether anything in a PNG or JPEG but its pixels, which need not be searched, may hold an orientation."""
+    parts, pixels = (_chunks(data), PNG_PIXELS) if data.startswith(PNG_SIGNATURE) else (_segments(data), JPEG_SCAN)
+    return any(mark in data[begin:end] for kind, begin, end in parts if kind != pixels for mark in MARKS)

@@ -104,7 +104,7 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     if config.reading is not None:  # weighs classes against each other
         masks = function(maps, classes, config)
     else:
-        check_capture(config.method, maps.normalized, bool(maps.cross_layers), bool(maps.features))
+        check_capture(config.method, maps.normalized, bool(maps.cross_layers), bool(maps.features), bool(maps.concepts))
         masks = [function(maps, name, config) for name in classes]
     powers = exponents(maps.errors)
     return [sharpened(mask, powers[name]) if name in powers else mask for mask, name in zip(masks, classes, strict=True)]

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import torch
 from msgspec import Meta
@@ -26,13 +26,10 @@ from ..errors import UserError
 from ..files.messages import shown
 from ..files.outputs import write_tensors
 from ..files.tensors import read_header
-from ..models.families.base import Joint
+from ..models.families.base import Family, Joint
 from .arithmetic import min_max, resize
 from .baselines import random_walk
 from .steps import SoftMask, Step, Steps
-
-if TYPE_CHECKING:
-    from ..models.registry import Model
 
 Name = Annotated[str, Meta(pattern=r"^(cross|walk1|walk2)\.[A-Za-z_][A-Za-z0-9_.]{0,200}$")]
 WHAT = "a reading"
@@ -156,11 +153,12 @@ def read_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     return results
 
 
-def check_reading(config: MaskConfig, model: Model) -> None:
-    """Raise UserError for a reading, if there is one, that cannot be read or weighs layers that a model lacks."""
+def check_reading(config: MaskConfig, family: Family, network: Any) -> None:
+    """Raise UserError for a reading, if there is one, that cannot be read or weighs layers that a network lacks, which may be without
+    weights."""
     if config.reading is None:
         return
-    layers = model.family.layers(model.network).items()
+    layers = family.layers(network).items()
     there = [(kind, name) for name, layer in layers for kind in (("self", "cross") if isinstance(layer, Joint) else (layer.kind,))]
     Reading.load(config.reading).check_layers(there, config.reading)
 

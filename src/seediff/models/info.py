@@ -70,6 +70,20 @@ class ModelInfo:
         except (KeyError, TypeError, ValueError, IndexError):
             return None
 
+    def empty_network(self) -> Any:
+        """The network of its config.json, without weights; None where that is not here. What is wrong with it, loading says better. Takes
+        seconds where diffusers is not imported yet."""
+        if self.network.get("_class_name") != self.family.class_name:
+            return None
+        import diffusers
+        import torch
+
+        try:
+            with torch.device("meta"):
+                return getattr(diffusers, self.family.class_name).from_config(dict(self.network))
+        except Exception:  # whatever a configuration leads to
+            return None
+
 
 def model_info(name: str, base: str | None = None, *, fetch: bool = False) -> ModelInfo | None:
     """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None where there is none of

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -25,10 +27,12 @@ from ..evaluate.protocols import Protocol, listed
 from ..evaluate.semantic import plain
 from ..files.label_maps import PHOTO_ENDING
 from ..files.messages import counted
+from ..files.output_folders import open_folder
 from ..files.photographs import find_photos, read_photo
 from ..metrics.confusion import IGNORED
 from ..models.hub import resolve_name
 from ..models.info import read_settings
+from .kept import Arrays, Kept
 from .mask import MaskJob
 from .plan import captured_maps
 
@@ -83,6 +87,7 @@ def evaluate_masks(
     tune_share: float = LEAST_SHARE,
     pictures: int | None = None,
     draws: int = 1000,
+    keep: Path | None = None,
     progress: Progress | None = None,
 ) -> MaskScores:
     """Score the masks of a model and method on the labelled photographs, one column per protocol.
@@ -90,7 +95,8 @@ def evaluate_masks(
     config: the model and method. Its classes become the data's; `beta` and `presence` are sought on the tuning pictures; its seed also
     draws these pictures and the bootstrap. photos: folder of photographs named like the labels, which may have other sizes. class_map:
     word for the prompt → class of the data, for names that the model does not know or knows by other words. tune_share: of the pictures,
-    for the thresholds. pictures: use only so many, evenly spaced. draws: of the bootstrap.
+    for the thresholds. pictures: use only so many, evenly spaced. draws: of the bootstrap. keep: folder for what is finished of each
+    picture, with which the same call continues after it was stopped; whoever calls removes it.
 
     All files are read once before the model is loaded. Raises UserError.
     """
@@ -110,32 +116,21 @@ def evaluate_masks(
     total = len(samples) * (1 + ("predicted" in protocols))
     report = progress or (lambda done, total, name: None)
     report(0, total, "")
-    job.load()
-
     there = pixels[:, ids] > 0  # (pictures, words), as all that follow
     competing = {"oracle": there, "oracle-ignored": there, "vocabulary": np.ones_like(there)}
-    asking, presence = np.zeros(len(samples)), None
-    if "predicted" in protocols:
-        scores = np.zeros(there.shape)
-        for i, sample in enumerate(samples):
-            begun = perf_counter()
-            scores[i] = find_presence(job, encode(job, sample)[1])
-            asking[i] = perf_counter() - begun
-            report(i + 1, total, sample.name)
-        limit = presence_threshold(scores[tuning], there[tuning])
-        competing["predicted"] = found = scores >= limit
-        both = (found & there)[scored].sum()
-        presence = limit, float(both / max(1, found[scored].sum())), float(both / max(1, there[scored].sum()))
+    presence = None
 
-    counts, floors, costs = {p: [] for p in protocols}, {p: {"largest": [], "centre": []} for p in protocols}, {p: [] for p in protocols}
-    captures = []
-    for i, sample in enumerate(samples):
+    def ask(i: int) -> Arrays:
         begun = perf_counter()
-        seen, latents = encode(job, sample)
-        encoding = perf_counter() - begun
+        return {"scores": np.array(find_presence(job, encode(job, samples[i])[1])), "seconds": np.array(perf_counter() - begun)}
+
+    def look(i: int) -> Arrays:
+        begun = perf_counter()
+        seen, latents = encode(job, samples[i])
+        encoding, found = perf_counter() - begun, {}
         captured: dict[tuple[str, ...], tuple[Sequence[torch.Tensor], float]] = {(): ((), 0.0)}
         for protocol in protocols:
-            chosen, truth = competing[protocol][i], sample.truth()
+            chosen, truth = competing[protocol][i], samples[i].truth()
             listed_words = tuple(names[chosen])
             if listed_words not in captured:
                 begun = perf_counter()
@@ -144,23 +139,42 @@ def evaluate_masks(
             begun, rest = perf_counter(), None if protocol == "oracle-ignored" else background
             if rest is None:
                 truth = np.where(truth == background, IGNORED, truth).astype(np.uint8)
-            counts[protocol].append(count(*strongest(soft, ids[chosen].tolist(), truth.shape), truth, len(classes.classes), rest))
-            seconds += encoding + perf_counter() - begun + (asking[i] if protocol == "predicted" else 0)
-            costs[protocol].append((len(job.prompts(listed_words)), seconds))
+            found[protocol] = count(*strongest(soft, ids[chosen].tolist(), truth.shape), truth, len(classes.classes), rest)
+            seconds += encoding + perf_counter() - begun
+            found[f"{protocol}.costs"] = np.array([len(job.prompts(listed_words)), seconds])
             blind = [number for number in frequent if number != background and (pixels[i, number] or not protocol.startswith("oracle"))]
             for floor, of_floor in floor_maps(blind, rest, truth.shape).items():
-                floors[protocol][floor].append(count(np.ones(truth.shape), of_floor, truth, len(classes.classes), None))
-        captures.append(len(captured) - 1)
-        report(total - len(samples) + i + 1, total, sample.name)
+                found[f"{protocol}.{floor}"] = count(np.ones(truth.shape), of_floor, truth, len(classes.classes), None)
+        return {**found, "captures": np.array(len(captured) - 1)}
+
+    with open_folder(keep) if keep else nullcontext():
+        sizes = [(sample.name, sample.image.stat().st_size) for sample in samples if isinstance(sample.image, Path)]
+        decides = __version__, job.load(), config, tuple(protocols), tune_share, data.about, words, sizes, pixels.tolist()
+        kept = Kept(keep, repr(decides))
+        asked, looked = [], []
+        if "predicted" in protocols:
+            for i, sample in enumerate(samples):
+                asked.append(kept.arrays(f"presence-{i:06d}", partial(ask, i)))
+                report(i + 1, total, sample.name)
+            scores = np.array([answer["scores"] for answer in asked])
+            limit = presence_threshold(scores[tuning], there[tuning])
+            competing["predicted"] = found = scores >= limit
+            both = (found & there)[scored].sum()
+            presence = limit, float(both / max(1, found[scored].sum())), float(both / max(1, there[scored].sum()))
+        for i, sample in enumerate(samples):
+            looked.append(kept.arrays(f"{i:06d}", partial(look, i)))
+            report(total - len(samples) + i + 1, total, sample.name)
 
     columns = {}
     for protocol in protocols:
-        of, mean = np.array(counts[protocol]), np.mean([costs[protocol][i] for i in scored], 0)
-        blind_counts = {floor: np.array(values)[scored] for floor, values in floors[protocol].items()}
-        how = {"sentences": float(mean[0]), "seconds": float(mean[1]), "seed": config.seed, "draws": draws}
+        of = np.array([picture[protocol] for picture in looked])
+        sentences, seconds = np.mean([looked[i][f"{protocol}.costs"] for i in scored], 0).tolist()
+        seconds += float(np.mean([asked[i]["seconds"] for i in scored])) if protocol == "predicted" else 0
+        blind_counts = {floor: np.array([looked[i][f"{protocol}.{floor}"] for i in scored]) for floor in ("largest", "centre")}
+        how = {"sentences": sentences, "seconds": seconds, "seed": config.seed, "draws": draws}
         columns[protocol] = score_column(classes.classes, of[tuning], of[scored], blind_counts, **how)
     never = tuple(name for i, name in enumerate(classes.classes) if i not in ids and i != background)
-    spent, method = float(np.mean([captures[i] for i in scored])), config.mask.maker
+    spent, method = float(np.mean([looked[i]["captures"] for i in scored])), config.mask.maker
     return MaskScores(config.model, method, data.about, columns, len(scored), tuned_on, spent, presence, never, config.seed)
 
 
@@ -202,11 +216,20 @@ def read_labelled(photos: Path, data: EvaluationSet, classes: Protocol, most: in
         raise UserError(f"{data.about}: of {counted(len(chosen), 'picture')} none is left to score; at least two are needed")
     samples, pixels = [], []
     for sample in (data.samples[i] for i in chosen):
-        read_photo(paths[sample.name])
         truth = table[sample.truth()]
+        _check_shapes(read_photo(paths[sample.name]).shape[:2], truth.shape, sample.name, paths[sample.name])
         pixels.append(np.bincount(truth[truth != IGNORED], minlength=len(classes.classes)))
         samples.append(replace(sample, image=paths[sample.name], truth=lambda sample=sample: table[sample.truth()]))
     return samples, np.array(pixels)
+
+
+def _check_shapes(photo: tuple[int, int], truth: tuple[int, int], name: str, path: Path) -> None:
+    """Raise UserError for a photograph (height, width) of other proportions than its labels: they are not of one picture. A side that was
+    rounded when the one was made of the other may be off by a pixel."""
+    (height, width), (rows, columns) = photo, truth
+    if abs(height * columns - width * rows) > max(photo) + max(truth):
+        shapes = f"is {width} × {height}, but the labels '{name}' are {columns} × {rows}"
+        raise UserError(path, f"{shapes}, of other proportions", "name the folder of the pictures that were labelled, as they were turned")
 
 
 def encode(job: MaskJob, sample: Sample) -> tuple[np.ndarray, torch.Tensor]:

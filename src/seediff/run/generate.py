@@ -259,7 +259,7 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
         locate_columns(model.readers, prompt, classes)
     check_guidance(model, config.guidance_scale, config.negative_prompt)
     check_levels(model.network.config, config.mask, config.capture, model.family)
-    check_reading(config.mask, model)
+    check_reading(config.mask, model.family, model.network)
     return partial(draw_batch, model, config)
 
 

@@ -126,7 +126,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         check_attention(self.config.size, self.model.pixels)
         check_shape(self.model, pixels(self.config.size or self.model.image_side), "size")
         check_levels(self.model.network.config, self.config.mask, self.config.capture, self.model.family)
-        check_reading(self.config.mask, self.model)
+        check_reading(self.config.mask, self.model.family, self.model.network)
         self.method = fitted_mask(self.config)[0]
         for classes in dict.fromkeys(spec.words for spec in self.specs):
             self.prompts(classes)

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from .. import __version__
 from ..config.base import Config, differences, load_config
+from ..config.generate import DatasetConfig
 from ..dataset.native import BATCHES, RUN_FOLDERS
 from ..errors import UserError, first_line
 from ..files.documents import read_json, read_toml
@@ -119,7 +120,9 @@ class Place:
             changed.insert(0, f"version of seediff: {version} → {__version__}")
         if changed:
             problem = f"holds the output of another configuration ({'; '.join(changed)})"
-            raise UserError(out, problem, "choose another folder, or give the options as they were")
+            join = f"; --out {self.out}-2 and then `seediff merge {self.out} {self.out}-2 --out {self.out}-both` has both in one set"
+            more = join if isinstance(config, DatasetConfig) and isinstance(self.out, Path) else ""
+            raise UserError(out, problem, f"choose another folder, or give the options as they were{more}")
         return "complete" if complete else "unfinished", config
 
     def _nothing_committed(self) -> bool:

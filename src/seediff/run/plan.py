@@ -37,7 +37,8 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         if config.mask.reading is None:
-            check_capture(config.mask.method, config.capture.normalize, config.capture.apart, config.capture.features)
+            capture = config.capture
+            check_capture(config.mask.method, capture.normalize, capture.apart, capture.features, capture.concepts)
         else:
             from ..masks.reading import Reading  # imports torch
 
@@ -76,6 +77,10 @@ def check_files(config: ModelConfig) -> None:
             fit_layers(info.network, config.mask, config.capture, info.family)
         if {"down_block_types", "up_block_types"} <= set(info.network):
             check_levels(info.network, config.mask, config.capture, info.family)
+        if config.mask.reading is not None and (network := info.empty_network()) is not None:
+            from ..masks.reading import check_reading
+
+            check_reading(config.mask, info.family, network)
     else:
         check_divides(info.family, config.segment, config.model)
     _check_size(config, info)
@@ -127,7 +132,7 @@ def captured_maps(config: ModelConfig) -> Reads:
     if isinstance(config, DatasetConfig):
         reads = EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
         return {**reads, "self": None} if config.objects not in (None, "pieces") else reads
-    return {} if config.segment.divides_features else {"self": None}
+    return {} if config.segment.divides_features else {config.segment.reads: None}
 
 
 def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tuple[int, int] | None = None) -> Expected | None:

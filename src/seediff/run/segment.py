@@ -280,7 +280,7 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         if method.divides_features:
             captured = ["features of the UNet's encoder", photo_capture(config, {"cross": None}) if self.ids else ""]
         else:
-            captured = [photo_capture(config, {"self": None, "cross": None} if self.ids else None)]
+            captured = [photo_capture(config, {method.reads: None, "cross": None} if self.ids else None)]
         graph = f"graph {method.divided}, " if method.divided else ""
         return [
             f"Would {verb.replace('make', 'do')}: {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, "

@@ -21,7 +21,7 @@ from ..attention.expected import expect_capture
 from ..attention.maps import Grid
 from ..attention.recorder import AttentionRecorder
 from ..config.constants import CaptureConfig, MaskConfig
-from ..config.levels import EVERYTHING, Reads, fitted_mask, maps_read
+from ..config.levels import EVERYTHING, Reads, blocks_at, fitted_mask, maps_read
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
@@ -142,6 +142,8 @@ def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tupl
     if keep not in METHOD_FACTS:
         raise UserError(f"keep = {keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
     own = METHOD_FACTS[keep].defaults.get("capture", {})
+    if config.layers == "all" and (blocks := blocks_at(family, network, METHOD_FACTS[keep].depths)):
+        own = {**own, "layers": blocks}
     config = replace(config, **{**own, "layers": family.fit_layers(network, own.get("layers", config.layers)), "steps": config.steps})
     return config, maps_read(fitted_mask(MaskConfig(method=method), network, config, family)), ()
 

@@ -180,7 +180,7 @@ def test_panoptic(tmp_path):
         (lambda given, root: given["annotations"][0]["segments_info"].pop(), r"000000000139\.png: has a segment 258 that"),
         (lambda given, root: given["annotations"].clear(), "it holds|'categories'|no annotation|must be"),
         (lambda given, root: given["annotations"][0].update(file_name="../../x.png"), "'file_name' leads out"),
-        (lambda given, root: given["images"][0].update(width=7), r"is \(6, 8\), but its annotations are of \(6, 7\)"),
+        (lambda given, root: given["images"][0].update(width=7), r"image 1: is \(6, 7\), but its picture .* is \(6, 8\)"),
         (lambda given, root: given["annotations"].append(given["annotations"][0]), "which has one already"),
         (lambda given, root: given["annotations"][0].update(image_id=7), "is of image 7, which is not there"),
         (lambda given, root: given["annotations"][0]["segments_info"][0].update(category_id=7), "of category 7, which is not there"),
@@ -321,7 +321,7 @@ def test_a_size_that_is_not_the_pictures_is_told_before_anything_of_it_is_made(t
     given["images"][0].update(width=10_000, height=10_000)
     save(tmp_path / "a.jpg", picture())
     (found,) = imported("coco", save(tmp_path / "a.json", given))[1]
-    with pytest.raises(UserError, match=r"a\.jpg: is \(6, 8\), but its annotations are of \(10000, 10000\)"):
+    with pytest.raises(UserError, match=r"is \(10000, 10000\), but its picture .*a\.jpg is \(6, 8\)"):
         found.labels(254)
 
 

@@ -9,6 +9,7 @@ from blocks import some
 from formats import export, imported
 from items import item, names
 
+from seediff import Dataset
 from seediff.dataset.shapes.objects import find_objects
 from seediff.errors import UserError
 
@@ -182,3 +183,18 @@ def test_names_of_two_subsets(tmp_path):
         (tmp_path / f"set/images/{name}.png").rename(tmp_path / f"set/images/{name}/a.png")
         file.write_text(file.read_text().replace(f'name="{name}.png"', 'name="a.png"'))
     assert [one.name for one in imported("cvat", tmp_path / "set")[1]] == ["train/a", "val/a"]
+
+
+def test_a_subsets_export_has_its_name(tmp_path):
+    export("cvat", CLASSES, some(), tmp_path / "set")
+    (tmp_path / "set/annotations.xml").rename(tmp_path / "set/train.xml")
+    assert np.array_equal(Dataset.open(tmp_path / "set")[0].label_map, some()[0].label_map)
+
+
+def test_boxes_over_and_over_are_refused(tmp_path):
+    export("cvat", CLASSES, some(), tmp_path / "set")
+    file = tmp_path / "set/annotations.xml"
+    box = '<box label="cat" xtl="0" ytl="0" xbr="30" ybr="20"/>'
+    file.write_text(re.sub(r'(<image id="0"[^>]*>)', lambda found: found[1] + box * 101, file.read_text()))
+    with pytest.raises(UserError, match="its masks cover the picture 101 times over"):
+        Dataset.open(tmp_path / "set")[0].labels(3)

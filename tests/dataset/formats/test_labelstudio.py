@@ -210,6 +210,21 @@ def test_a_class_that_would_be_ignored(tmp_path):
         exported(tmp_path, classes=("cat", "ignore", "cow"))
 
 
+@pytest.mark.parametrize(
+    "value", [{"format": "rle", "rle": [1] * 3000, "brushlabels": ["cat"]}, {"points": [[1, 2]] * 2000, "closed": True}]
+)
+def test_json_min_is_refused_with_the_way_that_works(tmp_path, value):
+    task = {"image": "/data/upload/1/a.png", "id": 1, "tag": [{**value, "original_width": 6, "original_height": 4}], "annotation_id": 1}
+    (tmp_path / "project.json").write_text(json.dumps([task]))
+    for path in (tmp_path, tmp_path / "project.json"):
+        with pytest.raises(
+            UserError, match=r"project.json: is Label Studio's export JSON-MIN, which is not read; export the project as JSON"
+        ):
+            Dataset.open(path)
+    with pytest.raises(UserError, match="JSON-MIN"):
+        imported("labelstudio", tmp_path)
+
+
 def test_brush_masks_without_their_pictures_are_refused_with_the_way_that_works(tmp_path):
     """Label Studio's exports "Brush labels to PNG" and "to NumPy"."""
     (tmp_path / "task-12-annotation-7-by-me@example.org-tag-cat-0.png").write_bytes(b"")

@@ -47,6 +47,7 @@ def coloured(tmp_path):
     ("file", "text"),
     [
         ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\ndog,10,20,30\ncat,200,0,0\nvoid,9,9,9\n"),
+        ("labelmap.csv", "name,r,g,b\nbackground,0,0,0\ndog,10,20,30\ncat,200,0,0\nvoid,9,9,9\n"),
         (
             "dataset_meta.json",
             '{"label_map": {"0": "background",\n"2": "cat", "1": "dog",\n"3": "void"},'
@@ -75,6 +76,15 @@ def test_masks_of_0_and_255_are_one_class(tmp_path):
     save_picture(tmp_path / "images/b.jpg", (2, 2))
     save_map(tmp_path / "masks/b.png", [[0, 1], [0, 0]], palette=False)
     assert imported("masks", tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 255], [255, 0]]
+
+
+def test_masks_of_one_bit_are_of_one_class(tmp_path):
+    save_picture(tmp_path / "images/a.jpg", LABELS.shape)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(LABELS == 1).save(tmp_path / "masks/a.png")
+    assert np.array_equal(Dataset.from_masks(tmp_path, classes=["dog"])[0].label_map, LABELS == 1)
+    with pytest.raises(UserError, match=r"a\.png: is PNG 1 inside; .*; one of 1 bit can only mean a single class"):
+        Dataset.from_masks(tmp_path, classes=["dog", "cat"])[0].labels(2)
 
 
 def test_folders_that_a_coco_file_describes_are_none_of_masks(tmp_path):

@@ -1,8 +1,9 @@
-"""A picture that some readers would turn lies on its label map in every format, for readers of both kinds."""
+"""A picture that some readers would turn lies on its label map in every format, for readers of both kinds, whoever drew the labels."""
 
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from items import item
 from PIL import Image, ImageOps
 
 from seediff import Dataset, Sample
+from seediff.dataset.formats.drivers import read_format
+from seediff.errors import UserError
 
 CLASSES = ("cat", "dog")
 
@@ -48,3 +51,97 @@ def test_the_native_folder(tmp_path):
     Dataset(CLASSES, given).save(tmp_path / "out", link=True)
     check(list(Dataset.open(tmp_path / "out")), given)
     assert given[0].source.read_bytes() != (tmp_path / "out/images/turned.jpg").read_bytes()
+
+
+DRAWN = ("cvat", "labelstudio", "yolo", "ultralytics")
+"""Formats whose tools draw on the picture as it is shown."""
+SIZED = ("coco", "voc", "cvat-masks", "fiftyone", "roboflow", "imagefolder")
+"""Others that do not keep the picture in the same file. Of all but yolo the labels have a size."""
+SIDES, SQUARE = (20, 30), (24, 24)
+PIECES = ((np.s_[2:12, 3:20], 1), (np.s_[14:17, 5:8], 2), (np.s_[14:16, 12:21], 1))
+"""Place and class."""
+MAPS = {"labels", "masks", "SegmentationClass", "SegmentationObject", "panoptic"}
+
+
+def frames(
+    folder: Path, name: str, turn: int, size: tuple[int, int], *, shown: bool, file: str | None = None, **options: bool
+) -> tuple[np.ndarray, list[Sample], list[str]]:
+    """A set whose labels are of a picture as it is shown, by EXIF orientation `turn`, or as it is stored: the label map as it is stored,
+    what is read, and the notes. file: that is read. options: of the export."""
+    labels = np.zeros(size, np.uint8)
+    for place, class_id in PIECES:
+        labels[place] = class_id
+    drawn = labels
+    if shown:
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        Image.fromarray(labels).save(folder / "labels.png", exif=exif)
+        with Image.open(folder / "labels.png") as picture:
+            drawn = np.asarray(ImageOps.exif_transpose(picture))
+    export(name, CLASSES, [item("photo", drawn, {}, drawn.shape)], folder / "out", **options)
+    picture = next(path for path in (folder / "out").rglob("photo.png") if not MAPS & {*path.parts})
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    tagged = Image.Exif()
+    tagged[0x0112] = turn
+    Image.fromarray(pixels).save(picture, exif=tagged)
+    _, samples, notes = read_format(name, folder / "out", annotations=file and folder / "out/annotations" / file)
+    return labels, list(samples), notes
+
+
+@pytest.mark.parametrize("turn", [5, 6, 7, 8])
+@pytest.mark.parametrize("name", [*DRAWN, *SIZED])
+def test_labels_of_the_turned_picture_are_turned_back(tmp_path, name, turn):
+    labels, (sample,), notes = frames(tmp_path, name, turn, SIDES, shown=True)
+    assert np.array_equal(sample.labels(2), labels)
+    assert notes[-1] == "1 picture has an EXIF orientation: written as stored, with labels of the turned picture turned back"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "options"),
+    [
+        ("cvat", None, {"objects": True}),
+        ("voc", None, {"objects": True}),
+        ("coco", None, {}),
+        ("coco", "instances.json", {}),
+        ("coco", "panoptic.json", {"panoptic": True}),
+    ],
+)
+def test_objects_are_turned_back_with_their_labels(tmp_path, name, file, options):
+    labels, (sample,), notes = frames(tmp_path, name, 6, SIDES, shown=True, file=file, **options)
+    assert np.array_equal(sample.labels(2), labels)
+    found = {(class_id, (sample.instances.numbers == number).tobytes()) for number, class_id in enumerate(sample.instances.class_ids, 1)}
+    expected = set()
+    for place, class_id in PIECES:
+        inside = np.zeros(SIDES, bool)
+        inside[place] = True
+        expected.add((class_id, inside.tobytes()))
+    assert found == expected
+    assert notes[-1].startswith("1 picture has an EXIF orientation")  # counted once, though two things are read of it
+
+
+@pytest.mark.parametrize("name", [*(name for name in DRAWN if name != "yolo"), *SIZED])
+def test_labels_of_the_stored_picture_stay(tmp_path, name):
+    labels, (sample,), _ = frames(tmp_path, name, 6, SIDES, shown=False)
+    assert np.array_equal(sample.labels(2), labels)
+
+
+@pytest.mark.parametrize(("turn", "size"), [(2, SIDES), (3, SIDES), (4, SIDES), (6, SQUARE)])
+@pytest.mark.parametrize("name", ["cvat", "yolo", "coco", "voc"])
+def test_where_sizes_say_nothing_the_tool_decides(tmp_path, name, turn, size):
+    labels, (sample,), _ = frames(tmp_path, name, turn, size, shown=True)
+    if name in DRAWN:
+        assert np.array_equal(sample.labels(2), labels)
+    else:
+        with pytest.raises(UserError, match=f"photo.png: has the EXIF orientation {turn}, and its size does not say whether"):
+            sample.labels(2)
+
+
+def test_labelme_draws_on_the_turned_picture(tmp_path):
+    turned(tmp_path / "photo.jpg")
+    for sides in ({"imageHeight": 30, "imageWidth": 20}, {}):
+        shapes = [{"label": "cat", "points": [[8, 3], [17, 3], [17, 19], [8, 19]]}]  # rows 2 to 11 are columns 17 to 8 of what is shown
+        (tmp_path / "photo.json").write_text(json.dumps({"shapes": shapes, "imagePath": "photo.jpg", **sides}))
+        (sample,) = read_format("labelme", tmp_path)[1]
+        expected = np.zeros((20, 30), np.uint8)
+        expected[2:12, 3:20] = 1
+        assert np.array_equal(sample.labels(1), expected)

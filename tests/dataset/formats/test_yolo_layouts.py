@@ -195,3 +195,15 @@ def test_boxes_among_polygons_are_ignored_and_counted(folder):
         path.write_text("0 0.5 0.5 0.5 0.5\r\n", newline="")
     with pytest.raises(UserError, match=r"all its \d objects are boxes; masks need polygons, of three or more corners"):
         imported("yolo", folder)
+
+
+def test_poses_are_no_polygons(folder):
+    with (folder / "data.yaml").open("a") as data:
+        data.write("kpt_shape: [3, 2]\n")
+    with pytest.raises(UserError, match=r"data\.yaml: has poses \(kpt_shape\)"):
+        opened(folder)
+
+
+def test_boxes_over_and_over_are_refused():
+    with pytest.raises(UserError, match=r"a\.txt: its masks cover the picture 101 times over"):
+        from_yolo("0 0.5 0.5 1 1\n" * 101, (8, 8), 1, "a.txt")

@@ -13,7 +13,7 @@ from seediff.study.masks.contest import CONTEST, LAYERS, METHOD_NAMES, PAPER, Se
 
 
 def test_every_method_but_the_released_code_takes_part() -> None:
-    assert set(METHOD_FACTS) - set(CONTEST) == {"reference"}
+    assert set(METHOD_FACTS) - set(CONTEST) == {"reference", "concept"}
 
 
 def test_paper_constants_are_the_papers() -> None:
@@ -23,7 +23,13 @@ def test_paper_constants_are_the_papers() -> None:
     assert PAPER["ca_sa"].config.tau == 4
     assert PAPER["fa_seg"].config.beta == 0.55
     assert [PAPER[m].config.expansion for m in ("caa", "cre", "ire")] == ["none", "parallel", "iterative"]
-    assert {name for name, s in PAPER.items() if s.capture != CaptureConfig()} == {"daam", "goca", "maskdiffusion"}
+    assert {name for name, s in PAPER.items() if s.capture != CaptureConfig()} == {
+        "daam",
+        "goca",
+        "maskdiffusion",
+        "seg4diff",
+        "anchor_walk",
+    }
 
 
 @pytest.mark.parametrize("method", [name for name in METHOD_NAMES if name in METHOD_FACTS])

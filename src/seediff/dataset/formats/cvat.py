@@ -27,7 +27,7 @@ from ..sample import SPLITS, Sample
 from ..shapes.polygons import check_outlines, polygon_runs
 from ..shapes.rle import Boxed, boxed, boxed_at, check_count, check_layers, paint_box, paint_runs
 from .drivers import Export, Source, portable
-from .label_files import IGNORED, Shapes, by_object, check_frame, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, Shapes, beginning, by_object, check_frame, check_ignored, label_ids, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -84,13 +84,19 @@ def _mask(label: str, mask: Boxed) -> str:
 
 
 def is_folder(folder: Path) -> bool:
-    return (folder / ANNOTATIONS).is_file()
+    return find_file(folder).is_file()
+
+
+def find_file(folder: Path) -> Path:
+    """annotations.xml, else the only XML file that is one of CVAT's: exports of a subset are called by its name."""
+    others = [path for path in folder.glob("*.xml") if path.is_file() and b"<annotations" in beginning(path)]
+    return folder / ANNOTATIONS if (folder / ANNOTATIONS).is_file() or len(others) != 1 else others[0]
 
 
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     """Masks and polygons are painted in the order of `z_order`, then of the file; each is an object where `by_object` says so. What is in a
     box, which is no mask, is ignored; ellipses, lines, points and cuboids are left out."""
-    file = source.path / ANNOTATIONS if source.path.is_dir() else source.path
+    file = find_file(source.path) if source.path.is_dir() else source.path
     root = read_xml(file, "annotations", absent="there is no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):
         raise UserError(f"{track.where}: has tracks, which are of a video; export the task as `CVAT for images 1.1`")
@@ -108,7 +114,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
         row = {"split": subset.lower()} if subset.lower() in SPLITS else {}
         counted.update("box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS)
         name = f"{subset}/{_stem(node)}" if subset and stems[_stem(node)] > 1 else _stem(node)
-        samples.append(source.painted(name, picture, partial(_paint, node, picture, ids), row, node.where, objects))
+        samples.append(source.painted(name, picture, partial(_paint, node, picture, ids), row, node.where, objects, shown=True))
     if counted["box"]:
         source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
@@ -146,13 +152,15 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
     shape = node.whole("height"), node.whole("width")
     check_frame(picture, shape, node.where)
     numbers, known = np.zeros(shape, np.uint16, order="F"), Shapes()
-    for box in (child for child in node.children if child.tag in BOXES):
-        left, top, right, bottom = (_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr"))
-        paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
     masks = [child for child in node.children if child.tag in MASKS]
-    check_count(len(masks), node.where)
+    boxes = [child for child in node.children if child.tag in BOXES]
+    check_count(len(masks) + len(boxes), node.where)
     check_outlines((_corners(mask) for mask in masks if mask.tag == "polygon"), node.where)
     painted = 0
+    for box in boxes:
+        left, top, right, bottom = (_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr"))
+        painted += paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
+        check_layers(painted, shape, node.where)
     for mask in sorted(masks, key=lambda mask: mask.whole("z_order", 0)):
         if (label := mask.get("label")) not in ids:
             raise UserError(f"{mask.where}: is of the label {shown(label)}, which <meta> does not name")

@@ -18,7 +18,6 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.documents import read_json
-from ...files.pictures import check_pixels
 from ...files.reading import ANNOTATIONS as LIMIT
 from .. import native
 from ..encoding import Instances
@@ -28,12 +27,15 @@ from ..shapes.rle import area, check_count, check_layers, count_runs, paint_box,
 from .coco.document import Rle
 from .coco.reading import PARTS
 from .drivers import Source, portable
-from .label_files import Shapes, beginning, class_names, label_ids
+from .label_files import Shapes, beginning, check_frame, class_names, label_ids
 
 ANNOTATIONS, IMAGES = "annotations", "images"
 FILLED = ("mask", "polygon")
 TABLE = re.compile(rb'"categories"\s*:\s*\{')
 """What COCO's files, whose categories are a list, do not have."""
+
+
+Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -50,7 +52,10 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class Picture(msgspec.Struct, frozen=True):
+    """size: height and width."""
+
     path: str = ""
+    size: tuple[Side, Side] | None = None
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -118,7 +123,8 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
                 continue
             name = f"{path.stem}/{item.id}" if stems[item.id] > 1 else item.id
             row = {"split": split} if split else {}
-            samples.append(source.painted(name, at[0], partial(_paint, item.annotations, at[0], ids, where), row, where))
+            stated = item.image.size if item.image else None
+            samples.append(source.painted(name, at[0], partial(_paint, item.annotations, at[0], stated, ids, where), row, where))
     if counted["bbox"]:
         source.note(f"{counted['bbox']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if others := sum(number for kind, number in counted.items() if kind not in (*FILLED, "bbox")):
@@ -126,17 +132,18 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     return names, samples
 
 
-def _paint(shapes: Sequence[Shape], picture: Path, ids: Sequence[int], where: str) -> Instances:
+def _paint(shapes: Sequence[Shape], picture: Path, stated: tuple[int, int] | None, ids: Sequence[int], where: str) -> Instances:
     """An item's annotations: boxes below all masks, of which those of a higher `z_order`, then later ones, are seen."""
-    shape = picture_size(picture)
-    check_pixels((shape[1], shape[0]), where)
+    shape = stated or picture_size(picture)
+    check_frame(picture, shape, where)
     filled = [each for each in shapes if each.type in FILLED]
     check_count(len(shapes), where)
     check_outlines((each.points for each in filled if each.type == "polygon"), where)
     numbers, known = np.zeros(shape, np.uint16, order="F"), Shapes()
-    for left, top, width, height in (each.bbox for each in shapes if each.type == "bbox" and each.bbox):
-        paint_box(numbers, left, top, left + width, top + height, known.number(native.IGNORE, "box"))
     painted = 0
+    for left, top, width, height in (each.bbox for each in shapes if each.type == "bbox" and each.bbox):
+        painted += paint_box(numbers, left, top, left + width, top + height, known.number(native.IGNORE, "box"))
+        check_layers(painted, shape, where)
     for each in sorted(filled, key=lambda each: each.z_order or 0):
         if each.label_id is None or not 0 <= each.label_id < len(ids):
             raise UserError(f"{where}: has a {each.type} of label_id {each.label_id}, which 'categories' does not name")

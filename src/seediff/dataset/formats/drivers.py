@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -17,12 +17,13 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.messages import shown
+from ...files.orientation import orientation_of, turned_back
 from ...files.output_folders import put, staged
 from ...files.reading import leads_out, path_inside
 from ...workers import in_order
 from ..encoding import Instances
 from ..rows import check_class_list, check_name, flat_name
-from ..sample import SPLITS, Sample
+from ..sample import SPLITS, Sample, picture_size
 from ..split import assign_splits
 from .known import FORMATS, FormatName, SourceName, codec
 
@@ -147,13 +148,14 @@ class NoPicture(UserError):
 @dataclass
 class Source:
     """What is read: a folder, or a file. skip_missing: labels without a picture are left out. notes: a line each on what is left out.
-    taken: names of samples. missing: pictures that are not there."""
+    taken: names of samples. missing: pictures that are not there. turned: pictures that EXIF data turn."""
 
     path: Path
     skip_missing: bool = False
     notes: list[str] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     missing: int = 0
+    turned: int = 0
 
     def note(self, line: str) -> None:
         """Say what is left out."""
@@ -181,23 +183,68 @@ class Source:
         return next(((path, name) for path, name in tried if path.is_file()), None)
 
     def sample(
-        self, name: str, image: Path | bytes, labels: Callable[[], np.ndarray], row: Mapping[str, Any], where: object, *files: Path
+        self,
+        name: str,
+        image: Path | bytes,
+        labels: Callable[[], np.ndarray],
+        row: Mapping[str, Any],
+        where: object,
+        *files: Path,
+        shown: bool = False,
     ) -> Sample:
         """A sample whose name must be new and no path out of a dataset. files: must lie inside of what is read. where: how errors call the
-        sample. Raises UserError."""
+        sample. shown: as in `as_stored`. Raises UserError."""
         check_name(name, self.taken, where)
         for file in files:
             if leads_out(self.path, file):
                 raise UserError(file, f"is a link that leads out of {self.path}; what is outside of it is not read")
+        (labels,) = self.as_stored(image, where, labels, shown=shown)
         return Sample(image, labels, metadata=row, name=name)
 
     def painted(
-        self, name: str, image: Path | bytes, paint: Callable[[], Instances], row: Mapping[str, Any], where: object, objects: bool = True
+        self,
+        name: str,
+        image: Path | bytes,
+        paint: Callable[[], Instances],
+        row: Mapping[str, Any],
+        where: object,
+        objects: bool | Callable[[], Instances] = True,
+        *,
+        shown: bool = False,
     ) -> Sample:
-        """The same of shapes, which `paint` gives as they are seen. objects: each is an object; else only its class is read."""
+        """The same of shapes, which `paint` gives as they are seen. objects: each shape is an object; False: only its class is read; or
+        what gives the objects."""
+        check_name(name, self.taken, where)
+        paint, *others = self.as_stored(image, where, paint, *([objects] if callable(objects) else []), shown=shown)
         labels, instances = seen(paint)
-        sample = self.sample(name, image, labels, row, where)
-        return sample.replace(instances=instances) if objects else sample
+        if others:
+            _, instances = seen(others[0])
+        return Sample(image, labels, instances if objects else None, row, name=name)
+
+    def as_stored(self, image: Path | bytes, where: object, *reads: Callable[[], Any], shown: bool) -> tuple[Callable[[], Any], ...]:
+        """What reads the label map or Instances of a picture as it is stored, as all of ours are. shown: the format's tool draws on the
+        picture as its EXIF orientation turns it; the labels' size says so too, but of a square picture, or one that is mirrored or upside
+        down."""
+        turn = orientation_of(image, str(where) if isinstance(image, bytes) else None)
+        if not 2 <= turn <= 8:
+            return reads
+        self.turned += 1
+        return tuple(partial(_turned_back, read, image, turn, shown, str(where)) for read in reads)
+
+
+def _turned_back(
+    read: Callable[[], np.ndarray | Instances], image: Path | bytes, turn: int, shown: bool, where: str
+) -> np.ndarray | Instances:
+    drawn, size = read(), picture_size(image, where if isinstance(image, bytes) else None)
+    pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
+    turned = size[::-1] if turn >= 5 else size
+    if pixels.shape != turned:  # drawn on the stored picture; what is of another size is refused later
+        return drawn
+    if turned == size and not shown:
+        problem = f"has the EXIF orientation {turn}, and its size does not say whether its labels are of the turned picture"
+        raise UserError(image if isinstance(image, Path) else where, problem, "save the picture without an orientation")
+    back = turned_back(pixels, turn)
+    return replace(drawn, numbers=back) if isinstance(drawn, Instances) else back
 
 
 def seen(paint: Callable[[], Instances]) -> tuple[Callable[[], np.ndarray], Callable[[], Instances]]:
@@ -239,7 +286,10 @@ def read_format(
 
 
 def _counted(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """The samples, and then a note of those that were left out on the way."""
+    """The samples, and then notes of those that were left out on the way, and of those that are turned."""
     yield from samples
+    if source.turned:
+        several = "pictures have" if source.turned > 1 else "picture has"
+        source.note(f"{source.turned} {several} an EXIF orientation: written as stored, with labels of the turned picture turned back")
     if source.missing:
         source.note(f"labels whose picture is not there, left out: {source.missing}")

@@ -18,6 +18,7 @@ from ...errors import UserError, first_line
 from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
 from ...files.messages import shown
+from ...files.orientation import orientation_of
 from ...files.pictures import check_pixels, open_picture
 from ...files.reading import ANNOTATIONS, open_regular, read_lines
 from .. import native
@@ -164,9 +165,15 @@ def packed_mask(text: str, where: str) -> np.ndarray:
     return pixels > 0 if flat else pixels[..., 3] > 0
 
 
+def shown_size(picture: Path | bytes, where: str | None = None) -> tuple[int, int]:
+    """(height, width) of a picture as its EXIF orientation turns it."""
+    height, width = picture_size(picture, where)
+    return (width, height) if 5 <= orientation_of(picture, where) <= 8 else (height, width)
+
+
 def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> None:
-    """Raise UserError where labels of `shape` (H, W) are not of their picture's size."""
-    if (size := picture_size(picture)) != shape:
+    """Raise UserError where labels of `shape` (H, W) are not of their picture's size, as it is stored or shown."""
+    if (size := picture_size(picture)) != shape != shown_size(picture):
         named = f" {picture}" if isinstance(picture, Path) else ""
         raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
     check_pixels((shape[1], shape[0]), where)

@@ -24,11 +24,11 @@ from ...files.pictures import open_picture
 from ...files.reading import RECORD, leads_out
 from .. import native
 from ..encoding import Instances
-from ..sample import Sample, picture_size
+from ..sample import Sample
 from ..shapes.polygons import check_near, check_outlines
 from ..shapes.rle import check_count, check_layers
 from .drivers import Source, portable
-from .label_files import PICTURES, Shapes, beginning, check_frame, class_names, label_id, label_ids, listed_classes, packed_mask
+from .label_files import PICTURES, Shapes, beginning, check_frame, class_names, label_id, label_ids, listed_classes, packed_mask, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -86,15 +86,19 @@ def read(
         raise UserError(f"{source.path}: has no JSON file of labelme's, which begins with 'version' and has 'shapes'")
     if outside := next((path for path in paths if leads_out(root, path)), None):
         raise UserError(outside, f"is a link that leads out of {root}; what is outside of it is not read")
-    files = {path: read_json(path, File, limit=LARGEST) for path in paths}
-    shapes = [shape for file in files.values() for shape in file.shapes]
-    if others := sum(shape.kind not in FILLED for shape in shapes):
+    used, others, picture_names = set[str](), 0, {}
+    for path in paths:  # one at a time in memory
+        file = read_json(path, File, limit=LARGEST)
+        picture_names[path] = portable(file.imagePath)
+        used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
+        others += sum(shape.kind not in FILLED for shape in file.shapes)
+    if others:
         source.note(f"{others} lines, points or other shapes have no inside: they are left out")
     listed = listed_classes(root, root.parent) if classes is None else None
-    labels = listed[1] if listed else sorted({shape.label for shape in shapes if shape.kind in FILLED}) if classes is None else classes
+    labels = listed[1] if listed else sorted(used) if classes is None else classes
     names = class_names(labels, listed[0] if listed else "--classes" if classes is not None else root)
     above = Path(os.path.commonpath([path.parent for path in paths]))
-    wanted = {path: (path.relative_to(above).with_suffix("").as_posix(), portable(file.imagePath)) for path, file in files.items()}
+    wanted = {path: (path.relative_to(above).with_suffix("").as_posix(), name) for path, name in picture_names.items()}
     return names, _samples(source, wanted, label_ids(names), root, Path(images) if images is not None else None)
 
 
@@ -114,7 +118,7 @@ def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str,
         if picture is None:
             source.no_picture(path, f"there is no picture {shown(picture_name)}, and 'imageData' is empty")
             continue
-        yield source.painted(name, picture, partial(_paint, path, picture, ids), {}, path)
+        yield source.painted(name, picture, partial(_paint, path, picture, ids), {}, path, shown=True)
 
 
 def _decoded(text: str, where: str) -> bytes:
@@ -128,9 +132,10 @@ def _decoded(text: str, where: str) -> bytes:
 
 def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
     """A file's shapes."""
-    shape = picture_size(picture, f"{path}: its picture")
     file = read_json(path, File, limit=LARGEST)
-    check_frame(picture, (file.imageHeight or shape[0], file.imageWidth or shape[1]), str(path))
+    height, width = shown_size(picture, f"{path}: its picture")
+    shape = file.imageHeight or height, file.imageWidth or width
+    check_frame(picture, shape, str(path))
     shapes = file.shapes
     check_count(len(shapes), str(path))
     check_outlines(([value for point in each.points for value in point] for each in shapes), str(path))

@@ -33,9 +33,11 @@ from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.polygons import polygon_runs
 from ..shapes.rle import check_count, fill
 from .drivers import Export, Source
-from .label_files import IGNORED, PICTURES, Shapes, beginning, by_object, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, PICTURES, Shapes, beginning, by_object, check_ignored, label_ids, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
+KEYS, KEYS_OF_MIN = (b'"data"', b'"annotations"', b'"predictions"'), (b'"annotation_id"', b'"original_width"', b'"rle"', b'"points"')
+"""Of tasks, and of what the export JSON-MIN makes of them: one of each is among the first bytes of a file."""
 OWN = "seediff"
 """In a task's data: the sample's name and row. Label Studio keeps it and gives it back."""
 BRUSHES = "task-*-annotation-*-by-*.*"
@@ -160,7 +162,7 @@ def _tasks(folder: Path) -> Path | None:
 def is_file(path: Path) -> bool:
     """Whether a JSON file holds a list of tasks: COCO's results are a list as well."""
     head = beginning(path)
-    return head.startswith(b"[") and any(key in head for key in (b'"data"', b'"annotations"', b'"predictions"'))
+    return head.startswith(b"[") and any(key in head for key in KEYS + KEYS_OF_MIN)
 
 
 def read(source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
@@ -169,7 +171,10 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
     file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
     if source.path.is_dir() and not file.is_file() and (brush := next(source.path.glob(BRUSHES), None)):
         raise UserError(brush, "is a brush mask that does not say of which picture", "export the project as JSON, which has the same masks")
-    tasks = parse_json(read_bytes(file, ANNOTATIONS), list[Task], str(file))
+    data = read_bytes(file, ANNOTATIONS)
+    if data.lstrip().startswith(b"[") and not any(key in data for key in KEYS) and any(key in data for key in KEYS_OF_MIN):
+        raise UserError(file, "is Label Studio's export JSON-MIN, which is not read", "export the project as JSON")
+    tasks = parse_json(data, list[Task], str(file))
     answers = {number: _answer(task, f"{file}: task {number}") for number, task in enumerate(tasks, 1)}
     if any(by_person for _, by_person in answers.values()):
         answers = {number: answer for number, answer in answers.items() if answer[1]}
@@ -189,7 +194,8 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
             continue
         picture, inside = at
         name, row = _name_and_row(data, inside, where)
-        samples.append(source.painted(name, picture, partial(_paint, answer.result, picture, ids, where), row, where, objects))
+        paint = partial(_paint, answer.result, picture, ids, where)
+        samples.append(source.painted(name, picture, paint, row, where, objects, shown=True))
     return names, samples
 
 
@@ -267,9 +273,14 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     return [*names, names[-1][9:]] if names and UPLOADED.match(names[-1]) else names
 
 
+def _size(result: Result) -> tuple[int | None, int | None]:
+    return result.original_height, result.original_width
+
+
 def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], where: str) -> Instances:
     """A task's regions, the later over the earlier."""
-    shape = picture_size(picture)
+    stored = picture_size(picture)
+    shape = stored if stored in map(_size, results) else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
     check_count(len(results), where)
     numbers, known = np.zeros(shape, np.uint16), Shapes()
@@ -280,7 +291,7 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
             continue
         if result.image_rotation % 360:
             raise UserError(f"{here}: was drawn on a picture that is turned by {result.image_rotation:g}°; turn it back in Label Studio")
-        if (size := (result.original_height, result.original_width)) != shape:
+        if (size := _size(result)) != shape:
             raise UserError(f"{here}: is of a picture of {size}, but {picture} is {shape}; both are (height, width)")
         called = [name if name in ids else name.casefold() for name in names]
         if len(called) != 1 or called[0] not in ids:

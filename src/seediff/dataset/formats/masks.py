@@ -4,8 +4,8 @@ in/  images/NAME.jpg, masks/NAME.png      also img, imgs or image; mask, labels,
      images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/
      NAME.jpg, NAME_mask.png              beside each other
      classes.txt                          or class_names.txt, labels.txt: a line per class from id 1 on, perhaps after the background;
-                                          labelmap.txt (`name:r,g,b::`) class_dict.csv (`name,r,g,b`) or Datumaro's dataset_meta.json say
-                                          what colours mean
+                                          labelmap.txt (`name:r,g,b::`), class_dict.csv or labelmap.csv (`name,r,g,b`), or Datumaro's
+                                          dataset_meta.json say what colours mean
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PICTURE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt")
 ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg")
 """What names of masks may have after those of their pictures."""
-TABLE, META = "class_dict.csv", "dataset_meta.json"
+TABLES, META = ("class_dict.csv", "labelmap.csv"), "dataset_meta.json"
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -92,7 +92,7 @@ def _classes(
     """The classes asked for, or else of a list, and what colours mean, if a list says so."""
     places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
     colours = next((read_label_list(path, classes) for place in places if (path := place / LABELMAP).is_file()), None)
-    if colours is None and (table := next((path for place in places if (path := place / TABLE).is_file()), None)):
+    if colours is None and (table := next((path for place in places for name in TABLES if (path := place / name).is_file()), None)):
         rows = [
             (row["name"].strip(), [row[c].strip() for c in "rgb"], f"{table}, line {n}") for n, row in read_csv(table, ["name", *"rgb"])
         ]

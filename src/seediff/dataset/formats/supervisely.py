@@ -109,7 +109,7 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
                 continue
             stem = Path(at[1]).stem
             name = f"{part.relative_to(root).as_posix()}/{stem}" if stems[path.name] > 1 else stem
-            samples.append(source.painted(name, at[0], partial(_paint, path, at[0], ids), row, path))
+            samples.append(source.painted(name, at[0], partial(_paint, path, at[0], ids), row, path, shown=True))
     if counted[BOX]:
         source.note(f"{counted[BOX]} rectangles are no masks; what is in them and in no mask is ignored (255)")
     if others := sum(number for kind, number in counted.items() if kind not in (*FILLED, BOX)):
@@ -126,12 +126,13 @@ def _paint(path: Path, picture: Path, ids: dict[str, int]) -> Instances:
     check_count(len(rings), where)
     check_outlines(([value for corner in ring for value in corner] for ring in rings), where)
     numbers, known = np.zeros(shape, np.uint16), Shapes()
+    painted = 0
     for each in file.objects:
         if each.kind == BOX and len(each.points.exterior) == 2:
             (x0, y0), (x1, y1) = each.points.exterior  # both corners are inside
             corners = min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1
-            paint_box(numbers, *corners, known.number(native.IGNORE, "box"))
-    painted = 0
+            painted += paint_box(numbers, *corners, known.number(native.IGNORE, "box"))
+            check_layers(painted, shape, where)
     for number, each in enumerate(file.objects, 1):
         here = f"{where}: object {number}"
         if each.kind not in FILLED:

@@ -189,9 +189,9 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
         if not mask.exists():
             continue
         within = [split for split in SPLITS if name in (lists[split] or ())]
-        row, labels = {"split": within[0]} if len(within) == 1 else {}, partial(decode, mask)
-        objects = root / OBJECT_MAPS / f"{name}.png"
-        samples.append(Sample(image, labels, partial(_objects, labels, objects) if objects.is_file() else None, row, name=name))
+        row, objects = {"split": within[0]} if len(within) == 1 else {}, root / OBJECT_MAPS / f"{name}.png"
+        reads = [partial(decode, mask), *([partial(_objects, partial(decode, mask), objects)] if objects.is_file() else [])]
+        samples.append(Sample(image, *source.as_stored(image, mask, *reads, shown=False), metadata=row, name=name))
     if named and not samples:
         name, where = next(iter(named.items()))
         raise UserError(f"{where}: {class_maps(root)} has no mask of '{name}', nor of any other picture")
@@ -305,8 +305,11 @@ def read_mask(path: Path, count: int, label_map: LabelMap | None) -> np.ndarray:
         kind, mode = picture.format, picture.mode
         coloured = mode in ("RGB", "RGBA") or (mode == "P" and label_map is not None)
         pixels = np.asarray(picture.convert("RGB") if coloured else picture)
+    if kind == "PNG" and mode == "1" and count == 1 and label_map is None:
+        return pixels.astype(np.uint8)
     if kind != "PNG" or mode not in ("P", "L", "RGB", "RGBA"):
-        raise UserError(f"{path}: is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours")
+        one_bit = "; one of 1 bit can only mean a single class" if mode == "1" else ""
+        raise UserError(f"{path}: is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours{one_bit}")
     if not coloured and label_map is None:
         return pixels
     colours = voc_colours(count) if label_map is None else label_map.colours

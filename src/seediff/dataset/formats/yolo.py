@@ -33,12 +33,12 @@ from ...metrics.confusion import iou_of_present
 from .. import native
 from ..encoding import Instances
 from ..rows import check_class_list, check_name
-from ..sample import SPLITS, Sample, picture_size
+from ..sample import SPLITS, Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from ..shapes.rle import check_count, paint_box
+from ..shapes.rle import check_count, check_layers, paint_box
 from .drivers import Export, Source, seen
-from .label_files import Shapes
+from .label_files import Shapes, shown_size
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 KEPT = 1 << 28
@@ -140,9 +140,11 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
                 kept[len(polygons)] = filled
             polygons.append((int(filled[2].sum()), class_id, shares))
     numbers, known = np.zeros((height, width), np.uint16), Shapes()
+    painted = sum(size for size, *_ in polygons)
     for centre, sides in boxes:
         (left, top), (right, bottom) = (centre - sides / 2) * (width, height), (centre + sides / 2) * (width, height)
-        paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
+        painted += paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
+        check_layers(painted, shape, str(where))
     for place in sorted(range(len(polygons)), key=lambda place: -polygons[place][0]):
         _, class_id, shares = polygons[place]
         top, left, mask = kept.get(place) or fill_polygon(shares * (width, height), (height, width))
@@ -205,6 +207,8 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
     data = read_yaml(file, dict[str, Any])
     names = numbered_names(data.get("names"), file)
     check_class_list(tuple(names.values()), file)
+    if "kpt_shape" in data:
+        raise UserError(f"{file}: has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     place, pictures = find_pictures(file, data, split, images, label_file)
     samples: list[Sample] = []
     used: set[Path] = set()
@@ -217,6 +221,7 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
         text = read_text(label, LIST) if exists else ""
         boxes, lines = boxes + len(BOX.findall(text)), lines + sum(bool(line.strip()) for line in text.splitlines())
         paint = partial(_paint, picture.path, label if exists else None, tuple(names))
+        (paint,) = source.as_stored(picture.path, label, paint, shown=True)
         samples.append(Sample(picture.path, *seen(paint), metadata={"split": picture.split}, name=name))
     if samples and without == len(samples):
         raise UserError(f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one")
@@ -239,7 +244,7 @@ def _check_used(source: Source, place: Place, used: Collection[Path]) -> None:
 
 
 def _paint(picture: Path, label: Path | None, numbers: Sequence[int]) -> Instances:
-    return from_yolo(read_text(label, LIST) if label else "", picture_size(picture), numbers, label or picture)
+    return from_yolo(read_text(label, LIST) if label else "", shown_size(picture), numbers, label or picture)
 
 
 def find_pictures(

@@ -295,11 +295,15 @@ def paint_runs(labels: np.ndarray, counts: np.ndarray, value: int) -> None:
         flat[begin:end] = value
 
 
-def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom: float, value: int) -> None:
-    """Set the pixels of labels (H, W) uint8 that a box touches to a value. Nothing is painted of a box whose corners are no numbers."""
-    if all(abs(corner) < 1e9 for corner in (left, top, right, bottom)):  # false for NaN and infinity too
-        rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
-        labels[rows, max(0, math.floor(left)) : max(0, math.ceil(right))] = value
+def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom: float, value: int) -> int:
+    """Set the pixels of labels (H, W) uint8 that a box touches to a value; returns how many. Nothing is painted of a box whose corners are
+    no numbers."""
+    if not all(abs(corner) < 1e9 for corner in (left, top, right, bottom)):  # false for NaN and infinity too
+        return 0
+    rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
+    inside = labels[rows, max(0, math.floor(left)) : max(0, math.ceil(right))]
+    inside[:] = value
+    return inside.size
 
 
 MOST_MASKS, MOST_LAYERS = 20_000, 100

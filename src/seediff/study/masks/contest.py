@@ -79,9 +79,11 @@ CONTEST: dict[str, Entry] = {
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
     "goca": Entry("GoCA", {"parts": PARTS}),
     "maskdiffusion": Entry("MaskDiffusion", {"expand_levels": CROSS_LEVELS}),
+    "seg4diff": Entry("Seg4Diff", {"seed_level": ONE_LEVEL}),
+    "anchor_walk": Entry("AnchorDiff", {"tau": (5, 10), "alpha": (0.3, 0.5), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
 }
 """Every method that masks are made with, and what it may choose beside layers, PAMR and threshold. `reference` is no part of it: it finds
-its seeds, and cuts its masks before and after PAMR, by rules of its own."""
+its seeds, and cuts its masks before and after PAMR, by rules of its own. Nor is `concept`, which a UNet cannot have."""
 METHOD_NAMES = tuple(CONTEST)
 RIVALS = ("ca_sa", "seediff")
 """The methods that every other is compared with."""

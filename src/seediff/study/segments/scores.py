@@ -33,6 +33,8 @@ from ...segments.methods import Seen, segment_method
 from ...segments.suppression import label
 
 BATCH = 16
+Key = tuple[bool, int, str, int | None]
+"""What `look` depends on."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def try_ways(
 
 def divide(
     image: np.ndarray,
-    seen: Mapping[tuple[bool, int], Seen],
+    seen: Mapping[Key, Seen],
     way: Way,
     truth: int,
     size: Sequence[int],
@@ -151,7 +153,7 @@ def divide(
     return fit_to_edges(image, label(proposals, size).numpy(), way)
 
 
-def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[tuple[bool, int], Seen]]]:
+def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[Key, Seen]]]:
     """Every pair with its number and all that the ways need to have seen of it."""
     looks = {_key(way): way for way in ways if isinstance(way, SegmentConfig)}
     shape = (model.image_side, model.image_side)
@@ -163,8 +165,8 @@ def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[i
             yield start + offset, image, label_map, {key: of_batch[offset] for key, of_batch in seen.items()}
 
 
-def _key(way: SegmentConfig) -> tuple[bool, int]:
-    return way.divides_features, way.timestep_shown
+def _key(way: SegmentConfig) -> Key:
+    return way.divides_features, way.timestep_shown, way.reads, way.block
 
 
 def _short(value: Any) -> float:

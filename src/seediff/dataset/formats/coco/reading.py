@@ -24,11 +24,11 @@ from ... import native
 from ...conversions import Crowds
 from ...encoding import Instances
 from ...rows import check_row
-from ...sample import Sample, picture_size
+from ...sample import Sample
 from ...shapes.polygons import check_outlines, polygon_runs
 from ...shapes.rle import area, check_count, check_layers, count_runs, paint_box, paint_runs
-from ..drivers import Source, portable, seen
-from ..label_files import Shapes
+from ..drivers import Source, portable
+from ..label_files import Shapes, beginning, check_frame
 from .document import (
     ANNOTATIONS,
     IMAGES,
@@ -48,12 +48,15 @@ from .document import (
 ROBOFLOW = "_annotations.coco.json"
 KINDS = (SEMANTIC, INSTANCES, "person_keypoints", PANOPTIC, "stuff")
 """What names of files begin with. The first kind that a folder has is read."""
+KEYS = re.compile(rb'"(?:images|annotations|categories|info|licenses)"')
+"""One of these is among the first bytes of a file."""
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """What data sets call their parts, and what we do."""
 
 
 def is_folder(folder: Path) -> bool:
-    return (folder / ANNOTATIONS).is_dir() or any(folder.glob("*.json")) or any(folder.glob(f"*/{ROBOFLOW}"))
+    ours = any(KEYS.search(beginning(path)) for path in sorted(folder.glob("*.json"))[:8] if path.is_file())
+    return (folder / ANNOTATIONS).is_dir() or ours or any(folder.glob(f"*/{ROBOFLOW}"))
 
 
 def read(
@@ -76,6 +79,7 @@ def read(
         folders = picture_folders(root, path, Path(images) if images is not None else None)
         split = part_of(path)
         beside = _objects_beside(path, classes)
+        thing_ids = {**ids, **{category.id: 0 for category in document.categories if category.isthing == 0}}
         for image in document.images:
             if (at := source.picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}")) is None:
                 continue
@@ -85,12 +89,14 @@ def read(
             row = {**image.metadata, **({"split": split} if split else {})}
             if document.segments is not None and image.id not in document.segments:
                 raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
-            shapes = partial(_paint, picture, path, document, image, ids, crowds_are_objects=crowds == "objects")
-            sample = source.painted(name, picture, shapes, row, path, not path.name.startswith((SEMANTIC, "stuff")))
-            objects = beside.get(image.file_name)
+            content = document.instances[image.id] if document.segments is None else document.segments[image.id]
+            objects = not path.name.startswith((SEMANTIC, "stuff"))
             if document.segments is not None:
-                objects = partial(_paint, picture, path, document, image, ids, things=True)
-            samples.append(sample if objects is None else sample.replace(instances=seen(objects)[1]))
+                objects = partial(_paint, path, image, content, thing_ids, picture, things=True)
+            elif image.file_name in beside:
+                objects = partial(beside[image.file_name], picture)
+            shapes = partial(_paint, path, image, content, ids, picture, crowds_are_objects=crowds == "objects")
+            samples.append(source.painted(name, picture, shapes, row, path, objects))
     return classes, samples
 
 
@@ -98,7 +104,7 @@ def _stem(image: Image) -> str:
     return Path(portable(image.file_name)).with_suffix("").as_posix()
 
 
-def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[], Instances]]:
+def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
     """What paints the objects of each picture, by its path, in the instances.json beside one of our semantic.json; empty without one."""
     if not path.name.startswith(SEMANTIC) or not (file := path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))).is_file():
         return {}
@@ -106,27 +112,25 @@ def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[]
     names, ids = classes_of([document])
     if names != tuple(classes) or document.segments is not None:
         return {}
-    return {image.file_name: partial(paint, image, document.instances[image.id], ids, document.where) for image in document.images}
+    return {image.file_name: partial(_paint, file, image, document.instances[image.id], ids) for image in document.images}
 
 
 def _paint(
-    picture: Path,
     path: Path,
-    document: Document,
     image: Image,
+    content: Sequence[Annotation] | Segments,
     ids: Mapping[int, int],
+    picture: Path,
     *,
     crowds_are_objects: bool = False,
     things: bool = False,
 ) -> Instances:
-    """An image's annotations, or, in a panoptic file, its segments. things: not those that are stuff, or crowds."""
-    if (size := picture_size(picture)) != image.shape:  # told before anything of that size is made
-        raise UserError(f"{picture}: is {size}, but its annotations are of {image.shape}; both are (height, width)")
-    if document.segments is not None:
-        segments = document.segments[image.id]
-        stuff = [category.id for category in document.categories if category.isthing == 0] if things else []
-        return panoptic_segments(path.with_suffix(""), image, segments, {**ids, **dict.fromkeys(stuff, 0)}, document.where, things=things)
-    return paint(image, document.instances[image.id], ids, document.where, crowds_are_objects)
+    """An image's annotations, or, in a panoptic file, its segments. things: not those that are crowds. Holds no more of the file, since it
+    may go to another process."""
+    check_frame(picture, image.shape, f"{path}, image {image.id}")  # before anything of that size is made
+    if isinstance(content, Segments):
+        return panoptic_segments(path.with_suffix(""), image, content, ids, str(path), things=things)
+    return paint(image, content, ids, str(path), crowds_are_objects)
 
 
 def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: Source) -> None:
@@ -160,10 +164,13 @@ def paint(
     check_outlines((polygon for polygons in outlines for polygon in polygons), where)
     numbers, known = np.zeros(image.shape, np.uint16, order="F"), Shapes()
     masks: list[tuple[bool, int, np.ndarray]] = []
+    boxed = 0
     for annotation in annotations:
         if not annotation.masked:
             if box := annotation.box_xywh:
-                paint_box(numbers, box[0], box[1], box[0] + box[2], box[1] + box[3], known.number(native.IGNORE, "box"))
+                number = known.number(native.IGNORE, "box")
+                boxed += paint_box(numbers, box[0], box[1], box[0] + box[2], box[1] + box[3], number)
+                check_layers(boxed, image.shape, f"{where}, image {image.id}")
             continue
         shown, here = annotation.segmentation, f"{where}: annotation {annotation.id}"
         rle = isinstance(shown, Rle)
@@ -171,7 +178,7 @@ def paint(
         crowd = bool(annotation.iscrowd) and not crowds_are_objects
         masks.append((not crowd, native.IGNORE if crowd else ids[annotation.category_id], runs))
     masks.sort(key=lambda mask: (mask[0], -area(mask[2])))
-    check_layers(sum(area(runs) for _, _, runs in masks), image.shape, f"{where}, image {image.id}")
+    check_layers(boxed + sum(area(runs) for _, _, runs in masks), image.shape, f"{where}, image {image.id}")
     for _, value, runs in masks:
         paint_runs(numbers, runs, known.number(value))
     return known.painted(numbers)

@@ -1,0 +1,162 @@
+"""How a reader judged 114 drawings of `mini`, and whether measures rank drawings as the reader does.
+
+    python benchmarks/eye.py draw eye                        # the drawings: 76 in eye/drawn, the 38 of docs/mini.jpg in eye/page
+    python benchmarks/eye.py sheets eye --order 4242         # to judge them: large, numbered, in a random order
+    python benchmarks/eye.py rank eye                        # agreement of the readings, and the AUC of each measure
+    python benchmarks/eye.py compare eye other --order 7     # two folders of the same prompts, blind: left and right change at random
+
+The readings are in recipes/tables/eye.json. An AUC is the mean over both readings: the probability that a drawing that was read as whole
+scores higher than one that was not. A verdict is judged like a score of 0 or 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from seediff.config.generate import GenerateConfig
+from seediff.metrics.bootstrap import draw_images as bootstrap_draws
+from seediff.metrics.bootstrap import interval
+from seediff.metrics.mask_scores import auc
+from seediff.mini.quality import draw_images, prompts
+from seediff.mini.scenes import CLASSES
+from seediff.mini.shapes import explained, read_templates
+from seediff.mini.yardsticks import load_classifier, load_segmenter, run_batched
+from seediff.models.registry import load_model
+from seediff.models.schedulers import use_scheduler
+from seediff.report.pictures import contact_sheet, fit_side
+from seediff.run.generate import generate
+
+TABLE = Path(__file__).parent.parent / "recipes" / "tables" / "eye.json"
+DRAWN, SEED = 76, 76
+PER_SHEET, COLUMNS, SIDE = 12, 4, 384  # drawings per sheet, per row, and pixels of each: three times its own side
+
+
+def draw(folder: Path, scheduler: str | None, steps: int | None, guidance_scale: float | None) -> None:
+    """Write both sets of drawings as PNG; with a setting of its own, the 76 alone."""
+    preset = GenerateConfig.recommended(classes=("object",), model="mini")
+    model = load_model("mini")
+    if scheduler:
+        use_scheduler(model.pipe, model.family, scheduler)
+    (folder / "drawn").mkdir(parents=True)
+    images = draw_images(model, prompts(DRAWN, SEED), steps or preset.steps, guidance_scale or preset.guidance_scale)
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(folder / "drawn" / f"{index:06d}.png")
+    if (scheduler, steps, guidance_scale) == (None, None, None):
+        generate(GenerateConfig.recommended(model="mini", classes=CLASSES, per_class=2), folder / "page")
+
+
+def pictures(folder: Path) -> tuple[list[np.ndarray], list[str]]:
+    """The drawings of a folder and their classes, which take turns: the 76, then those of the page if they are there."""
+    paths = [*sorted((folder / "drawn").glob("*.png")), *sorted((folder / "page" / "images").glob("*.png"))]
+    images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    return images, [CLASSES[index % len(CLASSES)] for index in range(len(images))]
+
+
+def sheets(folder: Path, order: int) -> None:
+    """Write numbered contact sheets of a folder's drawings in a random order."""
+    images, names = pictures(folder)
+    places = list(range(len(images)))
+    random.Random(order).shuffle(places)
+    write_sheets(folder / f"order-{order}", [images[p] for p in places], [names[p] for p in places])
+
+
+def compare(folder: Path, other: Path, order: int) -> None:
+    """Write contact sheets of pairs, two tiles per pair in a random order, and the order to sides.json."""
+    (first, names), (second, _) = pictures(folder), pictures(other)
+    chance = random.Random(order)
+    places = list(range(min(len(first), len(second))))
+    chance.shuffle(places)
+    swapped = [chance.random() < 0.5 for _ in places]
+    tiles = chain.from_iterable((second[p], first[p]) if s else (first[p], second[p]) for p, s in zip(places, swapped, strict=True))
+    out = other / f"order-{order}"
+    write_sheets(out, list(tiles), [names[p] for p in places for _ in range(2)])
+    (out / "sides.json").write_text(json.dumps({"drawing": places, "swapped": swapped}))
+
+
+def write_sheets(out: Path, images: list[np.ndarray], names: list[str]) -> None:
+    out.mkdir(parents=True)
+    for start in range(0, len(images), PER_SHEET):
+        tiles = [fit_side(image, SIDE, Image.Resampling.LANCZOS) for image in images[start : start + PER_SHEET]]
+        labels = [f"{number}  {name}" for number, name in enumerate(names[start : start + PER_SHEET], start + 1)]
+        Image.fromarray(contact_sheet(tiles, COLUMNS, labels)).save(out / f"{start // PER_SHEET:02d}.png")
+
+
+def readings() -> np.ndarray:
+    """(2, 114): the letters of both readings, in the order of `pictures`."""
+    table: dict[str, Any] = json.loads(TABLE.read_text())
+    return np.array([list("".join(table["drawn"][r] + table["page"][r])) for r in ("first", "second")])
+
+
+def kappa(first: np.ndarray, second: np.ndarray) -> float:
+    """Cohen's kappa of two readings (n,)."""
+    shares = [np.array([(reading == letter).mean() for letter in "wmu"]) for reading in (first, second)]
+    by_chance = float(shares[0] @ shares[1])
+    return (float((first == second).mean()) - by_chance) / (1 - by_chance)
+
+
+def eye_auc(scores: np.ndarray, read: np.ndarray) -> float:
+    """Mean AUC of scores (n,) over the readings (2, n), of whole drawings against the others."""
+    return float(np.mean([auc(scores, row == "w") for row in read]))
+
+
+def measures(images: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
+    """Score of every drawing by each measure, higher for whole ones."""
+    templates = read_templates()
+    share = np.array([score for score, _ in explained(images, names, load_segmenter(), templates)])
+    limits = np.array([templates.thresholds[name] for name in names])
+    logits = run_batched(load_classifier(), images)
+    return {
+        "share that the best sprite explains": share,
+        "the same less the class's threshold": share - limits,
+        "not a chimera (`seediff mini check`)": (share >= limits).astype(float),
+        "the classifier's logit of the class": logits[torch.arange(len(names)), torch.tensor([CLASSES.index(n) for n in names])].numpy(),
+    }
+
+
+def rank(folder: Path) -> None:
+    """Print the agreement of the readings and a table of AUCs."""
+    images, names = pictures(folder)
+    read = readings()
+    if len(images) != read.shape[1]:
+        raise SystemExit(f"{folder}: has {len(images)} drawings, but {read.shape[1]} were read")
+    for number, row in enumerate(read, 1):
+        print(f"reading {number}: " + ", ".join(f"{letter} {(row == letter).sum()}" for letter in "wmu"))
+    print(f"the same letter {(read[0] == read[1]).mean():.3f}, kappa {kappa(*read):.3f}\n\n| measure | AUC |\n|---|---|")
+    for name, scores in measures(np.stack(images), names).items():
+        low, high = interval(np.array([eye_auc(scores[k], read[:, k]) for k in bootstrap_draws(len(scores))]))
+        print(f"| {name} | {eye_auc(scores, read):.3f} ({low:.3f}–{high:.3f}) |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("draw", "sheets", "rank", "compare"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("other", type=Path, nargs="?")
+    parser.add_argument("--order", type=int, default=0, help="seed of the random order")
+    parser.add_argument("--scheduler", help="of draw; the model's own by default")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--guidance", type=float)
+    given = parser.parse_args()
+    if given.what == "draw":
+        draw(given.folder, given.scheduler, given.steps, given.guidance)
+    elif given.what == "compare":
+        if given.other is None:
+            parser.error("compare needs a second folder")
+        compare(given.folder, given.other, given.order)
+    elif given.what == "sheets":
+        sheets(given.folder, given.order)
+    else:
+        rank(given.folder)
+
+
+if __name__ == "__main__":
+    main()
