@@ -257,7 +257,9 @@ class Look:
             if len(body.pixels) != (wanted := 2 if body.action == "join" else 1):
                 raise UserError(f"pixels: {body.action} needs {wanted}, not {len(body.pixels)}")
             change = join if body.action == "join" else split
-            options["joined"] = lambda labels, joined: change(labels, joined, *body.pixels, self.session.instances(number, labels))
+            options["joined"] = lambda labels, joined: change(
+                labels, joined, *body.pixels, instances=self.session.instances(number, labels)
+            )
             options["detail"] = {"pixels": body.pixels}
         return await self.answer(number, partial(self.session.act, number, body.version, body.action, **options))
 
