@@ -268,6 +268,30 @@ def test_constants_for_many(page, pets):
     assert in_effect(pets[0])["000003"].action == "made"
 
 
+def test_a_verdict_after_other_constants_counts_whichever_answer_comes_first(page, pets):
+    """The report of a change may overtake the answer to it."""
+    open_sample(page, "000000")
+    page.wait_for_selector("#attention:not([hidden])")
+    page.uncheck("#onward")
+    heard = page.evaluate_handle(
+        "() => { const heard = [], source = new EventSource('/api/events');"
+        " source.onmessage = (event) => heard.push(JSON.parse(event.data)); return heard; }"
+    )
+
+    def late(route):
+        answer = route.fetch()
+        page.wait_for_function("(heard) => heard.some((report) => report.action === 'made')", arg=heard)
+        page.keyboard.press("a")
+        route.fulfill(response=answer)
+
+    page.route("**/tuned", late)
+    page.keyboard.press("u")
+    until(page, "() => document.querySelector('#sample-state').textContent.includes('accepted')")
+    saved(page)
+    assert page.is_hidden("#notice")
+    assert in_effect(pets[0])["000000"].action == "accept"
+
+
 def test_two_windows_see_each_other(browser, pets):
     with window(browser, pets[2].url) as one, window(browser, pets[2].url) as two:
         open_sample(one, "000020")

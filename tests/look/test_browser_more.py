@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from in_chromium import at, needs_chromium, open_sample, saved, until, violations, window
+from in_chromium import at, needs_chromium, open_sample, saved, soon, until, violations, window
 from look_server import keep_attention, running, write_set
 from PIL import Image
 
@@ -140,6 +140,25 @@ def test_a_hundred_thousand_samples(browser, tmp_path):
         page.locator("#flags input").first.check()
         until(page, "() => document.querySelector('#shown').textContent === '1,000 of 100,000 shown'")
         assert client.post("/api/views", {"text": "cat", "sort": "area", "descending": True, "classes": [2]}).json["count"] == 33_000
+
+
+def test_keys_wait_for_the_number_of_the_next_sample(browser, tmp_path):
+    """Lists come a hundred samples at a time."""
+    out, held = write_many(tmp_path / "two-hundred", 200), []
+    with running(out) as (_, opened), window(browser, opened.url) as page:
+        page.route("**/api/views/*from=100*", lambda route: held.append(route))
+        page.evaluate("() => { location.hash = 'sample=99'; }")
+        until(page, "() => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === '0000/99'")
+        for key in "axa":
+            page.keyboard.press(key)
+        soon(page, lambda: held != [])
+        page.wait_for_timeout(200)
+        for route in held:
+            route.continue_()
+        until(page, "() => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === '0001/02'")
+        saved(page)
+    verdicts = {name: action.verdict for name, action in in_effect(out).items()}
+    assert verdicts == {"0000/99": "accepted", "0001/00": "rejected", "0001/01": "accepted"}
 
 
 def test_a_stroke_is_of_the_pictures_class_and_any_class_is_found_by_typing(browser, tmp_path):

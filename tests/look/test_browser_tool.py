@@ -86,6 +86,28 @@ def test_masks_have_outlines_and_each_has_its_key(page):
     assert page.locator("#mask").is_hidden()
 
 
+def test_colours_by_object_follow_what_is_painted(page):
+    open_sample(page, "000002")
+    page.wait_for_timeout(100)
+    of_class = shown_mask(page)
+    middle = int(np.nonzero(of_class)[1].mean())
+    page.keyboard.press("e")
+    page.evaluate("() => { const size = document.querySelector('#brush-size'); size.value = 6; size.dispatchEvent(new Event('input')); }")
+    page.keyboard.press("h")
+    assert page.is_checked("#by-object")
+    page.mouse.move(*at(page, middle, 0))
+    page.mouse.down()
+    page.mouse.move(*at(page, middle, 63), steps=20)
+    page.mouse.up()  # cuts the disc in two
+    until(page, "() => document.querySelector('#stage').dataset.outlines === '2'")
+    assert set(np.unique(shown_mask(page)).tolist()) == {0, 1, 2}
+    page.keyboard.press("z")
+    until(page, "() => document.querySelector('#stage').dataset.outlines === '1'")
+    page.keyboard.press("h")
+    saved(page)
+    np.testing.assert_array_equal(shown_mask(page), of_class)
+
+
 def test_a_double_click_closes_a_polygon_and_ctrl_z_takes_it_back(page, pets):
     open_sample(page, "000012")
     before = pets[1].labels(12)

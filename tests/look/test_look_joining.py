@@ -13,6 +13,7 @@ from seediff.cli.formats import export_, import_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import merge
 from seediff.dataset import native
+from seediff.dataset.encoding import encode_grey
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, read_actions, review_summary
 from seediff.dataset.shapes.objects import join
@@ -242,3 +243,48 @@ def test_nothing_outside_of_the_picture_is_saved(pets):
         session.act(1, 0, "original", labels=pieces_map(), joined=lambda labels, so_far: (((64, 3), LEFT),))
     session.close()
     assert read_actions(pets) == []
+
+
+@pytest.fixture
+def apart(pets):
+    """The second sample's left piece is two objects that touch."""
+    numbers = np.zeros((64, 64), np.uint16)
+    numbers[5:20, 2:8], numbers[5:20, 8:14], numbers[8:24, 44:60], numbers[50:60, 20:40], numbers[30:40, 30:50] = range(1, 6)
+    (pets / native.INSTANCES).mkdir()
+    rows = native.read_rows(pets)
+    (pets / native.INSTANCES / f"{native.sample_name(rows[1]['file_name'])}.png").write_bytes(encode_grey(numbers))
+    rows[1] |= {"instances": [1, 1, 1, 1, 2], "instance_scores": [0.5] * 5}
+    (pets / native.METADATA).write_bytes(native.jsonl(rows))
+    return pets
+
+
+def areas(folder):
+    instances = open_native(folder)[1][1].instances
+    assert instances is not None
+    return list(zip(instances.class_ids, np.bincount(instances.numbers.ravel()).tolist()[1:], instances.scores, strict=True))
+
+
+def test_objects_follow_every_correction_and_its_undo(apart, tmp_path):
+    before = areas(apart)
+    with running(apart) as (client, _):
+        labels = pieces_map()
+        labels[5:20, 14:16] = 1  # grows the second
+        labels[30:40, 30:50] = 0  # the cat goes
+        labels[60:64, 60:64] = 2  # a new cat
+        assert client.paint(1, labels, 0).status == 200
+        found = [(1, 90, 0.5), (1, 120, 0.5), (1, 256, 0.5), (1, 200, 0.5), (2, 16, 1.0)]
+        assert areas(apart) == found
+        pieces = client.ask("GET", "/api/samples/1/pieces").labels
+        assert pieces[10, 5] != pieces[10, 15] == pieces[10, 10]
+        assert client.act(1, "join", 1, pixels=[(3, 10), (50, 15)]).status == 200
+        joined = client.ask("GET", "/api/samples/1/pieces?joined=1").labels
+        assert joined[10, 3] == joined[15, 50] != joined[10, 10]
+        assert client.act(1, "relabel", 2, old=1, new=2).status == 200
+        assert [class_id for class_id, _, _ in areas(apart)] == [2] * 5
+        assert client.act(1, "undo", 3).status == client.act(1, "undo", 4).status == 200
+        assert not [one for one in check_dataset(apart).findings if one.kind == "objects"]
+        run("filter", apart, "--out", tmp_path / "kept")
+        assert areas(tmp_path / "kept") == found == areas(apart)
+        assert not [one for one in check_dataset(tmp_path / "kept").findings if one.kind == "objects"]
+        assert client.act(1, "undo", 5).status == 200
+    assert areas(apart) == before

@@ -20,6 +20,7 @@ from . import native
 from .reviews import is_corrected
 from .rows import check_class_list, flat_name
 from .sample import Sample
+from .shapes.following import follow
 from .shapes.objects import carried
 from .store import open_native
 
@@ -106,7 +107,9 @@ def _corrected(
     change = changed(original.name, before, after, names)
     tell(change)
     counts = {"gained": dict(change.gained), "lost": dict(change.lost)} if change.pixels else {}
-    joined = carried(before, after, original.joined(before.shape))
+    present = original.instances
+    objects = follow(present, before, after) if present else None
+    joined = carried(before, after, original.joined(before.shape), (present, objects))
     together = {"joined": [[list(pixel) for pixel in pixels] for pixels in joined]} if joined else {}
     review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.metadata), "by": by, **counts, **together}
     if not change.pixels:
@@ -115,7 +118,7 @@ def _corrected(
     flags = degenerate({name: share for name, share in zip(names, area.tolist(), strict=True) if share})
     row = {key: value for key, value in original.metadata.items() if key not in ("classes", "class_ids", "area", "confidence")}
     extras = {key: path for key, path in original.extras.items() if key[0] != native.SOFT}  # which say nothing of a person's mask
-    return original.replace(label_map=after, metadata={**row, "flags": flags, "review": review}, extras=extras)
+    return original.replace(label_map=after, instances=objects, metadata={**row, "flags": flags, "review": review}, extras=extras)
 
 
 def summed(changes: Iterable[Change]) -> list[str]:

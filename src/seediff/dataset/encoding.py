@@ -132,10 +132,10 @@ class Instances:
         """(H, W) uint8: the class of each pixel's object, 0 where there is none."""
         return np.array([0, *self.class_ids], np.uint8)[self.numbers]
 
-    def seen(self) -> Instances:
-        """The objects that have a class and a pixel, numbered anew in their order."""
+    def seen(self, *, ignored: bool = False) -> Instances:
+        """The objects that have a class and a pixel, numbered anew in their order. ignored: with shapes that are ignored."""
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
-        kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE]
+        kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
         table = np.zeros(len(counts) + 1, np.uint16)
         table[np.array(kept, np.intp) + 1] = np.arange(1, len(kept) + 1)
         class_ids, scores = tuple(self.class_ids[i] for i in kept), tuple(self.scores[i] for i in kept if self.scores)

@@ -113,13 +113,14 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
     return list(checked_rows(Path(out) / name, ABSENT))
 
 
-def reviewed_rows(out: Path | str, classes: Sequence[str] | None = None) -> list[tuple[dict[str, Any], str | None]]:
-    """The rows of metadata.jsonl with what people decided about them and corrected (reviews.py), and the SHA-256 of each corrected mask.
-    classes: None: those of classes.txt. Raises UserError as `read_rows`."""
+def reviewed_rows(out: Path | str, classes: Sequence[str] | None = None) -> list[tuple[dict[str, Any], str | None, Mapping[str, Any]]]:
+    """The rows of metadata.jsonl with what people decided about them and corrected (reviews.py), the SHA-256 of each corrected mask,
+    and the row itself. classes: None: those of classes.txt. Raises UserError as `read_rows`."""
     out = Path(out)
     rows, actions = read_rows(out), in_effect(out)
     if not actions:
-        return [(row, None) for row in rows]
+        return [(row, None, row) for row in rows]
     classes = read_classes(out) if classes is None else classes
     last = [actions.get(sample_name(row.get("file_name") or "")) for row in rows]
-    return [(reviewed_row(row, action, classes), action and action.mask and action.hash) for row, action in zip(rows, last, strict=True)]
+    pairs = zip(rows, last, strict=True)
+    return [(reviewed_row(row, action, classes), action and action.mask and action.hash, row) for row, action in pairs]

@@ -22,6 +22,7 @@ from .encoding import InstanceFile, Instances, MaskFile, encode_grey
 from .reviews import is_corrected
 from .rows import check_class_list, check_name
 from .sample import Sample, copy_file
+from .shapes.following import FollowedFile
 
 CHUNK = 8
 """Samples that go to another process together: one takes a millisecond or two."""
@@ -61,7 +62,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     extras = find_extras(folder)
     made_by = cache(partial(native.made_by, folder))
     has_instances = (folder / native.INSTANCES).is_dir()
-    for number, (row, sha256) in enumerate(native.reviewed_rows(folder, classes), 1):
+    for number, (row, sha256, original) in enumerate(native.reviewed_rows(folder, classes), 1):
         where = f"{folder / native.METADATA}, row {number}"
         image, mask = path_inside(folder, row, "file_name", where), path_inside(folder, row, "mask", where)
         for path in (image, mask):
@@ -79,17 +80,18 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         if made := made_by(row.get("made")):
             kept = {**kept, (native.MADE, None): made}
         said = tuple(tuple(row.pop(key, ())) for key in INSTANCE_KEYS)  # a Sample has them as its `instances`
-        instances = _instances(folder, name, row, *said) if has_instances else None
+        instances = _instances(folder, name, *said) if has_instances else None
+        if instances is not None and sha256:
+            before = path_inside(folder, original, "mask", where)
+            instances = FollowedFile(instances, MaskFile(before), MaskFile(mask, sha256))
         samples.append(Sample(image, MaskFile(mask, sha256), instances, row, name=name, extras=kept))
     return classes, samples
 
 
-def _instances(
-    folder: Path, name: str, row: Mapping[str, Any], class_ids: tuple[int, ...], scores: tuple[float, ...]
-) -> InstanceFile | None:
-    """What reads the objects of a sample; None where there are none, or a person's mask has taken the place of theirs."""
+def _instances(folder: Path, name: str, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> InstanceFile | None:
+    """What reads the objects of a sample; None where there are none."""
     path = folder / native.INSTANCES / f"{name}.png"
-    if not path.is_file() or is_corrected(row):
+    if not path.is_file():
         return None
     if leads_out(folder, path):
         raise UserError(f"{path}: is a link that leads out of the dataset folder; what is there is nothing to copy")

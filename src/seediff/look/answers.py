@@ -202,11 +202,14 @@ class Look:
         return packed(labels, {"x-version": str(version)})
 
     async def pieces(self, request: Request) -> Response:
-        """The connected pieces of the label map in effect: two bytes a pixel, numbers from 1 on; 0 where there is none."""
+        """The objects of the label map in effect, or its connected pieces where none are known: two bytes a pixel, numbers from 1 on; 0
+        where there is none. joined=1 in the address: as one those that somebody joined."""
         number = self.number(request)
+        joined = self.session.history(number).joined if request.query_params.get("joined") == "1" else ()
 
         def make() -> np.ndarray:
-            index = find_objects(self.session.labels(number)).index + 1
+            labels = self.session.labels(number)
+            index = find_objects(labels, joined=joined, instances=self.session.instances(number, labels)).index + 1
             return np.where(index > MOST_PIECES, 0, index).astype(np.uint16)
 
         version = self.session.history(number).version
@@ -254,7 +257,9 @@ class Look:
             if len(body.pixels) != (wanted := 2 if body.action == "join" else 1):
                 raise UserError(f"pixels: {body.action} needs {wanted}, not {len(body.pixels)}")
             change = join if body.action == "join" else split
-            options["joined"] = lambda labels, joined: change(labels, joined, *body.pixels)
+            options["joined"] = lambda labels, joined: change(
+                labels, joined, *body.pixels, instances=self.session.instances(number, labels)
+            )
             options["detail"] = {"pixels": body.pixels}
         return await self.answer(number, partial(self.session.act, number, body.version, body.action, **options))
 

@@ -20,16 +20,18 @@ import numpy as np
 
 from ..config.generate import load_dataset_config
 from ..config.photographs import MaskPhotosConfig
-from ..dataset.native import CONFIG, METADATA, SOFT, encode_mask, read_label_map
+from ..dataset.encoding import InstanceFile, Instances
+from ..dataset.native import CONFIG, INSTANCES, METADATA, SOFT, encode_mask, read_label_map
 from ..dataset.reviews import CALLED_OFF, REDRAWN, REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import shown_classes
+from ..dataset.shapes.following import FollowedFile
 from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
 from ..errors import UserError
 from ..files.messages import printable
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import make_folders, write_inside
 from ..files.pictures import open_picture
-from ..files.reading import PICTURE, read_bytes
+from ..files.reading import PICTURE, leads_out, read_bytes
 from .compare import Comparison, Difference, Other, difference
 from .index import Index
 from .samples import Sample, Subject
@@ -308,6 +310,17 @@ class Session:
         now = self.history(number).now
         return self.subject.read_labels(self.mask(number), now.hash if now and now.mask else None)
 
+    def instances(self, number: int, labels: np.ndarray) -> Instances | None:
+        """The objects of a sample in a label map (H, W) of it; None where only classes are told apart. Raises UserError."""
+        sample = self.subject.samples[number]
+        path = self.subject.folder / INSTANCES / f"{sample.name}.png"
+        if self.subject.kind != "dataset" or "instances" not in sample.row or not path.is_file():
+            return None
+        if leads_out(self.subject.folder, path):
+            raise UserError(f"{path}: is a link that leads out of the dataset folder")
+        file = InstanceFile(path, tuple(sample.row["instances"]), tuple(sample.row.get("instance_scores", ())))
+        return FollowedFile(file, lambda: self.subject.read_labels(sample.mask), lambda: labels)()
+
     def state(self, number: int) -> dict[str, Any]:
         """A sample's state for the page."""
         history, row = self.history(number), self.row(number)
@@ -402,7 +415,9 @@ class Session:
             corrected = labels if isinstance(labels, np.ndarray) else labels(present)
             if corrected.shape != present.shape or corrected.dtype != np.uint8:
                 raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)")
-            together = carried(present, corrected, together)
+            if together:
+                known = self.instances(number, present), self.instances(number, corrected)
+                together = carried(present, corrected, together, known)
         counts = np.bincount(corrected.ravel(), minlength=256)
         if outside := [int(i) for i in np.flatnonzero(counts) if len(self.subject.classes) < i < 255]:
             raise UserError(f"the label map has id {outside[0]}, but there are {len(self.subject.classes)} classes")

@@ -226,7 +226,7 @@ def _check_flags(row: Mapping[str, Any], where: str, areas: Mapping[str, float])
 def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, classes: Sequence[str]) -> list[Finding]:
     """Objects that a row names and that are not there, cannot be used, or have no pixel of their class in the label map."""
     findings, ids = list[Finding](), row.get("instances")
-    if ids is None or (name := _name(row)) is None or is_corrected(row):
+    if ids is None or (name := _name(row)) is None:
         return findings
     file = f"{native.INSTANCES}/{name}.png"
     if not (path := folder / file).is_file():
@@ -242,7 +242,8 @@ def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, clas
         if outside := [class_id for class_id in ids if not 0 < class_id <= len(classes)]:
             raise UserError(f"has an object of class {outside[0]}, but {native.CLASSES} names 1 to {len(classes)}")
         here = np.unique(instances.numbers[instances.label_map() == labels]).tolist()
-        if lost := sorted({*range(1, len(ids) + 1)} - {*here}):
+        lost = sorted({*range(1, len(ids) + 1)} - {*here})
+        if lost and not is_corrected(row):  # else they are those of the mask before
             findings.append(Finding("objects", "warning", file, f"object {lost[0]} has no pixel of its class in the label map"))
     return findings
 

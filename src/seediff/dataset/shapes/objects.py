@@ -145,29 +145,32 @@ def check_joined(joined: Joined, shape: tuple[int, ...], where: str) -> None:
             raise UserError(where, f"joins the piece at pixel [{x}, {y}], but its picture has {shape[1]} × {shape[0]} pixels")
 
 
-def join(labels: np.ndarray, joined: Joined, first_pixel: Pixel, other_pixel: Pixel) -> Joined:
-    """`joined` for labels (H, W) uint8 after joining the pieces at two pixels, and everything joined to either. Raises UserError if the
-    pixels have two classes, or none."""
-    pieces = find_objects(labels)
+def join(labels: np.ndarray, joined: Joined, first_pixel: Pixel, other_pixel: Pixel, instances: Instances | None = None) -> Joined:
+    """`joined` for labels (H, W) uint8 after joining the pieces at two pixels, and everything joined to either. instances: the objects of
+    `labels` to take instead of pieces. Raises UserError if the pixels have two classes, or none."""
+    pieces = find_objects(labels, instances=instances)
     first, second = (_piece_at(pieces, pixel) for pixel in (first_pixel, other_pixel))
     if pieces.class_ids[first] != pieces.class_ids[second]:
         raise UserError("only pieces of one class can be one object")
     return _named(pieces, [*_groups(pieces, joined), {first, second}])
 
 
-def split(labels: np.ndarray, joined: Joined, pixel: Pixel) -> Joined:
-    """`joined` after separating the piece at a pixel. Raises UserError for a pixel without a class."""
-    pieces = find_objects(labels)
+def split(labels: np.ndarray, joined: Joined, pixel: Pixel, instances: Instances | None = None) -> Joined:
+    """`joined` after separating the piece, or the object of `instances`, at a pixel. Raises UserError for a pixel without a class."""
+    pieces = find_objects(labels, instances=instances)
     alone = _piece_at(pieces, pixel)
     return _named(pieces, [group - {alone} for group in _groups(pieces, joined)])
 
 
-def carried(before: np.ndarray, after: np.ndarray, joined: Joined) -> Joined:
+def carried(
+    before: np.ndarray, after: np.ndarray, joined: Joined, instances: tuple[Instances | None, Instances | None] = (None, None)
+) -> Joined:
     """Carry `joined` over from label map `before` to `after`, both (H, W) uint8. Each piece becomes the new piece that has most of its
-    pixels, or none if they have no class now. Pieces that now have several classes form one object per class."""
+    pixels, or none if they have no class now. Pieces that now have several classes form one object per class. instances: the objects of
+    both label maps to take instead of pieces."""
     if not joined:
         return ()
-    old, new = find_objects(before), find_objects(after)
+    old, new = find_objects(before, instances=instances[0]), find_objects(after, instances=instances[1])
     groups = _groups(old, joined)
     goes_on = _goes_on(old, new, set().union(*groups))
     later = []

@@ -19,6 +19,8 @@ export class Grid {
     this.active = 0;
     this.labels = true;
     this.chunks = new Map();
+    this.heard = new Map(); // while chunks are asked for
+    this.asking = 0;
     this.tiles = new Map();
     this.free = [];
     this.columns = 1;
@@ -79,12 +81,11 @@ export class Grid {
     const view = this.view;
     for (const number of wanted) {
       if (!this.chunks.has(number)) {
-        const asked = get(`/api/views/${view}?from=${number * CHUNK}&count=${CHUNK}`);
+        const asked = this.ask(number);
         this.chunks.set(number, null);
         try {
-          const { samples } = await asked;
+          await asked;
           if (view !== this.view) return;
-          this.chunks.set(number, samples);
         } catch (error) {
           this.chunks.delete(number);
           this.failed(error);
@@ -100,16 +101,27 @@ export class Grid {
   }
 
   async sampleAt(place) {
-    const number = Math.floor(place / CHUNK);
-    if (!this.chunks.get(number)) {
-      const { samples } = await get(`/api/views/${this.view}?from=${number * CHUNK}&count=${CHUNK}`);
-      this.chunks.set(number, samples);
+    return this.at(place) || (await this.ask(Math.floor(place / CHUNK)))[place % CHUNK];
+  }
+
+  // Samples of the list, as they were last heard of: the answer may be of before what was heard meanwhile.
+  async ask(number) {
+    const { view } = this;
+    this.asking += 1;
+    try {
+      const { samples } = await get(`/api/views/${view}?from=${number * CHUNK}&count=${CHUNK}`);
+      for (const one of samples) if (this.heard.get(one.index)?.version > one.version) Object.assign(one, this.heard.get(one.index));
+      if (view === this.view) this.chunks.set(number, samples);
+      return samples;
+    } finally {
+      this.asking -= 1;
+      if (!this.asking) this.heard.clear();
     }
-    return this.at(place);
   }
 
   // What happened to a sample, wherever it is in the list.
   hear(state) {
+    if (this.asking) this.heard.set(state.index, state);
     for (const samples of this.chunks.values()) {
       const found = samples?.find((one) => one.index === state.index);
       if (found) Object.assign(found, state);

@@ -17,7 +17,7 @@ export const KEYS = [
   ["C", "search the classes; Enter paints the first that matches"],
   ["I", "paint 255: ignored"],
   ["Space", "on the picture: use the tool at the cross; held: drag the picture; among the samples: select"],
-  ["O, T", "hide or show the mask, its outlines"],
+  ["O, T, H", "hide or show the mask, its outlines; colours by object"],
   ["N, M", "the mask fainter, stronger (Shift: the map of attention)"],
   ["D", "with --compare: this set, the other, side by side, difference"],
   ["W", "next word of the prompt: where it is attended to"],

@@ -148,19 +148,25 @@ function open(at) {
   return show(at, { push: inGrid });
 }
 
+// The next key is about the next sample, also while its number is still asked for.
+let turning = null;
 async function show(at, { push } = {}) {
   if (at < 0 || at >= list.count) return;
   try {
-    const sample = await grid.sampleAt(at);
-    place = at;
-    $("browse").hidden = true;
-    $("sample").hidden = false;
-    if (!$("sample").contains(document.activeElement)) $("stage").focus({ preventScroll: true });
-    const opened = page.view.open(sample.index);
-    if (push !== undefined) keep(0, { push });
-    await opened;
+    turning = judging.then(() => grid.sampleAt(at)).then((sample) => {
+      turning = null;
+      place = at;
+      $("browse").hidden = true;
+      $("sample").hidden = false;
+      if (!$("sample").contains(document.activeElement)) $("stage").focus({ preventScroll: true });
+      const opened = page.view.open(sample.index);
+      if (push !== undefined) keep(0, { push });
+      return { opened };
+    });
+    await (await turning).opened;
     if (at + 1 < list.count) page.view.prefetch((await grid.sampleAt(at + 1)).index);
   } catch (error) {
+    turning = null;
     notice(error.message);
   }
 }
@@ -227,14 +233,19 @@ $("sample").addEventListener("click", (event) => {
 });
 window.addEventListener("popstate", () => restore().catch((error) => notice(error.message)));
 
-document.addEventListener("keydown", (event) => {
+// Keys; whether it was one of ours.
+function press(event) {
   const step = (event.ctrlKey || event.metaKey) && !event.altKey && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()];
-  if ($("help").open || (typing(event, step) && event.key !== "Escape")) return;
+  if ($("help").open || (typing(event, step) && event.key !== "Escape")) return false;
+  if (turning) {
+    turning.then(() => press(event), () => {});
+    return true;
+  }
   if (event.key === "?") $("help").showModal();
   else if ($("sample").hidden) {
     if (step) judge(step, grid.active);
     else if (event.key === "Escape") grid.box.focus();
-    else return;
+    else return false;
   } else if (event.key === "Escape") {
     if (typing(event, step)) $("stage").focus({ preventScroll: true });
     else if (!page.view.giveUp()) close();
@@ -242,9 +253,11 @@ document.addEventListener("keydown", (event) => {
   else if (step) page.view.key({ key: step });
   else if (event.key === "PageDown" || event.key.toLowerCase() === "j") move(1);
   else if (event.key === "PageUp" || event.key.toLowerCase() === "k") move(-1);
-  else if (!page.view.key(event)) return;
-  event.preventDefault();
-});
+  else return page.view.key(event);
+  return true;
+}
+
+document.addEventListener("keydown", (event) => { if (press(event)) event.preventDefault(); });
 
 grid.box.focus({ preventScroll: true });
 await restore().catch((error) => notice(error.message));

@@ -5,6 +5,7 @@ import { Base, Changes } from "./changes.js";
 import { Classes, IGNORED } from "./classes.js";
 import { Compare } from "./compare.js";
 import { Joiner } from "./join.js";
+import { Objects } from "./objects.js";
 import { long } from "./page.js";
 import * as paint from "./paint.js";
 import { Segments } from "./segments.js";
@@ -34,6 +35,7 @@ export class SampleView {
     this.joiner = new Joiner(this, $("tool-shown"));
     this.segments = new Segments(this, $("tool-shown"));
     this.compare = new Compare(this);
+    this.objects = new Objects(this, $("by-object"));
     this.stage.told = (x, y) => this.compare.told(y * this.stage.width + x);
     this.build();
   }
@@ -112,7 +114,7 @@ export class SampleView {
     if (before) this.prefetched.delete(number);
     const loading = before ? before.then(() => this.load(number)) : this.load(number);
     this.base = new Base(number, loading.then(([about]) => about));
-    this.labels = this.last = null; // those of the sample before are not painted on
+    this.labels = this.last = this.objects.values = null; // those of the sample before are not painted on
     this.stage.points = this.tool === "polygon" ? [] : null;
     const loaded = await loading;
     this.prefetched.clear();
@@ -133,6 +135,7 @@ export class SampleView {
     this.segments.leave();
     this.segments.forget();
     this.joiner.forget();
+    this.objects.fetch();
     this.page.why.enter(number, about);
   }
 
@@ -172,6 +175,7 @@ export class SampleView {
     this.draw();
     this.tell();
     this.joiner.forget();
+    this.objects.fetch();
   }
 
   tell() {
@@ -203,7 +207,9 @@ export class SampleView {
   }
 
   draw(box) {
-    if (this.labels) this.stage.drawLabels(...this.compare.over(this.shownLabels || this.labels), box || undefined);
+    if (!this.labels) return;
+    const [labels, colours] = this.compare.over(this.shownLabels || this.labels);
+    this.stage.drawLabels(labels === this.labels && this.objects.values ? this.objects.values : labels, colours, box || undefined);
   }
 
   // Tools. down, drag, up: of the pointer; use: of the space bar.
@@ -212,6 +218,7 @@ export class SampleView {
     if (this.tool === "look") return void this.page.why.point(column, row, true);
     if (!this.labels) return undefined;
     this.page.why.endTrial();
+    if (this.tool !== "join") this.objects.leave();
     if (this.tool === "brush" || this.tool === "eraser") {
       this.last = [x, y];
       this.changed = null;
@@ -301,7 +308,8 @@ export class SampleView {
 
   // Save what a tool did.
   finish(tool, box) {
-    if (!box) return;
+    if (!box) return void this.objects.fetch();
+    this.objects.leave();
     this.draw(box);
     const labels = this.labels.slice(), { number } = this.base;
     this.changes.enqueue(this.base, (version) => sendLabels(number, labels, { tool, version, by: this.page.by() }), { painted: true });
@@ -324,6 +332,7 @@ export class SampleView {
     else {
       this.tell();
       this.joiner.show();
+      this.objects.fetch();
     }
   }
 
@@ -361,6 +370,7 @@ export class SampleView {
     else if (key === "," || key === ".") { if (this.tool === "segment") this.segments.fetch(key === "," ? -1 : 1); }
     else if (key === "o") { $("mask").hidden = !$("mask").hidden; }
     else if (key === "t") $("outlined").click();
+    else if (key === "h") $("by-object").click();
     else if (key === "n" || key === "m") this.fade(event.shiftKey ? "heat-opacity" : "opacity", key === "n" ? -10 : 10);
     else if (key === "v") this.clean();
     else if (key === "d") this.compare.next();

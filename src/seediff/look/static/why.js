@@ -1,6 +1,6 @@
 // Why a mask is as it is: where pixels and words attend, other constants, every step.
 
-import { decode, get, pixels, post } from "./api.js";
+import { WINDOW, decode, get, pixels, post } from "./api.js";
 import { long } from "./page.js";
 import { paintHeat } from "./stage.js";
 
@@ -220,7 +220,7 @@ export class Why {
     const number = this.number, view = this.page.view, constants = this.constants();
     this.endTrial();
     if (number !== view.base.number) return undefined; // the next one is being opened
-    const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, by: this.page.by() });
+    const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW, by: this.page.by() });
     return view.changes.enqueue(view.base, send, { redrawn: true });
   }
 

@@ -1,0 +1,106 @@
+"""Objects after their label map was corrected: made of the original objects and the two label maps alone, so that an undo needs no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import UserError
+from ...files.label_maps import IGNORE
+from ..encoding import InstanceFile, Instances
+from .objects import find_objects
+
+MOST = (1 << 16) - 1
+"""Objects that can be numbered; pieces of noise beyond them are in none."""
+
+
+@dataclass(frozen=True)
+class FollowedFile:
+    """The objects of a picture whose label map was corrected. before, after: read both label maps."""
+
+    file: InstanceFile
+    before: Callable[[], np.ndarray]
+    after: Callable[[], np.ndarray]
+
+    def __call__(self) -> Instances:
+        """Raises UserError naming the file, also where it has another size than a label map."""
+        instances, before, after = self.file(), self.before(), self.after()
+        if not instances.numbers.shape == before.shape == after.shape:
+            problem = f"is {instances.numbers.shape}, but its label map is {after.shape}; both are (height, width)"
+            raise UserError(self.file.path, problem)
+        return follow(instances, before, after)
+
+
+def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Instances:
+    """The objects of label map `before` in label map `after`, both (H, W) uint8.
+
+    An object that has become another class as a whole keeps its pixels. Else pixels that left their class leave their object. Connected
+    pixels that are new in a class join the object of this class that they touch along the longest border, corners included; if they touch
+    none, they are an object with score 1. Objects without pixels go, and the others keep their order. A piece of
+    an object that was connected and no longer is has been cut: all but its largest part are objects with score 1.
+    """
+    class_ids = _relabelled(instances, before, after)
+    present = Instances(instances.numbers, class_ids, instances.scores)
+    numbers = np.where(present.label_map() == after, instances.numbers, np.uint16(0))
+    pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
+    joins = _longest_border(pieces.index, numbers, after)
+    alone = [piece for piece in range(len(pieces.class_ids)) if piece not in joins][: MOST - len(class_ids)]
+    table = np.zeros(len(pieces.class_ids) + 1, np.uint16)  # the last entry is for pixels without a piece, −1
+    table[list(joins)] = list(joins.values())
+    table[alone] = np.arange(len(class_ids) + 1, len(class_ids) + 1 + len(alone))
+    scores = (*instances.scores, *([1.0] * len(alone))) if instances.scores else ()
+    ids = (*class_ids, *(pieces.class_ids[piece] for piece in alone))
+    numbers = np.where(pieces.index >= 0, table[pieces.index], numbers)
+    return _cut(instances, Instances(numbers, ids, scores)).seen(ignored=True)
+
+
+def _cut(before: Instances, after: Instances) -> Instances:
+    """A connected piece of an object of `before` that is several in `after`: all but the largest are objects of their own."""
+    old, new = _pieces(before), _pieces(after)
+    same = (before.numbers == after.numbers) & (old >= 0) & (new >= 0)
+    pairs, pixels = np.unique(old[same].astype(np.int64) << 32 | new[same], return_counts=True)
+    order = np.lexsort((-pairs, pixels))  # the last entry for each old piece counts
+    stay = dict(zip((pairs[order] >> 32).tolist(), (pairs[order] & 0xFFFFFFFF).tolist(), strict=True))
+    gone = sorted({*(pairs & 0xFFFFFFFF).tolist()} - {*stay.values()})[: MOST - len(after.class_ids)]
+    numbers, first = after.numbers.copy(), len(after.class_ids) + 1
+    table = np.zeros(int(new.max(initial=0)) + 2, np.uint16)  # the last entry is for pixels without a piece, −1
+    table[gone] = np.arange(first, first + len(gone))
+    cut = table[new] > 0
+    numbers[cut] = table[new[cut]]
+    known, at = np.unique(new, return_index=True)
+    owners = (after.numbers.ravel()[at[np.searchsorted(known, gone)]].astype(int) - 1).tolist()
+    scores = (*after.scores, *([1.0] * len(gone))) if after.scores else ()
+    return Instances(numbers, (*after.class_ids, *(after.class_ids[owner] for owner in owners)), scores)
+
+
+def _pieces(instances: Instances) -> np.ndarray:
+    """(H, W) the connected piece of an object at each pixel, −1 for none."""
+    return find_objects(instances.label_map(), instances=instances).pieces()[0].index
+
+
+def _relabelled(instances: Instances, before: np.ndarray, after: np.ndarray) -> tuple[int, ...]:
+    """The class of each object, another one where all its pixels have changed to this."""
+    low, high = np.full(len(instances.class_ids) + 1, 255), np.zeros(len(instances.class_ids) + 1, int)
+    its = (instances.numbers > 0) & (instances.label_map() == before)
+    np.minimum.at(low, instances.numbers[its], after[its])
+    np.maximum.at(high, instances.numbers[its], after[its])
+    one = (low == high) & (high > 0) & (high < IGNORE)
+    return tuple(int(high[i]) if one[i] else class_id for i, class_id in enumerate(instances.class_ids, 1))
+
+
+def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> dict[int, int]:
+    """Piece → the object of its class that it touches most (the first if several are equal). index: the piece at each pixel, −1 for none;
+    numbers: the object, 0 for none; labels: their class; all (H, W)."""
+    height, width = index.shape
+    pairs = []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        one = slice(0, height - down), slice(max(0, -right), width - max(0, right))
+        other = slice(down, height), slice(max(0, right), width + min(0, right))
+        for here, there in ((one, other), (other, one)):
+            touch = (index[here] >= 0) & (numbers[there] > 0) & (labels[here] == labels[there])
+            pairs.append(index[here][touch].astype(np.int64) << 16 | numbers[there][touch])
+    found, counts = np.unique(np.concatenate(pairs), return_counts=True)
+    order = np.lexsort((-found, counts))  # the last entry for each piece counts
+    return dict(zip((found[order] >> 16).tolist(), (found[order] & MOST).tolist(), strict=True))

@@ -1,0 +1,36 @@
+// The mask in colours of its objects in place of its classes, where nobody paints.
+
+import { pixels } from "./api.js";
+
+const COLOURS = 254; // of the palette; objects beyond them have the first again
+
+export class Objects {
+  // view: SampleView. box: the checkbox that turns them on.
+  constructor(view, box) {
+    Object.assign(this, { view, box, values: null, turn: 0 });
+    box.addEventListener("change", () => this.fetch());
+  }
+
+  // The label map is being changed.
+  leave() {
+    this.turn += 1;
+    if (!this.values) return;
+    this.values = null;
+    this.view.draw();
+  }
+
+  // The label map is another one, or other pieces are joined.
+  async fetch() {
+    const { view } = this, { base, labels } = view, turn = (this.turn += 1);
+    if (!this.box.checked) return void this.leave();
+    try {
+      await view.changes.last;
+      const { values, version } = await pixels(`/api/samples/${base.number}/pieces?joined=1`);
+      if (turn !== this.turn || base !== view.base || !labels || version !== base.version) return; // another one follows
+      this.values = Uint8Array.from(values, (number, i) => (number ? 1 + ((number - 1) % COLOURS) : labels[i] === 255 ? 255 : 0));
+      view.draw();
+    } catch (error) {
+      view.page.notice(error.message);
+    }
+  }
+}
