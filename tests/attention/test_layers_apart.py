@@ -55,13 +55,20 @@ def test_layers_apart(mini_model, tmp_path, layers):
     assert {grid: len(of) for grid, of in maps.self_layers.items()} == (
         {(16, 16): 3, (8, 8): 3, (4, 4): 4} if layers == "all" else {(16, 16): 1, (8, 8): 1, (4, 4): 2}
     )
-    about = (mini_model.network.config, "StableDiffusionPipeline", maps.latent_size, layers)
-    expected = expect_capture(mini_model.family, *about, apart=True)
+    about = (mini_model.network.config, "StableDiffusionPipeline", maps.latent_size)
+    expected = expect_capture(mini_model.family, *about, CaptureConfig(layers=layers, apart=True))
     assert expected is not None
     assert str(expected).endswith("an image, layers apart")
     columns = mini_model.family.columns("StableDiffusionPipeline")
     sizes = [4 * (columns * len(tensor) if kind == "cross" else tensor.numel()) for kind, _, _, tensor in maps.tensors()]
     assert expected.map_bytes == sum(sizes)
+    plain_bytes, geometric, emergence = (
+        expect_capture(mini_model.family, *about, CaptureConfig(layers=layers, **more)).map_bytes
+        for more in ({}, {"mean": "geometric"}, {"emergence": True})
+    )
+    by_layer = [size for size, (kind, _, layer, _) in zip(sizes, maps.tensors(), strict=True) if kind == "cross" and layer]
+    assert geometric - plain_bytes == sum(by_layer)
+    assert emergence - plain_bytes == 3 * sum(4 * tensor.numel() for tensor in plain.self_attention.values())
     maps.save(tmp_path / "a.safetensors")
     back = AttentionMaps.load(tmp_path / "a.safetensors")
     there = {(kind, grid, layer): tensor for kind, grid, layer, tensor in back.tensors()}

@@ -25,7 +25,7 @@ from weakref import WeakSet
 import torch
 
 from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads, check_concepts, check_switches
+from ..config.levels import EVERYTHING, Reads, check_switches
 from ..errors import UserError
 from ..models.compiled import listen
 from ..models.families import network_family
@@ -124,7 +124,6 @@ def listening(
         groups = by_kind(family.fit_layers(unet.config, config.layers))
         chosen = {kind: family.chosen(list(everything), groups[kind]) for kind in KINDS if kind in recorder.reads}
         if config.concepts:
-            check_concepts(family)
             if not concepts:
                 raise UserError("capture.concepts: their words are read before the picture is drawn; use generate or mask of the package")
             recorder.concept_names = [of_image.names for of_image in concepts]

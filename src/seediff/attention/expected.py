@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..config.constants import CaptureConfig
 from ..config.levels import EVERYTHING, Reads, level_name
 from ..files.messages import show_bytes
 from ..models.families.base import Family, LayerKind
 from ..models.groups import Kind, Layers, block_numbers, by_kind, normal_layers
 
 ORDER: tuple[LayerKind, ...] = ("joint", "self", "cross")
+PLAIN = CaptureConfig()
 BYTES = 4
 """Bytes per number in a running map."""
 
@@ -20,17 +22,18 @@ BYTES = 4
 @dataclass(frozen=True)
 class Expected:
     """layers: the number of layers of each kind. maps: (kind, level) → (rows, columns) of an image's running map. size: (height, width)
-    of L. apart: (kind, level) → the number of maps if layers are kept apart, with their mean; empty: the mean alone."""
+    of L. held: (kind, level) → the number of such maps, if it is not 1. apart: whether layers are kept apart."""
 
     layers: Mapping[LayerKind, int]
     maps: Mapping[tuple[str, int], tuple[int, int]]
     size: tuple[int, int]
-    apart: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    held: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    apart: bool = False
 
     @property
     def map_bytes(self) -> int:
         """Bytes of one image's running maps. Does not depend on the number of steps, nor on that of layers unless they are kept apart."""
-        return BYTES * sum(rows * columns * self.apart.get(where, 1) for where, (rows, columns) in self.maps.items())
+        return BYTES * sum(rows * columns * self.held.get(where, 1) for where, (rows, columns) in self.maps.items())
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} layer{'s' * (count > 1)} of {_called(kind)}" for kind, count in self.layers.items())
@@ -53,16 +56,15 @@ def expect_capture(
     config: Mapping[str, Any],
     pipeline: str,
     size: tuple[int, int],
-    group: Layers = "all",
+    capture: CaptureConfig = PLAIN,
     reads: Reads = EVERYTHING,
-    apart: bool = False,
 ) -> Expected | None:
     """The expected capture for a network with this config.json, with lattice L of `size`; None if the configuration does not say. reads:
-    see `capture_attention`. apart: `CaptureConfig.apart`."""
+    see `capture_attention`."""
     layers: Counter[LayerKind] = Counter()
     maps, counts = {}, {}
     try:
-        both = by_kind(family.fit_layers(config, group))
+        both = by_kind(family.fit_layers(config, capture.layers))
         groups: dict[Kind, Layers] = {kind: both[kind] for kind in reads}
         blocks = all(block_numbers(fitted) is not None for fitted in groups.values())
         either = normal_layers(",".join(groups.values())) if groups and blocks else "all"
@@ -76,11 +78,14 @@ def expect_capture(
                 rows = -(-size[0] // level) * -(-size[1] // level)
                 maps[kind, level] = rows, rows if kind == "self" else family.columns(pipeline)
                 at_level = family.layer_counts(config, fitted, level)
-                counts[kind, level] = 1 + at_level.get(kind, 0) + at_level.get("joint", 0)
+                by_layer = at_level.get(kind, 0) + at_level.get("joint", 0)
+                apart = capture.apart or (kind == "cross" and capture.mean == "geometric")  # else only the mean is held
+                sums = 1 + by_layer if apart else 1
+                counts[kind, level] = sums + 3 * (by_layer if capture.apart else 1) * (kind == "self" and capture.emergence)
     except (KeyError, TypeError, ValueError, IndexError):
         return None
     maps = dict(sorted(maps.items(), key=lambda item: item[0][1]))  # the finest level first
-    return Expected({kind: layers[kind] for kind in ORDER if layers[kind]}, maps, size, counts if apart else {})
+    return Expected({kind: layers[kind] for kind in ORDER if layers[kind]}, maps, size, counts, capture.apart)
 
 
 def _called(kind: LayerKind) -> str:

@@ -13,7 +13,7 @@ from ..config.constants import MaskConfig
 from ..config.fields import field_types
 from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
-from .options import CAPTURE, HERE, IMAGES, MASKS, MODEL, NUMBERS, SEED, CaptureOptions, ConfigFile, options_of, table
+from .options import CAPTURE, HERE, IMAGES, MASKS, MODEL, NUMBERS, SEED, AgainOptions, CaptureOptions, ConfigFile, given, options_of, table
 
 app = App(name="evaluate", help="Compare predictions with labels.")
 
@@ -229,6 +229,7 @@ def masks(
     looking: LookingOptions | None = None,
     soft: SoftMaskOptions | None = None,
     capture: CaptureOptions | None = None,
+    again: AgainOptions | None = None,
     config: ConfigFile = None,
     draws: Annotated[int, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     seed: Annotated[int, SEED, Parameter(help="Random seed for the noise, the tuning pictures and the bootstrap.")] = 0,
@@ -253,7 +254,8 @@ def masks(
     from .progress import bar_or_lines, telling
 
     line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("object",), "seed": seed}  # the data's classes replace it
-    line |= {"mask": table(MaskConfig, soft or SoftMaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}
+    captured = given(capture or CaptureOptions()) | given(again or AgainOptions())
+    line |= {"mask": table(MaskConfig, soft or SoftMaskOptions()), "capture": table(CaptureConfig, captured)}
     settled = configure(MaskPhotosConfig, line, config)
     how = {"protocols": [name.strip() for name in protocol.split(",")], "tune_share": tune_share, "pictures": count, "draws": draws}
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)

@@ -223,7 +223,7 @@ class MaskOptions:
 
 @options_of(
     CaptureConfig,
-    {CAPTURE: " ".join(field_types(CaptureConfig))},
+    {CAPTURE: " ".join(name for name in field_types(CaptureConfig) if name not in ("flip", "errors"))},
     normalize={"name": "--capture-normalize", "negative": "--no-capture-normalize"},
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
@@ -231,8 +231,6 @@ class MaskOptions:
     mean={"name": "--capture-mean"},
     heads={"name": "--capture-heads"},
     prompt={"name": "--capture-prompt"},
-    flip={"name": "--capture-flip", "negative": ()},
-    errors={"name": "--capture-errors", "negative": ()},
     emergence={"name": "--capture-emergence", "negative": ()},
     features={"name": "--capture-features", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
@@ -240,6 +238,16 @@ class MaskOptions:
 )
 class CaptureOptions:
     """Fields of CaptureConfig."""
+
+
+@options_of(
+    CaptureConfig,
+    {CAPTURE: "flip errors"},
+    flip={"name": "--capture-flip", "negative": ()},
+    errors={"name": "--capture-errors", "negative": ()},
+)
+class AgainOptions:
+    """Fields of CaptureConfig that only photographs have."""
 
 
 @Parameter(name="*")

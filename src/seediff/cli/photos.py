@@ -27,6 +27,7 @@ from .options import (
     NUMBERS,
     OFFLOAD,
     RUN,
+    AgainOptions,
     CaptureOptions,
     ConfigFile,
     DatasetOut,
@@ -204,6 +205,7 @@ def mask(
     look: LookOptions | None = None,
     masks: MaskOptions | None = None,
     capture: CaptureOptions | None = None,
+    again: AgainOptions | None = None,
     photos: PhotoOptions | None = None,
     kept: KeptOptions | None = None,
     preset: Annotated[
@@ -254,7 +256,8 @@ def mask(
         line["classes"] = named_classes(classes, MaskPhotosConfig, line, config)
     if prompt is not None:
         line["prompts"] = (prompt,)
-    line |= {"mask": mask_table(masks or MaskOptions()), "capture": table(CaptureConfig, capture or CaptureOptions())}
+    captured = given(capture or CaptureOptions()) | given(again or AgainOptions())
+    line |= {"mask": mask_table(masks or MaskOptions()), "capture": table(CaptureConfig, captured)}
     settled = configure(MaskPhotosConfig, line, config, preset=preset, tuned=tuned)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)

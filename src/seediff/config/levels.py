@@ -76,8 +76,8 @@ def check_concepts(family: Family) -> None:
     """Raise UserError for `capture.concepts` with a family in whose network they cannot be followed."""
     if not family.embeds_text:
         raise UserError(
-            f"capture.concepts = true: concepts go through the text's own stream, which {family.title} lacks or hides; use another method, "
-            "or Stable Diffusion 3, FLUX or Chroma"
+            f"capture.concepts = true: concepts go through the text's own stream, which {family.title} does not have, "
+            "or hides; use another method, or Stable Diffusion 3, FLUX or Chroma"
         )
 
 
@@ -96,6 +96,8 @@ def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
 
 def check_switches(capture: CaptureConfig, family: Family, unet: Mapping[str, Any]) -> None:
     """Raise UserError for switches of capture that this network does not have."""
+    if capture.concepts:
+        check_concepts(family)
     if capture.heads == "weighted" and family.layer_counts(unet).get("joint"):
         raise UserError(
             "capture.heads = weighted",

@@ -147,7 +147,7 @@ def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tup
     height, width = (side // sides[1] for side in pixels(config.size or sides[0]))
     capture = config.capture if isinstance(config, DatasetConfig) else CaptureConfig()
     reads = captured_maps(config) if reads is None else reads
-    return expect_capture(info.family, info.network, info.pipeline, (height, width), capture.layers, reads, capture.apart)
+    return expect_capture(info.family, info.network, info.pipeline, (height, width), capture, reads)
 
 
 def model_line(config: RunConfig, offload: Offload) -> str:

@@ -88,7 +88,7 @@ def capture(
         network,
         family,
         method=method,
-        expects={"group": config.layers, "reads": reads, "apart": config.apart},
+        expects={"capture": config, "reads": reads},
         readers=readers,
     )
     with ExitStack() as stack:
@@ -150,7 +150,7 @@ def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tupl
 
 def _check_memory(network: Any, family: Family, pipeline: str, config: CaptureConfig, reads: Reads, size: Grid, images: int) -> None:
     """Raise UserError when the maps of so many images of L = (height, width) are more than the memory of the network's device."""
-    expected = expect_capture(family, network.config, pipeline, size, config.layers, reads, config.apart)
+    expected = expect_capture(family, network.config, pipeline, size, config, reads)
     there = _memory(network)
     if expected and there and expected.map_bytes * images > there:
         raise UserError(

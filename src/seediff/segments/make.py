@@ -134,5 +134,8 @@ def _layers(model: Model, config: SegmentConfig) -> Layers:
     network, depth = model.network.config, config.facts.depth
     if depth is None:
         return "all"
+    last = len(model.family.blocks(network)) - 1
+    if config.block is not None and config.block > last:
+        raise UserError(f"block = {config.block}: the model has blocks 0 to {last}")
     block = blocks_at(model.family, network, (depth, depth)) if config.block is None else str(config.block)
     return model.family.fit_layers(network, block or "all")
