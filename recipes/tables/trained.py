@@ -261,10 +261,11 @@ def row_classes(row: Row, table: Table, places: Places) -> list[str]:
 
 def training_digest(training: Training, row: Row, table: Table, places: Places) -> str:
     """What a segmenter is kept by: its data, those that its classes come from, its training and the one before."""
+    # Tables train for classes alone, so the task is no part of it.
     parts = {
         "data": [described(table.data[name], table.sets, places) for name in training.data],
         "classes": row_classes(row, table, places),
-        "config": {key: _json(value) for key, value in training.config.values().items() if key not in ("device", "dtype")},
+        "config": {key: _json(value) for key, value in training.config.values().items() if key not in ("device", "dtype", "task")},
         "dtype": with_device(training.config).dtype,
         "weights": _first_weights(training.config, places),
         **({"epochs": training.epochs} if training.steps is None else {"steps": training.steps}),
