@@ -144,7 +144,7 @@ def test_chosen_blocks_and_groups(twin):
 
 def test_what_cannot_be_followed_is_refused(twin, mini_model, joint_folder):
     joint_model = load_model(str(joint_folder), device="cpu")
-    with pytest.raises(UserError, match="concepts go through the text's own stream, which Z-Image lacks or hides"):
+    with pytest.raises(UserError, match="concepts go through the text's own stream, which Z-Image does not have, or hides"):
         check_kinds(load_model(str(twin("z_image")), device="cpu").family, MaskConfig(method="concept"))
     with pytest.raises(UserError, match="concepts go through the text's own stream"):
         see(mini_model)

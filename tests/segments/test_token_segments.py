@@ -62,7 +62,7 @@ def test_a_transformers_photographs(joint_folder):
 
 def test_what_has_no_such_block_is_refused(joint_folder, mini_model):
     joint_model = load_model(str(joint_folder), device="cpu")
-    with pytest.raises(UserError, match="layers = 99: the model has blocks 0 to"):
+    with pytest.raises(UserError, match="block = 99: the model has blocks 0 to"):
         check_fits(joint_model, SegmentConfig(method="seg4diff", block=99), None)
     with pytest.raises(UserError, match=r"method seg4diff reads one block of a transformer, and model '.*' is a UNet"):
         check_fits(mini_model, SegmentConfig(method="seg4diff"), None)
