@@ -195,3 +195,8 @@ def test_whole_configurations_and_wrong_ones(model: str):
         GenerateConfig.recommended(**DOG, step=3)
     with pytest.raises(UserError, match="--classes"):
         configure(GenerateConfig, {})
+
+
+def test_a_wrong_value_is_not_blamed_on_a_preset_that_sets_another_field_of_that_name(model: str):
+    with pytest.raises(UserError, match=r"^steps = 0 must be at least 1$"):
+        configure(GenerateConfig, {**DOG, "model": model, "steps": 0})

@@ -223,18 +223,22 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
             table[name] = value
     if any(f.name == "classes" and f.default is MISSING for f in fields(kind)) and "classes" not in table:
         raise UserError("no classes: name them, for example --classes dog,cat (or --classes voc, or a file with one per line)")
+    where = ""
     try:
-        config = kind(**{**table, **{name: part(**table[name]) for name, part in parts.items()}})
+        for where, part in parts.items():
+            table[where] = part(**table[where])
+        where = ""
+        config = kind(**table)
     except UserError as error:
-        raise _with_source(error, [(name, layer) for name, (layer, _) in named.items()]) from error
+        raise _with_source(error, where, {name: layer for name, (layer, _) in named.items()}) from error
     flat = config.flat()
     return replace(config, origins={name: (layer.source, flat[name]) for name, (layer, _) in named.items() if name in flat})
 
 
-def _with_source(error: UserError, named: Sequence[tuple[str, Layer]]) -> UserError:
-    """The error, with the source of the field that it names, unless that source is the command itself."""
+def _with_source(error: UserError, part: str, named: Mapping[str, Layer]) -> UserError:
+    """The error, with the source of the field of this part that it names, unless that source is the command itself."""
     field = str(error).partition(" ")[0]
-    layer = next((layer for name, layer in named if name.rpartition(".")[2] == field), None)
+    layer = named.get(f"{part}.{field}" if part else field) or next((of for name, of in named.items() if name.endswith(f".{field}")), None)
     source = layer and (layer.where or (layer.source if layer.source != GIVEN else ""))
     return UserError(f"{error} ({source})") if source else error
 
