@@ -56,7 +56,8 @@ def take_constants(model: str, truth_file: Path, generated_file: Path | None) ->
     about = EMBEDDED[model] / "seediff.json"
     settings = read_json(about, dict[str, Any], limit=SETTINGS)
     method = settings["preset"].get("method", truth["preset"]["method"])
-    settings["preset"] = {**settings["preset"], **truth["preset"], "note": note, "method": method}
+    methods = settings["preset"].get("methods", {}) | truth["preset"].get("methods", {})  # the study has not measured all of them
+    settings["preset"] = {**settings["preset"], **truth["preset"], "methods": methods, "note": note, "method": method}
     write_atomic(about, (json.dumps(settings, indent=2) + "\n").encode())
     if model == "mini":
         write_atomic(SET, tomli_w.dumps({**read_toml(SET), "labels": labels(truth["settings"])}).encode())
