@@ -261,8 +261,8 @@ def masks(
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)
     keep = json and json.with_name(f"{json.name}.parts")
-    again = f"the same command continues, with {keep}" if keep else "with --json, the same command would continue"
-    with telling(lambda: "no scores yet", lambda: again), bar_or_lines(quiet, "looks") as progress:
+    command = f"the same command continues, with {keep}" if keep else "with --json, the same command would continue"
+    with telling(lambda: "no scores yet", lambda: command), bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, keep=keep, **how)
     if json is not None and keep is not None:
         write_json(scores.to_json(), json)  # first: whoever reads the table may have had enough of it
