@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -61,6 +62,16 @@ def test_histograms_count_what_all_other_filters_leave():
     assert sum(index.select(Query(text="none such"))[2]["area"]) == 0
 
 
+def in_a_loop(begin):
+    """What a coroutine returns, in a thread of its own: this thread may have the browser's event loop."""
+
+    async def whole():
+        return await begin()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, whole()).result()
+
+
 def test_a_worker_outlives_a_server_that_ends_while_it_works():
     worker, go = Worker(), threading.Event()
 
@@ -68,6 +79,6 @@ def test_a_worker_outlives_a_server_that_ends_while_it_works():
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(worker.do(lambda: go.wait(60)), 0.1)
 
-    asyncio.run(leave())
+    in_a_loop(leave)
     go.set()
-    assert asyncio.run(asyncio.wait_for(worker.do(lambda: 5), 60)) == 5
+    assert in_a_loop(lambda: asyncio.wait_for(worker.do(lambda: 5), 60)) == 5
