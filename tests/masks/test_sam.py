@@ -18,6 +18,8 @@ from seediff.masks.make import make_masks
 from seediff.masks.sam import Sight, check_sam, load_sam, prompt_points, refine_by_sam, spread_out
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+PROMPTS = {"hidden_size": 16, "image_size": 64, "mask_input_channels": 4}
+DECODER = {"hidden_size": 16, "mlp_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "iou_head_hidden_dim": 16}
 
 
 def save_sam(folder: Path) -> Path:
@@ -27,8 +29,7 @@ def save_sam(folder: Path) -> Path:
         hidden_size=16, output_channels=16, num_hidden_layers=1, num_attention_heads=2, image_size=64, mlp_dim=16, num_pos_feats=8,
         global_attn_indexes=[0], window_size=2,
     )  # fmt: skip
-    prompts = SamPromptEncoderConfig(hidden_size=16, image_size=64, mask_input_channels=4)
-    decoder = SamMaskDecoderConfig(hidden_size=16, mlp_dim=16, num_hidden_layers=1, num_attention_heads=2, iou_head_hidden_dim=16)
+    prompts, decoder = SamPromptEncoderConfig(**PROMPTS), SamMaskDecoderConfig(**DECODER)
     torch.manual_seed(0)
     SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)).save_pretrained(folder)
     return folder
@@ -46,8 +47,7 @@ def save_sam2(folder: Path) -> Path:
         backbone_config=backbone, backbone_channel_list=[64, 32, 16, 8], backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
         fpn_hidden_size=16,
     )  # fmt: skip
-    prompts = Sam2PromptEncoderConfig(hidden_size=16, image_size=64, mask_input_channels=4)
-    decoder = Sam2MaskDecoderConfig(hidden_size=16, mlp_dim=16, num_hidden_layers=1, num_attention_heads=2, iou_head_hidden_dim=16)
+    prompts, decoder = Sam2PromptEncoderConfig(**PROMPTS), Sam2MaskDecoderConfig(**DECODER)
     torch.manual_seed(0)
     Sam2Model(Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)).save_pretrained(folder)
     return folder

@@ -80,7 +80,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         if made := made_by(row.get("made")):
             kept = {**kept, (native.MADE, None): made}
         said = tuple(tuple(row.pop(key, ())) for key in INSTANCE_KEYS)  # a Sample has them as its `instances`
-        instances = _instances(folder, name, *said) if has_instances else None
+        instances = instance_file(folder, name, *said) if has_instances else None
         if instances is not None and sha256:
             before = path_inside(folder, original, "mask", where)
             instances = FollowedFile(instances, MaskFile(before), MaskFile(mask, sha256))
@@ -88,7 +88,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     return classes, samples
 
 
-def _instances(folder: Path, name: str, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> InstanceFile | None:
+def instance_file(folder: Path, name: str, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> InstanceFile | None:
     """What reads the objects of a sample; None where there are none."""
     path = folder / native.INSTANCES / f"{name}.png"
     if not path.is_file():

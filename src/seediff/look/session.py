@@ -20,18 +20,19 @@ import numpy as np
 
 from ..config.generate import load_dataset_config
 from ..config.photographs import MaskPhotosConfig
-from ..dataset.encoding import InstanceFile, Instances
-from ..dataset.native import CONFIG, INSTANCES, METADATA, SOFT, encode_mask, read_label_map
+from ..dataset.encoding import Instances
+from ..dataset.native import CONFIG, METADATA, SOFT, encode_mask, read_label_map
 from ..dataset.reviews import CALLED_OFF, REDRAWN, REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.following import FollowedFile
 from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
+from ..dataset.store import INSTANCE_KEYS, instance_file
 from ..errors import UserError
 from ..files.messages import printable
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import make_folders, write_inside
 from ..files.pictures import open_picture
-from ..files.reading import PICTURE, leads_out, read_bytes
+from ..files.reading import PICTURE, read_bytes
 from .compare import Comparison, Difference, Other, difference
 from .index import Index
 from .samples import Sample, Subject
@@ -313,13 +314,10 @@ class Session:
     def instances(self, number: int, labels: np.ndarray) -> Instances | None:
         """The objects of a sample in a label map (H, W) of it; None where only classes are told apart. Raises UserError."""
         sample = self.subject.samples[number]
-        path = self.subject.folder / INSTANCES / f"{sample.name}.png"
-        if self.subject.kind != "dataset" or "instances" not in sample.row or not path.is_file():
+        if self.subject.kind != "dataset" or "instances" not in sample.row:
             return None
-        if leads_out(self.subject.folder, path):
-            raise UserError(f"{path}: is a link that leads out of the dataset folder")
-        file = InstanceFile(path, tuple(sample.row["instances"]), tuple(sample.row.get("instance_scores", ())))
-        return FollowedFile(file, lambda: self.subject.read_labels(sample.mask), lambda: labels)()
+        file = instance_file(self.subject.folder, sample.name, *(tuple(sample.row.get(key, ())) for key in INSTANCE_KEYS))
+        return file and FollowedFile(file, lambda: self.subject.read_labels(sample.mask), lambda: labels)()
 
     def state(self, number: int) -> dict[str, Any]:
         """A sample's state for the page."""
