@@ -16,7 +16,7 @@ from seediff.files.reading import ANNOTATIONS
 
 from .files import map_array, replaced_file
 from .recipe import Recipe
-from .world import ODDS, render_scene
+from .world import NAMED, ODDS, render_scene
 
 CLOSE_UPS = 80
 """A stream of random numbers of its own: which scenes are close-ups."""
@@ -45,12 +45,12 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
 
 
 def _name(recipe: Recipe) -> str:
-    described = "-described" * recipe.describe
+    described = "-described" * recipe.describe + ("" if recipe.named == NAMED else f"-{100 * recipe.named:.0f}")
     odds = "" if recipe.objects == ODDS else "-" + "_".join(map(str, recipe.objects))
     return f"scenes-{recipe.seed}-{recipe.scenes}-{recipe.side}{described}-{100 * recipe.close_ups:.0f}{odds}"
 
 
 def _draw(art: Path, recipe: Recipe, index: int) -> tuple[np.ndarray, str]:
     close = bool(np.random.default_rng((recipe.seed, CLOSE_UPS, index)).random() < recipe.close_ups)
-    scene = render_scene(art, index, seed=recipe.seed, side=recipe.side, odds=recipe.objects, describe=recipe.describe, close=close)
+    scene = render_scene(art, index, seed=recipe.seed, side=recipe.side, odds=recipe.objects, describe=recipe.describe, named=recipe.named, close=close)
     return scene.image, scene.caption

@@ -12,7 +12,7 @@ from seediff.config.fields import checked
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
 
-from .world import ODDS
+from .world import NAMED, ODDS
 
 CROP = 64
 """Side of the crops, in pixels, that the autoencoder is trained on."""
@@ -129,7 +129,8 @@ class Recipe:
     seed: Amount = 0
     side: Count = 128
     scenes: Count = 24_000
-    describe: bool = True  # captions tell mirrored scenes and, half of the time, which drawing is shown (see render_scene)
+    describe: bool = True  # captions tell mirrored scenes and which drawing is shown (see render_scene)
+    named: Share = NAMED  # of the objects that such captions call by their drawing's phrase
     close_ups: Share = 0.75  # share of the scenes that show one large object (see render_scene)
     objects: Three = ODDS  # odds of one, two and three objects in the other scenes
     workers: Amount = 0  # processes that share each batch of the denoiser; 0: one per core on a CPU, one on a GPU

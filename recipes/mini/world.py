@@ -27,7 +27,7 @@ OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # longest sid
 CLOSE = (0.6, 0.95)  # the same of the one object of a close-up
 ODDS = (4, 4, 2)  # of scenes that show one, two and three objects
 MIN_VISIBLE = 0.75  # of each object, after later ones are drawn over it
-PHRASED, MIRRORED = 0.5, 0.25  # of the objects and of the scenes, where captions describe
+NAMED, MIRRORED = 0.5, 0.25  # of the objects and of the scenes, where captions describe
 
 MEASURED = {"truth": ("held", 600), "shift": ("shift", 300), "tune": ("tune", 200)}
 """Set in the package → split of the world, number of scenes."""
@@ -52,6 +52,7 @@ def render_scene(
     objects: int | None = None,
     odds: tuple[int, int, int] = ODDS,
     describe: bool = False,
+    named: float = NAMED,
     close: bool = False,
 ) -> Scene:
     """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with these odds.
@@ -60,7 +61,7 @@ def render_scene(
 
     A drawing and its mirror image under one caption average to a symmetric chimera while the noise is high, and so do unlike
     drawings of one class. With `describe`, objects stand as they were drawn, a quarter of the scenes is mirrored as a whole and
-    called so, and half of the objects are called by their drawing's own phrase (`a penguin bird`).
+    called so, and a share `named` of the objects is called by its drawing's own phrase (`a penguin bird`).
 
     close: one large object. Small ones say little of shapes, and scenes of several have only such; a class of many drawings
     comes more often, by the square root of their number.
@@ -83,7 +84,7 @@ def render_scene(
             break
     if not describe:
         return Scene(drawn, label_map, classes, caption(classes, place))
-    names = tuple(phrase if rng.random() < PHRASED else name for phrase, name in zip(phrases, classes, strict=True))
+    names = tuple(phrase if rng.random() < named else name for phrase, name in zip(phrases, classes, strict=True))
     if mirrored := bool(rng.random() < MIRRORED):
         drawn, label_map = drawn[:, ::-1].copy(), label_map[:, ::-1].copy()
     return Scene(drawn, label_map, classes, caption(names, place, mirrored))

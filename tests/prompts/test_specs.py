@@ -1,8 +1,10 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from seediff.config.generate import GenerateConfig
+from seediff.errors import UserError
 from seediff.prompts.specs import redraw, sample_seed, sample_specs
 
 
@@ -54,3 +56,33 @@ def test_seeds_are_stable_and_exact_in_json():
     assert redraw(spec, 0, 0) == spec
     assert redraw(spec, 0, 2).seed != spec.seed
     assert max(sample_seed(s, i, 0) for s in range(9) for i in range(99)) < 2**53
+
+
+def test_subclasses_take_turns_beside_the_templates():
+    config = GenerateConfig(
+        classes=("dog", "cat"), per_class=8, prompts=("a {class}", "one {class}"), subclasses=("poodle dog", "orange dog"), seed=4
+    )
+    specs = sample_specs(config)
+    assert Counter(s.prompt for s in specs if s.classes == ("cat",)) == {"a cat": 4, "one cat": 4}
+    dogs = [s.prompt for s in specs if s.classes == ("dog",)]
+    assert Counter(prompt.split(" ", 1)[1] for prompt in dogs) == {"poodle dog": 4, "orange dog": 4}
+    assert len(set(dogs)) == 4
+    assert sample_specs(replace(config, per_class=9))[:16] == specs
+
+
+def test_a_subclass_belongs_to_the_longest_class_that_it_names():
+    config = GenerateConfig(classes=("car", "police car"), per_class=2, subclasses=("red police car", "blue Car"))
+    assert [s.prompt for s in sample_specs(config)] == ["a photo of a blue Car", "a photo of a red police car"] * 2
+
+
+def test_subclasses_leave_noise_and_prompts_of_other_classes_as_they_are():
+    plain = GenerateConfig(classes=("dog", "cat", "cow"), per_class=3, classes_per_image=2)
+    with_some = replace(plain, subclasses=("poodle dog",))
+    for one, other in zip(sample_specs(plain), sample_specs(with_some), strict=True):
+        assert replace(other, prompt=other.prompt.replace("poodle ", "")) == one
+
+
+@pytest.mark.parametrize("phrase", ["poodle", "dog and cat", "hotdog", "poodle dog ", "poodle\ndog", ""])
+def test_a_subclass_must_name_one_class(phrase):
+    with pytest.raises(UserError, match="subclasses: "):
+        GenerateConfig(classes=("dog", "cat"), subclasses=(phrase,))

@@ -175,7 +175,7 @@ SEED = Parameter(validator=_check_seed)
 @options_of(
     GenerateConfig,
     {
-        IMAGES: "classes per_class prompt vary negative_prompt classes_per_image seed",
+        IMAGES: "classes per_class prompt vary subclasses negative_prompt classes_per_image seed",
         MODEL: "model base lora lora_scale embedding quantize vae_tiling compile scheduler steps guidance_scale size batch_size device "
         "dtype threads",
         KEPT: "reject attempts objects keep_soft keep_attention image_format",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 HELP_ALL = "--help-all"
 COMMON = {
-    "generate": "classes per-class prompt vary classes-per-image seed model steps size method beta reject keep-soft out dry-run",
+    "generate": "classes per-class prompt vary subclasses classes-per-image seed model steps size method beta reject keep-soft out dry-run",
     "mask": "classes model size presence method beta keep-soft out dry-run",
     "segment": "names model size method kl-threshold k refine out dry-run",
     "train": "epochs steps val-share finetune backbone weights batch-size learning-rate device out dry-run",

@@ -15,7 +15,7 @@ from .base import Layer, RunConfig, differences, flatten, load_config, recommend
 from .constants import CaptureConfig, MaskConfig
 from .fields import Count
 from .methods import BEST, ObjectMethod
-from .names import DEFAULT_PROMPTS, check_classes, check_prompts
+from .names import DEFAULT_PROMPTS, check_classes, check_prompts, check_subclasses
 from .presets import THRESHOLDS, find_constants
 from .sizes import Size, check_size
 
@@ -113,6 +113,10 @@ class GenerateConfig(DatasetConfig):
 
     per_class: Count = 10
     """Images that show each class."""
+    subclasses: tuple[str, ...] = ()
+    """What prompts call the classes instead: phrases with a class's name such as `poodle dog`, which take turns.
+
+    Like DiffuMask's, so that the images of a class do not all look alike. A class without phrases keeps its name."""
     negative_prompt: str = ""
     """Negative prompt: what images should not show."""
     classes_per_image: int | tuple[int, ...] = 1
@@ -151,6 +155,7 @@ class GenerateConfig(DatasetConfig):
             raise UserError(f"classes_per_image = {shown}, but there {are} only {counted(len(self.classes), 'class')}")
         if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
             raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} per dataset")
+        check_subclasses(self.subclasses, self.classes)
         check_guidance(self.guidance_scale)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UserError
@@ -32,15 +33,38 @@ def spoken(class_name: str) -> str:
     return SPOKEN.get(class_name, class_name)
 
 
-def join_classes(classes: tuple[str, ...]) -> str:
+def join_classes(classes: Sequence[str]) -> str:
     """`(dog,)` → `dog`; `(dog, cat)` → `dog and a cat`; `(dog, cat, bus)` → `dog, a cat and a bus`.
 
-    Made for templates of the form `a photo of a {class}`, which supply the first article.
+    Made for templates of the form `a photo of a {class}`, which supply the first article. classes: or phrases with a class's name.
     """
     words = [spoken(c) for c in classes]
     if len(words) == 1:
         return words[0]
     return ", a ".join(words[:-1]) + " and a " + words[-1]
+
+
+def any_name(names: Sequence[str]) -> re.Pattern[str]:
+    """Matches whole words, ignoring case, with any white space between a name's words; the first name that fits.
+
+    Group i + 1 is names[i]. The group tells the name, not the matched text, because letters that `re` considers equal may be spelt
+    differently.
+    """
+    patterns = [r"\s+".join(map(re.escape, spoken(name).split())) for name in names]
+    return re.compile(rf"(?<!\w)(?:{'|'.join(f'({pattern})' for pattern in patterns)})(?!\w)", re.IGNORECASE)
+
+
+def longest_first(names: Sequence[str]) -> list[str]:
+    """The names in an order in which `any_name` gives words to the longer of two names that contain each other."""
+    return sorted(names, key=lambda name: len(spoken(name)), reverse=True)
+
+
+def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Class → the phrases that name it and no other class; phrases of several classes or none are left out."""
+    ordered = longest_first(classes)
+    pattern = any_name(ordered)
+    named = [(phrase, {ordered[(match.lastindex or 1) - 1] for match in pattern.finditer(phrase)}) for phrase in phrases]
+    return {name: tuple(phrase for phrase, found in named if found == {name}) for name in classes}
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
@@ -116,6 +140,20 @@ def check_prompts(prompts: Sequence[str]) -> None:
             raise UserError(f"prompt '{template}' does not contain {{class}}; write for example 'a photo of a {{class}}'")
         if not template.isprintable():
             raise UserError(f"prompt {template!r} contains a line break or unprintable characters")
+
+
+def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
+    """Raises UserError for a phrase that does not name exactly one of the classes, whose attention is read where its name stands."""
+    usable = {phrase for of_class in by_class(phrases, classes).values() for phrase in of_class}
+    for phrase in phrases:
+        if not phrase.isprintable() or phrase != phrase.strip():
+            raise UserError(f"subclasses: {phrase!r}", "has spaces at its ends or unprintable characters", "leave them out")
+        if phrase not in usable:
+            raise UserError(
+                f"subclasses: '{phrase}'",
+                "must name exactly one of the classes, so that its attention can be read there",
+                f"for example 'small {spoken(classes[0])}'",
+            )
 
 
 def _lines_if_file(text: str, suffixes: tuple[str, ...], option: str) -> list[str] | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..config.names import join_classes
+from ..config.names import by_class, join_classes
 
 if TYPE_CHECKING:
     from ..config.generate import GenerateConfig
@@ -38,9 +38,11 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
 
     With one class per image, classes take turns. With several, the order of classes changes from round to round, so that combinations
     vary. Each class is in `per_class` images. If the division has a remainder, a few classes are shown once more, so that every image
-    has its full number. Templates take turns so that each class gets all of them.
+    has its full number. Templates take turns so that each class gets all of them. A class's subclasses take turns in an order that
+    changes from round to round, so that each meets all templates.
     """
     kinds = len(config.classes)
+    phrases = {name: phrase_turns(known, name, config.seed) for name, known in by_class(config.subclasses, config.classes).items() if known}
     groups = class_groups(kinds, config.turns, config.seed)
     specs: list[SampleSpec] = []
     shown = current = begun = 0  # classes so far, the round in which the image begins, that round's first image
@@ -50,7 +52,7 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
         classes = tuple(config.classes[position] for position in next(groups))
         shown += len(classes)
         template = config.prompts[(current + index - begun) % len(config.prompts)]
-        prompt = template.replace("{class}", join_classes(classes))
+        prompt = template.replace("{class}", join_classes([next(phrases[name]) if name in phrases else name for name in classes]))
         specs.append(SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0)))
     return specs
 
@@ -77,6 +79,12 @@ def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[
 def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
     order = list(range(kinds))
     return order if size == 1 else sorted(order, key=lambda position: _stable_hash(seed, "round", number, position))
+
+
+def phrase_turns(phrases: Sequence[str], name: str, seed: int) -> Iterator[str]:
+    """An endless series of a class's phrases. Every round uses each once; the seed gives each round another order."""
+    for turn in itertools.count():
+        yield from sorted(phrases, key=lambda phrase: _stable_hash(seed, "subclass", turn, name, phrase))
 
 
 def sample_seed(seed: int, index: int, attempt: int) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..config.names import spoken
+from ..config.names import any_name, longest_first, spoken
 from ..errors import UserError
 from ..models.families.base import Reader
 
@@ -66,12 +66,12 @@ def _located(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[
 
 def _matched(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[str]) -> dict[str, list[int]]:
     """Columns of each class at every place where it is, which may be none."""
-    longest_first = sorted(classes, key=lambda name: len(spoken(name)), reverse=True)
+    ordered = longest_first(classes)
     columns_of: dict[str, list[int]] = {name: [] for name in classes}
-    for match in _any_of(longest_first).finditer(prompt) if longest_first else ():
+    for match in any_name(ordered).finditer(prompt) if ordered else ():
         assert match.lastindex is not None
         columns = [t for t, (start, end) in enumerate(offsets) if start < match.end() and end > match.start()]
-        columns_of[longest_first[match.lastindex - 1]] += columns
+        columns_of[ordered[match.lastindex - 1]] += columns
     return columns_of
 
 
@@ -108,13 +108,3 @@ def _spans(tokenizer: Any, prompt: str, wrap: Callable[[str], tuple[str, int]] |
     text, begin = wrap(prompt) if wrap else (prompt, 0)
     spans = tokenizer(text, return_offsets_mapping=True, truncation=False, add_special_tokens=adds_tokens, verbose=False)["offset_mapping"]
     return [(start - begin, end - begin) for start, end in spans]
-
-
-def _any_of(classes: Sequence[str]) -> re.Pattern[str]:
-    """Matches whole words, ignoring case, with any white space between a name's words; the first name that fits.
-
-    Group i + 1 is classes[i]. The group tells the class, not the matched text, because letters that `re` considers equal may be spelt
-    differently.
-    """
-    patterns = [r"\s+".join(map(re.escape, spoken(name).split())) for name in classes]
-    return re.compile(rf"(?<!\w)(?:{'|'.join(f'({pattern})' for pattern in patterns)})(?!\w)", re.IGNORECASE)
