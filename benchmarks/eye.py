@@ -1,9 +1,10 @@
 """How a reader judged 114 drawings of `mini`, and whether measures rank drawings as the reader does.
 
-    python benchmarks/eye.py draw eye                        # the drawings: 76 in eye/drawn, the 38 of docs/mini.jpg in eye/page
-    python benchmarks/eye.py sheets eye --order 4242         # to judge them: large, numbered, in a random order
-    python benchmarks/eye.py rank eye                        # agreement of the readings, and the AUC of each measure
-    python benchmarks/eye.py compare eye other --order 7     # two folders of the same prompts, blind: left and right change at random
+    python benchmarks/eye.py draw eye --plain --scheduler dpm++    # the drawings: 76 in eye/drawn, 38 for a page in eye/page
+    python benchmarks/eye.py sheets eye --order 4242               # to judge them: large, numbered, in a random order
+    python benchmarks/eye.py rank eye                              # agreement of the readings, and the AUC of each measure
+    python benchmarks/eye.py draw new --seed 77                    # others, as `seediff generate` draws them now
+    python benchmarks/eye.py compare old new --order 7             # two folders of the same seed, blind: left and right change at random
 
 The readings are in recipes/tables/eye.json. An AUC is the mean over both readings: the probability that a drawing that was read as whole
 scores higher than one that was not. A verdict is judged like a score of 0 or 1.
@@ -31,7 +32,6 @@ from seediff.mini.scenes import CLASSES
 from seediff.mini.shapes import explained, read_templates
 from seediff.mini.yardsticks import load_classifier, load_segmenter, run_batched
 from seediff.models.registry import load_model
-from seediff.models.schedulers import use_scheduler
 from seediff.report.pictures import contact_sheet, fit_side
 from seediff.run.generate import generate
 
@@ -40,22 +40,18 @@ DRAWN, SEED = 76, 76
 PER_SHEET, COLUMNS, SIDE = 12, 4, 384  # drawings per sheet, per row, and pixels of each: three times its own side
 
 
-def draw(folder: Path, scheduler: str | None, steps: int | None, guidance_scale: float | None) -> None:
-    """Write both sets of drawings as PNG; with a setting of its own, the 76 alone."""
-    preset = GenerateConfig.recommended(classes=("object",), model="mini")
-    model = load_model("mini")
-    if scheduler:
-        use_scheduler(model.pipe, model.family, scheduler)
+def draw(folder: Path, model: str, seed: int, plain: bool, given: dict[str, Any]) -> None:
+    """Write both sets of drawings as PNG, as `generate` draws them with the given options; plain: without subclasses."""
+    config = GenerateConfig.recommended(classes=CLASSES, model=model, per_class=2, **given, **({"subclasses": ()} if plain else {}))
+    loaded = load_model(model, scheduler=config.scheduler)
     (folder / "drawn").mkdir(parents=True)
-    images = draw_images(model, prompts(DRAWN, SEED), steps or preset.steps, guidance_scale or preset.guidance_scale)
-    for index, image in enumerate(images):
+    for index, image in enumerate(draw_images(loaded, prompts(DRAWN, seed, config.subclasses), config.steps, config.guidance_scale)):
         Image.fromarray(image).save(folder / "drawn" / f"{index:06d}.png")
-    if (scheduler, steps, guidance_scale) == (None, None, None):
-        generate(GenerateConfig.recommended(model="mini", classes=CLASSES, per_class=2), folder / "page")
+    generate(config, folder / "page")
 
 
 def pictures(folder: Path) -> tuple[list[np.ndarray], list[str]]:
-    """The drawings of a folder and their classes, which take turns: the 76, then those of the page if they are there."""
+    """The drawings of a folder and their classes, which take turns: the 76, then the 38."""
     paths = [*sorted((folder / "drawn").glob("*.png")), *sorted((folder / "page" / "images").glob("*.png"))]
     images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     return images, [CLASSES[index % len(CLASSES)] for index in range(len(images))]
@@ -142,12 +138,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("other", type=Path, nargs="?")
     parser.add_argument("--order", type=int, default=0, help="seed of the random order")
-    parser.add_argument("--scheduler", help="of draw; the model's own by default")
+    parser.add_argument("--model", default="mini", help="of draw")
+    parser.add_argument("--seed", type=int, default=SEED, help="of draw")
+    parser.add_argument("--plain", action="store_true", help="of draw: prompts with the classes' names alone")
+    parser.add_argument("--scheduler", help="of draw; the preset's by default, as --steps and --guidance")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float)
     given = parser.parse_args()
     if given.what == "draw":
-        draw(given.folder, given.scheduler, given.steps, given.guidance)
+        options = {"scheduler": given.scheduler, "steps": given.steps, "guidance_scale": given.guidance}
+        draw(given.folder, given.model, given.seed, given.plain, {name: value for name, value in options.items() if value is not None})
     elif given.what == "compare":
         if given.other is None:
             parser.error("compare needs a second folder")

@@ -52,5 +52,7 @@ def _name(recipe: Recipe) -> str:
 
 def _draw(art: Path, recipe: Recipe, index: int) -> tuple[np.ndarray, str]:
     close = bool(np.random.default_rng((recipe.seed, CLOSE_UPS, index)).random() < recipe.close_ups)
-    scene = render_scene(art, index, seed=recipe.seed, side=recipe.side, odds=recipe.objects, describe=recipe.describe, named=recipe.named, close=close)
+    scene = render_scene(
+        art, index, seed=recipe.seed, side=recipe.side, odds=recipe.objects, describe=recipe.describe, named=recipe.named, close=close
+    )
     return scene.image, scene.caption

@@ -10,7 +10,7 @@ from cyclopts import Parameter, Token
 
 from ..config.base import configure
 from ..config.generate import GenerateConfig
-from ..config.names import parse_prompts
+from ..config.names import parse_names, parse_prompts
 from ..errors import UserError
 from ..models.hub import resolve_name
 from ..models.info import read_settings
@@ -83,6 +83,8 @@ def generate(
 
     - `seediff generate --classes all --per-class 5 --vary place,light --out everything`
 
+    - `seediff generate --classes dog,bird --subclasses "poodle dog,terrier dog,owl bird" --model sd2-base --out varied`
+
     - `seediff generate --classes dog,cat,car --classes-per-image 1,1,2 --reject --out pairs`
 
     - `seediff generate --config pets/seediff.toml --seed 1 --out more-pets`
@@ -119,11 +121,15 @@ def make_config(
     images: ImageOptions, masks: MaskOptions, capture: CaptureOptions, file: Path | None = None, preset: str = "model"
 ) -> GenerateConfig:
     """The configuration: command line before the file of --config before the preset. Raises UserError."""
-    line = table(GenerateConfig, {name: value for name, value in given(images).items() if name not in ("classes", "prompt", "vary")})
+    line = table(
+        GenerateConfig, {name: value for name, value in given(images).items() if name not in ("classes", "prompt", "vary", "subclasses")}
+    )
     if images.classes is not None:
         line["classes"] = named_classes(images.classes, GenerateConfig, line, file)
     if images.prompt is not None:
         line["prompts"] = parse_prompts(images.prompt)
+    if images.subclasses is not None:
+        line["subclasses"] = () if images.subclasses == "none" else parse_names(images.subclasses, "--subclasses", "poodle dog,taxi car")
     tables = {"mask": mask_table(masks), "capture": given(capture)}
     config = configure(GenerateConfig, {**line, **tables}, file, preset=preset)
     if images.vary in (None, "none"):

@@ -207,6 +207,15 @@ class ImageOptions:
     vary: Annotated[
         str | None, option(IMAGES, "Add phrases to the templates: place, light, view, or several, separated by commas.", "none")
     ] = None
+    subclasses: Annotated[
+        str | None,
+        option(
+            IMAGES,
+            "What prompts call the classes: phrases with a class's name, such as `poodle dog`, which take turns; separated by commas, a "
+            "file with one per line, or `none`.",
+            "the model's own, else none",
+        ),
+    ] = None
 
 
 OFFLOAD = option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -82,12 +83,12 @@ def split_classes(text: str) -> tuple[str, ...]:
     return VOC_CLASSES if text.strip() == "voc" else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def parse_names(text: str) -> tuple[str, ...]:
-    """Words to name segments with: names separated by commas, or a file's lines."""
-    if (lines := _lines_if_file(text, (".txt",), "--names")) is None:
+def parse_names(text: str, option: str = "--names", example: str = "dog,grass,sky") -> tuple[str, ...]:
+    """Names separated by commas, or a file's lines; option: its name in messages, with an example."""
+    if (lines := _lines_if_file(text, (".txt",), option)) is None:
         lines = [name.strip() for name in text.split(",") if name.strip()]
     if not lines:
-        raise UserError(f"--names {text!r}: has no name; for example --names dog,grass,sky")
+        raise UserError(f"{option} {text!r}: has no name; for example {option} {shlex.quote(example)}")
     return tuple(lines)
 
 

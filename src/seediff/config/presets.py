@@ -12,7 +12,8 @@ The paper's constants are for Stable Diffusion at 512². A small model needs oth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,6 +32,7 @@ from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
 from .levels import blocks_at, check_kinds, fit_levels
 from .methods import BEST, BEST_FACTS, METHOD_FACTS, Method
+from .names import by_class
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
@@ -45,6 +47,8 @@ class Preset:
 
     steps: int | None = None
     guidance_scale: float | None = None
+    scheduler: str | None = None
+    """By name, where it draws better than the one in the model's folder."""
     capture_steps: CaptureSteps | None = None
     """Captured steps when drawing, for all methods; photographs have noise levels instead."""
     method: Method | None = None
@@ -109,7 +113,8 @@ class ModelConstants:
         if preset == "model":
             method = method or mine.method
             constants = mine.methods.get(method or "", {})
-            table |= {"steps": mine.steps, "guidance_scale": mine.guidance_scale, "capture": constants.get("capture", {})}
+            table |= {"steps": mine.steps, "guidance_scale": mine.guidance_scale, "scheduler": mine.scheduler}
+            table["capture"] = constants.get("capture", {})
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
             steps = {"capture": {"steps": mine.capture_steps}} if drawing and mine.capture_steps is not None else {}
         facts = METHOD_FACTS.get(method or MaskConfig.method)
@@ -138,6 +143,12 @@ class ModelConstants:
         named = lora or (None if self.info.source.is_whole else self.name)
         values = distilled_defaults(self.info.family, named) if named else {}
         return [Layer(f"what {Path(named).name} was distilled for", values)] if named and values else []
+
+    def subclass_layers(self, classes: Sequence[str]) -> list[Layer]:
+        """What images are drawn with of the subclasses that the model was trained on."""
+        known = by_class(self.info.settings.subclasses, classes) if self.info else {}
+        phrases = tuple(itertools.chain.from_iterable(known.values()))
+        return [Layer(f"{model_label(self.name)}'s preset", {"subclasses": phrases})] if phrases else []
 
     def segment_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
         """The layers below the given values, for segments. preset: "model", or a name in SEGMENTS."""

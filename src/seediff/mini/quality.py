@@ -32,7 +32,7 @@ from ..metrics.mask_scores import auc, auc_rows, psnr
 from ..models.groups import Layers
 from ..models.hub import resolve_name
 from ..models.registry import Model, load_model
-from ..prompts.specs import SampleSpec
+from ..prompts.specs import SampleSpec, called
 from ..report.pictures import contact_sheet, encoded
 from ..report.progress import tracked
 from .frechet import DRAWN, distance_to_rendered
@@ -62,27 +62,29 @@ def check_quality(
     """Measure `model` (`mini` or a pipeline folder), write `quality.json` and `generated.png` to `out`, print the figures with their
     goals, and return the figures.
 
-    images: number of images to generate; classes take turns (25 each by default), and half of the prompts name a place. scenes: number
-    of held-out scenes for PSNR and attention. steps, guidance_scale: None: the model's own. Raises UserError for a count below 1, for an
-    unwritable `out`, and like `load_model`.
+    images: number of images to generate, as `generate` draws them; classes take turns (25 each by default), and half of the prompts
+    name a place. scenes: number of held-out scenes for PSNR and attention. steps, guidance_scale: None: the model's own. Raises UserError
+    for a count below 1, for an unwritable `out`, and like `load_model`.
     """
     given = {name: value for name, value in (("steps", steps), ("guidance_scale", guidance_scale)) if value is not None}
-    drawing = GenerateConfig.recommended(classes=("object",), model=str(model), **given)
+    drawing = GenerateConfig.recommended(classes=CLASSES, model=str(model), **given)
     steps, guidance_scale = drawing.steps, drawing.guidance_scale
     if images < 2:
         raise UserError(f"images = {images} must be at least 2")
     check_writable(out)
     started = time.monotonic()
-    loaded = load_model(str(model), device=device)
+    loaded = load_model(str(model), device=device, scheduler=drawing.scheduler)
     load_seconds = time.monotonic() - started
     held = load_scenes("truth", scenes)
-    specs = prompts(images, seed)
+    specs = prompts(images, seed, drawing.subclasses)
     drawn = draw_images(loaded, specs, steps, guidance_scale)
     result = {
         "model": loaded.name,
         "images": images,
         "steps": steps,
         "guidance_scale": guidance_scale,
+        "scheduler": drawing.scheduler,
+        "subclasses": bool(drawing.subclasses),
         "model_mb": model_megabytes(str(model)),
         "load_seconds": round(load_seconds, 2),
         "recognised": recognition(drawn, specs),
@@ -169,14 +171,15 @@ def model_megabytes(name: str) -> float | None:
     return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 1)
 
 
-def prompts(count: int, seed: int) -> list[SampleSpec]:
-    """`count` samples with one class each: classes take turns, and every second round names a place."""
+def prompts(count: int, seed: int, subclasses: Sequence[str] = ()) -> list[SampleSpec]:
+    """`count` samples with one class each: classes and their subclasses take turns, and every second round names a place."""
     places = [None, *PLACES]
+    phrases = called(subclasses, CLASSES, seed)
     specs = []
     for index in range(count):
         name, turn = CLASSES[index % len(CLASSES)], index // len(CLASSES)
         place = places[1 + (turn // 2 + index) % len(PLACES)] if turn % 2 else None
-        specs.append(SampleSpec(index, (name,), caption((name,), place), seed * 1_000_003 + index))
+        specs.append(SampleSpec(index, (name,), caption((next(phrases[name]),), place), seed * 1_000_003 + index))
     return specs
 
 

@@ -42,7 +42,7 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
     changes from round to round, so that each meets all templates.
     """
     kinds = len(config.classes)
-    phrases = {name: phrase_turns(known, name, config.seed) for name, known in by_class(config.subclasses, config.classes).items() if known}
+    phrases = called(config.subclasses, config.classes, config.seed)
     groups = class_groups(kinds, config.turns, config.seed)
     specs: list[SampleSpec] = []
     shown = current = begun = 0  # classes so far, the round in which the image begins, that round's first image
@@ -52,7 +52,7 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
         classes = tuple(config.classes[position] for position in next(groups))
         shown += len(classes)
         template = config.prompts[(current + index - begun) % len(config.prompts)]
-        prompt = template.replace("{class}", join_classes([next(phrases[name]) if name in phrases else name for name in classes]))
+        prompt = template.replace("{class}", join_classes([next(phrases[name]) for name in classes]))
         specs.append(SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0)))
     return specs
 
@@ -81,8 +81,13 @@ def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
     return order if size == 1 else sorted(order, key=lambda position: _stable_hash(seed, "round", number, position))
 
 
-def phrase_turns(phrases: Sequence[str], name: str, seed: int) -> Iterator[str]:
-    """An endless series of a class's phrases. Every round uses each once; the seed gives each round another order."""
+def called(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
+    """Class → an endless series of what prompts call it: its subclasses, or the class itself where it has none. Every round uses each once;
+    the seed gives each round another order."""
+    return {name: _turns(phrases or (name,), name, seed) for name, phrases in by_class(subclasses, classes).items()}
+
+
+def _turns(phrases: Sequence[str], name: str, seed: int) -> Iterator[str]:
     for turn in itertools.count():
         yield from sorted(phrases, key=lambda phrase: _stable_hash(seed, "subclass", turn, name, phrase))
 
