@@ -142,7 +142,7 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     more, _ = train_mini(onwards, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)
     assert more is not None
     begun, continued = (json.loads((p / "seediff.json").read_text()) for p in (whole, more))
-    assert begun["preset"] == continued["preset"] == {"steps": 8, "guidance_scale": 2.5}
+    assert begun["preset"] == continued["preset"] == {"steps": 8, "guidance_scale": 2.5, "scheduler": "euler-a"}
     assert (begun["samples"], continued["samples"]) == (12, 16)  # one step
     assert continued["history"] == "12 samples of a pipeline that says no more; then 4 of this recipe"
     third = Origin(samples=16, history=continued["history"]).about(8, {})  # `this` would be another one by then
