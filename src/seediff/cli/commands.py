@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,8 +56,17 @@ COMMANDS = {
     "mini": ("study:mini_app", "Check the embedded model's quality, or write its held-out scenes."),
 }
 """Command → where it is, and its line in the list of commands. Its module is imported when it is used."""
-OTHER_NAMES = {"validation": "val", "validation_share": "val_share", "layout": "labels_format"}
+OTHER_NAMES = {
+    "validation": "val",
+    "validation_share": "val_share",
+    "layout": "labels_format",
+    "prompts": "prompt",
+    "pictures": "count",
+    "scenes": "count",
+}
 """Fields of Python whose options have other names."""
+SAID = ": |, but | (?:must|would|is|are|cannot|needs|does not) "
+"""What follows the field and its value in an error that is one sentence."""
 
 
 def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset from generate, mask or augment.")]) -> None:
@@ -263,19 +273,26 @@ def _misread(error: CycloptsError) -> str:
 
 def _with_option(error: UserError, arguments: Sequence[str]) -> str:
     """The text of an error, with the options of the command line that it is about: those that named the subject, a place, or those of the
-    fields in the subject: `val = 0.9` → `--val 0.9`."""
-    for option, value in itertools.pairwise(arguments):
-        if option in ("--out", "--json", "--data") and error.subject in (value, repr(value), str(Path(value))):
+    fields that it begins with, as they were typed: `capture.steps = 0 must be …` → `--capture-steps 0 must be …`."""
+    typed = {word.partition("=")[0]: word.partition("=")[2] or value for word, value in itertools.pairwise([*arguments, ""])}
+    for option in ("--out", "--json", "--data"):
+        if option in typed and error.subject in (value := typed[option], repr(value), str(Path(value))):
             return f"{option} {error}"
-    given = {word.partition("=")[0] for word in arguments}
-    fields = [re.fullmatch(r"([a-z_]+)(?: = (.*))?", part) for part in error.subject.split(" and ")]
-    if not error.problem or not all(fields):
-        return str(error)
-    named = []
-    for field in filter(None, fields):
-        option = f"--{OTHER_NAMES.get(field[1], field[1]).replace('_', '-')}"
-        named.append(f"{option}{f' {field[2]}' if field[2] else ''}" if option in given else field[0])
-    return f"{' and '.join(named)}: {error.reason}"
+    text = str(error)
+    subject = error.subject if error.problem else re.match(f".*?(?={SAID})|", text)[0]  # type: ignore[index]
+    return " and ".join(_as_typed(field, typed) for field in subject.split(" and ")) + text[len(subject) :]
+
+
+def _as_typed(field: str, typed: Mapping[str, str]) -> str:
+    """`capture.steps = 0` → `--capture-steps 0`, where that option was given; other texts as they are. typed: option → the word after it."""
+    if not (parts := re.fullmatch(r"(capture\.|mask\.|segment\.)?([a-z_]+)(?: = (.*))?", field)):
+        return field
+    names = [name.replace("_", "-") for name in (parts[2], OTHER_NAMES.get(parts[2], parts[2]))]
+    starts = ("--capture-", "--no-capture-", "--", "--no-", "-")
+    options = (f"{start}{name}" for start in (starts if parts[1] == "capture." else reversed(starts)) for name in names)
+    if (option := next((option for option in options if option in typed), None)) is None:
+        return field
+    return option if parts[3] in (None, "true", "false") else f"{option} {shlex.quote(typed[option])}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

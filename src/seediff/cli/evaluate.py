@@ -13,7 +13,7 @@ from ..config.constants import MaskConfig
 from ..config.fields import field_types
 from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
-from .options import CAPTURE, HERE, IMAGES, MASKS, MODEL, NUMBERS, SEED, AgainOptions, CaptureOptions, ConfigFile, given, options_of, table
+from .options import CAPTURE, HERE, IMAGES, MASKS, MODEL, NUMBERS, SEED, AgainOptions, CaptureOptions, ConfigFile, check_mask_effects, given, options_of, table
 
 app = App(name="evaluate", help="Compare predictions with labels.")
 
@@ -253,10 +253,11 @@ def masks(
     from ..run.evaluate_masks import evaluate_masks
     from .progress import bar_or_lines, telling
 
-    line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("object",), "seed": seed}  # the data's classes replace it
+    line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("some", "others"), "seed": seed}  # the data's replace them
     captured = given(capture or CaptureOptions()) | given(again or AgainOptions())
     line |= {"mask": table(MaskConfig, soft or SoftMaskOptions()), "capture": table(CaptureConfig, captured)}
     settled = configure(MaskPhotosConfig, line, config)
+    check_mask_effects(line, settled)
     how = {"protocols": [name.strip() for name in protocol.split(",")], "tune_share": tune_share, "pictures": count, "draws": draws}
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter, Token
 
 from ..config.base import configure
+from ..config.constants import MaskConfig
 from ..config.generate import GenerateConfig
 from ..config.names import parse_names, parse_prompts
 from ..errors import UserError
@@ -27,9 +28,9 @@ from .options import (
     MaskOptions,
     Quiet,
     carry_out,
+    check_mask_effects,
     chosen_engine,
     given,
-    mask_table,
     named_classes,
     option,
     parse_place,
@@ -130,8 +131,9 @@ def make_config(
         line["prompts"] = parse_prompts(images.prompt)
     if images.subclasses is not None:
         line["subclasses"] = () if images.subclasses == "none" else parse_names(images.subclasses, "--subclasses", "poodle dog,taxi car")
-    tables = {"mask": mask_table(masks), "capture": given(capture)}
+    tables = {"mask": table(MaskConfig, masks), "capture": given(capture)}
     config = configure(GenerateConfig, {**line, **tables}, file, preset=preset)
+    check_mask_effects(tables, config)
     if images.vary in (None, "none"):
         return config
     from ..prompts.variations import varied_prompts

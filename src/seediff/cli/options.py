@@ -21,12 +21,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, 
 
 from cyclopts import Group, Parameter, Token
 
-from ..config.base import chosen_model
+from ..config.base import chosen_model, flatten
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.fields import field_types
 from ..config.generate import DatasetConfig, GenerateConfig
+from ..config.levels import reads_self_attention
+from ..config.methods import METHOD_FACTS
 from ..config.names import parse_classes
 from ..errors import UserError
+from ..files.messages import shown
 from ..files.output_folders import Out, Url, parse_folder, parse_out
 
 if TYPE_CHECKING:
@@ -345,14 +348,28 @@ def table(kind: type, options: Any) -> dict[str, Any]:
     return values
 
 
-def mask_table(options: Any) -> dict[str, Any]:
-    """As `table`, of MaskConfig. Raises UserError for options that a reading replaces."""
-    values = table(MaskConfig, options)
-    if values.get("reading") is not None and (unused := [name for name in ("method", "beta") if name in values]):
-        raise UserError(
-            f"{unused[0]} = {values[unused[0]]}", "has no effect: the reading replaces the method and its threshold", "leave it out"
-        )
-    return values
+def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
+    """Raise UserError for an option of masks or capture on the command line that has no effect in the configuration."""
+    mask, objects = settled.mask, settled.objects not in (None, "pieces")
+    unused: dict[str, str] = {}
+    for name in line["mask"]:
+        if (methods := [method for method, facts in METHOD_FACTS.items() if name in facts.reads]) and name not in mask.facts.reads:
+            unused[f"mask.{name}"] = f"is an option of method {' and '.join(methods)}, not of {mask.maker}"
+    if mask.facts.finish.threshold is not None:
+        unused["mask.beta"] = f"has no effect: {mask.maker} has a threshold of its own"
+    if mask.ignore_band is not None:
+        unused["mask.beta"] = "has no effect: the ignored band replaces it"
+    if mask.reading is not None:
+        unused["mask.method"] = "has no effect: the reading replaces the method"
+    if not mask.pamr:
+        unused |= dict.fromkeys(("mask.pamr_iterations", "mask.pamr_dilations"), "has no effect: PAMR is off")
+    if len(settled.classes) == 1:
+        unused["capture.errors"] = "has no effect: it compares classes, and there is only one"
+    if not objects and not settled.keep_attention and not reads_self_attention(mask):
+        unused["capture.emergence"] = f"has no effect: {mask.maker} reads no self-attention, which --objects of another kind would"
+    for name, value in flatten(type(settled), line).items():
+        if name in unused:
+            raise UserError(f"{name} = {shown(value)}", unused[name], "leave it out")
 
 
 def numbers(text: str, option_name: str, kind: type[int] | type[float] | type[str], count: int | None = None) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..config.base import DEFAULT, configure
-from ..config.constants import CaptureConfig, SegmentConfig
+from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from ..config.methods import GRAPH_OPTIONS, SEGMENT_FACTS
 from ..config.names import DEFAULT_PROMPTS, parse_names
 from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
@@ -36,10 +36,10 @@ from .options import (
     MaskOptions,
     Quiet,
     carry_out,
+    check_mask_effects,
     chosen_engine,
     field_option,
     given,
-    mask_table,
     named_classes,
     numbers,
     option,
@@ -257,8 +257,9 @@ def mask(
     if prompt is not None:
         line["prompts"] = (prompt,)
     captured = given(capture or CaptureOptions()) | given(again or AgainOptions())
-    line |= {"mask": mask_table(masks or MaskOptions()), "capture": table(CaptureConfig, captured)}
+    line |= {"mask": table(MaskConfig, masks or MaskOptions()), "capture": table(CaptureConfig, captured)}
     settled = configure(MaskPhotosConfig, line, config, preset=preset, tuned=tuned)
+    check_mask_effects(line, settled)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)
     result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)

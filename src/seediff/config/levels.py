@@ -39,7 +39,7 @@ def _options(mask: MaskConfig) -> dict[Literal["cross", "self"], str | tuple[int
     """For each kind of attention that the method reads: the option that sets its levels, or the fixed levels."""
     facts = mask.facts
     cross, own = facts.cross_levels, facts.self_levels
-    if facts.ablations and mask.expansion != "iterative":
+    if "expansion" in facts.options and mask.expansion != "iterative":
         cross = "expand_levels"  # each level has its own seeds, or nothing is expanded
         own = own if mask.expansion == "parallel" or mask.background else None
     return {"cross": cross} if own is None else {"cross": cross, "self": own}

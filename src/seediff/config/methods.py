@@ -45,9 +45,8 @@ class Finish:
 class MethodFacts:
     """function: `module.name` in `seediff.masks` of the function that makes a soft mask; imported when the method is first used.
     cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
-    themselves; None: it does not read it. No other maps are captured. ablations: whether `expansion` and `background` switch parts of it
-    off. alpha: whether it reads this threshold for seeds. plain_means, apart: whether it needs plain means of attention, and every layer's
-    beside them. features, concepts: whether it reads those of a layer, of the classes' words. depths: the first and the last of the blocks
+    themselves; None: it does not read it. No other maps are captured. options: the other fields of MaskConfig that it
+    reads and not every method does. plain_means, apart: whether it needs plain means of attention, and every layer's beside them. features, concepts: whether it reads those of a layer, of the classes' words. depths: the first and the last of the blocks
     that its authors read, as shares of their transformer's blocks; others are read at the same depth (`blocks_at`). defaults: constants
     that differ from the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
     """
@@ -55,8 +54,7 @@ class MethodFacts:
     function: str
     cross_levels: str | tuple[int, ...]
     self_levels: str | tuple[int, ...] | None
-    ablations: bool = False
-    alpha: bool = False
+    options: tuple[str, ...] = ()
     plain_means: bool = False
     apart: bool = False
     features: bool = False
@@ -65,11 +63,16 @@ class MethodFacts:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
 
+    @property
+    def reads(self) -> set[str]:
+        """The fields of MaskConfig that not every method reads, of those that this one does."""
+        return {*self.options, *(levels for levels in (self.cross_levels, self.self_levels) if isinstance(levels, str))}
+
 
 METHOD_FACTS: dict[str, MethodFacts] = {
-    "seediff": MethodFacts("seediff.seediff", "seed_level", "expand_levels", ablations=True, alpha=True),
+    "seediff": MethodFacts("seediff.seediff", "seed_level", "expand_levels", ("alpha", "expansion", "background")),
     "ca": MethodFacts("baselines.cross_attention", "expand_levels", None, finish=Finish(stretch=True)),
-    "ca_sa": MethodFacts("baselines.cross_times_self", "seed_level", "self_level"),
+    "ca_sa": MethodFacts("baselines.cross_times_self", "seed_level", "self_level", ("tau",)),
     "reference": MethodFacts(
         "reference.reference",
         "seed_level",
@@ -84,9 +87,9 @@ METHOD_FACTS: dict[str, MethodFacts] = {
     "diffsegmenter": MethodFacts("diffsegmenter.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}),
     # 8 rounds are iSeg's for PASCAL VOC. Its background is (1 − max)² of the classes, which is less than max from 0.382 on.
     "iseg_walk": MethodFacts(
-        "iseg.entropy_walk", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1, "tau": 8, "beta": 0.382}}
+        "iseg.entropy_walk", (8, 4, 2, 1), "self_level", ("tau",), defaults={"mask": {"self_level": 1, "tau": 8, "beta": 0.382}}
     ),
-    "nerve_walk": MethodFacts("nerve.restart_walk", "seed_level", "self_level", defaults={"mask": {"tau": 5}}),
+    "nerve_walk": MethodFacts("nerve.restart_walk", "seed_level", "self_level", ("tau",), defaults={"mask": {"tau": 5}}),
     # DAAM sums plain probabilities, and its best published threshold is 0.4.
     "daam": MethodFacts(
         "daam.daam",
@@ -100,6 +103,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         "goca.goca",
         (8, 4, 2, 1),
         (8, 4, 2, 1),
+        ("parts",),
         plain_means=True,
         apart=True,
         defaults={"capture": {"normalize": False, "apart": True}},
@@ -125,7 +129,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         "anchor_walk.anchor_walk",
         "seed_level",
         "self_level",
-        alpha=True,
+        ("alpha", "tau"),
         features=True,
         defaults={"mask": {"self_level": 1, "tau": 10}, "capture": {"features": True}},
     ),

@@ -151,7 +151,7 @@ class Why:
                     or (facts.concepts and not seen.maps.concepts)
                 )
             ],
-            "seeded": [name for name, facts in METHOD_FACTS.items() if facts.alpha],
+            "seeded": [name for name, facts in METHOD_FACTS.items() if "alpha" in facts.options],
             "constants": msgspec.to_builtins(constants),
         }
 

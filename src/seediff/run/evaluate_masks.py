@@ -100,7 +100,7 @@ def evaluate_masks(
 
     All files are read once before the model is loaded. Raises UserError.
     """
-    _check(config, protocols, tune_share, draws)
+    _check(config, protocols, tune_share, pictures, draws)
     classes = data.own_protocol()
     words = words_of(classes, class_map or {}, config.model)
     ids, names = np.array([*words.values()]), np.array([*words], object)
@@ -178,11 +178,13 @@ def evaluate_masks(
     return MaskScores(config.model, method, data.about, columns, len(scored), tuned_on, spent, presence, never, config.seed)
 
 
-def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float, draws: int) -> None:
+def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float, pictures: int | None, draws: int) -> None:
     if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
         raise UserError(f"protocol = {','.join(protocols)}", f"must be some of {', '.join(MASK_PROTOCOLS)}, each once")
     if not LEAST_SHARE <= tune_share <= 0.9:
         raise UserError(f"tune_share = {tune_share}", f"must be from {LEAST_SHARE} to 0.9")
+    if pictures is not None and pictures < 2:
+        raise UserError(f"pictures = {pictures}", "must be at least 2: one for thresholds, one to score")
     if draws < 1:
         raise UserError(f"draws = {draws}", "must be at least 1")
     if config.fit == "crop":
