@@ -56,14 +56,7 @@ COMMANDS = {
     "mini": ("study:mini_app", "Check the embedded model's quality, or write its held-out scenes."),
 }
 """Command → where it is, and its line in the list of commands. Its module is imported when it is used."""
-OTHER_NAMES = {
-    "validation": "val",
-    "validation_share": "val_share",
-    "layout": "labels_format",
-    "prompts": "prompt",
-    "pictures": "count",
-    "scenes": "count",
-}
+OTHER_NAMES = {"validation": "val", "validation_share": "val_share", "layout": "labels_format", "pictures": "count", "scenes": "count"}
 """Fields of Python whose options have other names."""
 SAID = ": |, but | (?:must|would|is|are|cannot|needs|does not) "
 """What follows the field and its value in an error that is one sentence."""
@@ -284,15 +277,14 @@ def _with_option(error: UserError, arguments: Sequence[str]) -> str:
 
 
 def _as_typed(field: str, typed: Mapping[str, str]) -> str:
-    """`capture.steps = 0` → `--capture-steps 0`, where that option was given; other texts as they are. typed: option → the word after it."""
+    """`capture.steps = 0` → `--capture-steps 0`, if it was given; other texts as they are. typed: option → the word after it."""
     if not (parts := re.fullmatch(r"(capture\.|mask\.|segment\.)?([a-z_]+)(?: = (.*))?", field)):
         return field
     names = [name.replace("_", "-") for name in (parts[2], OTHER_NAMES.get(parts[2], parts[2]))]
     starts = ("--capture-", "--no-capture-", "--", "--no-", "-")
     options = (f"{start}{name}" for start in (starts if parts[1] == "capture." else reversed(starts)) for name in names)
-    if (option := next((option for option in options if option in typed), None)) is None:
-        return field
-    return option if parts[3] in (None, "true", "false") else f"{option} {shlex.quote(typed[option])}"
+    option = next((option for option in options if option in typed), field)
+    return option if option == field or parts[3] in (None, "true", "false") else f"{option} {shlex.quote(typed[option])}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

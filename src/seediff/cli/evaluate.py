@@ -13,7 +13,7 @@ from ..config.constants import MaskConfig
 from ..config.fields import field_types
 from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
-from .options import CAPTURE, HERE, IMAGES, MASKS, MODEL, NUMBERS, SEED, AgainOptions, CaptureOptions, ConfigFile, check_mask_effects, given, options_of, table
+from .options import CAPTURE, HERE, IMAGES, MASKS, MODEL, NUMBERS, SEED, AgainOptions, CaptureOptions, ConfigFile, given, options_of, table
 
 app = App(name="evaluate", help="Compare predictions with labels.")
 
@@ -247,10 +247,11 @@ def masks(
     from ..evaluate.layouts import open_evaluation
     from ..evaluate.masks import mask_table
     from ..evaluate.protocols import read_class_map
-    from ..evaluate.semantic import write_json
+    from ..evaluate.semantic import plain, write_json
     from ..files.output_folders import check_writable
     from ..files.outputs import remove_tree
     from ..run.evaluate_masks import evaluate_masks
+    from .options import check_mask_effects
     from .progress import bar_or_lines, telling
 
     line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("some", "others"), "seed": seed}  # the data's replace them
@@ -261,12 +262,28 @@ def masks(
     how = {"protocols": [name.strip() for name in protocol.split(",")], "tune_share": tune_share, "pictures": count, "draws": draws}
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)
+    about = {"photos": str(photos), "labels": str(labels), "split": split, "class_map": words, "classes": None}
+    options = plain({**settled.flat(), **how, **about})
+    if json and json.exists():
+        _check_same(json, options)
     keep = json and json.with_name(f"{json.name}.parts")
     command = f"the same command continues, with {keep}" if keep else "with --json, the same command would continue"
     with telling(lambda: "no scores yet", lambda: command), bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, keep=keep, **how)
     if json is not None and keep is not None:
-        write_json(scores.to_json(), json)  # first: whoever reads the table may have had enough of it
+        write_json({**scores.to_json(), "options": options}, json)  # first: whoever reads the table may have had enough of it
         remove_tree(keep.parent, keep.name)
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
     _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)
+
+
+def _check_same(json: Path, options: dict[str, Any]) -> None:
+    """Raise UserError for a file that holds anything but scores of these options."""
+    from ..files.documents import read_json
+
+    before = read_json(json, dict[str, Any]).get("options")
+    if not isinstance(before, dict):
+        raise UserError(json, "is there already, and does not say which options its scores are of", "choose another file")
+    changed = [f"{name}: {before.get(name)} → {value}" for name, value in options.items() if before.get(name) != value]
+    if changed:
+        raise UserError(json, f"holds scores of other options ({'; '.join(changed)})", "choose another file")

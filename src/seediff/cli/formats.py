@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 from cyclopts import Group, Parameter
 
 from ..dataset.conversions import export_options, import_options
-from ..dataset.formats.known import FORMATS, FormatName, SourceName, recognised
+from ..dataset.formats.known import FORMATS, FormatName, SourceName, codec, recognised
 from ..errors import UserError
 from ..files.messages import counted
 from .options import HERE, option
@@ -148,6 +148,9 @@ def import_(
         from_ = recognised(source)
         if not quiet:
             print(f"{source} is read as {from_}: {FORMATS[from_].looked_for}")
+            others = [name for name in FORMATS if name not in (from_, *FORMATS[from_].like)] if source.is_dir() else []
+            looks = [name for name in others if codec(name).is_folder(source)]
+            say_notes(f"{source} also looks like {FORMATS[name].looked_for}; --from {name} reads that" for name in looks)
     known = import_options(from_)
     folder = source if source.is_dir() else source.parent
     brought = any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))  # pictures, along with what was exported

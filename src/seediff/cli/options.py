@@ -350,23 +350,22 @@ def table(kind: type, options: Any) -> dict[str, Any]:
 
 def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
     """Raise UserError for an option of masks or capture on the command line that has no effect in the configuration."""
-    mask, objects = settled.mask, settled.objects not in (None, "pieces")
-    unused: dict[str, str] = {}
+    mask, unused = settled.mask, {}
     for name in line["mask"]:
         if (methods := [method for method, facts in METHOD_FACTS.items() if name in facts.reads]) and name not in mask.facts.reads:
             unused[f"mask.{name}"] = f"is an option of method {' and '.join(methods)}, not of {mask.maker}"
     if mask.facts.finish.threshold is not None:
-        unused["mask.beta"] = f"has no effect: {mask.maker} has a threshold of its own"
+        unused["mask.beta"] = f"has no effect, as {mask.maker} has its own threshold"
     if mask.ignore_band is not None:
-        unused["mask.beta"] = "has no effect: the ignored band replaces it"
+        unused["mask.beta"] = "has no effect, as the ignored band replaces it"
     if mask.reading is not None:
-        unused["mask.method"] = "has no effect: the reading replaces the method"
+        unused["mask.method"] = "has no effect, as the reading replaces it"
     if not mask.pamr:
-        unused |= dict.fromkeys(("mask.pamr_iterations", "mask.pamr_dilations"), "has no effect: PAMR is off")
+        unused["mask.pamr_iterations"] = unused["mask.pamr_dilations"] = "has no effect, as PAMR is off"
     if len(settled.classes) == 1:
-        unused["capture.errors"] = "has no effect: it compares classes, and there is only one"
-    if not objects and not settled.keep_attention and not reads_self_attention(mask):
-        unused["capture.emergence"] = f"has no effect: {mask.maker} reads no self-attention, which --objects of another kind would"
+        unused["capture.errors"] = "has no effect, as it compares classes, and there is only one"
+    if settled.objects in (None, "pieces") and not settled.keep_attention and not reads_self_attention(mask):
+        unused["capture.emergence"] = f"has no effect, as nothing reads self-attention: neither {mask.maker} nor --objects"
     for name, value in flatten(type(settled), line).items():
         if name in unused:
             raise UserError(f"{name} = {shown(value)}", unused[name], "leave it out")

@@ -45,10 +45,11 @@ class Finish:
 class MethodFacts:
     """function: `module.name` in `seediff.masks` of the function that makes a soft mask; imported when the method is first used.
     cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
-    themselves; None: it does not read it. No other maps are captured. options: the other fields of MaskConfig that it
-    reads and not every method does. plain_means, apart: whether it needs plain means of attention, and every layer's beside them. features, concepts: whether it reads those of a layer, of the classes' words. depths: the first and the last of the blocks
-    that its authors read, as shares of their transformer's blocks; others are read at the same depth (`blocks_at`). defaults: constants
-    that differ from the dataclasses', as a table for `resolve`. finish: how soft masks become pixels.
+    themselves; None: it does not read it. No other maps are captured. options: the other fields of MaskConfig that it reads and not every
+    method does. plain_means, apart: whether it needs plain means of attention, and every layer's beside them. features, concepts: whether
+    it reads those of a layer, of the classes' words. depths: the first and the last of the blocks that its authors read, as shares of their
+    transformer's blocks; others are read at the same depth (`blocks_at`). defaults: constants that differ from the dataclasses', as a table
+    for `resolve`. finish: how soft masks become pixels.
     """
 
     function: str

@@ -14,7 +14,7 @@ from .merge import merge_sets, set_names
 from .rows import check_class_list
 from .sample import Sample
 from .split import split_samples
-from .store import check_finished, open_native, write_native
+from .store import open_native, write_native
 
 if TYPE_CHECKING:
     import datasets
@@ -70,8 +70,6 @@ class Dataset(Conversions, Sequence[Sample]):
         if (path / native.METADATA).is_file():
             dataset = cls.from_native(path)
         else:
-            if path.is_dir():
-                check_finished(path)
             name = recognised(path)
             if "split" in import_options(name):  # a folder may have more parts than rows tell of
                 return cls._read(name, path, split=split)

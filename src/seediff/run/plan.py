@@ -14,7 +14,7 @@ from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_at
 from ..config.presets import is_tuned_for
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
-from ..files.messages import show_bytes
+from ..files.messages import show_bytes, shown
 from ..files.output_folders import memory_bytes
 from ..models.adapters import check_embedding, check_lora, local_file
 from ..models.groups import layers_name
@@ -200,8 +200,7 @@ def photo_capture(config: ModelConfig, reads: Reads | None = None) -> str:
 
 
 def source_lines(config: RunConfig) -> list[str]:
-    """The sources of values that are not defaults, one line per source."""
-    return [
-        f"From {source}: {', '.join(names)}" if source != GIVEN else f"Given: {', '.join(names)}"
-        for source, names in config.sources().items()
-    ]
+    """The sources of values that are not defaults, one line per source, with the values that were not given."""
+    flat, sources = config.flat(), config.sources()
+    given = [f"Given: {', '.join(sources.pop(GIVEN))}"] if GIVEN in sources else []
+    return given + [f"From {source}: {', '.join(f'{name} = {shown(flat[name])}' for name in names)}" for source, names in sources.items()]

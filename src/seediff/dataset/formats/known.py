@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ...errors import UserError
+from ...files.documents import read_toml
+from ...files.outputs import CONFIG
 
 FormatName = Literal[
     "voc",
@@ -36,22 +38,23 @@ SourceName = Literal[FormatName, "labelme", "supervisely", "datumaro", "publishe
 @dataclass(frozen=True)
 class Format:
     """looked_for: what a folder of the format has, for whoever has none of it. suffixes: of single files that are a whole data set, or name
-    one. flat: names of samples have no folders in it."""
+    one. flat: names of samples have no folders in it. like: formats that all its folders look like, too."""
 
     looked_for: str
     suffixes: tuple[str, ...] = ()
     flat: bool = False
+    like: tuple[str, ...] = ()
 
 
 FORMATS: dict[SourceName, Format] = {
-    "cvat-masks": Format("SegmentationClass/ and labelmap.txt (CVAT)"),
+    "cvat-masks": Format("SegmentationClass/ and labelmap.txt (CVAT)", like=("voc",)),
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
-    "ultralytics": Format("data.yaml with masks_dir (Ultralytics)", (".yaml", ".yml")),
+    "ultralytics": Format("data.yaml with masks_dir (Ultralytics)", (".yaml", ".yml"), like=("yolo", "masks")),
     "yolo": Format("data.yaml (YOLO)", (".yaml", ".yml"), flat=True),
-    "imagefolder": Format("train/metadata.jsonl (imagefolder)"),
+    "imagefolder": Format("train/metadata.jsonl (imagefolder)", like=("masks",)),
     "cvat": Format("annotations.xml (CVAT)", (".xml",)),
     "labelstudio": Format("tasks.json (Label Studio)", (".json",)),
-    "roboflow": Format("_classes.csv (Roboflow)", flat=True),
+    "roboflow": Format("_classes.csv (Roboflow)", flat=True, like=("masks",)),
     "labelme": Format("*.json with shapes (labelme)", (".json",)),
     "supervisely": Format("meta.json and ann/ (Supervisely)"),
     "datumaro": Format("annotations/*.json with items (Datumaro)", (".json",)),
@@ -85,6 +88,13 @@ def recognised(path: Path) -> SourceName:
     """As `format_of`. Raises UserError, also for what is of no format that is known."""
     if not path.exists():
         raise UserError(path, "there is no such folder or file")
+    if path.is_dir():
+        from ..store import check_finished  # imports Pillow
+
+        check_finished(path)
+        if (path / CONFIG).is_file() and read_toml(path / CONFIG).get("command") == "segment":
+            fix = "give --from coco, and --images with the folder of the photographs; `seediff mask` makes masks of named classes"
+            raise UserError(path, "is the output of `seediff segment`, without the photographs", fix)
     if (name := format_of(path)) is None:
         from ..native import METADATA  # imports Pillow
 
