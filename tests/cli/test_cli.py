@@ -145,8 +145,8 @@ def test_disk_estimate_is_near(tmp_path):
 def test_every_option_reaches_the_configuration(tmp_path, capsys):
     options = """--negative-prompt blur --classes-per-image 1,2 --model mini --steps 9 --guidance-scale 3 --size 64 --seed 4 --reject
         --threads 1
-        --attempts 2 --keep-soft --keep-attention --image-format jpg --method seediff --alpha 0.4 --beta otsu --expansion parallel
-        --no-background --seed-level 2 --expand-levels 4,2 --tau 2 --self-level 4 --ignore-band 0.4,0.5 --no-pamr --pamr-iterations 3
+        --attempts 2 --keep-soft --keep-attention --image-format jpg --method seediff --alpha 0.4 --expansion parallel
+        --no-background --seed-level 2 --expand-levels 4,2 --ignore-band 0.4,0.5 --pamr-iterations 3
         --pamr-dilations 1,2 --capture-steps second-half --capture-layers up --no-capture-normalize --prompt"""
     assert main([*BASE, *options.split(), "the {class}", "--out", str(tmp_path / "out"), "--quiet"]) == 0, capsys.readouterr().err
     c = load_config(tmp_path / "out" / "seediff.toml", GenerateConfig)
@@ -161,9 +161,13 @@ def test_every_option_reaches_the_configuration(tmp_path, capsys):
         ("the {class}",),
     )
     m = c.mask
-    assert (m.alpha, m.beta, m.expansion, m.background, m.seed_level, m.expand_levels) == (0.4, "otsu", "parallel", False, 2, (4, 2))
-    assert (m.tau, m.self_level, m.ignore_band, m.pamr, m.pamr_iterations, m.pamr_dilations) == (2, 4, (0.4, 0.5), False, 3, (1, 2))
+    assert (m.alpha, m.expansion, m.background, m.seed_level, m.expand_levels) == (0.4, "parallel", False, 2, (4, 2))
+    assert (m.ignore_band, m.pamr_iterations, m.pamr_dilations) == ((0.4, 0.5), 3, (1, 2))
     assert (c.capture.steps, c.capture.layers, c.capture.normalize) == ("second-half", "up", False)
+    m = make_config(
+        ImageOptions(classes="dog"), MaskOptions(method="ca_sa", tau=2, self_level=4, beta="otsu", pamr=False), CaptureOptions()
+    ).mask
+    assert (m.tau, m.self_level, m.beta, m.pamr) == (2, 4, "otsu", False)
 
 
 def test_preview_of_segments_says_what_it_works_on(tmp_path, capsys):
@@ -196,7 +200,18 @@ BAD = [
     (["--classes", "{tmp}/latin.txt", "--out", "{tmp}/o"], "latin.txt, line 1: is not UTF-8 text"),
     (["--classes", "none.txt", "--out", "{tmp}/o"], "none.txt: there is no such file"),
     (["--classes", "dog", "--per-class", "many", "--out", "{tmp}/o"], "--per-class"),
-    (["--classes", "dog", "--alpha", "2", "--out", "{tmp}/o"], "alpha = 2.0 must be in (0, 1]"),
+    (["--classes", "dog", "--alpha", "2", "--out", "{tmp}/o"], "seediff: --alpha 2 must be in (0, 1]"),
+    (["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"], "seediff: --per-class 0 must be at least 1"),
+    (["--classes", "dog", "--capture-steps", "0", "--steps", "9", "--out", "{tmp}/o"], "seediff: --capture-steps 0 must be 'all' or"),
+    (["--classes", "dog", "--parts", "", "--out", "{tmp}/o"], "seediff: --parts '' must be a list"),
+    (["--classes", "dog", "--method", "ca", "--parts", "blur", "--out", "{tmp}/o"], "--parts blur: is an option of method goca, not of ca"),
+    (["--classes", "dog", "--method", "ca_sa", "--expansion=none", "--out", "{tmp}/o"], "--expansion none: is an option of method seediff"),
+    (["--classes", "dog", "--method", "reference", "--beta", "0.4", "--out", "{tmp}/o"], "--beta 0.4: has no effect, as reference has"),
+    (["--classes", "dog", "--no-pamr", "--pamr-iterations", "4", "--out", "{tmp}/o"], "--pamr-iterations 4: has no effect, as PAMR is off"),
+    (
+        ["--classes", "dog", "--method", "ca", "--objects", "pieces", "--capture-emergence", "--out", "{tmp}/o"],
+        "--capture-emergence: has no effect, as nothing reads self-attention: neither ca nor --objects; leave it out",
+    ),
     (["--classes", "tvmonitor,tv monitor", "--out", "{tmp}/o"], "read the same in a prompt"),
     (["--classes", "dog", "--out", "{tmp}/latin.txt", "--dry-run"], "there is a file where the folder should be"),
     (["--classes", "dog,cat", "--classes-per-image", "1;2", "--out", "{tmp}/o"], "--classes-per-image 1;2: must be whole numbers"),
@@ -226,12 +241,12 @@ def test_bad_input_is_answered_in_one_line(tmp_path, capsys, arguments, message)
 
 
 PLANNED = [
-    ("--size 104", "size = 104 must be a multiple of 16 for model 'mini', for example 96"),
-    ("--size 100x64", "size = 100x64 must be multiples of 16 for model 'mini', for example 96x64"),
-    ("--size 16384", "size = 16384: the attention maps of an image of this size take 70.4 TB, and this computer has"),
-    ("--model mini-dit --size 1024", "size = 1024 must be at most 256 for model 'mini-dit', which has no further positions"),
-    ("--model sd2-base --size 520", "size = 520 must be a multiple of 64 for model 'sd2-base', for example 512"),
-    ("--model sd3.5-large --size 4096", "size = 4096 must be at most 3072 for model 'sd3.5-large'"),
+    ("--size 104", "--size 104 must be a multiple of 16 for model 'mini', for example 96"),
+    ("--size 100x64", "--size 100x64 must be multiples of 16 for model 'mini', for example 96x64"),
+    ("--size 16384", "--size 16384: the attention maps of an image of this size take 70.4 TB, and this computer has"),
+    ("--model mini-dit --size 1024", "--size 1024 must be at most 256 for model 'mini-dit', which has no further positions"),
+    ("--model sd2-base --size 520", "--size 520 must be a multiple of 64 for model 'sd2-base', for example 512"),
+    ("--model sd3.5-large --size 4096", "--size 4096 must be at most 3072 for model 'sd3.5-large'"),
     ("--model flux-dev --negative-prompt bad", "negative_prompt 'bad': model 'flux-dev' cannot use one (distilled guidance)"),
     ("--model pixart-sigma --lora none", "lora none: diffusers loads no LoRA into PixArt"),
     ("--model sdxl --lora none.safetensors", "lora none.safetensors: there is no such file or folder, and it is not a hub id"),

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import get_type_hints
 
@@ -149,8 +150,20 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     Dataset.open(pets).as_yolo(tmp_path / "yolo")
     run("import", tmp_path / "yolo", "--out", tmp_path / "out")
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'yolo'} is read as yolo: data.yaml (YOLO)\n4 samples of 2 classes in ")
+    Dataset.open(pets).as_coco(tmp_path / "coco")
+    shutil.copytree(tmp_path / "coco/annotations", tmp_path / "yolo/annotations")
+    run("import", tmp_path / "yolo", "--out", tmp_path / "both")
+    note = f"note: {tmp_path / 'yolo'} also looks like annotations/*.json or *.json (COCO); --from coco reads that\n"
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'yolo'} is read as yolo: data.yaml (YOLO)\n{note}")
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UserError, match=r"nothing: no dataset of a known format: it holds nothing, but none of metadata.jsonl"):
+        run("import", tmp_path / "nothing", "--out", tmp_path / "other")
+    (tmp_path / "nothing/.batches").mkdir()
+    (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
+    with pytest.raises(UserError, match=r"is not finished; the same `seediff segment` continues it"):
+        run("import", tmp_path / "nothing", "--out", tmp_path / "other")
+    (tmp_path / "nothing/segments.json").write_text('{"images": [], "annotations": []}')
+    with pytest.raises(UserError, match=r"is the output of `seediff segment`, without the photographs; give --from coco, and --images"):
         run("import", tmp_path / "nothing", "--out", tmp_path / "other")
 
 

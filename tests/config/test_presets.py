@@ -49,7 +49,7 @@ def test_the_command_line_says_what_is_captured(tmp_path: Path, mini_folder, cap
     assert main([*line, *levels, "--capture-steps", "second-half", "--capture-layers", "all", "--dry-run"]) == 0
     assert "Attention: plain means, all layers, the second half of the steps\n" in capsys.readouterr().out
     assert main([*line, *levels, "--capture-normalize"]) == 2
-    assert "capture.normalize = true: method reference works on plain means" in capsys.readouterr().err
+    assert "seediff: --capture-normalize: method reference works on plain means" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

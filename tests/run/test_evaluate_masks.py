@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,6 +134,13 @@ def test_a_stopped_evaluation_continues_with_what_is_finished(tmp_path, made_up,
             del column["seconds"]
     assert whole == continued
 
+    assert main([*line, str(tmp_path / "whole.json"), "--method", "ca", "--count", "3"]) == 2
+    assert re.search(r"whole.json: holds scores of other options \(.*mask.method: \w+ → ca; .*count: None → 3", capsys.readouterr().err)
+    assert main([*line, str(tmp_path / "whole.json")]) == 0
+    (tmp_path / "whole.json").write_text("{}")
+    assert main([*line, str(tmp_path / "whole.json")]) == 2
+    assert "is there already, and does not say which options its scores are of" in capsys.readouterr().err
+
 
 def test_a_photograph_of_other_proportions_is_refused(tmp_path, made_up):
     folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
@@ -162,8 +170,8 @@ def test_words_for_the_prompt(tmp_path):
         (["--protocol", "oracle,oracle"], "each once"),
         (["--tune-share", "0.1"], "--tune-share 0.1: must be from 0.2 to 0.9"),
         (["--draws", "0"], "--draws 0"),
-        (["--count", "1"], "at least two"),
-        (["--count", "-3"], "at least two"),
+        (["--count", "1"], "must be at least 2, one for thresholds"),
+        (["--count", "-3"], "must be at least 2, one for thresholds"),
         (["--fit", "crop"], "--fit crop"),
         (["--split", "val"], "plain folder of label maps, which has no parts"),
         (["--model", "nowhere"], "nowhere"),

@@ -263,7 +263,8 @@ def masks(
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)
     about = {"photos": str(photos), "labels": str(labels), "split": split, "class_map": words, "classes": None}
-    options = plain({**settled.flat(), **how, **about})
+    about |= {"protocol": how["protocols"], "tune_share": tune_share, "count": count, "draws": draws}
+    options = plain({**settled.flat(), **about})
     if json and json.exists():
         _check_same(json, options)
     keep = json and json.with_name(f"{json.name}.parts")

@@ -148,9 +148,9 @@ def import_(
         from_ = recognised(source)
         if not quiet:
             print(f"{source} is read as {from_}: {FORMATS[from_].looked_for}")
-            others = [name for name in FORMATS if name not in (from_, *FORMATS[from_].like)] if source.is_dir() else []
-            looks = [name for name in others if codec(name).is_folder(source)]
-            say_notes(f"{source} also looks like {FORMATS[name].looked_for}; --from {name} reads that" for name in looks)
+            for other in FORMATS if source.is_dir() else ():
+                if other not in (from_, *FORMATS[from_].like) and codec(other).is_folder(source):
+                    say_notes([f"{source} also looks like {FORMATS[other].looked_for}; --from {other} reads that"])
     known = import_options(from_)
     folder = source if source.is_dir() else source.parent
     brought = any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))  # pictures, along with what was exported

@@ -353,7 +353,7 @@ def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
     mask, unused = settled.mask, {}
     for name in line["mask"]:
         if (methods := [method for method, facts in METHOD_FACTS.items() if name in facts.reads]) and name not in mask.facts.reads:
-            unused[f"mask.{name}"] = f"is an option of method {' and '.join(methods)}, not of {mask.maker}"
+            unused[f"mask.{name}"] = f"is an option of method {', '.join(methods)}, not of {mask.maker}"
     if mask.facts.finish.threshold is not None:
         unused["mask.beta"] = f"has no effect, as {mask.maker} has its own threshold"
     if mask.ignore_band is not None:

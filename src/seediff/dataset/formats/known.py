@@ -43,7 +43,7 @@ class Format:
     looked_for: str
     suffixes: tuple[str, ...] = ()
     flat: bool = False
-    like: tuple[str, ...] = ()
+    like: tuple[SourceName, ...] = ()
 
 
 FORMATS: dict[SourceName, Format] = {
