@@ -70,7 +70,7 @@ def test_dry_run(data, tmp_path, capsys):
         (["--val", "pets", "--val-share", "0.1"], "--val and --val-share: exclude each other; give one of them"),
         (["--epochs", "-1"], "epochs must be above 0"),
         (["--scale", "1"], "--scale 1: must be 2 numbers"),
-        (["--queries", "0"], "queries = 0 must be at least 1"),
+        (["--queries", "0"], "--queries 0 must be at least 1"),
         (["--classes", "square"], "class 'disc' is none of square"),
         (["--val", "nowhere"], "nowhere: there is no such folder"),
         (["--save-every", "0"], "--save-every 0"),

@@ -191,7 +191,7 @@ def test_guidance_of_a_distilled_model_is_refused_before_it_is_fetched(hub, mode
     line = ["generate", "--classes", "dog", "--model", model, "--guidance-scale", "5", "--device", "cpu", "--out", str(tmp_path / "set")]
     for more in ([], ["--dry-run"]):
         assert main([*line, *more]) == 2
-        assert f"guidance_scale = 5.0: model '{model}' draws without guidance" in capsys.readouterr().err
+        assert f"--guidance-scale 5: model '{model}' draws without guidance" in capsys.readouterr().err
     assert not (tmp_path / "set" / "seediff.toml").exists()
     assert hub[1] == []  # nothing was asked for
 
