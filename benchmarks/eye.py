@@ -1,9 +1,10 @@
 """How a reader judged 114 drawings of `mini`, and whether measures rank drawings as the reader does.
 
-    python benchmarks/eye.py draw eye --plain --scheduler dpm++    # the drawings: 76 in eye/drawn, 38 for a page in eye/page
-    python benchmarks/eye.py sheets eye --order 4242               # to judge them: large, numbered, in a random order
+    python benchmarks/eye.py draw eye --plain --scheduler dpm++ --page     # the drawings: 76 in eye/drawn, 38 for a page in eye/page
+    python benchmarks/eye.py sheets eye --order 4242               # to judge them: large, numbered, in a random order; of several folders
     python benchmarks/eye.py rank eye                              # agreement of the readings, and the AUC of each measure
     python benchmarks/eye.py draw new --seed 77                    # others, as `seediff generate` draws them now
+    python benchmarks/eye.py share old new                         # how much the best sprite explains of the 76, and the difference
     python benchmarks/eye.py compare old new --order 7             # two folders of the same seed, blind: left and right change at random
 
 The readings are in recipes/tables/eye.json. An AUC is the mean over both readings: the probability that a drawing that was read as whole
@@ -25,7 +26,7 @@ from PIL import Image
 
 from seediff.config.generate import GenerateConfig
 from seediff.metrics.bootstrap import draw_images as bootstrap_draws
-from seediff.metrics.bootstrap import interval
+from seediff.metrics.bootstrap import interval, mean_interval
 from seediff.metrics.mask_scores import auc
 from seediff.mini.quality import draw_images, prompts
 from seediff.mini.scenes import CLASSES
@@ -40,29 +41,31 @@ DRAWN, SEED = 76, 76
 PER_SHEET, COLUMNS, SIDE = 12, 4, 384  # drawings per sheet, per row, and pixels of each: three times its own side
 
 
-def draw(folder: Path, model: str, seed: int, plain: bool, given: dict[str, Any]) -> None:
-    """Write both sets of drawings as PNG, as `generate` draws them with the given options; plain: without subclasses."""
+def draw(folder: Path, model: str, seed: int, plain: bool, page: bool, given: dict[str, Any]) -> None:
+    """Write 76 drawings as PNG, as `generate` draws them with the given options, and 38 if there is a page. plain: without subclasses."""
     config = GenerateConfig.recommended(classes=CLASSES, model=model, per_class=2, **given, **({"subclasses": ()} if plain else {}))
     loaded = load_model(model, scheduler=config.scheduler)
     (folder / "drawn").mkdir(parents=True)
     for index, image in enumerate(draw_images(loaded, prompts(DRAWN, seed, config.subclasses), config.steps, config.guidance_scale)):
         Image.fromarray(image).save(folder / "drawn" / f"{index:06d}.png")
-    generate(config, folder / "page")
+    if page:
+        generate(config, folder / "page")
 
 
 def pictures(folder: Path) -> tuple[list[np.ndarray], list[str]]:
-    """The drawings of a folder and their classes, which take turns: the 76, then the 38."""
+    """The drawings of a folder and their classes, which take turns: the 76, then the 38 if they are there."""
     paths = [*sorted((folder / "drawn").glob("*.png")), *sorted((folder / "page" / "images").glob("*.png"))]
     images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     return images, [CLASSES[index % len(CLASSES)] for index in range(len(images))]
 
 
-def sheets(folder: Path, order: int) -> None:
-    """Write numbered contact sheets of a folder's drawings in a random order."""
-    images, names = pictures(folder)
-    places = list(range(len(images)))
-    random.Random(order).shuffle(places)
-    write_sheets(folder / f"order-{order}", [images[p] for p in places], [names[p] for p in places])
+def sheets(folders: list[Path], order: int) -> None:
+    """Write numbered contact sheets of the folders' drawings, all in one random order, and which is which to key.json: folder, drawing."""
+    drawings = [(folder, number, *drawing) for folder in folders for number, drawing in enumerate(zip(*pictures(folder), strict=True))]
+    random.Random(order).shuffle(drawings)
+    out = folders[0] / f"order-{order}"
+    write_sheets(out, [image for *_, image, _ in drawings], [name for *_, name in drawings])
+    (out / "key.json").write_text(json.dumps([(str(folder), number) for folder, number, *_ in drawings]))
 
 
 def compare(folder: Path, other: Path, order: int) -> None:
@@ -132,30 +135,51 @@ def rank(folder: Path) -> None:
         print(f"| {name} | {eye_auc(scores, read):.3f} ({low:.3f}–{high:.3f}) |", flush=True)
 
 
+def share(folders: list[Path]) -> None:
+    """Print how much of the 76 drawings of each folder the best sprite explains, and the difference from the first folder's."""
+    first = None
+    for folder in folders:
+        images, names = pictures(folder)
+        found = explained(np.stack(images[:DRAWN]), names[:DRAWN], load_segmenter(), read_templates())
+        shares = np.array([score for score, _ in found])
+        low, high = mean_interval(shares)
+        print(f"{folder}: {shares.mean():.3f} ({low:.3f}–{high:.3f})", end="" if first is not None else "\n")
+        if first is None:
+            first = shares
+        else:
+            low, high = mean_interval(shares - first)
+            print(f", {(shares - first).mean():+.3f} ({low:+.3f} to {high:+.3f})", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("draw", "sheets", "rank", "compare"))
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("other", type=Path, nargs="?")
+    parser.add_argument("what", choices=("draw", "sheets", "rank", "share", "compare"))
+    parser.add_argument("folders", type=Path, nargs="+", help="draw and rank take one, compare takes two")
     parser.add_argument("--order", type=int, default=0, help="seed of the random order")
     parser.add_argument("--model", default="mini", help="of draw")
     parser.add_argument("--seed", type=int, default=SEED, help="of draw")
     parser.add_argument("--plain", action="store_true", help="of draw: prompts with the classes' names alone")
+    parser.add_argument("--page", action="store_true", help="of draw: 38 drawings more, two of each class, by `generate`")
     parser.add_argument("--scheduler", help="of draw; the preset's by default, as --steps and --guidance")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float)
     given = parser.parse_args()
+    folder, *others = given.folders
+    if (given.what in ("draw", "rank") and others) or (given.what == "compare" and len(others) != 1):
+        parser.error(f"{given.what} takes {'two folders' if given.what == 'compare' else 'one folder'}")
     if given.what == "draw":
         options = {"scheduler": given.scheduler, "steps": given.steps, "guidance_scale": given.guidance}
-        draw(given.folder, given.model, given.seed, given.plain, {name: value for name, value in options.items() if value is not None})
-    elif given.what == "compare":
-        if given.other is None:
-            parser.error("compare needs a second folder")
-        compare(given.folder, given.other, given.order)
+        draw(
+            folder, given.model, given.seed, given.plain, given.page, {name: value for name, value in options.items() if value is not None}
+        )
     elif given.what == "sheets":
-        sheets(given.folder, given.order)
+        sheets(given.folders, given.order)
+    elif given.what == "rank":
+        rank(folder)
+    elif given.what == "share":
+        share(given.folders)
     else:
-        rank(given.folder)
+        compare(folder, others[0], given.order)
 
 
 if __name__ == "__main__":
