@@ -204,13 +204,19 @@ BAD = [
     (["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"], "seediff: --per-class 0 must be at least 1"),
     (["--classes", "dog", "--capture-steps", "0", "--steps", "9", "--out", "{tmp}/o"], "seediff: --capture-steps 0 must be 'all' or"),
     (["--classes", "dog", "--parts", "", "--out", "{tmp}/o"], "seediff: --parts '' must be a list"),
-    (["--classes", "dog", "--method", "ca", "--parts", "blur", "--out", "{tmp}/o"], "--parts blur: is an option of method goca, not of ca"),
-    (["--classes", "dog", "--method", "ca_sa", "--expansion=none", "--out", "{tmp}/o"], "--expansion none: is an option of method seediff"),
+    (
+        ["--classes", "dog", "--method", "ca", "--parts", "blur", "--out", "{tmp}/o"],
+        "--parts blur: has no effect, as it is an option of method goca, not of ca",
+    ),
+    (
+        ["--classes", "dog", "--method", "ca_sa", "--expansion=none", "--out", "{tmp}/o"],
+        "--expansion none: has no effect, as it is an option of",
+    ),
     (["--classes", "dog", "--method", "reference", "--beta", "0.4", "--out", "{tmp}/o"], "--beta 0.4: has no effect, as reference has"),
     (["--classes", "dog", "--no-pamr", "--pamr-iterations", "4", "--out", "{tmp}/o"], "--pamr-iterations 4: has no effect, as PAMR is off"),
     (
         ["--classes", "dog", "--method", "ca", "--objects", "pieces", "--capture-emergence", "--out", "{tmp}/o"],
-        "--capture-emergence: has no effect, as nothing reads self-attention: neither ca nor --objects; leave it out",
+        "--capture-emergence: has no effect, as nothing reads self-attention, neither ca nor --objects; leave it out",
     ),
     (["--classes", "tvmonitor,tv monitor", "--out", "{tmp}/o"], "read the same in a prompt"),
     (["--classes", "dog", "--out", "{tmp}/latin.txt", "--dry-run"], "there is a file where the folder should be"),

@@ -271,9 +271,8 @@ def _with_option(error: UserError, arguments: Sequence[str]) -> str:
     for option in ("--out", "--json", "--data"):
         if option in typed and error.subject in (value := typed[option], repr(value), str(Path(value))):
             return f"{option} {error}"
-    text = str(error)
-    subject = error.subject if error.problem else re.match(f".*?(?={SAID})|", text)[0]  # type: ignore[index]
-    return " and ".join(_as_typed(field, typed) for field in subject.split(" and ")) + text[len(subject) :]
+    subject = error.subject if error.problem else re.match(f".*?(?={SAID})|", str(error))[0]  # type: ignore[index]
+    return " and ".join(_as_typed(field, typed) for field in subject.split(" and ")) + str(error)[len(subject) :]
 
 
 def _as_typed(field: str, typed: Mapping[str, str]) -> str:

@@ -285,6 +285,5 @@ def _check_same(json: Path, options: dict[str, Any]) -> None:
     before = read_json(json, dict[str, Any]).get("options")
     if not isinstance(before, dict):
         raise UserError(json, "is there already, and does not say which options its scores are of", "choose another file")
-    changed = [f"{name}: {before.get(name)} → {value}" for name, value in options.items() if before.get(name) != value]
-    if changed:
+    if changed := [f"{name}: {before.get(name)} → {value}" for name, value in options.items() if before.get(name) != value]:
         raise UserError(json, f"holds scores of other options ({'; '.join(changed)})", "choose another file")

@@ -350,25 +350,23 @@ def table(kind: type, options: Any) -> dict[str, Any]:
 
 def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
     """Raise UserError for an option of masks or capture on the command line that has no effect in the configuration."""
-    mask, unused = settled.mask, {}
-    for name in line["mask"]:
-        if (methods := [method for method, facts in METHOD_FACTS.items() if name in facts.reads]) and name not in mask.facts.reads:
-            unused[f"mask.{name}"] = f"is an option of method {', '.join(methods)}, not of {mask.maker}"
-    if mask.facts.finish.threshold is not None:
-        unused["mask.beta"] = f"has no effect, as {mask.maker} has its own threshold"
-    if mask.ignore_band is not None:
-        unused["mask.beta"] = "has no effect, as the ignored band replaces it"
-    if mask.reading is not None:
-        unused["mask.method"] = "has no effect, as the reading replaces it"
-    if not mask.pamr:
-        unused["mask.pamr_iterations"] = unused["mask.pamr_dilations"] = "has no effect, as PAMR is off"
-    if len(settled.classes) == 1:
-        unused["capture.errors"] = "has no effect, as it compares classes, and there is only one"
-    if settled.objects in (None, "pieces") and not settled.keep_attention and not reads_self_attention(mask):
-        unused["capture.emergence"] = f"has no effect, as nothing reads self-attention: neither {mask.maker} nor --objects"
+    mask, pamr = settled.mask, "" if settled.mask.pamr else "PAMR is off"
+    own = "" if mask.facts.finish.threshold is None else f"{mask.maker} has its own threshold"
+    used = settled.objects not in (None, "pieces") or settled.keep_attention or reads_self_attention(mask)
+    reasons = {
+        "mask.method": "" if mask.reading is None else "the reading replaces it",
+        "mask.beta": "the ignored band replaces it" if mask.ignore_band else own,
+        "mask.pamr_iterations": pamr,
+        "mask.pamr_dilations": pamr,
+        "capture.errors": "" if len(settled.classes) > 1 else "it compares classes, and there is only one",
+        "capture.emergence": "" if used else f"nothing reads self-attention, neither {mask.maker} nor --objects",
+    }
     for name, value in flatten(type(settled), line).items():
-        if name in unused:
-            raise UserError(f"{name} = {shown(value)}", unused[name], "leave it out")
+        field, reason = name.removeprefix("mask."), reasons.get(name)
+        if (methods := [method for method, facts in METHOD_FACTS.items() if field in facts.reads]) and field not in mask.facts.reads:
+            reason = f"it is an option of method {', '.join(methods)}, not of {mask.maker}"
+        if reason:
+            raise UserError(f"{name} = {shown(value)}", f"has no effect, as {reason}", "leave it out")
 
 
 def numbers(text: str, option_name: str, kind: type[int] | type[float] | type[str], count: int | None = None) -> tuple[Any, ...]:

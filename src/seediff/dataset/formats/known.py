@@ -14,7 +14,6 @@ from typing import Any, Literal, get_args
 
 from ...errors import UserError
 from ...files.documents import read_toml
-from ...files.outputs import CONFIG
 
 FormatName = Literal[
     "voc",
@@ -88,16 +87,15 @@ def recognised(path: Path) -> SourceName:
     """As `format_of`. Raises UserError, also for what is of no format that is known."""
     if not path.exists():
         raise UserError(path, "there is no such folder or file")
+    from ..native import CONFIG, METADATA  # imports Pillow
+    from ..store import check_finished
+
     if path.is_dir():
-        from ..store import check_finished  # imports Pillow
-
         check_finished(path)
-        if (path / CONFIG).is_file() and read_toml(path / CONFIG).get("command") == "segment":
-            fix = "give --from coco, and --images with the folder of the photographs; `seediff mask` makes masks of named classes"
-            raise UserError(path, "is the output of `seediff segment`, without the photographs", fix)
+    if (path / CONFIG).is_file() and read_toml(path / CONFIG).get("command") == "segment":
+        fix = "give --from coco, and --images with the folder of the photographs; `seediff mask` makes masks of named classes"
+        raise UserError(path, "is the output of `seediff segment`, without the photographs", fix)
     if (name := format_of(path)) is None:
-        from ..native import METADATA  # imports Pillow
-
         if (path / METADATA).is_file():
             raise UserError(path, "is a native dataset already, so there is nothing to import", "`seediff merge` joins datasets")
         held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
