@@ -186,7 +186,7 @@ def test_too_many_shapes_end_a_run_in_one_line_and_the_next_goes_on(pixart_folde
         codes.append(cli.main(words))
         said = capfd.readouterr().err.strip()
         if codes[-1]:
-            assert said.startswith("seediff: compile: too many shapes: torch has made 4 graphs of one class of blocks, the most")
+            assert said.startswith("seediff: --compile: too many shapes: torch has made 4 graphs of one class of blocks, the most")
             assert "\n" not in said
     assert (codes[0], codes[-1]) == (2, 0)
     assert not [one for one in caplog.messages if "hit config" in one]  # torch would log lines of its own
