@@ -1,8 +1,9 @@
 """How a reader judged 114 drawings of `mini`, and whether measures rank drawings as the reader does.
 
-    python benchmarks/eye.py draw eye --plain --scheduler dpm++ --page     # the drawings: 76 in eye/drawn, 38 for a page in eye/page
+    python benchmarks/eye.py draw eye --scheduler dpm++ --page     # the drawings: 76 in eye/drawn, 38 for a page in eye/page
     python benchmarks/eye.py sheets eye --order 4242               # to judge them: large, numbered, in a random order; of several folders
     python benchmarks/eye.py rank eye                              # agreement of the readings, and the AUC of each measure
+    python benchmarks/eye.py later                                 # how many drawings of seed 77 two readers call whole
     python benchmarks/eye.py draw new --seed 77                    # others, as `seediff generate` draws them now
     python benchmarks/eye.py share old new                         # how much the best sprite explains of the 76, and the difference
     python benchmarks/eye.py compare old new --order 7             # two folders of the same seed, blind: left and right change at random
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from recipes.mini.art import training_phrases
 from seediff.config.generate import GenerateConfig
+from seediff.config.names import spoken
 from seediff.metrics.bootstrap import draw_images as bootstrap_draws
 from seediff.metrics.bootstrap import interval, mean_interval
 from seediff.metrics.mask_scores import auc
@@ -33,6 +37,7 @@ from seediff.mini.scenes import CLASSES
 from seediff.mini.shapes import explained, read_templates
 from seediff.mini.yardsticks import load_classifier, load_segmenter, run_batched
 from seediff.models.registry import load_model
+from seediff.prompts.specs import called
 from seediff.report.pictures import contact_sheet, fit_side
 from seediff.run.generate import generate
 
@@ -41,12 +46,17 @@ DRAWN, SEED = 76, 76
 PER_SHEET, COLUMNS, SIDE = 12, 4, 384  # drawings per sheet, per row, and pixels of each: three times its own side
 
 
-def draw(folder: Path, model: str, seed: int, plain: bool, page: bool, given: dict[str, Any]) -> None:
-    """Write 76 drawings as PNG, as `generate` draws them with the given options, and 38 if there is a page. plain: without subclasses."""
-    config = GenerateConfig.recommended(classes=CLASSES, model=model, per_class=2, **given, **({"subclasses": ()} if plain else {}))
+def draw(folder: Path, model: str, seed: int, named: bool, page: bool, given: dict[str, Any]) -> None:
+    """Write 76 drawings as PNG, as `generate` draws them with the given options, and 38 if there is a page. named: prompts call each class
+    by the phrases of the drawings that the model was trained on."""
+    config = GenerateConfig.recommended(classes=CLASSES, model=model, per_class=2, **given)
     loaded = load_model(model, scheduler=config.scheduler)
+    specs = prompts(DRAWN, seed)
+    if named:
+        phrases = called(training_phrases(), CLASSES, seed)
+        specs = [replace(s, prompt=s.prompt.replace(spoken(s.classes[0]), next(phrases[s.classes[0]]), 1)) for s in specs]
     (folder / "drawn").mkdir(parents=True)
-    for index, image in enumerate(draw_images(loaded, prompts(DRAWN, seed, config.subclasses), config.steps, config.guidance_scale)):
+    for index, image in enumerate(draw_images(loaded, specs, config.steps, config.guidance_scale)):
         Image.fromarray(image).save(folder / "drawn" / f"{index:06d}.png")
     if page:
         generate(config, folder / "page")
@@ -135,6 +145,22 @@ def rank(folder: Path) -> None:
         print(f"| {name} | {eye_auc(scores, read):.3f} ({low:.3f}–{high:.3f}) |", flush=True)
 
 
+def later() -> None:
+    """Print how two readers read three folders of seed 77: the share of whole drawings, and the difference from the first folder's."""
+    table: dict[str, Any] = json.loads(TABLE.read_text())["later"]
+    parts = {name: part for name, part in table.items() if isinstance(part, dict)}
+    letters = {name: np.array([list("".join(part[r])) for r in ("first", "second")]) for name, part in parts.items()}
+    first, second = np.concatenate(list(letters.values()), 1)
+    print(f"the same letter {(first == second).mean():.3f}, kappa {kappa(first, second):.3f}")
+    before = (letters["before"] == "w").mean(0)
+    for name, read in letters.items():
+        whole = (read == "w").mean(0)
+        low, high = mean_interval(whole)
+        counts = " and ".join(str(n) for n in (read == "w").sum(1))
+        down, up = mean_interval(whole - before)
+        print(f"{name}: {counts}, {whole.mean():.3f} ({low:.3f}–{high:.3f}), {(whole - before).mean():+.3f} ({down:+.3f} to {up:+.3f})")
+
+
 def share(folders: list[Path]) -> None:
     """Print how much of the 76 drawings of each folder the best sprite explains, and the difference from the first folder's."""
     first = None
@@ -153,24 +179,28 @@ def share(folders: list[Path]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("draw", "sheets", "rank", "share", "compare"))
-    parser.add_argument("folders", type=Path, nargs="+", help="draw and rank take one, compare takes two")
+    parser.add_argument("what", choices=("draw", "sheets", "rank", "later", "share", "compare"))
+    parser.add_argument("folders", type=Path, nargs="*", help="draw and rank take one, compare takes two, later takes none")
     parser.add_argument("--order", type=int, default=0, help="seed of the random order")
     parser.add_argument("--model", default="mini", help="of draw")
     parser.add_argument("--seed", type=int, default=SEED, help="of draw")
-    parser.add_argument("--plain", action="store_true", help="of draw: prompts with the classes' names alone")
+    parser.add_argument("--named", action="store_true", help="of draw: prompts with the phrases of the drawings of the training")
     parser.add_argument("--page", action="store_true", help="of draw: 38 drawings more, two of each class, by `generate`")
     parser.add_argument("--scheduler", help="of draw; the preset's by default, as --steps and --guidance")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float)
     given = parser.parse_args()
+    if given.what == "later":
+        return later()
+    if not given.folders:
+        parser.error(f"{given.what} needs a folder")
     folder, *others = given.folders
     if (given.what in ("draw", "rank") and others) or (given.what == "compare" and len(others) != 1):
         parser.error(f"{given.what} takes {'two folders' if given.what == 'compare' else 'one folder'}")
     if given.what == "draw":
         options = {"scheduler": given.scheduler, "steps": given.steps, "guidance_scale": given.guidance}
         draw(
-            folder, given.model, given.seed, given.plain, given.page, {name: value for name, value in options.items() if value is not None}
+            folder, given.model, given.seed, given.named, given.page, {name: value for name, value in options.items() if value is not None}
         )
     elif given.what == "sheets":
         sheets(given.folders, given.order)

@@ -29,7 +29,6 @@ from seediff.mini.scenes import CLASSES, PLACE_WORDS, caption
 from seediff.models.registry import load_model
 from seediff.report.pictures import encoded
 
-from .art import training_phrases
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
 from .files import map_array, replaced_folder
@@ -232,8 +231,8 @@ def assemble(vae: AutoencoderKL, student: Student, scaling: float, folder: Path,
     """
     vae.register_to_config(scaling_factor=scaling)
     pipe = student.pipeline(vae)
-    known = {"classes": CLASSES, "words": PLACE_WORDS, "subclasses": training_phrases()}
-    text = json.dumps({**known, "licence": "MIT (art: Fluent Emoji, Microsoft)", **about}, indent=2)
+    known = {"classes": CLASSES, "words": PLACE_WORDS, "licence": "MIT (art: Fluent Emoji, Microsoft)"}
+    text = json.dumps({**known, **about}, indent=2)
     with replaced_folder(folder) as part:
         pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
         write_new(part / "seediff.json", f"{text}\n".encode())

@@ -54,20 +54,9 @@ def test_the_command_line_says_what_is_captured(tmp_path: Path, mini_folder, cap
     assert not (tmp_path / "out").exists()
 
 
-def test_subclasses_are_those_of_the_classes_and_follow_them(tmp_path: Path):
-    dogs = GenerateConfig.recommended(classes=("dog",))
-    assert set(dogs.subclasses) == {"orange dog", "dog face", "poodle dog"}
-    assert dogs.source("subclasses") == "mini's preset"
-    path = tmp_path / "seediff.toml"
-    path.write_text(dogs.to_toml())
-    assert configure(GenerateConfig, {}, path) == dogs
-    assert set(configure(GenerateConfig, {"classes": ("sofa", "sheep")}, path).subclasses) == {"sofa", "ram sheep", "white sheep"}
-    given = GenerateConfig.recommended(classes=("dog",), subclasses=("old dog",))
-    path.write_text(given.to_toml())
-    with pytest.raises(UserError, match="subclasses: 'old dog': must name exactly one of the classes"):
-        configure(GenerateConfig, {"classes": ("sofa",)}, path)
-    plain = configure(GenerateConfig, {"classes": ("dog",)}, preset="paper")
-    assert (plain.subclasses, plain.scheduler) == ((), None)
+def test_the_embedded_model_draws_with_the_scheduler_of_its_preset():
+    assert GenerateConfig.recommended(classes=("dog",)).scheduler == "euler-a"
+    assert configure(GenerateConfig, {"classes": ("dog",)}, preset="paper").scheduler is None
 
 
 def test_the_embedded_model_captures_the_second_half_where_it_draws():

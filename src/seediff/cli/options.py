@@ -216,7 +216,7 @@ class ImageOptions:
             IMAGES,
             "What prompts call the classes: phrases with a class's name, such as `poodle dog`, which take turns; separated by commas, a "
             "file with one per line, or `none`.",
-            "the model's own, else none",
+            "none",
         ),
     ] = None
 

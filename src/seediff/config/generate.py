@@ -88,10 +88,7 @@ class DatasetConfig(RunConfig):
             layers = [Layer("the reading", {"capture": {"apart": True, "layers": "all"}}), *layers]
         if chosen.get("mask.method") == "goca" and "heads" in chosen.get("mask.parts", ()):
             layers = [Layer("part heads", {"capture": {"heads": "weighted"}}), *layers]
-        if not issubclass(cls, GenerateConfig):
-            return layers
-        drawing = model.subclass_layers(chosen.get("classes", ())) if preset == "model" else []
-        return [*model.distilled_layers(chosen.get("lora")), *drawing, *layers]
+        return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]
 
     @classmethod
     def given_earlier(cls, values: Mapping[str, Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
@@ -113,7 +110,6 @@ class GenerateConfig(DatasetConfig):
     """The configuration of `generate`. Only `classes` is required."""
 
     command: ClassVar[str] = "generate"
-    deciding: ClassVar[tuple[str, ...]] = (*DatasetConfig.deciding, "classes")
 
     per_class: Count = 10
     """Images that show each class."""

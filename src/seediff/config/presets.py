@@ -12,8 +12,7 @@ The paper's constants are for Stable Diffusion at 512². A small model needs oth
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,7 +31,6 @@ from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
 from .levels import blocks_at, check_kinds, fit_levels
 from .methods import BEST, BEST_FACTS, METHOD_FACTS, Method
-from .names import by_class
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
@@ -143,12 +141,6 @@ class ModelConstants:
         named = lora or (None if self.info.source.is_whole else self.name)
         values = distilled_defaults(self.info.family, named) if named else {}
         return [Layer(f"what {Path(named).name} was distilled for", values)] if named and values else []
-
-    def subclass_layers(self, classes: Sequence[str]) -> list[Layer]:
-        """What images are drawn with of the subclasses that the model was trained on."""
-        known = by_class(self.info.settings.subclasses, classes) if self.info else {}
-        phrases = tuple(itertools.chain.from_iterable(known.values()))
-        return [Layer(f"{model_label(self.name)}'s preset", {"subclasses": phrases})] if phrases else []
 
     def segment_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
         """The layers below the given values, for segments. preset: "model", or a name in SEGMENTS."""

@@ -32,7 +32,7 @@ from ..metrics.mask_scores import auc, auc_rows, psnr
 from ..models.groups import Layers
 from ..models.hub import resolve_name
 from ..models.registry import Model, load_model
-from ..prompts.specs import SampleSpec, called
+from ..prompts.specs import SampleSpec
 from ..report.pictures import contact_sheet, encoded
 from ..report.progress import tracked
 from .frechet import DRAWN, distance_to_rendered
@@ -76,7 +76,7 @@ def check_quality(
     loaded = load_model(str(model), device=device, scheduler=drawing.scheduler)
     load_seconds = time.monotonic() - started
     held = load_scenes("truth", scenes)
-    specs = prompts(images, seed, drawing.subclasses)
+    specs = prompts(images, seed)
     drawn = draw_images(loaded, specs, steps, guidance_scale)
     result = {
         "model": loaded.name,
@@ -84,7 +84,6 @@ def check_quality(
         "steps": steps,
         "guidance_scale": guidance_scale,
         "scheduler": drawing.scheduler,
-        "subclasses": bool(drawing.subclasses),
         "model_mb": model_megabytes(str(model)),
         "load_seconds": round(load_seconds, 2),
         "recognised": recognition(drawn, specs),
@@ -171,15 +170,14 @@ def model_megabytes(name: str) -> float | None:
     return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 1)
 
 
-def prompts(count: int, seed: int, subclasses: Sequence[str] = ()) -> list[SampleSpec]:
-    """`count` samples with one class each: classes and their subclasses take turns, and every second round names a place."""
+def prompts(count: int, seed: int) -> list[SampleSpec]:
+    """`count` samples with one class each: classes take turns, and every second round names a place."""
     places = [None, *PLACES]
-    phrases = called(subclasses, CLASSES, seed)
     specs = []
     for index in range(count):
         name, turn = CLASSES[index % len(CLASSES)], index // len(CLASSES)
         place = places[1 + (turn // 2 + index) % len(PLACES)] if turn % 2 else None
-        specs.append(SampleSpec(index, (name,), caption((next(phrases[name]),), place), seed * 1_000_003 + index))
+        specs.append(SampleSpec(index, (name,), caption((name,), place), seed * 1_000_003 + index))
     return specs
 
 

@@ -25,12 +25,10 @@ HEADINGS = ("--model", "draws", "weights", "on this machine")
 @dataclass(frozen=True)
 class Settings:
     """seediff.json of a model's folder. classes: all that the model can draw; words: all that it knows; None: not known to be limited.
-    subclasses: what captions called the classes in training, as `generate` has them. preset: constants that were tuned for it, as
-    `config.presets` reads them. path: of the file; None: there is none."""
+    preset: constants that were tuned for it, as `config.presets` reads them. path: of the file; None: there is none."""
 
     classes: tuple[str, ...] | None = None
     words: tuple[str, ...] | None = None
-    subclasses: tuple[str, ...] = ()
     preset: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
 
@@ -123,14 +121,11 @@ def read_settings(source: Path | str) -> Settings:
     table = read_json(path, dict[str, Any], limit=SETTINGS)
     if table.get("classes") is None and "preset" not in table:
         raise UserError(f'{path}: cannot be read; it should be {{"classes": ["dog", …]}}')
-    classes, words, subclasses = (
-        fit(table.get(key) or (), tuple[str, ...], f"{path}, '{key}'") for key in ("classes", "words", "subclasses")
-    )
+    classes, words = (fit(table.get(key) or (), tuple[str, ...], f"{path}, '{key}'") for key in ("classes", "words"))
     limited = table.get("classes") is not None
     return Settings(
         classes if limited else None,
         (*classes, *words) if limited else None,
-        subclasses,
         fit(table.get("preset", {}), dict[str, Any], f"{path}, 'preset'"),
         path,
     )

@@ -20,7 +20,7 @@ from ...files.output_folders import check_writable
 from ...mini.scenes import CLASS_IDS, CLASSES, Scene, caption, load_scenes
 from ...mini.yardsticks import Segmenter, load_segmenter, segment_known, segmenter_iou
 from ...models.registry import Model, load_model
-from ...prompts.specs import SampleSpec, called
+from ...prompts.specs import SampleSpec
 from ...report.progress import tracked
 from .capture import BATCH, Captured, draw_with_attention
 from .constants import read_constants, seek_constants
@@ -48,7 +48,7 @@ def run_generated(
     """Generate `images`, half with one class and half with two, and compare every method's masks with the yardstick's.
 
     Constants come from the `tune` scenes or an earlier study, as in `run_truth`; steps, guidance_scale and capture_steps (of which steps
-    the attention is), where None, are the model's own, as scheduler and subclasses are. Images in which the yardstick misses a class are
+    the attention is), where None, are the model's own, as the scheduler is. Images in which the yardstick misses a class are
     left out and counted in `not_drawn`: they say how well the model draws, not how well a method masks.
 
     Raises:
@@ -71,7 +71,7 @@ def run_generated(
     best = earlier or seek_constants(loaded, tuning, seed=seed)
     kinds = ("own_best", "own_best_without", "paper", "paper_without")
     chosen = {key: setting for key, setting in best.chosen.items() if key[0] in kinds}
-    items = drawn(loaded, specs(images, seed, drawing.subclasses), sources(chosen), yardstick, steps, guidance_scale, capture_steps)
+    items = drawn(loaded, specs(images, seed), sources(chosen), yardstick, steps, guidance_scale, capture_steps)
     result, scores, sheet = measure(tracked(items, "generated", images), chosen)
     result |= best.about() | {
         "images": images,
@@ -83,7 +83,6 @@ def run_generated(
         "guidance_scale": guidance_scale,
         "capture_steps": capture_steps,
         "scheduler": drawing.scheduler,
-        "subclasses": bool(drawing.subclasses),
         "seed": seed,
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -91,15 +90,14 @@ def run_generated(
     return result
 
 
-def specs(count: int, seed: int, subclasses: Sequence[str] = ()) -> list[SampleSpec]:
-    """`count` samples: every class in turn, alone and with one of the others, plain prompts, subclasses taking turns."""
-    phrases = called(subclasses, CLASSES, seed)
+def specs(count: int, seed: int) -> list[SampleSpec]:
+    """`count` samples: every class in turn, alone and with one of the others, plain prompts."""
     made = []
     for index in range(count):
         first = index // 2 % len(CLASSES)
         other = (first + 1 + index // 2 // len(CLASSES)) % len(CLASSES)
         classes = (CLASSES[first],) if index % 2 == 0 or other == first else (CLASSES[first], CLASSES[other])
-        made.append(SampleSpec(index, classes, caption(tuple(next(phrases[name]) for name in classes), None), seed * 1_000_003 + index))
+        made.append(SampleSpec(index, classes, caption(classes, None), seed * 1_000_003 + index))
     return made
 
 
