@@ -3,7 +3,7 @@
     python benchmarks/eye.py draw eye --scheduler dpm++ --page     # the drawings: 76 in eye/drawn, 38 for a page in eye/page
     python benchmarks/eye.py sheets eye --order 4242               # to judge them: large, numbered, in a random order; of several folders
     python benchmarks/eye.py rank eye                              # agreement of the readings, and the AUC of each measure
-    python benchmarks/eye.py later                                 # how many drawings of seed 77 two readers call whole
+    python benchmarks/eye.py later                                 # how many drawings of seed 77 two readers each call whole
     python benchmarks/eye.py draw new --seed 77                    # others, as `seediff generate` draws them now
     python benchmarks/eye.py share old new                         # how much the best sprite explains of the 76, and the difference
     python benchmarks/eye.py compare old new --order 7             # two folders of the same seed, blind: left and right change at random
@@ -17,10 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the phrases are the recipe's
 
 import numpy as np
 import torch
@@ -146,19 +149,21 @@ def rank(folder: Path) -> None:
 
 
 def later() -> None:
-    """Print how two readers read three folders of seed 77: the share of whole drawings, and the difference from the first folder's."""
-    table: dict[str, Any] = json.loads(TABLE.read_text())["later"]
-    parts = {name: part for name, part in table.items() if isinstance(part, dict)}
-    letters = {name: np.array([list("".join(part[r])) for r in ("first", "second")]) for name, part in parts.items()}
-    first, second = np.concatenate(list(letters.values()), 1)
-    print(f"the same letter {(first == second).mean():.3f}, kappa {kappa(first, second):.3f}")
-    before = (letters["before"] == "w").mean(0)
-    for name, read in letters.items():
-        whole = (read == "w").mean(0)
-        low, high = mean_interval(whole)
-        counts = " and ".join(str(n) for n in (read == "w").sum(1))
-        down, up = mean_interval(whole - before)
-        print(f"{name}: {counts}, {whole.mean():.3f} ({low:.3f}–{high:.3f}), {(whole - before).mean():+.3f} ({down:+.3f} to {up:+.3f})")
+    """Print how each pair of readers read folders of one seed: the share of whole drawings, and the difference from the first folder's."""
+    for table in json.loads(TABLE.read_text())["later"]:
+        parts = {name: part for name, part in table.items() if isinstance(part, dict)}
+        letters = {name: np.array([list("".join(part[r])) for r in ("first", "second")]) for name, part in parts.items()}
+        first, second = np.concatenate(list(letters.values()), 1)
+        print(f"{table['readings']}: the same letter {(first == second).mean():.3f}, kappa {kappa(first, second):.3f}")
+        before = (letters["before"] == "w").mean(0)
+        for name, read in letters.items():
+            whole = (read == "w").mean(0)
+            low, high = mean_interval(whole)
+            counts = " and ".join(str(n) for n in (read == "w").sum(1))
+            down, up = mean_interval(whole - before)
+            print(
+                f"  {name}: {counts}, {whole.mean():.3f} ({low:.3f}–{high:.3f}), {(whole - before).mean():+.3f} ({down:+.3f} to {up:+.3f})"
+            )
 
 
 def share(folders: list[Path]) -> None:
