@@ -206,13 +206,21 @@ BAD = [
     (["--classes", "dog", "--parts", "", "--out", "{tmp}/o"], "seediff: --parts '' must be a list"),
     (
         ["--classes", "dog", "--method", "ca", "--parts", "blur", "--out", "{tmp}/o"],
-        "--parts blur: has no effect, as it is an option of method goca, not of ca",
+        "--parts blur: has no effect, as it is an option of goca, not of ca",
     ),
     (
         ["--classes", "dog", "--method", "ca_sa", "--expansion=none", "--out", "{tmp}/o"],
         "--expansion none: has no effect, as it is an option of",
     ),
     (["--classes", "dog", "--method", "reference", "--beta", "0.4", "--out", "{tmp}/o"], "--beta 0.4: has no effect, as reference has"),
+    (
+        ["--classes", "dog", "--method", "ca", "--alpha", "0.4", "--out", "{tmp}/o"],
+        "option of seediff and anchor_walk, not of ca;",
+    ),
+    (
+        ["--classes", "dog", "--method", "reference", "--pamr-iterations", "4", "--out", "{tmp}/o"],
+        "4: has no effect, as reference has",
+    ),
     (["--classes", "dog", "--no-pamr", "--pamr-iterations", "4", "--out", "{tmp}/o"], "--pamr-iterations 4: has no effect, as PAMR is off"),
     (
         ["--classes", "dog", "--method", "ca", "--objects", "pieces", "--capture-emergence", "--out", "{tmp}/o"],

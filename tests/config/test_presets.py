@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -57,6 +58,16 @@ def test_the_command_line_says_what_is_captured(tmp_path: Path, mini_folder, cap
 def test_the_embedded_model_draws_with_the_scheduler_of_its_preset():
     assert GenerateConfig.recommended(classes=("dog",)).scheduler == "euler-a"
     assert configure(GenerateConfig, {"classes": ("dog",)}, preset="paper").scheduler is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("eulera", r"'eulera' \(did you mean 'euler-a'"), ("flow-euler", "'flow-euler': .* was trained for others")]
+)
+def test_a_scheduler_that_the_model_cannot_have_is_refused_by_its_file(tmp_path: Path, mini_folder, name, said):
+    shutil.copytree(mini_folder, tmp_path / "own", ignore=shutil.ignore_patterns("*.safetensors"))
+    (tmp_path / "own/seediff.json").write_text(json.dumps({"preset": {"scheduler": name}}))
+    with pytest.raises(UserError, match=rf"seediff\.json \[preset\]: scheduler {said}"):
+        GenerateConfig.recommended(classes=("dog",), model=str(tmp_path / "own"))
 
 
 def test_the_embedded_model_captures_the_second_half_where_it_draws():

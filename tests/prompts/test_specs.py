@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from seediff.config.base import configure
 from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.prompts.specs import redraw, sample_seed, sample_specs
@@ -82,7 +83,20 @@ def test_subclasses_leave_noise_and_prompts_of_other_classes_as_they_are():
         assert replace(other, prompt=other.prompt.replace("poodle ", "")) == one
 
 
+def test_subclasses_may_be_a_list_but_no_text():
+    phrases = ("poodle dog",)
+    assert GenerateConfig(classes=["dog"], subclasses=[*phrases]) == GenerateConfig(classes=("dog",), subclasses=phrases)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="subclasses must be a tuple of texts"):
+        GenerateConfig(classes=("dog",), subclasses="poodle dog")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("phrase", ["poodle", "dog and cat", "hotdog", "poodle dog ", "poodle\ndog", ""])
 def test_a_subclass_must_name_one_class(phrase):
     with pytest.raises(UserError, match="subclasses: "):
         GenerateConfig(classes=("dog", "cat"), subclasses=(phrase,))
+
+
+def test_a_subclass_that_a_file_has_is_refused_with_the_file(tmp_path):
+    (tmp_path / "varied.toml").write_text('classes = ["dog"]\nsubclasses = ["poodle dog"]\n')
+    with pytest.raises(UserError, match=r"subclasses: 'poodle dog': must name exactly one .*varied\.toml\)"):
+        configure(GenerateConfig, {"classes": ("cat",)}, tmp_path / "varied.toml")

@@ -230,7 +230,8 @@ def test_only_what_changed_is_listed(tmp_path, photos, mini_folder, capsys):
     said = capsys.readouterr().err.splitlines()
     assert "another configuration (classes: dog,car → dog,cat); choose" in said[0]
     first = tmp_path / "a"
-    assert f"; --out {first}-2 and then `seediff merge {first} {first}-2 --out {first}-both` has both in one set" in said[0]
+    join = f"; --out {first}-2 and then `seediff merge {first} {first}-2 --out {first}-both` has both in one set"
+    assert f"give the options as they were, which --config {first}/seediff.toml does{join}" in said[0]
     same = re.search(r"\(photos: (.*), classes of their own \(\w{12}\) → (.*), classes of their own \(\w{12}\)\); choose", said[1])
     assert same
     assert same[1] == same[2]

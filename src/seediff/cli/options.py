@@ -351,20 +351,20 @@ def table(kind: type, options: Any) -> dict[str, Any]:
 def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
     """Raise UserError for an option of masks or capture on the command line that has no effect in the configuration."""
     mask, pamr = settled.mask, "" if settled.mask.pamr else "PAMR is off"
-    own = "" if mask.facts.finish.threshold is None else f"{mask.maker} has its own threshold"
+    finish, own = mask.facts.finish, f"{mask.maker} has its own"
     used = settled.objects not in (None, "pieces") or settled.keep_attention or reads_self_attention(mask)
     reasons = {
         "mask.method": "" if mask.reading is None else "the reading replaces it",
-        "mask.beta": "the ignored band replaces it" if mask.ignore_band else own,
-        "mask.pamr_iterations": pamr,
-        "mask.pamr_dilations": pamr,
+        "mask.beta": "the ignored band replaces it" if mask.ignore_band else own if finish.threshold else "",
+        "mask.pamr_iterations": pamr or (own if finish.iterations else ""),
+        "mask.pamr_dilations": pamr or (own if finish.dilations else ""),
         "capture.errors": "" if len(settled.classes) > 1 else "it compares classes, and there is only one",
         "capture.emergence": "" if used else f"nothing reads self-attention, neither {mask.maker} nor --objects",
     }
     for name, value in flatten(type(settled), line).items():
         field, reason = name.removeprefix("mask."), reasons.get(name)
         if (methods := [method for method, facts in METHOD_FACTS.items() if field in facts.reads]) and field not in mask.facts.reads:
-            reason = f"it is an option of method {', '.join(methods)}, not of {mask.maker}"
+            reason = f"it is an option of {' and '.join(', '.join(methods).rsplit(', ', 1))}, not of {mask.maker}"
         if reason:
             raise UserError(f"{name} = {shown(value)}", f"has no effect, as {reason}", "leave it out")
 

@@ -237,7 +237,7 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
 
 def _with_source(error: UserError, part: str, named: Mapping[str, Layer]) -> UserError:
     """The error, with the part, and the source of its field that it names, unless that source is the command itself."""
-    field = str(error).partition(" ")[0]
+    field = str(error).partition(" ")[0].rstrip(":")
     if part and str(error).startswith(f"{field} = ") and "." not in field:
         error = UserError(f"{part}.{error}")
     layer = named.get(f"{part}.{field}" if part else field) or next((of for name, of in named.items() if name.endswith(f".{field}")), None)

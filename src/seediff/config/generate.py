@@ -54,7 +54,7 @@ class DatasetConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("classes", "prompts"):
+        for name in (n for n in ("classes", "prompts", "subclasses") if hasattr(self, n)):
             if isinstance(getattr(self, name), str):
                 raise UserError(f"{name} must be a tuple of texts, like ({getattr(self, name)!r},)")
             object.__setattr__(self, name, tuple(getattr(self, name)))

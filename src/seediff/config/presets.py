@@ -25,7 +25,7 @@ from ..files.documents import fit, read_toml
 from ..models.families.unet import SD
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, Settings, model_info, read_settings
-from ..models.schedulers import distilled_defaults
+from ..models.schedulers import check_scheduler, distilled_defaults
 from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
@@ -152,9 +152,15 @@ class ModelConstants:
 
 def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -> ModelConstants:
     """Reads the model's files once. base: of a single file. fetch: download those of a hub id, so that the
-    first run equals later ones."""
+    first run equals later ones. Raises UserError as `read_preset`, and for a scheduler that the model cannot be drawn with."""
     info = model_info(model, base, fetch=fetch)
-    return ModelConstants(model, preset_of(info.settings) if info else read_preset(model), info)
+    preset = preset_of(info.settings) if info else read_preset(model)
+    if info and preset.scheduler is not None:
+        try:
+            check_scheduler(info.family, preset.scheduler)
+        except UserError as error:
+            raise UserError(f"{info.settings.path} [preset]: {error}") from error
+    return ModelConstants(model, preset, info)
 
 
 @dataclass(frozen=True)

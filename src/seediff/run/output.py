@@ -120,8 +120,9 @@ class Place:
             changed.insert(0, f"version of seediff: {version} → {__version__}")
         if changed:
             problem = f"holds the output of another configuration ({'; '.join(changed)})"
+            same = f", which --config {self.out}/{CONFIG} does"
             join = f"; --out {self.out}-2 and then `seediff merge {self.out} {self.out}-2 --out {self.out}-both` has both in one set"
-            more = join if isinstance(config, DatasetConfig) and isinstance(self.out, Path) else ""
+            more = same + join if isinstance(config, DatasetConfig) and isinstance(self.out, Path) else ""
             raise UserError(out, problem, f"choose another folder, or give the options as they were{more}")
         return "complete" if complete else "unfinished", config
 
