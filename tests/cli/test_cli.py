@@ -13,6 +13,7 @@ from PIL import Image
 
 from seediff import __version__
 from seediff.cli import main, progress
+from seediff.cli.commands import _with_option
 from seediff.cli.generate import make_config
 from seediff.cli.options import CaptureOptions, ImageOptions, MaskOptions
 from seediff.cli.short_help import COMMON, HELP_ALL
@@ -20,6 +21,7 @@ from seediff.cli.summary import own_command
 from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native, store
+from seediff.errors import UserError
 from seediff.files import outputs
 from seediff.models.known import EMBEDDED
 from seediff.run import generate as run
@@ -252,6 +254,20 @@ def test_bad_input_is_answered_in_one_line(tmp_path, capsys, arguments, message)
     assert main(["generate", *(a.replace("{tmp}", str(tmp_path)) for a in arguments)]) == 2
     assert message in one_line(capsys)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.toml", "latin.txt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("steps = 50 must be at most 9", "steps = 50 must be at most 9"),
+        ("capture.steps = 50 must be at most 9", "--capture-steps 3 must be at most 9"),
+        ("layers = up: the model has no attention there", "--capture-layers up: the model has no attention there"),
+        ("apart = true and compile = true: exclude each other", "--capture-apart and compile = true: exclude each other"),
+    ],
+)
+def test_an_error_names_the_option_of_its_field_alone(error, said):
+    arguments = ["generate", "--capture-steps", "3", "--capture-layers=up", "--capture-apart"]
+    assert _with_option(UserError(error), arguments) == said
 
 
 PLANNED = [

@@ -279,11 +279,15 @@ def _as_typed(field: str, typed: Mapping[str, str]) -> str:
     """`capture.steps = 0` → `--capture-steps 0`, if it was given; other texts as they are. typed: option → the word after it."""
     if not (parts := re.fullmatch(r"(capture\.|mask\.|segment\.)?([a-z_]+)(?: = (.*))?", field)):
         return field
-    names = [name.replace("_", "-") for name in (parts[2], OTHER_NAMES.get(parts[2], parts[2]))]
+    captures, value = parts[1] == "capture.", parts[3]
     starts = ("--capture-", "--no-capture-", "--", "--no-", "-")
-    options = (f"{start}{name}" for start in (starts if parts[1] == "capture." else reversed(starts)) for name in names)
-    option = next((option for option in options if option in typed), field)
-    return option if option == field or parts[3] in (None, "true", "false") else f"{option} {shlex.quote(typed[option])}"
+    for start, name in itertools.product(starts if captures else reversed(starts), (parts[2], OTHER_NAMES.get(parts[2], parts[2]))):
+        option = f"{start}{name.replace('_', '-')}"
+        if option in typed and value in (None, "true", "false"):
+            return option
+        if option in typed and (captures == ("capture" in start) or typed[option] == value):  # capture.steps is not --steps
+            return f"{option} {shlex.quote(typed[option])}"
+    return field
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -30,7 +30,7 @@ SECTIONS = {
 }
 COLUMNS = {"iou": "IoU", "ci95": "95 % CI", "single": "single", "several": "several", "miou": "mIoU", "boundary_f": "F"}
 COLUMNS |= {f"ahead_of_{rival}": f"− {TITLES[rival]}" for rival in RIVALS} | {"milliseconds": "ms", "constants": "constants"}
-ABOUT = ("model", "scene_set", "scenes", "images", "steps", "guidance_scale", "capture_steps", "tune_scenes")
+ABOUT = ("model", "scene_set", "scenes", "images", "steps", "guidance_scale", "capture_steps", "scheduler", "tune_scenes")
 """What a page says of the study before its tables."""
 
 
@@ -50,7 +50,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [
         "# Masks against the truth" if "scene_set" in result else "# Masks of generated images against the yardstick",
         "",
-        ", ".join(f"{k} {result[k]}" for k in ABOUT if k in result),
+        ", ".join(f"{k} {result[k]}" for k in ABOUT if result.get(k) is not None),
         "",
         "IoU: mean over (image, class) pairs, with its 95 % bootstrap interval over images; single, several: the same by number of"
         " objects in the image; mIoU: mean over classes of intersections over unions summed over the data set; F: boundary F-score;"
