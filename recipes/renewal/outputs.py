@@ -26,6 +26,9 @@ CODE = ("attention", "masks", "segments", "metrics")
 """Packages whose arithmetic decides figures."""
 ACCEPTABLE = (*CODE, "commands")
 """Ingredients that may change without a figure becoming another one."""
+DRAWING = ("steps", "guidance_scale", "scheduler", "capture_steps")
+"""Of a model's preset, the ingredient "MODEL drawing": what scenes and photographs that are only looked at do not depend on. The rest of
+it is "MODEL preset"."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,10 @@ def digest(value: Any) -> str:
 def _fingerprint(name: str) -> str:
     if name in CODE or name in EMBEDDED or name == "scenes":
         return _of_package(name)
-    if name.endswith(" preset"):
-        preset = json.loads((EMBEDDED[name.removesuffix(" preset")] / "seediff.json").read_text(encoding="utf-8"))["preset"]
-        return digest({key: value for key, value in preset.items() if key != "note"})
+    if name.endswith((" preset", " drawing")):
+        model, part = name.rsplit(" ", 1)
+        preset = json.loads((EMBEDDED[model] / "seediff.json").read_text(encoding="utf-8"))["preset"]
+        return digest({key: value for key, value in preset.items() if key != "note" and (key in DRAWING) == (part == "drawing")})
     if not (ROOT / name).is_file():
         return ""
     if name.endswith(".json"):
