@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders.families import generate
+from builders.families import generate, same_pictures
 from builders.single_files import save_single_file
 from safetensors.torch import load_file, save_file
 
@@ -45,12 +45,12 @@ def images(*of: str, **options: object) -> list[np.ndarray]:
 
 def test_a_folder_of_a_network(twin, tuned, expected, tmp_path):
     base = str(twin("unet"))
-    assert np.array_equal(images(str(tuned), base=base), expected)
+    assert same_pictures(images(str(tuned), base=base), expected)
     below = tmp_path / "repository" / "unet"
     shutil.copytree(tuned, below)
-    assert np.array_equal(images(str(below.parent), base=base), expected)
+    assert same_pictures(images(str(below.parent), base=base), expected)
     (tuned / WEIGHTS).rename(tuned / "diffusion_pytorch_model.fp16.safetensors")
-    assert np.array_equal(images(str(tuned), base=base), expected)
+    assert same_pictures(images(str(tuned), base=base), expected)
     info = model_info(str(tuned), base)
     assert info is not None
     assert info.source.parts_line(info.family) == f"unet from the folder, the rest from {base}"
@@ -63,7 +63,7 @@ def test_a_network_in_several_files(twin, tuned, expected):
     for number, part in enumerate((names[::2], names[1::2]), 1):
         save_file({name: tensors[name] for name in part}, tuned / f"diffusion_pytorch_model-0000{number}-of-00002.safetensors")
     base = str(twin("unet"))
-    assert np.array_equal(images(str(tuned), base=base), expected)
+    assert same_pictures(images(str(tuned), base=base), expected)
     first = model_fingerprint(str(tuned), base)
     (tuned / "config.json").write_text((tuned / "config.json").read_text() + " ")
     assert model_fingerprint(str(tuned), base) != first
@@ -92,7 +92,7 @@ def test_a_hub_id_of_a_network(twin, tuned, expected, monkeypatch):
     base = str(twin("unet"))
     assert find_source("owner/tuned", base).part == "owner/tuned"  # nothing was asked
     assert not hub.fetched
-    assert np.array_equal(images("owner/tuned", base=base), expected)
+    assert same_pictures(images("owner/tuned", base=base), expected)
     assert sorted(hub.fetched) == ["config.json", WEIGHTS]
 
 
@@ -104,8 +104,8 @@ def test_a_file_on_the_hub(twin, tuned, expected, tmp_path, monkeypatch):
     shutil.copy(tuned / WEIGHTS, whole / "unet")
     save_single_file(single / "checkpoints" / "mine.safetensors", whole, "unet", ["unet"])
     Hub(single, monkeypatch)
-    assert np.array_equal(images("owner/tuned/checkpoints/mine.safetensors", base=base), expected)
-    assert np.array_equal(images("owner/tuned", base=base), expected)  # the one file that there is
+    assert same_pictures(images("owner/tuned/checkpoints/mine.safetensors", base=base), expected)
+    assert same_pictures(images("owner/tuned", base=base), expected)  # the one file that there is
     shutil.copy(single / "checkpoints" / "mine.safetensors", single / "other.safetensors")
     with pytest.raises(UserError, match="has 2 files of weights; name one of them, as in --model owner/tuned/"):
         load_model("owner/tuned", base=base, device="cpu")
