@@ -46,6 +46,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     started = time.monotonic()
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.touch()  # a place that cannot be written to is better known now
     constants.METHOD_NAMES = PAPERS
     capture.BATCH = 2  # maps of 4,096 × 4,096 per scene and group of layers
     model = load_model(given.model)

@@ -88,6 +88,13 @@ def test_subclasses_may_be_a_list_but_no_text():
     assert GenerateConfig(classes=["dog"], subclasses=[*phrases]) == GenerateConfig(classes=("dog",), subclasses=phrases)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="subclasses must be a tuple of texts"):
         GenerateConfig(classes=("dog",), subclasses="poodle dog")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="subclasses must be a tuple of texts"):
+        GenerateConfig(classes=("dog",), subclasses=None)  # type: ignore[arg-type]
+
+
+def test_a_subclass_is_named_once():
+    with pytest.raises(UserError, match="subclasses: 'poodle dog': is given more than once"):
+        GenerateConfig(classes=("dog",), subclasses=("poodle dog", "orange dog", "poodle dog"))
 
 
 @pytest.mark.parametrize("phrase", ["poodle", "dog and cat", "hotdog", "poodle dog ", "poodle\ndog", ""])

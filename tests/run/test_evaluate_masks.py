@@ -135,7 +135,7 @@ def test_a_stopped_evaluation_continues_with_what_is_finished(tmp_path, made_up,
     assert whole == continued
 
     assert main([*line, str(tmp_path / "whole.json"), "--method", "ca", "--count", "3"]) == 2
-    assert re.search(r"whole.json: holds scores of other options \(.*mask.method: \w+ → ca; .*count: None → 3", capsys.readouterr().err)
+    assert re.search(r"holds scores of other options \(.*mask.method: \w+ → ca; .*count: not given → 3", capsys.readouterr().err)
     assert main([*line, str(tmp_path / "whole.json")]) == 0
     (tmp_path / "whole.json").write_text("{}")
     assert main([*line, str(tmp_path / "whole.json")]) == 2

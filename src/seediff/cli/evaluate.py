@@ -278,6 +278,10 @@ def masks(
     _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)
 
 
+def _said(option: Any) -> str:
+    return "not given" if option is None else str(option)
+
+
 def _check_same(json: Path, options: dict[str, Any]) -> None:
     """Raise UserError for a file that holds anything but scores of these options."""
     from ..files.documents import read_json
@@ -285,5 +289,5 @@ def _check_same(json: Path, options: dict[str, Any]) -> None:
     before = read_json(json, dict[str, Any]).get("options")
     if not isinstance(before, dict):
         raise UserError(json, "is there already, and does not say which options its scores are of", "choose another file")
-    if changed := [f"{name}: {before.get(name)} → {value}" for name, value in options.items() if before.get(name) != value]:
+    if changed := [f"{name}: {_said(before.get(name))} → {_said(value)}" for name, value in options.items() if before.get(name) != value]:
         raise UserError(json, f"holds scores of other options ({'; '.join(changed)})", "choose another file")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -55,9 +55,10 @@ class DatasetConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in (n for n in ("classes", "prompts", "subclasses") if hasattr(self, n)):
-            if isinstance(getattr(self, name), str):
-                raise UserError(f"{name} must be a tuple of texts, like ({getattr(self, name)!r},)")
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            texts = getattr(self, name)
+            if isinstance(texts, str) or not isinstance(texts, Iterable):
+                raise UserError(f"{name} must be a tuple of texts, like ({str(texts or 'dog')!r},)")
+            object.__setattr__(self, name, tuple(texts))
         check_classes(self.classes)
         check_prompts(self.prompts)
         if self.mask.reading is not None and not self.capture.apart:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -146,6 +147,9 @@ def check_prompts(prompts: Sequence[str]) -> None:
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
     """Raises UserError for a phrase that does not name exactly one of the classes, whose attention is read where its name stands."""
     usable = {phrase for of_class in by_class(phrases, classes).values() for phrase in of_class}
+    if len(set(phrases)) < len(phrases):
+        often = max(Counter(phrases).items(), key=lambda item: item[1])[0]
+        raise UserError(f"subclasses: {often!r}", "is given more than once", "name each once: they take turns")
     for phrase in phrases:
         if not phrase.isprintable() or phrase != phrase.strip():
             raise UserError(f"subclasses: {phrase!r}", "has spaces at its ends or unprintable characters", "leave them out")
