@@ -58,6 +58,8 @@ class SetConfig(RunConfig):
     """Templates with `{class}`, cycled over the images of each number of classes."""
     steps: int = 50
     guidance_scale: float = 7.5
+    scheduler: str | None = None
+    """By name, as `generate` takes it; None: the one of the model's files, whatever its preset says."""
     size: Size | None = None
     capture_steps: CaptureSteps = "all"
     """Of which steps every labelling's attention is: `CaptureConfig.steps`."""
@@ -82,6 +84,10 @@ class SetConfig(RunConfig):
         if not self.labels:
             raise UserError("labels: name at least one way to label the images")
         self.settings()
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        return {**super().loading, "scheduler": self.scheduler}
 
     def settings(self) -> dict[str, Setting]:
         """The labellings' constants. UserError naming the one that cannot be used."""

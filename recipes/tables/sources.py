@@ -196,8 +196,8 @@ def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
 
 
 def set_digest(config: SetConfig) -> str:
-    # What is younger than published keys counts where it is said: how a model is loaded, and of which steps the attention is.
-    young = {**dict.fromkeys(LOADING), "capture_steps": "all"}
+    # What is younger than published keys counts where it is said: how a model is loaded, its scheduler, which steps the attention is of.
+    young = {**dict.fromkeys(LOADING), "scheduler": None, "capture_steps": "all"}
     table = {name: value for name, value in config.values().items() if name not in young or not (value is False or value == young[name])}
     return digest({"version": 1, **table})
 

@@ -129,7 +129,7 @@ def test_how_a_model_is_loaded_is_part_of_the_configuration(tmp_path):
 
 def test_keys_of_published_studies_stay():
     config = SetConfig(("dog",), objects=(1,), labels={"a": Setting().table()})
-    table = {name: value for name, value in config.values().items() if name not in (*LOADING, "capture_steps")}
+    table = {name: value for name, value in config.values().items() if name not in (*LOADING, "scheduler", "capture_steps")}
     assert set_digest(config) == digest({"version": 1, **table})
     others = [
         replace(config, vae_tiling=True),
@@ -138,8 +138,9 @@ def test_keys_of_published_studies_stay():
         replace(config, lora="a", lora_scale=0.0),
         replace(config, capture_steps="second-half"),
         replace(config, capture_steps=1),
+        replace(config, scheduler="euler-a"),
     ]
-    assert len({set_digest(one) for one in (config, *others)}) == 7
+    assert len({set_digest(one) for one in (config, *others)}) == 8
 
 
 def test_the_plan_says_how_the_model_is_loaded(offered):

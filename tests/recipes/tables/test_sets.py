@@ -94,6 +94,23 @@ def test_attention_of_some_steps_alone(tmp_path):
         np.testing.assert_array_equal(item.label_map, ids[wanted])
 
 
+def test_drawn_with_a_scheduler_by_name(tmp_path):
+    two = replace(CONFIG, images=2, steps=2)
+    named = replace(two, scheduler="euler-a")
+    made = {}
+    for config in (two, named):
+        draw_set(config, tmp_path / str(config.scheduler))
+        made[config.scheduler] = [np.asarray(Image.open(item.source)) for item in labelled(tmp_path / str(config.scheduler), "ca")[1]]
+    model = load_model("mini", device=two.device, dtype=two.dtype, scheduler="euler-a")
+    images, _ = generate_batch(model, set_specs(two), steps=2, guidance_scale=1.0, negative_prompt="", size=None, capture=CaptureConfig())
+    for drawn, wanted, plain in zip(made["euler-a"], images, made[None], strict=True):
+        np.testing.assert_allclose(drawn, wanted, atol=2)  # two copies of a model may round differently on some CPUs
+        assert np.abs(plain.astype(int) - drawn).mean() > 5
+    with pytest.raises(UserError, match="scheduler"):
+        draw_set(replace(two, scheduler="eular"), tmp_path / "wrong")
+    assert not (tmp_path / "wrong" / "metadata.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
