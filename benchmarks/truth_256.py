@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--art", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=120)
-    parser.add_argument("--tune-scenes", type=int, default=60)
+    parser.add_argument("--tune-scenes", type=int, default=40)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     started = time.monotonic()
