@@ -108,7 +108,7 @@ def test_drawn_with_a_scheduler_by_name(tmp_path):
         assert np.abs(plain.astype(int) - drawn).mean() > 5
     with pytest.raises(UserError, match="scheduler"):
         draw_set(replace(two, scheduler="eular"), tmp_path / "wrong")
-    assert not (tmp_path / "wrong" / "metadata.jsonl").exists()
+    assert not list((tmp_path / "wrong").rglob("*.png"))
 
 
 @pytest.mark.parametrize(
