@@ -151,7 +151,7 @@ def _fingerprint(name: str) -> str:
         figures = json.loads((ROOT / name).read_text(encoding="utf-8"))
         return digest({key: value for key, value in figures.items() if key not in ("seconds", "milliseconds")})
     if name.endswith(".toml"):
-        return digest((ROOT / name).read_text(encoding="utf-8"))
+        return digest(read_toml(ROOT / name))
     cells = json.loads((ROOT / name).read_text(encoding="utf-8"))["cells"]  # a notebook's
     return code_fingerprint("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 

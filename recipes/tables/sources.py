@@ -19,7 +19,6 @@ import numpy as np
 
 from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.config.augment import parse_recipe
-from seediff.config.base import LOADING
 from seediff.config.names import BACKGROUND
 from seediff.dataset import native
 from seediff.dataset.merge import renumbered, renumbering
@@ -196,8 +195,8 @@ def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
 
 
 def set_digest(config: SetConfig) -> str:
-    # What is younger than published keys counts where it is said: how a model is loaded, its scheduler, which steps the attention is of.
-    young = {**dict.fromkeys(LOADING), "scheduler": None, "capture_steps": "all"}
+    # What is younger than published keys counts where it is said: how a model is loaded, and of which steps the attention is.
+    young = {**dict.fromkeys(config.loading), "capture_steps": "all"}
     table = {name: value for name, value in config.values().items() if name not in young or not (value is False or value == young[name])}
     return digest({"version": 1, **table})
 
