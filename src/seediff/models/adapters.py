@@ -1,6 +1,6 @@
-"""What is loaded on top of a model: LoRA, where diffusers loads it, and textual inversion. Safetensors only.
+"""Loads adapters on top of a model: LoRA, for families into which diffusers can load it, and textual inversion. Safetensors only.
 
-Capture reads queries and keys as they leave the modules that make them, which a LoRA is part of.
+Capture reads queries and keys as they leave the modules that make them, so a LoRA's part in them is included.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from .families.base import Family
 from .hub import fetch_file, hub_files, not_fetched
 
 USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
-"""What diffusers calls these files."""
+"""The names that diffusers gives these files."""
 ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
-"""What files of SDXL call the vectors of its two text encoders → the pipeline's parts that they are for."""
+"""Tensor in a textual inversion for SDXL → the text encoder and the tokenizer that it is for."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
-"""What follows a layer's name in the names of the matrices that are added to it; alphas and magnitudes are called otherwise."""
+"""Matches what follows a layer's name in the names of the matrices that are added to it; alphas and magnitudes have other names."""
 PLAIN = re.compile(r"[^\W\d_]+([\s'’-]+[^\W\d_]+)*|[\d\s.,;:!?'\"()&/-]+")
-"""Tokens that read as words, numbers or the marks between them: one that is called so would change every prompt that has them."""
+"""Matches tokens that read as words, numbers or punctuation: a new token of such a name would change every prompt that contains it."""
 NAME = "seediff"
-"""Of the adapter within the pipeline."""
+"""Name of the adapter within the pipeline."""
 
 
 def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) -> None:
-    """Load a LoRA from a file, a folder or a hub id into a pipeline, at `scale`. model: its name, for messages.
+    """Load a LoRA from a file, a folder or a hub id into a pipeline, at `scale`. model: the model's name, for messages.
 
-    Raises UserError: there is no such file, it is something else, it does not fit the model, or diffusers loads none into its family.
+    Raises UserError if there is no such file, if it is not a LoRA, if it does not fit the model, if diffusers loads none into the family,
+    or if peft is missing.
     """
     check_lora(family, source)
     path = weight_file("lora", source)
@@ -61,7 +62,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
         for name, weight in part.named_parameters():
             if "lora_" in name:
                 _check_numbers(f"lora {source}", name, weight)
-                # It may be in another number format; of the part's own weights some are kept in float32 on purpose
+                # The LoRA may be in another number format. The part's other weights stay: some are in float32 on purpose
                 weight.data = weight.data.to(part.dtype)
 
 
@@ -72,17 +73,18 @@ def check_lora(family: Family, source: str) -> None:
 
 
 def check_embedding(family: Family, source: str, model: str) -> None:
-    """Raise UserError for a family that can have no new token."""
+    """Raise UserError for a family that does not support textual inversion."""
     if not family.reads_embeddings:
         target = f"model '{model}' ({family.title})"
         raise UserError(f"embedding {source}: textual inversion is loaded into models whose text encoders are all CLIP's, unlike {target}")
 
 
 def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
-    """Load a textual inversion, one token of one or more vectors, from a file, a folder or a hub id.
+    """Load a textual inversion, a token of one or more vectors, from a file, a folder or a hub id.
 
-    The token is called as in the file, or, where that has no name for it, as the file: `<name>`. For two CLIP text encoders the file has
-    vectors of each, `clip_l` and `clip_g`, as many of one as of the other: their tokens share columns. Raises UserError as `load_lora`.
+    The token is named after the tensor, or after the file, `<name>`, if the tensor is called `emb_params` or there are two CLIP text
+    encoders. For two encoders the file has the tensors `clip_l` and `clip_g` with the same number of vectors, because their tokens share
+    columns. Raises UserError like `load_lora`.
     """
     target = f"model '{model}' ({family.title})"
     encoders = [part for part in family.weights if part.startswith("text_encoder")]
@@ -124,12 +126,12 @@ def _check_numbers(what: str, name: str, values: Any) -> None:
 
 
 def weight_file(what: str, source: str) -> Path:
-    """The one safetensors file that a path or a hub id means. what: for messages. Raises UserError."""
+    """The safetensors file that a path or a hub id stands for. what: the kind of file, for messages. Raises UserError."""
     return local_file(what, source) or _of_hub(what, source)
 
 
 def local_file(what: str, source: str) -> Path | None:
-    """The same of a path; None: it is a hub id. Raises UserError for what is neither."""
+    """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if it is neither."""
     path = Path(source).expanduser()
     if path.is_dir():
         return _one(what, source, path, sorted(file.name for file in path.glob("*.safetensors")))
@@ -158,6 +160,6 @@ def _of_hub(what: str, hub_id: str) -> Path:
             return Path(cached)
     try:
         names = [name for name in hub_files(hub_id) if name.endswith(".safetensors")]
-    except Exception as error:  # the hub client's own, the http client's, the system's
+    except Exception as error:  # of the hub client, the http client or the system
         raise not_fetched(hub_id, error) from error
     return fetch_file(hub_id, _one(what, hub_id, Path(), names).name)

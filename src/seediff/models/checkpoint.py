@@ -1,9 +1,9 @@
-"""Weights as people have them beside a whole model: a single file (Civitai, A1111, ComfyUI), or the folder of one part. Of which family
-they are, and which parts of a model are there.
+"""Reads the headers of weights that are not a whole model, a single file (Civitai, A1111, ComfyUI) or the folder of one part: which family
+they belong to, and which parts of a model they hold.
 
-Tensors of a single file are called as the models' first authors called them, the network's as a rule behind `model.diffusion_model.`.
-The family is read from these names, before anything is fetched. What a file never has (configurations, tokenizers, the scheduler), and
-parts that it lacks, are those of its *base*: a model in diffusers' format.
+Tensors of a single file have the names of the original authors' code; the network's usually begin with `model.diffusion_model.`. The family
+is recognised by these names, before anything is fetched. What a file never has (configurations, tokenizers, the scheduler), and parts that
+it lacks, come from its *base*: a model in diffusers' format.
 """
 
 from __future__ import annotations
@@ -23,18 +23,21 @@ from .weights import choose_variant, folder_files, part_files
 NETWORK = "model.diffusion_model."
 NETWORKS = ("transformer", "unet")
 QUANTISED = re.compile(r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$")
-"""Names of what has to be multiplied with other tensors of the file, which no converter of diffusers does."""
+"""Matches names of tensors that other tensors of the file must be multiplied by, which no converter of diffusers does."""
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""Of the network's tensors, by their names without NETWORK."""
+"""Shapes of the network's tensors, by their names without `Checkpoint.prefix`."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """pipeline: diffusers' class. marks: names of the network's tensors that only its files have. bases: short names of models that such
-    a file may have been made from; more than one where it does not say which. beside: other parts that its files may have → where the names
-    of these may begin. inputs: the network's first layer, and how many channels it takes where these are more than a picture's → what the
-    file does instead of drawing from words."""
+    """How the single files of one architecture are recognised and read.
+
+    pipeline: diffusers' class. marks: names of the network's tensors that only these files have. bases: shapes → short names of the models
+    from which such a file may have been made; more than one if the shapes do not tell. beside: other parts that the files may hold → the
+    possible prefixes of their tensors' names. inputs: (name of the network's first layer, number of its input channels) of files that take
+    more than a picture's channels → what they do instead of drawing from a prompt.
+    """
 
     pipeline: str
     marks: tuple[str, ...]
@@ -55,7 +58,7 @@ def _sd3(shapes: Shapes) -> tuple[str, ...]:
 
 
 def _klein(shapes: Shapes) -> tuple[str, ...]:
-    """By the width; the distilled ones have the shapes of those that they were made from."""
+    """By the network's width. The distilled models have the shapes of the models that they were made from."""
     width = next(iter(shapes.get("img_in.weight", ())), 0)
     sizes = {3072: ("4b",), 4096: ("9b",)}.get(width, ("4b", "9b"))
     return tuple(f"{name}-{size}" for size in sizes for name in ("klein", "klein-base"))
@@ -68,7 +71,7 @@ FLUX2 = "double_stream_modulation_img.lin.weight"
 UNET_INPUTS = {("input_blocks.0.0.weight", 9): "it paints holes of pictures", ("input_blocks.0.0.weight", 8): "it edits pictures"}
 FLUX_INPUTS = {
     ("img_in.weight", 384): "it paints holes of pictures (Fill)",
-    ("img_in.weight", 128): "it follows edges or depth (Canny, Depth)",  # FLUX.2 takes so many of any picture
+    ("img_in.weight", 128): "it follows edges or depth (Canny, Depth)",  # FLUX.2 takes this many for any picture
 }
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -106,13 +109,16 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("QwenImagePipeline", ("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"), lambda _: ("qwen-image",)),
     Layout("SanaPipeline", ("blocks.0.cross_attn.q_linear.weight", "blocks.0.mlp.inverted_conv.conv.weight"), lambda _: ("sana",)),
 )
-"""The first whose marks are there is taken."""
+"""The first layout whose marks are all present is used."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A single file, or the folder of a network alone. files: all that have weights. tensors: their headers. prefix: of the network's
-    names. layout: None: nobody's that is known, perhaps diffusers' own names. config: of the folder, its config.json; None: the base's."""
+    """A single file, or the folder of a network alone.
+
+    files: all that hold weights. tensors: by name, as in the headers. prefix: of the names of the network's tensors. layout: None if it is
+    unknown, perhaps because the tensors have diffusers' names. config: the folder's config.json; None: the base's applies.
+    """
 
     path: Path
     files: tuple[Path, ...]
@@ -127,12 +133,12 @@ class Checkpoint:
 
     @property
     def contents(self) -> tuple[Path, ...]:
-        """All files that it is read from."""
+        """All files that are read."""
         return (*self.files, *([self.config] if self.config else []))
 
     @property
     def is_all_there(self) -> bool:
-        """Whether no file of a set of several is missing."""
+        """Whether no file of a sharded set is missing."""
         counts = {int(numbered[1]) for file in self.files if (numbered := re.search(r"-of-(\d{5})", file.name))}
         return all(count == len(self.files) for count in counts)
 
@@ -141,7 +147,7 @@ class Checkpoint:
         return _network(self.tensors, self.prefix)
 
     def base(self) -> str:
-        """The short name of the model that it was made from. Raises UserError where the file does not tell."""
+        """The short name of the model that the weights were made from. Raises UserError if the tensors do not tell."""
         if self.layout is None:
             first = printable(min(self.tensors, default="none")[:80])
             raise UserError(
@@ -156,8 +162,8 @@ class Checkpoint:
         return names[0]
 
     def parts(self, family: Family, listed: Container[str] = ()) -> dict[str, str]:
-        """The parts of a pipeline of this family that are in the file → where their names begin. listed: by its base; of parts that a
-        pipeline may lack, those are taken."""
+        """The parts of a pipeline of this family that the file holds → the prefixes of their tensors' names. listed: the parts that the
+        base lists; a part that a pipeline may lack counts only if it is among them."""
         beside = self.layout.beside if self.layout is not None and self.prefix else {}
         places = {family.network: (self.prefix,), **beside}
         found = {part: next((p for p in prefixes if any(n.startswith(p) for n in self.tensors)), None) for part, prefixes in places.items()}
@@ -166,8 +172,8 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """What a single file is, from its header. Raises UserError for one that is no safetensors file, is of no family, draws nothing from
-    words alone, or is quantised in a way that is not read."""
+    """The `Checkpoint` of a single file, from its header. Raises UserError if the file cannot be read as safetensors or GGUF, does not draw
+    from a prompt alone, or is quantised in an unsupported way."""
     tensors = _gguf_tensors(path) if path.suffix == ".gguf" else read_header(path).tensors
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
     network = _network(tensors, prefix)
@@ -189,7 +195,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 GGUF_TYPES = {
     *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS"),
 }
-"""That diffusers reads."""
+"""GGUF types that diffusers reads."""
 
 
 def _gguf_tensors(path: Path) -> Mapping[str, Tensor]:
@@ -204,8 +210,8 @@ def _gguf_tensors(path: Path) -> Mapping[str, Tensor]:
 
 
 def read_part(folder: Path) -> Checkpoint:
-    """A folder with the network of a model alone, as its authors' training saved it: config.json beside the weights, or below unet/ or
-    transformer/. Raises UserError where there is none."""
+    """The `Checkpoint` of a folder with a model's network alone, as it is saved in training: config.json beside the weights, or below unet/
+    or transformer/. Raises UserError if there is none."""
     place = next((place for place in (folder, *(folder / name for name in NETWORKS)) if (place / "config.json").is_file()), folder)
     variant = choose_variant(folder_files(place.parent, (place.name,)), "float32", (place.name,))
     files = tuple(part_files(place.parent, place.name, variant))

@@ -1,12 +1,12 @@
-"""A network whose blocks of attention are compiled by torch, with taps where capture listens.
+"""Compiles a network's attention blocks with torch, with taps through which attention is captured.
 
-A compiled graph holds the hooks that were there when it was made and does not notice later ones. So every attention layer gets hooks for
-good, its tap, before anything is compiled. A tap hands over what it saw by an operation that the compiler does not look into; who listens,
-if anybody, is looked up when that runs. A block is one graph, as without taps; blocks alike share it, and it is the same whatever is
-captured.
+A compiled graph contains the hooks that were registered when it was made and ignores later ones. So every attention layer gets permanent
+hooks, its tap, before anything is compiled. A tap passes on the tensors that it sees through an operator that is opaque to the compiler;
+the listeners, if any, are looked up when that operator runs. A block is one graph, as without taps; identical blocks share it, and it does
+not depend on what is captured.
 
-Every shape of input has a graph of its own, and none is chosen by timing: through which graph an image goes follows from the configuration
-alone, so that a continued run has the bytes of an unbroken one.
+Every input shape has a graph of its own, and no graph is chosen by timing: the configuration alone decides through which graph an image
+passes, so that a continued run has the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from ..errors import UserError, first_line
 from .families.base import Family, Joint, Layer
 
 BACKEND = "inductor"
-"""What makes programs of graphs; torch's own names."""
+"""The backend of `torch.compile`, by torch's name."""
 MOST_GRAPHS = 256
-"""Of one class of blocks, in one process. torch would go on uncompiled beyond, with other rounding: here it is an error."""
+"""The most graphs per class of blocks in one process. Beyond it torch would continue uncompiled, with other rounding; here it is an
+error."""
 MARK = "_seediff_tap"
-"""Attribute of a module: (its layer's tap, which of its modules it is). Of a compiled network: ()."""
+"""Attribute of a module with a tap: (the tap, the module's index in it). A compiled network has the attribute too, with the value ()."""
 
 Hook = Callable[..., Any]
 Listen = Callable[..., Any]
-"""`listen` of one network."""
+"""`listen` with its first argument, the network, already given."""
 
 
 class Tap:
-    """The hooks of one attention layer. Modules are those that make its queries and keys, and last the attention module itself."""
+    """The permanent hooks of one attention layer. modules: those that make its queries and keys, then the attention module itself."""
 
     def __init__(self, attention: Any, layer: Layer) -> None:
         joint = isinstance(layer, Joint)
@@ -45,7 +46,7 @@ class Tap:
         self.names = (layer.rotary, layer.mask) if joint else ("attention_mask",)
         """Arguments of the attention module that listeners read."""
         number = next(_numbers)
-        self.ticket = torch.tensor(number)  # on the CPU always; a tensor, so that layers alike share one graph
+        self.ticket = torch.tensor(number)  # always on the CPU; a tensor, so that identical layers share one graph
         self.listeners: list[dict[int, tuple[Hook, bool]]] = [{} for _ in self.modules]
         for which, module in enumerate(self.modules):
             setattr(module, MARK, (self, which))
@@ -69,8 +70,8 @@ class Tap:
         torch.ops.seediff.hear(self.ticket, heard, len(self.modules) - 1, layout)
 
     def tell(self, which: int, heard: list[torch.Tensor], layout: str) -> None:
-        """Call the listeners of a module with its output, and with those arguments that `layout` says are behind it: name and number, where
-        1 is a tensor and not a tuple of one."""
+        """Call the listeners of a module. heard: its output, then the tensors of its keyword arguments. layout: the name of each argument
+        and its number of tensors; 1 means a tensor, not a tuple of one."""
         if not self.listeners[which]:
             return
         output, *rest = heard
@@ -79,7 +80,7 @@ class Tap:
             values, rest = rest[: int(count)], rest[int(count) :]
             kwargs[name] = values[0] if count == "1" else tuple(values)
         if which < len(self.modules) - 1:
-            output = output.clone()  # listeners keep it, and the graph writes over it as soon as it has no more use for it
+            output = output.clone()  # listeners keep it, but the graph overwrites it as soon as it no longer needs it
         for hook, with_kwargs in list(self.listeners[which].values()):
             if with_kwargs:
                 hook(self.modules[which], (), kwargs, output)
@@ -93,7 +94,7 @@ _taps: WeakValueDictionary[int, Tap] = WeakValueDictionary()
 
 @torch.library.custom_op(
     "seediff::hear",
-    mutates_args=("ticket",),  # so it is never left out, and a layer's come in order
+    mutates_args=("ticket",),  # so that no call is dropped, and calls of a layer keep their order
     schema="(Tensor(a!) ticket, Tensor[] heard, int which, str layout) -> ()",
 )
 def _hear(ticket, heard, which, layout):  # type: ignore[no-untyped-def]
@@ -114,10 +115,10 @@ class _Handle:
 
 
 def listen(network: Any, module: Any, hook: Hook, *, with_kwargs: bool = False) -> Any:
-    """`module.register_forward_hook`, also where the network is compiled. Returns the handle.
+    """`module.register_forward_hook` that also works in a compiled network. Returns the handle.
 
-    A compiled network hands over no arguments but those by name that attention has of rotary and mask, and of several outputs the first.
-    Raises UserError when a module of a compiled network has no tap: it came later, as with a LoRA.
+    A compiled network passes on only attention's keyword arguments for rotary and mask, and only the first of several outputs. Raises
+    UserError if a module of a compiled network has no tap because it was added later, such as a LoRA's.
     """
     if not hasattr(network, MARK):
         return module.register_forward_hook(hook, with_kwargs=with_kwargs)
@@ -130,7 +131,7 @@ def listen(network: Any, module: Any, hook: Hook, *, with_kwargs: bool = False) 
 
 
 def check_compile(device: str, offload: str) -> None:
-    """Raise UserError where a network is not compiled: on mps, and where single layers are offloaded."""
+    """Raise UserError where networks are not compiled: on mps, and with sequential offload."""
     if device.startswith("mps"):
         raise UserError("compile: is not supported on mps; leave it out")
     if offload == "sequential":
@@ -138,10 +139,10 @@ def check_compile(device: str, offload: str) -> None:
 
 
 def compile_network(network: Any, family: Family, device: str) -> None:
-    """Have the blocks around a network's attention be compiled when they first see a shape of input. LoRAs are loaded before.
+    """Set up the blocks around a network's attention to be compiled when they first see an input shape. LoRAs must be loaded before.
 
-    Raises UserError where torch cannot compile for the device: no compiler of C++ for the cpu, no Triton or too old a GPU for cuda. The
-    network raises it where it sees more shapes than MOST_GRAPHS allow.
+    Raises UserError if torch cannot compile for the device: no C++ compiler for the cpu, no Triton or too old a GPU for cuda. The network
+    raises UserError later, when it sees more shapes than MOST_GRAPHS allows.
     """
     from torch._inductor import config as inductor
 
@@ -149,7 +150,7 @@ def compile_network(network: Any, family: Family, device: str) -> None:
     settings: dict[str, Any] = {"backend": BACKEND, "dynamic": False, "options": options}
     try:
         torch.compile(_trial, **settings)(torch.zeros(64, device=device))
-    except Exception as error:  # whatever is missing, torch has an error of its own for it
+    except Exception as error:  # torch raises a different error for each missing tool
         why = first_line(getattr(error, "inner_exception", error))
         raise UserError(f"compile: torch cannot compile for {device} here ({why}); leave it out") from error
     layers = family.layers(network)
@@ -163,14 +164,14 @@ def compile_network(network: Any, family: Family, device: str) -> None:
 
 
 def limited(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A network's forward within the limit of graphs. torch keeps such settings for each thread; they hold in whichever calls it, until it
-    is left: programs that the user compiles keep their own. Raises UserError beyond the limit."""
+    """A network's `forward` that raises UserError beyond MOST_GRAPHS graphs. torch keeps these limits per thread; they are set only during
+    a call, so that programs that the user compiles keep theirs."""
     from torch._dynamo import config as dynamo
     from torch._dynamo.exc import FailOnRecompileLimitHit
 
     @wraps(forward)
     def within(*args: Any, **kwargs: Any) -> Any:
-        # Made anew for each call: one that is shared would mix up what several threads had before.
+        # One patch per call: a shared patch would mix up the previous limits of several threads.
         limits = dynamo.patch(recompile_limit=MOST_GRAPHS, accumulated_recompile_limit=MOST_GRAPHS, fail_on_recompile_limit_hit=True)
         try:
             with limits:
@@ -186,7 +187,7 @@ def limited(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _unless_error(record: logging.LogRecord) -> bool:
-    """Leaves out of torch's log that a limit was hit where an error says so."""
+    """Log filter that drops torch's message about the graph limit where an error reports it."""
     from torch._dynamo import config as dynamo
 
     return not (dynamo.fail_on_recompile_limit_hit and str(record.msg).startswith("torch._dynamo hit config."))

@@ -1,4 +1,5 @@
-"""What tells a model's weights, or a folder of data, from others without reading all of it: for what is continued, perhaps much later."""
+"""Fingerprints of a model's weights and of data folders, made without reading all of their bytes: a continued run, perhaps much later, must
+use the same files."""
 
 from __future__ import annotations
 
@@ -17,17 +18,18 @@ from .sources import find_source
 WHOLE = 1 << 20
 """Files of up to this many bytes are read in full."""
 LISTS = (".txt", ".json", ".jsonl", ".yaml", ".csv")
-"""Files that say what a folder of data holds, whose contents may change while their size does not."""
+"""Suffixes of files that list what a data folder holds: their contents may change while their size does not."""
 SAMPLES, SAMPLE_BYTES = 64, 4096
-"""Of larger ones, so many pieces of so many bytes, evenly spaced: weights trained further have other bytes everywhere."""
+"""Number of pieces read from a larger file, evenly spaced, and bytes per piece. Samples are enough, because further training changes bytes
+everywhere."""
 
 
 def model_fingerprint(model: str, base: str | None = None) -> str:
-    """A text that other weights, or another configuration of the same ones, do not share.
+    """A text that differs for other weights, and for another configuration of the same weights.
 
-    Of a local folder: from the files of the pipeline's parts, their names, sizes and contents (samples of large ones). Of a hub id: the
-    commit in the cache, "" when it is not there. Of a single file or part: its own, then its base's. Raises UserError when a file cannot
-    be read.
+    For a local folder it is a digest of the files of the pipeline's parts: names, sizes and contents (samples of large files). For a hub id
+    it is the commit in the cache, "" if there is none. For a single file or part it is the digest of its files, then the fingerprint of its
+    base. Raises UserError if a file cannot be read.
     """
     source = find_source(model, base)
     paths = source.checkpoint.contents if source.checkpoint else ()
@@ -39,19 +41,20 @@ def model_fingerprint(model: str, base: str | None = None) -> str:
 
 
 def weights_fingerprint(model: str, base: str | None = None, *adapters: str | None) -> str:
-    """`model_fingerprint`, and of what is loaded on top of it, in this order; as it is where there is nothing."""
+    """`model_fingerprint`, followed by the digests of the weight files that are used with the model, in this order. adapters: their
+    sources; None is skipped."""
     added = [content_fingerprint(weight_file("adapter", source)) for source in adapters if source is not None]
     return "+".join([model_fingerprint(model, base), *added])
 
 
 def content_fingerprint(path: Path) -> str:
-    """The same of a file, or of all files below a folder. Raises OSError."""
+    """A digest of a file, or of all files below a folder: names, sizes and contents (samples of large files). Raises OSError."""
     return _fingerprint(path.parent, [path]) if path.is_file() else _fingerprint(path, _files_below(path))
 
 
 def data_fingerprint(folder: Path) -> str:
-    """A text for a folder of data, of any size: from the names and sizes of all files below it, and the contents of small lists and
-    tables, but no picture is read. Raises OSError."""
+    """A digest of a data folder of any size: the names and sizes of all files below it, and the contents of small lists and tables, but no
+    pictures. Raises OSError."""
     digest = hashlib.sha256()
     for path in _files_below(folder):
         size = path.stat().st_size
@@ -62,8 +65,8 @@ def data_fingerprint(folder: Path) -> str:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """All files below a folder, also behind links, in the order of their paths; none whose name or folder begins with a dot, for these
-    are the system's."""
+    """All files below a folder, also through links, sorted by path. Files and folders whose names begin with a dot are skipped, because
+    they belong to the system."""
     paths, seen = [], set()
     for at, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)
@@ -93,7 +96,7 @@ def _fingerprint(folder: Path, files: Iterable[Path]) -> str:
 
 
 def _pipeline_files(folder: Path) -> Iterator[Path]:
-    """model_index.json, and all files of the parts that it lists, in the order of their names."""
+    """model_index.json, then all files of the parts that it lists, sorted by name."""
     index = folder / "model_index.json"
     yield index
     for part in sorted(read_json(index, dict[str, Any], limit=SETTINGS)):

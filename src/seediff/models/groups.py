@@ -1,4 +1,4 @@
-"""Which of a network's layers of attention count: all, a part of a UNet, or blocks of a transformer."""
+"""Selects attention layers of a network: all, a part of a UNet, or blocks of a transformer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Literal
 from ..errors import UserError
 
 Layers = str
-"""all; up or down, a side of a UNet; last, the last layer of each block on its way up; or numbers of a transformer's blocks from 0, such as
-9-12 or 0,3,8-11. Two of these with a slash between them, as all/last: of cross-attention, and of self-attention."""
+"""all; up or down, a side of a UNet; last, the last layer of each block on its way up; or block numbers of a transformer, from 0, such as
+9-12 or 0,3,8-11. Two choices with a slash between them, such as all/last, are for cross-attention and for self-attention."""
 SIDES = ("all", "up", "down", "last")
 MOST_BLOCKS = 200
 Kind = Literal["self", "cross"]
-"""Of attention: to the picture's own positions, or to the text's tokens."""
+"""The kind of attention: to the picture's own positions, or to text tokens."""
 
 
 def by_kind(layers: Layers) -> dict[Kind, Layers]:
@@ -24,12 +24,12 @@ def by_kind(layers: Layers) -> dict[Kind, Layers]:
 
 
 def both_kinds(cross: Layers, own: Layers) -> Layers:
-    """What `by_kind` takes apart."""
+    """The inverse of `by_kind`."""
     return cross if cross == own else f"{cross}/{own}"
 
 
 def block_numbers(layers: Layers) -> frozenset[int] | None:
-    """The numbers of blocks; None for `SIDES`. Raises UserError for what is neither."""
+    """The block numbers of a choice; None for `SIDES`. Raises UserError for an invalid choice."""
     if layers in SIDES:
         return None
     numbers: set[int] = set()
@@ -44,7 +44,7 @@ def block_numbers(layers: Layers) -> frozenset[int] | None:
 
 
 def normal_layers(layers: Layers) -> Layers:
-    """The one spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for what is none."""
+    """The normalised spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for an invalid choice."""
     if isinstance(layers, str) and layers.count("/") == 1:
         return both_kinds(*map(normal_layers, layers.split("/")))
     numbers = block_numbers(layers)
@@ -60,7 +60,8 @@ def normal_layers(layers: Layers) -> Layers:
 
 
 def layers_name(layers: Layers) -> str:
-    """For people: `all layers`, `up layers`, `last up layers`, `blocks 9-12`, `cross-attention of all layers, self-attention of …`."""
+    """A description for people: `all layers`, `up layers`, `last up layers`, `blocks 9-12`, `cross-attention of all layers, self-attention
+    of …`."""
     if "/" in layers:
         return ", ".join(f"{kind}-attention of {layers_name(of_kind)}" for kind, of_kind in reversed(by_kind(layers).items()))
     if layers == "last":
@@ -71,7 +72,7 @@ def layers_name(layers: Layers) -> str:
 
 
 def block_count(config: Mapping[str, Any], name: str) -> int:
-    """How many blocks a config.json says that there are. Raises KeyError where it does not, ValueError where it is no such number."""
+    """The number of blocks under `name` in a config.json. Raises KeyError if it is absent, ValueError if it is not a valid number."""
     count = config[name]
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_BLOCKS:
         raise ValueError(f"{name} is not a number of blocks from 0 to {MOST_BLOCKS}")

@@ -1,4 +1,4 @@
-"""What a model's name stands for, a local folder, a file or a hub id, and what the hub and its cache hold of it."""
+"""Resolves a model's name to a local folder, a file or a hub id, and reads from the hub and its cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .known import BY_NAME, EMBEDDED, hub_ids
 
 NOT_WHOLE = "has no model_index.json, and so is no whole model: name its --base, and of several files the one, --model owner/name/FILE"
 WEIGHTS = (".safetensors", ".gguf")
-"""Single files that are read."""
+"""Suffixes of single files that are read."""
 HUB_PART = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:/(.+\.(?:safetensors|gguf)))?")
 """`owner/name`, or a file in it: `owner/name/folder/file.safetensors`."""
 
@@ -25,12 +25,12 @@ CONVERT = (
     "import torch, safetensors.torch as s; t = torch.load('{old}', 'cpu', weights_only=True); t = t.get('state_dict', t); "
     "s.save_file({{k: v.clone() for k, v in t.items() if torch.is_tensor(v)}}, '{new}')"
 )
-"""`weights_only` reads no code."""
+"""A program that converts a pickle to safetensors; `weights_only` keeps the pickle from running code."""
 
 
 def resolve_name(name: str) -> Path | str:
-    """What a model's name stands for: a local folder, a single file of weights, or a hub id; of several that have the same model, one that
-    is in the cache. Raises UserError when it is none of these. Asks no network."""
+    """What a model's name stands for: a local folder, a single file of weights, or a hub id; of several hub ids of the same model,
+    preferably one that is in the cache. Raises UserError if it is none of these. Makes no network requests."""
     if name in EMBEDDED:
         if not (EMBEDDED[name] / "model_index.json").is_file():
             raise UserError(
@@ -76,7 +76,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def cached_file(hub_id: str, name: str) -> Path | None:
-    """Where a file of a hub id is in the hub's cache; None: it is not there."""
+    """The path of a hub id's file in the hub's cache; None if it is not there."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(hub_id, name)
@@ -84,19 +84,19 @@ def cached_file(hub_id: str, name: str) -> Path | None:
 
 
 def cached_folder(hub_id: str) -> Path | None:
-    """Where a hub id's files are in the hub's cache; None: it is not there."""
+    """The folder of a hub id in the hub's cache; None if it has no model_index.json there."""
     path = cached_file(hub_id, "model_index.json")
     return path.parent if path else None
 
 
 def local_folder(source: Path | str) -> Path | None:
-    """The folder with the files of what a name stands for; None: they are not on this machine."""
+    """The folder on this machine with a model's files; None if there is none. source: as returned by `resolve_name`."""
     return source if isinstance(source, Path) else cached_folder(source)
 
 
 def fetch_index(name: str) -> tuple[str, Path]:
-    """The hub id that is used for a name, and the folder in the cache with its model_index.json, from the cache or the hub: the family is
-    known before gigabytes are fetched. Where a repository has gone, the next that has the same model is asked for."""
+    """(the hub id to use for a name, the cached folder with its model_index.json). The file is from the cache or the hub, so that the
+    family is known before gigabytes are fetched. If a repository is gone, the next one with the same model is tried. Raises UserError."""
     ids = hub_ids(name)
     for hub_id in ids:
         folder = cached_folder(hub_id)
@@ -115,7 +115,7 @@ def fetch_index(name: str) -> tuple[str, Path]:
 
 
 def fetch_file(hub_id: str, name: str) -> Path:
-    """A small file of a hub id, from the cache or the hub. Raises UserError."""
+    """The path of a hub id's file, from the cache or the hub. Raises UserError."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -125,24 +125,24 @@ def fetch_file(hub_id: str, name: str) -> Path:
 
 
 def hub_files(hub_id: str) -> list[str]:
-    """The names of a hub id's files. Asks once, where a download would try for half a minute. Raises whatever the hub client, the http
-    client or the system raise."""
+    """The names of a hub id's files. Makes one request, where a download would retry for half a minute. Raises the errors of the hub
+    client, the http client or the system."""
     from huggingface_hub import HfApi
 
     return [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
 
 
 def check_repository(hub_id: str) -> None:
-    """Raise UserError for a hub id that has no whole model, where the hub says what it has."""
+    """Raise UserError for a hub id without a whole model. Passes if the hub does not answer."""
     names: list[str] = []
-    with suppress(Exception):  # the hub client's own, the http client's, the system's
+    with suppress(Exception):  # of the hub client, the http client or the system
         names = hub_files(hub_id)
     if names and "model_index.json" not in names:
         raise UserError(f"model '{hub_id}': {NOT_WHOLE}")
 
 
 def hub_error(hub_id: str) -> Exception | None:
-    """Why the hub does not give this model, None when it would."""
+    """The error with which the hub refuses a model, or with which the request fails; None if there is none."""
     try:
         hub_files(hub_id)
     except Exception as error:
@@ -151,7 +151,7 @@ def hub_error(hub_id: str) -> Exception | None:
 
 
 def not_fetched(hub_id: str, error: Exception) -> UserError:
-    """What to tell of a hub id whose weights are not all in the cache, and what would help."""
+    """The error for a hub id whose weights are not all in the cache: why they cannot be fetched, and what would help."""
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -180,14 +180,14 @@ def not_fetched(hub_id: str, error: Exception) -> UserError:
 
 
 def _is_gone(error: Exception) -> bool:
-    """Whether the hub says that there is no such model, or none that anybody may see."""
+    """Whether the hub reports that a model does not exist, or is private."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     return isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError)
 
 
 def _is_offline(error: BaseException) -> bool:
-    """Whether an error, or what led to it, is a failed connection in the words of the http client in use."""
+    """Whether an error or one of its causes is a failed connection, recognised by the class names of the http clients."""
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
     cause: BaseException | None = error

@@ -1,4 +1,4 @@
-"""What is known of a model before it is loaded, found once from its small files, and the list of models that have names."""
+"""Describes a model before it is loaded, from its small files, and lists the models that have short names."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, Known, hub_ids, known_mo
 from .sources import Source, find_source
 
 HEADINGS = ("--model", "draws", "weights", "on this machine")
-"""Of a row's first fields, which stand in one line; the others are in a line of their own."""
+"""Headings of a row's first fields, which share a line; the other fields follow on a line of their own."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """seediff.json of a model's folder. classes: all that the model can draw; words: all that it knows; None: not known to be limited.
-    preset: constants that were tuned for it, as `config.presets` reads them. path: of the file; None: there is none."""
+    """The contents of seediff.json in a model's folder.
+
+    classes: all that the model can draw; words: all that it knows; None: no known limit. preset: constants that were tuned for the model,
+    as `config.presets` reads them. path: of the file; None: there is none.
+    """
 
     classes: tuple[str, ...] | None = None
     words: tuple[str, ...] | None = None
@@ -35,9 +38,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """family, pipeline: of the model, and its class in diffusers. source: where its parts are from. network, vae: config.json of the part
-    that has the attention, and of the autoencoder; of a model with a short name whose files are not here, what is needed of them; empty
-    where they cannot be read. settings: its own, where its folder has some."""
+    """What is known of a model before it is loaded.
+
+    pipeline: the model's class in diffusers. source: where its parts come from. network, vae: config.json of the part with the attention
+    and of the autoencoder; for a model with a short name whose files are not here, the entries that are needed; empty if they cannot be
+    read. settings: from the model's folder, if it has any.
+    """
 
     name: str
     family: Family
@@ -48,13 +54,14 @@ class ModelInfo:
     settings: Settings = Settings()
 
     def defaults(self) -> dict[str, Any]:
-        """The steps and the guidance that its authors recommend; empty where the package's own apply."""
+        """The family's defaults, with the steps and guidance of the model's page where these are known; empty where the package's own
+        apply."""
         known = known_model(self.source.name)
         page = {"steps": known.steps, "guidance_scale": known.guidance_scale} if known else {}
         return {**self.family.defaults(self.network, self.name), **{key: value for key, value in page.items() if value is not None}}
 
     def sides(self) -> tuple[int, int] | None:
-        """(side of its images in pixels, pixels a position of L); None when its files do not say."""
+        """(side of the model's images in pixels, pixels per position of L); None if its files do not tell."""
         try:
             factor = self.family.factor(self.vae)
             return self.family.image_side(factor, self.network), self.family.pixels(factor, self.network)
@@ -62,8 +69,7 @@ class ModelInfo:
             return None
 
     def size_rules(self) -> tuple[int, int | None] | None:
-        """What sides of its images in pixels are multiples of, and the largest, None where there is no rule; None when its files do not
-        say."""
+        """`Model.size_rules`; None if the model's files do not tell."""
         try:
             factor = self.family.factor(self.vae)
             return self.family.multiple(factor, self.network), self.family.largest(factor, self.network)
@@ -71,8 +77,8 @@ class ModelInfo:
             return None
 
     def empty_network(self) -> Any:
-        """The network of its config.json, without weights; None where that is not here. What is wrong with it, loading says better. Takes
-        seconds where diffusers is not imported yet."""
+        """The network that config.json describes, without weights; None if config.json is not here or is wrong, which loading explains
+        better. Takes seconds if diffusers has not been imported yet."""
         if self.network.get("_class_name") != self.family.class_name:
             return None
         import diffusers
@@ -81,15 +87,15 @@ class ModelInfo:
         try:
             with torch.device("meta"):
                 return getattr(diffusers, self.family.class_name).from_config(dict(self.network))
-        except Exception:  # whatever a configuration leads to
+        except Exception:  # a wrong configuration may raise anything
             return None
 
 
 def model_info(name: str, base: str | None = None, *, fetch: bool = False) -> ModelInfo | None:
-    """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None where there is none of
-    these, or no family has its pipeline. What is wrong with the files, loading says better; UserError for its settings alone.
+    """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None for any other, and if no
+    family has its pipeline. Loading reports what is wrong with the files; here only wrong settings raise UserError.
 
-    base: of a single file. fetch: ask the hub, once, for the small files of any other hub id.
+    base: of a single file. fetch: whether to ask the hub, once, for the small files of any other hub id.
     """
     try:
         source = find_source(name, base)
@@ -107,14 +113,14 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False) -> Mo
         network = _read(source.checkpoint.config.parent, "config.json") or network
     if known:
         network, vae = network or known.network, vae or known.vae
-    if folder and network and "is_distilled" in (index := _read(folder, "model_index.json")):  # FLUX.2 klein's networks are all alike
+    if folder and network and "is_distilled" in (index := _read(folder, "model_index.json")):  # FLUX.2 klein: config.json does not tell
         network = {**network, "is_distilled": index["is_distilled"]}
     settings = read_settings(source.whole) if source.is_whole else Settings()
     return ModelInfo(name, family, pipeline, source, network, vae, settings)
 
 
 def read_settings(source: Path | str) -> Settings:
-    """Those of a local folder; a file or a hub id has none. Raises UserError."""
+    """The settings of a local folder; empty for a file or a hub id, which have none. Raises UserError."""
     path = Path(source) / "seediff.json"
     if isinstance(source, str) or not path.is_file():
         return Settings()
@@ -132,8 +138,8 @@ def read_settings(source: Path | str) -> Settings:
 
 
 def check_supported(name: str, base: str | None = None) -> None:
-    """Raise UserError, as loading it would, for a folder or a file that is no model's, for a model on this machine whose pipeline no family
-    has, and for a base of another family. What else may be wrong with its files, loading says."""
+    """Raise UserError, as loading would, for a folder or file that is not a model's, for a model on this machine whose pipeline no family
+    has, and for a base of another family. Loading reports any other problem with the files."""
     source = find_source(name, base)
     if isinstance(source.whole, Path):
         read_index(source.whole)
@@ -146,14 +152,14 @@ def check_supported(name: str, base: str | None = None) -> None:
 
 
 def unsupported(name: str, pipeline: Any) -> UserError:
-    """What to tell of a model whose model_index.json names a pipeline class that no family has, or something that is no class."""
+    """The error for a model whose model_index.json names a pipeline class that no family has, or no class at all."""
     named = printable(pipeline[:100]) if isinstance(pipeline, str) else shown(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in FAMILIES)
     return UserError(f"model '{name}' is a {named}; supported are {supported}: {why_not(named)}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:
-    """Raise UserError, listing what the model `name` knows, when a class is not among `known` (None: it is not limited)."""
+    """Raise UserError, listing what the model `name` knows, if a class is not among `known`. known: None: no limit."""
     unknown = [name for name in classes if known is not None and name not in known]
     if unknown:
         listed = ", ".join(f"{name!r}{meant(name, known or ())}" for name in unknown)
@@ -164,7 +170,7 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
 
 
 def usual_dtype(name: str, device: str, base: str | None = None) -> str:
-    """The number format in which a model computes on a device where none is asked for."""
+    """The number format in which a model computes on a device by default."""
     from ..devices import default_dtype  # imports torch
 
     info = model_info(name, base, fetch=True)
@@ -172,8 +178,8 @@ def usual_dtype(name: str, device: str, base: str | None = None) -> str:
 
 
 class Row(NamedTuple):
-    """name: for `--model`. what: it is. memory: of its weights in half precision. here: where it is on this machine, "no" where it is not.
-    hub_id: where it is fetched from. licence: and whether it must be accepted first."""
+    """A model in the list. name: for `--model`. what: a description. memory: size of the weights in half precision. here: where they are on
+    this machine, or "no". hub_id: where they are fetched from. licence: also tells whether it must be accepted first."""
 
     name: str
     what: str
@@ -184,14 +190,14 @@ class Row(NamedTuple):
 
 
 def list_models() -> list[tuple[Family, list[Row]]]:
-    """Every family, and its models that have a short name; the embedded one first. Asks no network."""
+    """Every family, and its models that have short names, embedded models first. Makes no network requests."""
     rows = [(EMBEDDED_PIPELINES[name], _embedded_row(name, folder)) for name, folder in EMBEDDED.items()]
     rows += [(known.pipeline, _known_row(known)) for known in KNOWN]
     return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in FAMILIES]
 
 
 def _embedded_row(name: str, folder: Path) -> Row:
-    size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # they are in half precision
+    size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # stored in half precision
     place = "the package" if name == "mini" else "the repository"
     here = f"in {place}" if (folder / "model_index.json").is_file() else f"no: it comes with {place}"
     return Row(name, "128², 19 classes of Pascal VOC", size, here, "", "Apache-2.0")
@@ -205,7 +211,7 @@ def _known_row(known: Known) -> Row:
 
 @lru_cache
 def _fetched(hub_id: str) -> Path | None:
-    """The folder in the cache with a hub id's small files, which are fetched; None where the hub does not give them."""
+    """The cached folder with a hub id's small files, after fetching them; None if the hub does not deliver them."""
     if hub_error(hub_id) is not None:
         return None
     try:
@@ -219,13 +225,13 @@ def _fetched(hub_id: str) -> Path | None:
 
 
 def _pipeline(folder: Path) -> str | None:
-    """The pipeline class that a model's folder names; None: none that can be read."""
+    """The pipeline class that a model's folder names; None if none can be read."""
     name = _read(folder, "model_index.json").get("_class_name")
     return name if isinstance(name, str) else None
 
 
 def _read(folder: Path | None, file: str) -> dict[str, Any]:
-    """A JSON file of a pipeline's folder; empty when it cannot be read."""
+    """The contents of a JSON file in a pipeline's folder; empty if it cannot be read."""
     try:
         return read_json(folder / file, dict[str, Any], limit=SETTINGS) if folder else {}
     except UserError:

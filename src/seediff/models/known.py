@@ -1,7 +1,7 @@
-"""Models that people run, by short names: where they are, what loading them takes, and under which terms. Asks no network.
+"""Well-known models by short names: where they are, what loading them takes, and under which terms. Makes no network requests.
 
-Licences and gates are what the models' pages said when this was written: read the page before use. Where copies of a page differ, the
-licence is not confirmed. A model whose repository has moved is looked for where it is now, under its old name, too.
+Licences and gates are what the models' pages said when this was written: read the page before use. If copies of a page differ, the licence
+is not confirmed. A model whose repository has moved is also looked for under its old hub id.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 Config = Mapping[str, Any]
-"""What must be known of a part's config.json."""
+"""The entries of a part's config.json that must be known before it is fetched."""
 
 OPENRAIL = "CreativeML OpenRAIL-M"
 OPENRAIL_PLUS = "OpenRAIL++-M"
@@ -21,7 +21,7 @@ STABILITY = "Stability AI Community"
 APACHE = "Apache-2.0"
 
 KL: Config = {"block_out_channels": (128, 256, 512, 512)}
-"""The autoencoder of most models: 8 pixels a position."""
+"""The autoencoder of most models: 8 pixels per latent position."""
 KL_VIDEO: Config = {"temperal_downsample": (False, True, True)}
 DC: Config = {"encoder_block_out_channels": (128, 256, 512, 512, 1024, 1024)}
 
@@ -56,13 +56,16 @@ ONE_STREAM: Config = {"n_layers": 30, "n_refiner_layers": 2, "axes_lens": (1024,
 
 @dataclass(frozen=True)
 class Known:
-    """name: for `--model`. ids: on the hub, the first that is there is used. pipeline: diffusers' class. what: for people.
+    """A model with a short name.
 
-    billions: parameters of all parts that are loaded. licence, gated: of the weights; gated: the hub wants the licence accepted first.
-    confirmed: whether all that was found on the licence says the same.
-    steps, guidance_scale: its page's own, where the pipeline's, which its family has, are another model's.
-    network, vae: of the configurations of the part that has the attention and of the autoencoder, all that sides, layers, levels and
-    guidance follow from: they are asked for before anything is fetched.
+    name: for `--model`. ids: hub ids of the same model; the first that is available is used. pipeline: diffusers' class. what: a
+    description for people.
+
+    billions: parameters of all parts that are loaded. licence: of the weights. gated: whether the hub wants the licence accepted first.
+    confirmed: whether all sources on the licence agree.
+    steps, guidance_scale: from the model's page, if the family's defaults, which are the pipeline's, are those of another model.
+    network, vae: the configuration entries of the part with the attention and of the autoencoder from which sides, layers, levels and
+    guidance follow: they are needed before anything is fetched.
     """
 
     name: str
@@ -80,7 +83,7 @@ class Known:
 
     @property
     def half_bytes(self) -> int:
-        """Of all weights in half precision."""
+        """Size of all weights in half precision, in bytes."""
         return round(2e9 * self.billions)
 
 
@@ -103,7 +106,7 @@ KNOWN: tuple[Known, ...] = (
     Known("sdxl", ("stabilityai/stable-diffusion-xl-base-1.0",), XL, "1024²", 3.47, OPENRAIL_PLUS, UNET_XL),
     Known("sdxl-turbo", ("stabilityai/sdxl-turbo",), XL, "512², few steps", 3.47, "Stability AI Non-Commercial",
           {**UNET_XL, "sample_size": 64}),
-    # Its page said CreativeML OpenRAIL-M at first; those who use it name Apache-2.0.
+    # Its page said CreativeML OpenRAIL-M at first; its users name Apache-2.0.
     Known("ssd-1b", ("segmind/SSD-1B",), XL, "1024², half of SDXL's layers", 2.23, APACHE, UNET_SSD, confirmed=False),
     Known("sd3", ("stabilityai/stable-diffusion-3-medium-diffusers",), SD3, "1024²", 7.75, STABILITY, MMDIT, gated=True),
     Known("sd3.5-medium", ("stabilityai/stable-diffusion-3.5-medium",), SD3, "1024²", 8.13, STABILITY,
@@ -142,19 +145,20 @@ EMBEDDED = {
     "mini": Path(__file__).parent / "mini" / "weights",
     "mini-dit": Path(__file__).parents[3] / "recipes" / "weights" / "mini-dit",
 }
-"""Where the models that know the embedded world lie: `mini` in the package, `mini-dit`, which is for measuring, in the repository alone."""
+"""Folders of the models that know the embedded world: `mini` is in the package, `mini-dit`, which is for measurements, only in the
+repository."""
 EMBEDDED_PIPELINES = {"mini": SD, "mini-dit": SD3}
 
 BY_NAME = {known.name: known for known in KNOWN}
 
 
 def known_model(name: str) -> Known | None:
-    """Of a short name or of any hub id in the table; None: it is none of these."""
+    """The model of a short name or of any hub id in the table; None if there is none."""
     return BY_NAME.get(name) or next((known for known in KNOWN if name in known.ids), None)
 
 
 def hub_ids(name: str) -> tuple[str, ...]:
-    """Where to look for a short name or a hub id, in this order: an id that was given goes first, then those that have the same model."""
+    """The hub ids to try for a short name or a hub id, in this order: a given hub id comes first, then the others of the same model."""
     known = known_model(name)
     if known is None:
         return (name,)

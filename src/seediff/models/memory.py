@@ -1,4 +1,5 @@
-"""How a model needs less of a GPU's memory: parts that take turns in it, and an autoencoder that works in tiles. diffusers' own."""
+"""Reduces the GPU memory that a model needs, by diffusers' means: parts that take turns on the GPU, and an autoencoder that works in
+tiles."""
 
 from __future__ import annotations
 
@@ -8,14 +9,16 @@ from typing import Any, Literal, get_args
 from ..errors import UserError
 
 Offload = Literal["none", "model", "sequential"]
-"""What waits in the computer's memory while it does not work: nothing; whole parts (text encoders, network, autoencoder); single layers."""
+"""What waits in the computer's memory while it is not running: nothing; whole parts (text encoders, network, autoencoder); single
+layers."""
 
 NOTHING_TO_SAVE = {"cpu": "here it runs on the cpu", "mps": "mps shares the computer's memory"}
-"""Devices without a memory of their own, in words that end a sentence."""
+"""Device without separate memory → why offloading saves nothing there, as the end of a sentence."""
 
 
 def check_offload(offload: str, device: str) -> None:
-    """Raise UserError for another word than those of `Offload`, for a device that saves nothing by it, and where accelerate is missing."""
+    """Raise UserError for a word that `Offload` does not list, for a device where offloading saves nothing, and if accelerate is
+    missing."""
     if offload not in get_args(Offload):
         raise UserError(f"offload {offload!r} must be one of {', '.join(get_args(Offload))}")
     if offload == "none":
@@ -27,7 +30,7 @@ def check_offload(offload: str, device: str) -> None:
 
 
 def place(pipe: Any, device: str, offload: Offload) -> None:
-    """Bring a pipeline to a device, or have its parts brought there when they work. Raises torch.OutOfMemoryError."""
+    """Move a pipeline to a device, or have its parts moved there when they run. Raises torch.OutOfMemoryError."""
     if offload == "model":
         pipe.enable_model_cpu_offload(device=device)
     elif offload == "sequential":
@@ -37,9 +40,9 @@ def place(pipe: Any, device: str, offload: Offload) -> None:
 
 
 def enable_tiling(pipe: Any, model: str) -> None:
-    """Have the autoencoder encode and decode whatever is larger than its own size in overlapping tiles. Raises UserError where it cannot.
-    model: its name, for messages."""
-    if not hasattr(pipe.vae, "use_tiling"):  # diffusers' own mark of an autoencoder that knows tiles
+    """Have the autoencoder encode and decode anything larger than its own size in overlapping tiles. Raises UserError if it cannot. model:
+    the model's name, for messages."""
+    if not hasattr(pipe.vae, "use_tiling"):  # how diffusers marks an autoencoder that can tile
         raise UserError(
             f"vae_tiling: the autoencoder of model '{model}' ({type(pipe.vae).__name__}) works on whole pictures only; leave it out"
         )

@@ -1,7 +1,6 @@
-"""Weights in fewer bits: linear layers of the network and of text encoders that are language models, in NF4 (bitsandbytes) or int8
-(torchao).
+"""Quantises weights: linear layers of the network and of text encoders that are language models, in NF4 (bitsandbytes) or int8 (torchao).
 
-They are loaded whole, checked, then replaced. CLIP and the autoencoder, which are small, stay as they are.
+The weights are loaded in full and checked before they are replaced. CLIP and the autoencoder, which are small, stay as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ NEEDS = {"nf4": "bitsandbytes", "int8": "torchao"}
 
 
 def check_quantize(quantize: str, *, compile: bool, quantised: bool) -> None:
-    """Raise UserError for another word than those of `Quantize`, for weights that are quantised already, and where a library is missing."""
+    """Raise UserError for a word that `Quantize` does not list, for weights that are quantised already, with `compile`, and if the library
+    is missing."""
     if quantize not in get_args(Quantize):
         raise UserError(f"quantize {quantize!r} must be one of {', '.join(get_args(Quantize))}")
     if quantised:
@@ -30,7 +30,8 @@ def check_quantize(quantize: str, *, compile: bool, quantised: bool) -> None:
 
 
 def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:
-    """Replace the linear layers; those of NF4 are quantised when they come to their device. dtype: in which they compute."""
+    """Replace the linear layers. NF4 layers are quantised when they are moved to their device. dtype: the number format in which NF4 layers
+    compute."""
     parts = [pipe.components.get(name) for name in family.weights if name == family.network or name.startswith("text_encoder")]
     for part in parts:
         if part is not None and not type(part).__name__.startswith("CLIP"):
@@ -41,7 +42,7 @@ def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:
 
 
 def _is_replaced(part: Any, module: Any, name: str) -> bool:
-    """Whether a layer is linear, nobody's LoRA, and may be in another format than float32."""
+    """Whether a layer is linear, is not part of a LoRA, and need not stay in float32."""
     import torch
 
     kept = [*(getattr(part, "_keep_in_fp32_modules", None) or ()), "lora_A", "lora_B"]

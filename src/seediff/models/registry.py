@@ -1,4 +1,4 @@
-"""`load_model`: loads a model by name: the embedded one, the short name of a well-known one, a local folder, a single file or a hub id."""
+"""Loads a model by name, `load_model`: an embedded model, a well-known one by its short name, a local folder, a single file or a hub id."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ TORCHVISION = (
 class Model:
     """A loaded text-to-image model.
 
-    pipe: diffusers' pipeline, without safety checker and progress bar. family: what is known of its kind.
-    device: "cuda", "mps" or "cpu", with an index where one was given. dtype: "float32", "float16" or "bfloat16".
-    latent_side: L, positions a side of what the network works on, at the model's own image size. image_side: that size, in pixels.
-    known_classes: the only classes that the model can draw; None: not known to be limited.
-    known_words: the only words that it knows at all, these classes among them; None: not known to be limited.
-    offload: what waits in the computer's memory while it does not work.
+    pipe: diffusers' pipeline, without safety checker and progress bar. family: its architecture.
+    device: "cuda", "mps" or "cpu", with an index if one was given. dtype: "float32", "float16" or "bfloat16".
+    latent_side: L, positions per side of the lattice that the network works on, at the model's own image size. image_side: that size in
+    pixels.
+    known_classes: the only classes that the model can draw; None: no known limit.
+    known_words: the only words that it knows, these classes among them; None: no known limit.
+    offload: what waits in the computer's memory while it is not running.
     """
 
     pipe: Any
@@ -57,17 +58,17 @@ class Model:
 
     @property
     def network(self) -> Any:
-        """The part of the pipeline that has the attention."""
+        """The part of the pipeline that contains the attention."""
         return getattr(self.pipe, self.family.network)
 
     @property
     def pixels(self) -> int:
-        """Pixels a position of L."""
+        """Pixels per position of L."""
         return self.family.pixels(self.pipe.vae_scale_factor, self.network.config)
 
     @property
     def size_rules(self) -> tuple[int, int | None]:
-        """What sides of its images in pixels are multiples of, and the largest; None: no rule."""
+        """(the number of pixels that image sides must be multiples of, the largest side in pixels or None for no limit)."""
         factor, config = self.pipe.vae_scale_factor, self.network.config
         return self.family.multiple(factor, config), self.family.largest(factor, config)
 
@@ -77,13 +78,13 @@ class Model:
         return self.family.readers(self.pipe)
 
     def rest(self) -> None:
-        """Have all parts leave the device that take turns on it. Whoever runs parts outside of the pipeline's call says so when done with
-        them, as the pipeline's call does itself: else they stay until a part behind them works."""
+        """Move parts that take turns on the device off it. To be called after running parts outside the pipeline's call, which does this
+        itself; otherwise they stay until a later part runs."""
         if self.offload == "model":
             self.pipe.maybe_free_model_hooks()
 
     def check_known(self, classes: Sequence[str]) -> None:
-        """Raise UserError, listing what the model knows, when a class is not among it."""
+        """Raise UserError, listing what the model knows, if it does not know one of the classes."""
         check_known_classes(self.name, self.known_classes, classes)
 
 
@@ -102,24 +103,25 @@ def load_model(
     compile: bool = False,
     offload: Offload = "none",
 ) -> Model:
-    """Load a model of one of the families in diffusers' format, safetensors only, without running anyone's code.
+    """Load a model of one of the families without running third-party code: in diffusers' format, safetensors only, or as a single file on
+    top of such a model.
 
-    Of weights in several number formats, those that suit `dtype` are read, and fetched (`weights.py`).
+    If the weights come in several number formats, those that suit `dtype` are fetched and read (`weights.py`).
 
     Args:
-        name: one of EMBEDDED, a short name of KNOWN, a local folder, a hub id `owner/name` (fetched when not yet in the cache), or a single
-            `.safetensors` file of weights, here or on the hub, `owner/name/file.safetensors`.
-        base: of a single file, and of a folder or hub id of a network alone, the model that the rest is taken from. None: as the file's
-            tensors tell.
+        name: one of EMBEDDED, a short name of KNOWN, a local folder, a hub id `owner/name` (fetched if it is not in the cache), or a single
+            `.safetensors` or `.gguf` file of weights, local or on the hub, `owner/name/file.safetensors`.
+        base: for a single file, and for a folder or hub id of a network alone, the model that supplies the rest. None: recognised by the
+            file's tensors.
         device: None: cuda, else mps, else cpu.
-        dtype: "float32", "float16" or "bfloat16"; None: half precision of the family's kind on cuda, float32 elsewhere.
-        lora, lora_scale, embedding, scheduler, quantize, vae_tiling, compile: as `RunConfig` has them.
-        offload: what waits in the computer's memory while it does not work. The model computes the same.
+        dtype: "float32", "float16" or "bfloat16"; None: the family's half precision on cuda, float32 elsewhere.
+        lora, lora_scale, embedding, scheduler, quantize, vae_tiling, compile: as in `RunConfig`.
+        offload: what waits in the computer's memory while it is not running. Results do not depend on it.
 
     Raises:
-        UserError: no such model, unreadable folder, weights that cannot be had, another family of models, an unusable
-            device, dtype or offload, an autoencoder without tiles, a network that cannot be compiled, or an installation in which
-            diffusers cannot be imported.
+        UserError: no such model, an unreadable folder, weights that cannot be fetched, an unsupported family, an unusable
+            device, dtype or offload, an autoencoder that cannot tile, a network that cannot be compiled, or an installed torchvision
+            that breaks diffusers.
     """
     # 1. What can be refused before anything is read
     torch, _ = _import_diffusers()
@@ -150,7 +152,7 @@ def load_model(
     source.check(pipeline)
     pipe = _load_pipeline(source, folder, pipeline, family, dtype, name)
 
-    # 3. What is loaded on top, and where it computes
+    # 3. What is loaded on top, and the device
     if lora is not None:
         load_lora(pipe, family, lora, 1.0 if lora_scale is None else lora_scale, name)
     if embedding is not None:
@@ -170,7 +172,7 @@ def load_model(
         less = "" if offload == "sequential" else "--offload model, " if offload == "none" else "--offload sequential, "
         raise UserError(f"model '{name}' does not fit into the memory of {device}; use {less}--dtype float16 or --device cpu") from error
 
-    # 4. Its own size and words
+    # 4. The model's image size and words
     config = getattr(pipe, family.network).config
     sample = config.get("sample_size", 1)
     if not isinstance(sample, int) and not (isinstance(sample, list | tuple) and sample and isinstance(sample[0], int)):
@@ -182,12 +184,12 @@ def load_model(
 
 
 def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, dtype: str, name: str) -> Any:
-    """diffusers' pipeline of all parts, each from where it is. folder: with the files of the whole model, of which a hub id may lack some.
-    name: of the model, for messages. Raises UserError."""
+    """diffusers' pipeline, with each part from its source. folder: with the files of the whole model; for a hub id some may be missing.
+    name: the model's, for messages. Raises UserError."""
     import diffusers
     import torch
 
-    # 1. The parts that there are, those of the file apart
+    # 1. The parts: `given` come from the file, `parts` from the whole model
     index = read_index(folder)
     listed = check_index(folder / "model_index.json", index, family)
     given = list(source.checkpoint.parts(family, listed)) if source.checkpoint else []
@@ -197,19 +199,19 @@ def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, 
     # 2. Their weights
     files, complete = folder_files(folder, parts), isinstance(source.whole, Path)
     if isinstance(source.whole, str):
-        # What the cache holds is read from there where it is enough, or where the hub does not answer: libraries would ask the hub about
-        # every file, and wait for it.
+        # The cache is used alone if it is enough or if the hub does not answer: libraries would ask the hub about every file, and
+        # wait for the answers.
         complete = is_all_there(folder, listed, parts)
         if not (complete and is_enough(files, dtype, parts)):
-            with suppress(Exception):  # the hub client's own, the http client's, the system's: the hub does not answer
+            with suppress(Exception):  # of the hub client, the http client or the system: it does not answer
                 files, complete = hub_files(source.whole), False
     variant = choose_variant(files, dtype, parts)
     options = {"variant": variant, "use_safetensors": True, "trust_remote_code": False, **without}
     try:
-        kind = getattr(diffusers, pipeline)  # imported when it is asked for
+        kind = getattr(diffusers, pipeline)  # diffusers imports it on access
         if not complete:
             folder = Path(kind.download(source.whole, **options, **dict.fromkeys(given)))
-            index = read_index(folder)  # it may be newer than what was in the cache
+            index = read_index(folder)  # may be newer than the cached one
             listed = check_index(folder / "model_index.json", index, family)
         for part in given:
             if isinstance(source.whole, str) and not (folder / part / "config.json").is_file():
@@ -228,7 +230,7 @@ def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, 
         pipe.register_modules(**tokenizers)
     except UserError:
         raise
-    except Exception as error:  # whatever reading a broken folder or a dead connection leads to
+    except Exception as error:  # a broken folder or a dead connection may raise anything
         raise _not_loaded(source.whole, error) from error
     _check_parts(pipe, name, pipeline, family)
     check_whole(pipe, folder, variant, name, parts)
@@ -240,7 +242,7 @@ def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, 
 
 
 def _check_parts(pipe: Any, name: str, pipeline: str, family: Family) -> None:
-    """Raise UserError naming a part that the pipeline's class needs and the folder does not list."""
+    """Raise UserError naming a part that the pipeline's class needs and the loaded pipeline lacks."""
     tokenizers = [part.replace("text_encoder", "tokenizer") for part in family.weights if part.startswith("text_encoder")]
     for part in (*family.weights, *tokenizers):
         if getattr(pipe, part, None) is None and part not in family.optional:
@@ -248,7 +250,8 @@ def _check_parts(pipe: Any, name: str, pipeline: str, family: Family) -> None:
 
 
 def _check_text_parts(pipe: Any, name: str, family: Family) -> None:
-    """Raise UserError when a tokenizer gives tokens, or as many of them, as its text encoder has no rows or places for."""
+    """Raise UserError if a tokenizer has token numbers beyond its text encoder's embeddings, or allows more tokens than a CLIP encoder has
+    positions."""
     for reader in family.readers(pipe):
         encoder = getattr(pipe, reader.name.replace("tokenizer", "text_encoder"))
         rows = encoder.get_input_embeddings().num_embeddings
@@ -259,7 +262,7 @@ def _check_text_parts(pipe: Any, name: str, family: Family) -> None:
                 f"model '{name}': {shown(token)} has the number {ids[token]} in its tokenizer, but its text encoder knows the numbers "
                 f"0 to {rows - 1} only; they are not of one model"
             )
-        if not type(encoder).__name__.startswith("CLIP"):  # others have no table of places
+        if not type(encoder).__name__.startswith("CLIP"):  # others have no table of positions
             continue
         places, longest = encoder.config.max_position_embeddings, reader.tokenizer.model_max_length
         if not isinstance(longest, int) or not 2 < longest <= places:
@@ -270,10 +273,11 @@ def _check_text_parts(pipe: Any, name: str, family: Family) -> None:
 
 
 def _import_diffusers() -> tuple[Any, Any]:
-    """(torch, diffusers), with the libraries' warnings and loading bars switched off; downloads still show theirs."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings come while modules are imported
+    """(torch, diffusers), with the libraries' warnings and loading bars switched off; downloads still show bars. Raises UserError if
+    torchvision breaks the import."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the imports
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # of the extra `quantize`, which diffusers imports where they are
+    for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # of the extra `quantize`, which diffusers imports if installed
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import_without_kernels("bitsandbytes")
@@ -281,11 +285,11 @@ def _import_diffusers() -> tuple[Any, Any]:
         import torch
         import transformers
         from diffusers.utils import logging as diffusers_logging
-    except Exception as error:  # lazy imports wrap the cause in one of their own
+    except Exception as error:  # lazy imports wrap the cause in another error
         if _blames_torchvision(error):
             raise UserError(TORCHVISION) from error
         raise
-    # What they say of a broken folder is in the error that they raise too.
+    # Their messages about a broken folder repeat the error that they raise.
     transformers.logging.set_verbosity(logging.CRITICAL)
     transformers.logging.disable_progress_bar()
     diffusers_logging.set_verbosity(logging.CRITICAL)
@@ -294,7 +298,7 @@ def _import_diffusers() -> tuple[Any, Any]:
 
 
 def _not_loaded(source: Path | str, error: Exception) -> UserError:
-    """What to tell when diffusers did not load a local folder or a hub id: whatever a broken folder or a dead connection leads to."""
+    """The error for a local folder or a hub id that diffusers could not load, whatever the cause."""
     if _blames_torchvision(error):
         return UserError(TORCHVISION)
     if isinstance(source, Path):
@@ -303,7 +307,7 @@ def _not_loaded(source: Path | str, error: Exception) -> UserError:
 
 
 def _blames_torchvision(error: BaseException) -> bool:
-    """Whether an error, or what led to it, speaks of torchvision, which nothing here needs."""
+    """Whether an error or one of its causes mentions torchvision, which is not needed here."""
     cause: BaseException | None = error
     while cause is not None:
         if "torchvision" in str(cause):

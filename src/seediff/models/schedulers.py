@@ -1,4 +1,4 @@
-"""Schedulers by short names, and what weights that were distilled to a few steps need, by what their files are called."""
+"""Schedulers by short names, and the sampling settings of weights that were distilled to a few steps, recognised by their file names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "flow-euler": ("FlowMatchEulerDiscreteScheduler", {}),
     "flow-heun": ("FlowMatchHeunDiscreteScheduler", {}),
 }
-"""Short name → class of diffusers, and what differs in it from the model's own configuration. Names of classes are taken, too."""
+"""Short name → diffusers class, and the settings in which it differs from the model's own configuration. Class names of `SCHEDULERS` are
+accepted, too."""
 
 DISTILLED = (
     ("lightning", "euler-trailing", 0.0),
@@ -38,15 +39,15 @@ DISTILLED = (
     ("lcm", "lcm", 1.0),
     ("tcd", "tcd", 0.0),
 )
-"""In a file's name, what UNets distilled so are called → their scheduler and guidance, as their pages have them."""
+"""(part of a file's name, scheduler, guidance scale) for UNets distilled to a few steps, as their model pages recommend."""
 STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
 USUAL_STEPS = 4
 FLOW_STEPS = 8
-"""Of transformers distilled so, whose scheduler and guidance stay."""
+"""Default steps of distilled transformers, which keep the model's scheduler and guidance."""
 
 
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
-    """diffusers' class, and what differs in its configuration. Raises UserError for a name that is none."""
+    """(diffusers class, settings that differ from the model's configuration). Raises UserError for an unknown name."""
     if name in SCHEDULERS:
         return name, {}
     if name not in NAMES:
@@ -55,7 +56,7 @@ def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def check_scheduler(family: Family, name: str) -> None:
-    """Raise UserError for a scheduler that a family cannot be drawn with."""
+    """Raise UserError for a scheduler that a family cannot use."""
     kind, _ = scheduler_class(name)
     if isinstance(family, FlowMatching) != kind.startswith("FlowMatch"):
         which = [short for short, (other, _) in NAMES.items() if other.startswith("FlowMatch") == isinstance(family, FlowMatching)]
@@ -65,14 +66,14 @@ def check_scheduler(family: Family, name: str) -> None:
 
 
 def use_scheduler(pipe: Any, family: Family, name: str) -> None:
-    """Give a pipeline the scheduler of that name, with the configuration of its own. Raises UserError."""
+    """Replace a pipeline's scheduler by the one of this name, with the configuration of the old one. Raises UserError."""
     import diffusers
 
     check_scheduler(family, name)
     kind, options = scheduler_class(name)
     try:
         scheduler = getattr(diffusers, kind).from_config(pipe.scheduler.config, **options)
-    except Exception as error:  # a library that it needs, a configuration that it does not take
+    except Exception as error:  # a missing library, an unsuitable configuration
         raise UserError(f"scheduler '{name}': cannot be made of the model's own ({printable(first_line(error))[:200]})") from error
     if family.gives_sigmas and "sigmas" not in inspect.signature(scheduler.set_timesteps).parameters:
         raise UserError(f"scheduler '{name}': {family.title} gives it the noise levels, which it does not take; use flow-euler")
@@ -80,8 +81,8 @@ def use_scheduler(pipe: Any, family: Family, name: str) -> None:
 
 
 def follow_marks(pipe: Any, names: Container[str]) -> None:
-    """What a single file says by empty tensors of its own: that the network predicts v, and was trained to start from noise alone. names:
-    of its tensors."""
+    """Configure the scheduler by marks in a single file, which are empty tensors: `v_pred`, the network predicts v; `ztsnr` beside it, the
+    network was trained to start from pure noise. names: of the file's tensors."""
     if "v_pred" not in names:
         return
     zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in names else {}
@@ -89,8 +90,8 @@ def follow_marks(pipe: Any, names: Container[str]) -> None:
 
 
 def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
-    """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, by what their file or hub id is called;
-    empty for others. A name that says CFG keeps the guidance."""
+    """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, recognised by the name of their file or hub
+    id; empty for other weights. For flow matching there are only `steps`. If the name contains `cfg`, the guidance scale is left out."""
     name = "/".join(re.split(r"[/\\]", source)[-2:]).lower()
     called = next(((scheduler, guidance) for part, scheduler, guidance in DISTILLED if part in name), None)
     counted = STEPS.search(name)

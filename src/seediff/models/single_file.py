@@ -1,7 +1,7 @@
-"""The parts of a model that a `Checkpoint` has, loaded by diffusers' own converters, and checked before: from the header alone.
+"""Loads the parts of a model that a `Checkpoint` holds, by diffusers' converters.
 
-One whose tensors are not those that the base's configuration describes, in names and shapes, is refused before any of its numbers is
-read.
+The header is checked first: a file whose tensors do not have the names and shapes that the base's configuration describes is refused before
+any of its values are read.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Tensors = dict[str, Any]
 
 
 def load_parts(checkpoint: Checkpoint, family: Family, folder: Path, index: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
-    """Part → it, loaded, of all that the file has and the base lists. folder: the base's, with its configurations. index: its
-    model_index.json.
+    """Part → the loaded module, for all parts that the file holds and the base lists. folder: the base's, with its configurations. index:
+    the base's model_index.json.
 
-    Raises UserError for tensors that are not there, are not the base's, or have other shapes.
+    Raises UserError for tensors that are missing, do not belong to the base, or have other shapes.
     """
     import diffusers
     import transformers
@@ -40,7 +40,7 @@ def load_parts(checkpoint: Checkpoint, family: Family, folder: Path, index: Mapp
 
 
 class _Part:
-    """Of a file the tensors of one part, whose names begin with `prefix`."""
+    """The tensors of one part of a file, whose names begin with `prefix`."""
 
     def __init__(self, checkpoint: Checkpoint, part: str, prefix: str, is_network: bool) -> None:
         self.path, self.part, self.prefix, self.is_network = checkpoint.path, part, prefix, is_network
@@ -58,13 +58,14 @@ class _Part:
         return {name.removeprefix(self.prefix): tensor for tensors in loaded for name, tensor in tensors.items()}
 
     def empty(self) -> Tensors:
-        """The same without their numbers."""
+        """`tensors` without values, on the meta device."""
         import torch
 
         return {name.removeprefix(self.prefix): torch.empty(shape, device="meta") for name, shape in self.shapes.items()}
 
     def check(self, there: Tensors, wanted: Tensors) -> None:
-        """Raise UserError unless tensors are those that a configuration wants."""
+        """Raise UserError unless the tensors have the names and shapes that a configuration wants. Only the network must have no further
+        tensors."""
         there, wanted = ({newer(name): tensor for name, tensor in of.items()} for of in (there, wanted))
         missing = sorted(name for name in wanted if name not in there and not name.endswith("position_ids"))
         if missing:
@@ -82,7 +83,7 @@ class _Part:
 
 
 def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
-    """The network or the autoencoder."""
+    """The loaded network or autoencoder."""
     import torch
 
     place = folder / of.part
@@ -101,7 +102,7 @@ def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
         renamed = _convert(of.empty(), kind, config, wanted)
     except KeyError as error:
         raise of.error(f"tensor {printable(str(error)[:80])} of its {of.part} is not there") from error
-    except Exception as error:  # whatever tensors of other shapes or names lead to
+    except Exception as error:  # unexpected shapes or names may raise anything
         raise of.error(f"its {of.part} cannot be read ({printable(first_line(error)[:200])})") from error
     of.check(renamed, wanted)
     tensors = _convert(of.tensors(), kind, config, wanted)
@@ -118,24 +119,24 @@ def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
 
 
 def _convert(tensors: Tensors, kind: Any, config: Mapping[str, Any], wanted: Tensors) -> Tensors:
-    """The same under diffusers' names, which they may have already."""
+    """The tensors under diffusers' names; unchanged if they have these already."""
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
     if wanted.keys() <= tensors.keys():
         return tensors
     convert = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
-    prefix = NETWORK if kind.__name__ == "UNet2DConditionModel" else ""  # that converter looks for it
+    prefix = NETWORK if kind.__name__ == "UNet2DConditionModel" else ""  # its converter expects the prefix
     return convert(checkpoint={prefix + name: tensor for name, tensor in tensors.items()}, config=config)
 
 
 def _text_encoder(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
-    """CLIP's under transformers' names or OpenCLIP's, or T5's."""
+    """The loaded text encoder: CLIP under transformers' or OpenCLIP's names, or T5."""
     import torch
 
     config = kind.config_class.from_pretrained(str(folder), subfolder=of.part, local_files_only=True)
     with torch.device("meta"):
         empty = kind(config)
-    of.check(_rename_text(of.empty(), empty, of.prefix), dict(empty.named_parameters()))  # a tensor of two names once
+    of.check(_rename_text(of.empty(), empty, of.prefix), dict(empty.named_parameters()))  # lists tied tensors once
     tensors = _rename_text(of.tensors(), empty, of.prefix)
     return kind.from_pretrained(None, config=config, state_dict=tensors, dtype=dtype, **OWN_ATTENTION)
 
@@ -144,10 +145,10 @@ def _rename_text(tensors: Tensors, model: Any, prefix: str) -> Tensors:
     import torch
     from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
 
-    if prefix.endswith(".model."):  # OpenCLIP's
+    if prefix.endswith(".model."):  # OpenCLIP's names
         return convert_open_clip_checkpoint(model, {prefix + name: tensor for name, tensor in tensors.items()}, prefix)
     projection = "text_projection.weight"
-    if prefix == CLIP_L and projection in model.state_dict() and projection not in tensors:  # SD 3's files leave it out: it changes nothing
+    if prefix == CLIP_L and projection in model.state_dict() and projection not in tensors:  # SD 3 files omit it: it is the identity
         like = tensors["text_model.final_layer_norm.weight"]
         tensors[projection] = torch.eye(len(like), dtype=like.dtype, device=like.device)
     return tensors

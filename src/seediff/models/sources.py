@@ -1,5 +1,5 @@
-"""Where the parts of a model are from: a whole model in diffusers' format, and beside it a single file that has some of its parts, or the
-folder of its network."""
+"""Finds where the parts of a model come from: a whole model in diffusers' format, and in addition perhaps a single file with some of the
+parts, or the folder of the network."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from .known import BY_NAME
 from .weights import choose_variant
 
 PLACES = ("", *(f"{name}/" for name in NETWORKS))
-"""Where a repository may have a network: at its root, or in a folder of it."""
+"""Folders of a repository that may hold the network: the root, or a folder named after the part."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """name: of the whole model. whole: its folder or hub id. checkpoint: the file or folder whose parts are taken instead of its own; None:
-    none. part: the hub id, or the file in one, that has these parts and is not fetched yet."""
+    """Where the parts of a model come from.
+
+    name: of the whole model. whole: its folder or hub id. checkpoint: the file or folder whose parts replace the whole model's, if any.
+    part: the hub id, or the file in a repository, that holds such parts and has not been fetched yet.
+    """
 
     name: str
     whole: Path | str
@@ -32,18 +35,18 @@ class Source:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all parts are the whole model's own."""
+        """Whether all parts come from the whole model."""
         return self.checkpoint is None and self.part is None
 
     def check(self, pipeline: str) -> None:
-        """Raise UserError where the file is of another family than a base of this pipeline class."""
+        """Raise UserError if the file belongs to another family than its base. pipeline: the base's pipeline class."""
         file, family = self.checkpoint, pipeline_family(pipeline)
         if file and file.layout and pipeline_family(file.layout.pipeline) is not family:
             kind = f"{family.title} ({pipeline})" if family else pipeline
             raise UserError(f"model {file.path}: is of a {file.layout.pipeline}, but its base '{self.name}' is {kind}; name another --base")
 
     def parts_line(self, family: Family) -> str:
-        """What is from where, for people; empty where all is from one place."""
+        """A description for people of where the parts come from; empty if all come from the whole model."""
         if self.part is not None:
             return f"{family.network} from the hub, the rest from {self.name}"
         if self.checkpoint is None:
@@ -53,8 +56,8 @@ class Source:
 
 
 def find_source(model: str, base: str | None = None) -> Source:
-    """What the names of a model and of its base stand for. Raises UserError for names that are none, for a file that is no model's, and for
-    a base where there is nothing to go with it. Asks no network."""
+    """The source that the names of a model and of its base stand for. Raises UserError for names that stand for nothing, for a file that is
+    not a model's, and for a base with a model that is already whole. Makes no network requests."""
     of_hub = HUB_PART.fullmatch(model)
     if base is not None and of_hub and model not in BY_NAME and not Path(model).expanduser().exists():
         if of_hub[2] is None and cached_folder(model):
@@ -75,7 +78,7 @@ def find_source(model: str, base: str | None = None) -> Source:
 
 
 def fetch_part(source: Source) -> Source:
-    """The source with what a hub id, or a file in one, has of it, fetched where it is not in the cache. Raises UserError."""
+    """The source with its `part`, if it has one, read as its checkpoint and fetched if it is not in the cache. Raises UserError."""
     if source.part is None:
         return source
     of_hub = HUB_PART.fullmatch(source.part)
@@ -85,7 +88,7 @@ def fetch_part(source: Source) -> Source:
 
 
 def _cached_part(hub_id: str, name: str | None) -> Checkpoint | None:
-    """What the hub's cache has of a part, where it is all there."""
+    """A part from the hub's cache; None unless it is complete there."""
     names = [name] if name else [f"{place}config.json" for place in PLACES]
     path = next(filter(None, (cached_file(hub_id, name) for name in names)), None)
     if path is None:
@@ -100,10 +103,10 @@ def _cached_part(hub_id: str, name: str | None) -> Checkpoint | None:
 
 
 def _fetch_network(hub_id: str) -> Path:
-    """The folder in the cache with the network that a hub id has, or the one file of weights."""
+    """The cached folder with a repository's network, or its only file of weights; fetches what is not in the cache. Raises UserError."""
     try:
         names = hub_files(hub_id)
-    except Exception as error:  # the hub client's own, the http client's, the system's
+    except Exception as error:  # of the hub client, the http client or the system
         raise not_fetched(hub_id, error) from error
     for place in PLACES:
         files = [name for name in names if re.fullmatch(rf"{place}diffusion_pytorch_model[^/]*\.safetensors", name)]
@@ -134,5 +137,5 @@ def _whole(model: str, base: str) -> UserError:
 
 @lru_cache
 def _checkpoint(path: Path, size: int, changed: int) -> Checkpoint:
-    """Read once; a file that was written again is read again."""
+    """A checkpoint that is read once. size, changed: of the file or folder, so that a rewritten file is read again."""
     return read_part(path) if path.is_dir() else read_checkpoint(path)

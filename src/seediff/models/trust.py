@@ -1,8 +1,8 @@
-"""What the files of a model's folder may name, looked at before a library reads them: classes that the family knows, and no code.
+"""Checks the files of a model's folder before a library reads them: they may name only classes that the family knows, and no code.
 
-Libraries run code that a folder, or a repository on the hub, brings along, where a configuration names it (`auto_map`) and the class that
-reads it is one of those that look for it (`AutoModel`). Here neither is possible: a part is of a class named in its family, other classes
-are refused, and so is every key by which a configuration leads to code or to another model's files.
+Libraries run code from a folder, or from a repository on the hub, if a configuration names it (`auto_map`) and is read by a class that
+looks for it (`AutoModel`). Both are ruled out here: a part must be of a class that its family names, and keys by which a configuration
+leads to code or to another model's files are refused.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ ELSEWHERE = frozenset(
         "transformers_weights", "adapter_kwargs",
     }
 )  # fmt: skip
-"""Keys of configurations that name code, or other files than the folder's own."""
+"""Keys of configurations that name code, or files outside the folder."""
 
 OWN_ATTENTION: dict[str, Any] = {"trust_remote_code": False, "attn_implementation": None}
-"""Arguments of transformers' `from_pretrained`: None is its own choice, whatever a configuration asks for, which may be a repository."""
+"""Arguments of transformers' `from_pretrained`. None: transformers chooses the attention, whatever a configuration asks for, which may be a
+repository."""
 
 MOST_LAYERS = 200
 
 
 def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str]:
-    """The parts that a model_index.json has loaded. path: its own, for messages.
+    """The parts that a model_index.json lists and that are loaded. path: of the file, for messages.
 
-    Raises UserError where a part is of a class that the family does not name: a library's name is imported, and classes that choose others
-    (`AutoModel`) run code of the folder.
+    Raises UserError if a part is of a class that the family does not name: naming a library imports it, and classes that choose other
+    classes (`AutoModel`) run code from the folder.
     """
     check_settings(path, index)
     skipped = {part for part, value in family.loading.items() if value is None}  # never loaded, such as the safety checker
@@ -53,8 +54,8 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
 
 
 def check_parts(folder: Path, parts: Iterable[str]) -> None:
-    """Raise UserError for code among the files of these parts of a pipeline, and for configurations that lead to any, or to other files, or
-    that describe more layers than any model has: libraries would build such networks for hours."""
+    """Raise UserError for code or adapters among the files of these parts of a pipeline, and for configurations that lead to code or to
+    other files, or that describe more layers than any model has: libraries would build such networks for hours."""
     for part in sorted(parts):
         for path in sorted((folder / part).glob("*")):
             if path.suffix == ".py" or path.name == "adapter_config.json":
@@ -66,7 +67,7 @@ def check_parts(folder: Path, parts: Iterable[str]) -> None:
 
 
 def _read_settings(path: Path) -> Any:
-    """A configuration as libraries read it: diffusers writes infinite numbers, which JSON has no word for."""
+    """A configuration, parsed as libraries do: diffusers writes infinite numbers, which standard JSON lacks."""
     try:
         return json.loads(read_bytes(path, SETTINGS))
     except (ValueError, RecursionError) as error:
@@ -98,16 +99,17 @@ def _check_depth(path: Path, settings: Any) -> None:
 
 
 def import_without_kernels(name: str) -> None:
-    """Import a library, if it is installed, that would fetch and run a repository's code if the package `kernels` is installed too.
+    """Import a library, if it is installed, while hiding the package `kernels`, with which the library would fetch and run a repository's
+    code.
 
-    A library that cannot be imported is left for whoever needs it: most models do not.
+    If the import fails, no error is raised: most models do not need the library.
     """
     if name in sys.modules or find_spec(name) is None:
         return
     there = sys.modules.get("kernels")
-    sys.modules["kernels"] = None  # type: ignore[assignment]  # an import of it fails
+    sys.modules["kernels"] = None  # type: ignore[assignment]  # makes its import fail
     try:
-        with suppress(Exception):  # whatever a broken installation leads to
+        with suppress(Exception):  # a broken installation may raise anything
             import_module(name)
     finally:
         sys.modules.pop("kernels", None)

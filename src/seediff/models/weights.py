@@ -154,7 +154,7 @@ def check_whole(pipe: Any, folder: Path, variant: str | None, name: str, parts: 
     for part in parts:
         held = {newer(key) for file in part_files(folder, part, variant) for key in read_header(file).tensors}
         needed = getattr(pipe, part).state_dict()
-        there = {tensor.data_ptr() for key, tensor in needed.items() if newer(key) in held}  # a tensor of two names is held once
+        there = {tensor.data_ptr() for key, tensor in needed.items() if newer(key) in held}  # tied tensors are stored under one name only
         absent = [key for key, tensor in needed.items() if newer(key) not in held and tensor.data_ptr() not in there]
         missing = [key for key in absent if not key.endswith("position_ids")]
         if missing:

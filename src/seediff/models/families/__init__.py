@@ -1,4 +1,4 @@
-"""The families of models: one per architecture whose attention can be captured, and the reason for others that cannot."""
+"""The families of models, one per architecture whose attention can be captured, and why others cannot be."""
 
 from __future__ import annotations
 

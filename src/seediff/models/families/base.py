@@ -52,8 +52,8 @@ Condition = Mapping[str, Any]
 @dataclass(frozen=True)
 class Projections:
     """A layer of self- or cross-attention. kind: "self" if the keys come from the picture, "cross" if they come from the text. query, key:
-    the submodules whose outputs are the queries (B, N, H·D) and the keys (B, N or T, H·D) of the product. out: the one that sums up the
-    heads' outputs (B, N, H·D)."""
+    the submodules whose outputs are the queries (B, N, H·D) and the keys (B, N or T, H·D) of the product. out: the submodule that combines
+    the heads' outputs (B, N, H·D)."""
 
     kind: Literal["self", "cross"]
     query: str = "to_q"
@@ -68,10 +68,11 @@ class Joint:
     queries, keys: submodules whose outputs are the queries and keys, in the order in which the product concatenates them. An output is
         (B, S, H·D), or has a dimension for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means (B, S, H, D). heads: H.
     picture_first: whether the picture's N rows and columns come before the text's; otherwise they come last. behind_text: each
-        image's picture comes directly after its own text, and padding of shorter texts last; they are reordered to picture, text, padding.
+        image's picture comes directly after its own text, and padding of shorter texts last; capture reorders them to picture, text,
+        padding.
     multiple: the picture is padded to a multiple of this many rows; padding is neither picture nor text.
     rotate: maps (B, S, H, D) and the layer's `rotary` argument to the rotated (B, S, H, D); None: there is no rotation.
-    rotary, mask: names of the layer's arguments. each_rotary: whether each image has its own rotation, as its first dimension. The mask is
+    rotary, mask: names of the layer's arguments. each_rotary: whether the rotation has the batch as its first dimension. The mask is
         (B, S), or (B, T) for the text's columns alone, or (B, 1, S, S), where all rows of the picture are alike. It is False where a
         column is padding, or holds numbers that are added to the scores.
     """
@@ -102,11 +103,11 @@ Layer = Projections | Joint
 class Reader:
     """One of a model's tokenizers, and where its tokens are among the T text columns.
 
-    name: of the pipeline's part. limit: the most tokens that are read, special ones included. first: the column of its first token; None:
-    its tokens are no columns. end: the column behind its last token, where padding comes before the text; None: `first` says where it is.
-    wrap: prompt → (the text that is read, where the prompt begins in it); None: the prompt itself. adds_tokens: whether the tokenizer
-    adds those for start and end; False: they are in the text. convert: prompt → the same as it is read: in small letters, or with every
-    token of a textual inversion written out, one for each of its vectors; None: as it is.
+    name: of the pipeline's part. limit: the maximum number of tokens that are read, special tokens included. first: the column of its first
+    token; None: its tokens have no columns. end: the column after its last token, if padding comes before the text; None: `first` applies.
+    wrap: prompt → (the text that is read, where the prompt begins in it); None: the prompt itself. adds_tokens: whether the tokenizer adds
+    start and end tokens; False: the text contains them. convert: prompt → the prompt as it is read: in lower case, or with each token of a
+    textual inversion expanded to one token per vector; None: unchanged.
     """
 
     name: str
@@ -149,7 +150,7 @@ class Family:
     fitted: whether missing levels of attention are replaced by the nearest (the paper's constants are for Stable Diffusion 1 and 2).
     reads_embeddings: whether textual inversion can be loaded: the pipeline supports it and all its text encoders are CLIP's.
     no_self_attention: the reason why there are no self-attention maps; empty if there are.
-    embeds_text: of a network whose text has a stream of its own, the module through which states of the text encoders go into it; "" if
+    embeds_text: in a network with a separate stream for the text, the module through which the text encoders' states enter it; "" if
         concepts cannot be followed there (`attention/concepts.py`).
     half: the half precision that the model was trained in, in which its pictures do not overflow.
     gives_sigmas: whether the pipeline gives the scheduler its noise levels. loading: arguments for from_pretrained.
@@ -205,8 +206,8 @@ class Family:
         return layers
 
     def reference(self, layers: Mapping[str, Layer]) -> str:
-        """Of the layers that attend to text, the one whose features say which positions are alike: its queries, or in joint attention its
-        output. By default GoCA's for FLUX, block 27 of 57, or the block at the same depth."""
+        """The layer whose features tell which positions are alike, among the layers that attend to text. The features are its queries, or
+        in joint attention its output. By default GoCA's layer for FLUX, block 27 of 57, or the block at the same relative depth."""
         names = [name for name, layer in layers.items() if isinstance(layer, Joint) or layer.kind == "cross"]
         return names[round(len(names) * 27 / 57)]
 
@@ -291,7 +292,7 @@ class Family:
     # Loading
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
-        """Parts that are loaded here instead of by diffusers, of a pipeline's folder that has been looked at."""
+        """Tokenizers that are loaded here instead of by diffusers, by part. folder: the pipeline's, already checked."""
         return {}
 
     # Drawing
@@ -360,7 +361,7 @@ class Family:
     # Photographs
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the mean, shifted and scaled."""
+        """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the autoencoder's mean, shifted and scaled."""
         encoded = pipe.vae.encode(pixels)
         mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # AutoencoderKL, AutoencoderTiny
         shift = getattr(pipe.vae.config, "shift_factor", None)
@@ -388,7 +389,7 @@ class Family:
 
 
 class FlowMatching(Family):
-    """Families trained by flow matching: level t of 1000 is a share t / 1000 of noise."""
+    """Families trained by flow matching: at level t of 1000 the share of noise is t / 1000."""
 
     LEVELS = 1000
 
@@ -408,13 +409,13 @@ class FlowMatching(Family):
 
 
 def chat_prompt(render: Callable[[str], str], prompt: str) -> tuple[str, int]:
-    """`Reader.wrap` for a language model that is asked by a chat: `render` makes the chat of a prompt."""
-    mark = "\ue000"  # in no template and no prompt
+    """`Reader.wrap` for a language model that reads the prompt in a chat. render: prompt → chat."""
+    mark = "\ue000"  # a private-use character, in no template or prompt
     return render(prompt), render(mark).index(mark)
 
 
 def qwen_chat(tokenizer: Any, thinking: bool, prompt: str) -> str:
-    """The chat by which Qwen3 is asked; thinking: whether it may."""
+    """The chat in which Qwen3 reads a prompt. thinking: whether the chat allows it to think."""
     messages = [{"role": "user", "content": prompt}]
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking)
 

@@ -1,8 +1,9 @@
-"""ERNIE-Image: one stream of picture and text that attend to each other, the picture first, turned (rotary) in halves of the channels.
+"""ERNIE-Image: one stream in which picture and text attend to each other, the picture first, with rotary positions that pair the halves of
+the channels.
 
-Text is what a language model reads of the prompt as it is; what fills shorter prompts up to the longest of the batch is masked. Latents are
-FLUX.2's, 2 × 2 of which are a position, side by side in channels. The pipeline may have a model that writes the prompt again before it is
-read: it is left out, since words could be lost.
+A language model reads the prompt as it is; padding of shorter prompts up to the longest of the batch is masked. Latents are FLUX.2's; 2 × 2
+of them are a position, concatenated in channels. The pipeline may include a model that rewrites the prompt before it is read: it is not
+used, since words could be lost.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
     import torch
 
 TEXT_TOKENS = 512
-"""The most that are read here; the pipeline has no limit."""
+"""Maximum number of tokens that are read here; the pipeline sets no limit."""
 IMAGE_SIDE = 1024
-"""The pipeline's own; the network's configuration says none."""
+"""The pipeline's default image side in pixels; the network's configuration has none."""
 EPSILON = 1e-5
-"""Beside the variance of latents: the pipeline's, whatever the autoencoder's configuration says."""
+"""Added to the variance of latents, as in the pipeline, whatever the autoencoder's configuration says."""
 
 
 class ErnieImage(FlowMatching):
@@ -40,7 +41,7 @@ class ErnieImage(FlowMatching):
         }
 
     def factor(self, vae: Mapping[str, Any]) -> int:
-        return 2 ** len(vae["block_out_channels"])  # of latents that are put together already
+        return 2 ** len(vae["block_out_channels"])  # includes the packing of 2 × 2 latents
 
     def image_side(self, factor: int, config: Mapping[str, Any]) -> int:
         return IMAGE_SIDE
@@ -67,7 +68,7 @@ class ErnieImage(FlowMatching):
 
 
 def _rotate(states: Any, rotary: Any) -> Any:
-    """The first half of the channels beside the second, as the model's processor has it: `rotary` (B, S, 1, D) are angles."""
+    """Rotates pairs of channels, one from each half, like the model's attention processor. rotary (B, S, 1, D): angles."""
     import torch
 
     first, second = states.chunk(2, -1)

@@ -1,7 +1,8 @@
-"""FLUX.1: blocks of two streams, then of one, in which picture and text attend to each other, the text's columns first, turned (rotary).
+"""FLUX.1: blocks of two streams, then of one, in which picture and text attend to each other, the text's columns first, with rotary
+positions.
 
-Text columns are T5's; CLIP's state is pooled, so that its tokens are no columns and it may read less than the whole prompt. Latents are
-packed: a position is 2 × 2 of them. Guidance is told to the network (dev), or there is none (schnell).
+Text columns are T5's. Of CLIP only a pooled state is used, so its tokens have no columns, and it may read less than the whole prompt.
+Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the network (dev), or there is no guidance (schnell).
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ if TYPE_CHECKING:
     import torch
 
 T5_TOKENS = 512
-"""That the pipeline reads where it is not told otherwise."""
+"""Maximum number of T5 tokens that the pipeline reads by default."""
 PACKED = 2
-"""Latents a side of a position."""
+"""Latents per side of a position."""
 PHOTOGRAPHS = 1.0
-"""Guidance that the network is told where a photograph is looked at: none."""
+"""The network's guidance input for photographs: no guidance."""
 
 
 class Flux(FlowMatching):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
-        height, width = (int(last) + 1 for last in kwargs["img_ids"].flatten(0, -2)[-1, 1:])  # as many positions could be another shape
+        height, width = (int(last) + 1 for last in kwargs["img_ids"].flatten(0, -2)[-1, 1:])  # their number does not give the shape
         if height * width != positions:
             raise UserError(
                 f"the network was given {positions} positions, but its picture has {height} × {width}: others (a reference "

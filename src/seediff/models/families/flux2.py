@@ -1,8 +1,8 @@
-"""FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first, turned (rotary).
+"""FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first, with rotary positions.
 
-Queries, keys and the feed-forward layer of a block of one stream are one product; its norms still make the queries and the keys. Text is
-read by a language model within a chat, filled up to 512 tokens by padding before it, which is attended to as words are. Latents have a
-mean and a deviation for each channel of a position, which is 2 × 2 of them. Guidance is told to the network.
+In a block of one stream a single product makes the queries, the keys and the feed-forward layer; queries and keys are still the outputs of
+its norms. A language model reads the text within a chat, padded at the front to 512 tokens; padding is attended to like words. A position
+is 2 × 2 latents; each of its channels is normalised by a mean and a deviation. The guidance scale is an input of the network.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import torch
 
 TEXT_TOKENS = 512
-"""That the pipeline reads where it is not told otherwise, its template and padding among them."""
+"""Maximum number of tokens that the pipeline reads by default, including its template and padding."""
 
 
 class Flux2(FlowMatching):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
-        image, row, column, _ = kwargs["img_ids"][0, -1].tolist()  # of the last position: they stand row by row
+        image, row, column, _ = kwargs["img_ids"][0, -1].tolist()  # of the last position: positions are in row order
         if image:
             raise UserError("the network is shown other images beside the one it draws (image=…): attention to these is not captured")
         return len(hidden), int(row) + 1, int(column) + 1
@@ -46,7 +46,7 @@ class Flux2(FlowMatching):
         return arguments
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
-        """The processor's tokenizer alone: no pictures are read, for which transformers would need torchvision."""
+        """Only the tokenizer of the processor: no pictures are read, for which transformers would need torchvision."""
         from transformers import PreTrainedTokenizerFast
 
         tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder / "tokenizer"))
@@ -57,14 +57,14 @@ class Flux2(FlowMatching):
         return {"tokenizer": tokenizer}
 
     def render(self, pipe: Any, prompt: str) -> str:
-        """What is read of a prompt."""
+        """The text that is read for a prompt."""
         from diffusers.pipelines.flux2.pipeline_flux2 import format_input
 
         (messages,) = format_input([prompt], system_message=pipe.system_message)
         return pipe.tokenizer.apply_chat_template(messages, tokenize=False)
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        tokenizer = getattr(pipe.tokenizer, "tokenizer", pipe.tokenizer)  # a processor's
+        tokenizer = getattr(pipe.tokenizer, "tokenizer", pipe.tokenizer)  # of a processor
         return (
             Reader(
                 "tokenizer",
@@ -86,7 +86,7 @@ class Flux2(FlowMatching):
         return unpack(packed, height, width)
 
     def told_guidance(self, pipe: Any, latents: torch.Tensor) -> torch.Tensor | None:
-        """What the network is told of a photograph."""
+        """The network's guidance input for photographs."""
         return latents.new_full((len(latents),), PHOTOGRAPHS)
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
@@ -105,8 +105,8 @@ class Flux2(FlowMatching):
 
 
 def normed_latents(vae: Any, pixels: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, tuple[int, int]]:
-    """Latents of 2 × 2 places as one position (B, h·w, C·2·2), each channel with its mean and deviation, and (h, w). epsilon: added to
-    variances."""
+    """(latents (B, h·w, C·2·2) with 2 × 2 as one position and each channel normalised by its mean and deviation, (h, w)). epsilon: added to
+    the variances."""
     packed, size = pack(vae.encode(pixels).latent_dist.mean)
     mean, variance = (values.to(packed) for values in (vae.bn.running_mean, vae.bn.running_var))
     return (packed - mean) / (variance + epsilon).sqrt(), size
@@ -131,7 +131,7 @@ FLUX2 = Flux2(
     weights=("transformer", "vae", "text_encoder"),
     captured=FLUX.captured,
     guidance="told to the network",
-    conditional="first call",  # of FLUX.2 klein, whose network is of the same class
+    conditional="first call",  # for FLUX.2 klein, whose network has the same class
     streams=FLUX.streams,
     depth=FLUX.depth,
     text_columns=TEXT_TOKENS,

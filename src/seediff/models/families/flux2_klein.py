@@ -1,5 +1,5 @@
-"""FLUX.2 klein: FLUX.2's network, smaller, with the text of a language model that may think, and padding behind it. Its base models
-predict in two calls, always against the empty prompt; the others are distilled to draw without guidance."""
+"""FLUX.2 klein: FLUX.2's network, smaller, with text that Qwen3 reads without thinking, and padding after the text. Its base models predict
+in two calls, always against the empty prompt; the others are distilled to draw without guidance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import QWEN_TOKENIZER, Drawing, Family, qwen_chat
 from .flux2 import FLUX2, Flux2
 
 DISTILLED = re.compile(r"klein-\d+b", re.IGNORECASE)
-"""What the distilled ones are called: FLUX.2-klein-4B; the others are FLUX.2-klein-base-4B."""
+"""Matches names of the distilled models, such as FLUX.2-klein-4B; the others are called like FLUX.2-klein-base-4B."""
 
 
 class Klein(Flux2):

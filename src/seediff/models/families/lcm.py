@@ -1,5 +1,5 @@
-"""Latent consistency models: Stable Diffusion 1's UNet, distilled to a few steps. It is told the guidance and predicts once a step, so that
-no negative prompt is read. The scheduler makes its steps from those of the distillation."""
+"""Latent consistency models: Stable Diffusion 1's UNet, distilled to a few steps. It takes the guidance scale as an input and predicts once
+per step, so no negative prompt is read. The scheduler chooses its steps from those of the distillation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Consistency(UNet):
         return False
 
     def check_guidance(self, config: Mapping[str, Any], name: str, guidance_scale: float) -> None:
-        """Raise UserError for a UNet that cannot be told any, which the pipeline would try."""
+        """Raise UserError for a UNet without a guidance input, which the pipeline needs."""
         if config.get("time_cond_proj_dim") is None:
             raise UserError(
                 f"model '{name}': its unet has no time_cond_proj_dim and cannot be told the guidance, as a LatentConsistencyModelPipeline "
@@ -27,7 +27,7 @@ class Consistency(UNet):
         return False
 
     def calls(self, pipe: Any, steps: int) -> int:
-        """As the pipeline asks for them."""
+        """Sets the scheduler's steps as the pipeline does."""
         try:
             pipe.scheduler.set_timesteps(steps, original_inference_steps=None)
         except TypeError as error:
@@ -35,7 +35,7 @@ class Consistency(UNet):
         return len(pipe.scheduler.timesteps)
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """The network is told the scale less 1: below 1 it would be led away from the prompt."""
+        """The network's input is the scale − 1, and a negative input would lead away from the prompt: the scale is at least 1."""
         arguments = super().call(pipe, drawing)
         del arguments["negative_prompt"]  # the pipeline has none
         return {**arguments, "guidance_scale": max(drawing.guidance_scale, 1.0)}

@@ -1,8 +1,8 @@
-"""Lumina 2: one stream of text and picture that attend to each other, each picture right behind its own text, turned (rotary).
+"""Lumina 2: one stream in which text and picture attend to each other, each picture directly after its own text, with rotary positions.
 
-What fills shorter texts up to the longest of the batch comes last and is masked. The first blocks see the picture alone. Keys are of fewer
-heads than queries. Text is read by a language model behind an instruction, which an unconditional prompt is read without. Guidance is two
-calls. The network is told the share of picture, and predicts picture less noise.
+Padding of shorter texts up to the longest of the batch comes last and is masked. The first blocks see the picture alone. Keys have fewer
+heads than queries. A language model reads the prompt after an instruction; an unconditional prompt is read without the instruction.
+Guidance takes two calls. The network's time input is the share of picture instead of noise, and it predicts picture minus noise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 TEXT_TOKENS = 256
-"""That the pipeline reads where it is not told otherwise, its instruction among them."""
+"""Maximum number of tokens that the pipeline reads by default, including its instruction."""
 
 
 class Lumina2(FlowMatching):

@@ -1,4 +1,4 @@
-"""PixArt-α and -Σ: a transformer with self-attention of the picture and cross-attention to T5's text, on one side; padding is masked."""
+"""PixArt-α and -Σ: a transformer with self-attention of the picture and cross-attention to T5's text, at one level; padding is masked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
-"""That each pipeline, and those derived from it, read where they are not told otherwise; others as many as the last."""
+"""Pipeline class → the maximum number of tokens that it and classes derived from it read by default; other classes read the larger
+number."""
 
 
 def _tokens(pipeline: type) -> int:
@@ -33,13 +34,13 @@ class PixArt(Family):
         return T5_TOKENS.get(pipeline, max(T5_TOKENS.values()))
 
     def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
-        """Whole patches, and the pipeline itself insists on 8."""
+        """Whole patches; the pipeline also requires multiples of 8."""
         return math.lcm(8, super().multiple(factor, config))
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """At the size that was asked for, with the words that were given."""
+        """Draws at the requested size, with the prompt as given."""
         arguments = super().call(pipe, drawing)
-        negative = arguments["negative_prompt"] or ""  # it has no None
+        negative = arguments["negative_prompt"] or ""  # the pipeline takes no None
         return {**arguments, "negative_prompt": negative, "clean_caption": False, "use_resolution_binning": False}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -58,11 +59,11 @@ class PixArt(Family):
             added["aspect_ratio"] = latents.new_tensor([[height / width]]).repeat(len(latents), 1)
         level = latents.new_full((len(latents),), timestep)
         predicted = network(latents, timestep=level, added_cond_kwargs=added, **condition, return_dict=False)[0]
-        return predicted[:, : latents.shape[1]]  # behind it, where it was learnt, the variance
+        return predicted[:, : latents.shape[1]]  # a learnt variance may follow
 
 
 def _as_read(prompt: str) -> tuple[str, int]:
-    """The pipeline reads prompts without blanks around them."""
+    """`Reader.wrap`: the pipeline strips blanks around the prompt."""
     return prompt.strip(), len(prompt.lstrip()) - len(prompt)
 
 

@@ -1,8 +1,8 @@
-"""Qwen-Image: blocks of two streams in which picture and text attend to each other, the text's columns first, turned (rotary).
+"""Qwen-Image: blocks of two streams in which picture and text attend to each other, the text's columns first, with rotary positions.
 
-Text is read by a language model within a template, whose beginning is cut off: columns are counted from the template's `start_idx`, and
-hold its end, too. What fills shorter prompts up to the longest of the batch is masked. Guidance is two calls. Latents are packed as
-FLUX.1's; each channel has a mean and a deviation.
+A language model reads the text within a template, whose beginning is then cut off: columns are counted from the template's `start_idx` and
+include its end. Padding of shorter prompts up to the longest of the batch is masked. Guidance takes two calls. Latents are packed like
+FLUX.1's; each channel is normalised by a mean and a deviation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 TEXT_TOKENS = 512
-"""That the pipeline hands to the network where it is not told otherwise, behind the template's beginning."""
+"""Maximum number of tokens after the template's beginning that the pipeline passes to the network by default."""
 
 
 class QwenImage(FlowMatching):
@@ -39,7 +39,7 @@ class QwenImage(FlowMatching):
         return factor * PACKED
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """The scale that is told to a network is for models that there are none of yet."""
+        """Guidance is `true_cfg_scale`; `guidance_scale` is for models that take the scale as an input, of which there are none yet."""
         arguments = super().call(pipe, drawing)
         return {**arguments, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
 
@@ -51,11 +51,11 @@ class QwenImage(FlowMatching):
         import torch
 
         states, mask = pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS)
-        everything = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)  # the pipeline's None: nothing is padding
+        everything = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)  # the pipeline's None means: no padding
         return {"encoder_hidden_states": states, "encoder_hidden_states_mask": everything if mask is None else mask}
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        """A picture is a video of one frame to the autoencoder."""
+        """The autoencoder takes a picture as a video of one frame."""
         config = pipe.vae.config
         encoded = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
         mean, deviation = (encoded.new_tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std))
@@ -78,7 +78,7 @@ def _templated(template: str, prompt: str) -> tuple[str, int]:
 
 
 def _rotate(states: Any, rotary: Any) -> Any:
-    """rotary: of the picture (N, D/2) and of the text (T, D/2), complex; the text's come first among the states."""
+    """rotary: complex, for the picture (N, D/2) and for the text (T, D/2); in the states the text comes first."""
     import torch
     from diffusers.models.transformers.transformer_qwenimage import apply_rotary_emb_qwen
 

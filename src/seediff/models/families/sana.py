@@ -1,7 +1,7 @@
-"""Sana: a transformer whose self-attention is linear, so that there is no map of it, and whose cross-attention reads Gemma's text.
+"""Sana: a transformer with linear self-attention, of which there are no maps, and cross-attention to Gemma's text.
 
-The text is an instruction to a language model with the prompt at its end. Of its tokens the first and the last 299 are columns: the
-prompt, a little of the instruction, and padding, which is masked. Neither the language model nor the autoencoder works in float16.
+The text is an instruction to a language model with the prompt at its end. Its first token and its last 299 are columns: the prompt, a
+little of the instruction, and padding, which is masked. Neither the language model nor the autoencoder works in float16.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 TEXT_TOKENS = 300
-"""Columns of the text where the pipeline is not told otherwise."""
+"""Number of text columns in the pipeline by default."""
 
 
 class SanaFamily(FlowMatching):
@@ -33,17 +33,17 @@ class SanaFamily(FlowMatching):
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1)
 
     def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
-        """Whole patches, and the pipeline itself insists on 32."""
+        """Whole patches; the pipeline also requires multiples of 32."""
         return math.lcm(32, super().multiple(factor, config))
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """At the size that was asked for, with the words that were given."""
+        """Draws at the requested size, with the prompt as given."""
         arguments = super().call(pipe, drawing)
         return {**arguments, "negative_prompt": arguments["negative_prompt"] or "", "clean_caption": False, "use_resolution_binning": False}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         text = "\n".join(_instruction(pipe))
-        cut = len(pipe.tokenizer.encode(text)) - 2  # so has the pipeline it: the start, and a blank that joins the prompt's first token
+        cut = len(pipe.tokenizer.encode(text)) - 2  # like the pipeline: no start token, and no blank, which joins the prompt's first token
         return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=partial(_as_read, text), convert=str.lower),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
@@ -64,16 +64,16 @@ class SanaFamily(FlowMatching):
         network = pipe.transformer
         level = latents.new_full((len(latents),), timestep * network.config.timestep_scale)
         predicted = network(latents, timestep=level, **condition, return_dict=False)[0]
-        return predicted[:, : latents.shape[1]]  # behind it, where it was learnt, the variance
+        return predicted[:, : latents.shape[1]]  # a learnt variance may follow
 
 
 def _instruction(pipe: Any) -> list[str]:
-    """The pipeline's own."""
+    """The pipeline's default instruction."""
     return list(inspect.signature(type(pipe).__call__).parameters["complex_human_instruction"].default)
 
 
 def _as_read(instruction: str, prompt: str) -> tuple[str, int]:
-    """The pipeline reads prompts without blanks around them."""
+    """`Reader.wrap`: the pipeline strips blanks around the prompt."""
     return instruction + prompt.strip(), len(instruction) + len(prompt.lstrip()) - len(prompt)
 
 

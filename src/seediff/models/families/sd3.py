@@ -1,7 +1,7 @@
 """Stable Diffusion 3 and 3.5: a transformer (MM-DiT) in which picture and text attend to each other, the picture's columns first.
 
-Text columns: 77 of the two CLIP tokenizers, whose states lie side by side in channels, then T5's. Padding is not masked: the model attends
-to it as to words. Some models (3.5 medium) have a second attention of the picture alone in their first blocks.
+Text columns: 77 of the two CLIP tokenizers, whose states are concatenated in channels, then T5's. Padding is not masked: the model attends
+to it as to words. Some models (3.5 medium) have a second attention, within the picture alone, in their first blocks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 T5_TOKENS = 256
-"""That the pipeline reads where it is not told otherwise."""
+"""Maximum number of T5 tokens that the pipeline reads by default."""
 
 
 class MMDiT(FlowMatching):
@@ -53,7 +53,7 @@ class MMDiT(FlowMatching):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         clip = pipe.tokenizer_max_length
         readers = [Reader(part, getattr(pipe, part), clip) for part in ("tokenizer", "tokenizer_2")]
-        if pipe.text_encoder_3 is not None:  # it may be left out, for its size: its columns are zeros then
+        if pipe.text_encoder_3 is not None:  # may be left out because of its size; its columns are then zeros
             readers.append(Reader("tokenizer_3", pipe.tokenizer_3, T5_TOKENS, first=clip))
         return tuple(readers)
 
@@ -68,7 +68,7 @@ class MMDiT(FlowMatching):
 
 
 def _joint(attention: Any, *, text: bool) -> Joint:
-    """queries and keys after their norms, where there are any (3.5)."""
+    """A layer of a block. Queries and keys are taken after their norms, if there are any (3.5). text: whether the text takes part."""
     picture = ("norm_q", "norm_k") if attention.norm_q is not None else ("to_q", "to_k")
     added = ("norm_added_q", "norm_added_k") if attention.norm_added_q is not None else ("add_q_proj", "add_k_proj")
     queries, keys = zip(*((picture, added) if text else (picture,)), strict=True)

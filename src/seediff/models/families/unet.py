@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x and 2.x: a UNet with self- and cross-attention at several sides, one tokenizer."""
+"""Stable Diffusion 1.x and 2.x: a UNet with self- and cross-attention at several levels, and one tokenizer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UNet(Family):
-    """What UNet2DConditionModels have in common."""
+    """What the families with a UNet2DConditionModel have in common."""
 
     def layers(self, network: Any) -> dict[str, Layer]:
         return {
@@ -25,7 +25,7 @@ class UNet(Family):
         }
 
     def reference(self, layers: Mapping[str, Layer]) -> str:
-        """GoCA's for Stable Diffusion: the second layer of the block before the last, of those on the way up."""
+        """GoCA's layer for Stable Diffusion: the second layer of the last block but one on the way up."""
         names = [name for name in layers_in(list(layers), "up") if name.endswith("attn2")]
         blocks = sorted({_place(name)[0] for name in names if name.startswith("up")} or {_place(name)[0] for name in names})
         of_block = [name for name in names if _place(name)[0] == blocks[-2:][0]]
@@ -57,11 +57,11 @@ class UNet(Family):
         return batch, height, width
 
     def multiple(self, factor: int, config: Mapping[str, Any]) -> int:
-        """Every level of the UNet halves the latent evenly, and the pipeline itself insists on 8."""
+        """Every level of the UNet halves the latent evenly; the pipeline also requires multiples of 8."""
         return math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        """A UNet that is told the scale (LCM) makes one call of it."""
+        """A UNet that takes the guidance scale as an input (LCM) predicts once per step."""
         return guidance_scale > 1 and pipe.unet.config.time_cond_proj_dim is None
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -75,18 +75,18 @@ class UNet(Family):
 
 
 def no_guidance(pipe: Any, latents: torch.Tensor) -> torch.Tensor | None:
-    """(B, D): what a UNet that is told the guidance (LCM) is told where a photograph is looked at, that there is none; None: it is told
-    nothing."""
+    """(B, D) embedding of no guidance, for photographs with a UNet that takes the guidance scale as an input (LCM); None for other
+    UNets."""
     import torch
 
     width = pipe.unet.config.time_cond_proj_dim
     if width is None:
         return None
-    return pipe.get_guidance_scale_embedding(torch.zeros(len(latents)), embedding_dim=width).to(latents)  # of the scale less 1
+    return pipe.get_guidance_scale_embedding(torch.zeros(len(latents)), embedding_dim=width).to(latents)  # embeds the scale − 1
 
 
 def clip_reader(pipe: Any, part: str) -> Reader:
-    """One of a pipeline's CLIP tokenizers. Tokens that were added to its own are a textual inversion's."""
+    """The reader of one of a pipeline's CLIP tokenizers. Tokens that were added to the tokenizer are a textual inversion's."""
     tokenizer = getattr(pipe, part)
     inverted = len(tokenizer.get_added_vocab()) > len(set(tokenizer.all_special_tokens))
     convert = partial(pipe.maybe_convert_prompt, tokenizer=tokenizer) if inverted else None
@@ -111,7 +111,7 @@ def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
 
 
 def layers_in(names: Sequence[str], layers: Layers) -> list[str]:
-    """Those of a UNet's attention modules, all of which are given by name, that are of `layers`; the middle block is in every group."""
+    """The attention modules in a group of a UNet's layers; the middle block is in every group. names: all attention modules of the UNet."""
     if layers == "all":
         return list(names)
     side = [name for name in names if name.startswith(("up" if layers == "last" else layers, "mid"))]
@@ -125,7 +125,7 @@ def layers_in(names: Sequence[str], layers: Layers) -> list[str]:
 
 
 def _place(name: str) -> tuple[str, int]:
-    """The block of an attention module, and the number in it of the layer that has it."""
+    """(the block of an attention module, the number of its layer in that block)."""
     block, _, rest = name.partition(".attentions.")
     return block, int(rest.partition(".")[0])
 
@@ -133,7 +133,7 @@ def _place(name: str) -> tuple[str, int]:
 def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...]:
     """Divisors of L at which a UNet of this configuration (UNet2DConditionModel's config.json) has attention, finest first.
 
-    Self- and cross-attention come in pairs, so that both have the same. All groups include the middle block.
+    Self- and cross-attention come in pairs, so both have the same levels. All groups include the middle block.
     """
     down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
     coarsest = 2 ** (len(down) - 1)
@@ -146,9 +146,12 @@ def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...
 
 
 def transformer_layers(unet: Mapping[str, Any], layers: Layers = "all") -> Mapping[int, int]:
-    """How many transformer layers a UNet of this configuration (UNet2DConditionModel's config.json) has at each divisor of L, each of
-    one self- and one cross-attention; the middle block's are in every group. A block on the way down has as many of them `layers_per_block`
-    times, one on the way up once more."""
+    """Divisor of L → the number of transformer layers there, in a UNet of this configuration (UNet2DConditionModel's config.json). Each has
+    one self- and one cross-attention; the middle block's are in every group.
+
+    `transformer_layers_per_block`, if it is a single number, counts `layers_per_block` times in a block on the way down and once more in a
+    block on the way up.
+    """
     down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
     coarsest = 2 ** (len(down) - 1)
 

@@ -1,7 +1,7 @@
-"""SDXL: a UNet without attention at L, told two text encoders' states, one's pooled state, and the size of the picture.
+"""SDXL: a UNet without attention at level L, whose inputs are two text encoders' states, one pooled state, and the picture's size.
 
-Both tokenizers' tokens share columns: the states lie side by side in channels. They have the same vocabulary and differ in what they
-pad with, so that words are where the first has them; each is asked all the same.
+Tokens of both tokenizers share columns: the states are concatenated in channels. The tokenizers have the same vocabulary and differ only in
+their padding, so words have the same columns in both; both are searched all the same.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 class XL(UNet):
-    """SDXL base, and what has its pipeline class: Turbo, Lightning, SSD-1B."""
+    """SDXL base, and models with its pipeline class: Turbo, Lightning, SSD-1B."""
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """Without a negative prompt it is guided away from zeros, which the pipeline takes for none, and not for an empty one."""
+        """Without a negative prompt, guidance is relative to zeros, which the pipeline uses for None, and not to the empty prompt."""
         arguments = super().call(pipe, drawing)
         return arguments if drawing.negative_prompt else {**arguments, "negative_prompt": None}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return tuple(
             clip_reader(pipe, part) for part in ("tokenizer", "tokenizer_2") if getattr(pipe, part) is not None
-        )  # a refiner's first
+        )  # a refiner lacks the first
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, _, pooled, _ = pipe.encode_prompt(list(prompts), device=device, do_classifier_free_guidance=False)
         return {"encoder_hidden_states": states, "text_embeds": pooled}
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        """In float32 where half precision overflows in its autoencoder, as when the pipeline decodes."""
+        """Encodes in float32 where half precision overflows in the autoencoder, as the pipeline decodes."""
         import torch
 
         kind = pixels.dtype
@@ -47,7 +47,7 @@ class XL(UNet):
             pipe.vae.to(kind)
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
-        """As a whole picture of its own size: nothing was cropped from it."""
+        """The size inputs describe a whole picture of its own size, from which nothing was cropped."""
         height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
         sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)
         added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}

@@ -1,8 +1,8 @@
-"""Z-Image: one stream of picture and caption that attend to each other, the picture first, turned (rotary).
+"""Z-Image: one stream in which picture and caption attend to each other, the picture first, with rotary positions.
 
-Picture and caption are each filled up to a multiple of 32 with a learnt padding that is attended to; what fills shorter captions up to the
-longest of the batch is masked. The first blocks see the picture alone. Under guidance a batch has the prompts first. The pipeline's scale
-counts from 0: `uncond + (1 + scale) (cond − uncond)`.
+Picture and caption are each padded to a multiple of 32 with a learnt padding that is attended to; padding of shorter captions up to the
+longest of the batch is masked. The first blocks see the picture alone. Under guidance the batch has the prompts first. The pipeline's
+guidance scale counts from 0: `uncond + (1 + scale) (cond − uncond)`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import torch
 
 CAPTION_TOKENS = 512
-"""That the pipeline reads where it is not told otherwise, its template among them."""
+"""Maximum number of tokens that the pipeline reads by default, including its template."""
 FILLED = 32
-"""Picture and caption are filled up to a multiple of so many positions."""
+"""Picture and caption are padded to a multiple of this many positions."""
 IMAGE_SIDE = 1024
-"""The pipeline's own; the network's configuration says none."""
+"""The pipeline's default image side in pixels; the network's configuration has none."""
 
 
 class ZImage(FlowMatching):
@@ -43,7 +43,7 @@ class ZImage(FlowMatching):
         return layers
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        pictures = kwargs["x"] if "x" in kwargs else args[0]  # of (C, 1, h, w) each
+        pictures = kwargs["x"] if "x" in kwargs else args[0]  # each (C, 1, h, w)
         height, width = pictures[0].shape[-2:]
         return len(pictures), height // self.patch, width // self.patch
 
@@ -54,7 +54,7 @@ class ZImage(FlowMatching):
         return min(map(int, config["axes_lens"][1:])) * self.multiple(factor, config)
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """A scale of 1 or less, which is no guidance, is 0 to the pipeline."""
+        """A scale of 1 or less means no guidance, which is 0 in the pipeline."""
         return {**super().call(pipe, drawing), "guidance_scale": drawing.guidance_scale if drawing.guidance_scale > 1 else 0.0}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -66,7 +66,7 @@ class ZImage(FlowMatching):
         return {"cap_feats": states}
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:
-        """The network is told the share of picture, and predicts picture less noise."""
+        """The network's time input is the share of picture instead of noise, and it predicts picture minus noise."""
         import torch
 
         level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
@@ -75,7 +75,7 @@ class ZImage(FlowMatching):
 
 
 def _rotate(states: Any, rotary: Any) -> Any:
-    """Pairs of channels as complex numbers, times `rotary` (B, S, D/2), as the model's processor has it."""
+    """Multiplies pairs of channels, as complex numbers, by `rotary` (B, S, D/2), like the model's attention processor."""
     import torch
 
     pairs = torch.view_as_complex(states.float().unflatten(3, (-1, 2)).contiguous())
