@@ -49,6 +49,8 @@ def test_what_is_refused(twin, monkeypatch):
         load_model(folder, device="cpu", quantize="nf3")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="quantize nf4: goes with no --compile"):
         load_model(folder, device="cpu", quantize="nf4", compile=True)
+    with pytest.raises(UserError, match=r"quantize nf4: the model's weights are quantised already \(GGUF\)"):
+        load_model("owner/name/model-Q4_0.gguf", base=folder, device="cpu", quantize="nf4")  # not fetched
     monkeypatch.setattr("seediff.models.quantize.find_spec", lambda name: None)
     for kind, package in PACKAGES.items():
         with pytest.raises(UserError, match=rf"quantize {kind}: needs {package}: pip install 'seediff\[quantize\]'"):

@@ -138,7 +138,7 @@ def load_model(
         raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
 
     if quantize is not None:
-        check_quantize(quantize, compile=compile, quantised=bool(source.checkpoint and source.checkpoint.is_gguf))
+        check_quantize(quantize, compile=compile, quantised=source.is_gguf)
 
     # 2. The pipeline
     whole, folder = (source.whole, source.whole) if isinstance(source.whole, Path) else fetch_index(source.name)
@@ -150,6 +150,8 @@ def load_model(
     dtype = dtype or default_dtype(device, family.half)
     source = fetch_part(replace(source, whole=whole))
     source.check(pipeline)
+    if quantize is not None:  # which file a repository holds is known only now
+        check_quantize(quantize, compile=compile, quantised=source.is_gguf)
     pipe = _load_pipeline(source, folder, pipeline, family, dtype, name)
 
     # 3. What is loaded on top, and the device

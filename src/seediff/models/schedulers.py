@@ -33,13 +33,14 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
 accepted, too."""
 
 DISTILLED = (
-    ("lightning", "euler-trailing", 0.0),
-    ("hyper", "ddim-trailing", 0.0),
-    ("dmd2", "lcm", 0.0),
-    ("lcm", "lcm", 1.0),
-    ("tcd", "tcd", 0.0),
+    (re.compile(r"lightning", re.IGNORECASE), "euler-trailing", 0.0),
+    # Not "HyperRealistic" or "hypernetwork", which say nothing of steps.
+    (re.compile(r"(?i:hyper[-_ ]?(?:sd|flux))|(?i:hyper)(?![a-z]|[-_ ]?(?i:real))"), "ddim-trailing", 0.0),
+    (re.compile(r"dmd2", re.IGNORECASE), "lcm", 0.0),
+    (re.compile(r"lcm", re.IGNORECASE), "lcm", 1.0),
+    (re.compile(r"tcd", re.IGNORECASE), "tcd", 0.0),
 )
-"""(part of a file's name, scheduler, guidance scale) for UNets distilled to a few steps, as their model pages recommend."""
+"""(pattern in a file's name, scheduler, guidance scale) for UNets distilled to a few steps, as their model pages recommend."""
 STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
 USUAL_STEPS = 4
 FLOW_STEPS = 8
@@ -92,13 +93,13 @@ def follow_marks(pipe: Any, names: Container[str]) -> None:
 def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
     """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, recognised by the name of their file or hub
     id; empty for other weights. For flow matching there are only `steps`. If the name contains `cfg`, the guidance scale is left out."""
-    name = "/".join(re.split(r"[/\\]", source)[-2:]).lower()
-    called = next(((scheduler, guidance) for part, scheduler, guidance in DISTILLED if part in name), None)
+    name = "/".join(re.split(r"[/\\]", source)[-2:])
+    called = next(((scheduler, guidance) for part, scheduler, guidance in DISTILLED if part.search(name)), None)
     counted = STEPS.search(name)
     if isinstance(family, FlowMatching):
-        few = called is not None or "turbo" in name
+        few = called is not None or "turbo" in name.lower()
         return {"steps": int(counted[1]) if counted else FLOW_STEPS} if few else {}
     if called is None:
         return {}
     values = {"scheduler": called[0], "steps": int(counted[1]) if counted else USUAL_STEPS, "guidance_scale": called[1]}
-    return {key: value for key, value in values.items() if key != "guidance_scale" or "cfg" not in name}
+    return {key: value for key, value in values.items() if key != "guidance_scale" or "cfg" not in name.lower()}

@@ -38,6 +38,11 @@ class Source:
         """Whether all parts come from the whole model."""
         return self.checkpoint is None and self.part is None
 
+    @property
+    def is_gguf(self) -> bool:
+        """Whether weights come from a GGUF file, fetched or not."""
+        return self.checkpoint.is_gguf if self.checkpoint else (self.part or "").endswith(".gguf")
+
     def check(self, pipeline: str) -> None:
         """Raise UserError if the file belongs to another family than its base. pipeline: the base's pipeline class."""
         file, family = self.checkpoint, pipeline_family(pipeline)
