@@ -1,4 +1,4 @@
-"""The command line: a module for each group of commands, put together by commands.py, and what they print when they are done."""
+"""The command line: one module per group of commands, assembled by commands.py; summary.py has the summaries that commands print."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code, as `commands.main` does."""
     try:
-        from .commands import main as run  # takes a moment, in which somebody may think better of it
+        from .commands import main as run  # slow enough to be interrupted
     except KeyboardInterrupt:
         print("seediff: interrupted", file=sys.stderr)
         return 130

@@ -1,7 +1,7 @@
 """The command line. Commands import what they need when they run, so that `seediff --help` answers at once.
 
-Exit codes: 0 done, 1 a fault of this program, 2 something that the user can put right, 130 interrupted. Errors are one line on stderr;
-with SEEDIFF_DEBUG=1 in the environment, the traceback comes with them.
+Exit codes: 0 done, 1 a fault of this program, 2 a problem that the user can fix, 130 interrupted, 141 the reader of the output closed it.
+Errors are one line on stderr; with SEEDIFF_DEBUG=1 in the environment, they are tracebacks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .short_help import COMMON, HELP_ALL, shorten
 
 HELP = "--help"
 TIDYING = 5.0
-"""Seconds."""
+"""Seconds after the first Ctrl-C during which further ones have no effect (`interrupt_once`)."""
 
 COMMANDS = {
     "generate": ("generate:generate", "Generate images of named classes with pixel masks, as a dataset for training."),
@@ -55,11 +55,11 @@ COMMANDS = {
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
     "mini": ("study:mini_app", "Check the embedded model's quality, or write its held-out scenes."),
 }
-"""Command → where it is, and its line in the list of commands. Its module is imported when it is used."""
+"""Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it is used."""
 OTHER_NAMES = {"validation": "val", "validation_share": "val_share", "layout": "labels_format", "pictures": "count", "scenes": "count"}
-"""Fields of Python whose options have other names."""
+"""Field or argument in Python → the name of its option, where the two differ."""
 SAID = ": |, but | (?:must|would|is|are|cannot|needs|does not) "
-"""What follows the field and its value in an error that is one sentence."""
+"""Pattern of what follows the field and its value in an error message that is one sentence."""
 
 
 def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset from generate, mask or augment.")]) -> None:
@@ -112,7 +112,7 @@ def models() -> None:
         console.print(Text(f"{family.title} (captured: {family.captured}; guidance: {family.guidance})", style="bold"))
         for row in rows:
             console.print(aligned(row[: len(HEADINGS)]))
-            # The id is in one piece on the narrowest terminal, to be copied.
+            # On a line of its own, so that the id can be copied in one piece even from a narrow terminal.
             console.print(Padding(Text(", ".join(filter(None, (row.hub_id, row.licence)))), (0, 0, 0, 4), expand=False), style="dim")
     console.print()
     print("Sizes are those of all weights in half precision; licences are what the models' pages said: read them before use.")
@@ -145,7 +145,7 @@ def completion(
 
 
 def make_app(listing: bool = False) -> App:
-    """The command line. listing: with the lines of COMMANDS instead of each command's own help, which would import all of them."""
+    """The command line's App. listing: describe commands by their lines in COMMANDS; their own help would import all modules."""
     program = App(
         name="seediff",
         version=f"seediff {__version__}",
@@ -166,14 +166,14 @@ app = make_app()
 
 
 def main(arguments: Sequence[str] | None = None, program: App | None = None) -> int:
-    """Run the command line, or that of a program beside the package, and return its exit code. Never raises, except with SEEDIFF_DEBUG=1
-    in the environment."""
-    # Libraries that greet with warnings while they are imported would bury a command's own words.
+    """Run the command line and return its exit code. Errors become exit codes, except with SEEDIFF_DEBUG=1 in the environment. program:
+    another App to run, for programs outside the package."""
+    # Warnings that libraries print when they are imported would hide the command's own output.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    # Attention maps are tens of megabytes each: with huge pages Linux hands them out several times as fast (torch reads this once).
+    # Attention maps take tens of megabytes each. With huge pages, Linux allocates them several times as fast (torch reads this once).
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # Threads that wait for each other let others have the core meanwhile: where something else runs, they are several times as fast.
+    # Threads that wait for each other then release their core. With other programs running, this is several times as fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupt_once()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None, program: App | None = None) -> 
 
 
 def _fitting(arguments: Sequence[str]) -> App:
-    """The command line for these arguments: for help, with as much of it as is asked for."""
+    """The App for these arguments: for the list of commands, one that imports no command; for short help, one with only common options."""
     if not arguments or arguments[0] in ("-h", HELP):
         return make_app(listing=True)
     if arguments[0] in COMMON and {"-h", HELP} & set(arguments):
@@ -195,11 +195,11 @@ def _fitting(arguments: Sequence[str]) -> App:
 def _run(program: App, arguments: list[str]) -> int:
     try:
         if os.environ.get("SEEDIFF_DEBUG") != "1":
-            warnings.simplefilter("ignore")  # of other libraries, for programmers; this program raises or prints
+            warnings.simplefilter("ignore")  # libraries' warnings are for programmers; this program raises or prints
         result = program(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except SystemExit as error:  # rich's, when a reader such as `head` has had enough
+    except SystemExit as error:  # by rich, when a reader such as `head` closes the output
         if isinstance(error.__context__, BrokenPipeError):
             return _explain(error.__context__, arguments)
         raise
@@ -210,12 +210,15 @@ def _run(program: App, arguments: list[str]) -> int:
 
 
 _interrupted: list[float] = []
-"""When Ctrl-C was pressed first, if it was."""
+"""The time of the first Ctrl-C (`time.monotonic`), or empty."""
 
 
 def interrupt_once() -> None:
-    """Have the first Ctrl-C interrupt, and those after it leave it to tidy up, which takes a moment; should that hang, one that comes later
-    than TIDYING ends this process at once. Its workers end with it, and the next run removes what it left."""
+    """Let only the first Ctrl-C raise KeyboardInterrupt, so that further ones do not disturb the cleanup.
+
+    In case the cleanup hangs, a Ctrl-C more than TIDYING seconds after the first ends the process at once. Its workers end with it, and
+    the next run removes its leftovers.
+    """
     _interrupted.clear()
 
     def interrupt(*_: object) -> None:
@@ -230,15 +233,15 @@ def interrupt_once() -> None:
 
 
 def _explain(error: BaseException, arguments: Sequence[str]) -> int:
-    """Say in one line on stderr what went wrong, and return the exit code."""
-    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has had enough
+    """Print one line about the error on stderr, and return the exit code."""
+    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, closed the output
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
                 continue
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return 141  # as a shell reports a program that SIGPIPE ended
-    if isinstance(error, KeyboardInterrupt) or _interrupted:  # some libraries make an error of their own of it
+        return 141  # as shells report a program ended by SIGPIPE
+    if isinstance(error, KeyboardInterrupt) or _interrupted:  # some libraries turn it into an error of their own
         code, text = 130, str(error) if isinstance(error, InterruptedRun) else "interrupted"
     elif isinstance(error, UserError):
         code, text = 2, _with_option(error, arguments)
@@ -250,13 +253,13 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
         code, text = 2, "the device is out of memory; use a smaller --batch-size or --size, or --dtype float16"
     else:
         code, text = 1, f"{type(error).__name__}: {error} (a fault of seediff; SEEDIFF_DEBUG=1 shows where)"
-    with suppress(OSError):  # nobody reads it
+    with suppress(OSError):  # stderr may be closed
         print(f"seediff: {' '.join(text.split())}", file=sys.stderr, flush=True)
     return code
 
 
 def _misread(error: CycloptsError) -> str:
-    """What was wrong with the words of the command line; the parser's own text but for two that would not help."""
+    """The message for a command line that cannot be parsed: the parser's own, except in two cases where that would not help."""
     if isinstance(error, UnusedCliTokensError) and (words := error.unused_tokens):
         return f"unexpected argument {words[0]!r}; separate several names with commas, as in --classes dog,cat"
     if isinstance(error, MissingArgumentError) and error.argument and error.keyword is None and not error.argument.tokens:
@@ -265,8 +268,8 @@ def _misread(error: CycloptsError) -> str:
 
 
 def _with_option(error: UserError, arguments: Sequence[str]) -> str:
-    """The text of an error, with the options of the command line that it is about: those that named the subject, a place, or those of the
-    fields that it begins with, as they were typed: `capture.steps = 0 must be …` → `--capture-steps 0 must be …`."""
+    """The text of an error, beginning with the options that it is about, as they were typed. These are the option that gave its subject (a
+    file or folder), or the options of the fields that it begins with: `capture.steps = 0 must be …` → `--capture-steps 0 must be …`."""
     typed = {word.partition("=")[0]: word.partition("=")[2] or value for word, value in itertools.pairwise([*arguments, ""])}
     for option in ("--out", "--json", "--data"):
         if option in typed and error.subject in (value := typed[option], repr(value), str(Path(value))):
@@ -276,7 +279,7 @@ def _with_option(error: UserError, arguments: Sequence[str]) -> str:
 
 
 def _as_typed(field: str, typed: Mapping[str, str]) -> str:
-    """`capture.steps = 0` → `--capture-steps 0`, if it was given; other texts as they are. typed: option → the word after it."""
+    """`capture.steps = 0` → `--capture-steps 0`, if that option was typed; else the text unchanged. typed: option → the word after it."""
     if not (parts := re.fullmatch(r"(capture\.|mask\.|segment\.)?([a-z_]+)(?: = (.*))?", field)):
         return field
     captures, value = parts[1] == "capture.", parts[3]
@@ -291,7 +294,7 @@ def _as_typed(field: str, typed: Mapping[str, str]) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """torch has an error of its own for cuda only; on the cpu and on mps it is a RuntimeError with one of these texts."""
+    """Whether memory ran out. torch has its own error only for cuda; for cpu and mps it raises RuntimeError with one of these texts."""
     texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
     return (
         isinstance(error, MemoryError)

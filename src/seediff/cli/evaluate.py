@@ -1,4 +1,4 @@
-"""`seediff evaluate …`: how good predictions are, against labels."""
+"""`seediff evaluate …`: compare predictions with labels."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ def semantic(
     with bar_or_lines(quiet) as progress:
         evaluation = evaluate(predictions, data, progress=progress, **options)
     if json is not None:
-        write_json(evaluation.to_json(), json)  # first: whoever reads the table may have had enough of it
+        write_json(evaluation.to_json(), json)  # before the table: its reader may close the output
     if out is not None:
         write_report(evaluation, out)
     _show([score_table(evaluation.scores)], notes(evaluation), JSON=json, Report=out)
 
 
 def _show(tables: Iterable[Any], notes: Iterable[str], **places: Path | None) -> None:
-    """Print tables, notes, and where the files are."""
+    """Print tables, notes, and the paths of the written files."""
     from ..files.messages import make_console
 
     console = make_console()
@@ -196,7 +196,7 @@ def segments(
     with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **{**vars(how), "void": _parse_ids(how.void)})
     if json is not None:
-        write_json(to_json(scores), json)  # first: whoever reads the table may have had enough of it
+        write_json(to_json(scores), json)  # before the table: its reader may close the output
     _show([score_table(scores), *([floor_table(scores)] if how.floors else [])], notes(scores), JSON=json)
 
 
@@ -212,7 +212,7 @@ class LookingOptions:
 
 @options_of(MaskConfig, {MASKS: " ".join(name for name in field_types(MaskConfig) if name not in ("beta", "ignore_band"))})
 class SoftMaskOptions:
-    """Fields of MaskConfig without thresholds, which are sought."""
+    """Fields of MaskConfig without thresholds, which the command tunes itself."""
 
 
 @app.command
@@ -254,7 +254,7 @@ def masks(
     from .options import check_mask_effects
     from .progress import bar_or_lines, telling
 
-    line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("some", "others"), "seed": seed}  # the data's replace them
+    line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("some", "others"), "seed": seed}  # the data's replace these
     captured = given(capture or CaptureOptions()) | given(again or AgainOptions())
     line |= {"mask": table(MaskConfig, soft or SoftMaskOptions()), "capture": table(CaptureConfig, captured)}
     settled = configure(MaskPhotosConfig, line, config)
@@ -272,7 +272,7 @@ def masks(
     with telling(lambda: "no scores yet", lambda: command), bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, keep=keep, **how)
     if json is not None and keep is not None:
-        write_json({**scores.to_json(), "options": options}, json)  # first: whoever reads the table may have had enough of it
+        write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
         remove_tree(keep.parent, keep.name)
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
     _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)
@@ -283,7 +283,7 @@ def _said(option: Any) -> str:
 
 
 def _check_same(json: Path, options: dict[str, Any]) -> None:
-    """Raise UserError for a file that holds anything but scores of these options."""
+    """Raise UserError unless the file holds scores of these options."""
     from ..files.documents import read_json
 
     before = read_json(json, dict[str, Any]).get("options")

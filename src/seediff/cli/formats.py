@@ -1,4 +1,4 @@
-"""`seediff export` and `seediff import`: a native dataset to another format, and back."""
+"""`seediff export` and `seediff import`: convert a native dataset to another format, and back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def export_option(name: str, text: str, default: object = "no", group: Group = C
 
 
 def import_option(name: str, text: str, default: object) -> Parameter:
-    """The same of an import."""
+    """The same for options of `import`."""
     return _of(name, [kind for kind in get_args(SourceName) if name in import_options(kind)], text, default, CHOICE)
 
 
@@ -153,11 +153,11 @@ def import_(
                     say_notes([f"{source} also looks like {FORMATS[other].looked_for}; --from {other} reads that"])
     known = import_options(from_)
     folder = source if source.is_dir() else source.parent
-    brought = any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))  # pictures, along with what was exported
+    brought = any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))  # the source brings its own pictures
     if corrects is not None and images is None and "images" in known and not brought:
         asked["images"] = corrects / IMAGES
     given = fitting(known, asked, f"--from {from_}")
-    class_names, samples, notes = read_format(from_, source, **given)  # streams what is in one large file
+    class_names, samples, notes = read_format(from_, source, **given)  # streams the samples of a single large file
     samples, changes = some(samples, source, empty=corrects is not None), list[Change]()
     if corrects is not None:
         class_names, samples = correct(corrects, class_names, samples, by=from_, tell=changes.append)
@@ -177,7 +177,7 @@ def import_(
 
 
 def say_reviewed(samples: Iterable[Sample]) -> None:
-    """Say how many masks are a person's, and whether there are rejected samples; nothing where nobody reviewed any."""
+    """Print the numbers of corrected masks, joined pieces and rejected samples; nothing if there are none."""
     from ..dataset.reviews import review_summary
 
     if line := review_summary(sample.metadata for sample in samples):
@@ -189,7 +189,7 @@ def say_notes(notes: Iterable[str]) -> None:
 
 
 def some(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
-    """The samples. Raises UserError at the end when there was none, or, unless all may be empty, none that shows a class."""
+    """Yields the samples. Raises UserError at the end if there were none, or if none shows a class. empty: allow that none does."""
     count, shows = 0, empty
     for sample in samples:
         count += 1
@@ -203,7 +203,7 @@ def some(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sa
 
 
 def fitting(known: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:
-    """The options that were given. Raises UserError for one that the format does not have."""
+    """The options that were given. Raises UserError for an option that the format does not have."""
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in known:
@@ -213,7 +213,7 @@ def fitting(known: Collection[str], options: Mapping[str, Any], format_: str) ->
 
 
 def followed(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
-    """What wraps samples to show a bar of progress on a terminal."""
+    """A function that wraps an iterable of samples to show a progress bar on a terminal; elsewhere, or if quiet, it shows nothing."""
     if quiet or not sys.stderr.isatty():
         return iter
     from rich.progress import track

@@ -1,4 +1,4 @@
-"""`seediff generate`: options → configuration → dataset, with a progress bar before and a summary after."""
+"""`seediff generate`: options → configuration → dataset, with progress and a summary."""
 
 from __future__ import annotations
 

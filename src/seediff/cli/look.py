@@ -1,4 +1,4 @@
-"""`seediff look`: a page in the browser, to look at a set and to correct it."""
+"""`seediff look`: a page in the browser for viewing and correcting a dataset."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def look(
         if opened.session.read_only:
             print(f"seediff: {path}: {opened.session.read_only}", file=sys.stderr)
         if browser and is_loopback(host) and (sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
-            webbrowser.open_new_tab(opened.once)  # where there is no screen, it would be a browser of texts in this terminal
+            webbrowser.open_new_tab(opened.once)  # without a screen, a text browser would open in this terminal
 
     acted, interrupted = run(path, by=by or _user(), photos=photos or (), compare=compare, host=host, port=port, ready=ready)
     saved = f"{acted} action{'s' * (acted != 1)} saved" + (f" in {shlex.quote(str(path / 'review.jsonl'))}" if acted else "")
@@ -98,5 +98,5 @@ def look(
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # no name for this number
+    except (OSError, KeyError):  # the user id has no name
         return ""

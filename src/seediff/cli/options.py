@@ -1,8 +1,8 @@
-"""Options of the command line: made from the fields of configurations, where their types, texts and defaults are written once; those that
-several commands have; and what their texts mean.
+"""Options of the command line: made from the fields of configurations, so that types, help texts and defaults are written only once;
+shared by several commands; and parsed.
 
-The text of an option is what stands beneath the field in the source. What is not given is None: the file of --config, then the defaults of
-the configuration's class, decide about it.
+The help text of an option is the string beneath its field in the source. An option that is not given is None: its value then comes from
+the file of --config, or else from the configuration's defaults.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ Options = TypeVar("Options")
 
 
 class FieldText(NamedTuple):
-    """text: the first paragraph beneath the field, in one line, without what None means. default: in the words of a command line; for
-    None, what it means; "" where there is nothing to say."""
+    """The help of a field. text: the first paragraph beneath the field, in one line, without its "None: …". default: as written on the
+    command line; for None, its meaning; "" if there is nothing to show."""
 
     text: str
     default: str
 
 
 def field_texts(kind: type) -> dict[str, FieldText]:
-    """Field → its text and default, of a configuration's class and of those that it inherits from."""
+    """Field → text and default, for a configuration's class with its inherited fields."""
     beneath: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         beneath |= _beneath(base.__module__).get(base.__name__, {})
@@ -73,7 +73,7 @@ def _shown(value: Any) -> str:
 
 @lru_cache
 def _beneath(module: str) -> dict[str, dict[str, str]]:
-    """Class → field → the string beneath it, from a module's source; nothing where the source is not there."""
+    """Class → field → the string beneath it, from a module's source; empty if the source is not available."""
     if not module.startswith("seediff."):
         return {}
     try:
@@ -96,21 +96,21 @@ def _beneath(module: str) -> dict[str, dict[str, str]]:
 
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:
-    """An option with its help and the default that applies when nobody gives it."""
+    """An option with its help text. default: shown in the help."""
     return Parameter(group=group, help=text, show_default=str(default) if default not in (None, "") else False, **parameter)
 
 
 def field_option(kind: type, name: str, group: Group, /, **change: Any) -> Parameter:
-    """The option of one field. change: its `text` or `default` in other words, and what else `Parameter` takes."""
+    """The option of a field. change: another `text` or `default`, and further arguments of `Parameter`."""
     about = field_texts(kind)[name]
     return option(group, change.pop("text", about.text), change.pop("default", about.default), **change)
 
 
 def options_of(kind: type, layout: Mapping[Group, str], /, **changes: Mapping[str, Any]) -> Callable[[type[Options]], type[Options]]:
-    """A decorator: the class with an option for each of the fields that `layout` names, by group, None where it is not given.
+    """A decorator that makes a class of options, one for each field of `kind` that `layout` names; options that are not given are None.
 
-    changes: of a field, its `type` on the command line, and what `field_option` takes. Fields that the class has itself stay as they
-    are; they stand in the layout too, for their place in the help.
+    layout: group → fields separated by spaces. changes: field → its `type` on the command line, and arguments of `field_option`. Options
+    that the class declares itself stay as they are; `layout` names them only for their place in the help.
     """
 
     def decorate(cls: type[Options]) -> type[Options]:
@@ -130,7 +130,7 @@ def options_of(kind: type, layout: Mapping[Group, str], /, **changes: Mapping[st
 
 
 def whole_number(_: Any, tokens: Sequence[Token]) -> int:
-    """An int as it was written: the parser's own takes 2.5 for 2."""
+    """The int in a text. The parser's own conversion would read 2.5 as 2."""
     try:
         return int(tokens[0].value)
     except ValueError as error:
@@ -138,7 +138,7 @@ def whole_number(_: Any, tokens: Sequence[Token]) -> int:
 
 
 def _typed(hint: Any) -> Any:
-    """A field's type on the command line: without None, and a text with commas where there may be a tuple."""
+    """A field's type on the command line: without None, and str (values separated by commas) if it may be a tuple."""
     parts = [part for part in get_args(hint) if part is not NoneType] if get_origin(hint) in (Union, UnionType) else [hint]
     return str if any(get_origin(part) is tuple for part in parts) else reduce(or_, parts)
 
@@ -170,9 +170,9 @@ def _check_seed(kind: type, seed: int) -> None:
 
 
 HERE = Parameter(converter=_folder)
-"""Beside an option's own Parameter: its text is a folder or file of this machine. Raises UserError for others."""
+"""A second Parameter of options whose value is a folder or file on this machine. Raises UserError for an address."""
 SEED = Parameter(validator=_check_seed)
-"""Beside an option's own Parameter: its number is one that every generator of random numbers takes. Raises UserError for others."""
+"""A second Parameter of options whose value is a random seed. Raises UserError for seeds that not every random generator accepts."""
 
 
 @options_of(
@@ -189,7 +189,7 @@ SEED = Parameter(validator=_check_seed)
     guidance_scale={"default": "the model's own, else 7.5"},
 )
 class ImageOptions:
-    """Fields of GenerateConfig; `classes` and `prompt` as the command line writes them."""
+    """Fields of GenerateConfig; classes, prompts and subclasses as text, and `vary`, which adds phrases to the prompts."""
 
     classes: Annotated[
         str | None,
@@ -259,13 +259,13 @@ class CaptureOptions:
     errors={"name": "--capture-errors", "negative": ()},
 )
 class AgainOptions:
-    """Fields of CaptureConfig that only photographs have."""
+    """Fields of CaptureConfig that apply only to photographs."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class EngineOptions:
-    """Who does the batches. None of it is part of the configuration: it changes no byte."""
+    """Where batches run. Not part of the configuration, because it changes no byte of the output."""
 
     engine: Annotated[
         Literal["local", "ray"],
@@ -281,8 +281,8 @@ class EngineOptions:
 
 
 def named_classes(text: str, kind: type[DatasetConfig], line: Mapping[str, Any], file: Path | None) -> tuple[str, ...]:
-    """As `parse_classes`; `all` stands for every class of the model that the line or the file of --config names. Raises UserError for
-    `all` of a model that draws any class."""
+    """As `parse_classes`, with `all` for every class of the model that the command line or the file of --config names. Raises UserError for
+    `all` if the model is not limited to a list of classes."""
     if text.strip() != "all":
         return parse_classes(text)
     from ..models.hub import resolve_name
@@ -295,7 +295,7 @@ def named_classes(text: str, kind: type[DatasetConfig], line: Mapping[str, Any],
 
 
 def chosen_engine(options: EngineOptions | None) -> Engine | None:
-    """None: this process. Raises UserError."""
+    """The engine for the batches; None: this process. Raises UserError for options that need --engine ray."""
     options = options or EngineOptions()
     if options.engine == "ray":
         from ..run.cluster import Ray
@@ -316,7 +316,7 @@ def parse_place(out: str) -> Out:
 
 
 def carry_out(job: AnyJob, out: Out, engine: Engine | None, what: str, *, dry_run: bool, quiet: bool) -> RunResult | None:
-    """Run a job with progress on stderr, or, for `dry_run`, print what that would do. what: is counted."""
+    """Run a job with progress on stderr, or, for `dry_run`, print its plan. what: the plural of what progress counts."""
     from ..run import loop
     from .progress import show_progress
 
@@ -333,8 +333,8 @@ def given(options: Any) -> dict[str, Any]:
 
 
 def table(kind: type, options: Any) -> dict[str, Any]:
-    """The fields of a configuration that were given, texts of lists read. options: a mapping, or a class of options. Raises UserError
-    naming the option whose list cannot be read."""
+    """The options that were given, as a table of fields of `kind`, with lists parsed. options: a mapping, or an instance of a class of
+    options. Raises UserError naming an option whose list cannot be parsed."""
     hints = get_type_hints(kind)
     values = dict(options) if isinstance(options, Mapping) else given(options)
     for name, value in values.items():
@@ -370,7 +370,7 @@ def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
 
 
 def numbers(text: str, option_name: str, kind: type[int] | type[float] | type[str], count: int | None = None) -> tuple[Any, ...]:
-    """`4,2,1` → (4, 2, 1). UserError naming the option when it is something else."""
+    """`4,2,1` → (4, 2, 1). count: the number of values required, if any. Raises UserError naming the option for any other text."""
     try:
         values = tuple(kind(part) for part in text.split(","))
     except ValueError as error:

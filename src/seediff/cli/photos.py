@@ -93,12 +93,12 @@ class NamingOptions:
     presence={"default": "the model's own"},
 )
 class LookOptions:
-    """Fields of MaskPhotosConfig about how photographs are looked at."""
+    """Fields of MaskPhotosConfig about how the model sees photographs, and which classes get masks."""
 
 
 @options_of(MaskPhotosConfig, {KEPT: "objects keep_soft keep_attention"})
 class KeptOptions:
-    """Fields of MaskPhotosConfig about what else is written."""
+    """Fields of MaskPhotosConfig about extra output."""
 
 
 def segment(
@@ -281,7 +281,8 @@ def check_photographs(paths: Sequence[Path]) -> None:
 
 
 def chosen_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> tuple[str, Path | None, Tuned | None]:
-    """The named preset, the file of --config, and what `seediff tune` found, whose file may be either. UserError for other texts."""
+    """The named preset, the configuration file, and the contents of a file of `seediff tune`, which may be given as --preset or --config.
+    Raises UserError for any other --preset."""
     if config is not None and is_tuned(config):
         if preset not in names:
             raise UserError(f"--config {config} and --preset {preset}: only one file of `seediff tune` can be used")
@@ -338,10 +339,8 @@ def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labe
 
 
 def conclude(result: RunResult | None, untuned: str, photos: int) -> None:
-    """Print the warning, then raise UserError (for the exit code) if some photographs could not be used. The others are done by then.
-
-    untuned: goes to stderr, not into the results.
-    """
+    """Print the warning `untuned` on stderr, then raise UserError (for the exit code) if some photographs could not be used. The others are
+    finished by then."""
     if untuned:
         print(f"seediff: {untuned}", file=sys.stderr)
     if result and result.failed:

@@ -1,4 +1,4 @@
-"""Progress of long commands on stderr: a bar on a terminal, plain lines elsewhere, and how far a run came when it ends early."""
+"""Progress of long commands on stderr: a bar on a terminal, plain lines elsewhere, and what is finished when a run ends early."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ LINE_SECONDS = 10.0
 
 
 class InterruptedRun(KeyboardInterrupt):
-    """Ctrl-C during a run; the text says how to go on."""
+    """Ctrl-C during a run; the text says how to continue."""
 
 
 @contextmanager
 def telling(state: Callable[[], str], again: Callable[[], str] = lambda: "the same command continues") -> Iterator[None]:
-    """An interruption (InterruptedRun) or a full disk (UserError) is told with how far the run came, and what the same command does."""
+    """Turn Ctrl-C into InterruptedRun, and OSError (such as a full disk) into UserError, with the run's state and how to continue.
+
+    state, again: give these two texts; called only when needed.
+    """
     try:
         yield
     except KeyboardInterrupt as error:
         raise InterruptedRun(f"interrupted with {state()}; {again()}") from error
-    except OSError as error:  # a full disk, above all
+    except OSError as error:  # most likely a full disk
         raise UserError(f"{system_reason(error)}; {state()}; when that is fixed, {again()}") from error
 
 
 @contextmanager
 def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progress]:
-    """What a run into the folder `out` reports to: a bar on a terminal, elsewhere lines. what: is counted."""
+    """The function to which a run into the folder `out` reports its progress: a bar on a terminal, lines elsewhere. what: the plural of
+    what is counted."""
     finished = [0, 0]
 
     def state() -> str:
@@ -54,7 +58,7 @@ def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progr
 
 
 def bar_or_lines(quiet: bool, what: str = "images") -> AbstractContextManager[Progress]:
-    """What is done on stderr: nothing, a bar on a terminal, elsewhere lines. what: is counted."""
+    """Progress on stderr: a bar on a terminal, lines elsewhere, nothing if quiet. what: the plural of what is counted."""
     return no_progress() if quiet else progress_bar(what) if sys.stderr.isatty() else progress_lines(what)
 
 
@@ -65,8 +69,8 @@ def no_progress() -> Iterator[Progress]:
 
 @contextmanager
 def progress_lines(what: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
-    """A plain line on stderr after a batch, at most one every LINE_SECONDS: for logs, which keep all that is written."""
-    # The rate is that of this run's own, from when the first of them was begun.
+    """Plain lines on stderr, for logs: one after a batch, but at most one per LINE_SECONDS."""
+    # The rate counts only what this run finishes (more than `before`), from the last report at which it had finished nothing.
     begun = said = clock()
     before: int | None = None
 
@@ -108,7 +112,7 @@ def progress_bar(what: str = "images") -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    # A rate over many batches: one batch is one step of the bar, and a slow model takes minutes for it.
+    # The speed is averaged over 10 minutes, because the bar moves once per batch and a slow model takes minutes per batch.
     bar = Bar(*columns, console=console, transient=True, speed_estimate_period=600)
     with bar:
         task = bar.add_task("", total=None)

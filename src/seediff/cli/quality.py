@@ -1,4 +1,4 @@
-"""`seediff check`, `seediff stats` and `seediff filter`: what is wrong with a dataset, what is in it, and the better part of it."""
+"""`seediff check`, `seediff stats` and `seediff filter`: find a dataset's faults, summarise its contents, select its better samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DECIDED_BY = {
     "confidence": ("min_confidence",),
     "best": ("best",),
 }
-"""The fields of Criteria that each reason to drop a sample follows from."""
+"""Reason for dropping a sample → the fields of Criteria that cause it."""
 CRITERIA = Group("Criteria", sort_key=2)
 DATA = Parameter(help="Folder of a finished dataset.")
 JSON = option(OUTPUT, "Also write all results to this JSON file.")
@@ -65,7 +65,7 @@ def check(
     fixed: list[str] = []
     if fix and any(finding.where == METADATA and finding.kind == "lost" for finding in checked.findings) and (command := remake(data)):
         raise UserError(f"{data / METADATA}: is missing; this makes every sample again: {command}")
-    for _ in range(2 * fix):  # with metadata.jsonl back, there may be more to repair
+    for _ in range(2 * fix):  # once metadata.jsonl is restored, more may be repairable
         if done := fix_dataset(data, checked.findings):
             fixed += done
             checked = check_dataset(data, followed(quiet))
@@ -172,7 +172,7 @@ def filter_(
 
 
 def read_flags(text: str, data: Path) -> tuple[str, ...]:
-    """What --drop-flags names. Raises UserError for a flag that no sample of the dataset could have."""
+    """The flags in the text of --drop-flags. Raises UserError for a flag that no sample of the dataset could have."""
     from ..dataset.native import read_classes, read_rows
     from ..dataset.quality.stats import row_flags
     from ..masks.flags import check_flags
@@ -191,7 +191,7 @@ def described(criteria: Any) -> dict[str, Any]:
 
 
 def left_out(criteria: Any, dropped: Mapping[str, int]) -> str:
-    """Which options turned away how many samples: `--reviewed accepted leaves out 40 of 40`."""
+    """How many samples each option dropped: `--reviewed accepted leaves out 40 of 40`."""
     if not dropped:
         return "the dataset has none"
     chosen = described(criteria)
@@ -205,7 +205,7 @@ def left_out(criteria: Any, dropped: Mapping[str, int]) -> str:
 
 
 def first(checked: Any) -> str:
-    """The first finding, in a line."""
+    """The text of the first finding."""
     finding = checked.findings[0]
     return finding.text if finding.kind in ("structure", "lost") else f"{finding.where}: {finding.text}"
 
@@ -224,7 +224,7 @@ def show_stats(stats: Stats) -> None:
 
 
 def write_json(path: Path | None, document: dict[str, Any], quiet: bool) -> None:
-    """Write what --json asks for, whole or not at all."""
+    """Write the file of --json, if it was given, atomically."""
     import json
 
     from ..files.outputs import write_atomic

@@ -1,4 +1,4 @@
-"""`seediff merge` and `seediff split`: several datasets as one, and one as several."""
+"""`seediff merge` and `seediff split`: join datasets, and divide a dataset into parts."""
 
 from __future__ import annotations
 

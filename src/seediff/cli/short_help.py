@@ -21,7 +21,7 @@ COMMON = {
 
 
 class ShortHelp(DefaultFormatter):
-    """Shows a command's arguments, and of its options the common ones."""
+    """Shows a command's arguments, and only those of its options that are named."""
 
     def __init__(self, names: str) -> None:
         super().__init__()

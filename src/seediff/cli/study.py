@@ -1,4 +1,4 @@
-"""`seediff study …`: how good the masks are, measured."""
+"""`seediff study …` and `seediff mini …`: measure masks, segments and the embedded model."""
 
 from __future__ import annotations
 

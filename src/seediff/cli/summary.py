@@ -1,4 +1,4 @@
-"""What a person reads in the terminal after a command: tables, where the time went, what to do next."""
+"""The summary that a command prints at its end: a table, the shares of its time, and commands to run next."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from ..run.loop import RunResult
 
 ROWS_SHOWN = 12
-"""Photographs with a line of their own."""
+"""Maximum number of photographs that a table lists."""
 BARS = " ▁▂▃▄▅▆▇█"
 
 
 def following(*commands: str) -> str:
-    """Commands under the heading "Next:", an empty line before."""
+    """An empty line, then commands under the heading "Next:"."""
     return "\n  ".join(("\nNext:", *commands))
 
 
 def command_line(*arguments: object, about: str = "") -> str:
-    """This program with arguments, for the shell; about: what it is good for."""
+    """The shell command that runs this program with arguments. about: its purpose, appended as a comment."""
     line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
     return f"{line}    # {about}" if about else line
 
@@ -50,7 +50,8 @@ def look_at(page: Out) -> str:
 
 
 def own_command() -> str:
-    """What runs this program again: `seediff` where the shell finds it by that name, else the script's path, else `python -m seediff`."""
+    """How the shell runs this program: `seediff` if it is found by that name, else the script's path, or `python -m seediff` if it was
+    started in another way."""
     script = Path(sys.argv[0])
     if script.stem != "seediff":
         return f"{shlex.quote(sys.executable)} -m seediff"
@@ -59,13 +60,13 @@ def own_command() -> str:
 
 
 def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
-    """Print the summary of a finished `generate`, or of a dataset that was complete already; the last line says what to look at."""
+    """Print the summary of a finished `generate`, or of a dataset that was already complete; the last line names the page to look at."""
     table = class_table(result, config.classes)
     _show(result, table, headline(result), ("drawing", "masks", "writing"), next_commands(result), console)
 
 
 def show_segments(result: RunResult, skipped: int, console: Console | None = None) -> None:
-    """The same of `segment`. Without segments there is none. skipped: files that are no pictures."""
+    """Print the summary of `segment`; nothing without photographs. skipped: number of files that are not pictures."""
     if not result.rows:
         return
     table = Table("photograph", "segments", "largest", "names")
@@ -83,7 +84,7 @@ def show_segments(result: RunResult, skipped: int, console: Console | None = Non
 
 
 def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, console: Console | None = None) -> None:
-    """The same of `mask`. Without masks there is none. skipped: files that are no pictures."""
+    """Print the summary of `mask`; nothing without photographs. skipped: number of files that are not pictures."""
     if not result.rows:
         return
     table = _numbers_table("class", "asked", "found", "mean area")
@@ -112,12 +113,12 @@ def _show(result: RunResult, table: Table, text: str, parts: Sequence[str], comm
 
 
 def plain(console: Console, text: str) -> None:
-    """Print a line as it is."""
+    """Print a line as it is, without colours, markup or line breaks."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _numbers_table(*columns: str) -> Table:
-    """All columns but the first are numbers."""
+    """A table whose columns, except the first, are aligned for numbers."""
     table = Table(*columns)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -125,7 +126,7 @@ def _numbers_table(*columns: str) -> Table:
 
 
 def class_table(result: RunResult, classes: Sequence[str]) -> Table:
-    """One row per class: images made, draws rejected and why, flagged, mean share of the image."""
+    """One row per class: images made, draws rejected and flags, both by reason, and mean area as a share of the image."""
     table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
     for row in count_classes(result.rows, classes, rejections(result.rejected)):
         area = "–" if row.area is None else f"{row.area:.1%}"
@@ -134,7 +135,7 @@ def class_table(result: RunResult, classes: Sequence[str]) -> Table:
 
 
 def headline(result: RunResult) -> str:
-    """How many images there are and where; how many are missing because every draw of them was flagged."""
+    """A sentence with the number of images, their folder, and how many are missing because every draw of them was flagged."""
     kept = {int(row["file_name"].partition("/")[2].partition(".")[0]) for row in result.rows}
     missing = len({row["index"] for row in result.rejected} - kept)
     text = f"{counted(result.made, 'image')} with masks in {result.out}"
@@ -143,7 +144,8 @@ def headline(result: RunResult) -> str:
 
 
 def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
-    """Where the time went after the model was loaded. "drawing" is the network, the VAE and the capture of attention, which run as one."""
+    """The share of each part in the time after the model was loaded. "drawing" covers the network, the VAE and the capture of attention,
+    which run together."""
     total = sum(value for name, value in seconds.items() if name != "loading")
     if not total:
         return ""
@@ -153,7 +155,7 @@ def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
 
 
 def next_commands(result: RunResult) -> list[str]:
-    """What to do with the dataset now, for the shell, with `seediff` as the user called it."""
+    """Shell commands to continue with the dataset; for an address, the one that downloads it."""
     if isinstance(result.out, Url):
         code = f"import fsspec; store, root = fsspec.url_to_fs({str(result.out)!r}); store.get(root, 'dataset', recursive=True)"
         return [shlex.join([sys.executable, "-c", code])]
@@ -165,7 +167,7 @@ def next_commands(result: RunResult) -> list[str]:
 
 
 def findings_table(checked: Checked) -> Table:
-    """One row per kind of finding: how many, and the first of them."""
+    """One row per kind of finding: the number of findings, and the first."""
     kinds: dict[tuple[str, str], list[Text]] = {}
     for finding in checked.findings:
         kinds.setdefault((finding.level, finding.kind), []).append(Text(f"{finding.where}: {finding.text}"))
@@ -190,7 +192,7 @@ def stats_table(stats: Stats) -> Table:
 
 
 def stats_line(stats: Stats) -> str:
-    """The dataset as a whole."""
+    """A line about the whole dataset: images and their sizes, shares of background and ignored pixels, flags."""
     sizes = [f"{count} of {size}" for size, count in list(stats.sizes.items())[:3]]
     more = f", {len(stats.sizes) - 3} other sizes" if len(stats.sizes) > 3 else ""
     shares = f"background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
@@ -203,6 +205,6 @@ def counts(of: Mapping[str, int]) -> str:
 
 
 def bars(values: tuple[int, ...]) -> str:
-    """A histogram in a line, one character per bin; what is not zero is seen."""
+    """A histogram in a line, one character per bin; every bin above 0 is visible."""
     top = max(values, default=0) or 1
     return "".join(BARS[-(-value * (len(BARS) - 1) // top)] for value in values)

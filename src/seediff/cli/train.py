@@ -103,7 +103,7 @@ def train(
             raise UserError(f"--{name} {value}: must be at least 1")
     if workers is not None and workers < 0:
         raise UserError(f"--workers {workers}: must be at least 0")
-    quiet = quiet or os.environ.get("RANK", "0") != "0"  # of several processes the first one speaks
+    quiet = quiet or os.environ.get("RANK", "0") != "0"  # only the first process prints
     seen = [item for stage in plan.stages for item in stage.items] + list(plan.validation)
     if not quiet:
         say_reviewed(seen)
@@ -147,7 +147,7 @@ def train(
 
 @contextmanager
 def _telling_kept(out: Path, total: int) -> Iterator[Callable[[int], None]]:
-    """Receives the number of saved steps, and names it in the message after an interruption or a full disk."""
+    """Yields a function that takes the number of saved steps, which the message after an interruption or a full disk then names."""
     kept: int | None = None
 
     def keep(steps: int) -> None:
@@ -155,14 +155,14 @@ def _telling_kept(out: Path, total: int) -> Iterator[Callable[[int], None]]:
         kept = steps
 
     def state() -> str:
-        if kept is None:  # nobody has looked into the folder yet
+        if kept is None:  # the folder has not been read yet
             return "nothing finished yet by this run"
         return f"{kept or 'none'} of {total} steps kept in {shlex.quote(str(out))}"
 
     def again() -> str:
         return "the same command " + ("starts again" if kept == 0 else "continues")
 
-    if os.environ.get("RANK", "0") != "0":  # the first process says it for all
+    if os.environ.get("RANK", "0") != "0":  # only the first process prints
         yield keep
         return
     with telling(state, again):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..run.tune import Thresholds
 
 SHOWN = 12
-"""Weights that are printed."""
+"""Number of weights that are printed."""
 
 
 def tune(
@@ -106,7 +106,7 @@ def tune(
 def _read(
     loaded: Model, labelled: EvaluationSet, kept: Mapping[int, str], model: str, count: int, size: int | None, out: Path, quiet: bool
 ) -> None:
-    """Learn a reading, write it, and say what it gains and weighs."""
+    """Learn a reading, write it to `out`, and print its gain and its largest weights."""
     from dataclasses import replace
 
     from ..config.presets import recommended_mask
@@ -125,7 +125,7 @@ def _read(
 
 
 def learnt_lines(learnt: Learnt, out: Path) -> list[str]:
-    """What a reading gains, and its largest weights, a line each."""
+    """Lines about a reading: its gain, and its largest weights."""
     lines = [
         f"{counted(learnt.pictures, 'picture')}, {counted(len(learnt.classes), 'class')}",
         f"On pictures it did not see: {learnt.gain}",
@@ -140,7 +140,7 @@ def learnt_lines(learnt: Learnt, out: Path) -> list[str]:
 
 
 def said(thresholds: Thresholds, classes: int, out: Path) -> list[str]:
-    """What was found, a line each, and what to do with it."""
+    """Lines about the thresholds: their values and quality, and how to use the file."""
     lines = [f"{counted(thresholds.photos, 'photograph')}, {counted(classes, 'class')}"]
     if thresholds.presence is None:
         lines.append("presence: not found: every class is in every photograph, or none in any")

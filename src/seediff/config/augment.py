@@ -42,8 +42,8 @@ DIFFUMASK = {
     "boxes": 1500,
     "objects": 1500,
 }
-"""Operation → number of pictures per 60,000. The counts for grids are DiffuMask's, which gives one count for 1×2 and 2×1, here divided
-in halves. No counts are known for noise, blur, perspective and occlusion (boxes and objects): 3,000 each is this package's choice."""
+"""Operation → number of pictures per 60,000. The counts for grids are DiffuMask's; its common count for 1×2 and 2×1 is split
+in half. No counts are known for noise, blur, perspective and occlusion (boxes and objects): 3,000 each is this package's choice."""
 
 PRESETS = {"diffumask": tuple(f"{name}:{count}/{DIFFUMASK_IMAGES}" for name, count in DIFFUMASK.items())}
 
@@ -94,14 +94,14 @@ class Addition:
     share: float | None
 
     def of(self, samples: int) -> int:
-        """The number of pictures to add to a set with `samples` samples. A share above 0 gives at least one."""
+        """The number of pictures to add to a set with `samples` samples. A share above 0 gives at least 1."""
         if self.share is None:
             return self.count or 0
         return max(1, round(self.share * samples)) if self.share and samples else 0
 
 
 def parse_recipe(text: str) -> tuple[str, ...]:
-    """Presets and additions separated by commas, as additions. Raises UserError."""
+    """The additions in a text of presets and additions separated by commas. Raises UserError."""
     additions: list[str] = []
     for part in (part.strip() for part in text.split(",")):
         if part not in PRESETS and ":" not in part:
@@ -113,7 +113,8 @@ def parse_recipe(text: str) -> tuple[str, ...]:
 
 
 def parse_addition(text: str) -> Addition:
-    """`flip+noise:50%`, `splice-2x2:3000/60000` (shares of the set) or `blur:200` (pictures). Raises UserError."""
+    """The addition in a text such as `flip+noise:50%`, `splice-2x2:3000/60000` (shares of the set) or `blur:200` (pictures). Raises
+    UserError."""
     names, _, amount = text.partition(":")
     operations = tuple(name.strip() for name in names.split("+"))
     for name in operations:

@@ -1,13 +1,13 @@
-"""The common part of all configurations: resolving several sources, reading and writing TOML, comparing. An output's bytes depend only
-on its configuration and the package's version.
+"""What all configurations share: combining values from several sources, reading and writing TOML, and comparing.
 
-The place of the output, and the display of progress, are not part of it. For each value, the first of these sources that has one wins:
+An output's bytes depend only on its configuration and the package's version. The output's location and the progress display are not part
+of the configuration. Each value comes from the first of these sources that has one:
 
-    the command line > the file of --config > a file of `seediff tune` > the model's preset > what its authors advise > the method's own
-    > the dataclasses' defaults, which for constants are the paper's
+    the command line > the file of --config > a file of `seediff tune` > the model's preset > the advice of the model's authors
+    > the method's constants > the dataclasses' defaults, which for constants are the paper's
 
-seediff.toml stores the source of each value. If another model or method is chosen together with such a file, given values stay and the
-rest is resolved again. docs/decisions/0021-values-have-sources.md says why.
+seediff.toml stores the source of each value. If such a file is combined with another model or method, its given values stay and all others
+are resolved again (docs/decisions/0021-values-have-sources.md).
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ FOUND = {
 
 
 class Layer(NamedTuple):
-    """Values from one source. values: a table like seediff.toml, in which `mask`, for example, is a table of its own. where: the file,
-    if any."""
+    """Values from one source. values: a table like seediff.toml, with inner tables such as `mask`. where: the file of the values, if
+    any."""
 
     source: str
     values: Mapping[str, Any]
@@ -55,26 +55,27 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A configuration whose values come from several sources. It never reads a file and never asks the hub."""
+    """A configuration whose values come from several sources. Making an instance reads no file and does not access the hub."""
 
     command: ClassVar[str]
     """The name of the configured command."""
     deciding: ClassVar[tuple[str, ...]] = ()
     """Flat names of fields that change other fields' defaults, such as the model or `mask.method`."""
     asking: ClassVar[Mapping[str, Any]] = {}
-    """Flat name → a value that asks the layers below for theirs."""
+    """Flat name → a placeholder, such as "best" for `mask.method`: `resolve` takes the value of the layers below instead."""
 
     origins: Mapping[str, tuple[str, Any]] = field(default_factory=dict, compare=False, repr=False)
     """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
 
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
-        """The layers below the given values. chosen: flat name → value. preset: the name of the constants."""
+        """The layers below the given values. chosen: flat name → given value. preset: which constants to use (see `configure`)."""
         return []
 
     @classmethod
     def given_earlier(cls, values: Mapping[str, Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
-        """The given values in a file of version 0.1.0, which did not store sources; all values, unless a subclass knows better."""
+        """The values in a file of version 0.1.0 that count as given. Such files store no sources, so by default all values do. changed: the
+        deciding fields whose values differ from the file's."""
         return values
 
     def values(self) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class Settings:
         return next((source for source, names in self.sources().items() if name in names), DEFAULT)
 
     def sources(self) -> dict[str, list[str]]:
-        """Source → flat names of its values. Values that are not named are defaults."""
+        """Source → flat names of its values. Values that are not named are defaults or None."""
         named: dict[str, list[str]] = {}
         for name, value in self.flat().items():
             source, resolved = self.origins.get(name, (DEFAULT, _defaults(type(self)).get(name, MISSING)))
@@ -100,14 +101,15 @@ class Settings:
         return named
 
     def to_toml(self, weights: str = "") -> str:
-        """The text of seediff.toml, which can be read back as a configuration. None has no line. weights: the model's fingerprint."""
+        """The text of seediff.toml, which can be read back as a configuration. Values of None are left out. weights: the model's
+        fingerprint."""
         about = {"command": self.command, "version": __version__, **({"weights": weights} if weights else {})}
         return tomli_w.dumps({**about, **_without_none(self.values()), "sources": self.sources()})
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Settings):
-    """The part of a configuration about running a model."""
+    """A configuration of a command that runs a model."""
 
     last_file: ClassVar[str]
     """The file that is written last: an output folder that has it is complete."""
@@ -151,12 +153,12 @@ class RunConfig(Settings):
 
     @property
     def loading(self) -> dict[str, Any]:
-        """Changes to the model, as arguments for `load_model`."""
+        """The arguments of `load_model` that change how the model is loaded."""
         return {name: getattr(self, name) for name in LOADING}
 
     @property
     def weight_sources(self) -> tuple[str, str | None, str | None, str | None]:
-        """All sources of the model's weights."""
+        """Everything that weights are loaded from: model, base, LoRA and embedding."""
         return (self.model, self.base, self.lora, self.embedding)
 
     @property
@@ -168,11 +170,11 @@ class RunConfig(Settings):
         return model_label(self.model)
 
     def extends(self, earlier: RunConfig) -> bool:
-        """Whether this is the earlier configuration with more samples, whose first ones are the earlier one's."""
+        """Whether this configuration only adds samples to those of the earlier one, which stay the same."""
         return False
 
     def batches(self, count: int) -> list[range]:
-        """The samples of each batch, for `count` samples."""
+        """The indices of each batch's samples, for `count` samples in all."""
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
 
@@ -186,7 +188,7 @@ def model_label(model: str) -> str:
 
 @lru_cache
 def nested(kind: type) -> dict[str, type]:
-    """The fields of a configuration that are tables, such as `mask`, and their dataclasses."""
+    """Field → dataclass, for the fields of a configuration that are tables, such as `mask`."""
     return {name: hint for name, hint in field_types(kind).items() if isinstance(hint, type) and is_dataclass(hint)}
 
 
@@ -208,7 +210,7 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 
 def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
-    """One configuration from layers, the strongest first. Raises UserError naming the source of a wrong value."""
+    """The configuration that layers make together, the strongest layer first. Raises UserError naming the source of an invalid value."""
     parts, known = nested(kind), {f.name for f in fields(kind)}
     named: dict[str, tuple[Layer, Any]] = {}
     for layer in reversed(layers):
@@ -236,7 +238,8 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
 
 
 def _with_source(error: UserError, part: str, named: Mapping[str, Layer]) -> UserError:
-    """The error, with the part, and the source of its field that it names, unless that source is the command itself."""
+    """The error, with the table (`part`) before its field's name, and with the source of the field's value, unless the user gave the value
+    on the command line or in Python."""
     field = str(error).partition(" ")[0].rstrip(":")
     if part and str(error).startswith(f"{field} = ") and "." not in field:
         error = UserError(f"{part}.{error}")
@@ -255,7 +258,7 @@ class ConfigFile(NamedTuple):
     complete: bool
 
     def layers(self) -> list[Layer]:
-        """All values, each under its own source."""
+        """One layer per value, with the value's source."""
         if self.sources is None:
             return [Layer(GIVEN, self.values, str(self.path))]
         said = {name: source for source, names in self.sources.items() for name in names}
@@ -272,7 +275,7 @@ def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
     if (command := table.get("command", kind.command)) != kind.command:
         raise UserError(f"{path}: is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
     complete = "version" in table
-    for key in {*ABOUT} - {f.name for f in fields(kind)}:  # a training has a field `weights` of its own
+    for key in {*ABOUT} - {f.name for f in fields(kind)}:  # TrainConfig has a field named `weights`
         table.pop(key, None)
     sources = fit(table.pop("sources", None), dict[str, tuple[str, ...]] | None, f"{path} [sources]")  # type: ignore[arg-type]
     if isinstance(classes := table.get("classes"), str):
@@ -315,18 +318,19 @@ def chosen_model(kind: type[Config], line: Mapping[str, Any], file: Path | None)
 
 
 def _other(kind: type[AnySettings], line: Mapping[str, Any], file: ConfigFile) -> tuple[str, ...]:
-    """The deciding fields that have another value on the command line than in the file, or one that asks for another."""
+    """The deciding fields whose value on the command line differs from the file's, or is a placeholder (`Settings.asking`)."""
     flat = {**file.values, **flatten(kind, line)}
     return tuple(name for name in kind.deciding if flat.get(name) != file.values.get(name) or _asks(kind, name, flat.get(name)))
 
 
 def _asks(kind: type[AnySettings], name: str, value: Any) -> bool:
-    """Whether the value of a field asks the layers below for theirs."""
+    """Whether a field's value is a placeholder for the value of the layers below (`Settings.asking`)."""
     return name in kind.asking and value == kind.asking[name]
 
 
 def _of_file(kind: type[AnySettings], file: ConfigFile, other: tuple[str, ...]) -> list[Layer]:
-    """A complete file's layers: all of them, or, with another model or method, only given and deciding values."""
+    """The layers of a complete file. other: the deciding fields that have another value now; if there are any, only the given values and
+    the deciding values that are not defaults are kept."""
     if file.sources is None:
         given = kind.given_earlier(file.values, other)
         rest = [] if other else [Layer("an earlier version's file", file.values, str(file.path))]
@@ -385,5 +389,5 @@ def _shown(value: Any) -> str:
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """TOML has no None, so unset values have no line."""
+    """The table without its None values, which TOML cannot express."""
     return {k: _without_none(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}

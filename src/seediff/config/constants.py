@@ -37,7 +37,7 @@ def check_capture_steps(value: Any) -> None:
 
 @dataclass(frozen=True)
 class CaptureConfig:
-    """The attention that is captured and averaged."""
+    """Which attention is captured, and how it is averaged."""
 
     normalize: bool = True
     """Divide each map by its maximum before averaging.
@@ -162,7 +162,7 @@ class MaskConfig:
 
     @property
     def facts(self) -> MethodFacts:
-        """The function and its needs: of the method, or of the reading."""
+        """The function that makes soft masks, and what it needs: the method's, or the reading's."""
         return METHOD_FACTS[self.method] if self.reading is None else READING
 
     @property
@@ -172,7 +172,7 @@ class MaskConfig:
 
     @property
     def maker(self) -> str:
-        """What rows and pages name as the method."""
+        """The name of the method in rows and pages."""
         return self.method if self.reading is None else "reading"
 
 
@@ -267,7 +267,7 @@ class SegmentConfig:
 
     @property
     def timestep_shown(self) -> int:
-        """The noise level that the network gets; by default, DiffCut's for features, DiffSeg's for attention."""
+        """The timestep that the network gets; by default, DiffCut's for features and DiffSeg's for attention."""
         return (50 if self.divides_features else 300) if self.timestep is None else self.timestep
 
     @property

@@ -27,7 +27,7 @@ MAX_IMAGES = 10_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig(RunConfig):
-    """The configuration of a dataset's masks, for generated images and photographs."""
+    """The configuration of a dataset with masks: the part that `generate` and `mask` share."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
     deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "mask.reading")
@@ -93,8 +93,8 @@ class DatasetConfig(RunConfig):
 
     @classmethod
     def given_earlier(cls, values: Mapping[str, Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
-        """All values except constants that equal the paper's, or the preset of the file's own model and method. If only the method
-        changes, the model's values stay: steps, guidance, thresholds and captured steps."""
+        """All values except constants that equal the paper's, or those in the preset of the file's own model and method. If the model does
+        not change, its steps, guidance, thresholds and captured steps also count as given."""
         method = values.get("mask.method", MaskConfig.method)
         layers = cls.behind({**values, "mask.method": method}, "model")
         preset = {name: value for layer in reversed(layers) for name, value in flatten(cls, layer.values).items()}
@@ -185,7 +185,7 @@ def check_guidance(guidance_scale: float) -> None:
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
-    """The configuration in a dataset's seediff.toml, made by `generate` or a command of `others`. Raises UserError."""
+    """The configuration in a dataset's seediff.toml, written by `generate` or the command of one of `others`. Raises UserError."""
     kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
     command = read_toml(path).get("command", GenerateConfig.command)
     if command not in kinds:

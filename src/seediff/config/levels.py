@@ -1,4 +1,7 @@
-"""Which levels of attention a mask method reads and which a network has, before anything is drawn. Level d is the side L / d."""
+"""Levels of attention: which a mask method reads and which a network has, checked and fitted before a model runs.
+
+Level d has the side L / d, where L is the latent's side.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ from ..models.groups import Layers, block_numbers, by_kind, normal_layers
 from .constants import CaptureConfig, MaskConfig, SegmentConfig
 
 Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
-"""The kinds of attention that are captured, and the levels d of each, at L / d; None: all there are."""
+"""Kind of attention to capture → its levels d (sides L / d); None: all levels."""
 EVERYTHING: Reads = {"self": None, "cross": None}
 
 
 def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
-    """The options that name levels, and the levels, of those that `mask.method` reads."""
+    """Option → levels, for the options that set the levels which `mask.method` reads."""
     return {name: _levels(mask, name) for name in dict.fromkeys(_options(mask).values()) if isinstance(name, str)}
 
 
 def maps_read(mask: MaskConfig) -> Reads:
-    """The levels of each kind of attention that `mask.method` reads, and that must be captured for a mask."""
+    """Kind of attention → the levels that `mask.method`, or the reading, needs captured."""
     if mask.reading is not None:
         return EVERYTHING
     return {kind: _levels(mask, option) for kind, option in _options(mask).items()}
@@ -51,7 +54,7 @@ def _levels(mask: MaskConfig, option: str | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def check_kinds(family: Family, mask: MaskConfig) -> None:
-    """Raise UserError if a method needs self-attention and the family has no maps of it."""
+    """Raise UserError if a method needs self-attention or concepts that the family does not provide."""
     if family.no_self_attention and reads_self_attention(mask):
         raise UserError(
             f"method {mask.method} needs self-attention, and {family.title} has no maps of it: {family.no_self_attention}; use method ca"
@@ -61,8 +64,8 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
 
 
 def blocks_at(family: Family, network: Mapping[str, Any], depths: tuple[float, float] | None) -> Layers | None:
-    """The blocks of a transformer from the first to the last of these depths (`MethodFacts.depths`); None for a UNet, for no depths, and
-    where config.json of the network does not say how many blocks there are."""
+    """The blocks of a transformer between two relative depths (`MethodFacts.depths`), as a value of `capture.layers`. None for a UNet,
+    without depths, and if the network's config.json does not give the number of blocks."""
     if depths is None or len(family.groups) > 1:
         return None
     try:
@@ -73,7 +76,7 @@ def blocks_at(family: Family, network: Mapping[str, Any], depths: tuple[float, f
 
 
 def check_concepts(family: Family) -> None:
-    """Raise UserError for `capture.concepts` with a family in whose network they cannot be followed."""
+    """Raise UserError for `capture.concepts` if the family's network has no accessible stream of text tokens."""
     if not family.embeds_text:
         raise UserError(
             f"capture.concepts = true: concepts go through the text's own stream, which {family.title} does not have, "
@@ -95,7 +98,7 @@ def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
 
 
 def check_switches(capture: CaptureConfig, family: Family, unet: Mapping[str, Any]) -> None:
-    """Raise UserError for switches of capture that this network does not have."""
+    """Raise UserError for capture options that this network does not support."""
     if capture.concepts:
         check_concepts(family)
     if capture.heads == "weighted" and family.layer_counts(unet).get("joint"):
@@ -109,8 +112,8 @@ def check_switches(capture: CaptureConfig, family: Family, unet: Mapping[str, An
 
 
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:
-    """`capture.layers` as this network understands them. Raises UserError for blocks that it lacks, and for blocks without the attention
-    that `mask.method` reads: Z-Image's first blocks do not attend to text."""
+    """`capture.layers` in the groups that this network distinguishes. Raises UserError for blocks that it lacks, and for blocks without the
+    attention that `mask.method` reads: Z-Image's first blocks do not attend to text."""
     layers = family.fit_layers(unet, capture.layers)
     check_switches(capture, family, unet)
     for kind in maps_read(mask):
@@ -123,7 +126,7 @@ def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
 
 
 def _levels_there(unet: Mapping[str, Any], mask: MaskConfig, layers: Layers, family: Family) -> dict[str, list[int]]:
-    """Of each option that names levels, those that the layers of every kind of attention that it sets have, finest first."""
+    """Option → the levels that it may name, finest first: those that the captured layers have in every kind of attention that it sets."""
     there: dict[str, list[int]] = {}
     for kind, option in _options(mask).items():
         if isinstance(option, str):
@@ -135,7 +138,7 @@ def _levels_there(unet: Mapping[str, Any], mask: MaskConfig, layers: Layers, fam
 def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family = SD) -> None:
     """Raise UserError naming the option and the available levels if `mask.method` reads a level that this network does not have.
 
-    unet: the network's config.json. Families whose levels are fitted (`fit_levels`) lack no level, but may lack self-attention.
+    unet: the network's config.json. For families whose levels are fitted (`fit_levels`), only kinds and layers are checked.
     """
     check_kinds(family, mask)
     layers = fit_layers(unet, mask, capture, family)
@@ -176,7 +179,8 @@ def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
 
 
 def fitted_mask(mask: MaskConfig, unet: Mapping[str, Any], capture: CaptureConfig = CaptureConfig(), family: Family = SD) -> MaskConfig:  # noqa: B008
-    """`mask` with levels that this network has (`fit_levels`). Raises UserError where it lacks what the method reads (`check_levels`)."""
+    """`mask` with levels that this network has (`fit_levels`). Raises UserError if it lacks attention that the method reads
+    (`check_levels`)."""
     check_levels(unet, mask, capture, family)
     return fit_levels(unet, mask, capture, family)[0]
 

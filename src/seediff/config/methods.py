@@ -18,22 +18,23 @@ Method = Literal[
 ]  # fmt: skip
 """Values of `MaskConfig.method`."""
 BEST: Method = "best"
-"""No method of its own: what was measured as best for the model, a row of its preset or of `BEST_FACTS`. Configurations resolve to it."""
+"""A placeholder for the method and constants measured as best for the model, from its preset or `BEST_FACTS`; `resolve` replaces it."""
 ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
-"""How the objects of a class are told apart (`objects.make`)."""
+"""Methods for separating the objects of a class (`objects.make`)."""
 Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 
 
 @dataclass(frozen=True)
 class Finish:
-    """From a soft map to pixels. The defaults are SeeDiff's steps 5 and 6; None: the value in `MaskConfig`."""
+    """How a soft map becomes a mask of the image's size. The defaults are SeeDiff's steps 5 and 6. For iterations, dilations and threshold,
+    None means the value in `MaskConfig`."""
 
     resize: Literal["bilinear", "bicubic"] = "bilinear"
     stretch: bool = False
-    """Apply min-max again at the image's size."""
+    """Stretch maps to [0, 1] again after resizing."""
     cut: float | None = None
-    """PAMR refines the map after cutting it at this threshold (zeros and ones), not the soft map."""
+    """Threshold that turns the map into zeros and ones before PAMR; None: PAMR refines the soft map."""
     bandwidth: float = 0.1
     """PAMR's bandwidth, in standard deviations of the image."""
     iterations: int | None = None
@@ -43,13 +44,18 @@ class Finish:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """function: `module.name` in `seediff.masks` of the function that makes a soft mask; imported when the method is first used.
-    cross_levels, self_levels: the option of MaskConfig that sets the levels at which the method reads this attention, or the levels
-    themselves; None: it does not read it. No other maps are captured. options: the other fields of MaskConfig that it reads and not every
-    method does. plain_means, apart: whether it needs plain means of attention, and every layer's beside them. features, concepts: whether
-    it reads those of a layer, of the classes' words. depths: the first and the last of the blocks that its authors read, as shares of their
-    transformer's blocks; others are read at the same depth (`blocks_at`). defaults: constants that differ from the dataclasses', as a table
-    for `resolve`. finish: how soft masks become pixels.
+    """A mask method: its function, what it reads, and its constants.
+
+    function: `module.name` in `seediff.masks` of the function that makes a soft mask; imported when the method is first used.
+    cross_levels, self_levels: the option of MaskConfig that sets the levels of this attention, or the levels themselves; None: the method
+        does not read it. Only maps that the method reads are captured.
+    options: the other fields of MaskConfig that it reads and not every method does.
+    plain_means, apart: whether it needs plain means of attention, and every layer's maps beside the means.
+    features, concepts: whether it reads a layer's features, and the scores of the classes' words (`CaptureConfig`).
+    depths: the first and last of the blocks that its authors read, as shares of their transformer's number of blocks. In other
+        transformers, the blocks at these depths are read (`blocks_at`).
+    defaults: constants that differ from the dataclasses', as a table for `resolve`.
+    finish: how soft maps become masks of the image's size.
     """
 
     function: str
@@ -66,7 +72,7 @@ class MethodFacts:
 
     @property
     def reads(self) -> set[str]:
-        """The fields of MaskConfig that not every method reads, of those that this one does."""
+        """The fields of MaskConfig that this method reads and not every method does."""
         return {*self.options, *(levels for levels in (self.cross_levels, self.self_levels) if isinstance(levels, str))}
 
 
@@ -86,7 +92,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
     # FA-Seg's threshold for PASCAL VOC.
     "fa_seg": MethodFacts("fa_seg.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}),
     "diffsegmenter": MethodFacts("diffsegmenter.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}),
-    # 8 rounds are iSeg's for PASCAL VOC. Its background is (1 − max)² of the classes, which is less than max from 0.382 on.
+    # iSeg uses 8 rounds for PASCAL VOC. Its background score is (1 − m)², with m the maximum over classes: below m from m = 0.382 on.
     "iseg_walk": MethodFacts(
         "iseg.entropy_walk", (8, 4, 2, 1), "self_level", ("tau",), defaults={"mask": {"self_level": 1, "tau": 8, "beta": 0.382}}
     ),
@@ -109,7 +115,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         apart=True,
         defaults={"capture": {"normalize": False, "apart": True}},
     ),
-    # Its cross-attention is of 16 positions a side and fewer; at 0.5 a position is as like the class as the background.
+    # MaskDiffusion's cross-attention has at most 16 positions per side. At 0.5, a position is as similar to the class as to the background.
     "maskdiffusion": MethodFacts(
         "maskdiffusion.maskdiffusion",
         "expand_levels",
@@ -146,25 +152,27 @@ BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
         "capture": {"normalize": False, "mean": "geometric"},
     },
 }
-"""By kind of network (`Family.network`), what method `best` is for a model whose preset has no row for it: what was best on the small
-embedded models, `mini` and `mini-dit`, without the constants that depend on their size."""
+"""Kind of network (`Family.network`) → the constants that method `best` stands for if the model's preset has none: the best of the embedded
+models, `mini` and `mini-dit`, without the constants that depend on their size."""
 
 READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
-"""Of `MaskConfig.reading`, which replaces the method: it reads all maps that were kept apart, and has its own threshold."""
+"""The facts of a reading, which replaces the method (`MaskConfig.reading`). It needs every layer's maps and has its own threshold."""
 
 
 SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc", "seg4diff"]
 """Values of `SegmentConfig.method`."""
 GraphName = Literal["features", "self", "walk", "rows"]
-"""Values of `SegmentConfig.graph`; segments/graph.py says what each is."""
+"""Values of `SegmentConfig.graph`; segments/graph.py describes them."""
 
 
 @dataclass(frozen=True)
 class SegmentFacts:
-    """method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the fields of
-    SegmentConfig that it reads. For methods that divide a graph of positions, graph: which one, unless the configuration names another.
-    solver: `module.name` of the function that divides it: graph and configuration → the part (N,) of each position. depth: of the one block
-    whose cross-attention is read instead of all self-attention, as `MethodFacts.depths`.
+    """A segment method. method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the
+    fields of SegmentConfig that it reads. depth: of the one block whose cross-attention is read instead of all self-attention, as in
+    `MethodFacts.depths`.
+
+    For methods that divide a graph of positions, graph: the graph, unless the configuration names another. solver: `module.name` of
+    the function that divides it: graph and configuration → the part (N,) of each position.
     """
 
     method: str
@@ -193,8 +201,8 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 
 
 def check_capture(method: Method, normalized: bool, apart: bool, features: bool, concepts: bool) -> None:
-    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), that are means over
-    layers alone (`CaptureConfig.apart`), or that come without features or concepts (`CaptureConfig.features`, `concepts`)."""
+    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or needs every layer's
+    maps, features or concepts that were not captured (`CaptureConfig.apart`, `features`, `concepts`)."""
     if normalized and METHOD_FACTS[method].plain_means:
         raise UserError(
             f"capture.normalize = true: method {method} works on plain means of attention; use --no-capture-normalize, "

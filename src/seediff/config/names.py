@@ -1,4 +1,4 @@
-"""Class names and prompts: how a class is written in a sentence, and the sentences."""
+"""Class names and prompt templates: parsing and checking them, and how a class is written in a sentence."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-"""Pascal VOC 2012 in its own order: class i + 1 in VOC's label maps."""
+"""The classes of Pascal VOC 2012: index i has the id i + 1 in VOC's label maps."""
 
 SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
-"""VOC's run-together names as a text encoder knows them."""
+"""VOC's run-together class names → the words that a text encoder knows."""
 
 DEFAULT_PROMPTS = ("a photo of a {class}",)
 """The paper's template."""
@@ -38,7 +38,7 @@ def spoken(class_name: str) -> str:
 def join_classes(classes: Sequence[str]) -> str:
     """`(dog,)` → `dog`; `(dog, cat)` → `dog and a cat`; `(dog, cat, bus)` → `dog, a cat and a bus`.
 
-    Made for templates of the form `a photo of a {class}`, which supply the first article. classes: or phrases with a class's name.
+    Made for templates of the form `a photo of a {class}`, which supply the first article. classes: class names, or phrases with one.
     """
     words = [spoken(c) for c in classes]
     if len(words) == 1:
@@ -47,17 +47,17 @@ def join_classes(classes: Sequence[str]) -> str:
 
 
 def any_name(names: Sequence[str]) -> re.Pattern[str]:
-    """Matches whole words, ignoring case, with any white space between a name's words; the first name that fits.
+    """A pattern that matches any of the names as whole words, ignoring case, with any white space between words. If several names match at
+    a position, the first in `names` wins.
 
-    Group i + 1 is names[i]. The group tells the name, not the matched text, because letters that `re` considers equal may be spelt
-    differently.
+    Group i + 1 is names[i]. Identify the name by the group's number: the matched text may contain other letters that `re` considers equal.
     """
     patterns = [r"\s+".join(map(re.escape, spoken(name).split())) for name in names]
     return re.compile(rf"(?<!\w)(?:{'|'.join(f'({pattern})' for pattern in patterns)})(?!\w)", re.IGNORECASE)
 
 
 def longest_first(names: Sequence[str]) -> list[str]:
-    """The names in an order in which `any_name` gives words to the longer of two names that contain each other."""
+    """The names sorted so that `any_name` prefers the longer name where one contains the other."""
     return sorted(names, key=lambda name: len(spoken(name)), reverse=True)
 
 
@@ -85,7 +85,7 @@ def split_classes(text: str) -> tuple[str, ...]:
 
 
 def parse_names(text: str, option: str = "--names", example: str = "dog,grass,sky") -> tuple[str, ...]:
-    """Names separated by commas, or a file's lines; option: its name in messages, with an example."""
+    """Names separated by commas, or a file's lines. option, example: for error messages."""
     if (lines := _lines_if_file(text, (".txt",), option)) is None:
         lines = [name.strip() for name in text.split(",") if name.strip()]
     if not lines:
@@ -145,7 +145,8 @@ def check_prompts(prompts: Sequence[str]) -> None:
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
-    """Raises UserError for a phrase that does not name exactly one of the classes, whose attention is read where its name stands."""
+    """Raises UserError for repeated or unprintable phrases, and for a phrase that does not name exactly one of the classes: its attention
+    is read at the class's name."""
     usable = {phrase for of_class in by_class(phrases, classes).values() for phrase in of_class}
     if len(set(phrases)) < len(phrases):
         often = max(Counter(phrases).items(), key=lambda item: item[1])[0]

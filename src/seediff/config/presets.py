@@ -1,8 +1,8 @@
 """Constants tuned for a model: those in its `seediff.json`, and the thresholds that `seediff tune` finds.
 
 The paper's constants are for Stable Diffusion at 512². A small model needs other constants, tuned on scenes that no study measures on
-(`seediff study truth` lists them). They are in its `preset`, separately for each method. Thresholds for other models come from a file of
-`seediff tune`, given as `--preset` or `--config`:
+(`seediff study truth` lists these constants). They are in the `preset` of its seediff.json, separately for each method. Thresholds for
+other models come from a file of `seediff tune`, given as `--preset` or `--config`:
 
     command = "tune"
     model = "sd2-base"
@@ -40,13 +40,13 @@ SEGMENTS: dict[str, dict[str, Any]] = {"coco": {"kl_threshold": 1.1}, "cityscape
 
 @dataclass(frozen=True)
 class Preset:
-    """The `preset` in a model's seediff.json. methods: mask method → {"mask": …, "capture": …}; of `best`, "mask" names the method.
+    """The `preset` in a model's seediff.json. methods: mask method → {"mask": …, "capture": …}; for `best`, "mask" also names the method.
     segments: segment method → its constants."""
 
     steps: int | None = None
     guidance_scale: float | None = None
     scheduler: str | None = None
-    """By name, where it draws better than the one in the model's folder."""
+    """Name of a scheduler that draws better than the one in the model's folder."""
     capture_steps: CaptureSteps | None = None
     """Captured steps when drawing, for all methods; photographs have noise levels instead."""
     method: Method | None = None
@@ -78,7 +78,7 @@ def read_preset(model: str) -> Preset:
 
 
 def preset_of(settings: Settings) -> Preset:
-    """The constants in a model's settings. Raises UserError as `read_preset`."""
+    """The constants in the settings from a model's seediff.json. Raises UserError like `read_preset`."""
     table, where = dict(settings.preset), f"{settings.path} [preset"
     tables: dict[str, dict[str, Any]] = {}
     for name, kind in (("methods", _Method), ("segments", SegmentConfig)):
@@ -100,7 +100,7 @@ class ModelConstants:
 
     def mask_layers(self, method: str | None, preset: str = "model", *, drawing: bool = False) -> list[Layer]:
         """The layers below the given values, for masks. method: None: the model's recommended method. preset: "paper" leaves out the
-        model's constants. drawing: whether images are drawn, for which the model's preset may capture only some steps."""
+        model's constants. drawing: whether images are generated, for which the model's preset may capture only some steps."""
         if (method or (self.preset.method if preset == "model" else None)) == BEST:
             best = self._best(preset)
             return [best, *self.mask_layers(best.values["mask"]["method"], preset, drawing=drawing)]
@@ -126,7 +126,7 @@ class ModelConstants:
         ]
 
     def _best(self, preset: str) -> Layer:
-        """What method `best` is: the row of the model's preset, or what its kind of network has."""
+        """The method and constants that `best` stands for: those in the model's preset, else those for its kind of network."""
         if preset == "model" and BEST in self.preset.methods:
             return Layer(f"the best masks of {model_label(self.name)}", self.preset.methods[BEST])
         family = self.info.family if self.info else SD
@@ -135,7 +135,7 @@ class ModelConstants:
         return Layer(f"the best masks of a small {family.network}", BEST_FACTS[family.network])
 
     def distilled_layers(self, lora: str | None) -> list[Layer]:
-        """What a LoRA, or a single file, that was distilled to a few steps is drawn with."""
+        """Steps, scheduler and guidance for a LoRA, single file or separate network that was distilled to a few steps; else no layer."""
         if self.info is None:
             return []
         named = lora or (None if self.info.source.is_whole else self.name)
@@ -151,8 +151,8 @@ class ModelConstants:
 
 
 def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -> ModelConstants:
-    """Reads the model's files once. base: of a single file. fetch: download those of a hub id, so that the
-    first run equals later ones. Raises UserError as `read_preset`, and for a scheduler that the model cannot be drawn with."""
+    """The constants of a model, from its files. base: as in `RunConfig`. fetch: download these files for a hub id, so that the first run
+    equals later runs. Raises UserError like `read_preset`, and for a preset whose scheduler does not work with the model."""
     info = model_info(model, base, fetch=fetch)
     preset = preset_of(info.settings) if info else read_preset(model)
     if info and preset.scheduler is not None:
@@ -165,10 +165,10 @@ def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -
 
 @dataclass(frozen=True)
 class Recommended:
-    """mask, capture: configurations. tuned: whether the constants were tuned for this model, on exact masks or, for Stable Diffusion 1
-    and 2, in the papers. If not, they are the papers', at the levels that the model has. notes: changes, one line each.
+    """Recommended constants for a model. tuned: whether they were tuned for this model, on exact masks or, for Stable Diffusion 1 and 2, in
+    the papers; if not, they are the papers', at the levels that the model has. notes: changes to fit the model, one line each.
 
-    `capture` is for photographs, where all noise levels count; when drawing, some models' presets capture only some steps."""
+    `capture` is for photographs, where all noise levels count; for generated images, some models' presets capture only some steps."""
 
     mask: MaskConfig
     capture: CaptureConfig
@@ -177,12 +177,12 @@ class Recommended:
 
 
 def recommended_mask(model: str, method: str | None = None) -> Recommended:
-    """Recommended constants for masks and capture, for callers of the methods:
+    """Recommended constants for masks and capture, for direct calls of the methods:
 
         soft = soft_mask(maps, "dog", recommended_mask("sdxl").mask)       # at levels that SDXL has
 
-    model: a name from `seediff models`, a local folder or a hub id. method: None: the model's recommended method. For a hub id that has
-    no short name and is not in the cache, the papers' constants, not tuned. Raises UserError for a method without maps in this model,
+    model: a name from `seediff models`, a local folder or a hub id. method: None: the model's recommended method. A hub id that has no
+    short name and is not in the cache gets the papers' constants, not tuned. Raises UserError for a method without maps in this model,
     and for a broken preset.
     """
     constants = find_constants(model, fetch=False)
@@ -240,7 +240,7 @@ def is_tuned(path: Path | None) -> bool:
 
 
 def read_tuned(path: Path) -> Tuned:
-    """Raises UserError naming the file and the problem."""
+    """The contents of a file of `seediff tune`. Raises UserError naming the file and the problem."""
     table = read_toml(path)
     if table.get("command") != Tuned.command:
         raise UserError(f"{path}: is not a file of `seediff tune`: it should say command = 'tune'")

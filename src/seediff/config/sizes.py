@@ -39,7 +39,7 @@ def size_text(shape: tuple[int, int]) -> Size:
 
 
 def nearest(side: float, multiple: int) -> int:
-    """The multiple nearest to a side, at least `multiple`."""
+    """The multiple of `multiple` that is nearest to `side`, at least `multiple` itself."""
     return max(multiple, round(side / multiple) * multiple)
 
 

@@ -27,7 +27,7 @@ Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE)]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
-    """All settings except the data, which are in `Stage`."""
+    """All settings of a training except its data, which are in `Stage`."""
 
     command: ClassVar[str] = "train"
     deciding: ClassVar[tuple[str, ...]] = ("architecture", "backbone")
@@ -136,12 +136,12 @@ class TrainConfig(Settings):
 
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
-        """What `tiny` brings along, and the backbone of an architecture."""
+        """The values that backbone `tiny` sets, and the default backbone of an architecture."""
         architecture = chosen.get("architecture", cls.architecture)
         backbone = chosen.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
         tiny = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
         if chosen.get("weights") == "pretrained":
-            tiny.pop("backbone_factor", None)  # what is known already is to be kept: a tenth of the rate, as of other backbones
+            tiny.pop("backbone_factor", None)  # pretrained weights change slowly: a tenth of the rate, as for other backbones
         return [Layer("backbone tiny", tiny), Layer(DEFAULT, {"backbone": backbone})]
 
 
@@ -156,18 +156,18 @@ TINY: dict[str, dict[str, Any]] = {
         "backbone_factor": 1.0, "warmup": 50, "clip": 1.0,
     },
 }  # fmt: skip
-"""What `tiny` needs other than a large pretrained network does."""
+"""Architecture → the constants with which backbone `tiny` differs from large pretrained networks."""
 
 
 def make_config(*given: Mapping[str, Any] | Path | None) -> TrainConfig:
-    """A configuration from tables of given values, the first that has one wins, before those of a TOML file; behind all of them, `tiny` has
-    values of its own. Raises UserError."""
+    """The configuration from tables of given values and, after them, a TOML file. Each value comes from the first that has it; the defaults
+    of `tiny` (`TINY`) come after all of them. Raises UserError."""
     values = {name: value for table in reversed(given) if isinstance(table, Mapping) for name, value in table.items()}
     return configure(TrainConfig, values, next((file for file in given if isinstance(file, Path)), None))
 
 
 def with_device(config: TrainConfig) -> TrainConfig:
-    """The configuration with the device and number format that will be used. Raises UserError when the device is not there."""
+    """The configuration with the device and number format that will be used. Raises UserError if the device is not available."""
     from ..devices import check_device, default_device, has_bfloat16  # imports torch
 
     device = check_device(config.device or default_device())

@@ -1,8 +1,8 @@
-"""Changes of a picture together with its label map: pure functions on arrays, and each with random parameters as an `Operation`.
+"""Augments a picture together with its label map: pure functions on arrays, and a randomized version of each as an `Operation`.
 
 Images are (H, W, 3) uint8, label maps (H, W) uint8: 0 background, 255 ignored. Label maps are moved, never mixed: every id in a result
-comes from one of its sources, or is the 0 or 255 that the function states. Pillow does the work: on one core of a CPU it is faster than
-tensors, and a picture at a time needs no batch.
+comes from a source, or is the 0 or 255 that the function documents. Pillow does the work: on one CPU core it is faster than tensors, and
+pictures that are processed one at a time need no batch.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .encoding import Instances
 from .shapes.objects import Objects, find_objects
 
 MIN_OBJECT = 1 / 400
-"""Of a picture: smaller pieces of a class are not cut out as objects."""
+"""Share of a picture. Smaller pieces of a class are not cut out as objects."""
 DONORS = 8
-"""So many samples are looked at for an object that can be cut out."""
+"""Maximum number of samples that are searched for an object to cut out."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A sample in memory. name: as in the dataset. labels: its label map (H, W) uint8, or `with_objects` of it."""
+    """A sample in memory. name: its name in the dataset. labels: its label map (H, W) uint8, or the (H, W) int32 of `with_objects`."""
 
     name: str
     image: np.ndarray
@@ -36,22 +36,23 @@ class Picture:
 
 
 def with_objects(labels: np.ndarray, objects: Objects) -> np.ndarray:
-    """(H, W) int32: the class in the lowest eight bits, above it the number of the object, from 1. It is moved as a label map is."""
+    """(H, W) int32: the class in the lowest eight bits, and above them the number of the object, from 1 (0 for none). It is moved like a
+    label map."""
     return (objects.index + 1) << 8 | labels
 
 
 def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
-    """The label map (H, W) uint8 and the objects in what `with_objects` made."""
-    known, numbers = np.unique(np.append(labels.ravel(), 0), return_inverse=True)  # 0 is there, whether a pixel has it or not
+    """The label map (H, W) uint8 and the objects of an array that `with_objects` made."""
+    known, numbers = np.unique(np.append(labels.ravel(), 0), return_inverse=True)  # the appended 0 is always the first value
     instances = Instances(numbers[:-1].reshape(labels.shape).astype(np.uint16), tuple(np.where(known >> 8, known & 255, 0)[1:].tolist()))
     return (labels & 255).astype(np.uint8), instances.seen()
 
 
 Parameters = dict[str, Any]
-"""What an operation drew, for the recipe: numbers, lists, and under "sources" the names of other samples."""
+"""The random parameters of an operation, for the recipe: numbers, lists, and under "sources" the names of other samples."""
 
 Others = Callable[[int], Sequence[Picture]]
-"""So many other samples of the set, at random, all different where there are enough."""
+"""Returns the given number of other samples of the set, at random, all different if there are enough."""
 
 Operation = Callable[[Picture, np.random.Generator, Strength, Others], tuple[Picture, Parameters]]
 
@@ -59,8 +60,8 @@ Operation = Callable[[Picture, np.random.Generator, Strength, Others], tuple[Pic
 def apply(
     picture: Picture, operations: Sequence[str], rng: np.random.Generator, strength: Strength, others: Others
 ) -> tuple[Picture, list[Parameters]]:
-    """The picture after all operations, in their order, and the step of each: its name and what it drew. The same rng and others, the
-    same result."""
+    """The picture after all operations, in their order, and a step for each: its name and random parameters. The same rng and others give
+    the same result."""
     steps = []
     for name in operations:
         grid = grid_of(name)
@@ -73,7 +74,7 @@ def apply(
 
 
 def add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise of standard deviation 255 · sigma in each channel, clipped."""
+    """Adds Gaussian noise with standard deviation 255 · sigma to each channel, and clips."""
     noisy = rng.standard_normal(image.shape, np.float32)
     noisy *= 255 * sigma
     noisy += image
@@ -81,12 +82,12 @@ def add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.n
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of standard deviation sigma in pixels (three box filters, which are close to it)."""
+    """Gaussian blur with a standard deviation of sigma pixels, approximated by three box filters."""
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(sigma)))
 
 
 def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The picture with its corners moved to `corners`; outside of it black, and 255 in the label map.
+    """The picture with its corners moved to `corners`. Outside of them the image is black and the label map 255.
 
     corners: (4, 2) of (x, y) in pixels, a convex quadrilateral in the order top left, top right, bottom right, bottom left.
     """
@@ -101,8 +102,8 @@ def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> t
 
 
 def homography(source: np.ndarray, target: np.ndarray) -> list[float]:
-    """(a, …, h) with x' = (ax + by + c) / (gx + hy + 1), y' = (dx + ey + f) / (gx + hy + 1), which takes four points (4, 2) of the
-    source to those of the target."""
+    """The coefficients (a, …, h) of the projection x' = (ax + by + c) / (gx + hy + 1), y' = (dx + ey + f) / (gx + hy + 1) that maps four
+    points, source (4, 2), to four others, target (4, 2)."""
     rows, values = [], []
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
@@ -111,8 +112,8 @@ def homography(source: np.ndarray, target: np.ndarray) -> list[float]:
 
 
 def cover(image: np.ndarray, labels: np.ndarray, box: Sequence[int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Noise of all colours in a box (left, top, right, bottom; the last two exclusive). There the label map becomes background (0), for
-    that is what can be seen, but 255 stays 255."""
+    """Fills a box (left, top, right, bottom; the last two exclusive) with colour noise. The label map becomes background (0) there, because
+    nothing else is visible, but 255 stays 255."""
     left, top, right, bottom = box
     image, labels = image.copy(), labels.copy()
     image[top:bottom, left:right] = rng.integers(0, 256, (bottom - top, right - left, 3), np.uint8)
@@ -124,10 +125,11 @@ def cover(image: np.ndarray, labels: np.ndarray, box: Sequence[int], rng: np.ran
 def paste(
     image: np.ndarray, labels: np.ndarray, cutout: tuple[np.ndarray, np.ndarray], class_id: int, corner: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An object in front of the picture; its pixels take its class, also where 255 was: what was uncertain is hidden now.
+    """Pastes an object in front of the picture. Its pixels get its class, even where the label map was 255, because it hides what was
+    uncertain.
 
-    cutout: the object's picture (h, w, 3) uint8 and which of its pixels are the object's (h, w) bool. corner: (left, top) of its place,
-    from where it may reach over the picture's edges.
+    cutout: the image (h, w, 3) uint8 and the mask (h, w) bool of the object. corner: (left, top) of its position; it may extend beyond the
+    picture's edges.
     """
     (left, top), (height, width) = corner, labels.shape
     there = slice(max(top, 0), min(top + cutout[1].shape[0], height)), slice(max(left, 0), min(left + cutout[1].shape[1], width))
@@ -140,8 +142,8 @@ def paste(
 
 
 def cut_out(picture: Picture, number: int, longer_side: int, mirrored: bool) -> tuple[tuple[np.ndarray, np.ndarray], int] | None:
-    """The `number`-th object of a picture (modulo how many there are) as `paste` takes it, its longer side of so many pixels, and its
-    class; None when the picture has none of at least MIN_OBJECT of its pixels."""
+    """Object `number` of a picture (modulo the number of objects) in the form that `paste` takes, its longer side resized to `longer_side`
+    pixels, and its class. None if no object has at least MIN_OBJECT of the picture's pixels."""
     labels, instances = (picture.labels, None) if picture.labels.dtype == np.uint8 else apart(picture.labels)
     pieces = find_objects(labels, max(1, round(labels.size * MIN_OBJECT)), instances=instances)
     if not pieces.class_ids:
@@ -157,7 +159,7 @@ def cut_out(picture: Picture, number: int, longer_side: int, mirrored: bool) -> 
 
 
 def change_colour(image: np.ndarray, brightness: float, contrast: float, saturation: float, hue: float) -> np.ndarray:
-    """Brightness, contrast and saturation multiplied by factors, then colours turned by `hue`, a share of the colour circle."""
+    """Multiplies brightness, contrast and saturation by factors, then shifts the hue by `hue`, a share of the colour circle."""
     picture = Image.fromarray(image)
     for enhance, factor in ((ImageEnhance.Brightness, brightness), (ImageEnhance.Contrast, contrast), (ImageEnhance.Color, saturation)):
         picture = enhance(picture).enhance(factor)
@@ -171,11 +173,12 @@ def change_colour(image: np.ndarray, brightness: float, contrast: float, saturat
 def splice(
     images: Sequence[np.ndarray], label_maps: Sequence[np.ndarray], rows: int, columns: int, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A picture of `size` (height, width) whose rows × columns cells are the images, row by row, each squeezed into its cell.
+    """A picture of `size` (height, width) whose rows × columns cells are the images, row by row, each resized to its cell.
 
-    images: (H, W, 3) uint8 of any sizes, label_maps: (H, W) uint8 of the same; rows · columns of each. Cells differ by at most a pixel.
-    Pictures are averaged as they shrink; a pixel of a label map is the nearest one of its sample, never a mixture.
-    Raises ValueError when there are not as many as cells, or the picture has fewer pixels than cells.
+    images: rows · columns arrays (H, W, 3) uint8 of any sizes. label_maps: as many (H, W) integers of the same sizes. The sides of cells
+    differ by at most a pixel. Images are averaged as they shrink; a pixel of a label map is the nearest pixel of its sample, never a
+    mixture. Raises ValueError if there are not as many images and label maps as cells, or if the picture has fewer rows or columns of
+    pixels than of cells.
     """
     if not len(images) == len(label_maps) == rows * columns:
         raise ValueError(f"{len(images)} images and {len(label_maps)} label maps for {rows}×{columns} cells")
@@ -194,12 +197,13 @@ def splice(
 
 
 def edges(length: int, parts: int) -> list[int]:
-    """Where `parts` cells of as equal lengths as can be begin and end: parts + 1 whole numbers from 0 to `length`."""
+    """The edges of `parts` cells of nearly equal length: parts + 1 integers from 0 to `length`."""
     return [length * i // parts for i in range(parts + 1)]
 
 
 def random_splice(picture: Picture, rows: int, columns: int, others: Others) -> tuple[Picture, Parameters]:
-    """The picture is the first cell; the result has its size. Raises UserError when it has fewer pixels than cells."""
+    """Splices the picture, as the first cell, with other samples; the result has its size. Raises UserError if it has fewer rows or columns
+    of pixels than of cells."""
     if picture.labels.shape[0] < rows or picture.labels.shape[1] < columns:
         height, width = picture.labels.shape
         raise UserError(
@@ -212,7 +216,7 @@ def random_splice(picture: Picture, rows: int, columns: int, others: Others) -> 
 
 
 def _numbered_on(label_maps: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    """Label maps whose objects have numbers after those of the ones before."""
+    """The label maps, with the objects of each numbered on from those of the maps before it."""
     if label_maps[0].dtype == np.uint8:
         return label_maps
     before = np.cumsum([0, *(int(labels.max()) >> 8 for labels in label_maps)]).astype(np.int32)
@@ -230,7 +234,7 @@ def random_blur(picture: Picture, rng: np.random.Generator, strength: Strength, 
 
 
 def random_perspective(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
-    """Each corner moves inwards by its own share of the sides."""
+    """Moves each corner inwards by a random share of the sides."""
     height, width = picture.labels.shape
     shifts = rng.uniform(*strength.perspective_shift, (4, 2)) * (width, height)
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)]) + shifts * [(1, 1), (-1, 1), (-1, -1), (1, -1)]
@@ -239,7 +243,8 @@ def random_perspective(picture: Picture, rng: np.random.Generator, strength: Str
 
 
 def random_boxes(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
-    """Boxes whose middles lie on objects, where there are any: in the first place they are to hide parts of them."""
+    """Covers the picture with boxes of noise, centred on pixels of objects if there are any, because they are meant to hide parts of
+    objects."""
     image, labels = picture.image, picture.labels
     height, width = labels.shape
     boxes = []
@@ -253,7 +258,8 @@ def random_boxes(picture: Picture, rng: np.random.Generator, strength: Strength,
 
 
 def random_objects(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
-    """Objects whose middles lie on the picture's own, where it has any. None is pasted when the samples looked at have none."""
+    """Pastes objects, centred on pixels of the picture's own objects if it has any. Pastes nothing if the samples that were searched have
+    no objects."""
     image, labels = picture.image, picture.labels
     sources, pasted = [], []
     for _ in range(count_of(rng, strength.object_count)):
@@ -301,7 +307,7 @@ RANDOM: Mapping[str, Operation] = {
 
 
 def uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
-    """A number within the limits, rounded as the recipe shows it, so that the recipe is what was done."""
+    """A random number within the limits, rounded as in the recipe, so that the recipe states exactly what was done."""
     return round(float(rng.uniform(*limits)), 4)
 
 
@@ -310,7 +316,7 @@ def count_of(rng: np.random.Generator, limits: tuple[int, int]) -> int:
 
 
 def middle(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-    """(x, y) of a random pixel of any class; where there is none, of any pixel."""
+    """(x, y) of a random pixel that has a class, or of any random pixel if none has."""
     of_class = np.flatnonzero((labels > 0) & (labels != IGNORE))
     pixel = int(of_class[rng.integers(len(of_class))]) if len(of_class) else int(rng.integers(labels.size))
     return pixel % labels.shape[1], pixel // labels.shape[1]

@@ -59,7 +59,7 @@ HIERARCHY: dict[str, str] = {
     "structural-stuff": "fence, cage, net, railing, structural-other",
     "water-stuff": "fog, river, sea, waterdrops, water-other",
 }
-"""The labels of each coarse class, in the order of the coarse classes' numbers."""
+"""Coarse class → its labels, in the order of the coarse classes' numbers."""
 
 COARSE: tuple[str, ...] = tuple(HIERARCHY)
 

@@ -1,4 +1,5 @@
-"""Every format of other tools, as methods of `Dataset`: `from_NAME` reads one, `as_NAME` writes one. What each keeps: docs/export.md."""
+"""Conversions to and from the formats of other tools, as methods of `Dataset`: `from_NAME` reads, `as_NAME` writes. What each format keeps:
+docs/export.md."""
 
 from __future__ import annotations
 
@@ -18,18 +19,18 @@ Crowds = Literal["ignored", "objects"]
 
 
 class Conversions:
-    """Formats by their names.
+    """The methods of `Dataset` that read and write other formats.
 
-    Of every `as_NAME`: out: a folder that appears when everything is in it. split: the share of samples for validation, in [0, 1], chosen
-    by a hash of their names and `seed`; None: as `split` in their metadata says, else all for training. link: hard links to pictures
-    instead of copies. workers: processes that look at the samples; the bytes are the same, and a script needs the usual
-    `if __name__ == "__main__"`. Returns `Exported(samples, files, notes)`: the notes say what the format could not hold. Raises UserError
-    naming the sample that cannot be used.
+    Common to the `as_NAME` methods: out: a folder that appears only when it is complete. split: the share of samples for validation, from 0
+    to 1, chosen by a hash of their names and `seed`; None: the `split` in their metadata, or else all for training. link: hard links to
+    pictures instead of copies. workers: number of processes; the output is the same for any number, and for several a script needs the
+    usual `if __name__ == "__main__"`. They return `Exported(samples, files, notes)`, whose notes list what the format could not hold, and
+    raise UserError naming a sample that cannot be used.
 
-    Of every `from_NAME`: path: the folder, or a file where the format has one. `notes` of the dataset say what was left out. Pictures and
-    label maps are read when they are looked at, but for parquet and WebDataset, whose files' bytes are kept in memory. Nothing is read
-    through a link that leads out of the folder. skip_missing: leave out labels whose picture is not there; a note says how many. Raises
-    UserError naming the file and line of what cannot be used.
+    Common to the `from_NAME` methods: path: the folder, or a file for formats that allow one. The dataset's `notes` list what was left out.
+    Pictures and label maps are read when they are accessed, except for parquet and WebDataset, whose bytes are kept in memory. Links that
+    lead out of the folder are not followed. skip_missing: leave out labels without a picture; a note gives their number. They raise
+    UserError naming the file and line that cannot be used.
     """
 
     classes: tuple[str, ...]
@@ -62,10 +63,10 @@ class Conversions:
     ) -> Self:
         """A Pascal VOC folder, or the VOCdevkit that holds it.
 
-        split: the list of ImageSets/Segmentation to read, such as "train"; None: all of train, val, trainval and test, or every label map
-        where there is no list. Names without a mask are left out. classes: None: the folder's classes.txt, else its labelmap.txt, else
-        VOC's twenty. Masks in colours mean what labelmap.txt, or VOC's palette, says. images: where the pictures are, when JPEGImages is a
-        link that leads out of the folder.
+        split: the list in ImageSets/Segmentation to read, such as "train"; None: train, val, trainval and test together, or every label map
+        if there is no list. Names without a mask are left out. classes: None: those of the folder's classes.txt, labelmap.txt,
+        class_names.txt or labels.txt, or else VOC's twenty. Colours in masks have the meaning given by labelmap.txt or by VOC's palette.
+        images: the folder of the pictures, if JPEGImages is a link that leads out of the folder.
         """
         return cls._read("voc", path, split=split, classes=classes, images=images, skip_missing=skip_missing)
 
@@ -82,8 +83,9 @@ class Conversions:
         boxes: bool = False,
         jpeg: bool = False,
     ) -> Exported:
-        """Pascal VOC's folders. objects: also SegmentationObject. boxes: also Annotations, with a box per object. min_area: pieces of fewer
-        pixels are no objects. jpeg: write PNG pictures anew as JPEG of quality 95, since some readers open NAME.jpg only."""
+        """Pascal VOC's folders. objects: also write SegmentationObject. boxes: also write Annotations, with a box per object. min_area:
+        pieces with fewer pixels do not count as objects. jpeg: convert PNG pictures to JPEG of quality 95, because some readers open only
+        NAME.jpg."""
         common: dict[str, Any] = {"split": split, "seed": seed, "link": link, "workers": workers}
         return self._write("voc", out, **common, min_area=min_area, objects=objects, boxes=boxes, jpeg=jpeg)
 
@@ -99,10 +101,10 @@ class Conversions:
     ) -> Self:
         """A COCO folder, or one JSON file.
 
-        Of a folder, annotations/semantic*.json are read where there are such, else instances*.json and other usual names; `annotations`
-        names another file. images: the pictures' folder; None: found beside the annotations. Where objects overlap, the smaller one is
-        seen; what is only in a crowd (iscrowd 1), or in a box without a mask, is ignored (255). crowds: what crowds are; None: ignored, but
-        an error when there is nothing else, for some tools call every mask a crowd.
+        In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names; `annotations` names another file.
+        images: the pictures' folder; None: the usual places near the annotations. Where objects overlap, the smaller one is visible. Pixels
+        that are only in a crowd (iscrowd 1), or only in a box without a mask, are ignored (255). crowds: how to treat crowds; None: as
+        ignored, but with an error if all masks are crowds, because some tools write every mask as a crowd.
         """
         return cls._read("coco", path, images=images, annotations=annotations, crowds=crowds, skip_missing=skip_missing)
 
@@ -118,26 +120,26 @@ class Conversions:
         polygons: bool = False,
         panoptic: bool = False,
     ) -> Exported:
-        """COCO's instances.json, and semantic.json, from which label maps come back exactly. min_area: objects of fewer pixels are left
-        out. polygons: objects as polygons instead of RLE; a note says what they lose. panoptic: also panoptic.json, with a PNG of
+        """COCO's instances.json, and semantic.json, from which label maps are restored exactly. min_area: objects with fewer pixels are
+        left out. polygons: objects as polygons instead of RLE; a note says what is lost. panoptic: also write panoptic.json, with a PNG of
         each picture's segments."""
         common: dict[str, Any] = {"split": split, "seed": seed, "link": link, "workers": workers}
         return self._write("coco", out, **common, min_area=min_area, polygons=polygons, panoptic=panoptic)
 
     @classmethod
     def from_yolo(cls, path: Place, *, split: str | None = None, images: Place | None = None, skip_missing: bool = False) -> Self:
-        """A YOLO folder, or the folder whose YAML file is named.
+        """A YOLO folder, or the folder of the given YAML file.
 
-        split: "train", "val" or "test"; None: all that the file has. images: where the pictures are, when `images` is a link that leads out
-        of the folder, or they lie elsewhere. A picture without a label file shows background.
+        split: "train", "val" or "test"; None: all that the YAML file lists. images: the folder of the pictures, if they lie elsewhere or
+        `images` is a link that leads out of the folder. A picture without a label file is all background.
         """
         return cls._read("yolo", path, split=split, images=images, skip_missing=skip_missing)
 
     def as_yolo(
         self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, min_area: int = 1
     ) -> Exported:
-        """YOLO's polygons. A note says the IoU of every sample's polygons, filled as readers fill them, with its mask. min_area: connected
-        pieces of fewer pixels are left out."""
+        """YOLO's polygons. A note gives the mean and the lowest IoU between a sample's mask and its polygons, filled as readers fill them.
+        min_area: connected pieces with fewer pixels are left out."""
         return self._write("yolo", out, split=split, seed=seed, link=link, workers=workers, min_area=min_area)
 
     @classmethod
@@ -148,7 +150,7 @@ class Conversions:
     def as_parquet(
         self, out: Place, *, split: float | None = None, seed: int = 0, workers: int = 1, shard_size: int = 500_000_000
     ) -> Exported:
-        """Parquet files that `datasets.load_dataset` reads. shard_size: about how many bytes a file has."""
+        """Parquet files that `datasets.load_dataset` reads. shard_size: approximate size of a file in bytes."""
         return self._write("parquet", out, split=split, seed=seed, workers=workers, shard_size=shard_size)
 
     @classmethod
@@ -157,13 +159,13 @@ class Conversions:
         return cls._read("webdataset", path, classes=classes)
 
     def as_webdataset(self, out: Place, *, workers: int = 1, shard_size: int = 500_000_000, shard_samples: int = 10_000) -> Exported:
-        """WebDataset's tar files. shard_size: a file ends before it has more bytes than this; one large sample may be more by itself.
-        shard_samples: a file has no more samples than this."""
+        """WebDataset's tar files. shard_size: maximum size of a file in bytes; only a single large sample may exceed it. shard_samples:
+        maximum number of samples per file."""
         return self._write("webdataset", out, workers=workers, shard_size=shard_size, shard_samples=shard_samples)
 
     @classmethod
     def from_ultralytics(cls, path: Place, *, split: str | None = None, images: Place | None = None) -> Self:
-        """A folder of Ultralytics' PNG masks, or the folder whose YAML file is named. split, images: as of `from_yolo`."""
+        """A folder of Ultralytics' PNG masks, or the folder of the given YAML file. split, images: as in `from_yolo`."""
         return cls._read("ultralytics", path, split=split, images=images)
 
     def as_ultralytics(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
@@ -174,8 +176,8 @@ class Conversions:
     def from_cvat(cls, path: Place, *, images: Place | None = None, skip_missing: bool = False) -> Self:
         """An unpacked export of "CVAT for images 1.1", or its XML file.
 
-        Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` are 255. What is in a box and in no mask is
-        ignored; other shapes are left out. images: where the pictures are; None: in images/ or beside the file.
+        Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` become 255. Pixels that are in a box but in no
+        mask are ignored; other shapes are left out. images: the folder of the pictures; None: images/, or beside the file.
         """
         return cls._read("cvat", path, images=images, skip_missing=skip_missing)
 
@@ -195,35 +197,35 @@ class Conversions:
         images: Place | None = None,
         skip_missing: bool = False,
     ) -> Self:
-        """CVAT's "Segmentation mask 1.1", with a labelmap.txt; the rest as `from_voc`."""
+        """CVAT's "Segmentation mask 1.1", with a labelmap.txt. Arguments as in `from_voc`."""
         return cls._read("cvat-masks", path, split=split, classes=classes, images=images, skip_missing=skip_missing)
 
     def as_cvat_masks(
         self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, objects: bool = False
     ) -> Exported:
-        """CVAT's "Segmentation mask 1.1". objects: also SegmentationObject."""
+        """CVAT's "Segmentation mask 1.1". objects: also write SegmentationObject."""
         return self._write("cvat-masks", out, split=split, seed=seed, link=link, workers=workers, objects=objects)
 
     @classmethod
     def from_labelstudio(
         cls, path: Place, *, classes: Sequence[str] | None = None, images: Place | None = None, skip_missing: bool = False
     ) -> Self:
-        """A JSON export of Label Studio (not JSON-MIN), or a folder of `as_labelstudio`.
+        """A JSON export of Label Studio (not JSON-MIN), or a folder written by `as_labelstudio`.
 
-        Where any task has an annotation, tasks without are left out; where none has, predictions are read. Brush masks and polygons count.
-        classes: None: those of label_config.xml beside the file, else the labels in use, by name; `ignore`, `ignored`, `void` and
-        `unlabeled` are 255. images: where the pictures are; None: in images/ or beside the file.
+        If any task has an annotation, tasks without one are left out; if none has, predictions are read. Only brush masks and polygons are
+        read. classes: None: those of the label_config.xml beside the file, or else the labels in use, sorted by name; `ignore`, `ignored`,
+        `void` and `unlabeled` become 255. images: the folder of the pictures; None: images/, or beside the file.
         """
         return cls._read("labelstudio", path, classes=classes, images=images, skip_missing=skip_missing)
 
     def as_labelstudio(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
-        """Label Studio's tasks, with the masks as predictions, whose score is the lowest of its classes': a class's `confidence`, else its
-        `presence`, where the metadata has one."""
+        """Label Studio's tasks, with the masks as predictions. A prediction's score is the lowest among its classes; the score of a class
+        is its `confidence` in the metadata, or else its `presence`, if given."""
         return self._write("labelstudio", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
     def from_fiftyone(cls, path: Place, *, classes: Sequence[str] | None = None) -> Self:
-        """FiftyOne's data/ and labels/, or such folders in train/, val/ and test/. classes: None: those of classes.txt, here or in the
+        """FiftyOne's data/ and labels/, or such folders in train/, val/ and test/. classes: None: those of the classes.txt there or in the
         folder above."""
         return cls._read("fiftyone", path, classes=classes)
 
@@ -233,7 +235,8 @@ class Conversions:
 
     @classmethod
     def from_roboflow(cls, path: Place) -> Self:
-        """Roboflow's "Semantic Segmentation Masks": train/, valid/ and test/, or one of these. 255 is ignored unless the list names it."""
+        """Roboflow's "Semantic Segmentation Masks": train/, valid/ and test/, or one of these. 255 is ignored unless _classes.csv names
+        it."""
         return cls._read("roboflow", path)
 
     def as_roboflow(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
@@ -242,55 +245,56 @@ class Conversions:
 
     @classmethod
     def from_imagefolder(cls, path: Place) -> Self:
-        """What `as_imagefolder` writes: classes.txt, and metadata.jsonl in train/, validation/ and test/."""
+        """A folder written by `as_imagefolder`: classes.txt, and metadata.jsonl in train/, validation/ and test/."""
         return cls._read("imagefolder", path)
 
     def as_imagefolder(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
-        """`imagefolder` of `datasets`, which the Hugging Face hub shows with two columns of pictures."""
+        """The `imagefolder` format of `datasets`, which the Hugging Face hub shows as two columns of pictures."""
         return self._write("imagefolder", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
     def from_labelme(
         cls, path: Place, *, classes: Sequence[str] | None = None, images: Place | None = None, skip_missing: bool = False
     ) -> Self:
-        """Folders of labelme's JSON files, or one of these. classes: None: those of a labels.txt or class_names.txt, else the labels in
-        use, by name. images: where the pictures are; None: where the files say, else what they hold as `imageData`."""
+        """Folders of labelme's JSON files, or one such file. classes: None: those of a labels.txt or class_names.txt, or else the labels in
+        use, sorted by name. images: the folder of the pictures; None: where the files say, or else their `imageData`."""
         return cls._read("labelme", path, classes=classes, images=images, skip_missing=skip_missing)
 
     @classmethod
     def from_supervisely(cls, path: Place, *, skip_missing: bool = False) -> Self:
-        """A project of Supervisely: meta.json, and data sets with ann/ and img/. Bitmaps and polygons count; what is in a rectangle and in
-        no mask is ignored."""
+        """A project of Supervisely: meta.json, and datasets with ann/ and img/. Bitmaps and polygons are read; pixels that are in a
+        rectangle but in no mask are ignored."""
         return cls._read("supervisely", path, skip_missing=skip_missing)
 
     @classmethod
     def from_datumaro(cls, path: Place, *, images: Place | None = None, skip_missing: bool = False) -> Self:
-        """Datumaro's own JSON: annotations/SUBSET.json and images/SUBSET/, or one such file. Masks and polygons count; what is in a box and
-        in no mask is ignored."""
+        """Datumaro's JSON format: annotations/SUBSET.json and images/SUBSET/, or one such file. Masks and polygons are read; pixels that
+        are in a box but in no mask are ignored."""
         return cls._read("datumaro", path, images=images, skip_missing=skip_missing)
 
     @classmethod
     def from_published(cls, path: Place, *, split: str | None = None, images: Place | None = None, skip_missing: bool = False) -> Self:
         """Cityscapes, ADE20K or CamVid as they are distributed. split: "train", "val" or "test"; None: all that have labels. Void is
-        ignored (255), and nothing is background. images: where the pictures are; None: beside the labels."""
+        ignored (255), and no pixel is background. images: the folder of the pictures; None: beside the labels."""
         return cls._read("published", path, split=split, images=images, skip_missing=skip_missing)
 
     @classmethod
     def from_masks(cls, path: Place, *, classes: Sequence[str] | None = None) -> Self:
-        """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png; parts may have folders.
+        """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png, also in folders per split.
 
-        classes: None: those of a classes.txt, class_names.txt, labels.txt, labelmap.txt or class_dict.csv. Values of masks are ids from 1
-        on; of a single class, 255 is the class where no mask has 1."""
+        classes: None: those of a classes.txt, class_names.txt, labels.txt, labelmap.txt, class_dict.csv, labelmap.csv or dataset_meta.json.
+        Values in masks are ids from 1 on. If there is a single class and masks have only the values 0 and 255, 255 is the class.
+        """
         return cls._read("masks", path, classes=classes)
 
 
 def export_options(name: FormatName) -> list[str]:
-    """What can be asked of a format's export."""
+    """The names of the options of a format's export."""
     return _options(getattr(Conversions, f"as_{name.replace('-', '_')}"), 2)
 
 
 def import_options(name: SourceName) -> list[str]:
-    """What can be asked of a format's import."""
+    """The names of the options of a format's import."""
     return _options(getattr(Conversions, f"from_{name.replace('-', '_')}"), 1)
 
 

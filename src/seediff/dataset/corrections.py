@@ -1,7 +1,7 @@
-"""Masks that people corrected in another tool, brought back to the set that they were made of, and what changed counted.
+"""Brings masks that people corrected in another tool back into the set that they came from, and counts the changes.
 
-A sample of the set keeps its picture and its row. `review` of a row that came back says the verdict, whether the mask is another one, and
-how many pixels each class gained and lost.
+A sample of the set keeps its picture and its row. The `review` in the row of a returned sample gives the verdict, whether its mask is a
+corrected one, and how many pixels each class gained and lost.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from .shapes.objects import carried
 from .store import open_native
 
 IGNORED = "ignored"
-"""What 255 is called among the classes that gained and lost pixels."""
+"""The name of id 255 among the classes that gained and lost pixels."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A sample's mask before and after. gained, lost: pixels by class, with `background` and `ignored`; none where nothing changed."""
+    """The change of a sample's mask. pixels: the number of pixels with a new id. gained, lost: pixels per class, `background` and `ignored`
+    included; empty if nothing changed."""
 
     name: str
     pixels: int
@@ -39,7 +40,7 @@ class Change:
 
 
 def changed(name: str, before: np.ndarray, after: np.ndarray, classes: Sequence[str]) -> Change:
-    """What makes `after` of `before`, both (H, W) uint8 of the ids of `classes`."""
+    """The change between two label maps (H, W) uint8 whose ids are those of `classes`."""
     names = {0: BACKGROUND, native.IGNORE: IGNORED, **dict(enumerate(classes, 1))}
     other = before != after
 
@@ -53,11 +54,12 @@ def changed(name: str, before: np.ndarray, after: np.ndarray, classes: Sequence[
 def correct(
     folder: Path | str, classes: Sequence[str], items: Iterable[Sample], *, by: str, tell: Callable[[Change], None] = lambda change: None
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """The samples of a native set with the masks of `items`, whose ids are of `classes`, in place of theirs, in the set's order.
+    """The classes of a native set and its samples in their order, with their masks replaced by those of `items`.
 
-    Samples are matched by name, also where a format has made it flat; those that are not among the items stay as they are. Classes are
-    matched by name, and new ones come after the set's. by: who corrected, for `review`. tell: is told of each sample that came back, as
-    it is asked for. Raises UserError for an item that is none of the set's, and for a mask of another size than its picture.
+    classes: those of the items' ids; they are matched by name, and new ones follow the set's. Samples are matched by name, or by the flat
+    name that some formats use; samples without an item stay as they are. by: the person who corrected, for `review`. tell: called with the
+    change of each returned sample when the iterator reaches it. Raises UserError for an item that the set does not have, and for a mask of
+    another size than its picture.
     """
     folder = Path(folder)
     own_classes, originals = _opened(folder)
@@ -76,7 +78,8 @@ def correct(
 
 
 def _opened(folder: Path) -> tuple[tuple[str, ...], list[Sample]]:
-    """A set's classes and samples, without soft masks where some have lost theirs: a set keeps those of all classes or of none."""
+    """The classes and samples of a set. If an uncorrected sample lacks the soft mask of a class, all soft masks are left out, because a set
+    keeps those of all classes or of none."""
     classes, items = open_native(folder)
     uncorrected = [item for item in items if not is_corrected(item.metadata)]
     if all((native.SOFT, number) in item.extras for item in uncorrected for number in item.metadata.get("class_ids", ())):
@@ -85,7 +88,7 @@ def _opened(folder: Path) -> tuple[tuple[str, ...], list[Sample]]:
 
 
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dict[str, Sample]:
-    """The item of each sample that has one."""
+    """Sample name → its item, for samples that have one."""
     flat = Counter(flat_name(name) for name in names)
     known = {**{flat_name(name): name for name in names if flat[flat_name(name)] == 1}, **{name: name for name in names}}
     matches: dict[str, Sample] = {}
@@ -101,7 +104,7 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dic
 def _corrected(
     original: Sample, item: Sample, table: np.ndarray, count: int, names: Sequence[str], by: str, tell: Callable[[Change], None]
 ) -> Sample:
-    """The original with the item's mask, and what was said of the old one taken out of its row where it is another one."""
+    """The original with the item's mask. If the mask changed, facts about the old mask are removed from the row."""
     before = original.labels(len(names))
     after = table[item.replace(image=original.source).labels(count)]
     change = changed(original.name, before, after, names)
@@ -117,12 +120,12 @@ def _corrected(
     area = np.bincount(after.ravel(), minlength=256)[1 : len(names) + 1] / after.size
     flags = degenerate({name: share for name, share in zip(names, area.tolist(), strict=True) if share})
     row = {key: value for key, value in original.metadata.items() if key not in ("classes", "class_ids", "area", "confidence")}
-    extras = {key: path for key, path in original.extras.items() if key[0] != native.SOFT}  # which say nothing of a person's mask
+    extras = {key: path for key, path in original.extras.items() if key[0] != native.SOFT}  # soft masks do not describe a person's mask
     return original.replace(label_map=after, instances=objects, metadata={**row, "flags": flags, "review": review}, extras=extras)
 
 
 def summed(changes: Iterable[Change]) -> list[str]:
-    """What came back, in lines for people: how many samples, which of them changed, and how many pixels of each class."""
+    """A summary in lines for people: the number of returned samples, which of them changed, and the pixels gained and lost per class."""
     changes = list(changes)
     other = [change for change in changes if change.pixels]
     if not other:
@@ -137,4 +140,4 @@ def summed(changes: Iterable[Change]) -> list[str]:
 
 
 SHOWN = 10
-"""Names of samples in a line."""
+"""Maximum number of sample names in a line."""

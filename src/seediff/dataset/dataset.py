@@ -1,4 +1,4 @@
-"""`Dataset`: samples and their classes, whatever format they are in. Methods make new ones; `save` and `as_NAME` write files."""
+"""`Dataset`: samples and their classes, independent of file formats. Its methods return new datasets; `save` and `as_NAME` write files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class Dataset(Conversions, Sequence[Sample]):
-    """Samples, read when they are looked at, and the classes that their label maps number.
+    """Samples, whose files are read when they are accessed, and the classes of their label maps.
 
         pets = Dataset.from_coco("pets-coco").filter(min_area=0.01)
         train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
 
-    classes: without the background, id i + 1 is the i-th. path: where it was read from, for messages. notes: what was left out on the way.
-    A slice is a Dataset. Raises UserError for class names that cannot be lines of classes.txt.
+    classes: without the background; the i-th, from 0, has id i + 1. path: where the dataset was read from, for messages. notes: what was
+    left out when it was read. A slice is a Dataset. Raises UserError for class names that cannot be lines of classes.txt.
     """
 
     def __init__(self, classes: Sequence[str], samples: Sequence[Sample], *, path: Path | str | None = None, notes: Sequence[str] = ()):
@@ -61,31 +61,31 @@ class Dataset(Conversions, Sequence[Sample]):
 
     @classmethod
     def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
-        """A folder of any format that SeeDiff writes, or one file of such a format.
+        """Opens a folder of any format that SeeDiff reads, or one file of such a format.
 
-        split: only samples of this part, such as "train"; samples of no part belong to "train". Raises UserError naming what was looked for
-        when the folder is of no known format, what cannot be used in it, and a run that is not finished.
+        split: only the samples of this part, such as "train"; samples without a part belong to "train". Raises UserError if the format is
+        unknown, naming what was looked for, if something in the folder cannot be used, and if the folder's run is not finished.
         """
         path = Path(path)
         if (path / native.METADATA).is_file():
             dataset = cls.from_native(path)
         else:
             name = recognised(path)
-            if "split" in import_options(name):  # a folder may have more parts than rows tell of
+            if "split" in import_options(name):  # a folder may have parts that rows do not name, such as VOC's trainval
                 return cls._read(name, path, split=split)
             dataset = cls._read(name, path)
         return dataset if split is None else dataset.filter(lambda sample: sample.metadata.get("split", "train") == split)
 
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:
-        """The native folder, with the masks that people corrected. Raises UserError as `open`."""
+        """Opens a native folder, with corrected masks in place of the originals. Raises UserError like `open`."""
         return cls(*open_native(path), path=path)
 
     def save(self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter) -> None:
-        """Write the native folder, with its card and preview; `out` appears only when everything is in it.
+        """Writes the native folder, with its card and preview; `out` appears only when it is complete.
 
-        link: hard links to pictures instead of copies, where the file system allows them. about: what the card says of the whole (texts,
-        numbers, lists). follow: wraps the samples, to show progress. Raises UserError naming the sample that cannot be used.
+        link: hard links to pictures instead of copies, where the file system allows them. about: facts about the whole set for the card
+        (texts, numbers, lists). follow: wraps the samples, to show progress. Raises UserError naming a sample that cannot be used.
         """
         write_native(out, self.classes, follow(self.samples), about=about or {}, link=link)
 
@@ -103,8 +103,8 @@ class Dataset(Conversions, Sequence[Sample]):
         ignore_band: tuple[float, float] | None = None,
         reviewed: Reviewed | None = None,
     ) -> Dataset:
-        """The samples that `keep` is true of, if it is given, and that meet all criteria: those of `quality.select.Criteria`. Where none is
-        given, no file is read. Raises UserError naming what a criterion needs."""
+        """The samples for which `keep` returns True, if it is given, and that meet all criteria, those of `quality.select.Criteria`.
+        Without criteria no file is read. Raises UserError naming what a criterion needs."""
         from .quality.select import Criteria, select_samples
 
         samples = self.samples if keep is None else [sample for sample in self.samples if keep(sample)]
@@ -114,24 +114,24 @@ class Dataset(Conversions, Sequence[Sample]):
         return self._of(samples)
 
     def merge(self, *others: Dataset) -> Dataset:
-        """This dataset and others as one. Classes are joined by their names, in the order in which they first appear, so this one's ids
-        stay; where two have a sample of one name, every name gets its dataset's folder in front. `origin` in the metadata says where a
-        sample is from."""
+        """This dataset and others as one. Classes are joined by name, in the order in which they first appear, so the ids of this dataset
+        stay. If two samples have the same name, all names get the folder of their dataset as a prefix. `origin` in the metadata names the
+        source of a sample."""
         sets = (self, *others)
         names = set_names([dataset.path or Path("data") for dataset in sets])
         classes, samples, notes = merge_sets([(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)])
         return Dataset(classes, samples, notes=notes)
 
     def split(self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter) -> tuple[Dataset, ...]:
-        """Parts for training, validation and, with `test`, testing: every class in each by its share, no two pictures that look alike in
-        different parts. The metadata say the part. Raises UserError for shares that cannot be, and for a part without samples."""
+        """Parts for training, validation and, with `test`, testing. Each gets its share of every class, and pictures that look alike are in
+        the same part. The metadata name the part. Raises UserError for shares out of range, and for a part without samples."""
         shares = {"val": val, **({"test": test} if test is not None else {})}
         parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow)
         named = [sample.replace(metadata={**sample.metadata, "split": part}) for sample, part in zip(self.samples, parts, strict=True)]
         return tuple(self._of([sample for sample in named if sample.metadata["split"] == part]) for part in ("train", *shares))
 
     def stats(self, follow: Follow = iter) -> Stats:
-        """Images, pixels, areas, pieces and flags of each class. Raises UserError naming a sample that cannot be read."""
+        """Images, pixels, areas, pieces and flags per class. Raises UserError naming a sample that cannot be read."""
         from .quality.stats import measure, row_flags, summarize
 
         measured = [measure(sample.labels(len(self.classes)), row_flags(sample.metadata)) for sample in follow(self.samples)]
@@ -140,19 +140,19 @@ class Dataset(Conversions, Sequence[Sample]):
     def as_torch(self, transform: Transform | None = None, *, objects: bool = False) -> TorchSamples:
         """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class ids, 255 ignored.
 
-        transform: a function of the two, whose result is given instead. objects: instead of the label map a dictionary of "masks", "labels"
-        and "boxes", as torchvision's detectors take it: of the sample's `instances`, else of connected pieces. Workers of a DataLoader read
-        the pictures side by side.
+        transform: a function of the two, whose result replaces them. objects: instead of the label map, a dictionary with "masks", "labels"
+        and "boxes", as torchvision's detectors take it, of the sample's `instances` or else of connected pieces. The workers of a
+        DataLoader read pictures in parallel.
         """
         from .torch_samples import TorchSamples
 
         return TorchSamples(self.samples, len(self.classes), transform, objects=objects)
 
     def as_supervision(self) -> SupervisionSamples:
-        """A sequence of (picture, detections) for roboflow's supervision: a picture of Pillow, and `supervision.Detections` with masks.
+        """A sequence of (picture, detections) for Roboflow's supervision: a Pillow picture, and `supervision.Detections` with masks.
 
-        A detection is an object where the sample has `instances`, else a class. `class_id` is the place in `classes`, from 0: the label
-        map's id less 1. `data["class_name"]` has the names. Raises UserError when supervision is not installed.
+        A detection is an object if the sample has `instances`, or else a class. `class_id` is the index in `classes`, from 0: the id in the
+        label map minus 1. `data["class_name"]` has the names. Raises UserError if supervision is not installed.
         """
         from .supervision_samples import SupervisionSamples
 
@@ -161,10 +161,10 @@ class Dataset(Conversions, Sequence[Sample]):
     def as_datasets(self) -> datasets.Dataset:
         """A `datasets.Dataset` of Hugging Face, with its `map`, `train_test_split` and `push_to_hub`.
 
-        Columns: `image` and `label_map`, pictures; `class_ids`, the classes in it, a `ClassLabel` whose names begin with the background, so
-        that its numbers are the label map's ids; `name`; `metadata`, its row as JSON. Label maps are read and checked now, and kept in
-        memory as PNG. Pictures in files stay there until they are looked at. `as_parquet` writes sets that are too large for memory.
-        Raises UserError naming the sample that cannot be used, and when `datasets` is not installed.
+        Columns: `image` and `label_map`, pictures; `class_ids`, the classes in the picture, as a `ClassLabel` whose names begin with the
+        background, so that its numbers are the ids in the label map; `name`; `metadata`, the row as JSON. Label maps are read and checked
+        now, and kept in memory as PNG. Picture files are read when they are accessed. For sets too large for memory, use `as_parquet`.
+        Raises UserError naming a sample that cannot be used, and if `datasets` is not installed.
         """
         from .hub_table import hub_table
 

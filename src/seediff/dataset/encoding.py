@@ -1,4 +1,4 @@
-"""Pictures and label maps as files: PNG, or JPEG for pictures. What is written here, every other reader understands."""
+"""Encodes pictures as PNG or JPEG and label maps as PNG, in a way that all readers understand, and reads label maps and objects."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..files.pictures import open_picture, read_pixels
 from ..files.reading import PICTURE, read_bytes
 
 PNG_SIGNATURE, PNG_KIND = b"\x89PNG\r\n\x1a\n", bytes((8, 3, 0, 0, 0))
-"""The kind: 8 bits, palette, and neither another compression or filter method nor interlaced."""
+"""PNG_KIND: 8 bits, palette, the standard compression and filter methods, not interlaced."""
 
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
-    """(H, W, 3) uint8 as a PNG, or as a JPEG whose colour keeps its full resolution, so that edges stay where the mask has them."""
+    """(H, W, 3) uint8 as a PNG, or as a JPEG with full colour resolution, so that edges stay where the mask has them."""
     picture = Image.fromarray(image)
     if image_format != "jpg":
         return png(picture)
@@ -40,7 +40,7 @@ def png(picture: Image.Image) -> bytes:
 
 
 def encode_grey(values: np.ndarray) -> bytes:
-    """(H, W) uint8, or uint16 such as object numbers, as a grey PNG of 8 or 16 bits, for readers that make colours of a palette."""
+    """(H, W) uint8, or uint16 such as object numbers, as a grey PNG of 8 or 16 bits, for readers that would turn a palette into colours."""
     return png(Image.fromarray(values))
 
 
@@ -50,17 +50,18 @@ def encode_soft(soft: np.ndarray) -> bytes:
 
 
 def soft_levels(soft: np.ndarray) -> np.ndarray:
-    """(H, W) in [0, 1] as uint8 of 255 = 1, which files keep of it."""
+    """(H, W) in [0, 1] as uint8 with 255 = 1, the precision that files keep."""
     return (np.clip(soft, 0, 1) * 255).round().astype(np.uint8)
 
 
 def encode_mask(label_map: np.ndarray) -> bytes:
     """(H, W) uint8 of class ids as a PNG with VOC's palette: readers get the ids, viewers show the colours.
 
-    Written here and not by Pillow: runs of one id are all there is to find, for which zlib has a strategy that is faster and smaller.
+    Not encoded by Pillow: label maps consist of runs of equal ids, for which zlib has a strategy (Z_RLE) that is faster and gives smaller
+    files.
     """
     height, width = label_map.shape
-    lines = np.zeros((height, width + 1), np.uint8)  # each begins with its filter: 0, none
+    lines = np.zeros((height, width + 1), np.uint8)  # each line begins with its filter type, 0 for none
     lines[:, 1:] = label_map
     compressor = zlib.compressobj(1, strategy=zlib.Z_RLE)
     data = compressor.compress(lines.data) + compressor.flush()
@@ -69,7 +70,7 @@ def encode_mask(label_map: np.ndarray) -> bytes:
 
 
 def is_own_mask(data: bytes) -> bool:
-    """Whether a PNG is of the kind that `encode_mask` writes: 8-bit palette, VOC's colours and nothing before them."""
+    """Whether a PNG is like those of `encode_mask`: 8-bit palette, with VOC's colours in its first chunk after the header."""
     return data[24:29] == PNG_KIND and data[33 : 33 + len(_palette())] == _palette()
 
 
@@ -84,8 +85,8 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A label map that is a file as it stands, so that writers may copy its bytes. sha256: of a mask that a person corrected, which is
-    then read only as it was saved."""
+    """A label map in a file, whose bytes writers may copy. sha256: for a mask that a person corrected; it is read only if the file has this
+    hash."""
 
     path: Path
     sha256: str | None = None
@@ -98,12 +99,12 @@ class MaskFile:
 
 
 def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
-    """(H, W) uint8: the ids in an 8-bit palette or grey PNG; sha256: of a corrected mask. Raises UserError naming the file."""
+    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: the hash of a corrected mask. Raises UserError naming the file."""
     return decode_label_map(checked_mask(path, sha256) if sha256 else path, str(path))
 
 
 def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
-    """The same of a file or its bytes. where: how errors call it."""
+    """Like `read_label_map`, but from a file or its bytes. where: the name of the file in errors."""
     with open_picture(source, where) as picture:
         if picture.format != "PNG" or picture.mode not in ("P", "L"):
             inside = f"is {picture.format} {picture.mode} inside"
@@ -112,7 +113,7 @@ def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
 
 
 def checked_mask(path: Path, sha256: str) -> bytes:
-    """The bytes of a corrected mask. Raises UserError when they are not those that were saved."""
+    """The bytes of a corrected mask. Raises UserError if their SHA-256 differs, so that they are not the mask that was saved."""
     data = read_bytes(path, PICTURE)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(path, "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)")
@@ -121,19 +122,19 @@ def checked_mask(path: Path, sha256: str) -> bytes:
 
 @dataclass(frozen=True)
 class Instances:
-    """The objects of a picture. numbers: (H, W) uint16, 0 where there is none. class_ids: of object 1, 2, …; 255: a shape that is ignored.
-    scores: in [0, 1], one per object, or none."""
+    """The objects of a picture. numbers: (H, W) uint16, 0 where there is no object. class_ids: the classes of objects 1, 2, …; 255 for an
+    ignored shape. scores: in [0, 1], one per object, or empty."""
 
     numbers: np.ndarray
     class_ids: tuple[int, ...]
     scores: tuple[float, ...] = ()
 
     def label_map(self) -> np.ndarray:
-        """(H, W) uint8: the class of each pixel's object, 0 where there is none."""
+        """(H, W) uint8: the class of each pixel's object, 0 where there is no object."""
         return np.array([0, *self.class_ids], np.uint8)[self.numbers]
 
     def seen(self, *, ignored: bool = False) -> Instances:
-        """The objects that have a class and a pixel, numbered anew in their order. ignored: with shapes that are ignored."""
+        """The objects that have a class and at least one pixel, renumbered in their order. ignored: also keep ignored shapes."""
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
         table = np.zeros(len(counts) + 1, np.uint16)
@@ -144,14 +145,14 @@ class Instances:
 
 @dataclass(frozen=True)
 class InstanceFile:
-    """The objects of a picture whose numbers are a grey PNG of 8 or 16 bits."""
+    """The objects of a picture, whose numbers are stored in a grey PNG of 8 or 16 bits."""
 
     path: Path
     class_ids: tuple[int, ...]
     scores: tuple[float, ...] = ()
 
     def __call__(self) -> Instances:
-        """Raises UserError naming the file, and an object that has no class."""
+        """Raises UserError naming the file, also for an object without a class."""
         numbers, kind, mode = read_pixels(self.path)
         if kind != "PNG" or mode not in ("L", "I;16"):
             raise UserError(self.path, f"is {kind} {mode} inside; objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers")

@@ -1,4 +1,4 @@
-"""A dataset as Hugging Face's `datasets` wants it: a table whose columns say what they are."""
+"""A dataset as a table of Hugging Face's `datasets`, with typed columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def hub_table(samples: Sequence[Sample], classes: Sequence[str]) -> Dataset:
-    """What `seediff.Dataset.as_datasets` returns. Raises UserError naming the sample that cannot be used."""
+    """The table that `seediff.Dataset.as_datasets` returns. Raises UserError naming a sample that cannot be used."""
     datasets = load_extra("datasets", "hf")
     features = datasets.Features(
         {
@@ -44,7 +44,7 @@ def _record(sample: Sample, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _picture(sample: Sample) -> dict[str, Any]:
-    """A picture that is a file stays there until it is looked at."""
+    """The picture's path if it is a file, so that it is read only when accessed, or else its bytes."""
     if file := sample.file():
         return {"bytes": None, "path": str(file.absolute())}
     return {"bytes": sample.data(), "path": f"{sample.name}.{sample.suffix}"}

@@ -1,12 +1,13 @@
-"""Folders of labels as they are distributed: their files, their classes, and the class of each stored id.
+"""Reads folders of labels as they are distributed: their files, their classes, and the class of each stored id.
 
-folder: PNG label maps whose ids are the classes, with subfolders or without; names in a `classes.txt` in the folder or beside it.
-voc: Pascal VOC's, `SegmentationClass/*.png` of the names in `ImageSets/Segmentation/<split>.txt`; 21 classes, id 0 is the background;
-    other classes where there is a `classes.txt`.
+folder: PNG label maps whose ids are the classes, with or without subfolders; names in a `classes.txt` in the folder or beside it.
+voc: Pascal VOC, `SegmentationClass/*.png` for the names in `ImageSets/Segmentation/<split>.txt`; 21 classes, id 0 is the background;
+    other classes if there is a `classes.txt`.
 coco-stuff: COCO-Stuff's pixel maps, `annotations/<split>2017/*.png`; 27 coarse classes.
-cityscapes: `gtFine/<split>/<city>/*_gtFine_labelIds.png`; 27 classes, ids 7 … 33, the others are void.
-camvid: SegNet's CamVid, `<split>annot/*.png` (test by default), or one of these folders itself; 11 classes, 11 is void.
-ade20k: ADEChallengeData2016's `annotations/{training,validation}/*.png` and `objectInfo150.txt`; 150 classes, id 0 is void.
+cityscapes: `gtFine/<split>/<city>/*_gtFine_labelIds.png`; 27 classes, ids 7 … 33; other ids are void.
+camvid: SegNet's CamVid, `<split>annot/*.png` (test by default), or one of these folders itself; 11 classes, id 11 is void.
+ade20k: ADEChallengeData2016's `annotations/{training,validation}/*.png` and `objectInfo150.txt`; 150 classes, id 0 is void; read by
+    `open_published` only.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from . import coco_stuff
 
 Layout = Literal["folder", "voc", "coco-stuff", "cityscapes", "camvid"]
 DEFAULT_SPLITS = {"camvid": "test"}
-"""Default split of layouts whose papers do not report `val`."""
+"""Default split of layouts whose papers do not report results on `val`."""
 DEFAULT_CLASSES = 27  # for a plain folder without classes.txt
 UNLABELLED, UNKNOWN = -1, -2
 IDS = 65536
-MAX_CLASSES = 1024  # because a matching compares each class with each segment
+MAX_CLASSES = 1024  # because matching compares every class with every segment
 
 VOC_CLASSES = (BACKGROUND, *VOC_OBJECTS)
 CAMVID_CLASSES = (
@@ -45,11 +46,11 @@ CITYSCAPES_CLASSES = (
     "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "caravan", "trailer",
     "train", "motorcycle", "bicycle",
 )  # fmt: skip
-"""Cityscapes' ids 7 … 33 in order: its 34 without the void ones, as in PiCIE, STEGO and DiffSeg."""
+"""The classes of Cityscapes' ids 7 … 33 in order, without the void ids, as in PiCIE, STEGO and DiffSeg."""
 CITYSCAPES_FIRST = 7
 ADE20K_SPLITS = {"val": "validation", "train": "training"}
 ADE20K_IDS, ADE20K_LAST = {13: "person", 21: "car", 81: "bus"}, 150
-"""Entries that objectInfo150.txt must have, so that pixel values mean what was published."""
+"""Entries that objectInfo150.txt must have, so that pixel values have their published meaning."""
 PICTURES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
 
@@ -58,9 +59,9 @@ class LabelSet:
     """The labels of a data set.
 
     layout: the layout of the folder. about: a description in one line. classes: names, entry i is class i. files: name → file; a name is
-    the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`). table: (65536,) int32, the class of each stored
-    id, −1 for unlabelled, −2 for an id that this layout does not have. ids: a description of the valid ids, for errors. images: where the
-    pictures are, and ending: what their names have more; None: the layout does not say.
+    the path in the folder without ending (for Cityscapes without `_gtFine_labelIds`). table: (65536,) int32, the class of each stored id,
+    −1 for unlabelled, −2 for an id that this layout does not have. ids: a description of the valid ids, for errors. images: the folder of
+    the pictures, or None if the layout does not define it. ending: what the names of pictures append to those of labels.
     """
 
     layout: Layout | Literal["ade20k"]
@@ -73,7 +74,7 @@ class LabelSet:
     ending: str = ""
 
     def picture(self, name: str, images: Path | None = None) -> Path | None:
-        """The picture of a label, in `images` or else where the layout has it; None if there is none."""
+        """The picture of a label, in `images` or else in the layout's folder; None if there is none."""
         if (folder := images or self.images) is None:
             return None
         return next((path for suffix in PICTURES if (path := folder / f"{name}{self.ending}{suffix}").is_file()), None)
@@ -89,8 +90,8 @@ class LabelSet:
         return classes
 
     def find(self, name: str) -> str | None:
-        """The label for a photograph or prediction with this name (a path without ending): the label with the same name, or else the
-        only one with the same last part. None if there is none, or several."""
+        """The label for a photograph or prediction with this name (a path without ending): the label with the same name, or else the only
+        label with the same last part. None if there is none, or several."""
         name = name.removesuffix(PHOTO_ENDING)
         if name in self.files:
             return name
@@ -106,12 +107,13 @@ def open_labels(
     split: str | None = None,
     void: Sequence[int] = (),
 ) -> LabelSet:
-    """Find the labels of a folder.
+    """Finds the labels of a folder.
 
     Args:
-        layout: a layout from the module's list; `auto` takes the first of Cityscapes, CamVid, VOC, COCO-Stuff that fits, or else `folder`.
+        layout: a layout from the module's list, except ade20k; `auto` takes the first of Cityscapes, CamVid, VOC, COCO-Stuff that fits, or
+            else `folder`.
         num_classes: for a plain folder, 1 to 1024; by default the number in its classes.txt, or 27. The other layouts have their own.
-        split: the part of a data set with several; None: val, for CamVid test.
+        split: the part of a data set with several; None: val, or test for CamVid.
         void: ids in a plain folder to ignore, besides 255. The other layouts have their own.
 
     Raises UserError if the folder is missing or has another layout.
@@ -175,7 +177,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
     if bad := [number for number in void if not 0 <= number < IDS]:
         raise UserError(f"void = {bad[0]}", f"must be ids of label maps, from 0 to {IDS - 1}")
     nothing = [*void, *([255] if count <= 255 else [])]
-    # With more than 255 classes 255 is one of them; label maps are then 16-bit, where 65535 is unlabelled.
+    # With more than 255 classes, id 255 is a class; label maps are then 16-bit, and 65535 is unlabelled.
     return LabelSet(
         "folder",
         f"label maps in {where}: {counted(len(files), 'image')}, {count} classes ({source})",
@@ -227,7 +229,7 @@ def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
     below = (f"annotations/{part}", f"dataset/annotations/{part}", f"stuffthingmaps_trainval2017/{part}", f"annotation_{part}", part)
     candidates = [folder / name for name in below] + ([folder] if folder.name in (part, f"annotation_{part}") else [])
     for where in candidates:
-        # Only names that are COCO's numbers: other programs leave converted label maps beside the originals.
+        # Only names that are COCO's image ids: other programs leave converted label maps beside the originals.
         files = {path.stem: path for path in sorted(where.glob("*.png")) if re.fullmatch(r"\d{12}", path.stem)} if where.is_dir() else {}
         if files:
             break
@@ -245,8 +247,7 @@ def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:
 
 
 def _check_coco_labels(path: Path) -> None:
-    """Raises UserError if COCO-Stuff's own labels.txt does not give the published ids, because its pixel maps would then mean something
-    else."""
+    """Raises UserError if COCO-Stuff's labels.txt does not give the published ids, because pixel values would then mean something else."""
     expected = ["unlabeled", *coco_stuff.LABELS]
     listed = [line.strip() for line in read_lines(path) if line.strip()]
     for number, name in enumerate(expected):
@@ -258,7 +259,7 @@ def _check_coco_labels(path: Path) -> None:
 
 
 def camvid_part(folder: Path) -> tuple[Path, str] | None:
-    """The root folder of CamVid as SegNet's authors distribute it, and the part that the path names, "" for all.
+    """The root folder of CamVid as SegNet's authors distribute it, and the part that the path names, or "" if it names none.
 
     None if it is not CamVid. A single part must have its original name, such as valannot/, and no classes.txt.
     """
@@ -319,7 +320,7 @@ def _ade20k(root: Path, split: str) -> LabelSet:
 
 
 def _object_info(path: Path) -> dict[int, str]:
-    """Id → its first name, from ADE20K's table with the tab-separated columns Idx, Ratio, Train, Val and Name."""
+    """Id → the first of its names, from ADE20K's table with the tab-separated columns Idx, Ratio, Train, Val and Name."""
     try:
         lines = read_lines(path, absent="there is no such file; it names the classes of ADEChallengeData2016")[1:]
         rows = [line.split("\t") for line in lines if line.strip()]
@@ -338,7 +339,8 @@ Published = Literal["ade20k", "camvid", "cityscapes"]
 
 
 def published_layout(folder: Path) -> Published | None:
-    """The layout of a public data set that its folders tell; VOC's and COCO-Stuff's are other data sets' too."""
+    """The public data set in a folder, by the names of files and subfolders, or None. VOC and COCO-Stuff are not recognized, because other
+    data sets use their layouts, too."""
     if _ade20k_root(folder):
         return "ade20k"
     if camvid_part(folder):
@@ -352,7 +354,7 @@ def _ade20k_root(folder: Path) -> Path | None:
 
 
 def published_splits(folder: Path, layout: Published) -> list[str]:
-    """The splits of a public data set that are there and have labels; Cityscapes' are not public for `test`."""
+    """The splits of a public data set that exist and have labels; never `test` for Cityscapes, whose labels are not public."""
     if layout == "ade20k":
         root = _ade20k_root(folder) or folder
         return [split for split, part in ADE20K_SPLITS.items() if (root / "annotations" / part).is_dir()]
@@ -364,7 +366,7 @@ def published_splits(folder: Path, layout: Published) -> list[str]:
 
 
 def open_published(folder: Path, layout: Published, split: str | None = None) -> LabelSet:
-    """The labels of a split of a public data set; None: val, for CamVid test. Raises UserError as `open_labels`."""
+    """The labels of a split of a public data set; None: val, or test for CamVid. Raises UserError like `open_labels`."""
     if layout == "ade20k":
         return _ade20k(_ade20k_root(folder) or folder, split or "val")
     return open_labels(folder, layout, split=split)

@@ -1,4 +1,4 @@
-"""Several sets as one: classes joined by name, label maps, soft masks and instances renumbered, samples named apart."""
+"""Merges sets: joins classes by name, renumbers label maps, soft masks and instances, and keeps the names of samples unique."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .rows import check_class_list
 from .sample import Instances, Sample
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
-"""What a set is called, its classes, and its samples."""
+"""The name of a set, its classes, and its samples."""
 
 
 def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list[str]]:
-    """The classes and samples of sets, one set after the other, and notes: which folders, such as soft/, stay behind.
+    """The classes and samples of sets, one set after the other, and notes on folders, such as soft/, that are left out.
 
-    Classes are those of all, by name, in the order in which they first appear; so the first set's ids stay. Where two sets have a sample of
-    one name, every name gets its set's in front. A row's `origin` says where its sample is from, as `set/name`. Raises UserError for more
-    classes than label maps hold.
+    Classes are joined by name, in the order in which they first appear, so the ids of the first set stay. If two samples have the same
+    name, all names get the name of their set as a prefix. `origin` in a row names the source of the sample, as `set/name`. Raises UserError
+    for more classes than label maps hold.
     """
     classes = tuple(dict.fromkeys(name for _, class_names, _ in sets for name in class_names))
     check_class_list(classes)
@@ -46,7 +46,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
 
 
 def set_names(folders: Sequence[Path | str]) -> list[str]:
-    """What to call each set: its folder's name, with a number where another one is called so; without a leading dot."""
+    """A unique name for each set: the name of its folder without leading dots, with a number if that is taken."""
     names: list[str] = []
     for folder in folders:
         base = Path(folder).resolve().name.lstrip(".") or "data"
@@ -59,7 +59,7 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
 
 
 def renumbering(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """(256,) uint8: a set's ids → the ids in `classes`. 0 and 255 stay."""
+    """(256,) uint8: id in a set → id in `classes`. 0 and 255 stay."""
     table = np.zeros(256, np.uint8)
     table[1 : len(class_names) + 1] = [list(classes).index(name) + 1 for name in class_names]
     table[native.IGNORE] = native.IGNORE
@@ -67,7 +67,8 @@ def renumbering(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarra
 
 
 def renumbered(sample: Sample, ids: np.ndarray, count: int) -> Sample:
-    """The sample with other ids in its label map and instances, of `count` classes before; as it is where they stay."""
+    """The sample with the ids in its label map and instances mapped by `ids`; the same sample if they stay. count: the number of its set's
+    classes."""
     if np.array_equal(ids[: count + 1], np.arange(count + 1)):
         return sample
     instances = sample.stored_instances and partial(_renumbered_instances, sample, ids)
@@ -85,8 +86,8 @@ def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Instances:
 
 
 def _extras_of_all(sets: Sequence[Set], classes: Sequence[str]) -> tuple[frozenset[str], list[str]]:
-    """The folders of extras that can come along, and those that cannot: a set keeps soft masks and attention of all samples or of none, and
-    steps/ holds label maps of its own, whose ids do not change with the others'."""
+    """The kinds of extras that are kept, and those that are not. A set keeps soft masks and attention of all samples or of none. steps/
+    holds label maps, whose ids are not renumbered, so it is kept only if all ids stay."""
     present = [{kind for sample in samples for kind, _ in sample.extras} for _, _, samples in sets]
     whole = {
         native.MADE: True,

@@ -1,18 +1,18 @@
-"""Reads and writes the native dataset, the folder that `generate` and `mask` make; training code reads it without conversion.
+"""Reads and writes the native dataset, the folder that `generate` and `mask` write; training code reads it without conversion.
 
     out/  README.md        the dataset card            images/000000.png     or .jpg
           seediff.toml     the exact configuration     masks/000000.png      palette PNG: 0 background, 255 ignore, else class id
           classes.txt      line i (from 0) = id i      soft/000000_3.png     optional: soft mask of class id 3, 8-bit grey, 255 = 1
           metadata.jsonl   one row per sample            attention/000000.safetensors   optional: AttentionMaps
-          instances/000000.png   optional: numbers of objects, 16-bit grey, 0 where there is none; a row's `instances`: their class ids,
-                                   and `instance_scores`, where they are known
+          instances/000000.png   optional: object numbers, 16-bit grey, 0 for no object; a row's `instances` holds their class ids,
+                                   and `instance_scores` their scores, if known
           rejected.jsonl   with --reject: every draw   steps/000000_3.safetensors     a few samples: every step of class 3's mask,
                            that was not kept                                          which preview.html draws
-          preview.html     to look at            made/1f0c….toml       of a set that was filtered, split or merged: the configurations
-                                                                         that made its masks; a row's `made` names its own
+          preview.html     a preview             made/1f0c….toml       in a set that was filtered, split or merged: the configurations
+                                                                         that made its masks; `made` in a row names its file
 
 A row: file_name and mask (paths in the folder), prompt, classes and their class_ids, seed, attempt, flags, area (share of the
-image in [0, 1] of each class), model, method, version. Numbers of samples that every draw failed for are missing from the sequence.
+image in [0, 1] of each class), model, method, version. Numbers are missing from the sequence if every draw of the sample failed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ import numpy as np
 from ..config.names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError
 from ..files.label_maps import IGNORE as IGNORE
-from ..files.outputs import CONFIG as CONFIG  # names of this format, too
+from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
 from ..files.reading import LIST, leads_out, read_lines
-from .encoding import encode_image as encode_image  # and how its pictures are written
+from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
 from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
 from .encoding import read_label_map as read_label_map
@@ -48,11 +48,11 @@ CARD, CLASSES, METADATA, REJECTED, PREVIEW = (
 )
 IMAGES, MASKS, INSTANCES, ATTENTION, STEPS = "images", "masks", "instances", "attention", "steps"
 EXTRAS = (SOFT, ATTENTION, STEPS)
-"""Folders of what a dataset may keep of a sample besides its picture and label map."""
+"""Folders of optional files of a sample, besides its picture and label map."""
 BATCHES = ".batches"
-"""Folder of an unfinished run: a record of each batch that is done."""
+"""Folder in the output of an unfinished run, with a record of each finished batch."""
 LABELS, OVERLAYS, NAMED = "labels", "overlays", "named"
-"""Folders of what `segment` makes."""
+"""Folders that `segment` writes."""
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS, LABELS, OVERLAYS, NAMED)
 """Folders that only batches of runs write to."""
 ABSENT = "there is no such file; a finished SeeDiff dataset has one"
@@ -63,14 +63,14 @@ _PLAIN = re.compile(rf"{IMAGES}/(?:[^./][^/]*/)*[^./][^/]*\.[^./]+")
 
 
 def made_by(folder: Path, made: str | None) -> Path | None:
-    """The configuration that made a mask: the file that its row names as `made`, else the set's own; None where there is none."""
+    """The configuration that made a mask: the file that `made` in its row names, or else the set's own; None if there is none."""
     path = folder / (made or CONFIG)
     return path if _MADE.fullmatch(made or CONFIG) and path.is_file() and not leads_out(folder, path) else None
 
 
 def sample_name(file_name: str) -> str:
-    """A sample's name by its picture's path in the dataset: `images/trip/1.png` → `trip/1`."""
-    if _PLAIN.fullmatch(file_name):  # nearly all are, and a path takes ten times as long: a second for 100,000
+    """The name of a sample from its picture's path in the dataset: `images/trip/1.png` → `trip/1`."""
+    if _PLAIN.fullmatch(file_name):  # nearly all names match, and a Path takes ten times as long: a second for 100,000
         return file_name[len(IMAGES) + 1 : file_name.rindex(".")]
     return PurePosixPath(file_name).with_suffix("").as_posix().removeprefix(f"{IMAGES}/")
 
@@ -81,7 +81,8 @@ def sample_files(name: str, image_format: str) -> tuple[str, str]:
 
 
 def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
-    """From an image's own labels (i + 1 = its class i, 255 ignored) to the dataset's ids (H, W) uint8."""
+    """(H, W) uint8: a label map converted from an image's own ids (i + 1 for the i-th of `class_ids`, from 0; 255 for ignored) to the
+    dataset's."""
     table = np.zeros(256, np.uint8)
     table[1 : len(class_ids) + 1] = class_ids
     table[IGNORE] = IGNORE
@@ -89,7 +90,7 @@ def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarra
 
 
 def jsonl(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """One JSON object a line, keys in the rows' own order."""
+    """One JSON object per line, with the keys in the order of the row."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
 
@@ -99,7 +100,7 @@ def classes_text(classes: Sequence[str]) -> bytes:
 
 
 def read_classes(out: Path | str) -> tuple[str, ...]:
-    """The classes of a dataset without the background: id i + 1 is the i-th."""
+    """The classes of a dataset without the background; the i-th, from 0, has id i + 1."""
     lines = read_lines(Path(out) / CLASSES, LIST, ABSENT)
     if lines[:1] != [BACKGROUND]:
         raise UserError(f"{Path(out) / CLASSES}: the first line must be '{BACKGROUND}', the name of id 0")
@@ -109,13 +110,13 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
-    """The rows of metadata.jsonl, or of another file of rows. Raises UserError naming file, line and key of what is wrong."""
+    """The rows of metadata.jsonl, or of another file of rows. Raises UserError naming the file, line and key that are wrong."""
     return list(checked_rows(Path(out) / name, ABSENT))
 
 
 def reviewed_rows(out: Path | str, classes: Sequence[str] | None = None) -> list[tuple[dict[str, Any], str | None, Mapping[str, Any]]]:
-    """The rows of metadata.jsonl with what people decided about them and corrected (reviews.py), the SHA-256 of each corrected mask,
-    and the row itself. classes: None: those of classes.txt. Raises UserError as `read_rows`."""
+    """For each row of metadata.jsonl: the row with the reviews and corrections of review.jsonl (reviews.py), the SHA-256 of its corrected
+    mask or None, and the original row. classes: None: those of classes.txt. Raises UserError like `read_rows`."""
     out = Path(out)
     rows, actions = read_rows(out), in_effect(out)
     if not actions:

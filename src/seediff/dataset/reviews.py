@@ -1,13 +1,13 @@
-"""review.jsonl: what people decided about the samples of a set, and the masks that they corrected.
+"""Reads and writes review.jsonl: what people decided about the samples of a set, and the masks that they corrected.
 
     set/  review.jsonl               one line per action, only ever appended to
           reviewed/000003.2.png      the mask that the second action about sample 000003 made; masks/000003.png stays as it is
 
-Every line says in full how its sample stands after it, so that the last line about a sample is all that a reader needs:
+Every line holds the full state of its sample after the action, so a reader needs only the last line about a sample:
 
     sample    its name                                       version   1 for the first action about it, then 2, 3, …
     action    accept, brush, undo, redrawn, …                verdict   "accepted", "rejected" or null
-    from      SHA-256 of the mask that it was made of        mask      the corrected mask's path in the set; null: the original
+    from      SHA-256 of the mask before the action          mask      the corrected mask's path in the set; null: the original
     hash      SHA-256 of the corrected mask                  classes, area   of a corrected mask, as in metadata.jsonl
     joined    pieces that are one object: shapes/objects.py  detail    what the action was made with
     by, time  who, and when (UTC)
@@ -31,11 +31,11 @@ from ..masks.flags import degenerate
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REDRAWN = "redrawn"
-"""The action of `generate --top-up`: the sample has another picture, so nothing that was decided or corrected before is about it."""
+"""The action of `generate --top-up`: the sample has another picture now, so earlier decisions and corrections no longer apply."""
 CALLED_OFF = "called off"
-"""The action about a sample that was to be drawn again and was not: the `redrawn` before it does not count."""
+"""The action about a sample that was to be drawn again but was not: it cancels the `redrawn` before it."""
 BEGIN = b'{"sample": "'
-"""Of every line."""
+"""The beginning of every line."""
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -65,15 +65,14 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> tuple[Any, ...]:
-        """How it left its sample: what undoing brings back."""
+        """The state of the sample after the action, which an undo can restore."""
         return self.verdict, self.mask, self.hash, self.classes, self.area, self.joined
 
 
 def read_actions(folder: Path) -> list[Action]:
-    """All actions, the oldest first; none where nobody reviewed anything.
+    """All actions, the oldest first; empty if nobody reviewed anything.
 
-    The last line may be one that a killed server wrote in part: it is passed over. Raises UserError naming any other line that is no
-    action.
+    A last line that was cut off because a server was killed is skipped. Raises UserError naming any other line that is not an action.
     """
     path = folder / REVIEWS
     return _parsed(path, _without_cut_line(read_bytes(path, ANNOTATIONS))) if path.exists() else []
@@ -85,7 +84,7 @@ def _parsed(path: Path, data: bytes) -> list[Action]:
 
 
 def _without_cut_line(data: bytes) -> bytes:
-    """A file without a last line that is the beginning of an action, as a killed server leaves it. Anything else is damage, and stays."""
+    """The data without a last line that is only the beginning of an action, left by a killed server. Any other damage stays."""
     last = data[data.rfind(b"\n") + 1 :]
     if last and (last.startswith(BEGIN) or BEGIN.startswith(last)) and min(last) >= ord(" "):
         try:
@@ -101,10 +100,10 @@ def in_effect(folder: Path) -> dict[str, Action]:
 
 
 def mend(folder: Path) -> list[Action]:
-    """As `read_actions`; and cut off a last line that a killed server wrote in part, and end one that lacks only its end, so that the next
-    line begins anew.
+    """Like `read_actions`, but also repairs the end of the file: a last line that a killed server cut off is removed, and a missing line
+    break is added.
 
-    Only for whoever holds the folder's lock.
+    Only for the process that holds the folder's lock.
     """
     path = folder / REVIEWS
     if not path.exists():
@@ -118,17 +117,17 @@ def mend(folder: Path) -> list[Action]:
 
 
 def append_action(folder: Path, action: Action) -> None:
-    """Append a line, at once and for good: it is on the disk when this returns. Raises OSError naming the file."""
+    """Appends a line durably: it is on the disk when this returns. Raises OSError naming the file."""
     line = {name: value for name, value in msgspec.to_builtins(action).items() if value not in ((), {}, [], "")}
     append(folder / REVIEWS, json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n", make=True, durable=True)
 
 
 def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequence[str]) -> dict[str, Any]:
-    """A row of metadata.jsonl as the last action about its sample leaves it; the same without one.
+    """A row of metadata.jsonl with the state after the last action about its sample; the same row without an action.
 
-    `review` says the verdict, whether the mask is a corrected one, and which pieces of it are one object, if any were joined. Of a
-    corrected mask, `mask`, `classes`, `class_ids`, `area` and `flags` are its own: flags about attention and confidence no longer say
-    anything. Raises UserError for a class that the set does not have.
+    `review` holds the verdict, whether the mask is a corrected one, who acted, and which pieces of the mask are one object, if any were
+    joined. For a corrected mask, `mask`, `classes`, `class_ids`, `area` and `flags` describe this mask; `confidence` and flags about
+    attention are removed, because they describe the original. Raises UserError for a class that the set does not have.
     """
     if action is None:
         return dict(row)
@@ -147,12 +146,12 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequenc
 
 
 def is_corrected(row: Mapping[str, Any]) -> bool:
-    """Whether a person's mask is what a row is about."""
+    """Whether the mask of a row is one that a person corrected."""
     return bool(row.get("review", {}).get("corrected"))
 
 
 def count_reviews(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How many of the rows were accepted, rejected and corrected, and in how many pieces were joined."""
+    """The number of rows that are accepted, rejected and corrected, and that have joined pieces."""
     counts = {"accepted": 0, "rejected": 0, "corrected": 0, "joined": 0}
     for row in rows:
         verdict = row.get("review", {}).get("verdict")
@@ -164,7 +163,8 @@ def count_reviews(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
-    """`12 corrected masks are used; 3 rejected samples are among them`; empty where nobody reviewed anything."""
+    """A summary such as `12 corrected masks are used; 3 samples that a person rejected are among them`; empty if nobody reviewed
+    anything."""
     counts = count_reviews(rows)
     parts = []
     if count := counts["corrected"]:

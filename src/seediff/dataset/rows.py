@@ -1,6 +1,6 @@
-"""What a row of metadata.jsonl may say: the keys that SeeDiff reads, each of its type. Others come along as they are.
+"""The keys of a metadata.jsonl row that SeeDiff reads, and their types. Other keys are kept as they are.
 
-Rows stay dictionaries, because they carry what other programs wrote from set to set; they are checked here once, where they are read.
+Rows stay dictionaries, because they carry the keys of other programs from set to set; they are checked once, here, when they are read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """What people said of a sample: `review` of a row."""
+    """What people decided about the sample: `review` of a row."""
 
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
@@ -42,10 +42,11 @@ class Review(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """instances, instance_scores: class ids and scores of the objects 1, 2, … area: share of the picture of each class.
+    """The keys of a row. instances, instance_scores: class ids and scores of the objects 1, 2, … area: share of the picture of each class.
 
-    confidence: in [-1, 1]. made: the file of the configuration that made the mask, where the set has several. index, attempt: of a draw.
-    photo, reason: of one that failed."""
+    confidence: in [-1, 1]. made: the file of the configuration that made the mask, if the set has several. index, attempt: the sample's
+    number and the attempt of a draw. photo, reason: of a photograph that failed.
+    """
 
     file_name: str | None = None
     mask: str | None = None
@@ -74,28 +75,28 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
-    """The rows of a file, each checked. Raises UserError naming the line of the first that is none."""
-    where = f"{path}, line "  # once: to write a path takes longer than to check a row
+    """The rows of a file, each checked. Raises UserError naming the line of the first invalid row."""
+    where = f"{path}, line "  # formatted once, because that takes longer than checking a row
     for number, row in numbered_rows(path, absent):
         check_row(row, f"{where}{number}")
         yield row
 
 
 def numbered_rows(path: Path, absent: str = ABSENT) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, row) of a file whose lines are JSON objects, their values not yet checked. Raises UserError naming the line."""
+    """(line number, row) for each line of a file of JSON objects, whose values are not checked yet. Raises UserError naming the line."""
     return read_json_lines(path, dict[str, Any], absent=absent)
 
 
 def check_row(row: dict[str, Any], where: str) -> None:
-    """Raise UserError, naming the key, when a value is not of its type."""
+    """Raises UserError naming the key if a value has the wrong type."""
     fit(row, Row, where)
 
 
 def shown_classes(labels: np.ndarray, classes: Sequence[str], named: Sequence[str] = (), where: str = "a label map") -> dict[str, Any]:
-    """`classes`, `class_ids` and `area` of a row: which classes a label map shows, and each one's share of the picture, to six digits.
+    """`classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of the picture of each, to six digits.
 
-    labels: (H, W) uint8 of class ids, or (256,): how many pixels each id has. classes: of the dataset. named: classes that come first, even
-    without a pixel. Raises UserError, beginning with `where`, for a named class that the dataset does not have.
+    labels: (H, W) uint8 of class ids, or (256,): the number of pixels of each id. classes: those of the dataset. named: classes that come
+    first, even without a pixel. Raises UserError, beginning with `where`, for a named class that the dataset does not have.
     """
     counts = np.bincount(labels.ravel(), minlength=256) if labels.ndim == 2 else labels
     ids = {name: number for number, name in enumerate(classes, 1)}
@@ -108,8 +109,8 @@ def shown_classes(labels: np.ndarray, classes: Sequence[str], named: Sequence[st
 
 
 def check_class_list(classes: Sequence[str], where: object = "") -> None:
-    """Raise UserError, beginning with `where`, unless these can be the lines of classes.txt below the background; `names.check_classes`
-    asks more of new ones."""
+    """Raises UserError, beginning with `where`, unless the names can be the lines of classes.txt below the background. For new classes,
+    `names.check_classes` is stricter."""
     if problem := _class_problem(classes):
         raise UserError(where, problem) if where else UserError(problem)
 
@@ -128,7 +129,7 @@ def _class_problem(classes: Sequence[str]) -> str | None:
 
 
 def check_name(name: str, taken: set[str], where: object = "") -> None:
-    """Add a sample's name to those taken. Raises UserError, beginning with `where`, when it is there, or could lead out of a dataset's
+    """Adds a sample's name to `taken`. Raises UserError, beginning with `where`, if it is already taken, or could lead out of a dataset's
     folder."""
     problem = ""
     if any(part.startswith(".") or not part.isprintable() or not part or "\\" in part or ":" in part for part in name.split("/")):
@@ -141,5 +142,5 @@ def check_name(name: str, taken: set[str], where: object = "") -> None:
 
 
 def flat_name(name: str) -> str:
-    """A sample's name for formats without folders: `trip/1` → `trip_1`."""
+    """The name of a sample in formats without folders: `trip/1` → `trip_1`."""
     return name.replace("/", "_")

@@ -1,4 +1,4 @@
-"""`Sample`: a picture, its label map and what is known of it, in whatever format its files are. Files are read when they are looked at."""
+"""`Sample`: a picture, its label map and its metadata, independent of file formats. Files are read when they are accessed."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ from .shapes.objects import Joined, Objects, check_joined, find_objects, read_jo
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
-"""What a whole picture of a format ends with, in its last TAIL bytes."""
+"""The last bytes of a complete picture of each format, which are within the last TAIL bytes of its file."""
 SOFT = "soft"
-"""The folder of a native dataset that keeps soft masks, and the kind of `extras` that they are."""
+"""The folder of soft masks in a native dataset, and their kind in `extras`."""
 MADE = "made"
-"""The folder of the configurations that made masks, where a set has several, and the kind of `extras` that they are."""
+"""The folder of the configurations that made masks, in a set with several, and their kind in `extras`."""
 SPLITS = ("train", "val", "test")
-"""What `split` of a sample's metadata may say; a sample without one is for training."""
+"""The values of `split` in a sample's metadata; a sample without it is for training."""
 
 
 class Sample:
-    """One picture of a dataset, and its label map.
+    """A picture of a dataset, and its label map.
 
     image: (H, W, 3) uint8, or the PNG or JPEG file that holds it, or that file's bytes. label_map: (H, W) uint8 of class ids, 0 background,
-    255 ignored, or a function that reads it. instances: the objects in it, or a function that reads them; None: only classes are told
-    apart. metadata: its row of metadata.jsonl. name: unique in its dataset, perhaps with folders (`trip/1`). extras: (folder, class id or
-    None) → file of what else a native dataset keeps of it: soft/, attention/, steps/, and the configuration that made its mask.
+    255 ignored, or a function that reads it. instances: the objects in the picture, or a function that reads them; None: only classes are
+    distinguished. metadata: its row of metadata.jsonl. name: unique in its dataset, perhaps with folders (`trip/1`). extras: (folder, class
+    id or None) → file, for the other files that a native dataset keeps of the sample: soft/, attention/, steps/, and the configuration that
+    made its mask.
 
-    Raises UserError for a picture file that is neither PNG nor JPEG, and, when it is looked at, naming the file that cannot be read.
+    Raises UserError for a picture file that is neither PNG nor JPEG, and on access for a file that cannot be read, naming it.
     """
 
     def __init__(
@@ -54,11 +55,11 @@ class Sample:
         extras: Mapping[tuple[str, int | None], Path] | None = None,
     ) -> None:
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
-        """The picture as a file or its bytes."""
+        """The file of the picture, or its bytes."""
         self.suffix = picture_suffix(self.source)
         """ "png" or "jpg"."""
         self.stored_labels, self.stored_instances = label_map, instances
-        """The label map and objects, or what reads them."""
+        """The label map and objects, or the functions that read them."""
         self.metadata: Mapping[str, Any] = metadata or {}
         self.name, self.extras = name, extras or {}
 
@@ -66,7 +67,8 @@ class Sample:
         return f"Sample({self.name!r}, classes={list(self.metadata.get('classes') or ())})"
 
     def replace(self, **changes: Any) -> Sample:
-        """The same sample, but for these arguments of `Sample`. Of another label map it is not known what made it."""
+        """The same sample with these arguments of `Sample` changed. With another label map, the configuration that made the mask is left
+        out."""
         same = {"image": self.source, "label_map": self.stored_labels, "instances": self.stored_instances}
         extras = {key: path for key, path in self.extras.items() if key[0] != MADE} if "label_map" in changes else self.extras
         return Sample(**{**same, "metadata": self.metadata, "name": self.name, "extras": extras, **changes})
@@ -83,8 +85,8 @@ class Sample:
 
     @property
     def instances(self) -> Instances | None:
-        """The objects in the picture; None where only classes are told apart. Raises UserError for numbers of another size than it, and for
-        one without a class."""
+        """The objects in the picture; None if only classes are distinguished. Raises UserError if their numbers have another size than the
+        picture, and if an object has no class."""
         instances = self.stored_instances() if callable(self.stored_instances) else self.stored_instances
         if instances is not None and instances.numbers.shape != (size := self.size()):
             shape = instances.numbers.shape
@@ -95,7 +97,7 @@ class Sample:
 
     @property
     def soft(self) -> np.ndarray | None:
-        """(C, H, W) float32 in [0, 1]: the soft masks of the classes that the metadata names, where the dataset keeps them."""
+        """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if the dataset keeps none of them."""
         paths = [self.extras.get((SOFT, class_id)) for class_id in self.metadata.get("class_ids") or ()]
         if not any(paths):
             return None
@@ -110,11 +112,12 @@ class Sample:
             return picture.convert("RGB")
 
     def data(self) -> bytes:
-        """The bytes of the picture's file; where it has an EXIF orientation, without: label maps are of the pixels as they are stored."""
+        """The bytes of the picture's file, without its EXIF orientation if it has one: label maps refer to the pixels as they are
+        stored."""
         return as_stored(self._bytes(), self._where() or str(self.source))
 
     def file(self) -> Path | None:
-        """The picture's file, if its bytes are `data`."""
+        """The picture's file; None if its bytes are in memory, or are not those of `data`."""
         if isinstance(self.source, bytes):
             return None
         data = self._bytes()
@@ -125,7 +128,8 @@ class Sample:
         return picture_size(self.source, self._where())
 
     def labels(self, classes: int) -> np.ndarray:
-        """The label map (H, W) uint8, checked: of its picture's size, ids from 0 to `classes` and 255, joined at pixels that it has."""
+        """The label map (H, W) uint8, checked: it has the picture's size, ids from 0 to `classes` and 255, and contains the pixels at which
+        pieces are joined."""
         labels = self.unchecked_labels()
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise UserError(f"sample '{self.name}': label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
@@ -140,36 +144,36 @@ class Sample:
         return labels
 
     def unchecked_labels(self) -> np.ndarray:
-        """The label map as it is stored, of whatever size and ids."""
+        """The label map as it is stored, of any size and with any ids."""
         return self.stored_labels() if callable(self.stored_labels) else self.stored_labels
 
     def joined(self, shape: tuple[int, ...]) -> Joined:
-        """The pieces of its label map, of `shape` (H, W), that a person said are one object."""
+        """The pieces of the label map, of `shape` (H, W), that a person joined to objects."""
         joined = read_joined(self.metadata.get("review", {}).get("joined"))
         check_joined(joined, shape, f"sample '{self.name}'")
         return joined
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
-        """The objects in it, whose label map is `labels`: its `instances`, else connected pieces of a class; as one those that a person
-        joined."""
+        """The objects in the picture, whose label map is `labels`: its `instances`, or else connected pieces of a class. Pieces that a
+        person joined are one object."""
         return find_objects(labels, min_area, self.joined(labels.shape), self.instances)
 
     def mask_data(self, labels: np.ndarray) -> bytes:
-        """The PNG of its label map, which is `labels`: its own file's bytes where that is one as `encode_mask` writes it, which takes a
-        fraction of the time, else encoded anew."""
+        """The label map, which is `labels`, as a PNG: the bytes of its own file if that is like those of `encode_mask`, which takes a
+        fraction of the time, or else encoded again."""
         if isinstance(self.stored_labels, MaskFile) and is_own_mask(data := self.stored_labels.data()):
             return data
         return encode_mask(labels)
 
     def row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-        """Its metadata with classes, class_ids and area as the label map has them. Classes that it named come first, even without a
-        pixel."""
+        """The metadata with `classes`, `class_ids` and `area` counted from the label map. Classes in the metadata come first, even without
+        a pixel."""
         rest = {key: value for key, value in self.metadata.items() if key not in ("file_name", "mask")}
         return {**rest, **shown_classes(labels, classes, self.metadata.get("classes") or (), f"sample '{self.name}'")}
 
     def put_image(self, target: Path, *, link: bool = False) -> None:
-        """Copy the picture to `target`, byte by byte but for an EXIF orientation, or link it there (a hard link, where the file system
-        allows one)."""
+        """Copies the picture to `target`, byte by byte except for an EXIF orientation, or links it there (a hard link, where the file
+        system allows one)."""
         if (file := self.file()) is None:
             return put(target, self.data())
         copy_file(file, target, link=link)
@@ -187,8 +191,8 @@ def copy_file(path: Path, target: Path, *, link: bool) -> None:
 
 
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
-    """(height, width) of a picture's file or bytes, from its header. One that does not end as its format does is decoded, which tells one
-    that is cut off. Raises UserError, which calls it `where`."""
+    """(height, width) of a picture's file or bytes, from its header. A picture without the usual last bytes of its format is decoded, which
+    detects files that are cut off. where: name of the picture in errors. Raises UserError."""
     with open_picture(source, where) as picture:
         if ENDINGS.get(picture.format or "", b"") not in _tail(source):
             picture.load()

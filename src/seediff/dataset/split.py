@@ -1,7 +1,8 @@
-"""Parts of a dataset for training, validation and testing: every class in each by its share, no picture in two that look alike.
+"""Splits a dataset for training, validation and testing: each part gets its share of every class, and pictures that look alike stay
+together.
 
-Samples are dealt out one after the other, those of rare classes first, as in iterative stratification (Sechidis et al., ECML 2011), to the
-part that lacks most of what they show. Pictures that look alike, by their difference hashes, are dealt out together.
+Samples are assigned one after the other, those of rare classes first, as in iterative stratification (Sechidis et al., ECML 2011), to the
+part that lacks most of what they show. Pictures that look alike, by their difference hashes, are assigned together.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from .sample import SPLITS, Sample
 from .shapes.objects import united
 
 ROUNDING = 1e-6
-"""Of sums of shares."""
+"""Tolerance for sums of shares."""
 NEAR_BITS = 4
-"""Pictures whose difference hashes differ in at most so many of 64 bits look alike."""
+"""Pictures look alike if their difference hashes differ in at most this many of their 64 bits."""
 
 
 def check_shares(shares: Mapping[str, float]) -> None:
-    """Raise UserError unless shares (part → share) are in (0, 1) and leave something to train on."""
+    """Raises UserError unless shares (part → share) are in (0, 1) and leave something to train on."""
     for name, share in shares.items():
         if not 0 < share < 1:
             raise UserError(f"{name} = {share}", "must be a share of the samples, between 0 and 1")
@@ -44,10 +45,10 @@ def check_shares(shares: Mapping[str, float]) -> None:
 def split_samples(
     items: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, float], *, seed: int = 0, follow: Callable = iter
 ) -> list[str]:
-    """The part of each item: "train", or one that `shares` names, such as {"val": 0.2, "test": 0.1}.
+    """The part of each item: "train", or a key of `shares`, such as {"val": 0.2, "test": 0.1}.
 
-    The same seed gives the same parts. follow: wraps the items to show progress. Raises UserError for shares that cannot be, naming the
-    sample that cannot be read, and naming the part that no sample would be in.
+    The same seed gives the same parts. follow: wraps the items to show progress. Raises UserError for shares or a seed out of range, for a
+    sample that cannot be read, and for a part that would be empty.
     """
     check_shares(shares)
     check_seed(seed)
@@ -69,28 +70,32 @@ def split_samples(
 
 
 def same_looks(hashes: Sequence[int]) -> list[list[int]]:
-    """Positions of pictures that stay together, every position once: those of near hashes, and each other one alone."""
+    """Groups of positions that stay together: those of pictures that look alike, and each other position alone. Every position is in one
+    group."""
     groups = near_groups(hashes)
     together = {i for group in groups for i in group}
     return sorted([*groups, *([i] for i in range(len(hashes)) if i not in together)])
 
 
 def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
-    """The part of each group of samples. held: class id → samples that show it; sizes: samples. shares: of each part, of sum 1.
+    """The index of the part for each group of samples.
 
-    Groups of the rarest class left go first, of them the largest and those with most classes, others in the seed's order. Each goes to the
-    part that still lacks the largest share of its due, in samples of the group's classes and in samples at all; of equals to the larger.
-    A part that has no room for half of the group is full.
+    held: per group, class id → number of samples that show the class. sizes: number of samples per group. shares: of each part, with sum 1.
+
+    Classes are processed from the rarest to the most frequent. Among the groups of a class, large ones go first, then those with most
+    classes, others in an order that the seed determines. Each group goes to the part with the largest sum of shares that it still lacks: of
+    its samples of each of the group's classes, and of its samples in total; of equal parts, to the larger. A part without room for half of
+    the group is full, and gets it only if all parts are full.
     """
     order = np.random.default_rng(seed).permutation(len(sizes)).tolist()
     order.sort(key=lambda i: (-sizes[i], -len(held[i])))
-    # Every group holds `None`, samples at all.
+    # The key None counts all samples of a group.
     counted: list[dict[int | None, int]] = [{**class_id, None: size} for class_id, size in zip(held, sizes, strict=True)]
     total = Counter[int | None]()
     for class_id in counted:
         total.update(class_id)
     due = np.array(shares) * sum(sizes)
-    lacking = {kind: np.ones(len(shares)) for kind in total}  # of each part's due
+    lacking = {kind: np.ones(len(shares)) for kind in total}  # share of its due that each part still lacks
     rarest = sorted(total, key=lambda kind: (kind is None, total[kind], kind or 0))
     assigned = [-1] * len(sizes)
     for kind in rarest:
@@ -106,8 +111,8 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
 
 
 def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
-    """Write `split` into the rows of a native dataset. parts: of each sample, by name. Raises UserError when another run is
-    at work in it."""
+    """Writes `split` into the rows of a native dataset. parts: sample name → part. Raises UserError if another run is working in the
+    folder."""
     folder = Path(folder)
     with open_folder(folder):
         rows = [{**row, "split": parts[native.sample_name(row["file_name"])]} for row in native.read_rows(folder)]
@@ -115,8 +120,8 @@ def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
 
 
 def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share: float | None, seed: int = 0) -> list[str]:
-    """One of SPLITS for each sample: with a share in [0, 1], that many are "val", the same ones every time, by a hash of their names and
-    the seed, the others "train"; without one, what the row's `split` says, else "train"."""
+    """One of SPLITS for each sample. With a share in [0, 1], this share of the samples is "val" and the others "train", chosen reproducibly
+    by a hash of their names and the seed. Without, the `split` of the row, or else "train"."""
     if share is None:
         return [str(row["split"]) if row.get("split") in SPLITS else "train" for row in rows]
     if not 0 <= share <= 1:
@@ -129,7 +134,7 @@ def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share
 
 
 def check_seed(seed: int) -> None:
-    """Raise UserError for a seed that cannot be."""
+    """Raises UserError for a seed out of range."""
     if not 0 <= seed < 2**63:
         raise UserError(f"seed = {seed}", "must be in [0, 2^63)")
 
@@ -148,7 +153,7 @@ def difference_hash(picture: Image.Image) -> int:
 
 
 def same_groups(keys: Sequence[Hashable]) -> list[list[int]]:
-    """The positions of each key that is there more than once, in order."""
+    """The positions of each key that occurs more than once, in order."""
     places: dict[Hashable, list[int]] = defaultdict(list)
     for index, key in enumerate(keys):
         places[key].append(index)
@@ -156,9 +161,9 @@ def same_groups(keys: Sequence[Hashable]) -> list[list[int]]:
 
 
 def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]:
-    """Positions of hashes that a chain of pairs joins which differ in at most `bits` bits, in order.
+    """Groups of positions of hashes that are connected by a chain of pairs, each of which differs in at most `bits` bits, in order.
 
-    Two hashes that differ in so few bits are equal in at least one of `bits` + 1 parts, so that only those are compared.
+    The two hashes of such a pair are equal in at least one of `bits` + 1 sections, so only hashes with an equal section are compared.
     """
     values = np.array(sorted(set(hashes)), np.uint64)
     pairs: list[tuple[int, int]] = []
@@ -175,5 +180,5 @@ def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]
 
 
 def _differing(values: np.ndarray) -> np.ndarray:
-    """(N,) how many bits of each 64-bit value are set."""
+    """(N,) number of set bits in each 64-bit value."""
     return np.unpackbits(np.ascontiguousarray(values).view(np.uint8).reshape(-1, 8), axis=1).sum(1)

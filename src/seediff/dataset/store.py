@@ -1,4 +1,4 @@
-"""The native folder, opened and written; and folders that are none yet, because their run was stopped and can be continued."""
+"""Opens and writes the native folder, and tells it from the folder of a run that was stopped and can be continued."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from .sample import Sample, copy_file
 from .shapes.following import FollowedFile
 
 CHUNK = 8
-"""Samples that go to another process together: one takes a millisecond or two."""
+"""Number of samples that are sent to another process together: a sample takes a millisecond or two."""
 LAST_FILES = (native.METADATA, SegmentPhotosConfig.last_file)
-"""What a run writes last, by which its output is known to be finished."""
+"""The files that runs write last. They show that the output is finished."""
 INSTANCE_KEYS = ("instances", "instance_scores")
-"""Of a row: what belongs to the file of its objects."""
+"""The keys of a row that belong to the file of its objects."""
 
 
 def check_finished(folder: Path) -> None:
-    """Raise UserError where there is no such folder, and where a run has begun in it and not finished."""
+    """Raises UserError if there is no such folder, or if a run that began in it is not finished."""
     if not folder.is_dir():
         wrong = "is a file; name the folder of a dataset" if folder.exists() else "there is no such folder"
         raise UserError(f"{folder}: {wrong}")
-    # A finished run has removed its records; whatever else is missing then was lost, which `check` tells.
+    # A finished run has removed its records. A file that is missing without them was lost, which `check` reports.
     if (folder / native.BATCHES).is_dir() and not any((folder / name).is_file() for name in LAST_FILES):
         try:
             command = read_toml(folder / native.CONFIG).get("command")
@@ -48,11 +48,11 @@ def check_finished(folder: Path) -> None:
 
 
 def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes of a native dataset, without the background, and its samples in the order of metadata.jsonl; with the masks that
-    people corrected in place of the originals, and what they decided in their rows' `review`.
+    """The classes of a native dataset, without the background, and its samples in the order of metadata.jsonl, with corrected masks in
+    place of the originals, and people's decisions as `review` in the rows.
 
-    Raises UserError naming the file and row of what is not there, leads out of the folder or is there twice, and for the folder of a run
-    that is not finished.
+    Raises UserError naming the file and row of a path that is missing, leads out of the folder or is a duplicate, and if the folder's run
+    is not finished.
     """
     folder = Path(folder)
     check_finished(folder)
@@ -75,11 +75,11 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         if unknown := [label for label in row.get("classes") or () if label not in classes]:
             raise UserError(f"{where}: class {shown(unknown[0])} is not in {native.CLASSES}")
         kept = extras.get(name, {})
-        if is_corrected(row):  # soft masks say nothing of a mask that a person made
+        if is_corrected(row):  # soft masks do not describe a person's mask
             kept = {key: path for key, path in kept.items() if key[0] != native.SOFT}
         if made := made_by(row.get("made")):
             kept = {**kept, (native.MADE, None): made}
-        said = tuple(tuple(row.pop(key, ())) for key in INSTANCE_KEYS)  # a Sample has them as its `instances`
+        said = tuple(tuple(row.pop(key, ())) for key in INSTANCE_KEYS)  # a Sample holds them in `instances`
         instances = instance_file(folder, name, *said) if has_instances else None
         if instances is not None and sha256:
             before = path_inside(folder, original, "mask", where)
@@ -89,7 +89,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
 
 
 def instance_file(folder: Path, name: str, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> InstanceFile | None:
-    """What reads the objects of a sample; None where there are none."""
+    """The function that reads the objects of a sample; None if it has none. Raises UserError for a link that leads out of the folder."""
     path = folder / native.INSTANCES / f"{name}.png"
     if not path.is_file():
         return None
@@ -99,13 +99,13 @@ def instance_file(folder: Path, name: str, class_ids: tuple[int, ...], scores: t
 
 
 def instance_row(instances: Instances) -> dict[str, Any]:
-    """What a row says of its objects: their class ids, and scores where there are any."""
+    """The keys of a row that describe its objects: their class ids, and scores if there are any."""
     scores = {"instance_scores": [round(score, 4) for score in instances.scores]} if instances.scores else {}
     return {"instances": list(instances.class_ids), **scores}
 
 
 def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
-    """Sample name → the `extras` of it. Raises UserError for one that a link takes from outside of the dataset."""
+    """Sample name → its `extras`. Raises UserError for a link that leads out of the dataset."""
     extras: dict[str, dict[tuple[str, int | None], Path]] = {}
     for kind in native.EXTRAS:
         beyond = leads_out(folder, folder / kind)
@@ -122,19 +122,19 @@ def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
 
 
 def read_dataset(folder: Path | str) -> Iterator[Sample]:
-    """The samples of a native dataset, one after the other. Raises UserError as `open_native`."""
+    """Iterates over the samples of a native dataset. Raises UserError like `open_native`."""
     yield from open_native(folder)[1]
 
 
 def write_native(
     out: Path | str, classes: Sequence[str], samples: Iterable[Sample], *, about: Mapping[str, Any], link: bool = False, workers: int = 1
 ) -> int:
-    """Write a native dataset, with its card and preview, and return how many samples it has. `out` appears only when everything is in it.
+    """Writes a native dataset, with its card and preview, and returns the number of samples. `out` appears only when it is complete.
 
-    Rows keep what they hold; file_name, mask, classes, class_ids and area are those of the files written. Samples' `extras` come along.
-    about: what the card and the preview say of the whole (`command`, `source`, …: texts, numbers, lists). link: hard links to pictures
-    and extras, where the file system allows them, instead of copies. workers: processes that read label maps; for several, samples must be
-    picklable. The bytes are the same. Raises UserError naming the sample that cannot be used.
+    Rows keep their keys; file_name, mask, classes, class_ids and area describe the files written. The samples' `extras` are copied, too.
+    about: facts about the whole set for the card and the preview (`command`, `source`, …: texts, numbers, lists). link: hard links to
+    pictures and extras instead of copies, where the file system allows them. workers: number of processes that read label maps; for
+    several, samples must be picklable. The output is the same for any number. Raises UserError naming a sample that cannot be used.
     """
     from ..report import load_trace, write_preview
     from ..report.card import data_card
@@ -166,7 +166,7 @@ def write_native(
 
 
 def _encoded(sample: Sample, *, classes: Sequence[str]) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The files of a sample's label map and objects, by their paths, and its row. May run in another process."""
+    """The files of a sample's label map and objects, path → bytes, and its row. May run in another process."""
     labels = sample.labels(len(classes))
     file_name, mask = native.sample_files(sample.name, sample.suffix)
     row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}
@@ -179,7 +179,8 @@ def _encoded(sample: Sample, *, classes: Sequence[str]) -> tuple[dict[str, bytes
 
 
 def _put_made(part: Path, path: Path) -> str:
-    """The name of a configuration's copy among those of a set, by its content, as sets that are merged often have the same."""
+    """Copies a configuration into a set, unless it is there, and returns its path. The name depends on the content, because merged sets
+    often have the same configuration."""
     data = read_bytes(path, SETTINGS)
     name = f"{native.MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
     if not (part / name).exists():

@@ -1,4 +1,4 @@
-"""A dataset as roboflow's supervision wants it: pictures with `Detections`."""
+"""A dataset for Roboflow's supervision: pictures with `Detections`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class SupervisionSamples(Sequence[Any]):
-    """Samples as (picture, detections): a picture of Pillow in RGB, and `supervision.Detections`.
+    """Samples as (picture, detections): a Pillow picture in RGB, and `supervision.Detections`.
 
-    A detection is an object where the sample has `instances`, else a class: its `mask` (H, W) bool, its `xyxy` in pixels (the first and
-    the last in it), its `class_id`, and its name in `data["class_name"]`. `class_id` is the place in `classes`, from 0, as supervision
-    counts: the label map's id less 1. Background and ignored pixels are in no detection. Pictures are read when they are asked for. Raises
-    UserError when supervision is not installed, and, when it is asked for, naming the sample that cannot be used.
+    A detection is an object if the sample has `instances`, or else a class. It has a `mask` (H, W) bool, `xyxy` in pixels (both corners
+    included), a `class_id`, and a name in `data["class_name"]`. `class_id` is the index in `classes`, from 0, as supervision counts:
+    the id in the label map minus 1. Background and ignored pixels are in no detection. Pictures are read when they are accessed. Raises
+    UserError if supervision is not installed, and on access naming a sample that cannot be used.
     """
 
     def __init__(self, samples: Sequence[Sample], classes: Sequence[str]) -> None:
@@ -51,8 +51,8 @@ class SupervisionSamples(Sequence[Any]):
 
 
 def separate_masks(sample: Sample, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """(masks, ids): (N, H, W) bool and (N,) int64, of a sample's objects where it has `instances`, else of its classes; of both, only those
-    with a pixel. ids: of their classes, from 1. Raises UserError naming the sample."""
+    """(masks, ids): (N, H, W) bool and (N,) int64 class ids from 1, of a sample's objects if it has `instances`, or else of its classes.
+    Only masks with a pixel are returned. Raises UserError naming the sample."""
     labels, instances = sample.labels(classes), sample.instances
     numbers = np.where(labels == IGNORE, 0, labels if instances is None else instances.numbers)
     shown = np.unique(numbers[numbers > 0]).astype(np.int64)

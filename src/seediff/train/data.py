@@ -1,7 +1,7 @@
-"""From samples to batches: choosing, cropping and colouring samples, and reading them ahead of training.
+"""Makes batches from samples: chooses, crops and recolours samples, and reads them ahead of training.
 
-The image at position p of a stage (p counts images from its first step) depends only on the seed, the stage and p. So a resumed training
-continues with the same images, for any number of threads or processes.
+The image at position p of a stage (p counts images from its first step) depends only on the configuration, the stage and p. So a resumed
+training continues with the same images, for any number of threads or processes.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .loss import IGNORE
 CACHE_BYTES = 2 << 30
 """Memory for decoded samples in bytes; 20,000 images of 128² fit."""
 PAD = 128  # grey, near the mean of photographs
-LONGEST = 4  # an image's longer side after resizing, in crops
+LONGEST = 4  # maximum of an image's longer side after resizing, in sides of a crop
 
 
 @dataclass(frozen=True)
 class Stage:
     """A part of a training: its samples and its length.
 
-    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them. mix: for items from several sets one
-    after the other, each set's number of items and its ratio; without mix every sample counts the same.
+    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them. mix: for items of several sets, one
+    set after the other, each set's number of items and its ratio in the batches; without mix, every sample is used equally often.
     """
 
     items: Sequence[Sample]
@@ -55,7 +55,7 @@ class Stage:
             raise UserError(f"stage '{self.name}': mix = {self.mix}: every set needs a sample and a ratio of at least 1")
 
     def step_count(self, batch_size: int) -> int:
-        """The number of steps in the stage; an epoch has as many samples as the stage."""
+        """The number of steps in the stage. An epoch has as many images as the stage has items."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None
@@ -63,7 +63,7 @@ class Stage:
 
 
 def sample_at(stage: Stage, number: int, position: int, seed: int) -> int:
-    """The index of the stage's item at a position. number: the stage's number. Every epoch of a set uses each item once."""
+    """The index of the item at a position of a stage. number: the stage's number. Every epoch of a set uses each of its items once."""
     if not stage.mix:
         return _shuffled(len(stage.items), seed, number, 0, position)
     # A cycle of 3 : 1 has three items of the first set and one of the second.
@@ -105,18 +105,18 @@ class Decoded:
 
 
 def decode(item: Sample, classes: int, *, objects: bool = False) -> tuple[Image.Image, Image.Image, np.ndarray | None]:
-    """(RGB picture, label map as an "L" picture, None), with objects (RGB picture, segments as an "L" picture, their classes): see
-    `segments`. Raises UserError for ids outside the class list, unequal sizes, unreadable files."""
+    """(RGB picture, label map as an "L" picture, None); with objects, (RGB picture, segments as an "L" picture, their classes) as in
+    `segments`. Raises UserError for ids outside the class list, unequal sizes and unreadable files."""
     labels = item.labels(classes)
     ids, class_ids = segments(item, labels) if objects else (labels, None)
     return item.picture(), Image.fromarray(ids), class_ids
 
 
 def segments(item: Sample, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The background and the objects of a sample whose label map is `labels`, as segments: (H, W) uint8, 0 background, 255 ignored, else
-    an object's number; and the class of segment 0, 1, 2, … as uint8.
+    """The background and the objects of a sample as segments: (H, W) uint8, 0 background, 255 ignored, else an object's number; and the
+    class of segment 0, 1, 2, … as uint8. labels: the sample's label map.
 
-    Pixels with a class, but no object, are ignored, and so are objects after the 254th.
+    Pixels with a class but no object are ignored, and so are objects after the 254th.
     """
     objects = item.objects(labels).instances()
     object_or_ignored = np.where((objects.numbers > 0) & (objects.numbers < IGNORE), objects.numbers, IGNORE)
@@ -179,7 +179,7 @@ class Batch:
 
 
 Cropped = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-"""What a batch holds, of one image."""
+"""An image's part of a `Batch`: crop, labels, and the classes of its segments or None."""
 
 
 def reading_threads() -> int:
@@ -191,8 +191,8 @@ def reading_threads() -> int:
 def batches(
     stage: Stage, number: int, config: TrainConfig, *, first: int = 0, share: tuple[int, int] = (0, 1), workers: int = 1, ahead: int = 3
 ) -> Iterator[Batch]:
-    """The batches of a stage from step `first`. share: (rank, count) of the processes that share each batch. workers: threads that read
-    ahead (Pillow runs in parallel); 0: read on demand."""
+    """The batches of a stage from step `first`. share: this process's rank, and the number of processes that share each batch. workers:
+    threads that read ahead (Pillow runs in parallel); 0: read on demand. ahead: number of batches to read ahead."""
     decoded = Decoded(stage.items, len(stage.classes), objects=config.task == "instance")
     rank, processes = share
 

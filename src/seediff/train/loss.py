@@ -1,9 +1,9 @@
 """Mask2Former's loss for label maps: every segment of an image is one mask, matched with one query; ignored pixels are left out.
 
-A segment is all of a class or, where objects are told apart, one object.
+A segment is all pixels of a class or, for task `instance`, one object.
 
-transformers' own loss takes a mask per class, in which a pixel without a class (255) is background in every mask. This would teach the
-network that no class is there. Here points are pixels of the label map, and 255 has no weight, in matching and in the loss. Without
+transformers' own loss takes one mask per class, and a pixel without a class (255) lies outside all of them, which would teach the network
+that no class is there. Here points are pixels of the label map, and those with 255 have no weight, in matching and in the loss. Without
 ignored pixels and with the same points, both losses are equal. Letters: B images, Q queries, C classes with background, S segments,
 P points.
 """
@@ -21,7 +21,7 @@ IGNORE = 255
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the loss's parts (also for matching) and of "no class", and the number of points. See `TrainConfig`."""
+    """Weights of the loss's parts (also for matching) and of "no class", and the number of points per mask. See `TrainConfig`."""
 
     class_: float
     mask: float
@@ -29,9 +29,9 @@ class LossWeights:
     no_object: float
     points: int
     oversample: float = 3.0
-    """Points for a mask's loss are chosen from this multiple of their number …"""
+    """Number of candidates for the points of a mask's loss, as a multiple of `points`."""
     importance: float = 0.75
-    """… this share of them the most uncertain, the rest at random."""
+    """Share of the points that are the least certain candidates; the rest are drawn at random."""
 
 
 def set_losses(
@@ -108,8 +108,8 @@ def _match(
 def _class_loss(
     logits: torch.Tensor, present: list[torch.Tensor], rows: torch.Tensor, queries: torch.Tensor, classes: torch.Tensor, no_object: float
 ) -> torch.Tensor:
-    """Cross entropy for every query: its matched class, or else "no class", which has a lower weight. Images that are all 255 are left
-    out."""
+    """Cross entropy of every query with its matched class, or else with "no class", weighted by `no_object`. Images that are all 255 are
+    left out."""
     nothing = logits.shape[-1] - 1
     target = torch.full(logits.shape[:2], nothing, device=logits.device)
     target[rows, queries] = classes

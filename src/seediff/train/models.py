@@ -1,7 +1,7 @@
-"""The transformers networks, their losses, and their scores for every class at every pixel.
+"""Segmenter networks from transformers: building them with initial weights, their losses, and their class scores for every pixel.
 
-Class id 0 is the background, a class like any other; 255 is ignored (`loss` keeps Mask2Former from learning it). Letters:
-B images, C classes with background, H × W pixels.
+Class id 0 is the background, a class like any other; 255 is ignored (`loss` keeps Mask2Former from learning it). Letters: B images,
+C classes with background, H × W pixels, Q queries.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from .weights import NEW_HEADS, check_loaded, check_sizes, check_weights_file
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
 TINY = Path(__file__).parent / "tiny"
-"""The backbone that recipes/mini/backbone.py trains, in the package."""
+"""The folder with the package's own backbone, trained by recipes/mini/backbone.py."""
 PRETRAINED = {
     "r50": "microsoft/resnet-50",
     "swin-t": "microsoft/swin-tiny-patch4-window7-224",
@@ -110,7 +110,7 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
         return network
     kind, backbone = BACKBONES[config.backbone][0], _backbone(config.architecture, config.backbone)
     sizes = TINY_DECODER if config.backbone == "tiny" else {}
-    logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns about every backbone but Swin, although Mask2Former supports them
+    logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns about all backbones but Swin, although others are supported
     network = Mask2FormerForUniversalSegmentation(
         Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
     )
@@ -120,7 +120,7 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
             network.model.pixel_level_module.encoder.load_state_dict(loaded.state_dict())
         except RuntimeError as error:
             raise UserError(f"weights = {source!r}: are not of backbone {config.backbone}; another of its kind or size") from error
-        if config.backbone == "r50":  # ImageNet's statistics stay, as in Mask2Former's recipes: batches are too small for others
+        if config.backbone == "r50":  # keep ImageNet's statistics, as Mask2Former's recipes do: batches are too small for new ones
             for module in network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.requires_grad_(False)  # marks the layers that `Trainee` keeps in eval mode
@@ -177,7 +177,7 @@ def _shape(backbone: PretrainedConfig | None) -> tuple[Any, ...]:
 
 
 def _sizes(config: TrainConfig, weights_config: PretrainedConfig) -> dict[str, Any]:
-    """Values that a whole network keeps from its own configuration, so that it does not have to relearn them."""
+    """Values that initial weights of a whole network keep from their configuration, so that these need not be learnt again."""
     return {"num_queries": getattr(weights_config, "num_queries", config.queries)} if config.architecture == "mask2former" else {}
 
 
@@ -210,7 +210,7 @@ def _load(kind: Any, source: str, **options: Any) -> Any:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Hides transformers' progress bar and loading report; errors say the same in one line."""
+    """Hides transformers' progress bar and loading report. Errors (`check_loaded`) report the same in one line."""
     shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -300,7 +300,7 @@ def proposals(network: Network, images: torch.Tensor, dtype: str | None = None) 
 
 
 def _summed(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """(C, H, W) from one image's class scores (Q, C) and mask logits (Q, h, w)."""
+    """Scores (C, H, W) from one image's class probabilities (Q, C) and mask logits (Q, h, w)."""
     full = F.interpolate(masks[None].float(), size, mode="bilinear").sigmoid()[0]
     return torch.einsum("qc,qhw->chw", classes, full)
 

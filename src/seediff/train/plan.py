@@ -1,4 +1,4 @@
-"""Turns datasets of any format into the stages of a training: one class list for all, a part for validation, several sets mixed."""
+"""Turns datasets of any format into the stages of a training, with a common class list, and keeps samples for validation."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def plan_training(
 ) -> Plan:
     """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
 
-    mix: a ratio for each dataset in `data`; without it every sample counts the same. validation: a dataset, or its `val` part if it has
-    one. Otherwise validation_share of the first dataset is kept for validation, or else its `val` part, if it has one. classes: None:
-    the first dataset's. Other datasets' classes are matched by name. Raises UserError.
+    mix: a ratio for each dataset in `data`; without it, every sample is used equally often. validation: a dataset for validation; if it has
+    a `val` part, only that is used. Without validation, validation_share of the first dataset, or else its `val` part, if it has one, is
+    kept for validation. classes: None: the first dataset's. Classes of other datasets are matched by name. Raises UserError.
     """
     if not data:
         raise UserError("no data: name the folder of a dataset")
@@ -100,7 +100,7 @@ def _opened(data: Data) -> Dataset:
 
 
 def training_part(items: Sequence[Sample]) -> list[Sample]:
-    """Samples that are not for validation or testing according to their rows."""
+    """The samples whose rows do not assign them to validation or testing."""
     return [item for item in items if item.metadata.get("split") not in ("val", "test")]
 
 
@@ -126,15 +126,15 @@ def split_off(items: Sequence[Sample], share: float | None, where: Data) -> tupl
 
 
 def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
-    """A description of the training for a dry run: network, stages, steps, settings, memory of the weights.
+    """The description of a training for a dry run: network, stages, steps, settings, memory of the weights.
 
     Loads no weights and writes nothing. Raises UserError if the training would fail at once.
     """
-    from .models import check_weights  # transformers takes seconds
+    from .models import check_weights  # importing transformers takes seconds
     from .run import check_stages, count_parameters
 
     config = with_device(config)
-    if Path(config.weights).is_dir():  # the hub is not asked
+    if Path(config.weights).is_dir():  # weights on the hub are not checked
         check_weights(config)
     check_stages(plan.stages, plan.validation, objects=config.task == "instance")
     parameters = count_parameters(config, plan.classes)

@@ -1,4 +1,4 @@
-"""A trained segmenter: pictures in, label maps and perhaps objects out. `seediff predict` does this for files."""
+"""Trained segmenters: pictures in, label maps and, for task `instance`, objects out. `seediff predict` does this for files."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ STRIDE = 32
 PAD = 128
 LARGEST_SCALE, LARGEST_SIDE = 16, 1 << 14
 LONGEST = 16
-"""A picture has at most this many times the pixels of the square of its shorter side; longer pictures are scaled down."""
+"""The network sees at most this many times `side`² pixels: a picture whose aspect ratio is above this is scaled down further."""
 BAND = 2**22
-"""Scores enlarged at a time: 16 MiB."""
+"""Maximum number of scores that are enlarged at a time: 16 MiB."""
 LEAST_SCORE, LEAST_VISIBLE, MOST_OBJECTS = 0.5, 0.8, 254
-"""Of a proposed object: the lowest probability of its class, the lowest share of its mask that no other proposal wins; and the maximum
-number in a picture. The first two are those of transformers' panoptic post-processing."""
+"""Minimum probability of a proposed object's class, minimum share of its mask that it wins from other proposals, and maximum number of
+objects in a picture. The first two are those of transformers' panoptic post-processing."""
 
 
 class Segmenter:
@@ -79,8 +79,8 @@ class Segmenter:
 
     @torch.inference_mode()
     def objects(self, image: np.ndarray, label_map: np.ndarray, *, side: int | None = None) -> Instances:
-        """The objects, with scores, of an image (H, W, 3) uint8 where its label map (H, W) uint8 has their classes; for a segmenter of task
-        `instance`. The network sees the image once, with its shorter side at `side` (None: the network's own)."""
+        """The objects, with scores, of an image (H, W, 3) uint8, for a segmenter of task `instance`. An object has pixels only where the
+        label map (H, W) uint8 has its class. The network sees the image once, with its shorter side at `side` (None: the network's own)."""
         resized = _resized(torch.from_numpy(np.stack([image])).to(self.device), side or self.side)
         h, w = resized.shape[1:3]
         shown = _padded(resized)
@@ -107,9 +107,9 @@ def divided(class_logits: torch.Tensor, mask_logits: torch.Tensor, label_map: np
     """The objects of one image, with scores. class_logits: (Q, C + 1), class 0 the background and the last "no class"; mask_logits:
     (Q, h, w); label_map: (H, W) uint8 of any size.
 
-    Proposals compete for pixels with probability of class × mask, as in MaskFormer's panoptic inference. Those with an unsure class, or
-    mostly hidden, are dropped. An object has the pixels that it wins where the label map has its class. Its score is the probability of
-    its class times the mean of its mask.
+    Proposals compete for pixels with probability of class × mask, as in MaskFormer's panoptic inference. Proposals are dropped
+    if their class is "no class" or uncertain (LEAST_SCORE), or if they win too little of their mask (LEAST_VISIBLE). An object has the
+    pixels that it wins where the label map has its class. Its score is the probability of its class times the mean of its mask.
     """
     class_scores, ids = class_logits.softmax(-1).max(-1)
     masks = mask_logits.sigmoid()
@@ -129,8 +129,8 @@ def divided(class_logits: torch.Tensor, mask_logits: torch.Tensor, label_map: np
 
 
 def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
-    """(height, width) uint8: the class with the highest score, averaged over all views after bilinear resizing. scores: (C, h, w) each,
-    of any size.
+    """(height, width) uint8: the class with the highest score, averaged over all views after bilinear resizing. views: scores (C, h, w)
+    each, of any size.
 
     Works in bands of rows, so that no array holds more than BAND scores.
     """
@@ -154,7 +154,7 @@ def _rows(scores: torch.Tensor, rows: torch.Tensor, height: int, width: int) -> 
 
 
 def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
-    """Images (B, H, W, 3) uint8 with their shorter side at `shorter`."""
+    """Images (B, H, W, 3) uint8 resized so that their shorter side is `shorter`, or less for long images (LONGEST)."""
     height, width = images.shape[1:3]
     factor = shorter / max(min(height, width), math.sqrt(height * width / LONGEST))
     h, w = max(1, round(height * factor)), max(1, round(width * factor))
@@ -165,17 +165,17 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
         pixels = F.interpolate(image.permute(2, 0, 1)[None].float(), (h, w), mode="bilinear", antialias=True)[0]
         return pixels.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
 
-    return torch.stack([resized(image) for image in images])  # one at a time: in float32 an image takes twelve bytes per pixel
+    return torch.stack([resized(image) for image in images])  # one at a time: a float32 image takes 12 bytes per pixel
 
 
 def _padded(images: torch.Tensor) -> torch.Tensor:
-    """Images (B, H, W, 3) uint8 with grey at the right and bottom, up to multiples of STRIDE."""
+    """Images (B, H, W, 3) uint8, padded with grey at the right and bottom to multiples of STRIDE."""
     height, width = images.shape[1:3]
     return F.pad(images, (0, 0, 0, -width % STRIDE, 0, -height % STRIDE), value=PAD)
 
 
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
-    """Load the segmenter in a folder of `seediff train`: config.json and model.safetensors in transformers' format.
+    """Load the segmenter from a folder of `seediff train`: config.json and model.safetensors in transformers' format.
 
     device: None: the fastest available. dtype: "bfloat16" for mixed precision. Raises UserError if the folder has no segmenter, or the
     device is not available.

@@ -1,5 +1,4 @@
-"""Training in one process, or in several with a GPU each (`accelerate launch -m seediff train …`), and Ctrl-C, after which all must stop
-together.
+"""Training in one process, or in several with a GPU each (`accelerate launch -m seediff train …`), which Ctrl-C stops together.
 
 One process does not need accelerate. After Ctrl-C, all processes first finish and save the current step.
 """
@@ -43,11 +42,11 @@ class Processes:
         return values if self.accelerator is None else self.accelerator.reduce(values, reduction="mean")
 
     def any(self, said: bool) -> bool:
-        """Whether any process says so. All processes get the same answer at the same step."""
+        """Whether `said` is true in any process. All processes get the same answer at the same step."""
         return said if self.accelerator is None else bool(self.mean(torch.tensor(float(said), device=self.accelerator.device)) > 0)
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait until all processes have called this."""
         if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
 
@@ -61,7 +60,7 @@ def find_processes(device: str | None) -> Processes:
 
 
 SAME = 1.0
-"""Seconds within which a second interrupt counts as the same, because launchers repeat the terminal's Ctrl-C to every process."""
+"""Seconds within which a second interrupt counts as the first, because launchers send the terminal's Ctrl-C to every process again."""
 
 
 class Interrupts:
@@ -90,7 +89,7 @@ class Interrupts:
         except RuntimeError as error:
             if not self.asked:
                 raise
-            raise KeyboardInterrupt from error  # other processes have already ended after Ctrl-C, before their first step
+            raise KeyboardInterrupt from error  # other processes ended after Ctrl-C, before their first step
         finally:
             signal.signal(signal.SIGINT, before)
         if self.asked:

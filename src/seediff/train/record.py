@@ -68,7 +68,7 @@ def _parse_losses(text: str, path: Path) -> list[dict[str, str]]:
         for name in FIELDS:
             if name != "stage" and (row[name] or name == "step"):
                 try:
-                    float(row[name])  # a gradient's norm may be infinite, where the loss is not
+                    float(row[name])  # a gradient's norm may be infinite even if the loss is finite
                 except ValueError as error:
                     raise UserError(f"{path}, line {line}: {name} = {shown(row[name])} must be a number") from error
     return [row for _, row in rows]
@@ -129,7 +129,7 @@ def model_card(
 
 
 def _weights_label(config: TrainConfig) -> str:
-    """A local folder's last part only, so that cards do not reveal its location."""
+    """The name of the initial weights; of a local folder only the last part, so that cards do not reveal its location."""
     return os.path.basename(os.path.abspath(config.weights)) if os.path.isdir(config.weights) else config.weights
 
 
@@ -204,5 +204,5 @@ def _described(tensor: torch.Tensor | None) -> str:
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:
-    """The seed for a step's random numbers (the loss's points, dropped paths), different for every step and process."""
+    """The seed for a step's random numbers (the loss's points, dropped paths), different for every step and for up to 64 processes."""
     return (seed * 1_000_003 + step) * 64 + rank + 1

@@ -51,7 +51,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """miou: of the network in `out`; NaN without validation. waited: share of this run's time spent waiting for batches."""
+    """The result of a training. miou: of the network in `out`; NaN without validation. seconds, images_per_second: of this run only.
+    waited: share of its time spent waiting for batches."""
 
     out: Path
     steps: int
@@ -126,7 +127,7 @@ def train(
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = (), *, objects: bool = False) -> None:
     """Raise UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all; with `objects`,
-    also if a stage has no objects, or if they cannot be read. Reads every label map once, which is quick compared with training."""
+    also if a stage has no objects or they cannot be read. Reads every label map once, which is quick compared with training."""
     if not stages:
         raise UserError("nothing to train on: no stage")
     classes = stages[0].classes
@@ -197,7 +198,7 @@ def _stage_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> 
 
 
 class _Training:
-    """The objects that all steps of one run share."""
+    """The state of one run, which all its steps share."""
 
     def __init__(
         self,
@@ -339,7 +340,7 @@ class _Training:
         config = self.network.config
         config.architectures = [type(self.network).__name__]
         about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
-        about.pop("task", None)  # of the weights before training
+        about.pop("task", None)  # the task of the initial weights
         if self.config.task != "semantic":
             about["task"] = self.config.task
         write_tensors(self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in self._weights().items()}, {"format": "pt"})
@@ -361,7 +362,7 @@ class _Training:
 
 
 def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
-    """The factor on the learning rates at a step, counted from 0, in a stage of `steps`."""
+    """The factor on the learning rates at a step (counted from 0) of a stage with `steps` steps."""
     rising = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     if config.schedule == "poly":
         return rising * (1 - step / steps) ** config.power

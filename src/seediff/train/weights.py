@@ -1,6 +1,6 @@
-"""Checks segmenters' weights before use: only safetensors, with every tensor of the network, and only finite numbers.
+"""Checks segmenters' weights before use: they must be safetensors, have every tensor of the network, and hold only finite numbers.
 
-transformers would initialise missing tensors at random with a warning, and would also read pickles.
+Without these checks, transformers would initialise missing tensors at random with only a warning, and would also read pickles.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str
 
 
 def check_sizes(path: Path | str, settings: Mapping[str, Any]) -> None:
-    """Raise UserError for a configuration that would make a network of a million layers, or one wider than any is, that leads to code or
-    files elsewhere, or that has another backbone than those of BACKBONES. path: for messages."""
+    """Raise UserError for a configuration with more than LAYERS layers in a part or another number above WIDTH, with references to code or
+    other files, or with a backbone outside BACKBONES. path: for messages."""
     check_settings(path, settings)
     backbone = settings.get("backbone_config")
     if isinstance(backbone, dict) and backbone.get("model_type", "swin") not in BACKBONES:
@@ -83,16 +83,16 @@ def check_sizes(path: Path | str, settings: Mapping[str, Any]) -> None:
 
 
 def check_weights_file(folder: Path) -> None:
-    """Raise UserError unless a local folder has whole weights in safetensors."""
+    """Raise UserError unless a local folder has a readable model.safetensors, or an index of several such files."""
     if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
         read_header(folder / WEIGHTS, "there is no such file; weights are read in safetensors alone, never as pickles")
 
 
 def check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, heads: tuple[str, ...] = ()) -> None:
-    """Raise UserError when weights lacked a tensor, had one of another shape, or hold what is not a number.
+    """Raise UserError if weights lacked a tensor, had a tensor of another shape, or hold values that are not finite.
 
-    info: transformers' `output_loading_info`. heads: beginnings of names of tensors that are new for other classes: they may differ in
-    their first side, the number of classes; and those of NEW_HEADS may be missing, but only all of a part.
+    info: transformers' `output_loading_info`. heads: empty for complete weights. Otherwise (initial weights of a training) tensors may
+    differ in their first side, the number of classes, and each part in NEW_HEADS may be missing as a whole.
     """
     missing, names = set(info.get("missing_keys") or ()), list(network.state_dict())
     for head in NEW_HEADS if heads else ():

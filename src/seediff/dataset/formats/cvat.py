@@ -1,8 +1,8 @@
-"""CVAT's "CVAT for images 1.1" with masks, out and in. Label maps come back exactly.
+"""Writes and reads CVAT's "CVAT for images 1.1" with masks. Label maps come back exactly.
 
-out/  annotations.xml            an <image> a sample with a <mask> a class (or an object): run lengths in its box; 255 is "ignore"
+out/  annotations.xml            one <image> per sample, with a <mask> per class (or object): run lengths in its box; 255 is "ignore"
       images/NAME.png or .jpg    pictures, as they are
-      labels.json                not part of the format: the labels, to be pasted as "Raw" where a task is made
+      labels.json                not part of the format: the labels, to paste as "Raw" when a task is made
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def _meta(classes: Sequence[str], size: int, subsets: Sequence[str]) -> str:
 
 
 def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tuple[int, int], str]:
-    """(height, width) of a sample and its <mask> elements, by class, then in the order of pieces."""
+    """(height, width) of a sample and its <mask> elements. objects: those of the objects come first, then those of the classes in the rest
+    of the label map."""
     labels = sample.labels(len(classes))
     names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORED[1]}
     masks: list[tuple[int, Boxed]] = []
@@ -88,14 +89,15 @@ def is_folder(folder: Path) -> bool:
 
 
 def find_file(folder: Path) -> Path:
-    """annotations.xml, else the only XML file that is one of CVAT's: exports of a subset are called by its name."""
+    """The only XML file of CVAT in a folder without annotations.xml, because exports of a subset are named after it; otherwise
+    annotations.xml, even if it is missing."""
     others = [path for path in folder.glob("*.xml") if path.is_file() and b"<annotations" in beginning(path)]
     return folder / ANNOTATIONS if (folder / ANNOTATIONS).is_file() or len(others) != 1 else others[0]
 
 
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """Masks and polygons are painted in the order of `z_order`, then of the file; each is an object where `by_object` says so. What is in a
-    box, which is no mask, is ignored; ellipses, lines, points and cuboids are left out."""
+    """Masks and polygons are painted in the order of `z_order`, then of the file; `by_object` decides whether they are objects. Pixels in a
+    box but in no mask are ignored, because a box is not a mask; other shapes are left out."""
     file = find_file(source.path) if source.path.is_dir() else source.path
     root = read_xml(file, "annotations", absent="there is no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):
@@ -127,7 +129,8 @@ def _stem(image: Node) -> str:
 
 
 def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Classes, and the id of each label. A label of a kind that is no mask, or of pictures alone, is no class."""
+    """The classes, and the id of each label. Labels of shapes that cannot be masks, and labels used only for whole pictures, are not
+    classes."""
     uses: defaultdict[str, set[str]] = defaultdict(set)
     for child in (child for image in root.all("image") for child in image.children):
         uses[child.attributes.get("label", "")].add("mask" if child.tag in MASKS + BOXES else child.tag)
@@ -148,7 +151,7 @@ def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int
 
 
 def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
-    """The masks of an <image>, whose size must be its picture's."""
+    """The masks of an <image>. Raises UserError unless its size is its picture's."""
     shape = node.whole("height"), node.whole("width")
     check_frame(picture, shape, node.where)
     numbers, known = np.zeros(shape, np.uint16, order="F"), Shapes()
@@ -175,7 +178,7 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
 
 
 def _boxed(node: Node, shape: tuple[int, int]) -> Boxed:
-    """A <mask>, whose box lies in a picture of `shape` and is filled by its run lengths."""
+    """A <mask>. Raises UserError unless its box is inside a picture of `shape` (H, W) and its run lengths fill the box."""
     left, top, width, height = (node.whole(name) for name in ("left", "top", "width", "height"))
     if min(left, top) < 0 or min(width, height) < 1 or left + width > shape[1] or top + height > shape[0]:
         raise UserError(f"{node.where}: its mask's box {[left, top, width, height]} is not inside the picture of {shape[1]} × {shape[0]}")
@@ -194,7 +197,7 @@ def _number(node: Node, name: str) -> float:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not abs(value) < 1e9:  # true for NaN too
+    if not abs(value) < 1e9:  # also true for NaN
         raise UserError(f"{node.where}: '{name}' of <{printable(node.tag)}> must be a number, not {shown(text)}")
     return value
 

@@ -1,8 +1,8 @@
-"""CVAT's "Segmentation mask 1.1", out and in: VOC's folders with a list of labels and their colours. Label maps come back exactly.
+"""Writes and reads CVAT's "Segmentation mask 1.1": VOC's folders with a list of labels and their colours. Label maps come back exactly.
 
-out/  labelmap.txt                        a line a label, `name:r,g,b::`, background first, `ignored` for 255; the colours are VOC's
-      ImageSets/Segmentation/default.txt  names, one per line; with validation samples train.txt, val.txt and test.txt instead
-      SegmentationClass/NAME.png          palette PNG of these colours, whose indices are class ids as well
+out/  labelmap.txt                        one label per line, `name:r,g,b::`, background first, `ignored` for 255; the colours are VOC's
+      ImageSets/Segmentation/default.txt  names, one per line; with samples for validation or testing, one list per split instead
+      SegmentationClass/NAME.png          palette PNG of these colours, whose indices are class ids too
       SegmentationObject/NAME.png         optional: 0 background, 255 ignore, else the object's number
       JPEGImages/NAME.jpg or .png         pictures, as they are
 """
@@ -23,7 +23,7 @@ from .label_files import IGNORED, check_ignored
 from .voc import LABELMAP
 
 DEFAULT = "default"
-"""CVAT's only part of a task that has no parts."""
+"""CVAT's name for the only subset of a task without subsets."""
 
 
 def write(export: Export, *, objects: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""Datumaro's own JSON, in. Label maps of its masks come back exactly; polygons are filled as pycocotools does.
+"""Reads Datumaro's own JSON. Label maps of its masks come back exactly; polygons are filled as pycocotools does.
 
 in/  annotations/SUBSET.json     `categories.label.labels`, and `items` with masks, polygons, boxes and others, by `label_id`
-     images/SUBSET/PATH          pictures, as `image.path` of an item says; in older exports in images/
+     images/SUBSET/PATH          pictures; PATH is the item's `image.path`; in older exports images/PATH
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from .label_files import Shapes, beginning, check_frame, class_names, label_ids
 ANNOTATIONS, IMAGES = "annotations", "images"
 FILLED = ("mask", "polygon")
 TABLE = re.compile(rb'"categories"\s*:\s*\{')
-"""What COCO's files, whose categories are a list, do not have."""
+"""Matches Datumaro's files, but not COCO's, whose categories are a list."""
 
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """An annotation. points: x, y, x, y, … in pixels. bbox: left, top, width, height. z_order: what is higher is seen. group: of what is
-    one object; 0: of none."""
+    """An annotation. points: x, y, x, y, … in pixels. bbox: left, top, width, height. z_order: higher shapes cover lower ones. group:
+    shapes of the same class and group are one object; 0: no group."""
 
     type: str
     label_id: int | None = None
@@ -97,7 +97,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """What is in a box, which is no mask, is ignored; other annotations are left out."""
+    """Pixels in a box but in no mask are ignored, because a box is not a mask; other annotations are left out."""
     root = source.path if source.path.is_dir() else source.path.parent.parent
     files = _files(source.path) if source.path.is_dir() else [source.path]
     if not files:
@@ -133,7 +133,8 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
 
 
 def _paint(shapes: Sequence[Shape], picture: Path, stated: tuple[int, int] | None, ids: Sequence[int], where: str) -> Instances:
-    """An item's annotations: boxes below all masks, of which those of a higher `z_order`, then later ones, are seen."""
+    """The annotations of an item: first the boxes, then the masks in the order of `z_order`, then of the file; later ones cover earlier
+    ones. stated: the picture's (height, width) in the file."""
     shape = stated or picture_size(picture)
     check_frame(picture, shape, where)
     filled = [each for each in shapes if each.type in FILLED]

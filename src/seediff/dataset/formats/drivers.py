@@ -1,7 +1,8 @@
-"""The drivers of every format: one writes a set, one reads one. Names, splits, workers, links and notes are theirs; a codec does the rest.
+"""Writes a dataset in any format, and reads one in any format. Names, splits, workers, links and notes are handled here; a codec, the
+module of a format, does the rest.
 
-A codec's `write(export, **options)` asks for the samples, each with what its own `encode` made of it, and puts files into a folder that
-appears when it is complete. Its `read(source, **options)` gives the classes and the samples.
+A codec's `write(export, **options)` asks for the samples, each with the result of the codec's `encode`, and puts files into a folder that
+appears when it is complete. Its `read(source, **options)` returns the classes and the samples.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from ..split import assign_splits
 from .known import FORMATS, FormatName, SourceName, codec
 
 CHUNK = 8
-"""Samples that go to another process together: one takes a millisecond or two."""
+"""Samples that are sent to a worker process together, because one takes only a millisecond or two."""
 
 WITH_OBJECTS: tuple[FormatName, ...] = ("coco", "yolo", "labelstudio")
-"""Formats that have the objects of samples; those with an option `objects` may have them."""
+"""Formats that always hold the objects of samples; formats with an option `objects` hold them on request."""
 
 Follow = Callable[[Sequence[Any]], Iterable[Any]]
 """Wraps samples, to show progress."""
@@ -39,7 +40,7 @@ Follow = Callable[[Sequence[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote. samples: how many. files: of all kinds. notes: a line each on what was lost on the way."""
+    """The result of an export. samples, files: how many were written; files of all kinds count. notes: lines about what was lost."""
 
     samples: int
     files: int
@@ -48,7 +49,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class Placed:
-    """A sample, its name and split in the format, and `data`: what the codec's `encode` made of it."""
+    """A sample with its name and split in the format. data: the result of the codec's `encode`."""
 
     name: str
     split: str
@@ -62,8 +63,8 @@ class Placed:
 
 @dataclass
 class Export:
-    """A set on its way into a format, in the folder `folder`. splits: of each sample, in their order. share: for validation, if one was
-    asked for."""
+    """A dataset that is being written into `folder`. names, splits: of each sample, in the order of `samples`. share: the share of samples
+    for validation, if the user gave it."""
 
     folder: Path
     classes: tuple[str, ...]
@@ -84,8 +85,8 @@ class Export:
         return [split for split in SPLITS if split in self.splits]
 
     def placed(self, encode: Callable[..., Any], *, key: Callable[[str, str], Any] | None = None, **options: Any) -> Iterator[Placed]:
-        """The samples in their order, or sorted by `key(name, split)`, each with `encode(sample, classes=…, **options)`, a function of a
-        module that may run in another process. Raises UserError naming the sample that cannot be used."""
+        """The samples in their order, or sorted by `key(name, split)`, each with the result of `encode(sample, classes=…, **options)`.
+        encode: a module-level function, because it may run in another process. Raises UserError naming a sample that cannot be used."""
         work = self.stack.enter_context(in_order(partial(encode, classes=self.classes, **options), self.workers, chunk=CHUNK))
         rows = list(zip(self.names, self.splits, self.samples, strict=True))
         if key is not None:
@@ -96,17 +97,17 @@ class Export:
             yield Placed(name, split, sample, data)
 
     def put(self, path: str, data: bytes | str) -> None:
-        """Write a file; text as UTF-8. path: in the folder."""
+        """Write a file. path: relative to the folder. data: a text is written as UTF-8."""
         put(self.folder / path, data.encode("utf-8") if isinstance(data, str) else data)
         self.files += 1
 
     def put_image(self, path: str, placed: Placed) -> None:
-        """Copy the sample's picture byte by byte, or link it."""
+        """Copy the sample's picture, or link it. Of a picture with an EXIF orientation, a copy without its EXIF and XMP data is written."""
         placed.sample.put_image(self.folder / path, link=self.link)
         self.files += 1
 
     def note(self, line: str) -> None:
-        """Say what was lost on the way."""
+        """Add a note about something that was lost."""
         self.notes.append(line)
 
 
@@ -123,11 +124,12 @@ def export(
     follow: Follow = iter,
     **options: Any,
 ) -> Exported:
-    """Write samples in a format; what its own options are, `Dataset.as_NAME` says. `out` appears only when everything is in it.
+    """Write samples in a format. options: the format's own, as in `Dataset.as_NAME`. `out` appears only when it is complete.
 
-    split: the share of samples for validation, in [0, 1]; None: as rows say, else all train. seed: another seed, another choice of them.
-    link: hard links to pictures instead of copies. workers: processes that look at the samples; for several, these must be picklable, and
-    a script needs the usual `if __name__ == "__main__"`. The bytes are the same. Raises UserError naming the sample that cannot be used.
+    split: the share of samples for validation, in [0, 1]; None: as the rows say, or else all for training. seed: each seed chooses other
+    samples. link: hard links to pictures instead of copies. workers: processes that encode the samples, without an effect on the bytes;
+    with several, samples must be picklable, and a script needs the usual `if __name__ == "__main__"`. Raises UserError naming a sample that
+    cannot be used.
     """
     check_class_list(classes)
     samples = list(samples)
@@ -142,13 +144,13 @@ def export(
 
 
 class NoPicture(UserError):
-    """Labels whose picture is not there."""
+    """The picture of some labels is missing."""
 
 
 @dataclass
 class Source:
-    """What is read: a folder, or a file. skip_missing: labels without a picture are left out. notes: a line each on what is left out.
-    taken: names of samples. missing: pictures that are not there. turned: pictures that EXIF data turn."""
+    """The folder or file that is read. skip_missing: leave out labels whose picture is missing. notes: lines about what is left out. taken:
+    the names of samples so far. missing: the number of missing pictures. turned: the number of pictures with an EXIF orientation."""
 
     path: Path
     skip_missing: bool = False
@@ -158,18 +160,18 @@ class Source:
     turned: int = 0
 
     def note(self, line: str) -> None:
-        """Say what is left out."""
+        """Add a note about something that is left out."""
         self.notes.append(line)
 
     def no_picture(self, where: object, problem: str) -> None:
-        """Count labels without a picture. Raises NoPicture where those are not to be left out."""
+        """Count labels whose picture is missing. Raises NoPicture unless they are to be left out."""
         if not self.skip_missing:
             raise NoPicture(where, problem, "--images names the folder of the pictures, and --skip-missing leaves out labels without one")
         self.missing += 1
 
     def picture(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
-        """The picture of the first of these names that is in one of the folders, and that name; None where it is left out. key: what gives
-        the name in the file that is read. Raises UserError, also for a name that leads out of its folder."""
+        """The path and name of a picture, from the first folder that has a file with one of `names`. None if it is missing and to be left
+        out. key: the field that names the picture. Raises UserError, also for a name that leads out of its folder."""
         names = [portable(name) for name in names]
         if at := self.found(folders, names, key, where):
             return at
@@ -178,7 +180,7 @@ class Source:
         return None
 
     def found(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
-        """The same; None where it is not there."""
+        """Same as `picture`, for names that are `portable`, but always None if the picture is missing."""
         tried = ((path_inside(folder, {key: name}, key, where), name) for folder in folders for name in names)
         return next(((path, name) for path, name in tried if path.is_file()), None)
 
@@ -192,8 +194,8 @@ class Source:
         *files: Path,
         shown: bool = False,
     ) -> Sample:
-        """A sample whose name must be new and no path out of a dataset. files: must lie inside of what is read. where: how errors call the
-        sample. shown: as in `as_stored`. Raises UserError."""
+        """A sample. name: must be new, and must not lead out of a dataset. labels: reads its label map. where: the sample's name in errors.
+        files: must not be links that lead out of the source. shown: as in `as_stored`. Raises UserError."""
         check_name(name, self.taken, where)
         for file in files:
             if leads_out(self.path, file):
@@ -212,8 +214,8 @@ class Source:
         *,
         shown: bool = False,
     ) -> Sample:
-        """The same of shapes, which `paint` gives as they are seen. objects: each shape is an object; False: only its class is read; or
-        what gives the objects."""
+        """Same as `sample`, for shapes. paint: returns the visible pixels of each shape. objects: True if each shape is an object, False if
+        only its class counts, or a function that returns the objects."""
         check_name(name, self.taken, where)
         paint, *others = self.as_stored(image, where, paint, *([objects] if callable(objects) else []), shown=shown)
         labels, instances = seen(paint)
@@ -222,9 +224,10 @@ class Source:
         return Sample(image, labels, instances if objects else None, row, name=name)
 
     def as_stored(self, image: Path | bytes, where: object, *reads: Callable[[], Any], shown: bool) -> tuple[Callable[[], Any], ...]:
-        """What reads the label map or Instances of a picture as it is stored, as all of ours are. shown: the format's tool draws on the
-        picture as its EXIF orientation turns it; the labels' size says so too, but of a square picture, or one that is mirrored or upside
-        down."""
+        """Functions that read label maps or Instances of the picture as it is stored, as all of SeeDiff's are. reads: functions that read
+        them as they were drawn, on the stored picture or on the picture as its EXIF orientation turns it; the size of the labels tells
+        which. For a square, mirrored or upside-down picture it does not: then the labels are of the turned picture if `shown`, and
+        otherwise reading raises UserError. shown: whether the format's tool draws on the turned picture."""
         turn = orientation_of(image, str(where) if isinstance(image, bytes) else None)
         if not 2 <= turn <= 8:
             return reads
@@ -238,7 +241,7 @@ def _turned_back(
     drawn, size = read(), picture_size(image, where if isinstance(image, bytes) else None)
     pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
     turned = size[::-1] if turn >= 5 else size
-    if pixels.shape != turned:  # drawn on the stored picture; what is of another size is refused later
+    if pixels.shape != turned:  # drawn on the stored picture, or of a wrong size, which is refused later
         return drawn
     if turned == size and not shown:
         problem = f"has the EXIF orientation {turn}, and its size does not say whether its labels are of the turned picture"
@@ -248,13 +251,13 @@ def _turned_back(
 
 
 def seen(paint: Callable[[], Instances]) -> tuple[Callable[[], np.ndarray], Callable[[], Instances]]:
-    """What reads the label map of painted shapes, and their objects."""
+    """Functions that read the label map of painted shapes, and their objects."""
     return partial(_labels, paint), partial(_objects, paint)
 
 
 @lru_cache(maxsize=1)
 def _painted(paint: Callable[[], Instances]) -> Instances:
-    return paint()  # once for a sample's label map and its objects
+    return paint()  # cached, so that a sample's label map and its objects are painted once
 
 
 def _labels(paint: Callable[[], Instances]) -> np.ndarray:
@@ -266,7 +269,8 @@ def _objects(paint: Callable[[], Instances]) -> Instances:
 
 
 def portable(name: str) -> str:
-    """A picture's path as Windows may have written it, with / between; of a whole path there, which is another machine's, the last part."""
+    """A picture's path with / as separator, also if Windows wrote it. Of an absolute Windows path, only the last part, because the path is
+    of another machine."""
     if "\\" not in name:
         return name
     path = PureWindowsPath(name)
@@ -276,8 +280,9 @@ def portable(name: str) -> str:
 def read_format(
     name: SourceName, path: Path | str, *, skip_missing: bool = False, **options: Any
 ) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
-    """Classes, without the background, the samples, and a line each on what is left out. Samples of parquet and WebDataset are read as they
-    are asked for. skip_missing: leave out labels whose picture is not there. options: those of `Dataset.from_NAME` that are not None."""
+    """The classes without the background, the samples, and lines about what is left out. Samples of parquet, WebDataset and labelme are
+    read one by one, as they are asked for, and their notes are complete after the last sample. skip_missing: leave out labels whose picture
+    is missing. options: those of `Dataset.from_NAME`; None counts as not given."""
     source = Source(Path(path), skip_missing)
     classes, samples = codec(name).read(source, **{key: value for key, value in options.items() if value is not None})
     if isinstance(samples, Sequence):
@@ -286,7 +291,7 @@ def read_format(
 
 
 def _counted(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """The samples, and then notes of those that were left out on the way, and of those that are turned."""
+    """Yield the samples, then add notes about samples that were left out and pictures that were turned."""
     yield from samples
     if source.turned:
         several = "pictures have" if source.turned > 1 else "picture has"

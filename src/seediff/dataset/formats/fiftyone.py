@@ -1,10 +1,11 @@
-"""FiftyOne's `ImageSegmentationDirectory`, out and in. Label maps come back exactly.
+"""Writes and reads FiftyOne's `ImageSegmentationDirectory`. Label maps come back exactly.
 
 out/  data/NAME.jpg or .png    pictures, as they are
       labels/NAME.png          8-bit grey PNG: 0 background, 255 ignore, else the class id
-      classes.txt              not FiftyOne's own, which keeps `mask_targets` in its database: line i (from 0) names id i
+      classes.txt              not part of the format, because FiftyOne keeps `mask_targets` in its database: line i (from 0) names id i
 
-With samples for validation or testing there are such folders in train/, val/ and test/, each to be loaded with a tag of its own.
+With a share for validation, or samples for validation or testing, these folders are in train/, val/ and test/, each to be loaded with its
+own tag.
 """
 
 from __future__ import annotations

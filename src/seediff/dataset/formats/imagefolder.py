@@ -1,8 +1,9 @@
-"""`imagefolder` of `datasets`, which the Hugging Face hub shows with two columns of pictures, out and in. All comes back exactly.
+"""Writes and reads the `imagefolder` of `datasets`, which the Hugging Face hub shows as two columns of pictures. Pictures, label maps, rows
+and classes come back exactly.
 
 out/  README.md                    card with the classes, for the hub
       classes.txt                  line i, counted from 0, names id i
-      train/metadata.jsonl         a sample a line: file_name and label_map_file_name, paths beside it; name; metadata, its row as JSON
+      train/metadata.jsonl         one sample per line: file_name and label_map_file_name, paths beside it; name; metadata, its row as JSON
       train/images/NAME.jpg        pictures, as they are; likewise validation/ and test/
       train/masks/NAME.png         palette PNG: 0 background, 255 ignore, else the class id
 """
@@ -26,7 +27,7 @@ from .label_files import HUB_SPLITS, hub_card, palette, parse_row, row_text
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line of metadata.jsonl. `datasets` makes the columns image and label_map of the first two."""
+    """A line of metadata.jsonl. `datasets` makes the columns image and label_map from the first two fields."""
 
     file_name: str
     label_map_file_name: str

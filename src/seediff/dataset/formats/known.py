@@ -1,8 +1,8 @@
-"""The formats that are known: one table. A format's codec is the module of its name, imported when it is first needed.
+"""The table of known formats. The codec of a format is the module with the format's name, imported on first use.
 
-A codec has `read(source, **options)` and `is_folder(folder)`; `write(export, **options)`, unless the format is only read; `is_file(file)`,
-where another format has files of the same suffix. Its options are those of `Dataset.as_NAME` and `Dataset.from_NAME` that are not the
-drivers' own.
+A codec has `read(source, **options)` and `is_folder(folder)`; `write(export, **options)`, unless the format is only read; and
+`is_file(file)`, if another format has files with the same suffix. Its options are those of `Dataset.as_NAME` and `Dataset.from_NAME` that
+`drivers` does not handle.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ FormatName = Literal[
     "roboflow",
     "imagefolder",
 ]
-"""What `export --to` and `import --from` take. NAME of methods and modules has _ for -."""
+"""Values of `export --to` and `import --from`. In the names of methods and modules, _ stands for -."""
 SourceName = Literal[FormatName, "labelme", "supervisely", "datumaro", "published", "masks"]
-"""What `import --from` takes: also formats that are only read."""
+"""Values of `import --from`, which include formats that are only read."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """looked_for: what a folder of the format has, for whoever has none of it. suffixes: of single files that are a whole data set, or name
-    one. flat: names of samples have no folders in it. like: formats that all its folders look like, too."""
+    """looked_for: what a folder of the format contains, for messages. suffixes: of single files that are, or describe, a whole dataset.
+    flat: names of samples contain no folders. like: other formats that each of its folders also looks like."""
 
     looked_for: str
     suffixes: tuple[str, ...] = ()
@@ -64,17 +64,17 @@ FORMATS: dict[SourceName, Format] = {
     "masks": Format("images/ and masks/ (pictures and PNG masks)"),
     "coco": Format("annotations/*.json or *.json (COCO)", (".json",)),
 }
-"""In the order in which a folder or a file is tried, the surest first."""
+"""In the order in which a folder or file is tried: formats that are recognised most surely come first."""
 assert set(FORMATS) == set(get_args(SourceName))
 
 
 def codec(name: SourceName) -> Any:
-    """The module of a format."""
+    """The codec of a format."""
     return importlib.import_module(f".{name.replace('-', '_')}", __package__)
 
 
 def format_of(path: Path) -> SourceName | None:
-    """The format of a folder, None where it is of none that is known, or of a file. Raises UserError for a file that is no dataset."""
+    """The format of a folder or file. None for a folder of no known format. Raises UserError for a file that is not a dataset."""
     if not path.is_file():
         return next((name for name in FORMATS if codec(name).is_folder(path)), None)
     for name, known in FORMATS.items():
@@ -84,7 +84,7 @@ def format_of(path: Path) -> SourceName | None:
 
 
 def recognised(path: Path) -> SourceName:
-    """As `format_of`. Raises UserError, also for what is of no format that is known."""
+    """The format of a folder or file. Raises UserError if nothing in it can be imported."""
     if not path.exists():
         raise UserError(path, "there is no such folder or file")
     from ..native import CONFIG, METADATA  # imports Pillow
@@ -105,7 +105,7 @@ def recognised(path: Path) -> SourceName:
 
 
 def load_extra(module: str, extra: str) -> Any:
-    """A module that only one format needs. Raises UserError saying how to install it."""
+    """Import a module that only one format needs. Raises UserError saying how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

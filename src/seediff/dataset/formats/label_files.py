@@ -1,4 +1,4 @@
-"""Label maps as formats have them that keep pixels: PNG files, in a folder or in a record."""
+"""Shared by the codecs: label maps as PNG files, names and lists of classes, and the shapes of a picture."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from ..sample import Sample, picture_size
 from .drivers import Source
 
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
-"""Names of labels that mean 255, where a format has no other way to say it; the second is what we write."""
+"""Names of labels that mean 255, in formats that have no other way to say it. Exports write the second; cvat-masks writes the first."""
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
-"""What tools call id 0; the second is labelme's."""
+"""Names that tools give to id 0; the second is labelme's."""
 PICTURES = (".png", ".jpg", ".jpeg")
 MOST_PACKED = 1 << 27
-"""Bytes that a packed mask may have when it is unpacked: a PNG of 100 megapixels without any compression."""
+"""Maximum bytes of a mask after decompression: enough for a PNG of 100 megapixels without any compression."""
 
 
 def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
-    """A sample's label map as an 8-bit grey PNG, for readers that make colours of a palette. Raises UserError naming the sample."""
+    """A sample's label map as an 8-bit grey PNG, for readers that turn a palette into colours. Raises UserError naming the sample."""
     return encode_grey(sample.labels(len(classes)))
 
 
@@ -48,9 +48,10 @@ def palette(sample: Sample, *, classes: Sequence[str]) -> bytes:
 
 @dataclass(frozen=True)
 class Mapped:
-    """A label map that is a file whose values mean ids, by `ids`; 255 is what it says there, else ignored. `label_map` of a sample.
+    """Reads a label map whose file has other values than class ids, as the `label_map` of a sample. ids: value → id; 255 is ignored unless
+    it is a key.
 
-    named: what says which values there are, for messages.
+    named: where the values are defined, for messages.
     """
 
     path: Path
@@ -58,7 +59,7 @@ class Mapped:
     named: str
 
     def __call__(self) -> np.ndarray:
-        """(H, W) uint8. Raises UserError naming the file and a value that means nothing."""
+        """(H, W) uint8. Raises UserError naming the file and an unknown value."""
         values = read_label_map(self.path)
         table, known = np.zeros(256, np.uint8), np.zeros(256, bool)
         for value, class_id in {native.IGNORE: native.IGNORE, **self.ids}.items():
@@ -69,7 +70,7 @@ class Mapped:
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """PNG and JPEG files at any depth of a folder, hidden ones apart, in the order of their paths."""
+    """PNG and JPEG files in a folder, at any depth, sorted by path, without hidden files and folders."""
     files = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file()]
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
@@ -81,7 +82,7 @@ def check_ignored(classes: Sequence[str]) -> None:
 
 
 def label_ids(classes: Sequence[str]) -> dict[str, int]:
-    """The id of each class, of the background, and of what means 255."""
+    """Label → id: of each class, of the background (0), and of ignored pixels (255)."""
     return {
         **dict.fromkeys(GROUNDS, 0),
         **dict.fromkeys(IGNORED, native.IGNORE),
@@ -90,7 +91,7 @@ def label_ids(classes: Sequence[str]) -> dict[str, int]:
 
 
 def label_id(label: str, ids: Mapping[str, int], where: str) -> int:
-    """The id of a label, by `label_ids`. Raises UserError for one that is no class."""
+    """The id of a label. ids: as from `label_ids`. Raises UserError for a label that is not a class."""
     if (number := ids.get(label, ids.get(label.casefold()))) is None:
         known = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
         raise UserError(f"{where}: is of the label {shown(label)}, which is no class; they are {known}")
@@ -98,7 +99,8 @@ def label_id(label: str, ids: Mapping[str, int], where: str) -> int:
 
 
 def class_names(labels: Iterable[str], where: object) -> tuple[str, ...]:
-    """The classes among labels, in their order: without the background and what means 255. Raises UserError for names that cannot be."""
+    """The classes among labels, in their order, without the background and names that mean 255. Raises UserError for names that classes
+    cannot have."""
     meant = label_ids(())
     names = tuple(label for label in dict.fromkeys(labels) if label.casefold() not in meant)
     check_class_list(names, where)
@@ -106,12 +108,12 @@ def class_names(labels: Iterable[str], where: object) -> tuple[str, ...]:
 
 
 CLASS_LISTS = (native.CLASSES, "class_names.txt", "labels.txt")
-"""What lists of classes are called; the second and third are labelme's."""
+"""Names of files that list classes; the second and third are labelme's."""
 
 
 def listed_classes(*folders: Path) -> tuple[Path, tuple[str, ...]] | None:
-    """The first list of classes in one of these folders, and its names: a line each, from id 1 on, after those of the background and of
-    what is ignored (−1 in labelme's own arrays, 255 in its pictures)."""
+    """The path and the classes of the first list in these folders; None if there is none. A list has one class per line, from id 1. Lines
+    for ignored pixels (`__ignore__`: −1 in labelme's own arrays, 255 in its pictures) and for the background may come first."""
     path = next((folder / name for folder in folders for name in CLASS_LISTS if (folder / name).is_file()), None)
     if path is None:
         return None
@@ -122,13 +124,14 @@ def listed_classes(*folders: Path) -> tuple[Path, tuple[str, ...]] | None:
 
 @dataclass
 class Shapes:
-    """The shapes of a picture by number, from 1 on. class_ids: of each, 255 what is ignored."""
+    """The shapes of a picture, numbered from 1. class_ids: of each number; 255 for ignored. groups: (class id, group) → number."""
 
     class_ids: list[int] = field(default_factory=list)
     groups: dict[tuple[int, object], int] = field(default_factory=dict)
 
     def number(self, class_id: int, group: object = None) -> int:
-        """The number of one more shape. Those of one class and group are one object; group: None: of none."""
+        """Add a shape, and return its number. Shapes with the same class and group are one object and share a number. group: None for
+        none."""
         if group is not None and (known := self.groups.get((class_id, group))):
             return known
         self.class_ids.append(class_id)
@@ -136,24 +139,26 @@ class Shapes:
         return len(self.class_ids)
 
     def painted(self, numbers: np.ndarray) -> Instances:
-        """numbers: (H, W), the shape that is seen at each pixel, 0 none."""
+        """The shapes with their pixels. numbers: (H, W), the visible shape at each pixel, 0 for none."""
         return Instances(np.ascontiguousarray(numbers, np.uint16), tuple(self.class_ids))
 
 
 def by_object(pictures: Iterable[Sequence[str]]) -> bool:
-    """Whether masks are objects, by the labels of each picture's masks: in some picture two have one label. Else each may be all that a
-    picture shows of a class."""
+    """Whether masks are objects: true if two masks of some picture have the same label. Otherwise a mask may be all that a picture shows of
+    a class. pictures: the labels of each picture's masks."""
     return any(len({*labels}) < len(labels) for labels in pictures)
 
 
 def beginning(path: Path, count: int = 4096) -> bytes:
-    """A file's first bytes, by which formats of one suffix are told apart."""
+    """The first `count` bytes of a file, without a byte-order mark or white space before them, to tell formats with the same suffix
+    apart."""
     with open_regular(path, ANNOTATIONS) as opened:
         return opened.read(count).lstrip(b"\xef\xbb\xbf \t\r\n")
 
 
 def packed_mask(text: str, where: str) -> np.ndarray:
-    """(h, w) bool of a picture's bytes as base64, perhaps packed by zlib: what is not 0, or not transparent. Raises UserError."""
+    """(h, w) bool of a packed picture: True where a grey picture is not 0, or another is not transparent. text: the picture's bytes as
+    base64, perhaps compressed by zlib. Raises UserError."""
     try:
         data = base64.b64decode(text)
         if not data.startswith(PNG_SIGNATURE):
@@ -167,13 +172,13 @@ def packed_mask(text: str, where: str) -> np.ndarray:
 
 
 def shown_size(picture: Path | bytes, where: str | None = None) -> tuple[int, int]:
-    """(height, width) of a picture as its EXIF orientation turns it."""
+    """(height, width) of a picture after turning it by its EXIF orientation."""
     height, width = picture_size(picture, where)
     return (width, height) if 5 <= orientation_of(picture, where) <= 8 else (height, width)
 
 
 def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> None:
-    """Raise UserError where labels of `shape` (H, W) are not of their picture's size, as it is stored or shown."""
+    """Raise UserError unless labels of `shape` (H, W) have the size of their picture, as it is stored or as it is shown."""
     if (size := picture_size(picture)) != shape != shown_size(picture):
         named = f" {picture}" if isinstance(picture, Path) else ""
         raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
@@ -181,14 +186,14 @@ def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> No
 
 
 def named_colours(classes: Sequence[str]) -> list[tuple[str, str]]:
-    """The classes, and what 255 is called, with their colours, VOC's."""
+    """(name, colour) of each class and of the label for 255, in VOC's colours as #rrggbb."""
     colours = bytes(voc_palette())
     named = [*enumerate(classes, 1), (native.IGNORE, IGNORED[1])]
     return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in named]
 
 
 def from_record(source: Source, name: Any, image: Any, mask: Any, row: dict[str, Any], where: str) -> Sample:
-    """The sample of a record that holds the bytes of its files. where: how an error calls the record. Raises UserError."""
+    """The sample of a record that contains the bytes of its files. where: the record's name in errors. Raises UserError."""
     for what, value, kind in (("name", name, str), ("image", image, bytes), ("mask", mask, bytes)):
         if not isinstance(value, kind):
             raise UserError(f"{where}: its {what} must be {'a text' if kind is str else 'the bytes of a picture'}, not {shown(value)}")
@@ -206,19 +211,19 @@ def row_text(row: Mapping[str, Any]) -> str:
 
 
 def parse_row(text: Any, where: str) -> dict[str, Any]:
-    """A row of metadata from its JSON; nothing at all is an empty row."""
+    """A row of metadata from its JSON; None or an empty text is an empty row. Raises UserError."""
     if text is not None and not isinstance(text, str | bytes):
         raise UserError(f"{where}: its metadata must be a text, not {shown(text)}")
     return parse_json(text or "{}", dict[str, Any], f"{where}: its metadata")
 
 
 HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
-"""Our splits in the words of the Hugging Face hub."""
+"""Split → its name on the Hugging Face hub."""
 
 
 def hub_card(classes: Sequence[str], front_matter: str = "") -> str:
-    """README.md for the hub: what `label_map` and `metadata` are, and the ids of the classes. YAML reads JSON's texts, and nothing in those
-    is a line break or a fence of Markdown's."""
+    """README.md for the hub: explains `label_map` and `metadata`, and lists the ids of the classes. Names are written as JSON, which YAML
+    reads, and which has no line breaks, so that no name can end the Markdown fence. front_matter: more lines of YAML."""
     ids = "".join(f"{i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate([BACKGROUND, *classes]))
     return (
         f"---\ntask_categories:\n- image-segmentation\n{front_matter}---\n\n# Images with segmentation masks\n\n"

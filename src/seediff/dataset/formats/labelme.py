@@ -1,6 +1,6 @@
-"""labelme's JSON files, in: shapes are drawn as labelme itself draws them, by Pillow, the later over the earlier.
+"""Reads labelme's JSON files: shapes are drawn as labelme itself draws them, by Pillow; later shapes cover earlier ones.
 
-in/  NAME.json, at any depth      `shapes`, and the picture as `imagePath`, from the file on, or as `imageData`
+in/  NAME.json, at any depth      `shapes`, and the picture as `imagePath`, relative to the file, or as `imageData`
      labels.txt                   optional: classes in their order, perhaps after `__ignore__` and `_background_`; or class_names.txt
 """
 
@@ -33,12 +33,12 @@ from .label_files import PICTURES, Shapes, beginning, check_frame, class_names, 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
 LARGEST = 4 * RECORD
-"""Bytes of a file, which may hold its picture."""
+"""Maximum bytes of a file, which may contain its picture."""
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """points: x and y in pixels; a circle's centre and a point on it, opposite corners of a rectangle or of a mask's box. mask: a PNG.
-    group_id: of shapes that are one object."""
+    """points: x and y in pixels: the corners; a circle's centre and a point on it; opposite corners of a rectangle or of a mask's box.
+    mask: a PNG as base64. group_id: the same for shapes of one object."""
 
     label: str
     points: list[tuple[float, float]]
@@ -56,7 +56,7 @@ class Picture(msgspec.Struct, frozen=True):
 
 
 class File(msgspec.Struct, frozen=True):
-    """imageHeight, imageWidth: of the picture as labelme shows it, turned as its EXIF data say."""
+    """imageHeight, imageWidth: of the picture as labelme shows it, turned by its EXIF orientation."""
 
     shapes: list[Shape]
     imagePath: str
@@ -78,7 +78,7 @@ def is_file(path: Path) -> bool:
 def read(
     source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """Lines and points are left out. Pictures within files are decoded as samples are asked for."""
+    """Lines and points are left out. Pictures inside the files are decoded when samples are asked for."""
     one = source.path.is_file()
     root = source.path.parent if one else source.path
     paths = [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file() and is_file(path)]
@@ -104,7 +104,7 @@ def read(
 
 def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str, int], root: Path, images: Path | None) -> Iterator[Sample]:
     for path, (name, picture_name) in wanted.items():
-        # From the file on, which may be beside the pictures' folder; of another machine's path the end.
+        # `imagePath` is relative to the file and may lead to a folder beside the file's. Of another machine's path, the last part is tried.
         inside = os.path.normpath(os.path.join(path.parent.relative_to(root).as_posix(), picture_name)).replace(os.sep, "/")
         last = picture_name.rpartition("/")[2]
         beside = [] if inside.startswith(("../", "/")) else [inside]
@@ -112,7 +112,7 @@ def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str,
         names = [*beside, last] if last else beside
         at = source.found(folders, names, "imagePath", str(path))
         picture: Path | bytes | None = at[0] if at else None
-        known = at is not None and at[0].suffix.lower() in PICTURES  # else the file may name another, which holds it
+        known = at is not None and at[0].suffix.lower() in PICTURES  # otherwise `imageData` may hold the picture as PNG or JPEG
         if not known and (data := read_json(path, Picture, limit=LARGEST).imageData):
             picture = _decoded(data, f"{path}: imageData")
         if picture is None:
@@ -131,7 +131,7 @@ def _decoded(text: str, where: str) -> bytes:
 
 
 def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
-    """A file's shapes."""
+    """The shapes of a file, painted."""
     file = read_json(path, File, limit=LARGEST)
     height, width = shown_size(picture, f"{path}: its picture")
     shape = file.imageHeight or height, file.imageWidth or width
@@ -150,7 +150,7 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
 
 
 def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:
-    """Fill a shape's inside; returns the pixels of its box if it is a mask, which are all that takes time."""
+    """Fill a shape. Returns the pixels of a mask's box, and 0 for other shapes, because only masks take time."""
     corners = check_near([value for point in each.points for value in point], canvas.size[::-1], where)
     draw: Any = ImageDraw.Draw(canvas)
     points = [tuple(corner) for corner in corners.tolist()]
@@ -163,7 +163,7 @@ def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:
     elif each.kind == "mask":
         inside = packed_mask(each.mask or "", f"{where}: mask")
         left, top = (int(value) for value in corners[0].round())
-        if (corners == np.trunc(corners)).all():  # labelme cuts what is beyond whole corners
+        if (corners == np.trunc(corners)).all():  # labelme crops a mask to its box if the corners are whole numbers
             width, height = (int(value) for value in corners[1] - corners[0] + 1)
             inside = inside[: max(height, 0), : max(width, 0)]
         canvas.paste(number, (left, top), Image.fromarray(inside))

@@ -1,8 +1,9 @@
-"""Label Studio's tasks with brush masks, out as pre-annotations with scores and in from its JSON export. Label maps come back exactly.
+"""Writes Label Studio's tasks, with brush masks as scored pre-annotations, and reads its JSON export. Label maps come back exactly.
 
-out/  tasks.json                 a task per sample: `data.image`, and a prediction with a brush mask per class; 255 is the label "ignore"
-      label_config.xml           the labels, to be pasted as the project's labeling interface
-      images/NAME.png or .jpg    pictures, as they are: served as local files of this folder
+out/  tasks.json                 one task per sample: `data.image`, and a prediction with a brush mask per class, or per object if the
+                                 sample has `instances`; 255 is the label "ignore"
+      label_config.xml           the labels, to paste as the project's labeling interface
+      images/NAME.png or .jpg    pictures, as they are; served as local files of this folder
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ from .label_files import IGNORED, PICTURES, Shapes, beginning, by_object, check_
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 KEYS, KEYS_OF_MIN = (b'"data"', b'"annotations"', b'"predictions"'), (b'"annotation_id"', b'"original_width"', b'"rle"', b'"points"')
-"""Of tasks, and of what the export JSON-MIN makes of them: one of each is among the first bytes of a file."""
+"""Keys of tasks, and of tasks in the export JSON-MIN. Such a file has at least one of its keys among its first bytes."""
 OWN = "seediff"
-"""In a task's data: the sample's name and row. Label Studio keeps it and gives it back."""
+"""The key in a task's data for the sample's name and row. Label Studio keeps it and returns it."""
 BRUSHES = "task-*-annotation-*-by-*.*"
-"""Files of the exports "Brush labels to PNG" and "to NumPy": a mask each, and nothing says of which picture."""
+"""Files of the exports "Brush labels to PNG" and "to NumPy": one mask each, without a reference to its picture."""
 SERVED = "/data/local-files/?d="
 TAG, PICTURE = "label", "image"
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
-"""What Label Studio puts before the name of a file that was uploaded."""
+"""The prefix that Label Studio gives to the name of an uploaded file."""
 
 
 def write(export: Export) -> None:
@@ -76,8 +77,8 @@ def _task(name: str, file_name: str, row: Mapping[str, Any], results: list[dict[
 
 
 def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """A brush mask for each object of a sample that knows its `instances`; for each class of what is left of its label map, and for what is
-    ignored."""
+    """The results of a prediction: one brush mask per object of a sample with `instances`, then one per class in the rest of the label map,
+    also for ignored pixels."""
     labels = sample.labels(len(classes))
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results = []
@@ -97,7 +98,7 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _score(row: Mapping[str, Any], name: str) -> float | None:
-    """How sure a class is, in [0, 1]."""
+    """A class's `confidence`, or else its `presence`, clipped to [0, 1]; None if the row has neither."""
     for key in ("confidence", "presence"):
         value = (row.get(key) or {}).get(name)
         if isinstance(value, (int, float)):
@@ -110,7 +111,7 @@ Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One region, choice or relation. original_width, original_height: of its picture."""
+    """One region, choice or relation. original_width, original_height: of its picture, in pixels."""
 
     type: str = ""
     value: dict[str, Any] = {}
@@ -140,7 +141,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """predictions: objects, or only their numbers in some exports."""
+    """predictions: objects, or in some exports only their ids."""
 
     data: dict[str, Any]
     annotations: list[Answer] = []
@@ -152,7 +153,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def _tasks(folder: Path) -> Path | None:
-    """The file of tasks in a folder: tasks.json, or Label Studio's own export, the only JSON file."""
+    """The file of tasks in a folder: tasks.json beside label_config.xml, or else Label Studio's export, if it is the only JSON file."""
     if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
         return folder / TASKS
     files = [path for path in folder.glob("*.json") if path.is_file()]
@@ -160,14 +161,14 @@ def _tasks(folder: Path) -> Path | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a JSON file holds a list of tasks: COCO's results are a list as well."""
+    """Whether a JSON file is a list of tasks, not COCO's results, which are a list too."""
     head = beginning(path)
     return head.startswith(b"[") and any(key in head for key in KEYS + KEYS_OF_MIN)
 
 
 def read(source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """Of a task, the annotation that was changed last is read, skipped ones apart. Where any task has one, others are left out; where none
-    has, predictions are read. Brush masks and polygons are painted in their order; other regions are no masks."""
+    """Of each task, the annotation that was changed last and not skipped is read. If any task has an annotation, tasks without are left
+    out; if none has, predictions are read. Brush masks and polygons are painted in their order; other regions are left out."""
     file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
     if source.path.is_dir() and not file.is_file() and (brush := next(source.path.glob(BRUSHES), None)):
         raise UserError(brush, "is a brush mask that does not say of which picture", "export the project as JSON, which has the same masks")
@@ -200,7 +201,7 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
 
 
 def _answer(task: Task, where: str) -> tuple[Answer, bool]:
-    """What is read of a task, and whether a person made it."""
+    """The annotation of a task that is read, or else its last prediction; and whether it is an annotation, which a person made."""
     done = [answer for answer in task.annotations if not answer.was_cancelled]
     if done:
         return max(enumerate(done), key=lambda numbered: (numbered[1].updated_at or "", numbered[0]))[1], True
@@ -209,7 +210,7 @@ def _answer(task: Task, where: str) -> tuple[Answer, bool]:
 
 
 def _class_names(file: Path, classes: Sequence[str] | None, regions: Sequence[tuple[Result, str]]) -> tuple[str, ...]:
-    """The classes asked for; else those of label_config.xml, else the labels in use, by name."""
+    """The classes asked for, or else those of label_config.xml, or else the labels in use, sorted by name."""
     config = file.parent / CONFIG
     if classes is not None:
         check_class_list(classes, "--classes")
@@ -233,7 +234,7 @@ def _labels(node: Node) -> Iterator[Node]:
 
 
 def _shape(result: Result, where: str) -> tuple[Brush | Polygon | None, list[str]]:
-    """A region's shape, None where it is no mask, and its labels."""
+    """A region's shape, or None if it is not a mask, and its labels."""
     if result.type == "brushlabels":
         brush = fit(result.value, Brush, f"{where}: a brush mask's 'value'")
         return brush, brush.brushlabels
@@ -244,7 +245,7 @@ def _shape(result: Result, where: str) -> tuple[Brush | Polygon | None, list[str
 
 
 def _name_and_row(data: Mapping[str, Any], inside: str, where: str) -> tuple[str, dict[str, Any]]:
-    """The name and row of a sample: as it was exported, else by its picture's path."""
+    """The name and row of a sample: those that were exported, or else its picture's path and an empty row."""
     kept = data.get(OWN)
     if not isinstance(kept, Mapping):
         return PurePosixPath(inside).with_suffix("").as_posix(), {}
@@ -256,7 +257,8 @@ def _name_and_row(data: Mapping[str, Any], inside: str, where: str) -> tuple[str
 
 
 def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
-    """What the picture of a task may be called: the ends of the path that the task says, the longest first."""
+    """Possible names of a task's picture: the ends of the path in the task, the longest first, then the last part without the prefix of an
+    uploaded file."""
     address = data.get(PICTURE)
     if not isinstance(address, str):
         texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(PICTURES)]
@@ -278,7 +280,7 @@ def _size(result: Result) -> tuple[int | None, int | None]:
 
 
 def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], where: str) -> Instances:
-    """A task's regions, the later over the earlier."""
+    """The regions of a task; later ones cover earlier ones."""
     stored = picture_size(picture)
     shape = stored if stored in map(_size, results) else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)

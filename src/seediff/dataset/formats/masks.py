@@ -1,11 +1,11 @@
-"""Pictures and PNG masks as people have them, in: values, or colours of a list, are classes. Label maps come back exactly.
+"""Reads pictures and PNG masks in common layouts: values, or colours in a list, are classes. Label maps come back exactly.
 
-in/  images/NAME.jpg, masks/NAME.png      also img, imgs or image; mask, labels, annotations or gt; masks may be NAME_mask.png and the like
+in/  images/NAME.jpg, masks/NAME.png      also img, imgs or image; mask, label, labels, annotations or gt; also NAME_mask.png and the like
      images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/
      NAME.jpg, NAME_mask.png              beside each other
-     classes.txt                          or class_names.txt, labels.txt: a line per class from id 1 on, perhaps after the background;
+     classes.txt                          or class_names.txt, labels.txt: one class per line from id 1, perhaps after the background;
                                           labelmap.txt (`name:r,g,b::`), class_dict.csv or labelmap.csv (`name,r,g,b`), or Datumaro's
-                                          dataset_meta.json say what colours mean
+                                          dataset_meta.json define the colours
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .voc import LABELMAP, LabelMap, label_map, read_label_list, read_mask
 PICTURE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt")
 ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg")
-"""What names of masks may have after those of their pictures."""
+"""Endings that names of masks may have after the names of their pictures."""
 TABLES, META = ("class_dict.csv", "labelmap.csv"), "dataset_meta.json"
 
 
@@ -41,14 +41,15 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 def is_folder(folder: Path) -> bool:
-    """Not so for SeeDiff's own folders, which are more, and may be unfinished, nor for those that a JSON file describes."""
+    """Whether there are pictures with masks. False for SeeDiff's own folders, which contain more and may be unfinished, and for folders
+    that a JSON file describes."""
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, native.BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
     return not own and not coco and any(True for _ in _pairs(folder))
 
 
 def _pairs(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
-    """(split, folder of pictures, folder of masks) wherever both have files; the two may be one folder."""
+    """(split, folder of pictures, folder of masks) wherever both have files; they may be the same folder."""
     for base in (
         root,
         *(path for path in sorted(root.iterdir() if root.is_dir() else ()) if PARTS.get(path.name.lower()) and path.is_dir()),
@@ -63,7 +64,7 @@ def _pairs(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
 
 
 def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """Of a single class, 255 is the class where no mask has a pixel of 1, else it is ignored."""
+    """With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is ignored."""
     root = source.path
     if not (folders := list(_pairs(root))):
         raise UserError(f"{root}: has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png")
@@ -89,7 +90,7 @@ def _binary(decode: partial[np.ndarray], mask: Path) -> np.ndarray:
 def _classes(
     root: Path, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
 ) -> tuple[tuple[str, ...], LabelMap | None]:
-    """The classes asked for, or else of a list, and what colours mean, if a list says so."""
+    """The classes asked for, or else those of a list; and what colours mean, if a list defines them."""
     places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
     colours = next((read_label_list(path, classes) for place in places if (path := place / LABELMAP).is_file()), None)
     if colours is None and (table := next((path for place in places for name in TABLES if (path := place / name).is_file()), None)):
@@ -99,7 +100,7 @@ def _classes(
         colours = label_map(table, rows, classes)
     if colours is None and (file := next((path for place in places if (path := place / META).is_file()), None)):
         meta = read_json(file, Meta)
-        colours_of = dict(enumerate(meta.segmentation_colors))  # ids are places in the list of colours
+        colours_of = dict(enumerate(meta.segmentation_colors))  # ids are positions in the list of colours
         named = [(name, colours_of.get(number, [])) for number, name in sorted(meta.label_map.items())]
         colours = label_map(file, [(name, [str(part) for part in colour], f"{file}: {name[:60]!r}") for name, colour in named], classes)
     if colours is not None:
@@ -113,7 +114,8 @@ def _classes(
 
 
 def _matched(pictures: Path, masks: Path, source: Source) -> list[tuple[str, Path, Path]]:
-    """The name of each picture with its mask. Pictures without a mask are left out; a mask without a picture is none."""
+    """(name, picture, mask) of each picture that has a mask; the others are left out. A mask without a picture counts as a missing
+    picture."""
     files = {path.relative_to(masks).with_suffix("").as_posix(): path for path in pictures_below(masks) if path.suffix.lower() == ".png"}
     pairs, left, used = [], 0, set[Path]()
     for path in pictures_below(pictures):

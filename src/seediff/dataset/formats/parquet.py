@@ -1,8 +1,8 @@
-"""Parquet files that `datasets.load_dataset` reads as pictures, out and in. Pictures, label maps, rows and classes come back exactly.
+"""Writes and reads Parquet files that `datasets.load_dataset` loads as pictures. Pictures, label maps, rows and classes come back exactly.
 
 out/  README.md                    card with the features, for `load_dataset(out)` and the Hugging Face hub
       data/train-00000.parquet     columns: image and label_map, pictures; name; metadata, a row of metadata.jsonl as JSON
-      data/validation-00000.parquet    samples whose row, or a hash of whose name, says so; likewise test-00000.parquet
+      data/validation-00000.parquet    the samples for validation, by their rows or a hash of their names; likewise test-00000.parquet
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FEATURES = {
     "metadata": {"dtype": "string", "_type": "Value"},
 }
 GROUP, GROUP_BYTES = 100, 64_000_000
-"""Samples and bytes of a row group at most, but for one large sample: what a reader loads to show one."""
+"""Maximum samples and bytes of a row group, which readers load whole to show one sample. A single larger sample is still allowed."""
 
 
 def write(export: Export, *, shard_size: int = 500_000_000) -> None:
@@ -53,7 +53,8 @@ def write(export: Export, *, shard_size: int = 500_000_000) -> None:
 
 @dataclass
 class _Shards:
-    """The files of one split, each closed once it has `shard_size` bytes. in_file, in_group: bytes."""
+    """Writes the files of a split, and closes each once it has `shard_size` bytes. word: beginning of their names. in_file, in_group: bytes
+    so far."""
 
     folder: Path
     word: str
@@ -105,7 +106,7 @@ def _record(placed: Placed) -> dict[str, Any]:
 
 
 def _schema(classes: Sequence[str]) -> Any:
-    """Columns, with what `datasets` makes pictures by, and the classes, in the file's own metadata."""
+    """The columns. The file's own metadata holds the features, by which `datasets` makes pictures, and the classes."""
     pa = load_extra("pyarrow", "hf")
     picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     columns = [("image", picture), ("label_map", picture), ("name", pa.string()), ("metadata", pa.string())]
@@ -114,7 +115,7 @@ def _schema(classes: Sequence[str]) -> Any:
 
 
 def _card(classes: Sequence[str], words: Sequence[str]) -> str:
-    """README.md: front matter that says which files are which split and what is in them, then the classes."""
+    """README.md: front matter with the files of each split and the features, then the classes."""
     files = "".join(f"  - split: {word}\n    path: data/{word}-*.parquet\n" for word in words)
     features = "".join(
         f"  - name: {name}\n    dtype: {'image' if kind['_type'] == 'Image' else 'string'}\n" for name, kind in FEATURES.items()
@@ -156,7 +157,7 @@ def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
         try:
             with _open(file) as opened:
                 left = allowance = _allowance(file, opened)
-                # A row at a time: a page of a few bytes may say that a hundred of them are the same large picture.
+                # One row at a time, because a page of a few bytes may stand for a hundred rows with the same large picture.
                 for batch in opened.iter_batches(batch_size=1, columns=list(FEATURES)):
                     for record in batch.to_pylist():
                         number += 1
@@ -176,11 +177,11 @@ def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
 
 
 SWELLING, ROOM = 20, 64_000_000
-"""Bytes of rows that come from a byte of their file at most, and how many may come of any: pictures are compressed already."""
+"""The rows of a file may have at most SWELLING times the bytes of the file, plus ROOM, because pictures are compressed already."""
 
 
 def _allowance(file: Path, opened: Any) -> int:
-    """How many bytes the rows of a file may have. Raises UserError when it says itself that they have more."""
+    """Maximum bytes of the rows of a file. Raises UserError if the file itself states more for a row group."""
     most = SWELLING * file.stat().st_size + ROOM
     groups = [opened.metadata.row_group(i) for i in range(opened.metadata.num_row_groups)]
     if max((group.total_byte_size for group in groups), default=0) > most:
@@ -200,19 +201,19 @@ def _open(file: Path) -> Any:
         raise UserError(f"{file}: {'is no regular file' if file.exists() else 'there is no such file'}")
     try:
         return parquet.ParquetFile(file)
-    except (pa.ArrowException, OSError, UnicodeError) as error:  # a name that is no UTF-8 too
+    except (pa.ArrowException, OSError, UnicodeError) as error:  # also for a name that is not UTF-8
         raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error
 
 
 @dataclass(frozen=True)
 class OwnMetadata:
-    """What SeeDiff writes into the schema."""
+    """SeeDiff's entry in the schema's metadata."""
 
     classes: list[str]
 
 
 def _read_classes(file: Path) -> tuple[str, ...]:
-    """The classes in a file's metadata, after a look at its columns."""
+    """The classes in a file's metadata. Raises UserError, also for missing or wrong columns."""
     with _open(file) as opened:
         schema = opened.schema_arrow
     for name, kind in FEATURES.items():

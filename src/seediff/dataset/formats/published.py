@@ -1,10 +1,10 @@
-"""Cityscapes, ADE20K and CamVid as they are distributed, in. Label maps come back exactly; void is 255, and nothing is background.
+"""Reads Cityscapes, ADE20K and CamVid as they are distributed. Label maps come back exactly; void is 255, and nothing is background.
 
 in/  gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png and leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png    Cityscapes: 27 classes
      annotations/{training,validation}/NAME.png, images/…/NAME.jpg and objectInfo150.txt           ADE20K: 150 classes
      SPLITannot/NAME.png and SPLIT/NAME.png                                                        CamVid, SegNet's: 11 classes
 
-`dataset/labels.py` knows their ids, for this and for `evaluate`.
+`dataset/labels.py` defines their ids, which `evaluate` uses too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .drivers import Source
 
 @dataclass(frozen=True)
 class Truth:
-    """A label map of a set: its classes from id 1 on. `label_map` of a sample."""
+    """Reads a label map with the set's classes from id 1, as the `label_map` of a sample. name: in `labels`."""
 
     labels: LabelSet
     name: str
@@ -35,7 +35,8 @@ class Truth:
 
 
 def is_folder(folder: Path) -> bool:
-    """ADE20K is known by its list of objects alone: others have its folders, too."""
+    """Whether a folder has one of these data sets. ADE20K is recognised only by its list of objects, because other data sets have its
+    folders too."""
     layout = published_layout(folder)
     return layout is not None and (layout != "ade20k" or any(folder.rglob("objectInfo150.txt")))
 

@@ -1,8 +1,8 @@
-"""Roboflow's "Semantic Segmentation Masks", out and in. Label maps come back exactly.
+"""Writes and reads Roboflow's "Semantic Segmentation Masks". Label maps come back exactly.
 
 out/  train/NAME.jpg or .png    pictures, as they are; likewise valid/ and test/
       train/NAME_mask.png       8-bit grey PNG: 0 background, 255 ignore, else the class id
-      train/_classes.csv        `Pixel Value, Class`, then a line for each id from 0, the background, on
+      train/_classes.csv        `Pixel Value, Class`, then one line per id, from 0, the background
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .label_files import Mapped, grey, pictures_below
 
 CLASS_LIST, ENDING = "_classes.csv", "_mask"
 FOLDERS = {"train": "train", "val": "valid", "test": "test"}
-"""Our splits in Roboflow's words."""
+"""Split → its name in Roboflow."""
 
 
 def write(export: Export) -> None:
@@ -47,7 +47,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def _parts(folder: Path) -> dict[Path, str | None]:
-    """Folders that may have pictures, each with our word for its split."""
+    """Folder that may have pictures → its split, None if its name is not a split's."""
     split_here = next((split for split, word in FOLDERS.items() if word == folder.resolve().name), None)
     return {folder: split_here, **{folder / word: split for split, word in FOLDERS.items()}}
 
@@ -71,7 +71,8 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
 
 
 def _pairs(files: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Each picture and its mask; what ends like a mask is one where its picture is there, and may itself be a picture else."""
+    """(picture, mask) of each picture. NAME_mask.png is a mask if there is a picture NAME; otherwise it may be a picture itself. Raises
+    UserError."""
     masks = {path.stem.removesuffix(ENDING): path for path in files if path.stem.endswith(ENDING) and path.suffix.lower() == ".png"}
     stems = {path.stem for path in files}
     pairs = []
@@ -89,7 +90,7 @@ def _pairs(files: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 
 def _read_classes(path: Path) -> tuple[tuple[str, ...], dict[int, int]]:
-    """Classes in the order of their pixel values, and the id of each value, the background's 0."""
+    """The classes in the order of their pixel values, and pixel value → id, 0 for the background."""
     values: dict[int, str] = {}
     for line, cells in read_cells(path)[1:]:
         if len(cells) != 2 or not (cells[0].isascii() and cells[0].isdecimal() and len(cells[0]) < 4 and int(cells[0]) < 256):

@@ -1,8 +1,8 @@
-"""A project of Supervisely, in: bitmaps exactly, polygons filled as its SDK fills them, by OpenCV's rule; the later over the earlier.
+"""Reads a Supervisely project: bitmaps exactly, polygons filled as its SDK does, by OpenCV's rule; later shapes cover earlier ones.
 
 in/  meta.json                        `classes`, in their order
      DATASET/ann/NAME.jpg.json        `size`, and `objects` with `classTitle` and a bitmap, a polygon or others
-     DATASET/img/NAME.jpg             pictures; a project of one data set may have ann/ and img/ beside meta.json
+     DATASET/img/NAME.jpg             pictures; a project with one data set may have ann/ and img/ beside meta.json
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .label_files import PICTURES, Shapes, check_frame, class_names, label_id, l
 META, LABELS, IMAGES = "meta.json", "ann", "img"
 FILLED, BOX = ("bitmap", "polygon"), "rectangle"
 POINTLESS = ("point", "line", "graph", "cuboid")
-"""Shapes of classes that can have no mask."""
+"""Shapes of classes that cannot have masks."""
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 Corners = list[tuple[float, float]]
@@ -51,14 +51,14 @@ class Size(msgspec.Struct, frozen=True):
 
 
 class Outline(msgspec.Struct, frozen=True):
-    """exterior: x and y in pixels; of a rectangle two opposite corners. interior: holes."""
+    """exterior: x and y of its corners in pixels; for a rectangle, of two opposite corners. interior: holes."""
 
     exterior: Corners = []
     interior: list[Corners] = []
 
 
 class Bitmap(msgspec.Struct, frozen=True):
-    """data: a PNG, packed by zlib, as base64. origin: where its left upper corner is."""
+    """data: a PNG, compressed by zlib, as base64. origin: x and y of its upper left corner in the picture."""
 
     data: str
     origin: tuple[int, int]
@@ -90,7 +90,7 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
-    """What is in a rectangle, which is no mask, is ignored; other shapes are left out."""
+    """Pixels in a rectangle but in no mask are ignored, because a rectangle is not a mask; other shapes are left out."""
     root = source.path
     meta = read_json(root / META, Meta, absent="there is no such file; name the folder of a Supervisely project, which has one")
     names = class_names((each.title for each in meta.classes if each.shape not in POINTLESS), root / META)
@@ -118,7 +118,7 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
 
 
 def _paint(path: Path, picture: Path, ids: dict[str, int]) -> Instances:
-    """A file's objects."""
+    """The objects of a file, painted."""
     file, where = read_json(path, File), str(path)
     shape = (file.size.height, file.size.width)
     check_frame(picture, shape, where)
@@ -129,7 +129,7 @@ def _paint(path: Path, picture: Path, ids: dict[str, int]) -> Instances:
     painted = 0
     for each in file.objects:
         if each.kind == BOX and len(each.points.exterior) == 2:
-            (x0, y0), (x1, y1) = each.points.exterior  # both corners are inside
+            (x0, y0), (x1, y1) = each.points.exterior  # both corners are in the rectangle
             corners = min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1
             painted += paint_box(numbers, *corners, known.number(native.IGNORE, "box"))
             check_layers(painted, shape, where)
@@ -146,7 +146,7 @@ def _paint(path: Path, picture: Path, ids: dict[str, int]) -> Instances:
 
 
 def _placed(whole: np.ndarray, mask: np.ndarray, top: int, left: int) -> tuple[np.ndarray, np.ndarray]:
-    """The part of `whole` that a mask at (top, left) covers, as a view, and the part of the mask that is in it."""
+    """The part of `whole` that a mask at (top, left) covers, as a view, and the part of the mask inside `whole`."""
     part = whole[max(top, 0) : max(top + mask.shape[0], 0), max(left, 0) : max(left + mask.shape[1], 0)]
     return part, mask[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
 
@@ -159,7 +159,7 @@ def _bitmap(each: Thing, where: str) -> tuple[int, int, np.ndarray]:
 
 
 def _polygon(outline: Outline, shape: tuple[int, int], where: str) -> tuple[int, int, np.ndarray]:
-    """The box of a polygon, its holes with their borders outside: (top, left, (h, w) bool)."""
+    """A polygon's mask in its bounding box: (top, left, (h, w) bool). The borders of holes are outside the polygon."""
     if len(outline.exterior) < 3 or any(len(ring) < 3 for ring in outline.interior):
         raise UserError(f"{where}: a polygon's exterior and holes have three points or more")
     rings = [check_near([value for corner in ring for value in corner], shape, where) for ring in (outline.exterior, *outline.interior)]

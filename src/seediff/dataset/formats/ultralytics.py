@@ -1,6 +1,6 @@
-"""Ultralytics' folders for semantic segmentation, out and in. Label maps come back exactly. (Its polygons are the format `yolo`.)
+"""Writes and reads Ultralytics' folders for semantic segmentation. Label maps come back exactly. (Its polygons are the format `yolo`.)
 
-out/  data.yaml                     `masks_dir: masks`, where the pictures of each split are, and the names of ids 0, the background, and up
+out/  data.yaml                     `masks_dir: masks`, the folders of pictures of each split, and names of the ids from 0, the background
       images/{train,val}/NAME.jpg   pictures, as they are
       masks/{train,val}/NAME.png    8-bit grey PNG: 0 background, 255 ignore, else the class id
 """
@@ -25,7 +25,7 @@ from .yolo import IMAGES, find_pictures, find_yaml, label_file, named, numbered_
 
 KEY, MASKS = "masks_dir", "masks"
 IGNORED = "ignore_label"
-"""What `label_mapping` calls 255."""
+"""The name of 255 in `label_mapping`."""
 
 
 def write(export: Export) -> None:
@@ -36,7 +36,7 @@ def write(export: Export) -> None:
 
 
 def is_folder(folder: Path) -> bool:
-    """Whether a folder's YAML file says where masks are, or, as Ultralytics has it, has a folder `masks` beside it."""
+    """Whether a folder's YAML file names the folder of the masks, or has Ultralytics' default, `masks`, beside it."""
     try:
         return is_file(find_yaml(folder))
     except UserError:
@@ -44,14 +44,14 @@ def is_folder(folder: Path) -> bool:
 
 
 def is_file(file: Path) -> bool:
-    """The same of a YAML file. Raises UserError when it cannot be read."""
+    """Same as `is_folder`, for a YAML file. Raises UserError if it cannot be read."""
     data, beside = read_yaml(file, dict[str, Any]), file.parent
     return KEY in data or ("names" in data and (beside / MASKS).is_dir() and (beside / IMAGES).is_dir())
 
 
 def read(source: Source, *, split: str | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """Where no name is `background`, every class is one of ours, and nothing but 255, which is ignored, is no class. One name alone means
-    masks of 0, background, and 1."""
+    """If no name is `background`, there is no background: every name is a class, and 255 is ignored. A single name means masks of 0
+    (background) and 1."""
     file = find_yaml(source.path) if source.path.is_dir() else source.path
     data = read_yaml(file, dict[str, Any])
     if not isinstance(folder := data.get(KEY, MASKS), str) or not folder or Path(folder).is_absolute() or ".." in Path(folder).parts:
@@ -72,7 +72,7 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
 
 
 def _ids(names: Mapping[int, str], mapping: Any, file: Path) -> tuple[tuple[str, ...], dict[int, int]]:
-    """Classes, and the id of each value of a mask."""
+    """The classes, and the id of each mask value."""
     if max(names) >= native.IGNORE:
         raise UserError(f"{file}: 'names' numbers a class {max(names)}; masks hold 0 to 254, and 255 is ignored")
     if len(names) == 1 and next(iter(names.values())).casefold() != BACKGROUND:
@@ -88,7 +88,7 @@ def _ids(names: Mapping[int, str], mapping: Any, file: Path) -> tuple[tuple[str,
 
 
 def _mapped(ids: Mapping[int, int], mapping: Any, file: Path) -> dict[int, int]:
-    """The ids of the values that `label_mapping` makes of those in the files."""
+    """The id of each value in the mask files. ids: number of a class → id. mapping: `label_mapping`, value → number of a class."""
     if not isinstance(mapping, Mapping):
         raise UserError(f"{file}: 'label_mapping' must give values of masks the numbers of classes, not {shown(mapping)}")
     values = dict(ids)

@@ -1,14 +1,14 @@
-"""Pascal VOC 2012's folders for segmentation, out and in. Label maps come back exactly.
+"""Writes and reads Pascal VOC 2012's folders for segmentation. Label maps come back exactly.
 
 out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files stay PNG unless JPEG is asked for)
       SegmentationClass/NAME.png             palette PNG: 0 background, 255 ignore, else the class id
       SegmentationObject/NAME.png            optional: 0 background, 255 ignore, else the object's number
-      Annotations/NAME.xml                   optional: objects' boxes
+      Annotations/NAME.xml                   optional: boxes of the objects
       ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
-      classes.txt                            not VOC's own: line i (from 0) names id i; or labelme's class_names.txt
+      classes.txt                            not part of VOC: line i (from 0) names id i; labelme's class_names.txt is read too
 
-Palette and grey PNG files hold ids, pictures in colours mean what a list says: labelmap.txt, as CVAT and Datumaro write it, has lines
-`name:r,g,b:parts:actions`; without one, colours are those of VOC's palette.
+Palette and grey PNG files hold ids; pictures in colours use those of VOC's palette. A labelmap.txt, as CVAT and Datumaro write it, defines
+other colours, in lines `name:r,g,b:parts:actions`. With it, palette files count as pictures in colours, and grey values number its lines.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
 )
 LABELMAP, OLD_LABELME = "labelmap.txt", "SegmentationClassPNG"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
-MAX_OBJECTS = 254  # object maps are uint8 as well
+MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
 
 
 def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> None:
@@ -59,7 +59,7 @@ def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bo
 
 
 def write_samples(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> int:
-    """Pictures, masks, and what else is asked for; returns how many pictures are PNG files."""
+    """Write pictures, masks and the optional files. Returns the number of pictures that stay PNG files."""
     counts: Counter[str] = Counter()
     for placed in export.placed(convert, objects=objects, boxes=boxes, min_area=min_area, jpeg=jpeg):
         files, counted = placed.data
@@ -77,7 +77,7 @@ def write_samples(export: Export, *, min_area: int = 1, objects: bool = False, b
 
 
 def write_lists(export: Export, lists: dict[str, list[str]]) -> None:
-    """Text files of the samples' names. lists: of which splits each is."""
+    """Write text files with names of samples. lists: name of the file → the splits in it."""
     for list_name, splits in lists.items():
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{list_name}.txt", "".join(f"{name}\n" for name in names))
@@ -86,8 +86,8 @@ def write_lists(export: Export, lists: dict[str, list[str]]) -> None:
 def convert(
     sample: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool
 ) -> tuple[dict[str, tuple[str, bytes]], dict[str, int]]:
-    """A sample's new files, folder → (suffix, bytes); and how many pieces are too small to be objects, and how many objects have no number
-    because there are too many."""
+    """The new files of a sample, folder → (suffix, bytes); and counts: pieces too small to be objects, and objects beyond MAX_OBJECTS,
+    which have no number."""
     labels = sample.labels(len(classes))
     files = {CLASS_MAPS: ("png", sample.mask_data(labels))}
     if jpeg and sample.suffix != "jpg":
@@ -106,17 +106,18 @@ def convert(
 
 
 def object_map(labels: np.ndarray, objects: Objects) -> np.ndarray:
-    """(H, W) uint8: objects from 1 on; 255 where the label map has it, or a class without an object of its own; else 0."""
+    """(H, W) uint8: objects from 1; 255 where the label map is 255, or has a class but no numbered object; else 0."""
     order = np.argsort([-area for area in objects.areas], kind="stable")[:MAX_OBJECTS]
     numbers = np.full(len(objects.areas) + 1, native.IGNORE, np.uint8)
     numbers[np.sort(order)] = np.arange(len(order)) + 1
-    return np.where(labels == 0, np.uint8(0), numbers[objects.index])  # index −1 is the last entry
+    return np.where(labels == 0, np.uint8(0), numbers[objects.index])  # index −1, no object, takes the last entry, 255
 
 
 def annotation(file_name: str, size: tuple[int, int, int], objects: Objects, classes: Sequence[str]) -> bytes:
-    """An XML file of VOC's boxes: corners count from 1 and are both inside. size: height, width and bands of the picture.
+    """VOC's XML file with the boxes of objects: corners count from 1, and both are in the box. size: height, width and bands of the
+    picture.
 
-    An object is `truncated` where it reaches the picture's edge.
+    An object that reaches the picture's edge is `truncated`.
     """
     height, width, depth = size
     root = ElementTree.Element("annotation")
@@ -140,7 +141,8 @@ def _fill(node: ElementTree.Element, values: dict[str, str | int]) -> None:
 
 
 def find_voc(folder: Path) -> Path | None:
-    """The folder with SegmentationClass/: this one, or the year below it, or below its VOCdevkit/. VOC2012 goes before other years."""
+    """The folder with SegmentationClass/: this folder, or that of a year, such as VOC2012/, in it or in its VOCdevkit/. VOC2012 goes
+    first."""
     for base in (folder, folder / "VOCdevkit"):
         years = sorted(base.glob("VOC2[0-9][0-9][0-9]"), key=lambda path: (path.name != "VOC2012", path.name))
         for root in ([base] if base == folder else []) + years:
@@ -150,7 +152,8 @@ def find_voc(folder: Path) -> Path | None:
 
 
 def class_maps(root: Path) -> Path:
-    """The folder of the label maps; older versions of labelme keep arrays in SegmentationClass."""
+    """The folder of the label maps: SegmentationClass, or SegmentationClassPNG of older labelme versions, whose SegmentationClass has
+    arrays."""
     return root / OLD_LABELME if (root / OLD_LABELME).is_dir() else root / CLASS_MAPS
 
 
@@ -201,7 +204,8 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
 
 
 def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
-    """The objects of an object map, whose values or colours are objects: each is of the class that most of its pixels have."""
+    """The objects of an object map: each value or colour is an object, with the class that most of its pixels have. decode: reads the label
+    map."""
     labels = decode()
     with open_picture(path) as picture:
         pixels = np.asarray(picture if picture.mode in ("P", "L", "I", "I;16") else picture.convert("RGB"))
@@ -211,7 +215,7 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     values = pixels @ WEIGHTS if coloured else pixels
     border = voc_colours(0).keys() if coloured else (0, native.IGNORE) if pixels.dtype == np.uint8 else (0,)
     values = np.where(np.isin(values, list(border)) | (labels == 0) | (labels == native.IGNORE), 0, values)
-    known, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 first, whether a pixel has it or not
+    known, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 comes first, even if no pixel has it
     check_count(len(known) - 1, str(path))
     numbers = numbers[1:].reshape(labels.shape)
     counts = np.bincount(numbers.ravel() * 256 + labels.ravel(), minlength=256 * len(known)).reshape(-1, 256)
@@ -219,7 +223,7 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
 
 
 def _named(root: Path, split: str | None, lists: dict[str, dict[str, str] | None]) -> dict[str, str]:
-    """Name → where it is listed."""
+    """Name → where it is listed, for the samples of a split; None: of all."""
     if split is not None:
         if (asked := _read_list(path := root / LISTS / f"{split}.txt")) is None:
             raise UserError(f"{path}: there is no such file; --split names a list of {LISTS}")
@@ -235,25 +239,26 @@ def _named(root: Path, split: str | None, lists: dict[str, dict[str, str] | None
 
 
 def _read_list(path: Path) -> dict[str, str] | None:
-    """Name → where it is listed, for errors. None when there is no such list."""
+    """Name → where it is listed, for errors. None if there is no such list."""
     if not path.exists():
         return None
     return {line.strip(): f"{path}, line {number}" for number, line in enumerate(read_lines(path), 1) if line.strip()}
 
 
 def read_classes(folder: Path) -> tuple[str, ...]:
-    """The classes of a list in the folder, else VOC's twenty."""
+    """The classes that a list in the folder names, or else VOC's twenty."""
     listed = listed_classes(folder)
     return listed[1] if listed else VOC_CLASSES
 
 
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
-"""A colour as one number."""
+"""Turns a colour (r, g, b) into one number."""
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """classes: without the background, by id from 1. colours: a colour's number → id. order: the id of each of its lines."""
+    """A list of classes with colours. classes: without the background, by id from 1. colours: a colour's number → id. order: the id of each
+    line of the list."""
 
     path: Path
     classes: tuple[str, ...]
@@ -262,7 +267,8 @@ class LabelMap:
 
 
 def read_label_list(path: Path, classes: Sequence[str] | None = None) -> LabelMap:
-    """A labelmap.txt. classes: in another order than its own. Raises UserError naming the line that is none."""
+    """The content of a labelmap.txt. classes: all its classes, in the order of their ids; None: in its own order. Raises UserError naming
+    an invalid line."""
     rows = []
     for number, line in enumerate(read_lines(path), 1):
         if line.strip() and not line.startswith("#"):
@@ -272,7 +278,8 @@ def read_label_list(path: Path, classes: Sequence[str] | None = None) -> LabelMa
 
 
 def label_map(path: Path, rows: Sequence[tuple[str, Sequence[str], str]], classes: Sequence[str] | None = None) -> LabelMap:
-    """What a list's rows say: a name, the parts of its colour, and how errors call the row."""
+    """The content of a list. rows: (name, parts of its colour, the row's name in errors). classes: as of `read_label_list`. Raises
+    UserError."""
     lines: list[tuple[str, int]] = []
     for name, parts, where in rows:
         if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts):
@@ -289,18 +296,18 @@ def label_map(path: Path, rows: Sequence[tuple[str, Sequence[str], str]], classe
     for (name, colour), number in zip(lines, order, strict=True):
         if colours.setdefault(colour, number) != number:
             raise UserError(f"{path}: gives {shown(name)} a colour that another name has")
-    # Where a list does not say otherwise, black is the background and VOC's border is ignored.
+    # Unless the list says otherwise, black is the background and VOC's border is ignored.
     return LabelMap(path, named, {**voc_colours(0), **colours}, order)
 
 
 def voc_colours(count: int) -> dict[int, int]:
-    """The colours of VOC's palette for ids 0 to `count`, and for 255."""
+    """A colour's number in VOC's palette → id, for ids 0 to `count` and 255."""
     colours = (np.array(voc_palette(), np.uint32).reshape(256, 3) @ WEIGHTS).tolist()
     return {colours[number]: number for number in (*range(count + 1), native.IGNORE)}
 
 
 def read_mask(path: Path, count: int, label_map: LabelMap | None) -> np.ndarray:
-    """(H, W) uint8 of ids, of `count` classes. Raises UserError naming the file, and a colour that no class has."""
+    """(H, W) uint8 of ids. count: the number of classes. Raises UserError naming the file, and a value or colour that is not a class."""
     with open_picture(path) as picture:
         kind, mode = picture.format, picture.mode
         coloured = mode in ("RGB", "RGBA") or (mode == "P" and label_map is not None)

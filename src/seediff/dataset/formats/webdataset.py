@@ -1,12 +1,13 @@
-"""WebDataset's shards, tar files of samples to be read in one go, out and in. Pictures, label maps, rows and classes come back exactly.
+"""Writes and reads WebDataset's shards, tar files to be read in one pass. Pictures, label maps, rows and classes come back exactly.
 
 out/  classes.txt       line i, counted from 0, names id i
-      000000.tar        for every sample, one after the other, in the order of their names:
+      000000.tar        the samples, one after the other, in the order of their names, continued in 000001.tar and so on:
                         KEY.jpg or KEY.png    the picture, as it is
                         KEY.mask.png          palette PNG: 0 background, 255 ignore, else the class id
                         KEY.json              {"name": …, "metadata": a row of metadata.jsonl}
 
-KEY is the sample's name with all but letters, digits, - and _ as %XX: readers end a key at its first dot and take / for a folder.
+KEY is the sample's name, with all characters but ASCII letters, digits, - and _ written as %XX, because readers end a key at its first dot
+and take / for a folder.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .label_files import from_record, palette
 MASK, JSON = "mask.png", "json"
 PICTURES = ("jpg", "jpeg", "png")
 LIMITS = {**dict.fromkeys((*PICTURES, MASK), PICTURE), JSON: LIST}
-"""What is read of a sample, and how many bytes each may have; of other members only the names are."""
+"""The members of a sample that are read, and the maximum bytes of each. Of other members, only the names are read."""
 
 
 def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int = 10_000) -> None:
@@ -65,21 +66,22 @@ def _close(shard: BinaryIO) -> None:
 
 
 def as_tar(sample: Sample, mask: bytes) -> bytes:
-    """The members of one sample, whose label map's PNG is `mask`, without the end of the tar file."""
+    """The tar members of a sample, without the end of the tar file. mask: the PNG of its label map."""
     content = json.dumps({"name": sample.name, "metadata": sample.metadata}, ensure_ascii=False).encode("utf-8")
     key = as_key(sample.name)
     return b"".join(_member(f"{key}.{ending}", data) for ending, data in ((sample.suffix, sample.data()), (JSON, content), (MASK, mask)))
 
 
 def _member(name: str, data: bytes) -> bytes:
-    """One file of a tar: a header that says nothing of when, where and by whom it was made, and the padded data."""
+    """A member of a tar file: a header without date and owner, and the padded data."""
     info = tarfile.TarInfo(name)
     info.size = len(data)
     return info.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
 
 
 def as_key(name: str) -> str:
-    """A sample's name as its key: `trip/1.a` → `trip%2F1%2Ea`. A first _ as well, for WebDataset leaves out `__…__`."""
+    """A sample's name as its key: `trip/1.a` → `trip%2F1%2Ea`. A _ at the beginning is replaced too, because WebDataset leaves out
+    `__…__`."""
     return re.sub(r"^_|[^A-Za-z0-9_-]", lambda letter: "".join(f"%{byte:02X}" for byte in letter[0].encode("utf-8")), name)
 
 
@@ -88,7 +90,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """Nothing is unpacked: members' paths are texts that begin with the sample's key, and only regular files count."""
+    """Nothing is unpacked to disk: a member's path only gives the sample's key, and only regular files count."""
     files = sorted(source.path.glob("*.tar")) if source.path.is_dir() else [source.path]
     if not files:
         raise UserError(f"{source.path}: has no tar files")
@@ -101,7 +103,7 @@ def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple
 
 
 def from_members(source: Source, key: str, members: dict[str, bytes], where: str) -> Sample:
-    """The sample of its members, {ending: bytes}. Raises UserError."""
+    """The sample with these members, {ending: bytes}. Raises UserError."""
     content = parse_json(members.get(JSON, b"{}"), dict[str, Any], f"{where}: its {JSON}")
     name, row = content.get("name", unquote(key)), content.get("metadata", {})
     if not isinstance(name, str) or not isinstance(row, dict):
@@ -121,12 +123,12 @@ def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> bytes:
 
 
 def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """(key, {ending: bytes}) of members that follow each other and have the same key."""
+    """(key, {ending: bytes}) of consecutive members with the same key."""
     key, members = "", {}
     try:
         with tarfile.open(file, "r:") as tar:
             for info in tar:
-                tar.members = []  # type: ignore[attr-defined]  # else it keeps the header of everything read
+                tar.members = []  # type: ignore[attr-defined]  # otherwise it keeps the header of each member
                 if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.issparse():
                     continue
                 folder, _, base = info.name.rpartition("/")
@@ -140,12 +142,12 @@ def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 if ending.lower() in members:
                     raise UserError(f"{file}: {info.name!r} is there twice")
                 key, members[ending.lower()] = name, _content(tar, info, file) if ending.lower() in LIMITS else b""
-            # Python takes a damaged header, or no end at all, for the end.
+            # Python takes a damaged header, or a missing end, for the end of the file.
             tar.fileobj.seek(tar.offset)  # type: ignore[union-attr]
             if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # type: ignore[union-attr]
                 raise UserError(f"{file}: is cut off or damaged after byte {tar.offset}")
     except (tarfile.TarError, EOFError, OSError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
-        # The last four: what tarfile makes of sparse maps and extended headers that are not what they say.
+        # tarfile raises the last four for invalid sparse maps and extended headers.
         raise UserError(f"{file}: cannot be read as a tar file ({first_line(error)})") from error
     if members:
         yield key, members

@@ -1,13 +1,13 @@
-"""YOLO's folders for segmentation, out and in. Objects come back exactly; ignored pixels do not.
+"""Writes and reads YOLO's folders for segmentation. The pieces of objects come back exactly; ignored pixels become background.
 
-out/  data.yaml                     where the pictures of each split are, and the names of the classes, whose numbers count from 0
+out/  data.yaml                     the folders of pictures of each split, and the names of the classes, numbered from 0
       images/{train,val}/NAME.jpg   pictures, as they are
-      labels/{train,val}/NAME.txt   a line per object: class number, then x and y of each corner as shares of the picture's sides
+      labels/{train,val}/NAME.txt   one line per piece of an object: class number, then x and y of each corner as shares of the sides
 
-What is read is what a data.yaml, or another YAML file, names, as Ultralytics reads it, but for what lies outside of its folder: `train`,
-`val` and `test`, each a folder of pictures, a list of them, or a text file of pictures, one per line; below `path`, or beside the file; and
-`names`, a list or numbers with names, which may leave numbers out. labels/…/NAME.txt is beside images/…/NAME.jpg: the last `images` of a
-path is `labels`. A picture without one shows nothing.
+Reading follows data.yaml, or another YAML file, as Ultralytics does, except for files outside its folder. `train`, `val` and `test`
+are each a folder of pictures, a text file with one picture per line, or a list of these, below `path` or beside the YAML file. `names` is a
+list, or maps numbers to names, and may leave numbers out. The labels of images/…/NAME.jpg are labels/…/NAME.txt: the last `images` of a
+path becomes `labels`. A picture without a label file shows only background.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from .label_files import Shapes, shown_size
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 KEPT = 1 << 28
-"""Bytes of filled polygons that are kept until all are known; what is more is filled twice."""
+"""Bytes of filled polygons that are kept until the sizes of all are known; further polygons are filled twice."""
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
-"""What the format calls a picture; we read PNG and JPEG."""
+"""Suffixes of pictures in the format. SeeDiff reads PNG and JPEG."""
 MAX_CLASS = 1 << 31
 BOX = re.compile(r"^[ \t]*\d+(?:[ \t]+\S+){4}[ \t]*\r?$", re.MULTILINE)
-"""A line that is a box: its centre, width and height. Ultralytics trains no masks on files that have such lines among polygons."""
+"""A line with a box: class number, centre, width and height. Ultralytics trains no masks on files with such lines among polygons."""
 OBJECT = re.compile(r"\s*\d+(?:[ \t]+\S+){4}")
-"""What a file of labels, and no other text, begins with."""
+"""The beginning of a label file with objects, and of no other text."""
 HAIR = 0.01
-"""Share of a side by which corners may be outside; they are moved to the edge, as Ultralytics does."""
+"""Corners may be outside the picture by this share of a side. They are moved to the edge, as in Ultralytics."""
 MOST_FOLDERS = 100
-"""That a split may name: each is searched."""
+"""Maximum number of folders that a split may name, because each is searched."""
 
 
 def write(export: Export, *, min_area: int = 1) -> None:
@@ -80,21 +80,21 @@ def write(export: Export, *, min_area: int = 1) -> None:
 
 
 def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
-    """data.yaml, without a `path`: folders are looked for beside it. names: of the numbers from 0. more: lines at its end."""
+    """Write data.yaml, without `path`, so that readers look for folders beside it. names: of the numbers from 0. more: lines at its end."""
     if "train" not in export.parts:
-        (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)  # data.yaml names it, and readers want it
+        (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)  # data.yaml names it, and readers expect it
         export.note(f"no samples for training: {IMAGES}/train is empty")
     if "val" not in export.parts:
         export.note(f"no samples for validation: val in {DATA} is the training set; a split of 0.1 sets a tenth aside")
-    listed = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))  # YAML reads JSON's texts
+    listed = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))  # YAML reads JSON strings
     test = f"test: {IMAGES}/test\n" if "test" in export.parts else ""
     val = "val" if "val" in export.parts else "train"
     export.put(DATA, f"train: {IMAGES}/train\nval: {IMAGES}/{val}\n{test}names:\n{listed}{more}")
 
 
 def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[str, float | None, dict[str, int]]:
-    """A sample's label file; its IoU with the mask, None where that shows nothing; and counts: pixels ignored, of all, pieces left out, and
-    objects of several pieces."""
+    """The text of a sample's label file; its IoU with the mask, or None if the mask shows no class; and counts: ignored pixels, all pixels,
+    pieces left out, and objects with several pieces."""
     labels = sample.labels(len(classes))
     pieces, owners = sample.objects(labels).pieces(min_area)
     text = as_yolo(pieces)
@@ -105,7 +105,7 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
 
 
 def as_yolo(pieces: Objects) -> str:
-    """The lines of a label file: objects, each a connected piece, in their order. Without objects the text is empty."""
+    """The text of a label file: one line per object, each a connected piece, in their order; empty without objects."""
     sides = np.array(pieces.masks.shape[::-1], np.float64)
     lines = []
     for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):
@@ -115,11 +115,11 @@ def as_yolo(pieces: Objects) -> str:
 
 
 def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], where: str | Path) -> Instances:
-    """The objects of class ids, from 1, in a label file's text: polygons filled as Ultralytics does, small ones over large ones, and 255
+    """The objects in a label file's text, with class ids from 1: polygons filled as Ultralytics does, small ones over large ones, and 255
     in boxes where no polygon is.
 
-    classes: how many, or their numbers in the file, in the order of ids. where: how an error calls the text. Raises UserError naming the
-    line that is no polygon of one of the classes.
+    shape: (H, W). classes: their number, or their numbers in the file in the order of ids. where: the text's name in errors. Raises
+    UserError naming a line that is not a polygon or box of one of the classes.
     """
     height, width = shape
     ids = {str(number): i for i, number in enumerate(range(classes) if isinstance(classes, int) else classes, 1)}
@@ -153,7 +153,8 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
 
 
 def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.ndarray]:
-    """Class id, from 1, and (P, 2) shares of a line; of a box its centre and sides. ids: by the number that a line begins with."""
+    """The class id (from 1) of a line, and its corners as (P, 2) shares; for a box, its centre and sides. ids: class number in the file →
+    id."""
     first, *rest = line.split()
     if (class_id := ids.get(first)) is None:
         gaps = list(ids) != [str(number) for number in range(len(ids))]
@@ -165,15 +166,15 @@ def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.
         shares = np.array([float(value) for value in rest])
     except ValueError as error:
         raise UserError(f"{where}: {first_line(error)}") from error
-    if not ((shares >= -HAIR) & (shares <= 1 + HAIR)).all():  # false for NaN too
+    if not ((shares >= -HAIR) & (shares <= 1 + HAIR)).all():  # also false for NaN
         raise UserError(f"{where}: a corner is outside the picture; x and y are shares of its sides, in [0, 1]")
     return class_id, shares.clip(0, 1).reshape(-1, 2)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a set is. file: its YAML. roots: resolved folders that its pictures must lie in. images: the folder that the user named.
-    labels: the folders where pictures' labels may be."""
+    """The location of a dataset. file: its YAML file. base: `path` in it. roots: resolved folders, of which one must contain each picture.
+    images: the folder of pictures that the user named. labels: folders that may contain label files."""
 
     file: Path
     base: str
@@ -190,7 +191,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a split, the name of its sample, and the path that its label file follows from."""
+    """A picture of a split. name: of its sample. labels: the path from which the path of its label file follows."""
 
     path: Path
     split: str
@@ -236,7 +237,8 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
 
 
 def _check_used(source: Source, place: Place, used: Collection[Path]) -> None:
-    """Label files beside those in use that belong to no picture: their objects would be lost without a word."""
+    """Refuse label files in `place.labels` that have objects but no picture, or count them as missing pictures; otherwise the objects would
+    be lost silently."""
     for folder in sorted(place.labels):
         for path in sorted(folder.glob("*.txt")):
             if path not in used and path.name != native.CLASSES and OBJECT.match(read_text(path, LIST)):
@@ -250,8 +252,8 @@ def _paint(picture: Path, label: Path | None, numbers: Sequence[int]) -> Instanc
 def find_pictures(
     file: Path, data: Mapping[str, Any], split: str | None, images: Path | str | None, labels: Callable[[Path], Path]
 ) -> tuple[Place, list[Picture]]:
-    """Where a set is, and the pictures that its YAML, which is `data`, names in a split, or in all. labels: a picture's path → its labels'.
-    Raises UserError."""
+    """The location of a dataset, and its pictures in a split; None: in all. data: the content of its YAML file. labels: a picture's path →
+    its label file's path. Raises UserError."""
     if split is not None and split not in SPLITS:
         raise UserError(f"split '{split}': must be one of {', '.join(SPLITS)}")
     wanted = [name for name in SPLITS if data.get(name) and split in (None, name)]
@@ -260,7 +262,7 @@ def find_pictures(
     given = Path(images) if images is not None else None
     roots = tuple(folder.resolve() for folder in (file.parent, given) if folder is not None)
     place = Place(file, str(data.get("path") or "."), roots, given)
-    pictures: dict[Path, Picture] = {}  # of a picture that two splits name, the first counts where it has labels
+    pictures: dict[Path, Picture] = {}  # if splits share a picture, the first with labels counts
     places: set[Path] = set()
     for name in wanted:
         entries = data[name] if isinstance(data[name], list) else [data[name]]
@@ -277,7 +279,7 @@ def find_pictures(
 
 
 def find_yaml(folder: Path) -> Path:
-    """data.yaml, else the only YAML file, or that of the folder's name. Raises UserError."""
+    """data.yaml, or else the only YAML file, or the YAML file with the folder's name. Raises UserError."""
     if (folder / DATA).exists():
         return folder / DATA
     others = sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml") and path.is_file())
@@ -290,7 +292,8 @@ def find_yaml(folder: Path) -> Path:
 
 
 def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Path:
-    """Where a picture's labels are: the last `images` in its path becomes `folder`; without one, beside it."""
+    """The path of a picture's labels: the last `images` in the picture's path becomes `folder`; without one, the labels are beside the
+    picture."""
     parts = list(picture.with_suffix(suffix).parts)
     if IMAGES in parts:
         parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = folder
@@ -298,8 +301,8 @@ def label_file(picture: Path, folder: str = LABELS, suffix: str = ".txt") -> Pat
 
 
 def named(source: Source, pictures: Sequence[Picture], place: Place) -> Iterator[tuple[str, Picture]]:
-    """The pictures with the names of their samples: where two splits have a name, with the split in front. Raises UserError for a name that
-    cannot be, and for a picture outside of the set."""
+    """(sample name, picture) of each picture. A name that occurs more than once gets the split in front. Raises UserError for an invalid
+    name, and for a picture outside the dataset."""
     counts = Counter(picture.name for picture in pictures)
     for picture in pictures:
         name = f"{picture.split}/{picture.name}" if counts[picture.name] > 1 else picture.name
@@ -311,11 +314,11 @@ def named(source: Source, pictures: Sequence[Picture], place: Place) -> Iterator
 
 
 def _pictures(place: Place, split: str, entry: Any) -> list[Picture]:
-    """The pictures of one of a split's entries: of a folder, or of a text file that lists them."""
+    """The pictures of an entry of a split, which is a folder, or a text file that lists pictures."""
     if not isinstance(entry, str):
         raise UserError(f"{place.file}: '{split}' must name a folder of pictures beside it, not {shown(entry)}")
     beside, base = place.file.parent, place.base
-    # Its own place first, then beside the YAML: `path` is often that of another machine, and some write ../train/images for it.
+    # First below `path`, then beside the YAML file: `path` is often another machine's, and some files name ../train/images.
     tried = [(beside / base / entry, None), (beside / entry, None), (beside / entry.removeprefix("../"), None)]
     if place.images is not None:
         inner = entry.replace("\\", "/").removeprefix("./").removeprefix("../").partition(f"{IMAGES}/")[2]
@@ -334,7 +337,7 @@ def _pictures(place: Place, split: str, entry: Any) -> list[Picture]:
             return _below(path, split, lexical or path)
     if outside is not None and Path(os.path.normpath(outside)).is_relative_to(os.path.normpath(beside)):  # through a link
         there = outside.resolve()
-        above = there.parent if there.name == split else there  # where the other parts are as well
+        above = there.parent if there.name == split else there  # contains the other splits too
         raise UserError(f"{place.file}: '{split}' leads out of its folder, to {there}; --images {above} has it read there")
     raise UserError(f"{place.file}: '{split}' must name a folder of pictures beside it, not {shown(entry)}")
 
@@ -349,8 +352,8 @@ def _below(folder: Path, split: str, lexical: Path) -> list[Picture]:
 
 
 def _listed(place: Place, split: str, file: Path) -> list[Picture]:
-    """The pictures that a text file lists: relative to it, to `path` or to the YAML; of an absolute path of another machine, what is from
-    its last `images` on. Raises UserError naming the line."""
+    """The pictures that a text file lists, relative to it, to `path` or to the YAML file. Of a path on another machine, only the part after
+    its last `images/` counts. Raises UserError naming the line."""
     beside = place.file.parent
     paths: list[Path] = []
     for number, line in enumerate(read_lines(file), 1):
@@ -373,7 +376,7 @@ def _listed(place: Place, split: str, file: Path) -> list[Picture]:
 
 
 def numbered_names(names: Any, file: Path) -> dict[int, str]:
-    """What a YAML's `names` calls its classes, by their numbers, rising. Raises UserError."""
+    """Class number → name in a YAML file's `names`, in rising order. Raises UserError."""
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, Mapping) or not names:

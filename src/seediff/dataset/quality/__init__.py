@@ -1,1 +1,1 @@
-"""What is wrong with a dataset, what is in it, which samples are worth training on, and repairs."""
+"""The quality of a dataset: checks, statistics, selection of samples, and repairs."""

@@ -1,6 +1,6 @@
-"""What is wrong with a native dataset: `check_dataset` reads every file of it and returns findings, some of which fix.py repairs.
+"""Checks a native dataset: `check_dataset` reads all its files and returns findings, some of which fix.py repairs.
 
-Errors are what training code would trip over or learn wrongly from; warnings are for a person to judge.
+Errors are problems that break training code or that it would learn from wrongly; warnings are for a person to judge.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ from ..store import check_finished
 from .stats import Measured, Stats, measure, row_flags, summarize
 
 DAMAGED = ("missing", "picture", "mask", "instances", "soft", "tensors")
-"""Kinds of findings about a sample's file that is not there or not whole; `where` names it."""
+"""Kinds of findings about a sample's file that is missing or damaged; `where` names the file."""
 COUNTED = ("class_ids", "area")
-"""What a row says that its label map tells better: of any type, it is compared with that, and `--fix` writes it anew."""
+"""Fields of a row that can be recomputed from its label map. They are read with any type, compared with the map, and rewritten by
+`--fix`."""
 SLACK = 0.1
-"""Photographs may be flagged by a smaller mask, whose area differs a little: flags are wrong only this share of a limit beyond it."""
+"""Tolerance for the limits of `degenerate`, as a share of them: a photograph's flags may come from a smaller mask, whose area differs
+slightly."""
 ROUNDING = 1e-6
-"""Areas are written with six digits."""
+"""Tolerance for areas, which are written with six digits."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a dataset. kind: one word. where: a file relative to the folder, or `row N`. text: what is wrong with it."""
+    """A finding about a dataset. kind: one word. where: a file relative to the folder, `row N`, or a class. text: the problem."""
 
     kind: str
     level: Literal["error", "warning"]
@@ -55,7 +57,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """findings: errors first. stats: of the samples whose label map could be read; None when classes.txt or metadata.jsonl could not."""
+    """The result of a check. findings: errors first. stats: of the samples whose label map could be read; None if classes.txt or
+    metadata.jsonl could not be read."""
 
     findings: tuple[Finding, ...]
     stats: Stats | None
@@ -76,7 +79,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class _Sample:
-    """What reading one row's files gave. sha256, look: of its picture; None when that could not be read."""
+    """The result of reading the files of a row. sha256, look: hashes of its picture, or None if the picture could not be read."""
 
     findings: Sequence[Finding]
     measured: Measured | None = None
@@ -86,7 +89,7 @@ class _Sample:
 
 @contextmanager
 def _caught(findings: list[Finding], kind: str, where: str) -> Iterator[None]:
-    """A UserError of the block becomes a finding."""
+    """Turns a UserError in the block into a finding."""
     try:
         yield
     except UserError as error:
@@ -94,9 +97,9 @@ def _caught(findings: list[Finding], kind: str, where: str) -> Iterator[None]:
 
 
 def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable[int]] = iter) -> Checked:
-    """Read the whole dataset and return what was found. follow: wraps the samples' positions, to show progress.
+    """Reads the whole dataset and returns the findings. follow: wraps the samples' positions, to show progress.
 
-    Raises UserError only when `folder` is no folder, or that of a run which is not finished.
+    Raises UserError only if `folder` is not a folder, or belongs to a run that is not finished.
     """
     folder = Path(folder)
     check_finished(folder)
@@ -109,7 +112,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
         return Checked(tuple(findings), None)
     if not rows:
         findings.append(Finding("structure", "error", native.METADATA, f"{folder / native.METADATA}: has no rows"))
-        return Checked(tuple(findings), summarize([], classes))  # not everything is an orphan
+        return Checked(tuple(findings), summarize([], classes))  # not `_orphans`: it would list every file
     samples = list(in_threads(lambda i: _check_sample(folder, i + 1, rows[i], classes), range(len(rows)), follow))
     names = [_name(row) for row in rows]
     findings += [finding for sample in samples for finding in sample.findings]
@@ -125,7 +128,7 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
 
 
 def _attempt(read: Callable[[], Any], path: Path, findings: list[Finding]) -> Any:
-    """What `read` returns; None, and a finding about the file, when it raises UserError."""
+    """The result of `read`, or None if it raises UserError, which adds a finding about the file."""
     try:
         return read()
     except UserError as error:
@@ -183,7 +186,7 @@ def _check_labels(
         return  # what follows would only say so again
     with open_picture(path) as picture:
         palette = picture.getpalette("RGB") if picture.mode == "P" else None
-    # Writers may leave out colours above the highest that is used.
+    # Writers may leave out colours above the highest id in use.
     if palette is None or any(palette[3 * i : 3 * i + 3] != voc_palette()[3 * i : 3 * i + 3] for i in ids):
         yield Finding("palette", "warning", mask, "its colours are not Pascal VOC's, which viewers show")
     try:
@@ -199,7 +202,7 @@ def _check_labels(
 
 
 def _agrees(said: Any, counted: Any) -> bool:
-    """Whether a row says what was counted; areas but for their rounding."""
+    """Whether a row's value is the counted one; areas may differ by rounding."""
     if not isinstance(counted, Mapping) or not isinstance(said, Mapping):
         return said == counted
     numbers = all(isinstance(value, int | float) for value in said.values())
@@ -207,7 +210,7 @@ def _agrees(said: Any, counted: Any) -> bool:
 
 
 def _check_flags(row: Mapping[str, Any], where: str, areas: Mapping[str, float]) -> Iterator[Finding]:
-    """Flags that the label map contradicts; those about attention cannot be told from it."""
+    """Flags that contradict the label map; those about attention cannot be checked with it."""
     flags = row["flags"]
     for name, share in areas.items():
         flagged, room = f"degenerate:{name}" in flags, min(share / SMALLEST, (1 - share) / (1 - LARGEST))  # degenerate when below 1
@@ -224,14 +227,14 @@ def _check_flags(row: Mapping[str, Any], where: str, areas: Mapping[str, float])
 
 
 def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, classes: Sequence[str]) -> list[Finding]:
-    """Objects that a row names and that are not there, cannot be used, or have no pixel of their class in the label map."""
+    """Objects in a row whose file is missing or cannot be used, or that have no pixel of their class in the label map."""
     findings, ids = list[Finding](), row.get("instances")
     if ids is None or (name := _name(row)) is None:
         return findings
     file = f"{native.INSTANCES}/{name}.png"
     if not (path := folder / file).is_file():
         return [Finding("missing", "error", file, "its row names objects, but there is no such file")]
-    if mask is None or leads_out(folder, path):  # which is said already
+    if mask is None or leads_out(folder, path):  # reported elsewhere
         return findings
     with _caught(findings, "instances", file):
         labels, instances = read_label_map(mask), InstanceFile(path, tuple(ids))()
@@ -243,20 +246,20 @@ def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, clas
             raise UserError(f"has an object of class {outside[0]}, but {native.CLASSES} names 1 to {len(classes)}")
         here = np.unique(instances.numbers[instances.label_map() == labels]).tolist()
         lost = sorted({*range(1, len(ids) + 1)} - {*here})
-        if lost and not is_corrected(row):  # else they are those of the mask before
+        if lost and not is_corrected(row):  # the objects of a corrected sample are those of its original mask
             findings.append(Finding("objects", "warning", file, f"object {lost[0]} has no pixel of its class in the label map"))
     return findings
 
 
 def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | None) -> list[Finding]:
-    """Soft masks that are not there, where the dataset keeps them, or cannot be used."""
+    """Soft masks that are missing, although the dataset keeps them, or that cannot be used."""
     name, ids, findings = _name(row), row.get("class_ids"), list[Finding]()
     if name is None or not isinstance(ids, list) or not (folder / native.SOFT).is_dir() or is_corrected(row):
         return findings
     for file in (f"{native.SOFT}/{name}_{class_id}.png" for class_id in ids):
         if not (folder / file).is_file():
             findings.append(Finding("missing", "error", file, "the dataset keeps soft masks, but there is no such file"))
-        elif not leads_out(folder, folder / file):  # else it is said of the link
+        elif not leads_out(folder, folder / file):  # links are reported by `_files`
             with _caught(findings, "soft", file):
                 if (shape := read_label_map(folder / file).shape) != (size or shape):
                     raise UserError(f"is {shape}, but its picture is {size}; both are (height, width)")
@@ -264,8 +267,8 @@ def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | No
 
 
 def _files(folder: Path) -> Iterator[Finding]:
-    """What a dataset keeps of its samples besides pictures and label maps: links to the outside, and files of attention/ and steps/ that
-    are not as long as their headers say."""
+    """Findings about optional files and objects: links that lead out of the folder, and files of attention/ and steps/ whose length is not
+    that in their header."""
     for kind in (*native.EXTRAS, native.INSTANCES):
         top = folder / kind
         outside = leads_out(folder, top)
@@ -280,8 +283,8 @@ def _files(folder: Path) -> Iterator[Finding]:
 
 
 def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Lines of review.jsonl and corrected masks that do not go together. Errors: a line that is no action; a corrected mask that is gone or
-    is not the one that a person left; pieces joined outside of the picture."""
+    """Findings about review.jsonl and corrected masks. Errors: an invalid line; a corrected mask that is missing or differs from the saved
+    one; pieces joined outside of the picture. Warnings: a line about an unknown sample; a file in reviewed/ that no line names."""
     findings: list[Finding] = []
     actions = _attempt(lambda: read_actions(folder), folder / REVIEWS, findings)
     if actions is None:
@@ -311,18 +314,18 @@ def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Find
 
 
 def _name(row: Mapping[str, Any]) -> str | None:
-    """A sample's name: its picture's path below images/, without suffix. None for a row without such a path."""
+    """A sample's name: the path of its picture below images/, without suffix. None for a row without such a path."""
     file_name = row.get("file_name")
     return file_name.removeprefix(f"{native.IMAGES}/").rpartition(".")[0] if isinstance(file_name, str) else None
 
 
 def _orphans(folder: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str | None]) -> Iterator[str]:
-    """Files of the folders of samples that belong to no row, relative to `folder`."""
+    """Files in the folders of samples that belong to no row, relative to `folder`."""
     named = {os.path.normpath(str(row[field])) for row in rows for field in ("file_name", "mask") if isinstance(row.get(field), str)}
     known = {*names}
     for kind in (native.IMAGES, native.MASKS, native.INSTANCES, native.SOFT, native.ATTENTION, native.STEPS):
         top = folder / kind
-        for path in [] if top.is_symlink() else sorted(top.rglob("*")):  # others may use what a link leads to
+        for path in [] if top.is_symlink() else sorted(top.rglob("*")):  # the target of a link may be in use elsewhere
             if not path.is_file() and not path.is_symlink():
                 continue
             file, (stem, _, suffix) = path.relative_to(folder).as_posix(), path.relative_to(top).as_posix().rpartition(".")

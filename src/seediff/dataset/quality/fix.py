@@ -1,4 +1,4 @@
-"""Repairs of what `check_dataset` found, where they are safe."""
+"""Repairs findings of `check_dataset`, where that is safe."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FIXABLE = ("lost", "palette", "row", "orphan")
 
 
 def fix_dataset(folder: Path | str, findings: Sequence[Finding]) -> list[str]:
-    """Repair the findings of FIXABLE kinds, and say in one line each what was done: lost classes.txt and metadata.jsonl are written from
-    what the samples show, palettes written anew, `classes`, `class_ids` and `area` of rows counted again from the label map, orphans moved
-    to the folder orphans/. Every file is replaced atomically.
+    """Repairs the findings of FIXABLE kinds, and returns a line about each repair: a lost classes.txt or metadata.jsonl is rewritten from
+    the other files, palettes are replaced, `classes`, `class_ids` and `area` of rows are counted again from the label map, and orphans are
+    moved to the folder orphans/. Every file is replaced atomically.
 
-    Raises UserError when another run is at work in the folder, or it cannot be written to.
+    Raises UserError if another run is working in the folder, or if it cannot be written to.
     """
     folder = Path(folder)
     if not any(finding.kind in FIXABLE for finding in findings):
@@ -41,7 +41,8 @@ def fix_dataset(folder: Path | str, findings: Sequence[Finding]) -> list[str]:
 
 
 def _has_samples(folder: Path) -> bool:
-    """Whether anything can be rebuilt: another format's folder, or a segmenter's, is not to become a dataset without a row."""
+    """Whether there is a sample to rebuild rows from: the folder of another format or of a segmenter must not become a dataset without
+    rows."""
     pictures = (path.relative_to(folder).as_posix() for path in (folder / native.IMAGES).rglob("*.*"))
     return any((folder / native.MASKS / f"{native.sample_name(name)}.png").is_file() for name in pictures)
 
@@ -78,9 +79,9 @@ def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def find_classes(folder: Path) -> tuple[str, ...]:
-    """The classes of a dataset: of classes.txt, else of seediff.toml, else those that rows name ids of, when that is every id.
+    """The classes of a dataset: those of classes.txt, or else of seediff.toml, or else those that rows name, if they name every id.
 
-    Raises UserError when none of them says it.
+    Raises UserError if none of these defines the classes.
     """
     if (folder / native.CLASSES).is_file():
         return native.read_classes(folder)
@@ -99,9 +100,9 @@ def find_classes(folder: Path) -> tuple[str, ...]:
 
 
 def _rows(folder: Path, classes: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
-    """Rows of every picture that has a label map of its name and size, by name, and how many pictures have none.
+    """Rows for all pictures that have a label map of the same name and size, sorted by path, and the number of other pictures.
 
-    Raises UserError for an unfinished run's folder, which only its command can complete.
+    Raises UserError for the folder of an unfinished run, which only its command can complete.
     """
     if (folder / native.BATCHES).is_dir():
         raise UserError(f"{folder}: is the output of a run that has not finished; start it again to complete it")
@@ -113,7 +114,7 @@ def _rows(folder: Path, classes: Sequence[str]) -> tuple[list[dict[str, Any]], i
         mask = f"{native.MASKS}/{name}.png"
         try:
             labels = Sample(image, MaskFile(folder / mask), name=name).label_map
-        except UserError:  # also: there is no such label map, or it is of another size
+        except UserError:  # also if there is no such label map, or if it has another size
             continue
         rows.append({"file_name": file_name, "mask": mask, **shown_classes(labels, classes)})
     return rows, len(pictures) - len(rows)

@@ -1,7 +1,7 @@
-"""Which samples of a dataset are worth training on: by flags, area, pieces and confidence, and which of their pixels are certain.
+"""Selects the samples of a dataset that are worth training on, by flags, area, pieces and confidence, and their pixels that are certain.
 
-Confidence of a class in a picture is the mean of its soft mask inside the class's pixels minus the mean outside, in [−1, 1]: near 1 where
-the method was sure everywhere. Dataset Diffusion (section 3.4) ignores what is in between: soft values from 0.5 to 0.6 become 255.
+The confidence of a class in a picture is the mean of its soft mask inside the class's pixels minus the mean outside, in [−1, 1]: near 1 if
+the method was sure everywhere. Dataset Diffusion (section 3.4) ignores uncertain pixels: those with soft values from 0.5 to 0.6 become 255.
 """
 
 from __future__ import annotations
@@ -32,21 +32,20 @@ REVIEWED_AS: dict[str, Callable[[str | None, bool], bool]] = {
     "unreviewed": lambda verdict, corrected: verdict is None and not corrected,
     "corrected": lambda verdict, corrected: corrected,
 }
-"""What a sample's verdict, and whether its mask is a corrected one, must be like."""
+"""Value of `reviewed` → whether a sample stays, by its verdict and whether its mask is a corrected one."""
 ROUNDING = 1e-6
-"""0.6 × 255 is 153, whatever floating point makes of it."""
+"""Tolerance for soft levels: 0.6 × 255 must be 153, despite floating-point rounding."""
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """What a sample must be like to stay.
+    """The criteria that a sample must meet to stay.
 
     drop_flags: kinds (`degenerate`) or whole flags (`degenerate:dog`); `all` for any. min_area, max_area: of each class's mask, shares of
-    the picture in [0, 1]. max_components: connected pieces of each class's mask; smaller ones than min_piece pixels do not count.
-    min_confidence: of the least certain class. best: of each class, the so many pictures in which it is most certain; a picture stays
-    that is among the best of any of its classes. ignore_band: (low, high) of soft values that become 255; from `high` on, they are the
-    class; all other criteria are about the label map that comes of it. reviewed: what a person said of it in
-    `seediff look`.
+    the picture in [0, 1]. max_components: connected pieces of each class's mask; pieces with fewer than min_piece pixels do not count.
+    min_confidence: of the least certain class. best: for each class, the number of pictures to keep in which it is most certain; a picture
+    stays if it is among them for any of its classes. ignore_band: (low, high) of soft values that become 255; from `high` on, pixels get
+    the class; all other criteria apply to the resulting label map. reviewed: the decision about the sample in `seediff look`.
     """
 
     drop_flags: tuple[str, ...] = ()
@@ -75,7 +74,8 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Selected:
-    """samples: those that stay, in their order, with `confidence` in their rows where known. dropped: reason → how many."""
+    """The result of a selection. samples: those that stay, in their order, with `confidence` in their rows where known. dropped: reason →
+    number of samples."""
 
     samples: tuple[Sample, ...]
     dropped: Mapping[str, int]
@@ -89,7 +89,7 @@ def select_samples(
     where: Path | str | None = None,
     follow: Callable[[Sequence[Sample]], Iterable[Sample]] = iter,
 ) -> Selected:
-    """The samples that meet the criteria. where: how errors call their set. follow: wraps the samples to show progress.
+    """The samples that meet the criteria. where: the set's name in errors. follow: wraps the samples to show progress.
 
     Confidence comes from soft masks, or from the rows of a set that was filtered before. Raises UserError naming what a criterion needs.
     """
@@ -122,7 +122,7 @@ def select_samples(
 def why_drop(
     row: Mapping[str, Any], measured: Measured, confidences: Mapping[str, float], classes: Sequence[str], criteria: Criteria
 ) -> str | None:
-    """The first criterion that a sample does not meet: "reviewed", "flags", "area", "components" or "confidence"; None: it meets all."""
+    """The first criterion that a sample does not meet: "reviewed", "flags", "area", "components" or "confidence"; None if it meets all."""
     review = row.get("review", {})
     if criteria.reviewed and not REVIEWED_AS[criteria.reviewed](review.get("verdict"), bool(review.get("corrected"))):
         return "reviewed"
@@ -136,15 +136,16 @@ def why_drop(
         return "area"
     if criteria.max_components and any(measured.pieces.get(i, 0) > criteria.max_components for i in ids):
         return "components"
-    # A picture without a class has no mask that anybody could be sure of.
+    # A picture without a class has no mask to be certain of: −1.
     if criteria.min_confidence is not None and min(confidences.values(), default=-1.0) < criteria.min_confidence:
         return "confidence"
     return None
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
-    """How sure a soft mask (H, W), uint8 of 255 = 1, is of the class's pixels in labels (H, W): mean inside minus mean outside, in
-    [−1, 1]. Ignored pixels are on neither side; a class without a pixel has −1, one that fills the picture its mean inside."""
+    """Confidence of a class: the mean of its soft mask (H, W), uint8 with 255 = 1, inside the class's pixels in labels (H, W) minus the
+    mean outside, in [−1, 1]. Ignored pixels are on neither side. A class without a pixel has −1; one that fills the picture has its mean
+    inside."""
     inside = labels == class_id
     outside = ~inside & (labels != native.IGNORE)
     if not inside.any():
@@ -153,8 +154,8 @@ def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
 
 
 def uncertain_band(labels: np.ndarray, soft: Sequence[np.ndarray], class_ids: Sequence[int], low: float, high: float) -> np.ndarray:
-    """Labels (H, W) uint8 anew from soft masks (H, W), uint8 of 255 = 1, one per class: the class with the highest value where that is at
-    least `high` (the first of equals), 255 where only `low` is reached, else 0. What was ignored before stays so."""
+    """(H, W) uint8 label map, recomputed from soft masks (H, W), uint8 with 255 = 1, one per class: the class with the highest value (the
+    first of equals) where that is at least `high`, 255 where it is only at least `low`, and else 0. Pixels that were ignored stay so."""
     if not class_ids:
         return labels
     stack = np.stack(soft)
@@ -165,7 +166,7 @@ def uncertain_band(labels: np.ndarray, soft: Sequence[np.ndarray], class_ids: Se
 
 
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
-    """Positions of the samples that are among the `count` most certain ones of at least one class; the earlier of equals."""
+    """Positions of the samples that are among the `count` most certain ones of at least one class; of equals, the earlier."""
     chosen: set[int] = set()
     for name in {name for sure in confidences for name in sure}:
         having = [i for i, sure in enumerate(confidences) if name in sure]
@@ -176,10 +177,10 @@ def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> se
 def _measure(
     sample: Sample, classes: Sequence[str], criteria: Criteria, has_soft: bool
 ) -> tuple[Sample, Measured, Mapping[str, float] | None]:
-    """A sample as it would be written, its measures and the confidence of each of its classes, None where nothing says it."""
+    """A sample as it would be written, its measures, and the confidence of each of its classes, or None if unknown."""
     labels = sample.labels(len(classes))
     row = dict(sample.metadata)
-    if is_corrected(row):  # made or changed by a person: certain, and not to be made anew from soft masks
+    if is_corrected(row):  # made by a person, so certain, and not to be replaced by soft masks
         sure = {str(name): 1.0 for name in row.get("classes") or ()}
         changed = sample.replace(metadata={**row, "confidence": sure}) if has_soft else sample
         return changed, measure(labels, row_flags(row), criteria.min_piece), sure
@@ -198,7 +199,7 @@ def _measure(
     if "flags" in row:
         shares = {name: measured.area(class_id) for name, class_id in zip(shown["classes"], shown["class_ids"], strict=True)}
         row["flags"] = [flag for flag in measured.flags if flag.partition(":")[0] != "degenerate"] + degenerate(shares)
-    # The label map is made again when it is written: a set does not fit into memory.
+    # The label map is computed again when it is written, because a set does not fit into memory.
     label_map = partial(_banded, sample, tuple(classes), measured.size, *band)
     return sample.replace(metadata=row, label_map=label_map), replace(measured, flags=row_flags(row)), sure
 
@@ -209,7 +210,7 @@ def _banded(sample: Sample, classes: Sequence[str], size: tuple[int, int], low: 
 
 
 def _read_soft(sample: Sample, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:
-    """Class id → soft mask (H, W) uint8 of the classes that the row names. UserError naming a file that is missing or of another size."""
+    """Class id → soft mask (H, W) uint8, for the classes in the row. Raises UserError naming a file that is missing or has another size."""
     soft = {}
     for name in sample.metadata.get("classes") or ():
         if name not in classes:

@@ -1,4 +1,4 @@
-"""What a dataset holds, counted from its label maps: pictures, pixels and pieces of each class, how large they are, what is flagged."""
+"""Statistics of a dataset, counted from its label maps: pictures, pixels and pieces per class, their areas, and flags."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ...files.label_maps import IGNORE
 from ..shapes.objects import find_objects
 
 AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
-"""Edges of the histogram of areas: the first and the last bin are where `generate` flags a mask `degenerate`."""
+"""Edges of the histogram of areas. The first bin and the last one are where `generate` flags a mask `degenerate`."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One label map. size: (height, width). counts: (256,) pixels of each id. pieces: class id → connected pieces. flags: of its row."""
+    """The measures of a label map. size: (height, width). counts: (256,) pixels of each id. pieces: class id → number of connected pieces.
+    flags: those of its row."""
 
     size: tuple[int, int]
     counts: np.ndarray
@@ -32,8 +33,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class ClassStats:
-    """One class. images: with at least a pixel of it. pixels: share of the whole set's pixels. mean_area, mean_pieces: over `images`,
-    None when there are none. areas: how many images in each bin of AREA_BINS, the last one closed. flags: kind → images."""
+    """The statistics of a class. images: number with at least one pixel of it. pixels: share of all pixels in the set. mean_area,
+    mean_pieces: over `images`, None if there are none. areas: number of images in each bin of AREA_BINS, the last one closed. flags: kind →
+    number of images."""
 
     name: str
     images: int
@@ -46,7 +48,8 @@ class ClassStats:
 
 @dataclass(frozen=True)
 class Stats:
-    """A dataset. background, ignored: shares of its pixels. sizes: "height×width" → images. flags: kind → images, whatever the class."""
+    """The statistics of a dataset. background, ignored: shares of its pixels. sizes: "height×width" → number of images. flags: kind →
+    number of images, whatever the class."""
 
     images: int
     background: float
@@ -56,12 +59,12 @@ class Stats:
     flags: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
-        """For json.dumps; `area_bins` says which areas the bins of `areas` hold."""
+        """For json.dumps; `area_bins` holds the edges of the bins of `areas`."""
         return {**asdict(self), "area_bins": list(AREA_BINS)}
 
 
 def measure(labels: np.ndarray, flags: Sequence[str] = (), min_piece: int = 1) -> Measured:
-    """Measure labels (H, W) uint8. Pieces below `min_piece` pixels are not counted as such."""
+    """The measures of labels (H, W) uint8. Pieces with fewer than `min_piece` pixels are not counted."""
     pieces = Counter(find_objects(labels, min_piece).class_ids)
     return Measured((labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), dict(pieces), tuple(flags))
 
@@ -72,7 +75,7 @@ def row_flags(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
-    """Put the label maps of a dataset together. classes: without the background."""
+    """The statistics of all label maps of a dataset. classes: without the background."""
     total = np.sum([sample.counts for sample in samples], axis=0) if samples else np.zeros(256, np.int64)
     pixels = max(int(total.sum()), 1)
     return Stats(

@@ -1,8 +1,9 @@
-"""Masks as Label Studio's brush has them: values of a picture with four channels, row by row, as blocks of bits; the fourth is the mask.
+"""Encodes and decodes the masks of Label Studio's brush: the values of a four-channel picture, row by row, as a stream of bits in blocks.
+The fourth channel is the mask.
 
-A stream begins with how many values it has (32 bits), the bits of one less one (5), and four sizes of a length in bits less one (4 each).
-A block is a bit, 1: one value many times, 0: as many values; which of the sizes its length has (2 bits), the length less one, and the
-value or values. What is encoded here is byte for byte what `label_studio_sdk.converter.brush.mask2rle` makes.
+A stream begins with the number of values (32 bits), the bits per value minus one (5), and four possible widths of a block's length field in
+bits minus one (4 each). A block has a bit (1: one repeated value, 0: different values), the index of its width (2 bits), the number of its
+values minus one, and the value or values. The encoder's output is byte for byte that of `label_studio_sdk.converter.brush.mask2rle`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ HEADER = 32 + 5 + 4 * len(SIZES)
 
 
 def encode_brush(inside: np.ndarray) -> bytes:
-    """The stream of a mask (H, W) bool, 255 inside and 0 outside in all four channels."""
+    """The stream of a mask (H, W) bool: 255 inside and 0 outside in all four channels."""
     flat = inside.ravel()
     begins = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
     lengths = np.diff(begins, append=flat.size) * CHANNELS
     values = flat[begins] * np.int64(255)
     longest = 1 << SIZES[-1]
-    kinds = np.searchsorted(1 << np.array(SIZES[:-1]), lengths)  # of a run that is cut, its last part has the longest size as well
+    kinds = np.searchsorted(1 << np.array(SIZES[:-1]), lengths)  # the last part of a run that is cut has the longest size, too
     parts = -(-lengths // longest)
     lengths_of_parts = np.full(parts.sum(), longest)
     lengths_of_parts[np.cumsum(parts) - 1] = lengths - (parts - 1) * longest
@@ -36,14 +37,15 @@ def encode_brush(inside: np.ndarray) -> bytes:
 
 
 def _bits(words: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """(sum of lengths,) uint8: each word's lowest bits, the highest of them first."""
+    """(sum of lengths,) uint8: the lowest bits of each word, the highest of these first."""
     ends = np.cumsum(lengths)
     shift = np.repeat(ends, lengths) - 1 - np.arange(ends[-1])
     return (np.repeat(words, lengths) >> shift & 1).astype(np.uint8)
 
 
 def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
-    """The mask (H, W) bool of a stream: where the fourth channel is not 0. Raises ValueError for a stream that is none of this shape."""
+    """The mask (H, W) bool of a stream: where the fourth channel is not 0. Raises ValueError for a stream that is invalid or has another
+    shape."""
     reader = _Reader(stream)
     count, word = reader.read(32), reader.read(5) + 1
     sizes = [reader.read(4) + 1 for _ in SIZES]
@@ -64,7 +66,7 @@ def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
 
 
 class _Reader:
-    """Bits of a stream, one after the other. Raises ValueError at its end."""
+    """Reads a stream bit by bit. Raises ValueError at its end."""
 
     def __init__(self, stream: bytes) -> None:
         self.stream, self.at = stream, 0

@@ -1,4 +1,5 @@
-"""Objects after their label map was corrected: made of the original objects and the two label maps alone, so that an undo needs no more."""
+"""Objects after a correction of their label map, computed from only the original objects and the two label maps, so that an undo needs no
+other data."""
 
 from __future__ import annotations
 
@@ -13,19 +14,20 @@ from ..encoding import InstanceFile, Instances
 from .objects import find_objects
 
 MOST = (1 << 16) - 1
-"""Objects that can be numbered; pieces of noise beyond them are in none."""
+"""Maximum number of numbered objects. Pieces beyond it can only be noise, and are in no object."""
 
 
 @dataclass(frozen=True)
 class FollowedFile:
-    """The objects of a picture whose label map was corrected. before, after: read both label maps."""
+    """The objects of a picture whose label map was corrected. file: the original objects. before, after: functions that read the label
+    maps."""
 
     file: InstanceFile
     before: Callable[[], np.ndarray]
     after: Callable[[], np.ndarray]
 
     def __call__(self) -> Instances:
-        """Raises UserError naming the file, also where it has another size than a label map."""
+        """Raises UserError naming the file, also if its size is not that of a label map."""
         instances, before, after = self.file(), self.before(), self.after()
         if not instances.numbers.shape == before.shape == after.shape:
             problem = f"is {instances.numbers.shape}, but its label map is {after.shape}; both are (height, width)"
@@ -36,10 +38,10 @@ class FollowedFile:
 def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Instances:
     """The objects of label map `before` in label map `after`, both (H, W) uint8.
 
-    An object that has become another class as a whole keeps its pixels. Else pixels that left their class leave their object. Connected
-    pixels that are new in a class join the object of this class that they touch along the longest border, corners included; if they touch
-    none, they are an object with score 1. Objects without pixels go, and the others keep their order. A piece of
-    an object that was connected and no longer is has been cut: all but its largest part are objects with score 1.
+    An object that has changed to another class as a whole keeps its pixels. Otherwise pixels that leave their class leave their object.
+    Connected pixels that are new in a class join the object of this class that they touch along the longest border, corners included; if
+    they touch none, they become an object with score 1. Objects without pixels are removed, and the others keep their order. If a connected
+    piece of an object has been cut, its largest part stays in the object, and each other part becomes an object with score 1.
     """
     class_ids = _relabelled(instances, before, after)
     present = Instances(instances.numbers, class_ids, instances.scores)
@@ -57,7 +59,8 @@ def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Insta
 
 
 def _cut(before: Instances, after: Instances) -> Instances:
-    """A connected piece of an object of `before` that is several in `after`: all but the largest are objects of their own."""
+    """The objects `after`, divided where a connected piece of an object of `before` is now several: all but the largest become separate
+    objects."""
     old, new = _pieces(before), _pieces(after)
     same = (before.numbers == after.numbers) & (old >= 0) & (new >= 0)
     pairs, pixels = np.unique(old[same].astype(np.int64) << 32 | new[same], return_counts=True)
@@ -81,7 +84,7 @@ def _pieces(instances: Instances) -> np.ndarray:
 
 
 def _relabelled(instances: Instances, before: np.ndarray, after: np.ndarray) -> tuple[int, ...]:
-    """The class of each object, another one where all its pixels have changed to this."""
+    """The class of each object: a new class if all its pixels have changed to it, or else the old one."""
     low, high = np.full(len(instances.class_ids) + 1, 255), np.zeros(len(instances.class_ids) + 1, int)
     its = (instances.numbers > 0) & (instances.label_map() == before)
     np.minimum.at(low, instances.numbers[its], after[its])

@@ -1,4 +1,4 @@
-"""Objects in a label map: those that are known, else connected pieces of one class; as one those that a person joined.
+"""Objects in a label map: known objects, or else the connected pieces of a class. Pieces that a person joined are one object.
 
 `joined` is a tuple of objects, each a tuple of pixels (column, row): the pieces that contain these pixels form one object. A pixel names
 its piece even if the piece's outline changes, as long as the pixel has a class. A pixel without a class names nothing.
@@ -86,7 +86,8 @@ def _first_runs(runs: Runs) -> np.ndarray:
 
 
 def _numbered(runs: Runs, classes: np.ndarray, piece: np.ndarray, min_area: int) -> Objects:
-    """The objects of runs, by the class (N,) and the piece (N,) of each, which is the number of its first run. Class 0 is none."""
+    """The objects formed by runs. classes, piece: (N,) the class and the piece of each run; a piece is the index of its first run. Class 0
+    is not an object."""
     first = np.flatnonzero((piece == np.arange(len(piece))) & (classes > 0))
     first = first[np.argsort(classes[first], kind="stable")]
     number = np.full(len(piece), len(first))

@@ -1,9 +1,9 @@
-"""Outlines of objects as polygons with their holes cut in, and polygons back to pixels. Both ways without loss.
+"""Outlines of objects as polygons with their holes cut in, and polygons back to pixels, both without loss.
 
-Readers of YOLO's format make whole numbers of the corners and fill the polygon with its border (OpenCV's fillPoly). Ultralytics rounds
-down, supervision to the nearest. So the corners of an outline lie in the upper left quarter of the pixels at its turns, where both find the
-pixel itself and the mask comes back exactly; what asks which pixels' centres are inside loses half a pixel to the right and below.
-A hole is joined to what is above it by a slit of no width, through the region's own pixels.
+Readers of YOLO's format convert the corners to integers and fill the polygon together with its border (OpenCV's fillPoly). Ultralytics
+rounds down, supervision to the nearest integer. Corners of an outline therefore lie in the upper left quarter of the pixels at its turns,
+where both give this pixel, and the mask comes back exactly. Readers that test whether pixel centres are inside lose half a pixel on the
+right and at the bottom. A hole is joined to the outline above it by a slit of zero width, through the object's pixels.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ from .objects import Objects
 from .rle import decompress
 
 NEAR, FAR = 0.05, 0.45
-"""Where outlines run in their pixels, in pixels from the left or upper edge: the sides to the left and above, and those to the right and
-below. Both stay clear of 0 and 0.5 by more than six decimals of a side of 40,000 pixels lose."""
+"""Position of outlines within pixels, measured from the left or upper edge, in pixels: NEAR for left and upper sides, FAR for right and
+lower sides. Both differ from 0 and 0.5 by more than the rounding error of six decimals for a side of 40,000 pixels."""
 START = np.array([(NEAR, NEAR), (FAR, NEAR), (FAR, FAR), (NEAR, FAR)])
 END = np.roll(START, -1, 0)
-"""(x, y) in a pixel where the outline begins and ends to follow its edge of each direction."""
+"""(x, y) within a pixel, by direction: where the outline begins (START) and ends (END) to follow the pixel's edge."""
 SNAP = 0.01
-"""What is missing to a whole number by less than this is rounded up: the last decimal of somebody else's whole coordinate."""
+"""Coordinates that are below an integer by less than this are rounded up: other programs write integer coordinates with a rounded last
+decimal."""
 
 EAST, SOUTH, WEST, NORTH = range(4)
-"""An edge of a pixel is walked with the pixel on its right: the top edge to the east, the right one to the south, …"""
+"""Directions of edges. An edge is walked with its pixel on the right: the top edge to the east, the right edge to the south, …"""
 STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 """(rows, columns) of one step in each direction."""
 
 
 def object_polygons(objects: Objects) -> list[np.ndarray]:
-    """The outline of every object, each a connected piece, in their order: (P, 2) float64, x and y in pixels from the picture's corner, in
-    (0, W) and (0, H). `fill_polygon` gives exactly the object's pixels."""
+    """The outline of every object, in their order: (P, 2) float64, x and y in pixels from the picture's top left corner, in (0, W) and (0,
+    H). Each object must be a connected piece. `fill_polygon` gives exactly the object's pixels."""
     edges, onward = _edges(objects.index)
     outlines = _walk(objects.index, edges, onward) if len(edges) else {}
     return [outlines[number] for number in range(len(objects.areas))]
 
 
 def _edges(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges between objects and what is beside them, as 4 · pixel + direction in rising order, and the edge that each one goes on with."""
+    """The edges between objects and their surroundings, as 4 · pixel + direction in ascending order, and the edge that follows each."""
     height, width = index.shape
     padded = np.full((height + 2, width + 2), -1, np.int32)
     padded[1:-1, 1:-1] = index
@@ -52,7 +53,7 @@ def _edges(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r, c = np.divmod(np.flatnonzero((index >= 0) & (beside != padded[1:-1, 1:-1])), width)
         same = index[r, c]
         straight = padded[r + 1 + ahead[0], c + 1 + ahead[1]] == same
-        # Also where pixels only touch at a corner: objects are 8-connected, and what is outside of them is 4-connected.
+        # Also where pixels only touch at a corner: objects are 8-connected, and their surroundings are 4-connected.
         corner = padded[r + 1 + ahead[0] + left[0], c + 1 + ahead[1] + left[1]] == same
         turn_right = 4 * (r * width + c) + (direction + 1) % 4
         go_straight = 4 * ((r + ahead[0]) * width + c + ahead[1]) + direction
@@ -65,9 +66,9 @@ def _edges(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _walk(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> dict[int, np.ndarray]:
-    """Object → its outline: follow the edges around every object, and join each hole to what is above it."""
+    """Object → its outline: follows the edges around every object, and joins each hole to the outline above it."""
     width = index.shape[1]
-    follow = np.searchsorted(edges, onward).tolist()  # from here on an edge is its place in `edges`
+    follow = np.searchsorted(edges, onward).tolist()  # from here on, an edge is its index in `edges`
     count = len(follow)
     objects = index.ravel()[edges // 4].tolist()
     seen = bytearray(count)
@@ -113,11 +114,11 @@ def _walk(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> dict[int,
 
 
 def _corners(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[int, list[float]]]:
-    """(E, 2) float64: where the outline begins to follow each edge; (E,) bool: whether it turns there; and, where it goes over to a pixel
-    that only touches the one before at a corner, the point in that one which it leaves from."""
+    """(E, 2) float64: the point where the outline begins to follow each edge; (E,) bool: whether it turns there; and, for edges whose pixel
+    touches the previous pixel only at a corner, the point where the outline leaves that previous pixel."""
     places = np.searchsorted(edges, onward)
     before = np.empty(len(edges), np.int64)
-    before[places] = np.arange(len(edges))  # the edge that leads to each
+    before[places] = np.arange(len(edges))  # the edge before each edge
     direction, previous = edges % 4, edges[before] % 4
     width = index.shape[1]
     row, column = np.divmod(edges // 4, width)
@@ -128,7 +129,7 @@ def _corners(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> tuple[
     )
     inner = left_turn & (index[ahead_row, ahead_column] == index[row, column])
     pinch = left_turn & ~inner
-    # At an inner corner the level edge says y and the upright one x: the pixel that both run past.
+    # At an inner corner, the horizontal edge gives y and the vertical edge gives x, which is in the pixel between theirs.
     level = (direction == EAST) | (direction == WEST)
     ends = np.stack([previous_column, previous_row], 1) + END[previous]
     starts = np.stack([column, row], 1) + START[direction]
@@ -138,10 +139,10 @@ def _corners(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> tuple[
 
 
 def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
-    """The pixels of a polygon as readers of YOLO's format fill it: (top, left, (h, w) bool), the mask of its bounding box.
+    """The pixels of a polygon, filled like readers of YOLO's format do: (top, left, (h, w) bool), the mask of its bounding box.
 
-    polygon: (P, 2), x and y in pixels. Corners are rounded down to pixels of `shape` (H, W); pixels on the lines between them are in, and
-    those that are inside by the even-odd rule, which leaves out holes that are cut in.
+    polygon: (P, 2), x and y in pixels. Corners are rounded down to pixels of `shape` (H, W). Pixels on the lines between them are inside,
+    and so are those inside by the even-odd rule, which leaves out holes that are cut in.
     """
     corners = np.clip(np.floor(polygon + SNAP).astype(np.int64), 0, (shape[1] - 1, shape[0] - 1))
     left, top = corners.min(0)
@@ -150,7 +151,7 @@ def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int,
     x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
 
     rise = np.abs(y1 - y0)
-    edge, step = _steps(rise)  # every row that an edge crosses, its last left to the edge that goes on
+    edge, step = _steps(rise)  # the rows that an edge crosses, but the last, which belongs to the next edge
     lower = np.minimum(y0, y1)[edge]
     across = x0[edge] + (x1 - x0)[edge] * (lower + step - y0[edge]) / (y1 - y0)[edge]
     crossings = np.zeros((height, width + 1), np.int64)
@@ -168,20 +169,20 @@ def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int,
 
 
 def _steps(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each number i of counts, repeated counts[i] times, and beside it 0, 1, … counts[i] - 1."""
+    """Each index i of `counts`, repeated counts[i] times, and with it 0, 1, … counts[i] − 1."""
     numbers = np.repeat(np.arange(len(counts)), counts)
     return numbers, np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 MAX_OUTLINE, MAX_OUTLINES = 4_000_000, 40_000_000
-"""Pixels along the edges of one polygon at most: more than any picture's object has, and 500 MB of pycocotools' points; and of all polygons
-of a picture."""
+"""Maximum number of pixels along the edges of one polygon, and of all polygons of a picture. The first is more than any object has, and
+takes 500 MB for pycocotools' points."""
 
 
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Run lengths as `count_runs`, of polygons [x, y, x, y, …] in pixels, filled as pycocotools does.
+    """Run lengths as in `count_runs`, of polygons [x, y, x, y, …] in pixels, filled as pycocotools does.
 
-    A corner may be outside the picture by its width or height. Raises UserError for what is no such polygon.
+    A corner may be outside the picture by its width or height. Raises UserError for an invalid polygon.
     """
     height, width = shape
     for polygon in polygons:
@@ -195,10 +196,10 @@ def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], wh
 
 
 def check_outlines(polygons: Iterable[Sequence[float]], where: str) -> None:
-    """Raise UserError when the polygons of one picture have edges that are too long together."""
+    """Raises UserError if the edges of all polygons of a picture are too long together."""
     length = 0.0
     for polygon in polygons:
-        if len(polygon) >= 6 and len(polygon) % 2 == 0:  # else it is refused for itself
+        if len(polygon) >= 6 and len(polygon) % 2 == 0:  # others are refused by `_check_polygon`
             length += _outline(np.clip(np.array(polygon, np.float64), -1e6, 1e6).reshape(-1, 2))
     if length > MAX_OUTLINES:
         raise UserError(
@@ -220,8 +221,8 @@ def _check_polygon(polygon: Sequence[float], height: int, width: int, where: str
 
 
 def check_near(values: Sequence[float], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Corners x, y, x, y, … as (P, 2) float64. Raises UserError for one that is outside of a picture of `shape` (H, W) by more than its
-    width or height."""
+    """Corners x, y, x, y, … as (P, 2) float64. Raises UserError for a corner outside a picture of `shape` (H, W) by more than its width or
+    height."""
     height, width = shape
     corners = np.array(values, np.float64).reshape(-1, 2)
     sides = np.array([width, height])

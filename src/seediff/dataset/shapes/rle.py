@@ -1,11 +1,12 @@
-"""A label map, or masks, as runs and as run lengths: COCO's, and CVAT's within a box.
+"""Run-length encoding of label maps and masks: that of COCO, and that of CVAT within a box.
 
-A run is pixels of one column that follow each other and have one id; there are far fewer of them than pixels. Positions count pixels down
-the first column, then down the second, and so on, as COCO does: pixel (row, column) is column · H + row.
+A run is a sequence of adjacent pixels in a column with the same id; there are far fewer runs than pixels. Positions count pixels down the
+first column, then down the second, and so on, as COCO does: pixel (row, column) is column · H + row.
 
-COCO's compressed run-length masks are made of all segments of a label map in one pass over its runs; the bytes are those of pycocotools.
-COCO counts how many pixels a mask stays outside, inside, outside … A count is written as its difference to the one two before it (from the
-fourth on), in groups of five bits from the lowest, each with a sixth bit that says whether another follows, as characters from "0" on.
+COCO's compressed run-length masks of all segments of a label map are made in one pass over its runs; the bytes are those of pycocotools.
+COCO counts the pixels outside, inside, outside … of a mask. From the fourth on, a count is stored as its difference to the count two before
+it. It is split into groups of five bits, the lowest first, each with a sixth bit that says whether another group follows, and written as
+characters from "0" on.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from ...files.messages import shown
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of a label map, in the order of their positions; they fill it.
+    """The runs of a label map, in the order of their positions; they cover it.
 
-    shape: (H, W). starts, ends: (N,) int32, or int64 where there are 2³¹ pixels, the position of the first pixel and the one after the
-    last. ids: (N,), of the label map's type.
+    shape: (H, W). starts, ends: (N,) int32, or int64 for 2³¹ pixels or more, the position of the first pixel and the one after the last.
+    ids: (N,), of the label map's type.
     """
 
     shape: tuple[int, int]
@@ -40,8 +41,8 @@ class Runs:
 class Masks:
     """Masks of one size as runs.
 
-    shape: (H, W). starts, ends: (N,) as of Runs, those of the first mask, in their order, then those of the second. first: (M,)
-    int64, where each mask's begin; none is empty.
+    shape: (H, W). starts, ends: (N,) as in Runs: the runs of the first mask in their order, then those of the second, and so on. first:
+    (M,) int64, the index of each mask's first run; no mask is empty.
     """
 
     shape: tuple[int, int]
@@ -71,7 +72,7 @@ class Masks:
         )
 
     def index_map(self) -> np.ndarray:
-        """(H, W) int32: the mask of each pixel, −1 where there is none. Masks must not overlap."""
+        """(H, W) int32: the mask at each pixel, −1 for none. Masks must not overlap."""
         height, width = self.shape
         numbers = np.repeat(np.arange(len(self.first), dtype=np.int32), np.diff(self.first, append=len(self.starts)))
         order = np.argsort(self.starts)
@@ -81,7 +82,7 @@ class Masks:
         return np.repeat(values, np.diff(edges, prepend=0, append=height * width)).reshape(width, height).T
 
     def chosen(self, kept: np.ndarray) -> Masks:
-        """Those masks of which `kept` (M,) bool says so."""
+        """The masks for which `kept` (M,) bool is True."""
         counts = np.diff(self.first, append=len(self.starts))
         runs, counts = np.repeat(kept, counts), counts[kept]
         return Masks(self.shape, self.starts[runs], self.ends[runs], np.cumsum(counts) - counts)
@@ -94,7 +95,7 @@ def column_runs(label_map: np.ndarray) -> Runs:
     np.not_equal(label_map[1:], label_map[:-1], out=begins[1:])
     pixels = np.flatnonzero(begins)  # row by row
     pixels = pixels.astype(np.int32 if begins.size < 1 << 31 else np.int64, copy=False)  # half the bytes, nearly half the time
-    # Sorting these few costs less than to turn the label map. numpy sorts numbers of 8 and 16 bits in linear time.
+    # Sorting these few pixels costs less than transposing the label map. numpy sorts 8- and 16-bit numbers in linear time.
     rows = pixels // width
     columns = pixels - rows * width  # % would take three times as long
     order = np.argsort(columns.astype(np.min_scalar_type(width)), kind="stable")
@@ -103,8 +104,8 @@ def column_runs(label_map: np.ndarray) -> Runs:
 
 
 def masks_by(runs: Runs, numbers: np.ndarray, count: int) -> Masks:
-    """The runs of each number from 0 to `count` - 1 in numbers (N,) as a mask; none of these must be missing. Runs of another number, which
-    must be `count`, are in none."""
+    """The mask of each number from 0 to `count` − 1: its runs are those with this number in `numbers` (N,). Each must occur. Runs with the
+    number `count`, the only other one allowed, are in no mask."""
     order = np.argsort(numbers.astype(np.min_scalar_type(count)), kind="stable")
     sizes = np.bincount(numbers, minlength=count)[:count]
     order = order[: sizes.sum()]
@@ -112,7 +113,7 @@ def masks_by(runs: Runs, numbers: np.ndarray, count: int) -> Masks:
 
 
 def masks_of_ids(runs: Runs) -> tuple[np.ndarray, Masks]:
-    """The ids (M,) in a label map in rising order, and the mask of each."""
+    """The ids (M,) in a label map in ascending order, and the mask of each."""
     order = np.argsort(runs.ids, kind="stable")
     ids = runs.ids[order]
     first = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
@@ -120,10 +121,11 @@ def masks_of_ids(runs: Runs) -> tuple[np.ndarray, Masks]:
 
 
 def connected(runs: Runs) -> np.ndarray:
-    """(N,) int64: the number of the first run of the connected piece that each run is of. Pixels that meet at a corner belong together.
+    """(N,) int64: for each run, the index of the first run of its connected piece. Pixels that meet at a corner are connected.
 
-    Runs of neighbouring columns touch where one of them begins: beside its first pixel, or beside the one above it. Those two are of one
-    run where both have its id, so that each run has one link to the left, one to the right at most, and these are all there are.
+    Runs of neighbouring columns touch where one of them begins: beside its first pixel, or beside the pixel above that. If both of these
+    neighbours have the id of the run, they are in one run. So each run has at most one link to the left and one to the right, and these are
+    all links.
     """
     height, size = runs.shape[0], runs.ends[-1]
     numbers = np.arange(len(runs.starts))
@@ -131,21 +133,22 @@ def connected(runs: Runs) -> np.ndarray:
     above = runs.starts - (runs.starts > runs.starts // height * height)  # the pixel above the first, at the upper edge the first itself
 
     def link(which: slice, step: int) -> np.ndarray:
-        """The run that each of these touches one column further, or itself."""
+        """For each of these runs, the run of the same id that it touches `step` positions further, or itself."""
         touched = numbers[which]
         for pixels in (above, runs.starts):
             run = of_pixel.take(pixels[which] + step).astype(np.intp)
-            touched = touched + (run - touched) * (runs.ids[run] == runs.ids[which])  # np.where takes four times as long, guessing wrong
+            # np.where takes four times as long, because of wrong branch predictions.
+            touched = touched + (run - touched) * (runs.ids[run] == runs.ids[which])
         return touched
 
     second, last = np.searchsorted(runs.starts, [height, size - height])
-    # Links to the left make trees, whose roots are numbered from here on: there are fewer of them.
+    # Links to the left form trees. From here on only the roots are numbered, because they are fewer.
     root = _to_roots(np.append(numbers[:second], link(slice(second, None), -height)))
     roots = np.flatnonzero(root == numbers)
     tree = np.empty_like(root)
     tree[roots] = np.arange(len(roots))
     tree = tree[root]
-    # Links to the right join them.
+    # Links to the right join the trees.
     left, right, joined = tree[:last], tree[link(slice(last), height)], np.arange(len(roots))
     while len(apart := np.flatnonzero(left != right)):
         left, right = left[apart], right[apart]
@@ -156,14 +159,14 @@ def connected(runs: Runs) -> np.ndarray:
 
 
 def _to_roots(parent: np.ndarray) -> np.ndarray:
-    """Where one gets from each number by way of its parent, which is not above it, until one is its own."""
+    """The root of each node. parent (N,): the parent of each node, never larger than the node; a root is its own parent."""
     while not np.array_equal(further := parent.take(parent), parent):
         parent = further
     return parent
 
 
 def label_map_rles(label_map: np.ndarray) -> dict[int, dict[str, Any]]:
-    """Segment id → its mask as {"size": [H, W], "counts": text}, for every id of at least 0 in label_map (H, W) of integers, in rising
+    """Segment id → its mask as {"size": [H, W], "counts": text}, for every id of at least 0 in label_map (H, W) of integers, in ascending
     order."""
     ids, masks = masks_of_ids(column_runs(label_map))
     return {name: rle for name, rle in zip(ids.tolist(), rles(masks), strict=True) if name >= 0}
@@ -176,14 +179,14 @@ def rles(masks: Masks) -> list[dict[str, Any]]:
 
 
 def compress(masks: Masks) -> list[str]:
-    """Each mask's run lengths, the first of them outside (0 when the first pixel is inside), as COCO's text."""
+    """The run lengths of each mask as COCO's text, beginning with the pixels outside (0 if the first pixel is inside)."""
     starts, ends, first = masks.starts, masks.ends, masks.first
     if not len(first):
         return []
     outside = starts.copy()
     outside[1:] -= ends[:-1]
     outside[first] = starts[first]
-    apart = outside > 0  # else a run goes on at the top of the next column
+    apart = outside > 0  # else the run continues at the top of the next column
     apart[first] = True
     if not apart.all():
         kept = np.flatnonzero(apart)
@@ -210,11 +213,12 @@ def compress(masks: Masks) -> list[str]:
 
 
 SHORT = 1 << 14
-"""Values from -SHORT to SHORT - 1, of at most three characters, are looked up; nearly all are."""
+"""Values from −SHORT to SHORT − 1, nearly all in practice, have at most three characters and are looked up in a table."""
 
 
 def _characters(values: np.ndarray, count: int) -> np.ndarray:
-    """values (N,) as `count` characters each, 4 (for values below 2¹⁹) or 8 (2³⁹), in one number; zeros after the last."""
+    """(N,) the characters of each value, packed into one number of `count` bytes, with zeros after the last. count: 4, for values below
+    2¹⁹, or 8, for values below 2³⁹."""
     packed = _short(count).take(values & (2 * SHORT - 1))
     if len(long := np.flatnonzero((values < -SHORT) | (values >= SHORT))):
         packed[long] = _pack(values[long], count)
@@ -223,23 +227,23 @@ def _characters(values: np.ndarray, count: int) -> np.ndarray:
 
 @cache
 def _short(count: int) -> np.ndarray:
-    """`_pack` of every short value, at its lowest 15 bits."""
+    """`_pack` of every value that `SHORT` allows, at the index of its lowest 15 bits."""
     return _pack(np.roll(np.arange(-SHORT, SHORT), SHORT), count)
 
 
 def _pack(values: np.ndarray, count: int) -> np.ndarray:
-    """`_characters`, by computing them."""
+    """`_characters`, computed without the table."""
     values = values.astype(np.int64)
-    magnitude = np.where(values < 0, ~values, values)[:, None]  # the sign must be readable: each character more carries five bits further
+    magnitude = np.where(values < 0, ~values, values)[:, None]  # k characters hold 5k − 1 bits of it, and the sign
     bits = 5 * np.arange(count)
-    least = np.array([0, *1 << bits[1:] - 1])  # that needs this character
+    least = np.array([0, *1 << bits[1:] - 1])  # the smallest that needs each character
     packed = (values[:, None] >> bits & 31) + 48 + 32 * (magnitude >= 1 << bits + 4)
     return np.where(magnitude >= least, packed, 0).astype(np.uint8).view(f"u{count}")[:, 0]
 
 
 def decompress(counts: str) -> np.ndarray:
-    """The run lengths that `compress` wrote, as (N,) int64. Raises ValueError for a text that is none; whether the lengths are those of a
-    mask is for the caller to see. Sums that wrapped around are seen too: lengths far above any picture's come before them."""
+    """The run lengths (N,) int64 that `compress` wrote. Raises ValueError for an invalid text. The caller checks whether the lengths fit a
+    mask; that also finds sums that wrapped around, because lengths far above those of any picture precede them."""
     digits = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
     if len(digits) and not (digits.min() >= 0 and digits.max() < 64 and digits[-1] < 32):
         raise ValueError("holds other characters than run lengths have, or ends within one")
@@ -258,12 +262,12 @@ def decompress(counts: str) -> np.ndarray:
 
 
 MAX_CHARACTERS = 8
-"""Of one run length: 40 bits, of which it takes millions to wrap around 64."""
+"""Maximum for one run length: 40 bits. Millions of such numbers must be added to wrap around 64 bits."""
 
 
 def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[int, int], where: str) -> np.ndarray:
-    """Run lengths (N,) int64 of RLE in a picture of `shape` (H, W): outside, inside, outside …, column by column, which add up to H · W.
-    Raises UserError naming the annotation, `where`."""
+    """Run lengths (N,) int64 of an RLE in a picture of `shape` (H, W): outside, inside, outside …, column by column, with sum H · W. where:
+    the annotation's name in errors. Raises UserError."""
     if list(size) != list(shape):
         raise UserError(f"{where}: its mask is {shown(size)}, but its image is {list(shape)}; both are [height, width]")
     total = shape[0] * shape[1]
@@ -283,12 +287,12 @@ def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[in
 
 
 def area(runs: np.ndarray) -> int:
-    """Pixels inside."""
+    """The number of pixels inside run lengths."""
     return int(runs[1::2].sum())
 
 
 def paint_runs(labels: np.ndarray, counts: np.ndarray, value: int) -> None:
-    """Set the pixels inside of run lengths, of labels (H, W) uint8 that lie column by column in memory (order="F"), to a value."""
+    """Sets the pixels inside of run lengths to a value, in labels (H, W) of integers that are stored column by column (order="F")."""
     flat = labels.reshape(-1, order="F")
     ends = np.cumsum(counts)
     for begin, end in zip(ends[:-1:2].tolist(), ends[1::2].tolist(), strict=False):
@@ -296,8 +300,8 @@ def paint_runs(labels: np.ndarray, counts: np.ndarray, value: int) -> None:
 
 
 def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom: float, value: int) -> int:
-    """Set the pixels of labels (H, W) uint8 that a box touches to a value; returns how many. Nothing is painted of a box whose corners are
-    no numbers."""
+    """Sets the pixels of labels (H, W) of integers that a box touches to a value, and returns their number. Paints nothing if a corner is
+    NaN, or 10⁹ pixels or more away."""
     if not all(abs(corner) < 1e9 for corner in (left, top, right, bottom)):  # false for NaN and infinity too
         return 0
     rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
@@ -307,30 +311,32 @@ def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom:
 
 
 MOST_MASKS, MOST_LAYERS = 20_000, 100
-"""Masks of one picture, and how many of them lie over each pixel on average: far more than anybody draws."""
+"""Maximum number of masks in one picture, and of masks over a pixel on average: far more than anybody draws."""
 
 
 def check_count(masks: int, where: str) -> None:
-    """Raise UserError for more masks than a picture has, before any is looked at."""
+    """Raises UserError for more than MOST_MASKS masks in a picture, before any of them is decoded."""
     if masks > MOST_MASKS:
         raise UserError(f"{where}: has {masks} masks; at most {MOST_MASKS} of one picture are read")
 
 
 def check_layers(area: int, shape: tuple[int, ...], where: str) -> None:
-    """Raise UserError when masks have more pixels together than those of a picture of `shape` (H, W) do, before they are painted."""
+    """Raises UserError if masks would cover a picture of `shape` (H, W) more than MOST_LAYERS times, before they are painted. area: pixels
+    of all masks."""
     if (layers := area / math.prod(shape)) > MOST_LAYERS:
         raise UserError(f"{where}: its masks cover the picture {layers:.0f} times over; at most {MOST_LAYERS} times are read")
 
 
 def fill(counts: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """The mask (H, W) bool of run lengths, which must add up to H · W."""
+    """The mask (H, W) bool of run lengths, whose sum must be H · W. size: (H, W)."""
     inside = np.arange(len(counts)) % 2 == 1
     return np.repeat(inside, counts).reshape(size[1], size[0]).T
 
 
 @dataclass(frozen=True)
 class Boxed:
-    """left, top, width, height: the box, in pixels. counts: run lengths (N,) int64, outside, inside, outside …, which fill the box."""
+    """A mask as run lengths within a box. left, top, width, height: the box, in pixels. counts: (N,) int64, outside, inside, outside …, row
+    by row; they fill the box."""
 
     left: int
     top: int
@@ -339,20 +345,20 @@ class Boxed:
     counts: np.ndarray
 
     def paint(self, labels: np.ndarray, value: int) -> None:
-        """Set the mask's pixels of labels (H, W) uint8, in which the box must lie, to a value."""
+        """Sets the mask's pixels in labels (H, W) of integers to a value. The box must lie inside."""
         inside = np.repeat(np.arange(len(self.counts)) % 2 == 1, self.counts).reshape(self.height, self.width)
         labels[self.top : self.top + self.height, self.left : self.left + self.width][inside] = value
 
 
 def boxed(inside: np.ndarray) -> Boxed:
-    """The mask (H, W) bool, which must not be empty."""
+    """The mask (H, W) bool, which must not be empty, in its bounding box."""
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     left, top = int(columns[0]), int(rows[0])
     return boxed_at(inside[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1], left, top)
 
 
 def boxed_at(inside: np.ndarray, left: int, top: int) -> Boxed:
-    """The mask whose box, with this corner, shows `inside` (h, w) bool."""
+    """The mask that is `inside` (h, w) bool in the box of this size and top left corner."""
     height, width = inside.shape
     flat = inside.ravel()
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1

@@ -1,4 +1,4 @@
-"""COCO's JSON, out and in: `writing` makes it, `reading` takes anybody's, in the layouts that it knows."""
+"""COCO's JSON: `writing` writes it, `reading` reads it in the layouts of many programs."""
 
 from .reading import is_folder, read
 from .writing import instances, semantic, write

@@ -1,4 +1,4 @@
-"""What a COCO file says, checked as a whole: categories, images, annotations; and which class each category is."""
+"""Reads COCO files as checked values: categories, images and annotations; and assigns a class to each category."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ...shapes.rle import check_count
 from ..label_files import GROUNDS
 
 IGNORED = (native.IGNORE, "ignore")
-"""Id and name of the category that 255 is in our semantic variant."""
+"""Id and name of the category for 255 in SeeDiff's semantic.json."""
 IMAGES, ANNOTATIONS = "images", "annotations"
 INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
 SHIFTS = np.array([1, 256, 65536], np.uint32)
-"""The id of a panoptic file's segment is red + 256 · green + 65536 · blue of its colour; 0 is no segment."""
+"""The id of a segment in a panoptic PNG is red + 256 · green + 65536 · blue of its colour; 0 is no segment."""
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 SegmentId = Annotated[int, msgspec.Meta(ge=0, lt=1 << 24)]
@@ -39,7 +39,7 @@ class Category(msgspec.Struct, frozen=True):
 
 
 class Image(msgspec.Struct, frozen=True):
-    """metadata: its row of metadata.jsonl, in our own files."""
+    """metadata: the image's row of metadata.jsonl, in files that SeeDiff wrote."""
 
     id: int
     file_name: str
@@ -53,14 +53,14 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Rle(msgspec.Struct, frozen=True):
-    """size: height and width. counts: run lengths, or COCO's text of them."""
+    """size: height and width. counts: run lengths, or COCO's compressed text of them."""
 
     size: list[int]
     counts: list[int] | str
 
 
 class Annotation(msgspec.Struct, frozen=True):
-    """segmentation: polygons [x, y, x, y, …] or run lengths; no polygons where there is only a box."""
+    """segmentation: polygons [x, y, x, y, …] or run lengths; no polygons if the annotation is only a box."""
 
     id: int
     image_id: int
@@ -86,7 +86,7 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Segments(msgspec.Struct, frozen=True):
-    """A panoptic file's annotation of an image: the PNG whose colours are the segments' ids."""
+    """The annotation of an image in a panoptic file. file_name: the PNG whose colours are the segments' ids."""
 
     image_id: int
     file_name: str
@@ -107,8 +107,9 @@ class Panoptic(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Document:
-    """A file whose ids are all there, and there once. where: how errors call it. instances: of each image; a panoptic file has none.
-    segments: of each image of a panoptic file; None: it is none."""
+    """A checked file: the ids of images and categories are unique, and annotations refer to existing ones. where: the file's name in
+    errors. instances: image id → annotations; in a panoptic file there are none. segments: image id → segments; None unless the file is
+    panoptic."""
 
     where: str
     categories: list[Category]
@@ -117,19 +118,19 @@ class Document:
     segments: Mapping[int, Segments] | None
 
     def used(self) -> set[int]:
-        """The categories that anything is of."""
+        """The ids of the categories that annotations and segments have."""
         infos = (info.category_id for segments in (self.segments or {}).values() for info in segments.segments_info)
         return {*infos, *(annotation.category_id for annotations in self.instances.values() for annotation in annotations)}
 
 
 def load(path: Path) -> Document:
-    """A COCO file. Raises UserError naming the entry that is not as it should be."""
+    """A COCO file, checked. Raises UserError naming an invalid entry."""
     data = read_bytes(path, LIMIT)
     return checked(parse_json(data, Panoptic if b'"segments_info"' in data else Instances, str(path)), str(path))
 
 
 def checked(content: Instances | Panoptic, where: str) -> Document:
-    """A file's content. Raises UserError, also for an image of more annotations than one has."""
+    """The content of a file, checked. Raises UserError, also for an image with more annotations than `check_count` allows."""
     for part, entries in (("images", content.images), ("categories", content.categories)):
         for number, twice in _doubles(entry.id for entry in entries):
             raise UserError(f"{where}: {part}[{number}] has the id {twice} of another one")
@@ -159,7 +160,7 @@ def checked(content: Instances | Panoptic, where: str) -> Document:
 
 
 def _doubles(values: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The place and value of each that was there before."""
+    """(position, value) of each value that occurred before."""
     seen: set[int] = set()
     for number, value in enumerate(values):
         if value in seen:
@@ -168,7 +169,7 @@ def _doubles(values: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int, int]]:
-    """Classes, without the background, and the id in a label map of each category: from 1 in the order of the categories' ids. Several
+    """The classes, without the background, and category id → id in label maps. Class ids count from 1 in the order of the category ids. All
     documents must have the same categories. Raises UserError."""
     first = documents[0]
     used = set().union(*(document.used() for document in documents))
@@ -185,7 +186,7 @@ def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int
 
 
 def _without_parent(document: Document, used: Collection[int]) -> list[Category]:
-    """The categories by id, without the parent of all others that Roboflow writes as category 0 and no annotation is of."""
+    """The categories, sorted by id, without the parent category that Roboflow writes with id 0 and no annotation has."""
     known = sorted(document.categories, key=lambda category: category.id)
     parent = len(known) > 1 and known[0].id == 0 and 0 not in used
     return known[1:] if parent and any(category.supercategory == known[0].name for category in known[1:]) else known

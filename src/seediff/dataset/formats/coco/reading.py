@@ -1,8 +1,8 @@
-"""COCO's JSON, in: label maps of anybody's annotations. Where objects overlap, the smaller one is seen.
+"""Reads COCO's JSON, from any program, as label maps. Where objects overlap, the smaller one is seen.
 
-annotations/instances_val2017.json       pictures in val2017/, COCO's own; person_keypoints_, stuff_ and panoptic_ likewise
-annotations/instances_train.json         pictures in images/train/, as Datumaro and others write it, or all in images/, as we do
-train/_annotations.coco.json             Roboflow: beside their pictures; valid/ and test/ beside train/
+annotations/instances_val2017.json       pictures in val2017/, as COCO itself; likewise person_keypoints_, stuff_ and panoptic_
+annotations/instances_train.json         pictures in images/train/, as Datumaro and others, or all in images/, as SeeDiff
+train/_annotations.coco.json             Roboflow's, beside its pictures; likewise valid/ and test/
 labels.json, or another single file      pictures in images/, data/ or beside it
 """
 
@@ -47,11 +47,11 @@ from .document import (
 
 ROBOFLOW = "_annotations.coco.json"
 KINDS = (SEMANTIC, INSTANCES, "person_keypoints", PANOPTIC, "stuff")
-"""What names of files begin with. The first kind that a folder has is read."""
+"""Beginnings of file names. The first kind that a folder has is read."""
 KEYS = re.compile(rb'"(?:images|annotations|categories|info|licenses)"')
-"""One of these is among the first bytes of a file."""
+"""One of these is among the first bytes of a COCO file."""
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""What data sets call their parts, and what we do."""
+"""Name of a split in any data set → SeeDiff's name."""
 
 
 def is_folder(folder: Path) -> bool:
@@ -66,8 +66,8 @@ def read(
     annotations: Path | str | None = None,
     crowds: Crowds | None = None,
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """Class ids are the categories' ids in rising order, from 1, without the parent of all that Roboflow writes as category 0. Of panoptic
-    files each segment is its class, and what is in none is ignored."""
+    """Class ids count from 1 in the order of the category ids, without the parent category that Roboflow writes with id 0. In panoptic
+    files, each segment has its class, and pixels in no segment are ignored."""
     files = [Path(annotations)] if annotations is not None else find_annotations(source.path)
     root = source.path if source.path.is_dir() else source.path.parent
     documents = [load(path) for path in files]
@@ -105,7 +105,8 @@ def _stem(image: Image) -> str:
 
 
 def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
-    """What paints the objects of each picture, by its path, in the instances.json beside one of our semantic.json; empty without one."""
+    """Picture path → a function that paints the picture's objects, from the instances.json beside a semantic.json of SeeDiff. Empty if
+    there is none with the same classes."""
     if not path.name.startswith(SEMANTIC) or not (file := path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))).is_file():
         return {}
     document = load(file)
@@ -125,16 +126,17 @@ def _paint(
     crowds_are_objects: bool = False,
     things: bool = False,
 ) -> Instances:
-    """An image's annotations, or, in a panoptic file, its segments. things: not those that are crowds. Holds no more of the file, since it
-    may go to another process."""
-    check_frame(picture, image.shape, f"{path}, image {image.id}")  # before anything of that size is made
+    """The annotations of an image, or its segments in a panoptic file. things: leave out crowds. The arguments hold no more of the file
+    than the image needs, because they may be sent to another process."""
+    check_frame(picture, image.shape, f"{path}, image {image.id}")  # before an array of that size is made
     if isinstance(content, Segments):
         return panoptic_segments(path.with_suffix(""), image, content, ids, str(path), things=things)
     return paint(image, content, ids, str(path), crowds_are_objects)
 
 
 def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: Source) -> None:
-    """Raise UserError when the annotations cannot make label maps: all are boxes, or all are crowds and nobody said what those are."""
+    """Raise UserError if the annotations cannot make label maps: all are boxes, or all are crowds and `crowds` is None. Add notes about
+    crowds and boxes."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError(f"crowds = {crowds}", "must be ignored or objects")
     annotations = [annotation for document in documents for listed in document.instances.values() for annotation in listed]
@@ -158,8 +160,9 @@ def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: S
 def paint(
     image: Image, annotations: Sequence[Annotation], ids: Mapping[int, int], where: str, crowds_are_objects: bool = False
 ) -> Instances:
-    """An image's annotations: boxes without a mask and crowds as 255 first, then the largest object, the smallest last. One mask is in
-    memory at a time. ids: of a category, in a label map. Raises UserError naming the annotation that is no mask of this image."""
+    """The annotations of an image, painted: first boxes without a mask and crowds, as 255, then the objects from the largest to the
+    smallest. Masks are held as run lengths, to save memory. ids: category id → id in label maps. Raises UserError naming an annotation that
+    is not a mask of this image."""
     outlines = [annotation.segmentation for annotation in annotations if not isinstance(annotation.segmentation, Rle)]
     check_outlines((polygon for polygons in outlines for polygon in polygons), where)
     numbers, known = np.zeros(image.shape, np.uint16, order="F"), Shapes()
@@ -185,10 +188,11 @@ def paint(
 
 
 def panoptic_segments(folder: Path, image: Image, segments: Segments, ids: Mapping[int, int], where: str, *, things: bool) -> Instances:
-    """The segments of an image, crowds among them as in panopticapi's own converter unless only things count; 255 where there is none.
+    """The segments of an image, and 255 where there is none. Crowds keep their class, as in panopticapi's own converter, but with `things`
+    they are left out.
 
-    folder: annotations/panoptic_val2017/ of annotations/panoptic_val2017.json. ids: of a category, in a label map. Raises UserError naming
-    the picture that is not there, or has a segment that the file does not.
+    folder: annotations/panoptic_val2017/ for annotations/panoptic_val2017.json. ids: category id → id in label maps. Raises UserError
+    naming a picture that is missing, or that has a segment that the file does not name.
     """
     path = path_inside(folder, {"file_name": segments.file_name}, "file_name", f"{where}, image {image.id}")
     with open_picture(path) as picture:
@@ -208,7 +212,7 @@ def panoptic_segments(folder: Path, image: Image, segments: Segments, ids: Mappi
 
 
 def find_annotations(source: Path) -> list[Path]:
-    """The JSON files of a folder that belong together, or the file itself. Raises UserError."""
+    """The JSON files of a folder that belong together, or `source` itself if it is a file. Raises UserError."""
     if source.is_file():
         return [source]
     if not source.is_dir():
@@ -232,14 +236,16 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 
 def part_of(path: Path) -> str | None:
-    """ "train", "val" or "test", as the file's name says, or, where every part has a folder of its own, that folder's."""
+    """ "train", "val" or "test", from the name of the file, or for Roboflow's files from the name of its folder; None if it names no
+    split."""
     words = path.parent.name if path.name == ROBOFLOW else path.stem
     last = re.fullmatch(r"(?:.*[_-])?([a-z]+)(?:19|20)?\d*", words.lower())
     return PARTS.get(last[1]) if last else None
 
 
 def picture_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
-    """Where the pictures of a file may be, the likeliest first. root: the folder that is read. images: as the user says."""
+    """Folders that may contain a file's pictures, the likeliest first. root: the folder that is read. images: the folder that the user
+    named."""
     stem = path.stem
     rest = next((stem.removeprefix(f"{kind}_") for kind in KINDS if stem.startswith(f"{kind}_")), stem)
     parts = list(dict.fromkeys(("" if rest in KINDS else rest, rest.rpartition("_")[2])))

@@ -1,13 +1,13 @@
-"""COCO's JSON, out: objects for detectors, and a semantic variant from which label maps come back exactly.
+"""Writes COCO's JSON: objects for detectors, and a semantic variant from which label maps come back exactly.
 
     out/  images/NAME.png                  pictures, as they are
-          annotations/instances.json       an annotation an object (of the sample's `instances`, else a connected piece of a class, or
-                                           several that a person joined): RLE, or polygons when asked for
-          annotations/semantic.json        an annotation a class of each image: RLE, iscrowd 0; 255 is the category 255, "ignore"
+          annotations/instances.json       one annotation per object (of the sample's `instances`, or else a connected piece of a class, or
+                                           several that a person joined): RLE, or polygons on request
+          annotations/semantic.json        one annotation per class of each image: RLE, iscrowd 0; 255 is the category 255, "ignore"
           annotations/panoptic.json        optional: the segments of each image, whose ids are the colours of annotations/panoptic/NAME.png
 
-Category ids are class ids, from 1. With validation samples there are `instances_train.json`, `instances_val.json`, and so on. An image's
-`metadata` in semantic.json is its row of metadata.jsonl.
+Category ids are class ids, from 1. With samples for validation or testing, there are `instances_train.json`, `instances_val.json`, and so
+on. An image's `metadata` in semantic.json is its row of metadata.jsonl, without the fields that follow from the files.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from ..drivers import Export
 from .document import ANNOTATIONS, IGNORED, IMAGES, INSTANCES, PANOPTIC, SEMANTIC, SHIFTS
 
 WRITTEN_ANEW = ("file_name", "mask", "classes", "class_ids", "area")
-"""Fields of a row that follow from the files."""
+"""Fields of a row that can be recomputed from the files."""
 
 
 @dataclass
 class Part:
-    """The images and annotations of one file, whose ids are from 1 on."""
+    """The images and annotations of one file, with ids from 1."""
 
     images: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
@@ -53,18 +53,19 @@ class Part:
 
 
 def categories(classes: Sequence[str], *, ignore: bool) -> list[dict[str, Any]]:
-    """COCO's categories of classes: ids from 1, and with `ignore` 255 as well."""
+    """COCO's categories of the classes, with ids from 1. ignore: add the category for 255."""
     return [{"id": i, "name": name} for i, name in enumerate(classes, 1)] + [{"id": IGNORED[0], "name": IGNORED[1]}] * ignore
 
 
 def semantic(labels: np.ndarray) -> list[dict[str, Any]]:
-    """An annotation for each class in labels (H, W) uint8, without `id` and `image_id`; 255 is a class here, 0 is not."""
+    """One annotation per class in labels (H, W) uint8, without `id` and `image_id`; 255 counts as a class, 0 does not."""
     class_ids, masks = masks_of_ids(column_runs(labels))
     return [annotation for annotation in _annotations(class_ids.tolist(), masks, rles(masks)) if annotation["category_id"] > 0]
 
 
 def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) -> tuple[list[dict[str, Any]], int]:
-    """An annotation for each connected piece of a class in labels (H, W) uint8, without `id` and `image_id`; and how many were too small.
+    """One annotation per connected piece of a class in labels (H, W) uint8, without `id` and `image_id`; and the number of pieces of fewer
+    than `min_area` pixels, which are left out.
 
     Holes stay holes; in polygons they are cut in.
     """
@@ -73,14 +74,14 @@ def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) 
 
 
 def of_objects(objects: Objects, *, polygons: bool) -> list[dict[str, Any]]:
-    """An annotation for each object, without `id` and `image_id`."""
+    """One annotation per object, without `id` and `image_id`."""
     shapes = _polygons(objects) if polygons else rles(objects.masks)
     return _annotations(objects.class_ids, objects.masks, shapes)
 
 
 def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) -> list[dict[str, Any]]:
     boxes = masks.boxes_xyxy.copy()
-    boxes[:, 2:] -= boxes[:, :2]  # COCO's: left, top, width, height
+    boxes[:, 2:] -= boxes[:, :2]  # COCO's boxes are left, top, width, height
     return [
         {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
         for class_id, area, box, shape in zip(class_ids, masks.areas.tolist(), boxes.tolist(), shapes, strict=True)
@@ -88,11 +89,11 @@ def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) 
 
 
 def _polygons(objects: Objects) -> list[list[list[int]]]:
-    """Each object's polygons [x, y, x, y, …], one a connected piece, along the edges of its pixels, as COCO counts."""
+    """Each object's polygons [x, y, x, y, …], one per connected piece, along the edges of its pixels, in COCO's coordinates."""
     pieces, owners = objects.pieces()
     polygons: list[list[list[int]]] = [[] for _ in objects.class_ids]
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
-        # Those outlines run through the middle of pixels: their sides to the right and below belong on the pixels' far edges.
+        # These outlines run inside the pixels: right and lower sides are moved to the pixels' far edges, the others to the near ones.
         polygons[number].append(np.floor(polygon + 0.7).astype(int).ravel().tolist())
     return polygons
 
@@ -135,9 +136,10 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
 
 @dataclass(frozen=True)
 class Annotated:
-    """What is exported of a sample. small: pieces that are no instances. ious: of each instance's polygons, if they are such.
+    """The exported annotations of a sample. small: the number of pieces too small to be objects. ious: of each object's polygons with its
+    mask, if there are polygons.
 
-    panoptic: the PNG of its segments and what they are; None: not asked for.
+    panoptic: the PNG of the segments and their segments_info; None: not asked for.
     """
 
     height: int
@@ -160,21 +162,21 @@ def annotate(sample: Sample, *, classes: Sequence[str], min_area: int, polygons:
 
 
 def polygon_ious(index: np.ndarray, annotations: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The IoU of each object's polygons, as pycocotools fills them, with its pixels. index: (H, W), the object of each pixel."""
+    """The IoU of each object's polygons, as pycocotools fills them, with its pixels. index: (H, W), the object at each pixel."""
     shape = index.shape
     filled = [fill(polygon_runs(annotation["segmentation"], shape, "--polygons"), shape) for annotation in annotations]
     return [iou(mask, index == number) for number, mask in enumerate(filled)]
 
 
 def panoptic_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The classes as things, whose ids are theirs, and the background as stuff, of the id after them: readers take 0 for none."""
+    """The classes as things, with their ids, and the background as stuff, with the id after them, because readers take 0 for none."""
     things = [{"id": i, "name": name, "isthing": 1} for i, name in enumerate(classes, 1)]
     return [*things, {"id": len(classes) + 1, "name": BACKGROUND, "isthing": 0}]
 
 
 def panoptic_segments(labels: np.ndarray, classes: int, pieces: Objects) -> tuple[bytes, list[dict[str, Any]]]:
-    """The PNG of labels (H, W) uint8, and its segments_info: the objects that were found in it, then a crowd of each class's pieces that
-    are in none, then the background. classes: how many. What is ignored is in no segment."""
+    """The PNG of labels (H, W) uint8, and its segments_info: the objects in `pieces`, then one crowd per class for pixels in no object,
+    then the background. classes: their number. Ignored pixels are in no segment."""
     ids = (pieces.index + 1).astype(np.uint32)
     of = dict(enumerate(pieces.class_ids, 1))
     crowds: set[int] = set()
