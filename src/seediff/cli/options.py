@@ -352,7 +352,7 @@ def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
     """Raise UserError for an option of masks or capture on the command line that has no effect in the configuration."""
     mask, pamr = settled.mask, "" if settled.mask.pamr else "PAMR is off"
     finish, own = mask.facts.finish, f"{mask.maker} has its own"
-    used = settled.objects not in (None, "pieces") or settled.keep_attention or reads_self_attention(mask)
+    used = mask.reading or settled.objects not in (None, "pieces") or settled.keep_attention or reads_self_attention(mask)
     reasons = {
         "mask.method": "" if mask.reading is None else "the reading replaces it",
         "mask.beta": "the ignored band replaces it" if mask.ignore_band else own if finish.threshold else "",

@@ -47,7 +47,7 @@ def tune(
     count: Annotated[int, option(IMAGES, "Maximum number of photographs, evenly spaced.", 50)] = 50,
     size: Annotated[int | None, field_option(MaskPhotosConfig, "size", MODEL)] = None,
     device: Annotated[str | None, field_option(MaskPhotosConfig, "device", MODEL)] = None,
-    dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, field_option(MaskPhotosConfig, "dtype", MODEL)] = (None),
+    dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, field_option(MaskPhotosConfig, "dtype", MODEL)] = None,
     quiet: Quiet = False,
 ) -> None:
     """Find a model's own thresholds from a few labelled photographs: `presence` for `mask`, `name_threshold` for `segment --names`.

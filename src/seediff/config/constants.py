@@ -217,9 +217,7 @@ class SegmentConfig:
     eigenvalue: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     """falcon: as many segments as the graph has eigenvalues above this."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
-    """diffcut: divide while the normalised cut costs less than this.
-
-"""
+    """diffcut: divide while the normalised cut costs less than this."""
     cut_power: Positive = 10.0
     """graphs features and rows: exponent of the cosine similarity."""
     block: Annotated[int, Meta(ge=0)] | None = None

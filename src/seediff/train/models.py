@@ -38,7 +38,7 @@ from ..files.messages import printable
 from ..files.reading import SETTINGS
 from ..models.trust import OWN_ATTENTION
 from .loss import IGNORE, LossWeights, set_losses
-from .weights import NEW_HEADS, check_loaded, check_sizes, check_weights_file
+from .weights import check_loaded, check_sizes, check_weights_file
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
 TINY = Path(__file__).parent / "tiny"
@@ -204,7 +204,7 @@ def _load(kind: Any, source: str, **options: Any) -> Any:
             )
     except Exception as error:
         raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({printable(first_line(error))})") from error
-    check_loaded(info, network, where, NEW_HEADS)
+    check_loaded(info, network, where, initial=True)
     return network
 
 

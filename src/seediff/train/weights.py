@@ -88,14 +88,14 @@ def check_weights_file(folder: Path) -> None:
         read_header(folder / WEIGHTS, "there is no such file; weights are read in safetensors alone, never as pickles")
 
 
-def check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, heads: tuple[str, ...] = ()) -> None:
+def check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, *, initial: bool = False) -> None:
     """Raise UserError if weights lacked a tensor, had a tensor of another shape, or hold values that are not finite.
 
-    info: transformers' `output_loading_info`. heads: empty for complete weights. Otherwise (initial weights of a training) tensors may
-    differ in their first side, the number of classes, and each part in NEW_HEADS may be missing as a whole.
+    info: transformers' `output_loading_info`. initial: these are initial weights of a training, whose tensors may differ in their first
+    side, the number of classes, and may lack each part in NEW_HEADS as a whole.
     """
     missing, names = set(info.get("missing_keys") or ()), list(network.state_dict())
-    for head in NEW_HEADS if heads else ():
+    for head in NEW_HEADS if initial else ():
         head_names = {name for name in names if name.startswith(head)}
         missing -= head_names if head_names <= missing else set()
     if missing:
@@ -104,7 +104,7 @@ def check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, heads:
         )
     for name, *shapes in info.get("mismatched_keys") or ():
         file_shape, network_shape = (tuple(shape) for shape in shapes)
-        if not heads or file_shape[1:] != network_shape[1:]:
+        if not initial or file_shape[1:] != network_shape[1:]:
             raise UserError(f"{where}: tensor {name} is {file_shape}, but the network's is {network_shape}")
     for name, value in network.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):

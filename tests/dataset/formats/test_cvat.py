@@ -191,10 +191,16 @@ def test_a_subsets_export_has_its_name(tmp_path):
     assert np.array_equal(Dataset.open(tmp_path / "set")[0].label_map, some()[0].label_map)
 
 
-def test_boxes_over_and_over_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    "shape",
+    [
+        '<box label="cat" xtl="0" ytl="0" xbr="30" ybr="20"/>',
+        '<polygon label="cat" points="0,0;30,0;30,20;0,20"/>',
+    ],
+)
+def test_shapes_over_and_over_are_refused(shape, tmp_path):
     export("cvat", CLASSES, some(), tmp_path / "set")
     file = tmp_path / "set/annotations.xml"
-    box = '<box label="cat" xtl="0" ytl="0" xbr="30" ybr="20"/>'
-    file.write_text(re.sub(r'(<image id="0"[^>]*>)', lambda found: found[1] + box * 101, file.read_text()))
+    file.write_text(re.sub(r'(<image id="0"[^>]*>)', lambda found: found[1] + shape * 101, file.read_text()))
     with pytest.raises(UserError, match="its masks cover the picture 101 times over"):
         Dataset.open(tmp_path / "set")[0].labels(3)

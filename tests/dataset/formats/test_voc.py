@@ -33,6 +33,16 @@ def test_splits_of_rows_are_kept(tmp_path):
     assert (tmp_path / "voc/ImageSets/Segmentation/train.txt").read_text() == "b\nc\n"
 
 
+def test_missing_pictures_are_not_counted_as_without_a_mask(tmp_path):
+    export("voc", (), [item("a"), item("b"), item("c")], tmp_path / "voc")
+    next((tmp_path / "voc/JPEGImages").glob("a.*")).unlink()
+    (tmp_path / "voc/SegmentationClass/b.png").unlink()
+    notes: list[str] = []
+    assert [sample.name for sample in imported("voc", tmp_path / "voc", skip_missing=True, note=notes.append)[1]] == ["c"]
+    assert "labels whose picture is not there, left out: 1" in notes
+    assert "1 of 3 pictures have no mask in SegmentationClass: they are left out" in notes
+
+
 def test_objects_and_boxes(tmp_path):
     labels = np.zeros((6, 8), np.uint8)
     labels[1:3, 2:5] = 2

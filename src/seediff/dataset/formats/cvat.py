@@ -25,7 +25,7 @@ from ..encoding import Instances
 from ..rows import check_class_list
 from ..sample import SPLITS, Sample
 from ..shapes.polygons import check_outlines, polygon_runs
-from ..shapes.rle import Boxed, boxed, boxed_at, check_count, check_layers, paint_box, paint_runs
+from ..shapes.rle import Boxed, area, boxed, boxed_at, check_count, check_layers, paint_box, paint_runs
 from .drivers import Export, Source, portable
 from .label_files import IGNORED, Shapes, beginning, by_object, check_frame, check_ignored, label_ids, named_colours
 
@@ -173,7 +173,9 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
             check_layers(painted := painted + box.width * box.height, shape, node.where)
             box.paint(numbers, number)
         else:
-            paint_runs(numbers, polygon_runs([_corners(mask)], shape, mask.where), number)
+            runs = polygon_runs([_corners(mask)], shape, mask.where)
+            check_layers(painted := painted + area(runs), shape, node.where)
+            paint_runs(numbers, runs, number)
     return known.painted(numbers)
 
 

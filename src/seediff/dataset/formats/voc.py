@@ -179,7 +179,7 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
     lists = {name: _read_list(root / LISTS / f"{name}.txt") for name in (*SPLITS, "trainval")}
     named = _named(root, split, lists)
     samples: list[Sample] = []
-    folder = images or root / IMAGES
+    folder, unmasked = images or root / IMAGES, 0
     for name, where in named.items():
         check_name(name, source.taken, where)
         image = next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
@@ -190,16 +190,17 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
             raise UserError(f"{image}: is a link that leads out of {images or root}; --images names a folder elsewhere that may be read")
         mask = class_maps(root) / f"{name}.png"
         if not mask.exists():
+            unmasked += 1
             continue
         within = [split for split in SPLITS if name in (lists[split] or ())]
         row, objects = {"split": within[0]} if len(within) == 1 else {}, root / OBJECT_MAPS / f"{name}.png"
         reads = [partial(decode, mask), *([partial(_objects, partial(decode, mask), objects)] if objects.is_file() else [])]
         samples.append(Sample(image, *source.as_stored(image, mask, *reads, shown=False), metadata=row, name=name))
-    if named and not samples:
+    if unmasked and not samples:
         name, where = next(iter(named.items()))
         raise UserError(f"{where}: {class_maps(root)} has no mask of '{name}', nor of any other picture")
-    if left := len(named) - len(samples):
-        source.note(f"{left} of {len(named)} pictures have no mask in {class_maps(root).name}: they are left out")
+    if unmasked:
+        source.note(f"{unmasked} of {len(named)} pictures have no mask in {class_maps(root).name}: they are left out")
     return samples
 
 

@@ -291,7 +291,7 @@ def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Find
         return findings
     masks = {native.sample_name(row["file_name"]): row.get("mask") for row in rows if isinstance(row.get("file_name"), str)}
     last = {action.sample: action for action in actions}
-    for name in last.keys() - masks.keys():
+    for name in sorted(last.keys() - masks.keys()):
         absent = f"is about a sample '{printable(name)}', which metadata.jsonl does not have"
         findings.append(Finding("review", "warning", REVIEWS, absent))
     for name in sorted(last.keys() & masks.keys()):
