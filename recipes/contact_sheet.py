@@ -1,4 +1,4 @@
-"""One picture of a dataset: every image beside itself with its mask laid over, its classes beneath, in the order of the classes.
+"""Make one picture of a dataset: every image next to a copy with its mask overlaid, labelled with its classes and sorted by class.
 
     python recipes/contact_sheet.py pets sheet.jpg
     python recipes/contact_sheet.py pets sheet.png --columns 4 --count 12 --side 256
@@ -27,9 +27,9 @@ FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 
 def dataset_sheet(dataset: Path, *, columns: int, side: int, count: int | None = None) -> np.ndarray:
-    """(H, W, 3) uint8: the first `count` samples (None: all) in rows of `columns`, each `side` pixels high or less.
+    """(H, W, 3) uint8: the first `count` samples (None: all) in rows of `columns`; the longer side of an image is at most `side` pixels.
 
-    Raises UserError when the folder is not a finished dataset, or has no samples.
+    Raises UserError if the folder is not a finished dataset or has no samples.
     """
     tiles, labels = [], []
     for sample in sorted(islice(read_dataset(dataset), count), key=lambda sample: sample.metadata["class_ids"]):

@@ -1,13 +1,13 @@
-"""New weights of the embedded model into the package, and the constants that were found for them.
+"""Put new weights of the embedded model, and the constants tuned for them, into the package.
 
     python recipes/new_weights.py ship runs/mini/pipeline
-    python recipes/renew.py                                            # then makes everything that stands on them, constants first
+    python recipes/renew.py                                            # then remakes everything that depends on them, constants first
     python recipes/new_weights.py constants docs/preset.json generated.json [--model mini]
 
-`constants` takes over what `seediff study truth` found: into the model's preset and, of mini, into the sets of masks that tables train on.
-With mini-dit `generated` may be left out; no tables train on its masks. The preset's note says which method's masks are best. Its method
-stays as it is, until segmenters learn more from another's masks (decision 0019), and so do steps, guidance, thresholds and segments, and
-what the set draws.
+`constants` writes the constants found by `seediff study truth` into the model's preset and, for mini, into the sets of masks that tables
+train on. With mini-dit `generated` may be left out: no tables train on its masks. The preset's note says which method's masks are best. The
+preset's method stays as it is until segmenters learn more from another method's masks (decision 0019). Its steps, guidance, thresholds and
+segments, and the images that the set draws, stay as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import tomli_w
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a program, python looks in this folder alone
+sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script, only this folder is on the path
 
 from recipes.tables import definition
 from seediff.files.documents import read_json, read_toml
@@ -35,7 +35,7 @@ WITHOUT_PAMR = ("ca", "ca_sa", "seediff")
 
 
 def ship(pipeline: Path) -> None:
-    """Put a pipeline's weights in place of mini's, which keeps its scheduler, its tokenizer and, until `constants`, its preset."""
+    """Replace mini's weights by a pipeline's. Mini keeps its scheduler, its tokenizer and, until `constants` runs, its preset."""
     about = EMBEDDED["mini"] / "seediff.json"
     old, new = (read_json(path, dict[str, Any], limit=SETTINGS) for path in (about, pipeline / "seediff.json"))
     for part in PARTS:
@@ -48,7 +48,7 @@ def ship(pipeline: Path) -> None:
 
 
 def take_constants(model: str, truth_file: Path, generated_file: Path | None) -> None:
-    """Write the constants of the studies' results into the model's preset and, of mini, into the tables' set."""
+    """Write the constants from the studies' results into the model's preset and, for mini, into the tables' set."""
     truth = read_json(truth_file, dict[str, Any], limit=SETTINGS)
     note = truth["preset"]["note"]
     if generated_file and truth["preset"]["method"] != "seediff":
@@ -56,7 +56,7 @@ def take_constants(model: str, truth_file: Path, generated_file: Path | None) ->
     about = EMBEDDED[model] / "seediff.json"
     settings = read_json(about, dict[str, Any], limit=SETTINGS)
     method = settings["preset"].get("method", truth["preset"]["method"])
-    methods = settings["preset"].get("methods", {}) | truth["preset"].get("methods", {})  # the study has not measured all of them
+    methods = settings["preset"].get("methods", {}) | truth["preset"].get("methods", {})  # the study does not measure every method
     settings["preset"] = {**settings["preset"], **truth["preset"], "methods": methods, "note": note, "method": method}
     write_atomic(about, (json.dumps(settings, indent=2) + "\n").encode())
     if model == "mini":
@@ -64,14 +64,15 @@ def take_constants(model: str, truth_file: Path, generated_file: Path | None) ->
 
 
 def compared(method: str, generated: dict[str, Any]) -> str:
-    """How the best method on exact scenes does on drawn images."""
+    """A note on how far `method`, the best on exact scenes, is ahead of or behind seediff on drawn images."""
     lead = generated["methods"][method]["ahead_of_seediff"]["iou"]
     where = f"{abs(lead):.4f} {'ahead of' if lead > 0 else 'behind'} seediff"
     return f"on {generated['images']} drawn images it is {where}; which method is the default: decision 0019"
 
 
 def labels(settings: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The tables' sets of masks by name: each method at its own best, some without PAMR, all at the paper's constants, CA by level."""
+    """Name → constants of the masks that tables train on: each method at its best constants, those in WITHOUT_PAMR also without PAMR,
+    all at the paper's constants, and CA at each level."""
     constants = {(entry["kind"], entry["name"]): {key: entry[key] for key in ("method", "mask", "capture")} for entry in settings}
     sets: dict[str, dict[str, Any]] = {}
     for kind, name in constants:

@@ -1,16 +1,17 @@
-"""Every figure, table, picture, notebook output and JSON of the docs, made anew where what it is made of has changed.
+"""Remake every figure, table, picture, notebook output and JSON file of the docs whose ingredients have changed.
 
-    python recipes/renew.py --dry-run                  # what is out of date and why, and what it would cost
-    python recipes/renew.py                            # make it; a run that was stopped goes on where it was
-    python recipes/renew.py --at-most 20               # what takes at most so many minutes
-    python recipes/renew.py look truth --anew          # these, also where they are current
-    python recipes/renew.py truth --scale 0.01         # of a hundredth of the scenes, published to runs/renew/docs: a trial
-    python recipes/renew.py --mark                     # name on each page what is out of date there
-    python recipes/renew.py --accept "functions moved" # the code changed, and not what it computes: figures stay
+    python recipes/renew.py --dry-run                  # print what is out of date and why, and what it would cost
+    python recipes/renew.py                            # remake it; a run that was stopped continues where it was
+    python recipes/renew.py --at-most 20               # only outputs that take at most so many minutes
+    python recipes/renew.py look truth --anew          # these outputs, even if they are current
+    python recipes/renew.py truth --scale 0.01         # a trial with a hundredth of the scenes, published to runs/renew/docs
+    python recipes/renew.py --mark                     # note on each page what is out of date there
+    python recipes/renew.py --accept "functions moved" # the code changed, but not what it computes: figures stay
 
-recipes/outputs.toml has the outputs; docs/ingredients.json keeps what each was made of: weights, presets, scenes, the code of the methods
-without its prose (renewal/code.py), other outputs. Tables of trained segmenters have keys of their own. By hand come sentences about
-figures, and tables that no `tables` of outputs.toml names. Before --accept: `python benchmarks/same_bytes.py OLD NEW`.
+recipes/outputs.toml lists the outputs. docs/ingredients.json records what each was made from: weights, presets, scenes, the code of the
+methods without its prose (renewal/code.py), and other outputs. Tables of trained segmenters have their own keys instead. Sentences about
+figures, and tables that no `tables` entry of outputs.toml names, are edited by hand. Before --accept, run
+`python benchmarks/same_bytes.py OLD NEW`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from typing import Any
 
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a program, python looks in this folder alone
+sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script, only this folder is on the path
 
 from recipes.renewal import outputs as known
 from recipes.renewal.outputs import ACCEPTABLE, Output
@@ -41,13 +42,14 @@ from recipes.renewal.pages import with_note, with_tables
 from seediff.files.outputs import write_atomic
 
 FEWEST = 2
-"""Of scenes or images in a trial, whatever its scale."""
+"""The smallest number of scenes or images in a trial, whatever its scale."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where outputs are made. folders: name → a folder that commands read, else one of this name in the repository.
-    A scale below 1 is a trial, which publishes below `work` and records nothing; `extra` are options of its first command."""
+    """Where outputs are made. work: the folder for unfinished outputs. folders: name → folder that commands read; by default, the folder of
+    that name in the repository. scale: below 1, a trial, which publishes below `work` and records nothing. extra: options added to the
+    first command of an output."""
 
     work: Path
     folders: Mapping[str, Path]
@@ -59,7 +61,7 @@ class Place:
         return self.scale < 1
 
     def obstacle(self, output: Output) -> str:
-        """Why the output cannot be made here, "" where it can."""
+        """Why the output cannot be made here; "" if it can."""
         if not output.commands:
             return "no command makes it any more"
         if self.trial:
@@ -77,7 +79,7 @@ class Place:
         return [re.sub(r"\{([\w-]+)\}", value, word) for word in shlex.split(text)]
 
     def target(self, file: str) -> Path:
-        """Where a file of the docs is published."""
+        """The path at which a file of the docs is published."""
         return (self.work if self.trial else known.ROOT) / file
 
     def _folder(self, name: str) -> Path:
@@ -85,9 +87,9 @@ class Place:
 
 
 def make(output: Output, place: Place) -> str:
-    """Run the commands of an output, publish its files and record what it was made of. Returns what went wrong, "" when nothing did."""
+    """Run the commands of an output, publish its files and record its ingredients. Returns an error message, "" on success."""
     made_of = known.ingredients(output)
-    work = place.work / output.name / known.digest(made_of)  # where a stopped run of the same ingredients left off
+    work = place.work / output.name / known.digest(made_of)  # the same for the same ingredients, so that a stopped run continues
     work.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for number, text in enumerate(output.commands):
@@ -109,7 +111,7 @@ def make(output: Output, place: Place) -> str:
 
 
 def publish(source: Path, target: Path) -> None:
-    """Copy a file into the docs; a PNG becomes a JPEG where the target's name says so."""
+    """Copy a file into the docs. A PNG is converted to JPEG if the target's name ends in .jpg."""
     data = source.read_bytes()
     if target.suffix == ".jpg" and source.suffix == ".png":
         buffer = io.BytesIO()
@@ -128,7 +130,7 @@ def today() -> str:
 
 
 def accept(reason: str, outputs: list[Output]) -> int:
-    """Record the code as it is now for outputs of which nothing else has changed, and return how many others are out of date."""
+    """Record the current code for outputs that differ only in their code. Returns the number of outputs that stay out of date."""
     record, left = known.read_record(), 0
     for output in outputs:
         reasons = known.changed(output, record)
@@ -144,7 +146,7 @@ def accept(reason: str, outputs: list[Output]) -> int:
 
 
 def mark(outputs: list[Output]) -> None:
-    """Write the notes of what is out of date into the pages."""
+    """Write notes on out-of-date outputs into the pages."""
     for page, names in known.notes(outputs, known.out_of_date(outputs)).items():
         text = page.read_text(encoding="utf-8")
         if (noted := with_note(text, names)) != text:
@@ -184,7 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def renew(chosen: list[Output], outputs: list[Output], place: Place, *, anew: bool, at_most: float, dry_run: bool) -> int:
-    """Make what is out of date, or say what would be made. Returns 1 where something failed."""
+    """Make the outputs that are out of date, or print what would be made. Returns 1 if any failed, else 0."""
     stale, minutes, failed = {} if place.trial else known.out_of_date(outputs), 0.0, 0
     for output in chosen:
         why = f"out of date: {', '.join(stale[output.name])}" if output.name in stale else "current"
@@ -195,7 +197,7 @@ def renew(chosen: list[Output], outputs: list[Output], place: Place, *, anew: bo
         if not wanted or obstacle or output.minutes > at_most:
             continue
         minutes += cost
-        if not dry_run and (anew or known.changed(output, known.read_record())):  # what it is made of may have come out as it was
+        if not dry_run and (anew or known.changed(output, known.read_record())):  # remade ingredients may be unchanged
             began = time.monotonic()
             problem = make(output, place)
             failed += bool(problem)

@@ -1,8 +1,8 @@
 """Sprites of the embedded world: which emoji shows which class, and where the art comes from.
 
-The repository holds no art. `python -m recipes.mini train` and `render` read it from a folder that `art` fills through the
-vendors' own package managers: Fluent Emoji 3D from npm (training and held-out scenes), Noto Color Emoji from Debian
-(the "shift" scenes, another vendor's drawing of the same things).
+The repository holds no art. The other commands of `python -m recipes.mini` read it from a folder that `art` fills with package managers:
+Fluent Emoji 3D from npm (training and held-out scenes), and Noto Color Emoji from Debian (the "shift" scenes, in which another vendor
+draws the same things).
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from .files import replaced_folder
 
 FLUENT = "@lobehub/fluent-emoji-3d@1.1.0"
 NOTO = "fonts-noto-color-emoji"
-NOTO_SIZE = 109  # the one bitmap size that Noto Color Emoji holds
+NOTO_SIZE = 109  # the only bitmap size in Noto Color Emoji
 
 
 @dataclass(frozen=True)
 class Sprite:
-    """One drawing: VOC class, Unicode code points, split, the box of it that is the object (fractions), and what captions may call it."""
+    """One drawing: VOC class, name, Unicode code points, split, box of the object in it (fractions), and phrase for captions."""
 
     class_name: str
     name: str
     codepoint: str
     split: str  # "train", or "held": never seen in training
     box: tuple[float, float, float, float]
-    phrase: str  # the spoken class and words that tell this drawing from the others; empty where it is never captioned
+    phrase: str  # the spoken class and words that distinguish this drawing; empty if it is never captioned
 
 
 @lru_cache
 def sprite_table() -> tuple[Sprite, ...]:
-    """The sprites that the world is made of, from `sprites.tsv` beside this file."""
+    """The sprites of the world, from `sprites.tsv` beside this file."""
     path = Path(__file__).parent / "sprites.tsv"
     rows = [row for _, row in parse_csv(read_text(path), ("class", "name", "codepoint", "split", "box", "phrase"), path, delimiter="\t")]
     whole = "0 0 1 1"
@@ -62,14 +62,14 @@ def sprite_table() -> tuple[Sprite, ...]:
 
 
 def training_phrases() -> tuple[str, ...]:
-    """What captions may call the drawings that are trained on, each once, in the order of the table."""
+    """The phrases that captions may use for the training drawings, each once, in the order of the table."""
     return tuple(dict.fromkeys(s.phrase for s in sprite_table() if s.phrase and s.split == "train"))
 
 
 def load_sprite(art: Path, sprite: Sprite, vendor: str) -> np.ndarray:
-    """The sprite as (h, w, 4) uint8, cropped to its box and then to its visible pixels.
+    """The sprite as (h, w, 4) uint8, cropped to its box (Fluent only) and then to its visible pixels.
 
-    Raises UserError when the art folder does not hold it.
+    Raises UserError if the art folder lacks it or nothing of it is visible.
     """
     if vendor == "noto":
         image = _noto_image(art, sprite)
@@ -84,7 +84,7 @@ def load_sprite(art: Path, sprite: Sprite, vendor: str) -> np.ndarray:
     if vendor == "fluent":
         w, h = image.size
         image = image.crop((round(x0 * w), round(y0 * h), round(x1 * w), round(y1 * h)))
-    visible = image.getchannel("A").point([0] * 9 + [255] * 247).getbbox()  # what shows at all
+    visible = image.getchannel("A").point([0] * 9 + [255] * 247).getbbox()  # alpha of at least 9
     if visible is None:
         raise UserError(f"{sprite.name} ({vendor}) has no visible pixels")
     return np.asarray(image.crop(visible))
@@ -103,7 +103,7 @@ def _noto_image(art: Path, sprite: Sprite) -> Image.Image:
 
 
 def fetch_art(out: Path, vendors: tuple[str, ...] = ("fluent", "noto")) -> list[Path]:
-    """Fetch the art with npm and apt, each vendor into its own folder of `out`. Returns the folders made."""
+    """Fetch the art with npm and apt, each vendor's into a folder of `out`, unless that exists. Returns these folders."""
     made = []
     for vendor in vendors:
         target = out / vendor

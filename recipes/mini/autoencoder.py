@@ -38,7 +38,7 @@ def build_autoencoder(recipe: Recipe) -> AutoencoderKL:
 def train_autoencoder(
     recipe: Recipe, images: np.ndarray, folder: Path, report: Callable[[dict], None], minutes: float = math.inf
 ) -> AutoencoderKL | None:
-    """Train on `images` (n, S, S, 3) uint8, checkpointing into `folder`. None when `minutes` ran out before the end."""
+    """Train on `images` (n, S, S, 3) uint8, with checkpoints in `folder`. None if `minutes` run out before the end."""
     config = recipe.autoencoder
     torch.manual_seed(recipe.seed)
     device = torch.device(default_device())
@@ -83,7 +83,7 @@ def train_autoencoder(
 
 
 def random_crops(images: np.ndarray, count: int, rng: np.random.Generator) -> torch.Tensor:
-    """(count, 3, 64, 64) float in [-1, 1], random places of random images."""
+    """(count, 3, 64, 64) float in [-1, 1]: crops at random places of random images."""
     side = images.shape[1]
     picks = rng.integers(len(images), size=count)
     ys, xs = rng.integers(0, side - CROP + 1, size=(2, count))

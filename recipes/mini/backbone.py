@@ -1,7 +1,8 @@
-"""A backbone for `tiny` segmenters that starts from the embedded world's images, as the papers' backbones start from ImageNet.
+"""Trains a backbone for `tiny` segmenters on the embedded world's images, as the papers' backbones are trained on ImageNet.
 
-It learns from the captions which classes a scene shows and never sees a mask: what ImageNet's labels are to photographs. With it the
-tables of trained segmenters have the papers' protocol: synthetic and real pairs teach a network that knows real images already.
+It learns from captions which classes a scene shows and never sees a mask: captions are to scenes what ImageNet's labels are to photographs.
+With it, the tables of trained segmenters follow the papers' protocol: a network that already knows real images is trained on synthetic and
+real pairs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ CHECK_SCENES = 300
 
 
 class Tagger(nn.Module):
-    """(B, 3, S, S) in [-1, 1] → logits (B, answers): the backbone under a linear layer. By default one answer per class, as in CLASSES."""
+    """(B, 3, S, S) in [-1, 1] → logits (B, answers): the backbone and a linear layer. By default one logit per class, as in CLASSES."""
 
     def __init__(self, answers: int = len(CLASSES)) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class Tagger(nn.Module):
         self.head = nn.Linear(2 * self.backbone.channels[-1], answers)
 
     def maps(self, pixels: torch.Tensor) -> Sequence[torch.Tensor]:
-        """Features at a quarter, an eighth, a sixteenth and a thirty-second of the side."""
+        """Features at 1/4, 1/8, 1/16 and 1/32 of the side."""
         mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (MEAN, STD))
         return self.backbone(((pixels + 1) / 2 - mean) / std).feature_maps
 
@@ -57,13 +58,13 @@ def train_backbone(
     tagging: YardstickRecipe = TAGGING,
     report: Callable[[dict], None] = lambda row: None,
 ) -> dict[str, float]:
-    """Train on rendered scenes and their captions and write the backbone to `out`, in half precision, as
-    transformers reads it. Returns the share of scenes whose classes all score highest: of packaged ones, half of whose objects are
-    drawings never trained on, and of new scenes of the training sprites.
+    """Train on rendered scenes and their captions, and write the backbone to `out` in half precision and transformers' format.
 
-    work: where the scenes are, or are rendered to. Raises UserError when `out` is not free.
+    Returns the share of scenes whose classes all score highest: for packaged scenes, half of whose objects are drawings never trained on,
+    and for new scenes with the training sprites. work: the folder of the training scenes, which are rendered if missing. Raises UserError
+    if `out` is not free.
     """
-    recipe = Recipe(close_ups=0.0)  # the world's usual scenes: it serves segmenters, which see several objects
+    recipe = Recipe(close_ups=0.0)  # no close-ups: the backbone serves segmenters, which see several objects
     with staged(out) as part:
         images, captions = rendered_scenes(recipe, art, work)
         torch.manual_seed(tagging.seed)
@@ -80,13 +81,13 @@ def train_backbone(
 
 
 def captioned(captions: Sequence[str]) -> torch.Tensor:
-    """(n, 19) 1.0 where a caption names a class."""
+    """(n, 19): 1.0 where a caption names a class."""
     words = [f" {spoken(name)} " for name in CLASSES]
     return torch.tensor([[float(word in f"{caption} ".replace(",", " ")) for word in words] for caption in captions])
 
 
 def tagged(network: Tagger, images: np.ndarray, classes: Sequence[Sequence[str]]) -> float:
-    """The share of images whose k classes are the k that score highest."""
+    """The share of images whose k classes have the k highest scores."""
     order = run_batched(network, images).argsort(1, descending=True).tolist()
     right = [{CLASSES[i] for i in best[: len(names)]} == set(names) for best, names in zip(order, classes, strict=True)]
     return float(np.mean(right))

@@ -1,4 +1,4 @@
-"""Checkpoints of training runs: model and optimizers' state in one safetensors file, replaced atomically."""
+"""Checkpoints of training runs: the states of model and optimizers in one safetensors file, replaced atomically."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from seediff.files.tensors import read_header
 Optimizers = Mapping[str, torch.optim.Optimizer]
 
 FORMAT = "number_format"
-"""In the header: the format in which the steps so far were computed."""
+"""Header key: the number format in which the steps so far were computed."""
 
 
 def save_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, step: int, **extra: torch.Tensor) -> None:
-    """Write model weights, the named optimizers' tensors, the step and `extra` tensors to `path`. Without optimizers no step was made
-    with these weights, and any number format may go on from them."""
+    """Write the model's weights, the named optimizers' tensors, the step and the `extra` tensors to `path`. Without optimizers, the
+    weights do not come from steps of this training, so no number format is recorded and training may continue in any."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     for name, optimizer in optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{name}.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
     tensors |= {f"extra.{k}": v for k, v in extra.items()}
     tensors["step"] = torch.tensor(step)
-    # Copies: shared storage is refused by the format.
+    # Copied, because safetensors refuses tensors that share storage.
     write_tensors(
         path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {FORMAT: _format(model)} if optimizers else {}
     )
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Restore what `save_checkpoint` wrote, in place; `extra` tensors are copied into. Returns the step, 0 without a file.
-    Raises UserError when it would be continued, with optimizers, in another number format: its end would be another one."""
+    """Restore in place what `save_checkpoint` wrote, including the `extra` tensors. Returns the step, 0 without a file.
+    Raises UserError for a checkpoint of another training; with optimizers, also for one in another number format, because its result would
+    differ."""
     if not path.is_file():
         return 0
     file = read_header(path)

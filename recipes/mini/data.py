@@ -1,4 +1,4 @@
-"""Rendered training scenes on disk: one array of images, one of captions, drawn once and mapped into memory."""
+"""Rendered training scenes on disk: a memory-mapped array of images and a list of captions, rendered once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .recipe import Recipe
 from .world import NAMED, ODDS, render_scene
 
 CLOSE_UPS = 80
-"""A stream of random numbers of its own: which scenes are close-ups."""
+"""Part of the random seed that decides which scenes are close-ups."""
 
 
 def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -> tuple[np.ndarray, list[str]]:
@@ -37,7 +37,7 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
                     images[index] = image
                     captions.append(caption)
             images.flush()
-        write_atomic(words, json.dumps(captions).encode("utf-8"))  # last: its presence says that both are whole
+        write_atomic(words, json.dumps(captions).encode("utf-8"))  # written last: if it exists, both files are complete
     captions = read_json(words, list[str], limit=ANNOTATIONS)
     if len(captions) != recipe.scenes:
         raise UserError(f"{words}: has {len(captions)} captions, but the recipe {recipe.scenes} scenes; remove it to render them again")

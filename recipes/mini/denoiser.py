@@ -1,4 +1,4 @@
-"""The embedded model's UNet and its text encoder, trained together: v-prediction, coarse latents first, a loss that groups."""
+"""The embedded model's UNet and text encoder, trained together: v-prediction, half-size latents first, and a loss that groups attention."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .teacher import AlignmentHead
 from .text import build_text_encoder, build_tokenizer
 
 MAX_CLASSES = 3
-MIDDLE = 2  # the latent side over the middle level's
+MIDDLE = 2  # ratio of the latents' side to the middle level's
 
 
 class Denoiser(Student):
-    """What is trained in this stage, as one module: `unet`, `text_encoder`, and what is left behind: `coarse`, `alignment`."""
+    """What this stage trains, as one module: `unet` and `text_encoder`, and two parts that the pipeline drops: `coarse` and `alignment`."""
 
     schedule: Table
     preset = {"steps": 8, "guidance_scale": 2.5, "scheduler": "euler-a"}  # noqa: RUF012  # docs/mini.md
@@ -51,7 +51,7 @@ class Denoiser(Student):
             use_linear_projection=True,
         )
         self.coarse = CoarseHeads(config.channels, DENOISER_GROUPS)
-        self.inside: torch.Tensor | None = None  # of the last forward pass
+        self.inside: torch.Tensor | None = None  # innermost features of the last forward pass
         if config.alignment_weight:
             self.alignment = AlignmentHead(config.channels[-1], recipe.teacher.features)
 
@@ -123,9 +123,9 @@ class Denoiser(Student):
 
 
 def build_scheduler() -> DPMSolverMultistepScheduler:
-    """Stable Diffusion's noise schedule with v-prediction, as in its 2.x models; a solver of second order, which needs few steps.
+    """Stable Diffusion's noise schedule with v-prediction, as in its 2.x models, and a second-order solver, which needs few steps.
 
-    Steps begin at the noisiest level ("trailing"): of a dozen steps the first decides the layout.
+    Steps begin at the noisiest level ("trailing"), because with a dozen steps the first decides the layout.
     """
     return DPMSolverMultistepScheduler(
         beta_start=0.00085,
@@ -133,12 +133,12 @@ def build_scheduler() -> DPMSolverMultistepScheduler:
         beta_schedule="scaled_linear",
         prediction_type="v_prediction",
         timestep_spacing="trailing",
-        steps_offset=1,  # of no effect here; without it the pipeline warns
+        steps_offset=1,  # has no effect here; without it the pipeline warns
     )
 
 
 def class_tokens(captions: list[str], tokenizer) -> torch.Tensor:
-    """(n, 3, T) weights: for each class named in a caption, in order, the mean over its tokens; zero rows beyond."""
+    """(n, 3, T) weights: for each class named in a caption, in order, a row that averages over its tokens; the other rows are zero."""
     words = {spoken(c): c for c in CLASSES}
     pattern = re.compile(r"\b(" + "|".join(sorted(words, key=len, reverse=True)) + r")\b")
     encoded = tokenizer(captions, padding="max_length", return_offsets_mapping=True)

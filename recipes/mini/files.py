@@ -1,4 +1,4 @@
-"""Files that only making models needs: large arrays mapped into memory, and files and folders that appear whole."""
+"""Files for making models: large memory-mapped arrays, and files and folders that appear only when they are complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from seediff.files.tensors import LARGEST
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """A free name that nobody can guess, for a library that writes a file by its name; it becomes `path` when the block ends well."""
+    """Yields an unguessable free path for a library that writes to a path. The file becomes `path` if the block succeeds."""
     part = path.with_name(fresh_name(path.name))
     try:
         yield part
@@ -33,7 +33,7 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, which it replaces when the block ends well. Raises UserError when `folder` is a link or a file."""
+    """Yields a new folder, which replaces `folder` if the block succeeds. Raises UserError if `folder` is a link or a file."""
     folder = folder.absolute()
     part = folder.with_name(fresh_name(folder.name))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -48,15 +48,15 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 
 def map_array(path: Path | str, dtype: type[np.generic], shape: tuple[int | None, ...], absent: str = ABSENT) -> np.ndarray:
-    """The array of a .npy file, read-only, not yet read. shape: None stands for any size. Objects, which are pickles, are refused.
+    """The array in a .npy file, memory-mapped read-only. shape: None stands for any size. Object arrays, which are pickles, are refused.
 
-    Raises UserError naming the file: no such array, of another type or shape, or cut off.
+    Raises UserError naming the file if it holds no array, an array of another type or shape, or only a part of it.
     """
     with open_regular(path, LARGEST, absent) as file:
         size = file.seek(0, 2)
     try:
         array = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # the header is a literal of Python, of which any part may be missing
+    except Exception as error:  # the header is a Python literal; a damaged one raises errors of many kinds
         raise UserError(path, f"is no .npy file ({printable(first_line(error))[:300]})") from error
     sides = len(array.shape) == len(shape) and all(want in (None, side) for side, want in zip(array.shape, shape, strict=True))
     if array.dtype != dtype or not sides or not array.flags.c_contiguous:

@@ -1,9 +1,9 @@
-"""Shapes are learnt at half the latents' side first, at two fifths of the cost and less.
+"""Trains on latents of half the side first, which teaches shapes at two fifths of the cost or less.
 
-Where an object stands and how its parts fit is decided there. Averaging 2 × 2 noisy latents gives noisy latents of half the side at
-the same timestep: a·pool(x) + b·pool(ε). Of a UNet the inner levels denoise those, between two small convolutions that take the outer
-level's place; every other weight keeps its role, its input's size and its timestep, so that the whole UNet goes on from them. A
-transformer denoises them as it stands, with a quarter of the tokens, each at the middle of the four whose place it takes.
+Where an object is and how its parts fit is decided at that size. Averaging 2 × 2 noisy latents gives noisy latents of half the side at the
+same timestep: a·pool(x) + b·pool(ε). In a UNet, the inner levels denoise these, between two small convolutions that replace the outer
+level. Every other weight keeps its role, its input's size and its timestep, so the whole UNet continues from these weights. A transformer
+denoises them unchanged, with a quarter of the tokens, each at the middle of the four that it replaces.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 
 
 class CoarseHeads(nn.Module):
-    """What stands for the outer level while the inner ones are trained: `enter` for its way down, `leave` for its way up."""
+    """Replaces the outer level while the inner levels are trained: `enter` for its way down, `leave` for its way up."""
 
     def __init__(self, channels: tuple[int, ...], groups: int, latent_channels: int = 4) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def pooled(latents: torch.Tensor) -> torch.Tensor:
 def predict_coarse(
     unet: UNet2DConditionModel, heads: CoarseHeads, noisy: torch.Tensor, timesteps: torch.Tensor, words: torch.Tensor
 ) -> torch.Tensor:
-    """What the inner levels predict for pooled noisy latents: (B, 4, L/2, L/2), with timesteps (B,) and words (B, T, width)."""
+    """The inner levels' prediction (B, 4, L/2, L/2) for pooled noisy latents of that shape, timesteps (B,) and words (B, T, width)."""
     embedded = unet.time_embedding(unet.time_proj(timesteps).to(noisy.dtype))
     sample = heads.enter(noisy)
     skips = (sample,)
@@ -56,11 +56,11 @@ def predict_coarse(
 
 @contextmanager
 def half_side(embed: PatchEmbed) -> Iterator[None]:
-    """Within, a transformer's tokens of latents of half the side stand where those of the whole side do: at the means of 2 × 2 places."""
+    """A block in which the tokens of half-side latents get the position embeddings of the whole side, averaged over 2 × 2 tokens."""
     places = embed.cropped_pos_embed
 
     def middles(height: int, width: int) -> torch.Tensor:
-        """(1, N, D) for latents of height × width."""
+        """(1, N, D) position embeddings for latents of height × width."""
         rows, columns = 2 * height // embed.patch_size, 2 * width // embed.patch_size
         whole = places(2 * height, 2 * width).unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
         return F.avg_pool2d(whole, 2).flatten(2).transpose(1, 2)
@@ -69,4 +69,4 @@ def half_side(embed: PatchEmbed) -> Iterator[None]:
     try:
         yield
     finally:
-        del embed.cropped_pos_embed  # the class's own again
+        del embed.cropped_pos_embed  # the method of the class again

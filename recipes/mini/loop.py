@@ -1,6 +1,6 @@
-"""Stage 2 of the recipe, what is the same for every network: noised latents of the rendered scenes, two optimizers, averaged weights.
+"""Stage 2 of the recipe, the part common to all networks: noisy latents of the rendered scenes, two optimizers, averaged weights.
 
-What a network is, how it is asked and what its error is says a `Student`: `denoiser.py` a UNet, `transformer.py` an MM-DiT.
+A `Student` defines the network, its inputs and its loss: `denoiser.py` for a UNet, `transformer.py` for an MM-DiT.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ CHECKPOINT = "denoiser.safetensors"
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step learns from.
+    """The samples of one training step.
 
-    clean, noise: (B, 4, L, L), of unit variance both. timesteps: (B,) in 0 … 999. rows: (B,) the scenes. dropped: (B,) whose caption is
-    not told. seen: samples before this step. features: (B, F, L/4, L/4) of the teacher, None where there is none.
+    clean, noise: (B, 4, L, L), both of unit variance. timesteps: (B,) in 0 … 999. rows: (B,) indices of the scenes. dropped: (B,) True
+    where the caption is replaced by the empty prompt. seen: number of samples before this step. features: (B, F, L/4, L/4) of the teacher;
+    None without a teacher.
     """
 
     clean: torch.Tensor
@@ -47,49 +48,49 @@ class Batch:
 
 
 class Student(torch.nn.Module):
-    """A network and its text encoders, as they are trained together."""
+    """A network and its text encoders, which are trained together."""
 
     tokenizer: Any
     schedule: Schedule
     preset: ClassVar[Mapping[str, Any]] = {}
-    """What its pipeline should be asked to draw with, where tuning has not said better."""
+    """Preset for drawing with its pipeline, until tuning finds a better one."""
 
     def prepare(self, captions: Sequence[str], side: int) -> None:
-        """Read the captions of all scenes, whose latents have L = `side`, before the first step."""
+        """Prepare for the first step, from the captions of all scenes. side: L of their latents."""
         raise NotImplementedError
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
-        """What is made smaller, and the curves to tell of: "error", the mean square of what the network has to predict, and others."""
+        """The loss to minimise, and the curves to report: "error", the mean squared error of the network's prediction, and others."""
         raise NotImplementedError
 
     def for_muon(self, name: str) -> bool:
-        """Whether a matrix or kernel is one of the network's inner ones."""
+        """Whether a weight of this name belongs to the inner part of the network, whose matrices and kernels Muon trains."""
         raise NotImplementedError
 
     @property
     def coarse_steps(self) -> int:
-        """The first steps, which learn from latents of half the side."""
+        """The number of first steps that use latents of half the side."""
         return self.schedule.coarse_samples // self.schedule.batch
 
     def is_coarse(self, batch: Batch) -> bool:
         return batch.seen < self.coarse_steps * self.schedule.batch
 
     def began(self, step: int) -> int:
-        """The step at which what is trained at `step` began to be: rates and averages begin anew there."""
+        """The first step of the part of training (coarse or full) that `step` belongs to; rates and averages restart there."""
         return 0 if step < self.coarse_steps else self.coarse_steps
 
     def parts(self) -> Mapping[str, torch.nn.Module]:
-        """What a pipeline has of it, by the names of its folders."""
+        """Name of a pipeline's folder → the module that it holds."""
         raise NotImplementedError
 
     def pipeline(self, vae: AutoencoderKL) -> Any:
-        """The diffusers pipeline that draws with it."""
+        """The diffusers pipeline that draws with this network."""
         raise NotImplementedError
 
 
 @torch.inference_mode()
 def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[np.ndarray, float]:
-    """Latents (n, 4, L, L) float16 of all images, and the factor that scales them to unit variance. Kept in `path`."""
+    """Latents (n, 4, L, L) float16 of all images, and the factor that scales them to unit variance. The latents are cached in `path`."""
     if not path.is_file():
         device = next(vae.parameters()).device
         chunks = []
@@ -116,7 +117,7 @@ def optimizers(model: Student, learning_rate: float) -> dict[str, torch.optim.Op
 
 
 def load_student(model: Student, folder: Path) -> int:
-    """Fill the model with the averaged weights of the last checkpoint in `folder`; how many samples it has seen."""
+    """Load the averaged weights of the last checkpoint in `folder` into the model. Returns the number of samples it has seen."""
     average = {k: v.detach().clone() for k, v in model.named_parameters()}
     step = load_checkpoint(folder / CHECKPOINT, model, {}, average)
     with torch.no_grad():
@@ -141,8 +142,8 @@ def train_student(
 ) -> bool:
     """Train from the last checkpoint in `folder` until the schedule's samples are seen or `minutes` have passed.
 
-    Within an initialised process group every process takes its share of each batch, and the first one writes.
-    Returns whether training is complete; `load_student` gives the model.
+    Within an initialised process group, every process takes a share of each batch, and the first process writes.
+    Returns whether training is complete; `load_student` loads the trained model.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     share = slice(rank, None, world)
@@ -162,7 +163,7 @@ def train_student(
         _set_rates(both.values(), config.learning_rate, step, steps, since, config.warmup)
         rng = np.random.default_rng((seed, 78, step))
         torch.manual_seed(int(rng.integers(2**31)))
-        # The whole batch is drawn by every process, so that a sample does not depend on how many share it.
+        # Every process draws the whole batch, so that samples do not depend on the number of processes.
         picks = rng.integers(len(latents), size=config.batch)[share]
         timesteps = torch.from_numpy(draw_timesteps(rng, config.batch, config.middle_share)[share]).to(device)
         noise = torch.randn(config.batch, *latents.shape[1:])[share].to(device)
@@ -180,7 +181,7 @@ def train_student(
         for optimizer in both.values():
             optimizer.step()
         step += 1
-        # A young average would remember the start for thousands of steps: let it forget faster at first.
+        # The average decays faster at first; otherwise it would remember the first weights for thousands of steps.
         decay = min(config.ema_decay, (1 + since) / (10 + since))
         torch._foreach_lerp_(list(average.values()), [w.detach() for w in model.parameters()], 1 - decay)
         now = time.monotonic()
@@ -218,7 +219,7 @@ def draw_timesteps(rng: np.random.Generator, count: int, middle_share: float) ->
 
 
 def _set_rates(optimizers_: Iterable[torch.optim.Optimizer], base: float, step: int, steps: int, since: int, warmup: int) -> None:
-    """Linear warm-up, then flat, then linear to zero over the last quarter: a run can be prolonged before its descent.
+    """Set the learning rate: linear warm-up, then constant, then linear to 2 % over the last quarter. A run can be prolonged until then.
 
     since: steps since the warm-up began.
     """

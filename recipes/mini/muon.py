@@ -1,7 +1,7 @@
 """Muon for matrices and convolution kernels: momentum whose singular values are pushed towards one.
 
-`torch.optim.Muon` takes matrices only; a UNet's weight is mostly kernels, seen here as (out, in·k·k) matrices. The update is
-scaled as in "Muon is Scalable for LLM Training" (0.2·√max(rows, columns)), so that AdamW's learning rates hold.
+`torch.optim.Muon` takes matrices only; a UNet's weights are mostly kernels, which are treated here as (out, in·k·k) matrices. The update
+is scaled as in "Muon is Scalable for LLM Training" (0.2·√max(rows, columns)), so that AdamW's learning rates apply.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from seediff.devices import has_bfloat16
 def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """Newton–Schulz iteration (quintic) towards the nearest semi-orthogonal matrix. (n, m) → (n, m).
 
-    In bfloat16, for which it is made, where the device has it.
+    Computed in bfloat16, for which it is designed, if the device has it.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix.bfloat16() if has_bfloat16(matrix.device) else matrix.float()
@@ -31,7 +31,7 @@ def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon on every given parameter of two or more dimensions.
 
-    Within an initialised process group, whose gradients are equal, each process orthogonalises its share of the matrices.
+    Within an initialised process group, where all processes have the same gradients, each orthogonalises a share of the matrices.
     """
 
     def __init__(self, params, lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.01) -> None:

@@ -15,14 +15,14 @@ from seediff.files.documents import read_toml
 from .world import NAMED, ODDS
 
 CROP = 64
-"""Side of the crops, in pixels, that the autoencoder is trained on."""
+"""Side in pixels of the crops that the autoencoder is trained on."""
 SIDE_MULTIPLE = 16
-"""Of an image's side: the latents are a quarter of it, and the denoiser halves them twice."""
+"""An image's side must be a multiple of this: the latents' side is a quarter of it, and the denoiser halves that twice."""
 NETWORKS = {"unet": "denoiser", "transformer": "transformer"}
-"""What may be trained, and its table."""
+"""Network that can be trained → its table in the recipe."""
 TEACHER_CHANNELS = 128
 AUTOENCODER_GROUPS, DENOISER_GROUPS = 8, 16
-"""Groups that the group norms divide channels into."""
+"""Numbers of groups in the group norms."""
 Count = Annotated[int, Meta(ge=1)]
 Amount = Annotated[int, Meta(ge=0)]
 Rate = Annotated[float, Meta(gt=0)]
@@ -36,10 +36,10 @@ class Autoencoder:
     """AutoencoderKL with 4 latent channels at a quarter of the image's side; trained on 64² crops (no attention, so any size)."""
 
     channels: Three = (16, 32, 64)
-    crops: Count = 40_000  # in all
+    crops: Count = 40_000  # in total
     batch: Count = 32
     learning_rate: Rate = 2e-3
-    latent_noise: Weight = 0.1  # std added to latents: the decoder forgives what a small UNet gets wrong
+    latent_noise: Weight = 0.1  # std of noise on the latents, so that the decoder tolerates errors of a small UNet
     kl_weight: Weight = 1e-5
 
     def __post_init__(self) -> None:
@@ -52,9 +52,9 @@ class Autoencoder:
 class Teacher:
     """The network whose features a denoiser is drawn towards (see teacher.py)."""
 
-    samples: Amount = 48_000  # in all; 0: none is trained, the backbone in the package teaches, which knows classes but not drawings
+    samples: Amount = 48_000  # in total; 0: no training, the teacher is the packaged backbone, which knows classes but not drawings
     batch: Count = 64
-    features: Count = 64  # principal components that are kept of its 128 channels
+    features: Count = 64  # principal components kept of its 128 channels
 
     def __post_init__(self) -> None:
         if self.features > TEACHER_CHANNELS:
@@ -65,15 +65,15 @@ class Teacher:
 class Schedule:
     """How a network is trained."""
 
-    samples: Count = 460_000  # in all; a run may end before and be continued
+    samples: Count = 460_000  # in total; a run may stop earlier and be continued
     batch: Count = 32
     learning_rate: Rate = 3e-3
     warmup: Count = 100  # steps
-    coarse_samples: Amount = 256_000  # of `samples`, the first, which learn from latents of half the side (see half_size.py)
+    coarse_samples: Amount = 256_000  # the first of `samples`, trained on latents of half the side (see half_size.py)
     ema_decay: Share = 0.9995
     caption_dropout: Share = 0.1
-    middle_share: Share = 0.8  # of the timesteps, drawn logit-normally about the middle as in Stable Diffusion 3; the others uniformly
-    alignment_weight: Weight = 0.2  # of the loss that draws inner features towards a teacher's; 0: there is no teacher
+    middle_share: Share = 0.8  # of timesteps drawn logit-normally about the middle, as in Stable Diffusion 3; the others are uniform
+    alignment_weight: Weight = 0.2  # of the loss that pulls inner features towards a teacher's; 0: no teacher
 
     def __post_init__(self) -> None:
         if self.samples < self.batch:
@@ -82,16 +82,16 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Denoiser(Schedule):
-    """UNet2DConditionModel with attention at 32, 16 and 8 and a text encoder without layers, so that words keep their meaning."""
+    """UNet2DConditionModel with attention at sides 32, 16 and 8, and a text encoder without layers, so that words keep their meaning."""
 
     channels: Three = (64, 96, 160)
     heads: Three = (1, 2, 4)
     text_width: Count = 96
     grouping_weight: Weight = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
-    agreement_weight: Weight = 0.05  # of the loss that draws the words' maps of all levels to the middle one's; needs grouping
+    agreement_weight: Weight = 0.05  # of the loss that pulls the word maps of all levels towards the middle level's; needs grouping
     grouping_rows: Count = 64  # random query rows per image and layer that the loss looks at
-    grouping_words_from: Amount = 12_000  # samples after which words, not only colours, say what belongs together
-    grouping_words_full: Count = 30_000
+    grouping_words_from: Amount = 12_000  # samples after which word maps, not only colours, define the groups
+    grouping_words_full: Count = 30_000  # samples after which word maps have their full weight
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,18 +124,18 @@ class Transformer(Schedule):
 
 @dataclass(frozen=True)
 class Recipe:
-    """All of `python -m recipes.mini train`. seed also decides the scenes."""
+    """All settings of `python -m recipes.mini train`. seed also determines the scenes."""
 
     seed: Amount = 0
     side: Count = 128
     scenes: Count = 24_000
-    describe: bool = True  # captions tell mirrored scenes and which drawing is shown (see render_scene)
-    named: Share = NAMED  # of the objects that such captions call by their drawing's phrase
-    close_ups: Share = 0.75  # share of the scenes that show one large object (see render_scene)
+    describe: bool = True  # captions say whether a scene is mirrored and which drawing it shows (see render_scene)
+    named: Share = NAMED  # of objects that such captions call by their drawing's phrase
+    close_ups: Share = 0.75  # of scenes that show one large object (see render_scene)
     objects: Three = ODDS  # odds of one, two and three objects in the other scenes
     workers: Amount = 0  # processes that share each batch of the denoiser; 0: one per core on a CPU, one on a GPU
     checkpoint_minutes: Rate = 5.0
-    network: Literal["unet", "transformer"] = "unet"  # or "transformer": which of the two tables below is trained
+    network: Literal["unet", "transformer"] = "unet"  # or "transformer": whether [denoiser] or [transformer] is trained
     autoencoder: Autoencoder = field(default_factory=Autoencoder)
     teacher: Teacher = field(default_factory=Teacher)
     denoiser: Denoiser = field(default_factory=Denoiser)
@@ -149,22 +149,22 @@ class Recipe:
 
     @property
     def table(self) -> str:
-        """The table of the network that is trained."""
+        """The name of the trained network's table."""
         return NETWORKS[self.network]
 
     @property
     def schedule(self) -> Schedule:
-        """How it is trained."""
+        """The trained network's table."""
         return getattr(self, self.table)
 
     @classmethod
     def from_toml(cls, path: Path) -> Recipe:
-        """Read a recipe. Raises UserError naming the key that is not one, or its value."""
+        """Read a recipe. Raises UserError naming an unknown key or a wrong value."""
         return _built(cls, checked(cls, read_toml(path), path.name), path.name)
 
 
 def _built(kind: Any, values: dict[str, Any], where: str) -> Any:
-    """The dataclass of checked values, its tables among them."""
+    """The dataclass `kind` from checked values, including nested tables."""
     parts = {f.name: type(f.default_factory()) for f in fields(kind) if f.default_factory is not MISSING}
     tables = {key: _built(parts[key], value, f"{where} [{key}]") for key, value in values.items() if key in parts}
     try:

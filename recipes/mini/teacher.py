@@ -1,8 +1,8 @@
-"""Features for the denoiser to come close to: of a small network that has learnt from the captions alone what clean scenes show.
+"""Target features for the denoiser, from a small teacher network that has learnt only from captions what clean scenes show.
 
-A denoiser has to recognise what stands in the noise before it can draw it, and its own error teaches that slowly. Its innermost
-features are drawn towards those that another network has of the clean scene (REPA: Yu et al., Representation Alignment for
-Generation, ICLR 2025). The teacher is trained for this alone and left behind: `seediff mini check` measures with other networks.
+A denoiser must recognise what is in the noise before it can draw it, and its denoising error teaches that slowly. So its innermost features
+are pulled towards the teacher's features of the clean scene (REPA: Yu et al., Representation Alignment for Generation, ICLR 2025). The
+teacher is trained only for this and is not shipped: `seediff mini check` measures with other networks.
 """
 
 from __future__ import annotations
@@ -28,32 +28,33 @@ from .recipe import Recipe
 from .yardsticks import YardstickRecipe, fit
 
 UNTOLD = {"a", "an", "photo", "of", "and", "mirrored"}
-"""Words that say nothing of what is shown. The teacher sees its scenes mirrored at random."""
+"""Caption words that say nothing about what is shown. `mirrored` is one, because the teacher sees its scenes mirrored at random."""
 STRIDE = 16
-"""Pixels per position of the features: the UNet's innermost level."""
+"""Pixels per position of the features, as at the UNet's innermost level."""
 HIDDEN = 256
 
 
 class Teacher(Tagger):
-    """(B, 3, S, S) in [-1, 1] → logits (B, W) of the words that captions say."""
+    """(B, 3, S, S) in [-1, 1] → logits (B, W), one per word of the captions."""
 
 
 class AlignmentHead(nn.Sequential):
-    """(B, channels, R, R) of a denoiser's inside → (B, features, R, R): what it makes of the teacher's features."""
+    """Inner features of a denoiser (B, channels, R, R) → predicted features of the teacher (B, features, R, R)."""
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__(nn.GroupNorm(1, channels), nn.Conv2d(channels, HIDDEN, 1), nn.SiLU(), nn.Conv2d(HIDDEN, features, 1))
 
     def error(self, inside: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """Mean square of what it makes of `inside`, averaged to the features' side, less the features."""
+        """Mean squared error of the prediction from `inside`, which is first averaged to the side of `features`."""
         return F.mse_loss(self(F.adaptive_avg_pool2d(inside.float(), features.shape[-1])), features)
 
 
 def taught_features(
     recipe: Recipe, images: np.ndarray, captions: Sequence[str], path: Path, report: Callable[[dict], None], device: str = "cpu"
 ) -> np.ndarray:
-    """Features (n, F, S/16, S/16) float16 of all scenes, of unit variance on the whole. Kept in `path`: made, with their teacher, on the
-    first call. Where the teacher has no samples, it is the backbone in the package."""
+    """The teacher's features (n, F, S/16, S/16) float16 of all scenes, of unit variance overall. The first call trains the teacher and
+    writes them to `path`. If the recipe gives the teacher no samples, the teacher is the packaged backbone; raises UserError if that is
+    missing."""
     config, side = recipe.teacher, recipe.side // STRIDE
     if not path.is_file():
         words = told_words(captions)
@@ -73,7 +74,7 @@ def taught_features(
 
 
 def told_words(captions: Sequence[str]) -> torch.Tensor:
-    """(n, W) 1.0 where a caption says a word, of all that any of them says."""
+    """(n, W): 1.0 where a caption contains a word, for the W words that occur in any caption."""
     said = [set(re.findall(r"[a-z]+", caption)) - UNTOLD for caption in captions]
     vocabulary = {word: column for column, word in enumerate(sorted(set().union(*said)))}
     told = torch.zeros(len(captions), len(vocabulary))
@@ -84,7 +85,7 @@ def told_words(captions: Sequence[str]) -> torch.Tensor:
 
 @torch.inference_mode()
 def encode(teacher: Teacher, images: np.ndarray) -> np.ndarray:
-    """(n, C, S/16, S/16) float16 of images (n, S, S, 3) uint8."""
+    """Features (n, C, S/16, S/16) float16 of images (n, S, S, 3) uint8."""
     device = next(teacher.parameters()).device
     found = []
     for start in range(0, len(images), 64):
@@ -97,7 +98,8 @@ def encode(teacher: Teacher, images: np.ndarray) -> np.ndarray:
 def compressed(features: np.ndarray, count: int) -> np.ndarray:
     """The `count` strongest principal components of standardised features, (n, C, R, R) → (n, count, R, R) float16.
 
-    Each component's variance is made the square root of what it was: few would be all of the loss, and whitened ones are mostly noise.
+    Each component's variance is replaced by its square root, up to a common factor: unchanged, a few components would be all of the loss;
+    whitened, most would be noise.
     """
     rows = features.transpose(0, 2, 3, 1).reshape(-1, features.shape[1])
     some = rows[:: max(1, len(rows) // 200_000)].astype(np.float64)

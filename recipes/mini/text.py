@@ -1,7 +1,7 @@
 """Tokenizer and text encoder of the embedded model: every word of the world is one token, and no word sees another.
 
-A text encoder that mixes words puts the whole caption into its last tokens, and then nothing needs to attend to the
-class word itself; without layers the class word is the only one that knows the class.
+A text encoder that mixes words puts the whole caption into its last tokens, and then no image position needs to attend to the class word.
+Without layers, only the class word knows the class.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def build_tokenizer() -> CLIPTokenizer:
 def learn_merges(words: list[str]) -> list[tuple[str, str]]:
     """Byte-pair merges, most frequent pair first, until every word is one token.
 
-    The tokenizers library's trainer breaks ties differently from run to run; token ids must not change between two
-    runs of one training, so ties go to the first pair in alphabetical order here.
+    The tokenizers library's trainer breaks ties differently from run to run, but token ids must not change between two runs of one
+    training. Here, ties go to the first pair in alphabetical order.
     """
     pieces = [[*word[:-1], word[-1] + "</w>"] for word in words]
     merges = []

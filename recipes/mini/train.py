@@ -1,4 +1,4 @@
-"""The whole recipe, in order: render, autoencoder, latents, denoiser, assemble. Continues wherever an earlier run stopped."""
+"""Runs the whole recipe in order: render, autoencoder, latents, denoiser, assemble. Continues wherever an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RECIPE = "recipe.json"
 FEATURES = "features.npy"
 REFUSED = "refused-"
 SHEET_SEEDS, SHEET_STEPS, SHEET_GUIDANCE = 2, 25, 5.0
-"""Of the sample pictures."""
+"""Seeds per class, steps and guidance scale of the sample pictures."""
 
 
 def train_mini(
@@ -57,14 +57,14 @@ def train_mini(
     """Train in `folder` for at most `minutes` and assemble the pipeline into `folder`/pipeline.
 
     Every loss goes to `folder`/losses.jsonl; `folder`/samples.png shows two images per class. Returns the pipeline's
-    folder (None while the autoencoder is still in training) and whether the recipe is complete; when not, the same call continues.
+    folder (None while the autoencoder is still in training) and whether the recipe is complete; if not, the same call continues it.
 
-    `init` is a finished pipeline to start from instead of from nothing; `autoencoder` one of which only that is taken.
+    init: a finished pipeline to start from. autoencoder: a pipeline of which only the autoencoder is used.
 
-    Raises UserError when the folder holds the checkpoints of another recipe.
+    Raises UserError if the folder holds the training of another recipe, and if both `init` and `autoencoder` are given.
     """
     started = time.monotonic()
-    # What can be wrong with recipe, pipeline and art comes first: nothing that would bind a later run is written before.
+    # Recipe, pipeline and art are checked before anything is written that would bind a later run.
     _check_recipe(recipe, folder)
     if init and autoencoder:
         raise UserError(
@@ -98,7 +98,7 @@ def train_mini(
     if workers == 1:
         _train_network(recipe, latents, scaling, captions, features, folder, report, minutes)
     else:
-        del latents, features  # every process maps them for itself
+        del latents, features  # every process maps the files itself
         with tempfile.TemporaryDirectory() as meeting:
             _share(meeting, workers, (recipe, scaling, captions, folder, minutes))
     student = new_student(recipe)
@@ -113,7 +113,7 @@ def train_mini(
 
 
 class Reporter:
-    """Writes every row of losses to a JSON-lines file and says every fourth of them."""
+    """Appends every row of losses to a JSON-lines file, and says the rows whose step is a multiple of 100."""
 
     def __init__(self, path: Path, say: Callable[[str], None]) -> None:
         self.path, self.say = path, say
@@ -136,7 +136,7 @@ def _train_network(
     minutes: float,
 ) -> None:
     keep_freed_memory()
-    torch.manual_seed(recipe.seed)  # of the first weights
+    torch.manual_seed(recipe.seed)  # for the initial weights
     train_student(
         new_student(recipe),
         latents,
@@ -152,7 +152,7 @@ def _train_network(
 
 
 def _share(meeting: str, workers: int, told: tuple[Any, ...]) -> None:
-    """Train in `workers` processes. A mistake of the user that one of them finds is raised here as such."""
+    """Train in `workers` processes. A UserError in one of them is raised here again."""
     try:
         mp.spawn(_share_training, (workers, meeting, *told), workers)  # type: ignore[attr-defined]
     except mp.ProcessExitedException as error:  # type: ignore[attr-defined]
@@ -164,8 +164,8 @@ def _share(meeting: str, workers: int, told: tuple[Any, ...]) -> None:
 def _share_training(
     rank: int, world: int, meeting: str, recipe: Recipe, scaling: float, captions: list[str], folder: Path, minutes: float
 ) -> None:
-    """One of `world` processes with one thread each: less waiting for one another than threads on small matrices."""
-    # torch has the system send this when the process that started it is gone; a shell's background job was started deaf to it.
+    """One of `world` processes with one thread each: on small matrices, processes wait less for one another than threads do."""
+    # torch asks the system for this signal when the parent process ends; a shell's background job ignores it by default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world)
@@ -183,9 +183,9 @@ def _share_training(
 
 
 def _check_recipe(recipe: Recipe, folder: Path) -> None:
-    """Refuse to continue another recipe."""
+    """Raise UserError if `folder` holds the training of another recipe."""
     path = folder / RECIPE
-    # A key that is newer than the training had its default's effect.
+    # A key that is newer than the training had the effect of its default.
     if path.is_file() and _filled(read_json(path, dict[str, Any]), _lasting(Recipe(network=recipe.network))) != _lasting(recipe):
         raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
 
@@ -196,10 +196,10 @@ def _filled(table: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lasting(recipe: Recipe) -> dict[str, Any]:
-    """What of a recipe may not change within a training, in JSON's types: a longer training of the same one is the same."""
+    """The values of a recipe that may not change within a training, in JSON's types. Its length may: a training can be prolonged."""
     table = json.loads(json.dumps(asdict(recipe)))
     for length in (table[recipe.table], table):
-        # Not "crops": the latents are of one autoencoder. When the coarse part ends is decided on the way, as when the whole does.
+        # "crops" stays: all latents are from one autoencoder. The ends of the coarse part and of the whole may be decided during training.
         for key in ("samples", "coarse_samples", "workers", "checkpoint_minutes"):
             length.pop(key, None)
     for name in NETWORKS.values():
@@ -209,7 +209,7 @@ def _lasting(recipe: Recipe) -> dict[str, Any]:
 
 
 def draw_samples(pipeline: Path, path: Path) -> None:
-    """Two images of every class, one row per seed, as one picture."""
+    """Draw two images of every class and write them as one picture, one row per seed."""
     pipe = load_model(str(pipeline)).pipe
     rows = []
     for seed in range(SHEET_SEEDS):
@@ -225,9 +225,9 @@ def draw_samples(pipeline: Path, path: Path) -> None:
 
 
 def assemble(vae: AutoencoderKL, student: Student, scaling: float, folder: Path, about: dict) -> Path:
-    """Write the pipeline to `folder` (replaced when it exists), fp16 safetensors, with what it knows in `seediff.json`.
+    """Write the pipeline to `folder` (replaced if it exists) as fp16 safetensors, with its classes and words in `seediff.json`.
 
-    `about` is kept there too: samples seen, the recipe, whatever says how these weights came to be.
+    about: further entries of that file, such as samples seen, the recipe, and the history of the weights.
     """
     vae.register_to_config(scaling_factor=scaling)
     pipe = student.pipeline(vae)

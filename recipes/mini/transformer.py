@@ -1,8 +1,8 @@
-"""An MM-DiT that knows the embedded world: Stable Diffusion 3's own classes, a few million parameters, trained by flow matching.
+"""An MM-DiT that knows the embedded world: Stable Diffusion 3's classes with a few million parameters, trained by flow matching.
 
-Text columns as Stable Diffusion 3 has them where T5 is left out: the states of two CLIP text encoders side by side in channels, then
-256 columns of zeros. The pipeline reads a text encoder's states before its last layer; with one layer these are its embeddings, so that
-no word sees another. Its pooled state is kept at zero: a network that is told the class beside its attention needs not attend to the word.
+The text columns are as in Stable Diffusion 3 without T5: the states of two CLIP text encoders, concatenated along channels, then 256
+columns of zeros. The pipeline reads a text encoder's states before its last layer. With one layer, these are its embeddings, so no word
+sees another. The pooled state is always zero: a network that receives the class outside attention need not attend to the word.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from .text import build_projected_encoder, build_tokenizer
 
 PATCH = 2
 ZERO_COLUMNS = 256
-"""Columns of zeros that the pipeline appends where there is no T5."""
+"""Number of columns of zeros that the pipeline appends in place of T5."""
 LEVELS = 1000
 
 
 class OneForAll:
-    """Joint attention whose last column stands for `copies` equal ones: its score is raised by log(copies), which is the same softmax.
+    """Joint attention whose last column stands for `copies` equal ones: its score is raised by log(copies), which gives the same softmax.
 
-    The columns of zeros enter equal, have no position and are asked alike, so that they stay equal in every layer: one is enough, and a
-    third of the network's work is saved.
+    The columns of zeros start equal, have no position and have equal queries, so they stay equal in every layer. One column is enough and
+    saves a third of the network's work.
     """
 
     def __init__(self, copies: int) -> None:
@@ -65,7 +65,7 @@ class OneForAll:
 
 
 class Transformer(Student):
-    """What is trained: `transformer`, `text_encoder` and `text_encoder_2`, of which the embeddings alone; `alignment` is left behind."""
+    """What is trained: `transformer`, the embeddings of `text_encoder` and `text_encoder_2`, and `alignment`, which the pipeline drops."""
 
     preset = {"steps": 14, "guidance_scale": 3.0}  # noqa: RUF012  # docs/mini.md
     schedule: Table
@@ -88,10 +88,10 @@ class Transformer(Student):
             joint_attention_dim=first + second,
             caption_projection_dim=config.heads * config.head_width,
             pooled_projection_dim=first + second,
-            pos_embed_max_size=recipe.side // 4,  # pictures of twice the side
+            pos_embed_max_size=recipe.side // 4,  # enough for pictures of twice the side
             qk_norm="rms_norm",
         )
-        self.inside: torch.Tensor | None = None  # of the last forward pass: the picture's tokens half way through
+        self.inside: torch.Tensor | None = None  # the picture's tokens halfway through the last forward pass
         if config.alignment_weight:
             self.alignment = AlignmentHead(config.heads * config.head_width, recipe.teacher.features)
 
@@ -106,14 +106,14 @@ class Transformer(Student):
         self.inside = made[1]
 
     def words(self, ids: torch.Tensor) -> torch.Tensor:
-        """(B, T) token ids → (B, T + 1, width) text columns, the last of them zeros."""
+        """(B, T) token ids → (B, T + 1, width) text columns, the last one zero."""
         states = [encoder.text_model.embeddings(ids) for encoder in (self.text_encoder, self.text_encoder_2)]
         return F.pad(torch.cat(states, -1), (0, 0, 0, 1))
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         device = batch.clean.device
         ids = torch.where(batch.dropped.cpu()[:, None], self.empty, self.ids[batch.rows]).to(device)
-        level = (batch.timesteps + 1).float()  # the sampler begins with noise alone, at 1000
+        level = (batch.timesteps + 1).float()  # the sampler begins at 1000, with pure noise
         share = (level / LEVELS).view(-1, 1, 1, 1)
         coarse = self.is_coarse(batch)
         clean, noise = (pooled(batch.clean), pooled(batch.noise)) if coarse else (batch.clean, batch.noise)

@@ -1,4 +1,4 @@
-"""Start a training from a finished pipeline: its weights become the first checkpoint."""
+"""Starts a training from a finished pipeline, whose weights become the first checkpoint."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from .recipe import Recipe
 from .transformer import Transformer
 
 ORIGIN = "start.json"
-"""In the folder of a training that began from a pipeline."""
+"""The file with the `Origin`, in the folder of a training that started from a pipeline."""
 THIS, EARLIER = "of this recipe", "of an earlier recipe"
-"""How a history names the recipe that stands beside it, and how once another has taken its place."""
+"""What a history calls the recipe stored beside it, and what it calls that recipe after another has replaced it."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a training's pipeline keeps of the one that it began from.
+    """What a training keeps of the pipeline that it started from.
 
-    samples: that its weights had seen. history: how. preset: its constants, which are nearer than none. scaling: of its latents, to which
-    its network is used; None: of the new scenes' own.
+    samples: number of samples that its weights had seen. history: how they were trained. preset: its constants, which are better than none.
+    scaling: the factor of its latents, which its network needs; None: the factor is computed from the new scenes.
     """
 
     samples: int = 0
@@ -44,7 +44,7 @@ class Origin:
     scaling: float | None = None
 
     def about(self, seen: int, preset: dict[str, Any]) -> dict[str, Any]:
-        """For the new pipeline's seediff.json, after `seen` samples; preset: of one that began from nothing."""
+        """Entries for the new pipeline's seediff.json after `seen` further samples. preset: used if the origin has none."""
         if not self.samples:
             return {"samples": seen, "preset": preset}
         before = self.history.replace(THIS, EARLIER) or f"{self.samples:,} samples of a pipeline that says no more"
@@ -53,13 +53,13 @@ class Origin:
 
 
 def read_origin(folder: Path) -> Origin:
-    """Of the training in `folder`; with nothing in it, where it began from nothing."""
+    """The origin of the training in `folder`; an empty origin if the training started from random weights."""
     path = folder / ORIGIN
     return read_json(path, Origin, limit=SETTINGS) if path.is_file() else Origin()
 
 
 def origin_of(pipeline: Path) -> Origin:
-    """What the pipeline's own seediff.json says, where it has one; its autoencoder says the scaling."""
+    """The origin that a pipeline describes: in its seediff.json, if it has one, and in its autoencoder's configuration (scaling)."""
     path = pipeline / "seediff.json"
     said = read_json(path, dict[str, Any], limit=SETTINGS) if path.is_file() else {}
     kept = {key: said[key] for key, kind in (("samples", int), ("history", str), ("preset", dict)) if isinstance(said.get(key), kind)}
@@ -68,10 +68,10 @@ def origin_of(pipeline: Path) -> Origin:
 
 
 def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[AutoencoderKL, Student, Origin]:
-    """The pipeline's weights in the recipe's networks, and what it says of itself. Nothing is written.
+    """The pipeline's weights in the recipe's networks, and its origin. Writes nothing.
 
-    For the case that only the weights are left of an earlier training; its optimizers' state is not in them. Raises UserError when
-    `folder` already has checkpoints, the pipeline is not of the recipe's shape, or the recipe would train a UNet's inner levels alone.
+    This is for earlier trainings of which only the weights are left, without the optimizers' states. Raises UserError if `folder` already
+    has checkpoints, if the pipeline is not of the recipe's shape, or if the recipe would train only a UNet's inner levels.
     """
     if any((folder / name).exists() for name in (AUTOENCODER, DENOISER)):
         raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
@@ -94,7 +94,7 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
 
 
 def read_autoencoder(pipeline: Path, recipe: Recipe, folder: Path) -> AutoencoderKL:
-    """The pipeline's autoencoder alone, in the recipe's network. Nothing is written. Raises UserError as `read_start` does."""
+    """The pipeline's autoencoder in the recipe's network. Writes nothing. Raises UserError like `read_start`."""
     if (folder / AUTOENCODER).exists():
         raise UserError(f"{folder} already holds an autoencoder: leave out --autoencoder to continue with it, or use another --out")
     return _autoencoder_of(pipeline, recipe)
@@ -112,12 +112,12 @@ def _autoencoder_of(pipeline: Path, recipe: Recipe) -> AutoencoderKL:
 
 
 def write_autoencoder(vae: AutoencoderKL, recipe: Recipe, folder: Path) -> None:
-    """Write the checkpoint of a complete autoencoder into `folder`."""
+    """Write the autoencoder to `folder` as the checkpoint of a complete training."""
     save_checkpoint(folder / AUTOENCODER, vae, {}, recipe.autoencoder.crops // recipe.autoencoder.batch)
 
 
 def write_start(vae: AutoencoderKL, student: Student, origin: Origin, recipe: Recipe, folder: Path) -> None:
-    """Write checkpoints into `folder` that hold these weights: a complete autoencoder, a network at step 0."""
+    """Write the origin and these weights to `folder`: checkpoints of a complete autoencoder and of a network at step 0."""
     write_atomic(folder / ORIGIN, json.dumps(asdict(origin), indent=2).encode())
     write_autoencoder(vae, recipe, folder)
     average = {k: v.detach() for k, v in student.named_parameters()}
@@ -128,5 +128,5 @@ STUDENTS: dict[str, type[Denoiser] | type[Transformer]] = {"unet": Denoiser, "tr
 
 
 def new_student(recipe: Recipe) -> Student:
-    """The recipe's network and text encoders, with weights drawn from torch's generator."""
+    """The recipe's network and text encoders, with random weights from torch's generator."""
     return STUDENTS[recipe.network](recipe)

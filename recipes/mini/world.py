@@ -1,8 +1,8 @@
-"""The embedded world: sprites composited on procedural backgrounds, so that every mask is exact.
+"""Renders scenes of the embedded world: sprites composited on procedural backgrounds, so that every mask is exact.
 
-A scene is a pure function of (world seed, index, split, vendor, number of objects): the same on any machine and in any order.
-Scenes held out for measurement use other seeds than training, and half of their objects are sprites that training
-never sees, where a class has one.
+A scene is a pure function of its seed, split, index and the options of `render_scene`: it is the same on any machine and in any order.
+Scenes held out for measurement use other random numbers than training, and half of their objects are sprites that training never sees,
+if their class has such sprites.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from seediff.report.pictures import encoded
 
 from .art import load_sprite, sprite_table
 
-SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # every split draws from seeds of its own
-OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # longest side, of the image's shorter one, by number of objects
-CLOSE = (0.6, 0.95)  # the same of the one object of a close-up
-ODDS = (4, 4, 2)  # of scenes that show one, two and three objects
-MIN_VISIBLE = 0.75  # of each object, after later ones are drawn over it
-NAMED, MIRRORED = 0.5, 0.25  # of the objects and of the scenes, where captions describe
+SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # the number is part of the random seed, so no two splits share a scene
+OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # an object's longer side, as a share of the image's shorter
+CLOSE = (0.6, 0.95)  # the same for the object of a close-up
+ODDS = (4, 4, 2)  # of one, two and three objects in a scene
+MIN_VISIBLE = 0.75  # minimum share of each object that stays visible under later ones, if 20 tries find it
+NAMED, MIRRORED = 0.5, 0.25  # shares of named objects and of mirrored scenes, with `describe`
 
 MEASURED = {"truth": ("held", 600), "shift": ("shift", 300), "tune": ("tune", 200)}
-"""Set in the package → split of the world, number of scenes."""
+"""Packaged set → split, number of scenes."""
 OBJECTS = (1, 2, 1, 3, 2, 1, 2, 1, 3, 1, 2, 1, 2, 3, 1, 2, 1, 3, 2, 1)
-"""Their number of objects, cycled: 45 % of the scenes show one. Its length and the 19 classes share no divisor, so every
-class comes with every number."""
+"""The numbers of objects in packaged scenes, cycled: 45 % of the scenes show one. The cycle's length and the 19 classes share no divisor,
+so every class comes with every number."""
 WEBP_QUALITY = 95
 RENDERED = {"train": "train", "shift-train": "shift"}
-"""Sets to train on, and from which part of the art they are rendered."""
+"""Set to train on → the split from which it is rendered."""
 SCENE_SEED = 2000
-"""Of the scenes to train on: other ones than the embedded model (0) and the yardsticks (1000) learnt from, of the same split."""
+"""Seed of the scenes to train segmenters on. The embedded model (0) and the yardsticks (1000) learnt from other seeds of the same split."""
 
 
 def render_scene(
@@ -55,20 +55,21 @@ def render_scene(
     named: float = NAMED,
     close: bool = False,
 ) -> Scene:
-    """Scene `index` of a split. `objects` fixes how many it shows; by default 1, 2 or 3 with these odds.
+    """Render scene `index` of a split. `objects` fixes how many objects it shows; by default 1, 2 or 3 with these odds.
 
-    shape: (height, width) in pixels instead of a square of `side`; objects are as large as in a square of the shorter one.
+    shape: (height, width) in pixels instead of a square of `side`; objects are as large as in a square of the shorter side.
 
-    A drawing and its mirror image under one caption average to a symmetric chimera while the noise is high, and so do unlike
-    drawings of one class. With `describe`, objects stand as they were drawn, a quarter of the scenes is mirrored as a whole and
-    called so, and a share `named` of the objects is called by its drawing's own phrase (`a penguin bird`).
+    While the noise is high, a model averages a drawing and its mirror image under one caption to a symmetric chimera, and likewise
+    different drawings of one class. With `describe`, single objects are therefore never mirrored. Instead, a quarter of the scenes is
+    mirrored as a whole and called so in the caption, and a share `named` of the objects is called by its drawing's phrase
+    (`a penguin bird`).
 
-    close: one large object. Small ones say little of shapes, and scenes of several have only such; a class of many drawings
-    comes more often, by the square root of their number.
+    close: one large object, because small objects, the only kind in scenes of several, show little of a shape. The frequency of a class
+    is proportional to the square root of its number of drawings.
     """
     rng = np.random.default_rng((seed, SPLITS[split], index))
     count = objects or int(rng.choice((1, 2, 3), p=np.divide(odds, sum(odds))))
-    # Cycling through the classes keeps them balanced; the rest of the scene is drawn from the others.
+    # Cycling through the classes keeps them balanced; the other objects are of random other classes.
     first = CLASSES[(index + seed) % len(CLASSES)]
     if close:
         count, first = 1, str(rng.choice(CLASSES, p=_shares(art, split)))
@@ -132,24 +133,24 @@ def _random_sprite(rng, art, class_name, split, size_range, side, flips) -> tupl
 
 @lru_cache(maxsize=8)
 def _shares(art: Path, split: str) -> np.ndarray:
-    """How often close-ups show each class, in the order of CLASSES."""
+    """(19,) probability of each class in close-ups, in the order of CLASSES."""
     roots = np.sqrt([len(_class_sprites(art, name, split)) for name in CLASSES])
     return roots / roots.sum()
 
 
 @lru_cache(maxsize=128)
 def _class_sprites(art: Path, class_name: str, split: str) -> tuple[tuple[Image.Image, str], ...]:
-    """Drawings of a class and what captions may call them."""
+    """Drawings of a class, each with the phrase that captions may use for it."""
     vendor = "noto" if split == "shift" else "fluent"
     table = [s for s in sprite_table() if s.class_name == class_name]
-    if vendor == "noto":  # one drawing per code point: variants that differ only in the sequence would repeat it
+    if vendor == "noto":  # one drawing per first code point, as only that is drawn: variants of its sequence would repeat it
         table = list({s.codepoint.split("-")[0]: s for s in reversed(table)}.values())[::-1]
     else:
         seen = [s for s in table if s.split == "train"]
         unseen = [s for s in table if s.split == "held"]
         if split == "train" or not unseen:
             table = seen
-        else:  # held-out and tuning scenes: half of the objects are sprites never trained on
+        else:  # held-out and tuning scenes: about half of the objects are sprites never trained on
             times = max(1, round(len(seen) / len(unseen)))
             table = seen + unseen * times
     premultiplied = []
@@ -172,7 +173,7 @@ def _bleed(image: Image.Image) -> Image.Image:
         share = np.asarray(weight.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32)
         known = (alpha[..., 0] < 0.02) & (share > 2)
         rgb[known] = np.clip(colour[known] / (share[known, None] / 255), 0, 255)
-        alpha = np.where(known[..., None], 0.03, alpha)  # filled: the wider radii leave it
+        alpha = np.where(known[..., None], 0.03, alpha)  # so that wider radii skip filled pixels
     return Image.fromarray(np.dstack([rgb.astype(np.uint8), np.asarray(weight)]))
 
 
@@ -200,7 +201,7 @@ def draw_background(rng: np.random.Generator, place: str | None, shape: tuple[in
 
 
 def render_scenes(art: Path, out: Path) -> list[Path]:
-    """Render every set of the package from the art into `out`. Returns the files written."""
+    """Render every packaged set from the art into `out`. Returns the written files."""
     written = []
     for name, (split, count) in MEASURED.items():
         scenes = [render_scene(art, i, split=split, objects=OBJECTS[i % len(OBJECTS)]) for i in range(count)]
@@ -210,7 +211,7 @@ def render_scenes(art: Path, out: Path) -> list[Path]:
 
 
 def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
-    """Write one set of scenes to `path`, atomically. Images lose a little (WebP); label maps, classes and captions nothing."""
+    """Write one set of scenes to `path`, atomically. Images are slightly lossy (WebP); label maps, classes and captions are exact."""
     images = [encoded(s.image, "WEBP", quality=WEBP_QUALITY, method=6) for s in scenes]
     masks = [encoded(s.label_map, "PNG", optimize=True) for s in scenes]
     tensors = pack_blobs("images", images) | pack_blobs("masks", masks)
@@ -219,11 +220,11 @@ def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
 
 
 def write_scene_set(out: Path, name: str, *, count: int | None = None, art: Path | None = None, seed: int = SCENE_SEED) -> int:
-    """Write scenes as a native dataset and return how many there are.
+    """Write scenes as a native dataset and return their number.
 
-    name: a set of the package (`truth`, `shift`, `tune`), of which the first `count` are taken; or `train` or `shift-train`, scenes of
-    the training sprites or of the other vendor's art, rendered anew from the folder `art` and by `seed`.
-    Raises UserError for an unknown name, no art, or a folder that is not free.
+    name: a packaged set (`truth`, `shift`, `tune`), of which the first `count` scenes are written; or `train` or `shift-train`: scenes
+    with the training sprites or with the other vendor's art, rendered from the folder `art` with `seed`.
+    Raises UserError for an unknown name, missing art, a wrong count, or an `out` that is not free.
     """
     about = {"scenes": name, **({"seed": seed} if art else {})}
     if name not in RENDERED:

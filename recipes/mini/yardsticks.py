@@ -1,7 +1,7 @@
-"""Make the yardsticks — two networks, templates, moments — and state how good they are, on scenes that none has seen.
+"""Makes the yardsticks (two networks, templates, moments) and measures how good they are, on scenes that none has seen.
 
-They are measuring instruments: made from rendered scenes of the training split alone, never from anything that the embedded model made,
-and small enough to ship with the package, which holds the networks themselves (seediff/mini/yardsticks.py).
+They are measuring instruments: made only from rendered scenes of the training split, never from images that the embedded model drew, and
+small enough to ship with the package, which defines the networks (seediff/mini/yardsticks.py).
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from seediff.mini.yardsticks import CLASSIFIER, SEGMENTER, Classifier, Segmenter
 from .art import load_sprite, sprite_table
 from .world import render_scene
 
-SCENE_SEED = 1000  # other scenes than the embedded model's, of the same split
+SCENE_SEED = 1000  # scenes of the training split that the embedded model did not learn from
 CHECK_SCENES = 300
-WHOLE = 40  # rendered objects of each class that a threshold is set on
+WHOLE = 40  # rendered objects per class from which its threshold is computed
 PASSING, MARGIN = 0.97, 0.04
-"""A class's threshold lies below what 97 % of its rendered objects reach, by a margin: few of them say little of the worst of others."""
+"""A class's threshold is a margin below the score that 97 % of its rendered objects reach, because few objects show little of the worst."""
 
 
 @dataclass(frozen=True)
 class YardstickRecipe:
-    """How both are trained: about ten minutes each on one core."""
+    """How both networks are trained: about ten minutes each on one core."""
 
     scenes: int = 6_000
-    samples: int = 36_000  # in all, drawn with replacement from the scenes
+    samples: int = 36_000  # in total, drawn with replacement from the scenes
     batch: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -51,15 +51,15 @@ class YardstickRecipe:
 
 
 def train_yardsticks(art: Path, out: Path = FOLDER, *, report: Callable[[dict], None] = lambda row: None) -> dict[str, dict[str, float]]:
-    """Train classifier and segmenter on rendered scenes, write both to `out`, and return what each reaches.
+    """Train classifier and segmenter on rendered scenes, write both to `out`, and return their accuracy and mean IoU.
 
     Both are measured twice: on the packaged held-out scenes (half of their objects are sprites never trained on) and on
     new scenes of the training sprites, which is what the embedded model can draw.
     """
     recipe = YardstickRecipe()
-    scenes = [render_scene(art, i, seed=SCENE_SEED) for i in range(recipe.scenes)]  # by seeds that the embedded model does not learn from
+    scenes = [render_scene(art, i, seed=SCENE_SEED) for i in range(recipe.scenes)]
     held = load_scenes("truth", CHECK_SCENES)
-    # The training split again, beyond the scenes trained on: known sprites in unseen places.
+    # Further scenes of the training split: known sprites in unseen places.
     known = [render_scene(art, recipe.scenes + i, seed=SCENE_SEED) for i in range(CHECK_SCENES)]
 
     classifier = train_classifier(scenes, recipe, report)
@@ -73,7 +73,7 @@ def train_yardsticks(art: Path, out: Path = FOLDER, *, report: Callable[[dict], 
 
 
 def train_classifier(scenes: list[Scene], recipe: YardstickRecipe, report: Callable[[dict], None]) -> Classifier:
-    """Train on rendered scenes."""
+    """Train a classifier on rendered scenes."""
     torch.manual_seed(recipe.seed)
     network = Classifier()
     images, label_maps = stacked(scenes)
@@ -82,7 +82,7 @@ def train_classifier(scenes: list[Scene], recipe: YardstickRecipe, report: Calla
 
 
 def train_segmenter(scenes: list[Scene], recipe: YardstickRecipe, report: Callable[[dict], None]) -> Segmenter:
-    """Train on rendered scenes and their exact masks."""
+    """Train a segmenter on rendered scenes and their exact masks."""
     torch.manual_seed(recipe.seed)
     network = Segmenter()
 
@@ -93,13 +93,13 @@ def train_segmenter(scenes: list[Scene], recipe: YardstickRecipe, report: Callab
     return network
 
 
-_INDEX_OF_ID = torch.zeros(256, dtype=torch.long)  # VOC id → the segmenter's own index
+_INDEX_OF_ID = torch.zeros(256, dtype=torch.long)  # VOC id → index of the segmenter's output
 for _index, _name in enumerate(CLASSES):
     _INDEX_OF_ID[CLASS_IDS[_name]] = _index + 1
 
 
 def presence(label_maps: torch.Tensor) -> torch.Tensor:
-    """(B, H, W) VOC ids → (B, 19) 1.0 where a class is in the image."""
+    """(B, H, W) VOC ids → (B, 19): 1.0 where a class is in the image."""
     return torch.stack([(label_maps == CLASS_IDS[c]).flatten(1).any(1) for c in CLASSES], 1).float()
 
 
@@ -109,9 +109,9 @@ def stacked(scenes: list[Scene]) -> tuple[np.ndarray, torch.Tensor]:
 
 
 def augment(pixels: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flips, light and contrast, noise, and (a third of the images) blur: a generated image is softer than a rendered one.
+    """Random flips, brightness, contrast, noise and (in a third of the images) blur: generated images are softer than rendered ones.
 
-    pixels (B, 3, H, W) in [-1, 1]; targets: label maps (B, H, W), which are flipped along, or what flips do not change (B, …).
+    pixels: (B, 3, H, W) in [-1, 1]. targets: label maps (B, H, W), which are flipped along, or targets (B, …) that flips do not change.
     """
     size = (len(pixels), 1, 1, 1)
     flip = torch.rand(size, generator=generator) < 0.5
@@ -135,8 +135,8 @@ def fit(
     report: Callable[[dict], None],
     device: str = "cpu",
 ) -> nn.Module:
-    """Train `network` on images (n, H, W, 3) uint8. `loss_of(output, targets of a batch)` is a scalar; targets: as `augment` takes them.
-    One-cycle rate, AdamW, bfloat16 where the device has it."""
+    """Train `network` on images (n, H, W, 3) uint8. `loss_of(output, targets of a batch)` is a scalar; targets: as in `augment`. Uses AdamW
+    with a one-cycle rate, and bfloat16 if the device has it. Returns the network on the CPU, in evaluation mode."""
     network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     steps = max(1, recipe.samples // recipe.batch)
@@ -163,12 +163,12 @@ def fit(
 
 
 def save_yardstick(network: nn.Module, path: Path, about: dict[str, str]) -> None:
-    """Write the weights in half precision, with strings about them in the header. Atomic."""
+    """Write the weights in half precision, atomically. about: strings for the header."""
     write_tensors(path, {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}, about)
 
 
 def accuracy_on(classifier: Classifier, scenes: list[Scene]) -> float:
-    """Share of single-object scenes whose class scores highest."""
+    """Share of the single-object scenes whose class scores highest."""
     single = [s for s in scenes if len(s.classes) == 1]
     return float(recognised(classifier, np.stack([s.image for s in single]), [s.classes[0] for s in single]).mean())
 
@@ -176,9 +176,10 @@ def accuracy_on(classifier: Classifier, scenes: list[Scene]) -> float:
 def calibrate_measures(
     art: Path, out: Path = FOLDER, *, whole: int = WHOLE, drawn: int = DRAWN, report: Callable[[dict], None] = lambda row: None
 ) -> dict[str, dict[str, float]]:
-    """Write the templates with their thresholds and the rendered scenes' moments to `out`; the networks are the package's.
+    """Write the templates with their thresholds, and the moments of rendered scenes, to `out`. Uses the packaged networks.
 
-    Returns the share of other rendered objects that pass, over all classes and in the worst one, and the moments' floor.
+    Returns the share of other rendered objects that pass, over all classes and in the worst class, and the moments' floor: the distance of
+    these other scenes.
     """
     first = YardstickRecipe().scenes + CHECK_SCENES  # beyond those that the networks are trained and measured on
     scenes = [render_scene(art, first + i, seed=SCENE_SEED, objects=1) for i in range((whole + drawn) * len(CLASSES))]
@@ -207,7 +208,7 @@ def thresholds_of(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def template_sprites(art: Path) -> tuple[list[tuple[str, str]], list[bytes]]:
-    """The training sprites, small: class and name of each, and its bytes as WebP."""
+    """The training sprites at template size: (class, name) of each, and its WebP bytes."""
     named, blobs = [], []
     for sprite in sprite_table():
         if sprite.split == "train":
@@ -221,13 +222,13 @@ def template_sprites(art: Path) -> tuple[list[tuple[str, str]], list[bytes]]:
 
 
 def write_templates(path: Path, named: Sequence[tuple[str, str]], blobs: Sequence[bytes], thresholds: Mapping[str, float]) -> None:
-    """Write sprites as `template_sprites` gives them, and the thresholds, to `path`, atomically."""
+    """Write the results of `template_sprites`, and the thresholds, to `path`, atomically."""
     about = {"sprites": [list(one) for one in named], "thresholds": dict(thresholds)}
     write_tensors(path, pack_blobs("sprites", blobs), {"templates": json.dumps(about)})
 
 
 def write_moments(path: Path, scenes: np.ndarray, others: np.ndarray) -> float:
-    """Write the moments of rendered scenes (n, S, S, 3) uint8 and the distance of `others` to `path`. Returns that distance."""
+    """Write the moments of rendered scenes (n, S, S, 3) uint8, and the distance of `others` from them, to `path`. Returns that distance."""
     rendered = moments(features_of(scenes))
     floor = frechet_distance(moments(features_of(others)), rendered)
     tensors = {"mean": rendered[0].astype(np.float32), "covariance": rendered[1].astype(np.float32)}

@@ -1,1 +1,1 @@
-"""What `recipes/renew.py` knows: which output of the docs is made by which command, and of what."""
+"""Support for `recipes/renew.py`: which command makes which output of the docs, and from which ingredients."""

@@ -1,7 +1,7 @@
-"""A fingerprint of Python code that changes with what it computes, and not with how it reads.
+"""A fingerprint of Python code that changes with what the code computes, not with how it is written.
 
-Docstrings, comments, layout, annotations, imports, messages of errors, names of local variables and the order and the files of functions
-and constants are left out. What is renamed for others, divided or merged does change it: `recipes/renew.py --accept` is for that.
+Docstrings, comments, layout, annotations, imports, error messages, names of local variables, and the order and files of functions and
+constants do not count. Other names, and how code is divided into functions, do: `recipes/renew.py --accept` is for changing those.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 PROSE = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx"}
-"""Fields of a node that change no result."""
+"""Fields of a syntax node that do not affect results."""
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Of every module below a folder of Python files."""
+    """The fingerprint of all Python modules below a folder."""
     return code_fingerprint(path.read_text(encoding="utf-8") for path in folder.rglob("*.py"))
 
 
 def code_fingerprint(sources: Iterable[str]) -> str:
-    """Of the sources of modules, in any order."""
+    """The fingerprint of the sources of modules, in any order."""
     statements = [shape for source in sources for shape in _statements(ast.parse(source))]
     return hashlib.sha256("\n".join(sorted(statements)).encode()).hexdigest()[:16]
 
@@ -35,7 +35,7 @@ def _statements(module: ast.Module) -> Iterator[str]:
 
 
 def _is_prose(node: Any) -> bool:
-    """Imports, `if TYPE_CHECKING:`, and texts that stand alone."""
+    """Whether a statement is an import, an `if TYPE_CHECKING:`, or a bare constant such as a docstring."""
     return (
         isinstance(node, ast.Import | ast.ImportFrom)
         or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
@@ -44,7 +44,7 @@ def _is_prose(node: Any) -> bool:
 
 
 def _shape(node: Any, names: Mapping[str, str]) -> Any:
-    """The tree as nested tuples, the same under every version of Python. names: local variable → what it is called here."""
+    """The tree as nested tuples, the same in every version of Python. names: local variable → the name used instead."""
     if isinstance(node, list):
         return tuple(_shape(each, names) for each in node if not _is_prose(each))
     if isinstance(node, ast.Raise):
@@ -63,7 +63,7 @@ def _shape(node: Any, names: Mapping[str, str]) -> Any:
 
 
 def _local_names(function: Function) -> dict[str, str]:
-    """Arguments and variables of a function, numbered in the order in which they appear."""
+    """The function's arguments and variables → numbered names, in the order in which they appear."""
     bound = [
         node.arg if isinstance(node, ast.arg) else node.id
         for node in ast.walk(function)

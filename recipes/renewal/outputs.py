@@ -1,4 +1,4 @@
-"""The outputs of the docs (`recipes/outputs.toml`), and whether each is made of what is here now."""
+"""The outputs of the docs (`recipes/outputs.toml`), and whether each is up to date with its ingredients."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "recipes" / "outputs.toml"
 RECORD = ROOT / "docs" / "ingredients.json"
 CODE = ("attention", "masks", "segments", "metrics")
-"""Packages whose arithmetic decides figures."""
+"""Packages whose code determines figures."""
 ACCEPTABLE = (*CODE, "commands")
-"""Ingredients that may change without a figure becoming another one."""
+"""Ingredients that may change without changing a figure."""
 DRAWING = ("steps", "guidance_scale", "scheduler", "capture_steps")
-"""Of a model's preset, the ingredient "MODEL drawing": what scenes and photographs that are only looked at do not depend on. The rest of
-it is "MODEL preset"."""
+"""The keys of a model's preset that form the ingredient "MODEL drawing". Outputs that only capture attention from given scenes or
+photographs do not depend on them. The other keys, without the note, form "MODEL preset"."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Tables of a Markdown file that a command writes, for a page: each below the heading that it has there, or the first below
-    `heading`, for the page's heading `under`."""
+    """Tables to paste into a page from a Markdown file that a command writes: the first table below each heading that file and page share.
+    With `heading` and `under`, only the first table below the file's `heading`, which goes below the page's heading `under`."""
 
     file: str
     page: str
@@ -44,7 +44,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Output:
-    """An entry of outputs.toml, which says what each field is."""
+    """An entry of outputs.toml; the comment at its top explains each field."""
 
     name: str
     kind: str
@@ -58,13 +58,13 @@ class Output:
     needs: tuple[str, ...] = ()
 
     def shown_on(self) -> list[Path]:
-        """The pages that say or show what is made: those that are named, and those that link a file of it."""
+        """The pages that show the output or its figures: those that the entry names, and those that link one of its files."""
         named = {ROOT / page for page in (*self.pages, *(table.page for table in self.tables))}
         return sorted(named | {page for page in pages() for file in self.files if file in _links(page)})
 
 
 def read_outputs() -> list[Output]:
-    """In the order in which they are made: what others are made of comes first."""
+    """All outputs, in the order in which they are made: ingredients of others come first."""
     outputs = []
     for title, entry in read_toml(TABLE).items():
         of_each = entry.pop("each", None)
@@ -77,7 +77,7 @@ def read_outputs() -> list[Output]:
 
 
 def notes(outputs: list[Output], stale: Mapping[str, Any]) -> dict[Path, list[str]]:
-    """Page → its outputs that are out of date."""
+    """Page → the names of its out-of-date outputs."""
     found: dict[Path, list[str]] = {page: [] for page in pages()}
     for output in outputs:
         for page in output.shown_on() if output.name in stale else ():
@@ -91,18 +91,18 @@ def pages() -> list[Path]:
 
 @cache
 def _links(page: Path) -> set[str]:
-    """Files that a page links, from the repository's root."""
+    """Files that a page links, relative to the repository's root."""
     found = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
     return {os.path.relpath(page.parent / link, ROOT) for link in found if ":" not in link}
 
 
 def ingredients(output: Output) -> dict[str, str]:
-    """What an output is made of → its fingerprint now."""
+    """Ingredient of an output → its current fingerprint."""
     return {"commands": digest(output.commands), **{name: _fingerprint(name) for name in output.of}}
 
 
 def changed(output: Output, record: Mapping[str, Any]) -> list[str]:
-    """The ingredients that are not those which the output was made of; none where it is current."""
+    """The ingredients that have changed since the output was made; for a trained table, its rows without current figures."""
     if output.kind == "trained table":
         from recipes.renewal.trained import rows_without_figures
 
@@ -112,7 +112,7 @@ def changed(output: Output, record: Mapping[str, Any]) -> list[str]:
 
 
 def out_of_date(outputs: list[Output]) -> dict[str, list[str]]:
-    """Name → which ingredients have changed, or will when what is out of date is made anew."""
+    """Name of each out-of-date output → its changed ingredients, or else those that other out-of-date outputs will remake."""
     record = read_record()
     stale: dict[str, list[str]] = {}
     renewed: set[str] = set()
@@ -128,13 +128,13 @@ def read_record() -> dict[str, Any]:
 
 
 def write_record(record: Mapping[str, Any]) -> None:
-    """In the order of outputs.toml, without what is not in it."""
+    """Write the record in the order of outputs.toml, without outputs that are not in it."""
     entries = {output.name: record[output.name] for output in read_outputs() if output.name in record}
     write_atomic(RECORD, (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def digest(value: Any) -> str:
-    """Of what JSON can hold."""
+    """16 hexadecimal digits for a value that JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -152,13 +152,13 @@ def _fingerprint(name: str) -> str:
         return digest({key: value for key, value in figures.items() if key not in ("seconds", "milliseconds")})
     if name.endswith(".toml"):
         return digest(read_toml(ROOT / name))
-    cells = json.loads((ROOT / name).read_text(encoding="utf-8"))["cells"]  # a notebook's
+    cells = json.loads((ROOT / name).read_text(encoding="utf-8"))["cells"]  # the file is a notebook
     return code_fingerprint("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
 @cache
 def _of_package(name: str) -> str:
-    """Of what no output changes."""
+    """The fingerprint of scenes, weights or code, which no output changes."""
     if name == "scenes":
         return digest([content_fingerprint(scenes_file(name)) for name in ("truth", "shift", "tune")])
     return model_fingerprint(name) if name in EMBEDDED else folder_fingerprint(ROOT / "src" / "seediff" / name)

@@ -1,4 +1,4 @@
-"""Pages of the docs: tables that are pasted into them, and a note that names what is out of date on them."""
+"""Edits pages of the docs: pastes tables into them, and adds a note that names their out-of-date outputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDTH = 110
 
 
 def with_note(page: str, names: Iterable[str]) -> str:
-    """The page, with a note above its second heading that these outputs are out of date; without one where there are none."""
+    """The page with a note, above its first `##` heading, that these outputs are out of date; without a note if there are none."""
     page = NOTE.sub("", page)
     if not (names := sorted(names)):
         return page
@@ -25,20 +25,20 @@ def with_note(page: str, names: Iterable[str]) -> str:
 
 
 def with_tables(page: str, source: str, heading: str = "", under: str = "") -> str:
-    """The page, with the first table below each heading that both have taken from `source`; with `heading` and `under` only that below
-    `heading` there, for the one below `under` here. Raises ValueError where there is none."""
+    """The page with tables replaced by those of `source`: the first table below each heading that both have. With `heading` and `under`,
+    only the table below the page's heading `under`, by that below `heading` in `source`. Raises ValueError if there is none."""
     lines, others = page.split("\n"), source.split("\n")
     old, new = tables(lines), tables(others)
     pairs = [(heading, under)] if heading else [(name, name) for name in new if name in old]
     if not pairs or any(there not in new or here not in old for there, here in pairs):
         raise ValueError(f"no common heading: {', '.join(new)} there, {', '.join(old)} on the page")
-    for there, here in sorted(pairs, key=lambda pair: -old[pair[1]][0]):  # from the end, so that numbers of lines stay
+    for there, here in sorted(pairs, key=lambda pair: -old[pair[1]][0]):  # from the end, so that earlier line numbers stay valid
         lines[slice(*old[here])] = others[slice(*new[there])]
     return "\n".join(lines)
 
 
 def tables(lines: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Heading → the lines of the first table below it; headings without one are left out."""
+    """Heading → (start, end) lines of the first table below it; headings without a table are left out."""
     places: dict[str, tuple[int, int]] = {}
     heading = ""
     for number, line in enumerate(lines):

@@ -96,7 +96,7 @@ def run(
     with watching(options.quiet, options.work) as watch:
         result = run_table(chosen, places, seeds=seeds, kept=kept, watch=watch)
 
-    # 3. Say what came of it
+    # 3. Write and print the results
     write_table(out, result)
     show_rows(result)
     make_console().print(
@@ -105,7 +105,7 @@ def run(
 
 
 def chosen_table(name: str, options: Options) -> Table:
-    """The table of a command, with what its options change."""
+    """The table that the command names, changed as its options say. Raises UserError for a wrong option."""
     if not 0 < options.scale <= 1:
         raise UserError(f"--scale {options.scale}: must be a share in (0, 1]")
     path = options.config or packaged(name, options.world)
@@ -127,7 +127,7 @@ def chosen_table(name: str, options: Options) -> Table:
 
 
 def parse_folders(data: tuple[str, ...]) -> dict[str, Path]:
-    """`voc=VOCdevkit/VOC2012` → {"voc": Path(…)}. Raises UserError for what is not so, and for a folder that is not there."""
+    """`voc=VOCdevkit/VOC2012` → {"voc": Path(…)}. Raises UserError for a malformed text, a missing folder or a repeated name."""
     folders = {}
     for text in data:
         name, equals, folder = text.partition("=")
@@ -143,7 +143,7 @@ def parse_folders(data: tuple[str, ...]) -> dict[str, Path]:
 
 @contextmanager
 def watching(quiet: bool, work: Path) -> Iterator[Watch]:
-    """Says each thing that is done, with a bar of its progress."""
+    """Yields a `Watch` that announces each activity and shows a progress bar for it; silent if `quiet`."""
     with ExitStack() as stack:
         current = stack.enter_context(ExitStack())
 
@@ -157,7 +157,7 @@ def watching(quiet: bool, work: Path) -> Iterator[Watch]:
 
 
 def show_rows(result: dict[str, Any]) -> None:
-    """The table on the terminal."""
+    """Print the table on the terminal."""
     from rich.table import Table as Shown
     from rich.text import Text
 

@@ -1,16 +1,15 @@
-"""A table of a paper as a file: which datasets there are, which segmenters are trained on them, and on what they are measured.
+"""Reads a paper's table from a TOML file, which defines the data, the segmenters trained on them, and the tests.
 
-    title = "…"                       paper = "table 2"            metric = "miou"
-    [sets] main = "set.toml"          sets to draw (`SetConfig`), by the file beside this one that describes each
-    [sets.other]                      `file`, and what is drawn otherwise: keys of SetConfig, `labels` being names of those to keep
+    title = "…"                       paper = "table 2"            metrics = ["miou"]
+    [sets] main = "set.toml"          sets to draw (`SetConfig`): for each, the file beside this one that describes it
+    [sets.other]                      `file`, and keys of SetConfig that differ from it; `labels` names the labellings to keep
     [data.cre]                        samples to train on; a table of `Source`
     [test.held_out]                   samples to measure on; a table of `HeldOut`
     [train]                           the segmenter and its training, for all rows; as `seediff train --config` takes it
-    reference = "exact masks"         the row whose figures others are divided by, where that says something
+    reference = "exact masks"         optional: the row by whose figures the others are divided
     [[rows]]                          a row; a table of `Row`
 
-The tables are in the folders beside this one: `embedded` for the embedded world, `full` for Stable Diffusion
-and real data.
+The files are in the folders beside this module: `embedded` for the embedded world, `full` for Stable Diffusion and real data.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Source:
-    """Samples, from one of three places: a drawn set, scenes of the embedded world, or a folder of one's own.
+    """Samples from one of three places: a drawn set, scenes of the embedded world, or a folder.
 
-    set, labels: a set's name under [sets] and one of its labellings. scenes: a set of recipes/mini/world.py. folder: a name for
-    `--data NAME=PATH`, with the `split` of it. count: the first so many, after `skip` others. only, without: samples that show only, or
-    none, of these classes. objects: samples that show so many classes. surest: of a drawn set, the share whose least certain mask is most
-    certain (seediff/dataset/quality/select.py measures this). seed: of rendered scenes, or of the second and further drawings of a set,
-    which are other images of the same kind. masks: other masks of the same images (relabel.py). augment: a preset of
-    `seediff augment`, or what its `--add` takes, with commas between; applied to the samples.
+    set, labels: the name of a set under [sets], and one of its labellings. scenes: a set of recipes/mini/world.py. folder, split: a name
+    for `--data NAME=FOLDER`, and a split of that data. skip, count: the `count` samples after the first `skip`. only, without: of these,
+    the samples that show no classes but these, or none of these. objects: those that show so many classes. surest: for a drawn set, the
+    share of samples to keep, those whose least certain mask is most certain (seediff/dataset/quality/select.py measures this). seed: of
+    rendered scenes and of the augmentation; a drawn set is drawn again with it, which gives other images of the same kind. masks: other
+    masks for the same images (relabel.py). augment: a preset of `seediff augment`, or what its `--add` takes, separated by commas.
     """
 
     set: str | None = None
@@ -80,13 +79,13 @@ class Source:
                     raise UserError(f"{name}: is for drawn sets and scenes, whose rows say which classes an image shows; not for a folder")
 
     def scaled(self, factor: float) -> Source:
-        """With so much of the samples, at least two a source."""
+        """The source with `count` multiplied by `factor`, but at least 2."""
         return self if self.count is None else replace(self, count=max(2, round(self.count * factor)))
 
 
 @dataclass(frozen=True)
 class HeldOut(Source):
-    """Samples to measure on, and by which protocol of `seediff evaluate`."""
+    """Samples to measure on, and the protocol of `seediff evaluate` that is used."""
 
     protocol: str = "own"
 
@@ -101,8 +100,9 @@ class HeldOut(Source):
 
 @dataclass(frozen=True)
 class Row:
-    """train: names of the data trained on, mixed. then: data that training goes on with afterwards (fine-tuning).
-    settings: of this row's training, before those of [train]. then_settings: of the fine-tuning. paper: the paper's figures."""
+    """A row of a table. train: names of the data to train on, mixed. then: names of the data for fine-tuning afterwards. tests: names of
+    the tests. settings: override [train]. then_settings: override both in fine-tuning. paper: the paper's figures in percent, by METRIC or
+    TEST.METRIC."""
 
     name: str
     train: tuple[str, ...]
@@ -122,7 +122,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """name: of the file. sets: name → what is drawn. metrics: which figures of a test are shown, `miou` first."""
+    """A table as its file defines it. name: of the file. sets: name → what is drawn. metrics: figures shown; the first is plotted."""
 
     name: str
     title: str
@@ -137,25 +137,25 @@ class Table:
     reference: str = ""
 
     def scaled(self, factor: float) -> Table:
-        """The same with so much of all samples that are drawn and trained on."""
+        """The table with the numbers of samples to draw and to train on multiplied by `factor`."""
         data = {name: source.scaled(factor) for name, source in self.data.items()}
         needed = {name: max((s.skip + (s.count or 0) for s in data.values() if s.set == name), default=0) for name in self.sets}
         sets = {name: replace(one, images=max(2, round(one.images * factor), needed[name])) for name, one in self.sets.items()}
         return replace(self, data=data, sets=sets)
 
     def with_model(self, model: str) -> Table:
-        """The same with another model to draw with."""
+        """The table with another model to draw with."""
         return replace(self, sets={name: replace(config, model=model) for name, config in self.sets.items()})
 
     def only_rows(self, names: tuple[str, ...]) -> Table:
-        """The same with these rows alone. UserError for one that is not there."""
+        """The table with only these rows. Raises UserError for an unknown row."""
         known = [row.name for row in self.rows]
         if unknown := [name for name in names if name not in known]:
             raise UserError(f"--rows {unknown[0]}: the table has no such row; there are: {'; '.join(known)}")
         return replace(self, rows=tuple(row for row in self.rows if row.name in names))
 
     def folders(self) -> list[str]:
-        """The names that `--data` must give."""
+        """The names of the folders that `--data` must give."""
         used = [self.data[name] for name in used_data(self.rows)]
         used += [self.tests[name] for row in self.rows for name in row.tests]
         return sorted({source.folder for source in used if source.folder})
@@ -167,12 +167,12 @@ def used_data(rows: Sequence[Row]) -> list[str]:
 
 
 def packaged(table: str, world: str) -> Path:
-    """The file of a table of a world, `embedded` or `full`."""
+    """The file of a table in a world, `embedded` or `full`."""
     return FOLDER / world / f"{table}.toml"
 
 
 class TableFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands in a table's file."""
+    """The contents of a table's file."""
 
     title: str
     rows: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
@@ -187,7 +187,7 @@ class TableFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_table(path: Path) -> Table:
-    """A table's file. UserError naming the file and the place of what cannot be used."""
+    """Read a table from its file. Raises UserError naming the file and the faulty place."""
     file = fit(read_toml(path), TableFile, str(path))
     data = {name: _made(Source, table, f"{path} [data.{name}]") for name, table in file.data.items()}
     tests = {name: _made(HeldOut, table, f"{path} [test.{name}]") for name, table in file.test.items()}
@@ -199,7 +199,7 @@ def read_table(path: Path) -> Table:
 
 
 def _set(given: str | dict[str, Any], path: Path, where: str) -> SetConfig:
-    """A set's file, or one with changes."""
+    """The configuration in a set's file, with the changes in `given` if it is a table."""
     changes: dict[str, Any] = {"file": given} if isinstance(given, str) else dict(given)
     file, names = changes.pop("file", None), changes.pop("labels", None)
     if not isinstance(file, str) or Path(file).name != file:
@@ -222,7 +222,7 @@ def _made(kind: Any, table: dict[str, Any], where: str) -> Any:
 
 
 def _filled(make: Callable[..., Any], kind: Any, table: dict[str, Any], where: str) -> Any:
-    """make(**table), of which the keys and their types are those of `kind`; errors say where."""
+    """make(**table), after its keys and types were checked against the fields of `kind`. Errors begin with `where`."""
     try:
         return make(**checked(kind, table, where))
     except UserError as error:
@@ -230,7 +230,7 @@ def _filled(make: Callable[..., Any], kind: Any, table: dict[str, Any], where: s
 
 
 def _check_names(table: Table, path: Path) -> None:
-    """Whatever rows and data refer to is there, and rows are told apart by their names."""
+    """Raise UserError if rows or data refer to anything that does not exist, or if two rows have the same name."""
     for name, source in {**table.data, **table.tests}.items():
         if source.set is not None:
             if source.set not in table.sets:

@@ -1,11 +1,11 @@
-"""Images drawn once and labelled by many methods: what the studies of trained segmenters train on.
+"""Draws images once and labels them with many methods; the studies of trained segmenters train on them.
 
-Methods are compared on the same images, so that only their masks differ; and drawing, which costs a hundred times what a mask does,
-is paid once. The folder is a run's as any other: batches, resumable, the same bytes however often it was interrupted.
+Methods are compared on the same images, so that only their masks differ. Drawing costs a hundred times as much as a mask and is done once.
+The output folder is like that of any run: made in batches, resumable, and with the same bytes however often it was interrupted.
 
     set/  images/000000.png   masks/<labelling>/000000.png   classes.txt   metadata.jsonl   seediff.toml
 
-`labelled` reads one labelling of it as the samples of a dataset.
+`labelled` reads one of its labellings as the samples of a dataset.
 """
 
 from __future__ import annotations
@@ -90,26 +90,26 @@ class SetConfig(RunConfig):
         return {**super().loading, "scheduler": self.scheduler}
 
     def settings(self) -> dict[str, Setting]:
-        """The labellings' constants. UserError naming the one that cannot be used."""
+        """Name → constants of the labellings. Raises UserError naming a faulty labelling."""
         from seediff.study.masks.contest import Setting
 
         return {name: Setting.from_table(table, f"labels.{name}") for name, table in self.labels.items()}
 
 
 def draw_set(config: SetConfig, out: Path, *, device: str | None = None, progress: Progress | None = None) -> None:
-    """Draw and label the images of `config` in the folder `out`, or go on where an earlier run ended, on its device. Raises what `run`
-    does."""
+    """Draw and label the images of `config` in the folder `out`. Continues an interrupted run, on the device that it began on. Raises the
+    same errors as `run`."""
     config = on_device(config, out, device)
     run(SetJob(config), out, progress=progress)
 
 
 def on_device(config: Config, out: Path, device: str | None) -> Config:
-    """The configuration with a device, where `out` has not been begun: what has been goes on as it began."""
+    """The configuration with `device`; unchanged if a run has begun in `out`, which continues on the device that it began on."""
     return config if (out / native.CONFIG).is_file() else replace(config, device=device or config.device)
 
 
 def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes and (the first `count`) samples of a set, with one labelling's masks. Their rows keep that labelling's `confidence`."""
+    """The classes and (the first `count`) samples of a set, with the masks, `area` and `confidence` of one labelling."""
     classes = native.read_classes(folder)
     items = []
     for number, row in enumerate(itertools.islice(native.read_rows(folder), count), 1):
@@ -128,7 +128,7 @@ def mask_path(labelling: str, index: int) -> str:
 
 
 def set_specs(config: SetConfig) -> list[SampleSpec]:
-    """What every image shows, from the configuration alone: each number of classes goes through all classes in turns of its own."""
+    """The specifications of all images, from the configuration alone. Images with the same number of classes cycle through all classes."""
     from seediff.prompts.specs import SampleSpec
 
     groups = {count: class_groups(len(config.classes), (count,), config.seed + count) for count in set(config.objects)}
@@ -142,7 +142,7 @@ def set_specs(config: SetConfig) -> list[SampleSpec]:
 
 
 class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]]"]):
-    """Draw, label in every way, write."""
+    """Draws images, labels them with every labelling, and writes both."""
 
     def __init__(self, config: SetConfig) -> None:
         self.settings = config.settings()
@@ -212,7 +212,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
 
 
 def _described(label_map: np.ndarray, soft: np.ndarray, classes: Sequence[str], ids: Sequence[int]) -> dict[str, Any]:
-    """Of each class, its share of the image and how sure the method was of it (seediff/dataset/quality/select.py)."""
+    """Per class, its share of the image and how certain the method was of it (seediff/dataset/quality/select.py)."""
     return {
         "area": {name: round(float((label_map == i).mean()), 6) for name, i in zip(classes, ids, strict=True)},
         "confidence": {name: round(confidence(label_map, one * 255, i), 4) for name, one, i in zip(classes, soft, ids, strict=True)},

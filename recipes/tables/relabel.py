@@ -1,7 +1,7 @@
-"""The same images with other masks: what parts the share of the masks from that of the images in what a segmenter learns.
+"""Gives the same images other masks, to separate the effect of the masks on a segmenter from that of the images.
 
-A source says which by `masks`: `yardstick` stands for the embedded world's own segmenter, `SET.LABELLING` for `seediff mask` with the
-constants of that labelling, the images being photographs to it. Both are told the classes that each image shows.
+The key `masks` of a source chooses them: `yardstick` stands for the embedded world's segmenter, `SET.LABELLING` for `seediff mask` with the
+constants of that labelling, which treats the images as photographs. Both know the classes that each image shows.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from seediff.workers import Progress
 
 YARDSTICK = "yardstick"
-TOGETHER = 64  # images that the yardstick sees at once
+TOGETHER = 64  # images loaded at once for the yardstick
 
 
 def check_masks(masks: str, what: str, classes: Sequence[str], sets: Mapping[str, SetConfig]) -> None:
-    """Raise UserError for `masks` that cannot be made of images of these classes. what: the message begins with it."""
+    """Raise UserError if `masks` cannot be made for images of these classes. what: the beginning of the message."""
     if masks != YARDSTICK:
         resolve_name(labelling(masks, sets, what)[0].model)
     elif unknown := [name for name in classes if name not in CLASSES]:
@@ -39,7 +39,7 @@ def check_masks(masks: str, what: str, classes: Sequence[str], sets: Mapping[str
 
 
 def labelling(masks: str, sets: Mapping[str, SetConfig], what: str = "data") -> tuple[SetConfig, dict]:
-    """The set that `SET.LABELLING` names, and the labelling's constants. Raises UserError."""
+    """The set that `SET.LABELLING` names, and the labelling's constants. Raises UserError if there is no such set or labelling."""
     name, _, labels = masks.partition(".")
     if name not in sets:
         known = ", ".join([YARDSTICK, *(f"{one}.{label}" for one, config in sets.items() for label in config.labels)])
@@ -58,7 +58,7 @@ def relabelled(
     progress: Progress | None = None,
     device: str | None = None,
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """Classes and samples with those masks, kept in `out`, where an interrupted call goes on. Raises UserError."""
+    """Classes and samples with those masks. They are stored in `out`, where an interrupted call continues. Raises UserError."""
     if masks != YARDSTICK:
         _mask(classes, items, masks, sets, out, progress, device)
     elif not out.is_dir():
@@ -75,7 +75,7 @@ def _mask(
     progress: Progress | None,
     device: str | None,
 ) -> None:
-    """`seediff mask` of the samples' images."""
+    """Run `seediff mask` on the samples' images, into `out`."""
     from seediff.run.mask import mask_photos
 
     config, labels = labelling(masks, sets)
@@ -91,7 +91,7 @@ def _mask(
                 mask=setting.config,
                 capture=setting.capture,
                 presence=0.0,
-                fit="resize",  # published tables were made so; the sets' pictures are square
+                fit="resize",  # as for the published tables; the sets' pictures are square
             ),
             out,
             device,

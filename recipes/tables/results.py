@@ -1,4 +1,4 @@
-"""What a table of trained segmenters says, for readers: Markdown beside the paper's figures, CSV, JSON, and a plot."""
+"""Writes a table of trained segmenters for readers: Markdown that includes the paper's figures, CSV, JSON, and a plot."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def write_table(out: Path, result: Mapping[str, Any]) -> None:
 
 
 def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One entry per row, test and metric, in percent: the mean over seeds, their lowest and highest, and the mean of bootstrap intervals
-    over images; beside it the paper's figure, None where it has none. `ratio` and `paper_ratio` are to the figures of the reference row,
-    None without one. What has no figure has no entry: the IoU of a class that is neither there nor predicted."""
+    """One entry per row, test and metric, in percent: the mean, lowest and highest figure over seeds, the bootstrap interval over images
+    averaged over seeds, and the paper's figure (None if the paper has none). `ratio` and `paper_ratio` divide by the figures of the
+    reference row; None without one. There is no entry where a figure is undefined, as the IoU of a class that is neither in the truth nor
+    predicted."""
     entries = []
     for row in result["rows"]:
         for test, scores in row["tests"].items():
@@ -60,7 +61,7 @@ def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def figure(scores: Mapping[str, Any], metric: str) -> tuple[float, Sequence[float]]:
-    """A metric of `Scores.table` and its interval: `miou`, `pixel_accuracy`, a group such as `unseen`, or a class, in any case."""
+    """A metric of `Scores.table` and its interval: `miou`, `pixel_accuracy`, or, ignoring case, a group such as `unseen` or a class."""
     if metric in ("miou", "pixel_accuracy"):
         return scores[metric], scores[f"{metric}_ci95"]
     groups = {name.lower(): one for name, one in scores["groups"].items()}
@@ -71,9 +72,9 @@ def figure(scores: Mapping[str, Any], metric: str) -> tuple[float, Sequence[floa
 
 
 def fitted(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, float] | None:
-    """A curve for tables whose rows are numbers n of images: a − b · n^(−c), which saturates at a; where the figures show no saturation, so
-    that c or a is at its bound, the line at_first + per_doubling · log2(n / n_first). None for other tables, and where there are fewer
-    than four rows."""
+    """A curve for tables whose rows are numbers n of images: a − b · n^(−c), which saturates at a. Without saturation in the
+    figures, where c or a is at its bound: the line at_first + per_doubling · log2(n / n_first). None for other tables and for fewer than
+    four rows."""
     points = [(float(row["row"]), row["mean"]) for row in rows if row["row"].isdigit() and row["metric"] == metric]
     if len(points) < 4 or len(points) < len({row["row"] for row in rows}):
         return None
@@ -87,7 +88,7 @@ def fitted(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, float] |
 
 
 def _power_law(sizes: np.ndarray, values: np.ndarray) -> tuple[float, float, float] | None:
-    """a, b and c of a − b · n^(−c); None where no fit is found or one ends at the bounds of a or c."""
+    """a, b and c of a − b · n^(−c); None if no fit is found, or if a or c ends at its bound."""
     from scipy.optimize import curve_fit
 
     highest, slowest = 100.0, 0.01
@@ -111,7 +112,7 @@ def _largest(errors: np.ndarray) -> float:
 
 
 def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: Mapping[str, float] | None = None) -> str:
-    """The table with the paper's figures beside ours."""
+    """The table as Markdown, with the paper's figures beside the measured ones."""
     lines = [f"# {result['title']}", ""]
     lines += [f"Paper: {result['paper']}.", ""] if result["paper"] else []
     lines += [result["note"], ""] if result["note"] else []
@@ -124,7 +125,7 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
         numbers = (row["paper"], *([row["ratio"], row["paper_ratio"]] if compared else []))
         figures = [f"{row['test'].replace('_', ' ')}, {row['metric']}"] if several else []
         table.append([row["row"], *figures, *shown(row), *("" if number is None else str(number) for number in numbers)])
-    lines += [f"| {' | '.join(columns)} |", *markdown_table(columns, table)[1:]]  # as the published tables begin
+    lines += [f"| {' | '.join(columns)} |", *markdown_table(columns, table)[1:]]  # the header as in the published tables
     tests = ", ".join(dict.fromkeys(row["test"].replace("_", " ") for row in rows))
     minutes = sum({row["row"]: row["minutes"] for row in rows}.values())
     train = ", ".join(f"{key} {value}" for key, value in result["train"].items())
@@ -144,12 +145,12 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
 
 
 def shown(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The mean, the seeds' span and the interval of an entry of `summarised`."""
+    """The mean, the seeds' range and the interval of an entry of `summarised`, as texts."""
     return f"{row['mean']:.1f}", f"{row['lowest']:.1f}–{row['highest']:.1f}", "–".join(f"{bound:.1f}" for bound in row["ci95"])
 
 
 def plot(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """An SVG: a bar per row with the seeds' span, and the paper's figure as a ring."""
+    """An SVG of the first metric: a bar per row, the range over seeds as a line, and the paper's figure as a ring."""
     drawn = [row for row in rows if row["metric"] == result["metrics"][0]]
     several = len({row["test"] for row in drawn}) > 1
     height = ROW * len(drawn) + 60

@@ -1,4 +1,4 @@
-"""Where a table's samples come from: drawn sets, scenes, folders. What is not there yet is made, once for all tables.
+"""Opens a table's samples: drawn sets, scenes, folders. Missing sets and scenes are made, once for all tables.
 
 work/sets/<digest>/        drawn and labelled images (drawn.py)
 work/scenes/<name>/        rendered scenes with exact masks
@@ -39,9 +39,9 @@ from .relabel import YARDSTICK, labelling, relabelled
 
 @dataclass(frozen=True)
 class Places:
-    """What a study needs to know of the machine. work: where sets, scenes and segmenters are kept. folders: the data named with `--data`.
-    art: the folder of the embedded world's art, for scenes to train on. device: what draws, masks and measures; None: the best there
-    is. known: fingerprints of files, which every row and seed asks for; nothing may change while a study runs, so each is taken once."""
+    """Folders and device of a study. work: the folder for sets, scenes and segmenters. folders: name → folder given by `--data`. art: the
+    folder of the embedded world's art, for scenes to train on. device: for drawing, masks and measuring; None: the best available. known:
+    a cache of the fingerprints of files, which every row and seed needs; the files must not change while a study runs."""
 
     work: Path
     folders: Mapping[str, Path]
@@ -50,13 +50,13 @@ class Places:
     known: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     def folder(self, kind: str, name: str) -> Path:
-        """work/kind/name, whose parent is made. Raises UserError for a link: what a study keeps goes nowhere else."""
+        """work/kind/name, whose parent is created. Raises UserError for a link, so that a study writes only below `work`."""
         make_folders(self.work, kind)
         check_inside(self.work, f"{kind}/{name}")
         return self.work / kind / name
 
     def once(self, fingerprint: Callable[[Any], str], what: Path | str) -> str:
-        """`fingerprint` of a path or model. Raises UserError when it cannot be read."""
+        """`fingerprint` of a path or model, computed once. Raises UserError if it cannot be read."""
         key = (fingerprint.__name__, str(what))
         if key not in self.known:
             try:
@@ -68,14 +68,14 @@ class Places:
 
 @dataclass(frozen=True)
 class Samples:
-    """classes: without the background; id i + 1 is classes[i]."""
+    """Samples to train on. classes: without the background; classes[i] has id i + 1."""
 
     classes: tuple[str, ...]
     items: Sequence[DatasetSample]
 
 
 def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None = None) -> Samples:
-    """The samples of a source to train on, made first where they are not there yet. Raises UserError for what is missing."""
+    """The samples of a source to train on, made first if they do not exist. Raises UserError if anything needed is missing."""
     if source.set is not None:
         config = set_config(source, sets)
         folder = set_folder(config, places)
@@ -95,7 +95,7 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places, p
 
 
 def open_test(test: HeldOut, places: Places) -> EvaluationSet:
-    """The samples of a test. Raises UserError for what is missing."""
+    """The samples of a test. Raises UserError if they are missing."""
     found = open_evaluation(_scenes(test, places) if test.scenes else place(test, places), split=test.split)
     end = None if test.count is None else test.skip + test.count
     samples = found.samples[test.skip : end]
@@ -104,7 +104,7 @@ def open_test(test: HeldOut, places: Places) -> EvaluationSet:
 
 
 def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
-    """Several sources as one, their classes joined by name, after `classes`."""
+    """Several sources as one. Their classes are merged by name and follow `classes`."""
     classes = tuple(dict.fromkeys([*classes, *(name for part in parts for name in part.classes)]))
     items: list[DatasetSample] = []
     for part in parts:
@@ -114,8 +114,8 @@ def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
 
 
 def chosen(source: Source, items: Sequence[DatasetSample], classes: Sequence[str]) -> list[DatasetSample]:
-    """The source's share of all there is. `only`, `without` and `objects` choose among the first `count`, by the classes that rows name,
-    and `surest` among those that are left."""
+    """The samples that the source selects: `skip` and `count` apply first, then `only`, `without` and `objects`, by the classes that the
+    rows name, then `surest`. Raises UserError if none is left."""
     end = None if source.count is None else source.skip + source.count
     found = list(items[source.skip : end])
     check_named(source, classes)
@@ -134,14 +134,15 @@ def chosen(source: Source, items: Sequence[DatasetSample], classes: Sequence[str
 
 
 def check_named(source: Source, classes: Sequence[str]) -> None:
-    """Raise UserError for a class of `only` or `without` that the data does not have."""
+    """Raise UserError if `only` or `without` names a class that the data lack."""
     if unknown := [name for name in (*source.only, *source.without) if name not in classes]:
         raise UserError(f"class '{unknown[0]}' is not one of the data's: {', '.join(classes)}")
 
 
 def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> dict[str, Any]:
-    """All that decides a source's samples, in JSON's types: what trained segmenters are told apart by. A folder is known by its name in
-    the table and by its files (`data_fingerprint`), not by where it is; rendered scenes by name, number and seed, not by the art."""
+    """Everything that determines a source's samples, in JSON's types; it is part of the key of a trained segmenter. A folder is identified
+    by its name in the table and by its files (`data_fingerprint`), not by its path; rendered scenes by name, number and seed, not by the
+    art."""
     about = {name: value for name, value in asdict(source).items() if value not in (None, ()) and (name, value) != ("skip", 0)}
     if source.set is not None:
         config = set_config(source, sets)
@@ -170,12 +171,12 @@ def _set_described(config: SetConfig, places: Places) -> dict[str, Any]:
 
 
 def _maker_described(config: SetConfig, places: Places) -> dict[str, Any]:
-    """What of a set decides the masks that its model makes of other images: not what it draws."""
+    """The part of a set's configuration that determines its model's masks of other images, without that for drawing."""
     return {"model": config.model, "batch_size": config.batch_size, "threads": config.threads, **_weights(config, places)}
 
 
 def _weights(config: SetConfig, places: Places) -> dict[str, str]:
-    """The weights of a model of the hub are not known before they are fetched: there, the id alone decides."""
+    """The fingerprint of the weights. Empty for a model of the hub, whose weights are unknown before the download: its id alone counts."""
     return {"weights": places.once(model_fingerprint, config.model)} if isinstance(resolve_name(config.model), Path) else {}
 
 
@@ -189,20 +190,21 @@ def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) ->
 
 
 def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
-    """What is drawn for a source: its set, or other images of the same kind when it names a seed."""
+    """The configuration of a source's set; with the source's seed, if it names one, for other images of the same kind."""
     config = sets[str(source.set)]
     return config if source.seed is None else replace(config, seed=source.seed)
 
 
 def set_digest(config: SetConfig) -> str:
-    # What is younger than published keys counts where it is said: how a model is loaded, and of which steps the attention is.
+    # Options that are newer than published keys count only if they differ from the default, so that these keys stay valid: how a model
+    # is loaded, and at which steps the attention is captured.
     young = {**dict.fromkeys(config.loading), "capture_steps": "all"}
     table = {name: value for name, value in config.values().items() if name not in young or not (value is False or value == young[name])}
     return digest({"version": 1, **table})
 
 
 def digest(value: Any) -> str:
-    """Twelve characters for a value of JSON's types."""
+    """12 hexadecimal digits for a value of JSON's types."""
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
@@ -211,7 +213,7 @@ def set_folder(config: SetConfig, places: Places) -> Path:
 
 
 def place(source: Source, places: Places) -> Path:
-    """The folder that `--data` gave for a source."""
+    """The folder that `--data` gave for a source. Raises UserError if it gave none."""
     name = str(source.folder)
     if name not in places.folders:
         raise UserError(f"the table needs data '{name}': say where it is with --data {name}=FOLDER")
@@ -219,7 +221,7 @@ def place(source: Source, places: Places) -> Path:
 
 
 def _scenes(source: Source, places: Places) -> Path:
-    """The folder of a set of scenes, written when it is not there."""
+    """The folder of a set of scenes, written first if it does not exist."""
     name, seed = str(source.scenes), SCENE_SEED if source.seed is None else source.seed
     packaged = name in SETS
     count = None if packaged else source.skip + (source.count or 1000)
@@ -231,8 +233,8 @@ def _scenes(source: Source, places: Places) -> Path:
 
 
 def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[DatasetSample]]:
-    """Labelled images of a public data set as samples to train on. A set without a background keeps having none: all of its pixels are of
-    a class or ignored."""
+    """The classes and labelled images of a public data set, as samples to train on. A data set without a background stays without: all its
+    pixels belong to a class or are ignored."""
     names = {number: name for number, name in found.classes.items() if name != BACKGROUND}
     table = np.full(256, native.IGNORE, np.uint8)
     for number, name in found.classes.items():
@@ -247,7 +249,7 @@ def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[DatasetSample]]:
 
 
 def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None) -> Path:
-    """The folder of a source's samples after `seediff augment`."""
+    """The folder of a source's samples after `seediff augment`, made first if it does not exist."""
     from seediff.config.augment import AugmentConfig
     from seediff.run.augment import augment
 

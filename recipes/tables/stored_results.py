@@ -1,9 +1,9 @@
-"""What studies have measured already, so that nothing is trained twice: scores by segmenter and test, seconds by segmenter.
+"""Figures that studies have already measured, so that nothing is trained twice: scores by segmenter and test, seconds by segmenter.
 
-    work/scores/<segmenter>-<test>.json   as `seediff evaluate` gives them
-    work/costs/<segmenter>.json           seconds, by what they were spent on
+    work/scores/<segmenter>-<test>.json   as `seediff evaluate` writes them
+    work/costs/<segmenter>.json           seconds by activity
 
-results.json of a table holds the same figures under the same keys: with them a table goes on where its work folder is gone.
+A table's results.json holds the same figures under the same keys, so a table can be continued from it after its work folder is lost.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class ShownScores:
-    """What tables show of scores; files hold more."""
+    """The scores that tables show; files hold more."""
 
     miou: float | None
     miou_ci95: Bounds
@@ -48,7 +48,7 @@ class ShownScores:
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of results.json. seconds, and the scores of every test: one a segmenter."""
+    """A row of results.json. seconds, and the lists in tests (test → scores): one entry per segmenter."""
 
     segmenters: list[str]
     seconds: list[float]
@@ -61,7 +61,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableResults:
-    """What is read of results.json. test_keys: test → what its scores are kept under."""
+    """The part of results.json that is read. test_keys: test → the key of its scores."""
 
     table: str
     test_keys: dict[str, str]
@@ -74,25 +74,25 @@ class TableResults:
 
 @dataclass(frozen=True)
 class Kept:
-    """The work folder's figures, and those read from results.json files."""
+    """The figures in the work folder, and those read from results.json files."""
 
     work: Path
     reused_scores: Mapping[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     reused_seconds: Mapping[str, float] = field(default_factory=dict)
 
     def scores(self, segmenter: str, test: str) -> dict[str, Any] | None:
-        """What `add_scores` was given, None where nothing was."""
+        """The stored scores of a segmenter on a test; None if there are none."""
         path = self._scores_path(segmenter, test)
         return read_scores(path) if path.is_file() else self.reused_scores.get((segmenter, test))
 
     def add_scores(self, segmenter: str, test: str, scores: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep scores, and return them as they are read again."""
+        """Store scores, and return them as they are read back."""
         path = self._scores_path(segmenter, test)
         self._write(path, scores)
         return read_scores(path)
 
     def seconds(self, segmenter: str) -> float:
-        """What a segmenter has cost in all; 0 where nothing is known."""
+        """The total seconds that a segmenter has cost; 0 if unknown."""
         costs = self._costs(segmenter)
         return sum(costs.values()) if costs else self.reused_seconds.get(segmenter, 0.0)
 
@@ -116,9 +116,9 @@ class Kept:
 
 
 def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
-    """The figures of a work folder, and of every table below the folders `reuse`. Where several have one, the first is taken.
+    """The figures in a work folder and in every table below the folders `reuse`. If several have the same figure, the first counts.
 
-    Raises UserError for a folder that is not there or holds no table, and for a file that cannot be read.
+    Raises UserError for a folder that does not exist or holds no table, and for a file that cannot be read.
     """
     scores: dict[tuple[str, str], dict[str, Any]] = {}
     seconds: dict[str, float] = {}
@@ -129,7 +129,7 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
         for path in sorted(folder.rglob(RESULTS)):
             result = read_json(path, dict[str, Any])
             if not {"table", "rows"} <= set(result):
-                continue  # another study's
+                continue  # of another kind of study
             if "test_keys" not in result:
                 raise UserError(f"{path}: was written by an earlier version, which did not say what decides each figure; make it again")
             table = fit(result, TableResults, str(path))
@@ -146,11 +146,11 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
 
 
 def read_scores(path: Path) -> dict[str, Any]:
-    """Scores as `seediff evaluate --json` writes them. Raises UserError."""
+    """Scores as `seediff evaluate --json` writes them. Raises UserError for a faulty file."""
     return checked_scores(read_json(path, dict[str, Any]), str(path))
 
 
 def checked_scores(found: dict[str, Any], where: str) -> dict[str, Any]:
-    """What was found, when a table can show it. Raises UserError."""
+    """`found`, if a table can show these scores; otherwise raises UserError."""
     fit(found, ShownScores, where)
     return found

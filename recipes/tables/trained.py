@@ -1,9 +1,9 @@
-"""Tables of trained segmenters: for every row and seed, the samples, a segmenter trained on them, and its scores.
+"""Makes tables of trained segmenters: for every row and seed, the samples, a segmenter trained on them, and its scores.
 
-Everything is kept by what decided it, and made once for all tables: a study that was interrupted goes on, a row that several tables have
-is trained once, and a changed row is another one.
+Every result is stored under a digest of everything that determines it, and is made once for all tables: an interrupted study continues, a
+row that several tables share is trained once, and a changed row is trained again.
 
-    work/segmenters/<digest>/          as `seediff train` leaves it
+    work/segmenters/<digest>/          as `seediff train` writes it
     work/scores/, work/costs/          figures (stored_results.py)
     out/results.json, .md, .csv, .svg  results.py
 """
@@ -36,17 +36,17 @@ from .sources import Places, Samples, check_named, classes_of, described, digest
 from .stored_results import Kept, open_kept
 
 EPOCHS = 20.0
-"""How often all samples are seen where a table does not say."""
+"""The number of epochs if the table gives neither epochs nor steps."""
 PLACES = ("predictions", "data")
-"""Of scores, what tells of folders of this machine: a table's keys say what it was."""
+"""Keys of scores that hold folders of this machine. Results leave them out, because a table's keys identify the data."""
 
 Watch = Callable[[str], Progress]
-"""Called with what is done next; returns what its progress is reported to."""
+"""Called with the next activity; returns the function to which its progress is reported."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """A segmenter to train: on what, for how many epochs or steps, and how; `base` is the one that it goes on from."""
+    """A segmenter to train. data: names of data. epochs, steps: the length; one of them is None. base: the training that it continues."""
 
     config: TrainConfig
     data: tuple[str, ...]
@@ -63,10 +63,10 @@ def run_table(
     kept: Kept | None = None,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """Make what is missing of a table, measure it, and return its results.
+    """Make the missing parts of a table, measure them, and return the table's results.
 
-    kept: figures that are there already, by default those of the work folder.
-    Raises UserError, before anything is drawn or trained, for what is missing.
+    kept: figures that exist already, by default those of the work folder.
+    Raises UserError, before anything is drawn or trained, if anything needed is missing.
     """
     watch = watch or (lambda what: lambda done, total, now: None)
     kept = kept or open_kept(places.work)
@@ -105,8 +105,8 @@ def run_table(
 
 
 def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None = None) -> None:
-    """Raise UserError for whatever would stop the study later: data not named or not usable, art not there, training options that do not
-    exist, weights that cannot be had. Rows of which all figures are kept need no art and no model, but the folders that they are of."""
+    """Raise UserError for anything that would stop the study later: unnamed or unusable data, missing art, unknown training options,
+    unavailable weights. Rows whose figures are all kept need no art and no model, but they do need the folders of their data."""
     from seediff.train.models import check_weights
 
     if not seeds or len(set(seeds)) < len(seeds):
@@ -144,15 +144,14 @@ def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None 
 
 
 def planned(table: Table, seeds: Sequence[int]) -> list[str]:
-    """A line per set of images and per training that a table takes if nothing of it is there yet. Raises UserError for a table that
-    could not be run."""
+    """A line per set of images and per training that a table needs if nothing exists yet. Raises UserError for a faulty table."""
     sources = [table.data[name] for name in used_data(table.rows)]
     drawn = {(source.set, source.seed): set_config(source, table.sets) for source in sources if source.set}
     lines = [
         f"draw {config.images} images ({name}, {config.model}), {len(config.labels)} sets of masks" for (name, _), config in drawn.items()
     ]
     trainings = [training_of(row, table, seeds[0]) for row in table.rows]
-    for part in dict.fromkeys(part for training in trainings for part in (training.base, training) if part):  # shared by rows: once
+    for part in dict.fromkeys(part for training in trainings for part in (training.base, training) if part):  # rows may share a training
         length = f"{part.epochs:g} epochs" if part.epochs is not None else f"{part.steps} steps"
         begun = f"after {' + '.join(part.base.data)}" if part.base else part.config.weights
         lines.append(f"train {part.config.backbone} ({begun}) on {' + '.join(part.data)}, {length}: {len(seeds)} times")
@@ -166,7 +165,7 @@ def _all_kept(row: Row, table: Table, places: Places, seeds: Sequence[int], kept
 
 
 def check_source(name: str, table: Table, places: Places) -> None:
-    """Raise UserError for data that could not be drawn, or not be trained on. Reads the label maps of a folder, not its pictures."""
+    """Raise UserError for data that cannot be drawn or trained on. Reads the label maps of a folder, not its pictures."""
     from seediff.train.data import Stage
     from seediff.train.run import check_stages
 
@@ -193,7 +192,7 @@ def check_source(name: str, table: Table, places: Places) -> None:
 
 
 def training_of(row: Row, table: Table, seed: int) -> Training:
-    """What is trained for a row; for one that goes on with other data, with the training that it goes on from as `base`."""
+    """The training for a row. If the row is fine-tuned, this is the fine-tuning, and its `base` is the training before."""
     where = f"table {table.name}, row '{row.name}'"
     given = _merged(table.train, row.settings)
     first = _training({**given, "seed": seed}, row.train, where)
@@ -217,7 +216,7 @@ def _training(values: Mapping[str, Any], data: tuple[str, ...], where: str) -> T
 
 
 def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, the later ones before the earlier; one that says how long is trained replaces whatever else says so."""
+    """Merged settings: later tables override earlier ones, and `steps` or `epochs` in a later table replaces both in earlier ones."""
     merged: dict[str, Any] = {}
     for table in tables:
         if {"steps", "epochs"} & set(table):
@@ -227,7 +226,7 @@ def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def train_one(training: Training, row: Row, table: Table, places: Places, kept: Kept, label: str, watch: Watch) -> Path:
-    """The folder of a row's segmenter, trained when it is not there."""
+    """The folder of a row's segmenter, which is trained first if it does not exist."""
     from seediff.train.data import Stage
     from seediff.train.run import train
 
@@ -248,20 +247,20 @@ def train_one(training: Training, row: Row, table: Table, places: Places, kept: 
 
 
 def samples_of(training: Training, row: Row, table: Table, places: Places, label: str, watch: Watch) -> Samples:
-    """The samples of one part of a row's training, numbered by the classes of all of its parts."""
+    """The samples of one part of a row's training, with class ids in the order of `row_classes`."""
     opened = [open_source(table.data[name], table.sets, places, watch(f"{label}: data '{name}'")) for name in training.data]
     return joined(opened, row_classes(row, table, places))
 
 
 def row_classes(row: Row, table: Table, places: Places) -> list[str]:
-    """The classes of all parts of a row's training, by name, in the order in which they first appear."""
+    """The classes of all parts of a row's training, in the order in which they first appear."""
     found = [classes_of(table.data[name], table.sets, places) for name in (*row.train, *row.then)]
     return list(dict.fromkeys(name for classes in found for name in classes))
 
 
 def training_digest(training: Training, row: Row, table: Table, places: Places) -> str:
-    """What a segmenter is kept by: its data, those that its classes come from, its training and the one before."""
-    # Tables train for classes alone, so the task is no part of it.
+    """The key of a segmenter: a digest of its data, the row's classes, its training and the training before it."""
+    # The task is left out, because all segmenters of tables are semantic.
     parts = {
         "data": [described(table.data[name], table.sets, places) for name in training.data],
         "classes": row_classes(row, table, places),
@@ -275,7 +274,7 @@ def training_digest(training: Training, row: Row, table: Table, places: Places) 
 
 
 def _first_weights(config: TrainConfig, places: Places) -> str | None:
-    """The fingerprint of what training begins with; None for random weights, and for those of the hub, whose id is in the configuration."""
+    """The fingerprint of the initial weights; None for random weights, and for those of the hub, whose id is in the configuration."""
     from seediff.train.models import PRETRAINED
 
     if config.weights == "scratch":
@@ -285,7 +284,7 @@ def _first_weights(config: TrainConfig, places: Places) -> str | None:
 
 
 def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: str, watch: Watch) -> dict[str, Any]:
-    """A segmenter's scores on a test, measured now."""
+    """Measure a segmenter on a test; store and return its scores."""
     begun = time.perf_counter()
     evaluation = evaluate(
         folder, open_test(test, places), protocol=test.protocol, boundary=False, device=places.device, progress=watch(label)
@@ -295,7 +294,7 @@ def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: st
 
 
 def test_digest(test: HeldOut, places: Places) -> str:
-    """What scores are kept by, beside the segmenter."""
+    """The key of a test; scores are stored under the keys of segmenter and test."""
     return digest(described(test, {}, places))
 
 

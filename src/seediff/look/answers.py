@@ -1,4 +1,4 @@
-"""What the page asks for and does: answers about a set and its samples, which are named by their number alone."""
+"""Answers the page's requests about a set and its samples, which are named by their number alone, and carries out its changes."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from .samples import THUMB, image_bytes, thumbnail
 from .session import Session, Stale
 
 MASK = 32 << 20
-"""Bytes of a packed label map that is sent back: a hundred megapixels of painted shapes have less than a tenth of that."""
+"""Maximum bytes of a packed label map in a request: a hundred megapixels of painted shapes take less than a tenth of this."""
 VIEWS = 16
-"""Lists of samples that are kept for windows."""
+"""Maximum number of lists of samples that are kept for windows."""
 LARGE = 2 * THUMB
 """Pixels of a large thumbnail's longer side."""
 PAGE = 500
-"""Samples of a list that are told at once."""
+"""Maximum number of samples of a list in one response."""
 MOST_PIECES = (1 << 16) - 1
-"""Pieces that can be told apart; those beyond them, of noise, cannot be joined."""
+"""Maximum number of pieces that can be distinguished. Further pieces, which only noise has, cannot be joined."""
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A judgement, a step back, a class that becomes another, or pieces that become one object: those at `pixels`, (column, row) each, or
-    that are apart again: the piece at the first of them."""
+    """An action on one sample: a verdict, undo or redo, class `old` changed to `new`, the original mask restored, the pieces at two pixels
+    joined into one object, or the piece at one pixel split off again. pixels: (column, row) each."""
 
     version: _Number
     action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "original", "join", "split"]
@@ -58,7 +58,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Painted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """About a label map that was painted; its bytes are the body."""
+    """The description of a painted label map, whose bytes are the request's body."""
 
     version: _Number
     tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned", "joined"]
@@ -67,7 +67,7 @@ class Painted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is done to many samples: those at `places`, ranges [from, to) of a list."""
+    """An action on many samples: those at `places`, ranges [from, to) of the list `view`."""
 
     view: Annotated[str, msgspec.Meta(max_length=64)]
     action: Literal["accept", "reject", "reset", "relabel"]
@@ -78,7 +78,7 @@ class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UndoMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A job that is to be undone."""
+    """The job to undo."""
 
     job: Annotated[str, msgspec.Meta(max_length=64)]
     by: Annotated[str, msgspec.Meta(max_length=100)] = ""
@@ -94,7 +94,7 @@ class Look:
     def __init__(self, session: Session, events: Events) -> None:
         self.session, self.events = session, events
         self.soon: Callable[[], None] = lambda: None
-        """Is called when a window opens."""
+        """Called when a window opens."""
         self.worker = Worker()
         self.jobs = Jobs(session)
         self.views: Cache[np.ndarray] = Cache(VIEWS, lambda numbers: 1)
@@ -111,7 +111,7 @@ class Look:
         return StreamingResponse(self.events.listen(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def view(self, request: Request) -> Response:
-        """A list of samples: its name, by which parts of it are asked for, and counts."""
+        """A list of samples: its name, by which the page requests parts of the list, and counts."""
         query = parse_json(await request.body(), Query, "the filter")
 
         if query.confidence is not None or query.sort == "confidence":
@@ -128,7 +128,7 @@ class Look:
         return JSONResponse({"view": name, "count": len(shown), "counts": counts, "histograms": histograms, "review": review})
 
     async def page(self, request: Request) -> Response:
-        """Some samples of a list: number, name, state."""
+        """Part of a list: the number, name and state of each sample."""
         shown = self.shown(request.path_params["view"])
         begin, count = _whole(request, "from", 0, len(shown)), _whole(request, "count", 0, PAGE)
         with self.session.lock:
@@ -136,7 +136,7 @@ class Look:
         return JSONResponse({"from": begin, "samples": rows})
 
     async def place(self, request: Request) -> Response:
-        """Where in a list a sample stands; -1 where it is not in it."""
+        """The position of a sample in a list; -1 if the list does not have it."""
         places = np.flatnonzero(self.shown(request.path_params["view"]) == request.path_params["number"])
         return JSONResponse({"place": int(places[0]) if len(places) else -1})
 
@@ -195,15 +195,15 @@ class Look:
         return Response(data, media_type=kind, headers={"cache-control": "private, max-age=300"})
 
     async def labels(self, request: Request) -> Response:
-        """The label map in effect: one byte per pixel, row by row, packed by gzip on its way."""
+        """The current label map: one byte per pixel, row by row, packed by gzip."""
         number = self.number(request)
-        version = self.session.history(number).version  # before its pixels: never newer than they are
+        version = self.session.history(number).version  # read before the pixels, so that it is never newer than they are
         labels = await anyio.to_thread.run_sync(self.session.labels, number, limiter=self.decoding)
         return packed(labels, {"x-version": str(version)})
 
     async def pieces(self, request: Request) -> Response:
-        """The objects of the label map in effect, or its connected pieces where none are known: two bytes a pixel, numbers from 1 on; 0
-        where there is none. joined=1 in the address: as one those that somebody joined."""
+        """The objects of the current label map, or its connected pieces if no objects are known: two bytes per pixel, numbers from 1, 0
+        outside. joined=1 in the address: joined pieces have one number."""
         number = self.number(request)
         joined = self.session.history(number).joined if request.query_params.get("joined") == "1" else ()
 
@@ -216,17 +216,17 @@ class Look:
         pieces = await anyio.to_thread.run_sync(make, limiter=self.decoding)
         return packed(pieces, {"x-version": str(version)})
 
-    # Beside another set.
+    # Comparison with other masks.
 
     async def compared(self, request: Request) -> Response:
-        """How far a sample agrees with the other set's, and in which classes; and how far all do that were compared so far."""
+        """How much a sample's mask differs from the other mask, and IoU per class; and the IoUs over all samples compared so far."""
         number, comparison = self.number(request), self.comparison()
         found = await anyio.to_thread.run_sync(self.session.difference, number, limiter=self.decoding)
         one = {"different": round(found.different, 4), **comparison.scores(found.both, found.either)}
         return JSONResponse({"one": one, "all": comparison.total()})
 
     async def other(self, request: Request) -> Response:
-        """The other label map of a sample, in the same ids; as `labels`."""
+        """The other label map of a sample, with the same ids, in the form of `labels`."""
         number, other = self.number(request), self.comparison().other
 
         def read() -> np.ndarray:
@@ -239,7 +239,7 @@ class Look:
             raise HTTPException(404, "there is no other set; --compare names it")
         return self.session.comparison
 
-    # What is done to it.
+    # Changes to one sample.
 
     async def act(self, request: Request) -> Response:
         number, body = self.number(request), parse_json(await request.body(), Act, "the action")
@@ -264,7 +264,7 @@ class Look:
         return await self.answer(number, partial(self.session.act, number, body.version, body.action, **options))
 
     async def paint(self, request: Request) -> Response:
-        """A label map that was painted: its bytes, row by row, packed by zlib, as the body; what it is, in the address."""
+        """Save a painted label map. The body has its bytes, row by row, packed by zlib; the address has the fields of `Painted`."""
         number = self.number(request)
         params: dict[str, Any] = dict(request.query_params)
         painted = parse_json(msgspec.json.encode({**params, "version": _whole(request, "version", 0, 1 << 40)}), Painted, "the address")
@@ -277,10 +277,10 @@ class Look:
         make = partial(self.session.act, number, painted.version, painted.tool, labels=read, **about)
         return await self.answer(number, make)
 
-    # What is done to many.
+    # Changes to many samples.
 
     async def change_many(self, request: Request) -> Response:
-        """Change what is decided about many samples, or their classes, one after the other."""
+        """Change the verdicts or the classes of many samples, in a job."""
         body = parse_json(await request.body(), Many, "the change")
         shown = self.shown(body.view)
         chosen = np.zeros(len(shown), bool)
@@ -321,7 +321,7 @@ class Look:
         return JSONResponse({}, 202)
 
     async def answer(self, number: int, act: Callable[[], dict[str, Any]]) -> Response:
-        """A sample's new state; 409 with the present one when somebody else was faster."""
+        """A sample's new state; 409 with the current state if somebody else was faster."""
         try:
             return JSONResponse(await run_in_threadpool(act))
         except Stale:
@@ -346,7 +346,8 @@ def about(session: Session) -> dict[str, Any]:
 
 
 def packed(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
-    """(H, W) uint8 or uint16, little-endian, as bytes that the browser unpacks itself, and their height and width."""
+    """A response with a label map (H, W), uint8 or little-endian uint16: gzip bytes, which the browser itself unpacks, and headers with its
+    height and width."""
     height, width = labels.shape
     data = gzip.compress(np.ascontiguousarray(labels).tobytes(), 1)
     return Response(
@@ -363,7 +364,7 @@ def packed(labels: np.ndarray, headers: dict[str, str] | None = None) -> Respons
 
 
 def unpacked(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    """(H, W) uint8 of bytes packed by zlib. Raises UserError for any other number of pixels; no more than these is ever unpacked."""
+    """(H, W) uint8 from bytes packed by zlib. Raises UserError for any other number of pixels; at most one byte more is ever unpacked."""
     height, width = shape
     try:
         unpack = zlib.decompressobj()

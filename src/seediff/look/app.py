@@ -1,7 +1,7 @@
-"""The application that `serve` runs behind `gate`: which address is answered by what, and how errors are told.
+"""The application that `serve` runs behind `gate`: which function answers which address, and how errors are reported.
 
-What work.py and why.py answer needs torch, which is imported while somebody looks at the first samples, or when one of its addresses is
-asked for, so that the first samples do not wait for it.
+The answers of work.py and why.py need torch. It is imported while somebody looks at the first samples, or when one of these addresses is
+requested, so that the first samples do not wait for it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .work import Work
 
 AFTER = 1.5
-"""Seconds after the first request, of whatever kind, at which torch is imported."""
+"""Seconds from the opening of the first window to the import of torch."""
 SAMPLE = "/api/samples/{number:int}"
 ADDRESSES = {
     ("GET", f"{SAMPLE}/attention"): "about",
@@ -46,11 +46,11 @@ ADDRESSES = {
     ("POST", "/api/learnt/forget"): "forget_learnt",
     ("POST", "/api/job/redraw"): "redraw",
 }
-"""Method and path → the function of `Work` that answers."""
+"""HTTP method and path → the method of `Work` that answers."""
 
 
 class DeferredWhy:
-    """`Work`, made when it is first needed."""
+    """Creates `Work` when it is first needed."""
 
     def __init__(self, look: Look) -> None:
         self.look = look
@@ -67,7 +67,7 @@ class DeferredWhy:
             return self._why
 
     def soon(self) -> None:
-        """Make it a little later, unless that was said before."""
+        """Create it in the background after AFTER seconds. Further calls do nothing."""
         if not self._begun:
             self._begun = True
             timer = threading.Timer(AFTER, self.why)
@@ -89,7 +89,7 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 async def unsaved(request: Request, error: Exception) -> Response:
-    """A full disk, above all."""
+    """The response to a failed save, most often because of a full disk."""
     assert isinstance(error, OSError)
     return JSONResponse({"error": f"it could not be saved: {system_reason(error)}"}, 507)
 

@@ -1,4 +1,4 @@
-"""The attention behind a sample's mask: as the dataset kept it, or captured again with its model; and where pixels and words attend."""
+"""The attention behind a sample's mask, as saved in the dataset or captured again with its model; and where pixels and words attend."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from ..run.plan import fitted_mask
 from .samples import Sample, Subject, read_image
 
 PIXELS = 8
-"""A position of L in pixels, where nothing tells: Stable Diffusion's."""
+"""Side of a position of L in pixels, if the model's is not known: Stable Diffusion's."""
 MAX_WORDS = 100
-"""Words of a prompt that can be pointed at; text encoders read fewer."""
+"""Maximum number of a prompt's words that can be pointed at; text encoders read fewer."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a model saw of one sample, and how it attended.
+    """One sample as its model saw it, and the attention.
 
-    image (h, w, 3) uint8: as the model saw it. size: (H, W) of the sample. part: of it, what the model saw. maps: at least one class.
-    whole: masks are made at the size of `image` and stand as they are; False: they are enlarged to `part`, as those of photographs.
+    maps: with at least one class. image (h, w, 3) uint8: as the model saw it. size: (H, W) of the sample. part: the part of the sample that
+    the model saw. whole: True if masks made at the size of `image` are final; False if they are enlarged to `part`, as for photographs.
     """
 
     maps: AttentionMaps
@@ -59,7 +59,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a prompt: where it stands in it, and its columns of cross-attention."""
+    """A word of a prompt: its start and end in the text, and its columns of cross-attention."""
 
     start: int
     end: int
@@ -67,8 +67,8 @@ class Word:
 
 
 def read_config(folder: Path, made: str | None = None) -> DatasetConfig | None:
-    """What made a dataset, or the samples whose rows name it as `made`; None where `generate` or `mask` did not, or not as this version
-    could read it."""
+    """The configuration that made a dataset, or the samples whose rows name it as `made`; None if it is not one of `generate` or `mask`, or
+    if this version cannot read it."""
     try:
         return load_dataset_config(path, MaskPhotosConfig) if (path := native.made_by(folder, made)) else None
     except UserError:
@@ -76,7 +76,7 @@ def read_config(folder: Path, made: str | None = None) -> DatasetConfig | None:
 
 
 def kept_path(subject: Subject, sample: Sample) -> Path | None:
-    """The file of a sample's attention, where the dataset kept it."""
+    """The file of a sample's attention; None if the dataset has none."""
     if subject.kind != "dataset":
         return None
     path = subject.folder / native.ATTENTION / f"{sample.name}.safetensors"
@@ -84,7 +84,7 @@ def kept_path(subject: Subject, sample: Sample) -> Path | None:
 
 
 def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | None) -> str:
-    """Why a sample's attention cannot be captured again; empty where it can."""
+    """Why a sample's attention cannot be captured again; empty if it can."""
     if config is None:
         return "what made this set says no model that could be asked again"
     if not sample.row.get("classes"):
@@ -105,7 +105,7 @@ def is_model_here(config: DatasetConfig) -> bool:
 
 
 def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> Seen:
-    """A sample with its maps, as masks are made of them. Raises UserError for a picture that cannot be read."""
+    """A sample and its maps, ready for making masks. Raises UserError for a missing or unreadable picture, and for maps without a class."""
     image = read_image(subject, sample)
     if image is None:
         raise UserError(f"sample '{sample.name}' has no picture")
@@ -124,13 +124,13 @@ def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetC
 
 
 def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
-    """Divisor of L → (h, w) of the attention there, the finest first."""
+    """Divisor of L → (h, w) of the attention at that level, the finest first."""
     return {maps.level(grid): grid for grid in sorted({*maps.self_attention, *maps.cross_attention}, reverse=True)}
 
 
 def pixel_maps(seen: Seen, x: int, y: int) -> list[dict[str, Any]]:
-    """Where the position under pixel (x, y) of the sample attends, at each level: {name, height, width, values}, uint8 levels of a map that
-    goes from its least to its most. Raises UserError for a pixel that the model did not see."""
+    """Where the position under pixel (x, y) of the sample attends, at each level: {name, height, width, values, most}. values: uint8, the
+    map scaled from its minimum to its maximum; most: the maximum. Raises UserError for a pixel that the model did not see."""
     part = seen.part
     if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
         raise UserError("the model did not see this pixel")
@@ -145,7 +145,8 @@ def pixel_maps(seen: Seen, x: int, y: int) -> list[dict[str, Any]]:
 
 
 def word_maps(seen: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
-    """How much each position attends to some columns of the text, their mean, at each level; as `pixel_maps`."""
+    """How much each position attends to some columns of the text (their mean), at each level, in the form of `pixel_maps`. Raises UserError
+    for no columns, and for a column that the text lacks."""
     maps = []
     for divisor, (height, width) in grids(seen.maps).items():
         crossed = seen.maps.cross_attention.get((height, width))
@@ -164,7 +165,7 @@ def _levels(divisor: int, values: torch.Tensor) -> dict[str, Any]:
 
 
 def find_words(maps: AttentionMaps, model: str | None) -> list[Word]:
-    """The words of the prompt with columns of their own: classes, and, where the model's tokenizers are on this machine, the others."""
+    """The words of the prompt that have columns: classes and, if the model's tokenizers are on this machine, other words."""
     columns_of: dict[tuple[int, int], tuple[int, ...]] = {}
     for name, columns in sorted(maps.words.items(), key=lambda item: -len(item[0])):
         pattern = r"\s+".join(map(re.escape, spoken(name).split()))
@@ -187,11 +188,11 @@ _READERS: dict[str, Any] = {}
 
 
 def _readers(model: str) -> Any:
-    """A local model's tokenizers, without its weights; none where they cannot be had so."""
+    """A local model's tokenizers, without its weights; empty if they cannot be loaded."""
     if model not in _READERS:
         try:
             _READERS[model] = _load_readers(model)
-        except Exception:  # other people's files: then there are only the classes
+        except Exception:  # these files may hold anything; without tokenizers, only classes are words
             _READERS[model] = ()
     return _READERS[model]
 
@@ -211,7 +212,7 @@ def _load_readers(model: str) -> Any:
 
 
 class Capturer:
-    """Asks the models of samples again, one at a time; the last model stays loaded."""
+    """Captures the attention of samples again with their models, one at a time. The last model stays loaded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -219,7 +220,7 @@ class Capturer:
         self._of: str | None = None
 
     def capture(self, subject: Subject, sample: Sample, config: DatasetConfig) -> AttentionMaps:
-        """A sample's attention, drawn or looked at once more. Raises UserError."""
+        """A sample's attention, from drawing the image again or giving its photograph to the model again. Raises UserError."""
         with self._lock:
             return self._capture(subject, sample, config)
 
@@ -231,7 +232,7 @@ class Capturer:
             from ..run.generate import model_draw
 
             spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
-            # All maps, as people look at any, and try other methods.
+            # keep_attention captures all maps: people look at any of them, and try other methods.
             draw = self._loaded(config, lambda: model_draw(replace(config, keep_attention=True), [spec], config.device))
             return draw([spec])[1][0].cpu()
         assert isinstance(config, MaskPhotosConfig)
@@ -267,7 +268,7 @@ class Capturer:
 
 
 def _here(config: DatasetConfig) -> DatasetConfig:
-    """The configuration on a device that this machine has."""
+    """The configuration, with its device and number format left open if this machine lacks the device."""
     try:
         check_device(config.device or default_device())
     except UserError:
@@ -276,11 +277,11 @@ def _here(config: DatasetConfig) -> DatasetConfig:
 
 
 def _number(sample: Sample) -> int:
-    """The sample's number in its run, which its noise follows from."""
+    """The sample's number in its run, which determines its noise; 0 if its name is no number."""
     last = sample.name.rpartition("/")[2]
     return int(last) if last.isdecimal() and len(last) < 12 else 0
 
 
 def size_of(maps: AttentionMaps) -> int:
-    """Bytes."""
+    """The bytes that the maps take."""
     return sum(tensor.nbytes for *_, tensor in maps.tensors())

@@ -1,4 +1,4 @@
-"""Another set's label maps of the same pictures: how much they differ from those that are looked at, and in which classes.
+"""Compares a set's label maps with other label maps of the same pictures: how much they differ, and in which classes.
 
 Samples are matched by name, classes by name. Pixels that either side ignores (255) are left out.
 """
@@ -21,8 +21,8 @@ from .samples import Subject, open_subject
 
 @dataclass(frozen=True)
 class Difference:
-    """different: the share of the pixels that have another class; 0 where all are ignored. both, either: (255,) pixels that have a class
-    on both sides, and on at least one."""
+    """How two label maps differ. different: the share of pixels whose classes differ; 0 if all pixels are ignored. both, either: (255,) for
+    each class, the number of pixels that have it in both maps, and in at least one."""
 
     different: float
     both: np.ndarray
@@ -30,16 +30,16 @@ class Difference:
 
 
 def difference(here: np.ndarray, there: np.ndarray) -> Difference:
-    """Of two label maps (H, W) uint8."""
+    """The difference between two label maps (H, W) uint8."""
     table = joint_counts(here, there)[:IGNORE, :IGNORE]
     both, pixels = np.diagonal(table).copy(), max(1, int(table.sum()))
     return Difference((pixels - int(both.sum())) / pixels if table.any() else 0.0, both, table.sum(0) + table.sum(1) - both)
 
 
 class Other:
-    """Another set, in the names and class ids of the first. classes: the first's, then those that only the other has.
+    """Another set's label maps, with the first set's class ids. classes: the first set's, then those that only the other set has.
 
-    Corrected masks count, unless it is the same set: then the other side is what was there before anybody corrected it.
+    Corrected masks replace the originals, unless both are the same set: then current masks are compared with the originals.
     """
 
     def __init__(self, subject: Subject, folder: Path) -> None:
@@ -66,7 +66,7 @@ class Other:
         return "before corrections" if self.before else self.subject.folder.resolve().name
 
     def labels(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """(H, W) uint8: the other label map of a sample. Raises UserError where there is none of this shape."""
+        """(H, W) uint8: the other label map of a sample. Raises UserError if there is none of this shape."""
         if name not in self._masks:
             raise UserError(f"{self.subject.folder} has no sample '{name}'")
         labels = self._ids[self.subject.read_labels(*self._masks[name])]
@@ -76,7 +76,7 @@ class Other:
 
 
 class There(Protocol):
-    """Other masks of the same pictures, as `Other` has them. missing: how many samples have none."""
+    """Other masks of the same pictures: the interface of `Other`. missing: the number of samples that have none."""
 
     classes: tuple[str, ...]
     missing: int
@@ -88,7 +88,7 @@ class There(Protocol):
 
 
 class Comparison:
-    """What is known of the differences so far; brought up to date sample by sample, from any thread."""
+    """The differences that are known so far; updated sample by sample, from any thread. different: (count,), NaN where not known."""
 
     def __init__(self, other: There, count: int) -> None:
         self.other = other
@@ -114,12 +114,12 @@ class Comparison:
         return found
 
     def total(self) -> dict[str, Any]:
-        """Over all samples that were compared: how many, and the IoU of each class and its mean."""
+        """Figures over all samples compared so far: their number, the IoU of each class, and the mean of the IoUs."""
         with self.lock:
             return {"compared": len(self._known), "missing": self.other.missing, **self.scores(self._both, self._either)}
 
     def scores(self, both: np.ndarray, either: np.ndarray) -> dict[str, Any]:
-        """The IoU of the background and of each class that is on either side, and their mean; null without any."""
+        """The IoU of the background and of each class that either side shows, and the mean; the mean is null if neither shows any."""
         names = ("background", *self.other.classes)
         rows = [{"id": i, "name": name, "iou": round(float(both[i] / either[i]), 4)} for i, name in enumerate(names) if either[i]]
         return {"classes": rows, "miou": round(float(np.mean([row["iou"] for row in rows])), 4) if rows else None}

@@ -1,4 +1,4 @@
-"""What all requests share: one thread for what takes long, reports to every open window, and what was made lately."""
+"""What all requests share: a worker thread for slow work, reports to every open window, and caches."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any, Generic, TypeVar
 Result = TypeVar("Result")
 Value = TypeVar("Value")
 PING = 15.0
-"""Seconds after which a comment is sent, by which a connection that is gone is noticed."""
+"""Seconds without a report after which a comment is sent, so that a lost connection is noticed."""
 BEHIND = 1000
-"""Reports that wait for a window; one that does not take them is told to begin anew."""
+"""Maximum number of reports waiting for a window. Beyond it, they are replaced by one that makes the window reload its state."""
 
 
 class Worker:
-    """Does one thing after another, in the order asked for. Its thread ends with the process, wherever it is."""
+    """Runs functions one after another, in the order of the calls. Its thread ends with the process, even in the middle of a function."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]] = queue.SimpleQueue()
@@ -36,11 +36,11 @@ class Worker:
             done(result, error)
 
     def start(self, function: Callable[[], Any]) -> None:
-        """Do it some time; what it returns or raises is nobody's concern."""
+        """Run a function later; its result or exception is discarded."""
         self._waiting.put((function, lambda result, error: None))
 
     async def do(self, function: Callable[[], Result]) -> Result:
-        """Do it and wait. When nobody waits any more, what has not begun is left out."""
+        """Run a function and wait for its result. If the caller is cancelled before the function starts, the function is skipped."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
 
@@ -52,7 +52,7 @@ class Worker:
                 if not future.cancelled():
                     future.set_exception(error) if error else future.set_result(result)
 
-            with suppress(RuntimeError):  # the server has ended meanwhile
+            with suppress(RuntimeError):  # the server has ended in the meantime
                 loop.call_soon_threadsafe(settle)
 
         self._waiting.put((guarded, done))
@@ -60,7 +60,7 @@ class Worker:
 
 
 class Events:
-    """Windows that listen (server-sent events). `tell` may be called from any thread."""
+    """Sends reports to all listening windows (server-sent events). `tell` may be called from any thread."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -80,7 +80,7 @@ class Events:
             window.put_nowait(line)
 
     async def listen(self) -> AsyncIterator[bytes]:
-        """The reports from now on, in the form that browsers take."""
+        """The reports from now on, as lines of server-sent events."""
         self._loop = asyncio.get_running_loop()
         window: asyncio.Queue[str | None] = asyncio.Queue()
         self._windows.add(window)
@@ -99,7 +99,7 @@ class Events:
 
 
 class Cache(Generic[Value]):
-    """What was made lately, at most `limit` of `size`; the longest unused goes first. Safe between threads."""
+    """Recent values, whose sizes add up to at most `limit`, or one larger value. The least recently used is dropped first. Thread-safe."""
 
     def __init__(self, limit: int, size: Callable[[Value], int]) -> None:
         self.limit, self.size, self.held = limit, size, 0
@@ -129,6 +129,6 @@ class Cache(Generic[Value]):
             self.held = 0
 
     def made(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """What is held, made first where it is not."""
+        """The value of a key; if there is none, `make` makes it."""
         held = self.get(key)
         return self.put(key, make()) if held is None else held

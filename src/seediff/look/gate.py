@@ -1,8 +1,9 @@
-"""Who may talk to the page's server: whoever has the token, from a page of this server, by a name of this machine, with little to say.
+"""Access control for the page's server: a request needs the token, a host name of this machine, and a body of limited size; a request that
+changes something must come from a page of this server.
 
-Around the application (ASGI). The token comes once, in the address or in a form, and is then a cookie that scripts cannot read and other
-sites' pages do not send. Names of the server other than this machine's are refused, so that no other site's name can be made to lead here
-(DNS rebinding); what changes something must say that it comes from a page of this very server.
+Wraps the application (ASGI). The token is sent once, in the address or in a form, and is then kept in a cookie that scripts cannot read
+and other sites' pages do not send. Host names other than this machine's are refused, so that no other site can point its name here (DNS
+rebinding).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PACKAGE = "seediff.look"
-"""Where the page's files are."""
+"""The package that holds the page's files."""
 HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
     "x-content-type-options": "nosniff",
@@ -33,9 +34,9 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
-"""On every answer."""
+"""Headers of every response."""
 SMALL = 64 << 10
-"""Bytes of a request's body, where its path allows no more."""
+"""Maximum bytes of a request's body, unless its path allows more."""
 ENTERED = (
     '<!doctype html><html lang="en"><title>seediff look</title><link rel="icon" href="/static/icon.svg">'
     '<meta http-equiv="refresh" content="0;url=/"><a href="/">Enter</a></html>'
@@ -43,20 +44,21 @@ ENTERED = (
 SOON = 60.0
 """Seconds that a browser may take to start."""
 OPEN = ("/static/look.css", "/static/icon.svg")
-"""What the form that asks for the token needs."""
+"""Paths that need no token: the form that asks for it uses them."""
 
 
 CLOSE = {"connection": "close"}
 
 
 class Ticket:
-    """Lets in once, and only within SOON: for the address that a browser is started with, which everybody on the machine can read."""
+    """A substitute for the token that is accepted once, within SOON seconds: for the address with which a browser is started, which
+    everybody on the machine can read."""
 
     def __init__(self) -> None:
         self.text, self._until = secrets.token_urlsafe(24), time.monotonic() + SOON
 
     def used(self, given: str) -> bool:
-        """Whether it is the ticket, which it is no more."""
+        """Whether `given` is the ticket. If so, the ticket becomes invalid."""
         if self._until < time.monotonic() or not hmac.compare_digest(given.encode("utf-8", "replace"), self.text.encode()):
             return False
         self._until = 0.0
@@ -64,19 +66,20 @@ class Ticket:
 
 
 class TooLarge(HTTPException):
-    """A body had more bytes than its path allows."""
+    """A request's body has more bytes than its path allows."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(413, f"More than the {limit} bytes that are read here.", CLOSE)
 
 
 class Gate:
-    """limit: bytes that the body of a request may have, by its path. host: the address that the server listens at."""
+    """Passes permitted requests on to the application. limit: maximum bytes of a request's body, by its path. host: the address that the
+    server listens at."""
 
     def __init__(self, app: ASGIApp, *, token: str, host: str, port: int, limit: Callable[[str], int] = lambda path: SMALL) -> None:
         self.app, self.token, self.host, self.limit = app, token, host, limit
         self.ticket = Ticket()
-        self.cookie = f"seediff_look_{port}"  # cookies are a host's, whatever the port: two servers have one each
+        self.cookie = f"seediff_look_{port}"  # browsers share cookies between a host's ports, so each server needs its own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -100,7 +103,8 @@ class Gate:
         await self.app(scope, body, sending)
 
     def _refused(self, scope: Scope, headers: Headers) -> Response | None:
-        """The answer to a request that is not for us, or none of ours."""
+        """The response to a request that is refused, whoever sends it: a wrong host name, too long a body, a method that is not answered,
+        or a POST from another page. None for all others."""
         if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
         length = headers.get("content-length", "0")
@@ -114,7 +118,7 @@ class Gate:
         return None
 
     async def _entering(self, scope: Scope, headers: Headers, receive: Receive) -> Response | None:
-        """The answer to somebody who is not in yet; None for who is, or asks for what everybody may have."""
+        """The response to a request without the token's cookie, or with a token left in its address. None for a request that may pass."""
         request = Request(scope, receive)
         given = request.cookies.get(self.cookie, "")
         if self._right(given) or scope["path"] in OPEN:
@@ -132,7 +136,7 @@ class Gate:
         return PlainTextResponse("The token is missing; open the address that `seediff look` printed.", 401)
 
     def _enter(self) -> Response:
-        # No redirect: a browser that came from elsewhere would follow it without the cookie.
+        # No redirect: a browser that comes from another site would follow it without the cookie.
         answer = HTMLResponse(ENTERED)
         answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
         return answer
@@ -142,9 +146,10 @@ class Gate:
 
 
 def allowed_host(header: str, host: str) -> bool:
-    """Whether a Host header names this machine: by any port, for tunnels have their own. host: the address listened at.
+    """Whether a Host header names this machine, with any port, because tunnels have their own. host: the server's address.
 
-    On the loopback only its names; elsewhere addresses in numbers and the machine's own name, but no name that others could give it.
+    On the loopback, only the loopback's names are allowed. Elsewhere, numeric addresses and the names that the machine knows itself by are
+    also allowed, but no name that others could give it.
     """
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", header, re.ASCII)
     if not match:
@@ -162,7 +167,7 @@ def allowed_host(header: str, host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own, which no other reaches."""
+    """Whether an address is a loopback address, which other machines cannot reach."""
     if host == "localhost":
         return True
     try:
@@ -172,8 +177,8 @@ def is_loopback(host: str) -> bool:
 
 
 class _Body:
-    """A request's body on its way in; TooLarge is raised when it is longer than allowed. whole: all of it was read. What was not read when
-    it is answered is not read any more: the connection ends."""
+    """Receives a request's body, and raises TooLarge if it is longer than allowed. whole: all of it was read. If it was not when the
+    response is sent, the connection is closed instead of reading the rest."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self.receive, self.limit, self.got, self.whole = receive, limit, 0, False

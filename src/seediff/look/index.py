@@ -1,4 +1,4 @@
-"""Which samples of a set are shown, in which order, and how many there would be: filters on columns of numbers, all in memory."""
+"""Filters, sorts and counts the samples of a set, on columns of numbers in memory."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import numpy as np
 from ..masks.flags import flag_kind
 
 VERDICTS = ("unreviewed", "accepted", "rejected")
-"""By the number that stands for each."""
+"""The position of a verdict is its number in `Index.verdict`."""
 BARS = 20
-"""Ranges of a histogram."""
+"""Number of ranges in a histogram."""
 Sort = Literal["order", "name", "area", "confidence", "flags", "recent", "different"]
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be shown. classes: ids, any of them; flags: kinds, any of them, or "none". area, confidence: closed ranges; of an area,
-    the share of the chosen classes together, of all where none is chosen. text: in the prompt or the name, in any case."""
+    """Which samples to show, in which order. classes, flags, states: a sample needs any of them; classes are ids, flags kinds or "none".
+    area, confidence: closed ranges; the area is the share of the chosen classes together, or of all classes if none is chosen. text: part
+    of the prompt, the source or the name, ignoring case."""
 
     classes: tuple[Annotated[int, msgspec.Meta(ge=1, le=254)], ...] = ()
     flags: tuple[str, ...] = ()
@@ -32,7 +33,7 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Index:
-    """Columns over the samples of a set; `update` brings one sample's up to date."""
+    """Columns over the samples of a set. `update` refreshes the values of one sample."""
 
     def __init__(self, classes: Sequence[str], names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         self.ids = {name: i for i, name in enumerate(classes, 1)}
@@ -42,17 +43,17 @@ class Index:
         self.verdict = np.zeros(count, np.int8)
         self.corrected = np.zeros(count, bool)
         self.changed = np.zeros(count, np.int64)
-        """When each was last acted on, as a number that grows."""
+        """When each sample was last acted on: a number that grows with every action, 0 for none."""
         self.confidence = np.full(count, np.nan, np.float32)
         self.different = np.full(count, np.nan, np.float32)
-        """The share of pixels that have another class in the set that it is compared with."""
+        """The share of pixels that have another class in the set to compare with."""
         self.kinds: dict[str, int] = {}
         self._texts: list[str] | None = None
         self._clock = 0
         self.recount()
 
     def recount(self) -> None:
-        """Count the rows' own classes, areas, flags and confidences anew, after `rows` themselves changed."""
+        """Rebuild the columns of classes, areas, flags and confidences after a change to `rows`."""
         self._changed_pairs: dict[int, list[tuple[int, float]]] = {}
         pairs: list[tuple[int, int, float]] = []
         flags: list[tuple[int, int]] = []
@@ -73,7 +74,7 @@ class Index:
         return [(self.ids[name], float(area.get(name, 0.0))) for name in row.get("classes") or () if name in self.ids]
 
     def update(self, number: int, row: Mapping[str, Any], *, acted: bool = True) -> None:
-        """A sample's row as it is now. acted: somebody did something, so that it is the most recent."""
+        """Set a sample's values from its current row. acted: whether somebody acted on the sample, which makes it the most recent."""
         review = row.get("review", {})
         self.verdict[number] = VERDICTS.index(review.get("verdict") or "unreviewed")
         self.corrected[number] = bool(review.get("corrected"))
@@ -83,14 +84,14 @@ class Index:
         if self.corrected[number] or number in self._changed_pairs:
             self._changed_pairs[number] = self._pairs(row)
             at = slice(*np.searchsorted(self.pair_sample, (number, number + 1)))
-            self.pair_class[at] = 0  # those of the original count no more
+            self.pair_class[at] = 0  # the original mask's classes no longer count
             known = [(self.kinds.setdefault(kind, len(self.kinds))) for kind in {flag_kind(flag) for flag in row.get("flags") or ()}]
             keep = self.flag_sample != number
             self.flag_sample = np.concatenate([self.flag_sample[keep], np.full(len(known), number, np.int32)])
             self.flag_kind = np.concatenate([self.flag_kind[keep], np.array(known, np.int16)])
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(sample, class id, area) of every class in every sample."""
+        """Three columns with an entry per class and sample: sample number, class id, area."""
         more = [(number, other, share) for number, pairs in self._changed_pairs.items() for other, share in pairs]
         valid = self.pair_class > 0
         columns = self.pair_sample[valid], self.pair_class[valid], self.pair_area[valid]
@@ -99,8 +100,11 @@ class Index:
         return tuple(np.concatenate([column, np.array([other[i] for other in more], column.dtype)]) for i, column in enumerate(columns))  # type: ignore[return-value]
 
     def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
-        """The numbers of the samples that meet the query, in its order; counts: of each class, flag and state, how many samples there
-        would be with it, everything else as asked for; and the same of BARS ranges of area and of confidence, from 0 to 1."""
+        """The numbers of the samples that match the query, in its order; counts; and histograms.
+
+        counts: for each class, flag and state, how many samples have it and match the query's other filters; and the number of all samples.
+        histograms: the same for each of BARS ranges from 0 to 1 of area and of confidence.
+        """
         count = len(self.rows)
         sample, class_id, area = self.pairs()
         everything = np.ones(count, bool)
@@ -186,20 +190,20 @@ def _unknown_last(values: np.ndarray, query: Query) -> np.ndarray:
 
 
 def _within(values: np.ndarray, bounds: tuple[float, float] | None) -> np.ndarray:
-    """(count,) bool: whether each value is within closed bounds; all are within none."""
+    """(count,) bool: whether each value is within closed bounds; True for all values if there are no bounds."""
     if bounds is None:
         return np.ones(len(values), bool)
     return (values >= bounds[0] - 1e-6) & (values <= bounds[1] + 1e-6)
 
 
 def _bars(values: np.ndarray) -> list[int]:
-    """How many values there are in each of BARS ranges from 0 to 1; those beyond are in the first or last, unknown ones in none."""
+    """The number of values in each of BARS ranges from 0 to 1. Values beyond count in the first or last range, NaN in none."""
     places = np.clip(values[~np.isnan(values)] * BARS, 0, BARS - 1).astype(np.int64)
     return np.bincount(places, minlength=BARS).tolist()
 
 
 def _members(count: int, numbers: np.ndarray) -> np.ndarray:
-    """(count,) bool: whether each number is among those given."""
+    """(count,) bool: True at each of the given numbers."""
     members = np.zeros(count, bool)
     members[numbers] = True
     return members

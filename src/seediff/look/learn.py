@@ -1,5 +1,5 @@
-"""What corrections teach: a reading of the layers, as `tune --read` learns it, from the masks that a person accepted or corrected; and the
-masks that it would make of the samples that nobody reviewed, to be looked at before they are used."""
+"""Learns a reading of the layers, as `tune --read` does, from the masks that people accepted or corrected. Then makes the masks that it
+gives for unreviewed samples, so that people can look at them before they are used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .tuning import Tuner
 from .why import Why
 
 MOST = 50
-"""Pictures that are learnt from, as `tune --count` has it."""
+"""Maximum number of pictures to learn from: the default of `tune --count`."""
 KEPT = "To learn from corrections, make the set with --keep-attention --capture-apart"
 MADE, STOPPED = "masks by the reading", "stopped: nothing was learnt"
 
@@ -51,7 +51,7 @@ def is_right(history: History) -> bool:
 
 @dataclass
 class Proposed:
-    """The masks of a reading, as `Other` has those of another set. packed: name → label map (H, W) uint8, packed by zlib."""
+    """The masks that a reading proposes, with the interface of `Other`. packed: name → label map (H, W) uint8, packed by zlib."""
 
     reading: Reading
     gain: Gain
@@ -68,7 +68,7 @@ class Proposed:
 
 
 class Learner:
-    """Learns in jobs of the page. proposed: what was learnt and is neither used nor given up."""
+    """Learns in the page's jobs. proposed: the last result, until it is used or given up."""
 
     def __init__(self, why: Why) -> None:
         self.why, self.session = why, why.session
@@ -78,19 +78,19 @@ class Learner:
         self._count = 0
 
     def lessons(self) -> list[int]:
-        """The samples that are learnt from, MOST of those whose masks are right."""
+        """The samples to learn from: at most MOST of those whose masks are right, evenly spaced."""
         right = sorted(number for number, history in list(self.session.histories.items()) if is_right(history))
         return [right[i] for i in np.unique(np.linspace(0, len(right) - 1, min(MOST, len(right))).round().astype(int))]
 
     def changes(self) -> list[int]:
-        """The samples that nobody reviewed, and whose masks what was learnt would change."""
+        """The unreviewed samples whose masks the proposed reading would change."""
         if self.proposed is None or self.session.comparison is None:
             return []
         different = np.flatnonzero(self.session.comparison.different > 0).tolist()
         return [number for number in different if not self.session.history(number).reviewed]
 
     def offer(self) -> dict[str, Any] | None:
-        """What the page says; None while fewer than ten masks are corrected."""
+        """The offer to learn and the proposal, for the page. None if nothing can be saved or fewer than LEAST masks are corrected."""
         corrected = sum(is_hand_made(history) and is_right(history) for history in list(self.session.histories.values()))
         if self.session.subject.kind != "dataset" or self.session.read_only or corrected < LEAST:
             return None
@@ -104,7 +104,7 @@ class Learner:
         return about
 
     def refused(self, number: int) -> str:
-        """Why nothing can be learnt from a sample; empty where it can."""
+        """Why nothing can be learnt from a sample; empty if it can be used."""
         subject = self.session.subject
         sample = subject.samples[number]
         path = kept_path(subject, sample)
@@ -115,7 +115,7 @@ class Learner:
         return captured and f"{KEPT}: its maps of single layers were not saved, and {captured}."
 
     def tuner(self, number: int) -> Tuner:
-        """A sample's attention with layers apart: saved, or captured now. Raises UserError."""
+        """A sample's attention with the layers apart, saved or captured now. Raises UserError."""
         tuner, why = self.why.tuner(number), self.why
         if tuner is not None and tuner.seen.maps.cross_layers:
             return tuner
@@ -127,7 +127,7 @@ class Learner:
         return why.tuners.put(number, Tuner(as_seen(subject, subject.samples[number], maps, config)))
 
     def lesson(self, number: int) -> tuple[Lesson, list[str]]:
-        """A sample as a lesson; the method that made the set is the usual one. Raises UserError."""
+        """A sample as a lesson, and the names of its maps. The usual method in it is the one that made the set. Raises UserError."""
         ids, seen = self.session.index.ids, self.tuner(number).seen
         truth = self.session.labels(number)
         least = truth.size / (seen.maps.latent_size[0] * seen.maps.latent_size[1])
@@ -141,7 +141,7 @@ class Learner:
         return lesson(seen.image, seen.maps, classes, table[truth[seen.part.slices]], resize_nearest(usual, *seen.image.shape[:2]))
 
     def learn(self, job: Job) -> dict[str, Any]:
-        """Learn, and make the masks of the samples that nobody reviewed. Raises UserError where nothing is gained."""
+        """Learn a reading, and make its masks of unreviewed samples. Raises UserError for too few lessons, and if nothing is gained."""
         chosen, usable = self.lessons(), list[int]()
         lessons: list[Lesson] = []
         names: list[str] = []
@@ -170,7 +170,7 @@ class Learner:
 
     def _propose(self, reading: Reading, gain: Gain, job: Job) -> dict[str, Any]:
         session, samples = self.session, self.session.subject.samples
-        self._count += 1  # soft masks are kept by the file's name
+        self._count += 1  # the file's name is part of the key of cached soft masks, so it must be new
         path = Path(self._folder.name) / f"reading-{self._count}.safetensors"
         reading.save(path)
         proposed = Proposed(reading, gain, session.subject.classes, {})
@@ -193,20 +193,20 @@ class Learner:
         return {"text": f"learnt; {counted(int((comparison.different > 0).sum()), 'mask')} would change"}
 
     def drop(self, numbers: Iterable[int]) -> None:
-        """Forget the masks made of samples that get other pictures."""
+        """Drop the proposed masks of samples that get new pictures."""
         if self.proposed is not None and self.session.comparison is not None:
             for number in numbers:
                 self.proposed.packed.pop(self.session.subject.samples[number].name, None)
                 self.session.comparison.different[number] = np.nan
 
     def give_up(self) -> None:
-        """Forget what was learnt."""
+        """Drop the proposal."""
         if self.proposed is not None:
             self.proposed = None
             self.session.compare_with(self._before)
 
     def use(self, by: str) -> None:
-        """Give the samples that nobody reviewed their new masks, as one job. The reading stays in the set."""
+        """Give the unreviewed samples the proposed masks, in one job. The reading is saved in the set."""
         if (proposed := self.proposed) is None:
             raise UserError("nothing is learnt that could be used")
         numbers = self.changes()

@@ -1,4 +1,4 @@
-"""Long work, one job after the other: all windows see the progress, and changes of many samples can be undone at once."""
+"""Runs long jobs, one at a time. All windows see the progress, and a job's changes to many samples can be undone together."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .session import Session, Stale
 
 DAMAGED, UNDONE = "that cannot be changed", "undone"
 SOON = 10.0
-"""Seconds for which no remaining time is given."""
+"""Remaining seconds below which no remaining time is shown."""
 
 
 class Job:
-    """What the work of a job is given. id: the same for all its changes. stop: set once it should end."""
+    """A running job, as its work sees it. id: recorded with all its changes. stop: set when the job should end."""
 
     def __init__(self, tell: Callable[[dict[str, Any]], None], stop: threading.Event) -> None:
         self._tell, self.stop = tell, stop
@@ -30,7 +30,7 @@ class Job:
         self._begun: tuple[float, int] | None = None
 
     def at(self, done: int, total: int, text: str) -> None:
-        """Report progress; the remaining time follows from what was done since `done` was 0, or since the first report."""
+        """Report progress. The remaining time is estimated from the speed since the report with `done` = 0, or else the first report."""
         now = time.monotonic()
         begun, before = self._begun = self._begun if self._begun and done else (now, done)
         left = (now - begun) / (done - before) * (total - done) if done > before else 0.0
@@ -43,11 +43,11 @@ class Job:
 
 
 Work = Callable[[Job], Mapping[str, Any]]
-"""Done in the jobs' thread; returns what `Job.say` is told at its end."""
+"""The work of a job, called in the jobs' thread. Returns the arguments of the last call of `Job.say`."""
 
 
 class Jobs:
-    """Does one job at a time, in a thread of its own: other requests do not wait for it."""
+    """Runs one job at a time in a separate thread, so that other requests do not wait for it."""
 
     def __init__(self, session: Session) -> None:
         self.session, self.worker = session, Worker()
@@ -55,7 +55,7 @@ class Jobs:
         self.busy = False
 
     def begin(self, work: Work) -> None:
-        """Raises UserError where nothing can be saved, HTTPException while another job is going on."""
+        """Start a job. Raises UserError if nothing can be saved, HTTPException while another job is running."""
         if self.session.read_only:
             raise UserError(self.session.read_only)
         if self.busy:
@@ -72,15 +72,15 @@ class Jobs:
             ended = {"text": f"it could not be saved: {system_reason(error)}"}
         except UserError as error:
             ended = {"text": str(error)}
-        except Exception as error:  # a device out of memory, above all
+        except Exception as error:  # most often, a device is out of memory
             ended = {"text": f"it failed: {first_line(error)}"}
         finally:
             self.busy = False
             job.say(**{"text": "", **ended}, ended=True)
 
     def start(self, numbers: Sequence[int], what: str, change: Callable[[int, dict[str, Any]], str]) -> None:
-        """Change samples. what: the outcome that counts as done, in words. change: called with a number and what the detail of its action
-        must say; returns the outcome. Raises as `begin`."""
+        """Change samples in a job. what: the outcome that counts as success, in words. change: called with a sample's number and the fields
+        that its action's `detail` must have; returns the outcome. Raises the same errors as `begin`."""
         self.begin(partial(self.change, numbers, what, change))
 
     def change(self, numbers: Sequence[int], what: str, change: Callable[[int, dict[str, Any]], str], job: Job) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Jobs:
         return {"text": text, "changed": counts[what], "undoable": what != UNDONE}
 
     def undo(self, job: str, by: str) -> None:
-        """Undo a job on all samples to which nothing was done since."""
+        """Undo a job on all samples that have not been changed since."""
         history = self.session.history
         numbers = [n for n, held in list(self.session.histories.items()) if held.now and held.now.detail.get("job") == job]
 

@@ -1,4 +1,4 @@
-"""Rejected samples drawn again while their set is looked at: the run of `generate --top-up`, under the lock that the session holds."""
+"""Draws rejected samples again while their set is open: the run of `generate --top-up`, under the lock that the session holds."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from .session import Session
 
 
 class Held(Place):
-    """A folder whose lock this process holds already."""
+    """A folder that this process has already locked."""
 
     def locked(self) -> AbstractContextManager[None]:
         return nullcontext()
 
 
 class Redraw(GenerateJob):
-    """Draws samples again until `stop` is set. The others then keep their files and rows; rows: index → row of those that have not been
-    begun."""
+    """Draws samples again until `stop` is set; the remaining samples then keep their files and rows. rows: index → row of the samples that
+    are not begun."""
 
     def __init__(self, config: GenerateConfig, rows: MutableMapping[int, Mapping[str, Any]], stop: threading.Event) -> None:
         super().__init__(config)
@@ -43,7 +43,7 @@ class Redraw(GenerateJob):
     def resume(self, folder: Path) -> None:
         super().resume(folder)
         self.folder = folder
-        vars(self).pop("batches", None)  # `load` asked for those without the ones that are drawn again
+        vars(self).pop("batches", None)  # `load` computed them before the samples to draw again were known
 
     def capture(self, batch: Sequence[Any]) -> Any:
         row = self.rows.pop(batch[0].index, None) if batch[0].attempt else None
@@ -59,16 +59,16 @@ class Redraw(GenerateJob):
 
 
 def redraw(session: Session, config: GenerateConfig, numbers: Sequence[int], job: Job) -> dict[str, Any]:
-    """Draw samples again; what `Jobs` tells of it. Once the job is stopped, those that are left are rejected as before. Raises UserError
-    and OSError; once the drawing has begun, the run is unfinished then, and continues when it is asked for again."""
+    """Draw samples again, and return the report for `Jobs`. If the job is stopped, the remaining samples are rejected as before. Raises
+    UserError and OSError; if the drawing had begun, the run then stays unfinished, and the next call continues it."""
     folder, samples = session.subject.folder, session.subject.samples
     place = Held(folder)
     drawing = Redraw(place.look_into(config)[1], session.kept, job.stop)
     job.say("loading the model", total=len(numbers))
-    place.check_weights(config.model, drawing.load())  # what can go wrong here leaves the set as it is
+    place.check_weights(config.model, drawing.load())  # errors up to here leave the set unchanged
     for number in session.clear(numbers):
         drawing.rows[sample_number(samples[number].mask)] = samples[number].row
-    if not (numbers := sorted(session.drawing)):  # while the model was loaded, somebody decided otherwise
+    if not (numbers := sorted(session.drawing)):  # somebody changed the verdicts while the model was loading
         return {"text": "none of them is rejected any more"}
     count = len(numbers)
 

@@ -1,6 +1,6 @@
-"""What is looked at: a native dataset, the output of `segment`, or that of `predict`, as one list of samples.
+"""Opens a native dataset, or the output of `segment` or `predict`, as a list of samples.
 
-Their files are read when they are asked for: whole pictures, and thumbnails with their labels over them.
+The samples' files are read on request: whole pictures, and thumbnails with the labels drawn over them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ Kind = Literal["dataset", "segments", "predictions"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with a label map. name: unique. mask: its path in the folder. image: the picture's, of a dataset as its row has it, or
-    of what shows it; None where there is none. row: as in metadata.jsonl, as far as it is known. drawn: `image` has the labels drawn over
-    it already."""
+    """A picture with a label map. name: unique. mask: the label map's path in the folder. image: the picture's path, for a dataset as in
+    its row; None if there is no picture. row: as in metadata.jsonl, as far as known. drawn: `image` already shows the labels."""
 
     name: str
     mask: str
@@ -44,7 +43,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Subject:
-    """A set. classes: without the background; none where label maps number segments without a name."""
+    """An open set. classes: without the background; empty if its label maps number segments that have no names."""
 
     folder: Path
     kind: Kind
@@ -57,18 +56,18 @@ class Subject:
         return bool(self.classes)
 
     def image_path(self, sample: Sample) -> Path | None:
-        """The file of a sample's picture. Raises UserError for one outside the folder."""
+        """The file of a sample's picture. Raises UserError for a file outside the folder."""
         if not isinstance(sample.image, str):
             return sample.image
         return path_inside(self.folder, sample.row, "file_name", f"sample '{sample.name}'")
 
     def mask_path(self, name: str) -> Path:
-        """A label map's file by its path in the folder. Raises UserError for one outside of it."""
+        """The file of a label map, from its path in the folder. Raises UserError for a file outside the folder."""
         return path_inside(self.folder, {"mask": name}, "mask", "a label map")
 
     def read_labels(self, name: str, sha256: str | None = None) -> np.ndarray:
-        """(H, W) uint8 of a label map of this set: class ids, or numbers of segments from 1 on, repeated beyond 254.
-        sha256: of a corrected mask. Raises UserError."""
+        """(H, W) uint8: a label map of this set, with class ids, or with segment numbers from 1 that repeat after 254.
+        sha256: the expected hash of a corrected mask. Raises UserError."""
         path = self.mask_path(name)
         if self.editable:
             labels = native.read_label_map(path, sha256)
@@ -80,9 +79,9 @@ class Subject:
 
 
 def open_subject(folder: Path, photos: Sequence[Path] = ()) -> Subject:
-    """The set in a folder. photos: where the photographs lie of what `segment` or `predict` made, which hold no copies of them.
+    """Open the set in a folder. photos: the photographs from which `segment` or `predict` made it; their outputs hold no copies.
 
-    Files of single samples are not looked at yet. Raises UserError for a folder that is none of the three, or not finished.
+    Files of single samples are not read yet. Raises UserError for a folder that is none of the three kinds, or not finished.
     """
     folder = Path(folder)
     check_finished(folder)
@@ -113,7 +112,7 @@ def _dataset(folder: Path) -> Subject:
         if name in names:
             raise UserError(f"{folder / native.METADATA}, row {number}: a sample '{name}' is there already")
         names.add(name)
-        samples.append(Sample(name, row["mask"], row["file_name"], row))  # a path of each would take half a second for 100,000
+        samples.append(Sample(name, row["mask"], row["file_name"], row))  # a Path per sample would take half a second for 100,000
     return Subject(folder, "dataset", native.read_classes(folder), samples)
 
 
@@ -142,7 +141,7 @@ def _predictions(folder: Path, pictures: Mapping[str, Path]) -> Subject:
 
 
 def _sample(folder: Path, name: str, mask: str, pictures: Mapping[str, Path], row: Mapping[str, Any]) -> Sample:
-    """A sample whose picture lies elsewhere, or is only there with its labels drawn over it."""
+    """A sample whose picture is one of `pictures`, or else exists only with the labels drawn over it, if at all."""
     if name in pictures:
         return Sample(name, mask, pictures[name], row)
     drawn = folder / OVERLAYS / f"{name}.{JPEG_SUFFIXES[0]}"
@@ -152,11 +151,11 @@ def _sample(folder: Path, name: str, mask: str, pictures: Mapping[str, Path], ro
 THUMB = 208
 """Pixels of a thumbnail's longer side."""
 SENT = {"PNG": "image/png", "JPEG": "image/jpeg"}
-"""Formats whose files go to the browser as they are."""
+"""Formats whose files are sent to the browser unchanged, and their media types."""
 
 
 def read_image(subject: Subject, sample: Sample) -> np.ndarray | None:
-    """(H, W, 3) uint8 of a sample's picture, as its label map lies over it; None where there is none. Raises UserError."""
+    """(H, W, 3) uint8: a sample's picture, aligned with its label map; None if there is no picture. Raises UserError."""
     path = subject.image_path(sample)
     if path is None:
         return None
@@ -164,7 +163,7 @@ def read_image(subject: Subject, sample: Sample) -> np.ndarray | None:
 
 
 def image_bytes(subject: Subject, sample: Sample) -> tuple[bytes, str]:
-    """A sample's picture for the browser, and its media type, by its content and never by its name. Raises UserError."""
+    """A sample's picture for the browser, and its media type, which follows from the content, never from the name. Raises UserError."""
     path = subject.image_path(sample)
     if path is None:
         raise UserError(f"sample '{sample.name}' has no picture here; --photos names the folder of the photographs")
@@ -179,7 +178,8 @@ def image_bytes(subject: Subject, sample: Sample) -> tuple[bytes, str]:
 
 
 def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = True, side: int = THUMB) -> bytes:
-    """A JPEG of at most `side` pixels a side; labels: with those of `mask`, a path in the set, over it. Raises UserError."""
+    """A JPEG whose longer side is at most `side` pixels, grey if there is no picture. labels: draw the labels of `mask`, a path in the set,
+    over it. Raises UserError."""
     path = subject.image_path(sample)
     label_map = None if sample.drawn or not labels else shrink(subject.read_labels(mask), side, Image.Resampling.NEAREST)
     if path is None:

@@ -1,4 +1,4 @@
-"""The server of `seediff look`: a socket, the application behind its gate, and an end at once when Ctrl-C is pressed."""
+"""The server of `seediff look`: a socket, the application behind its gate, and an immediate end at Ctrl-C."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from .samples import open_subject
 from .session import Session
 
 PATIENCE = 30.0
-"""Seconds that a request may take to arrive, and an answer to be taken."""
+"""Seconds that a request may take to arrive, and the client to receive a response."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Where a set can be looked at. url: with the token in it on the loopback, without elsewhere, where it is asked for."""
+    """An open set and its address. url: contains the token on the loopback; elsewhere it does not, and the page asks for the token."""
 
     session: Session
     url: str
     token: str
     once: str
-    """As `url`, for the browser that is started; it lets in once."""
+    """The address for the browser that is started, with a ticket that is accepted once."""
 
 
 def body_limit(path: str) -> int:
-    """Bytes that a request's body may have."""
+    """Maximum bytes of a request's body."""
     return MASK if path.startswith("/api/samples/") and path.endswith("/labels") else SMALL
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket at an address. port: 0 takes a free one. Raises UserError naming the option that is no use."""
+    """A listening socket. port: 0 for any free port. Raises UserError naming the option that cannot be used."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, kind, protocol)
@@ -65,18 +65,18 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _unless_cancelled(record: logging.LogRecord) -> bool:
-    """Windows that still listen when the server ends are no fault that anybody needs to read of."""
+    """Whether to log a record: not if a task was cancelled, as when windows still listen while the server ends."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 class Patient(H11Protocol):
-    """A connection that is dropped when a request does not come to its end, or nobody takes an answer, within PATIENCE seconds."""
+    """A connection that is dropped if a request is incomplete, or a response is not received, for PATIENCE seconds."""
 
     _stuck = False
     _late: asyncio.TimerHandle | None = None
 
     def _look(self) -> None:
-        """Start the clock where something is waited for and it does not run yet, and stop it where nothing is."""
+        """Start the timer, unless it runs already, if the connection waits for the client; stop it otherwise."""
         state = self.conn.their_state
         begun = state is h11.IDLE and (self.cycle is None or bool(self.conn.trailing_data[0]))
         if not (waiting := self._stuck or begun or state is h11.SEND_BODY) and self._late:
@@ -108,7 +108,7 @@ class Patient(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Ends at the first SIGINT or SIGTERM, whoever is still connected. interrupted: it was SIGINT."""
+    """Ends at the first SIGINT or SIGTERM, even if clients are connected. interrupted: the signal was SIGINT."""
 
     interrupted = False
 
@@ -133,8 +133,8 @@ class Server(uvicorn.Server):
 
 @contextmanager
 def _for_good() -> Iterator[None]:
-    """What is made in here stays until the process ends: no garbage is looked for in it, now or later. To look among the rows of 100,000
-    samples would take as long as to read them."""
+    """Turns garbage collection off inside, and exempts the objects made there from later collections (`gc.freeze`). To search the rows of
+    100,000 samples for garbage would take as long as to read them."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -156,7 +156,7 @@ def served(
     port: int = 0,
     token: str | None = None,
 ) -> Iterator[tuple[Opened, Server, socket.socket]]:
-    """A server that is ready to run on a set, and where it will be found. Raises UserError."""
+    """A server that is ready to run on a set, its address, and its socket. Raises UserError."""
     events = Events()
     with _for_good():
         session = Session(open_subject(path, photos), by=by, tell=events.tell)
@@ -173,7 +173,7 @@ def served(
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level="error",  # its warnings are about what strangers send
+                log_level="error",  # its warnings are about malformed requests
                 access_log=False,
                 server_header=False,
                 date_header=False,
@@ -198,7 +198,8 @@ def look(
     port: int = 0,
     ready: Callable[[Opened], None] = lambda opened: None,
 ) -> tuple[int, bool]:
-    """Serve a set until somebody ends it; how many actions were saved, and whether it was Ctrl-C. ready: is called once it can be asked."""
+    """Serve a set until the server is stopped. Returns the number of saved actions, and whether Ctrl-C stopped it. ready: called once the
+    socket accepts connections."""
     with served(path, by=by, photos=photos, compare=compare, host=host, port=port) as (opened, server, listening):
         ready(opened)
         server.run(sockets=[listening])

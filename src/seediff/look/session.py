@@ -67,7 +67,7 @@ class History:
 
     @property
     def reviewed(self) -> bool:
-        """Whether a person decided or corrected anything that stands."""
+        """Whether a person's verdict or correction is in effect."""
         return self.now is not None and bool(self.now.verdict or self.now.action not in ("made", "undo"))
 
     @property
@@ -119,9 +119,9 @@ class Session:
         self.drawing: frozenset[int] = frozenset()
         """Samples that are being drawn again."""
         self.kept: dict[int, Mapping[str, Any]] = {}
-        """Index → row of those whose files are as they were."""
+        """Number in the file name → row, for the samples in `drawing` whose redrawing has not begun."""
         self._rejected: dict[int, tuple[Any, ...]] = {}
-        """Their states before, in the form of `Action.state`."""
+        """The state of each sample before `clear`, in the form of `Action.state`."""
         self._owns: dict[int, tuple[Joined, str]] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
         self._stack = ExitStack()
@@ -148,7 +148,7 @@ class Session:
             raise
 
     def _waiting(self) -> frozenset[int]:
-        """The samples that an earlier session was about to draw again when it ended."""
+        """The samples that an earlier session left to be drawn again."""
         from ..run.reopen import can_reopen, waiting  # seldom needed
 
         folder = self.subject.folder
@@ -177,7 +177,7 @@ class Session:
         """The classes in a predicted label map, which has no row."""
         counts = np.bincount(self.subject.read_labels(sample.mask).ravel(), minlength=256)
         held = shown_classes(counts, self.subject.classes)
-        sample.row.update(classes=held["classes"], area=held["area"])  # type: ignore[attr-defined]  # a table of our own
+        sample.row.update(classes=held["classes"], area=held["area"])  # type: ignore[attr-defined]  # rows of predictions are plain dicts
 
     def _recount(self) -> None:
         with self.lock:
@@ -186,8 +186,8 @@ class Session:
                 self.index.update(changed, self.row(changed), acted=False)
 
     def clear(self, numbers: Collection[int]) -> list[int]:
-        """Say in review.jsonl that samples are to be drawn again, as `generate --top-up` does. Until `renew`, nobody can act on them.
-        Returns the samples: not those that are being drawn already, or that somebody no longer rejects."""
+        """Record in review.jsonl that samples are to be drawn again, as `generate --top-up` does. Until `renew`, nobody can act on them.
+        Returns the recorded samples: those that are still rejected and not already being drawn."""
         cleared: list[int] = []
         with self.lock:
             for number in sorted({*numbers} - self.drawing):
@@ -205,7 +205,7 @@ class Session:
         return cleared
 
     def renew(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
-        """Take up samples that were drawn again: number → row. Those that were not are rejected, as they were before."""
+        """Take over the rows of samples that were drawn again: number → row. The others in `drawing` are rejected again, as before."""
         assert isinstance(self.subject.samples, list)
         for number, row in rows.items():
             self.subject.samples[number] = replace(self.subject.samples[number], row=row)
@@ -219,12 +219,12 @@ class Session:
             self.tell({"kind": "state", "window": "", "action": REDRAWN, **self.state(number)})
 
     def compare(self, folder: Path) -> None:
-        """Compare with another set's label maps of the same pictures; they are read in a separate thread. Raises UserError."""
+        """Compare with another set's label maps of the same pictures, which are read in a separate thread. Raises UserError."""
         self.compare_with(Comparison(Other(self.subject, folder), len(self.subject.samples)))
         self._in_background(lambda number, sample: self._compare(number))
 
     def compare_with(self, comparison: Comparison | None) -> None:
-        """Compare with other masks from now on, or with none; windows hear of it."""
+        """Compare with other masks from now on, or with none, and inform the windows."""
         self.comparison = comparison
         self.index.different = comparison.different if comparison else np.full(len(self.subject.samples), np.nan, np.float32)
         self.tell({"kind": "compared", "compared": comparison and comparison.about})
@@ -235,9 +235,9 @@ class Session:
                 self.difference(number)
 
     def difference(self, number: int) -> Difference:
-        """Between a sample's current label map and the other one, read anew. Raises UserError."""
+        """The difference between a sample's current label map and the other map, both read from their files. Raises UserError."""
         assert self.comparison is not None
-        while True:  # again where somebody corrected the mask meanwhile
+        while True:  # again if somebody corrects the mask in the meantime
             mask = self.mask(number)
             labels = self.labels(number)
             there = self.comparison.other.labels(self.subject.samples[number].name, labels.shape)
@@ -247,7 +247,7 @@ class Session:
 
     @property
     def has_confidence(self) -> bool:
-        """Whether confidence is known of any sample, or can be measured."""
+        """Whether confidence is known for any sample, or can be measured."""
         measurable = self.subject.kind == "dataset" and (self.subject.folder / SOFT).is_dir()
         return measurable or not np.isnan(self.index.confidence).all()
 
@@ -268,7 +268,7 @@ class Session:
             self.index.confidence[number] = min((confidence(labels, read_label_map(path), i) for i, path in paths.items()), default=np.nan)
 
     def _ids(self, row: Mapping[str, Any]) -> list[int]:
-        """The row's classes that the set has."""
+        """The ids of the row's classes, without classes that the set lacks."""
         return [self.index.ids[name] for name in row.get("classes") or () if name in self.index.ids]
 
     def close(self) -> None:
@@ -282,7 +282,7 @@ class Session:
         return History(*self._own(number))
 
     def _own(self, number: int) -> tuple[Joined, str]:
-        """The joined pieces in a row; if they are invalid, nothing, and the reason."""
+        """The joined pieces in a sample's row, and "". If they are invalid: no pieces, and the reason."""
         sample = self.subject.samples[number]
         if not (joined := read_joined(sample.row.get("review", {}).get("joined"))):
             return (), ""
@@ -312,7 +312,7 @@ class Session:
         return self.subject.read_labels(self.mask(number), now.hash if now and now.mask else None)
 
     def instances(self, number: int, labels: np.ndarray) -> Instances | None:
-        """The objects of a sample in a label map (H, W) of it; None where only classes are told apart. Raises UserError."""
+        """A sample's objects in a label map (H, W) of it; None if the set records no objects for the sample. Raises UserError."""
         sample = self.subject.samples[number]
         if self.subject.kind != "dataset" or "instances" not in sample.row:
             return None

@@ -1,6 +1,6 @@
-"""A sample's masks with other constants, quickly: what does not change with a constant is kept from one try to the next.
+"""Makes one sample's masks with other constants, quickly: results that do not depend on the changed constant are cached.
 
-The steps are those of `masks.make`, so that what is shown is what `generate` and `mask` would write with these constants.
+The steps are those of `masks.make`, so the page shows the masks that `generate` and `mask` would write with these constants.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from .attention import Seen
 from .events import Cache
 
 SHOWN_SIDE = 256
-"""Pixels of the largest map that is drawn as a step."""
+"""Maximum side, in pixels, of a map that is shown as a step."""
 FAST_SIDE = 256
-"""Pixels of the picture that PAMR works on while a constant is dragged."""
+"""Longer side, in pixels, of the picture that PAMR works on while a constant is dragged."""
 KEPT = 3
-"""Soft masks and weights of PAMR that are kept."""
+"""Number of entries in each of a sample's caches: soft maps, soft masks before and after PAMR, and PAMR's weights."""
 
 
 class Constants(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be tried."""
+    """The constants that can be changed on the page."""
 
     method: Method
     alpha: Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -46,8 +46,8 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     pamr: bool
 
     def of(self, config: MaskConfig) -> MaskConfig:
-        """The configuration with these in place of its own. What a method was described with otherwise comes along, and a band of ignored
-        values stays only where β does."""
+        """The configuration with these constants. A new method also brings the other constants that its authors chose. If any constant
+        changes, `ignore_band`, `dispute` and `reading` are turned off."""
         if self == shown(config):
             return config
         tried = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
@@ -57,12 +57,12 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shown(config: MaskConfig) -> Constants:
-    """A configuration's own; for a threshold of each image's own, the usual one."""
+    """A configuration's constants. If each image has a threshold of its own ("otsu"), β is the usual 0.3."""
     return Constants(method=config.method, alpha=config.alpha, beta=0.3 if config.beta == "otsu" else config.beta, pamr=config.pamr)
 
 
 class Tuner:
-    """Masks of one sample. Not to be used by two threads at once; `lock` is for whoever has several."""
+    """Makes masks of one sample. Not thread-safe: callers with several threads must hold `lock`."""
 
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
@@ -71,8 +71,8 @@ class Tuner:
         self._small: Tuner | None = None
 
     def labels(self, config: MaskConfig, ids: Mapping[str, int], *, fast: bool = False) -> np.ndarray:
-        """(H, W) uint8 of the set's class ids. ids: class → id. fast: while a constant is dragged, PAMR may work on a smaller picture,
-        of FAST_SIDE, whose label map is enlarged. Raises UserError, for example for a level that was not captured."""
+        """(H, W) uint8: the label map with the set's class ids. ids: class → id. fast: while a constant is dragged, PAMR may work on a
+        picture reduced to FAST_SIDE, and the label map is enlarged. Raises UserError, for example for a level that was not captured."""
         seen = self.seen
         if fast and config.pamr and max(seen.image.shape) > FAST_SIDE and self._refined.get(self._key(config)) is None:
             return resize_nearest(self._smaller().labels(config, ids), *seen.size)
@@ -87,7 +87,7 @@ class Tuner:
         return dataset_labels(whole, class_ids)
 
     def _last(self, config: MaskConfig) -> torch.Tensor:
-        """(C, h, w): the soft masks that are thresholded."""
+        """(C, h, w): the soft masks to threshold."""
         seen, key, finish = self.seen, self._key(config), config.facts.finish
         if config.sam is not None:
             return refine(seen.image, self._enlarged(config), config)
@@ -108,21 +108,21 @@ class Tuner:
         return self._soft.made(key, lambda: enlarge(self._maps.made(key, maps), size, config))
 
     def _key(self, config: MaskConfig) -> tuple[Any, ...]:
-        """What soft masks follow from, of all that can be tried."""
+        """The changeable options that soft masks depend on."""
         return config.method, config.alpha, config.reading
 
     def _smaller(self) -> Tuner:
-        """The same of a smaller picture; soft maps are made once for both."""
+        """A Tuner for the reduced picture; it shares the cache of soft maps."""
         if self._small is None:
             image = shrink(self.seen.image, FAST_SIDE, Image.Resampling.BOX)
-            # Masks of photographs are brought to their own size from any.
+            # Masks of photographs are enlarged to the photograph's size anyway, so these stay.
             size, part = (image.shape[:2], Window(0, 0, *image.shape[:2])) if self.seen.whole else (self.seen.size, self.seen.part)
             self._small = Tuner(replace(self.seen, image=image, size=size, part=part))
             self._small._maps = self._maps
         return self._small
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
-        """Every step of one class's mask, as preview.html has them: {name, text, equation, height, width, data}, `data` uint8 levels."""
+        """Every step of one class's mask, as in preview.html: {name, text, equation, height, width, data}. data: `encoded` levels."""
         seen, config = self.seen, constants.of(self.seen.config)
         if name not in seen.classes:
             raise UserError(f"there is no class '{name}' here")
@@ -146,5 +146,5 @@ def _drawn(name: str, values: torch.Tensor, why: Explanation) -> dict[str, Any]:
 
 
 def encoded(levels: np.ndarray) -> str:
-    """uint8 levels as text, row by row."""
+    """uint8 levels as base64 text, row by row."""
     return base64.b64encode(np.ascontiguousarray(levels).tobytes()).decode("ascii")

@@ -50,7 +50,7 @@ ALONE = threading.Lock()
 
 
 class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Constants, and the sample version that they apply to."""
+    """Constants for one sample, and the version of the sample that the page shows."""
 
     version: Annotated[int, msgspec.Meta(ge=0)]
     window: Annotated[str, msgspec.Meta(max_length=64)] = ""
@@ -76,17 +76,17 @@ class Why:
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         self.capturer = Capturer()
         self.drawing = False
-        """Whether samples are being drawn again: how many threads torch has is then for that to say."""
+        """Whether samples are being drawn again, which then determines torch's number of threads."""
         self.loading = threading.Lock()
         self.threads = torch.get_num_threads()
 
     def config(self, number: int) -> DatasetConfig | None:
-        """What made a sample's mask; None where that is not known."""
+        """The configuration that made a sample's mask; None if it is not known."""
         subject = self.session.subject
         return self._configs(subject.samples[number].row.get("made")) if subject.kind == "dataset" else None
 
     def made_with(self, number: int) -> tuple[Constants, str]:
-        """The constants of a sample's mask in effect, or the usual ones; and what is to be said of that."""
+        """The constants of a sample's current mask, or the usual ones if they are not known; and a note about this for the page."""
         history, config = self.session.history(number), self.config(number)
         corrected = is_corrected(self.session.subject.samples[number].row)
         if act := history.maker:
@@ -189,15 +189,16 @@ class Why:
         return packed(await run_in_threadpool(self.made, number, constants.of, fast=fast))
 
     def made(self, number: int, of: Callable[[MaskConfig], MaskConfig], *, fast: bool = False) -> np.ndarray:
-        """The label map with what `of` makes of the sample's configuration. Uses one thread, because the tensors are small and several
-        threads on a busy machine take five times as long. For a label map that may be saved, uses the set's own number of threads."""
+        """The label map for the configuration that `of` makes from the sample's. fast: for display only, with one thread, because the
+        tensors are small and several threads on a busy machine take five times as long. A label map that may be saved is made with the
+        number of threads that made the set."""
         tuner, config = self.needed(number), self.config(number)
         threads = None if self.drawing else 1 if fast or config is None else config.threads or 1
         with tuner.lock, ALONE, cpu_threads(threads, self.threads):
             return tuner.labels(of(tuner.seen.config), self.session.index.ids, fast=fast)
 
     async def apply(self, request: Request) -> Response:
-        """The same, saved."""
+        """Make a label map with other constants, and save it."""
         number, body = self.look.number(request), parse_json(await request.body(), Apply, "the constants")
         detail = _detail(body)
 
@@ -242,7 +243,7 @@ class Why:
                 break
         return labels, fine
 
-    # Many at once.
+    # Many samples.
 
     async def begin(self, request: Request) -> Response:
         """Make new masks for many samples."""
@@ -255,7 +256,7 @@ class Why:
         return JSONResponse({"samples": len(numbers)}, 202)
 
     def _make_one(self, body: ApplyToMany, number: int, detail: dict[str, Any]) -> str:
-        """The outcome, in words."""
+        """Make a sample's new mask. Returns the outcome in words."""
         history = self.session.history(number)
         if history.reviewed:
             return "reviewed by somebody"
@@ -283,7 +284,7 @@ def _words(seen: Seen, model: str | None) -> list[dict[str, Any]]:
 
 
 def _constants(request: Request) -> Constants:
-    """From the address."""
+    """The constants in a request's address."""
     params: dict[str, Any] = {name: request.query_params.get(name, "") for name in ("method", "alpha", "beta", "pamr")}
     try:
         params |= {"alpha": float(params["alpha"]), "beta": float(params["beta"]), "pamr": {"true": True, "false": False}[params["pamr"]]}

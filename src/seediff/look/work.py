@@ -1,4 +1,4 @@
-"""What the page can have made of a review: a reading learnt from corrections, and rejected samples drawn again."""
+"""Puts a review to use: learns a reading from corrections, and draws rejected samples again."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from .why import ALONE, Why
 
 
 class By(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who asks."""
+    """The name of the person who sends a request."""
 
     by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
 class DrawAgain(By, frozen=True, forbid_unknown_fields=True):
-    """How many of the rejected samples, the first ones, are to be drawn again."""
+    """How many of the rejected samples to draw again, starting with the first."""
 
     count: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class Work(Why):
-    """The answers about attention, and about this."""
+    """The answers about attention, learning and drawing again."""
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)
         self.learner = Learner(self)
 
     async def offers(self, request: Request) -> Response:
-        """What the page can offer; null for what needs more to be reviewed."""
+        """The offers to learn and to draw again; null for an offer that is not possible, for example for lack of reviewed samples."""
         return JSONResponse(await run_in_threadpool(lambda: {"learn": self.learner.offer(), "redraw": self._redrawable()}))
 
     async def learn(self, request: Request) -> Response:
@@ -61,7 +61,8 @@ class Work(Why):
         return JSONResponse({})
 
     def _redrawable(self) -> dict[str, Any] | None:
-        """How many samples are rejected, or were begun to be drawn again; refused: why they cannot be."""
+        """The number of samples that are rejected or already being drawn again; None if nothing can be offered. refused: why they cannot be
+        drawn again; empty if they can."""
         count = len(self._rejected())
         if not count or self.session.read_only or self.session.subject.kind != "dataset":
             return None
@@ -75,7 +76,7 @@ class Work(Why):
         return [*sorted(self.session.drawing), *np.flatnonzero(self.session.index.verdict == VERDICTS.index("rejected")).tolist()]
 
     async def redraw(self, request: Request) -> Response:
-        """Draw the first of the rejected samples again."""
+        """Draw the first `count` rejected samples again."""
         body = parse_json(await request.body(), DrawAgain, "what is asked for")
         offer, numbers = await run_in_threadpool(self._redrawable), self._rejected()[: body.count]
         if offer is None or offer["refused"]:

@@ -20,13 +20,13 @@ from ..train.models import MEAN, STD, TINY, without_bars
 from .yardsticks import FOLDER, run_batched
 
 FILE = FOLDER / "rendered.safetensors"
-DRAWS = 50  # of the bootstrap
+DRAWS = 50  # bootstrap samples
 DRAWN = 25  # drawings per class that `mini check` makes by default; the moments' floor uses the same number
-WIDTH = 384  # of the features
+WIDTH = 384  # number of features
 
 
 class Features(nn.Module):
-    """(B, 3, S, S) in [-1, 1] → (B, 384)."""
+    """(B, 3, S, S) in [-1, 1] → features (B, 384)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def _distance(first: tuple[np.ndarray, np.ndarray], root: np.ndarray, second: tu
 
 def distance_to_rendered(images: np.ndarray) -> dict[str, float | tuple[float, float]]:
     """The distance of images (n, S, S, 3) uint8 from the rendered scenes, with a 95 % interval (normal, by bootstrap), and the distance
-    of other rendered scenes, 25 per class. With fewer images every distance is larger.
+    of other rendered scenes, 25 per class. With fewer images, a distance is larger by itself.
 
     Raises UserError for fewer than 2 images.
     """

@@ -45,7 +45,7 @@ GROUPS: tuple[Layers, ...] = ("all", "up")
 MIDDLE = level_name(2)
 """The level at which cross-attention has a goal."""
 BATCH = 16
-ROWS = 32  # query positions drawn inside an object, and as many outside, per scene and level
+ROWS = 32  # maximum number of query positions per mask (object or background), scene and level
 
 
 def check_quality(
@@ -64,7 +64,7 @@ def check_quality(
 
     images: number of images to generate, as `generate` draws them; classes take turns (25 each by default), and half of the prompts
     name a place. scenes: number of held-out scenes for PSNR and attention. steps, guidance_scale: None: the model's own. Raises UserError
-    for a count below 1, for an unwritable `out`, and like `load_model`.
+    for fewer than 2 images, for fewer than 1 scene or more than are packaged, for an unwritable `out`, and like `load_model`.
     """
     given = {name: value for name, value in (("steps", steps), ("guidance_scale", guidance_scale)) if value is not None}
     drawing = GenerateConfig.recommended(classes=CLASSES, model=str(model), **given)
@@ -101,7 +101,7 @@ def check_quality(
 
 
 class Verdict(NamedTuple):
-    """One figure and its goal: a minimum or a maximum."""
+    """One figure and its goal: a minimum, or a maximum if `most`."""
 
     what: str
     measured: float
@@ -206,7 +206,7 @@ def recognition(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, 
 
 
 def chimeras(images: list[np.ndarray], specs: list[SampleSpec]) -> dict[str, Any]:
-    """Share of images whose object no single sprite of its class explains as well as it explains rendered objects, with its interval,
+    """Share of images in which the best sprite of the class explains less of the object than the class's threshold, with its interval,
     and per class. `explained`: the mean share of an object that the best sprite explains."""
     templates = read_templates()
     names = [s.classes[0] for s in specs]

@@ -56,7 +56,7 @@ class Scene:
 
 
 def caption(names: tuple[str, ...], place: str | None, mirrored: bool = False) -> str:
-    """`a photo of a dog and a cat on grass`, with the commands' templates. names: classes, or phrases that contain them."""
+    """`a photo of a dog and a cat on grass`: a caption as from the commands' templates. names: classes, or phrases that contain them."""
     return f"a {'mirrored ' * mirrored}photo of a {join_classes(names)}" + (f" {place}" if place else "")
 
 

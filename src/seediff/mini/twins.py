@@ -1,6 +1,8 @@
-"""Scenes with exact objects. In a packaged scene every class has one object, so its mask is the object, in however many pieces it shows.
-Twins are scenes with two objects of one class, made of packaged scenes: an object that is drawn last, and so whole, is cut out of one scene
-and pasted into another that shows its class. Each is a pure function of its set, the seed and its number.
+"""Scenes with exact objects, among them twins: scenes with two objects of one class.
+
+In a packaged scene every class has one object, so the mask of the class is the object, even if it is visible in several pieces. Twins are
+made from packaged scenes: an object that was drawn last, and so is whole, is cut out of one scene and pasted into another that shows its
+class. A twin is a pure function of its set, the seed and its number.
 """
 
 from __future__ import annotations
@@ -17,16 +19,16 @@ from ..dataset.encoding import Instances
 from .scenes import CLASS_IDS, Scene, load_scenes
 
 SIZE = (0.28, 0.5)
-"""The pasted object's longer side, of the scene's: as in scenes of two and three objects."""
+"""The pasted object's longer side as a share of the scene's shorter side, about as in scenes of two and three objects."""
 VISIBLE = 0.75
-"""Of each object of the scene, after the other is pasted over it: as in scenes of several objects."""
+"""The minimum share of each object of the scene that stays visible beside the pasted object, as in scenes of several objects."""
 PLACES = 40
-"""Places that are tried for one object."""
+"""The number of places tried for a pasted object."""
 
 
 @dataclass(frozen=True)
 class ObjectScene:
-    """A scene and its objects: numbers (H, W) uint16 of their visible parts, and VOC's class ids."""
+    """A scene and its objects: the visible parts, numbered (H, W) uint16, and their class ids in VOC."""
 
     scene: Scene
     objects: Instances
@@ -42,13 +44,13 @@ def scene_objects(scene: Scene) -> ObjectScene:
 
 
 def load_twins(name: str, count: int, *, seed: int = 0) -> list[ObjectScene]:
-    """The first `count` twins of a packaged set. Of even ones the two objects touch, of odd ones they are apart."""
+    """The first `count` twins of a packaged set. In twins with even numbers the two objects touch, in the others they are apart."""
     return list(islice(twins(load_scenes(name), seed), count))
 
 
 def twins(scenes: Sequence[Scene], seed: int) -> Iterator[ObjectScene]:
-    """Twins without end, from at least two scenes whose last class is the same. Each host is used in turn; where no object that fits is
-    found for it, the next is."""
+    """Practically endless twins (1,000,000 tries), from scenes of which at least two have the same last class. Scenes take turns as hosts;
+    a host for which no fitting object is found is skipped."""
     made = 0
     for turn in range(1_000_000):
         rng = np.random.default_rng((seed, turn))
@@ -61,7 +63,7 @@ def twins(scenes: Sequence[Scene], seed: int) -> Iterator[ObjectScene]:
 
 
 def _pasted(rng: np.random.Generator, host: Scene, donor: Scene, name: str, *, touching: bool) -> ObjectScene | None:
-    """The donor's object in the host, touching its object of that class or not; None if no place fits."""
+    """The host with the donor's object pasted in, touching the host's object of that class or not; None if no place fits."""
     before = scene_objects(host).objects
     height, width = before.numbers.shape
     sprite = _sprite(donor, CLASS_IDS[name], round(min(height, width) * float(rng.uniform(*SIZE))))
@@ -86,7 +88,7 @@ def _pasted(rng: np.random.Generator, host: Scene, donor: Scene, name: str, *, t
 
 
 def _sprite(donor: Scene, class_id: int, longest: int) -> np.ndarray:
-    """(h, w, 4) float64: the object's colours times alpha, and alpha in [0, 1], with its longer side of so many pixels."""
+    """(h, w, 4) float64: the object's colours times alpha, and alpha in [0, 1]. longest: the longer side in pixels."""
     mask = donor.label_map == class_id
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

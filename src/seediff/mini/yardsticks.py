@@ -79,7 +79,7 @@ class Segmenter(nn.Module):
         return F.pixel_shuffle(self.head(features), 2)
 
 
-_ID_OF_INDEX = np.array([0, *(CLASS_IDS[c] for c in CLASSES)], np.uint8)  # the segmenter's own index → VOC id
+_ID_OF_INDEX = np.array([0, *(CLASS_IDS[c] for c in CLASSES)], np.uint8)  # index of the segmenter's output → VOC id
 
 
 def load_yardstick(network: nn.Module, path: Path) -> nn.Module:

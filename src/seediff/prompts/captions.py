@@ -29,8 +29,8 @@ def read_words(
 ) -> dict[str, tuple[str, ...]]:
     """Photo name → the words of its caption, for every photograph that has one.
 
-    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME. names: if given, only those
-    that occur in the caption. known: the model's words, if its vocabulary is limited; other words are left out.
+    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME. names: if given,
+    the words are the names that the caption contains. known: the model's words, if its vocabulary is limited; other words are left out.
 
     Raises UserError naming a faulty file or line, and if no photograph has a caption.
     """
@@ -51,7 +51,7 @@ def content_words(caption: str) -> tuple[str, ...]:
 
 
 def mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names that the caption contains as whole words, ignoring case, also with a final s."""
+    """The names that the caption contains as whole words, ignoring case, also with a final s or es."""
     return tuple(name for name in names if re.search(rf"(?<!\w){re.escape(spoken(name))}(?:s|es)?(?!\w)", caption, re.IGNORECASE))
 
 

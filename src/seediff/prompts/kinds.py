@@ -1,6 +1,6 @@
-"""Kinds of a prompt's tokens: which of its text columns are words that mean something, and which are not.
+"""Classifies a prompt's tokens: which text columns belong to words with a meaning, and which do not.
 
-Methods that compare a word's attention with that of the other words need it: start and end tokens and padding draw most of the attention.
+Methods that compare a word's attention with that of the other words need this: start and end tokens and padding draw most of the attention.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 def token_kinds(readers: Sequence[Reader], prompt: str, columns: int) -> tuple[TokenKind, ...]:
     """The kind of each of `columns` text columns of a prompt, from every tokenizer whose tokens have columns.
 
-    content: part of a word; stop word: of one that names nothing visible (`FUNCTION_WORDS`); punctuation: of neither. start, end: special
-    tokens before and after the prompt's own. template: part of a text that stands around the prompt (chat templates). padding: all others.
-    Where two tokenizers share columns, as CLIP's two do, the kind that comes first in `ORDER` wins. Raises UserError if the prompt is too
-    long for a tokenizer, and if a tokenizer does not tell character offsets.
+    content: part of a word that may name something; stop word: part of a word that names nothing visible (`FUNCTION_WORDS`); punctuation:
+    part of no word. start, end: special tokens before and after the prompt's tokens. template: part of the text around a prompt (chat
+    templates). padding: all others. Where two tokenizers share columns, as CLIP's two do, the kind that comes first in `ORDER` wins. Raises
+    UserError if the prompt is too long for a tokenizer, and if a tokenizer gives no character offsets.
     """
     kinds = _by_column(readers, prompt)
     return tuple(kinds.get(column, "padding") for column in range(columns))
@@ -61,5 +61,5 @@ def _kinds(text: str, spans: Sequence[tuple[int, int]]) -> list[TokenKind]:
         elif start != end:
             kinds.append("template")
         else:
-            kinds.append("end" if number > (own[-1] if own else len(spans) - 2) else "start")  # of an empty prompt, the last is the end
+            kinds.append("end" if number > (own[-1] if own else len(spans) - 2) else "start")  # without a prompt, the last is the end
     return kinds

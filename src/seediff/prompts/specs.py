@@ -23,7 +23,7 @@ class SampleSpec:
     prompt: str
     seed: int
     attempt: int = 0
-    """The number of earlier drawings of this sample; each has other noise."""
+    """How often this sample was drawn before; each drawing has different noise."""
 
 
 def sample_count(config: GenerateConfig) -> int:
@@ -58,7 +58,7 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
 
 
 def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
-    """An endless series of groups of distinct positions in [0, kinds), whose sizes take turns. Every round uses each position once.
+    """An endless series of groups of distinct positions in [0, kinds); group sizes cycle through `sizes`. A round uses each position once.
 
     Groups of one position keep the order 0, 1, 2, …; otherwise the seed gives each round another order.
     """
@@ -82,8 +82,8 @@ def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
 
 
 def called(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
-    """Class → an endless series of what prompts call it: its subclasses, or the class itself where it has none. Every round uses each once;
-    the seed gives each round another order."""
+    """Class → an endless series of its names in prompts: its subclasses, or the class itself if it has none. Every round uses each name
+    once; the seed gives each round another order."""
     return {name: _turns(phrases or (name,), name, seed) for name, phrases in by_class(subclasses, classes).items()}
 
 

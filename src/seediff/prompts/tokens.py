@@ -29,8 +29,8 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
 
 
 def token_columns(reader: Reader, prompt: str) -> tuple[str, int, list[tuple[int, int]]]:
-    """The prompt as a reader has it, the column of its first token, and every token's character span in that text. Raises UserError, like
-    `token_offsets`."""
+    """The prompt as the reader's tokenizer reads it, the column of its first token, and every token's character span in that text. Raises
+    UserError, like `token_offsets`."""
     text = reader.convert(prompt) if reader.convert else prompt
     spans = token_offsets(reader.tokenizer, text, limit=reader.limit, wrap=reader.wrap, adds_tokens=reader.adds_tokens)
     return text, _first(reader, spans), spans
@@ -42,8 +42,8 @@ def check_prompt(readers: Sequence[Reader], prompt: str) -> None:
 
 
 def find_columns(reader: Reader, prompt: str, phrase: str) -> tuple[int, ...]:
-    """The columns of a word or phrase as `locate_columns` finds them, by one tokenizer; of a prompt that it cuts off, in what is read.
-    Empty where there are none."""
+    """The columns of a word or phrase, found as in `locate_columns`, but by one tokenizer. If the prompt is too long, only the part that is
+    read counts. Empty if there are none."""
     if reader.first is None:
         return ()
     text = reader.convert(prompt) if reader.convert else prompt
@@ -55,7 +55,7 @@ def find_columns(reader: Reader, prompt: str, phrase: str) -> tuple[int, ...]:
 
 
 def _located(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Columns of the classes by the character spans of one tokenizer's tokens."""
+    """Class → its columns, by the character spans of one tokenizer's tokens. Raises UserError if a class is not in the prompt."""
     columns_of = _matched(offsets, prompt, classes)
     for name, columns in columns_of.items():
         if not columns:
@@ -65,7 +65,7 @@ def _located(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[
 
 
 def _matched(offsets: Sequence[tuple[int, int]], prompt: str, classes: Sequence[str]) -> dict[str, list[int]]:
-    """Columns of each class at every place where it is, which may be none."""
+    """Class → the columns at all of its occurrences; empty if there are none."""
     ordered = longest_first(classes)
     columns_of: dict[str, list[int]] = {name: [] for name in classes}
     for match in any_name(ordered).finditer(prompt) if ordered else ():
@@ -80,8 +80,8 @@ def token_offsets(
 ) -> list[tuple[int, int]]:
     """Character span (start, end) in the prompt for each token, including start and end token (empty spans).
 
-    limit: how many tokens are read. wrap, adds_tokens: as `Reader` has them; spans of what stands around the prompt
-    lie outside it. Raises UserError naming the words that would be cut off when there are more.
+    limit: the maximum number of tokens. wrap, adds_tokens: as in `Reader`; spans of text around the prompt lie outside it. Raises UserError
+    naming the words that would be cut off if there are more tokens.
     """
     offsets = _spans(tokenizer, prompt, wrap, adds_tokens)
     if len(offsets) > limit:
@@ -102,7 +102,7 @@ def _first(reader: Reader, spans: Sequence[tuple[int, int]]) -> int:
 
 
 def _spans(tokenizer: Any, prompt: str, wrap: Callable[[str], tuple[str, int]] | None, adds_tokens: bool = True) -> list[tuple[int, int]]:
-    """`token_offsets` of however many tokens."""
+    """`token_offsets` without a limit. Raises UserError if the tokenizer gives no character offsets."""
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(f"the model's tokenizer ({type(tokenizer).__name__}) tells no character offsets; a fast one is needed")
     text, begin = wrap(prompt) if wrap else (prompt, 0)

@@ -19,12 +19,11 @@ PHRASES: dict[str, tuple[str, ...]] = {
 }
 """Phrases that fit any class. They name no other object."""
 MOST = 200
-"""Templates."""
+"""The maximum number of templates."""
 
 
 def varied_prompts(templates: Sequence[str], kinds: Sequence[str], words: Collection[str] | None = None) -> tuple[str, ...]:
-    """The templates with a phrase of each kind, or none, behind them: all combinations in a mixed order that is always the same, at most
-    MOST.
+    """The templates followed by one phrase of each kind or none: all combinations, at most MOST, in a mixed order that is always the same.
 
     words: the model's words, if its vocabulary is limited; phrases with other words are left out. Raises UserError for a kind that does not
     exist, or of which no phrase is left.

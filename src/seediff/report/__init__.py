@@ -1,4 +1,4 @@
-"""What a person looks at after a run: `preview.html` and the dataset card. Only `write_preview` writes a file."""
+"""Reports for people after a run: `preview.html` and the dataset card. Only `write_preview` and `save_trace` write files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dataset card: a README.md that a hub or a colleague can read, saying what is in the folder, how it was made and how to load it."""
+"""The dataset card: a README.md, for hubs and for people, that says what is in the folder, how it was made and how to load it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .tables import ClassCount, Row, count_classes, flat_config, plain_facts, ro
 from .templates import render
 
 SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
-"""The hub's names for how large a dataset is, by the first limit that it stays below."""
+"""(limit, name) of the hub's size categories: a dataset belongs to the first whose limit is above its number of images."""
 
-MODEL_NOTES = (  # pattern searched in the model's name, what to say about its licence
+MODEL_NOTES = (  # (pattern to search in the model's name, note about the model's licence)
     (r"^mini(-dit)?$", "the embedded model was trained on scenes composited from Fluent Emoji art (Microsoft, MIT licence)"),
     (
         r"^sd1|stable-diffusion-v1",
@@ -35,7 +35,7 @@ def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names
 
     summary: as for `write_preview` (`model`, `method`, `prompts`, `config`, `rejected`, `version`; all may be missing).
     rows: those of metadata.jsonl. class_names: label i + 1 is class_names[i].
-    Raises UserError when a row names a class that the dataset does not have.
+    Raises UserError if a row names a class that the dataset does not have.
     """
     classes = count_classes(rows, class_names, summary.get("rejected"))
     model = str(summary.get("model", "unknown"))
@@ -59,8 +59,8 @@ def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names
 
 
 def data_card(*, about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str]) -> str:
-    """The text of README.md, as `dataset_card` gives it for generated images, claiming nothing about how these came to be but what the
-    rows' `model` and `about` say. about: name → text, number or list, shown as it is; anything nested is left out."""
+    """The text of README.md for a dataset of any origin; `dataset_card` is for generated images. It says nothing about the images' origin
+    except the rows' `model`, and `about`. about: name → text, number or list, shown as it is; nested values are left out."""
     classes = count_classes(rows, class_names)
     models = sorted({str(row["model"]) for row in rows if row.get("model")})
     facts = [(key.replace("_", " "), show_value(v)) for key, v in about.items() if not isinstance(v, Mapping)]
@@ -78,7 +78,7 @@ def data_card(*, about: Mapping[str, Any], rows: Sequence[Row], class_names: Seq
 
 
 def _objects(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """How many objects are told apart, where any are."""
+    """The number of objects, and of the images that have them; empty if no row lists objects."""
     counts = [len(row["instances"]) for row in rows if "instances" in row]
     return [("objects", f"{sum(counts)} in {len(counts)} images")] if counts else []
 
@@ -88,7 +88,7 @@ def _title(what: str, class_names: Sequence[str]) -> Markup:
 
 
 def _class_rows(classes: Iterable[ClassCount]) -> list[dict[str, Any]]:
-    """The table of classes, as both templates draw it."""
+    """The rows of the table of classes in both templates."""
     return [{"label": c.label, "made": c.made, **{key: markdown_text(text) for key, text in c.cells().items()}} for c in classes]
 
 
@@ -97,22 +97,22 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
 
 
 def model_note(model: str) -> str:
-    """What is known about the licence of a model, by its name; for others, where to look."""
+    """The note about the licence of a model, by its name; for an unknown model, where to look."""
     return next((note for pattern, note in MODEL_NOTES if re.search(pattern, model)), UNKNOWN_MODEL)
 
 
 def size_category(count: int) -> str:
-    """120 → `n<1K`, in the hub's words."""
+    """The hub's size category of a dataset, such as `n<1K` for 120 images."""
     return next((name for limit, name in SIZE_CATEGORIES if count < limit), "n>10M")
 
 
 def yaml_text(text: str) -> Markup:
-    """A text as one double-quoted YAML scalar (YAML reads JSON's strings). Line breaks and control characters become spaces."""
+    """A text as a double-quoted YAML scalar (JSON strings are valid YAML). Line breaks and control characters become spaces."""
     return Markup(json.dumps(_one_line(text), ensure_ascii=False))  # safe: front matter is YAML, not markup
 
 
 def markdown_text(text: str) -> Markup:
-    """A text that Markdown and the HTML in it show literally, on one line."""
+    """A text escaped so that Markdown and HTML in it show it literally, on one line."""
     escaped = re.sub(r"([\\`*_{}\[\]()#+!|~$>-])", r"\\\1", _one_line(text))
     # A backslash keeps ">" literal in Markdown; "&" and "<" need HTML's own escapes.
     return Markup(escaped.replace("&", "&amp;").replace("<", "&lt;"))

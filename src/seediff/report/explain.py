@@ -9,18 +9,18 @@ from ..masks.steps import Kind, Step
 
 
 class Explanation(NamedTuple):
-    """What a step shows, and where the paper defines it (`eq. 7`; empty when it does not)."""
+    """What a step shows, and the equation that defines it in the paper (`eq. 7`; empty if there is none)."""
 
     text: str
     equation: str = ""
 
 
 def explain_step(step: Step, *, before: Sequence[Step] = (), method: str = "seediff") -> Explanation:
-    """Explain a step of a trace; one of a kind that is not known gets a general sentence.
+    """Explain a step of a trace; a step of an unknown kind gets a general sentence.
 
-    method: `MaskConfig.method`; "reference" does other things under the same names. before: the steps before it: seeds come from
-    cross-attention (eq. 6), or from an expansion if that is what stands just before them (eq. 8–9); the final map is a product
-    (eq. 11) only if there was a background.
+    method: `MaskConfig.method`; "reference" uses the same names for other steps. before: the earlier steps. Seeds come from the expansion
+    directly before them (eq. 8–9) or, if there is none, from cross-attention (eq. 6). The final map is a product (eq. 11) only if there was
+    a background.
     """
     if method == "reference" and step.kind in _REFERENCE:
         return _REFERENCE[step.kind]
@@ -72,13 +72,13 @@ _REFERENCE: dict[Kind, Explanation] = {
     "visible": Explanation("(1 − background) × the map so far: what resembles the background is taken away.", "eq. 11"),
     "final": _FINAL,
 }
-"""What the reference method's steps are; cross-attention is as everywhere."""
+"""Explanations of the reference method's steps. Its other steps, such as cross-attention, are explained as for all methods."""
 
 AFTER_PAMR = Explanation("Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges.")
 
 
 def explain_before_pamr(method: str = "seediff") -> Explanation:
-    """What PAMR starts from, by the method."""
+    """Explain what a method's PAMR starts from."""
     match method:
         case "ca" | "daam":
             return Explanation("The soft mask enlarged to the image and stretched to go from 0 to 1.")
@@ -89,7 +89,7 @@ def explain_before_pamr(method: str = "seediff") -> Explanation:
 
 
 def explain_mask(method: str = "seediff") -> Explanation:
-    """How the soft mask becomes pixels of a class, by the method."""
+    """Explain how a method's soft mask becomes pixels of a class."""
     competing = "in the class's colour; where classes compete, the highest wins."
     if method == "reference":
         return Explanation(f"Pixels of at least the method's own threshold, {competing}")

@@ -24,7 +24,7 @@ LABEL_HEIGHT = 18  # pixels, of a line of text beneath a tile
 
 @lru_cache(maxsize=1)
 def heat_colours() -> np.ndarray:
-    """(256, 3) uint8: the colour of each of 256 levels, interpolated between the anchors. Not to be written to."""
+    """(256, 3) uint8: the colour of each of 256 levels, interpolated between the anchors. Read-only."""
     anchors = np.array([list(bytes.fromhex(c)) for c in VIRIDIS_ANCHORS], np.float64)  # (16, 3)
     at = np.linspace(0, len(anchors) - 1, 256)
     table = np.stack([np.interp(at, np.arange(len(anchors)), anchors[:, c]) for c in range(3)], axis=1)
@@ -68,7 +68,7 @@ def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], al
     for top in range(0, len(image), rows):
         band = slice(top, top + rows)
         colours, opacity = table[label_map[band]], np.where(label_map[band] > 0, alpha, 0.0)
-        colours[edges[band]] = (colours[edges[band]] + 255) / 2  # some of VOC's are nearly black: halfway to white they show on anything
+        colours[edges[band]] = (colours[edges[band]] + 255) / 2  # some VOC colours are nearly black; halfway to white, they are visible
         opacity[edges[band]] = 1.0
         mixed = image[band] * (1 - opacity[..., None]) + colours * opacity[..., None]
         drawn[band] = mixed.round().astype(np.uint8)
@@ -76,7 +76,7 @@ def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], al
 
 
 BAND = 1 << 20
-"""Pixels that are drawn at a time: each takes tens of bytes meanwhile."""
+"""Pixels that are drawn at a time, to limit memory: each takes tens of bytes."""
 
 
 def _edges(label_map: np.ndarray) -> np.ndarray:
@@ -128,7 +128,7 @@ def _fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: int) -> str:
 
 
 def encoded(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
-    """(H, W) or (H, W, 3) uint8 as the bytes of a file. options: of Pillow's `save`."""
+    """(H, W) or (H, W, 3) uint8 as the bytes of a picture file. options: for Pillow's `save`."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, image_format, **options)
     return buffer.getvalue()

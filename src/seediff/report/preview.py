@@ -26,7 +26,7 @@ from .tables import ClassCount, Row, count_classes, flat_config, plain_facts, ro
 from .templates import render
 
 GRID_SIDES = (384, 320, 256, 192, 128, 96)  # pixels, tried from the largest until the grid fits
-GRID_BYTES = 5_000_000  # of all the grid's pictures together, as text
+GRID_BYTES = 5_000_000  # of all the grid's pictures together, as data URIs
 GRID_IMAGES = 60
 STEP_SIDE = 256  # pixels, of the pictures of a traced sample
 
@@ -46,8 +46,8 @@ def write_preview(
     summary: `model`, `method`, `config` (shown in full, folded), `rejected` (class → reason → count),
         `prompts` (templates); any other number or text is shown in the header under its own name.
     rows: those of metadata.jsonl: `file_name` and `mask` (relative to `out`), `classes`, `prompt`, `seed`, `flags`, `area`.
-    class_names: label i + 1 is class_names[i]. steps: of these the first of each class is drawn, at most `traced_images`.
-    augmentations: a JPEG that shows what was done to samples, as `before_after` makes it.
+    class_names: label i + 1 is class_names[i]. steps: the first of each class is shown, at most `traced_images`.
+    augmentations: a JPEG of samples before and after augmentation, from `before_after`.
     Raises UserError when a row's picture is missing, unreadable or outside `out`.
     """
     out = Path(out)
@@ -95,9 +95,9 @@ def header_facts(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[
 
 
 def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
-    """Positions of at most `count` items, as many of each group as of the others, spread over each group's length.
+    """Positions of at most `count` items, in rising order: an equal number from each group as far as possible, spread over its length.
 
-    groups: each item's group, as a list of one name (or none). Returned in rising order.
+    groups: each item's group, as a list of one name or none.
     """
     members: dict[str, list[int]] = {}
     for position, group in enumerate(groups):
@@ -120,7 +120,7 @@ def _one_per_class(steps: Sequence[TracedSample], count: int) -> list[TracedSamp
 
 
 def _tiles(out: Path, rows: Sequence[Row], shown: Sequence[int], class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """One dict a tile of the grid: its two pictures as large as the page's size allows, and its caption."""
+    """One dict per tile of the grid: its two pictures, as large as the page's size allows, and its caption."""
     labels = {name: i + 1 for i, name in enumerate(class_names)}
     pairs = [_read_pair(out, rows[position], position) for position in shown]
     pictures = _encode_pairs(pairs)
@@ -146,7 +146,7 @@ def _tiles(out: Path, rows: Sequence[Row], shown: Sequence[int], class_names: Se
 
 
 def _encode_pairs(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[tuple[str, str]]:
-    """Images and overlays as data URIs, at the largest side of GRID_SIDES that keeps them within GRID_BYTES."""
+    """Images and overlays as data URIs, at the largest side in GRID_SIDES that keeps them within GRID_BYTES, or else the smallest."""
     palette = voc_palette()
     encoded: list[tuple[str, str]] = []
     for side in GRID_SIDES:
@@ -179,7 +179,7 @@ def _class_view(c: ClassCount) -> dict[str, Any]:
 
 
 def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) -> dict[str, Any]:
-    """A traced sample as the template draws it: every step in order, each with its picture and explanation."""
+    """A traced sample for the template: every step in order, each with its picture and explanation."""
     photo = shrink(traced.image, STEP_SIDE, Image.Resampling.LANCZOS)
     steps = []
     names = [step for step, _ in traced.steps]
@@ -225,14 +225,14 @@ def _colour(label: int) -> str:
 
 SIDE = 150  # pixels, of each picture
 PAIRS = 24  # at most
-COLUMNS = 3  # pairs beside each other
+COLUMNS = 3  # pairs per row
 
 
 def before_after(out: Path, rows: Sequence[Mapping[str, Any]], original: Callable[[str], tuple[np.ndarray, np.ndarray]]) -> bytes:
-    """A JPEG: for each kind of recipe in the rows its first sample, the original on the left, the result on the right.
+    """A JPEG with the first sample of each kind of recipe in the rows: the original on the left, the result on the right.
 
-    out: folder of the dataset that the rows are of. original: image (H, W, 3) uint8 and label map (H, W) uint8 of a sample of the dataset
-    that was augmented, by its name.
+    out: the folder of the rows' dataset. original: a function that returns the image (H, W, 3) uint8 and the label map (H, W) uint8 of a
+    sample of the dataset that was augmented, from its name.
     """
     tiles, labels = [], []
     for row in first_of_each(rows):
@@ -254,7 +254,7 @@ def first_of_each(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def operations_of(row: Mapping[str, Any]) -> str:
-    """`flip+noise`, by a row's recipe; "" for an original."""
+    """The operations of a row's recipe, such as `flip+noise`; "" for an original."""
     return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
 
 

@@ -1,4 +1,4 @@
-"""How far something long has come: a bar on a terminal, elsewhere a line per minute."""
+"""Shows the progress of long work: a bar on a terminal, elsewhere a line per minute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 def tracked(items: Iterable[Item], label: str, total: int, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Item]:
-    """The items, of which there are `total`. One counts as done when the next is asked for."""
+    """Yield `items`, which are `total` in number, and show the progress. An item counts as done when the next is requested."""
     if sys.stderr.isatty():
         yield from track(items, label, total, console=make_console(stderr=True), transient=True)
         return

@@ -1,4 +1,4 @@
-"""Every step of one mask, kept so that the report can be drawn again: the preview of a resumed run equals that of an unbroken one."""
+"""Saves every step of a mask, so that the report can be drawn again: the preview of a resumed run equals that of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TracedSample:
     """How the mask of one class in one image came about.
 
     image: (H, W, 3) uint8. steps: in the order in which they were computed. before_pamr, after_pamr: (H, W) float in
-    [0, 1]; after_pamr is None when PAMR was off. label_map: (H, W) uint8 with the dataset's class ids.
+    [0, 1]; after_pamr is None if PAMR was off. label_map: (H, W) uint8 with the dataset's class ids.
     """
 
     index: int
@@ -67,9 +67,9 @@ def traced_sample(
     label_map: np.ndarray | None = None,
     pamr: bool = True,
 ) -> TracedSample:
-    """What the report draws of one class of a `MaskResult`.
+    """The `TracedSample` of one class of a `MaskResult`.
 
-    label_map: with the dataset's ids; by default the result's own (1 = its first class). pamr=False: there is no after.
+    label_map: with the dataset's ids; default: the label map of the result (1 = its first class). pamr: False leaves `after_pamr` out.
     """
     trace = {step: _as_map(values) for step, values in result.trace.get(class_name, {}).items()}
     after = _as_map(result.soft[result.classes.index(class_name)])
@@ -99,7 +99,7 @@ def save_trace(path: Path | str, traced: TracedSample) -> None:
 
 
 def load_trace(path: Path | str) -> TracedSample:
-    """Read what `save_trace` wrote. Raises UserError naming the file when it is something else."""
+    """Read a file that `save_trace` wrote. Raises UserError naming the file if it is anything else."""
     header = read_header(path)
     about = header.about("seediff", dict[str, Any], "the steps of a mask")
     tensors = header.load("np")

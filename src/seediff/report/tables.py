@@ -1,4 +1,4 @@
-"""Numbers for people, from the rows of `metadata.jsonl`: what was made of each class, rejected, flagged, and how large it is."""
+"""Figures for reports, from the rows of `metadata.jsonl`: each class's images, rejected and flagged samples, and area."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ClassCount:
-    """One class of a dataset: label = its value in masks; made = images that show it; area = mean share of those images in
-    [0, 1], None when no row says; rejected and flags: reason → how often."""
+    """One class of a dataset. label: its value in masks. made: the number of images that show it. area: its mean share of those images, in
+    [0, 1]; None if no row gives it. rejected, flags: reason → count."""
 
     label: int
     name: str
@@ -26,7 +26,7 @@ class ClassCount:
     flags: Mapping[str, int]
 
     def cells(self) -> dict[str, str]:
-        """Its texts in the tables of the preview and the card."""
+        """The class's texts for the tables of the preview and the card."""
         return {
             "name": self.name,
             "rejected": show_reasons(self.rejected) or "0",
@@ -81,7 +81,7 @@ def show_reasons(reasons: Mapping[str, int]) -> str:
 
 
 def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A nested configuration as (dotted name, value) pairs, in its own order."""
+    """A nested configuration as (dotted name, value) pairs, in the same order."""
     pairs = []
     for key, value in config.items():
         if isinstance(value, Mapping):
@@ -92,12 +92,12 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
 
 
 def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of what is a text or a number."""
+    """The (name, value) pairs of a summary's entries that are texts or numbers."""
     return [(key.replace("_", " "), show_value(value)) for key, value in summary.items() if isinstance(value, (str, int, float))]
 
 
 def show_value(value: Any) -> str:
-    """A value of a configuration as a reader would write it: lists by commas, None as `not set`."""
+    """A configuration's value for readers: lists with commas, booleans as `yes` and `no`, None as `not set`."""
     if isinstance(value, (list, tuple)):
         return ", ".join(show_value(v) for v in value)
     if isinstance(value, bool):

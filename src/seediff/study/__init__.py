@@ -1,6 +1,7 @@
-"""Studies: measures methods on the embedded model's scenes, whose exact masks are known.
+"""Studies that measure methods on the embedded model's scenes, whose exact masks are known.
 
-masks/      masks of every method against exact ones: truth, generated, presence, confidence
-segments/   segments without classes against exact ones and against photographs' labels
+masks/      masks of every method against exact masks: truth, generated, presence, confidence, flags
+segments/   segments without classes against exact segments and against photographs' labels
+objects.py  objects of a class against exact objects
 results.py  results as Markdown, CSV and JSON
 """

@@ -1,7 +1,7 @@
 """`seediff study objects`: how well the methods of `objects` tell the objects of a class apart, on scenes with exact objects.
 
-Each method's constants are sought on the tuning scenes, on masks that the model's own method makes. All methods get the same masks: those,
-and the exact ones, which show the division alone.
+Each method's constants are tuned on the tuning scenes, with masks by the model's recommended method. All methods divide the same masks:
+those, and the exact masks, which measure the division alone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ GRIDS: dict[str, list[ObjectConfig]] = {
     "diffcut": [ObjectConfig("diffcut", power=p, cost=c) for p in (1.0, 5.0) for c in (0.3, 0.5, 0.7, 0.9)],
     "maskcut": [ObjectConfig("maskcut", similarity=s, cost=c) for s in (0.3, 0.5, 0.7) for c in (0.3, 0.5, 0.8)],
 }
-"""What each method may choose from; connected pieces have nothing to choose."""
+"""The configurations that each method is tuned over; connected pieces have no constants."""
 GROUPS = ("all", "one per class", "two of a class", "two of a class that touch", "touching")
 DRAWS = 200
 PICTURES = 10
@@ -47,7 +47,7 @@ Masks = Literal["made", "exact"]
 
 @dataclass
 class Outcome:
-    """How one method did on every scene, and its first object maps."""
+    """The results of one method, per scene."""
 
     matched: list[Matched] = field(default_factory=list)
     tallies: list[PanopticTally] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Outcome:
         return average_precision([self.matched[i] for i in scenes]).ap
 
     def figures(self, scenes: Sequence[int]) -> dict[str, float]:
-        """AP, AP50, AP75, AR100 whatever the class, and PQ of the objects with the background as stuff."""
+        """AP, AP50, AP75 and AR100, regardless of class; and PQ of the objects, with the background as stuff."""
         figures = asdict(average_precision([self.matched[i] for i in scenes]))
         quality = panoptic_quality([self.tallies[i] for i in scenes])
         return {name: round(value, 4) for name, value in (figures | {"pq": float(quality.per_class[0])}).items()}
@@ -73,7 +73,7 @@ def run_objects(
     device: str | None = None,
 ) -> dict[str, Any]:
     """Measure on the first `scenes` held-out scenes and as many twins, with constants from the first `tune_scenes` of the tuning set and
-    as many twins of it; write results.md, results.json and objects.png to `out`; return the result.
+    as many of its twins. Write results.md, results.json and objects.png to `out`, and return the result.
 
     Raises UserError: more scenes asked for than there are, an unknown model, or no place to write to.
     """
@@ -101,14 +101,14 @@ def run_objects(
 
 
 def object_scenes(name: Literal["truth", "tune"], count: int) -> list[ObjectScene]:
-    """The first scenes of a set, and as many twins."""
+    """The first `count` scenes of a set, and as many twins."""
     return [scene_objects(scene) for scene in load_scenes(name, count)] + load_twins(name, count)
 
 
 def measure(
     model: Model, name: str, scenes: Sequence[ObjectScene], ways: Mapping[str, ObjectConfig], kinds: Sequence[Masks], about: str, seed: int
 ) -> tuple[dict[tuple[Masks, str], Outcome], np.ndarray]:
-    """Every way on every scene, by kind of masks; and a picture of the last PICTURES scenes, which are twins."""
+    """The results of every way on every scene, for each kind of masks; and a picture of the last PICTURES scenes, which are twins."""
     recommended = MaskPhotosConfig.recommended(classes=("object",), model=name)
     source = recommended.capture
     tested: dict[tuple[Masks, str], Outcome] = {(kind, way): Outcome() for kind in kinds for way in ways}
@@ -130,7 +130,7 @@ def measure(
 
 
 def add(outcome: Outcome, found: ObjectMap, exact: Instances) -> None:
-    """Count one scene, whatever the classes of its objects."""
+    """Add one scene's matches and counts, regardless of the objects' classes."""
     ours, theirs = (np.arange(1, len(ids) + 1)[:, None, None] == numbers for numbers, ids in _both(found, exact))
     outcome.matched.append(match_objects(pixel_ious(ours, theirs), np.array(found.scores)))
     with_stuff = [(np.where(numbers == 0, len(ids) + 1, numbers), [0] * len(ids) + [1]) for numbers, ids in _both(found, exact)]
@@ -142,14 +142,14 @@ def _both(found: ObjectMap, exact: Instances) -> Iterable[tuple[np.ndarray, Sequ
 
 
 def ahead(outcome: Outcome, other: Outcome, scenes: Sequence[int]) -> dict[str, Any]:
-    """By how much its AP is above another's, with the paired 95 % bootstrap interval over scenes."""
+    """By how much a method's AP is above another's, with the paired 95 % bootstrap interval over scenes."""
     drawn = ([scenes[i] for i in chosen] for chosen in draw_images(len(scenes), draws=DRAWS))
     low, high = interval(np.array([outcome.ap(chosen) - other.ap(chosen) for chosen in drawn]))
     return {"ap": round(outcome.ap(scenes) - other.ap(scenes), 4), "ci95": [round(low, 4), round(high, 4)]}
 
 
 def constants(config: ObjectConfig) -> dict[str, Any]:
-    """What differs from the defaults, but for the method."""
+    """The constants that differ from the method's defaults."""
     plain = ObjectConfig(config.method)
     return {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != getattr(plain, f.name)}
 

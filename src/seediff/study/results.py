@@ -1,4 +1,4 @@
-"""A study's results as files, and its tables as Markdown."""
+"""Writes a study's results to files, and its tables as Markdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_study(
     tables: Mapping[str, Rows] = {},
     files: Mapping[str, bytes] = {},
 ) -> None:
-    """Write a study's `results.json` (and `json_path`), `results.md` of `text`, a CSV for each of the tables that has rows, and other
+    """Write a study's `results.json` (also to `json_path`), `results.md` with `text`, a CSV file for each table that has rows, and other
     files, all to `out`, each atomically."""
     for path in (out / "results.json", *([json_path] if json_path else [])):
         write_atomic(path, json_bytes(result))
@@ -33,7 +33,7 @@ def write_study(
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Its lines."""
+    """The lines of a Markdown table."""
     head = "|" + "".join(f" {column} |" if column else " |" for column in columns)
     return [head, "|" + "---|" * len(columns), *(f"| {' | '.join(row)} |" for row in rows)]
 
@@ -52,5 +52,5 @@ def csv_bytes(rows: Rows) -> bytes:
 
 
 def plain(value: Any) -> str:
-    """A value in a cell of a table: lists with spaces between."""
+    """The text of a value in a table cell; lists with spaces."""
     return " ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)

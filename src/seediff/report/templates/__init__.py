@@ -1,4 +1,4 @@
-"""The pages' templates and the one way to fill them in: everything is escaped unless a template says otherwise."""
+"""The templates of pages and cards, and `render`, which fills them in. Everything is escaped unless a template says otherwise."""
 
 from __future__ import annotations
 

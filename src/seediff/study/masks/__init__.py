@@ -1,1 +1,1 @@
-"""Studies of masks against exact ones."""
+"""Studies of masks against exact masks."""

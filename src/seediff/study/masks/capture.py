@@ -1,4 +1,4 @@
-"""Attention that masks are made from: of scenes as they are, and of images while they are drawn. One capture serves every setting."""
+"""Captures the attention that masks are made from, of scenes or of images while they are drawn, so that settings can share it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ...models.registry import Model, load_model
 from ...prompts.specs import SampleSpec
 
 TIMESTEPS = (50, 150, 250, 350, 450, 550)
-"""Noise levels at which a scene's attention is captured and averaged, where no others are asked for."""
+"""Default noise levels at which a scene's attention is captured and averaged."""
 BATCH = 16
 Captured = tuple[int, Scene, dict[CaptureConfig, AttentionMaps]]
 """A scene's index, the scene, and its attention."""
 
 
 def prepare(model: str, device: str | None, out: Path, json_path: Path | None, *sets: tuple[str, int]) -> tuple[Model, list[list[Scene]]]:
-    """The model, and the first scenes of each set (name, number). Raises UserError: more scenes asked for than there are, no place to
-    write to, or an unknown model, which takes longest and is loaded last."""
+    """The model, and the first scenes of each set (name, number). The model is loaded last, because this takes longest. Raises UserError:
+    more scenes asked for than there are, no place to write to, or an unknown model."""
     scenes = [load_scenes(name, count) for name, count in sets]
     check_writable(out, json_path)
     return load_model(model, device=device), scenes
@@ -36,7 +36,7 @@ def prepare(model: str, device: str | None, out: Path, json_path: Path | None, *
 def captured(
     model: Model, scenes: Sequence[Scene], sources: Sequence[CaptureConfig], *, timesteps: Sequence[int] = TIMESTEPS, seed: int
 ) -> Iterator[Captured]:
-    """Every scene with its attention, captured with its caption, a batch at a time; nothing is kept."""
+    """Every scene with its attention, captured with its caption, a batch at a time. Earlier batches are not kept."""
     for start in range(0, len(scenes), BATCH):
         batch = scenes[start : start + BATCH]
         maps: dict[CaptureConfig, list[AttentionMaps]] = {}
@@ -67,8 +67,8 @@ def draw_with_attention(
     size: Size | None = None,
     capture_steps: CaptureSteps = "all",
 ) -> tuple[list[np.ndarray], dict[CaptureConfig, list[AttentionMaps]]]:
-    """(H, W, 3) uint8 of every sample, and its maps of every source. They are drawn once per entry of `by_groups`, the
-    same each time."""
+    """(H, W, 3) uint8 of every sample, and its maps for every source. The samples are drawn once per entry of `by_groups`, the same each
+    time."""
     images: list[np.ndarray] = []
     maps: dict[CaptureConfig, list[AttentionMaps]] = {}
     for capture, groups in by_groups(sources).items():
@@ -87,8 +87,8 @@ def draw_with_attention(
 
 
 def by_groups(sources: Sequence[CaptureConfig]) -> dict[CaptureConfig, list[CaptureConfig]]:
-    """The captures of all layers that give all of these, and those that each gives: the means are taken from layers kept apart, where
-    any source keeps them."""
+    """Capture of all layers → the sources that it provides; together, the captures provide all sources. If any source keeps layers apart,
+    the capture of similar sources does too, and their means are taken from these layers."""
     groups: dict[CaptureConfig, list[CaptureConfig]] = {}
     for source in sources:
         apart = any(replace(other, layers=source.layers, apart=source.apart) == source and other.apart for other in sources)

@@ -1,8 +1,8 @@
-"""Does the confidence that `filter` goes by rank masks by how good they are? Masks of held-out scenes against the exact ones.
+"""Does the confidence that `filter` uses rank masks by their quality? Masks of held-out scenes against the exact masks.
 
-Every method masks the same captured attention with the model's constants for it. Of each mask the study has the confidence, as `filter`
-computes it from the files (soft masks of 255 levels), and the IoU with the exact mask; a picture's confidence is that of its least certain
-class. Intervals are percentile bootstraps over pictures, in which everything is ranked and dropped anew.
+Every method makes masks from attention of the same scenes, with the model's constants for the method. For each mask, the study has the
+confidence, as `filter` computes it from the files (uint8 soft masks), and the IoU with the exact mask. A picture's confidence is that of
+its least certain class. Intervals are percentile bootstraps over pictures; every draw repeats the ranking and dropping.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .score import exact_masks
 
 METHODS = ("seediff", "ca", "ca_sa")
 DROPPED = (0.0, 0.1, 0.2, 0.3)
-"""Shares of the pictures, the least certain ones, that are dropped."""
+"""Shares of the pictures to drop, the least certain first."""
 DRAWS = 1000
 
 
 @dataclass(frozen=True)
 class Masks:
-    """Masks of one method: values (P,) of (picture, class) pairs. pictures: the number of each pair's picture, from 0, in order."""
+    """The masks of one method: values (P,) of (picture, class) pairs. pictures: the number of each pair's picture, from 0, rising."""
 
     pictures: np.ndarray
     confidence: np.ndarray
@@ -52,7 +52,7 @@ def run_confidence(
     seed: int = 0,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure on the first `scenes` of `scene_set`; write results.md and results.json to `out`; return the result.
+    """Measure on the first `scenes` of `scene_set`. Write results.md and results.json to `out`, and return the result.
 
     Raises UserError: more scenes asked for than there are, an unknown model, or no place to write to.
     """
@@ -83,7 +83,7 @@ def run_confidence(
 
 
 def constants(model: str, method: str) -> tuple[MaskConfig, CaptureConfig]:
-    """The model's own constants for a method, else its paper's."""
+    """The model's constants for a method, or the paper's if the model has none."""
     preset = read_preset(model).methods.get(method, {})
     return MaskConfig(**{**preset.get("mask", {}), "method": method}), CaptureConfig(**preset.get("capture", {}))
 
@@ -94,8 +94,8 @@ def as_masks(rows: Sequence[tuple[int, float, float]]) -> Masks:
 
 
 def figures(masks: Masks, *, seed: int = 0) -> dict[str, Any]:
-    """Spearman's correlation over the masks, and by the share of pictures dropped: mean IoU of the masks that stay, how much that gains,
-    and what dropping the pictures of lowest mean IoU would give. Each as [value, low, high]."""
+    """Spearman's correlation over the masks; and, for each share of pictures dropped, the mean IoU of the remaining masks and its gain, and
+    the mean IoU if the pictures with the lowest mean IoU were dropped. All but the last as [value, low, high]."""
     mean = np.bincount(masks.pictures, masks.iou) / np.maximum(np.bincount(masks.pictures), 1)
     worst = Masks(masks.pictures, mean[masks.pictures], masks.iou)
 
@@ -115,7 +115,7 @@ def figures(masks: Masks, *, seed: int = 0) -> dict[str, Any]:
 
 
 def spearman(masks: Masks) -> float:
-    """Rank correlation of confidence and IoU, in [-1, 1]; ties have their mean rank. 0 when one of them is the same everywhere."""
+    """Rank correlation of confidence and IoU, in [-1, 1]; ties get their mean rank. 0 if either is the same for all masks."""
     ranks = np.stack([rankdata(masks.confidence), rankdata(masks.iou)])
     centred = ranks - ranks.mean(1, keepdims=True)
     scale = np.sqrt((centred**2).sum(1).prod())
@@ -123,7 +123,7 @@ def spearman(masks: Masks) -> float:
 
 
 def kept_iou(masks: Masks, share: float) -> float:
-    """Mean IoU of the masks of the pictures that stay when the `share` of least certain ones is dropped, the later of equals first."""
+    """Mean IoU of the remaining masks if the `share` of least certain pictures is dropped; of equal pictures, the later first."""
     starts = np.flatnonzero(np.diff(masks.pictures, prepend=-1))
     lowest = np.minimum.reduceat(masks.confidence, starts)
     counts = np.diff(np.append(starts, len(masks.iou)))
@@ -133,7 +133,7 @@ def kept_iou(masks: Masks, share: float) -> float:
 
 
 def interval(masks: Masks, figure: Callable[[Masks], float], seed: int) -> list[float]:
-    """[value, low, high] of a figure, by a percentile bootstrap over pictures."""
+    """[value, low, high] of a figure, with a percentile bootstrap over pictures."""
     rng, pictures = np.random.default_rng(seed), len(np.unique(masks.pictures))
     drawn = (rng.integers(0, pictures, pictures) for _ in range(DRAWS))
     bounds = figure_interval(lambda rows, of: figure(Masks(of, masks.confidence[rows], masks.iou[rows])), masks.pictures, drawn)
@@ -141,7 +141,7 @@ def interval(masks: Masks, figure: Callable[[Masks], float], seed: int) -> list[
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """results.md: a table of correlations and of mean IoU by what is dropped."""
+    """results.md: a table of correlations, and of mean IoU by the share dropped."""
     lines = [
         "# Confidence against the truth",
         "",

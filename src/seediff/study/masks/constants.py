@@ -1,7 +1,7 @@
-"""The constants that a study measures with: sought on the `tune` scenes, which nothing is reported on, or taken from an earlier study.
+"""The constants that a study measures with: tuned on the `tune` scenes, on which nothing is reported, or taken from an earlier study.
 
-They are sought in two rounds: every soft mask of every grid without PAMR at every threshold, then PAMR for the contenders. Attention is
-captured once and dropped; the soft masks, at the side of the attention, are small enough to keep between the rounds.
+Tuning has two rounds: every soft mask of every grid without PAMR at every threshold, then the contenders with PAMR. Attention is captured
+once and dropped; the soft masks, at the attention's size, are small enough to keep between the rounds.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from .contest import (
 from .score import exact_masks, refined_masks, small_masks, sweep, winners
 
 CLEAR = 0.01
-"""By how much mean IoU on the tuning scenes must be above that of the whole of SeeDiff for another method to be recommended.
+"""The lead in mean IoU over the whole of SeeDiff, on the tuning scenes, that another method needs to be recommended.
 
-A quarter of the width of a 95 % interval over 500 scenes, and less of one over fewer: what is below is noise, which must not decide
-what is recommended. What a model's preset has by default is for people to choose."""
+A quarter of the width of a 95 % interval over 500 scenes, and less of an interval over fewer: a smaller lead is noise, which must not
+decide the recommendation. The default method in a model's preset is for people to choose."""
 
 
 @dataclass(frozen=True)
 class Purpose:
-    """What an entry of `settings` in results.json is for; the rest of it is `Setting.table`."""
+    """The purpose of an entry of `settings` in results.json; its other fields are `Setting.table`."""
 
     kind: str
     name: str
@@ -57,7 +57,7 @@ class Purpose:
 
 @dataclass(frozen=True)
 class ConstantsFile:
-    """What is read of results.json of `seediff study truth`."""
+    """The part of results.json of `seediff study truth` that is read."""
 
     settings: list[dict[str, Any]]
     preset: dict[str, Any]
@@ -66,9 +66,9 @@ class ConstantsFile:
 
 @dataclass(frozen=True)
 class Constants:
-    """Settings by (kind, name) as `choose` gives them, and the model's preset as `preset` gives it.
+    """chosen: settings by (kind, name), from `choose`. preset: the model's preset, from `preset`.
 
-    tune_scenes: how many scenes they were sought on. trials: everything tried; None when they are an earlier study's.
+    tune_scenes: the number of scenes they were tuned on. trials: everything tried; None for constants of an earlier study.
     """
 
     chosen: dict[tuple[str, str], Setting]
@@ -77,13 +77,13 @@ class Constants:
     trials: list[Trial] | None
 
     def about(self) -> dict[str, Any]:
-        """What a study's result says of them, which `read_constants` reads again."""
+        """The entries of a study's result that `read_constants` reads."""
         settings = [{"kind": kind, "name": name, **setting.table()} for (kind, name), setting in self.chosen.items()]
         return {"tune_scenes": self.tune_scenes, "preset": self.preset, "settings": settings}
 
 
 def seek_constants(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int) -> Constants:
-    """The best on these scenes; and, beside every method's own best, what `--method best` is for the model, as it comes."""
+    """The best constants on these scenes; and, next to every method's own best, the shipped setting of the model's `--method best`."""
     trials = tune(model, scenes, timesteps=timesteps, seed=seed)
     shipped = recommended_mask(model.name, BEST)
     chosen = choose(trials, fitted_paper(model)) | {("own_best", BEST): Setting(shipped.mask, shipped.capture)}
@@ -91,7 +91,7 @@ def seek_constants(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence
 
 
 def read_constants(path: Path) -> Constants:
-    """The constants in the results.json of an earlier study. Raises UserError naming the file when it holds none."""
+    """The constants in the results.json of an earlier study. Raises UserError naming the file if any are missing."""
     result = read_json(path, ConstantsFile)
     chosen = {}
     for number, row in enumerate(result.settings):
@@ -107,11 +107,11 @@ def read_constants(path: Path) -> Constants:
 
 
 def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple[str, str], Setting]:
-    """Which settings go to the held-out scenes: (kind, name) → setting. papers: every method at its paper's constants.
+    """The settings to measure on the held-out scenes: (kind, name) → setting. papers: every method at its paper's constants.
 
-    Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA
-    baseline; seed_side and seed_side_paper, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the rest at its best.
-    Of levels, layers and shares those that were tried.
+    Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA baseline; seed_side
+    and seed_side_paper, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the rest at its best. Only levels, layers
+    and shares that were tried are included.
     """
     chosen: dict[tuple[str, str], Setting] = {}
     for method in METHOD_NAMES:
@@ -121,7 +121,7 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
         chosen["paper_without", method] = papers[method].with_config(pamr=False)
 
     def fix(kind: str, name: str, has: Callable[[Setting], bool], method: str = "seediff") -> None:
-        """The method's best with PAMR among settings that have this, if any has."""
+        """Choose the method's best setting with PAMR among those for which `has` is true, if there are any."""
         if any(t.method == method and t.setting.config.pamr and has(t.setting) for t in trials):
             chosen[kind, name] = best(trials, method, lambda s: s.config.pamr and has(s)).setting
 
@@ -148,12 +148,12 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
 
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
-    """A model's own constants, as `config/presets.py` reads them: `methods` by the name that `--method` takes, `method` the one
-    recommended, which is the best on the tuning scenes, or SeeDiff if that is less than `CLEAR` behind, and `note`, why. The row of
-    `best` is the best whatever its lead.
+    """A model's preset, as `config/presets.py` reads it. methods: constants by the name that `--method` takes. method: the recommended
+    method, which is the best on the tuning scenes, or SeeDiff if it is less than `CLEAR` behind. note: the reason. The row `best` is the
+    best method, however small its lead.
 
-    SeeDiff's own constants are those of the whole of it, background refinement included. Only when one of its ablations (CAA,
-    CRE, IRE) is clearly the best of all do they become that ablation's, because it is then what is recommended; the note says so.
+    SeeDiff's constants are those of the whole method, background refinement included. Only if one of its ablations (CAA, CRE, IRE) is
+    clearly the best of all are they that ablation's, because it is then recommended; the note says so.
     """
     top = {method: best(trials, method) for method in METHOD_NAMES}
     winner = max(METHOD_NAMES, key=lambda method: top[method].iou)
@@ -178,7 +178,7 @@ def preset(trials: Sequence[Trial]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting at its own best threshold: mean IoU over (image, class) pairs of the tuning scenes."""
+    """One setting at its best threshold. iou: mean over (image, class) pairs of the tuning scenes."""
 
     method: str
     setting: Setting
@@ -186,7 +186,7 @@ class Trial:
 
 
 def tune(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TIMESTEPS, seed: int) -> list[Trial]:
-    """Every setting of every method's grid without PAMR, and its contenders with each width of PAMR, each at its best threshold."""
+    """Try every setting of every method's grid without PAMR, and the contenders with each of PAMRS, each at its best threshold."""
     first = [(method, setting.with_config(pamr=False)) for method in METHOD_NAMES for setting in fitted_grid(model, method)]
     sources = list(dict.fromkeys(setting.capture for _, setting in first))
     papers = fitted_paper(model)
@@ -213,7 +213,7 @@ def tune(model: Model, scenes: Sequence[Scene], *, timesteps: Sequence[int] = TI
 
 
 class _Board:
-    """Running sums of IoU, settings by thresholds."""
+    """Running sums of IoU for every setting and threshold."""
 
     def __init__(self, settings: Sequence[Setting]) -> None:
         self.settings = list(settings)
@@ -230,7 +230,7 @@ class _Board:
         self.pairs += len(scene.classes)
 
     def trials(self, methods: Sequence[str]) -> list[Trial]:
-        """Each setting at its best threshold, the lowest of equals."""
+        """Each setting at its best threshold, the lowest if several are equal."""
         mean = self.total / self.pairs
         return [
             Trial(method, setting.with_config(beta=float(BETAS[row.argmax()])), float(row.max()))
@@ -239,5 +239,5 @@ class _Board:
 
 
 def best(trials: Sequence[Trial], method: str, where: Callable[[Setting], bool] = lambda setting: True) -> Trial:
-    """The method's best trial among those whose setting passes `where`; the first of equals."""
+    """The method's best trial among those whose setting passes `where`; the first if several are equal."""
     return max((t for t in trials if t.method == method and where(t.setting)), key=lambda t: t.iou)

@@ -1,8 +1,8 @@
-"""Who competes, and with what: each method at the constants of its authors, and the grid in which its own best is sought.
+"""The methods of the contest: each at its authors' constants, and the grid of settings over which it is tuned.
 
-An honest contest: every method, the baselines too, may choose which layers are averaged, its levels, its own constants, PAMR's dilations
-(or no PAMR) and its threshold. A method with fewer constants has a smaller grid, never a coarser one. Every soft mask of a grid meets every
-threshold; `contenders` says which of them meet PAMR, too.
+The contest is fair: for every method, baselines included, the averaged layers, its levels, its other constants, PAMR's dilations (or no
+PAMR) and its threshold are tuned. A method with fewer constants has a smaller grid, never a coarser one. Every soft mask of a grid is tried
+with every threshold; `contenders` chooses those that are also tried with PAMR.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from ...models.groups import Layers, by_kind
 from ...models.registry import Model
 
 Share = Literal["row", "text"] | None
-"""Of joint attention, as `CaptureConfig.text_share` has it."""
+"""What a word's attention is a share of, in joint attention: values of `CaptureConfig.text_share`."""
 LAYERS: tuple[Layers, ...] = ("all", "up", "last", "up/last")
 SHARES: tuple[Share, ...] = (None, "text")
 BETAS = np.round(np.arange(0.05, 1.0, 0.05), 2)
-"""Thresholds tried: every one is swept at the price of one."""
+"""Thresholds tried. A sweep of all of them costs as much as one."""
 
 PAMRS: tuple[Mapping[str, Any], ...] = (
     {"pamr_dilations": None},
     {"pamr_dilations": (1, 2, 4, 8)},
     {"pamr_dilations": (1, 2, 4, 8, 16), "pamr_iterations": 20},
 )
-"""PAMR's constants tried: the paper's dilations, scaled to the image's side; a fixed set; a wider one, for longer."""
+"""PAMR's constants tried: the paper's dilations, scaled to the image's side; fixed dilations; wider dilations with more iterations."""
 
 ALPHAS = (0.3, 0.4, 0.5, 0.6)
 LEVELS = ((4, 2, 1), (4, 2), (2, 1), (2,))
 CROSS_LEVELS = ((4, 2, 1), (4, 2), (2, 1), (4,), (2,), (1,))
 ONE_LEVEL = (4, 2, 1)
-"""A level of attention alone. Seeds that are finer than the first level expanded are averaged down to it: they bring other layers'
+"""Levels that are tried alone. Seeds that are finer than the first expanded level are averaged down to it: they bring other layers'
 attention, not finer seeds."""
 
 PARTS = (
@@ -57,8 +57,8 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A method of the contest. title: its name in tables. tried: options of MaskConfig, and the values tried of each, the authors' among
-    them. switches: options that make an ablation of SeeDiff; a method of METHOD_FACTS has none."""
+    """A method of the contest. title: its name in tables. tried: option of MaskConfig → values tried, the authors' among them. switches:
+    options that turn SeeDiff into an ablation; empty for a method of METHOD_FACTS."""
 
     title: str
     tried: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -82,17 +82,17 @@ CONTEST: dict[str, Entry] = {
     "seg4diff": Entry("Seg4Diff", {"seed_level": ONE_LEVEL}),
     "anchor_walk": Entry("AnchorDiff", {"tau": (5, 10), "alpha": (0.3, 0.5), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
 }
-"""Every method that masks are made with, and what it may choose beside layers, PAMR and threshold. `reference` is no part of it: it finds
-its seeds, and cuts its masks before and after PAMR, by rules of its own. Nor is `concept`, which a UNet cannot have."""
+"""Every method that makes masks, and the options tuned for it besides layers, PAMR and threshold. `reference` does not take part: it
+chooses its seeds, and cuts its masks before and after PAMR, by its own rules. Nor does `concept`, which a UNet cannot have."""
 METHOD_NAMES = tuple(CONTEST)
 RIVALS = ("ca_sa", "seediff")
-"""The methods that every other is compared with."""
+"""The methods that every other method is compared with."""
 
 AFTER = ("beta", "compete", "pamr", "pamr_iterations", "pamr_dilations")
-"""Options of MaskConfig about what is done with the classes' soft masks at the image's size."""
+"""Options of MaskConfig that apply to the classes' soft masks at the image's size."""
 
 LEADERS = 4
-"""How many of a method's soft masks meet PAMR for their rank alone; see `contenders`."""
+"""How many of a method's settings are tried with PAMR because of their rank alone; see `contenders`."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class CaptureTable:
 
 @dataclass(frozen=True)
 class SettingTable:
-    """What `Setting.table` writes."""
+    """The table that `Setting.table` writes."""
 
     method: str
     mask: dict[str, Any]
@@ -117,24 +117,24 @@ class SettingTable:
 
 @dataclass(frozen=True)
 class Setting:
-    """One competitor's constants: which maps are captured, and how the mask is made from them."""
+    """One method's constants: which maps are captured, and how the mask is made from them."""
 
     config: MaskConfig = field(default_factory=MaskConfig)
     capture: CaptureConfig = field(default_factory=CaptureConfig)
 
     def with_config(self, **changes: Any) -> Setting:
-        """The same with some of its constants changed."""
+        """The setting with some of its constants changed."""
         config = replace(self.config, **changes)
         return Setting(config, replace(self.capture, heads="weighted") if config.weighs_heads else self.capture)
 
-    @cached_property  # asked for again in every scene
+    @cached_property  # used again in every scene
     def without_refinement(self) -> Setting:
-        """The same soft mask at the side of the attention: settings that differ only in what follows share it."""
+        """The setting of the soft mask at the attention's size, with defaults for AFTER. Settings that differ only in AFTER share it."""
         plain = MaskConfig()
         return self.with_config(**{name: getattr(plain, name) for name in AFTER})
 
     def table(self) -> dict[str, Any]:
-        """What defines it, for programs, in JSON's types: the method, and what differs from the paper's constants."""
+        """What defines the setting, for programs, in JSON types: the method, and the options that differ from SeeDiff's paper."""
         paper = MaskConfig()
         mask = {f.name: getattr(self.config, f.name) for f in fields(MaskConfig) if getattr(self.config, f.name) != getattr(paper, f.name)}
         method = mask.pop("method", paper.method)
@@ -148,7 +148,7 @@ class Setting:
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], where: str) -> Setting:
-        """The setting whose `table` this is. where: the file and the place in it, for messages. Raises UserError when it is none."""
+        """The setting whose `table` this is. where: the file and the place in it, for messages. Raises UserError for an invalid table."""
         setting = fit(table, SettingTable, where)
         values = checked(MaskConfig, {**setting.mask, "method": setting.method}, where)
         try:
@@ -157,13 +157,13 @@ class Setting:
             raise UserError(f"{where}: {error}") from error
 
     def constants(self) -> dict[str, Any]:
-        """What defines it, for tables: only the constants that its method uses."""
+        """What defines the setting, for tables of results: only the constants that its method uses."""
         shown = {**self._captured(), "beta": self.config.beta, "pamr": pamr_name(self.config)}
-        choices = {name: value for name, value in self.choices().items() if value is not False}  # classes that do not compete
+        choices = {name: value for name, value in self.choices().items() if value is not False}  # no "compete": False
         return shown | {name.removeprefix("expand_"): list(v) if isinstance(v, tuple) else v for name, v in choices.items()}
 
     def choices(self) -> dict[str, Any]:
-        """Its values of the options that its method tries."""
+        """The setting's values of the options that are tuned for its method."""
         tried = next((CONTEST[name].tried for name, paper in PAPER.items() if _kind(paper.config) == _kind(self.config)), ())
         return {option: getattr(self.config, option) for option in ("compete", *tried)}
 
@@ -173,7 +173,7 @@ def _kind(config: MaskConfig) -> tuple[str, str, bool]:
 
 
 def pamr_name(config: MaskConfig) -> str:
-    """How PAMR is set, in a word: `off`, `scaled` or its dilations."""
+    """A short name for PAMR's constants: `off`, or `scaled` or its dilations, with the iterations if they are not the default."""
     if not config.pamr:
         return "off"
     dilations = "scaled" if config.pamr_dilations is None else " ".join(str(d) for d in config.pamr_dilations)
@@ -192,22 +192,23 @@ PAPER = {name: _paper(name) for name in CONTEST}
 
 
 def grid(method: str) -> list[Setting]:
-    """The settings of `method` that meet every threshold without PAMR; `contenders` meet it, too. Soft masks compete or do not."""
+    """The settings of `method`, with and without `compete`, that are tried with every threshold without PAMR; `contenders` also with it."""
     tried = {**CONTEST[method].tried, "compete": (False, True)}
     configs = [PAPER[method].with_config(**dict(zip(tried, values, strict=True))) for values in product(*tried.values())]
     return [replace(setting, capture=replace(setting.capture, layers=layers)) for layers in LAYERS for setting in configs]
 
 
 def refinements(setting: Setting) -> list[Setting]:
-    """The setting without PAMR and with each of its constants."""
+    """The setting without PAMR, and with each of PAMRS."""
     return [setting.with_config(pamr=False), *(setting.with_config(pamr=True, **constants) for constants in PAMRS)]
 
 
 def contenders(ranked: Sequence[tuple[Setting, float]], papers: Mapping[str, Setting] = PAPER) -> list[Setting]:
-    """Which of a method's settings, each with its mean IoU without PAMR, are worth PAMR, which costs more than all else.
+    """The settings of a method to try with PAMR, which costs more than everything else. ranked: settings, each with its mean IoU without
+    PAMR.
 
-    Those are the paper's, the leaders, and for every value of every constant the best that has it: so a constant that PAMR
-    suits better than the others is not lost, and reports can fix any one constant. The rest is far behind before PAMR already.
+    They are the paper's settings, the LEADERS best, and for every value of every constant the best setting that has it. So a constant that
+    gains more from PAMR than others is not lost, and reports can fix any one constant. The rest is far behind even before PAMR.
     """
     order = [setting for setting, _ in sorted(ranked, key=lambda pair: -pair[1])]
     bare = {setting.without_refinement for setting in papers.values()}
@@ -223,12 +224,12 @@ def contenders(ranked: Sequence[tuple[Setting, float]], papers: Mapping[str, Set
     return list(kept)
 
 
-# What of the contest a network can hold: settings with the levels and layers that it has, and each share of joint attention.
+# The contest for one network: settings with the levels and layers that it has, and each share of joint attention.
 
 
 def fitted_grid(model: Model, method: str) -> list[Setting]:
-    """`grid` as far as this model has its levels."""
-    settings = [setting for setting in grid(method) if setting.capture.heads == "mean" or shares(model) != SHARES]  # of joint attention
+    """`grid`, fitted to this model, without repeats, and without weighted heads if the model has joint attention."""
+    settings = [setting for setting in grid(method) if setting.capture.heads == "mean" or shares(model) != SHARES]
     return list(dict.fromkeys(possible for setting in settings for possible in fitted(model, setting)))
 
 
@@ -238,8 +239,8 @@ def fitted_paper(model: Model) -> dict[str, Setting]:
 
 
 def fitted(model: Model, setting: Setting) -> list[Setting]:
-    """The setting as this model can be asked for it, once per group of its layers and share of its attention; the layers and the share
-    that commands take come first."""
+    """The setting with the levels that this model has, once per group of its layers and share of its attention; the layers and the share
+    that commands use come first."""
     config, _ = fit_levels(model.network.config, setting.config, setting.capture, model.family)
     return [
         replace(setting, config=config, capture=replace(setting.capture, layers=layers, text_share=share))
@@ -248,8 +249,8 @@ def fitted(model: Model, setting: Setting) -> list[Setting]:
 
 
 def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
-    """The groups of layers that are tried where a UNet's are `layers`: of a transformer, which has no sides, all, and each third of its
-    blocks."""
+    """The groups of layers that are tried in place of a UNet's `layers`. For a transformer, which has no sides: all blocks, and each third
+    of them."""
     if {*by_kind(layers).values()} <= {*model.family.groups}:
         if len(model.family.groups) > 1:
             return (layers,)
@@ -260,6 +261,6 @@ def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
 
 
 def shares(model: Model) -> Sequence[Share]:
-    """What a position's attention to a word may be a share of; only joint attention, one softmax of picture and text, leaves a choice."""
+    """What a position's attention to a word may be a share of; only joint attention (one softmax over picture and text) offers a choice."""
     is_joint = any(isinstance(layer, Joint) for layer in model.family.layers(model.network).values())
     return SHARES if is_joint else SHARES[:1]

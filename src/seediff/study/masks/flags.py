@@ -1,7 +1,7 @@
-"""Which flags and measures find bad masks? SeeDiff's masks of held-out scenes, against the exact ones.
+"""Which flags and measures detect bad masks? SeeDiff's masks of held-out scenes against the exact masks.
 
-A mask is bad if its IoU with the exact one is below BAD. Of each mask the study has the flags, and what else could be asked of it without
-the exact one. A measure's threshold is the one with the highest F1 score on other scenes (`tune`).
+A mask is bad if its IoU with the exact mask is below BAD. For each mask, the study has its flags and several measures that need no exact
+mask. A measure's threshold is the one with the highest F1 score on other scenes (`tune`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ MEASURES = {
     "confidence": "confidence",
     "area": "area ÷ the class's median, or its inverse",
 }
-"""What is low for masks that are wrong."""
+"""Measures that are low for bad masks, and their titles."""
 Masks = dict[str, np.ndarray]
-"""Of all masks: "iou", "flagged" and each of MEASURES, values (P,)."""
+"""Values (P,) of all masks, by name: "iou", "flagged" and each of MEASURES."""
 
 
 def run_flags(
@@ -50,7 +50,7 @@ def run_flags(
     seed: int = 0,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure on the first `scenes` of `scene_set`; write results.md and results.json to `out`; return the result.
+    """Measure on the first `scenes` of `scene_set`. Write results.md and results.json to `out`, and return the result.
 
     Raises UserError: more scenes asked for than there are, an unknown model, or no place to write to.
     """
@@ -77,7 +77,7 @@ def run_flags(
 
 
 def measured(loaded: Model, model: str, label: str, scenes: Sequence[Scene], seed: int) -> Masks:
-    """Every mask of the scenes, by the model's constants for SeeDiff."""
+    """The values of every mask in the scenes, made with the model's constants for SeeDiff. label: of the progress."""
     mask, capture = constants(model, "seediff")
     values: dict[str, list[float]] = defaultdict(list)
     names: list[str] = []
@@ -107,12 +107,13 @@ def typical(areas: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def best_threshold(values: np.ndarray, bad: np.ndarray) -> float:
-    """The value with the highest F1 score for "at most this value: bad"; the lowest of equals."""
+    """The value with the highest F1 score for "bad if at most this value"; the lowest if several are equal."""
     return float(max(np.unique(values), key=lambda value: 2 * (bad & (values <= value)).sum() / ((values <= value).sum() + bad.sum())))
 
 
 def found(masks: Masks, marked: np.ndarray) -> dict[str, Any]:
-    """Of the masks that are marked: how many, how many of them are bad (precision), and how many of the bad ones they are (recall)."""
+    """The number of marked masks, the number of bad masks among them, their share of the marked masks (precision), and their share of all
+    bad masks (recall). None for a share of nothing."""
     marked, bad = marked.astype(bool), masks["iou"] < BAD
     hits = int((marked & bad).sum())
     precision, recall = (round(hits / total, 3) if total else None for total in (int(marked.sum()), int(bad.sum())))
@@ -120,7 +121,7 @@ def found(masks: Masks, marked: np.ndarray) -> dict[str, Any]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The result as a page."""
+    """The result as Markdown."""
     lines = [
         "# Flags against the truth",
         "",

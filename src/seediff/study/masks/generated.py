@@ -1,6 +1,6 @@
-"""Masks of generated images, which have no exact ones, against a segmenter trained on exact masks of rendered scenes.
+"""Compares masks of generated images, which have no exact masks, with a yardstick: a segmenter trained on exact masks of rendered scenes.
 
-The segmenter is told each image's classes, as the methods are; its own IoU on held-out scenes says how far to trust it.
+The segmenter is given each image's classes, as the methods are. Its own IoU on held-out scenes shows how far to trust it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .results import write_results
 from .truth import measure, sources
 
 YARDSTICK_SCENES = 300
-EMPTY_SHARE = 0.01  # a class that the yardstick finds on less of the image was not drawn
+EMPTY_SHARE = 0.01  # a class whose share of the image, by the yardstick, is less counts as not drawn
 
 
 def run_generated(
@@ -47,9 +47,9 @@ def run_generated(
 ) -> dict[str, Any]:
     """Generate `images`, half with one class and half with two, and compare every method's masks with the yardstick's.
 
-    Constants come from the `tune` scenes or an earlier study, as in `run_truth`; steps, guidance_scale and capture_steps (of which steps
-    the attention is), where None, are the model's own, as the scheduler is. Images in which the yardstick misses a class are
-    left out and counted in `not_drawn`: they say how well the model draws, not how well a method masks.
+    Constants come from the `tune` scenes or an earlier study, as in `run_truth`. steps, guidance_scale, capture_steps (the steps whose
+    attention is captured): None for the model's defaults; the scheduler is the model's default. Images in which the yardstick misses a
+    class are left out and counted in `not_drawn`: they show how well the model draws, not how well a method masks.
 
     Raises:
         UserError: no yardstick, an unknown model, a count out of range, unusable `constants`, or no place to write to.
@@ -91,7 +91,7 @@ def run_generated(
 
 
 def specs(count: int, seed: int) -> list[SampleSpec]:
-    """`count` samples: every class in turn, alone and with one of the others, plain prompts."""
+    """`count` samples with plain prompts: every class in turn, alone and together with another."""
     made = []
     for index in range(count):
         first = index // 2 % len(CLASSES)
@@ -110,9 +110,9 @@ def drawn(
     guidance_scale: float,
     capture_steps: CaptureSteps,
 ) -> Iterator[Captured]:
-    """Generated images as scenes whose label map is the yardstick's, with their attention; those it misses a class in are skipped.
+    """Generated images as scenes with the yardstick's label maps, and their attention. Images in which it misses a class are skipped.
 
-    Raises UserError when these are all.
+    Raises UserError if all are skipped.
     """
     kept = 0
     for start in range(0, len(samples), BATCH):

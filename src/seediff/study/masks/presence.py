@@ -1,8 +1,8 @@
-"""How well presence scores tell the classes that a scene holds from those it does not.
+"""How well presence scores distinguish the classes in a scene from absent classes.
 
-Every held-out scene is asked in three ways: with one sentence that names its own classes and 0 to 3 others in random order
-(`several`), with sentences of one class, once one that is there and once one that is not (`one`), and about all classes of the world,
-in as many sentences as they need (`many`: one in eleven is there).
+Questions about every held-out scene are asked in three ways: with one sentence that names the scene's classes and 0 to 3 others in random
+order (`several`); with sentences of one class, one present and one absent (`one`); and about all classes of the embedded model's world, in
+as many sentences as they need (`many`: one class in eleven is present).
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def run_presence(
     seed: int = 0,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure presence scores on the first `scenes` of `scene_set`; write results.md, .csv and .json to `out`; return the result.
+    """Measure presence scores on the first `scenes` of `scene_set`. Write results.md, .csv and .json to `out`, and return the result.
 
-    `default` is at the threshold that `seediff mask` has, `tuned` at the one that is best on the first `tune_scenes` of the tuning set:
-    the highest balanced accuracy, the mean of those of the three ways to ask. AUC needs no threshold.
+    `default` uses the threshold of `seediff mask`, `tuned` the best threshold on the first `tune_scenes` of the tuning set: the one with
+    the highest balanced accuracy, averaged over the three ways to ask. AUC needs no threshold.
 
     Raises UserError: more scenes asked for than there are, an unknown model, or no place to write to.
     """
@@ -77,13 +77,13 @@ def run_presence(
 
 
 def ask(model: Model, scenes: Sequence[Scene], *, seed: int, label: str) -> Answers:
-    """Every scene's questions, answered by the scores that `seediff mask` goes by."""
+    """The questions about every scene, with the scores that `seediff mask` uses."""
     rows = [row for of_scene in tracked(_asked(model, scenes, seed), label, len(scenes)) for row in of_scene]
     return Answers(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
 def _asked(model: Model, scenes: Sequence[Scene], seed: int) -> Iterator[list[tuple[str, int, int, bool, float]]]:
-    """A scene's answers at a time, in the order of the fields of `Answers`."""
+    """The answers of one scene at a time, in the order of the fields of `Answers`."""
     for start in range(0, len(scenes), BATCH):
         batch = list(enumerate(scenes))[start : start + BATCH]
         asked = [
@@ -100,9 +100,11 @@ def _asked(model: Model, scenes: Sequence[Scene], seed: int) -> Iterator[list[tu
 
 
 def figures(answers: Answers, threshold: float) -> list[dict[str, Any]]:
-    """A row per group: pairs, how many are present, AUC, precision and recall at the threshold, with 95 % intervals over scenes.
+    """A row per group: number of pairs, how many are present, AUC, and precision and recall at the threshold, all with 95 % intervals over
+    scenes.
 
-    None where a figure is not defined: AUC when all or none are present, precision when nothing reaches the threshold.
+    A figure is None if it is not defined: AUC if all or none are present, precision if no score reaches the threshold, recall if none are
+    present.
     """
     several = answers.group == "several"
     groups = {name: answers.group == name for name in ("several", "one", "many")}
@@ -120,7 +122,7 @@ def figures(answers: Answers, threshold: float) -> list[dict[str, Any]]:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """The result as a Markdown table a threshold."""
+    """The result as Markdown, a table per threshold."""
     lines = [
         "# Presence scores",
         "",
@@ -137,7 +139,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def show(result: Mapping[str, Any], out: Path) -> None:
-    """Print the tables and where everything is."""
+    """Print the tables, and where the files are."""
     console = make_console()
     shares = ("auc", "precision", "recall")
     for name in ("default", "tuned"):

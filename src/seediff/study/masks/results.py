@@ -1,4 +1,4 @@
-"""What studies of masks say, for readers: Markdown and CSV tables, JSON, and a grid of pictures."""
+"""Results of studies of masks, for readers: Markdown and CSV tables, JSON, and a grid of pictures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECTIONS = {
 COLUMNS = {"iou": "IoU", "ci95": "95 % CI", "single": "single", "several": "several", "miou": "mIoU", "boundary_f": "F"}
 COLUMNS |= {f"ahead_of_{rival}": f"− {TITLES[rival]}" for rival in RIVALS} | {"milliseconds": "ms", "constants": "constants"}
 ABOUT = ("model", "scene_set", "scenes", "images", "steps", "guidance_scale", "capture_steps", "scheduler", "tune_scenes")
-"""What a page says of the study before its tables."""
+"""The entries of a result that results.md gives before its tables."""
 
 
 def write_results(
@@ -65,7 +65,7 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def show(result: Mapping[str, Any], out: Path) -> None:
-    """Print the two headline sections and where everything is."""
+    """Print the two headline sections, and where the files are."""
     table = Table("method", "own best", "95 % CI", "single", "several", "paper's constants", title="mean IoU, with PAMR")
     for name, figures in result["methods"].items():
         cells = _shown(figures, ("iou", "ci95", "single", "several"))

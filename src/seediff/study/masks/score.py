@@ -1,4 +1,4 @@
-"""From captured scenes to numbers: masks that settings share are made once, and one sweep serves every threshold.
+"""Scores settings on captured scenes. Masks that settings share are made once, and one sweep covers all thresholds.
 
 Shape letters: S settings, C classes of a scene, T thresholds, P (image, class) pairs of all scenes.
 """
@@ -28,8 +28,8 @@ from .contest import Setting
 def small_masks(
     classes: Sequence[str], maps: Mapping[CaptureConfig, AttentionMaps], settings: Sequence[Setting]
 ) -> dict[Setting, torch.Tensor]:
-    """Soft masks (C, R, R) by `without_refinement` of every setting: settings that differ only in what follows share one, and
-    IRE's is what SeeDiff with the same constants has before its background refinement."""
+    """Soft masks (C, R, R), by the `without_refinement` of every setting: settings that differ only in later steps share one. IRE's soft
+    mask is SeeDiff's, with the same constants, before background refinement."""
     wanted = dict.fromkeys(s.without_refinement for s in settings)
     order = sorted(wanted, key=lambda bare: not bare.config.background)  # SeeDiff before IRE
     small: dict[Setting, torch.Tensor] = {}
@@ -49,13 +49,13 @@ def small_masks(
 def soft_masks(
     image: np.ndarray, classes: Sequence[str], maps: Mapping[CaptureConfig, AttentionMaps], settings: Sequence[Setting]
 ) -> torch.Tensor:
-    """Soft masks (S, C, H, W) of every setting at the image's size, after PAMR where it has it."""
+    """Soft masks (S, C, H, W) of every setting at the image's size, after PAMR if the setting has it."""
     return refined_masks(image, small_masks(classes, maps, settings), settings)
 
 
 def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], settings: Sequence[Setting]) -> torch.Tensor:
-    """What `soft_masks` gives, from `small_masks` of these settings (or more of them). PAMR runs once for all settings with the same
-    constants of it, so that its weights are computed once."""
+    """The result of `soft_masks`, from the `small_masks` of these settings (or of more). PAMR runs once for all settings with the same PAMR
+    constants, so that its weights are computed once."""
     bare = [(s.without_refinement, s.config.compete) for s in settings]
     before = {
         (plain, compete): enlarge(small[plain], image.shape[:2], replace(plain.config, compete=compete))
@@ -73,7 +73,8 @@ def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], sett
 
 
 def winners(soft: torch.Tensor) -> torch.Tensor:
-    """(…, C, H, W) with each pixel's highest class kept (the first of equals) and the others zero: what a threshold then cuts."""
+    """(…, C, H, W): soft masks with each pixel's highest class kept (the first if several are equal) and the others zero, ready for a
+    threshold."""
     highest = soft.amax(-3)
     taken = torch.zeros_like(highest, dtype=torch.bool)
     kept = torch.empty_like(soft)
@@ -114,10 +115,10 @@ def label_map(masks: torch.Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scores:
-    """How every setting did on every (image, class) pair.
+    """The results of every setting on every (image, class) pair.
 
-    intersections, unions: (S, P) pixels. boundary: (S, P), NaN where it was not asked for. classes, images, objects: (P,)
-    the pair's class, its image's index and how many objects that image shows.
+    intersections, unions: (S, P) pixels. boundary: (S, P) boundary F-score, NaN where not computed. classes, images, objects: (P,)
+    the pair's class, its image's index, and the number of objects in the image.
     """
 
     intersections: np.ndarray
@@ -128,7 +129,7 @@ class Scores:
     objects: np.ndarray
 
     def iou(self, setting: int) -> np.ndarray:
-        """(P,) IoU of every pair; 1 where prediction and mask are both empty."""
+        """(P,) IoU of every pair; 1 if the predicted and the exact mask are both empty."""
         return overlap(self.intersections[setting], self.unions[setting])
 
     def summary(self, setting: int) -> dict[str, Any]:
@@ -159,7 +160,8 @@ class Scores:
 
 
 def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()) -> Scores:
-    """Run every setting at its own threshold on every captured scene; boundary F only for `boundary_of`, which is slow."""
+    """Run every setting at its own threshold on every captured scene. boundary_of: settings whose boundary F-score, which is slow, is
+    computed."""
     with_boundary = [i for i, s in enumerate(settings) if s in set(boundary_of)]
     thresholds = torch.tensor([threshold(s) for s in settings]).view(-1, 1, 1, 1)
     columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -181,7 +183,7 @@ def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: S
 
 
 def milliseconds(items: Sequence[Captured], setting: Setting) -> float:
-    """How long one soft mask takes, from the maps, before PAMR: the median of all of these scenes' classes, on one thread."""
+    """The time to make one soft mask from the maps, before PAMR: the median over all classes of these scenes, on one thread."""
     spans, threads = [], torch.get_num_threads()
     torch.set_num_threads(1)
     for _, scene, maps in items:
@@ -194,7 +196,7 @@ def milliseconds(items: Sequence[Captured], setting: Setting) -> float:
 
 
 def threshold(setting: Setting) -> float:
-    """The setting's β as a number: studies sweep fixed thresholds."""
+    """The setting's β as a number. Raises ValueError for "otsu": studies need fixed thresholds."""
     beta = setting.config.beta
     if isinstance(beta, str):
         raise ValueError(f"beta = '{beta}' has no fixed threshold to study")

@@ -1,7 +1,7 @@
-"""Measured truth: masks of held-out scenes, made from attention alone, against the exact ones.
+"""`seediff study truth`: masks of held-out scenes, made from attention alone, against the exact masks.
 
-A scene is encoded, noised at several timesteps and captured with its caption; every method then makes its mask from the
-same attention. Each method is measured at its paper's constants and at its own best, found on other scenes (`tune`).
+A scene is encoded, noised at several timesteps and captured with its caption; every method then makes its mask from the same attention.
+Each method is measured at its paper's constants and at its own best, tuned on other scenes (`tune`).
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def run_truth(
     seed: int = 0,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure every method on the first `scenes` of `scene_set`; write tables and a picture grid to `out`; return the result.
+    """Measure every method on the first `scenes` of `scene_set`. Write tables and a picture grid to `out`, and return the result.
 
     timesteps: noise levels of the model's schedule, at which a scene's attention is captured and averaged.
 
-    Each method's own best constants are sought on the first `tune_scenes` of the tuning set, or read from `constants`, the
-    results.json of an earlier study. `preset.json` holds them as a model's `seediff.json` takes them.
+    Each method's own best constants are tuned on the first `tune_scenes` of the tuning set, or read from `constants`, the
+    results.json of an earlier study. `preset.json` holds them in the form of a model's `seediff.json`.
 
-    The result's `methods` are at each one's own best with PAMR, `paper_constants` at the paper's; `Scores.summary` says
-    what each figure is. `ahead_of_ca_sa` and `ahead_of_seediff` are paired differences, `milliseconds` what `score.milliseconds` says.
+    The result's `methods` are the methods at their own best with PAMR, `paper_constants` at the papers'. `Scores.summary` describes the
+    figures. `ahead_of_ca_sa` and `ahead_of_seediff` are paired differences; `milliseconds` are from `score.milliseconds`.
 
     Raises:
-        UserError: more scenes asked for than there are, an unknown model, timesteps that it does not have, unusable `constants`, or no
-            place to write to.
+        UserError: more scenes asked for than there are, an unknown model, timesteps that the model does not have, unusable `constants`, or
+            no place to write to.
     """
     started = time.monotonic()
     earlier = read_constants(constants) if constants else None
@@ -76,13 +76,13 @@ def run_truth(
 
 
 def sources(chosen: Mapping[tuple[str, str], Setting]) -> list[CaptureConfig]:
-    """The maps that settings are made from, each once."""
+    """The captures that the settings need, each once."""
     return list(dict.fromkeys(setting.capture for setting in chosen.values()))
 
 
 def measure(items: Iterable[Captured], chosen: Mapping[tuple[str, str], Setting]) -> tuple[dict[str, Any], Scores, np.ndarray]:
-    """Every chosen setting on every captured scene: the figures, the scores that they follow from, and the first scenes as a picture with
-    a row each: the exact masks and every method's at its own best."""
+    """Measure every chosen setting on every captured scene. Returns the figures, the scores behind them, and a picture with a row per scene
+    for the first SHEET_SCENES: the exact masks, and every method's at its own best."""
     settings = list(dict.fromkeys(chosen.values()))
     headline = [setting for (kind, _), setting in chosen.items() if kind in ("own_best", "paper")]
     items = iter(items)
@@ -133,7 +133,7 @@ def assemble(chosen: Mapping[tuple[str, str], Setting], settings: list[Setting],
 def sheet_masks(
     scene: Scene, maps: Mapping[CaptureConfig, AttentionMaps], chosen: Mapping[tuple[str, str], Setting]
 ) -> dict[str, np.ndarray]:
-    """A scene's label maps by title: the exact one, then every method's at its own best."""
+    """A scene's label maps by title: the exact map, then every method's at its own best."""
     own = {method: setting for (kind, method), setting in chosen.items() if kind == "own_best"}
     soft = winners(soft_masks(scene.image, scene.classes, maps, [*own.values()])).cpu()
     cut = {m: label_map(masks >= threshold(setting)) for (m, setting), masks in zip(own.items(), soft, strict=True)}

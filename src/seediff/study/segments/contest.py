@@ -1,6 +1,6 @@
-"""`seediff study segments`: DiffSeg against its baselines, at the papers' constants and each at its own best.
+"""`seediff study segments`: DiffSeg against its baselines, at the papers' constants and each at its best constants.
 
-An honest contest: every method's constants are sought on the same separate scenes, the baselines' too.
+The comparison is fair: the constants of every method, baselines included, are tuned on the same separate scenes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ STUDIED = ("k", "kl_threshold", "cut_threshold", "eigenvalue", "cut_power", "wal
 
 
 def grid() -> dict[str, list[Way]]:
-    """What each method may choose from."""
+    """The settings that each method is tuned over."""
     diffseg = [SegmentConfig(kl_threshold=t, weights=w) for w in WEIGHTS for t in THRESHOLDS]
     diffcut = [SegmentConfig(method="diffcut", cut_threshold=t, cut_power=p) for p in POWERS for t in CUTS]
     return {
@@ -73,8 +73,8 @@ GRAPH_CONSTANTS: dict[str, tuple[Any, ...]] = {
 
 
 def graph_grid() -> dict[str, list[Way]]:
-    """Every graph with every solver, named `graph solver`, and the settings that each may choose from; to compare with, DiffSeg, K-Means
-    and the floors."""
+    """The settings that every graph with every solver (named `graph solver`) is tuned over; and, for comparison, DiffSeg's, K-Means's and
+    the floors'."""
     solvers: tuple[SegmentMethodName, ...] = ("diffcut", "falcon", "autosc")
     pairs: dict[str, list[Way]] = {f"{graph} {solver}": list(_settings(graph, solver)) for graph in GRAPH_OPTIONS for solver in solvers}
     others: dict[str, list[Way]] = {name: grid()[name] for name in ("diffseg", "kmeans-c", "colour-c", "colour-s")}
@@ -92,7 +92,7 @@ def _settings(graph: GraphName, solver: SegmentMethodName) -> Iterator[SegmentCo
 
 
 def contest(compare: Compare) -> tuple[dict[str, Way], dict[str, list[Way]]]:
-    """Ways at their papers' constants (graphs without a paper: the defaults), and what each may choose from."""
+    """Every way at its paper's constants (for graphs without a paper: the defaults), and the settings that it is tuned over."""
     if compare == "methods":
         return PAPER, grid()
     choices = graph_grid()
@@ -116,8 +116,9 @@ def run_segment_study(
     device: str | None,
     json_path: Path | None,
 ) -> dict[str, Any]:
-    """Every way of a `contest` on `pairs`, at its paper's constants and at its best ones: those that do best on `tune`, or without it those
-    of `best` (from `read_best`, or none); and how far each is above the floors. Tables and pictures in `out`."""
+    """Measure every way of a `contest` on `pairs`, at its paper's constants and at its best constants, and how far it is above the floors.
+    The best constants have the highest mIoU on `tune`; without `tune` they are those in `best` (from `read_best`, may be empty). Writes
+    tables and pictures to `out`."""
     check_writable(out, json_path)
     model = load_model(model_name, device=device)
     result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
@@ -148,7 +149,7 @@ def run_segment_study(
 
 
 def read_best(path: Path, compare: Compare = "methods") -> dict[str, Way]:
-    """The best constants in results.json of an earlier study. Raises UserError when it holds none."""
+    """The best constants in results.json of an earlier study. Raises UserError if any are missing."""
     best, papers = read_json(path, BestFile).best, contest(compare)[0]
     if missing := [name for name in papers if name not in best]:
         raise UserError(f"{path}: best has no '{missing[0]}'; results.json of a `seediff study segments` that tuned has all")
@@ -162,13 +163,13 @@ class BestRow:
 
 @dataclass(frozen=True)
 class BestFile:
-    """What is read of results.json of `seediff study segments`."""
+    """The part of results.json of `seediff study segments` that is read."""
 
     best: dict[str, BestRow]
 
 
 def _way(paper: Way, table: Mapping[str, Any], where: str) -> Way:
-    """The way whose `constants` this table is. Raises UserError."""
+    """The way that a table written by `constants` describes. paper: the same way at its paper's constants. Raises UserError."""
     if isinstance(paper, Floor):
         return fit(table, Floor, where)
     values = dict(table)
@@ -185,10 +186,10 @@ def _way(paper: Way, table: Mapping[str, Any], where: str) -> Way:
 
 
 def constants(way: Way) -> dict[str, Any]:
-    """What defines a way, for tables: only what its method uses."""
+    """The constants that define a way, for tables: only those that its method uses."""
     if isinstance(way, Floor):
         return {"k": way.k}
-    assert isinstance(way, SegmentConfig)  # no study has constants of what does not look at the picture
+    assert isinstance(way, SegmentConfig)  # `Blind` floors have no constants to show
     values = {name: getattr(way, name) for name in STUDIED if name in way.options}
     if isinstance(weights := values.get("weights"), tuple):
         values["weights"] = ",".join(f"{w:g}" for w in weights)
@@ -196,26 +197,26 @@ def constants(way: Way) -> dict[str, Any]:
 
 
 AS_MANY = "grid"
-"""The floor that each method has its own of, for it has as many segments as the method made."""
+"""The floor that differs between methods: it has as many segments as the method made."""
 
 
 def with_floors(ways: Mapping[str, Way]) -> dict[str, Way]:
-    """The ways and, after them, every floor, and for each method a grid of as many segments as it makes."""
+    """The ways, then every floor; the grid with as many segments as a method makes comes once per method."""
     methods = [name for name, way in ways.items() if isinstance(way, SegmentConfig)]
     fixed = {_blind(floor): Blind(floor) for floor in FLOORS if floor != AS_MANY}
     return {**ways, **fixed, **{_blind(AS_MANY, name): Blind(AS_MANY, like=name) for name in methods}}
 
 
 def floor_figures(tested: Mapping[str, Outcome]) -> dict[str, Any]:
-    """Scores with intervals of the floors that are the same for all methods, by name."""
+    """Scores, with intervals, of the floors that are the same for all methods, by name."""
     return {floor: tested[_blind(floor)].figures() for floor in FLOORS if floor != AS_MANY}
 
 
 def ahead_of_floors(tested: Mapping[str, Outcome], methods: Mapping[str, str], colours: Mapping[str, str]) -> dict[str, Any]:
     """Method → floor → the floor's mean number of segments, acc and miou, and in `ahead` how far the method is above it.
 
-    methods: the name that a method is shown by → that of its way in `tested`. colours: the same for K-Means on colour and position,
-    which looks at the picture, but with no model.
+    methods: displayed name of a method → name of its way in `tested`. colours: the same for K-Means on colour and position, which looks at
+    the picture but uses no model.
     """
     ahead = {}
     for title, method in methods.items():
@@ -228,7 +229,7 @@ def ahead_of_floors(tested: Mapping[str, Outcome], methods: Mapping[str, str], c
 
 
 def _blind(floor: str, like: str = "") -> str:
-    """What a floor's way is called among the others."""
+    """The name of a floor's way among the other ways. like: the way whose number of segments the floor has."""
     return f"blind {floor} {like}".rstrip()
 
 

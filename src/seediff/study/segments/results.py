@@ -1,4 +1,4 @@
-"""What studies of segments say, for readers: Markdown and CSV tables, JSON, and a grid of pictures."""
+"""Results of studies of segments, for readers: Markdown and CSV tables, JSON, and a grid of pictures."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ NOTE = (
     "is K-Means on colour and position, which looks at the picture without a model."
 )
 SIDE = 160
-"""Pixels of a picture in the grid."""
+"""Pixels of the longer side of a picture in the grid."""
 
 
 def write_segments(
     out: Path, result: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], sheet: np.ndarray, json_path: Path | None
 ) -> None:
-    """Write results.md, results.csv, floors.csv, results.json (and `json_path`), tuning.csv when there are trials, and segments.jpg,
+    """Write results.md, results.csv, results.json (and `json_path`), segments.jpg and, if they have rows, floors.csv and tuning.csv, each
     atomically."""
     rows = [{"section": section, "name": name, **_cells(row)} for section, table in _sections(result) for name, row in table.items()]
     tables = {"results.csv": rows, "floors.csv": list(_floor_rows(result)), "tuning.csv": trials}
@@ -73,7 +73,7 @@ def show(result: Mapping[str, Any], console: Console | None = None) -> None:
 
 
 def _strongest(methods: Mapping[str, Any], title: str) -> Table:
-    """A row per method: by each score the floor that has the highest, and how far the method is above it."""
+    """A row per method: for each score, the floor with the highest score, and how far the method is above it."""
     table = Table("", *(head for name in SCORES.values() for head in (f"{name}: floor", "ahead, 95 %")), title=title, title_justify="left")
     for method, floors in methods.items():
         cells = []
@@ -85,11 +85,11 @@ def _strongest(methods: Mapping[str, Any], title: str) -> Table:
 
 
 def _floor_table(methods: Mapping[str, Any], score: str) -> list[str]:
-    """A row per floor with its own score, a column per method with how far it is above."""
+    """A row per floor: the floor's score, then for each method how far it is above the floor."""
     table = []
     for floor in next(iter(methods.values()), {}):
         rows = [floors[floor] for floors in methods.values()]
-        scores = {row[score] for row in rows}  # several where it has as many segments as the method
+        scores = {row[score] for row in rows}  # several if the floor has as many segments as each method
         table.append([floor, f"{scores.pop()}" if len(scores) == 1 else "its own", *(_ahead(row, score) for row in rows)])
     return markdown_table(["", "floor", *methods], table)
 
@@ -108,7 +108,7 @@ def _ahead(row: Mapping[str, Any], score: str) -> str:
 
 
 def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-    """A row per image: the image, its exact label map, then each way's segments; names beneath."""
+    """A row per image: the image, its label map, then each way's segments, with names beneath."""
     ways = [name for name in shown if shown[name]]
     tiles, labels = [], []
     for number in range(len(shown[ways[0]]) if ways else 0):
@@ -120,14 +120,14 @@ def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np
 
 
 def _drawn(image: np.ndarray, label_map: np.ndarray | None) -> np.ndarray:
-    """The image with every segment in a colour of its own, also segment 0; unlabelled pixels as they are."""
+    """The image with segments in different colours, segment 0 included; unlabelled pixels are unchanged."""
     if label_map is None:
         return image
     return overlay(image, np.where(label_map < 0, 0, label_map % 254 + 1).astype(np.uint8), voc_palette(), alpha=0.6)
 
 
 def _sections(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Tables of figures, and of how long each way takes: apart in the result, because figures are the same on every machine."""
+    """The tables of figures, with each way's time. The result keeps the times apart, because figures are the same on every machine."""
     times = result.get("milliseconds", {})
     return [
         (section, {name: {**row, "ms": times.get(section, {}).get(name, "")} for name, row in result[section].items()})

@@ -1,4 +1,4 @@
-"""Many ways to divide an image, scored together: one look of the model per image and noise level serves all of them."""
+"""Scores many ways to divide an image together: all ways with the same `Key` share one run of the model per image."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ from ...segments.suppression import label
 
 BATCH = 16
 Key = tuple[bool, int, str, int | None]
-"""What `look` depends on."""
+"""The values of a `SegmentConfig` that `look` depends on."""
 
 
 @dataclass(frozen=True)
 class Floor:
-    """K-Means on colour and position, no model. k: "truth" for as many clusters as the label map shows classes."""
+    """K-Means on colour and position, without a model. k: the number of clusters; "truth": as many as the label map shows classes."""
 
     k: Annotated[int, Meta(ge=1)] | Literal["truth"]
 
 
 @dataclass(frozen=True)
 class Blind:
-    """A floor of `evaluate.floors`, which does not look at the picture. like: the earlier way that `grid` has as many segments as."""
+    """A floor of `evaluate.floors`, which does not look at the picture. like: for `grid`, the name of an earlier way, whose number of
+    segments it has."""
 
     floor: str
     like: str = ""
@@ -57,8 +58,8 @@ Way = SegmentConfig | Floor | Blind
 
 @dataclass
 class Outcome:
-    """How one way did: counts of every image by DiffSeg's protocol and, if there is a background, by DiffCut's (`match_foreground`), how
-    many segments it made and in how many seconds, and its label maps of the first images."""
+    """The results of one way. Per image: the counts by DiffSeg's protocol and, if there is a background, by DiffCut's (`match_foreground`),
+    the number of segments, and the seconds that it took. pictures: the segments (H, W) of the first images."""
 
     tallies: list[Tally] = field(default_factory=list)
     foreground: list[Tally] = field(default_factory=list)
@@ -67,8 +68,8 @@ class Outcome:
     pictures: list[np.ndarray] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
-        """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, IoU of each class that is
-        there, the mean number of segments, and if there is a background, mIoU by DiffCut's protocol."""
+        """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, IoU of each class that occurs,
+        the mean number of segments and, if there is a background, mIoU by DiffCut's protocol."""
         counts = self.counts()
         iou = class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))
         intervals = bootstrap(counts)
@@ -90,7 +91,7 @@ class Outcome:
         return stack(self.tallies)
 
     def milliseconds(self) -> float:
-        """The median per image, from what the model saw to the label map."""
+        """The median time per image, from the model's output to the label map."""
         return round(1000 * float(np.median(self.seconds)), 1)
 
     def miou(self) -> float:
@@ -104,8 +105,8 @@ def _miou(counts: Tallies) -> float:
 def try_ways(
     model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str, seed: int = 0, pictures: int = 0, share: bool = False
 ) -> dict[str, Outcome]:
-    """Every way on every pair. about: what progress is called. seed: of K-Means. pictures: of how many first images label maps are kept.
-    share: whether ways share an image's graphs; then seconds say nothing."""
+    """Run every way on every pair. about: label of the progress. seed: for K-Means. pictures: the number of first images whose segments are
+    kept. share: whether ways share an image's graphs; `seconds` then means nothing."""
     tested = {name: Outcome() for name in ways}
     for number, image, label_map, seen in tracked(_looked(model, pairs, list(ways.values())), about, len(pairs)):
         truth = max(1, count_segments(label_map, unlabelled=-1))
@@ -137,8 +138,8 @@ def divide(
     pieces: int = 1,
     graphs: dict[Any, Graph],
 ) -> np.ndarray:
-    """Label map (H, W) int32 of one image by one way. truth: how many segments it has. pieces: how many a grid shall have. graphs: those
-    of the image that were built; a new graph is added."""
+    """(H, W) int32: the segments of one image by one way. truth: the number of segments in the image's label map. size: (H, W). pieces: the
+    number of segments for a grid. graphs: the image's graphs built so far; a new graph is added."""
     if isinstance(way, Blind):
         return floor_map(way.floor, size[0], size[1], pieces=pieces)
     if isinstance(way, Floor):
@@ -154,7 +155,7 @@ def divide(
 
 
 def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[int, np.ndarray, np.ndarray, dict[Key, Seen]]]:
-    """Every pair with its number and all that the ways need to have seen of it."""
+    """Every pair with its number, and the outputs of `look` for it that the ways need."""
     looks = {_key(way): way for way in ways if isinstance(way, SegmentConfig)}
     shape = (model.image_side, model.image_side)
     for start in range(0, len(pairs), BATCH):
@@ -174,12 +175,12 @@ def _short(value: Any) -> float:
 
 
 GRID = 64  # positions along a side, as many as attention has in Stable Diffusion at 512²
-POSITION_WEIGHT = 0.5  # of x and y in [0, 1] beside red, green and blue in [0, 1]: chosen once, not tuned
+POSITION_WEIGHT = 0.5  # of x and y in [0, 1], relative to red, green and blue in [0, 1]: chosen once, not tuned
 ITERATIONS = 100
 
 
 def kmeans(points: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
-    """(n,) int: which of at most k clusters each of the points (n, d) belongs to. Lloyd's iterations from k-means++ centres."""
+    """(n,) int: the cluster, of at most k, of each point (n, d). Lloyd's iterations from k-means++ centres."""
     rng = np.random.default_rng(seed)
     centres = points[rng.integers(len(points))][None]
     distance = ((points - centres[0]) ** 2).sum(1)
@@ -193,13 +194,13 @@ def kmeans(points: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
         if (nearest == labels).all():
             break
         labels = nearest
-        for cluster in np.unique(labels):  # one that has lost all its points keeps its centre
+        for cluster in np.unique(labels):  # a cluster that has lost all its points keeps its centre
             centres[cluster] = points[labels == cluster].mean(0)
     return labels
 
 
 def floor_segments(image: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
-    """(H, W) int32: at most k segments of a photograph (H, W, 3) uint8, found on a grid of 64 × 64 and enlarged (nearest).
+    """(H, W) int32: at most k segments of a photograph (H, W, 3) uint8, from K-Means on a grid of 64 × 64, enlarged (nearest).
 
     Raises UserError unless 1 ≤ k ≤ 64².
     """
@@ -215,8 +216,9 @@ def floor_segments(image: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Pairs:
-    """name: what they are, for people. classes: how many, the background of scenes being one. load: image (H, W, 3) uint8 and label map
-    (H, W) int32, −1 = unlabelled, both square. background: whether class 0 is the background."""
+    """Images with label maps. name: a description for people. classes: their number, including the background of scenes. load: functions
+    that return an image (H, W, 3) uint8 and a label map (H, W) int32, −1 = unlabelled, both square. background: whether class 0 is the
+    background."""
 
     name: str
     classes: int
@@ -231,7 +233,7 @@ class Pairs:
 
 
 def scene_pairs(name: Literal["truth", "shift", "tune"], count: int | None = None) -> Pairs:
-    """Scenes with the background as class 0 and VOC's ids."""
+    """The first `count` scenes of a set, with VOC's ids and the background as class 0."""
     scenes = load_scenes(name, count)
     return Pairs(
         f"{len(scenes)} {name} scenes",
@@ -242,7 +244,7 @@ def scene_pairs(name: Literal["truth", "shift", "tune"], count: int | None = Non
 
 
 def folder_pairs(images: Path, labels: Path, num_classes: int | None = None, count: int | None = None) -> Pairs:
-    """The photographs below a folder that have a label map, each cut to its centred square, as DiffSeg evaluates."""
+    """The photographs below a folder that have a label map, each cut to its centred square, as in DiffSeg's evaluation."""
     known = open_labels(labels, num_classes=num_classes)
     inside = labels.resolve() != images.resolve() and labels.resolve().is_relative_to(images.resolve())
     photos = find_photos([images], exclude=labels if inside else None).photos  # label maps are pictures, too
@@ -266,7 +268,8 @@ def folder_pairs(images: Path, labels: Path, num_classes: int | None = None, cou
 def chosen_pairs(
     images: Path | None, labels: Path | None, count: int | None, scene_set: Literal["truth", "shift", "tune"], scenes: int
 ) -> Pairs:
-    """A study's pairs from its options: a folder with labels where one is named, else scenes. UserError when only half is given."""
+    """A study's pairs from its options: photographs and labels if folders are given, else scenes. Raises UserError if only one of the two
+    folders is given."""
     if (images is None) != (labels is None):
         raise UserError(
             f"--{'labels' if labels is None else 'images'} is missing: photographs are measured with both --images and --labels"
