@@ -1,9 +1,9 @@
-"""How well each layer's self-attention agrees with what one layer's features say of which positions are alike (GoCA's weight of a layer).
+"""GoCA's layer weights: how well each layer's self-attention agrees with the similarity between the features of one reference layer.
 
     w_l = Σ_ij SA_l(i, j) · R(i, j),   R = softmax(f fᵀ / √d)
 
-f: (N, d), a row per position, of the layer that `Family.reference` names. Here SA_l is resized to f's side, and its rows are divided by
-their sums, so that layers of all sides compare: the weight of self-attention that is uniform is 1.
+f: (N, d), one row per position, of the layer that `Family.reference` names. Here SA_l is resized to f's side and its rows are divided by
+their sums, so that weights of layers with different sides are comparable: uniform self-attention has weight 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def agreement(
 
 
 def _rows(attention: torch.Tensor, of: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:
-    """(N, N) at another size, (M, M), with rows that sum to 1: keys and queries resized in turn."""
+    """Self-attention (N, N) at size `of`, resized to (M, M) at `grid`: first its keys, then its queries. Rows sum to 1."""
     if of != grid:
         for _ in range(2):
             maps = attention.unflatten(1, of)[None]

@@ -63,13 +63,13 @@ def capture_attention(
         total_steps: the number of calls with the prompt; needed for `steps="second-half"`.
         per_layer: keep one running map per layer instead of one per resolution (`AttentionRecorder.layer_maps`).
         reads: the kinds of attention to record, with their levels: {"cross": (4,), "self": (4, 2)} means L/4, and L/4 and L/2
-        (`maps_read`).
+            (`maps_read`).
         alone: in joint attention, the kinds whose softmax is over the picture's columns ("self") or the text's columns ("cross") alone
             instead of the whole row. `config.text_share` sets this for "cross", too.
         outputs: names of captured layers whose output vectors are kept, too (`AttentionRecorder.outputs`).
-        asked: (B, T, C) states of other texts than those that the network reads, one per image. Cross-attention is captured as if the
-            picture's queries met their keys; the network's own result does not depend on them. For layers of cross-attention.
-        concepts: of each image, for `config.concepts`.
+        asked: (B, T, C) text encoder states of one text per image that replaces the prompt in capture: cross-attention is captured between
+            the picture's queries and the keys of these texts. The network's own result does not change. Only for cross-attention layers.
+        concepts: the concepts of each image, for `config.concepts`.
 
     Raises:
         RuntimeError: this network is already being captured.
@@ -99,8 +99,8 @@ def listening(
     outputs: Collection[str] = (),
     concepts: Sequence[Concepts] = (),
 ) -> Iterator[None]:
-    """Have a recorder hear a network inside the `with` block. begin: forward pre-hook of the network, with its arguments by name, which has
-    the recorder start each call. outputs, concepts, errors: as in `capture_attention`."""
+    """Connect a recorder to a network inside the `with` block. begin: forward pre-hook of the network (registered with `with_kwargs`) that
+    makes the recorder start each call. outputs, concepts: as in `capture_attention`."""
     if unet in _captured:
         raise RuntimeError("this UNet's attention is already being captured: end the first `with capture_attention(...)` before the next")
     family, config = recorder.family, recorder.config

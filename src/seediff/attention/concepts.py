@@ -1,13 +1,13 @@
-"""Concepts, as in ConceptAttention (Helbling et al., ICML 2025): words that go through a transformer's text stream beside the prompt's.
+"""Concepts, as in ConceptAttention (Helbling et al., ICML 2025): words that pass through a transformer's text stream beside the prompt.
 
     score(p, c) = ⟨picture's output at p, concept's output⟩,   mean over the chosen blocks and the steps
 
-Concepts use the text stream's weights. They attend to the picture and to each other, and nobody attends to them. That is what a block does
-whose text is the concepts, so each block runs a second time, with the picture as it came in and the concepts in place of the prompt. Of
-that run only the concepts are kept. Outputs are those of the heads side by side, before the last projection.
+Concepts use the text stream's weights. They attend to the picture and to each other, and nothing attends to them. A block does exactly
+this if its text is the concepts. So each block runs a second time, with the same picture as input and the concepts in place of the
+prompt, and only the concepts of that run are kept. Outputs are the concatenated outputs of the heads, before the last projection.
 
-Written from the equations. The authors take one token of T5 per concept; here a concept is the mean of the states of its word's tokens, of
-all tokenizers that have columns (ours).
+Written from the equations. The authors take one T5 token per concept; here (this project's choice) a concept is the mean of the states of
+its word's tokens, over all tokenizers that have columns.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 BACKGROUND = ("background", "floor", "grass", "tree", "sky")
-"""The authors' concepts of what is behind things."""
+"""The authors' concepts for the background."""
 
 
 @dataclass(frozen=True)
 class Concepts:
-    """Of one image: names, and their states (C, D) as the model's text encoders give them."""
+    """The concepts of one image: names, and their states (C, D) from the model's text encoders."""
 
     names: tuple[str, ...]
     states: torch.Tensor
 
 
 def read_concepts(model: Model, classes: Sequence[Sequence[str]]) -> list[Concepts]:
-    """The concepts of each image: its classes, then what of BACKGROUND is none of them and known to the model."""
+    """The concepts of each image: its classes, then the words of BACKGROUND that are not among them and that the model knows."""
     known = [name for name in BACKGROUND if model.known_words is None or name in model.known_words]
     names = [(*of_image, *(name for name in known if name not in of_image)) for of_image in classes]
     words = list(dict.fromkeys(name for of_image in names for name in of_image))
@@ -55,17 +55,18 @@ def read_concepts(model: Model, classes: Sequence[Sequence[str]]) -> list[Concep
 
 
 class ConceptStream:
-    """Follows the concepts of every image through the blocks of a network, call by call."""
+    """Takes the concepts of every image through the blocks of a network, in each call."""
 
     def __init__(self, network: Any, recorder: AttentionRecorder, concepts: Sequence[Concepts]) -> None:
         self.recorder = recorder
         self.concepts = concepts
         self.embed = network.get_submodule(recorder.family.embeds_text)
-        self.states: list[torch.Tensor] = []  # of each image, (1, C, width)
-        self.picture = self.output = torch.empty(0)  # what went into the last projections
+        self.states: list[torch.Tensor] = []  # per image, (1, C, width)
+        self.picture = self.output = torch.empty(0)  # inputs of the last projections
 
     def hook(self, network: Any, layers: Mapping[str, Layer], chosen: Collection[str]) -> list[Any]:
-        """Register the hooks and return their handles. chosen: the layers whose scores count. Raises UserError if none has a stream."""
+        """Register the hooks and return their handles. chosen: the layers whose scores count. Raises UserError if none of them has a text
+        stream, or if the network is compiled."""
         if hasattr(network, MARK):
             raise UserError("capture.concepts = true: blocks run twice for them, which a compiled network cannot; leave --compile out")
         recorder = self.recorder
@@ -97,7 +98,7 @@ class ConceptStream:
             return
         picture, batch = self.picture, len(self.picture)
         rows = recorder.conditional(torch.arange(batch)).tolist()
-        recorder.recording = False  # the hooks of attention are silent meanwhile
+        recorder.recording = False  # so that the other hooks ignore the block's second run
         try:
             with torch.no_grad():
                 if first:
@@ -120,7 +121,7 @@ def _of_row(value: Any, row: int, batch: int) -> Any:
 
 
 def _without_prompt(kwargs: Mapping[str, Any], columns: int, count: int) -> dict[str, Any]:
-    """The arguments that are about the prompt's columns, for `count` concepts instead: no mask; each is where the first column is."""
+    """Replacements for the arguments about the prompt's columns, for `count` concepts: no mask, and all at the first column's position."""
     changed: dict[str, Any] = {name: None for name in ("attention_mask",) if name in kwargs}
     rotary = kwargs.get("image_rotary_emb")
     if rotary is not None:

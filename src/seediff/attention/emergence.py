@@ -1,10 +1,10 @@
-"""Self-attention of one step alone: the one at which it changes most from the step before (TRACE's instance emergence point, ICLR 2026,
-arXiv 2503.07982), where objects come apart.
+"""Self-attention of a single step: the step at which it changes most from the step before (TRACE's instance emergence point, ICLR 2026,
+arXiv 2503.07982), where objects separate.
 
     t* = argmax_t KL(SA_{t−1} ‖ SA_t)
 
-The divergence is of rows that sum to 1, in nats, averaged over positions and then over maps (levels, or layers where they are kept apart).
-Three copies of self-attention are held beside its sum, however many steps there are.
+Rows sum to 1. The divergence is in nats, averaged over positions and then over maps (levels, or layers if they are kept apart). Three
+copies of self-attention are held in addition to its sum, however many steps there are.
 
 Shape letters: B images, N positions.
 """
@@ -20,12 +20,12 @@ TINY = torch.finfo(torch.float32).tiny
 
 
 class Emergence:
-    """Told the running sums (B, N, N) after every step; which map is which is up to the caller."""
+    """Finds step t* of each image. `add` takes the running sums (B, N, N) after every step, under keys that the caller chooses."""
 
     def __init__(self) -> None:
         self.steps = 0
         self.best: dict[Any, torch.Tensor] = {}
-        """What step t* of each image added to each sum; of a single step, that one."""
+        """The increase of each sum in step t* of each image; after a single step, in that step."""
         self._sums: dict[Any, torch.Tensor] = {}
         self._before: dict[Any, torch.Tensor] = {}
         self._change: torch.Tensor | None = None

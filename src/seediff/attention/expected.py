@@ -22,7 +22,7 @@ BYTES = 4
 @dataclass(frozen=True)
 class Expected:
     """layers: the number of layers of each kind. maps: (kind, level) → (rows, columns) of an image's running map. size: (height, width)
-    of L. held: (kind, level) → the number of such maps, if it is not 1. apart: whether layers are kept apart."""
+    of L. held: (kind, level) → the number of such maps; 1 if missing. apart: whether layers are kept apart."""
 
     layers: Mapping[LayerKind, int]
     maps: Mapping[tuple[str, int], tuple[int, int]]
@@ -32,7 +32,7 @@ class Expected:
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of one image's running maps. Does not depend on the number of steps, nor on that of layers unless they are kept apart."""
+        """Bytes of one image's running maps. Independent of the number of steps, and of layers unless they are kept apart."""
         return BYTES * sum(rows * columns * self.held.get(where, 1) for where, (rows, columns) in self.maps.items())
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Expected:
         return f"{kinds}{self._where()} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image{apart}"
 
     def _where(self) -> str:
-        """The levels as text; written once if both kinds have the same."""
+        """The levels as text; written once if both kinds have the same levels."""
         levels: dict[str, str] = {}
         for kind in dict.fromkeys(kind for kind, _ in self.maps):
             levels[kind] = ", ".join(level_name(level) for level in sorted(level for of, level in self.maps if of == kind))
@@ -59,8 +59,8 @@ def expect_capture(
     capture: CaptureConfig = PLAIN,
     reads: Reads = EVERYTHING,
 ) -> Expected | None:
-    """The expected capture for a network with this config.json, with lattice L of `size`; None if the configuration does not say. reads:
-    see `capture_attention`."""
+    """The expected capture for a network with this config.json and a lattice L of `size`; None if the configuration does not say enough.
+    reads: see `capture_attention`."""
     layers: Counter[LayerKind] = Counter()
     maps, counts = {}, {}
     try:
@@ -79,7 +79,7 @@ def expect_capture(
                 maps[kind, level] = rows, rows if kind == "self" else family.columns(pipeline)
                 at_level = family.layer_counts(config, fitted, level)
                 by_layer = at_level.get(kind, 0) + at_level.get("joint", 0)
-                apart = capture.apart or (kind == "cross" and capture.mean == "geometric")  # else only the mean is held
+                apart = capture.apart or (kind == "cross" and capture.mean == "geometric")  # otherwise only the mean is held
                 sums = 1 + by_layer if apart else 1
                 counts[kind, level] = sums + 3 * (by_layer if capture.apart else 1) * (kind == "self" and capture.emergence)
     except (KeyError, TypeError, ValueError, IndexError):

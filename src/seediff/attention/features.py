@@ -26,8 +26,8 @@ from ..models.families.unet import attention_layers
 
 COARSEST_SIDE = 16
 """Minimum number of positions on the features' longer side. The published program takes the encoder's last attention, which has 32 at 1024²
-pixels (Stable Diffusion at 512²: 16). The embedded model's last one has 8, where an object is a few positions: on its tuning scenes
-segments at the level above reach a mIoU of 0.44 instead of 0.30."""
+pixels (Stable Diffusion at 512²: 16). The embedded model's last attention has 8, where an object covers few positions: on its tuning
+scenes, segments at the next finer level reach a mIoU of 0.44 instead of 0.30."""
 
 
 @contextmanager

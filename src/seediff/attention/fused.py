@@ -72,7 +72,7 @@ def add_fast(
     scratch: Scratch | None = None,
 ) -> torch.Tensor:
     """`add_probabilities` with the kernels if possible, otherwise with plain torch."""
-    if can_fuse(query) and all(part.weights is None for part in parts):  # weighted heads: of a few columns of text
+    if can_fuse(query) and all(part.weights is None for part in parts):  # the kernels do not weight heads
         return add_probabilities_fused(parts, query, key, scale, bias, normalize=normalize)
     return add_probabilities(parts, query, key, scale, bias, normalize=normalize, scratch=scratch)
 
@@ -111,7 +111,7 @@ def add_probabilities_fused(
         kernels.log_sum_exps[grid](
             query, keys, biases, sums, scale, heads, queries, keys.shape[2], width, *query.stride(), *keys.stride(), *strides, **constants
         )
-        finite = finite + 0 * sums.sum()  # NaN where one is no number
+        finite = finite + 0 * sums.sum()  # NaN if any sum is not finite
         return sums
 
     whole = None

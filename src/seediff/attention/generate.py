@@ -88,7 +88,7 @@ def generate_batch(
     with capture_attention(model.network, capture, guidance=guidance, total_steps=calls, **how) as recorder:
         result = pipe(**family.call(pipe, drawing))
 
-    # 4. Maps first: they name the layer that overflowed, an image can only be black
+    # 4. Maps first, because their error names the layer that overflowed; an image would only be black
     maps = {group: recorder.maps(words, texts, contents=contents, layers=layers if several else None) for group, layers in fitted.items()}
     if not np.isfinite(result.images).all():
         raise UserError(f"the generated image is not a number: {model.dtype} overflowed; use --dtype float32 or bfloat16")
@@ -99,8 +99,8 @@ def generate_batch(
 def asked_texts(
     model: Model, capture: CaptureConfig, prompts: Sequence[str], classes: Sequence[Sequence[str]]
 ) -> tuple[list[str], torch.Tensor | None]:
-    """The texts whose words' cross-attention is captured, one per image, and their states (B, T, C) for `capture_attention`; None where
-    they are the prompts. Raises UserError for a model that has no such texts."""
+    """The texts whose words' cross-attention is captured, one per image, and their states (B, T, C) for `capture_attention`; no states if
+    the texts are the prompts. Raises UserError for a model that cannot use other texts."""
     check_switches(capture, model.family, model.network.config)
     if capture.prompt is None:
         return list(prompts), None

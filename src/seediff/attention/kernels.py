@@ -1,8 +1,8 @@
-"""Two Triton kernels: one computes log-sum-exps of scores, the other recomputes probabilities from them tile by tile and averages these
+"""Two Triton kernels: one computes log-sum-exps of scores, the other recomputes probabilities from them tile by tile and averages them
 over heads.
 
-The N × T scores of a head are never stored, and their mean over heads only in the running map. `fused.py` calls the kernels and imports
-them only if Triton is installed. With TRITON_INTERPRET=1, set before, they run on a CPU.
+The N × T scores of a head are never stored, and the mean of their probabilities over heads only in the running map. `fused.py` calls the
+kernels and imports them only if Triton is installed. With TRITON_INTERPRET=1, set before the import, they run on a CPU.
 
 Shape letters: B images, H heads, N queries, T keys, D channels per head, W columns of a part.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import triton  # pyright: ignore[reportMissingImports]
 import triton.language as tl  # pyright: ignore[reportMissingImports]
 
-# Annotations are texts here; what is a constant of a kernel says so by `tl.constexpr`, which Triton reads from them.
+# The __future__ import turns annotations into strings; Triton reads `tl.constexpr` from these.
 
 
 @triton.jit
@@ -37,8 +37,8 @@ def _scores(
     EXACT: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
-    """scale · QKᵀ + bias of some rows and columns, float32; −inf beyond the last key. EXACT: products of float32 as they are.
-    WIDEN: of float32 instead of what queries and keys are."""
+    """A tile of the scores scale · QKᵀ + bias, float32; −inf beyond the last key. EXACT: multiply float32 in full precision, not as TF32.
+    WIDEN: convert queries and keys to float32 first."""
     channels = tl.arange(0, CHANNELS)
     inside = channels < width
     q = tl.load(
@@ -86,7 +86,8 @@ def log_sum_exps(
     EXACT: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
-    """found (B, H, N) = log Σ_t exp(score), NaN where a score is NaN or +inf. A program: ROWS queries of one head of one image."""
+    """Write log Σ_t exp(score) to `found` (B, H, N); NaN where a score is NaN or +inf. One program handles ROWS queries of one head of one
+    image."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     image = (tl.program_id(1) // heads).to(tl.int64)
     head = (tl.program_id(1) % heads).to(tl.int64)
@@ -102,7 +103,7 @@ def log_sum_exps(
             bias_column, HAS_BIAS, CHANNELS, EXACT, WIDEN,
         )  # fmt: skip
         higher = tl.maximum(highest, tl.max(scores, 1))
-        base = tl.where(higher == float("-inf"), 0.0, higher)  # a row of which nothing has been seen yet
+        base = tl.where(higher == float("-inf"), 0.0, higher)  # rows whose scores are all −inf so far: −inf − (−inf) would be NaN
         total = total * tl.exp(highest - base) + tl.sum(tl.exp(scores - base[:, None]), 1)
         highest = higher
     tl.store(found + (image * heads + head) * queries + rows, highest + tl.log(total), mask=rows < queries)
@@ -148,10 +149,11 @@ def head_means(
     EXACT: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
-    """Of a tile of the mean over heads of exp(score − sums): its maxima into `peaks` (FIND), itself onto `total` (ADD), divided by
-    what is in `peaks` (DIVIDE). A program: ROWS × COLUMNS of one image.
+    """Compute a tile of the mean over heads of exp(score − sums). FIND: write its maxima to `peaks`. ADD: add it to `total`, with DIVIDE
+    after dividing it by `peaks`. One program handles ROWS × COLUMNS of one image.
 
-    keys: of these columns, W. sums: (B, H, N). peaks: (B, 1) or (B, W), 0 before; a maximum does not depend on who comes first.
+    keys: the number of columns of this part, W. sums: (B, H, N). peaks: (B, 1) or (B, W), 0 at first; the programs' order does not matter
+    to a maximum.
     """
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)

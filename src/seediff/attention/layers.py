@@ -1,9 +1,9 @@
-"""The hooks of one attention layer, which read its queries and keys, or its output vectors, while the network runs.
+"""Hooks of one attention layer, which read its queries and keys, or its output vectors, while the network runs.
 
 In self- and cross-attention, queries and keys each come from one module. In joint attention, as in MM-DiTs, picture and text form one
 sequence. Queries and keys are then read from the outputs of their norm modules. The rotation, which comes after the norms, is repeated
-with the model's own function on the layer's own arguments. Output vectors (N, D), averaged over steps, are for methods that compare
-positions by them.
+with the model's own function and the layer's own arguments. Output vectors (N, D), averaged over steps, are for methods that compare
+positions.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ProjectedLayer:
             self.key = self.recorder.conditional(output.detach())
 
     def weigh(self, heads: int, out: Any, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        """Forward hook of the module that sums up the heads' outputs."""
+        """Forward hook of the output projection, which sums the heads' outputs."""
         if self.query is None:
             return
         if type(out) is not torch.nn.Linear:
@@ -85,7 +85,7 @@ class ProjectedLayer:
         heads, asked = attention.heads, self.recorder.asked
         with torch.no_grad():
             if asked is not None and self.layer.kind == "cross":
-                key = attention.get_submodule(self.layer.key).forward(asked)  # not called: nobody is to hear it
+                key = attention.get_submodule(self.layer.key).forward(asked)  # `forward`, so that no hook runs
             query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
             self.recorder.add(self.layer.kind, self.name, query, key, attention.scale, bias, weights)
 
@@ -138,7 +138,7 @@ class JointLayer:
             picture, text = layer.parts(columns, self.recorder.positions)
             parts: dict[Kind, slice] = {kind: {"self": picture, "cross": text}[kind] for kind in self.kinds}
             if not self.recorder.wants("self", self.recorder.positions) and not len(range(*text.indices(columns))):
-                return  # a layer of the picture alone
+                return  # the layer has no text columns
             query, key = (self._turned(torch.cat(states, 1), rotary) for states in (queries, keys))  # (B, S, H, D)
             mask = kwargs.get(layer.mask)
             mask = None if mask is None else self.recorder.conditional(mask)
@@ -146,14 +146,14 @@ class JointLayer:
                 order = _picture_first(key, mask, self.recorder.positions)
                 query, key = (states.take_along_dim(order[..., None, None], 1) for states in (query, key))
                 mask = None if mask is None else mask.take_along_dim(order, 1)
-            if key.shape[2] < query.shape[2]:  # several heads of queries share one of keys
+            if key.shape[2] < query.shape[2]:  # several query heads share one key head
                 key = key.repeat_interleave(query.shape[2] // key.shape[2], 2)
             bias = None if mask is None else _bias(mask, key.shape[1], picture, text)
             query, key = query[:, picture].transpose(1, 2), key.transpose(1, 2)
             self.recorder.add_joint(self.name, query, key, parts, bias)
 
     def _heads_last(self, output: torch.Tensor) -> torch.Tensor:
-        """(B, S, H, D)."""
+        """A submodule's output as (B, S, H, D)."""
         if output.ndim == 3:
             return output.unflatten(2, (self.layer.heads, -1))
         return output.transpose(1, 2) if self.layer.heads_dim == 1 else output
@@ -163,8 +163,8 @@ class JointLayer:
 
 
 def _picture_first(states: torch.Tensor, mask: torch.Tensor | None, positions: int) -> torch.Tensor:
-    """(B or 1, S): which column of `states` (B, S, …), of text, picture (N = positions) and padding, comes where picture, text and padding
-    are to be. mask: (B, S), False where a column is padding; None: nothing is."""
+    """(B or 1, S): column indices of `states` (B, S, …) that reorder text, picture (N = positions), padding to picture, text, padding.
+    mask: (B, S), False where a column is padding; None: there is no padding."""
     columns = torch.arange(states.shape[1], device=states.device)
     texts = columns.new_full((1, 1), len(columns) - positions) if mask is None else mask.sum(1, keepdim=True) - positions
     behind = torch.where(columns < positions + texts, columns - positions, columns)
@@ -172,7 +172,7 @@ def _picture_first(states: torch.Tensor, mask: torch.Tensor | None, positions: i
 
 
 def _bias(mask: torch.Tensor, columns: int, picture: slice, text: slice) -> torch.Tensor:
-    """A mask, as in `Joint`, as numbers (B, 1, 1, S) float32 that are added to the scores of the picture's rows."""
+    """A mask in one of the forms of `Joint`, as (B, 1, 1, S) float32 to add to the scores of the picture's rows."""
     if mask.ndim == 4:
         mask = mask[:, 0, picture.start]
     if mask.dtype == torch.bool:
@@ -200,9 +200,9 @@ class OutputLayer:
         recorder = self.recorder
         if not recorder.recording:
             return
-        states: torch.Tensor = output[0] if isinstance(output, tuple) else output  # with two streams, the picture's comes first
+        states: torch.Tensor = output[0] if isinstance(output, tuple) else output  # with two streams, the picture's output comes first
         states = recorder.conditional(states.detach())
-        if isinstance(self.layer, Joint) and states.shape[1] != recorder.positions:  # one stream
+        if isinstance(self.layer, Joint) and states.shape[1] != recorder.positions:  # a single stream
             if self.layer.behind_text:
                 mask = kwargs.get(self.layer.mask)
                 order = _picture_first(states, None if mask is None else recorder.conditional(mask), recorder.positions)

@@ -1,4 +1,4 @@
-"""`AttentionMaps`: the averaged self- and cross-attention of one image. Capture makes them, and every mask method reads them.
+"""`AttentionMaps`: the averaged self- and cross-attention of one image. Capture makes it, and every mask method reads it.
 
 Shape letters: B batch, H heads, (h, w) height and width of a map, N = h·w positions, T tokens, L the latent's height and width, K denoising
 steps, C classes. A map at level d has the size L / d: L, L/2, L/4, …
@@ -38,15 +38,16 @@ class AttentionMaps:
     prompt: the text that the image attended to.
     normalized: whether the map of each layer and step was divided by its maximum before averaging (eq. 5); cross-attention by the
         maximum of each token column. False: plain means of probabilities.
-    self_layers, cross_layers: {(h, w): {layer: (N, N) or (N, T)}}, those that self_attention and cross_attention are the means of, in the
-        network's order; empty unless the layers were kept apart.
-    content: the token columns of the prompt's words that mean something (`prompts/kinds.py`); empty: not known.
-    agreement: layer of self-attention → its weight (`agreement.py`); empty unless the layers were kept apart.
-    features: {(h, w): (N, C) float32}, a row per position, of the layer that `Family.reference` names; empty unless they were kept.
-    errors: class → the network's error with a sentence for the class, in units of its own (`photograph.class_errors`); empty unless asked.
-    heads: how cross-attention's heads were averaged: "mean", or "weighted" (`heads.py`), with which maps may be negative.
-    concepts: {(h, w): (N, C)}, how much each position's output is like each concept's (`concepts.py`); empty unless they were kept.
-    concept_names: of their columns.
+    self_layers, cross_layers: {(h, w): {layer: (N, N) or (N, T)}}, the maps of each layer, whose means are self_attention and
+        cross_attention, in the network's order; empty unless layers were kept apart (`CaptureConfig.apart`).
+    content: token columns of the prompt's content words (`prompts/kinds.py`); empty if unknown.
+    agreement: self-attention layer → its weight (`agreement.py`); empty unless layers were kept apart.
+    features: {(h, w): (N, C) float32}, one row per position, of the layer that `Family.reference` names; empty unless they were kept.
+    errors: class → the network's denoising error with a sentence for the class, in arbitrary units (`photograph.class_errors`); empty
+        unless requested.
+    heads: how the heads of cross-attention were averaged: "mean", or "weighted" (`heads.py`), which may give negative maps.
+    concepts: {(h, w): (N, C)}, the score of each position for each concept (`concepts.py`); empty unless they were kept.
+    concept_names: the names of the concepts' columns.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -75,7 +76,7 @@ class AttentionMaps:
                 raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
 
     def tensors(self) -> Iterator[tuple[str, Grid, str, torch.Tensor]]:
-        """Kind (self, cross or features), size, layer ("": the mean of them) and map of each tensor."""
+        """(kind, size, layer, map) of each tensor. Kind: self, cross, concepts or features. Layer: "" for the mean over layers."""
         for kind, means, layers in (
             ("self", self.self_attention, self.self_layers),
             ("cross", self.cross_attention, self.cross_layers),
@@ -90,11 +91,11 @@ class AttentionMaps:
             yield "features", grid, "", tensor
 
     def cpu(self) -> AttentionMaps:
-        """The same on the CPU."""
+        """A copy with all maps on the CPU."""
         return self.with_tensors((kind, grid, layer, tensor.cpu()) for kind, grid, layer, tensor in self.tensors())
 
     def with_tensors(self, tensors: Iterable[tuple[str, Grid, str, torch.Tensor]]) -> AttentionMaps:
-        """The same with all maps replaced by these, given as `tensors` gives them."""
+        """A copy with these maps instead, in the form that the method `tensors` yields."""
         means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}, "features": {}, "concepts": {}}
         layers: dict[str, dict[Grid, dict[str, torch.Tensor]]] = {"self": {}, "cross": {}}
         for kind, grid, layer, tensor in tensors:
@@ -130,7 +131,7 @@ class AttentionMaps:
         return tensor[:, list(self.columns(class_name))].mean(1).reshape(self.grid(divisor))
 
     def columns(self, class_name: str) -> tuple[int, ...]:
-        """A class's token columns. Raises UserError if it is not in the prompt."""
+        """A class's token columns. Raises UserError if the class is not in the prompt."""
         if class_name not in self.words:
             raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {', '.join(self.words) or 'none'}")
         return self.words[class_name]
@@ -192,11 +193,11 @@ def grid_text(grid: Grid) -> str:
 
 NUMBER = r"[1-9]\d{0,3}"
 TENSOR = rf"(self|cross|features|concepts)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
-"""Name of a tensor in a file: kind, size, and its layer if it is of a single one."""
+"""Pattern of a tensor's name in a file: kind, size, and the layer if the tensor is of a single layer."""
 
 
 def _name(grid: Grid) -> str:
-    """A map's size in the name of its tensor: `64`, or height and width, `48,64`."""
+    """A map's size in the name of its tensor: `64` for a square, otherwise height and width, `48,64`."""
     height, width = grid
     return str(height) if height == width else f"{height},{width}"
 
@@ -212,9 +213,9 @@ Side = Annotated[int, Meta(ge=1, le=4096)]
 @dataclass(frozen=True)
 class MapsAbout:
     """The header of saved maps. latent_side: the side of a square, or height and width. order: the tensors' names in the network's order,
-    since files hold them in another."""
+    because the file stores them in another order."""
 
-    latent_side: Side | tuple[Side, ...]  # always two numbers; msgspec 0.22 crashes on a tuple with a fixed length in a union with bounds
+    latent_side: Side | tuple[Side, ...]  # a tuple has two numbers; msgspec 0.22 crashes on a tuple of fixed length in a union with bounds
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
     prompt: str
     normalized: bool

@@ -52,7 +52,7 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def encode_mirrored(model: Model, images: Sequence[np.ndarray], capture: CaptureConfig) -> torch.Tensor | None:
-    """`encode_images` of the images mirrored left to right, for the second look that `capture.flip` asks for; None: there is none."""
+    """`encode_images` of the images mirrored left to right, for `capture.flip`; None if that is off."""
     return encode_images(model, [image[:, ::-1].copy() for image in images]) if capture.flip else None
 
 
@@ -121,7 +121,7 @@ def capture_noised(
 ) -> dict[Layers, list[AttentionMaps]]:
     """`capture_images` for latents (B, C, h, w) from `encode_images`, so that images that are used several times are encoded once.
 
-    mirrored: those of `encode_mirrored`, which see the same noise; their maps are mirrored back, and averaged with the others.
+    mirrored: latents from `encode_mirrored`. They get the same noise; their maps are mirrored back and averaged with those of `latents`.
     """
     if mirrored is not None:
         how: dict[str, Any] = {"timesteps": timesteps, "seed": seed, "capture": capture}
@@ -221,7 +221,7 @@ def capture_classes(
 
 
 def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
-    """Joins the maps of one image with several sentences: tokens are concatenated, self-attention is averaged."""
+    """Join the maps of one image with several sentences: tokens and concepts are concatenated, self-attention and features averaged."""
     if len(maps) == 1:
         return maps[0]
     words: dict[str, tuple[int, ...]] = {}
@@ -248,7 +248,7 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 
 
 def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
-    """The mean of an image's maps and of those of its mirrored copy, which are mirrored back."""
+    """The mean of an image's maps and the maps of its mirrored copy, after mirroring the latter back."""
     both = zip(maps.tensors(), mirrored.tensors(), strict=True)
     means = [(kind, grid, layer, (tensor + mirror(kind, grid, other)) / 2) for (kind, grid, layer, tensor), (*_, other) in both]
     agreement = {layer: (weight + mirrored.agreement[layer]) / 2 for layer, weight in maps.agreement.items()}
@@ -256,7 +256,7 @@ def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps
 
 
 def mirror(kind: str, grid: Grid, tensor: torch.Tensor) -> torch.Tensor:
-    """A map (N, …) of positions (h, w) mirrored left to right: its rows, and of self-attention its columns, too."""
+    """A map (N, …) over positions (h, w), mirrored left to right: its rows, and for self-attention its columns too."""
     order = torch.arange(len(tensor), device=tensor.device).reshape(grid).flip(1).flatten()
     return tensor[order][:, order] if kind == "self" else tensor[order]
 
@@ -283,9 +283,9 @@ def capture_clean(
     layers: Layers = "all",
 ) -> list[AttentionMaps]:
     """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention are probabilities that sum to 1;
-    in joint attention they are taken among the picture's columns. Rows of cross-attention sum to 1 if the layer only attends to text.
+    in joint attention the softmax is over the picture's columns alone. Rows of cross-attention sum to 1 if the layer only attends to text.
 
-    classes: classes to find in each prompt; None: none.
+    classes: the classes that each prompt names; None: none.
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
@@ -323,8 +323,8 @@ def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str]
 
 
 def class_errors(model: Model, latents: torch.Tensor, classes: Sequence[str]) -> dict[str, float]:
-    """Class → the network's error with a sentence that names it alone, for latents (C, h, w) of one image: the mean over positions and the
-    noise levels `ERROR_LEVELS`. Empty for fewer than two classes."""
+    """Class → the network's denoising error with a sentence that names only this class, for latents (C, h, w) of one image: the mean over
+    positions and the noise levels `ERROR_LEVELS`. Empty for fewer than two classes."""
     if len(classes) < 2:
         return {}
     prompts = [DEFAULT_PROMPTS[0].replace("{class}", join_classes((name,))) for name in classes]

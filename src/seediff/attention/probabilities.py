@@ -18,9 +18,10 @@ import torch
 class Part(NamedTuple):
     """Some columns of one softmax, and the running map to which they are added.
 
-    total: (B, N, width) float32. columns: the columns, of T. per_column: whether to divide by each column's maximum instead of the whole
-    map's. In cross-attention the maximum over all tokens would always be the start token's, and would flatten the other columns. alone:
-    whether the softmax is over these columns only. weights: (B, H, N) float32, of each head at each query, in its mean; None: 1.
+    total: (B, N, width) float32. columns: which of the T columns. per_column: whether to divide by each column's maximum instead of the
+    whole map's. In cross-attention the maximum over all tokens would always be the start token's, and would flatten the other columns.
+    alone: whether the softmax is over these columns only. weights: (B, H, N) float32, the weight of each head in the mean at each query;
+    None: 1.
     """
 
     total: torch.Tensor
@@ -37,11 +38,11 @@ class Scratch:
         self._buffer: torch.Tensor | None = None
 
     def take(self, numbers: int, like: torch.Tensor) -> torch.Tensor:
-        """`count` uninitialised float32 on the device of `like`. Overwrites memory that was taken before."""
+        """`numbers` uninitialised float32 values on the device of `like`. Later calls return the same memory again."""
         if like.device.type != "cpu" or numbers > SCRATCH_BYTES // torch.float32.itemsize:
             return like.new_empty(numbers, dtype=torch.float32)
         if self._buffer is None or len(self._buffer) < numbers:
-            self._buffer = None  # never two at once
+            self._buffer = None  # freed first, so that two buffers never exist at once
             with torch.inference_mode(False):  # later calls write to this memory
                 self._buffer = torch.empty(numbers)
         return self._buffer[:numbers]
@@ -120,7 +121,7 @@ def add_probabilities(
 
 
 BLOCK_BYTES = {"cpu": 4 << 20, "mps": 32 << 20, "cuda": 64 << 20}
-"""Scores held at once: on a CPU as many as fit its cache, on a GPU enough to keep it busy."""
+"""Bytes of scores held at once: on a CPU as many as fit its cache, on a GPU enough to keep it busy."""
 
 SCRATCH_BYTES = 128 << 20
-"""Memory above this is released after every layer, for the network."""
+"""Larger buffers are not kept, so that the network can use the memory after every layer."""

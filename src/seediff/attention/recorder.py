@@ -22,7 +22,7 @@ from .probabilities import Part, Scratch
 
 KINDS: tuple[Kind, Kind] = ("self", "cross")
 LEAST = 1e-6
-"""What lower attention counts as in a geometric mean, so that no layer alone can make it 0."""
+"""Lower bound of attention in a geometric mean, so that no single layer can make it 0."""
 
 
 @contextmanager
@@ -57,22 +57,22 @@ class AttentionRecorder:
         self.total_steps = total_steps
         self.per_layer = per_layer or config.apart
         self.layers: Collection[str] = ()
-        """All layers' names."""
+        """The names of all layers."""
         self.reference = ""
-        """The name in `outputs` of the features that layers kept apart are compared with, or that are kept; "": of none."""
+        """The name in `outputs` of the features for `agreement` and for `config.features`; "" if neither is needed."""
         self.concept_names: Sequence[tuple[str, ...]] = ()
-        """Of each image."""
+        """The names of each image's concepts."""
         self.asked: torch.Tensor | None = None
         """As in `capture_attention`."""
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was recorded; maps that were taken stay as they are."""
+        """Discard everything recorded; maps that were already returned do not change."""
         self.calls = 0
         self.step = -1
         self.recording = False
         self.rows: Sequence[int] | None = None
-        """Those of each batch that are recorded, for whoever chooses them before every call; None: by `guidance`."""
+        """The rows of each batch to record, if they are set before every call (script/listener.py); None: as `guidance` says."""
         self.latent_size: Grid | None = None
         self.images: int | None = None
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
@@ -114,7 +114,7 @@ class AttentionRecorder:
                 self.recording = self.step % every == 0
 
     def _end_step(self) -> None:
-        """Compare the self-attention of the step that is over, if it was recorded, with that of the step before."""
+        """End a step. With `config.emergence`, compare its self-attention, if it was recorded, with that of the step before."""
         own = {where: total for where, total in self._sums.items() if where[0] == "self"}
         if self._emergence and self.recording and own:
             self._emergence.add(own)
@@ -176,7 +176,7 @@ class AttentionRecorder:
     def add_joint(self, name: str, query: torch.Tensor, key: torch.Tensor, parts: Mapping[Kind, slice], bias: torch.Tensor | None) -> None:
         """Add one layer and step of joint attention: the picture's queries (B, H, N, D) and all keys (B, H, S, D).
 
-        parts: the columns of the picture ("self") and of the text ("cross"), if there are any and they are wanted. bias: (B, 1, 1, S),
+        parts: the columns of the picture ("self") and of the text ("cross"); empty and unwanted parts are skipped. bias: (B, 1, 1, S),
         added to the scores, −inf for padding; None: no padding.
         """
         size = self.latent_size
@@ -278,7 +278,7 @@ class AttentionRecorder:
         return [self._with_features(of, image) for image, of in enumerate(maps)] if self.reference else maps
 
     def _of_concepts(self, image: int, layers: Layers | None) -> dict[str, Any]:
-        """The fields of an image's maps that `config.concepts` asks for."""
+        """The fields of an image's `AttentionMaps` for `config.concepts`; none if that is off."""
         if not self.config.concepts:
             return {}
         names = self.layers if layers is None else self.family.chosen(list(self.layers), by_kind(layers)["cross"])
@@ -288,7 +288,7 @@ class AttentionRecorder:
         return {"concepts": {self.latent_size: torch.stack(means).mean(0)}, "concept_names": self.concept_names[image]}
 
     def _mean(self, kind: Kind, layers: list[torch.Tensor]) -> torch.Tensor:
-        """Over layers, as the configuration has it."""
+        """The mean over layers: geometric for cross-attention with `config.mean` "geometric", otherwise arithmetic."""
         stacked = torch.stack(layers)
         if kind == "cross" and self.config.mean == "geometric":
             return stacked.clamp_min(LEAST).log().mean(0).exp()
@@ -325,7 +325,7 @@ class AttentionRecorder:
         return dict(sorted(grids.items(), reverse=True))
 
     def _finish(self) -> None:
-        """Turn sums into means, in place, once. Raises UserError if any is not finite."""
+        """Turn sums into means, in place, once. Raises UserError if nothing was recorded or attention was not finite."""
         if self._finished:
             return
         self._scratch.free()
@@ -342,7 +342,7 @@ class AttentionRecorder:
         self._end_step()
         if self._emergence:
             for where, of_step in self._emergence.best.items():
-                self._sums[where].copy_(of_step).mul_(self._emergence.steps)  # in place of the sum over all steps
+                self._sums[where].copy_(of_step).mul_(self._emergence.steps)  # replaces the sum over all steps
         for where, tensor in self._sums.items():
             tensor.div_(self._counts[where])
         self._finished = True

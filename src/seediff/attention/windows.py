@@ -1,5 +1,4 @@
-"""Between a photograph of any shape and the picture that a model sees: which parts the model sees, at which size, and how results map
-back."""
+"""Fits photographs of any shape to a model: which parts the model sees, at which size, and how results map back."""
 
 from __future__ import annotations
 
@@ -111,8 +110,8 @@ def _about(side: float, multiple: int) -> set[int]:
 
 
 def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
-    """The indices of pictures that go through a model together: in order, of one shape, at most this many; shapes in order of their
-    first picture. Depends only on the shapes."""
+    """Batches of picture indices. Each has pictures of one shape, in order, at most `most`; shapes come in the order of their first
+    picture. Depends only on the shapes."""
     groups: dict[Hashable, list[int]] = {}
     for number, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(number)

@@ -1,4 +1,4 @@
-"""`seediff evaluate`: a segmenter or a folder of label maps against a labelled data set, from the folders to the files of the report."""
+"""`seediff evaluate`: compares a segmenter or a folder of label maps with a labelled data set, and writes the report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SCORES, GALLERY, IMAGES = "scores.json", "worst.jpg", "images.csv"
 WORST = 12
-SIDE = 240  # pixels, of the longer side of a picture there
+SIDE = 240  # longer side of a picture in the gallery, in pixels
 NAMED = 5
 """Maximum number of images that an error names."""
 
@@ -70,7 +70,7 @@ def open_predictor(
     ids. scales, flip: a segmenter's test-time augmentation. Raises UserError if images have no prediction. With a segmenter, first reads
     all truths, and raises UserError if a truth cannot be read or has no picture of its size.
     """
-    if any((path / name).is_file() for name in ("config.json", "checkpoint.safetensors")):  # finished, or not yet
+    if any((path / name).is_file() for name in ("config.json", "checkpoint.safetensors")):  # of a finished or an unfinished training
         if classes is not None:
             raise UserError("classes", "a segmenter knows its own", "leave it out; it is for folders of label maps")
         return _segmenter(path, data, tuple(scales), flip, device)
@@ -115,8 +115,8 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
 
 
 def _stored_objects(path: Path, data: EvaluationSet) -> Callable[[Sample, np.ndarray], Instances] | None:
-    """What reads the objects of predictions that are a dataset with objects, such as those of `seediff predict`; None if they are none, or
-    the data has no objects."""
+    """A function that reads the predicted objects if the predictions are a dataset with objects, as `seediff predict` writes; None
+    otherwise, and if the data has no objects."""
     asked = any(sample.objects is not None for sample in data.samples)
     if not asked or not all((path / name).exists() for name in (native.INSTANCES, native.METADATA)):
         return None
@@ -216,7 +216,7 @@ def evaluate(
     data: a folder, read by `open_evaluation` with `split`, or the result of that function. protocol: see `protocol_for`.
     class_map: see `read_class_map`. classes, scales, flip, device: see `open_predictor`. boundary, seed, draws: see `evaluate_pairs`.
 
-    Everything that can be told from names alone is checked before the first image is read. Raises UserError.
+    Everything that can be checked by names alone is checked before the first image is read. Raises UserError.
     """
     check_protocol(protocol)
     check_seed(seed)
@@ -254,19 +254,19 @@ def _mapped(objects: Instances, table: np.ndarray) -> Instances:
 
 
 def check_protocol(name: str) -> None:
-    """Raise UserError unless it is `own` or one of PROTOCOLS."""
+    """Raise UserError unless the name is `own` or one of PROTOCOLS."""
     if name != "own" and name not in PROTOCOLS:
         raise UserError(f"protocol = {name}", f"must be own or one of {', '.join(PROTOCOLS)}")
 
 
 def protocol_for(name: str, data: EvaluationSet) -> Protocol:
-    """The protocol of a name; `own` is that of the data's own classes. Raises UserError for one that there is not."""
+    """The protocol with a name; `own` is the protocol of the data's own classes. Raises UserError for an unknown name."""
     check_protocol(name)
     return data.own_protocol() if name == "own" else PROTOCOLS[name]
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
-    """Into the folder `out`: scores.json, images.csv (each image's mean IoU, the worst first) and worst.jpg, where there are pictures."""
+    """Write scores.json, images.csv (each image's mean IoU, the worst first) and, if there are pictures, worst.jpg to the folder `out`."""
     with open_folder(out):
         write_json(evaluation.to_json(), out / SCORES)
         images = evaluation.scores.images

@@ -65,7 +65,7 @@ def floor_map(floor: str, height: int, width: int, *, pieces: int = 1) -> np.nda
 
 
 def floor_maps(segments: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
-    """Every floor for one image, by name. found, label: (H, W) integers, a method's segments and the label map, negative = none."""
+    """Every floor for one image, by name. segments, label: (H, W) integers, a method's segments and the label map, negative = none."""
     pieces = {"grid": count_segments(segments, unlabelled=-1), "grid-truth": count_segments(label, unlabelled=-1)}
     return {floor: floor_map(floor, *label.shape, pieces=max(1, pieces.get(floor, 1))) for floor in FLOORS}
 

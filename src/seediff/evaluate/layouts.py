@@ -34,8 +34,8 @@ from .protocols import CITYSCAPES_IGNORED, Protocol, own
 @dataclass(frozen=True)
 class Sample:
     """A labelled image. image: the picture's file or bytes; None if the folder has none. truth: reads (H, W) uint8 with the set's ids,
-    255 ignored; raises UserError. metadata, extras: of a dataset's sample, as in `dataset.sample.Sample`. objects: reads them, if the
-    dataset has any."""
+    255 ignored; raises UserError. metadata, extras: of a dataset's sample, as in `dataset.sample.Sample`. objects: reads the image's
+    objects; None if no image of the dataset has any."""
 
     name: str
     image: Path | bytes | None

@@ -57,7 +57,7 @@ class Column:
 
 def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The highest of n soft maps (h, w) at each pixel, (H, W) float32, and its class, (H, W) uint8, after bilinear enlarging; −1 and 255
-    if n = 0. Of equal values the first counts. ids: each map's class."""
+    if n = 0. If values are equal, the first map wins. ids: each map's class."""
     from ..masks.arithmetic import resize
 
     value, classes = np.full(size, -1, np.float32), np.full(size, IGNORED, np.uint8)
@@ -79,7 +79,7 @@ def count(value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes
     reached = np.searchsorted(betas, value[kept], side="right")  # the number of thresholds that a pixel reaches
 
     def levels(ids: np.ndarray, where: np.ndarray) -> np.ndarray:
-        """(K + 1, C): pixels by the thresholds that they reach, and class."""
+        """(K + 1, C): number of pixels by the number of thresholds that they reach and by class."""
         size = (len(betas) + 1) * num_classes
         return np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
 
@@ -93,9 +93,9 @@ def count(value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes
 
 
 def presence_threshold(scores: np.ndarray, present: np.ndarray) -> float:
-    """The threshold at which the classes that are found and those that are there overlap most (IoU), the lowest of equals.
+    """The threshold with the highest IoU of the (picture, class) pairs that reach it and those present; the lowest if several are equal.
 
-    scores, present: of each pair of a picture and a class. Raises UserError if no class is there.
+    scores, present: one entry per pair. Raises UserError if no class is present in any picture.
     """
     if not present.any():
         raise UserError("the tuning pictures show none of the classes: use more pictures, or another seed")

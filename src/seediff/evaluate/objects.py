@@ -1,4 +1,4 @@
-"""Predicted objects against those of a dataset: COCO's average precision, and panoptic quality."""
+"""Scores predicted objects against those of a dataset: COCO's average precision, and panoptic quality."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..metrics.scores import overlap
 
 @dataclass(frozen=True)
 class ObjectScores:
-    """In [0, 1], means over the classes with a true object; NaN if there is none. pq: of the objects; the background is stuff, and other
-    pixels without an object are void."""
+    """Scores in [0, 1], means over the classes that have an object in the truth; NaN if there is none. pq: panoptic quality of the objects;
+    the background is stuff, and other pixels without an object are void."""
 
     ap: float
     ap50: float
@@ -25,7 +25,7 @@ class ObjectScores:
 
 
 class ObjectCounts:
-    """Counts of images, added one by one. classes: their number, with the background."""
+    """Counts over images, which are added one by one. classes: the number of classes, with the background."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -33,8 +33,8 @@ class ObjectCounts:
         self.tallies: list[PanopticTally] = []
 
     def add(self, predicted: Instances, predicted_labels: np.ndarray, truth: Instances, true_labels: np.ndarray) -> None:
-        """Count an image by its objects and its label maps (H, W) uint8, all of one size and with one list of classes. Predictions without
-        scores have a score of 1."""
+        """Count an image by its objects and label maps (H, W) uint8, all of one size and with the same classes. Predictions without scores
+        get a score of 1."""
         predicted, truth = replace(predicted, scores=predicted.scores or (1.0,) * len(predicted.class_ids)).seen(), truth.seen()
         rows, columns = len(predicted.class_ids) + 1, len(truth.class_ids) + 1
         both = np.bincount(predicted.numbers.ravel().astype(np.int64) * columns + truth.numbers.ravel(), minlength=rows * columns)
@@ -59,6 +59,6 @@ class ObjectCounts:
 
 
 def _with_background(objects: Instances, labels: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Numbers of the objects, then of the background, and the class of each."""
+    """A map of object numbers with the background as one more object, and the class of each."""
     background = len(objects.class_ids) + 1
     return np.where((labels == 0) & (objects.numbers == 0), background, objects.numbers), [*objects.class_ids, 0]

@@ -1,15 +1,16 @@
 """Protocols: the classes that an evaluation counts, the classes in the mean, and how a data set's and a model's classes map to them.
 
 Classes are matched by name, not by id. Only letters and digits count, so `potted plant` is `pottedplant`, and synonyms in data sets
-(SYNONYMS) are one class. A table of 256 entries each maps predictions and truths to a protocol's own ids.
+(SYNONYMS) are one class. Two tables of 256 entries map the ids of predictions and of truths to the protocol's.
 
 voc                         Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it
-voc-zero-shot               the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of the two parts
+voc-zero-shot               the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of seen and unseen
 voc-zero-shot-objects       as before, but pixels of the truth's background do not count at all, as some papers have it
 cityscapes-human-vehicle    Human = person and rider, Vehicle = car, truck, bus and train; the mean is over the two. Motorcycles
-                            and bicycles are ignored, as is what Cityscapes itself does not evaluate; all else is background
+                            and bicycles are ignored, as are the classes that Cityscapes itself does not evaluate; all else is background
 ade20k                      bus, car and person, all other labels are background
-domain                      car, person and motorbike on any data set that has them; a rider is a person, as in VOC; else as before
+domain                      car, person and motorbike on any data set that has them; a rider is a person, as in VOC; all other labels
+                            are background, but classes that Cityscapes itself does not evaluate are ignored
 camvid                      the 11 classes of SegNet's version of CamVid; it has no background
 """
 
@@ -47,7 +48,7 @@ CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel",
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is counted.
+    """The classes of an evaluation, and how other class names map to them.
 
     classes: entry i is id i in the compared arrays. counted: the classes in the mean; the pixels of other classes count as mistakes of
     the counted ones, but their IoU does not. groups: further means, by name. harmonic: two groups whose harmonic mean is reported.
@@ -98,7 +99,7 @@ class Protocol:
         return table
 
     def _table(self, classes: Mapping[int, str], names: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
-        """The table, and whether any id of it is a counted class other than the background."""
+        """The table, and whether any id maps to a counted class other than the background."""
         table = np.full(256, IGNORED, np.uint8)
         rest = self.classes.index(BACKGROUND) if BACKGROUND in self.classes else IGNORED
         ignored = {plain_name(name) for name, target in names.items() if target is None}

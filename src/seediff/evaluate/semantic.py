@@ -1,4 +1,4 @@
-"""Predictions with classes against truths: one image in memory at a time, scores of the whole set with intervals at the end."""
+"""Scores predictions with classes against truths: one image in memory at a time, scores of the whole set with intervals at the end."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluation found. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low, high).
+    """The result of an evaluation. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low, high).
 
-    miou, interval: mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou: the same of boundary
-    IoUs, NaN when they were not asked for. pixel_accuracy: over all pixels that count. per_class: IoU by name, in the order of ids, and
-    classes: more about each. groups: mean and interval of each of the protocol's groups, and `harmonic` where it has one.
-    images: the mean IoU of each image by itself over the counted classes in its truth or prediction, by name; NaN where it has none.
-    pixels: those that count.
+    miou, interval: mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou: the same for boundary
+    IoU, NaN if that was not requested. pixel_accuracy: over all pixels that count. classes: each class's scores by name, in the order of
+    ids; per_class: its IoU alone. groups: mean and interval of each of the protocol's groups, and `harmonic` if it has one.
+    images: the mean IoU of each image by itself over the counted classes in its truth or prediction, by name; NaN if it has none.
+    pixels: the number of pixels that count.
     """
 
     protocol: Protocol
@@ -61,7 +61,7 @@ class Scores:
         return {name: score.iou for name, score in self.classes.items()}
 
     def table(self) -> dict[str, Any]:
-        """All of it as JSON values; what is NaN is null."""
+        """The scores as JSON values, with null for NaN; `images` is their number."""
         record = {
             "protocol": self.protocol.name,
             "miou": self.miou,
@@ -89,9 +89,9 @@ def evaluate_pairs(
     boundary: bool = True,
     progress: Callable[[int, str], None] | None = None,
 ) -> Scores:
-    """Score (name, predicted, truth) of every image, both (H, W) uint8 in the protocol's ids or 255; see `confusion` for what that means.
+    """Score (name, predicted, truth) of every image, both (H, W) uint8 in the protocol's ids or 255, as explained in `metrics.confusion`.
 
-    seed, bootstrap: draws of whole images for the intervals. boundary: boundary IoU too, which is most of the time that an image takes.
+    seed, bootstrap: draws of whole images for the intervals. boundary: also boundary IoU, which takes most of the time per image.
     progress: called with (images done, name). Raises UserError naming the image whose maps cannot be compared, or when there is nothing to
     compare.
     """
@@ -123,7 +123,7 @@ def evaluate_pairs(
 
 
 def _score(tallies: Tallies, boundary_iou: np.ndarray, protocol: Protocol, images: Mapping[str, float], seed: int, draws: int) -> Scores:
-    """Everything that follows from the counts of the images."""
+    """All scores, from the counts of the images."""
     whole = Tallies(*(values.sum(0, keepdims=True) for values in (tallies.tp, tallies.fp, tallies.fn, tallies.pixels)))
     drawn = resample(tallies, seed=seed, draws=draws)
     iou, iou_drawn = (class_iou(counts.tp, counts.fp, counts.fn) for counts in (whole, drawn))
@@ -174,7 +174,7 @@ def size_of(array: np.ndarray) -> str:
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it: lists for tuples, and null for NaN, the IoU of a class that is nowhere."""
+    """A value for JSON: lists for tuples, None for NaN (the IoU of a class that is neither in the truth nor predicted)."""
     if isinstance(value, dict):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple):
@@ -183,7 +183,7 @@ def plain(value: Any) -> Any:
 
 
 def write_json(record: Mapping[str, Any], path: Path) -> None:
-    """Write scores as JSON, atomically; folders on the way are made."""
+    """Write scores as JSON, atomically; missing folders are created."""
     write_atomic(path, (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
 

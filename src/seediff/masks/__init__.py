@@ -1,1 +1,2 @@
-"""Makes masks of named classes from `AttentionMaps`. Start with make.py. Each method has its own file, and so has each step of a method."""
+"""Makes masks of named classes from `AttentionMaps`. Start with make.py. Methods have their own files, and so do the refinements after
+them (pamr.py, sam.py, elbo.py)."""

@@ -1,5 +1,5 @@
-"""A walk from the peaks of cross-attention, along positions whose outputs are alike and that attend to each other. After AnchorDiff (arXiv
-2605.26460), whose text is all we know of it: its seed is one position, so that a second object of a class is missed.
+"""A walk from the peaks of cross-attention, between positions that have similar outputs and attend to each other. After AnchorDiff (arXiv
+2605.26460), of which only the text was available: its seed is a single position, so it misses a second object of a class.
 
     W_ij ∝ max(0, cos(f_i, f_j)) · SA_ij / max_j SA_ij,   rows divided by their sums
     P ← (1 − α) G + α W P,   from P = G
@@ -7,7 +7,8 @@
 f: outputs of one layer of attention. G: N(CA) of the class at its peaks, 0 elsewhere. A peak is a position with no higher neighbour among
 the 8 around it, and N(CA) ≥ `alpha`, the threshold for seeds.
 
-Of the paper: the gate, and the one-hot seed. Ours: several peaks, α = 0.95, ten rounds, which layer (`Family.reference`), the threshold.
+From the paper: the gate, and the one-hot seed. This project's choices: several peaks, α = 0.95, ten rounds, the layer (`Family.reference`),
+the threshold.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .baselines import random_walk
 from .steps import SoftMask, Step, Steps
 
 RESTART = 0.95
-"""α of the walk: how much of a position's value comes from where it leads; the rest is its seed."""
+"""α of the walk: the share of a position's value that comes from the positions it leads to; the rest is its seed's."""
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -50,7 +51,7 @@ def anchor_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> Sof
 
 
 def peaks(values: torch.Tensor, threshold: float) -> torch.Tensor:
-    """Where (h, w) a map has no higher neighbour, and reaches the threshold."""
+    """(h, w) bool: positions of a map that have no higher neighbour and reach the threshold."""
     return (values == F.max_pool2d(values[None], 3, 1, 1)[0]) & (values >= threshold)
 
 

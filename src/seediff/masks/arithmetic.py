@@ -63,14 +63,14 @@ def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor 
 
     Sums the rows in place (`embedding_bag`) instead of gathering them first.
     """
-    if rows.device.type == "mps":  # torch has it there from 2.10 on
+    if rows.device.type == "mps":  # `embedding_bag` exists there from torch 2.10 on
         return sum_gathered(matrix, rows, weights)
     blocks = torch.arange(0, len(rows), BLOCK, device=rows.device)
     return F.embedding_bag(rows, matrix, blocks, mode="sum", per_sample_weights=weights).sum(0)
 
 
 def sum_gathered(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """The same, gathering a block of rows at a time."""
+    """`sum_of_rows`, gathering a block of rows at a time."""
     total = torch.zeros(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
     for first in range(0, len(rows), BLOCK):
         block = matrix[rows[first : first + BLOCK]]
@@ -114,16 +114,16 @@ def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[
 
 
 SHARPNESS = 2.0
-"""How much less a class has where another stands out more, per standard deviation; 1 to 4 gave the same masks."""
+"""How fast a class's value decays, per standard deviation by which another class stands out more; 1 to 4 gave the same masks."""
 
 
 def competing(soft: torch.Tensor) -> torch.Tensor:
-    """Soft maps (C, …, h, w) of classes that compete: how likely a position is any object, times how far the class stands out there.
+    """Soft maps (C, …, h, w) after competition: the highest value of any class at a position, times how far the class stands out there.
 
         M_c ← max_k M_k · exp(2 (z_c − max_k z_k)),   z_c = (M_c − mean M_c) / std M_c over the map
 
-    A map's heights say where it is high, but not whether another class is higher: each is stretched by itself. In standard deviations
-    they compare. A single class stays as it is; a constant map stands out nowhere.
+    Each map is stretched by itself, so values show where a map is high, but not whether another class is higher. In standard deviations
+    maps are comparable. A single class stays as it is; a constant map stands out nowhere.
     """
     spread, mean = torch.std_mean(soft, (-2, -1), correction=0, keepdim=True)
     numbers = torch.finfo(soft.dtype)
@@ -132,9 +132,9 @@ def competing(soft: torch.Tensor) -> torch.Tensor:
 
 
 def level_shares(maps: AttentionMaps, captured: Iterable[Grid], weights: Mapping[int, float]) -> dict[int, float]:
-    """A method's weights of levels, {level: weight}, for those that were captured, divided by their sum.
+    """A method's level weights, {level: weight}, for the levels that were captured, divided by their sum.
 
-    Models lack some levels. One that lacks all of them has its coarsest instead, with a weight of 1.
+    If none of them was captured, as with models that lack these levels: the coarsest captured level, with a weight of 1.
     """
     levels = [maps.level(grid) for grid in captured]
     there = {level: weight for level, weight in weights.items() if level in levels} or {max(levels, default=1): 1.0}

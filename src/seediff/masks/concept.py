@@ -1,13 +1,13 @@
-"""ConceptAttention (Helbling et al.: "ConceptAttention: Diffusion Transformers Learn Highly Interpretable Features", ICML 2025): how much a
-position's output of attention is like that of a concept, as a share of all concepts.
+"""ConceptAttention (Helbling et al.: "ConceptAttention: Diffusion Transformers Learn Highly Interpretable Features", ICML 2025): how
+similar a position's attention output is to that of a concept, as a share of all concepts.
 
     M_c = softmax_c score(p, c)
 
 Scores are captured (`attention/concepts.py`): inner products of outputs, averaged over blocks and steps. The concepts are the picture's
-classes, and words for what is behind them. Pixels where none of the classes reaches β are background, as with every method here (ours);
-the authors' background is the softmax's other concepts.
+classes and words for the background. Pixels where no class reaches β are background, as with every method of this package; the authors'
+background is the softmax's other concepts.
 
-Written from the equations. The authors' program (helblazer811/ConceptAttention at db30c4d) has no licence at its top.
+Written from the equations. The authors' program (helblazer811/ConceptAttention at db30c4d) has no licence at its top level.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .steps import SoftMask, Step, Steps
 
 
 def concept(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """M_c at L, as it is: it may stay below 1. Flag: `constant_map`."""
+    """M_c at L, without min-max, so its maximum may be below 1. Flag: `constant_map`."""
     steps = Steps()
     if class_name not in maps.concept_names:
         raise UserError(f"class '{class_name}' is none of the concepts that were captured: {', '.join(maps.concept_names)}")

@@ -3,10 +3,10 @@ enlarged to the latent's side and averaged.
 
     D = mean over levels of max(0, bicubic(CA_level)),   mask: min-max of D at the image's size > τ = 0.4
 
-Of castorini/daam at 09564e0 (MIT): plain probabilities summed over all steps, all heads and the layers on the way down and up, so L/8 of
-Stable Diffusion, which has the middle alone, has no part; negative values that bicubic enlargement gives become 0; a word of several
-tokens has their mean. The program clamps each head's map; here it is the mean of a level's. Its `normalize`, off by default, divides by the
-sum over the prompt's tokens; it is left out.
+As in castorini/daam at 09564e0 (MIT), plain probabilities are summed over all steps, all heads, and the layers on the way down and up, so
+L/8 of Stable Diffusion, which only its middle has, is left out; negative values from bicubic enlargement become 0; a word of several tokens
+has their mean. The program clamps each head's map; here the mean map of a level is clamped. Its `normalize`, off by default, which divides
+by the sum over the prompt's tokens, is left out.
 """
 
 from __future__ import annotations

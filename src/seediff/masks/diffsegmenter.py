@@ -4,8 +4,9 @@
     M = N(SA_L · (.3 N(CA_{L/8}) + .5 N(CA_{L/4}) + .1 N(CA_{L/2}) + .1 N(CA_L))),   N: min-max
 
 The weights are those of the authors' program (VCG-team/DiffSegmenter at b3a8686, without a licence: read for its constants). Its threshold
-is swept on the scored pictures, so there is none to take; β is this package's. Levels that the model lacks are left out, and the weights
-of the others divided by their sum. Left out: one prompt per class with BLIP's continuation, and the classes that BLIP and CLIP choose.
+is swept on the scored pictures, so there is no constant to take over; β is this package's. Levels that the model lacks are left out, and
+the weights of the others divided by their sum. Not implemented: one prompt per class, continued by BLIP, and the choice of classes by BLIP
+and CLIP.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .baselines import random_walk
 from .steps import SoftMask, Step, Steps
 
 WEIGHTS = {8: 0.3, 4: 0.5, 2: 0.1, 1: 0.1}
-"""Of cross-attention at L / 8, L / 4, L / 2 and L."""
+"""Weights of cross-attention at L / 8, L / 4, L / 2 and L."""
 
 
 def diffsegmenter(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

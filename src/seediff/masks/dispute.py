@@ -16,7 +16,7 @@ from .baselines import cross_times_self
 
 
 def disputed(label_map: np.ndarray, maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[str]:
-    """The flags of classes whose agreement is below `config.dispute`; none if that is None. label_map: as `MaskResult`'s."""
+    """The flags of classes whose `agreement` is below `config.dispute`; none if that is None. label_map: as in `MaskResult`."""
     if config.dispute is None:
         return []
     return [f"disputed:{name}" for name, share in agreement(label_map, maps, classes, config).items() if share < config.dispute]
@@ -25,8 +25,8 @@ def disputed(label_map: np.ndarray, maps: AttentionMaps, classes: Sequence[str],
 def agreement(label_map: np.ndarray, maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> dict[str, float]:
     """Class → IoU of its mask with CA·SA's, in [0, 1]; 0 for a class without pixels.
 
-    CA·SA takes one step over the finest self-attention that `config.method` reads. Its mask are the pixels that the class wins and where
-    its values are highest, as many as the method's mask has: so it needs no threshold.
+    CA·SA takes one step over the finest self-attention that `config.method` reads. Of the pixels that the class wins, its mask has those
+    with the highest values, as many as the method's mask has, so it needs no threshold.
     """
     reads = maps_read(config)
     other = replace(config, method="ca_sa", tau=1, dispute=None, seed_level=min(reads["cross"] or ()), self_level=min(reads["self"] or ()))

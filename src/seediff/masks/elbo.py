@@ -3,8 +3,8 @@ sharpened, whatever method made them.
 
     M_c ← N(M_c) ^ (3 ^ e_c),   e = N(errors of the picture's classes),   N: min-max
 
-A class's error is the network's in denoising the picture with a sentence that names the class alone, at 20 noise levels
-(`attention.photograph.class_errors`). The best class keeps its map, the worst has the third power of it. Written from the equation
+A class's error is the network's error in denoising the picture with a sentence that names only this class, at 20 noise levels
+(`attention.photograph.class_errors`). The best class keeps its map; the worst class's map is cubed. Written from the equation
 (VCG-team/elbo-t2ialign at 9000d8c, MIT).
 """
 

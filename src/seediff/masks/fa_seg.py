@@ -5,13 +5,13 @@ arXiv 2506.23323): cross-attention of all levels, spread by the self-attention o
     M  = .1 N(SA²_{L/8} CA) + .1 N(SA²_{L/4} CA) + .5 N(SA²_{L/2} CA) + .3 N(SA²_L CA),   N: min-max
 
 The weights, τ = 2 and the threshold 0.55 (for VOC) are those of the authors' program (chequanghuy/FA-Seg at 861761b, without a licence:
-read for its constants, written from the equations). What is different here:
+read for its constants, written from the equations). Differences:
 
 - The authors enlarge every matrix to L (keys bicubic, queries repeated). Here each product is made at the side of its matrix, where CA is
-  averaged over the positions that a key stands for: the same with keys repeated, and no matrix of L's size.
+  averaged over the positions that a key stands for. The result is that of repeated keys, without a matrix of L's size.
 - Rows of self-attention sum to 1.
 - Levels that the model lacks are left out, and the weights of the others divided by their sum.
-- The second look at the mirrored picture and the second prompt of class names alone are switches of capture, which are off.
+- The second pass over the mirrored picture and the second prompt of class names alone are options of capture, off by default.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from .baselines import random_walk
 from .steps import SoftMask, Step, Steps
 
 CROSS_WEIGHTS = {8: 0.15, 4: 0.7, 2: 0.15}
-"""Of cross-attention at L / 8, L / 4 and L / 2."""
+"""Weights of cross-attention at L / 8, L / 4 and L / 2."""
 SELF_WEIGHTS = {8: 0.1, 4: 0.1, 2: 0.5, 1: 0.3}
-"""Of what self-attention makes of it at L / 8, L / 4, L / 2 and L."""
+"""Weights of the maps spread by self-attention at L / 8, L / 4, L / 2 and L."""
 POWER = 2
-"""τ: of self-attention."""
+"""τ: exponent of self-attention."""
 
 
 def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -57,5 +57,5 @@ def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask
 
 
 def repeated(values: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """(h, w) at another size: each position takes the value of the one that covers it."""
+    """(h, w) at another size: each position takes the value of the position that covers it."""
     return F.interpolate(values[None, None], grid, mode="nearest")[0, 0]

@@ -39,7 +39,7 @@ def explain_flag(flag: str) -> str:
 def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[str]) -> None:
     """Raise UserError for a text that matches no flag. Valid texts are kinds, `kind:class`, and `all`.
 
-    classes: the dataset's. found: the flags in its rows, which may come from other programs.
+    classes: the dataset's. flags: the flags in its rows, which may come from other programs.
     """
     flags = set(flags)
     kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in flags} - set(FLAGS))]

@@ -1,5 +1,5 @@
-"""GoCA (CVPR 2026, arXiv 2603.06178): cross-attention of each layer by itself, weighted by how well the layer's self-attention agrees with
-the network's features, as a share of the prompt's words, blurred and spread.
+"""GoCA (CVPR 2026, arXiv 2603.06178): the cross-attention of each layer, weighted by how well the layer's self-attention agrees with the
+network's features, as a share of the prompt's words, blurred and spread by self-attention.
 
     CA_l = Σ_n w_n A_n                              heads     (`attention/heads.py`)
     w_l = Σ_ij SA_l(i, j) · R(i, j)                 layers    (`attention/agreement.py`)
@@ -7,14 +7,14 @@ the network's features, as a share of the prompt's words, blurred and spread.
     C   = mean_{t in class} C_t / Σ_{t in content} C_t   rescale
     M   = N(SA² N(blur(C)))                         blur, product
 
-Of the authors' program (Darkbblue/goca at 475892f, without a licence: written from the equations), left out is the background as a
-competing word that is appended to the prompt: here it is what stays below β. Heads are weighed while attention is captured, so the maps
-say whether they were. What the equations leave open:
+Written from the equations (the authors' program, Darkbblue/goca at 475892f, has no licence). Left out is the background as a competing
+word appended to the prompt: here, positions below β are background. Heads are weighted during capture, and `AttentionMaps.heads` records
+it. Choices that the equations leave open:
 
-- A prompt whose only content word is the class has nothing to rescale by: every place would be 1.
-- The three layers of the product in a UNet: the last on the way down, and the last two on the way up, at the finest side. In a transformer
-  blocks 12 and 18 of FLUX's 57, or those at the same depth.
-- A layer that has cross-attention but whose block has no self-attention that was captured has weight 0.
+- If the class is the prompt's only content word, there is no rescaling, because every position would be 1.
+- The layers of the product: in a UNet the last on the way down and the last two on the way up, at the finest side; in a transformer blocks
+  12 and 18 of FLUX's 57, or the blocks at the same depths.
+- A cross-attention layer whose block has no captured self-attention has weight 0.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from .baselines import random_walk
 from .steps import SoftMask, Step, Steps
 
 SIGMA, RADIUS = 1.1, 2
-"""Of the blur, in positions at the finest side."""
+"""Standard deviation and radius of the blur, in positions at the finest side."""
 ROUNDS = 2
 """Products with self-attention."""
 DEPTHS = (12 / 57, 18 / 57)
-"""Of a transformer's blocks whose self-attention is used."""
+"""Depths of the blocks of a transformer whose self-attention is used, as shares of all blocks."""
 TINY = torch.finfo(torch.float32).tiny
 
 
 def goca(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """M at the finest side, with those of the steps that `config.parts` names. Flag: `constant_map`."""
+    """M at the finest side, by the steps that `config.parts` names. Flag: `constant_map`."""
     steps = Steps()
     columns = maps.columns(class_name)
     if "heads" in config.parts and maps.heads == "mean":
@@ -94,7 +94,7 @@ def weighted_tokens(maps: AttentionMaps, columns: Sequence[int], *, weighted: bo
 
 
 def product_layers(names: Sequence[str]) -> list[str]:
-    """Of the layers of self-attention at one side, in the network's order, those whose mean spreads the map."""
+    """The layers whose mean spreads the map. names: all self-attention layers at one side, in the network's order."""
     up = [name for name in names if name.startswith("up_blocks.")]
     if up:
         return [*[name for name in names if name.startswith("down_blocks.")][-1:], *up[-2:]]
@@ -102,7 +102,7 @@ def product_layers(names: Sequence[str]) -> list[str]:
 
 
 def blur(values: torch.Tensor) -> torch.Tensor:
-    """A map (h, w) blurred by a Gaussian of 5 × 5 positions; its border is continued."""
+    """A map (h, w) blurred by a Gaussian of 5 × 5 positions; border values are repeated outside."""
     line = torch.exp(-((torch.arange(-RADIUS, RADIUS + 1, device=values.device) / SIGMA) ** 2) / 2)
     line = line / line.sum()
     padded = F.pad(values[None, None], (RADIUS,) * 4, mode="replicate")

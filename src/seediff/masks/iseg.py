@@ -7,11 +7,11 @@ weak self-attention is cut off, so that many rounds of a walk over it do not blu
 
 The middle line is one step of gradient descent on the entropy −Σ S log S. Weights, rounds and λ = 0.015 are those of the authors' program
 for VOC (linsun449/iseg.code at 2e8fb32, without a licence: read for its constants); for Context 5 rounds and 0.002, for COCO 10 and 0.2.
-With several classes x is the highest, so its background is the threshold β = (3 − √5) / 2 = 0.382. After every round the program takes
-the minimum off and divides by the sum; min-max is the same up to a factor, since rows sum to 1.
+With several classes x is the highest class, so its condition is the threshold β = (3 − √5) / 2 = 0.382. After every round the program
+subtracts the minimum and divides by the sum; min-max is the same up to a factor, since rows sum to 1.
 
-Left out, since `AttentionMaps` lacks it: the hand-picked heads and the single layer of self-attention (here the mean of the level's), class
-embeddings × 1.6, and other nouns in the prompt; also the averaging of CA inside clusters.
+Left out, since `AttentionMaps` does not have them: the hand-picked heads and the single layer of self-attention (here the mean over the
+level), class embeddings × 1.6, and other nouns in the prompt; also the averaging of CA inside clusters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .arithmetic import level_shares, min_max, resize, times_vector
 from .steps import SoftMask, Step, Steps
 
 CROSS_WEIGHTS = {4: 0.7, 2: 0.3}
-"""Of cross-attention at L / 4 and L / 2."""
+"""Weights of cross-attention at L / 4 and L / 2."""
 STRENGTH = 0.015
 """λ: values below about a fiftieth of their column's maximum become 0."""
 TINY = torch.finfo(torch.float32).tiny
@@ -54,7 +54,7 @@ def entropy_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> So
 
 
 def less_entropy(weights: torch.Tensor, strength: float) -> torch.Tensor:
-    """`max(0, w + λ log10(e w))` of (N, N) weights ≥ 0, with rows that sum to 1. A row of which nothing stays keeps to itself."""
+    """`max(0, w + λ log10(e w))` of (N, N) weights ≥ 0, with rows that sum to 1. A row that becomes all 0 attends only to itself."""
     kept = (weights + strength * (weights.log10() + math.log10(math.e))).clamp_min_(0)  # log10(0) = −∞, which becomes 0
     kept.diagonal().masked_fill_(kept.sum(1) == 0, 1)
     return kept.div_(kept.sum(1, keepdim=True))

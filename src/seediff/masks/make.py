@@ -90,8 +90,8 @@ def make_masks(
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """The soft mask of one class by `config.method`, or `config.reading`. The maps are not modified.
 
-    Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if the method needs plain
-    means but the maps were divided by their maxima, or layers apart but there are only means.
+    Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if the maps do not have
+    what the method needs: plain means, every layer's maps, features or concepts.
     """
     (mask,) = soft_masks(maps, [class_name], config)
     return mask
@@ -101,7 +101,7 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     """`soft_mask` of several classes of one image."""
     module, name = config.facts.function.split(".")
     function = getattr(import_module(f".{module}", __package__), name)
-    if config.reading is not None:  # weighs classes against each other
+    if config.reading is not None:  # reads all classes together
         masks = function(maps, classes, config)
     else:
         check_capture(config.method, maps.normalized, bool(maps.cross_layers), bool(maps.features), bool(maps.concepts))
@@ -122,11 +122,11 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
 
 
 def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """Soft masks (C, H, W) along the image (H, W, 3) uint8: PAMR with the configuration's or the method's constants, then SAM, each if
-    the configuration has it.
+    """Soft masks (C, H, W) refined along the image (H, W, 3) uint8: PAMR with the method's or the configuration's constants, then SAM,
+    each if the configuration enables it.
 
     weights: from `pamr_weights` for the same image and configuration. They take most of the time and do not depend on the soft masks.
-    Raises UserError for a model of SAM that cannot be used.
+    Raises UserError for a SAM model that cannot be used.
     """
     finish = config.facts.finish
     if config.pamr:
@@ -137,7 +137,7 @@ def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: t
             dilations=_dilations(image, config),
             bandwidth=finish.bandwidth,
             weights=weights,
-        ).clamp_(0, 1)  # weights sum to 1 but for rounding
+        ).clamp_(0, 1)  # weights sum to 1 only up to rounding
     if config.sam is not None:
         from .sam import refine_by_sam  # imports scipy
 
@@ -146,7 +146,7 @@ def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: t
 
 
 def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
-    """The value from which on a pixel belongs to the class of a soft mask (H, W)."""
+    """The lowest value of a soft mask (H, W) at which a pixel belongs to the class."""
     threshold = (config.ignore_band or (None, None))[1] or config.facts.finish.threshold or config.beta
     return otsu(values) if threshold == "otsu" else float(threshold)
 

@@ -3,13 +3,14 @@ resembles most.
 
     p_c = Σ_i w_c(i) f_i,   class(i) = argmax_c f_i · p_c,   f_i: unit features,   w_c: the class's cross-attention
 
-Written from the equations (the authors' program, at 1955c87, has no licence). It lets every class of a vocabulary compete, among them words
-for what stands behind objects. Here only the picture's classes are asked for, so the background has a prototype, too:
+Written from the equations (the authors' program, at 1955c87, has no licence). There all classes of a vocabulary compete, including words
+for backgrounds. Here only the picture's classes are given, so the background has a prototype too:
 
     w_c = N(CA_c)²,   w_background = (1 − max_c N(CA_c))²,   M_c = ½ (1 + f · p_c − f · p_background),   N: min-max
 
-Prototypes are unit vectors, M is ½ where class and background are equally like, and what is below β is background. The squares keep places
-of middling attention, which are many, out of all prototypes. The features are those of the layer that `Family.reference` names.
+Prototypes are scaled to unit length. M is ½ where a position resembles class and background equally, and positions below β are
+background. The squares keep the many positions with middling attention out of all prototypes. The features are those of the layer that
+`Family.reference` names.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .arithmetic import mean_cross_attention, min_max, resize
 from .steps import SoftMask, Step, Steps
 
 POWER = 2
-"""Of attention in prototypes."""
+"""Exponent of cross-attention in prototypes."""
 
 
 def maskdiffusion(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
@@ -42,5 +43,5 @@ def maskdiffusion(maps: AttentionMaps, class_name: str, config: MaskConfig) -> S
     behind = 1 - torch.stack([of_class for of_class, _ in stretched.values()]).amax(0)
     prototype, background = (F.normalize((of.flatten()[:, None] ** POWER * unit).sum(0), dim=0) for of in (weights, behind))
 
-    # 3. How much more each position is like the class.
+    # 3. How much more each position resembles the class than the background.
     return steps.finish((0.5 * (1 + unit @ (prototype - background))).clamp(0, 1).reshape(grid))

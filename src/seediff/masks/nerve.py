@@ -3,11 +3,12 @@ open-Vocabulary sEgmentation", WACV 2026, arXiv 2511.08248), over cross-attentio
 
     P ← (1 − α) G + α S P,   from P = G;   its limit is (1 − α) (I − α S)⁻¹ G
 
-S is self-attention with rows that sum to 1. However long it walks, P stays near G: it never drifts to a constant map, as SA^τ · CA does.
+S is self-attention with rows that sum to 1. However many rounds there are, P stays near G: it never drifts to a constant map, as SA^τ · CA
+does.
 Written from the equations. The paper's α and number of rounds are not known here: α = 0.8 and 5 rounds are this project's.
 
-In the paper G is from CLIP; here it is the class's cross-attention. Left out, since `AttentionMaps` has no single heads and layers: their
-weights by entropy, and the part of S that looks at neighbours alone.
+In the paper G is from CLIP; here it is the class's cross-attention. Left out, since maps are averaged over heads and layers: the weights of
+single heads and layers by entropy, and the part of S that is restricted to neighbours.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .baselines import random_walk
 from .steps import SoftMask, Step, Steps
 
 ALPHA = 0.8
-"""α: how much of a position's value comes from where it attends; the rest is its own cross-attention."""
+"""α: the share of a position's value that comes from the positions it attends to; the rest is its own cross-attention."""
 
 
 def restart_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

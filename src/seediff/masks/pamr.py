@@ -55,7 +55,7 @@ def pamr(
 def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0.1) -> torch.Tensor:
     """`w_ij = softmax_j mean_rgb −|x_i − x_j| / (1e-8 + bandwidth σ_i)`, (8·|D|, H, W), summing to 1 over the neighbours.
 
-    image: (3, H, W). σ_i is the unbiased deviation, per channel, of the 9·|D| samples around i: the pixel itself counts once a
+    image: (3, H, W). σ_i is the unbiased deviation, per channel, of the 9·|D| samples around i: the pixel itself counts once per
     dilation. bandwidth: at least 0.05.
 
     σ is taken from differences to the pixel itself, Σd² − (Σd)²/n: a ninth of the n samples are that pixel, with d = 0, so

@@ -1,7 +1,7 @@
 """Questions about the classes in a picture, their scores, and the threshold that answers them best.
 
 The threshold is tuned for all ways to use `mask`: a sentence with a picture's classes and 0 to 3 others (`several`), sentences with one
-class, one that is there and one that is not (`one`), and many classes at once, in several sentences (`many`).
+class, which is present or absent (`one`), and many classes at once, in several sentences (`many`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Answers:
 
 
 def questions(shown: Sequence[str], known: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """The questions (group, classes) for picture `index`: its classes and index % 4 others; one of its own; one other; many.
+    """The questions (group, classes) for picture `index`: its classes and index % 4 others; one of its classes; one other; many.
 
     A picture that shows no class, or all classes, gets only the questions that are possible.
     """
@@ -59,6 +59,6 @@ def best_threshold(answers: Answers) -> float:
         positive = answers.score >= threshold
         right = positive == answers.present
         kinds = [(answers.group == group) & (answers.present == there) for group in np.unique(answers.group) for there in (True, False)]
-        return round(float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9)  # equal ones are equal
+        return round(float(np.mean([right[kind].mean() for kind in kinds if kind.any()])), 9)  # so that equal scores compare equal
 
     return float(max(THRESHOLDS, key=balanced))

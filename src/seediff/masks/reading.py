@@ -1,12 +1,12 @@
-"""A reading: how much each layer of a model says about where a class is, learnt from pictures with correct masks.
+"""A reading: masks from a weighted sum of a model's attention layers, with weights learnt from pictures with correct masks.
 
-With x_l the map of a layer for the class, m_l the largest of the other classes' maps of it, and learnt weights w, v and b, position s is
+With x_l the class's map of layer l, m_l the maximum of the other classes' maps of this layer, and learnt weights w, v and b:
 
     soft(s) = σ(b + Σ_l w_l · x_l(s) + v_l · m_l(s))
 
-of the class where this is at least ½. A map is a cross-attention layer's, or the cross-attention of all of them after one or two steps of
-a random walk over a self-attention layer; each by min-max in [0, 1], at the finest side of all. Layers have weights, classes have none, so
-a reading also serves classes that it never saw.
+Position s belongs to the class if this is at least ½. A map is that of a cross-attention layer, or the mean of all cross-attention layers
+after one or two steps of a random walk over a self-attention layer; each is scaled to [0, 1] by min-max, at the finest side. Layers have
+weights and classes do not, so a reading also works for classes that were not in its training pictures.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from .steps import SoftMask, Step, Steps
 Name = Annotated[str, Meta(pattern=r"^(cross|walk1|walk2)\.[A-Za-z_][A-Za-z0-9_.]{0,200}$")]
 WHAT = "a reading"
 RIDGE = 1e-3
-"""Weight of the squared weights in the loss, beside the mean cross-entropy."""
+"""Factor of the sum of squared weights, which is added to the mean cross-entropy in the loss."""
 ROUNDS = 50
 
 
 @dataclass(frozen=True)
 class About:
-    """The header of a reading's file. maps: names of the F maps. model: the one that it was learnt for. note: from what, and its gain."""
+    """The header of a reading's file. maps: names of the F maps. model: the model that it was learnt for. note: its training pictures and
+    gain."""
 
     maps: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=4096)]
     model: str = ""
@@ -55,7 +56,8 @@ class About:
 
 @dataclass(frozen=True)
 class Reading:
-    """weights (2, F) float32: w of the class's maps, and v of the other classes' largest. bias: b, which puts the threshold at ½."""
+    """weights: (2, F) float32, w for the class's maps and v for the maxima of the other classes' maps. bias: b, such that the threshold is
+    ½."""
 
     about: About
     weights: torch.Tensor
@@ -91,14 +93,14 @@ class Reading:
             )
 
     def logits(self, maps: torch.Tensor) -> torch.Tensor:
-        """The sum in σ(…), (C, h, w), of what `with_others` gives (C, 2F, h, w)."""
+        """The argument of σ, (C, h, w), for the maps (C, 2F, h, w) from `with_others`."""
         weights = self.weights.to(maps).flatten()[:, None, None]
         return torch.stack([(weights * of_class).sum(0) for of_class in maps]) + self.bias
 
 
 def layer_maps(maps: AttentionMaps, class_name: str, names: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
-    """Name → map (h, w) in [0, 1] of each layer for one class, or of those that a reading names. The random walks start from the mean of
-    the cross-attention that is among them. Raises UserError for a class that is not in the prompt, and where no layers were kept apart."""
+    """Name → map (h, w) in [0, 1] for one class: all maps, or those in `names`. Random walks start from the mean of the cross-attention
+    maps among them. Raises UserError for a class that is not in the prompt, and if layers were not kept apart."""
     columns = list(maps.columns(class_name))
     side = max((*maps.cross_layers, *maps.self_layers), default=None)
     if side is None:
@@ -109,7 +111,7 @@ def layer_maps(maps: AttentionMaps, class_name: str, names: Sequence[str] | None
         for layer, tensor in by_layer.items()
         if names is None or f"cross.{layer}" in names
     }
-    start = torch.stack([cross[name] for name in sorted(cross)]).mean(0)  # files of maps have another order
+    start = torch.stack([cross[name] for name in sorted(cross)]).mean(0)  # sorted, because maps from a file may have another order
     walked: dict[str, torch.Tensor] = {}
     for grid, by_layer in maps.self_layers.items():
         for layer, tensor in by_layer.items():
@@ -123,24 +125,23 @@ def layer_maps(maps: AttentionMaps, class_name: str, names: Sequence[str] | None
 
 
 def all_maps(maps: AttentionMaps, classes: Sequence[str], names: Sequence[str] | None = None) -> tuple[torch.Tensor, list[str]]:
-    """The maps of classes, and the largest of all other classes of the prompt: `with_others` (C, 2F, h, w), and the F names."""
+    """`with_others` (C, 2F, h, w) of these classes, where the others include all classes of the prompt, and the F names."""
     by_class = [layer_maps(maps, name, names) for name in dict.fromkeys((*classes, *maps.words))]
     stacked = torch.stack([torch.stack(list(of_class.values())) for of_class in by_class])
     return with_others(stacked)[: len(classes)], list(by_class[0])
 
 
 def with_others(maps: torch.Tensor) -> torch.Tensor:
-    """Of maps (C, F, h, w): each class's, then the largest of the others' (0 where there are none): (C, 2F, h, w)."""
+    """(C, 2F, h, w) from maps (C, F, h, w): each class's maps, then the maxima of the other classes' maps, 0 for a single class."""
     count = len(maps)
     others = [torch.cat([maps[:i], maps[i + 1 :]]).amax(0) if count > 1 else torch.zeros_like(maps[0]) for i in range(count)]
     return torch.cat([maps, torch.stack(others)], 1)
 
 
 def read_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:
-    """Soft masks of classes by the reading in the file `config.reading`; the others are all classes of the prompt. Soft maps at the
-    finest side.
+    """Soft masks of classes, at the finest side, by the reading in the file `config.reading`. All classes of the prompt compete.
 
-    Flag: `constant_map`. Raises UserError for a broken file, and one whose layers were not captured.
+    Flag: `constant_map`. Raises UserError for a broken file, and for a reading whose layers were not captured.
     """
     assert config.reading is not None
     reading = Reading.load(config.reading)
@@ -154,7 +155,7 @@ def read_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
 
 
 def check_reading(config: MaskConfig, family: Family, network: Any) -> None:
-    """Raise UserError for a reading, if there is one, that cannot be read or weighs layers that a network lacks, which may be without
+    """Raise UserError if the reading of a configuration cannot be read or weighs layers that a network lacks. The network need not have its
     weights."""
     if config.reading is None:
         return
@@ -164,10 +165,10 @@ def check_reading(config: MaskConfig, family: Family, network: Any) -> None:
 
 
 def fit(rows: torch.Tensor, targets: torch.Tensor, sizes: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Logistic regression with a ridge, by Newton's method in float64: weights (F,) and bias for rows (n, F) as they are.
+    """Logistic regression with a ridge penalty, by Newton's method in float64: weights (F,) and bias for the unscaled rows (n, F).
 
-    targets (n,): shares in [0, 1] of the class. sizes (n,): how much each row counts, at least 0. The ridge is on the weights of
-    standardised columns; a constant column gets 0.
+    targets (n,): the class's share in each row, in [0, 1]. sizes (n,): the weight of each row, at least 0. The penalty is on the weights
+    of standardised columns; a constant column gets weight 0.
     """
     rows, targets, share = rows.double(), targets.double(), sizes.double() / sizes.double().sum()
     mean = share @ rows

@@ -1,10 +1,10 @@
 """Masks by a segment-anything model (SAM or SAM 2), prompted by soft masks: their pieces become whole objects with sharp outlines.
 
-Each connected piece of a class's mask is a prompt: its box, the highest places inside, the lowest ones in and around the box, and the
-soft mask itself. Where SAM's answer overlaps the piece enough, it takes the piece's place; elsewhere the soft mask stays as it is. Nothing
-is drawn by chance, so the same soft masks give the same result.
+Each connected piece of a class's mask is a prompt: its box, the highest positions inside it, the lowest positions in and around the box,
+and the soft mask itself. If SAM's mask overlaps the piece enough, it replaces the piece; otherwise the soft mask stays as it is. Nothing is
+random, so the same soft masks give the same result.
 
-The model is a local folder in transformers' format, with safetensors; no code of the folder is run, and nothing is fetched.
+The model is a local folder in transformers' format, with safetensors; no code from the folder is run, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from ..models.trust import OWN_ATTENTION, check_parts
 from .arithmetic import resize
 
 KINDS = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
-"""`model_type` in config.json → transformers' class. SAM 2's own folders name their model for videos, which holds the one for pictures."""
+"""`model_type` in config.json → transformers' class. SAM 2's published folders name the video model, which contains the image model."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the colours that both models were trained on."""
+"""Mean and standard deviation of RGB in the training images of both models."""
 AGREE = 0.5
-"""IoU of a piece and SAM's mask from which that replaces it."""
+"""Minimum IoU of a piece and SAM's mask at which the mask replaces the piece."""
 SMALLEST = 0.002
 """Share of the picture below which a piece is left as it is."""
 POINTS = 3
-"""Points inside, and as many outside."""
+"""Maximum number of points inside, and of points outside."""
 MARGIN = 0.25
-"""By which share of its sides a box is larger where points outside are sought."""
+"""Points outside are taken from the box widened at every edge by this share of its side."""
 EDGE = 0.01
-"""Soft values are kept this far from 0 and 1 where they become logits."""
+"""Soft values are kept this far from 0 and 1 before they become logits."""
 
 
 def check_sam(folder: str) -> str:
-    """The class of the model in a folder. Raises UserError for anything but a folder of SAM or SAM 2 with safetensors, without code."""
+    """transformers' class of the model in a folder. Raises UserError for anything but SAM or SAM 2 with safetensors and without code."""
     path = Path(folder).expanduser().absolute()
     if not (path / "config.json").is_file() or not (path / "model.safetensors").is_file():
         raise UserError(f"sam = {folder}", "is no folder with config.json and model.safetensors", "name one of SAM or SAM 2")
@@ -59,7 +59,7 @@ def check_sam(folder: str) -> str:
 
 @lru_cache(maxsize=1)
 def load_sam(folder: str, device: str) -> Any:
-    """The model, in float32. Raises UserError as `check_sam`, and for weights that are not whole."""
+    """The model, in float32. Raises UserError as `check_sam`, and if weights are missing or cannot be loaded."""
     kind = check_sam(folder)
     import transformers
 
@@ -81,8 +81,8 @@ def load_sam(folder: str, device: str) -> Any:
 
 @torch.no_grad()
 def refine_by_sam(image: np.ndarray, soft: torch.Tensor, folder: str, thresholds: Sequence[float]) -> torch.Tensor:
-    """Soft masks (C, H, W) of which every piece that SAM agrees with has SAM's outline. image: (H, W, 3) uint8. thresholds: of each class,
-    the value from which on a pixel belongs to it; SAM's mask is where the new values reach it. Raises UserError as `load_sam`."""
+    """Soft masks (C, H, W) in which every piece that SAM agrees with has SAM's outline. image: (H, W, 3) uint8. thresholds: for each class,
+    the lowest value at which a pixel belongs to it; inside SAM's mask the new values reach it. Raises UserError as `load_sam`."""
     network = load_sam(folder, str(soft.device))
     sight = Sight(network, image, soft.device)
     winners = soft.argmax(0)
@@ -104,14 +104,14 @@ def refine_by_sam(image: np.ndarray, soft: torch.Tensor, folder: str, thresholds
 
 
 class Sight:
-    """What SAM sees of one picture."""
+    """SAM's embeddings of one picture, and its answers to prompts."""
 
     def __init__(self, network: Any, image: np.ndarray, device: torch.device) -> None:
         self.network = network
         prompts = network.config.prompt_encoder_config
         self.side, self.mask_side = prompts.image_size, 4 * prompts.image_size // prompts.patch_size
         self.size = image.shape[:2]
-        square = network.config.model_type != "sam"  # SAM keeps the picture's shape, with a margin; SAM 2 squeezes it into a square
+        square = network.config.model_type != "sam"  # SAM pads the picture to a square; SAM 2 squeezes it into one
         self.seen = (self.side, self.side) if square else tuple(max(1, round(side * self.side / max(self.size))) for side in self.size)
         pixels = torch.tensor(image, device=device).permute(2, 0, 1)[None].float() / 255
         pixels = F.interpolate(pixels, self.seen, mode="bilinear", antialias=True)
@@ -119,7 +119,7 @@ class Sight:
         self.embeddings = network.get_image_embeddings(self._padded((pixels - mean) / std))
 
     def answer(self, values: torch.Tensor, piece: np.ndarray, threshold: float) -> torch.Tensor:
-        """SAM's logits (H, W) for a piece (H, W) of a soft mask (H, W); above 0 is its mask."""
+        """SAM's logits (H, W) for a piece (H, W) of a soft mask (H, W); its mask is where they are at least 0."""
         rows, columns = np.flatnonzero(piece.any(1)), np.flatnonzero(piece.any(0))
         box = (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
         points, labels = prompt_points(values.cpu().numpy(), piece, box)
@@ -139,13 +139,13 @@ class Sight:
         return F.interpolate(whole[None], self.size, mode="bilinear")[0, 0]
 
     def _padded(self, maps: torch.Tensor, value: float = 0.0) -> torch.Tensor:
-        """Maps (1, C, h, w) with a margin on the right and below, to the model's side."""
+        """Maps (1, C, h, w) padded on the right and below to the model's side."""
         return F.pad(maps, (0, self.side - maps.shape[3], 0, self.side - maps.shape[2]), value=value)
 
 
 def prompt_points(values: np.ndarray, piece: np.ndarray, box: tuple[int, int, int, int]) -> tuple[np.ndarray, list[int]]:
-    """Points (P, 2) as (x, y), and 1 for those on the object, 0 for others: the highest places of a piece (H, W), and the lowest in its
-    box (top, left, bottom, right) and around; no two nearer than a quarter of the box."""
+    """Points (P, 2) as (x, y), and their labels: 1 for the highest positions in a piece (H, W), 0 for the lowest positions outside it, in
+    and around its box (top, left, bottom, right). Points with one label are more than a quarter of the box's mean side apart."""
     top, left, bottom, right = box
     radius = max(1.0, math.sqrt((bottom - top) * (right - left)) / 4)
     around = np.zeros_like(piece)
@@ -157,7 +157,7 @@ def prompt_points(values: np.ndarray, piece: np.ndarray, box: tuple[int, int, in
 
 
 def spread_out(values: np.ndarray, radius: float) -> list[tuple[int, int]]:
-    """Up to POINTS places (y, x), the highest first (the first of equals), none within `radius` of another; −inf is no place."""
+    """Up to POINTS positions (y, x), the highest first (the first if several are equal), none within `radius` of another or at −inf."""
     values = values.copy()
     y, x = np.ogrid[: values.shape[0], : values.shape[1]]
     places: list[tuple[int, int]] = []

@@ -14,7 +14,7 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
     """Cross-attention gives seeds, self-attention expands them from coarse to fine, and the background's expansion is subtracted.
 
     Soft map at the finest of `config.expand_levels`. Flags: `no_seeds`, `no_background_seeds`, `constant_map`. Ablations:
-    `expansion` "none" is CAA, "parallel" CRE, "iterative" IRE, each as it is with background=False; `background` adds BE.
+    with background=False, `expansion` "none" is CAA, "parallel" CRE, "iterative" IRE; `background` adds BE to each.
     """
     steps = Steps()
 
@@ -35,7 +35,7 @@ def seediff(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMas
 
 def _iterative(maps: AttentionMaps, class_name: str, config: MaskConfig, steps: Steps) -> torch.Tensor:
     """IRE: each level's expansion gives the next level's seeds (eq. 6–9)."""
-    # 2. Cross-attention of the class at one level, min-max: α means nothing on its own scale, whose maxima are about 0.06.
+    # 2. Cross-attention of the class at one level, min-max: α has no meaning on the map's own scale, whose maxima are about 0.06.
     cross = resize(maps.cross_at(config.seed_level, class_name), maps.grid(config.expand_levels[0]))
     soft = steps.keep(Step("cross_attention"), *min_max(cross))
     for level in config.expand_levels:

@@ -1,8 +1,8 @@
 """Average precision of object masks, by the rules of COCO's detection challenge (cocodataset.org, "Detection Evaluation").
 
-At each of ten IoU thresholds, the predictions of an image are matched with its objects, the surest first, each with the free object that it
-overlaps most. Precision is made to fall with recall, read at 101 recalls from 0
-to 1 and averaged. One list of `Matched` is one class: for class-agnostic figures all objects are matched regardless of their classes.
+At each of ten IoU thresholds, the predictions of an image are matched with its objects in descending order of score, each with the
+unmatched object that it overlaps most. Precision is made to fall with recall, read at 101 recalls from 0 to 1, and averaged. A list of
+`Matched` is for one class; for class-agnostic scores all objects are matched regardless of their classes.
 
 Shape letters: D predictions and G objects of one image, T thresholds.
 """
@@ -23,9 +23,9 @@ MOST = 100
 
 @dataclass(frozen=True)
 class Matched:
-    """Predictions of one image, the surest first, at most MOST.
+    """Predictions of one image, in descending order of score, at most MOST.
 
-    scores: (D,). right: (T, D) bool, whether each has an object of its own at each threshold. objects: G.
+    scores: (D,). right: (T, D) bool, whether each prediction is matched at each threshold. objects: their number, G.
     """
 
     scores: np.ndarray
@@ -35,9 +35,9 @@ class Matched:
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """In [0, 1]; NaN where there is no object.
+    """Scores in [0, 1]; NaN if there is no object.
 
-    ap: mean over thresholds from 0.5 to 0.95. ap50, ap75: at one threshold. ar100: the share of objects that are found, mean over
+    ap: mean over thresholds from 0.5 to 0.95. ap50, ap75: at one threshold. ar100: the share of objects that are matched, mean over
     thresholds.
     """
 
@@ -58,7 +58,7 @@ def pixel_ious(predicted: np.ndarray, objects: np.ndarray) -> np.ndarray:
 def match_objects(ious: np.ndarray, scores: np.ndarray) -> Matched:
     """Match the predictions of one image and class with its objects.
 
-    ious: (D, G), from `pixel_ious`. scores: (D,), of which the first comes first among equals.
+    ious: (D, G), from `pixel_ious`. scores: (D,); predictions with equal scores keep their order.
     """
     count = ious.shape[1]
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable")[:MOST]
@@ -74,7 +74,7 @@ def match_objects(ious: np.ndarray, scores: np.ndarray) -> Matched:
 
 
 def average_precision(images: Sequence[Matched]) -> AveragePrecision:
-    """The figures of one class over a set of images."""
+    """The scores of one class over a set of images."""
     total = sum(image.objects for image in images)
     if not total:
         return AveragePrecision(*[float("nan")] * 4)

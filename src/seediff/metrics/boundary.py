@@ -1,8 +1,8 @@
 """Boundary IoU: how well outlines agree, whatever an object's size.
 
 B. Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021: IoU of the pixels of each mask that lie
-within a distance d of the mask's outline, d being 2 % of the image's diagonal. As in the authors' code distances are those of d erosions
-with a 3 × 3 square, and the image's edge is an outline too.
+within a distance d of the mask's outline, d being 2 % of the image's diagonal. As in the authors' code, distance means d erosions with
+a 3 × 3 square, and the image's edge is an outline too.
 
 All classes of a label map are computed at once: a pixel is within d of its class's outline if the square of 2d + 1 pixels around it
 contains several classes, or reaches out of the image.

@@ -77,8 +77,8 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
         label = np.where((label < 0) | (label >= num_classes), -1, label.astype(np.int64))
     if prediction.min(initial=0) < -1:
         prediction = np.maximum(prediction, -1)
-    # Row 0 and column 0 take what is unlabelled and what is not predicted, so that one count over all pixels is enough; in place,
-    # because fresh memory for each step takes longer than the arithmetic, and in bands, for pictures may be large.
+    # Row 0 and column 0 take unlabelled and unpredicted pixels, so that one count over all pixels is enough. In place, because fresh
+    # memory for each step takes longer than the arithmetic; in bands, because pictures may be large.
     table = np.zeros((num_classes + 1) * width, np.int64)
     labels, predictions = label.ravel(), prediction.ravel()
     for first in range(0, len(labels), BAND):
@@ -92,8 +92,8 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
 
 
 def match(tables: Sequence[Contingency]) -> np.ndarray:
-    """(P,) int64: the class for each segment id, −1 for unmatched ones; one matching for the sum of the tables."""
-    from scipy.optimize import linear_sum_assignment  # imported late: half of what an export to COCO loads, which never needs it
+    """(P,) int64: the class for each segment id, −1 for unmatched segments; one matching for the sum of the tables."""
+    from scipy.optimize import linear_sum_assignment  # imported late: it is half of what an export to COCO loads, which never calls this
 
     num_classes = len(tables[0].unpredicted)
     table = np.zeros((num_classes, max(num_classes, *(t.num_segments for t in tables))), np.int64)

@@ -20,8 +20,8 @@ from .scores import overlap
 
 @dataclass(frozen=True)
 class PanopticTally:
-    """Of each class, (C,) each: the summed IoU of matched segments (float64), and numbers of matched segments, of segments that are
-    predicted only, and of those that are missed (int64)."""
+    """Counts of one image per class, (C,) each. iou: the summed IoU of matched segments, float64. tp, fp, fn: the numbers of matched
+    segments, wrongly predicted segments and missed segments, int64."""
 
     iou: np.ndarray
     tp: np.ndarray

@@ -1,4 +1,4 @@
-"""Simpler ways to tell objects of a class apart by self-attention: besides connected pieces, what the recipe of `peaks.py` has to beat.
+"""Baselines that divide a class's mask into objects by self-attention. Like connected pieces, they are what `peaks.py` has to beat.
 
 Shape letters: (h, w) of the map, N = h·w positions, K positions inside the mask.
 """
@@ -14,30 +14,30 @@ from ..segments.graph import affinity
 from .cells import absorb, connected
 
 MOST = 3
-"""Objects that `maskcut_parts` cuts out at most, as in MaskCut."""
+"""Maximum number of objects that `maskcut_parts` cuts out, as in MaskCut."""
 UNLIKE = 1e-5
-"""Weight of two positions that are not alike, as in MaskCut."""
+"""Weight between two dissimilar positions, as in MaskCut."""
 
 
 def diffseg_parts(inside: np.ndarray, rows: np.ndarray, *, threshold: float, least: int) -> np.ndarray:
     """(h, w) parts: connected pieces of DiffSeg's segments within the mask (h, w) bool. rows: (N, N) float64 that sum to 1. threshold: τ
-    of DiffSeg. least: positions of a part."""
+    of DiffSeg. least: minimum number of positions of a part."""
     proposals = diffseg(torch.from_numpy(rows).float(), inside.shape, num_points=min(16, *inside.shape), kl_thresholds=(threshold,) * 3)
     return _within(proposals.argmax(0).cpu().numpy(), inside, rows, least)
 
 
 def diffcut_parts(inside: np.ndarray, rows: np.ndarray, *, power: float, cost: float, least: int) -> np.ndarray:
-    """The same of DiffCut's recursive cut. Its graph has the cosines of rows for weights, to a power, in place of those of features."""
+    """`diffseg_parts` with DiffCut's recursive cut. The graph's weights are the cosines of attention rows, not of features, to `power`."""
     return _within(recursive_cut(affinity(_units(rows).T, power), cost).reshape(inside.shape), inside, rows, least)
 
 
 def maskcut_parts(inside: np.ndarray, rows: np.ndarray, *, similarity: float, cost: float, least: int) -> np.ndarray:
     """The idea of MaskCut (Wang, Girdhar, Yu, Misra: "Cut and Learn for Unsupervised Object Detection and Instance Segmentation", CVPR
-    2023) within a mask: cut an object out, and then another of what is left. Written from the paper's description.
+    2023) within a mask: cut out one object, then another from the rest. Written from the paper's description.
 
     The graph joins positions whose rows have a cosine above `similarity`. Its second generalised eigenvector is cut at its mean. The side
     with the largest absolute value is the object, of which the connected piece with that position is taken. New here: an object is cut
-    out only if the normalised cut costs less than `cost` (0 to 2), since a mask may be one object.
+    out only if the normalised cut costs less than `cost` (0 to 2), since a mask may be a single object.
     """
     where = np.flatnonzero(inside)
     units = _units(rows[where])

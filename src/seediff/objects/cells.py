@@ -14,7 +14,7 @@ NEIGHBOURS = np.ones((3, 3), bool)
 
 
 def at_grid(values: np.ndarray, grid: Grid) -> np.ndarray:
-    """(h, w) float64 means of values (H, W)."""
+    """Values (H, W) averaged at the positions of `grid`: (h, w) float64."""
     return resize(torch.from_numpy(values.astype(np.float32))[None], grid)[0].double().numpy()
 
 
@@ -28,8 +28,10 @@ def connected(parts: np.ndarray) -> np.ndarray:
 
 
 def absorb(parts: np.ndarray, rows: np.ndarray, least: int, loose: np.ndarray | None = None) -> np.ndarray:
-    """Parts of fewer than `least` positions, and positions that are loose (h, w) bool, join others: in waves, each position that touches
-    parts the one that attends to it most, and at last those that touch none. The largest part stays, however small.
+    """Parts (h, w) in which positions of parts with fewer than `least` positions, and `loose` positions (h, w) bool, have joined others.
+
+    In waves, each of these positions that touches parts joins the part among them that attends to it most. Positions from which no part
+    can be reached join the part of all that attends to them most. The largest part stays, however small.
 
     rows: (N, N), self-attention.
     """
@@ -50,8 +52,8 @@ def absorb(parts: np.ndarray, rows: np.ndarray, least: int, loose: np.ndarray | 
 
 
 def at_pixels(parts: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(H, W): the part of each pixel of a mask (H, W) bool, −1 outside: the highest of the parts enlarged bilinearly. Positions outside
-    all parts (h, w) take the nearest one's beforehand."""
+    """(H, W): the part of each pixel in a mask (H, W) bool, −1 outside. Positions outside all parts (h, w) first take the nearest part;
+    then parts are enlarged bilinearly, and the highest wins."""
     if not (parts >= 0).any():
         return np.where(mask, 0, -1)
     nearest = np.asarray(distance_transform_edt(parts < 0, return_distances=False, return_indices=True))

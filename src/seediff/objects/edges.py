@@ -2,8 +2,8 @@
 
     ABDiv(i, j) = KL(S[i+1, j] ‖ S[i−1, j]) + KL(S[i, j+1] ‖ S[i, j−1])
 
-S[i, j] is the row of position (i, j). Within an object its neighbours attend alike; across an edge they do not. Written from the
-equation; at the picture's border the position itself stands for the neighbour that is not there.
+S[i, j] is the row of position (i, j). Within an object, the neighbours on both sides attend alike; across an edge they do not. Written
+from the equation; at the picture's border the position itself replaces the missing neighbour.
 
 Shape letters: (h, w) of the map, N = h·w positions.
 """
@@ -31,7 +31,7 @@ def boundary_divergence(rows: np.ndarray, grid: Grid) -> np.ndarray:
         padded = np.pad(positions, 1, mode="edge")
         last, middle = slice(2, None), slice(1, -1)
         after, before = (padded[last, middle], padded[:-2, middle]) if axis == 0 else (padded[middle, last], padded[middle, :-2])
-        for row in range(grid[0]):  # a row of positions at a time needs little memory
+        for row in range(grid[0]):  # one row of positions at a time, to save memory
             p, q = after[row], before[row]
             total[row] += (rows[p] * (logs[p] - logs[q])).sum(1)
     return total

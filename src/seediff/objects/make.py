@@ -1,4 +1,4 @@
-"""From an image's masks to its objects: each connected piece of a class, divided further by self-attention if a method says so."""
+"""From an image's masks to its objects: connected pieces of each class, which every method but `pieces` divides by self-attention."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .edges import attention_rows
 from .peaks import peak_parts
 
 MOST = 100
-"""Objects of an image: those with the highest scores."""
+"""Maximum number of objects per image; those with the highest scores stay."""
 FEWEST = 4
-"""Positions of a part at attention's resolution."""
+"""Minimum number of positions of a part, at the attention's resolution."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class ObjectConfig:
 
 @dataclass(frozen=True)
 class ObjectMap:
-    """The objects of one image, the surest first.
+    """The objects of one image, in descending order of score.
 
-    numbers: (H, W) uint16, 0 where there is none, else an object's number from 1. class_ids, scores: of object 1, 2, …; ids as in
+    numbers: (H, W) uint16, 0 where there is no object, else an object's number from 1. class_ids, scores: of object 1, 2, …; ids as in
     `MaskResult.label_map`, scores in [0, 1].
     """
 
@@ -67,7 +67,7 @@ class ObjectMap:
 def make_objects(result: MaskResult, maps: AttentionMaps, config: ObjectConfig, presence: Mapping[str, float] | None = None) -> ObjectMap:
     """The objects in an image's masks, from the same attention.
 
-    A score is the mean soft value in the object, times its class's presence if that is given. A mask whose objects are too small has none.
+    A score is the mean soft value in the object, times its class's presence if that is given. Objects that are too small are left out.
     Raises UserError if the level was not captured.
     """
     rows = None if config.method == "pieces" else attention_rows(maps, config.level)
@@ -92,14 +92,14 @@ def make_objects(result: MaskResult, maps: AttentionMaps, config: ObjectConfig, 
 
 
 def objects_of(result: MaskResult, maps: AttentionMaps, method: ObjectMethod, presence: Mapping[str, float] | None = None) -> ObjectMap:
-    """`make_objects` with the constants that a method has by default, at the level of self-attention nearest to L/2."""
+    """`make_objects` with a method's default constants, at the level of self-attention nearest to L/2."""
     levels = [maps.level(grid) for grid in maps.self_attention] if method != "pieces" else []
     level = min(levels, key=lambda level: (abs(log2(level / 2)), level), default=2)
     return make_objects(result, maps, ObjectConfig(method, level=level), presence)
 
 
 def enlarge_objects(objects: ObjectMap, labels: np.ndarray) -> ObjectMap:
-    """The objects of a picture seen smaller, at the size of its own label map (H, W). Pixels along the edge of a class, where the two
+    """Objects of a reduced picture, enlarged to the size of the picture's label map (H, W). Pixels along the edge of a class, where the two
     masks differ, go to the nearest object of their class."""
     small, size = objects.numbers, labels.shape
     rows, columns = (np.arange(side) * part // side for side, part in zip(size, small.shape, strict=True))

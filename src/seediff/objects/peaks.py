@@ -1,11 +1,11 @@
-"""Objects by peaks of the soft mask: this project's recipe, of TRACE's edges (`edges.py`) and NERVE's walk with restart (`masks.nerve`).
+"""Objects by peaks of the soft mask: this project's recipe, from TRACE's edges (`edges.py`) and NERVE's walk with restart (`masks.nerve`).
 
-1. Peaks: the highest position of the mask that is on no edge, then the highest that is farther than 2 from all before, and so on.
+1. Peaks: the highest position of the mask that is on no edge, then the highest that is more than 2 rows or columns from all before, etc.
 2. Two peaks are one object if no edge lies between them and the symmetric KL divergence of their rows of self-attention is below a limit.
-   The limit is a constant: one relative to the pairs of a mask, such as their median, divides every mask, also that of one object.
-3. Each position goes to the object that it reaches most by a walk with restart inside the mask, from the share that each object's peaks
-   attend to it.
-4. Edges cut the objects apart. Fragments join the neighbour that attends to them most.
+   The limit is a constant: a limit relative to a mask's pairs, such as their median, would divide every mask, even that of a single object.
+3. Each position goes to the object that it reaches most in a walk with restart inside the mask. The walk starts from each object's share of
+   the peaks' attention to the position.
+4. Edges cut the objects apart. Fragments join the neighbouring part that attends to them most.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ ROUNDS = 5
 
 
 def peak_parts(inside: np.ndarray, soft: np.ndarray, rows: np.ndarray, *, limit: float, strength: float, least: int) -> np.ndarray:
-    """(h, w) parts. inside: (h, w) bool, the mask. soft: (h, w). rows: (N, N) float64 that sum to 1. limit: in nats. strength: of edges.
-    least: positions of a part."""
+    """(h, w) parts. inside: (h, w) bool, the mask. soft: (h, w). rows: (N, N) float64 that sum to 1. limit: in nats. strength: of `edges`.
+    least: minimum number of positions of a part."""
     edge = edges(boundary_divergence(rows, inside.shape), inside, strength)
     tops = peaks(inside & ~edge, soft)
     groups = merged(tops, rows, edge, limit)
@@ -34,7 +34,7 @@ def peak_parts(inside: np.ndarray, soft: np.ndarray, rows: np.ndarray, *, limit:
 
 
 def peaks(inside: np.ndarray, soft: np.ndarray) -> np.ndarray:
-    """(K,) positions by falling soft value, the first of equals first, each more than RADIUS rows or columns from the others."""
+    """(K,) positions in descending order of soft value (the first if equal), each more than RADIUS rows or columns from the others."""
     order = np.argsort(-np.where(inside, soft, -np.inf).ravel(), kind="stable")[: int(inside.sum())]
     free, kept = inside.copy(), []
     for position in order.tolist():

@@ -1,7 +1,7 @@
 """Attention aggregation (DiffSeg section 3.2): self-attention of all resolutions as one map (N, N), N the positions of the latent's size L.
 
 Adapted from google/diffseg (`aggregate_weights`), Copyright 2023 Google LLC, MIT License. Each resolution's layers are averaged
-first, as there, but by the capture; and the coarse resolutions are added up before they are tiled.
+first, as there, but during capture; and the coarse resolutions are added up before they are tiled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import UserError
 Weights = Literal["proportional", "uniform"] | Sequence[float]
 
 BAND_BYTES = {"cpu": 0, "cuda": 256 << 20}
-"""Elements of upsampled rows per operation: on a CPU few enough for the cache, elsewhere enough to outweigh the overhead."""
+"""Bytes of upsampled rows per operation: on a CPU few enough for the cache, elsewhere enough to outweigh the overhead."""
 
 
 def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "proportional") -> dict[Grid, float]:
@@ -105,7 +105,7 @@ def _add_level(
     row_sums: list[torch.Tensor],
 ) -> torch.Tensor:
     """`share · upsampled rows / their sums` for attention (h·w, h·w), plus the coarser levels' total repeated over the positions that
-    each covers: (h·w, N). Appends the sums to `row_sums`.
+    each coarse position covers: (h·w, N). Appends the sums to `row_sums`.
 
     Works in bands of queries that share rows of coarse positions, so that on a CPU the upsampled rows stay in the cache.
     """

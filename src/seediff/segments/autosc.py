@@ -1,4 +1,4 @@
-"""Spectral clustering that finds the number of segments itself: the largest gap between eigenvalues, then `cluster_qr`.
+"""Spectral clustering that chooses the number of segments by the largest gap between eigenvalues, then applies `cluster_qr`.
 
 The baseline "AutoSC" that DiffCut and Falcon are compared with.
 """
@@ -19,7 +19,7 @@ def divide(graph: Graph, config: SegmentConfig) -> np.ndarray:
 
 def eigengap(values: np.ndarray) -> int:
     """The number of parts, at least 2: how many of the descending eigenvalues (n,) come before the largest gap. The gap after the first is
-    not counted: it is 1 − λ2, which is large for most pictures. 1 if no eigenvalue but the first is above 0: a graph without parts."""
+    not counted: it is 1 − λ2, which is large for most pictures. 1, for a graph without parts, if only the first eigenvalue is above 0."""
     if len(values) < 2 or values[1] <= TIE:
         return 1
     gaps = -np.diff(values[1:], append=values[-1])

@@ -3,7 +3,7 @@
 The method is Couairon, Shukor, Haugeard, Cord and Thome's ("DiffCut: Catalyzing Zero-Shot Semantic Segmentation with Diffusion
 Features and Recursive Normalized Cut", NeurIPS 2024); their program, PaulCouairon/DiffCut, is MIT-licensed, © 2024 Paul
 Couairon, and its arithmetic is restated here. What differs: everything is float64; only the one eigenvector that is needed
-is computed, where the program decomposes a matrix a recursion; the scores of segments are enlarged instead of the features,
+is computed, where the program decomposes a matrix per recursion; the scores of segments are enlarged instead of the features,
 which is the same, since both are linear.
 
 The program's setting: SSD-1B at 1024² pixels, features of the last self-attention of the encoder (32²), one UNet call at
@@ -41,7 +41,7 @@ REFINE_PIXELS = 512 * 512
 
 
 def divide(graph: Graph, config: SegmentConfig) -> np.ndarray:
-    """The part (N,) of each position, as `recursive_cut` finds them."""
+    """The part (N,) of each position, from `recursive_cut`."""
     return recursive_cut(graph.weights, config.cut_threshold)
 
 
@@ -50,7 +50,7 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
     cost is below tau. If all affinities are equal, nothing is cut.
 
     As in the program, positions that have an affinity of exactly 0 with any other (the pair that min-max made 0) take part
-    in the first cut only; later they stay with what is left.
+    in the first cut only; later they stay with the remaining part.
     """
     parts = np.zeros(len(affinity), np.int64)
     if affinity.min() == affinity.max():
@@ -104,7 +104,7 @@ def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
-    """An eigenvector for the largest eigenvalue of a symmetric matrix; always the same one if there are several."""
+    """An eigenvector for the largest eigenvalue of a symmetric matrix; always the same vector if the eigenvalue is not simple."""
     start = np.random.default_rng(0).standard_normal(len(matrix))
     if len(matrix) > DENSE:
         try:
@@ -141,7 +141,7 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
         image = np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
         segments = resize_nearest(segments, *size)
 
-    # 2. PAMR, the highest, the median.
+    # 2. PAMR, the highest mask at each pixel, the median.
     dilations = scaled_dilations(image.shape[:2], REFINE_DILATIONS)
     refined = pamr(torch.tensor(image).float() / 255, _masks(segments, count), iterations=REFINE_ITERATIONS, dilations=dilations)
     numbers = by_appearance(np.asarray(scipy.ndimage.median_filter(refined.argmax(0).numpy(), 3)))

@@ -35,11 +35,13 @@ def diffseg(
 
     Args:
         rows: (N, N) float32, aggregated self-attention (`aggregate`): row = query, each sums to 1.
-        size: (h, w) of L, with N positions; None: a square. num_points: anchors on the longer side of their grid (`anchor_positions`).
+        size: (h, w) of L, with N positions; None: a square.
+        num_points: number of anchors on the longer side of their grid (`anchor_positions`).
         kl_thresholds: τ for every round, above 0. The first round merges positions into the anchors' proposals, the others merge
-        proposals. 1.1 for COCO-Stuff-27, 0.9 for Cityscapes. refine: run K-Means on the rows, starting from the proposals.
+            proposals. 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
+        refine: run K-Means on the rows, starting from the proposals.
 
-        Raises UserError if the grid does not fit.
+    Raises UserError if the grid does not fit.
     """
     side = math.isqrt(len(rows))
     size = size or (side, side)

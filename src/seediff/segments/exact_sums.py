@@ -18,7 +18,7 @@ BAND = 128
 """Rows per operation: few enough for the cache, enough for BLAS."""
 
 LARGE_BAND = 4096
-"""The same on a GPU: few enough for its memory, enough to outweigh the overhead."""
+"""BAND on a GPU: few enough for its memory, enough to outweigh the overhead."""
 
 
 def add_product(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

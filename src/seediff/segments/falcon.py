@@ -1,6 +1,6 @@
 """Falcon: divides a graph into K parts at once, and improves their normalised cut position by position ("Falcon", ICLR 2026).
 
-Written from the paper's equations; its code is not public. With one-hot X (N, K), weights W and degrees d it raises
+Written from the paper's equations; its code is not public. With one-hot X (N, K), weights W and degrees d it increases
 
     f(X) = Σ_k q_k / v_k,   q_k = x_kᵀ W x_k,   v_k = dᵀ x_k,
 
@@ -43,7 +43,7 @@ def refine(weights: np.ndarray, parts: np.ndarray, tau: float | None = None) -> 
     degrees, kinds = weights.sum(1), np.eye(parts.max() + 1)
     value, gradient = objective(weights, degrees, kinds[parts])
     if tau is None:
-        tau = START * float(np.ptp(gradient[:, np.isfinite(gradient[0])]))  # an empty part's is −∞
+        tau = START * float(np.ptp(gradient[:, np.isfinite(gradient[0])]))  # −∞ for an empty part
     for _ in range(ROUNDS):
         moved = (gradient + tau * kinds[parts]).argmax(1)
         change = 2 * int((moved != parts).sum())  # ‖ΔX‖²

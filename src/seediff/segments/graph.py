@@ -1,15 +1,15 @@
-"""Graphs of one picture's positions, and segments from dividing them. Each solver is a file of its own: diffcut.py, falcon.py, autosc.py.
+"""Graphs of a picture's positions, and segments from dividing them. Each solver has its own file: diffcut.py, falcon.py, autosc.py.
 
 `SegmentConfig.graph` names the weights between positions:
 
 features: cosine of the encoder's features, min-max, to the power `cut_power` (DiffCut).
 self: self-attention A of all levels (DiffSeg's aggregate), `(A + Aᵀ) / 2`.
-walk: the same of `A^k`: where a walk of k = `walk_steps` steps along self-attention ends. Ivanova et al., "Unsupervised Segmentation
-    by Diffusing, Walking and Cutting" (WACV 2026).
-rows: cosine of A's rows, as in `features`.
+walk: `(A^k + (A^k)ᵀ) / 2`, where A^k says where walks of k = `walk_steps` steps along self-attention end. Ivanova et al., "Unsupervised
+    Segmentation by Diffusing, Walking and Cutting" (WACV 2026).
+rows: cosine of A's rows, min-max and to a power as in `features`.
 
-Everything is float64. A solver returns the part (N,) of each position of a graph, numbers from 0. Then each part has the mean direction
-of its positions' features, or rows of A or A^k, and pixels take the part whose direction theirs resembles most, as in DiffCut.
+Everything is float64. A solver returns the part (N,) of each position of a graph, numbered from 0. Then each part has the mean direction
+of its positions' features, or rows of A or A^k, and pixels take the part with the most similar direction, as in DiffCut.
 
 Shape letters: C channels (N for rows), N = h·w positions, K segments.
 """
@@ -36,7 +36,7 @@ held at once."""
 TIE = 1e-9
 """Values this close count as equal: far above float64 rounding, far below float32 precision."""
 MOST = 32
-"""The largest number of segments that eigenvalues decide."""
+"""Maximum number of segments when eigenvalues decide it."""
 DENSE = 128
 """Up to this number of positions, all eigenvectors are computed: as fast as Lanczos, which fails on the smallest graphs."""
 FLOOR = 1e-12
@@ -53,7 +53,7 @@ class Graph:
 
     @cached_property
     def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
-        """The largest eigenvalues and their vectors, one more than MOST."""
+        """The MOST + 1 largest eigenvalues and their eigenvectors, from `spectrum`."""
         return spectrum(self.weights, MOST + 1)
 
 
@@ -70,14 +70,14 @@ def build_graph(seen: Seen, config: SegmentConfig) -> Graph:
 
 
 def affinity(directions: np.ndarray, alpha: float) -> np.ndarray:
-    """(N, N): cosine of unit columns (C, N), min-max over all pairs, to the power alpha. Ones if all are alike."""
+    """(N, N): cosine of unit columns (C, N), min-max over all pairs, to the power alpha. All ones if all cosines are equal."""
     cosine = directions.T @ directions
     low, high = cosine.min(), cosine.max()
     if high - low <= ROUNDING:
         return np.ones_like(cosine)
     scaled = (cosine - low) / (high - low)
-    scaled[scaled < TIE] = 0  # `recursive_cut` needs to know which are 0
-    np.fill_diagonal(scaled, 1)  # as it is but for rounding, and for features of length 0, which are like nothing
+    scaled[scaled < TIE] = 0  # exact zeros, which `recursive_cut` treats differently
+    np.fill_diagonal(scaled, 1)  # already 1 except for rounding and for features of length 0
     return scaled**alpha
 
 
@@ -116,7 +116,7 @@ def spectrum(weights: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cluster_qr(vectors: np.ndarray) -> np.ndarray:
-    """The part (N,) of each position from the K largest eigenvectors (N, K), whatever basis they are given in.
+    """The part (N,) of each position from the eigenvectors (N, K) of the K largest eigenvalues, in any basis of their space.
 
     Pivoted QR picks K positions that differ most; the rotation nearest to their rows turns the eigenvectors into indicators of parts, and
     each position takes its largest (Damle, Minden and Ying, "Simple, direct and efficient multi-way spectral clustering", 2019).

@@ -31,7 +31,8 @@ class Segments:
     """Segments of one photograph.
 
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in [0, 1], how
-    clearly its pixels belong to it, averaged over pixels. DiffSeg: the winning proposal's share of the sum of all. K-Means: always 1.
+    clearly its pixels belong to it, averaged over pixels. DiffSeg, Seg4Diff: the winning proposal's share of the sum of all. K-Means:
+    always 1.
     Others: the cosine similarity of the positions' features, or rows of attention, to the segment's.
     """
 

@@ -17,7 +17,7 @@ from .aggregate import aggregate
 from .tiles import merge_labels
 
 Seen = AttentionMaps | torch.Tensor
-"""The input of a method: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
+"""The input of a method: self-attention whose rows sum to 1, one block's cross-attention, or the encoder's features (C, h, w)."""
 
 
 def share(proposals: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,7 @@ def segment_method(config: SegmentConfig) -> SegmentMethod:
 
 
 def imported(text: str) -> Any:
-    """`module.name` of this folder."""
+    """The object at `module.name` in this folder."""
     module, name = text.split(".")
     return getattr(import_module(f".{module}", __package__), name)
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 Vote = Literal["mean", "majority"]
 
 LEVELS = (1, 2, 4)
-"""Divisors of L whose cross-attention is averaged. On the embedded model's tuning scenes all three together name more objects rightly
-(77 % of those among four to six words) than any one of them (65, 67 and 69 %), and normalising by the sum more than by the range."""
+"""Divisors of L whose cross-attention is averaged. On the embedded model's tuning scenes all three together name more objects correctly
+(77 % with four to six words to choose from) than any single level (65, 67 and 69 %), and normalising by the sum more than by the range."""
 
 GRID = 4
 """Segments and attention are compared on a grid with this multiple of the latent's sides: fine enough for small segments, independent of
@@ -128,7 +128,7 @@ def name_photos(
 ) -> list[list[SegmentName]]:
     """Names for the segments of photographs (H, W, 3) uint8, from each photograph's own words; none without words.
 
-    The model sees the segmented part at once; with tiles, the whole photograph squeezed into its square.
+    The model sees the segmented part in one piece; with tiles, the whole photograph squeezed into a square.
     """
     from ..attention.photograph import capture_clean, encode_images, join_maps
     from ..attention.windows import cut, seen_shape, windows

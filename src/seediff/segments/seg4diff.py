@@ -1,13 +1,13 @@
 """Seg4Diff's segments without words (NeurIPS 2025, arXiv 2509.18096): with the empty prompt, tokens stand for parts of
-the picture. Those of the same part are merged.
+the picture. Tokens of the same part are merged.
 
     p_t = softmax over positions of N(CA_t),   merged while ½ (KL(p‖q) + KL(q‖p)) < `token_threshold`
 
-CA is that of one block, every column of the empty prompt (start, end and padding). Merging is greedy, as a later round of DiffSeg's: in
-order, each map that no earlier one has absorbed becomes the mean of all that are close to it. Then argmax.
+CA is the cross-attention of one block, with every column of the empty prompt (start, end and padding). Merging is greedy, like a later
+round of DiffSeg: in order, each map that no earlier map absorbed becomes the mean of all maps close to it. Then argmax.
 
-Written from the equations and the constants of the authors' program (cvlab-kaist/Seg4Diff at bb500ca, without a licence). They show the
-picture with noise; here it has none, as for every method of segments.
+Written from the equations and the constants of the authors' program (cvlab-kaist/Seg4Diff at bb500ca, without a licence). The authors add
+noise to the picture; here it has none, as with every segment method.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from .divergence import symmetric_kl
 from .suppression import band_rows, taps
 
 PRESENT = 0.01
-"""Minimum share of the overlap on which a segment is highest; smaller ones are not compared. Only the faint rest of their attention
-reaches into the overlap, and after normalisation the rests of all segments look alike."""
+"""Minimum share of the overlap on which a segment is highest; smaller ones are not compared. Only the faint tail of their attention
+reaches into the overlap, and after normalisation the tails of all segments look alike."""
 
 Links = Callable[[torch.Tensor, torch.Tensor], list[tuple[int, int]]]
 """From maps (P, M) and (Q, M) of two windows at the M points of their overlap to the pairs to join, at most one per segment."""
