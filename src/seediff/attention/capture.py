@@ -102,7 +102,9 @@ def listening(
     """Connect a recorder to a network inside the `with` block. begin: forward pre-hook of the network (registered with `with_kwargs`) that
     makes the recorder start each call. outputs, concepts: as in `capture_attention`."""
     if unet in _captured:
-        raise RuntimeError("this UNet's attention is already being captured: end the first `with capture_attention(...)` before the next")
+        raise RuntimeError(
+            "the attention of this network is already being captured: end the first `with capture_attention(...)` before the next"
+        )
     family, config = recorder.family, recorder.config
     check_switches(config, family, unet.config)
     handles: list[Any] = []

@@ -71,7 +71,9 @@ class AttentionMaps:
             positions = grid[0] * grid[1]
             if tensor.ndim != 2 or tensor.shape[0] != positions or tensor.dtype != torch.float32:
                 actual = f"{tensor.dtype} {tuple(tensor.shape)}"
-                raise ValueError(f"{kind}_attention[{grid}] must be float32 ({positions}, …), not {actual}")
+                raise ValueError(
+                    f"{kind + '_attention' if kind in ('self', 'cross') else kind}[{grid}] must be float32 ({positions}, …), not {actual}"
+                )
             if kind == "self" and tensor.shape[1] != positions:
                 raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
 

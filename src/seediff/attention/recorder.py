@@ -284,7 +284,7 @@ class AttentionRecorder:
         names = self.layers if layers is None else self.family.chosen(list(self.layers), by_kind(layers)["cross"])
         means = [total / steps for (name, of), (total, steps) in self._concepts.items() if of == image and name in names]
         if not means:
-            raise UserError(f"layers = {layers}: concepts need blocks whose text has a stream of its own, and these have none")
+            raise UserError(f"layers = {layers or 'all'}: concepts need blocks whose text has a stream of its own, and these have none")
         return {"concepts": {self.latent_size: torch.stack(means).mean(0)}, "concept_names": self.concept_names[image]}
 
     def _mean(self, kind: Kind, layers: list[torch.Tensor]) -> torch.Tensor:
