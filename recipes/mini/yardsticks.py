@@ -157,7 +157,7 @@ def fit(
         running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
         if not math.isfinite(running):
             raise RuntimeError(f"{type(network).__name__}: the loss is {running} at step {step}; lower the learning rate")
-        if step % 20 == 0 or step == steps - 1:
+        if (step + 1) % 20 == 0 or step == steps - 1:
             report({"stage": type(network).__name__.lower(), "step": step + 1, "steps": steps, "loss": running})
     return network.to("cpu").eval()
 

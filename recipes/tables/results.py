@@ -61,14 +61,15 @@ def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def figure(scores: Mapping[str, Any], metric: str) -> tuple[float, Sequence[float]]:
-    """A metric of `Scores.table` and its interval: `miou`, `pixel_accuracy`, or, ignoring case, a group such as `unseen` or a class."""
+    """A metric of `Scores.table` and its interval, ignoring case: `miou`, `pixel_accuracy`, a group such as `unseen`, or a class."""
+    metric = metric.lower()
     if metric in ("miou", "pixel_accuracy"):
         return scores[metric], scores[f"{metric}_ci95"]
-    groups = {name.lower(): one for name, one in scores["groups"].items()}
-    if metric.lower() in groups:
-        return groups[metric.lower()]["miou"], groups[metric.lower()]["miou_ci95"]
-    classes = {name.lower(): one for name, one in scores["per_class"].items()}
-    return classes[metric.lower()]["iou"], classes[metric.lower()]["iou_ci95"]
+    groups = {name.lower(): group for name, group in scores["groups"].items()}
+    if metric in groups:
+        return groups[metric]["miou"], groups[metric]["miou_ci95"]
+    classes = {name.lower(): scored for name, scored in scores["per_class"].items()}
+    return classes[metric]["iou"], classes[metric]["iou_ci95"]
 
 
 def fitted(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, float] | None:

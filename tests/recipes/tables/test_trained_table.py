@@ -51,7 +51,8 @@ def test_figures():
     assert second["paper"] is None
     assert figure(scores(0.5), "unseen") == (0.5, [0.4, 0.6])
     assert figure(scores(0.5), "human") == (0.3, [0.2, 0.4])
-    assert figure(scores(0.5), "pixel_accuracy")[0] == 0.9
+    assert figure(scores(0.5), "Pixel_Accuracy")[0] == 0.9
+    assert figure(scores(0.5), "mIoU")[0] == 0.5
 
 
 def test_ratios_to_a_reference():
