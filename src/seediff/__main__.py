@@ -4,7 +4,7 @@ import os
 import sys
 
 if sys.path and os.path.realpath(sys.path[0] or ".") == os.path.realpath("."):
-    # `-m` puts the present folder first, whose files, other people's perhaps, would be taken for the libraries that they are called like.
+    # `-m` puts the current folder first. Files in it, perhaps other people's, would be imported instead of libraries of the same name.
     del sys.path[0]
 
 from .cli import main

@@ -6,8 +6,8 @@ import ctypes
 import platform
 
 TRIM, MMAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
-KEPT = 2**31 - 1  # bytes: the most that an int says
-ALWAYS_TAKEN = 2**25  # bytes: the most that an older glibc takes for MMAP; it refuses more and leaves what was
+KEPT = 2**31 - 1  # bytes: the largest C int
+ALWAYS_TAKEN = 2**25  # bytes: the most that an older glibc accepts for MMAP; it refuses more and keeps the earlier value
 
 
 def keep_freed_memory() -> None:

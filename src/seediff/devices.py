@@ -16,8 +16,8 @@ BF16_SWITCH = "SEEDIFF_BF16"
 """Environment variable: 0 means no bfloat16, 1 means bfloat16; if unset, it depends on the device."""
 
 X86_INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-"""CPU features that compute in bfloat16. oneDNN also accepts plain AVX-512, where it converts back and forth: 2.3 to 3.8 times float32's
-seconds in convolutions and their backward pass, and without AVX-512 20 times and more."""
+"""CPU features that compute in bfloat16. oneDNN also accepts plain AVX-512, where it converts back and forth: convolutions and their
+backward pass then take 2.3 to 3.8 times as long as in float32, and without AVX-512 at least 20 times as long."""
 
 
 def default_device() -> str:
@@ -41,8 +41,8 @@ def check_device(device: str) -> str:
 
 
 def default_dtype(device: str, half: str = "float16") -> str:
-    """`half`, the model's half precision, on cuda, and float32 elsewhere: mps has holes in half precision, and a cpu is slower with it.
-    If the GPU has no native bfloat16, returns float16 instead."""
+    """`half`, the model's half precision, on cuda; float32 elsewhere, because mps does not fully support half precision and a cpu is slower
+    with it. If the GPU has no native bfloat16, returns float16 instead."""
     if not device.startswith("cuda"):
         return "float32"
     return "float16" if half == "bfloat16" and torch.cuda.is_available() and not has_bfloat16(device) else half
@@ -75,7 +75,7 @@ def mixed_dtype(device: torch.device | str) -> torch.dtype:
 
 
 def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> torch.autocast:
-    """A block in which the device computes in bfloat16. enabled: None: only if the device has it."""
+    """A context in which the device computes in bfloat16. enabled: None means only if the device has it."""
     kind = torch.device(device).type
     return torch.autocast(kind, torch.bfloat16, enabled=has_bfloat16(device) if enabled is None else enabled)
 
@@ -84,8 +84,8 @@ def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> 
 def cpu_threads(count: int | None, usual: int | None = None) -> Iterator[None]:
     """Use `count` torch threads during the block, because the number of threads changes the last bits of sums. None: no change.
 
-    The number is the process's: blocks of several threads must not overlap. usual: what it is afterwards; None: what it was before, which
-    for a thread that used torch first while another was in such a block is that block's.
+    The number applies to the whole process, so blocks of several threads must not overlap. usual: the number afterwards; None: the number
+    before the block. For a thread that first used torch while another thread was in such a block, that is the other block's number.
     """
     if count is None:
         yield

@@ -1,7 +1,7 @@
 """Calls one function with many arguments, in this process or in several on this machine. Results come in the order of the arguments.
 
-Processes are not those of concurrent.futures, whose threads and queues wait for workers that were interrupted, some of them for ever. Here
-each has a pipe of its own, and when the work ends, in whatever way, the workers are killed: they only compute.
+concurrent.futures is not used, because its threads and queues wait for interrupted workers, some of them forever. Here each worker has its
+own pipe, and all workers are killed when the work ends, for whatever reason. They only compute, or write files that are complete or absent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Progress = Callable[[int, int, str], None]
 """Progress of long work: called with (images done, total images, current activity) at the start, then before and after every batch."""
 
 AHEAD = 4
-"""Chunks queued per process, so that none waits; this bounds memory."""
+"""Chunks queued per process: enough that no process waits, few enough to limit memory."""
 
 
 def check_workers(count: int) -> None:
@@ -44,8 +44,8 @@ def check_workers(count: int) -> None:
 def in_threads(
     function: Callable[[Argument], Result], arguments: Sequence[Argument], follow: Callable[[Sequence[Argument]], Iterable[Argument]] = iter
 ) -> Iterator[Result]:
-    """`map` in eight threads at most, for work that lets others run meanwhile: Pillow's, zlib's, hashlib's. follow: wraps the arguments, to
-    show progress."""
+    """`map` in at most eight threads, for work that releases Python's lock, such as Pillow's, zlib's and hashlib's. follow: wraps the
+    arguments, to show progress."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(function, arguments)
         try:
@@ -60,10 +60,10 @@ def in_threads(
 def in_order(
     function: Callable[[Argument], Result], workers: int, *, chunk: int = 1
 ) -> Iterator[Callable[[Iterable[Argument]], Iterable[Result]]]:
-    """`map` of this function alone, in this process or in `workers` others, which start with the first argument and end with the block.
+    """A `map` for one function: in this process, or in several `workers`, which start with the first arguments and end with the block.
 
-    For others, the function, its arguments and results must be picklable. chunk: how many arguments are sent together: more for a function
-    that is soon done. Raises UserError when `workers` is below 1 or one of them dies, and what the function raises.
+    With several, the function, its arguments and its results must be picklable. chunk: the number of arguments sent together; use more for
+    a quick function. Raises UserError if `workers` is below 1 or a worker dies, and whatever the function raises.
     """
     check_workers(workers)
     if workers == 1:
@@ -78,7 +78,7 @@ def in_order(
 
 @dataclass
 class _Chunk:
-    """Arguments that are processed together; then `results`, or the exception."""
+    """Arguments that are processed together; once done, their results, up to an exception if there was one."""
 
     arguments: list[Any]
     done: bool = False
@@ -138,7 +138,7 @@ class _Team:
         parent_end, child_end = spawn.Pipe()
         process = spawn.Process(target=_work, args=(self.function, child_end), daemon=True)
         if os.name == "posix":
-            resource_tracker.ensure_running()  # else started by what follows, which would let interrupts through again
+            resource_tracker.ensure_running()  # otherwise `process.start()` starts it, which unblocks interrupts
         with _uninterrupted():
             process.start()
             self.members.append(_Member(process, parent_end))
@@ -183,7 +183,7 @@ def _results(team: _Team, ahead: int, chunk: int, arguments: Iterable[Any]) -> I
 
 def _work(function: Callable[[Any], Any], pipe: Connection) -> None:
     """A worker's main loop: receives chunks, sends (results, the exception after them or None)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of those who have no masks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems without signal masks
     chunks: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, chunks), daemon=True).start()
     while True:
@@ -202,8 +202,8 @@ def _work(function: Callable[[Any], Any], pipe: Connection) -> None:
 
 
 def _receive(pipe: Connection, chunks: queue.SimpleQueue[list[Any]]) -> None:
-    """Receive chunks at once, so that the sender never waits for the computation. The pipe closes when the parent process ends; the rest
-    is then not needed."""
+    """Receive chunks immediately, so that the sender never waits for the computation. When the parent process ends, the pipe closes, and
+    this process ends, too."""
     while True:
         try:
             chunks.put(pipe.recv())

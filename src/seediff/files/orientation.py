@@ -1,5 +1,5 @@
-"""EXIF orientation, by which some readers turn a picture and others do not: what it is, PNG and JPEG files without it, and label maps that
-were drawn on the turned picture, turned back."""
+"""EXIF orientation, by which some readers turn a picture and others do not. Reads it, removes it from PNG and JPEG files, and turns label
+maps back that were drawn on the turned picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .reading import PICTURE, read_bytes
 
 EXIF_ORIENTATION = 0x0112
 MARKS = (b"Exif", b"eXIf", b"tiff:Orientation", b"com.adobe.xmp", b"Raw profile type ")
-"""A PNG or JPEG with an orientation has one of these bytes: of EXIF, of XMP, of ImageMagick's texts."""
+"""Every PNG or JPEG with an orientation contains one of these byte strings, which mark EXIF, XMP, or a text by ImageMagick."""
 PNG_SIGNATURE = b"\x89PNG"
 PNG_PIXELS = b"IDAT"
 PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
@@ -22,7 +22,7 @@ JPEG_METADATA, JPEG_SCAN, FILL = b"\xff\xe1", b"\xff\xda", b"\xff\xff"
 
 
 def orientation(picture: Image.Image) -> int:
-    """1 to 8; 1 if it is missing or broken, because a rotated picture is better than none."""
+    """The orientation, 1 to 8; 1 if it is missing or broken, because a rotated picture is better than none."""
     try:
         return int(picture.getexif().get(EXIF_ORIENTATION, 1))
     except Exception:
@@ -30,8 +30,8 @@ def orientation(picture: Image.Image) -> int:
 
 
 def orientation_of(source: Path | bytes, where: str | None = None) -> int:
-    """The orientation of a PNG or JPEG file or its bytes. where: its name in messages. Raises UserError for what is no picture, where it
-    may have an orientation other than 1."""
+    """The orientation of a PNG or JPEG file or its bytes. where: its name in messages. Raises UserError if it may have an orientation other
+    than 1, but is no picture."""
     data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
     if not _may_turn(data):  # most pictures
         return 1
@@ -40,17 +40,17 @@ def orientation_of(source: Path | bytes, where: str | None = None) -> int:
 
 
 def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Pixels (H, W) of a picture as it is shown → as it is stored: (W, H) for an orientation (EXIF 2.3, tag 0112) of 5 to 8."""
+    """Pixels (H, W) of a picture as shown, turned as it is stored: (W, H) for an orientation `turn` (EXIF 2.3, tag 0112) of 5 to 8."""
     pixels = pixels[::-1] if turn in (3, 4, 7, 8) else pixels
     pixels = pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels
     return np.ascontiguousarray(pixels.T if turn >= 5 else pixels)
 
 
 def as_stored(data: bytes, where: str | None = None) -> bytes:
-    """The bytes of a PNG or JPEG; of one that readers would turn, without its EXIF and XMP, so that all show it as it is stored. The pixels
-    are bit for bit the same.
+    """The bytes of a PNG or JPEG. If readers would turn it, they come without EXIF and XMP, and without a PNG's texts, so that all readers
+    show it as it is stored. The pixels are bit-identical.
 
-    where: its name in messages. Raises UserError for what is no picture.
+    where: its name in messages. Raises UserError as `orientation_of` does.
     """
     if orientation_of(data, where) == 1:
         return data
@@ -86,6 +86,6 @@ def _segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _may_turn(data: bytes) -> bool:
-    """Whether anything in a PNG or JPEG but its pixels, which need not be searched, may hold an orientation."""
+    """Whether a PNG or JPEG may have an orientation: whether one of MARKS is anywhere except in its pixels, which are not searched."""
     parts, pixels = (_chunks(data), PNG_PIXELS) if data.startswith(PNG_SIGNATURE) else (_segments(data), JPEG_SCAN)
     return any(mark in data[begin:end] for kind, begin, end in parts if kind != pixels for mark in MARKS)

@@ -117,7 +117,7 @@ def check_writable(out: Path | None, file: Path | None = None) -> None:
     """Check that an output's folder, and a file's folder, can be written to, so that long work does not fail at the end. Leaves nothing
     behind.
 
-    Raises UserError naming the unusable one.
+    Raises UserError naming the place that cannot be written to.
     """
     if file is not None:
         check_file(file)

@@ -225,14 +225,14 @@ def make_folders(root: Path, name: str) -> Path:
 
 
 def check_inside(root: Path, name: str) -> None:
-    """Raise UserError when root/name, or a folder on the way, is a link or is no folder. Nothing there is fine."""
+    """Raise UserError if root/name, or a folder on the way, is a link or not a folder. It may be missing."""
     below, last = _split(root, name)
     with suppress(FileNotFoundError), _opened(root, (*below, last)):
         pass
 
 
 def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
-    """Copy a file, byte by byte, to a name that must be free, or make a hard link where asked and the file system allows it.
+    """Copy a file, byte by byte, to a name that must be free. link: make a hard link instead, if the file system has them.
 
     Raises UserError if the source is missing or not a file (a pipe, a folder), OSError naming the target.
     """
@@ -244,7 +244,7 @@ def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
     except OSError as error:
         raise UserError(source, f"cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)  # `open` does not close a folder
+        os.close(fd)  # `open` below would refuse a folder without closing it
         raise UserError(source, "is no file that could be copied", "sets hold regular files only")
     with open(fd, "rb") as reading:
         if link:

@@ -253,9 +253,9 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
 
 
 def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
-    """The pixels (H, W, 3) uint8 of a file as `read_photo` reads it, of a picture of Pillow's likewise, or of an array, which must be that.
+    """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them, or of an array, which must have this form.
 
-    Raises UserError as `read_photo` does, and for an array of another kind.
+    Raises UserError as `read_photo` does, and for any other array.
     """
     if isinstance(picture, Path | str):
         return read_photo(picture)

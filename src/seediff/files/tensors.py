@@ -1,4 +1,4 @@
-"""Files of tensors: safetensors, whose library checks the header against the file's size, and the headers of GGUF.
+"""Reads files of tensors: safetensors, whose library checks the header against the file's size, and the headers of GGUF files.
 
 Refuses files that are cut off or whose header has wrong shapes. Nothing here runs code from a file.
 """
@@ -56,7 +56,7 @@ class TensorFile:
             raise UserError(self.path, f"tensor '{name}' is {tensor.dtype} {tensor.shape}, but must be {wanted}")
 
     def load(self, framework: Literal["np", "pt"], names: Collection[str] | None = None) -> dict[str, Any]:
-        """The tensors, or those with some names, as numpy arrays or torch tensors. Raises UserError."""
+        """The tensors, or only those called `names`, as numpy arrays or torch tensors. Raises UserError."""
         with _opened(self.path, framework) as file:
             return {name: file.get_tensor(name) for name in (self.tensors if names is None else names)}
 
@@ -77,9 +77,10 @@ def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
 
 
 def read_gguf_header(path: Path) -> dict[str, Tensor]:
-    """The tensors of a GGUF file by name, of types such as "Q4_K", in shapes as torch has them, the last the quickest. Needs gguf.
+    """The tensors of a GGUF file by name, with types such as "Q4_K" and shapes as in torch, where the last dimension varies fastest. Needs
+    the package gguf.
 
-    Raises UserError naming the file: for one that is cut off, too, or says that it is longer than it is.
+    Raises UserError naming the file, also if it is cut off, or shorter than its header says.
     """
     import numpy as np
 
@@ -89,7 +90,7 @@ def read_gguf_header(path: Path) -> dict[str, Tensor]:
             raise UserError(path, "is no GGUF file")
 
     class Reader(library.GGUFReader):
-        """Nothing is read behind the end, where the library's own finds nothing, as often as a header wants it to."""
+        """Refuses to read beyond the end of the file, where gguf's own reader returns nothing as often as the header asks for it."""
 
         def _get(self, offset: Any, dtype: Any, count: Any = 1, *args: Any, **options: Any) -> Any:
             wanted = int(count) * np.dtype(dtype).itemsize

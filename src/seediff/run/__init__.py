@@ -1,12 +1,14 @@
-"""Long commands, done batch by batch: a killed run leaves no half-written file, and the same command continues it.
+"""Long commands, run batch by batch: a killed run leaves no half-written file, and the same command continues it.
 
-The nouns: a `Job` is one command's work, a batch at a time; an `Engine` maps it over the batches that are missing; a `Place` is the
-output, a folder or objects in a store, and knows by a `BatchRecord` of each which batches are finished; a `RunResult` says what there
-is in the end. `loop.run(job, out)` is all of it, and `loop.plan(job, out)` is what `--dry-run` prints.
+A `Job` is the work of one command. An `Engine` does it for the batches that are missing. A `Place` is the output, a folder or objects in a
+store; it has a `BatchRecord` of every finished batch. A `RunResult` describes the finished output. `loop.run(job, out)` does everything;
+`loop.plan(job, out)` returns what `--dry-run` prints.
 
-loop.py      the one loop of all of them, in this process or several; cluster.py: on many machines
+loop.py      the loop that all commands share, in this process or several; cluster.py: on several machines
 output.py    the place of the output and its finished batches: a folder, or objects in a store
-generate.py, mask.py, segment.py, augment.py    the commands: how a batch is made
-samples.py, segment_files.py, photos.py    what they read and write
-plan.py, reopen.py, tune.py    before a run begins; after something was damaged; thresholds for `mask` and `segment`
+generate.py, mask.py, segment.py, augment.py    the commands: how each makes a batch
+samples.py, segment_files.py, photos.py    what these commands read and write
+plan.py, reopen.py    checks and dry runs before a run begins; how a finished dataset becomes an unfinished one again
+tune.py, reading.py    what `tune` finds for a model: thresholds, and weights of its layers
+evaluate_masks.py, kept.py    `evaluate masks`, and the results that it keeps until it is done
 """

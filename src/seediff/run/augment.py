@@ -1,7 +1,7 @@
 """`augment`: a dataset and changed copies of its samples, as a new dataset, batch by batch.
 
-Which operation and sample a new picture is of follows from the configuration; all that is random in it from (seed, its number) alone. So
-the bytes are the same in whatever order, by however many processes and after however many interruptions they are made.
+The configuration decides which operations and which sample make a new picture; everything random in it depends only on (seed, its number).
+So its bytes do not depend on the order, the number of processes, or interruptions.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from .output import BatchRecord, Place
 
 TRAIN = "train"
 MAX_ADDED = 10_000_000
-"""New pictures at most: their plan is held in memory."""
+"""Maximum number of new pictures, because their plan is held in memory."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One sample of the output: a sample of the input as it is, or what operations make of it.
+    """One sample of the output: a copy of a sample of the input, or a new picture that operations make from it.
 
-    source: its position in the input. number: of a new picture, from 0; None for a copy.
+    source: the position of that sample in the input. number: the number of a new picture, from 0; None for a copy.
     """
 
     name: str
@@ -63,13 +63,14 @@ def augment(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Add to the native dataset `data` what `config` says, into the dataset `out`. Stopped at any moment, the same call continues.
+    """Make the dataset `out` from the native dataset `data` and the additions in `config`. If it is stopped at any moment, the same call
+    continues.
 
-    workers: processes that make the batches; a script that asks for more than one needs the usual `if __name__ == "__main__"`.
-    link: hard links to the originals' pictures, where the file system allows them, instead of copies. engine: as of `generate`, instead of
-    `workers`. None of these changes a byte.
-    Samples whose row says another `split` than "train" are copied as they are, and never a source. Raises UserError as `generate` does,
-    and when a sample cannot be read or is unsound.
+    workers: processes that make the batches; with more than one, a script needs the usual `if __name__ == "__main__"`. link: make hard
+    links to the originals' pictures instead of copies, if the file system has them. engine: as in `generate`, instead of `workers`. None of
+    these changes a byte.
+    Samples whose row has a `split` other than "train" are copied as they are, and are never a source. Raises UserError as `generate` does,
+    and if a sample cannot be read or is not valid.
     """
     out = parse_out(out)
     check_apart(out, [Path(data)])
@@ -78,7 +79,7 @@ def augment(
 
 
 def fingerprint_items(classes: Sequence[str], items: Sequence[Sample]) -> str:
-    """`120 samples (3f2a…)`: tells datasets apart by their classes, rows and the sizes in bytes of their pictures."""
+    """`120 samples (3f2a…)`: identifies a dataset by its classes, its rows and the sizes in bytes of its pictures."""
     digest = hashlib.blake2b(native.classes_text(classes), digest_size=6)
     for item in items:
         size = len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size
@@ -87,19 +88,19 @@ def fingerprint_items(classes: Sequence[str], items: Sequence[Sample]) -> str:
 
 
 def training_items(items: Sequence[Sample]) -> list[int]:
-    """Positions of the samples that new pictures may be made of."""
+    """Positions of the samples from which new pictures may be made."""
     return [i for i, item in enumerate(items) if item.metadata.get("split") in (None, TRAIN)]
 
 
 def tasks(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
-    """All samples of the output, in order: the originals, then what is added. Sources take turns, in another order each round, so that
-    every sample is used as often as any other. Raises UserError when there is nothing to do it with."""
+    """All samples of the output, in order: the originals, then the new pictures. Sources take turns, in another order each round, so that
+    all are used equally often. Raises UserError if there is no source, nothing to add, or too much."""
     sources = training_items(items)
     if not sources:
         why = f": by their rows' `split` all are set aside, and only those for '{TRAIN}' are changed" if items else ""
         raise UserError(f"the dataset has no samples to augment{why}")
     prefix, again = "augmented", 1
-    while any(item.name.startswith(prefix) for item in items):  # a set that was augmented before
+    while any(item.name.startswith(prefix) for item in items):  # the dataset was augmented before
         again += 1
         prefix = f"augmented{again}"
     planned = [Task(item.name, position) for position, item in enumerate(items)] if config.keep_originals else []
@@ -120,8 +121,8 @@ def tasks(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
 
 
 def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of a new sample. Of its source's it has `split` and `model`, and the prompt when nothing of another sample came in; flags
-    are about the source's own mask and stay behind."""
+    """The row of a new sample. It has `split` and `model` of its source's row, and the prompt if no other sample is part of the picture. It
+    does not have the flags, which are about the source's mask."""
     kept = ("split", "model") if any("sources" in step for step in recipe["steps"]) else ("prompt", "split", "model")
     file_name, mask = native.sample_files(name, suffix)
     return {
@@ -135,22 +136,22 @@ def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: S
 
 
 def read_sample(item: Sample, classes: Sequence[str], objects: bool = False) -> Picture:
-    """A sample decoded; objects: with its objects in the label map. Raises UserError naming the file that cannot be read, or whose label
-    map does not fit."""
+    """A decoded sample. objects: with its objects in the label map (`with_objects`). Raises UserError naming a file that cannot be read, or
+    a label map that does not fit."""
     image = np.asarray(item.picture())
     labels = item.labels(len(classes))
     return Picture(item.name, image, with_objects(labels, item.objects(labels)) if objects else labels)
 
 
 class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
-    """Copy, change, write. samples: of the input. sources: positions of those that other pictures are drawn from."""
+    """Copies originals, makes new pictures and writes both. samples: the input's. sources: positions of those for new pictures."""
 
     on_device = False
 
     def __init__(self, config: AugmentConfig, data: Path, *, link: bool = False) -> None:
-        """As `augment`. The configuration gets its dataset, by which a folder to continue is known."""
+        """Arguments as in `augment`. The dataset's fingerprint goes into the configuration, so that only the same run continues."""
         self.classes, self.samples = open_native(data)
-        self.objects = any(item.stored_instances is not None for item in self.samples)  # then of every new picture, too
+        self.objects = any(item.stored_instances is not None for item in self.samples)  # then every new picture has objects, too
         folders = [native.IMAGES, native.MASKS, *[native.INSTANCES] * self.objects]
         super().__init__(replace(config, data=fingerprint_items(self.classes, self.samples)), folders)
         self.link = link
@@ -158,12 +159,12 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
     @property
     def originals(self) -> int:
-        """Samples of the input that the output has as they are."""
+        """The number of samples of the input that are copied."""
         return len(self.samples) if self.config.keep_originals else 0
 
     @property
     def reviewed(self) -> str:
-        """A line on what people corrected and decided in the samples that are used; empty where nobody did."""
+        """A line on people's verdicts and corrections of the samples that are used; empty if there are none."""
         used = range(len(self.samples)) if self.config.keep_originals else self.sources
         return review_summary(self.samples[i].metadata for i in used)
 
@@ -194,8 +195,8 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         return record
 
     def make(self, task: Task) -> tuple[bytes, bytes, Instances | None, dict[str, Any]]:
-        """A new sample's picture and label map as files, its objects, where the dataset has any, and its row; the same task always gives
-        the same. Raises UserError naming the sample that cannot be read."""
+        """The files of a new sample's picture and label map, its objects (None if the dataset has none), and its row. The same task always
+        gives the same. Raises UserError naming a sample that cannot be read."""
         assert task.number is not None
         seed = sample_seed(self.config.seed, task.number, 0)
         rng = np.random.default_rng(seed)
@@ -217,7 +218,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         return native.encode_image(image, suffix), native.encode_mask(labels), objects, row
 
     def copy(self, record: BatchRecord, out: Path, item: Sample) -> None:
-        """An original's picture, label map and objects, and its row with their places."""
+        """Copy an original's picture, label map and objects, and its row with the new paths."""
         labels = item.labels(len(self.classes))
         file_name, mask = native.sample_files(item.name, item.suffix)
         for name in (file_name, mask):
@@ -242,7 +243,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         return sorted({str(row[kind]) for row in shown for kind in ("file_name", "mask")})
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        """metadata.jsonl is last: once it is there, the dataset is complete."""
+        """Writes metadata.jsonl last: a dataset that has it is complete."""
         from ..report.card import data_card
         from ..report.preview import before_after
 
@@ -270,7 +271,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
 
 def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write preview.html from what is in the folder, and return its path. Raises UserError naming a file that cannot be read."""
+    """Write preview.html from the files in the folder, and return its path. Raises UserError naming a file that cannot be read."""
     from ..report import write_preview
 
     try:
@@ -282,11 +283,11 @@ def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]])
 
 
 AUGMENTATIONS = "augmentations.jpg"
-"""A sample before and after each operation."""
+"""The picture of a sample before and after each kind of addition."""
 
 
 def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the card and the preview say of the whole: no times and no paths, so that it is reproducible."""
+    """Facts about the whole run for the card and the preview; without times and paths, so that they are reproducible."""
     from ..report.preview import operations_of
 
     counts = Counter(operations_of(row) for row in rows)

@@ -1,10 +1,10 @@
-"""A run on many processes and machines: Ray actors that each load the model once and do batch after batch.
+"""Runs a job in several processes, also on several machines: Ray actors that each load the model once and make batch after batch.
 
-This process hands out numbers of batches, at most AHEAD to a worker, and commits what comes back; files go from the workers straight to
-the output. A worker that dies, alone or with its machine, is replaced, and its batches are done again by whoever is free. Which worker does
-a batch decides about no byte of it, so the result is that of one process.
+This process hands out numbers of batches, at most AHEAD per worker, and commits the batches that are made; workers write the files directly
+to the output. A worker that dies, alone or with its machine, is replaced, and its batches go to the next free workers. The bytes of a batch
+do not depend on the worker, so the result is the same as that of one process.
 
-Ray Data's pool of actors is not used: with as many actors as cpus it waited for ever.
+Ray Data's pool of actors is not used, because it waited forever with as many actors as cpus.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from .loop import AnyJob, Engine, Made, Say, write_batch
 from .output import BatchRecord, Place, open_place
 
 AHEAD = 2
-"""Batches that a worker has been given at a time: the next one lies ready when it ends one, and few must be done again when it dies."""
+"""Batches that a worker has at a time: the next one is ready when it finishes one, and few must be made again if it dies."""
 ATTEMPTS = 3
-"""How many workers may die of the same batch, or while the model is loaded, until the run gives up."""
+"""The run gives up after this many deaths of workers at the same batch, or while one worker loads the model."""
 OBJECTS = 512_000_000
-"""Bytes of the object store of a cluster that a run starts for itself. Only records of batches go through it."""
+"""Bytes of the object store of a cluster that a run starts for itself. Only the job and records of batches go through it."""
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Environment variable that Ray reads when it is imported: 0 keeps it to 127.0.0.1."""
+"""Environment variable that Ray reads when it is imported: with 0 it listens on 127.0.0.1 alone."""
 LOOK = 1.0
-"""Seconds after which at the latest this process looks at its signals, and tells how many workers there are."""
+"""Maximum seconds until this process handles signals and reports the number of workers."""
 
 
 class Ray(Engine):
-    """Workers in a Ray cluster.
+    """Makes batches with workers in a Ray cluster.
 
-    workers: how many; None: one per GPU, or on the cpu as many as the cluster has cores for. address: of a running cluster, "auto" for the
-    one that this machine belongs to; None: a cluster of this machine alone, for the run. Within a program that is connected to a cluster
-    already, that is used. Raises UserError when Ray is not installed.
+    workers: their number; None: one per GPU, or on the cpu as many as the cluster has cores for. address: of a running cluster, "auto" for
+    the cluster that this machine belongs to; None: a new cluster on this machine alone, for this run. A program that is already connected
+    to a cluster uses that cluster. Raises UserError if Ray is not installed.
     """
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
@@ -58,18 +58,18 @@ class Ray(Engine):
 
     def __enter__(self) -> Ray:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's coming default, else it warns
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; without it Ray warns
         if self.address is None:
-            # A cluster of this machine alone listens on loopback alone. Ray knows this only as the way of systems whose firewall asks;
-            # `_node_ip_address="127.0.0.1"` is replaced by the address that others reach.
+            # A cluster on this machine alone should listen on loopback alone. Ray offers this only for systems whose firewall would ask;
+            # it replaces `_node_ip_address="127.0.0.1"` by the address that other machines reach.
             os.environ.setdefault(LOOPBACK, "0")
         import ray
 
         if ray.is_initialized():
             return self
         cpus = max(os.cpu_count() or 1, self.workers or 1)
-        # A cluster of its own has a place for each worker that is asked for, whatever the number of cores; and workers are no less
-        # important than this process would be.
+        # A new cluster has room for every requested worker, whatever the number of cores, and workers have the priority that this process
+        # would have.
         settings: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": OBJECTS, "include_dashboard": False}
         settings["_system_config"] = {"worker_niceness": 0}
         try:
@@ -88,7 +88,7 @@ class Ray(Engine):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all workers; those that are at leisure remove their scratch folders first."""
+        """End all workers; idle workers remove their scratch folders first."""
         import ray
 
         leaving = [member.actor.close.remote() for member in self.members if member.loading is None and not member.given]
@@ -103,7 +103,7 @@ class Ray(Engine):
             self.connected = False
 
     def resolve(self, config: Config) -> Config:
-        """As the cluster's machines are, which may differ from this one. Of `cuda:1` the number is left out: a worker sees one GPU."""
+        """Resolves for the cluster's machines, which may differ from this one. `cuda:1` becomes `cuda`: a worker sees one GPU."""
         from ..devices import default_device
         from ..models.info import usual_dtype
 
@@ -115,7 +115,7 @@ class Ray(Engine):
         return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device, config.base), threads=threads)
 
     def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
-        """How many workers there shall be, and what each takes of the cluster's resources. Raises UserError without a GPU for cuda."""
+        """The number of workers, and the resources that each takes. Raises UserError if the device is cuda and there is no GPU."""
         there = resources()
         if (config.device or "").startswith("cuda"):
             if not there["GPU"]:
@@ -126,7 +126,7 @@ class Ray(Engine):
         return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
 
     def load(self, job: AnyJob, place: Place) -> str:
-        """Returns when the first worker is ready; the others join as the cluster has room for them."""
+        """Returns when the first worker is ready; the others join when the cluster has room for them."""
         if isinstance(place.out, Url) and place.out.scheme == "memory":
             raise UserError(place.out, "is the memory of one process; workers would not share it")
         import ray
@@ -146,7 +146,7 @@ class Ray(Engine):
         self.queue, said = deque(numbers), None
         while self.queue or any(member.given for member in self.members):
             ready = [member for member in self.members if member.loading is None]
-            for _ in range(AHEAD):  # in turns, so that the last batches are spread over all
+            for _ in range(AHEAD):  # in rounds, so that the last batches are spread over all workers
                 for member in ready:
                     if self.queue and len(member.given) < AHEAD:
                         number = self.queue.popleft()
@@ -157,14 +157,14 @@ class Ray(Engine):
             for number, record, seconds in self._wait():
                 job.timer.add(seconds)
                 yield number, record
-                said = None  # who commits it says something else
+                said = None  # the caller reports its commit, which replaces this report
 
     def _hire(self) -> tuple[Any, Any]:
         actor = self.actor.remote()
         return actor, actor.load.remote(self.job)
 
     def _wait(self) -> list[tuple[int, BatchRecord, Mapping[str, float]]]:
-        """What the workers have done: batches, or loading the model, or they have died. Nothing yet: after a moment."""
+        """Wait for workers, at most LOOK seconds, and return the batches that they made. Notes loaded models, and replaces dead workers."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
@@ -177,7 +177,7 @@ class Ray(Engine):
         for answer in answers:
             member = pending[answer]
             if answer is not member.loading and answer not in member.given:
-                continue  # it was replaced a moment ago
+                continue  # its worker was replaced a moment ago
             try:
                 result = ray.get(answer)
             except RayTaskError as error:
@@ -195,7 +195,7 @@ class Ray(Engine):
         return made
 
     def _replace(self, member: _Member, error: Exception) -> None:
-        """A worker has died: its batches go back to the front, and another one takes its place. UserError when that is no use."""
+        """Replace a dead worker; its batches go back to the front of the queue. Raises UserError after ATTEMPTS deaths."""
         import ray
 
         reason = first_line(error)
@@ -203,7 +203,7 @@ class Ray(Engine):
         if member.loading is not None:
             member.deaths += 1
         elif numbers:
-            self.deaths[numbers[0]] += 1  # the others had not begun
+            self.deaths[numbers[0]] += 1  # the batch that it was making; the others had not begun
         if member.deaths >= ATTEMPTS:
             raise UserError(
                 f"a worker died {ATTEMPTS} times while it loaded the model; out of memory, perhaps: use fewer --workers ({reason})"
@@ -219,7 +219,8 @@ class Ray(Engine):
 
 @dataclass
 class _Member:
-    """One of the workers: whichever actor it is now. given: the batches it has, by what they are waited for with, in order."""
+    """A worker, whose actor may be replaced. loading: Ray's reference to wait for until the model is loaded, then None. given: reference to
+    wait for → number, for each of its batches, in order. deaths: those while it loads the model."""
 
     actor: Any
     loading: Any
@@ -234,7 +235,8 @@ class _Actor:
         self.stack = ExitStack()
 
     def load(self, work: tuple[AnyJob, Out, str]) -> str:
-        """work: the job, the output, and the folder where the run was started; relative paths mean the same here then."""
+        """Load the model, and return the fingerprint of its weights. work: the job, the output, and the folder where the run was
+        started, so that relative paths mean the same here."""
         self.job, out, folder = work
         with suppress(OSError):
             os.chdir(folder)
@@ -252,14 +254,14 @@ class _Actor:
 
 
 def check_answers(address: str | None) -> None:
-    """Raise OSError when nothing listens at `host:port`: Ray itself would wait for minutes."""
+    """Raise OSError if nothing listens at `host:port`; Ray itself would wait for minutes."""
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdigit() and "/" not in host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def resources() -> Counter[str]:
-    """What all machines of the cluster have together: CPU, GPU, …"""
+    """The sum of the resources of all machines in the cluster: CPU, GPU, …"""
     import ray
 
     return Counter(ray.cluster_resources())

@@ -1,7 +1,7 @@
-"""`evaluate masks`: a model's masks of labelled photographs, scored under several protocols (evaluate/masks.py).
+"""`evaluate masks`: scores a model's masks of labelled photographs under several protocols (evaluate/masks.py).
 
-A prompt decides what its words attend to, because they share a softmax. So every list of classes is captured by itself: those of the truth,
-those found, and all. Equal lists of one picture share a capture.
+The words of a prompt share a softmax, so attention to a word depends on the others. Therefore every list of classes has a capture of its
+own: the classes of the truth, the predicted classes, and all classes. Equal lists of one picture share a capture.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ LEAST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class MaskScores:
-    """What was found. tuned_on: the number of pictures that set the thresholds. captures: per picture, for all protocols together.
-    presence: the threshold of `predicted`, and precision and recall of the classes found in the scored pictures. never: classes of the
-    data that the model has no word for."""
+    """The result. images, tuned_on: the numbers of pictures that are scored and that set the thresholds. captures: the number per scored
+    picture, for all protocols together. presence: the threshold of `predicted`, and its precision and recall on the scored pictures. never:
+    classes of the data that the model has no word for."""
 
     model: str
     method: str
@@ -90,13 +90,13 @@ def evaluate_masks(
     keep: Path | None = None,
     progress: Progress | None = None,
 ) -> MaskScores:
-    """Score the masks of a model and method on the labelled photographs, one column per protocol.
+    """Score the masks of a model and method on labelled photographs, one column per protocol.
 
-    config: the model and method. Its classes become the data's; `beta` and `presence` are sought on the tuning pictures; its seed also
-    draws these pictures and the bootstrap. photos: folder of photographs named like the labels, which may have other sizes. class_map:
-    word for the prompt → class of the data, for names that the model does not know or knows by other words. tune_share: of the pictures,
-    for the thresholds. pictures: use only so many, evenly spaced. draws: of the bootstrap. keep: folder for what is finished of each
-    picture, with which the same call continues after it was stopped; whoever calls removes it.
+    config: the model and method. Its classes are replaced by the data's; `beta` and `presence` are chosen on the tuning pictures; its seed
+    also draws these pictures and the bootstrap. photos: folder of photographs named like the labels, which may have other sizes. class_map:
+    word for the prompt → class of the data, for names that the model does not know or knows as other words. tune_share: share of the
+    pictures that set the thresholds. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples. keep: folder for the
+    results of finished pictures, from which the same call continues if it was stopped; the caller removes it.
 
     All files are read once before the model is loaded. Raises UserError.
     """
@@ -116,7 +116,7 @@ def evaluate_masks(
     total = len(samples) * (1 + ("predicted" in protocols))
     report = progress or (lambda done, total, name: None)
     report(0, total, "")
-    there = pixels[:, ids] > 0  # (pictures, words), as all that follow
+    there = pixels[:, ids] > 0  # (pictures, words), like the arrays in `competing`
     competing = {"oracle": there, "oracle-ignored": there, "vocabulary": np.ones_like(there)}
     presence = None
 
@@ -192,8 +192,8 @@ def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float
 
 
 def words_of(classes: Protocol, class_map: Mapping[str, str], model: str) -> dict[str, int]:
-    """Word for the prompt → class id, in the order of ids: the map's words, and for classes without one their names, or the name by which
-    a model of few words knows them. Raises UserError if there is none, or for a map that does not fit."""
+    """Word for the prompt → class id, in the order of ids. The words are those of `class_map`; for other classes their names, or the names
+    in the vocabulary of a model that has one. Raises UserError if no class has a word, or for a map that does not fit."""
     candidates = list(dict.fromkeys([*class_map, *(read_settings(resolve_name(model)).classes or classes.classes)]))
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
@@ -204,8 +204,8 @@ def words_of(classes: Protocol, class_map: Mapping[str, str], model: str) -> dic
 
 
 def read_labelled(photos: Path, data: EvaluationSet, classes: Protocol, most: int | None) -> tuple[list[Sample], np.ndarray]:
-    """The samples with their photographs in a folder and truths in the protocol's ids, and the pixels of each class in each,
-    (pictures, C). All files are read. most: number of pictures, evenly spaced."""
+    """The samples, with photographs from a folder and truths in the protocol's ids, and the number of pixels of each class in each picture,
+    (pictures, C). Reads all files. most: use only this many pictures, evenly spaced; None: all. Raises UserError."""
     table = classes.truth_table(data.classes, data.about)
     paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
     if missing := [sample.name for sample in data.samples if sample.name not in paths]:
@@ -226,8 +226,8 @@ def read_labelled(photos: Path, data: EvaluationSet, classes: Protocol, most: in
 
 
 def _check_shapes(photo: tuple[int, int], truth: tuple[int, int], name: str, path: Path) -> None:
-    """Raise UserError for a photograph (height, width) of other proportions than its labels: they are not of one picture. A side that was
-    rounded when the one was made of the other may be off by a pixel."""
+    """Raise UserError if a photograph (height, width) and its labels have other proportions, because they cannot be of the same picture.
+    A side may be off by a pixel, because resizing rounds it."""
     (height, width), (rows, columns) = photo, truth
     if abs(height * columns - width * rows) > max(photo) + max(truth):
         shapes = f"is {width} × {height}, but the labels '{name}' are {columns} × {rows}"
@@ -235,7 +235,7 @@ def _check_shapes(photo: tuple[int, int], truth: tuple[int, int], name: str, pat
 
 
 def encode(job: MaskJob, sample: Sample) -> tuple[np.ndarray, torch.Tensor]:
-    """What the model sees of a photograph (h, w, 3) uint8, and its latents (1, C, h, w)."""
+    """A photograph as the model sees it (h, w, 3) uint8, and its latents (1, C, h', w')."""
     from ..attention.photograph import encode_images
 
     assert job.model is not None
@@ -254,7 +254,7 @@ def find_presence(job: MaskJob, latents: torch.Tensor) -> list[float]:
 
 
 def soft_masks(job: MaskJob, seen: np.ndarray, latents: torch.Tensor, words: tuple[str, ...], index: int) -> torch.Tensor:
-    """Soft masks (n, h, w) of n ≥ 1 words, of what the model sees (`encode`)."""
+    """Soft masks (n, h, w) of n ≥ 1 words. seen, latents: from `encode`. index: of the picture, for its noise."""
     from ..attention.photograph import capture_classes, encode_mirrored
     from ..masks.make import make_masks
 

@@ -31,7 +31,7 @@ from .plan import captured_maps, check_files, expected_capture, fitted_mask, mas
 from .reopen import again_number, draw_again, redrawn, sample_number
 from .samples import DatasetJob
 
-# torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
+# torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
-"""Specs → their images (H, W, 3) uint8 and attention, one each. The same specs must always give the same."""
+"""Specs → an image (H, W, 3) uint8 and attention maps for each. The same specs must always give the same."""
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
-"""Of generated images; photographs of Stable Diffusion and scenes of `mini` lie within a third of it."""
+"""Bytes per pixel of generated images; Stable Diffusion's photographs and `mini`'s scenes are within a third of it."""
 MASK_BYTES_PER_PIXEL, SOFT_BYTES_PER_PIXEL = 0.04, 0.5
 
 
@@ -60,15 +60,15 @@ def generate(
 ) -> RunResult:
     """Make the dataset that `config` describes in `out`: a folder, or a URL of a store such as s3://bucket/name.
 
-    Without a configuration, options make one, as `GenerateConfig.recommended` takes them: `generate(classes=["dog"], out="pets")`.
+    Without a configuration, the options go to `GenerateConfig.recommended`: `generate(classes=["dog"], out="pets")`.
 
-    A run that was interrupted at any moment is continued by calling this again with the same arguments, and the result has the
-    same bytes as an uninterrupted one's. A finished dataset is left as it is. `draw` replaces the model. offload: what
-    waits in the computer's memory while it does not work; changes no byte. engine: who does the batches; None: this process.
-    top_up: draw the samples again that people rejected (`reopen.draw_again`).
+    A run that was interrupted at any moment is continued by calling this again with the same arguments. The result has the same bytes as
+    that of an uninterrupted run. A finished dataset is left as it is. draw: replaces the model. offload: which parts of the model wait in
+    the computer's memory while they are not used; changes no byte. engine: makes the batches; None: this process does. top_up: draw again
+    the samples that people rejected (`reopen.draw_again`).
 
-    Raises UserError for whatever a user can put right: the folder holds something else, a dataset of another configuration or
-    another run at work; the model is not there; a class it does not know. OSError when the disk fills up.
+    Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another configuration, another run is
+    using it, the model is missing, or it does not know a class. Raises OSError if the disk fills up.
     """
     if out is None:
         raise UserError('out is missing: name the folder of the dataset, out="pets"')
@@ -84,7 +84,7 @@ def generate(
 
 @dataclass(frozen=True)
 class Drawn:
-    """One image that is kept. result: its masks, where they had to be made to know whether it is kept."""
+    """An image that is kept. result: its masks, if they were made to decide that; otherwise None."""
 
     spec: SampleSpec
     image: np.ndarray
@@ -93,16 +93,16 @@ class Drawn:
 
 
 class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], list[dict[str, Any]]]"]):
-    """Draw, mask and write."""
+    """Draws images, makes their masks, and writes both."""
 
     def __init__(self, config: GenerateConfig, draw: Draw | None = None, offload: Offload = "none") -> None:
         super().__init__(config, offload)
         self.draw = draw
         self.on_device = draw is None
         self.mask = config.mask
-        """With levels that the model has."""
+        """The configuration of masks; once the model is loaded, with levels that it has."""
         self.redrawn: Mapping[int, int] = {}
-        """As `reopen.redrawn`."""
+        """From `reopen.redrawn`."""
 
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
@@ -112,7 +112,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[SampleSpec]]:
-        """Those of the configuration; then each sample that was drawn again, alone, so that no other decides about its bytes."""
+        """The batches of the configuration; then one per sample that is drawn again, so that its bytes depend on no other sample."""
         whole, size, seed = super().batches, self.config.batch_size, self.config.seed
         again = {again_number(i): [redraw(whole[i // size][i % size], seed, attempt)] for i, attempt in self.redrawn.items()}
         return {**whole, **again}
@@ -136,10 +136,10 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
 
     def capture(self, batch: Sequence[SampleSpec]) -> tuple[list[Drawn], list[dict[str, Any]]]:
-        """The images that are kept, and a row for each that is not.
+        """The images that are kept, and a row for each image that is not.
 
-        With `reject`, flagged samples are drawn again together, as a smaller batch, until none is left or the attempts are used
-        up: who is in which follows from the configuration alone. Then their masks are made here, else with the files. A sample that people
+        With `reject`, flagged samples are drawn again together, as a smaller batch, until none is left or the attempts are used up. The
+        configuration alone decides which samples are in these batches. Masks are then made here, otherwise in `write`. A sample that people
         rejected is drawn once more and kept.
         """
         assert self.draw is not None
@@ -182,7 +182,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         record = BatchRecord(rejected=rejected)
         for drawn in kept:
             if drawn.spec.attempt < self.redrawn.get(drawn.spec.index, 0):
-                continue  # a later drawing has its place
+                continue  # a later drawing replaces it
             result = drawn.result or self.masks(drawn.spec, drawn.image, drawn.attention)
             objects = self.objects(result, drawn.attention)
             with self.timer("writing"):
@@ -236,8 +236,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
 
 
 def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], factor: int) -> int:
-    """Bytes of a dataset of `images` images of (height, width) pixels, `factor` of them a position of the latent's sides;
-    attention is counted as four levels of a UNet and 77 tokens."""
+    """Estimated bytes of a dataset of `images` images of (height, width) pixels. factor: pixels per position along a side of the latent.
+    Attention is counted as four levels of a UNet and 77 tokens."""
     per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
     per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
     positions = [math.prod(side // factor // divisor for side in shape) for divisor in (1, 2, 4, 8)]
@@ -246,7 +246,7 @@ def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], f
 
 
 def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None, offload: Offload = "none") -> Draw:
-    """Load the configuration's model, check everything that could fail while `specs` are drawn, and return what draws a batch with it."""
+    """Load the configuration's model, check everything that could fail while `specs` are drawn, and return a function to draw a batch."""
     from ..attention.generate import check_guidance, check_inputs
     from ..masks.reading import check_reading
     from ..models.registry import load_model
@@ -264,7 +264,7 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
 
 
 def draw_batch(model: Model, config: GenerateConfig, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-    """Images and attention of specs that go through the model together."""
+    """Images and attention of specs that are drawn together as one batch."""
     from ..attention.generate import generate_batch
 
     images, maps = generate_batch(

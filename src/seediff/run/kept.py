@@ -1,4 +1,4 @@
-"""Arrays of finished pictures, kept in a folder while a command works, so that the same command continues after it was stopped."""
+"""Keeps the arrays of finished pictures in a folder while a command works, so that a stopped command can continue."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Kept:
-    """folder: None keeps nothing. key: all that decides about the arrays."""
+    """folder: None keeps nothing. key: everything that the arrays depend on."""
 
     folder: Path | None
     key: str
 
     def arrays(self, name: str, work: Callable[[], Arrays]) -> Arrays:
-        """What `work` gives: from the folder, where a run left it that was stopped, else now. Raises UserError for what a run with another
-        key left."""
+        """The arrays of `work`: from the folder if a stopped run stored them there, otherwise computed now and stored. Raises UserError if
+        they were stored with another key."""
         if self.folder is None:
             return work()
         path, key = self.folder / f"{name}.safetensors", hashlib.sha256(self.key.encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""The one loop of every long command: missing batches, each made and committed, into a folder or store; continued where a killed run ended.
+"""The loop that all long commands share: it makes and commits the batches that are missing in a folder or store, so a killed run continues.
 
-A command is a `Job`: what its batches are, how one is made, and what is written when all are. An `Engine` is a way to map that over the
-missing batches: in this process (`Local`), in several of this machine (`Processes`), in a cluster (cluster.py). `run` decides the rest,
-the same for every command and every engine: who may write, what is done already, what is loaded, committed, reported and timed. `plan`
-says what `run` would do.
+A command is a `Job`: its batches, how a batch is made, and what is written when all are finished. An `Engine` makes the missing batches: in
+this process (`Local`), in several processes of this machine (`Processes`), or in a cluster (cluster.py). `run` does the rest, the same for
+every command and engine: it locks the output, finds the batches that are finished, loads, commits, reports and takes times. `plan`
+describes what `run` would do.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from .reopen import check_growth, grow
 Item = TypeVar("Item")
 Captured = TypeVar("Captured")
 Say = Callable[[str], None]
-"""Is told what is going on."""
+"""Called with a text about the current activity."""
 _TIMING = threading.Lock()
 
 
 @dataclass
 class Timer:
-    """Seconds that the parts of a run took, by their names; of several threads and processes together, if they are."""
+    """Seconds that each part of a run took, by its name, summed over threads and processes."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ class Timer:
                 self.seconds[what] = self.seconds.get(what, 0.0) + more
 
     def take(self) -> dict[str, float]:
-        """The seconds so far; it begins anew."""
+        """Return the seconds so far, and start again from zero."""
         with _TIMING:
             taken, self.seconds = self.seconds, {}
         return taken
@@ -65,12 +65,12 @@ class Timer:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What there is after a run, and how long the parts of this run took.
+    """The finished output, and how long the parts of this run took.
 
-    rows: those of metadata.jsonl; of `segment` {"photo", "width", "height", "segments": […]} of each photograph. done: items that this run
-    made and not an earlier one. seconds: "loading" the model, "drawing" (network, VAE and capture), "reading", "capturing attention",
-    "masks", "segmenting", "naming", "writing", whatever a command does. rejected: rows of rejected.jsonl. failed: {"photo", "reason"} of
-    each photograph that could not be used. picture: the file to look at, or a folder of them.
+    rows: those of metadata.jsonl; for `segment` {"photo", "width", "height", "segments": […]} per photograph. done: the number of items
+    that this run made, without earlier runs. seconds: per part of the command, such as "loading" the model, "drawing" (network, VAE and
+    capture), "reading", "capturing attention", "masks", "segmenting", "naming", "writing". rejected: rows of rejected.jsonl. failed:
+    {"photo", "reason"} per photograph that could not be used. picture: the file to look at, or a folder of such files.
     """
 
     out: Out
@@ -87,29 +87,30 @@ class RunResult:
 
 
 class Job(ABC, Generic[Config, Item, Captured]):
-    """One command's work. A batch must follow from the configuration and its number alone, never from which files are already there.
+    """The work of one command. A batch must depend only on the configuration, on what `resume` reads and on its number, never on which
+    files exist already.
 
-    It can be pickled until it is loaded: every process that makes batches loads a copy of its own.
+    A job can be pickled until it is loaded: every process that makes batches loads its own copy.
     """
 
     on_device = True
-    """Whether the configuration's device, number format and threads are those of what computes here."""
+    """Whether the job computes on the configuration's device, so that device, number format and threads are filled in if left open."""
 
     def __init__(self, config: Config, folders: Sequence[str], offload: Offload = "none") -> None:
-        """folders: of the output that files go to. offload: which parts of the model wait in the computer's memory; changes no byte."""
+        """folders: those of the output for files. offload: which parts of the model wait in the computer's memory; changes no byte."""
         self.config, self.folders = config, folders
         self.offload: Offload = offload
         self.device = config.device
-        """As the user named it, with an index perhaps."""
+        """As the user named it, possibly with an index."""
         self.timer = Timer()
 
     @abstractmethod
     def items(self) -> Sequence[Item]:
-        """Everything that is to be done, in order."""
+        """All items of the job, in order."""
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[Item]]:
-        """Number → items."""
+        """Batch number → items."""
         items = self.items()
         return {number: [items[i] for i in batch] for number, batch in enumerate(self.config.batches(len(items)))}
 
@@ -117,57 +118,57 @@ class Job(ABC, Generic[Config, Item, Captured]):
         return {name: value for name, value in vars(self).items() if name != "batches"}  # there may be millions of items
 
     def resume(self, folder: Path) -> None:
-        """Read what the output in `folder` says of its batches besides the configuration. Called before any batch is looked at."""
+        """Read from the output in `folder` what decides about batches besides the configuration. Called before `batches` is used."""
 
     def check(self) -> None:
-        """Raise UserError for what the small files of a model tell before its weights are loaded."""
+        """Raise UserError for mistakes that a model's small files show before its weights are loaded."""
 
     def plan(self, place: Place, verb: str) -> list[str]:
-        """What a run would do, line by line, for `--dry-run`. verb: "make", "continue" what is unfinished, or
-        "extend to" where there are fewer samples."""
+        """The lines of `--dry-run` about a run. verb: "make", "continue" for an unfinished output, or "extend to" for an output with fewer
+        samples."""
         return []
 
     def load(self) -> str:
-        """Load the model and check all that could fail later; called once, and only when a batch is to be made. Returns the
-        fingerprint of its weights, "" where there is none."""
+        """Load the model and check everything that could fail later. Called once, and only if a batch is missing. Returns the fingerprint
+        of its weights, "" without a model."""
         return ""
 
     @abstractmethod
     def describe(self, batch: Sequence[Item]) -> str:
-        """What the progress bar says during a batch."""
+        """The text of the progress bar during a batch."""
 
     @abstractmethod
     def capture(self, batch: Sequence[Item]) -> Captured:
-        """The first step of making a batch: what needs the model."""
+        """The first step of making a batch: everything that needs the model."""
 
     @abstractmethod
     def write(self, captured: Captured, out: Path) -> BatchRecord:
-        """The second step: write the batch's files into the folder `out`, noted in the record that is returned. It may be taken in another
-        thread while the next batch is captured."""
+        """The second step: write the batch's files into the folder `out`, and return the record that lists them. May run in another thread
+        while the next batch is captured."""
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        """The files of batches that `finish` reads: they may lie elsewhere by then, and are brought back."""
+        """The files of batches that `finish` reads. They may be in a store by then, and are downloaded again."""
         return ()
 
     @abstractmethod
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        """Write everything that is about the whole output, the configuration's `last_file` last. rows, rejected: of all batches."""
+        """Write the files about the whole output, the configuration's `last_file` last. rows, rejected: those of all batches."""
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        """What `RunResult` tells of the finished output in a folder, besides the run itself."""
+        """The fields of `RunResult` that come from the finished output in a folder."""
         return {"rows": native.read_rows(out)}
 
 
 AnyJob = Job[Any, Any, Any]
 Made = tuple[int, BatchRecord]
-"""A batch that is made and not yet committed: its number, and what it left."""
+"""A batch that is made and not yet committed: its number and record."""
 
 
 class Engine(AbstractContextManager["Engine"]):
-    """A way to make many batches. Entered before anything else is asked of it; a run of which all is done does not enter it."""
+    """A way to make many batches. Entered before its methods are called; a run with nothing left to make does not enter it."""
 
     here = True
-    """Whether this machine alone makes the batches: the devices that it has are those there are."""
+    """Whether this machine alone makes the batches, so that only its devices are available."""
 
     def __exit__(self, *_: object) -> None:
         return None
@@ -177,20 +178,20 @@ class Engine(AbstractContextManager["Engine"]):
         return resolve_device(config)
 
     def load(self, job: AnyJob, place: Place) -> str:
-        """Be ready to make batches. Returns the fingerprint of the model's weights."""
+        """Prepare for making batches. Returns the fingerprint of the model's weights."""
         return job.load()
 
     @abstractmethod
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
-        """Make batches, and give them as they are made, their files sent and their seconds in the job's timer."""
+        """Make batches, and yield each when it is made, its files are sent and its seconds are in the job's timer."""
 
 
 @dataclass(frozen=True)
 class Local(Engine):
-    """This process makes all batches, one after the other.
+    """Makes all batches in this process, one after the other.
 
-    ahead: how many batches may wait for their masks and files, made in another thread, while the next is captured; each keeps its maps, or
-    its photographs. None: one on a GPU, which then never waits for a disk; on a CPU none, where both are done by the same cores.
+    ahead: how many batches may wait for their masks and files, which another thread makes, while the next is captured; each keeps its maps
+    or photographs in memory. None: one on a GPU, which then never waits for a disk, and none on a CPU, where the same cores do both.
     """
 
     ahead: int | None = None
@@ -199,7 +200,7 @@ class Local(Engine):
         device = job.config.device or "cpu"
         ahead = self.ahead if self.ahead is not None else int(device != "cpu")
         cuda = _cuda(device)
-        # On CUDA the thread has a stream of its own, or its work would wait for what is captured meanwhile.
+        # On CUDA the thread has its own stream; otherwise its work would wait for the capture that runs meanwhile.
         initializer = (lambda: cuda.set_stream(cuda.Stream(device))) if cuda else None
         thread = ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=initializer)
         waiting: deque[tuple[int, Future[BatchRecord]]] = deque()
@@ -212,22 +213,22 @@ class Local(Engine):
                     continue
                 for _, record in waiting:
                     if record.done():
-                        record.result()  # raises what it raised, before more is captured for it
+                        record.result()  # raises the thread's error before more is captured
                 captured = job.capture(batch)
                 ready = cuda.current_stream(device).record_event() if cuda else None
                 waiting.append((number, thread.submit(write_batch, job, place, captured, ready)))
-                del captured  # it is the thread's to forget
+                del captured  # so that the memory is free when the thread is done with it
                 if len(waiting) > ahead:
                     earlier, record = waiting.popleft()
                     yield earlier, record.result()
             for number, record in waiting:
                 yield number, record.result()
         finally:
-            thread.shutdown(cancel_futures=True)  # what is being written is finished; what waits is not begun
+            thread.shutdown(cancel_futures=True)  # a batch that is being written is finished; waiting batches are not begun
 
 
 def _cuda(device: str) -> Any:
-    """torch.cuda for a device of it; None for others, and where it is another machine's, for which somebody draws in a way of their own."""
+    """torch.cuda for a CUDA device; None for others, and without CUDA here, when a `draw` of the user's uses another machine's device."""
     if not device.startswith("cuda"):
         return None
     import torch
@@ -236,7 +237,7 @@ def _cuda(device: str) -> Any:
 
 
 def write_batch(job: AnyJob, place: Place, captured: Any, ready: Any = None) -> BatchRecord:
-    """The second step of a batch, and its files sent. ready: the moment on the device at which what was captured is there."""
+    """Do the second step of a batch, and send its files. ready: a CUDA event to wait for before the captured tensors are read."""
     if ready is not None:
         ready.wait()
     record = job.write(captured, place.folder)
@@ -247,9 +248,10 @@ def write_batch(job: AnyJob, place: Place, captured: Any, ready: Any = None) -> 
 
 @dataclass(frozen=True)
 class Processes(Engine):
-    """Several processes of this machine make the batches of a job that has no model; they start with the first batch and end with the run.
+    """Makes the batches of a job without a model in several processes of this machine, which start with the first batches and end with
+    the run.
 
-    A script needs the usual `if __name__ == "__main__"`. Raises UserError for less than one.
+    A script needs the usual `if __name__ == "__main__"`. Raises UserError for fewer than one worker.
     """
 
     workers: int
@@ -275,14 +277,14 @@ def _in_process(job: AnyJob, folder: Path, number: int) -> tuple[BatchRecord, Ma
 
 
 def run(job: AnyJob, out: Out | str | Place, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
-    """Make what is missing of a job in `out`: a folder, or a URL of a store such as s3://bucket/name.
+    """Make the missing parts of a job's output in `out`: a folder, or a URL of a store such as s3://bucket/name.
 
-    A run that was interrupted at any moment is continued by calling this again with the same arguments, and the result has the
-    same bytes as an uninterrupted one's, whichever engine made which part of it. A finished output is left as it is, and one whose
-    configuration asked for fewer samples of the same series grows.
+    A run that was interrupted at any moment is continued by calling this again with the same arguments. The result has the same bytes as
+    that of an uninterrupted run, whichever engine made which part of it. A finished output is left as it is; an output with fewer samples
+    of the same series grows.
 
-    Raises UserError for whatever a user can put right: the folder holds something else, an output of another configuration or
-    another run at work; and what the job raises. OSError when the disk fills up.
+    Raises UserError for everything that the user can fix: `out` has other contents or the output of another configuration, or another run
+    is using it; and what the job raises. Raises OSError if the disk fills up.
     """
     with open_place(out) as place:
         done = _make(job, place, engine or Local(), progress or (lambda done, total, what: None))
@@ -290,7 +292,7 @@ def run(job: AnyJob, out: Out | str | Place, *, engine: Engine | None = None, pr
 
 
 def plan(job: AnyJob, out: Out | str, *, engine: Engine | None = None) -> str:
-    """What `run` would do, as `--dry-run` says it. Writes nothing and loads no model. Raises UserError where the run would at once."""
+    """What `run` would do, as `--dry-run` prints it. Writes nothing and loads no model. Raises UserError if the run would fail at once."""
     from .plan import check_loading
 
     with open_place(out) as place:
@@ -306,7 +308,7 @@ def plan(job: AnyJob, out: Out | str, *, engine: Engine | None = None) -> str:
 
 
 def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
-    """Make what is missing; returns how many items this run did."""
+    """Make what is missing. Returns the number of items that this run made."""
     state, job.config = place.look_into(job.config)
     if state == "complete" and not place.has_records():
         return 0
@@ -325,9 +327,9 @@ def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
 
 
 def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress) -> int:
-    """Make the batches that are not there yet and finish. The output is locked, the configuration resolved and checked against it.
+    """Make the missing batches and finish the output, which is locked. The configuration is resolved and checked against it.
 
-    new: nothing in the output is to be continued.
+    Returns the number of items that this run made. new: there is nothing to continue in the output.
     """
     job.resume(place.folder)
     config, total = job.config, sum(map(len, job.batches.values()))
@@ -340,7 +342,7 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
             weights = engine.load(job, place)
     if new:
         place.clear()
-        # First of all what tells this folder from a foreign one, should the next moment be the last.
+        # First the file by which the folder is recognised as an output, in case the run is killed next.
         write_atomic(place.folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
         place.send([native.CONFIG])
     else:
@@ -352,7 +354,7 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
 
     say("")
     while missing := [number for number, record in records.items() if record is None]:
-        with closing(engine.map(job, place, missing, say)) as made:  # whatever happens, nobody writes when the output is unlocked
+        with closing(engine.map(job, place, missing, say)) as made:  # so that in any case nothing is written after the output is unlocked
             for number, record in made:
                 records[number] = record
                 with job.timer("writing"):

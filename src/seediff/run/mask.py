@@ -1,4 +1,4 @@
-"""`mask`: masks of named classes in the user's own photographs, as the same dataset folder that `generate` makes."""
+"""`mask`: masks of named classes in the user's photographs, written as a dataset folder like that of `generate`."""
 
 from __future__ import annotations
 
@@ -43,19 +43,20 @@ def mask_photos(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Mask `config.classes` in every photograph, into the dataset `out`, a folder or a URL. Stopped at any moment, the same call continues.
+    """Make masks of `config.classes` in every photograph, in the dataset `out`, a folder or a URL. If it is stopped at any moment, the same
+    call continues.
 
-    photos: what `find_photos` found. classes_of: photo name → the classes to look for in it, of `config.classes`; a photograph that
-    is not named has all of them. Photographs that cannot be read do not stop the others: they are listed in the result and in
-    failed.jsonl. offload, engine: as in `generate`. Raises UserError as `generate` does.
+    photos: from `find_photos`. classes_of: photo name → the classes of `config.classes` to look for in it; other photographs get all
+    classes. Photographs that cannot be read do not stop the run: they are listed in the result and in failed.jsonl. offload, engine: as in
+    `generate`. Raises UserError as `generate` does.
     """
     return run(MaskJob(config, photos, classes_of, offload=offload), out, engine=engine, progress=progress)
 
 
 @dataclass(frozen=True)
 class Looked:
-    """A photograph that was looked at. photo (H, W, 3) and seen (h, w, 3), as the model sees it: uint8. scores: of each class that was
-    asked for, whether it is there. maps: attention to those that are; None where there are none."""
+    """A photograph after capture. photo (H, W, 3), and seen (h, w, 3), the photograph as the model sees it: uint8. scores: the presence
+    score of each requested class. maps: attention to the classes that are present; None if there are none."""
 
     spec: PhotoSpec
     photo: np.ndarray
@@ -65,7 +66,7 @@ class Looked:
 
 
 class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
-    """Read, capture, mask, map back, write. specs: what is to be done to each photograph."""
+    """Reads photographs, captures attention, makes masks, enlarges and writes them. specs: one per photograph."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         *,
         offload: Offload = "none",
     ) -> None:
-        """As `mask_photos`. The configuration gets its photographs, by which a folder to continue is known."""
+        """Arguments as in `mask_photos`. The photographs' fingerprint goes into the configuration, so that only the same run continues."""
         self.found = photos if isinstance(photos, Found) else Found(tuple(photos), 0)
         photos = self.found.photos
         listed = {photo.name: tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos}
@@ -86,7 +87,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         self.specs = [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
         self.model: Model | None = None
         self.method = config.mask
-        """With levels that the model has."""
+        """The configuration of masks; once the model is loaded, with levels that it has."""
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
@@ -101,7 +102,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return batch[0].photo.name
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
-        """A photograph with some of its classes as a sample; its prompt is what they are called with."""
+        """The sample of a photograph with some of its classes; the prompt names them."""
         from ..prompts.specs import SampleSpec
 
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
@@ -116,7 +117,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return weights_fingerprint(*self.config.weight_sources, self.config.mask.reading, self.config.mask.sam)
 
     def use(self, model: Model) -> None:
-        """Look with this model, once all is checked that could fail with it."""
+        """Use this model, after checking everything that could fail with it."""
         from ..attention.generate import check_shape
         from ..config.sizes import pixels
         from ..masks.reading import check_reading
@@ -132,7 +133,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             self.prompts(classes)
 
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-        """The sentences that name the classes, as few as the text encoder has room for, and the classes of each."""
+        """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""
         from ..segments.naming import split_prompts
 
         assert self.model is not None
@@ -151,12 +152,12 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return [looked[i] for i in range(len(photos))], failed
 
     def read(self, spec: PhotoSpec) -> tuple[PhotoSpec, np.ndarray, np.ndarray]:
-        """A photograph (H, W, 3) and what the model will see of it (h, w, 3), uint8. Raises UserError for one that cannot be used."""
+        """The spec, its photograph (H, W, 3), and that as the model sees it (h, w, 3), uint8. Raises UserError if it cannot be used."""
         photo = read_photo(spec.photo.path)
         return spec, photo, self.seen(photo)
 
     def seen(self, photo: np.ndarray) -> np.ndarray:
-        """What the model will see (h, w, 3) of a photograph (H, W, 3), uint8."""
+        """A photograph (H, W, 3) as the model sees it (h, w, 3), uint8."""
         from ..attention.windows import cut, seen_shape, windows
 
         assert self.model is not None
@@ -165,8 +166,8 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return cut(photo, window, shape)
 
     def look(self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]) -> list[tuple[dict[str, float], AttentionMaps | None]]:
-        """Of every photograph as the model sees it, all of one shape: the presence score of each class asked for, and the attention to
-        those that are there; None where there are none."""
+        """For each photograph, the presence score of each requested class, and attention to the classes that are present (None if there
+        are none). photos: as the model sees them, all of one shape."""
         from ..attention.photograph import capture_classes, encode_images, encode_mirrored
         from ..masks.presence import find_classes
 
@@ -175,7 +176,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         asked = [i for i, (spec, _) in enumerate(photos) if spec.words]
         if not asked:
             return answers
-        latents = encode_images(self.model, [photos[i][1] for i in asked])  # once: the score and the maps look at the same
+        latents = encode_images(self.model, [photos[i][1] for i in asked])  # once, for both scores and maps
         sentences = [self.prompts(photos[i][0].words) for i in asked]
         scores = find_classes(self.model, latents, sentences, template=self.config.prompts[0])
         present = [[name for name, score in of.items() if score >= self.config.presence] for of in scores]
@@ -197,7 +198,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return answers
 
     def write(self, captured: Captured[Looked], out: Path) -> BatchRecord:
-        """Masks of the classes that are there, at the photographs' own size, and their files."""
+        """Make masks of the classes that are present, at the photographs' full size, and write the files."""
         looked, failed = captured
         record = BatchRecord(rejected=list(failed))
         for photo in looked:
@@ -219,7 +220,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return record
 
     def objects(self, photo: Looked, small: MaskResult | None, full: MaskResult) -> ObjectMap | None:
-        """The objects of a photograph, from its masks as the model saw it, at its own size."""
+        """A photograph's objects at its full size, from masks at the size that the model sees; None if the configuration wants none."""
         if self.config.objects is None:
             return None
         from ..attention.windows import windows
@@ -238,15 +239,15 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
     def masks(
         self, photo: np.ndarray, seen: np.ndarray, maps: AttentionMaps | None, *, trace: bool = False
     ) -> tuple[MaskResult | None, MaskResult]:
-        """Masks of what the model saw (h, w, 3) of a photograph (H, W, 3), None where no class is there, and masks of the photograph."""
+        """Masks (h, w) at the size that the model sees, None if no class is present; and masks (H, W) at the photograph's full size."""
         from ..masks.make import make_masks
 
         small = make_masks(seen, maps, list(maps.words), self.method, trace=trace) if maps else None
         return small, self.enlarged(small, (photo.shape[0], photo.shape[1]))
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
-        """Masks of what the model saw as masks of the photograph: soft ones enlarged, then thresholded; 255 outside. The
-        soft masks themselves only where they are to be kept."""
+        """Masks at the photograph's full size: the soft masks at the size that the model sees, enlarged, then thresholded; 255 outside the
+        part that the model sees. The result has soft masks only if the configuration keeps them."""
         import torch
 
         from ..attention.windows import windows
@@ -264,7 +265,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return MaskResult(labels, soft, small.classes, small.flags)
 
     def enlarged_soft(self, small: MaskResult | None, size: Sequence[int]) -> Iterator[np.ndarray]:
-        """Soft masks of what the model saw, one after the other, as those (H, W) of the photograph."""
+        """The soft masks at the size that the model sees, one after the other, enlarged to the photograph's (H, W)."""
         from ..attention.windows import windows
         from ..masks.arithmetic import resize
 

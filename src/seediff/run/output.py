@@ -1,11 +1,11 @@
-"""Where the output of a run goes, how far it is, and who may write to it: a folder, or objects in a store.
+"""The place for the output of a run, a folder or objects in a store: its finished batches, and who may write to it.
 
-A batch is finished when its record, .batches/000007.json, is there: its files are written first, the record is renamed into
-place last, and holds the size and checksum of each. docs/decisions/0001-batches-are-the-unit-of-work.md says why.
+A batch is finished when its record, .batches/000007.json, exists. The batch's files are written first; the record, with the size and
+checksum of each file, is renamed into place last. docs/decisions/0001-batches-are-the-unit-of-work.md says why.
 
-Stores (s3://bucket/name, and wherever else fsspec reaches) have whole objects and listings, no renames and no locks. So a batch is done in
-a scratch folder of the machine, as it would be in the output itself, and then its files are written to the store, each at once, and its
-record last: finished batches are known by a listing. docs/decisions/0009-outputs-in-stores.md says what follows from there being no lock.
+Stores (s3://bucket/name, and others that fsspec reaches) have whole objects and listings, but no renames and no locks. So a batch is made
+in a local scratch folder, as in an output in a folder; then its files are uploaded as whole objects, and its record last. A listing shows
+which batches are finished. docs/decisions/0009-outputs-in-stores.md says what follows from the lack of locks.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from ..files.outputs import CONFIG, LEFTOVER, clear_leftovers, make_folders, rem
 from ..files.reading import ANNOTATIONS
 
 State = Literal["new", "unfinished", "complete", "shorter"]
-"""Of an output. shorter: it was made by a configuration that asked for fewer samples of the same series (`RunConfig.extends`)."""
+"""The state of an output. shorter: made by a configuration with fewer samples of the same series (`RunConfig.extends`)."""
 
 BEGUN = f"{BATCHES}/begun"
-"""Stores have no empty folders; this object says that the folder of records is there."""
+"""An object that marks the folder of records as there, because stores have no empty folders."""
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 
 
 @dataclass
 class BatchRecord:
-    """What a finished batch left: its rows of metadata.jsonl and rejected.jsonl (or what a command calls its own), and
+    """The record of a finished batch: its rows of metadata.jsonl and rejected.jsonl (or of the command's files in their place), and
     {path: (size, CRC-32)} of its files.
 
-    The checksum of safetensors files is None: attention is large, and half-written files differ in size.
+    The checksum is None for hard links, and for safetensors files: attention is large, and half-written files differ in size.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -62,14 +62,14 @@ class BatchRecord:
 
 
 def record_path(number: int) -> str:
-    """Of batch `number`, in the folder."""
+    """The path of a batch's record in the output."""
     return f"{BATCHES}/{number:06d}.json"
 
 
 class Place:
-    """An output in a folder: batches write their files to where they stay.
+    """An output in a folder; batches write their files directly to it.
 
-    out: as the user named it. folder: where batches are written, and where what says how far a run came is read.
+    out: the output as the user named it. folder: where batches write their files, and where the state of earlier runs is read.
     """
 
     can_grow = True
@@ -79,17 +79,17 @@ class Place:
         self.out: Out = folder
         self.folder = folder
 
-    # How far earlier runs came
+    # The state that earlier runs left
 
     def fetch(self) -> None:
-        """Have in the folder what says how far earlier runs came. Writes nothing to the output."""
+        """Bring the files with the state of earlier runs into the folder. Writes nothing to the output."""
 
     def look_into(self, config: Config) -> tuple[State, Config]:
-        """What is there, and the configuration to go on with: device, number format and threads, where left open, are those that the
-        output was begun with; which of several GPUs it was changes nothing and is left out.
+        """The state of the output, and the configuration to continue with. Device, number format and threads, if left open, are those
+        that the output was begun with. The number of a GPU is left out, because it changes nothing.
 
-        A run that ended before it finished its first batch leaves nothing to continue: that is "new" too, see `clear`.
-        UserError when there is a file, something else, or an output of another configuration.
+        An unfinished output without a finished batch has nothing to continue, so it is "new", too (see `clear`). Raises UserError for a
+        file, a folder with other contents, and an output of another command or configuration.
         """
         self.fetch()
         out = self.folder
@@ -127,13 +127,14 @@ class Place:
         return "complete" if complete else "unfinished", config
 
     def _nothing_committed(self) -> bool:
-        """Whether an unfinished output has no finished batch. Without the folder of records, files in it are not known to be a run's."""
+        """Whether an unfinished output has no finished batch. Without a folder of records, files in it may not be a run's, so there
+        must be none."""
         if (self.folder / BATCHES).is_dir():
             return not any((self.folder / BATCHES).glob("*.json"))
         return not any(next((self.folder / name).iterdir(), None) for name in RUN_FOLDERS if (self.folder / name).is_dir())
 
     def record(self, number: int) -> BatchRecord | None:
-        """The record of batch `number`, or None when the batch is not finished or one of its files is gone or damaged."""
+        """The record of batch `number`; None if the batch is not finished or one of its files is missing or damaged."""
         try:
             record = read_json(self.folder / record_path(number), BatchRecord, limit=ANNOTATIONS)
             return record if all(self.holds(name, size, crc) for name, (size, crc) in record.files.items()) else None
@@ -141,68 +142,67 @@ class Place:
             return None
 
     def holds(self, name: str, size: int, crc: int | None) -> bool:
-        """Whether the output has a whole file of this name: of its size and, where that is known, its CRC-32. OSError without one."""
+        """Whether the output has the whole file, with this size and, if known, this CRC-32. May raise OSError if the file is missing."""
         path = self.folder / name
         return path.stat().st_size == size and (crc is None or zlib.crc32(path.read_bytes()) == crc)
 
     def has_records(self) -> bool:
-        """Whether records of batches are left, which a complete output has only when its run was killed while it tidied up."""
+        """Whether records of batches exist. A complete output has them only if its run was killed while it tidied up."""
         return (self.folder / BATCHES).exists()
 
     # One run
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep other runs away meanwhile. Raises UserError when one is at work, or when nothing can be written."""
+        """Lock out other runs during the block. Raises UserError if another run is using the output, or if it cannot be written to."""
         return open_folder(self.folder, (*RUN_FOLDERS, BATCHES))
 
     def clear(self) -> None:
-        """Remove what a run left that finished no batch, so that no file of another configuration stays. Only where there is something
-        "new" to do."""
-        for name in (*RUN_FOLDERS, BATCHES):  # the records' folder last: it is what says that the others are a run's
+        """Remove the files of a run that finished no batch, so that no file of another configuration stays. Only for a "new" output."""
+        for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
             remove_tree(self.folder, name)
 
     def make_folders(self, folders: Sequence[str]) -> None:
-        """Make the folders that files go to. Raises UserError when one is a link: other people's sets may hold some that lead elsewhere."""
+        """Make the folders for files. Raises UserError if one is a link, because links in other people's sets may lead elsewhere."""
         for name in (BATCHES, *folders):
             make_folders(self.folder, name)
 
     def join(self, folders: Sequence[str]) -> None:
-        """In a worker's process, perhaps on another machine: be ready to write. Raises UserError unless it sees the output of the run."""
+        """Prepare for writing in a worker's process, perhaps on another machine. Raises UserError unless it sees the output of the run."""
         if not (self.folder / LOCK).exists():
             problem = "this folder is not the same on all machines of the cluster"
             raise UserError(self.out, problem, "name one of a shared file system, or a store such as s3://bucket/name")
 
     def send(self, names: Collection[str]) -> None:
-        """Have files, written to the folder, in the output. They may be gone from the folder then."""
+        """Put files of the folder into the output. Afterwards they may no longer be in the folder."""
 
     def commit(self, number: int, record: BatchRecord) -> None:
-        """Batch `number` is finished; its files have been sent."""
+        """Mark batch `number`, whose files have been sent, as finished."""
         write_inside(self.folder, record_path(number), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
         self.send([record_path(number)])
 
     def lost(self, records: Mapping[int, BatchRecord | None]) -> list[int]:
-        """Batches whose files vanished from the output since they were sent: there are none where runs are kept apart by a lock."""
+        """Batches whose files have vanished from the output since they were sent; none if a lock keeps other runs away."""
         return []
 
     def bring(self, names: Collection[str]) -> None:
-        """Have files of the output in the folder."""
+        """Bring files of the output into the folder."""
 
     def complete(self, last_file: str) -> None:
-        """Have the files about the whole output, written to the folder, in the output, `last_file` after all others; then tidy up."""
+        """Put the files about the whole output from the folder into the output, `last_file` after all others; then tidy up."""
         self.remove_records()
 
     def remove_records(self) -> None:
-        """Remove what only an unfinished run needs. Safe to be interrupted: the command's last file alone says that an output is
+        """Remove the records, which only an unfinished run needs. May be interrupted, because an output with the command's last file is
         complete."""
         with suppress(OSError):
             remove_tree(self.folder, BATCHES)
 
     def clear_leftovers(self) -> None:
-        """Remove what workers that were lost had half-written; nothing is under way any more."""
+        """Remove half-written files of lost workers. Only when no batch is being written."""
         clear_leftovers(self.folder, RUN_FOLDERS)
 
     def check_weights(self, model: str, weights: str) -> None:
-        """Raise UserError when the output was begun with weights of another fingerprint; nothing is said where one is not known."""
+        """Raise UserError if the output was begun with weights of another fingerprint. Does nothing if one of the two is unknown."""
         begun = read_toml(self.folder / CONFIG).get("weights")
         if begun and weights and begun != weights:
             problem = f"was begun with other weights of model '{model}' ({begun} → {weights})"
@@ -210,7 +210,7 @@ class Place:
 
 
 class Storage:
-    """Objects whose names begin with one address. Everything raises UserError, naming the address, when the store does not answer."""
+    """The objects in a store below one address. All methods raise UserError, naming the address, if the store fails."""
 
     def __init__(self, url: Url) -> None:
         import fsspec
@@ -227,7 +227,7 @@ class Storage:
         self.root = root.rstrip("/")
 
     def list(self) -> dict[str, int]:
-        """All objects: name behind the address → size in bytes."""
+        """All objects: name relative to the address → size in bytes. Leaves out names that would lead outside a folder."""
         with self._asking():
             self.system.invalidate_cache()
             try:
@@ -236,25 +236,25 @@ class Storage:
                 return {}
             inside = self.system._strip_protocol(self.root) + "/"
         names = {path.removeprefix(inside): about["size"] for path, about in objects.items() if path.startswith(inside)}
-        return {name: size for name, size in names.items() if _stays_below(name)}  # others can name objects what they like
+        return {name: size for name, size in names.items() if _stays_below(name)}  # anybody may choose the names
 
     def read(self, name: str) -> bytes:
         with self._asking():
             return self.system.cat_file(f"{self.root}/{name}")
 
     def write(self, name: str, data: bytes) -> None:
-        """One object, at once."""
+        """Write a whole object."""
         with self._asking():
             self.system.pipe_file(f"{self.root}/{name}", data)
 
     def upload(self, folder: Path, names: Sequence[str]) -> None:
-        """Files of a folder as objects of the same names: each at once, several at a time."""
+        """Upload files of a folder as whole objects of the same names, several at a time."""
         if names:
             with self._asking():
                 self.system.put([str(folder / n) for n in names], [f"{self.root}/{n}" for n in names])
 
     def download(self, folder: Path, names: Sequence[str]) -> None:
-        """Objects as files of a folder, which is made. Raises UserError for a name that would lead out of it."""
+        """Download objects as files of a folder, which is made if needed. Raises UserError for a name that would lead out of it."""
         if wrong := [name for name in names if not _stays_below(name)]:
             raise UserError(self.url, f"{wrong[0]!r} is named there, which is no path inside it")
         for parent in {(folder / name).parent for name in names}:
@@ -264,7 +264,7 @@ class Storage:
                 self.system.get([f"{self.root}/{n}" for n in names], [str(folder / n) for n in names])
 
     def delete(self, names: Sequence[str]) -> None:
-        """Objects that may be gone already."""
+        """Delete objects, which may be gone already."""
         if names:
             with self._asking(), suppress(FileNotFoundError):
                 self.system.rm([f"{self.root}/{n}" for n in names])
@@ -273,18 +273,18 @@ class Storage:
     def _asking(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # each store has errors of its own
+        except Exception as error:  # each store has its own errors
             raise UserError(self.url, f"the store does not do it: {type(error).__name__}: {first_line(error)}") from error
 
 
 def _stays_below(name: str) -> bool:
-    """Whether a file of this name, in a folder, is in the folder."""
+    """Whether a file of this name, joined to a folder's path, is inside that folder."""
     return all(part not in ("", ".", "..") for part in name.split("/")) and not {"\\", "\0"} & set(name)
 
 
 class Store(Place):
-    """An output in a store. Its folder is scratch: files of batches only pass through. there: the objects, as they were listed last; None:
-    not yet."""
+    """An output in a store. Its folder is a scratch folder, through which files of batches pass. there: the objects in the last listing;
+    None: not listed yet."""
 
     can_grow = False
 
@@ -295,7 +295,8 @@ class Store(Place):
         self.there: dict[str, int] | None = None
 
     def fetch(self) -> None:
-        """What foreign objects hold is not read; they are only known to be there."""
+        """Downloads the records and the objects at the top of an output. Other objects become empty folders or files, which show that they
+        are there."""
         if self.there is not None:
             return
         there = self.there = {name: size for name, size in self.storage.list().items() if name != LOCK}
@@ -315,7 +316,7 @@ class Store(Place):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody is kept away; that something can be written is found out."""
+        """Checks that the store can be written to. Does not lock out other runs."""
         self.storage.write(LOCK, f"{socket.gethostname()} {os.getpid()}".encode())
         try:
             yield
@@ -325,7 +326,7 @@ class Store(Place):
 
     def clear(self) -> None:
         super().clear()
-        # The marker last: it is what says that the others are a run's.
+        # The marker last, because it marks the others as a run's.
         left = [name for name in self.there or () if name.partition("/")[0] in (*RUN_FOLDERS, BATCHES)]
         self.storage.delete([name for name in left if name != BEGUN])
         self.storage.delete([name for name in left if name == BEGUN])
@@ -345,7 +346,8 @@ class Store(Place):
                 (self.folder / name).unlink()
 
     def lost(self, records: Mapping[int, BatchRecord | None]) -> list[int]:
-        """As no lock keeps other runs away, one may have removed what it took for a failed run's, or begun another dataset."""
+        """Without a lock, another run may have removed files that it took for a failed run's, or have begun another output, which raises
+        UserError."""
         self.there = self.storage.list()
         if CONFIG not in self.there or self.storage.read(CONFIG) != (self.folder / CONFIG).read_bytes():
             raise UserError(self.out, "another run has begun another output in the same place", "choose another for one of them")
@@ -372,8 +374,8 @@ class Store(Place):
 
 @contextmanager
 def open_place(out: Out | str | Place) -> Iterator[Place]:
-    """The place that a user means by a path, or by a URL such as s3://bucket/name, whose scratch folder is where the system has temporary
-    files (TMPDIR); a place stays as it is. Raises UserError, also for what happens within."""
+    """The place of a path, or of a URL such as s3://bucket/name, whose scratch folder is in the system's folder for temporary files
+    (TMPDIR); a place stays as it is. Raises UserError; in errors from the block, the URL replaces the scratch folder."""
     if isinstance(out, Place):
         yield out
         return

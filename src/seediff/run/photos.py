@@ -1,4 +1,4 @@
-"""What `mask` and `segment` share: which photographs there are, which could not be used, and a photograph's bytes for a dataset."""
+"""Code that `mask` and `segment` share: the photographs of a run, those that could not be used, and a photograph's bytes for a dataset."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ..files.pictures import open_picture
 from ..files.reading import PICTURE, read_bytes
 
 FAILED = "failed.jsonl"
-"""{"photo", the file's name, "reason"} of every photograph that could not be used; there only when there are any."""
+"""A row {"photo": file name, "reason"} for every photograph that could not be used. Written only if there are any."""
 
 EXIF_ORIENTATION = 274
 COPIED = {"JPEG": "jpg", "PNG": "png"}
-"""Formats whose files go into a dataset as they are, when a plain reader sees in them what the model saw."""
+"""Format → suffix. These files are copied into a dataset unchanged if a plain reader decodes the same pixels as `read_photo`."""
 
 
 @dataclass(frozen=True)
 class PhotoSpec:
-    """One photograph of a run: its number, where it is, the words to look for in it, and with `k="truth"` the name of its label map, if it
-    has one."""
+    """One photograph of a run: its number, its file, the words to look for, and for `k="truth"` the name of its label map, if it has
+    one."""
 
     index: int
     photo: Photo
@@ -41,28 +41,28 @@ class PhotoSpec:
 
 Seen = TypeVar("Seen")
 Captured = tuple[list[Seen], list[dict[str, str]]]
-"""Photographs that were captured, and a row of failed.jsonl for each that could not be."""
+"""The photographs that were captured, and a row of failed.jsonl for each that could not be used."""
 
 
 def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> Captured[Seen]:
-    """What `read` makes of the photographs that can be used, and a row for each that it raises UserError for."""
+    """The results of `read`, and a row of failed.jsonl for each photograph on which it raises UserError."""
     readable: list[Seen] = []
     failed: list[dict[str, str]] = []
     for spec in batch:
         try:
             readable.append(read(spec))
         except UserError as error:
-            # no path, so that an output does not tell where its input lay
+            # without the path, so that an output does not reveal where its input was
             reason = error.reason if error.subject == str(spec.photo.path) else str(error)
             failed.append({"photo": spec.photo.file_name, "reason": reason})
     return readable, failed
 
 
 def fingerprint_photos(photos: Sequence[Photo], others: Sequence[str], what: str) -> str:
-    """`12 photographs (3f2a…)`: tells sets of photographs apart by their names and sizes in bytes.
+    """`12 photographs (3f2a…)`: identifies a set of photographs by their names and sizes in bytes.
 
-    others: of each photograph what the rest of the configuration does not say of it, "" for nothing; where there is any, its digest and
-    `what` it is called follow, so that it is seen which of both changed: `12 photographs (3f2a…), classes of their own (81c0…)`.
+    others: for each photograph, settings of its own that the rest of the configuration does not contain; "" for none. If there are any,
+    `what` they are and their digest follow, which shows which of the two changed: `12 photographs (3f2a…), classes of their own (81c0…)`.
     """
     sizes = [photo.path.stat().st_size if photo.path.is_file() else -1 for photo in photos]
     text = f"{counted(len(photos), 'photograph')} ({_digest([(photo.name, size, '') for photo, size in zip(photos, sizes, strict=True)])})"
@@ -77,12 +77,12 @@ def _digest(values: Sequence[object]) -> str:
 
 
 def others_skipped(count: int) -> str:
-    """` (3 other files skipped)`, nothing for none."""
+    """` (3 other files skipped)`; empty if `count` is 0."""
     return f" ({count} other file{'s' * (count != 1)} skipped)" if count else ""
 
 
 def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:
-    """Write failed.jsonl when there is something to say, and remove that of an earlier run when there is not."""
+    """Write failed.jsonl if photographs failed; otherwise remove that of an earlier run."""
     if failed:
         write_atomic(out / FAILED, native.jsonl(failed))
     else:
@@ -94,9 +94,9 @@ def read_failures(out: Path) -> list[dict[str, str]]:
 
 
 def picture_file(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
-    """(suffix, bytes) of a photograph for a dataset: the file itself where any reader sees in it what `read_photo` gave, else a PNG."""
+    """(suffix, bytes) of a photograph for a dataset: the file itself if any reader decodes the pixels of `read_photo`, otherwise a PNG."""
     data = read_bytes(path, PICTURE)
-    with open_picture(data, str(path), max_megapixels=math.inf) as picture:  # `read_photo` has judged its size
+    with open_picture(data, str(path), max_megapixels=math.inf) as picture:  # `read_photo` has checked its size
         suffix = COPIED.get(picture.format or "")
         plain = suffix and picture.mode == "RGB" and picture.getexif().get(EXIF_ORIENTATION, 1) == 1
         if suffix and plain and np.array_equal(np.asarray(picture), photo):
@@ -105,9 +105,9 @@ def picture_file(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
 
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:
-    """`classes.csv` with the columns file and classes (names with commas or semicolons between): photo name → its classes.
+    """Photo name → classes, from a `classes.csv` with the columns file and classes (names separated by commas or semicolons).
 
-    A file is named as in its folder, with or without its suffix. UserError naming the line of what cannot be used.
+    Files are named as in their folder, with or without suffix. Raises UserError naming the line of an unusable row.
     """
     classes: dict[str, tuple[str, ...]] = {}
     for number, photo, row in find_named(path, read_csv(path, ("file", "classes")), photos):

@@ -1,4 +1,4 @@
-"""Checks before weights are loaded, from a model's small files and the devices, and the lines of a dry run."""
+"""Checks that need only a model's small files and the devices, before weights are loaded; and the lines of a dry run."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 
 
 def check_files(config: ModelConfig) -> None:
-    """Raise UserError for a model of no family, classes that it does not know, guidance of one that draws without, levels of attention that
-    it lacks, a size that it cannot work on, a LoRA that is not there and a capture that the method cannot work with, without loading it.
+    """Raise UserError, without loading the model, for a model of no known family, classes that it does not know, guidance if it draws
+    without, levels of attention that it lacks, a size that it does not support, a missing LoRA, and a capture that the method cannot use.
 
-    Nothing is known of a hub id without a short name before it is fetched. What is wrong with the files themselves, loading says better.
+    Nothing is known about a hub id without a short name before it is fetched. Broken files are left to loading, which reports them better.
     """
     if isinstance(config, DatasetConfig):
         if config.mask.reading is None:
@@ -56,8 +56,7 @@ def check_files(config: ModelConfig) -> None:
     if isinstance(config, GenerateConfig) and config.scheduler is not None:
         check_scheduler(info.family, config.scheduler) if info else scheduler_class(config.scheduler)
     if config.quantize is not None:
-        checkpoint = find_source(config.model, config.base).checkpoint
-        check_quantize(config.quantize, compile=config.compile, quantised=bool(checkpoint and checkpoint.is_gguf))
+        check_quantize(config.quantize, compile=config.compile, quantised=find_source(config.model, config.base).is_gguf)
     if info and config.embedding is not None:
         check_embedding(info.family, config.embedding, config.model)
     for what, source in (("lora", config.lora), ("embedding", config.embedding)):
@@ -121,14 +120,14 @@ def check_loading(config: RunConfig, device: str | None, offload: Offload, here:
 
 
 def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
-    """The configuration of the method with levels that the model has, and what was changed, as `levels.fit_levels` says it; as it is where
-    nothing is known of the model yet."""
+    """The configuration of masks with levels that the model has, and notes on the changes, from `levels.fit_levels`; unchanged if nothing
+    is known about the model yet."""
     info = model_info(config.model, config.base)
     return fit_levels(info.network, config.mask, config.capture, info.family) if info and info.network else (config.mask, [])
 
 
 def captured_maps(config: ModelConfig) -> Reads:
-    """The maps to capture: those that the method reads, or all if they are saved."""
+    """The maps to capture: those that the method reads, or all if they are saved; and self-attention if it divides classes into objects."""
     if isinstance(config, DatasetConfig):
         reads = EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
         return {**reads, "self": None} if config.objects not in (None, "pieces") else reads
@@ -136,9 +135,9 @@ def captured_maps(config: ModelConfig) -> Reads:
 
 
 def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tuple[int, int] | None = None) -> Expected | None:
-    """What capture will hold of an image, or of a photograph that fills the square; None where nothing is known of the model yet.
+    """The expected capture of an image, or of a photograph that fills the square; None if nothing is known about the model yet.
 
-    reads: instead of those of the method. sides: the model's own in pixels, and pixels a position, where the model does not tell them.
+    reads: instead of those of the method. sides: the model's image side in pixels, and pixels per position, if its files do not say.
     """
     info = model_info(config.model, config.base)
     sides = (info.sides() if info else None) or sides
@@ -151,7 +150,7 @@ def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tup
 
 
 def model_line(config: RunConfig, offload: Offload) -> str:
-    """Which model will be loaded, and how. Raises UserError for a name that is none."""
+    """The line about the model that will be loaded, and how. Raises UserError for a name that is no model's."""
     source, info = find_source(config.model, config.base), model_info(config.model, config.base)
     where = "found" if isinstance(source.whole, Path) else "fetched from the hub unless it is in the cache"
     if info is None and not isinstance(source.whole, Path):

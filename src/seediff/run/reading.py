@@ -1,5 +1,5 @@
-"""`tune --read`: weights of a model's layers, learnt from pictures with correct masks; and, by cross-validation, what they gain over the
-model's usual method on the same pictures."""
+"""`tune --read`: learns a reading, weights of a model's layers, from pictures with correct masks; and measures by cross-validation what it
+gains over the model's usual method on the same pictures."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from ..workers import Progress
 
 LEAST = 10
-"""Pictures that a reading is learnt from, at least."""
+"""Minimum number of pictures that a reading is learnt from."""
 FOLDS = 5
 SHIFTS = np.linspace(-1, 3, 11)
-"""Tried of the bias: masks that are best by cross-entropy are too small after PAMR."""
+"""Candidates to add to the bias, because masks that are best by cross-entropy are too small after PAMR."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A picture with correct masks of C classes. image (H, W, 3) uint8, as the model sees it. maps (C, 2F, h, w): as `all_maps` gives them.
-    share (C, h, w), known (h, w): how much of a position is the class, of what is labelled, and how much is labelled. labels (H, W): i + 1
-    class i, 255 unknown. usual (C,): IoU of the usual method."""
+    """A picture with correct masks of C classes. image (H, W, 3) uint8: the picture as the model sees it. maps (C, 2F, h, w): from
+    `all_maps`. known (h, w): the labelled share of each position. share (C, h, w): the class's share of the labelled part. labels (H, W):
+    i + 1 = class i, 255 unknown. usual (C,): IoU of the usual method."""
 
     image: np.ndarray
     classes: tuple[str, ...]
@@ -53,8 +53,8 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Gain:
-    """Mean IoU over (picture, class) pairs of a reading that did not see them, that of the usual method, and the 95 % interval of the
-    difference, over pictures."""
+    """iou, usual: mean IoU over (picture, class) pairs, of readings that were learnt without them, and of the usual method. low, high: 95 %
+    interval of the difference, over pictures."""
 
     iou: float
     usual: float
@@ -68,8 +68,8 @@ class Gain:
 
 @dataclass(frozen=True)
 class Learnt:
-    """gain: on pictures that it did not see. unseen: on classes that it did not see; None where there is only one. failed: (picture,
-    reason) of those that could not be used."""
+    """A learnt reading. gain: on pictures that were left out. unseen: gain on classes that were left out; None if there is only one class.
+    pictures, classes: what it was learnt from. failed: (picture, reason) for each picture that could not be used."""
 
     reading: Reading
     gain: Gain
@@ -89,10 +89,10 @@ def learn_reading(
     size: Size | None = None,
     progress: Progress | None = None,
 ) -> Learnt:
-    """Learn a reading from `count` pictures of a set, evenly spaced; of a reviewed dataset, from accepted and corrected ones alone.
+    """Learn a reading from `count` evenly spaced pictures of a set; of a reviewed dataset, only from accepted and corrected pictures.
 
-    classes: as in `tune`. usual: what the model makes masks with otherwise; its PAMR is the reading's. size: as in `tune`. Raises
-    UserError where fewer than ten pictures can be used, and where the reading gains nothing.
+    classes, size: as in `tune`. usual: the constants of the model's usual method; the reading uses the same PAMR. Raises UserError if fewer
+    than ten pictures can be used, or if the reading gains nothing.
     """
     reviews = [sample.metadata.get("review") or {} for sample in data.samples]
     right = [review.get("verdict") == "accepted" or review.get("corrected", False) for review in reviews]
@@ -125,8 +125,8 @@ def learn_reading(
 
 
 def validated(lessons: Sequence[Lesson], names: Sequence[str], config: MaskConfig) -> Learnt:
-    """A reading of all lessons, with what cross-validation says of it. names: of the F maps. Raises UserError where it gains nothing."""
-    # 1. Of every picture, the IoU at every shift by a reading of the other folds; a fold's shift is the best on the others.
+    """A reading learnt from all lessons, with its gain by cross-validation. names: of the F maps. Raises UserError if it gains nothing."""
+    # 1. For every picture, the IoU at every shift, with a reading of the other folds. The shift of a fold is the best one on the others.
     folds = np.arange(len(lessons)) % FOLDS
     tables: list[np.ndarray] = [np.empty(0)] * len(lessons)
     for fold in range(FOLDS):
@@ -136,7 +136,7 @@ def validated(lessons: Sequence[Lesson], names: Sequence[str], config: MaskConfi
     shifts = [_best(tables[i] for i in np.flatnonzero(folds != fold).tolist()) for fold in range(FOLDS)]
     gain = _gain(lessons, [table[shifts[fold]] for table, fold in zip(tables, folds, strict=True)])
 
-    # 2. The same for classes: a reading of the other classes.
+    # 2. The same for classes: each with a reading of other classes.
     shift = SHIFTS[[_best(tables)]]
     classes = sorted({name for lesson in lessons for name in lesson.classes})
     unseen: list[np.ndarray] = [np.full(len(lesson.classes), np.nan) for lesson in lessons]
@@ -147,7 +147,7 @@ def validated(lessons: Sequence[Lesson], names: Sequence[str], config: MaskConfi
             if rows := [i for i, name in enumerate(lesson.classes) if name in held]:
                 scores[rows] = _scores(lesson, reading, config, shift)[0, rows]
 
-    # 3. The reading of all, its threshold at ½.
+    # 3. The reading of all lessons. The shift becomes part of its bias, so that its threshold is ½.
     reading = _fit(lessons, names)
     reading = replace(reading, bias=reading.bias + float(shift[0]))
     if gain.iou <= gain.usual:
@@ -156,7 +156,7 @@ def validated(lessons: Sequence[Lesson], names: Sequence[str], config: MaskConfi
 
 
 def _fit(lessons: Sequence[Lesson], names: Sequence[str], without: Collection[str] = ()) -> Reading:
-    """A reading of all pairs but those of the classes in `without`."""
+    """A reading learnt from all (picture, class) pairs except those of the classes in `without`."""
     import torch
 
     from ..masks.reading import About, Reading, fit
@@ -169,7 +169,7 @@ def _fit(lessons: Sequence[Lesson], names: Sequence[str], without: Collection[st
 
 
 def _scores(lesson: Lesson, reading: Reading, config: MaskConfig, shifts: np.ndarray) -> np.ndarray:
-    """IoU (S, C) of a lesson's classes with each of these added to the bias. PAMR runs once over all."""
+    """IoU (S, C) of a lesson's C classes with each of S shifts added to the bias. PAMR runs once over all."""
     import torch
 
     from ..masks.make import enlarge, label_pixels, refine
@@ -188,7 +188,7 @@ def _ious(predicted: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def _best(tables: Iterable[np.ndarray]) -> int:
-    """The number of the shift with the highest mean IoU over all pairs of (S, C) tables."""
+    """The index of the shift with the highest mean IoU over all pairs in (S, C) tables."""
     return int(np.concatenate(list(tables), 1).mean(1).argmax())
 
 
@@ -201,7 +201,7 @@ def _gain(lessons: Sequence[Lesson], scores: Sequence[np.ndarray]) -> Gain:
 def _lesson(
     model: Model, sample: Sample, classes: Mapping[int, str], usual: Recommended, size: Size | None, index: int
 ) -> tuple[Lesson, list[str]]:
-    """A picture with its maps, saved or newly captured, and the maps' names. Raises UserError."""
+    """The lesson of a sample, with saved or newly captured maps, and the maps' names. Raises UserError if the sample cannot be used."""
     from ..masks.make import make_masks
 
     _, truth, seen = see_labelled(model, sample, size)
@@ -220,8 +220,8 @@ def _lesson(
 def lesson(
     image: np.ndarray, maps: AttentionMaps, classes: Sequence[str], labels: np.ndarray, usual: np.ndarray
 ) -> tuple[Lesson, list[str]]:
-    """A lesson, and the maps' names. image (h, w, 3) uint8: as the model saw it. maps: with layers apart. labels (H, W) uint8: i + 1 class
-    i, 255 unknown, of any size. usual (h, w) uint8: the usual method's label map."""
+    """A lesson, and the maps' names. image (h, w, 3) uint8: as the model saw it. maps: with layers apart. labels (H, W) uint8, of any size:
+    i + 1 = class i, 255 unknown. usual (h, w) uint8: the label map of the usual method."""
     import torch
     import torch.nn.functional as F
 
@@ -238,7 +238,7 @@ def lesson(
 
 
 def _maps(model: Model, sample: Sample, seen: np.ndarray, shown: Sequence[str], usual: Recommended, index: int) -> AttentionMaps:
-    """Those that were saved with the sample, if layers are apart in them and all its classes are there; else newly captured."""
+    """The sample's saved maps, if they have layers apart, the right size and all shown classes; otherwise newly captured maps."""
     from ..attention.maps import AttentionMaps
     from ..attention.photograph import capture_classes, encode_images
     from ..segments.naming import split_prompts
@@ -261,7 +261,7 @@ def _maps(model: Model, sample: Sample, seen: np.ndarray, shown: Sequence[str], 
 
 
 def means_of(maps: AttentionMaps, model: Model, layers: Layers) -> AttentionMaps:
-    """The maps with means over a group of layers, as the usual method has them."""
+    """The maps with means over a group of layers, for the usual method."""
     import torch
 
     from ..models.groups import by_kind

@@ -1,9 +1,9 @@
-"""A finished dataset turned back into a run that has batches left to do: those of damaged samples, of more samples, or of samples that
-people rejected and that are drawn again.
+"""Turns a finished dataset back into an unfinished one: to make damaged samples again, to add samples, or to draw again samples that
+people rejected.
 
-The records of all other batches are written anew from what is there, then metadata.jsonl is removed. The command that made the dataset then
-continues as after any interruption. It leaves the bytes that were there before the damage, or those of a dataset that was as large at
-first. A sample that is drawn again is a batch by itself.
+The records of all other batches are written again from the files that exist, then metadata.jsonl is removed. The command that made the
+dataset then continues as after any interruption. The result has the bytes from before the damage, or those of a dataset that was made in
+the larger size from the start. A sample that is drawn again is a batch by itself.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from .output import BatchRecord, Place, open_place, record_path
 
 SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, native.INSTANCES, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
 INPUTS = {"generate": "", "mask": "PHOTOS ", "augment": "DATA ", "segment": "PHOTOS "}
-"""What each command is given besides its configuration."""
+"""Command → the arguments that it needs besides its configuration."""
 
 
 def remake(folder: Path) -> str | None:
-    """The command that made an output, and makes again what is not there; None where no run of this version did."""
+    """The command line that made an output, and makes missing parts again; None if no run of this version made it."""
     try:
         about = read_toml(folder / native.CONFIG)
     except UserError:
@@ -46,13 +46,13 @@ def remake(folder: Path) -> str | None:
 
 
 def check_is_dataset(folder: Path) -> None:
-    """Raise UserError for the output of `segment`, which looks like a dataset that lost everything; it says how that is made again."""
+    """Raise UserError for the output of `segment`, which looks like a dataset that lost all files; the error says how to make it again."""
     if (folder / SegmentPhotosConfig.last_file).exists() and not (folder / native.METADATA).exists():
         raise UserError(f"{folder}: is what `seediff segment` made, and no dataset; should a file of it be damaged: {what_to_do(folder)}")
 
 
 def what_to_do(folder: Path) -> str:
-    """How to have an output again where single samples cannot be made again."""
+    """Advice on how to make an output again if single samples cannot be made again."""
     command = remake(folder)
     if command is None:
         return "no run of this version of seediff made it: make it again from where its samples came from"
@@ -61,31 +61,31 @@ def what_to_do(folder: Path) -> str:
 
 
 def can_reopen(folder: Path) -> bool:
-    """Whether the dataset is one that `generate` or `mask` of this version made, whole but for its samples."""
+    """Whether `generate` or `mask` of this version made the dataset, and it is finished; samples may be damaged."""
     command = remake(folder) or ""
     return command.startswith(("seediff generate ", "seediff mask ")) and (folder / native.METADATA).is_file()
 
 
 def reopen(folder: Path, damaged: Collection[str]) -> None:
-    """Turn the finished dataset in `folder` back into an unfinished one that lacks the batches of these files, named by their paths in it.
+    """Turn the finished dataset in `folder` into an unfinished one without the batches of damaged files, given by their paths in it.
 
-    Only where `can_reopen`. Raises UserError for a file that is no sample's, or when another run is at work in the folder.
+    Only if `can_reopen`. Raises UserError for a file that belongs to no sample, or if another run is using the folder.
     """
     config = load_dataset_config(folder / native.CONFIG, MaskPhotosConfig)
     lost = {batch_number(sample_number(name), config, redrawn(folder, config)) for name in damaged}
     place = Place(folder)
     with place.locked():
-        if not isinstance(config, GenerateConfig):  # which batch a photograph that failed was of is not known
+        if not isinstance(config, GenerateConfig):  # the batch of a failed photograph is not known
             lost |= {number for number, record in _rows_by_batch(folder, config).items() if len(record.rows) < config.batch_size}
         _unfinish(place, config, lost)
 
 
 def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False) -> list[str]:
-    """Turn the finished dataset that `config` made into an unfinished one that lacks the samples that people rejected, and return their
-    names. review.jsonl then has a line for each that clears the verdict. Nothing is changed where nobody rejected any. dry_run: only
-    return the names.
+    """Turn the finished dataset that `config` made into an unfinished one without the samples that people rejected, and return their
+    names. For each of them, review.jsonl gets a line that clears the verdict. Changes nothing if no sample is rejected or still has to be
+    drawn again. dry_run: only return the names.
 
-    Raises UserError for a place where no sample can be drawn again.
+    Raises UserError if no sample can be drawn again in this place.
     """
     with open_place(out) as place:
         folder, (state, _) = place.folder, place.look_into(config)
@@ -112,8 +112,8 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
 
 
 def reopen_waiting(place: Place, config: GenerateConfig) -> None:
-    """Turn a finished dataset into an unfinished one that lacks the samples whose redrawing review.jsonl asks for. Only for whoever holds
-    the folder's lock."""
+    """Turn a finished dataset into an unfinished one if, by review.jsonl, samples still have to be drawn again. The caller must hold the
+    folder's lock."""
     if (place.folder / native.METADATA).is_file() and waiting(place.folder, config):
         _unfinish(place, config, ())
 
@@ -124,7 +124,7 @@ def rejected(folder: Path, config: GenerateConfig) -> list[str]:
 
 
 def redrawn(folder: Path, config: DatasetConfig) -> dict[int, int]:
-    """Sample index → its attempt, of all samples that are to be drawn again or were. The attempts of `reject` come before."""
+    """Sample index → attempt, for all samples that were or have to be drawn again. Their attempts come after those of `reject`."""
     if not isinstance(config, GenerateConfig):
         return {}
     times = Counter[str]()
@@ -139,24 +139,24 @@ def _is_sample(name: str, config: GenerateConfig) -> bool:
 
 
 def waiting(folder: Path, config: DatasetConfig) -> list[str]:
-    """The names of a finished dataset's samples that are to be drawn again, and were not yet."""
+    """The names of a finished dataset's samples that still have to be drawn again."""
     again = {f"{index:06d}": attempt for index, attempt in redrawn(folder, config).items()}
     rows = {native.sample_name(row["file_name"]): row for row in (native.read_rows(folder) if again else ())}
     return [name for name, row in rows.items() if row.get("attempt", 0) < again.get(name, 0)]
 
 
 def again_number(index: int) -> int:
-    """The number of the batch that is sample `index`, drawn again."""
+    """The number of the batch that consists of sample `index`, drawn again."""
     return MAX_IMAGES + index
 
 
 def batch_number(index: int, config: DatasetConfig, again: Collection[int]) -> int:
-    """The number of the batch that a sample's files are of. again: the samples that were drawn again."""
+    """The number of the batch with a sample's files. again: the indices of samples that were drawn again."""
     return again_number(index) if index in again else index // config.batch_size
 
 
 def check_growth(folder: Path) -> None:
-    """Raise UserError for a dataset that cannot grow: somebody has reviewed a sample of its last batch, which would be drawn again."""
+    """Raise UserError if a dataset cannot grow because a sample of its smaller last batch was reviewed, which would be drawn again."""
     saved = load_dataset_config(folder / native.CONFIG)
     assert isinstance(saved, GenerateConfig)
     count = sample_count(saved)
@@ -169,10 +169,10 @@ def check_growth(folder: Path) -> None:
 
 
 def grow(place: Place, config: GenerateConfig) -> None:
-    """Turn the output in `place`, made by a configuration that `config` extends, into an unfinished one of `config`. Whole batches stay as
-    they are. The last batch, if it was smaller than the others, is left to do, because the number of images in a batch changes rounding.
+    """Turn the output in `place`, whose configuration `config` extends, into an unfinished output of `config`. Full batches stay as they
+    are. The last batch, if smaller than the others, is made again, because the number of images in a batch changes rounding.
 
-    Raises UserError if somebody has reviewed a sample of that batch.
+    Raises UserError if a sample of that batch was reviewed.
     """
     folder = place.folder
     check_growth(folder)
@@ -188,7 +188,7 @@ def grow(place: Place, config: GenerateConfig) -> None:
 
 
 def _rows_by_batch(folder: Path, config: DatasetConfig) -> dict[int, BatchRecord]:
-    """Batch number → a record with its rows, and no files yet."""
+    """Batch number → a record with the rows of the batch, without files."""
     records: dict[int, BatchRecord] = defaultdict(BatchRecord)
     again = redrawn(folder, config)
     for row in native.read_rows(folder):
@@ -204,7 +204,7 @@ def _rows_by_batch(folder: Path, config: DatasetConfig) -> dict[int, BatchRecord
 
 
 def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> None:
-    """Write the records of all batches of a finished dataset but `lost`, then remove metadata.jsonl: without it, it is unfinished."""
+    """Write the records of all batches of a finished dataset except `lost`, then remove metadata.jsonl, which makes it unfinished."""
     folder, extras = place.folder, find_extras(place.folder)
     place.make_folders([])
     for number, record in _rows_by_batch(folder, config).items():
@@ -221,14 +221,14 @@ def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> Non
 
 
 def files_of(folder: Path, row: Mapping[str, Any], extras: Mapping[str, Mapping[Any, Path]]) -> list[Path]:
-    """All files of a row's sample. extras: `find_extras` of the folder."""
+    """All files of the sample of a row. extras: from `find_extras`."""
     name = native.sample_name(row["file_name"])
     objects = [folder / native.INSTANCES / f"{name}.png"] if "instances" in row else []
     return [folder / row["file_name"], folder / row["mask"], *objects, *extras.get(name, {}).values()]
 
 
 def sample_number(name: str) -> int:
-    """Of the sample that a file belongs to: `soft/000012_3.png` → 12."""
+    """The number of the sample that a file belongs to: `soft/000012_3.png` → 12. Raises UserError for any other file."""
     if not (matched := SAMPLE_FILE.fullmatch(name)):
         raise UserError(f"{name}: is no sample's file")
     return int(matched[1])

@@ -1,4 +1,4 @@
-"""From finished masks to the files of a native dataset, whatever command made them: sample by sample, then the set as a whole."""
+"""Writes a native dataset from finished masks, for all commands that make one: sample by sample, then the files about the whole set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..models.memory import Offload
 from .loop import Captured, Item, Job
 from .output import BatchRecord
 
-# torch takes seconds to import: a run that only says what is wrong, or that all is done, should not wait for it.
+# torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Dataset = TypeVar("Dataset", bound=DatasetConfig)
 TRACED_CLASSES, TRACED_SAMPLES = 8, 2
-"""Of this many classes, the masks of the first samples are kept with every step, for preview.html: more than one, for `reject`."""
+"""For this many classes, the first samples keep every step of their masks for preview.html: two samples, as `reject` may drop one."""
 
 
 class DatasetJob(Job[Dataset, Item, Captured]):
@@ -46,11 +46,11 @@ class DatasetJob(Job[Dataset, Item, Captured]):
 
     @abstractmethod
     def samples(self) -> Sequence[SampleSpec]:
-        """What each sample shows."""
+        """The specification of each sample."""
 
     @cached_property
     def traced(self) -> dict[int, list[str]]:
-        """Sample index → the classes whose steps are kept there."""
+        """Sample index → the classes for which the sample keeps the steps."""
         return traced_classes(self.samples())
 
     def write_sample(
@@ -69,9 +69,9 @@ class DatasetJob(Job[Dataset, Item, Captured]):
     ) -> None:
         """Write one sample's files into the folder `out` and add its row to the record.
 
-        picture: the image file's suffix without a dot, and its bytes. result: masks of its size, of `result.classes`.
-        more: what this command adds to the row. soft: each class's soft mask, where the result has none. seen: the image as the model saw
-        it and its masks at that size, for the steps that preview.html draws; None: no steps are kept. objects: of the same classes; None:
+        picture: the image file's suffix without a dot, and its bytes. result: masks at the image's size, of `result.classes`. more: fields
+        of the row that only this command has. soft: each class's soft mask, if the result has none. seen: the image as the model saw it and
+        its masks at that size, for the steps that preview.html draws; None: no steps are kept. objects: those of the same classes; None:
         they are not kept.
         """
         config, index = self.config, spec.index
@@ -114,7 +114,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         )
 
     def _write_steps(self, record: BatchRecord, out: Path, spec: SampleSpec, image: np.ndarray, result: MaskResult) -> None:
-        """The steps of the masks that preview.html draws."""
+        """Write the steps of masks that preview.html draws."""
         from ..report import save_trace, traced_sample
 
         for name in self.traced.get(spec.index, ()):
@@ -124,7 +124,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
                 _save(record, out, f"{native.STEPS}/{spec.index:06d}_{self.ids[name]}.safetensors", partial(save_trace, traced=traced))
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
-        """What preview.html shows."""
+        """The files that preview.html shows."""
         from ..report.preview import shown_rows
 
         rows = [row for record in records for row in record.rows]
@@ -132,7 +132,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         return [*shown, *(name for record in records for name in record.files if name.startswith(native.STEPS + "/"))]
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        """metadata.jsonl is last: once it is there, the dataset is complete."""
+        """Writes metadata.jsonl last: a dataset that has it is complete."""
         from ..report import dataset_card
 
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
@@ -143,7 +143,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
 
 
 def confidences(labels: np.ndarray, classes: Sequence[str], soft: Iterable[np.ndarray]) -> dict[str, float]:
-    """How sure each class's soft mask (H, W) is of its pixels, i + 1 in labels (H, W), to four digits, as `filter` has it of soft/."""
+    """Class → how sure its soft mask (H, W) is of its pixels, i + 1 in labels (H, W), to four digits, as `filter` finds it from soft/."""
     from ..dataset.encoding import soft_levels
     from ..dataset.quality.select import confidence  # imports scipy
 
@@ -152,7 +152,7 @@ def confidences(labels: np.ndarray, classes: Sequence[str], soft: Iterable[np.nd
 
 
 def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:
-    """Sample index → the classes whose steps are kept there: the first samples of each of the first few classes."""
+    """Sample index → the classes for which the sample keeps the steps: the first samples of each of the first few classes."""
     traced: dict[int, list[str]] = {}
     seen: Counter[str] = Counter()
     for spec in specs:
@@ -164,14 +164,14 @@ def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:
 
 
 def _save(record: BatchRecord, out: Path, name: str, write: Callable[[Path], object]) -> None:
-    """Have `write` write a safetensors file, and note it."""
+    """Call `write` to write a safetensors file, and note the file in the record."""
     check_inside(out, name.rpartition("/")[0])
     write(out / name)
     record.note(out, name)
 
 
 def preview(out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Mapping[str, Any]]) -> Path:
-    """Write preview.html from what is in the folder, and return its path. rejected: rows of rejected.jsonl."""
+    """Write preview.html from the files in the folder, and return its path. rejected: rows of rejected.jsonl."""
     from ..report import load_trace, write_preview
 
     steps = [load_trace(path) for path in sorted((out / native.STEPS).glob("*.safetensors"))]
@@ -181,7 +181,7 @@ def preview(out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]],
 
 
 def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the report and the dataset card say about the run as a whole; no times and no paths, so that it is reproducible."""
+    """Facts about the whole run for the report and the dataset card; without times and paths, so that they are reproducible."""
     return {
         "model": config.model_label,
         "method": config.mask.maker,
@@ -193,7 +193,7 @@ def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> d
 
 
 def rejections(rejected: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """Class → flag → how many draws were not kept for it. A flag without a class counts for each class of its image."""
+    """Class → flag → the number of draws rejected for it. A flag without a class counts for each class of its image."""
     counts: dict[str, Counter[str]] = {}
     for row in rejected:
         for flag in row["flags"]:

@@ -1,4 +1,4 @@
-"""`segment`: photographs into segments, no class given; label maps, overlays and COCO's JSON in a folder, batch by batch."""
+"""`segment`: divides photographs into segments without given classes, into label maps, overlays and COCO's JSON, batch by batch."""
 
 from __future__ import annotations
 
@@ -46,18 +46,17 @@ def segment_photos(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Divide photographs into segments, into `out`, a folder or a URL. Stopped at any moment, the same call continues.
+    """Divide photographs into segments, in the output `out`, a folder or a URL. If it is stopped at any moment, the same call continues.
 
-    photos: what `find_photos` found. words: photo name → the words that its segments may be called, instead of `config.names`.
-    labels: for `k="truth"`, a folder of label maps called as the photographs. Photographs that cannot be used, or whose label maps cannot,
-    do not stop the others: they are listed in the result and in failed.jsonl. offload, engine: as in `generate`. Raises UserError as
-    `generate` does.
+    photos: from `find_photos`. words: photo name → the words that may name its segments, instead of `config.names`. labels: for
+    `k="truth"`, a folder of label maps with the photographs' names. Photographs that cannot be used, or whose label maps cannot, do not
+    stop the run: they are listed in the result and in failed.jsonl. offload, engine: as in `generate`. Raises UserError as `generate` does.
     """
     return run(SegmentJob(config, photos, words=words, labels=labels, offload=offload), out, engine=engine, progress=progress)
 
 
 def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelSet | None:
-    """The label maps that `k="truth"` counts in; None where nothing is counted. Raises UserError where they are not there."""
+    """The label maps whose classes `k="truth"` counts; None for another k. Raises UserError if they are missing."""
     if config.segment.k != "truth":
         return None
     if labels is None:
@@ -68,9 +67,9 @@ def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelS
 
 
 def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
-    """How many classes the label map of a photograph (H, W) shows, within the centred square for `fit="crop"`: the k of K-Means-S.
+    """The number of classes in the label map of a photograph (H, W), within the centred square for `fit="crop"`: the k of K-Means-S.
 
-    Raises UserError where that cannot be said, or is more than the `positions` that K-Means has.
+    At least 1. Raises UserError if the label map is missing or does not fit, or has more classes than K-Means has `positions`.
     """
     from ..files.label_maps import centre_square, read_segment_ids
     from ..metrics.matching import count_segments
@@ -79,7 +78,7 @@ def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: 
         raise UserError("there is no label map of it, or more than one could be; -k truth counts in it")
     path = truth.files[name]
     try:
-        # Which classes a plain folder has is not asked: ids are only counted.
+        # The classes of a plain folder are not needed, because ids are only counted.
         label_map = read_segment_ids(path) if truth.layout == "folder" else truth.read(name)
     except UserError as error:
         raise UserError(f"label map '{name}'", error.reason) from error
@@ -93,7 +92,7 @@ def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: 
 
 @dataclass(frozen=True)
 class ReadPhoto:
-    """A photograph's pixels (H, W, 3) uint8, and with `k="truth"` how many segments it has."""
+    """A photograph's pixels (H, W, 3) uint8, and its number of segments for `k="truth"`, otherwise 1."""
 
     spec: PhotoSpec
     pixels: np.ndarray
@@ -102,7 +101,7 @@ class ReadPhoto:
 
 @dataclass(frozen=True)
 class Divided:
-    """A photograph, its segments, and what each of them is called with the score of that; no names without words."""
+    """A photograph, its segments, and the name (None: unnamed) and its score for each segment; no names without words."""
 
     photo: ReadPhoto
     segments: Segments
@@ -110,7 +109,7 @@ class Divided:
 
 
 class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
-    """Read, segment, name, write. specs: what is to be done to each photograph. ids: of all words, in their order."""
+    """Reads photographs, divides them, names segments and writes the files. specs: one per photograph. ids: word → id, for all words."""
 
     def __init__(
         self,
@@ -121,9 +120,9 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         labels: Path | str | None = None,
         offload: Offload = "none",
     ) -> None:
-        """As `segment_photos`. The configuration gets its photographs, by which a folder to continue is known.
+        """Arguments as in `segment_photos`. The photographs' fingerprint goes into the configuration, so that only the same run continues.
 
-        "background", which captions say of what is no object, is the name of id 0 and no word.
+        "background", which captions use for everything that is no object, is the name of id 0, and not a word for segments.
         """
         self.found = photos if isinstance(photos, Found) else Found(tuple(photos), 0)
         photos = self.found.photos
@@ -165,7 +164,7 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         return weights_fingerprint(*self.config.weight_sources)
 
     def use(self, model: Model) -> None:
-        """Look with this model, once all is checked that could fail with it."""
+        """Use this model, after checking everything that could fail with it."""
         from ..segments import naming
         from ..segments.make import check_fits
 
@@ -177,7 +176,7 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
             naming.split_prompts(self.model.readers, words)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Divided]:
-        """Label maps, and names for them, which need the model."""
+        """Segments and their names, which need the model."""
         with self.timer("reading"):
             readable, failed = read_all(batch, self.read)
         with self.timer("segmenting"):
@@ -202,7 +201,7 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         )
 
     def write(self, captured: Captured[Divided], out: Path) -> BatchRecord:
-        """Overlays, PNGs and run lengths."""
+        """Write label maps and overlays, and the rows with run lengths."""
         divided, failed = captured
         record = BatchRecord(rejected=list(failed))
         with self.timer("writing"):
@@ -217,11 +216,11 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         return record
 
     def read(self, spec: PhotoSpec) -> ReadPhoto:
-        """Raises UserError for a photograph that cannot be used."""
+        """Read a photograph. Raises UserError if it cannot be used."""
         return self.checked(spec, read_photo(spec.photo.path))
 
     def checked(self, spec: PhotoSpec, pixels: np.ndarray) -> ReadPhoto:
-        """Raises UserError for pixels (H, W, 3) that cannot be divided so."""
+        """The pixels (H, W, 3) of a photograph, checked. Raises UserError if they cannot be divided as configured."""
         from ..attention.windows import MAX_WINDOWS, seen_shape, window_count
 
         assert self.model is not None
@@ -237,7 +236,7 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         return ReadPhoto(spec, pixels, truth_count(self.truth, spec.label, (height, width), self.config.fit, positions))
 
     def names(self, photo: ReadPhoto, segments: Segments) -> Sequence[tuple[str | None, float]]:
-        """What each segment of a photograph is called, and its score; empty for a photograph without words."""
+        """The name of each segment of a photograph, and its score; empty for a photograph without words."""
         if not photo.spec.words:
             return []
         from ..segments.naming import name_photos

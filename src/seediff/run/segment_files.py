@@ -1,6 +1,6 @@
-"""What is on disk of segmented photographs: the files and the row of each, overview.jpg, and segments.json in COCO's form.
+"""The files that `segment` writes: those of each photograph and its row, overview.jpg, and segments.json in COCO's format.
 
-out/  labels/NAME.png     id of each pixel's segment     named/NAME.png      with words: id of its segment's word, by classes.txt
+out/  labels/NAME.png     id of each pixel's segment     named/NAME.png      with words: id of its segment's word in classes.txt
       overlays/NAME.jpg   the segments over the picture  overview.jpg        the first overlays
       segments.json       every segment, written last    failed.jsonl        photographs that could not be used
 """
@@ -28,21 +28,21 @@ from ..files.pictures import open_picture
 from ..files.reading import ANNOTATIONS
 
 OVERVIEW, OVERVIEW_PHOTOS, OVERVIEW_SIDE = "overview.jpg", 24, 256
-"""The picture to look at: this many of the first overlays, as tiles of this side in pixels."""
+"""The picture to look at, the number of overlays in it (the first ones), and the side of their tiles in pixels."""
 JPEG = {"quality": 90, "subsampling": 0}
 OVERLAY_SIDE = 1024
-"""Pixels: overlays are to look at, and no larger on their longer side."""
+"""Maximum longer side of an overlay in pixels; overlays are only to look at."""
 
 Called = Sequence[tuple[str | None, float]]
-"""What each segment of a photograph is called, by its id, and the score of that; empty where nothing has names."""
+"""The name (None: unnamed) and its score for each segment of a photograph, in the order of ids; empty if nothing is named."""
 
 
 def photo_files(
     name: str, photo: np.ndarray, label_map: np.ndarray, called: Called, ids: Mapping[str, int], *, overlays: bool
 ) -> dict[str, bytes]:
-    """A photograph's files by their paths in the output.
+    """Path in the output → bytes, for each file of a photograph.
 
-    photo (H, W, 3) uint8. label_map (H, W) int32: ids from 0, −1 = in no segment. ids: of the words.
+    photo (H, W, 3) uint8. label_map (H, W) int32: ids from 0, −1 = in no segment. ids: word → id.
     """
     from ..report.pictures import encoded, overlay, shrink
 
@@ -83,8 +83,8 @@ def overlay_path(name: str) -> str:
 
 
 def encode_segments(label_map: np.ndarray) -> bytes:
-    """Segment ids (H, W) int32, −1 = in no segment: an 8-bit palette PNG with 255 for those, or a 16-bit grey one with 65535 when
-    there are more than 255 segments."""
+    """A PNG of segment ids (H, W) int32, −1 = in no segment: 8-bit with a palette, 255 = in no segment; for more than 255 segments
+    16-bit grey, 65535 = in no segment."""
     few = label_map.max(initial=0) < 255
     picture = Image.fromarray(label_map.astype(np.uint8 if few else np.uint16))  # −1 becomes the largest value
     if few:
@@ -105,7 +105,7 @@ def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
-    """The rows of all photographs in COCO's form: one annotation per segment; category 0 is a segment without a name."""
+    """The rows of all photographs in COCO's format: one annotation per segment; category 0 means a segment without a name."""
     images = [{"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}} for number, row in enumerate(rows, 1)]
     annotations: list[dict[str, Any]] = []
     for number, row in enumerate(rows, 1):
@@ -120,7 +120,7 @@ def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str,
 
 
 def read_segments(out: Path) -> list[dict[str, Any]]:
-    """The rows of a finished run: its segments.json by photograph. Raises UserError when it cannot be read."""
+    """The rows of a finished run, one per photograph, from its segments.json. Raises UserError if that cannot be read."""
     path = out / SegmentPhotosConfig.last_file
     table = read_json(path, dict[str, Any], limit=ANNOTATIONS)
     try:

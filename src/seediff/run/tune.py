@@ -1,5 +1,5 @@
-"""`tune`: a model's own thresholds, sought on labelled photographs: which presence score means that a class is there (`mask`), and which
-name a segment keeps (`segment --names`)."""
+"""`tune`: finds a model's thresholds on labelled photographs: the presence score from which a class counts as present (`mask`), and the
+score from which a segment keeps its name (`segment --names`)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 
 IGNORE = 255
 FIT: Fit = "keep"
-"""As `mask` and `segment` look at photographs where nothing else is said."""
+"""The default of `mask` and `segment`."""
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
-"""From ½, attention as on average, on."""
+"""Candidates, from ½, which is average attention, upwards."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What was found, with the figures at the thresholds: shares of 1, None where nothing could be counted.
+    """The thresholds, and the figures at them, which are shares of 1. None if there was nothing to count.
 
-    presence: precision and recall over (photograph, class) pairs, of all the ways to ask. names: segments that got the right name or
-    rightly none. photos, segments: how many were asked about. failed: (photograph, reason) of those that could not be read.
+    presence: the threshold of presence scores; precision, recall: at it, over (photograph, class) pairs in all kinds of questions.
+    name_threshold: the threshold of names' scores; right: the share of segments that get the right name, or rightly none. photos,
+    segments: the numbers used. failed: (photograph, reason) for each photograph that could not be used.
     """
 
     presence: float | None
@@ -58,13 +59,12 @@ def tune(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Thresholds:
-    """Seek both thresholds on `count` photographs of a set, evenly spaced.
+    """Find both thresholds on `count` evenly spaced photographs of a set.
 
-    classes: name of each id that counts, as `countable` gives them. segment: how segments to be named are found. size: of
-    the square that has as many positions as a photograph is seen with; None for the model's own. seed: of the order in which
-    classes are asked.
+    classes: id → name of the classes to use, from `countable`. segment: the method for the segments that are named. size: of the square
+    with as many positions as the model sees of a photograph; None: the model's own. seed: for the order of classes in questions.
 
-    Raises UserError when no photograph can be used.
+    Raises UserError if no photograph can be used.
     """
     from ..attention.generate import check_shape
     from ..attention.photograph import encode_images
@@ -116,8 +116,9 @@ def tune(
 
 
 def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
-    """The classes of a set that thresholds are sought with: name of each id, without the background and, where the model is limited to
-    words that it knows, only these. chosen: those that the user named. Raises UserError when none is left."""
+    """Id → name of the classes of a set that thresholds are tuned with: without the background, and without words that the model does not
+    know. known: all words that it knows; None: not limited. chosen: the classes that the user named; empty: all. Raises UserError for a
+    chosen class that the set does not have, and if no class is left."""
     objects = {number: name for number, name in data.classes.items() if name != BACKGROUND}
     if unknown := [name for name in chosen if name not in objects.values()]:
         raise UserError(f"--classes {', '.join(unknown)}: not among the classes of {data.about}: {', '.join(list(objects.values())[:20])}")
@@ -129,8 +130,8 @@ def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence
 
 
 def shown_classes(model: Model, truth: np.ndarray, classes: Mapping[int, str], seen: np.ndarray) -> tuple[list[str], set[str]]:
-    """The classes that a photograph shows, and those that it shows so little of that neither answer is wrong: less than a position of the
-    model's latent. truth (H, W): ids, 255 ignored. seen: the photograph as the model sees it."""
+    """The classes that a photograph shows, and the classes for which neither answer is wrong, because they cover less than one position
+    of the model's latent. truth (H, W): ids, 255 ignored. seen: the photograph as the model sees it."""
     pixels = dict.fromkeys(classes.values(), 0)
     for number, name in classes.items():
         pixels[name] += int((truth == number).sum())
@@ -139,15 +140,15 @@ def shown_classes(model: Model, truth: np.ndarray, classes: Mapping[int, str], s
 
 
 def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
-    """Of segments (whether the best word is the right one, its score): the threshold at which most get the right name or rightly none, the
-    lowest of equals."""
+    """The threshold at which most segments get the right name, or rightly none; the lowest if several are equal. names: for each segment,
+    whether its best word is right, and that word's score."""
     right, score = np.array([n[0] for n in names]), np.array([n[1] for n in names])
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
 def see_labelled(model: Model, sample: Sample, size: Size | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A photograph (H, W, 3) uint8, its labels (H, W): ids of the classes, 255 ignored; and the photograph at the size at which the model
-    sees it. Raises UserError."""
+    """A photograph (H, W, 3) uint8, its labels (H, W) with class ids, 255 ignored, and the photograph at the size at which the model sees
+    it. Raises UserError if it cannot be read, or if its labels have another size or no labelled pixel."""
     from ..attention.windows import cut, seen_shape, windows
 
     photo, truth = sample.picture(), sample.truth()
@@ -168,7 +169,7 @@ def _names(
     segment: SegmentConfig,
     size: Size | None,
 ) -> list[tuple[bool, float]]:
-    """Of each segment of a photograph that has labelled pixels: whether its best word is what most of these are, and that word's score."""
+    """For each segment with labelled pixels: whether its best word is the class of most of these pixels, and that word's score."""
     from ..segments.make import make_segments
     from ..segments.naming import name_photos
 

@@ -1,11 +1,11 @@
-"""`capture`: the attention of a pipeline that runs in a script, by the words of its prompt.
+"""`capture`: records the attention of a pipeline that runs in a script, by the words of its prompt.
 
     with seediff.capture(pipe) as seen:
         image = pipe("a dog and a cat on a sofa").images[0]
     seen.heatmap("dog").save("dog.png")
 
-Nothing of the pipeline is replaced for good: inside the block two of its methods and its network are listened to. Its pictures are bit for
-bit those that it makes without (`attention/capture.py`).
+Nothing in the pipeline is replaced permanently: inside the block, two of its methods are wrapped, and its network has hooks. Its pictures
+are bit-identical to those without capture (`attention/capture.py`).
 """
 
 from __future__ import annotations
@@ -47,28 +47,29 @@ def capture(
     apart: bool = False,
     heads: Literal["mean", "weighted"] = "mean",
 ) -> Iterator[Captured]:
-    """Record the attention of a diffusers pipeline, whatever it draws inside the `with` block; what was seen is asked for afterwards.
+    """Record the attention of a diffusers pipeline for everything that it draws inside the `with` block.
 
     Args:
         pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting, with ControlNets and
-            adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`), whose every row of a batch is then a picture of its
-            own where `prompts` do not say how many there are.
-        keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), of which only what it reads is kept;
-            "segments", self-attention alone, as `segments` and photographs have it. Fewer cost less memory and time.
-        prompts: the text of what the pipeline draws, where it is given only embeddings: one, or one for each picture.
-        tokenizer: of the text, where a network alone is given: text columns must begin with its first token.
-        steps: those that count: all, or every so many-th.
+            adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`): then every row of a batch is a picture of its own,
+            unless `prompts` give the number of pictures.
+        keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), for only the maps that it reads; "segments", for
+            self-attention alone, as it is captured for photographs. Less attention costs less memory and time.
+        prompts: the prompt, if the pipeline is given only embeddings: one text, or one per picture.
+        tokenizer: the tokenizer of the text, if a network alone is given; the text columns must begin with its first token.
+        steps: which steps to record: "all", or a number k for every k-th.
         normalize: divide each layer's and step's map by its maximum (eq. 5); False: plain means.
-        layers, apart, heads: as `CaptureConfig` has them.
+        layers, apart, heads: as in `CaptureConfig`.
 
     Yields: Captured.
 
     Raises:
         UserError: a network of no known family; attention beside the network's own (perturbed-attention guidance, IP-Adapters, GLIGEN); a
-            network that torch compiled; a method that the model cannot have; maps that the memory does not hold, before the first step.
+            network that torch compiled; a method that does not work with the model; maps that do not fit into memory, before the first
+            step.
         RuntimeError: this network is already being captured.
     """
-    pipe = getattr(pipe, "pipe", pipe)  # a Model of `load_model`
+    pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
     network, family = find_network(pipe)
     check_processors(network)
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers, apart=apart, heads=heads)
@@ -110,7 +111,7 @@ def capture(
 
 @contextmanager
 def heard(owner: Any, name: str, tell: Any) -> Iterator[None]:
-    """Have `tell` hear a method of an object inside the `with` block."""
+    """Inside the `with` block, call `tell` after each call of an object's method, with its arguments and its result."""
     before = vars(owner).get(name)
     vars(owner)[name] = Heard(getattr(owner, name), tell)
     try:
@@ -123,9 +124,9 @@ def heard(owner: Any, name: str, tell: Any) -> Iterator[None]:
 
 
 def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tuple[CaptureConfig, Reads, tuple[Literal["self"], ...]]:
-    """Which attention is captured for `keep`, and how: the configuration, what is read, and which kinds by a softmax of their own.
+    """The capture for `keep`: its configuration, the maps to read, and the kinds whose softmax is over their own columns alone.
 
-    network: its config.json. Raises UserError for what is not to be had of it.
+    network: its config.json. Raises UserError for attention that this network does not have.
     """
     if config.steps == "second-half":
         raise UserError(
@@ -149,7 +150,7 @@ def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tupl
 
 
 def _check_memory(network: Any, family: Family, pipeline: str, config: CaptureConfig, reads: Reads, size: Grid, images: int) -> None:
-    """Raise UserError when the maps of so many images of L = (height, width) are more than the memory of the network's device."""
+    """Raise UserError if the maps of `images` images with L = `size` do not fit into the memory of the network's device."""
     expected = expect_capture(family, network.config, pipeline, size, config, reads)
     there = _memory(network)
     if expected and there and expected.map_bytes * images > there:
@@ -160,7 +161,7 @@ def _check_memory(network: Any, family: Family, pipeline: str, config: CaptureCo
 
 
 def _memory(network: Any) -> int | None:
-    """Bytes of the device on which a network's attention is captured: all of a computer's, what is free of a GPU's."""
+    """Bytes of memory on the device where a network's attention is captured: a computer's whole memory, or a GPU's free memory."""
     device = next(network.parameters()).device
     if device.type != "cuda":
         return memory_bytes()

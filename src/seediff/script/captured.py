@@ -1,4 +1,4 @@
-"""`Captured`: what was seen of a pipeline while it drew, and what is made of it, by any word or phrase of the prompt."""
+"""`Captured`: the attention of a pipeline while it drew, and heat maps, masks and segments from it for any words of the prompt."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ from .listener import INSTRUCTION, Listener, Run, Texts
 Phrase = str | Sequence[int]
 """A word or phrase of the prompt; or the numbers of text columns."""
 Picture = Any
-"""PIL's, or (H, W, 3) uint8."""
+"""A Pillow picture, or (H, W, 3) uint8."""
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 HEAT_LEVELS = (4, 2, 1)
-"""Those of a heat map, as of method ca; where a model lacks them all, those that it has."""
+"""Levels of attention in a heat map, as in method ca; if a model has none of them, all its levels are used."""
 
 
 class Captured:
-    """Pictures are numbered from 0 in the order in which they were drawn, over all calls of the pipeline inside the block.
+    """The result of `capture`. Pictures are numbered from 0 in the order in which they were drawn, over all calls of the pipeline in the
+    block.
 
-    Everything may be asked inside the block, too, after a call of the pipeline; not while it draws.
+    Everything may also be used inside the block after a call of the pipeline, but not while it draws.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Captured:
         self._method: Method | None = method
         self._expects, self._readers = expects, readers
 
-    # What there is
+    # What was captured
 
     @property
     def runs(self) -> list[range]:
@@ -69,24 +70,24 @@ class Captured:
 
     @property
     def prompts(self) -> list[str]:
-        """Of each picture; "" where only embeddings were given."""
+        """The prompt of each picture; "" if only embeddings were given."""
         return [text.get("prompt", "") for run in self._runs() for text in run.texts]
 
     @property
     def words(self) -> list[tuple[str, ...]]:
-        """Of each picture, the words of its prompt that may name something; any other word or phrase of it can be asked for, too."""
+        """For each picture, the words of its prompt that may name something. All other words and phrases of the prompt can be used, too."""
         return [content_words(prompt) for prompt in self.prompts]
 
     @property
     def pictures(self) -> list[np.ndarray | None]:
-        """(H, W, 3) uint8 each, as the pipeline gave them; None where it gave none."""
+        """The pictures (H, W, 3) uint8 that the pipeline returned; None for each that it did not return."""
         return [run.pictures[i] if i < len(run.pictures) else None for run in self._runs() for i in range(run.images)]
 
     @property
     def maps(self) -> list[AttentionMaps]:
-        """Of each picture, with the columns of `words`: to be saved, and for any method later. They are on the CPU.
+        """The maps of each picture, on the CPU, with the columns of `words`: to save, or for any method later. Empty if nothing was drawn.
 
-        Raises UserError when nothing was drawn, or attention was not a number.
+        Raises UserError if attention was not a number.
         """
         return [
             self._maps(number, [word for word in words if self._found(number)[0].maps[0].cross_attention and self._columns(number, word)])
@@ -94,8 +95,8 @@ class Captured:
         ]
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
-        """What will be held of an image of so many pixels (the pipeline's own size where none are given), known before anything is drawn;
-        None where the network's configuration does not say."""
+        """The expected capture of an image of height × width pixels (by default the pipeline's own size), known before anything is drawn;
+        None if the network's configuration does not say."""
         factor = getattr(self._pipe, "vae_scale_factor", 8)
         config = self._network.config
         side = self._family.image_side(factor, config)
@@ -103,13 +104,14 @@ class Captured:
         size = (height or side) // cell, (width or height or side) // cell
         return expect_capture(self._family, config, type(self._pipe).__name__, size, **self._expects)
 
-    # What is made of it
+    # Heat maps, masks and segments
 
     def heatmap(self, phrase: Phrase, image: int = 0, *, picture: Picture = None) -> HeatMap:
-        """How much each place attends to a word: the mean of cross-attention over levels, layers, heads and steps, from 0 at its lowest
-        to 1 at its highest (method ca). image: the number of a picture. picture: it, where the pipeline did not give it.
+        """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads and steps, scaled from
+        0 at its lowest to 1 at its highest (method ca). image: the picture's number. picture: the picture, if the pipeline did not return
+        it.
 
-        Raises UserError for a word that is not in the prompt, or of which only embeddings were given.
+        Raises UserError for a word that is not in the prompt, or if only embeddings were given.
         """
         maps = self._maps(image, [phrase])
         shown = self._picture(image, picture)
@@ -122,11 +124,12 @@ class Captured:
     def masks(
         self, *phrases: Phrase, image: int = 0, picture: Picture = None, method: Method | None = None, **constants: Any
     ) -> MaskResult:
-        """Masks of words of one picture, as `make_masks` makes them: label map, soft masks, flags and every step.
+        """Masks of words in one picture, from `make_masks`: label map, soft masks, flags and every step.
 
-        picture: where the pipeline did not give it (latents): PAMR follows it. method: by default the one that was named as `keep`, else
-        SeeDiff. constants: of MaskConfig, such as beta=0.4 or pamr=False. The others are the model's own if it comes from a folder that has
-        some, as `mini` does, else the papers'; levels that the model lacks are replaced by the nearest.
+        picture: the picture, if the pipeline did not return it (latents): PAMR follows its edges. method: by default that of `keep`,
+        otherwise seediff, or ca for a model without self-attention. constants: fields of MaskConfig, such as beta=0.4 or pamr=False. The
+        others are the model's own if its folder has some, as `mini`'s does, otherwise the papers'; levels that the model lacks are
+        replaced by the nearest.
         """
         method = method or self._method
         if method is None:
@@ -141,8 +144,8 @@ class Captured:
         return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=size)
 
     def segments(self, image: int = 0, *, picture: Picture = None, seed: int = 0, **constants: Any) -> Segments:
-        """Segments of one picture without any words, of the same maps of self-attention. constants: of SegmentConfig, such as
-        method="kmeans" and k=6. The papers look once at a picture without noise; these are the maps of all steps that drew it."""
+        """Segments of one picture without any words, from its self-attention. constants: fields of SegmentConfig, such as method="kmeans"
+        and k=6. The maps are those of all steps that drew the picture; the papers look once at a picture without noise."""
         config = SegmentConfig(**constants)
         if config.divides_features:
             raise UserError(
@@ -162,7 +165,7 @@ class Captured:
     def __repr__(self) -> str:
         return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"
 
-    # Where it is from
+    # Runs, maps and columns
 
     def _runs(self) -> list[Run]:
         self._listener.finish()
@@ -186,14 +189,14 @@ class Captured:
         return replace(run.maps[number], words=words, content=self._content(image))
 
     def _content(self, image: int) -> tuple[int, ...]:
-        """The columns of the prompt's words that may name something; none where only columns can be asked for."""
+        """The columns of the prompt's words that may name something; none if words cannot be located."""
         try:
             return tuple(sorted({column for word in self.words[image] for column in self._columns(image, word)}))
         except UserError:
             return ()
 
     def _asked(self, image: int, phrase: Phrase) -> tuple[int, ...]:
-        """The columns of a phrase. Raises UserError where there are none."""
+        """The columns of a phrase. Raises UserError if there are none."""
         columns = self._columns(image, phrase)
         if not columns:
             run, number = self._found(image)
@@ -226,13 +229,13 @@ class Captured:
         return tuple(sorted(column for column in columns if column < there))
 
     def _all_readers(self) -> Sequence[Reader]:
-        """None of a network alone, unless its tokenizer was given."""
+        """The readers of the pipeline; none for a network alone, unless its tokenizer was given."""
         if self._readers is not None:
             return self._readers
         return self._family.readers(self._pipe) if any(getattr(self._pipe, name, None) is not None for name in TOKENIZERS) else ()
 
     def _read(self, reader: Reader, text: Texts) -> str:
-        """What a tokenizer was given: the pipeline's first tokenizer reads `prompt`, its second `prompt_2` where there is one."""
+        """The text that a tokenizer read: `prompt` for the pipeline's first tokenizer, `prompt_2` for its second if that was given."""
         parts = [part for part in TOKENIZERS if getattr(self._pipe, part, None) is not None]
         number = parts.index(reader.name) if reader.name in parts else 0
         return text.get(f"prompt_{number + 1}") or text["prompt"]
@@ -248,7 +251,7 @@ class Captured:
         return np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture)
 
     def _size(self, maps: AttentionMaps, picture: np.ndarray | None) -> Grid:
-        """(H, W) in pixels: the picture's; else that of the positions."""
+        """(H, W) in pixels: that of the picture; without one, that of the positions (a pixel each if the pipeline does not say)."""
         if picture is not None:
             return picture.shape[0], picture.shape[1]
         factor = getattr(self._pipe, "vae_scale_factor", None)

@@ -17,8 +17,8 @@ from ..report.pictures import heat_colours, to_levels
 
 @dataclass(frozen=True)
 class HeatMap:
-    """values: (H, W) float32 in [0, 1], which `np.asarray` gives. phrase: whose. picture: what it is of, (H, W, 3) uint8; None: not
-    known."""
+    """values: (H, W) float32 in [0, 1], which `np.asarray` returns. phrase: the word or phrase. picture: the picture (H, W, 3) uint8;
+    None: not known."""
 
     values: np.ndarray
     phrase: str
@@ -32,12 +32,12 @@ class HeatMap:
         return self.values.shape
 
     def image(self) -> Image.Image:
-        """In the colours of viridis, dark where it is low."""
+        """The heat map in the colours of viridis, dark for low values."""
         return Image.fromarray(heat_colours()[to_levels(self.values)])
 
     def over(self, picture: Any = None, alpha: float = 0.6) -> Image.Image:
-        """Laid over the picture, alpha in [0, 1] of it to be seen. picture: PIL's or (H, W, 3) uint8 of any size; None: the one that was
-        drawn. Raises UserError where there is none."""
+        """The heat map laid over the picture. alpha: its opacity in [0, 1]. picture: a Pillow picture or (H, W, 3) uint8 of any size; None:
+        the picture that was drawn. Raises UserError if there is none."""
         if picture is None:
             picture = self.picture
         if picture is None:
@@ -47,7 +47,7 @@ class HeatMap:
         return Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
 
     def save(self, path: Path | str, *, over: bool = False) -> None:
-        """Write `image()` as a picture of the format that the suffix says; over: laid over the picture."""
+        """Write `image()` to a file, in the format of its suffix. over: write `over()` instead. Raises UserError for an unknown suffix."""
         file, path = io.BytesIO(), Path(path)
         kind = Image.registered_extensions().get(path.suffix.lower())
         if kind is None:
@@ -56,11 +56,11 @@ class HeatMap:
         write_atomic(path, file.getvalue())
 
     def show(self) -> None:
-        """Open it in the system's viewer, over the picture where there is one."""
+        """Open the heat map in the system's viewer, over the picture if there is one."""
         self._shown().show(title=self.phrase)
 
     def _repr_png_(self) -> bytes:
-        """As notebooks show it."""
+        """The PNG that notebooks show."""
         file = io.BytesIO()
         self._shown().save(file, "PNG")
         return file.getvalue()

@@ -1,9 +1,8 @@
-"""What a pipeline tells its network, call by call: which rows of a batch have the prompt, which text that is, and where a run begins.
+"""Finds out, for each call of a pipeline's network, which rows of the batch have the prompt, which text that is, and where a run begins.
 
-A run is what one call of the pipeline makes. It begins with the pipeline's encoding of its prompt, which is listened to: the rows of a
-batch that hold what came out of it are the ones that are recorded, wherever they stand: in a half of the batch under guidance, in a third
-(InstructPix2Pix), in a call of their own, or alone where guidance is skipped. Where nothing came out of it that the network was given, rows
-are taken by their position.
+A run is one call of the pipeline. It begins when the pipeline encodes its prompt, and the listener remembers the result. The rows of a
+batch that equal it are recorded, wherever they are: in a half of the batch under guidance, in a third (InstructPix2Pix), in a call of their
+own, or alone where guidance is skipped. If the network is given nothing of that result, rows are chosen by their position.
 """
 
 from __future__ import annotations
@@ -26,41 +25,41 @@ from ..files.messages import shown
 from .refused import check_processors
 
 Texts = Mapping[str, str]
-"""Of one image, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""
+"""The texts of one image, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""
 INSTRUCTION = "complex_human_instruction"
-"""Sana's argument: what stands before the prompt."""
+"""Sana's argument with the text that comes before the prompt."""
 REMEMBERED = 16
-"""Encoded prompts that are kept, to know a text again where the pipeline is given only what was encoded before."""
+"""Number of encodings to keep, so that a text is recognised when the pipeline is given only its earlier encoding."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One encoding of prompts. rows: what the network is given of each, R of (T, D). texts: argument of the pipeline → its texts; empty
-    where states were given instead of them. others: what came out beside, of negative prompts."""
+    """The result of one encoding of prompts. rows: R states (T, D) for the network. texts: argument of the pipeline → its texts; empty if
+    embeddings were given instead. others: further states in the result, those of negative prompts."""
 
     rows: Sequence[torch.Tensor]
     texts: Mapping[str, Sequence[str]]
     others: Sequence[torch.Tensor] = ()
 
     def text(self, row: int) -> Texts:
-        """Of a row: prompts stand one behind the other, each as often as there are images of it."""
+        """The texts of a row. Rows are in the order of the prompts, each prompt repeated for each of its images."""
         return {name: texts[row * len(texts) // len(self.rows)] for name, texts in self.texts.items()}
 
     def find(self, states: Sequence[torch.Tensor]) -> dict[int, int]:
-        """Row of the batch → the first of these rows that it is equal to."""
+        """Row of the batch → the first row of this encoding that equals it, for rows that have one."""
         return _find(self.rows, states)
 
 
 def _find(rows: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> dict[int, int]:
-    """Number of a state → the first of the rows that it is equal to."""
+    """Index of a state → index of the first row that equals it, for states that have one."""
     if not rows:
         return {}
-    table = torch.stack([torch.stack([_equal(row, state) for row in rows]) for state in states]).tolist()  # a GPU is waited for once
+    table = torch.stack([torch.stack([_equal(row, state) for row in rows]) for state in states]).tolist()  # waits for a GPU once
     return {number: line.index(True) for number, line in enumerate(table) if any(line)}
 
 
 def _equal(row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-    """Whether both hold the same, a scalar on the device of `state`; padding that was cut off does not count."""
+    """Whether both are equal in the columns that both have, as padding may be cut off: a scalar on the device of `state`."""
     if row.ndim != state.ndim or row.shape[-1] != state.shape[-1]:
         return state.new_zeros((), dtype=torch.bool)
     columns = min(row.shape[0], state.shape[0])
@@ -69,8 +68,9 @@ def _equal(row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class Run:
-    """What one call of the pipeline made. images: how many. texts: of each image; empty where only encoded text was seen. steps: calls of
-    the network that were recorded. pictures: (H, W, 3) uint8 each, as the pipeline gave them; empty where it gave none."""
+    """One call of the pipeline. maps, texts: of each image; no texts if only its encoded text is known. steps: calls of the network
+    with the prompt. pictures: (H, W, 3) uint8 each, as the pipeline returned them; empty if it returned none. error: to raise when
+    maps are requested."""
 
     maps: list[AttentionMaps] = field(default_factory=list)
     texts: list[Texts] = field(default_factory=list)
@@ -84,10 +84,10 @@ class Run:
 
 
 class Listener:
-    """Hears a pipeline and its network, and has the recorder record the right rows.
+    """Listens to a pipeline and its network, and tells the recorder which rows to record.
 
-    prompts: texts where only embeddings are given. clean: what the pipeline makes of prompts before it reads them. check: called with
-    (height, width) of L and the number of images before the first of them is recorded; raises UserError.
+    prompts: the texts, if the pipeline is given only embeddings. clean: the pipeline's function that cleans prompts before tokenizing.
+    check: called with (height, width) of L and the number of images before anything of a run is recorded; raises UserError.
     """
 
     def __init__(
@@ -105,18 +105,18 @@ class Listener:
         self.finished: list[Run] = []
         self.run: Run | None = None
         self._encoded: deque[Encoded] = deque(maxlen=REMEMBERED)
-        self._fresh: dict[int, list[Encoded]] = {}  # thread → since its last call of the network
+        self._fresh: dict[int, list[Encoded]] = {}  # thread → encodings since its last call of the network
         self._thread = 0
-        self._read: Encoded | None = None  # what the run's rows are known by
-        self._count = 0  # images or prompts that a batch is made of, where rows are taken by their position
+        self._read: Encoded | None = None  # the encoding that the run's rows are compared with
+        self._count = 0  # the number of images or prompts in a batch, to choose rows by their position
         self._last: tuple[Any, Sequence[int] | None] = (None, None)
-        self._first: Any = None  # of a run without encoding: the text of its first call
-        self._levels: list[float] = []  # of noise, the last two that differ
+        self._first: Any = None  # in a run without encoding: the text states of its first call
+        self._levels: list[float] = []  # the last two noise levels that differ
 
     # What the pipeline does
 
     def heard_encoding(self, given: Mapping[str, Any], output: Any) -> None:
-        """After the pipeline's `encode_prompt`. given: its arguments by name."""
+        """Called after the pipeline's `encode_prompt`. given: its arguments by name."""
         rows = output[0] if isinstance(output, tuple) else output
         if rows is None:
             return
@@ -136,7 +136,7 @@ class Listener:
         self._fresh.setdefault(threading.get_ident(), []).append(encoded)
 
     def heard_pictures(self, _given: Mapping[str, Any], output: Any) -> None:
-        """After the pipeline's `image_processor.postprocess`."""
+        """Called after the pipeline's `image_processor.postprocess`."""
         run = self.run or (self.finished[-1] if self.finished else None)
         pictures = _pictures(output)
         if run is not None and pictures:
@@ -145,7 +145,7 @@ class Listener:
     # What the network is given
 
     def begin(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Forward pre-hook of the network."""
+        """Forward pre-hook of the network: decides whether a run begins, and which rows of this call are recorded."""
         given = _bound(network, args, kwargs)
         states = next((given[name] for name in ("encoder_hidden_states", "cap_feats", "text_bth") if given.get(name) is not None), None)
         batch, height, width = self.recorder.family.lattice(network, args, kwargs)
@@ -158,7 +158,7 @@ class Listener:
             self.recorder.recording = False
             return
         if self.run is not None and self.run.texts and (self.recorder.latent_size, self.run.images) != ((height, width), len(rows)):
-            self._start(network)  # of another size: a picture of its own
+            self._start(network)  # another size or number of images: another run
         assert self.run is not None
         if not self.run.texts:
             self.run.texts = self._texts(rows, states)
@@ -169,7 +169,7 @@ class Listener:
         self.run.steps += 1
 
     def finish(self) -> None:
-        """End the run that is going on, if any: its maps are taken, to the CPU."""
+        """End the current run, if any, and move its maps to the CPU."""
         run, self.run = self.run, None
         if run is None:
             return
@@ -178,7 +178,7 @@ class Listener:
                 texts = [text.get("prompt", "") for text in run.texts]
                 run.maps = [maps.cpu() for maps in self.recorder.maps([{}] * run.images, texts)]
         except UserError as error:
-            run.error = error  # of attention that is no number: told to whoever asks for maps; the picture is the pipeline's
+            run.error = error  # attention that is not a number: raised when maps are requested, because the picture is unaffected
         self.recorder.restart()
         if run.steps:
             self.finished.append(run)
@@ -191,8 +191,8 @@ class Listener:
         self._last, self._first = (None, None), None
 
     def _begins(self, given: Mapping[str, Any]) -> bool:
-        """Whether this call of the network is the first of a run: after an encoding; where nothing is encoded, when there is more noise
-        than in the call before."""
+        """Whether this call of the network is the first of a run: the first call after an encoding, or, if nothing is ever encoded, a call
+        at which the noise level changes direction."""
         level = given.get("timestep", given.get("t"))
         if self._encoded or level is None:
             return self.run is None or threading.get_ident() in self._fresh
@@ -206,7 +206,7 @@ class Listener:
         return False
 
     def _choose(self, states: Any, batch: int) -> Sequence[int] | None:
-        """The rows with the prompt; None: this call has none."""
+        """The rows with the prompt; None if this call has none."""
         if states is not None and states is self._last[0]:
             return self._last[1]
         fresh = self._fresh.pop(threading.get_ident(), [])
@@ -221,11 +221,11 @@ class Listener:
         return rows
 
     def _known_by(self, fresh: Sequence[Encoded], states: Any) -> Encoded | None:
-        """What holds the prompt, of all that was encoded before a run's first call of the network; None: nothing that it was given.
+        """The encoding with the prompt, among those before a run's first call of the network; None if the network was given none of them.
 
-        Raises UserError where texts were encoded apart, and neither their place in the batch nor their order says which is the prompt.
+        Raises UserError if texts were encoded separately, and neither their place in the batch nor their order shows which is the prompt.
         """
-        by_source = sorted(fresh, key=lambda encoded: bool(encoded.texts))  # what was given goes before what was encoded
+        by_source = sorted(fresh, key=lambda encoded: bool(encoded.texts))  # embeddings that were given come before encoded texts
         there = [encoded for encoded in by_source if encoded.find(states)]
         apart = [encoded for encoded in fresh if encoded.texts and not encoded.others]
         if not there:
@@ -236,7 +236,7 @@ class Listener:
         if wanted and (named := next((encoded for encoded in apart if _plain(encoded.texts.get("prompt", ())) == wanted), None)):
             return named
         family = self.recorder.family
-        if len(there) > 1:  # halves of a batch; a shorter text may be the beginning of a longer one
+        if len(there) > 1:  # halves of a batch; a shorter text may equal the beginning of a longer one
             row = states[0 if family.conditional == "first half" else -1]
             return max((encoded for encoded in there if encoded.find([row])), key=lambda encoded: len(encoded.rows[0]), default=there[0])
         if there[0] is apart[0] and (family.conditional == "first call" or family.distilled):
@@ -250,14 +250,14 @@ class Listener:
         if self._read is not None:
             matched = sorted(self._read.find(states))
             if not matched:
-                return None  # another text: without the prompt, or one that a callback put in its place
-            several = isinstance(states, list) and len(matched) % self._count == 0  # images of a prompt are made of its states afterwards
+                return None  # the call without the prompt, or with a text that a callback put in its place
+            several = isinstance(states, list) and len(matched) % self._count == 0  # a prompt's states are repeated for its images later
             if len(matched) <= self._count or several:
                 return range(matched[0], matched[-1] + 1) if matched[-1] - matched[0] == len(matched) - 1 else matched
         return self._by_position(states, batch)
 
     def _by_position(self, states: Any, batch: int) -> Sequence[int] | None:
-        """By the order in which diffusers' pipelines have it."""
+        """The rows with the prompt, by their usual position in diffusers' pipelines; None if this call has none. Raises UserError."""
         count, conditional = self._count, self.recorder.family.conditional
         if batch == count:
             if self._first is None:
@@ -270,7 +270,7 @@ class Listener:
         raise UserError(f"the network was given a batch of {batch} for {count} prompts: which of it has the prompt is not known")
 
     def _texts(self, rows: Sequence[int], states: Any) -> list[Texts]:
-        """Of each image."""
+        """The texts of each image."""
         read = self._read
         if read is None:
             return [_shared(self.prompts, number, len(rows)) for number in range(len(rows))]
@@ -284,7 +284,7 @@ class Listener:
 
 
 def _conditional(rows: list[Any], count: int) -> list[Any]:
-    """Those of `count` prompts among rows of a batch under guidance: the first third, as of InstructPix2Pix, or the second half."""
+    """The rows of `count` prompts in a batch under guidance: the first third, as for InstructPix2Pix, or the second half."""
     return rows[:count] if len(rows) == 3 * count else rows[-count:]
 
 
@@ -293,7 +293,7 @@ def _plain(texts: Sequence[str]) -> list[str]:
 
 
 def _shared(prompts: Sequence[str], number: int, images: int) -> Texts:
-    """The text of an image where there are as many prompts as images, or a part of that."""
+    """The text of an image, from one prompt per image, or fewer prompts that have equally many images each. Raises UserError."""
     if not prompts:
         return {}
     if images % len(prompts):
@@ -319,7 +319,7 @@ def _bound(network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Ma
 
 
 def _pictures(output: Any) -> list[np.ndarray]:
-    """Pictures (H, W, 3) uint8 of what a pipeline returns; none of latents."""
+    """The pictures (H, W, 3) uint8 in what a pipeline returns; none for latents."""
     if torch.is_tensor(output):
         if output.ndim != 4 or output.shape[1] != 3:
             return []
@@ -330,7 +330,7 @@ def _pictures(output: Any) -> list[np.ndarray]:
 
 
 class Heard:
-    """A method of an object that is heard: called in its place, it calls it and tells `tell` of it."""
+    """Takes the place of a method: calls it, then calls `tell` with its arguments by name and its result."""
 
     def __init__(self, method: Callable[..., Any], tell: Callable[[Mapping[str, Any], Any], None]) -> None:
         update_wrapper(self, method)

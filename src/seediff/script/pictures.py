@@ -1,4 +1,4 @@
-"""Masks and segments of one picture in memory, without a folder: what the commands `mask` and `segment` make of a photograph."""
+"""Masks and segments of one picture in memory, without a folder, as the commands `mask` and `segment` make them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ..run.segment import SegmentJob
 from ..segments.make import Segments
 
 Picture = Path | str | Image.Image | np.ndarray
-"""A file's path, Pillow's picture, or (H, W, 3) uint8."""
+"""A file's path, a Pillow picture, or (H, W, 3) uint8."""
 HERE = Photo(Path("the picture"), "the picture")
 
 
 def mask(image: Picture, classes: Sequence[str], *, model: str | Model = "mini", **options: Any) -> MaskResult:
-    """Masks of named classes in one picture: label map (H, W) at its size, 0 background, i + 1 = classes[i], 255 ignored; soft masks.
+    """Masks of named classes in one picture: a label map (H, W) of its size, 0 background, i + 1 = classes[i], 255 ignored; and soft masks.
 
-    model: a name as of `--model`, or one that `load_model` gave; of names, the last is kept loaded. options: fields of
-    MaskPhotosConfig, such as presence=0 or mask={"beta": 0.4}, with the model's own constants where none are given. A class that scores
-    below `presence` is taken to be absent: it has no pixels, and the flag `absent:NAME`.
+    model: a name as for `--model`, or a model from `load_model`; the model that was named last stays loaded. options: fields of
+    MaskPhotosConfig, such as presence=0 or mask={"beta": 0.4}; the model's own constants are used for the others. A class that scores below
+    `presence` counts as absent: it has no pixels, and the result has the flag `absent:NAME`.
 
-    Raises UserError for a picture or option that cannot be used, and a class that the model does not know.
+    Raises UserError for a picture or option that cannot be used, and for a class that the model does not know.
     """
     config = MaskPhotosConfig.recommended(classes=_names(classes), model=_name(model), **options, keep_soft=True)
     photo = read_picture(image)
@@ -59,7 +59,7 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Model = "mini",
 def segment(image: Picture, *, model: str | Model = "mini", **options: Any) -> Segments:
     """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment is.
 
-    model: as of `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or fit="tile".
+    model: as in `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or fit="tile".
     Raises UserError for a picture or option that cannot be used.
     """
     if "names" in options:
@@ -91,5 +91,5 @@ def _loaded(config: MaskPhotosConfig | SegmentPhotosConfig, model: str | Model) 
 
 @lru_cache(maxsize=1)
 def _last(load: Callable[..., Model], name: str, device: str | None, dtype: str | None, loading: tuple[tuple[str, Any], ...]) -> Model:
-    """The model that was named last."""
+    """Load a model; the one that was named last is kept."""
     return load(name, device=device, dtype=dtype, **dict(loading))

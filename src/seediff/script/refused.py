@@ -1,4 +1,4 @@
-"""Pipelines and networks whose attention is more than what capture records, each with its reason in one line."""
+"""Refuses pipelines and networks whose attention capture could not record completely, with the reason in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..models.families.unet import SD
 from ..models.families.xl import SDXL
 
 NETWORKS = ("unet", "transformer")
-"""What pipelines call the part that has the attention."""
+"""Pipelines' names for the part that has the attention."""
 
 PLAIN = {
     "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor", "XLAFlashAttnProcessor2_0",
@@ -20,18 +20,18 @@ PLAIN = {
     "SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0", "Lumina2AttnProcessor2_0", "ZSingleStreamAttnProcessor",
     "QwenDoubleStreamAttnProcessor2_0",
 }  # fmt: skip
-"""diffusers' processors that compute the network's own attention and nothing else. A layer's default processor does too, so the defaults
-that diffusers declares are not listed. Fused ones are refused when they run."""
+"""diffusers' processors that compute the network's own attention and nothing else. So do the default processors that diffusers declares
+for layers, which are not listed. Fused processors are refused when they run."""
 
 FROM_PICTURES = {"StableDiffusionXLImg2ImgPipeline"}
-"""Refused where only words are given; in a script there are pictures, too."""
+"""Pipelines that are in REFUSED because they need a picture, which a script can give them."""
 
 PIECEWISE = {"StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own"}
-"""Pipeline class → why its maps would be none of its picture."""
+"""Pipeline class → why its maps would not be those of its picture."""
 
 
 def find_network(pipe: Any) -> tuple[Any, Family]:
-    """The network of a pipeline, or what was given where it is one, and its family. Raises UserError for what cannot be captured."""
+    """The network of a pipeline, or `pipe` itself if it is a network, and its family. Raises UserError if it cannot be captured."""
     called = type(pipe).__name__
     bases = {kind.__name__ for kind in type(pipe).__mro__}
     if "PAGMixin" in bases:
@@ -52,7 +52,7 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
 
 
 def _check_compiled(network: Any) -> None:
-    """Raise UserError for a network that torch compiled without taps."""
+    """Raise UserError for a network that torch compiled without the taps that capture needs (`models/compiled.py`)."""
     compiled = type(network).__name__ == "OptimizedModule" or (
         not hasattr(network, MARK) and any(getattr(module, "_compiled_call_impl", None) is not None for module in network.modules())
     )
@@ -66,7 +66,7 @@ def _check_compiled(network: Any) -> None:
 def check_processors(network: Any) -> None:
     """Raise UserError for one of diffusers' attention processors that does more than the network's own attention.
 
-    Those of others are taken for another way to compute the same (SageAttention and the like).
+    Processors of other libraries are taken to compute the same in another way (SageAttention and the like).
     """
     for name, module in network.named_modules():
         kind = type(getattr(module, "processor", None))
