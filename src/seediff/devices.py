@@ -90,8 +90,6 @@ def cpu_threads(count: int | None, usual: int | None = None) -> Iterator[None]:
     if count is None:
         yield
         return
-    import torch
-
     before = usual or torch.get_num_threads()
     torch.set_num_threads(count)
     try:

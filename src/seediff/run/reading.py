@@ -111,10 +111,9 @@ def learn_reading(
             lesson, there = _lesson(model, sample, classes, usual, size, index)
             if (names := names or there) != there:
                 raise UserError("its saved maps are of other layers than the first picture's")
+            lessons.append(lesson)
         except UserError as error:
             failed.append((sample.name, str(error)))
-            continue
-        lessons.append(lesson)
         if progress:
             progress(index + 1, len(chosen), sample.name)
     if len(lessons) < LEAST:

@@ -89,6 +89,7 @@ def tune(
             photo, truth, seen = see_labelled(model, sample, size)
         except UserError as error:
             failed.append((sample.name, str(error)))
+            report(index + 1, len(chosen), sample.name)
             continue
         shown, unclear = shown_classes(model, truth, classes, seen)
         asked = questions(shown, [name for name in known if name not in unclear], index, seed)
