@@ -132,7 +132,7 @@ PIPELINES: dict[str, Kind] = {
         "unet", _adapted("StableDiffusionAdapterPipeline", [16, 32, 64, 64]), {"image": picture(), **SIDES}
     ),
     "StableDiffusionInstructPix2PixPipeline": Kind("unet", _told_by_words, {"image": picture()}, "third"),
-    "a pipeline of one's own": Kind("unet", _of_ones_own, {}, "second call"),
+    "a custom pipeline": Kind("unet", _of_ones_own, {}, "second call"),
     "LatentConsistencyModelPipeline": Kind("lcm", lambda pipe: pipe, SIDES, ""),
     "LatentConsistencyModelImg2ImgPipeline": Kind("lcm", _same("LatentConsistencyModelImg2ImgPipeline"), CHANGED, ""),
     "StableDiffusionXLPipeline": Kind("xl", lambda pipe: pipe, SIDES),

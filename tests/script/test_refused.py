@@ -76,7 +76,7 @@ def test_processors_that_do_more(pipe, within):
 
 def test_a_compiled_network(pipe):
     expected = (
-        "the network was compiled by torch, and its graphs do not hear who listens: capture before it is compiled, or have "
+        "the network was compiled by torch, and its graphs ignore hooks that are added later: capture before it is compiled, or have "
         "seediff.load_model(name, compile=True) compile it"
     )
     plain = pipe.unet
@@ -150,5 +150,5 @@ def test_kontext(twin):
 
     flux = load_model(str(twin("flux")), device="cpu").pipe
     kontext = FluxKontextPipeline.from_pipe(flux)
-    with pytest.raises(UserError, match=r"others \(a reference picture's, as of Kontext\) stand among them"), seediff.capture(kontext):
+    with pytest.raises(UserError, match=r"those of a reference picture, as in Kontext, are among them"), seediff.capture(kontext):
         kontext(picture(), "a dog", height=64, width=64, num_inference_steps=1, max_area=64 * 64, _auto_resize=False)

@@ -58,7 +58,7 @@ def _check_compiled(network: Any) -> None:
     )
     if compiled:
         raise UserError(
-            "the network was compiled by torch, and its graphs do not hear who listens: capture before it is compiled, or have "
+            "the network was compiled by torch, and its graphs ignore hooks that are added later: capture before it is compiled, or have "
             "seediff.load_model(name, compile=True) compile it"
         )
 

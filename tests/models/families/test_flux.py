@@ -1,4 +1,4 @@
-"""FLUX.1's narrow twin: two streams and one, the text first, rotary positions, packed latents, guidance told to the network."""
+"""FLUX.1's narrow twin: two streams and one, the text first, rotary positions, packed latents, guidance as an input of the network."""
 
 import numpy as np
 import pytest

@@ -31,8 +31,8 @@ class Flux(FlowMatching):
         height, width = (int(last) + 1 for last in kwargs["img_ids"].flatten(0, -2)[-1, 1:])  # their number does not give the shape
         if height * width != positions:
             raise UserError(
-                f"the network was given {positions} positions, but its picture has {height} × {width}: others (a reference "
-                "picture's, as of Kontext) stand among them, and attention to these is not told apart"
+                f"the network was given {positions} positions, but its picture has {height} × {width}: those of a "
+                "reference picture, as in Kontext, are among them, and attention to these cannot be separated"
             )
         return batch, height, width
 
