@@ -1,14 +1,15 @@
-"""What `seediff.capture` costs beside two other libraries that capture attention: one pipeline, drawing plain and under each, interleaved.
+"""The cost of `seediff.capture`, compared with two other libraries that capture attention. One pipeline draws without capture and with
+each of them, in turn.
 
     PYTHONPATH=others python benchmarks/beside.py --threads 1 --clock process        # `others` has the two libraries
     python benchmarks/beside.py --threads 1 --clock process --only plain,capture     # without them
 
 Stable Diffusion 2's network at its published width and 64 × 64 latents, with random weights in float32 and classifier-free guidance,
-through diffusers' own pipeline; the autoencoder does not run, and the text encoder has one layer. Every way ends with the heat map of one
-word.
-Memory is what the process held at most over what it held before, in a round of its own.
+through diffusers' own pipeline; the autoencoder does not run, and the text encoder has one layer. Every library computes the heat map of
+one word.
+Memory is the process's peak above what it held before, measured in a separate round.
 
-The libraries are no part of SeeDiff's environment. One that cannot be imported, or that ends in an error, has a line that says so.
+The libraries are not part of SeeDiff's environment. If one cannot be imported or fails, its line says so.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def with_capture(pipe: Any, draw: Callable[[], None], **options: Any) -> None:
 
 
 def with_daam(pipe: Any, draw: Callable[[], None]) -> None:
-    """castorini/daam: cross-attention, every head's sum over steps."""
+    """castorini/daam: cross-attention, summed over the steps for every head."""
     with import_module("daam").trace(pipe) as trace:
         draw()
         heat = trace.compute_global_heat_map().compute_word_heat_map(WORD).heatmap
@@ -49,7 +50,7 @@ def with_daam(pipe: Any, draw: Callable[[], None]) -> None:
 
 
 def with_attention_maps(pipe: Any, draw: Callable[[], None], timesteps: str) -> None:
-    """wooyeolBaek/attention-map-diffusers: cross-attention, each layer and step apart; by default of the last step alone."""
+    """wooyeolBaek/attention-map-diffusers: cross-attention, kept per layer and step; by default only of the last step."""
     with import_module("attention_map_diffusers").AttentionCapture(pipe, timesteps=timesteps) as captured:
         draw()
     records = captured.compute().by_relation()["image->text"]
@@ -60,7 +61,7 @@ def with_attention_maps(pipe: Any, draw: Callable[[], None], timesteps: str) -> 
 
 
 def _mean(data: torch.Tensor) -> torch.Tensor:
-    """(N, T) of the row with the prompt."""
+    """(N, T) mean over the heads, for the batch row with the prompt."""
     return data[-1].float().flatten(0, -3).mean(0)
 
 
@@ -101,7 +102,7 @@ def main() -> None:
             print(package, "is not here")
     draw()
     peaks = {}
-    for name, way in list(chosen.items()):  # each once before the clock runs
+    for name, way in list(chosen.items()):  # each runs once before timing starts
         try:
             peaks[name] = session.peak_mib(way)
             print(f"  {name:36} {peaks[name]:8.0f} MiB", flush=True)

@@ -1,16 +1,16 @@
-"""What capturing attention costs in every family: one call of the network, plain against captured, in interleaved runs.
+"""The cost of capturing attention in every model family: one call of the network, with and without capture, in interleaved runs.
 
     python benchmarks/capture.py --models sd3.5-large,flux-dev --threads 1 --clock process
     python benchmarks/capture.py --models sd2-base --narrow --rounds 5   # a UNet of half of Stable Diffusion 2's width
-    python benchmarks/capture.py --models flux-dev --layers 1            # one block of the three that it has here
-    python benchmarks/capture.py --models sdxl --method ca_sa            # the maps that this method reads
+    python benchmarks/capture.py --models flux-dev --layers 1            # capture one of the three blocks that it has here
+    python benchmarks/capture.py --models sdxl --method ca_sa            # only the maps that this method reads
     python benchmarks/capture.py --models sd2-base --narrow --heads      # with weighted heads, and with every layer's output vectors
 
-Widths, heads, sides and numbers of columns are the published ones, weights are random. Of blocks that repeat there are only as many as
-show each kind: what capture costs is the same share of every one of them. Under classifier-free guidance the batch is a picture with its
-prompt and one without, and the first is captured. The text encoders are narrow, and not in the time.
+Widths, heads, sides and numbers of columns are the published ones; weights are random. Repeating blocks are cut to a few of each kind,
+because capture costs the same share of each block. Under classifier-free guidance the batch has a picture with the prompt and one without;
+the picture with the prompt is captured. The text encoders are narrow and are not timed.
 
-The floor is what no capture of dense maps can avoid: one more QKᵀ of the rows that are captured, over all operations of the call.
+The floor is what no capture of dense maps can avoid: computing QKᵀ once more for the captured rows, divided by all operations of the call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the twins and the published configurations are the tests'
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for the twins and the published configurations
 
 import timing
 import torch
@@ -44,25 +44,25 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
     "sd2-base": {"block_out_channels": (160, 320, 640, 640)},
     "sdxl": {"block_out_channels": (160, 320, 640), "attention_head_dim": (5, 5, 10)},
 }
-"""Half the width and half as many heads, at all positions: products of width by width shrink more than those that capture repeats."""
+"""Half the width and half the heads, at all positions. Products of width by width shrink more than those that capture repeats."""
 
 TEXT = ("cross_attention_dim", "joint_attention_dim", "pooled_projection_dim", "projection_class_embeddings_input_dim")
 TEXT += ("caption_channels", "cap_feat_dim")
-"""What a network is told of the width of its text encoders, which are the twin's here."""
+"""A network's options that depend on the width of its text encoders. Here they are the twin's, whose text encoders are used."""
 
 TIMESTEP = 500
 PROMPT = "a photo of a cat"
 
 
 def shape(name: str, device: str, dtype: str, folder: Path, half: bool = False) -> tuple[Model, int]:
-    """A model whose network has the published shape, and fewer blocks; and how many latents it packs into one of more channels."""
+    """A model whose network has the published shape with fewer blocks, and how many latents it packs into one with more channels."""
     import diffusers
 
     narrow = twin(name, device, dtype, folder)
     kind, config = NETWORKS[name]
     own = narrow.network.config
     of_text = {key: own[key] for key in TEXT if key in own}
-    if "addition_time_embed_dim" in config:  # six numbers of sizes beside the pooled text
+    if "addition_time_embed_dim" in config:  # added to the pooled text: embeddings of six sizes
         pooled = own["projection_class_embeddings_input_dim"] - 6 * own["addition_time_embed_dim"]
         of_text["projection_class_embeddings_input_dim"] = pooled + 6 * config["addition_time_embed_dim"]
     packed = narrow.network.config.in_channels // narrow.pipe.vae.config.get("latent_channels", narrow.pipe.vae.config.get("z_dim"))
@@ -76,13 +76,13 @@ def shape(name: str, device: str, dtype: str, folder: Path, half: bool = False) 
 
 
 def guided(family: Family) -> bool:
-    """Whether a batch has a half without prompt."""
+    """Whether half of each batch is without prompt."""
     return not family.distilled and family.conditional != "first call"
 
 
 def call_of(model: Model, packed: int) -> Callable[[], None]:
-    """One call of the network on a picture's latents, and on one without prompt under guidance. packed: latents that a family makes one
-    of, as channels."""
+    """A function that calls the network once: for one picture with the prompt, and under guidance also for one without. packed: the second
+    result of `shape`."""
     family, pipe = model.family, model.pipe
     batch = 2 if guided(family) else 1
     side = model.image_side // pipe.vae_scale_factor
@@ -99,7 +99,7 @@ def call_of(model: Model, packed: int) -> Callable[[], None]:
 def capture(
     model: Model, options: argparse.Namespace, *, outputs: Collection[str] = (), **changes: Any
 ) -> AbstractContextManager[AttentionRecorder]:
-    """As a command captures for `--method`; every map where none is named. changes: of CaptureConfig."""
+    """Capture what a command captures for `--method`; without it, every map. changes: fields of CaptureConfig."""
     reads, chosen = EVERYTHING, CaptureConfig(layers=options.layers, apart=options.apart, **changes)
     if options.method:
         reads = maps_read(fit_levels(model.network.config, MaskConfig(method=options.method), chosen, model.family)[0])
@@ -107,8 +107,8 @@ def capture(
 
 
 def floor_share(model: Model, call: Callable[[], None], options: argparse.Namespace) -> float:
-    """The share of one more QKᵀ of all that is captured, counted while the call is made. Fused attention's products are not counted on a
-    CPU, so it is made without."""
+    """The operations of one more QKᵀ for the captured rows, as a share of all operations of the call. Both are counted during the call,
+    which runs without fused attention, because its products are not counted on a CPU."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -148,7 +148,7 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
             plain()
         assert len(seen.maps) == 1
 
-    floor = 1 + floor_share(model, plain, options)  # and warm
+    floor = 1 + floor_share(model, plain, options)  # this also warms up
     positions = (model.image_side // model.pixels) ** 2
     ways = {"plain": plain, "capture": captured, "seediff.capture": in_a_script}
     if options.heads:

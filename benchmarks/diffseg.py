@@ -1,16 +1,16 @@
-"""Time and memory of everything after the UNet call that makes segments of a photograph. Synthetic attention, no model.
+"""Time and memory of dividing a photograph into segments, from the captured attention on. Synthetic attention, no model.
 
     python benchmarks/diffseg.py --threads 1                              # about two minutes on a free core
     python benchmarks/diffseg.py --threads 1 --clock process --json diffseg.json   # on a busy machine
     python benchmarks/diffseg.py --device cuda
 
-What ours is compared with:
+SeeDiff's functions ("ours") are compared with:
 
-    one by one  aggregation of the 16 layers' maps, each upsampled, normalised, tiled and added by itself: the original's steps
-    original    google/diffseg's divergences of the first round alone (`DiffSeg.KL`): a broadcast over all pairs, logarithms
-                inside, in float16 as there and in float32, timed on a few anchors and scaled to all
+    one by one  the original's aggregation: each of the 16 layers' maps is upsampled, normalised, tiled and added separately
+    original    only the divergences of the first round (`DiffSeg.KL` of google/diffseg): a broadcast over all pairs with the
+                logarithms inside, in float16 as in the original and in float32, timed on a few anchors and scaled to all
 
-Floors are bytes over the copying speed, or multiplications over the speed of a large product, both measured here.
+Floors are bytes divided by copying speed, or operations divided by the speed of a large matrix product; both speeds are measured here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from seediff.segments.kmeans import kmeans
 from seediff.segments.suppression import label
 
 LAYERS = (5, 5, 5, 1)
-"""Self-attention layers at L, L/2, L/4, L/8 of Stable Diffusion 1 and 2."""
+"""Numbers of self-attention layers at L, L/2, L/4 and L/8 in Stable Diffusion 1 and 2."""
 
 POINTS, ROUNDS = 16, 3
 ORIGINAL_ANCHORS = 4
@@ -45,7 +45,7 @@ def main() -> None:
     thresholds = [given.threshold] * ROUNDS
     with torch.inference_mode():
         maps = attention(given.side, session.device)
-        refined_peak = session.peak_mib(partial(everything, maps, given.side, thresholds, refine=True))  # first, in a fresh process
+        refined_peak = session.peak_mib(partial(everything, maps, given.side, thresholds, refine=True))  # first, while the process is fresh
         bandwidth, speed = session.bandwidth(), session.product_speed()
         measure_aggregation(session, maps, given.side, bandwidth)
         rows = aggregate(maps, (given.side, given.side))
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def measure_aggregation(session: timing.Session, maps: Maps, side: int, bandwidth: float) -> None:
-    """Ours, from the means that capture holds, and with the averaging of 16 maps counted too, against one map after the other."""
+    """Aggregation of the means that capture holds, the same with the averaging of the 16 maps included, and of one map after another."""
     counts = dict(zip(maps, LAYERS, strict=True))
     layers = [(size[0], maps[size].clone()) for size, count in counts.items() for _ in range(count)]
 
@@ -94,7 +94,7 @@ def measure_aggregation(session: timing.Session, maps: Maps, side: int, bandwidt
 
 
 def one_by_one(layers: list[tuple[int, torch.Tensor]], side: int) -> torch.Tensor:
-    """The original's `aggregate_weights` on each layer by itself, with the same weights."""
+    """The original's `aggregate_weights`, layer by layer, with the same weights."""
     total = torch.zeros(side**2, side**2, device=layers[0][1].device)
     for (at, layer), share in zip(layers, layer_shares(layers), strict=True):
         upsampled = F.interpolate(layer.view(1, -1, at, at), (side, side), mode="bilinear")[0].view(at, at, -1)
@@ -105,13 +105,13 @@ def one_by_one(layers: list[tuple[int, torch.Tensor]], side: int) -> torch.Tenso
 
 
 def layer_shares(layers: list[tuple[int, torch.Tensor]]) -> list[float]:
-    """Each layer's weight: its side's share, divided among the layers of that side."""
+    """The weight of each layer: the share of its side, divided among all layers of that side."""
     sides = [at for at, _ in layers]
     return [at / sum(set(sides)) / sides.count(at) for at in sides]
 
 
 def measure_merging(session: timing.Session, rows: torch.Tensor, threshold: float, slow_rounds: int, speed: float) -> None:
-    """All three rounds of merging; the first round's divergences as the original computes them."""
+    """All three rounds of merging, against only the first round's divergences as the original computes them."""
     ours = partial(proposals, rows, square_of(rows), POINTS, [threshold] * ROUNDS)
     anchors = rows[anchor_positions(square_of(rows), POINTS).to(rows.device)]
     few = anchors[:: len(anchors) // ORIGINAL_ANCHORS]
@@ -124,13 +124,13 @@ def measure_merging(session: timing.Session, rows: torch.Tensor, threshold: floa
 
 
 def square_of(rows: torch.Tensor) -> tuple[int, int]:
-    """(h, w) of the square that rows (h·w, h·w) are of."""
+    """(h, w) of a square grid, from its rows (h·w, h·w)."""
     side = round(len(rows) ** 0.5)
     return side, side
 
 
 def original_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """The original's arithmetic (google/diffseg, MIT): every pair and position at once, in the precision of its inputs."""
+    """The original's arithmetic (google/diffseg, MIT): all pairs and positions at once, in the precision of the inputs."""
     x, y = anchors[:, None], rows[None]
     quotient = x.log() - y.log()
     return (x * quotient).sum(2) / 2 - (y * quotient).sum(2) / 2
@@ -142,7 +142,7 @@ def everything(maps: Maps, side: int, thresholds: list[float], *, refine: bool) 
 
 
 def attention(latent_side: int, device: torch.device) -> Maps:
-    """{(h, w): (h·w, h·w)} at L, L/2, L/4, L/8: positions attend to those of like colour nearby, in a smooth picture with noise."""
+    """{(h, w): (h·w, h·w)} at L, L/2, L/4 and L/8: in a smooth noisy picture, positions attend to nearby positions of similar colour."""
     torch.manual_seed(0)
     picture = F.interpolate(torch.rand(1, 3, 4, 4), (latent_side, latent_side), mode="bicubic")
     maps = {}

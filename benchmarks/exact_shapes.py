@@ -1,13 +1,13 @@
-"""Published shapes, whole, on a CPU: whether maps are those by the book, and whether the picture is that without capture.
+"""Checks whole networks of published shapes on a CPU: whether maps equal the reference, and pictures those drawn without capture.
 
     python benchmarks/exact_shapes.py --models sd3.5-medium,flux-dev --json exact.json
-    python benchmarks/exact_shapes.py --models sdxl,sana --side 256 --steps 2       # joint attention by the book is too large for that
-    python benchmarks/exact_shapes.py                            # every one
+    python benchmarks/exact_shapes.py --models sdxl,sana --side 256 --steps 2       # too large for references of joint attention
+    python benchmarks/exact_shapes.py                            # all models
 
-Every block of the denoiser and of the autoencoder at its published width, with random weights in float32, through the real pipeline. Of
-the text encoders, whose outputs have their published width, only one layer: nothing after them can tell.
-The book is the tests': every layer's attention in float64, from what its module was given. Of what needs more memory than there is, only
-as many blocks are made as show each kind, and its row says so; `--fewer` does that with all.
+The denoiser and the autoencoder have all their blocks at their published width, with random weights in float32, and run in the real
+pipeline. The text encoders have one layer, but outputs of their published width, so nothing after them is affected.
+The reference is the tests' (`builders/eager.py`): every layer's attention in float64, from the inputs of its module. A model that needs
+more memory than is free gets only a few blocks of each kind, which its row shows; `--fewer` does this for all models.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from seediff.models.registry import Model
 
 FLOAT32 = 4
 BESIDE = 4e9
-"""Bytes for the autoencoder, the text encoders' embeddings, what the layers make, and attention in float64."""
+"""Bytes needed besides the network: the autoencoder, the text encoders' embeddings, the layers' outputs, and attention in float64."""
 
 
 def run(name: str, side: int, steps: int, folder: Path, fewer: bool) -> dict[str, Any]:
-    """A model's figures."""
+    """The figures of one model."""
 
     def made(device: str, fewer: bool) -> Model:
         return exact(name, device, "float32", folder / device, text_layers=1, fewer=fewer)

@@ -1,15 +1,15 @@
-"""How a reader judged 114 drawings of `mini`, and whether measures rank drawings as the reader does.
+"""Compares measures of drawing quality with a reader: how a reader judged 114 drawings of `mini`, and whether measures rank them alike.
 
     python benchmarks/eye.py draw eye --scheduler dpm++ --page     # the drawings: 76 in eye/drawn, 38 for a page in eye/page
-    python benchmarks/eye.py sheets eye --order 4242               # to judge them: large, numbered, in a random order; of several folders
+    python benchmarks/eye.py sheets eye --order 4242               # contact sheets for judging: large, numbered, in random order
     python benchmarks/eye.py rank eye                              # agreement of the readings, and the AUC of each measure
     python benchmarks/eye.py later                                 # how many drawings of seed 77 two readers each call whole
-    python benchmarks/eye.py draw new --seed 77                    # others, as `seediff generate` draws them now
-    python benchmarks/eye.py share old new                         # how much the best sprite explains of the 76, and the difference
-    python benchmarks/eye.py compare old new --order 7             # two folders of the same seed, blind: left and right change at random
+    python benchmarks/eye.py draw new --seed 77                    # new drawings, as `seediff generate` draws them now
+    python benchmarks/eye.py share old new                         # how much of the 76 the best sprite explains, and the difference
+    python benchmarks/eye.py compare old new --order 7             # blind pairs from two folders of one seed: sides are random
 
-The readings are in recipes/tables/eye.json. An AUC is the mean over both readings: the probability that a drawing that was read as whole
-scores higher than one that was not. A verdict is judged like a score of 0 or 1.
+`sheets` and `share` take several folders. The readings are in recipes/tables/eye.json. An AUC is the probability that a drawing read as
+whole scores higher than a drawing read otherwise, averaged over both readings. A yes-or-no measure counts as a score of 0 or 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the phrases are the recipe's
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the recipe's phrases
 
 import numpy as np
 import torch
@@ -46,12 +46,12 @@ from seediff.run.generate import generate
 
 TABLE = Path(__file__).parent.parent / "recipes" / "tables" / "eye.json"
 DRAWN, SEED = 76, 76
-PER_SHEET, COLUMNS, SIDE = 12, 4, 384  # drawings per sheet, per row, and pixels of each: three times its own side
+PER_SHEET, COLUMNS, SIDE = 12, 4, 384  # drawings per sheet and per row; pixels per tile side, three times the drawing's
 
 
 def draw(folder: Path, model: str, seed: int, named: bool, page: bool, given: dict[str, Any]) -> None:
-    """Write 76 drawings as PNG, as `generate` draws them with the given options, and 38 if there is a page. named: prompts call each class
-    by the phrases of the drawings that the model was trained on."""
+    """Write 76 drawings as PNG, made as `generate` makes them with the options `given`. named: prompts name each class by phrases from the
+    model's training drawings. page: also write a dataset of 38 images with `generate`."""
     config = GenerateConfig.recommended(classes=CLASSES, model=model, per_class=2, **given)
     loaded = load_model(model, scheduler=config.scheduler)
     specs = prompts(DRAWN, seed)
@@ -66,14 +66,14 @@ def draw(folder: Path, model: str, seed: int, named: bool, page: bool, given: di
 
 
 def pictures(folder: Path) -> tuple[list[np.ndarray], list[str]]:
-    """The drawings of a folder and their classes, which take turns: the 76, then the 38 if they are there."""
+    """The drawings of a folder, the 76 and then the 38 if present, and the class of each; classes take turns."""
     paths = [*sorted((folder / "drawn").glob("*.png")), *sorted((folder / "page" / "images").glob("*.png"))]
     images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     return images, [CLASSES[index % len(CLASSES)] for index in range(len(images))]
 
 
 def sheets(folders: list[Path], order: int) -> None:
-    """Write numbered contact sheets of the folders' drawings, all in one random order, and which is which to key.json: folder, drawing."""
+    """Write numbered contact sheets of all folders' drawings in one random order. key.json gets the folder and number of each drawing."""
     drawings = [(folder, number, *drawing) for folder in folders for number, drawing in enumerate(zip(*pictures(folder), strict=True))]
     random.Random(order).shuffle(drawings)
     out = folders[0] / f"order-{order}"
@@ -82,7 +82,7 @@ def sheets(folders: list[Path], order: int) -> None:
 
 
 def compare(folder: Path, other: Path, order: int) -> None:
-    """Write contact sheets of pairs, two tiles per pair in a random order, and the order to sides.json."""
+    """Write contact sheets of pairs, two tiles per pair, with pairs and sides in random order. sides.json gets this order."""
     (first, names), (second, _) = pictures(folder), pictures(other)
     chance = random.Random(order)
     places = list(range(min(len(first), len(second))))
@@ -103,25 +103,25 @@ def write_sheets(out: Path, images: list[np.ndarray], names: list[str]) -> None:
 
 
 def readings() -> np.ndarray:
-    """(2, 114): the letters of both readings, in the order of `pictures`."""
+    """(2, 114) letters of both readings, in the order of `pictures`."""
     table: dict[str, Any] = json.loads(TABLE.read_text())
     return np.array([list("".join(table["drawn"][r] + table["page"][r])) for r in ("first", "second")])
 
 
 def kappa(first: np.ndarray, second: np.ndarray) -> float:
-    """Cohen's kappa of two readings (n,)."""
+    """Cohen's kappa of two readings, (n,) letters each."""
     shares = [np.array([(reading == letter).mean() for letter in "wmu"]) for reading in (first, second)]
     by_chance = float(shares[0] @ shares[1])
     return (float((first == second).mean()) - by_chance) / (1 - by_chance)
 
 
 def eye_auc(scores: np.ndarray, read: np.ndarray) -> float:
-    """Mean AUC of scores (n,) over the readings (2, n), of whole drawings against the others."""
+    """The AUC of scores (n,) for telling whole drawings from the others, averaged over the readings (2, n)."""
     return float(np.mean([auc(scores, row == "w") for row in read]))
 
 
 def measures(images: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
-    """Score of every drawing by each measure, higher for whole ones."""
+    """The score of every drawing by each measure; a whole drawing should score higher."""
     templates = read_templates()
     share = np.array([score for score, _ in explained(images, names, load_segmenter(), templates)])
     limits = np.array([templates.thresholds[name] for name in names])
@@ -135,7 +135,7 @@ def measures(images: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
 
 
 def rank(folder: Path) -> None:
-    """Print the agreement of the readings and a table of AUCs."""
+    """Print how well the two readings agree, and a table of AUCs with 95 % intervals."""
     images, names = pictures(folder)
     read = readings()
     if len(images) != read.shape[1]:
@@ -149,7 +149,7 @@ def rank(folder: Path) -> None:
 
 
 def later() -> None:
-    """Print how each pair of readers read folders of one seed: the share of whole drawings, and the difference from the first folder's."""
+    """Print the later readings, by pairs of readers: each folder's share of whole drawings, and its difference from the folder `before`."""
     for table in json.loads(TABLE.read_text())["later"]:
         parts = {name: part for name, part in table.items() if isinstance(part, dict)}
         letters = {name: np.array([list("".join(part[r])) for r in ("first", "second")]) for name, part in parts.items()}

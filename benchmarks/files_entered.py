@@ -1,10 +1,11 @@
-"""Which files of seediff a command passes, in the order in which they are first entered, and how often it climbs.
+"""Lists the files of seediff that a command enters, in the order of their first entry, and how often the command climbs.
 
     python benchmarks/files_entered.py TREE generate        # or segment, train; TREE is a checkout of this repository
 
-A climb is a call from a module into a layer below its own in the table of docs/architecture.md: it may not import it, so that only a
-function that was handed over leads there. Each pair of modules counts once. Turns are how often the next new file is of such a layer.
-`generate` and `segment` end with the first label map on the disk, `train` with its end. What runs during an import does not count.
+A climb is a call from a module into a lower layer of the table in docs/architecture.md. The module may not import that layer, so it can
+only call a function that was passed to it. Each pair of modules counts once. A turn is a step from one new file to the next that leads to
+a lower layer. Tracing stops at the first label map on the disk for `generate` and `segment`, and at the end of `train`. Code that runs
+during an import does not count.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ COMMANDS = {
     "segment": ([DRAW], "segment pets/images --device cpu --quiet --out segments", "segments/labels"),
     "train": ([DRAW], TRAIN, "segmenter/none"),
 }
-"""What is run before, the command, and the folder whose first file ends the path."""
+"""Command → (commands to run before it, its line, the folder whose first PNG file ends the trace)."""
 
 
 class Trace:
-    """The files below `source` that are entered, and calls between them, until there is a PNG file in the folder `until`."""
+    """Records which files below `source` are entered, and the calls between them, until the folder `until` has a PNG file."""
 
     def __init__(self, source: Path, until: Path) -> None:
         self.source, self.until = f"{source}/", until
         self.files: dict[str, str] = {}
-        """File → that which it was first called from."""
+        """File → the file that first called it."""
         self.calls: set[tuple[str, str]] = set()
         self.ended = False
 

@@ -1,14 +1,15 @@
-"""Label maps per second and core through COCO's RLE and through PNG, beside what people do: one mask per class, or a connected piece of a
-class, encoded by pycocotools.
+"""Speed of encoding label maps as COCO's RLE and as PNG on one core, compared with the usual way: one mask per class, or per connected
+piece of a class, encoded by pycocotools. Also the speed of whole exports and imports.
 
     python benchmarks/formats.py                # about a minute on one core
     python benchmarks/formats.py --rounds 3
 
-Label maps of 512² with all of 21 classes: discs over each other, as objects lie in pictures, and smooth random regions whose edges fray.
-Times are of five such maps. Floors are what nothing of this kind is faster than: the look at every pixel that finds where runs begin, for
-RLE; the label map's pixels compressed, for PNG. scipy's one pass that labels the pieces of all classes together is shown for comparison.
-Export is the whole command's work without its start, of 200 images of 512² with JPEG pictures, which are linked where files of their own;
-`decoding` alone is reading each label map and checking its size and ids. What two workers leave is the first process's own CPU time.
+Label maps have 512² pixels and all of 21 classes: overlapping discs, like objects in pictures, and smooth random regions with frayed edges.
+Times are for five such maps. Floors are lower bounds: for RLE, comparing every pixel with the next to find where runs begin; for PNG, only
+compressing the pixels. scipy's single pass that labels the pieces of all classes together is shown for comparison.
+Exports are timed without the start of the command, for 200 images of 512² with JPEG pictures, which are linked if the format keeps pictures
+as files. `decoding` is only reading each label map and checking its size and ids. What "two workers leave" is the CPU time of the first
+process.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def main() -> None:
 
 
 def smooth_regions(rng: np.random.Generator) -> np.ndarray:
-    """(SIDE, SIDE): which of several smooth random fields is highest, with a little noise so that edges fray."""
+    """(SIDE, SIDE) index of the highest of CLASSES smooth random fields, with a little noise to fray the edges."""
     fields = [
         np.asarray(Image.fromarray(rng.standard_normal((6, 6)).astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
         + 0.02 * rng.standard_normal((SIDE, SIDE))
@@ -92,7 +93,7 @@ def one_a_class(labels: np.ndarray) -> dict[int, Any]:
 
 
 def one_a_piece(labels: np.ndarray) -> list[tuple[int, Any]]:
-    """Class and RLE of each connected piece, by class and first pixel column by column."""
+    """(class, RLE) of each connected piece, ordered by class, then by first pixel in column order."""
     found = []
     for class_id in range(1, CLASSES):
         pieces, count = ndimage.label((labels == class_id).T, np.ones((3, 3)))  # type: ignore[misc]
@@ -109,13 +110,13 @@ def scipy_pieces(labels: np.ndarray) -> Any:
 
 
 def zlib_runs(labels: np.ndarray) -> bytes:
-    """What no PNG of these pixels is faster than: compressing them."""
+    """The floor of PNG: only the compression of the pixels."""
     compressor = zlib.compressobj(1, strategy=zlib.Z_RLE)
     return compressor.compress(labels.data) + compressor.flush()
 
 
 def discs(rng: np.random.Generator) -> np.ndarray:
-    """(SIDE, SIDE) uint8: an ellipse of every class, the later ones over the earlier ones."""
+    """(SIDE, SIDE) uint8: an ellipse of every class but 0, later ellipses over earlier ones."""
     labels = np.zeros((SIDE, SIDE), np.uint8)
     y, x = np.mgrid[:SIDE, :SIDE]
     for class_id in rng.permutation(CLASSES - 1) + 1:
@@ -142,7 +143,7 @@ def export_rates(maps: Sequence[np.ndarray], count: int) -> None:
 
 
 def import_rates(maps: Sequence[np.ndarray], count: int, rounds: int) -> None:
-    """Whole imports, read and written, by one and by two workers in turn; pictures are linked."""
+    """Print rates of whole imports, from reading to writing, with one and two workers in turn; pictures are linked."""
     classes = [f"class {i}" for i in range(1, CLASSES)]
     picture = encode_image(np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8), "jpg")
     items = [Sample(picture, partial(np.copy, maps[i % len(maps)]), name=f"{i:06d}") for i in range(count)]
@@ -165,7 +166,7 @@ def imported(name: FormatName, path: Path, out: Path, workers: int) -> None:
 
 
 def took(work: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds, and seconds of this process's CPU time."""
+    """Wall-clock seconds and this process's CPU seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu

@@ -1,12 +1,13 @@
-"""Let the disk become full while a command works, and kill it before it is or when it is, again and again: what is said, and what is left?
+"""Lets the disk become full while a command works, or kills the command before or when it is full, again and again. Checks what the command
+prints, and which files remain.
 
     python benchmarks/full_disk.py                     # generate and segment, sixty kills each, with a small model
 
-The output lies on a file system in memory, in a mount namespace of this process. Before each start it is made as large as what is on it
-and a random part of what is missing. The command must end with exit code 2 and one line that names the file that met the full disk, and
-leave nothing half-written; one that is killed may leave what the next start removes. Then there is room again: the same command must end
-with the bytes of an undisturbed run. When it is finished before sixty times are over, it begins anew. Every start is a fork of this
-process, which has imported everything once. Linux. Exit code 1: something was not so.
+The output is on an in-memory file system, in a mount namespace of this process. Before each start, the file system gets room for what is
+there and for a random part of the rest. On a full disk, the command must end with exit code 2 and one line that names the file that met it,
+and leave nothing half-written; a killed command may leave files that the next start removes. At the end there is enough room, and the same
+command must finish with the bytes of an undisturbed run. If it finishes before it was killed often enough, it starts over. Every start is a
+fork of this process, which has imported everything once. Linux only. Exit code 1: a check failed.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def used(disk: Path) -> int:
 
 
 def start(words: list[str], out: Path, log: Path, kill_at: tuple[Path, int] | None = None) -> tuple[int, str]:
-    """The exit code of the command, killed once so many bytes of a disk are used, and what it said."""
+    """Run the command; returns its exit code and what it printed. kill_at: (disk, bytes): kill it once so many bytes are used."""
     with log.open("w", encoding="utf-8") as file, running(words, out, file) as process:
         if kill_at is not None:
             while process.poll() is None and used(kill_at[0]) < kill_at[1]:
@@ -61,7 +62,7 @@ def start(words: list[str], out: Path, log: Path, kill_at: tuple[Path, int] | No
 
 
 def measure(name: str, words: list[str], times: int, seed: int, folder: Path, disk: Path) -> list[str]:
-    """Print a row of the table; what was wrong, a line each."""
+    """Print a row of the table; returns a line per failed check."""
     log, wrong, codes = folder / "log.txt", [], Counter[str]()
     moments = random.Random(seed)
     whole, out = folder / name / "out", disk / name / "out"

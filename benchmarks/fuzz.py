@@ -1,15 +1,16 @@
-"""Damaged and hostile inputs for every command: does any of them end in a traceback, a hang, a gigabyte, or a file that is not its own?
+"""Runs every command on damaged and hostile inputs. Looks for tracebacks, hangs, excessive memory, and changes outside the output.
 
     python benchmarks/fuzz.py                                    # 1,000 new cases of all commands
     python benchmarks/fuzz.py --cases 10000 --seed 7 --save faults
-    python benchmarks/fuzz.py --cases 500 import evaluate        # of commands whose name contains one of these
-    python benchmarks/fuzz.py --corpus tests/corpus --cases 0    # the cases that failed once; --accept where messages were changed
-    python benchmarks/fuzz.py --corpus faults --cases 0          # those that --save kept
+    python benchmarks/fuzz.py --cases 500 import evaluate        # only commands whose key contains one of these
+    python benchmarks/fuzz.py --corpus tests/corpus --cases 0    # cases that once failed; add --accept when messages changed
+    python benchmarks/fuzz.py --corpus faults --cases 0          # the cases that --save wrote
 
-A case is a command, valid inputs and one to three changes of them: values, lines, bytes and headers; links, FIFOs, folders and sparse files
-in the place of files; links planted where a program may write; pictures, archives and tables that claim or become gigabytes. Hypothesis
-draws them, and makes a case that fails smaller. It runs in a fork of this process, in a folder of its own, with limits of time, memory and
-file size. What is a fault says fuzzing/faults.py. The same seed gives the same cases. Exit code 1: there were faults. Linux only.
+A case is a command with valid inputs and up to three changes to them: other values, lines, bytes and headers; links, FIFOs, folders and
+sparse files in place of files; links planted where a program may write; pictures, archives and tables that claim or become gigabytes.
+Hypothesis draws the cases and shrinks those that fail. Each case runs in a fork of this process, in a separate folder, with limits on time,
+memory and file size. fuzzing/faults.py defines what counts as a fault. The same seed gives the same cases. Exit code 1: there were faults.
+Linux only.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 @dataclass
 class Row:
-    """What became of a command's cases. grown: bytes of memory."""
+    """Results of one command's cases. taken: ended with exit code 0. refused: with 2. grown, seconds: maxima; grown in bytes."""
 
     cases: int = 0
     taken: int = 0
@@ -44,7 +45,7 @@ class Row:
 
 @dataclass
 class Fuzzer:
-    """Runs cases in a folder. rows: by command. faults: what is wrong → the smallest case that shows it, and all that there is to say."""
+    """Runs cases in a folder. rows: results by command. faults: kind and place → (the smallest case that shows it, a description)."""
 
     place: Path
     rows: dict[str, Row] = field(default_factory=lambda: defaultdict(Row))
@@ -55,7 +56,7 @@ class Fuzzer:
         return self.place / "valid" / "in"
 
     def run(self, case: Case, entry: Path | None = None) -> list[faults.Finding]:
-        """What is wrong with it. entry: the file in which to keep how it ended, unless that is a fault."""
+        """Run a case; returns its faults. entry: the case's file, which gets the actual exit code and line if nothing else is wrong."""
         outcome = sandbox.run(case, self.valid, self.place / "case")
         findings = faults.judge(case, outcome, self.place / "case")
         ended = (outcome.code, faults.subject_of(faults.line_of(outcome, self.place / "case")))
@@ -76,7 +77,7 @@ class Fuzzer:
         return findings
 
     def draw(self, commands: list[Command], count: int, number: int) -> None:
-        """New cases until so many are run or one is at fault, which is then made smaller."""
+        """Run new cases until `count` have run or one has a fault, which hypothesis then shrinks."""
 
         @seed(number)
         @settings(

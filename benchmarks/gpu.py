@@ -1,15 +1,16 @@
-"""What a GPU does, and whether rightly: the kernels of capture, every family at its published shape with random weights, what follows.
+"""Speed and correctness on a GPU: the capture kernels, every family at its published shape with random weights, and the work afterwards.
 
     python benchmarks/gpu.py --minutes 40 --json gpu.json --table gpu.md
     python benchmarks/gpu.py --models flux-dev,sdxl --batches 1
-    python benchmarks/gpu.py --models sdxl,flux-dev --offload model        # and --compile: the same rows so
-    python benchmarks/gpu.py --tiny --device cpu          # narrow twins: whether it runs, on a CPU too
+    python benchmarks/gpu.py --models sdxl,flux-dev --offload model        # or --compile: the same rows with it
+    python benchmarks/gpu.py --tiny --device cpu          # narrow twins: checks that it runs, also on a CPU
 
-Nothing is downloaded. A row that does not fit into memory or time says so, and the next is tried. Images a second are those of the
-family's own number of steps, from a run of 6 and the price of a step within it; those with masks and files come out of `generate`, which
-captures only what the masks read, and on a GPU makes them beside the next batch. "Of peak" is operations (of a step's matrix products,
-convolutions and attention) over a large matrix product's, or bytes (of every operation as if alone, so that it may exceed 1 where a cache
-holds them) over a copy's, both measured first.
+Nothing is downloaded. A row that does not fit into memory or time says so, and the next row is tried. Images per second are for the
+family's default number of steps, computed from a run of 6 steps and the time of a step within it. Images with masks and files are made by
+`generate`, which captures only the maps that the masks read, and on a GPU makes masks and files during the next batch. "Of peak" compares
+operations per second (of a step's matrix products, convolutions and attention) with those of a large matrix product, or bytes per second
+with those of a copy; both are measured first. Bytes are counted as if every operation ran alone, so their share may exceed 1 if a cache
+holds them.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from typing import Any, get_args
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the twins and the published configurations are the tests'
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for the twins and the published configurations
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, by whatever imports it first
+    os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
 
 from builders.published import NETWORKS, network  # pyright: ignore[reportMissingImports]
 from on_gpu.device import measure_peak
@@ -48,7 +49,7 @@ MODELS = (
     "sd1.5,sd2-base,lcm-dreamshaper,sdxl,pixart-sigma,sd3.5-medium,flux-dev,flux2-dev,klein-4b,z-image-turbo,chroma,qwen-image,"
     "ernie-image,lumina2,sana"
 )
-"""One a family, by default; of Stable Diffusion 1 and 2 both."""
+"""The default models: one per family, and both Stable Diffusion 1 and 2."""
 
 
 def parse() -> argparse.Namespace:
@@ -74,7 +75,7 @@ def parse() -> argparse.Namespace:
     if given.compile:
         check_compile(given.device, given.offload)
     half = "bfloat16" if given.device.startswith("cuda") and has_bfloat16(given.device) else default_dtype(given.device)
-    given.dtype = given.dtype or half  # random weights may overflow float16, as no trained model's do
+    given.dtype = given.dtype or half  # random weights may overflow float16, unlike a trained model's
     return given
 
 
@@ -94,7 +95,7 @@ def main() -> int:
     report |= {"peak": {"flops": peak.flops, "bytes": peak.bytes}, "kernels": [], "drawing": [], "after": []}
     rounds = 1 if given.tiny else given.rounds
 
-    # 1. Whether the kernels are right: what they add to a drawing says little if they are not
+    # 1. The kernels: if they are wrong, their cost in a drawing says little
     networks = {"mini": load_model("mini", device="cpu", dtype="float32").network, **{name: network(name) for name in given.models}}
     widths = head_widths(networks)
     for width, models in list(widths.items())[: 1 if given.tiny else None]:
@@ -103,7 +104,7 @@ def main() -> int:
         write(report, given)
     del networks
 
-    # 2. What follows drawing, which is quick
+    # 2. The work after drawing, which is quick
     for name, work in works(given.device, 16 if given.tiny else 64):
         row = attempt(lambda work=work: measure_work(given.device, work, peak, rounds), until)
         report["after"].append({"what": name, **row})
@@ -133,7 +134,7 @@ def main() -> int:
 
 
 def prepared(name: str, given: argparse.Namespace, folder: Path) -> Model:
-    """The model of that name: made on the GPU, or on the host where its parts are to take turns on the GPU."""
+    """The model called `name`, made on the device, or on the CPU if its parts are moved to the device when they run."""
     first = given.device if given.offload == "none" else "cpu"
     model = (twin if given.tiny else exact)(name, first, given.dtype, folder)
     if given.compile:
@@ -143,14 +144,14 @@ def prepared(name: str, given: argparse.Namespace, folder: Path) -> Model:
 
 
 def attempt(work: Callable[[], dict[str, Any]], until: float) -> dict[str, Any]:
-    """The figures, or why there are none: `why`, and `failed` where neither time nor memory is the reason."""
+    """The figures of `work`, or `why` there are none, and `failed` unless time or memory was the reason."""
     if time.monotonic() > until:
         return {"why": "no time left"}
     try:
         found = work()
     except torch.OutOfMemoryError:
         found = {"why": "does not fit into memory"}
-    except Exception as error:  # one family's fault must not cost the others' figures
+    except Exception as error:  # an error in one family must not cost the others' figures
         found = {"why": f"{type(error).__name__}: {error}".splitlines()[0], "failed": True}
     gc.collect()
     if torch.cuda.is_available():
@@ -159,7 +160,7 @@ def attempt(work: Callable[[], dict[str, Any]], until: float) -> dict[str, Any]:
 
 
 def write(report: dict[str, Any], given: argparse.Namespace) -> None:
-    """After every row: a run that is stopped has what it measured."""
+    """Write the requested files. Called after every row, so that a stopped run keeps its figures."""
     if given.json:
         given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if given.table:

@@ -1,10 +1,10 @@
-"""What an installation costs: sdist and wheel are built, pip puts the wheel into an empty environment, and the first commands are timed.
+"""Measures the cost of an installation: builds sdist and wheel, installs the wheel into an empty environment, and times the first commands.
 
     python benchmarks/install.py                        # downloads what pip downloads, without its cache; minutes
     python benchmarks/install.py --pip "--extra-index-url https://download.pytorch.org/whl/cpu"
 
-The environment and the folder in which the commands run are outside the repository, and are removed at the end. Before its first run, a
-command finds none of the environment's files in memory, where the system can forget them (Linux).
+The environment and the folder in which the commands run are outside the repository, and are removed at the end. Before the first run of
+each command, the environment's files are dropped from the page cache if the system can do that (Linux).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FIRST_MASK = ("generate", "--classes", "dog", "--per-class", "1", "--device", "c
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds by the clock, and of all processors together."""
+    """Wall-clock seconds, and CPU seconds of all processors together."""
 
     wall: float
     cpu: float
@@ -37,7 +37,7 @@ class Cost:
 
 
 def timed(command: Sequence[str | Path], folder: Path, **environment: str) -> Cost:
-    """Run a command in a folder. Raises SystemExit with what it said where it fails."""
+    """Run a command in a folder; returns its cost. Raises SystemExit with the command's output if it fails."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run([str(word) for word in command], cwd=folder, env={**kept, **environment}, capture_output=True, text=True)
@@ -48,7 +48,7 @@ def timed(command: Sequence[str | Path], folder: Path, **environment: str) -> Co
 
 
 def build(folder: Path) -> tuple[Path, Path]:
-    """The sdist, and the wheel that is made of it, as a release has them."""
+    """Build the sdist, and the wheel from the sdist, as for a release."""
     python = sys.executable
     timed([python, "-m", "pip", "install", "--quiet", "--target", folder / "tools", "build"], folder)
     timed([python, "-m", "build", "--outdir", folder / "dist", ROOT], folder, PYTHONPATH=str(folder / "tools"))
@@ -65,7 +65,7 @@ def megabytes(paths: Sequence[Path]) -> str:
 
 
 def forget(folder: Path) -> None:
-    """Have the system read the folder's files from the disk again."""
+    """Drop the folder's files from the page cache, so that they are read from the disk again."""
     if hasattr(os, "posix_fadvise"):
         os.sync()
         for path in files(folder):

@@ -1,19 +1,19 @@
-"""Kill a command at random moments, again and again, then let it finish: are its files those of an undisturbed run, is any process left?
+"""Kills a command at random moments, again and again, then lets it finish. Checks that its files equal those of an undisturbed run, and
+that no process is left.
 
     python benchmarks/kills.py                                 # ten kills of a `seediff generate` that keeps everything it can
     python benchmarks/kills.py --kills 20 --seed 1 -- generate --classes dog --per-class 40 --out {out}
     python benchmarks/kills.py --kills 20 --signal INT --twice -- export pets --to voc --workers 2 --out {out}
-    python benchmarks/kills.py --all --kills 5                 # every writing command, killed, ended and interrupted: a table
+    python benchmarks/kills.py --all --kills 5                 # every writing command with every kind of signal: a table
 
-What follows `--` is any command of seediff, with {out} where its output folder goes. It runs once undisturbed; then in another
-folder it is started and met by a signal, with all of its processes, `--kills` times, and started once more to finish. One signal
-in five comes at a random moment before the first file is written, the others at a random moment after it, so that together
-they let the run come about as far as it needs to. SHA-256 of every file, hidden ones too, and the names of all folders are
-compared; so are processes that run three seconds after the end of the command's own. Exit code 1: there is a difference, a process
-left, an exit code or a traceback that should not be.
+After `--` comes any command of seediff, with {out} in place of its output folder. It runs once undisturbed. Then, in another folder, it is
+started `--kills` times, each time with a signal to all of its processes, and once more to finish. One signal in five comes at a random
+moment before the first file is written. The others come at a random moment after it, chosen so that the attempts together get about as far
+as the whole run. The SHA-256 of every file, hidden files included, and the names of all folders are compared. A process that still runs
+three seconds after the command ended counts as left. Exit code 1: a difference, a process left, a wrong exit code, or a traceback.
 
---signal INT is Ctrl-C, and --twice a second one up to half a second later. Every attempt is a fork of this process, which has imported
-everything once, so that most of the signals meet the command at work. Linux.
+--signal INT is Ctrl-C; --twice sends the signal again up to half a second later. Every attempt is a fork of this process, which has
+imported everything once, so that most signals come while the command is at work. Linux only.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COMMAND = [
 
 
 def changed(words: Sequence[object], option: str, value: str) -> tuple[str, ...]:
-    """A line with another value for one of its options."""
+    """A command line with another value for one option."""
     texts = [str(word) for word in words]
     texts[texts.index(option) + 1] = value
     return tuple(texts)
@@ -69,18 +69,18 @@ ALL = {
     **{f"import {kind}": ("import", f"{{in}}/{kind.replace('-', '_')}", "--from", kind) for kind in KINDS},
     "mini scenes": ("mini", "scenes", "--count", "30"),
 }
-"""Every command that makes a folder: its line without --out."""
+"""Every command that makes a folder → its line without --out."""
 IN_PLACE = {
     "check --fix": ("more", ("check", "{out}", "--fix")),
     "split --in-place": ("more", ("split", "{out}", "--val", "0.3", "--in-place")),
     "preview": ("more", ("preview", "{out}")),
 }
-"""Commands that change a folder: a copy of which input, and their line."""
+"""Commands that change a folder → (the input that is copied to {out}, the line)."""
 PLANS = ((signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGINT, True))
 
 
 def measure_all(kills: int, seed: int, only: Sequence[str], folder: Path) -> bool:
-    """Every writing command with every kind of signal: a table in Markdown; whether all was well."""
+    """Print a Markdown table of every writing command with every kind of signal; returns whether nothing was wrong."""
     place = folder / "in"
     seeds.build(place)
     more = ("augment", place / "native", "--add", "boxes:120", "--out", place / "more", "--quiet")

@@ -1,4 +1,4 @@
-"""Which layers of cross- and self-attention, and which switches of capture, make the better masks: mean IoU of a method on held-out
+"""Compares layers of cross- and self-attention, and switches of capture, by the masks that they give: mean IoU of a method on held-out
 scenes of the embedded model.
 
     python benchmarks/layers.py --layers "up up/last"
@@ -7,7 +7,7 @@ scenes of the embedded model.
     python benchmarks/layers.py --method best --set tune --change compete=false layers=up tau=2
     python benchmarks/layers.py --layers up --switches "none flip errors prompt"
 
-The threshold is the best on `--tune` other scenes. Everything else is the model's preset of the method.
+The threshold is the best on `--tune` other scenes. Everything else comes from the model's preset for the method.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "errors": {"errors": True},
     "prompt": {"prompt": "{class}"},
 }
-"""Options of CaptureConfig by the name of the switch."""
+"""Name of a switch → options of CaptureConfig."""
 
 
 def ious(model: Model, scene_set: str, count: int, settings: Sequence[Setting], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +55,7 @@ def ious(model: Model, scene_set: str, count: int, settings: Sequence[Setting], 
 
 
 def compare(model: Model, preset: Recommended, options: argparse.Namespace) -> None:
-    """A row for the preset and for each change of it: its mean IoU, and by how much it is above the preset, on the same scenes."""
+    """Print a row for the preset and for each change to it: its mean IoU, and its lead over the preset on the same scenes."""
     start = Setting(preset.mask, preset.capture)
     settings = [start, *(changed(start, change) for change in options.change)]
     tuned, images = ious(model, "tune", options.tune, settings, seed=0)
@@ -71,7 +71,7 @@ def compare(model: Model, preset: Recommended, options: argparse.Namespace) -> N
 
 
 def changed(setting: Setting, change: str) -> Setting:
-    """The setting with `name=value` of its configurations changed, several with commas between them; values as in JSON, or plain text."""
+    """The setting with some options changed. change: comma-separated `name=value` of MaskConfig or CaptureConfig; JSON or plain text."""
     config, capture = setting.config, setting.capture
     for name, value in re.findall(r"(\w+)=(\[.*?\]|[^,]+)", change):
         values = {name: json.loads(value if re.fullmatch(r"[\d.]+|true|false|\[.*\]", value) else json.dumps(value))}

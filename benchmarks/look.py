@@ -1,11 +1,11 @@
-"""A review of 100 samples in `seediff look`: what a person has to press, and how long the program takes.
+"""Measures a review of 100 samples in `seediff look`: how many keys, clicks and drags it takes, and how fast the page responds.
 
     python benchmarks/look.py                          # 100 samples of 512², two minutes on two cores
     python benchmarks/look.py --samples 20 --side 256  # a quick look
 
-A script reviews a set in Chromium. It accepts eight of ten samples, rejects one and corrects one, by turns with the brush and with α. It
-does so in two ways: one sample after the other, and from the grid, where the rest is accepted at once. Keys, clicks and drags are counted,
-and the time until the page shows the result is the page's own. No person was measured: looking and deciding come on top.
+A script reviews a dataset in Chromium. Of every ten samples it accepts eight, rejects one and corrects one, with the brush and with α in
+turn. It does so in two ways: sample by sample, and from the grid, where all remaining samples are accepted at once. Keys, clicks and drags
+are counted. The page itself measures the time until it shows a result. A person also needs time to look and decide, which is not measured.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from seediff.dataset.reviews import in_effect
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 TRIES = 20
-"""Measurements of each kind."""
+"""Number of measurements of each kind."""
 WATCH = """([on, event, off]) => {
   window.took = null;
   let begun = 0;
@@ -45,11 +45,11 @@ WATCH = """([on, event, off]) => {
   document.querySelector(on).addEventListener(event, () => { begun ||= performance.now(); }, { capture: true, once: true });
   seen.observe(document.querySelector(off), { childList: true, characterData: true, subtree: true });
 }"""
-"""Times from an event on one element to the frame after another one has changed."""
+"""JavaScript that measures the time from an event on one element to the first frame after a change of another element."""
 
 
 def write_set(out: Path, count: int, side: int) -> list[int]:
-    """Samples of noise with a rectangle in the middle; every twentieth has attention of a UNet's shape. Returns the numbers of these."""
+    """Write samples of noise with a rectangle in the middle. Every twentieth has attention in a UNet's shape; returns their numbers."""
     rng, rows = np.random.default_rng(0), []
     labels = np.zeros((side, side), np.uint8)
     labels[side // 4 : -side // 4, side // 4 : -side // 4] = 1
@@ -71,7 +71,7 @@ def write_set(out: Path, count: int, side: int) -> list[int]:
 
 
 def attention(side: int, seed: int) -> AttentionMaps:
-    """Random maps of four levels and 77 tokens, divided by their maxima."""
+    """Random maps at four levels for 77 tokens, divided by their maxima."""
     generator, own, cross = torch.Generator().manual_seed(seed), {}, {}
     for at in (side, side // 2, side // 4, side // 8):
         rows = torch.randn(at * at, at * at, generator=generator).mul_(2).softmax(1)
@@ -81,7 +81,7 @@ def attention(side: int, seed: int) -> AttentionMaps:
 
 
 class Reviewer:
-    """Uses the page, and counts what a person would have to do."""
+    """Uses the page, and counts the keys, clicks and drags that a person would need."""
 
     def __init__(self, page: Any) -> None:
         self.page, self.done = page, Counter[str]()
@@ -99,11 +99,11 @@ class Reviewer:
         self.page.wait_for_function(condition, arg=argument)
 
     def opened(self, name: str) -> None:
-        """Wait for a sample."""
+        """Wait until a sample is open."""
         self.until("name => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === name", name)
 
     def drag(self) -> None:
-        """Through the middle of the picture."""
+        """Drag through the middle of the picture."""
         box = self.page.locator("#layers").bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         self.page.mouse.move(x - 30, y)
@@ -113,10 +113,10 @@ class Reviewer:
         self.done["drags"] += 1
 
     def correct(self, alpha: bool) -> None:
-        """With the brush, as background; or with other seeds."""
+        """Correct the open sample: with another α, or by painting background with the brush."""
         if alpha:
             self.page.wait_for_selector("#attention:not([hidden])")
-            self.page.locator("#method").select_option("seediff")  # the set does not say what made it
+            self.page.locator("#method").select_option("seediff")  # the dataset does not record its method
             self.click("#alpha", position={"x": 30, "y": 8})
             self.until("() => document.querySelector('#tuned-shown').textContent.startsWith('tried')")
             self.press("u")
@@ -129,7 +129,7 @@ class Reviewer:
 
 
 def one_by_one(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
-    """Every sample is opened, by the keys of the page."""
+    """Review sample by sample, with the keys of the page."""
     reviewer.press("Enter")
     for number in range(count):
         reviewer.opened(f"{number:06d}")
@@ -140,9 +140,9 @@ def one_by_one(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
 
 
 def from_the_grid(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
-    """The bad ones are selected and rejected, those to be corrected are opened; then all that is left is accepted at once."""
+    """Select and reject the bad samples, open those to be corrected, then accept all remaining samples at once."""
     page = reviewer.page
-    page.locator("#tile-size").fill("96")  # so that most are in sight; not counted, as it is done once
+    page.locator("#tile-size").fill("96")  # so that most tiles are in sight; not counted, because it is done once
     for number in range(4, count, 10):
         reach(page, number)
         reviewer.click(f"#tile-{number}", modifiers=["Control"])
@@ -179,7 +179,7 @@ def reach(page: Any, place: int) -> None:
 
 
 def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
-    """Milliseconds until the page shows what follows from β, α, a pixel and a box."""
+    """Milliseconds until the page shows the result of a change of β or α, of a click on a pixel, and of a dragged box."""
     page, found = reviewer.page, {}
 
     def timed(kind: str, on: str, event: str, off: str, act: Any) -> None:
@@ -188,8 +188,8 @@ def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
             act(turn)
             page.wait_for_function("() => window.took !== null")
             found.setdefault(kind, []).append(page.evaluate("() => window.took"))
-            page.wait_for_timeout(700)  # the exact mask follows a dragged one
-        found[kind].pop(0)  # what is made once for a sample
+            page.wait_for_timeout(700)  # the exact mask follows the one shown while dragging
+        found[kind].pop(0)  # includes work that is done once per sample
 
     page.fill("#text", name)
     reviewer.until("name => document.querySelector('#tile-0 .name bdi')?.textContent === name", name)
@@ -215,7 +215,7 @@ def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
     page.keyboard.press("s")
     reviewer.until("() => document.querySelector('#tool-shown').textContent.startsWith('Click')")
 
-    box = page.locator("#layers").bounding_box()  # the tool's line has moved it
+    box = page.locator("#layers").bounding_box()  # the tool's line of text has moved the picture
 
     def drag(turn: int) -> None:
         page.mouse.move(box["x"] + box["width"] / 20, box["y"] + box["height"] / 20)
@@ -229,7 +229,7 @@ def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Reviewer]:
-    """The page of a set that nobody has reviewed, in a server of its own."""
+    """The page of a dataset without reviews, with its own server."""
     shutil.rmtree(folder / "reviewed", ignore_errors=True)
     (folder / "review.jsonl").unlink(missing_ok=True)
     command = [sys.executable, "-m", "seediff", "look", str(folder), "--no-browser"]

@@ -4,8 +4,8 @@
     python benchmarks/masks.py --json masks.json    # the same figures for a program
     python benchmarks/masks.py --device cuda
 
-The floor is the bytes that must move, over the bandwidth measured here. "original" is the arithmetic of visinf/1-stage-wseg's PAMR:
-every neighbourhood copied by dilated convolutions.
+The floor is the number of bytes that must move, divided by the bandwidth measured here. "original" is the arithmetic of
+visinf/1-stage-wseg's PAMR, which copies every neighbourhood by dilated convolutions.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def measure_pamr(session: timing.Session, side: int, classes: int, rounds: int, bandwidth: float) -> None:
-    """PAMR against the original's arithmetic, equal within 1e-5."""
+    """PAMR against the original's arithmetic; results must be equal within 1e-5."""
     image, masks = scene(side, classes, session.device)
     ours = partial(pamr, image, masks, iterations=ITERATIONS, dilations=PAPER_DILATIONS)
     original = partial(original_pamr, image.permute(2, 0, 1)[None], masks[None])
@@ -85,7 +85,7 @@ def original_pamr(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def measure_seed_rows(session: timing.Session, maps: AttentionMaps, share: float, bandwidth: float) -> None:
-    """Mean of the seeds' rows of the largest self-attention, against gathering them first and against a full product."""
+    """Mean of the seeds' rows of the largest self-attention, against gathering the rows first and against a full product."""
     attention = maps.self_at(1)
     seeds = torch.rand(maps.latent_size, device=attention.device) < share
     count = int(seeds.sum())
@@ -100,7 +100,7 @@ def measure_seed_rows(session: timing.Session, maps: AttentionMaps, share: float
 
 
 def measure_after_capture(session: timing.Session, maps: AttentionMaps, side: int) -> None:
-    """Whole masks of one class from captured maps: each method with PAMR, SeeDiff without, and its soft map alone."""
+    """Whole masks of one class from captured maps: each method with PAMR, SeeDiff also without it, and SeeDiff's soft map alone."""
     image = (scene(side, 1, torch.device("cpu"))[0] * 255).byte().numpy()
     configs = {"seediff without PAMR": MaskConfig(pamr=False), "ca": MaskConfig(method="ca"), "ca_sa": MaskConfig(method="ca_sa")}
     ways = {name: partial(make_masks, image, maps, ["dog"], config) for name, config in configs.items()}
@@ -110,7 +110,7 @@ def measure_after_capture(session: timing.Session, maps: AttentionMaps, side: in
 
 
 def scene(side: int, classes: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Image (H, W, 3) on the grid of uint8, smooth with noise, and random masks (C, H, W)."""
+    """A smooth, noisy image (H, W, 3) whose values are multiples of 1/255, and random masks (C, H, W)."""
     smooth = F.interpolate(torch.rand(1, 3, 16, 16), (side, side), mode="bicubic")[0].permute(1, 2, 0)
     image = ((smooth + 0.03 * torch.randn(side, side, 3)).clamp(0, 1) * 255).round() / 255
     masks = F.interpolate(torch.rand(1, classes, 32, 32), (side, side), mode="bilinear")[0]

@@ -1,15 +1,15 @@
-"""Peak memory of what could take much of it: drawing under capture, decoding large pictures, predicting label maps of large pictures.
+"""Peak memory of work that may need much of it: drawing with capture, decoding large pictures, predicting their label maps.
 
     python benchmarks/memory.py                        # all; a quarter of an hour on one core
-    python benchmarks/memory.py drawing --positions 16     # seconds: whether it runs
-    PYTHONPATH=OTHER/src python benchmarks/memory.py predicting        # the same of another version
+    python benchmarks/memory.py drawing --positions 16     # takes seconds: checks that it runs
+    PYTHONPATH=OTHER/src python benchmarks/memory.py predicting        # the same for another version
 
-Every row is a process of its own with one thread. "most" is its highest resident memory, of which the libraries alone are about half a
-gigabyte; "own" is what came once the network and its input were there.
+Every row runs in a separate process with one thread. "most" is its peak resident memory, of which the libraries alone take about half a
+gigabyte; "own" is the part that was added once the network and its input existed.
 
-drawing     narrow twins of the families' exact classes, so that attention is nearly all that takes memory: it must not grow with the steps
+drawing     narrow twins of the families' networks, so that attention takes nearly all of the memory; it must not grow with the steps
 decoding    an autoencoder of Stable Diffusion 1's shape with random weights, whole and in tiles of 512 pixels
-predicting  SegFormer's smallest shape without training on pictures of 12 megapixels, 20 classes and the background
+predicting  an untrained SegFormer of the smallest shape on pictures of 12 megapixels, with 20 classes and the background
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the twins are the tests'
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for the twins
 
 import numpy as np
 import torch
 
 MIB = 2**20
 POSITIONS = 64
-"""A side of the latent lattice: 64 is 4096 positions, as of Stable Diffusion at 512²."""
+"""Side of the latent grid: 64 means 4096 positions, as in Stable Diffusion at 512²."""
 
 
 def peak() -> float:
-    """MiB; what the system counts in KiB, and macOS in bytes."""
+    """Peak resident memory of this process in MiB. Linux counts it in KiB, macOS in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (MIB if sys.platform == "darwin" else 2**10)
 
 
 @torch.no_grad()
 def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]:
-    """twin: "unet" is Stable Diffusion 2, "flux" joint attention at one side. maps: what `--dry-run` expects an image's maps to take."""
+    """twin: "unet" (Stable Diffusion 2) or "flux" (joint attention at one side). "maps" is what `--dry-run` expects an image to need."""
     from builders.reference_attentions.flux import save_flux  # pyright: ignore[reportMissingImports]
     from builders.twins import save_unet  # pyright: ignore[reportMissingImports]
     from on_gpu.drawing import Draws
@@ -100,7 +100,7 @@ MEASURES = {"drawing": drawing, "decoding": decoding, "predicting": predicting}
 
 
 def grid(positions: int) -> dict[str, list[dict[str, Any]]]:
-    """What each measure is called with, a row each."""
+    """The arguments of each measure, one dictionary per row."""
     twins, ways, steps = ("unet", "flux"), ("plain", "capture"), (5, 10, 20)
     return {
         "drawing": [{"twin": t, "way": w, "steps": s, "positions": positions} for t in twins for w in ways for s in steps],
@@ -110,7 +110,7 @@ def grid(positions: int) -> dict[str, list[dict[str, Any]]]:
 
 
 def in_a_process(name: str, options: dict[str, Any]) -> dict[str, float]:
-    """Freed blocks go back to the system at once: what was in use is measured, not how blocks happened to fit."""
+    """Run a measure in its own process. There, freed blocks go back to the system at once, so that fragmentation is not measured."""
     kept = {"MALLOC_MMAP_THRESHOLD_": str(2**18), "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}  # glibc's
     command = [sys.executable, __file__, name, "--options", json.dumps(options)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **kept}).stdout)

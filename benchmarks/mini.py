@@ -1,4 +1,4 @@
-"""The embedded model at work: images per second of `seediff generate` by batch size, and how its time divides.
+"""Speed of the embedded model: images per second of `seediff generate` by batch size, and how the time divides.
 
     python benchmarks/mini.py                                  # a minute or so per batch size on two cores
     python benchmarks/mini.py --batches 1 8 --steps 10

@@ -1,11 +1,11 @@
-"""What `seediff import` makes of small labelled sets in public repositories: accepted or refused, with the line it prints, and how many
-pixels of its label maps differ from another reader's of the same files.
+"""Imports small labelled datasets from public repositories with `seediff import`. Prints whether each is accepted or refused, the line that
+says so, and how many pixels of its label maps differ from those that another reader gets from the same files.
 
-    python benchmarks/public_sets.py clones       # clones/OWNER/NAME: each repository below, at its commit; `--list` says which
+    python benchmarks/public_sets.py clones       # clones/OWNER/NAME: each repository at its commit, see `--list`
     python benchmarks/public_sets.py clones --markdown
 
-The other readers are the tool's own export beside its labels, pycocotools, and PIL; none of them shares code with seediff. Sets whose
-folder is not there are left out. Needs the extra `coco`.
+The other readers are the annotation tool's own export of the same labels, pycocotools, and PIL; none of them shares code with seediff.
+Datasets whose folder is missing are left out. Needs the extra `coco`.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ COMMITS = {
     "HumanSignal/label-studio-sdk": "97fcff19fa5a010022188ad61d426b5093a4142f",
 }
 Maps = Iterator[tuple[str, np.ndarray]]
-"""The last parts of samples' names, and their label maps (H, W) by the ids that an import gives."""
+"""(last part of a sample's name, label map (H, W)) of each sample, with the ids that an import gives."""
 
 
 def pictures(folder: Path) -> Maps:
-    """PNG files of ids."""
+    """Label maps in PNG files of ids."""
     for path in sorted(folder.glob("*.png")):
         with Image.open(path) as picture:
             yield path.stem, np.asarray(picture)
 
 
 def in_colours(root: Path) -> Maps:
-    """VOC's label maps as colours: bits 0, 1 and 2 of an id are the highest bits of red, green and blue, the next three the second ones."""
+    """VOC's colours as ids: bits 0, 1 and 2 of an id are the highest bits of red, green and blue, the next three the second highest."""
     for name, pixels in pictures(root / "SegmentationClass"):
         bits = [(pixels[..., channel].astype(int) >> (7 - step) & 1) << (3 * step + channel) for step in range(3) for channel in range(3)]
         yield name, np.where((pixels == (224, 224, 192)).all(-1), 255, sum(bits))
@@ -60,12 +60,12 @@ def voc(root: Path) -> Maps:
 
 
 def labelme_own(folder: Path) -> Maps:
-    """What labelme's own labelme2voc.py made of the same JSON files, beside them."""
+    """The output of labelme's own labelme2voc.py for the same JSON files, which is beside them."""
     return voc(folder.parent / "data_dataset_voc")
 
 
 def camvid(root: Path) -> Maps:
-    """Values 0 to 10 are the classes 1 to 11, 11 is void."""
+    """Values 0 to 10 are the classes 1 to 11; value 11 is void."""
     return ((name, np.where(values == 11, 255, values + 1)) for name, values in pictures(root / "valannot"))
 
 
@@ -78,7 +78,7 @@ def ade(root: Path) -> Maps:
 
 
 def coloured(root: Path) -> Maps:
-    """Datumaro's dataset_meta.json: colours by id; `Void` is ignored, by its name."""
+    """Masks in the colours of Datumaro's dataset_meta.json, listed by id. Id 0 is `Void`, which an import ignores because of its name."""
     colours = json.loads((root / "dataset_meta.json").read_text())["segmentation_colors"]
     for path in sorted((root / "masks").glob("*.png")):
         with Image.open(path) as picture:
@@ -88,7 +88,7 @@ def coloured(root: Path) -> Maps:
 
 
 def bitmaps(root: Path) -> Maps:
-    """Supervisely's: the alpha of a packed PNG at its origin, in the order of the file."""
+    """Supervisely's bitmaps: the alpha channel of a compressed PNG, placed at its origin; later objects cover earlier ones."""
     titles = [kind["title"] for kind in json.loads((root / "meta.json").read_text())["classes"]]
     for path in sorted(root.glob("*/ann/*.json")):
         about = json.loads(path.read_text())
@@ -102,7 +102,7 @@ def bitmaps(root: Path) -> Maps:
 
 
 def coco(*files: str) -> Callable[[Path], Maps]:
-    """pycocotools: boxes without a mask and crowds below all, then the largest mask first."""
+    """Label maps by pycocotools. Boxes without a mask and crowds are painted first, then masks from the largest to the smallest."""
 
     def read(root: Path) -> Maps:
         from pycocotools.coco import COCO
@@ -129,7 +129,7 @@ def coco(*files: str) -> Callable[[Path], Maps]:
 
 @dataclass(frozen=True)
 class Set:
-    """repository, path: where it is. layout: in words. reader: what its label maps are compared with, and its name; None: they are not."""
+    """A dataset. layout: its format in words. reader: (name, function) of the reader to compare with; None: no comparison."""
 
     repository: str
     path: str
@@ -184,7 +184,7 @@ SETS = (
 
 
 def tried(each: Set, clones: Path, folder: Path) -> tuple[str, int, int]:
-    """What an import says, and of how many pixels how many differ from the other reader's."""
+    """Import a dataset; returns the line to print, the number of pixels compared, and how many differ from the other reader's."""
     root = clones / each.repository / each.path
     options = [str(names(clones / each.repository, folder)) if option == "names.txt" else option for option in each.options]
     said, wrong = io.StringIO(), io.StringIO()
@@ -209,7 +209,7 @@ def tried(each: Set, clones: Path, folder: Path) -> tuple[str, int, int]:
 
 
 def names(repository: Path, folder: Path) -> Path:
-    """ADE20K's 150 names, one per line."""
+    """Write ADE20K's 150 names, each with its number, one per line; returns the file."""
     lines = (repository / "objectInfo150.txt").read_text().splitlines()[1:]
     path = folder / "names.txt"
     path.write_text("".join(line.split("\t")[-1].partition(",")[0].strip() + f" {number}\n" for number, line in enumerate(lines, 1)))

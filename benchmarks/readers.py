@@ -1,10 +1,11 @@
-"""Exported sets in the hands of the tools that they are for: what each tool's own reader makes of the label maps, pixel by pixel.
+"""Reads exported datasets with the tools that they are for, and compares each tool's label maps with the originals, pixel by pixel.
 
-    PYTHONPATH=src python benchmarks/readers.py --install /tmp/tools     # makes an environment a tool there: gigabytes, minutes
+    PYTHONPATH=src python benchmarks/readers.py --install /tmp/tools     # makes one environment per tool: gigabytes, minutes
     PYTHONPATH=src SEEDIFF_TOOLS=/tmp/tools python benchmarks/readers.py --json docs/readers.json
 
-The tools' pins disagree with each other and with ours. So each has an environment of its own, `TOOL/` in the folder that SEEDIFF_TOOLS
-names, and a program in readers/ that runs there without SeeDiff. A tool that is in none, and not beside SeeDiff, is left out and named.
+The tools' pinned dependencies conflict with each other and with SeeDiff's. So each tool has its own environment, `TOOL/` in the folder that
+SEEDIFF_TOOLS names, and a program in readers/ that runs there without SeeDiff. A tool that is neither there nor in SeeDiff's environment is
+left out, and a line says so.
 """
 
 from __future__ import annotations
@@ -34,21 +35,21 @@ PROGRAMS = Path(__file__).parent / "readers"
 CLASSES = ("cat", "dog", "bus")
 TOOLS = ("datumaro", "ultralytics", "fiftyone", "datasets")
 MODULES = {"labelstudio": "label_studio_sdk", **{name: name for name in TOOLS}}
-"""Tool → the module by which it is known to be there."""
+"""Tool → the module whose presence shows that the tool is installed."""
 PACKAGES = {
     "datumaro": ("datumaro",),
     "labelstudio": ("label-studio-sdk",),
     "ultralytics": ("ultralytics",),
     "fiftyone": ("fiftyone",),
 }
-"""Tool → what is installed for it. `datasets` is a dependency of our own tests."""
+"""Tool → the packages to install for it. `datasets` is already a dependency of the tests."""
 QUIET = {"YOLO_OFFLINE": "true", "FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-"""What keeps tools from looking for the network and their databases."""
+"""Environment variables that keep the tools from using the network and their databases."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A format, what is asked of its export, and the tool that reads it. kind: what the tool calls the format. lost: said in words."""
+    """A format, the options of its export, and the tool that reads it. kind: the tool's name for the format. lost: the loss, in words."""
 
     format: FormatName
     tool: str
@@ -80,7 +81,7 @@ READINGS = (
 
 
 def interpreter(tool: str) -> str | None:
-    """The Python that has a tool: of its environment below SEEDIFF_TOOLS, else this one. None: it is in neither."""
+    """The Python that has a tool: the one in the tool's environment below SEEDIFF_TOOLS, or else this one. None if neither has it."""
     if folder := os.environ.get("SEEDIFF_TOOLS"):
         python = Path(folder, tool, "bin", "python")
         if python.is_file():
@@ -95,7 +96,7 @@ def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Sample]:
     for number in range(count):
         small = rng.choice(np.array([0, 0, 1, 2, 3, 255], np.uint8), (shape[0] // 4, shape[1] // 4))
         labels = np.kron(small, np.ones((4, 4), np.uint8))
-        labels[rng.integers(0, shape[0], 40), rng.integers(0, shape[1], 40)] = rng.integers(0, 4, 40)  # pieces of a pixel
+        labels[rng.integers(0, shape[0], 40), rng.integers(0, shape[1], 40)] = rng.integers(0, 4, 40)  # pieces of one pixel
         suffix = ("png", "jpg")[number % 2]
         picture = np.asarray(Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8)).resize((shape[1], shape[0])))
         name, split = f"{'trip/' * (number == 3)}{number:06d}", ("train", "val")[number == 2]
@@ -104,7 +105,7 @@ def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Sample]:
 
 
 def read(reading: Reading, items: Sequence[Sample], folder: Path) -> dict[str, np.ndarray]:
-    """What the tool makes of the items' label maps, by name. Raises RuntimeError with what it said."""
+    """Export the samples and read them with the tool; returns sample name → label map. Raises RuntimeError with the end of its stderr."""
     python = interpreter(reading.tool)
     assert python is not None
     out = folder / "read.npz"
@@ -121,7 +122,7 @@ def read(reading: Reading, items: Sequence[Sample], folder: Path) -> dict[str, n
 
 
 def compare(reading: Reading, items: Sequence[Sample], maps: dict[str, np.ndarray]) -> tuple[int, int]:
-    """How many pixels differ, and of how many. A picture that was not read differs everywhere."""
+    """The number of pixels that differ, and the number of all pixels. A label map that was not read differs everywhere."""
     differing = pixels = 0
     for item in items:
         truth = item.label_map

@@ -1,4 +1,5 @@
-"""How good masks with a reading are: learnt from a few tuning scenes, measured on held-out ones beside CA·SA and the model's usual method.
+"""Measures masks made with a reading, which is learnt from a few tuning scenes. On held-out scenes it is compared with CA·SA and the
+model's usual method.
 
 python benchmarks/readings.py --learn 20 --truth 100 --shift 60
 """
@@ -27,7 +28,7 @@ from seediff.study.masks.capture import captured
 
 
 def measure(model: Model, name: str, count: int, reading: MaskConfig) -> dict[str, list[float]]:
-    """Mean IoU over (scene, class) pairs of each way, and the 95 % interval of what the reading is ahead of it."""
+    """Way → (its mean IoU over (scene, class) pairs, low, high): the 95 % interval of the reading's lead over it."""
     apart = CaptureConfig(apart=True)
     others = {method: recommended_mask("mini", method) for method in ("seediff", "ca_sa")}
     scores: dict[str, list[float]] = {"reading": [], **{method: [] for method in others}}

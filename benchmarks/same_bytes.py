@@ -1,10 +1,10 @@
-"""Whether two source trees write the same bytes: small commands of every kind, run with each, and their files compared by hash.
+"""Checks whether two source trees write the same bytes: runs small commands of every kind with both, and compares their files by hash.
 
-    python benchmarks/same_bytes.py OLD NEW                      # both are checkouts of this repository; a quarter of an hour a tree
-    python benchmarks/same_bytes.py OLD NEW --only generate      # what begins so, and what it needs, if that is not there yet
-    python benchmarks/same_bytes.py OLD NEW --work /tmp/same     # OLD's files are kept there, and taken as they are the next time
+    python benchmarks/same_bytes.py OLD NEW                      # both are checkouts of this repository; 15 minutes per tree
+    python benchmarks/same_bytes.py OLD NEW --only generate      # commands whose names begin so, and those that they need
+    python benchmarks/same_bytes.py OLD NEW --work /tmp/same     # keeps OLD's files there, and reuses them the next time
 
-Exit code 1 when a file differs or one tree cannot do what the other does. A command that was removed on purpose is left out by --without.
+Exit code 1: a file differs, or a command fails in one of the trees. --without leaves out commands, such as one removed on purpose.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SKIPPED = {
     "*/preview.html": "text for people, with the version",
     "table/work/*": "keys of the configurations' text; what is measured is in results.json",
 }
-"""Files that may differ, and why. They must be there in both."""
+"""Files that may differ, and why. Both trees must still write them."""
 SECONDS = re.compile(rb'"seconds":\s*(\[[^]]*\]|[0-9.]+)')
 DRAW = "generate --classes dog,cat --per-class 3 --steps 2 --batch-size 4 --keep-soft --keep-attention"
 LOOK = "--timesteps 150 --batch-size 4"
@@ -73,13 +73,13 @@ COMMANDS = {
     "study-segments": "study segments --scenes 2 --tune-scenes 2 --out study-segments",
     "study-table": "study pamr --config table.toml --seeds 0 --out table/results --work table/work",
 }
-"""Name → a command of `seediff`, run in a folder in which the outputs of those before it are."""
+"""Name → a command of `seediff`, run in a folder that has the outputs of the commands before it."""
 MOVED = {"study pamr": ("recipes/tables", "recipes.tables pamr")}
-"""Commands that are programs in trees that have this folder."""
+"""Command → (folder, program): a tree that has this folder has the program instead of the command."""
 
 
 def needed(name: str) -> list[str]:
-    """The commands whose output a command reads, and itself, in order."""
+    """The commands that a command depends on, and the command itself, in order."""
     words = COMMANDS[name].split()
     before = [other for word in words[:-1] if (other := word.split("/")[0]) in COMMANDS and other not in (name, words[0])]
     return [*dict.fromkeys(one for other in before for one in needed(other)), name]
@@ -106,11 +106,11 @@ for argument in list(sys.argv[1:]):
             code = main([first, *others])
     Path(f"{name}.code").write_text(str(code))
 """
-"""One process for all commands of a tree: importing torch takes longer than most of them."""
+"""Runs all commands of a tree in one process, because importing torch takes longer than most of them."""
 
 
 def run(tree: Path, work: Path, names: list[str]) -> set[str]:
-    """Run commands with the sources of `tree` in the folder `work`; returns the names of those that failed."""
+    """Run commands that have not succeeded yet with the sources of `tree`, in the folder `work`; returns the names of those that failed."""
 
     def succeeded(name: str) -> bool:
         return (work / f"{name}.code").is_file() and (work / f"{name}.code").read_text() == "0"
@@ -132,7 +132,7 @@ def run(tree: Path, work: Path, names: list[str]) -> set[str]:
 
 
 def hashes(work: Path, name: str) -> dict[str, str]:
-    """Path → hash of every file that a command wrote; of those that may differ only that they are there."""
+    """Path → hash of every file that a command wrote; "" for files that may differ."""
     out = work / COMMANDS[name].rpartition("--out ")[2].split()[0]
     files = {path.relative_to(work).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file()}
     return {
@@ -142,7 +142,7 @@ def hashes(work: Path, name: str) -> dict[str, str]:
 
 
 def content(path: Path) -> bytes:
-    """The bytes of a file; of results of studies without the seconds that they took."""
+    """The bytes of a file; of a study's results.json without the seconds that it took."""
     return SECONDS.sub(b"", path.read_bytes()) if path.name == "results.json" else path.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""What the speed benchmarks share: ways of doing a thing run in turn, so that a busy machine slows all of them alike.
+"""Shared parts of the speed benchmarks. Alternative ways run in turn, so that a busy machine slows all of them alike.
 
 Times are medians; a ratio is the median of the ratios within a round, with the smallest and the largest.
 """
@@ -22,7 +22,7 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "process": 
 
 
 def parser(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
-    """The options that all have. defaults: other defaults for them."""
+    """A parser of the options that all speed benchmarks share. defaults: other defaults for these options."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--device", default="cpu")
     made.add_argument("--threads", type=int, help="PyTorch's threads (default: its own choice)")
@@ -34,7 +34,7 @@ def parser(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
 
 
 def synchronize(device: str | torch.device) -> None:
-    """Wait until the device has done what this thread gave it."""
+    """Wait until the device has finished the work that this thread gave it."""
     kind = str(device)
     if kind.startswith("cuda"):
         torch.cuda.current_stream(device).synchronize()
@@ -80,7 +80,7 @@ class Session:
         return self.clock() - start
 
     def interleave(self, ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-        """Seconds of every run of every way; each round begins with the next of them."""
+        """Way → seconds of each of its runs. Each round begins with the next way."""
         times: dict[str, list[float]] = {name: [] for name in ways}
         names = list(ways)
         for turn in range(rounds):
@@ -114,18 +114,18 @@ class Session:
             print(f"  {'floor':28} {1e3 * floor_s:10.2f} ms", flush=True)
 
     def bandwidth(self) -> float:
-        """Bytes a second of the fastest of several copies of 256 MiB, bytes read and written both counted."""
+        """Bytes per second of the fastest of several copies of 256 MiB, counting both bytes read and bytes written."""
         source = torch.ones(256 * MIB // 4, device=self.device)
         target = torch.empty_like(source)
         return 512 * MIB / min(self.seconds(lambda: target.copy_(source)) for _ in range(7))
 
     def product_speed(self) -> float:
-        """Operations a second of the fastest of several float32 products of 1024²."""
+        """Operations per second of the fastest of several float32 products of 1024² matrices."""
         square = torch.rand(1024, 1024, device=self.device)
         return 2 * 1024**3 / min(self.seconds(lambda: square @ square) for _ in range(9))
 
     def peak_mib(self, run: Callable[[], object]) -> float:
-        """MiB that `run` held at most over what was held before: by CUDA's allocator, or the kernel's record (Linux; else NaN)."""
+        """Peak MiB during `run` above what was held before, from CUDA's allocator or the Linux kernel; NaN elsewhere."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             before = torch.cuda.memory_allocated(self.device)
@@ -138,8 +138,8 @@ class Session:
         def held(name: str) -> float:
             return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name)) / 1024
 
-        ctypes.CDLL(None).malloc_trim(0)  # or freed memory that the allocator kept would hide what is taken
+        ctypes.CDLL(None).malloc_trim(0)  # otherwise freed memory that the allocator kept would hide what `run` takes
         before = held("VmRSS")
-        reset.write_text("5")  # the peak starts anew
+        reset.write_text("5")  # resets the peak
         run()
         return held("VmHWM") - before

@@ -4,8 +4,8 @@
     python -m recipes.mini train --art art --init mini --config benchmarks/truth_256.toml --out at-256     # teaches mini the larger size
     python benchmarks/truth_256.py --model at-256/pipeline --art art --json truth-256.json
 
-Scenes of both splits are rendered from the art at this size. Of the contest only the paper's six methods: self-attention at 64² is sixteen
-times as much as at 32². The commands of the package measure at the size of the packaged scenes, so this is a program of its own.
+The scenes of both splits are rendered from the art at this size. Only the paper's six methods are compared, because self-attention at 64²
+is sixteen times as large as at 32². This is a separate program because the package's commands measure at the size of the packaged scenes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the world is the recipe's
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the recipe's world
 
 from recipes.mini.world import OBJECTS, render_scene
 from seediff.mini.scenes import Scene
@@ -48,7 +48,7 @@ def main() -> None:
     started = time.monotonic()
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.touch()  # a place that cannot be written to is better known now
+        given.json.touch()  # fails now rather than at the end if the file cannot be written
     constants.METHOD_NAMES = PAPERS
     capture.BATCH = 2  # maps of 4,096 × 4,096 per scene and group of layers
     model = load_model(given.model)

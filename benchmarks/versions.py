@@ -1,11 +1,11 @@
-"""The package with the oldest versions of its dependencies that pyproject.toml allows, and with the newest that there are.
+"""Tests the package with the oldest versions of its dependencies that pyproject.toml allows, and with the newest that exist.
 
     python benchmarks/versions.py                                    # both; downloads some 6 GB, half an hour on two cores
     python benchmarks/versions.py floors --venvs /tmp/seediff-versions
 
-For each: a virtual environment with nothing in it but the package, its core dependencies — pinned to their floors, or as new as pip finds
-them — and pytest. In it a dataset of two images is drawn, looked at, and segmented, and TESTS run. The table says which versions those
-were. An environment that is there is brought up to date, not made again.
+Each gets a virtual environment with nothing but the package, its core dependencies (pinned to their floors, or the newest that pip finds)
+and the tools that its tests need. There, a dataset of two images is drawn, checked and segmented, and TESTS run. The table shows the
+versions. An existing environment is updated, not made again.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ TESTS = (
     *("tests/cli/test_cli.py", "tests/models/test_registry.py", "tests/models/test_whole.py", "tests/run/test_run.py"),
     *(f"tests/train/test_{name}.py" for name in ("data", "loss", "models", "predict")),
 )
-"""What touches other packages' interfaces: pipelines and hooks of diffusers, tokenizers, networks and weights of transformers, pictures,
-schemas, pages and the command line."""
+"""Tests of code that uses other packages' interfaces: pipelines and hooks of diffusers, tokenizers, networks and weights of transformers,
+pictures, schemas, pages and the command line."""
 
 
 def core() -> list[Requirement]:
-    """The package's own dependencies that this Python needs."""
+    """The package's core dependencies that this Python needs."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     found = [Requirement(line) for line in listed]
     return [one for one in found if one.marker is None or one.marker.evaluate()]
 
 
 def floor(one: Requirement) -> str:
-    """The version behind >=."""
+    """The version after >=."""
     (lowest,) = [part.version for part in one.specifier if part.operator == ">="]
     return lowest
 
 
 def install(python: Path, which: str) -> None:
-    """The package and its core dependencies, in one step of pip, so that what does not go together is told."""
+    """Install the package and its core dependencies with one pip command, so that pip reports conflicts."""
     pins = [f"{one.name}=={floor(one)}" if which == "floors" else one.name for one in core()]
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]
     run([*pip, "-e", str(ROOT), *TOOLS, *pins], "pip")
@@ -66,7 +66,7 @@ def installed(python: Path) -> dict[str, str]:
 
 
 def try_out(python: Path) -> dict[str, Any]:
-    """Use the package from an empty folder, then run its tests. Raises SystemExit where a command fails."""
+    """Use the package from an empty folder, then run TESTS. Raises SystemExit if a command fails."""
     with tempfile.TemporaryDirectory() as folder:
         cli = [str(python), "-P" if sys.version_info >= (3, 11) else "-s", "-m", "seediff"]
         for command in (

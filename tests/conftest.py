@@ -1,6 +1,7 @@
-"""Tiny pipelines with random weights, saved as local diffusers folders: narrow twins of the structures that the package works on.
+"""Fixtures of tiny pipelines with random weights, saved as local diffusers folders; the environment and the order of all tests.
 
-Each keeps the block types, layers, projections and heads of its original; only widths, depth of the text tower and sides are small.
+The pipelines are narrow twins of the structures that the package works on. Each keeps the block types, layers, projections and heads of its
+original; only widths, sides and the depth of the text tower are small.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from builders.twins import save_mini, save_unet
 # These models are so small that threads only wait for each other: here, and in every process that a test starts.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what it runs in the background so, and children inherit it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in a shell's background jobs, and children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, by whatever imports it first
+    os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +46,7 @@ def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def joint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained MM-DiT of the embedded world, Stable Diffusion 3's classes, for images of 64²: joint attention at one side."""
+    """An untrained MM-DiT of the embedded world, of Stable Diffusion 3's classes, for images of 64²: joint attention at one side."""
     from recipes.mini.autoencoder import build_autoencoder
     from recipes.mini.recipe import Autoencoder, Recipe
     from recipes.mini.recipe import Transformer as Table
@@ -86,7 +87,7 @@ def mini_model(mini_folder: Path):
 
 @pytest.fixture(scope="session")
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Name of a family's file → the folder of its twin, saved once in a session, which nobody may change."""
+    """Name of a family's file → the folder of its twin, saved once per session. Tests must not change it."""
     from builders.reference_attention import BOOKS
 
     @lru_cache
@@ -100,8 +101,8 @@ LONGEST = (
     *("test_every_family.py", "test_fuzz.py", "test_browser.py", "test_compiled.py", "test_docs.py", "test_cluster.py", "test_training.py"),
     *("test_offload.py", "test_elsewhere.py", "test_site.py", "test_notebooks.py"),
 )
-"""These files take longest: begun first (with pytest-xdist's --no-loadscope-reorder), they do not keep one process busy when the others
-are done."""
+"""The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them keeps one process
+busy when the others are done."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,11 +2,11 @@
 
 commands.py  the commands and what they take          seeds.py     valid inputs of all kinds, tiny
 cases.py     a case as data, and the corpus           generate.py  new cases, drawn by hypothesis, with the help of damage.py
-sandbox.py   a case in a forked child, with limits    faults.py    what is a fault in what it left behind
-signals.py   commands met by signals: `benchmarks/kills.py`
+sandbox.py   a case in a forked child, with limits    faults.py    decides what is a fault in a case's outcome
+signals.py   signals to running commands, for `benchmarks/kills.py`
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # recipes/ is beside the package
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that recipes/ can be imported

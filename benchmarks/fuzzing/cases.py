@@ -1,13 +1,13 @@
-"""A case as data: a command, changes of its valid inputs, and what is unusual about the place that it runs in.
+"""A case as data: a command, changes to its valid inputs, and unusual surroundings.
 
-What cannot be made again from its description is no case. tests/corpus/ holds those that failed once, a small file each:
+Every case can be made again from its description. tests/corpus/ holds cases that once failed, each in a small file:
 
 {"why": "what went wrong", "command": "check native", "edits": [{"kind": "write", "path": "in/native/classes.txt", "text": "…"}],
- "code": 2, "says": "what its one line on stderr begins with; nothing where it succeeds"}
-with, where they are needed, the other fields of `Case`.
+ "code": 2, "says": "the beginning of its one line on stderr; empty if it succeeds"}
+and other fields of `Case` where they are needed.
 
-Paths are relative to the case's folder: `in/` holds the inputs, `work/` is where `--out` goes, and `secret/` is what nobody may write to
-or copy from. In `to` of a link, `{case}` is the case's folder.
+Paths are relative to the case's folder: `in/` holds the inputs, `work/` is where `--out` goes, and nothing may write to or copy from
+`secret/`. In `to` of a link, `{case}` is the case's folder.
 """
 
 from __future__ import annotations
@@ -25,15 +25,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 MEMORY = 2560
-"""MiB that a case may need beyond what the imports do: a picture of 96 megapixels, which is taken, needs most of them."""
+"""MiB that a case may need beyond the imports. A picture of 96 megapixels, which is accepted, needs most of them."""
 Kind = Literal["write", "append", "remove", "rename", "copy", "link", "fifo", "socket", "folder", "sparse", "repeat"]
 
 
 @dataclass(frozen=True)
 class Edit:
-    """write, append: `data` to a file. repeat: a file of `data` `size` times, for what would be large here. sparse: a file of `size`
-    bytes without content. rename, copy: to the path `to`. link: symbolic, to `to`, whatever that is. remove: a file or folder.
-    fifo, socket, folder: made. What was there is removed first, and folders above are made."""
+    """A change to a case's folder. Kinds:
+
+    write, append: `data` to a file. repeat: a file of `data` repeated `size` times, for large content. sparse: a file of `size` bytes
+    without content. rename, copy: to the path `to`. link: a symbolic link to `to`, whatever that is. remove: a file or folder is removed.
+    fifo, socket, folder: one is made. Except for append, rename and copy, what is at `path` is removed first, and folders above are made.
+    """
 
     kind: Kind
     path: str
@@ -42,7 +45,7 @@ class Edit:
     size: int = 0
 
     def apply(self, case: Path) -> None:
-        """Make the change below the folder `case`. A change that cannot be made, such as of a file below another, is none."""
+        """Make the change below the folder `case`. A change that cannot be made, such as a file below another file, is skipped."""
         with suppress(OSError, ValueError):
             self._apply(case, case / os.fsdecode(os.fsencode(self.path)))
 
@@ -52,7 +55,7 @@ class Edit:
             other.parent.mkdir(parents=True, exist_ok=True)
             if self.kind == "rename":
                 target.rename(other)
-            elif target not in other.parents:  # it would be copied into its own copy, and that into its own
+            elif target not in other.parents:  # otherwise the folder would be copied into itself without end
                 shutil.copytree(target, other, symlinks=True) if target.is_dir() else shutil.copyfile(target, other)
             return
         if self.kind == "append":
@@ -82,7 +85,7 @@ class Edit:
                 file.truncate(self.size)
 
     def table(self) -> dict[str, Any]:
-        """For JSON: text where the data is text, else base64, compressed where that is shorter."""
+        """The edit as a JSON object. Data is text if it is short UTF-8, otherwise base64, compressed if that is shorter."""
         table: dict[str, Any] = {"kind": self.kind, "path": self.path}
         table |= {"to": self.to} if self.to else {}
         table |= {"size": self.size} if self.size else {}
@@ -98,7 +101,7 @@ class Edit:
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Edit:
-        """What `table` wrote."""
+        """The edit that `table` wrote."""
         data = str(table.get("text", "")).encode("utf-8")
         if "base64" in table:
             data = base64.b64decode(table["base64"])
@@ -109,9 +112,9 @@ class Edit:
 
 @dataclass(frozen=True)
 class Case:
-    """why: what went wrong. words: after the command's own. around: "full stdout", "closed stdout", "ascii stdout", "small disk" or
-    nothing. memory: MiB that it may need. code, says: the expected exit code and the beginning of the expected line, the case's folder
-    written CASE; None where any will do."""
+    """A command and what is done to it. why: what went wrong. words: added to the command's line. around: "full stdout", "closed stdout",
+    "ascii stdout", "small disk" or "". memory: MiB that it may need. code, says: the expected exit code and the beginning of the expected
+    line, with CASE for the case's folder; code None: any end will do."""
 
     command: str
     why: str = ""
@@ -129,7 +132,7 @@ class Case:
         return cls(**{**table, "edits": edits, "words": tuple(table.get("words", ()))})
 
     def text(self, code: int, says: str) -> str:
-        """As the corpus has it, with what it is expected to end with."""
+        """The text of the case's file in the corpus. code, says: the end to expect."""
         given = {"words": list(self.words), "around": self.around, "memory": self.memory if self.memory != MEMORY else 0}
         table = {"why": self.why, "command": self.command, **{name: value for name, value in given.items() if value}}
         table |= {"edits": [edit.table() for edit in self.edits], "code": code, "says": says if code == 2 else ""}

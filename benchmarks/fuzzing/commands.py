@@ -91,18 +91,18 @@ train | train {*native} TRAIN OUT
 train again | train {native} TRAIN --out {+training}
 tune | tune {*native} --model {model} --count 2 --size 64 --out {work}/preset.toml
 """
-"""Key and line; {*NAME} is damaged, {+NAME} damaged and the command may change it, which is what it is for."""
+"""Key and line of each command. {*NAME} is damaged; {+NAME} is damaged too, and the command is meant to change it; {NAME} stays whole."""
 GIVEN = {"OUT": ("--out", "{work}/out"), "AUGMENT": AUGMENT, "GENERATE": GENERATE, "MASK": MASK, "SEGMENT": SEGMENT, "TRAIN": TRAIN}
 REFUSED = ("check --fix segments",)
-"""Exit code 2 with valid inputs, being no dataset."""
+"""Commands that end with exit code 2 on valid inputs, because the input is not a dataset."""
 NETWORKS = ("generate", "mask", "segment", "predict", "train", "tune")
 
 
 @dataclass(frozen=True)
 class Command:
-    """key: what tables call it; cases name it by this. words: the line, where {NAME} is an input and {work} the folder of outputs.
+    """key: its name in tables and cases. words: the line, where {NAME} is an input and {work} the folder of outputs.
 
-    inputs: copied into the case, and damaged. others: copied too, and left whole. changes: inputs that the command may change.
+    inputs: copied into the case and damaged. others: copied and left whole. changes: inputs that the command may change.
     """
 
     key: str
@@ -113,27 +113,27 @@ class Command:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The command's own words: `evaluate segments`."""
+        """The words that name the command, such as `evaluate segments`."""
         return self.words[: 2 if self.words[:2] == ("evaluate", "segments") else 1]
 
     @property
     def code(self) -> int:
-        """Its exit code when nothing is damaged."""
+        """The exit code when nothing is damaged."""
         return 2 if self.key in REFUSED else 0
 
     @property
     def appears(self) -> bool:
-        """Whether `{work}/out` is there whole or not at all."""
+        """Whether the command makes `{work}/out` completely or not at all."""
         return self.words[0] in ("filter", "merge", "import", "export", "split") and "--out" in self.words
 
     @property
     def seconds(self) -> float:
-        """Of CPU, after which it counts as hanging."""
+        """CPU seconds after which the command counts as hanging."""
         return 60.0 if self.words[0] in NETWORKS or "{segmenter}" in self.words else 10.0
 
 
 def read_row(row: str) -> Command:
-    """A command of the table above."""
+    """The command in a row of TABLE."""
     key, line = (part.strip() for part in row.split("|"))
     words = [str(word) for part in shlex.split(line) for word in GIVEN.get(part, (part,))]
     marks = {match[2]: match[1] for match in re.finditer(r"\{([*+]?)(\w+)\}", line) if match[2] != "work"}

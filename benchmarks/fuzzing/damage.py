@@ -1,6 +1,6 @@
-"""Other content for a file, drawn by hypothesis: values, lines, headers and bytes.
+"""Damaged content for files, drawn by hypothesis: values, lines, headers and bytes.
 
-Bombs are made, not stored: a few kilobytes that claim or become gigabytes.
+Bombs, a few kilobytes that claim or become gigabytes, are made when needed and not stored.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TEXTS = (
     *("nan", "inf", "-1", "1e999", "0x10", "١", "true", "yes", "null", "None", "__class__", "dog", "cat", "background"),
 )
 DEEP, DIGITS, TWICE = "@deep@", "@digits@", "@twice@"
-"""Marks for what libraries do not write: 10,000 levels of nesting, 5,000 digits, a key that is there already."""
+"""Marks that are replaced by what libraries do not write: 10,000 levels of nesting, 5,000 digits, a key that exists already."""
 OTHERS: tuple[Any, ...] = (
     *(None, True, False, [], {}, [[]], [None], [0], ["x"], {"x": None}, {"": 0}, [{}], [1, 2, 3, 4, 5], ["dog", "dog"], {"dog": 1}),
     *([["dog"]], ["\ud800"], ["\x1b[31m"], [""], DEEP, DIGITS),
@@ -50,7 +50,7 @@ OTHERS: tuple[Any, ...] = (
 
 
 def value(draw: Draw, old: Any = None) -> Any:
-    """Something in place of `old`: often of its kind, but extreme."""
+    """A replacement for `old`: often of its type, but extreme."""
     kinds = [NUMBERS, TEXTS, OTHERS]
     if isinstance(old, (str, int, float)) and not isinstance(old, bool):
         kinds.insert(0, TEXTS if isinstance(old, str) else NUMBERS)
@@ -104,7 +104,7 @@ def changed(draw: Draw, node: Any) -> Any:
 def write_toml(node: Any) -> str:
     import tomli_w
 
-    for path in list(places(node)):  # what TOML has no word for
+    for path in list(places(node)):  # TOML has no null
         if at(node, path) is None:
             at(node, path[:-1])[path[-1]] = ""
     return tomli_w.dumps(node if isinstance(node, dict) else {"x": []})
@@ -118,7 +118,7 @@ DOCUMENTS: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
 
 
 def document(draw: Draw, suffix: str, data: bytes) -> bytes:
-    """A document of this kind with something in it changed. Raises what its reader or writer raises."""
+    """A document of this format with one thing in it changed. Raises what its reader or writer raises."""
     read, write = DOCUMENTS[suffix]
     text = write(changed(draw, read(data.decode("utf-8"))))
     for mark, meant in ((DEEP, "[" * 10_000 + "]" * 10_000), (DIGITS, "9" * 5000)):
@@ -127,7 +127,7 @@ def document(draw: Draw, suffix: str, data: bytes) -> bytes:
 
 
 def lines(draw: Draw, suffix: str, data: bytes) -> bytes:
-    """Lines taken out, doubled, swapped, with other content, another end or in another encoding; cells of a table."""
+    """A text with a line removed, doubled, replaced, or with another end; in another encoding; very large; with a table's cells changed."""
     rows = data.split(b"\n")
     i, j = (draw(st.integers(0, len(rows) - 1)) for _ in range(2))
     if suffix == ".jsonl" and rows[i]:
@@ -156,7 +156,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 @lru_cache(maxsize=16)
 def png(width: int, height: int, *, bits: int = 8, colour: int = 0, whole: bool = True, interlaced: int = 0, extra: bytes = b"") -> bytes:
-    """A picture of zeros; not `whole`: only its header claims the size."""
+    """A picture of zeros. whole: False means that only the header claims this size."""
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
     line = 1 + (width * bits * samples + 7) // 8
     packer = zlib.compressobj(9)
@@ -195,11 +195,11 @@ PICTURES: tuple[Callable[[], bytes], ...] = (
     *(partial(saved, "PNG", mode) for mode in ("1", "LA", "P", "RGBA", "I;16")),
     *(partial(saved, kind, mode) for kind, mode in (("JPEG", "CMYK"), ("GIF", "P"), ("BMP", "1"), ("TIFF", "F"), ("WEBP", "RGBA"))),
 )
-"""Of another kind, size or format, or far larger than their file."""
+"""Functions that make pictures of another mode, size or format, or far larger than their file."""
 
 
 def picture(draw: Draw, data: bytes) -> bytes:
-    """One of PICTURES, or the same PNG whose header claims another size or kind, its checksum right."""
+    """One of PICTURES, or the given PNG with a header that claims another size or type, under a correct checksum."""
     if data[:4] != b"\x89PNG" or draw(st.booleans()):
         return draw(st.sampled_from(PICTURES))()
     header = bytearray(data[16:29])
@@ -213,7 +213,7 @@ def picture(draw: Draw, data: bytes) -> bytes:
 
 
 def tensors(draw: Draw, data: bytes) -> bytes:
-    """A safetensors file with one tensor of another name, shape, kind or content, other metadata, or a header that lies."""
+    """A safetensors file with one tensor of another name, shape, type or content, other metadata, or a wrong header."""
     from safetensors.numpy import load, save
 
     length = int.from_bytes(data[:8], "little")
@@ -280,7 +280,7 @@ def archive(draw: Draw, data: bytes) -> bytes:
 
 
 def columns(draw: Draw, data: bytes) -> bytes:
-    """A parquet file with one column of another kind, name or content, or one that unpacks to gigabytes."""
+    """A parquet file with one column of another type, name or content, or one column that unpacks to gigabytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -317,7 +317,7 @@ BINARIES = {".png": picture, ".jpg": picture, ".safetensors": tensors, ".tar": a
 
 
 def cut(draw: Draw, data: bytes) -> bytes:
-    """Cut off, overwritten, left out, doubled, emptied."""
+    """The data cut off, overwritten, with bytes left out or inserted, doubled, lengthened or emptied."""
     start = draw(st.integers(0, len(data)))
     length = draw(st.sampled_from((1, 4, 16, 200)))
     put = draw(st.sampled_from((b"", b"", bytes(length), b"\xff" * length, bytes(range(7, 7 + min(length, 200))))))
@@ -326,7 +326,7 @@ def cut(draw: Draw, data: bytes) -> bytes:
 
 
 def content(draw: Draw, suffix: str, data: bytes) -> bytes:
-    """Other content for a file of this suffix: damaged as its format can be, or as anything can."""
+    """Damaged content for a file of this suffix: in ways of its format, or as any bytes can be damaged."""
     way = draw(st.integers(0, 9))
     try:
         if suffix in BINARIES and way < 7:
@@ -335,7 +335,7 @@ def content(draw: Draw, suffix: str, data: bytes) -> bytes:
             return document(draw, suffix, data)
         if suffix not in BINARIES and way < 9:
             return lines(draw, suffix, data)
-    except Exception as error:  # what is none of its kind any more, or cannot be written as one
+    except Exception as error:  # the content is no longer of its format, or cannot be written in it
         if type(error).__module__.startswith("hypothesis"):
             raise
     return cut(draw, data)

@@ -1,4 +1,5 @@
-"""What is a fault in what a case left behind. A command may refuse an input or take it, but in one line, soon, and nowhere else."""
+"""Decides what is a fault in a case's outcome. A command may accept an input, or refuse it in one line, but it must end soon and change
+nothing outside its output."""
 
 from __future__ import annotations
 
@@ -16,26 +17,26 @@ CONTROLS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 OWN = re.compile(r"^(seediff: |note: |Warning: )")
 SCHEMES = ("s3:", "file:", "memory:", "http:", "ftp:")
 PHOTOGRAPHS = ("mask", "segment", "predict", "import", "evaluate", "train", "study")
-"""Commands that may follow links to pictures: a user's own photographs, and layouts of others in which folders are links."""
+"""Commands that may follow links to pictures, because a user's photographs, or folders in other programs' layouts, may be links."""
 OTHERWISE = "not as expected"
-"""Another exit code or line than the corpus has: no fault, where that was meant."""
+"""An exit code or line that differs from the corpus. It is no fault if the change was intended (`--accept`)."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """where: what distinguishes it from others of its kind, such as the line that raised. kind:
+    """A fault. where: what distinguishes it from others of its kind, such as the function that raised. kind:
 
-    fault    a traceback, "a fault of seediff", another exit code or line than expected
+    fault    a traceback, "a fault of seediff", an unexpected exit code or line
     crash    ended by a signal
-    hang     longer than the limit
-    blow-up  more memory than the case may need, or none left
-    outside  written, deleted or connected outside --out
+    hang     ran longer than the limit
+    blow-up  needed more memory than the case may need, or ran out of memory
+    outside  wrote, deleted or connected to something outside --out
     leak     bytes from outside in the output
-    noise    other than one line when refusing; other libraries' words
+    noise    a refusal that is not exactly one line; messages of other libraries
     escape   control characters on the terminal
     half     half-written or temporary files left
     left     processes or open files left
-    unsound  accepted, and the output is not sound
+    unsound  accepted the input, but the output is not sound
     """
 
     kind: str
@@ -44,18 +45,18 @@ class Finding:
 
 
 def judge(case: Case, outcome: Outcome, folder: Path) -> list[Finding]:
-    """All that is wrong with an outcome."""
+    """All faults in the outcome of a case."""
     return list(_judge(case, COMMANDS[case.command], outcome, folder))
 
 
 def line_of(outcome: Outcome, folder: Path) -> str:
-    """What a command said, without the names that nobody can guess; the case's folder written CASE."""
+    """What a command printed, with CASE for the case's folder and without the random part of temporary names."""
     said = (outcome.stderr.strip() or outcome.stdout.strip()).decode("utf-8", "replace")[:2000].replace(str(folder), "CASE")
     return re.sub(r"[0-9a-f]{16}\.part", "….part", said)
 
 
 def subject_of(line: str) -> str:
-    """What a refusal is about, such as a file: what is wrong with it may be said in other words some day."""
+    """The beginning of a refusal, which names its subject, such as a file. The words after it may change."""
     return re.sub(r"^(seediff: [^:,=]*).*", r"\1", line, flags=re.S).rstrip()
 
 
@@ -101,7 +102,7 @@ def _codes(case: Case) -> tuple[int, ...]:
 
 
 def _noise(outcome: Outcome, stderr: str) -> str:
-    """Lines of stderr that are not the program's own, or too many of its own."""
+    """The first line of stderr that is not seediff's, or a note that there are too many or too few lines; "" if all is well."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     strange = [line for line in lines if not OWN.match(line)]
     own = [line for line in lines if line.startswith("seediff: ") and not re.search(r"/s, .* left$", line)]
@@ -122,7 +123,7 @@ def _outside(case: Case, command: Command, outcome: Outcome, folder: Path) -> It
     in_place = set(command.changes)
     if "--fix" in words or "--in-place" in words:
         in_place |= set(command.inputs)
-    # What the user names may be a link itself, to where it was moved.
+    # An input that the user names may be a link to the place to which it was moved.
     in_place |= {edit.to.split("/")[1] for edit in case.edits if edit.kind == "rename" and edit.path in {f"in/{name}" for name in in_place}}
     for place in words[-len(case.words) :] if case.words else ():
         if place.startswith(str(folder / "in")):
@@ -140,12 +141,12 @@ def _outside(case: Case, command: Command, outcome: Outcome, folder: Path) -> It
             if may_copy and data.count(MARKER) == data.count(MARKER + b"picture"):
                 continue
             yield Finding("leak", f"copied by {command.key}", name)
-    if MARKER in outcome.stdout:  # a refusal on stderr says what was there instead, at most a line of it
+    if MARKER in outcome.stdout:  # stderr may have it: a refusal quotes what it read, at most a line
         yield Finding("leak", f"stdout of {command.key}", outcome.stdout[-300:].decode("utf-8", "replace"))
 
 
 def _named(refused: str, words: tuple[str, ...]) -> bool:
-    """Whether it is a folder on the way to what an option names, or a try whether one can be written to: its owner's wish."""
+    """Whether a refused event made a folder above a path in the case's words, or tested writing to one. The user asked for that."""
     event, _, path = refused.partition(" ")
     tried = path if event == "os.mkdir" else os.path.dirname(path) if path.endswith(".part") else None
     return tried in {str(folder) for word in words if word.startswith("/") for folder in Path(word).parents}
@@ -160,12 +161,12 @@ def _half(case: Case, command: Command, outcome: Outcome) -> Iterator[Finding]:
     beside = [name for name in new if re.fullmatch(r"work/[^/]+", name) and name != "work/out" and not name.endswith(".json")]
     if command.appears and outcome.code != 0:
         beside += [name for name in new if name == "work/out"]
-    if command.appears and beside and not case.words and "stdout" not in case.around:  # which it speaks to when all is there
+    if command.appears and beside and not case.words and "stdout" not in case.around:  # a command prints once its output is complete
         yield Finding("half", f"{'output' if 'work/out' in beside else 'something'} of a failed {command.key}", ", ".join(beside[:5]))
 
 
 def changes(outcome: Outcome) -> dict[str, str]:
-    """Path → `new`, `gone` or `changed`, of all that is not temporary."""
+    """Path → `new`, `gone` or `changed`, except in `tmp/`."""
     before, after = outcome.before, outcome.after
     found = {name: "new" for name in after if name not in before}
     found |= {name: "gone" for name in before if name not in after}
@@ -174,7 +175,7 @@ def changes(outcome: Outcome) -> dict[str, str]:
 
 
 def blame(trace: str) -> str:
-    """The deepest line of this package in a traceback or a dump of stacks, and what was raised: what one cause has in common."""
+    """The exception and the deepest function of this package in a traceback or dump of stacks: the same for all cases with one cause."""
     frames = re.findall(r'File "[^"]*/seediff/([^"]+)", line (\d+),? in (\S+)', trace)
     raised = [line for line in trace.strip().splitlines() if re.match(r"^[\w.]+(Error|Exception|Interrupt|Exit|Warning)\b", line)]
     kind = raised[-1].partition(":")[0] if raised else ""
@@ -186,6 +187,6 @@ def blame(trace: str) -> str:
 
 
 def anonymous(text: str, folder: Path) -> str:
-    """Without what differs from case to case."""
+    """The text without what differs from case to case: folder, addresses and numbers."""
     text = text.replace(str(folder), "CASE")
     return re.sub(r"0x[0-9a-f]+|\d+", "N", text)

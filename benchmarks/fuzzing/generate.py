@@ -1,6 +1,6 @@
-"""Cases that may go wrong, drawn by hypothesis: a command, and one to three changes of its valid inputs or its surroundings.
+"""Cases drawn by hypothesis: a command with one to three changes to its valid inputs, or unusual surroundings and at most one change.
 
-What hypothesis draws it can also make smaller, so that a fault is shown with the least that makes it.
+Hypothesis also shrinks what it draws, so that a fault is shown by the smallest case that has it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INSIDE = (
     *("preview.html", "failed.jsonl", "rejected.jsonl", "scores.json", "segments.json", "losses.csv", "curves.png", "annotations"),
     *("classes.txt", "metadata.jsonl"),
 )
-"""Names that a program may write to in a folder that it is given."""
+"""Names that a command may write in a folder that it is given."""
 ODD_NAMES = (
     *("a\nb", "\x1b[31mred", "\udcff", "..", " ", "-", "x" * 200, "é", "e\u0301", "a,b", "con", "'; rm x", "<b>", "a\\b", "\u202etxt"),
     "%s",
@@ -38,7 +38,7 @@ ODD_NAMES = (
 
 @lru_cache(maxsize=256)
 def listing(valid: Path, inputs: tuple[str, ...]) -> dict[str, list[str]]:
-    """Suffix → the files of these inputs below `valid`. Pictures are many, lists are few, and lists are believed more."""
+    """Suffix → the files of these inputs below `valid`. A suffix is drawn first, because lists are few, but trusted more than pictures."""
     found: dict[str, list[str]] = {}
     for name in inputs:
         for path in sorted((valid / name).rglob("*")):
@@ -48,7 +48,7 @@ def listing(valid: Path, inputs: tuple[str, ...]) -> dict[str, list[str]]:
 
 
 def edits(draw: Draw, valid: Path, inputs: tuple[str, ...]) -> list[Edit]:
-    """One change of a case whose inputs are copies of those in `valid`."""
+    """One change to a case whose inputs are copies of those in `valid`, as one or two edits."""
     way = draw(st.sampled_from(("content",) * 7 + ("kind", "place", "plant")))
     files = listing(valid, inputs)
     if way == "plant" or not files:
@@ -74,7 +74,7 @@ def edits(draw: Draw, valid: Path, inputs: tuple[str, ...]) -> list[Edit]:
 
 @st.composite
 def cases(draw: Draw, commands: Sequence[Command], valid: Path) -> Case:
-    """valid: the folder of the inputs."""
+    """Draws a case. valid: the folder of valid inputs."""
     command = draw(st.sampled_from(commands))
     around = draw(st.sampled_from(("",) * 9 + ("full stdout", "closed stdout", "ascii stdout", "small disk")))
     count = draw(st.integers(0, 1)) if around else draw(st.sampled_from((1, 1, 1, 2, 3)))

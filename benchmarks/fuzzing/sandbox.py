@@ -1,7 +1,7 @@
-"""A case in a fork of this process, which has imported everything once: limits of its own, and an eye on what it writes.
+"""Runs a case in a fork of this process, which has imported everything once, with limits, and watches what it writes.
 
-What Python would write outside the case's folder is refused and recorded, so that a fault harms nobody; so are programs that would be
-started and connections to other machines. faults.py judges what is left.
+If Python would write outside the case's folder, start a program or connect to another machine, this is refused and recorded, so that a
+fault does no harm. faults.py judges the outcome.
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ from .damage import chunk, png
 from .seeds import MODEL
 
 ADDRESS_SPACE = 4 << 30
-"""Bytes that a case may reserve beyond what the imports have."""
+"""Bytes of address space that a case may reserve beyond the imports."""
 FILE_SIZE = 1 << 30
 CLOCK = 10
-"""Times a command's seconds of CPU on the clock, after which it hangs: on a machine that does other things too, the clock says little."""
+"""The limit by the clock, as a multiple of the limit in CPU seconds. It is high, because on a busy machine the clock says little."""
 MARKER = b"QX7-this-was-not-for-you-"
-"""In every file of `secret/`: what must turn up nowhere else."""
+"""Bytes in every file of `secret/`, which must not appear anywhere else."""
 REPEATED = ("--add", "--prompt", "--data", "--finetune", "--rows", "--reuse")
 COPIED = ("picture", "soft", "tensors")
-"""Findings about files that are copied as they stand: what is damaged inside stays so, and `check` says it of the source too."""
+"""Kinds of findings about files that are copied unchanged: damage inside them stays, and `check` reports it for the source too."""
 
 
 @dataclass
 class Outcome:
-    """code: of the exit; negative: the signal that ended it. grown: bytes of memory beyond the parent's. told: what the child recorded.
-    stacks: where it was when it was ended. before, after: the files below the case's folder."""
+    """code: the exit code; negative: the signal that ended the child. grown: bytes of memory beyond the parent's. stacks: where the child
+    was when it crashed or ran out of time. left: processes that still ran afterwards. told: what the child recorded. before, after: the
+    files below the case's folder."""
 
     words: list[str]
     code: int = 0
@@ -64,13 +65,13 @@ class Outcome:
 
 
 def adopt_orphans() -> None:
-    """Have what a case leaves behind become this process's children, so that it is noticed (Linux)."""
+    """Make this process the parent of processes that a case leaves behind, so that they are noticed (Linux)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
 def run(case: Case, seeds: Path, folder: Path) -> Outcome:
-    """Run a case in `folder`, which is made anew and stays."""
+    """Run a case in `folder`, which is emptied first and stays afterwards."""
     command = COMMANDS[case.command]
     prepare(case, command, seeds, folder)
     outcome = Outcome(arguments(case, command, folder), before=states(folder))
@@ -98,7 +99,7 @@ def run(case: Case, seeds: Path, folder: Path) -> Outcome:
 
 
 def prepare(case: Case, command: Command, seeds: Path, folder: Path) -> None:
-    """Make the case's folder: copies of its inputs, with its edits."""
+    """Make the case's folder: copies of its inputs, changed by its edits."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("in", "work/cwd", "tmp", "secret/folder/deeper"):
         (folder / name).mkdir(parents=True)
@@ -107,14 +108,14 @@ def prepare(case: Case, command: Command, seeds: Path, folder: Path) -> None:
     secret = folder / "secret"
     for name in ("key", "folder/file.png", "folder/metadata.jsonl", "folder/deeper/classes.txt"):
         (secret / name).write_bytes(b"-----BEGIN PRIVATE KEY-----\n" + MARKER + b"key\n")
-    # Of the size of most pictures, and a label map too: what copies it has no other reason to stop.
+    # It has the size of most pictures and is a valid label map, so that no other check keeps a command from copying it.
     (secret / "picture.png").write_bytes(png(40, 32, extra=chunk(b"tEXt", b"Comment\0" + MARKER + b"picture")))
     for edit in case.edits:
         edit.apply(folder)
 
 
 def arguments(case: Case, command: Command, folder: Path) -> list[str]:
-    """The command line, with the places filled in, and without the options that the case gives again."""
+    """The command line, with places filled in, and without the options that the case's words repeat."""
     places = {"work": str(folder / "work"), "case": str(folder)}
     places |= {name: str(folder / "in" / name) for name in (*command.inputs, *command.others)} | {"model": MODEL}
     left, skipped = [], False
@@ -134,7 +135,7 @@ def arguments(case: Case, command: Command, folder: Path) -> list[str]:
 
 
 def states(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Everything below `folder` with what changes when it is written: kind, size, time and number of the file."""
+    """Path → (mode, size, time of the last write, inode) of everything below `folder`; size and time are 0 for folders."""
     found: dict[str, tuple[int, ...]] = {}
     for parent, folders, names in os.walk(folder):
         for name in (*folders, *names):
@@ -146,7 +147,7 @@ def states(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def orphans(session: int, patience: float = 3.0) -> list[str]:
-    """What still runs of the case after so many seconds; it is ended."""
+    """Command lines of the case's processes that still run after `patience` seconds; these are killed. session: the case's session."""
     end = time.monotonic() + patience
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0] or time.monotonic() < end:
@@ -169,7 +170,7 @@ def orphans(session: int, patience: float = 3.0) -> list[str]:
 
 
 def run_here(words: Sequence[str], command: Command, around: str, folder: Path) -> NoReturn:
-    """Run a command in this process, which ends with it, and leave what there is to tell in `tmp/told.json`."""
+    """Run a command in this process, write what happened to `tmp/told.json`, and exit."""
     told: dict[str, Any] = {"outside": [], "faults": []}
     code = 99
     try:
@@ -218,7 +219,7 @@ def _enter(folder: Path, around: str) -> None:
 
 
 def _limit(around: str, seconds: float, folder: Path) -> None:
-    """Limits of files, memory and time; where time runs out, the stacks are in `tmp/stacks`."""
+    """Set limits on file size, memory and time. When time runs out, the stacks are written to `tmp/stacks`."""
     stacks = open(folder / "tmp" / "stacks", "w")  # noqa: SIM115 - until the end
     faulthandler.enable(stacks)
     faulthandler.register(signal.SIGXCPU, file=stacks, chain=True)
@@ -238,7 +239,7 @@ def _limit(around: str, seconds: float, folder: Path) -> None:
 
 
 def _main(words: list[str], told: dict[str, Any]) -> int:
-    """The command, and where a fault of it came from."""
+    """Run the command; returns its exit code. The traceback of a fault goes to `told`."""
     from seediff.cli import commands
 
     explain = commands._explain
@@ -254,13 +255,13 @@ def _main(words: list[str], told: dict[str, Any]) -> int:
 
 
 def _shortened(error: BaseException) -> str:
-    """A traceback with no more than the first and last few of its calls."""
+    """The error's traceback, cut to its first and last lines."""
     lines = traceback.format_exception(error)
     return "".join(lines if len(lines) < 16 else [*lines[:2], "  …\n", *lines[-13:]])[-6000:]
 
 
 class _Watch:
-    """Refuses what would write outside the case's folder, start programs or reach another machine, and records it."""
+    """An audit hook that refuses and records writes outside the case's folder, programs, and connections. Unpickling is only recorded."""
 
     WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     PATHS: ClassVar[dict[str, int]] = {
@@ -287,7 +288,7 @@ class _Watch:
                     self._look(event, path, parent=event != "os.truncate")
         elif event in self.PROGRAMS:
             self._refuse(f"{event} {str(given)[:200]}", event != "pickle.find_class")
-        elif event == "socket.bind" and given[1][:2] == ("::1", 0):  # urllib3 asks whether there is IPv6 while it is imported
+        elif event == "socket.bind" and given[1][:2] == ("::1", 0):  # urllib3 tests for IPv6 when it is imported
             return
         elif event in ("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto"):
             self._refuse(f"{event} {str(given[1:])[:200] if event != 'socket.getaddrinfo' else given[:2]}", True)
@@ -316,7 +317,7 @@ class _Watch:
 
 
 def _left_open(folder: Path) -> list[str]:
-    """Files of the case that are open still."""
+    """Files of the case that are still open."""
     gc.collect()
     found = []
     for number in os.listdir("/proc/self/fd"):
@@ -328,7 +329,7 @@ def _left_open(folder: Path) -> list[str]:
 
 
 def _check_output(command: Command, words: Sequence[str], folder: Path, told: dict[str, Any]) -> None:
-    """A dataset that a command wrote without complaint must be sound."""
+    """Record the errors in a dataset that a command wrote without complaint: it must be sound."""
     out = folder / "work" / "out"
     if command.words[0] in ("filter", "merge", "import") and words.count("--out") == 1 and out.is_dir():
         from seediff.dataset.quality.check import check_dataset

@@ -1,7 +1,7 @@
-"""Valid inputs of every kind, as small as they can be: what cases are made of.
+"""Valid inputs of every kind, as small as possible, from which cases are made.
 
-`build` makes them in a folder, in about ten seconds. Each is a folder or file that some command takes as it is; all have the same
-content every time, but for the seconds and versions that outputs name.
+`build` makes them in a folder, in about ten seconds. Each is a folder or file that a command accepts as it is. Their content is the same
+every time, except for the seconds and versions in outputs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))  # small data sets and models are the tests'
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))  # for the tests' small datasets and models
 
 from builders import layouts, twins  # pyright: ignore[reportMissingImports]
 
@@ -33,9 +33,9 @@ SHAPE = (32, 40)
 
 
 def build(root: Path, names: Sequence[str] | None = None) -> None:
-    """Make the inputs called `names` (None: all) and what they are made of, in a fork of this process, so that no thread of it stays here.
+    """Make the inputs called `names` (None: all) and what they are made from, in a fork, so that no threads stay in this process.
 
-    root: a folder called `in`. Raises RuntimeError.
+    root: a folder called `in`. Raises RuntimeError if they cannot be made.
     """
     wanted = set(BUILDERS if names is None else names)
     for name, (sources, _) in reversed(BUILDERS.items()):
@@ -47,7 +47,7 @@ def build(root: Path, names: Sequence[str] | None = None) -> None:
 
 
 def in_child(work: Callable[[], Any], root: Path) -> None:
-    """Do something in a fork of this process, as a case would: from `work/cwd`."""
+    """Do `work` in a fork of this process, from `work/cwd` as a case does. Raises RuntimeError if it fails."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
@@ -73,7 +73,7 @@ def run(*words: object) -> None:
 
 
 def label_map(number: int, shape: tuple[int, int] = SHAPE, classes: int = len(CLASSES), ignored: bool = True) -> np.ndarray:
-    """(H, W) uint8: two boxes of different classes, one inside a band that is ignored."""
+    """(H, W) uint8: two boxes of different classes, one of them in an ignored band."""
     rng = np.random.default_rng(number)
     labels = np.zeros(shape, np.uint8)
     for one in range(2):
@@ -85,7 +85,7 @@ def label_map(number: int, shape: tuple[int, int] = SHAPE, classes: int = len(CL
 
 
 def picture(number: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:
-    """(H, W, 3) uint8: a disc before a gradient, each time elsewhere, of other colours and another direction."""
+    """(H, W, 3) uint8: a disc on a gradient, whose place, colours and direction depend on `number`."""
     rng = np.random.default_rng(1000 + number)
     y, x = np.mgrid[: shape[0], : shape[1]]
     middle = rng.uniform(0.2, 0.8, 2) * shape
@@ -133,7 +133,7 @@ def native(root: Path) -> None:
 
 
 def extras(folder: Path, labels: np.ndarray, image: np.ndarray) -> dict[tuple[str, int | None], Path]:
-    """Soft masks of every class, attention and the steps of one mask, as `generate` keeps them, without a network."""
+    """Soft masks of every class, attention and the steps of one mask, in the files that `generate` keeps, made without a network."""
     from safetensors.numpy import save_file
 
     from seediff.dataset.native import encode_soft
@@ -201,7 +201,7 @@ def plain(root: Path) -> None:
 
 
 def annotated(root: Path) -> None:
-    """A small set of every format that is only read, with its pictures and shapes of each kind."""
+    """A small dataset in every format that can only be imported, with pictures and every kind of shape."""
     mask = base64.b64encode(png(label_map(0, (9, 12), ignored=False))).decode()
     corners = [[4, 3], [30, 5.5], [20, 25]]
     flat = [value for corner in corners for value in corner]
@@ -240,7 +240,7 @@ def png(array: np.ndarray) -> bytes:
 
 
 def files(root: Path) -> None:
-    """What commands take beside folders: lists, tables, configurations."""
+    """Files that commands take: lists, tables, configurations."""
     folder = root / "files"
     folder.mkdir()
     (folder / "classes.txt").write_text("dog\ncat\ncar\n", encoding="utf-8")
@@ -280,7 +280,7 @@ def model(root: Path) -> None:
 
 
 MODEL = "../../in/model"
-"""How cases name it, from `work/cwd`: outputs say by which model they are, and must be taken for that of the case."""
+"""The path by which cases name the model, from `work/cwd`. Outputs record it, and a case's output must be of the case's model."""
 GENERATE = ("--classes", "dog,cat", "--per-class", 2, "--batch-size", 2, "--steps", 1, "--threads", 1, "--keep-soft", "--keep-attention")
 MASK = ("--timesteps", "300", "--batch-size", 1, "--threads", 1, "--keep-soft", "--presence", 0)
 SEGMENT = ("--method", "kmeans", "-k", 3, "--batch-size", 1, "--threads", 1)
@@ -316,7 +316,7 @@ class _Enough(BaseException):
 
 
 def stopped(name: str, *words: object) -> Callable[[Path], None]:
-    """The output of a command that was ended after its first batch, or first step with a checkpoint."""
+    """Makes the output of a command that was stopped after its first batch, or its first step with a checkpoint."""
 
     @contextmanager
     def once() -> Iterator[Callable[[int, int, str], None]]:
@@ -364,4 +364,4 @@ BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[Path], None]]] = {
     "segmenter": (("native",), segmenter),
     "training": (("native",), stopped("training", "train", "{root}/native", *TRAIN)),
 }
-"""Name → (what it is made of, how). In an order in which each comes after what it needs."""
+"""Name → (the inputs that it is made from, the function that makes it). Each comes after the inputs that it needs."""

@@ -1,4 +1,4 @@
-"""A command met by signals at random moments, and what it leaves beside that of an undisturbed run. `benchmarks/kills.py` says more."""
+"""Sends a command signals at random moments, and compares its output with that of an undisturbed run. See `benchmarks/kills.py`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from .sandbox import orphans
 POLL = 0.02  # seconds
 WHILE_WRITING = 0.8  # share of kills
 SOON = 20.0
-"""Seconds in which a command ends after a signal, on a machine that does other things too; later is a hang."""
+"""Seconds within which a command must end after a signal, also on a busy machine; otherwise it hangs."""
 CODES = {signal.SIGKILL: (-9,), signal.SIGTERM: (-15, 143), signal.SIGINT: (130,), signal.SIGHUP: (-1, 129)}
-"""Exit codes of a command that a signal met."""
+"""Signal → allowed exit codes of a command that it met."""
 
 
 @dataclass
 class Report:
-    """What the signals did. wrong: a line each."""
+    """What the signals did. met: signals that met a running command. busy: those of them that came after its first write. slowest: the most
+    seconds from a signal to the end. left: processes that still ran. wrong: a line per problem."""
 
     sent: int = 0
     met: int = 0
@@ -44,10 +45,10 @@ class Report:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """Every path below `folder` with its content's SHA-256; folders with an empty text.
+    """Path → SHA-256 of the content, for everything below `folder`; "" for folders.
 
-    In JSON files, seconds do not count, nor where the folder is. Nor do files under a name that nobody can guess: a process that is killed
-    while it writes leaves them, and the next run in the folder removes them, at once or after an hour (`outputs.LEFTOVER`).
+    In JSON files, seconds and the folder's path are ignored. Temporary files (`outputs.LEFTOVER`) are left out: a process that is killed
+    while it writes leaves them, and the next run in the folder removes them, at once or after an hour.
     """
     named = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")))
     return {
@@ -65,7 +66,7 @@ def _comparable(path: Path, folder: Path) -> bytes:
 
 
 def differences(undisturbed: dict[str, str], killed: dict[str, str]) -> list[str]:
-    """What differs, a line a path."""
+    """The differences, one line per path."""
     lines = []
     for path in sorted(undisturbed.keys() | killed.keys()):
         if path not in killed:
@@ -78,9 +79,9 @@ def differences(undisturbed: dict[str, str], killed: dict[str, str]) -> list[str
 
 
 def file_states(folder: Path) -> dict[str, int]:
-    """Every file below `folder` with when it was last written, but for the lock."""
+    """Path → time of the last write, for every file below `folder` except locks."""
     states = {}
-    for parent, _, names in os.walk(folder):  # unlike rglob it takes no offence at folders that vanish meanwhile
+    for parent, _, names in os.walk(folder):  # unlike rglob, it tolerates folders that vanish meanwhile
         for name in names:
             if name != ".lock":
                 with suppress(FileNotFoundError):  # renamed meanwhile
@@ -89,14 +90,14 @@ def file_states(folder: Path) -> dict[str, int]:
 
 
 class Fork:
-    """A command in a fork of this process, in a session of its own."""
+    """A command in a fork of this process, as a new session."""
 
     def __init__(self, words: Sequence[str], log: IO[str]) -> None:
         self.returncode: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
             self._run(words, log)
-        while os.getsid(self.pid) != self.pid:  # a signal to its group may come before it has one
+        while os.getsid(self.pid) != self.pid:  # otherwise a signal could be sent to its group before the group exists
             time.sleep(POLL / 20)
 
     @staticmethod
@@ -112,7 +113,7 @@ class Fork:
                 from seediff.cli import main
 
                 code = main(words)
-            except KeyboardInterrupt:  # before the command was reached
+            except KeyboardInterrupt:  # before the command began
                 code = 130
         finally:
             os._exit(code)
@@ -124,21 +125,21 @@ class Fork:
         return self.returncode
 
     def wait(self, seconds: float = float("inf")) -> bool:
-        """Whether it ends within so many seconds."""
+        """Wait for the command; returns whether it ended within so many seconds."""
         end = time.monotonic() + seconds
         while self.poll() is None and time.monotonic() < end:
             time.sleep(POLL / 20)
         return self.returncode is not None
 
     def send(self, number: signal.Signals) -> None:
-        """To it and all its processes."""
+        """Send a signal to the command and all its processes."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
 
 @contextmanager
 def running(command: Sequence[str], out: Path, log: IO[str]) -> Iterator[Fork]:
-    """The command at work while the block runs; what is left of it afterwards is killed, with its processes."""
+    """Run the command during the block. If it still runs at the end of the block, it is killed with all its processes."""
     process = Fork([word.replace("{out}", str(out)) for word in command], log)
     try:
         yield process
@@ -149,7 +150,7 @@ def running(command: Sequence[str], out: Path, log: IO[str]) -> Iterator[Fork]:
 
 
 def finish(command: Sequence[str], out: Path, log: IO[str]) -> tuple[float, float]:
-    """Run to the end; seconds until the first file, and in all. Raises RuntimeError when the command fails."""
+    """Run the command to its end; returns the seconds until its first file, and in total. Raises RuntimeError if it fails."""
     started = time.monotonic()
     before, first = file_states(out.parent), None
     with running(command, out, log) as process:
@@ -164,14 +165,14 @@ def finish(command: Sequence[str], out: Path, log: IO[str]) -> tuple[float, floa
 
 
 def _end_of(log: IO[str], start: int = 0) -> str:
-    """The last words behind `start`, in bytes."""
+    """The end of a log, without its first `start` bytes."""
     log.flush()
     return Path(log.name).read_bytes()[start:].decode("utf-8", "replace")[-2000:]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """signal: which, to all processes of the command. twice: again up to half a second later."""
+    """kills: number of signals. signal: goes to all processes of the command. twice: is sent again up to half a second later."""
 
     kills: int
     seed: int
@@ -180,7 +181,8 @@ class Plan:
 
 
 def meet(command: Sequence[str], out: Path, log: IO[str], plan: Plan, wait: float, again: float, report: Report, *, written: bool) -> bool:
-    """Start the command and signal it so many seconds after its start, or after it first wrote. Whether it had finished before."""
+    """Start the command, and signal it `wait` seconds after its start, or with `written` after its first write; with `plan.twice`, again
+    after `again` seconds. Returns whether the command finished its work."""
     before, said = file_states(out.parent), Path(log.name).stat().st_size
     with running(command, out, log) as process:
         while written and process.poll() is None and file_states(out.parent) == before:
@@ -215,7 +217,7 @@ def meet(command: Sequence[str], out: Path, log: IO[str], plan: Plan, wait: floa
 
 
 def measure(command: Sequence[str], plan: Plan, folder: Path, prepared: Path | None = None, *, say: bool = True) -> Report:
-    """The whole experiment in `folder`. prepared: what is at {out} before the command first runs. Raises RuntimeError."""
+    """Do the whole experiment in `folder`. prepared: a folder to copy to {out} first. Raises RuntimeError if the command itself fails."""
     unbroken, broken = (folder / name / "out" for name in ("undisturbed", "killed"))
     report = Report()
     for out in (unbroken, broken):
@@ -239,7 +241,7 @@ def measure(command: Sequence[str], plan: Plan, folder: Path, prepared: Path | N
             if say:
                 fate = "had finished" if done else "met"
                 print(f"{plan.signal.name} {number}: {fate} {wait:.2f} s after {'its first write' if written else 'its start'}", flush=True)
-            done = done or hashes(broken.parent) == found  # it met the command's last words
+            done = done or hashes(broken.parent) == found  # the signal came after the last write
             if done and prepared is None:
                 break
         if not done:

@@ -1,4 +1,4 @@
-"""What commands import, imported once, for all the cases that are forks of this process."""
+"""Imports everything that commands import, once, for the cases that are forks of this process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ IMPORTED = (
     *("scipy.ndimage", "scipy.sparse.csgraph", "scipy.optimize", "rich.progress", "PIL.PngImagePlugin", "safetensors.torch"),
     *("safetensors.numpy", "encodings.unicode_escape", "encodings.utf_8_sig", "encodings.ascii"),
 )
-"""What commands import while they run."""
+"""Modules that commands import while they run."""
 
 
 def warm_up() -> None:
-    """Import all that commands import, so that no case has to. Nothing here may use torch's threads: a fork would not have them."""
+    """Import everything that commands import, so that no case has to. Must not use torch's threads, which a fork would not have."""
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "SEEDIFF_DEBUG": "0", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
     import torch
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
@@ -30,7 +30,7 @@ def warm_up() -> None:
     import seediff
 
     torch.set_num_threads(1)
-    # Libraries import their parts when these are first asked for.
+    # Libraries import these parts when they are first accessed.
     assert all((AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel, CLIPTextModel, CLIPTokenizer))
     assert all((Mask2FormerForUniversalSegmentation, SegformerForSemanticSegmentation))
     modules = [module.name for module in pkgutil.walk_packages(seediff.__path__, "seediff.") if not module.name.endswith("__main__")]

@@ -1,4 +1,4 @@
-"""What a device can do at most, measured, and what work asks of it, counted."""
+"""Measures the peak speed of a device, and counts the operations and bytes of a piece of work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_flatten
 
 @dataclass(frozen=True)
 class Peak:
-    """flops: operations a second of a matrix product in the models' number format. bytes: a second of a copy, read and written."""
+    """flops: operations per second of a matrix product in the models' number format. bytes: per second of a copy, read and written."""
 
     flops: float
     bytes: float
@@ -25,15 +25,15 @@ class Peak:
 
 @dataclass(frozen=True)
 class Work:
-    """flops: of matrix products and convolutions, attention's among them. bytes: what every operation reads and writes, each as if
-    alone."""
+    """Costs of a piece of work. flops: operations of matrix products and convolutions, attention included. bytes: those that all operations
+    read and write, each as if it ran alone."""
 
     flops: float
     bytes: float
 
 
 class Counting(TorchDispatchMode):
-    """Bytes of the tensors that operations take and give. Views move none; what a kernel of one's own moves is not seen."""
+    """Counts the bytes of the tensors that operations take and return. Views move none; custom kernels are not seen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def seconds(device: str, work: Callable[[], object]) -> float:
 
 
 def measure_peak(device: str, dtype: str, *, side: int, repeats: int = 5) -> Peak:
-    """The best of several: a product of (side, side) matrices, and a copy of as many numbers as 8 of them hold."""
+    """The best of several runs of a product of (side, side) matrices, and of a copy of 8 such matrices."""
     left = torch.randn(side, side, device=device, dtype=getattr(torch, dtype))
     right, source = left.T.contiguous(), left.repeat(8, 1)
     target = torch.empty_like(source)
@@ -79,7 +79,7 @@ def forget_peak_memory(device: str) -> None:
 
 
 def peak_memory(device: str) -> int:
-    """Bytes. cuda: allocated since `forget_peak_memory`. Else: resident set of this process so far, which only grows."""
+    """Peak memory in bytes. On cuda, allocated since `forget_peak_memory`; elsewhere, resident in this process so far, which only grows."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""One family drawing: plain, under capture of one kind or of both, and on to masks and files."""
+"""Measures how one family draws: without capture, capturing one kind of attention or both, and with masks and files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PROMPT, CLASS = "a photo of a cat", "cat"
 
 
 class Draws:
-    """A batch of images of one model. steps: as many as are really made; figures are for the family's own number."""
+    """Draws batches with one model. `self.steps` is the family's default number of steps; methods take the number that is really made."""
 
     def __init__(self, model: Model, batch: int) -> None:
         own = model.family.defaults(model.network.config, model.name)
@@ -62,9 +62,10 @@ class Draws:
         return images, recorder.maps(words, [PROMPT] * self.batch)
 
     def to_files(self, steps: int, out: Path, batches: int) -> tuple[float, float, float]:
-        """Draw at least three batches as `generate` does, with its capture, masks and files: on a GPU these are made beside the next batch.
+        """Draw `batches` batches, at least three, with `generate`'s capture, masks and files. On a GPU, masks and files are made during the
+        next batch.
 
-        Returns the median seconds from one batch to the next, of a step within it, and of an image's masks and files.
+        Returns the median seconds from one batch to the next and per step within a batch, and the seconds per image of masks and files.
         """
         began: list[float] = []
         prices: list[float] = []
@@ -79,12 +80,12 @@ class Draws:
         count, device = batches * self.batch, self.model.device
         config = GenerateConfig(classes=(CLASS,), per_class=count, batch_size=self.batch, mask=self.mask, device=device)
         took = generate(config, out, draw=draw).seconds
-        after = [b - a for a, b in pairwise(began)][1:]  # nothing is beside the first
+        after = [b - a for a, b in pairwise(began)][1:]  # nothing else runs during the first batch
         return statistics.median(after), statistics.median(prices), (took["masks"] + took["writing"]) / count
 
     def timed(self, work: Callable[[int], object], steps: int) -> tuple[float, float]:
-        """(seconds of a whole run of at least 2 steps, of a step within it): from the network's first call to its last, so that what is
-        paid once is not in it, and a busy machine cannot make it negative."""
+        """(seconds of a run of at least 2 steps, seconds per step). Steps are timed from the network's first call to its last, so that
+        costs paid once are left out, and a busy machine cannot make it negative."""
         began: list[float] = []
         device = self.model.device
 
@@ -97,7 +98,7 @@ class Draws:
             whole = seconds(device, lambda: work(steps))
         finally:
             hook.remove()
-        calls = self.model.family.calls(self.model.pipe, steps)  # of two a step under guidance, in some families
+        calls = self.model.family.calls(self.model.pipe, steps)  # in some families, the network is called twice per step under guidance
         return whole, (began[-1] - began[0]) / (len(began) - 1) * len(began) / calls
 
 
@@ -105,8 +106,8 @@ class Draws:
 def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, rounds: int) -> dict[str, Any]:
     """Figures of one model and batch. made: steps of a run, at least 2.
 
-    A batch of the family's own number of steps takes the run's time and, for each step more, the price of a step. Ways are interleaved;
-    ratios are of a round's own plain step.
+    The time for the family's default number of steps is the time of the run plus that of a step for each further step. Ways are
+    interleaved; ratios are to the plain step of the same round.
     """
     draws, device = Draws(model, batch), model.device
     ways: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}

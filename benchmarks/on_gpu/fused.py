@@ -1,4 +1,4 @@
-"""The fused capture kernels beside plain torch, for every head width that the models have: whether maps on a GPU are right at all."""
+"""Checks maps of the fused capture kernels against plain torch, for every head width of the models."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from seediff.models.families import network_family
 from seediff.models.families.base import Joint
 
 ACCEPTABLE = 1e-4
-"""Of a map's maximum. Sums of float32 in another order make 1e-6 to 1e-5; factors cut to TF32's bits, or scores in half precision, make
-3e-4 to 1e-2."""
+"""The largest acceptable difference, as a share of a map's maximum. Float32 sums in another order differ by 1e-6 to 1e-5; factors rounded
+to TF32, or scores in half precision, by 3e-4 to 1e-2."""
 
 
 class Shape(NamedTuple):
@@ -29,11 +29,11 @@ class Shape(NamedTuple):
 
 PUBLISHED = Shape(2, 8, 4096, 512)
 SMALL = Shape(1, 2, 40, 20)
-"""What Triton's interpreter gets through, with a part of a tile each way."""
+"""Small enough for Triton's interpreter, with a partial tile in each direction."""
 
 
 def head_widths(networks: Mapping[str, Any]) -> dict[int, list[str]]:
-    """Channels a head → the names of the networks that have layers of it, also of networks on torch's meta device."""
+    """Channels per head → the names of the networks that have such layers. Networks may be on torch's meta device."""
     found: dict[int, list[str]] = {}
     for name, made in networks.items():
         layers = ((made.get_submodule(path), layer) for path, layer in network_family(made).layers(made).items())
@@ -45,7 +45,7 @@ def head_widths(networks: Mapping[str, Any]) -> dict[int, list[str]]:
 
 @torch.no_grad()
 def compare(device: str, dtype: str, width: int) -> dict[str, Any]:
-    """The largest difference of any map, or why there is none. Without a GPU by Triton's interpreter, on a CPU and in a small shape."""
+    """The largest difference of any map, or `why` there is none. Without a GPU, Triton's interpreter runs a small shape on the CPU."""
     if not has_triton():
         return {"why": "there is no Triton: plain torch computes"}
     on_gpu = device.startswith("cuda")
@@ -57,8 +57,8 @@ def compare(device: str, dtype: str, width: int) -> dict[str, Any]:
 
 
 def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape) -> float:
-    """Of maps, in units of plain torch's maximum: of self- and cross-attention apart, as in a UNet, and in one softmax with hidden columns;
-    each normalised, as masks have them, and not, as segments do."""
+    """The largest difference of any map, in units of plain torch's maximum. Compares self- and cross-attention apart, as in a UNet, and in
+    one softmax with hidden columns; each normalised, as for masks, and not, as for segments."""
     generator = torch.Generator().manual_seed(width)
     images, heads, positions, text = shape
     columns = positions + text
@@ -84,4 +84,4 @@ def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape
         ):
             ways = (maps(add, some, bias, cuts, normalize) for add in (add_probabilities_fused, add_probabilities))
             differences += [(fused - plain).abs().max() / plain.max() for fused, plain in zip(*ways, strict=True)]
-    return float(torch.stack(differences).max())  # of torch: NaN stays NaN
+    return float(torch.stack(differences).max())  # unlike Python's max, torch's keeps NaN

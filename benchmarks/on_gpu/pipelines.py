@@ -1,7 +1,7 @@
 """Pipelines with random weights: every family at its published shape, and its narrow twin.
 
-What is random is not the original's anywhere; shapes, classes and number formats are. The tokenizers are those of the tests' twins, so a
-prompt has other tokens than the original's; the number of columns, which is what costs, is the pipeline's.
+Shapes, classes and number formats are the original's; weights are random. The tokenizers are those of the tests' twins, so a prompt has
+other tokens than in the original; the number of columns, on which the cost depends, is the pipeline's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TWINS: Mapping[str, Callable[[Path], Path]] = {
     "Lumina2Pipeline": BOOKS["lumina2"].save,
     "SanaPipeline": BOOKS["sana"].save,
 }
-"""Pipeline → what saves its twin. Stable Diffusion 1 and 2 have the embedded model."""
+"""Pipeline → the function that saves its twin. The twin of Stable Diffusion 1 and 2 is the embedded model."""
 
 FEWER: Mapping[str, Mapping[str, Any]] = {
     "SD3Transformer2DModel": {"num_layers": 2},
@@ -50,17 +50,17 @@ FEWER: Mapping[str, Mapping[str, Any]] = {
     "QwenImageTransformer2DModel": {"num_layers": 2},
     "SanaTransformer2DModel": {"num_layers": 2},
 }
-"""Blocks of each kind; UNets have all of theirs."""
+"""Class of a network → a small number of blocks of each kind. UNets keep all blocks."""
 
 TWIN_SIDE = 16
 
 MROPE = {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e6}
-"""Of Qwen2.5-VL: transformers has no default for how its 64 frequencies are shared among time, rows and columns."""
+"""How Qwen2.5-VL divides its 64 frequencies among time, rows and columns. transformers has no default for it."""
 
 
 def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
-    """The narrow twin of a model's family, under the model's name, drawing pictures of TWIN_SIDE positions a side: some pipelines' own size
-    is in no configuration, and would be as large as the original's."""
+    """The narrow twin of a model's family, under the model's name, drawing pictures of TWIN_SIDE positions per side. Otherwise pipelines
+    whose size is in no configuration would draw as large as the original."""
     save = TWINS.get(BY_NAME[name].pipeline)
     source = "mini" if save is None else str(save(folder / name))
     model = load_model(source, device=device, dtype=dtype)
@@ -68,9 +68,9 @@ def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
 
 
 def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | None = None, fewer: bool = False) -> Model:
-    """A model of the published shape, made on the device (also "meta": without memory). name: a key of NETWORKS.
+    """A model of the published shape, made on the device, which may be "meta", without memory. name: a key of NETWORKS.
 
-    text_layers: of each text encoder, whose depth nothing after it can see; None: all of them. fewer: blocks, as FEWER has them.
+    text_layers: the number of layers of each text encoder, on which no later shape depends; None: all. fewer: only the blocks in FEWER.
     """
     import diffusers
     import transformers
@@ -98,7 +98,7 @@ def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | N
 
 
 def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | None, thin: bool) -> dict[str, Any]:
-    """A text encoder's configuration with what it must know of the tokenizer, and of positions."""
+    """A text encoder's configuration, completed with what depends on the tokenizer, and with settings of positions."""
     if layers is not None:
         config = _shallow(config, layers, thin)
     if kind.startswith("CLIP"):
@@ -109,11 +109,11 @@ def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | No
 
 
 THIN = {"vocab_size": 512, "intermediate_size": 64, "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 64}
-"""Of a language model whose middle layers are read, as FLUX.2 does: all of them are there, at the width of their states."""
+"""Sizes of a language model whose middle layers are read, as in FLUX.2: it keeps all layers and the width of their states."""
 
 
 def _shallow(config: Mapping[str, Any], layers: int, thin: bool = False) -> dict[str, Any]:
-    """Of each of its networks, and of a language model's eyes, only so many layers. thin: the language model has THIN instead."""
+    """The configuration with so many layers in each network, vision included. thin: the language model keeps its layers and gets THIN."""
     told = {key: _shallow(value, layers, thin) if isinstance(value, Mapping) else value for key, value in config.items()}
     if thin and "vocab_size" in config:
         return told | THIN
@@ -121,7 +121,7 @@ def _shallow(config: Mapping[str, Any], layers: int, thin: bool = False) -> dict
 
 
 def _made(make: Callable[[], torch.nn.Module], *, device: str, dtype: torch.dtype) -> torch.nn.Module:
-    """Made where it will be, in its number format: float32 on the host first would need four times the memory."""
+    """Make a network on its device and in its number format. Float32 on the host first would need four times the memory."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

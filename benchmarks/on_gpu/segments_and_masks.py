@@ -1,4 +1,4 @@
-"""What follows drawing, a photograph each: DiffSeg, K-Means, PAMR."""
+"""Work after drawing, for one photograph: aggregation, DiffSeg, K-Means, PAMR."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from seediff.segments.diffseg import diffseg
 from seediff.segments.kmeans import kmeans_proposals
 
 THRESHOLDS = (0.5,) * 3
-"""Below 1.1: these regions are told apart less clearly than a photograph's."""
+"""Lower than 1.1, because these regions differ less clearly than those of a photograph."""
 
 
 @torch.no_grad()
 def works(device: str, latent_side: int) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Pieces of work on synthetic attention of that many positions a side, and on a picture of 8 times as many pixels."""
+    """(name, function) of pieces of work on synthetic attention with so many positions per side, or on a picture of 8 times the side."""
     size = (latent_side, latent_side)
     maps = {grid: one.to(device) for grid, one in region_maps(latent_side).items()}
     rows = aggregate(maps, size)
@@ -37,7 +37,7 @@ def works(device: str, latent_side: int) -> Iterator[tuple[str, Callable[[], obj
 
 @torch.no_grad()
 def measure_work(device: str, work: Callable[[], object], peak: Peak, rounds: int) -> dict[str, Any]:
-    """Seconds, and the bytes of all operations over those that a copy moves in that time."""
-    asked = count(work)  # and warm
+    """Seconds, and the bytes of all operations as a share of those that a copy moves in that time."""
+    asked = count(work)  # this also warms up
     took = statistics.median(seconds(device, work) for _ in range(rounds))
     return {"seconds": took, "bytes": asked.bytes, "flop": asked.flops, "share_of_peak": asked.bytes / took / peak.bytes}

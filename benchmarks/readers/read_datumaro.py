@@ -1,4 +1,4 @@
-"""What Datumaro reads of an exported set. Runs in an environment that has datumaro, and not SeeDiff: see ../readers.py."""
+"""Reads an exported dataset with Datumaro. Runs in an environment that has datumaro but not SeeDiff: see ../readers.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IGNORED = ("ignore", "ignored")
 
 
 def main(kind: str, folder: str, classes: list[str], out: str) -> None:
-    """kind: what Datumaro calls the format."""
+    """kind: Datumaro's name for the format."""
     ids = {"background": 0, **dict.fromkeys(IGNORED, 255), **{name: number for number, name in enumerate(classes, 1)}}
     read: dict[str, np.ndarray] = {}
     dataset = Dataset.import_from(folder, kind)

@@ -1,4 +1,4 @@
-"""What FiftyOne's importer reads of an exported set, without its database. Runs in an environment that has fiftyone: see ../readers.py."""
+"""Reads an exported dataset with FiftyOne's importer, without its database. Runs in an environment that has fiftyone: see ../readers.py."""
 
 from __future__ import annotations
 

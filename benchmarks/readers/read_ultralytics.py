@@ -1,4 +1,4 @@
-"""What Ultralytics' data loader reads of an exported set. Runs in an environment that has ultralytics: see ../readers.py."""
+"""Reads an exported dataset with Ultralytics' data loader. Runs in an environment that has ultralytics: see ../readers.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label maps that look like objects: smooth outlines, pieces, holes, pixels that are ignored."""
+"""Label maps that look like objects: with smooth outlines, several pieces, holes and ignored pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy import ndimage
 
 
 def blobs(seed: int, shape=(64, 80), classes: int = 3, ignore: bool = False) -> np.ndarray:
-    """(H, W) uint8 of ids 0 … classes, with a band of 255 around the objects when asked."""
+    """(H, W) uint8 ids 0 … classes. ignore: add a band of 255 around the objects."""
     rng = np.random.default_rng(seed)
     fields = np.stack([ndimage.gaussian_filter(rng.normal(size=shape), min(shape) / 16) for _ in range(classes)])
     fields /= fields.std()
@@ -19,6 +19,6 @@ def blobs(seed: int, shape=(64, 80), classes: int = 3, ignore: bool = False) -> 
 
 
 def some(count=5, shape=(64, 80), ignore=True):
-    """Items with names, rows and pictures of all kinds."""
+    """Samples with names, rows and pictures of various kinds."""
     rows = [{}, {"prompt": 'é "quoted" <b>', "classes": ["cat"], "seed": 2**63 + 1, "area": {"cat": 0.5}}, {"split": "val"}]
     return [item(f"trip/é {i}.v2", blobs(i, shape, ignore=ignore), rows[i % 3], shape, ("png", "jpg")[i % 2]) for i in range(count)]

@@ -1,4 +1,4 @@
-"""Label maps of a COCO document that is in memory."""
+"""Reads the label maps of a COCO document in memory."""
 
 from __future__ import annotations
 

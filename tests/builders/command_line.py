@@ -1,4 +1,4 @@
-"""Commands of the command line in an app of their own, whose errors come out as exceptions."""
+"""Runs commands of the command line in a separate app, which raises errors as exceptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cyclopts import App
 
 
 def runner(*commands: Callable[..., object]) -> Callable[..., None]:
-    """What runs a line: the name of one of `commands`, then its arguments. `import_` is called `import`."""
+    """A function that runs a line: the name of one of `commands`, then its arguments. `import_` is called `import`."""
     app = App(result_action="return_value")
     for command in commands:
         app.command(command, name=command.__name__.rstrip("_"))

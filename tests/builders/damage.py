@@ -1,4 +1,4 @@
-"""Ways in which a file can be broken, for tests of everything that reads one: the same in every run."""
+"""Damaged versions of files, for tests of everything that reads files; the same in every run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VALUES: dict[str, Any] = {
     "an empty table": {},
     "a table": {"a": {"b": [1]}},
 }
-"""Values of every type, to stand where another should."""
+"""Values of every type, to replace a value of another type."""
 RAW: dict[str, str] = {
     "NaN": "NaN",
     "Infinity": "Infinity",
@@ -39,7 +39,7 @@ RAW: dict[str, str] = {
     "a list that never ends": "[" * DEEP,
     "nothing": "",
 }
-"""Text to stand where a value should: what no writer of JSON should make."""
+"""Text to replace a value, which no writer of JSON should produce."""
 BYTES: dict[str, bytes] = {
     "empty": b"",
     "zeros": b"\0" * 512,
@@ -47,11 +47,12 @@ BYTES: dict[str, bytes] = {
     "a picture": b"\x89PNG\r\n\x1a\n" + b"\0" * 64,
     "a script": b"#!/bin/sh\necho no\n",
 }
-"""Contents of another kind of file altogether."""
+"""Contents of entirely different kinds of files."""
 
 
 def refusal(read: Callable[[], Any], path: Path) -> str | None:
-    """The one line that reading a damaged file ends in, looked at; None where it can be read. Other errors fail the test."""
+    """The error that reading a damaged file raises, checked to be one short line that names the file; None if the file can be read. Other
+    errors fail the test."""
     try:
         read()
     except UserError as error:
@@ -64,14 +65,15 @@ def refusal(read: Callable[[], Any], path: Path) -> str | None:
 
 
 def truncations(data: bytes, count: int = 12) -> Iterator[tuple[str, bytes]]:
-    """The data cut off at so many places, evenly spaced, the first at its beginning."""
+    """The data cut off at `count` evenly spaced places, the first at its beginning."""
     for number in range(count):
         at = number * (len(data) - 1) // max(count - 1, 1)
         yield f"cut at {at} of {len(data)}", data[:at]
 
 
 def json_damages(document: Any) -> Iterator[tuple[str, bytes]]:
-    """A JSON document with each of its parts, in turn, left out or of every other type, and with text that is no JSON in its place."""
+    """A JSON document with each of its parts, in turn, left out, replaced by values of every type, and replaced by text that is no JSON. Of
+    each list, only the first item is damaged. Then the document cut off, and other files in its place."""
     for path in _paths(document):
         name = ".".join(map(str, path)) or "all"
         if path and isinstance(_at(document, path[:-1]), dict):
@@ -118,12 +120,12 @@ def _replaced(value: Any, path: tuple[Any, ...], part: Any) -> Any:
 
 
 def tensor_file(header: bytes, data: bytes) -> bytes:
-    """A safetensors file of a header and the tensors behind it, whatever they are."""
+    """A safetensors file of this header, and of these bytes as its tensors, valid or not."""
     return struct.pack("<Q", len(header)) + header + data
 
 
 def tensor_damages(whole: bytes) -> Iterator[tuple[str, bytes]]:
-    """A safetensors file cut off, lengthened, with a header of another length, and with each entry of its header damaged."""
+    """A safetensors file cut off, lengthened, with another length of header, with each entry of its header damaged; and other files."""
     yield from truncations(whole)
     yield "longer", whole + b"\0"
     for length in (0, 1, 2**31, 2**63 - 1, 2**64 - 1):

@@ -1,4 +1,5 @@
-"""Attention by the book: float64, eager, everything kept, from what each attention module was given. Written without the package's own."""
+"""Reference attention ("by the book"): computed eagerly in float64 from the inputs of each attention module, with everything kept. Shares
+no code with the package's attention."""
 
 from __future__ import annotations
 
@@ -18,22 +19,22 @@ Probabilities = Callable[[Any, torch.Tensor, dict[str, Any]], torch.Tensor]
 """(attention module in float64, hidden states, its other arguments) → (B, H, S, S or T), queries and keys in the order of the product."""
 
 Columns = Callable[[Model, int, Sequence[str]], tuple[slice, slice]]
-"""(model, N, prompts of the batch) → the picture's and the text's among all columns of joint attention."""
+"""(model, N, prompts of the batch) → the picture's columns and the text's columns in joint attention."""
 
 
 def guided(guidance: float, negative: str) -> dict[str, Any]:
-    """What most pipelines are told of guidance, for two prompts."""
+    """The arguments for guidance that most pipelines take, for two prompts."""
     return {"guidance_scale": guidance} | ({"negative_prompt": [negative] * 2} if guidance > 1 else {})
 
 
 @dataclass(frozen=True)
 class Book:
-    """A family's twin, and its attention by the book.
+    """A family's twin, and its reference attention.
 
-    save: the twin into a folder; variants: others of the family. attention: what a layer's probabilities are. columns: None: no attention
-    is joint. first: a guided batch has the prompts in its first half, not the second. calls: 2: it is two calls, with the prompt and
-    without. plain: (guidance, negative prompt) → what diffusers' pipeline is told for that. level: what the network is told of
-    timestep 100. padded: whether every prompt gets as many columns as the longest may have.
+    save: saves the twin into a folder; variants: the same for other twins of the family. attention: computes a layer's probabilities.
+    columns: None: no attention is joint. first: whether the prompts are in the first half of a guided batch, not the second. calls: 2 if
+    guidance makes two calls, with the prompt and without. plain: (guidance, negative prompt) → the arguments of diffusers' pipeline for
+    them. level: the network's input for timestep 100. padded: whether every prompt gets as many columns as the longest possible one.
     """
 
     save: Callable[[Path], Path]
@@ -56,14 +57,14 @@ class Seen(NamedTuple):
 
 @contextmanager
 def everything_kept(network: Any, names: Mapping[str, Probabilities]) -> Iterator[list[Seen]]:
-    """Probabilities of the layers called so, of every call inside the `with` block."""
+    """Collects the probabilities of the layers in `names`, of every call inside the `with` block."""
     kept: list[Seen] = []
     handles = []
     for name, probabilities in names.items():
         module = network.get_submodule(name)
 
         def keep(module: Any, args: Any, kwargs: Any, *, name: str = name, way: Probabilities = probabilities) -> None:
-            # One layer's at a time: a published shape has gigabytes of them. What captures is not copied.
+            # One layer at a time, because a published shape has gigabytes of weights. The processor, which captures, is not copied.
             exact = deepcopy(module, {id(processor := module.processor): processor}).double()
             given = {key: _double(value) for key, value in kwargs.items() if key != "hidden_states"}
             hidden = _double(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])
@@ -81,9 +82,10 @@ def everything_kept(network: Any, names: Mapping[str, Probabilities]) -> Iterato
 def means(
     kept: list[Seen], images: int, picture: slice, text: slice, *, normalize: bool = True, share: str = "row", first: bool = False
 ) -> dict[tuple[str, int], torch.Tensor]:
-    """Equation 5: (kind, N) → (images, N, columns), of the last `images` of each batch; of the first ones with `first`.
+    """Means by equation 5: (kind, N) → (images, N, columns), of the last `images` rows of each batch, or with `first` of the first.
 
-    picture, text: columns of joint attention; others are told by their names. share: "text": words' part of what text gets in all.
+    picture, text: columns of joint attention; other layers are recognised by their names. share: "text" divides each column of the text by
+    their sum.
     """
     found = defaultdict(list)
     for name, probabilities in kept:
@@ -111,7 +113,7 @@ def heads(states: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def softmax_of(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-    """mask: (B, S) bool, False is hidden, or what is added to the scores (B, 1, S, S)."""
+    """Attention probabilities. mask: (B, S) bool, where False is hidden, or numbers (B, 1, S, S) to add to the scores."""
     scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
     if mask is not None:
         scores = scores.masked_fill(~mask[:, None, None], -torch.inf) if mask.dtype == torch.bool else scores + mask
@@ -119,7 +121,7 @@ def softmax_of(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None
 
 
 def cross_or_self(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """A UNet's or PixArt's: keys of the text where there is one, and its padding hidden by a bias."""
+    """Attention of a UNet or PixArt: keys are the text's if a text is given, and a bias hides its padding."""
     context = given.get("encoder_hidden_states")
     query = heads(attention.to_q(hidden), attention.heads)
     key = heads(attention.to_k(hidden if context is None else context), attention.heads)

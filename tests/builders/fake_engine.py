@@ -1,4 +1,4 @@
-"""A stand-in for the model: images and attention that follow from the specs alone, in milliseconds."""
+"""A stand-in for the model: images and attention that depend only on the specs and take milliseconds."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ IMAGE_SIDE = 32
 
 
 def fake_draw(specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-    """One disc an image and class. Who shares a batch shows in every pixel, as rounding would: a wrong batch gives other bytes."""
+    """One disc per image and class. Every pixel depends on the whole batch, as by rounding, so that a wrong batch gives other bytes."""
     together = zlib.crc32(repr([(s.index, s.seed) for s in specs]).encode())
     return [fake_image(spec, together) for spec in specs], [fake_maps(spec) for spec in specs]
 
 
 def fake_image(spec: SampleSpec, together: int = 0) -> np.ndarray:
-    """(IMAGE_SIDE, IMAGE_SIDE, 3) uint8: a noisy ground with the discs of `fake_maps` on it."""
+    """(IMAGE_SIDE, IMAGE_SIDE, 3) uint8: a noisy background with the discs of `fake_maps` on it."""
     rng = np.random.default_rng([spec.seed, together])
     image = rng.integers(90, 110, (IMAGE_SIDE, IMAGE_SIDE, 3), np.uint8)
     for number, disc in enumerate(discs(spec, IMAGE_SIDE)):
@@ -31,7 +31,7 @@ def fake_image(spec: SampleSpec, together: int = 0) -> np.ndarray:
 
 
 def fake_maps(spec: SampleSpec) -> AttentionMaps:
-    """Cross-attention bright on the class's disc, self-attention within discs and within the ground."""
+    """Cross-attention that is high on the class's disc, and self-attention within discs and within the background."""
     words = {name: (number + 1,) for number, name in enumerate(spec.classes)}
     selves, crosses = {}, {}
     for side in (LATENT_SIDE, LATENT_SIDE // 2, LATENT_SIDE // 4):
@@ -47,7 +47,8 @@ def fake_maps(spec: SampleSpec) -> AttentionMaps:
 
 
 def discs(spec: SampleSpec, side: int) -> list[np.ndarray]:
-    """A (side, side) bool disc a class, where the seed puts it; none for seeds that are multiples of 3, whose maps are then constant."""
+    """(side, side) bool per class: a disc, and rings around it for further classes, centred by the seed. Empty if the seed is a multiple of
+    3, so that maps are constant."""
     if spec.seed % 3 == 0:
         return [np.zeros((side, side), bool) for _ in spec.classes]
     centre = np.random.default_rng(spec.seed).uniform(0.3, 0.7, 2)

@@ -1,4 +1,4 @@
-"""What every family must do, checked on its narrow twin by the functions that commands call."""
+"""Checks that every model family must pass, on its narrow twin, with the functions that commands call."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def generate(model: Model, specs: Sequence[SampleSpec] = SPECS[:2], **options: A
 
 
 def same_pictures(images: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
-    """Of two copies of a model: on some CPUs the rounding of a sum depends on where in memory its numbers lie."""
+    """Whether pictures of two copies of a model differ by at most 1: on some CPUs, rounding depends on where numbers are in memory."""
     return np.abs(np.stack(images).astype(int) - np.stack(others).astype(int)).max() <= 1
 
 
@@ -58,7 +58,7 @@ def see(model: Model, photographs: Sequence[np.ndarray], first: int = 0, **optio
 
 
 def plain(model: Model, **arguments: Any) -> np.ndarray:
-    """diffusers alone."""
+    """Pictures drawn by diffusers alone."""
     result = model.pipe(
         prompt=[spec.prompt for spec in SPECS[:2]],
         height=64,
@@ -72,14 +72,14 @@ def plain(model: Model, **arguments: Any) -> np.ndarray:
 
 
 def largest_difference(model: Model, *, capture: CaptureConfig = CaptureConfig(), **options: Any) -> float:  # noqa: B008
-    """Between maps captured while two images are drawn at once and those by the book; every layer that there is must have been seen."""
+    """The largest difference of maps, captured while two images are drawn at once, from the reference. Every layer must have been seen."""
     guided = model.family.guided(model.pipe, options.get("guidance_scale", GUIDANCE))
     prompts = [spec.prompt for spec in SPECS[:2]]
     return _difference(model, lambda: generate(model, capture=capture, **options)[1], prompts, capture, guided=guided)
 
 
 def difference_of_photographs(model: Model, photographs: Sequence[np.ndarray], capture: CaptureConfig = CaptureConfig()) -> float:  # noqa: B008
-    """`largest_difference` of photographs that are there, at most as many as SPECS."""
+    """As `largest_difference`, for given photographs, at most as many as SPECS."""
     return _difference(
         model, lambda: see(model, photographs, capture=capture), [spec.prompt for spec in SPECS[: len(photographs)]], capture, guided=False
     )
@@ -93,7 +93,7 @@ def _difference(
     with everything_kept(model.network, layers) as kept:
         maps = run()
     assert {seen.name for seen in kept} == set(layers)
-    if guided and book.calls == 2:  # those with the prompt come first
+    if guided and book.calls == 2:  # the call with the prompt comes first
         turns = Counter[str]()
         kept = [seen for seen in kept if (turns.update([seen.name]) or turns[seen.name]) % 2]
     height, width = maps[0].latent_size
@@ -111,7 +111,7 @@ def _difference(
             found = captured[where]
             assert found.shape == tensor[image].shape
             differences.append(float((found.double() - tensor[image]).abs().max()))
-    assert all(map(isfinite, differences))  # Python's max passes over what is not a number
+    assert all(map(isfinite, differences))  # Python's max may ignore NaN
     print(f"\n{model.family.title}: {max(differences):.1e}")  # with pytest -s: the figures of docs/models.md
     return max(differences)
 
@@ -124,14 +124,14 @@ def assert_same_maps(a: AttentionMaps, b: AttentionMaps, atol: float = 1e-4) -> 
 
 
 def check_refused(model: Model, message: str, **options: Any) -> None:
-    """Drawing with these options ends in one line that matches."""
+    """Check that drawing with these options is refused in one line that matches `message`."""
     with pytest.raises(UserError, match=message) as error:
         generate(model, **options)
     assert "\n" not in str(error.value)
 
 
 def check_singles(model: Model, count: int = 3, **options: Any) -> None:
-    """An image and its maps depend on no other in the batch, of which one has a longer prompt."""
+    """Check that an image and its maps do not depend on the others in the batch, one of which has a longer prompt."""
     images, maps = generate(model, SPECS[:count], **options)
     for number in range(count):
         alone, own = generate(model, SPECS[number : number + 1], **options)
@@ -141,8 +141,8 @@ def check_singles(model: Model, count: int = 3, **options: Any) -> None:
 
 
 def held_beyond_plain(model: Model, steps: int) -> list[int]:
-    """Bytes of all tensors that there are after the first and after the last call of the network under capture, beyond those without: what
-    capture holds."""
+    """The bytes that capture holds after the first and after the last call of the network: those of all existing tensors, less those
+    without capture."""
     calls = model.family.calls(model.pipe, steps)
 
     def held(draw: Callable[[], object]) -> list[int]:
@@ -162,14 +162,14 @@ def held_beyond_plain(model: Model, steps: int) -> list[int]:
 
 
 def _bytes_of_tensors() -> int:
-    """Of the storages of all tensors of this process, each once."""
+    """Bytes of the storages of all tensors of this process, each counted once."""
     storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in gc.get_objects() if type(one) is torch.Tensor}
     return sum(storages.values())
 
 
 def spelled(model: Model, specs: Sequence[SampleSpec], cut: int = 0, **options: Any) -> list[dict[str, str]]:
-    """What the tokens in the columns of each image's classes say, of the numbers that the text encoder was given; cut: of these, how many
-    come before column 0."""
+    """For each image, class → the text of the tokens in the class's columns, from the ids that the text encoder was given. cut: how many
+    ids come before column 0."""
     seen: list[torch.Tensor] = []
     hook = model.pipe.text_encoder.register_forward_pre_hook(
         lambda _m, args, kwargs: seen.append(kwargs["input_ids"] if "input_ids" in kwargs else args[0]), with_kwargs=True
@@ -184,7 +184,7 @@ def spelled(model: Model, specs: Sequence[SampleSpec], cut: int = 0, **options: 
 
 
 def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = ()) -> None:
-    """The three commands on a local folder, one after the other; the third only where the family has maps of self-attention."""
+    """Run `generate`, `mask` and `segment` with a model in a local folder; `segment` only if the family has maps of self-attention."""
     from seediff.cli.generate import generate as generate_command
     from seediff.cli.photos import mask, segment
 

@@ -1,4 +1,4 @@
-"""The formats that are registered, for tests that try each of them."""
+"""The dataset formats, for tests that try each of them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from seediff.dataset.sample import Sample
 
 EVERY: tuple[FormatName, ...] = get_args(FormatName)
 READ: tuple[SourceName, ...] = get_args(SourceName)
-"""Those, and formats that are only read."""
+"""EVERY, and formats that can only be imported."""
 LOSSY = ("yolo",)
-"""Polygons, so that label maps come back nearly, and smaller pieces than that not at all."""
+"""Formats of polygons, from which label maps come back only approximately, and very small pieces not at all."""
 PACKAGES = {"parquet": "pyarrow"}
-"""Format → what writes it, where that may not be installed."""
+"""Format → the package that writes it, if it may be missing."""
 
 
 def export(name: str, classes: Sequence[str], samples: Iterable[Sample], out: Path, **options: Any) -> Exported:
-    """`Dataset.as_NAME`."""
+    """Export with `Dataset.as_NAME`."""
     return getattr(Dataset(classes, list(samples)), f"as_{name.replace('-', '_')}")(out, **options)
 
 
@@ -45,6 +45,6 @@ def parts(dataset: Dataset) -> tuple[tuple[str, ...], list[Sample]]:
 
 
 def needs(name: str) -> None:
-    """Skip the test where the format cannot be written."""
+    """Skip the test if the format cannot be written here."""
     if name in PACKAGES:
         pytest.importorskip(PACKAGES[name], reason=f"{PACKAGES[name]} is not installed")

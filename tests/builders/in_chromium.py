@@ -1,4 +1,4 @@
-"""A real Chromium, Debian's or whichever is on the machine, and pages in it that tell what went wrong in them."""
+"""Opens pages in a real Chromium, Debian's or another on the machine, and reports what went wrong in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from patience import PATIENCE
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BINARY = next((path for name in NAMES if (path := shutil.which(name))), None)
 WAIT = 1000 * PATIENCE
-"""Milliseconds that anything may take on a machine with much else to do."""
+"""Milliseconds that anything may take on a busy machine."""
 
 needs_chromium = pytest.mark.skipif(BINARY is None, reason=f"needs one of {', '.join(NAMES)} (apt-get install chromium)")
 
@@ -36,8 +36,8 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def window(browser: Any, url: str, *, faults: bool = False, size: tuple[int, int] = (1280, 860), **options: Any) -> Iterator[Any]:
-    """A window of its own on a page, with nothing of other windows. faults: errors are expected. Raises AssertionError at the end when
-    the page's console had an error, or it asked anybody else for anything."""
+    """Open a page in a new window that shares nothing with other windows. faults: errors are expected. Raises AssertionError at the end if
+    the page's console had an error, or the page sent a request to any other server."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
     page = context.new_page()
     page.set_default_timeout(WAIT)
@@ -58,15 +58,15 @@ def window(browser: Any, url: str, *, faults: bool = False, size: tuple[int, int
 
 
 def open_sample(page: Any, name: str) -> None:
-    """Open a sample by its name, as somebody would who types it."""
+    """Open a sample by typing its name, as a person would."""
     if page.locator("#sample").is_visible():
         page.click("#back")
         page.wait_for_selector("#browse:not([hidden])")
     page.fill("#text", name)
     page.wait_for_function("name => document.querySelector('.tile:not([hidden]) .name bdi')?.textContent === name", arg=name)
-    page.press("#text", "Escape")  # to the grid
+    page.press("#text", "Escape")  # moves to the grid
     page.keyboard.press("Enter")
-    # Of a sample that was open before, the name stands there at once, and a stroke on a label map that is still to come is none.
+    # A sample that was open before shows its name at once, but strokes have no effect until its label map has arrived.
     page.wait_for_function(
         "name => document.querySelector('#sample:not([hidden])[aria-busy=false]')"
         " && document.querySelector('#sample-name').textContent === name",
@@ -75,7 +75,7 @@ def open_sample(page: Any, name: str) -> None:
 
 
 def shown_mask(page: Any) -> np.ndarray:
-    """(H, W) uint8: which class is drawn over the picture, 0 where nothing is, by its colour."""
+    """(H, W) uint8 ids of the classes drawn over the picture, recognised by their colours; 0 where nothing is drawn."""
     from seediff.files.label_maps import voc_palette
 
     found = page.evaluate(
@@ -94,7 +94,7 @@ def until(page: Any, condition: str, argument: Any = None) -> None:
 
 
 def soon(page: Any, condition: Callable[[], bool]) -> None:
-    """Wait until something is true here, while the page goes on; for requests that a route holds, say."""
+    """Wait until a condition in this process is true, while the page keeps running; for example, for requests that a route holds back."""
     end = time.monotonic() + WAIT / 1000
     while not condition():
         assert time.monotonic() < end, "it never came to be"
@@ -107,7 +107,7 @@ def saved(page: Any) -> None:
 
 
 def at(page: Any, x: float, y: float) -> tuple[float, float]:
-    """Where the middle of a pixel of the picture is in the window, once a text that has changed has moved it."""
+    """Window coordinates of the centre of a pixel of the picture, after any changed text has moved the picture."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     box = page.locator("#layers").bounding_box()
     width, height = page.evaluate("() => [document.querySelector('#mask').width, document.querySelector('#mask').height]")
@@ -115,7 +115,7 @@ def at(page: Any, x: float, y: float) -> tuple[float, float]:
 
 
 def violations(page: Any) -> list[str]:
-    """What axe finds wrong with the page as it is: labels, contrast, roles."""
+    """Problems that axe finds in the page as it is: labels, contrast, roles."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]

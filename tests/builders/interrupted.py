@@ -1,4 +1,4 @@
-"""Runs that are stopped at a write and continued, whose outputs must have the bytes of one that was not."""
+"""Stops runs at a write and continues them; the outputs must have the bytes of a run that was not stopped."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from seediff.files import outputs
 
 
 class Stopped(BaseException):
-    """Instead of a write."""
+    """Raised instead of a write."""
 
 
 def contents(out: Path, folders: bool = False) -> dict[str, bytes]:
-    """Every file of a folder by its path in it; with `folders`, also the folders, which hold nothing."""
+    """Path in the folder → bytes, for every file; with `folders`, also for every folder, with no bytes."""
     paths = sorted(path for path in out.rglob("*") if folders or path.is_file())
     return {path.relative_to(out).as_posix(): path.read_bytes() if path.is_file() else b"" for path in paths}
 
 
 def replace_writes(patch: pytest.MonkeyPatch, write: Callable[[Callable[[], None]], None]) -> None:
-    """Let every file be written by `write`, which is given what would write it."""
+    """Have every file written by `write`, which gets the function that would write it."""
     commit = outputs._commit
     patch.setattr(outputs, "_commit", lambda *given: write(lambda: commit(*given)))
 

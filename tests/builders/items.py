@@ -1,4 +1,4 @@
-"""Samples for datasets of tests, and what lies in a folder."""
+"""Samples for test datasets, and the names of all files in a folder."""
 
 from __future__ import annotations
 

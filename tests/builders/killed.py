@@ -1,6 +1,6 @@
-"""Train twice, once undisturbed and once killed again and again: `python killed.py UNDISTURBED KILLED`. Prints how many runs were killed.
+"""Trains twice, once undisturbed and once killed twice: `python killed.py UNDISTURBED KILLED`. Prints how many runs were killed.
 
-A process of its own, which imports everything once and forks a child for every attempt: nothing has used torch's threads before a fork.
+It is a separate process, which imports everything once and forks a child for every attempt, before anything has used torch's threads.
 """
 
 import os
@@ -36,7 +36,7 @@ def rows(out: Path) -> int:
 def main(undisturbed: Path, out: Path) -> None:
     assert os.waitpid(child(undisturbed), 0)[1] == 0
     killed = 0
-    for target in (4, 8):  # header and rows: after steps 3 and 7, a step behind the checkpoint
+    for target in (4, 8):  # lines, with the header: after steps 3 and 7, each one step after a checkpoint
         process = child(out)
         while rows(out) < target:
             time.sleep(0.002)

@@ -1,4 +1,4 @@
-"""Label maps and small folders laid out as data sets are distributed."""
+"""Writes label maps and small datasets in the folder layouts of published datasets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def save_map(path: Path, ids, *, bits: int = 8, palette: bool = True) -> Path:
 
 
 def save_voc(root: Path, maps: dict, others: dict | None = None) -> Path:
-    """`maps` are listed in val.txt, `others` only lie beside them."""
+    """`maps` are listed in val.txt; `others` are only in the same folder."""
     for name, ids in {**maps, **(others or {})}.items():
         save_map(root / "SegmentationClass" / f"{name}.png", ids)
     listing = root / "ImageSets" / "Segmentation" / "val.txt"
@@ -30,7 +30,7 @@ def save_voc(root: Path, maps: dict, others: dict | None = None) -> Path:
 
 
 def save_cityscapes(root: Path, maps: dict, split: str = "val") -> Path:
-    """maps: `city/name` → ids. The other files of the data set lie beside them."""
+    """maps: `city/name` → ids. The dataset's other files are written beside the label maps."""
     for name, ids in maps.items():
         folder = root / "gtFine" / split
         save_map(folder / f"{name}_gtFine_labelIds.png", ids, palette=False)
@@ -40,14 +40,14 @@ def save_cityscapes(root: Path, maps: dict, split: str = "val") -> Path:
 
 
 def save_picture(path: Path, size: tuple[int, int], *, colour: tuple[int, int, int] = (90, 120, 60)) -> Path:
-    """size: height and width."""
+    """A picture of one colour. size: height and width."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size[::-1], colour).save(path)
     return path
 
 
 def add_pictures(root: Path, folder: str, maps: dict, ending: str) -> Path:
-    """A picture of the size of each map."""
+    """Add a picture for each map, of the same size."""
     for name, ids in maps.items():
         save_picture(root / folder / f"{name}{ending}", np.shape(ids))
     return root
@@ -57,7 +57,7 @@ OBJECTS = {13: "person, individual, someone, somebody, mortal, soul", 21: "car, 
 
 
 def save_ade20k(root: Path, maps: dict) -> Path:
-    """ADEChallengeData2016's validation part; of the 150 names only those that are looked at are the published ones."""
+    """The validation part of ADEChallengeData2016. Of its 150 names, only those in OBJECTS are the published ones."""
     for name, ids in maps.items():
         save_map(root / "annotations" / "validation" / f"{name}.png", ids, palette=False)
     add_pictures(root, "images/validation", maps, ".jpg")
@@ -67,7 +67,7 @@ def save_ade20k(root: Path, maps: dict) -> Path:
 
 
 def save_camvid(root: Path, maps: dict, split: str = "test") -> Path:
-    """As SegNet's authors distribute it."""
+    """CamVid as SegNet's authors distribute it."""
     for name, ids in maps.items():
         save_map(root / f"{split}annot" / f"{name}.png", ids, palette=False)
     return add_pictures(root, split, maps, ".png")

@@ -1,4 +1,4 @@
-"""A small set to look at, and a server that shows it, with somebody who asks it over a real connection."""
+"""A small dataset for `seediff look`, a server that shows it, and a client that asks the server over a real connection."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLASSES = ("dog", "cat", "potted plant")
 def write_set(
     out: Path, count: int = 6, classes: tuple[str, ...] = CLASSES, *, side: int = 64, changes: Sequence[dict[str, Any]] = ()
 ) -> Path:
-    """A finished native dataset of discs. changes: what the first rows say otherwise."""
+    """Write a finished native dataset of discs. changes: fields to change in the first rows."""
     rows = write_dataset(out, count, classes, side)
     for row in rows:
         row["class_ids"] = [classes.index(name) + 1 for name in row["classes"]]
@@ -41,7 +41,7 @@ def write_set(
 
 
 def keep_attention(out: Path, names: Sequence[str], latent_side: int = 16, words: dict[str, tuple[int, ...]] | None = None) -> None:
-    """Attention of random values for some samples: of a dog, which is one token, and a cat, which is two."""
+    """Write random attention for some samples. words: class → columns; by default a dog of one token and a cat of two."""
     (out / native.ATTENTION).mkdir(exist_ok=True)
     for number, name in enumerate(names):
         maps = random_maps(latent_side, seed=number)
@@ -51,7 +51,7 @@ def keep_attention(out: Path, names: Sequence[str], latent_side: int = 16, words
 
 @dataclass
 class Asked:
-    """An answer."""
+    """An answer of the server."""
 
     status: int
     headers: dict[str, str]
@@ -63,7 +63,7 @@ class Asked:
 
     @property
     def labels(self) -> np.ndarray:
-        """(H, W) of a packed label map."""
+        """(H, W): the compressed label map in the answer."""
         import gzip
 
         data = gzip.decompress(self.body)
@@ -73,7 +73,7 @@ class Asked:
 
 @dataclass
 class Client:
-    """Somebody who has the token, unless `cookie` is emptied."""
+    """A client that has the token, unless `cookie` is emptied."""
 
     port: int
     token: str
@@ -111,14 +111,14 @@ class Client:
         return self.ask("GET", f"/api/samples/{number}/labels").labels
 
     def numbers(self, **query: Any) -> list[int]:
-        """The numbers of what a filter shows."""
+        """The numbers of the samples that a filter shows."""
         found = self.post("/api/views", query).json
         return [one["index"] for one in self.get(f"/api/views/{found['view']}?from=0&count=500")["samples"]]
 
 
 @contextmanager
 def running(path: Path, **options: Any) -> Iterator[tuple[Client, Any]]:
-    """A server on a set in a thread of this process, somebody who is in, and what is open."""
+    """Run a server on a dataset in a thread of this process; gives a client that has the token, and the opened dataset."""
     from seediff.look.serve import served
 
     with served(path, by="ann", **options) as (opened, server, listening):
@@ -132,7 +132,7 @@ def running(path: Path, **options: Any) -> Iterator[tuple[Client, Any]]:
 
 
 class Heard:
-    """What windows would hear of jobs."""
+    """Records the reports on jobs that windows would get."""
 
     def __init__(self, opened: Any) -> None:
         self.reports: list[dict[str, Any]] = []
@@ -140,14 +140,14 @@ class Heard:
         opened.session.tell = lambda report: (self.reports.append(report) if report["kind"] == "job" else None, tell(report))
 
     def ended(self) -> dict[str, Any]:
-        """The last report of a job, once it is there."""
+        """Wait for the last report of a job, and return it."""
         wait_until(lambda: self.reports and self.reports[-1]["ended"])
         last, self.reports = self.reports[-1], []
         return last
 
 
 def start(folder: Path, *more: str) -> tuple[subprocess.Popen[str], Client]:
-    """The command in a process of its own, and somebody who is in."""
+    """Start the command in a separate process; returns the process and a client that has the token."""
     command = [sys.executable, "-m", "seediff", "look", str(folder), "--no-browser", *more]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert run.stdout is not None

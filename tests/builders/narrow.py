@@ -1,4 +1,4 @@
-"""diffusers' converters of FLUX.1 and Chroma have their published width written in them: here it is the twins'."""
+"""Changes the published width, a constant in diffusers' converters of FLUX.1 and Chroma, to that of the twins."""
 
 from __future__ import annotations
 

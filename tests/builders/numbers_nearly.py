@@ -1,4 +1,4 @@
-"""Texts whose numbers were computed on another CPU: the words must be the same, the numbers nearly."""
+"""Compares texts whose numbers were computed on different CPUs: words must be equal, numbers nearly."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ DECIMAL = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e[-+]?\d+)?(?![\w.])")
 
 
 def assert_nearly(text: str, expected: str) -> None:
-    """Numbers with a point may be off by one in the last digit that is shown, or by a ten-thousandth; whole numbers and words by nothing.
+    """Numbers with a decimal point may differ by one in the last digit shown, or by a ten-thousandth; integers and words must be equal.
 
-    CPUs with other instructions add in another order: a figure at the edge of two roundings is written as the other one, and a fit by least
-    squares ends nearby.
+    CPUs with other instructions add in another order. A figure halfway between two roundings may then be rounded the other way, and a
+    least-squares fit may end slightly elsewhere.
     """
     assert DECIMAL.sub("#", text) == DECIMAL.sub("#", expected)
     for number, other in zip(DECIMAL.findall(text), DECIMAL.findall(expected), strict=True):

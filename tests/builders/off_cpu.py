@@ -1,9 +1,9 @@
-"""A model on a pretended device (`pretended.py`): whatever meets a tensor that was left on the CPU fails.
+"""Runs a model on a simulated device (`pretended.py`), where any operation that meets a tensor left on the CPU fails.
 
 with elsewhere(model) as (there, device):
     images, maps = generate(there)
 
-Or with its parts on the CPU until they work (`offloaded_elsewhere`).
+`offloaded_elsewhere` keeps the model's parts on the CPU until they run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from seediff.models.registry import Model
 
 
 class _Made(TorchFunctionMode):
-    """Tensors of Python's numbers, also of a list as an index, are made on the CPU and copied: torch makes them where no mode sees it."""
+    """Makes tensors of Python numbers, and of lists used as indices, on the CPU and copies them: torch makes them unseen by any mode."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -41,13 +41,13 @@ class _Made(TorchFunctionMode):
 
 
 def _without_autocast() -> Any:
-    """torch has no automatic number format for the pretended device, which a network switches off."""
+    """Replace torch.autocast, which a network switches off, and which does not know the simulated device."""
     return mock.patch.object(torch, "autocast", return_value=nullcontext())
 
 
 @contextmanager
 def elsewhere(model: Model) -> Iterator[tuple[Model, Pretended]]:
-    """The model with all weights and buffers on the pretended device, which is there inside the block only."""
+    """The model with all weights and buffers on the simulated device, which exists only inside the block."""
     pipe = deepcopy(model.pipe)
     with _without_autocast(), _Made(), Pretended() as device:
         for part in pipe.components.values():
@@ -63,8 +63,8 @@ def elsewhere(model: Model) -> Iterator[tuple[Model, Pretended]]:
 
 @contextmanager
 def offloaded_elsewhere(model: Model, offload: Offload) -> Iterator[tuple[Model, Pretended, Callable[[], set[str]]]]:
-    """The model with its parts brought to the pretended device when they work; and what says which parts were there beside the network or
-    the autoencoder at work. Several text encoders may be there together: so have pipelines it."""
+    """The model with its parts moved to the simulated device when they run, the device, and a function that returns which other parts were
+    there while the network or the autoencoder ran. Several text encoders may be there together, as pipelines have it."""
     pipe = deepcopy(model.pipe)
     parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
     found: set[str] = set()
@@ -73,7 +73,7 @@ def offloaded_elsewhere(model: Model, offload: Offload) -> Iterator[tuple[Model,
         others = {name: part for name, part in parts.items() if name != at_work}
         found.update(name for name, part in others.items() if any(weight.device.type == DEVICE.type for weight in part.parameters()))
 
-    cache = mock.patch("diffusers.pipelines.pipeline_utils.empty_device_cache")  # torch has no module for the pretended device
+    cache = mock.patch("diffusers.pipelines.pipeline_utils.empty_device_cache")  # torch has no module for the simulated device
     with cache, _without_autocast(), _Made(), Pretended() as device:
         place(pipe, str(DEVICE), offload)
         for name in (model.family.network, "vae"):

@@ -1,4 +1,4 @@
-"""Waiting on a busy machine: for as long as it takes, up to a bound that only stops what hangs."""
+"""Waiting on a busy machine: as long as it takes, up to a limit that only stops tests that hang."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""Hypothesis: an example may take its time, drawing it too."""
+"""Settings of hypothesis: an example, and drawing it, may take any time."""
 PATIENCE = 240.0
-"""Seconds."""
+"""Seconds to wait at most."""
 
 
 def wait_until(happened: Callable[[], Any]) -> None:

@@ -1,4 +1,4 @@
-"""Photographs of all kinds in a folder, for the commands that read them."""
+"""Writes photographs of several shapes and formats, for the commands that read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def scene_photo(number: int, height: int = 96, width: int = 128) -> np.ndarray:
-    """(H, W, 3) uint8: a bright disc on a plain ground, both of another colour each time, with a little noise."""
+    """(H, W, 3) uint8: a bright disc on a plain dark background, in colours that depend on `number`, with a little noise."""
     rng = np.random.default_rng(number)
     ground, disc = rng.integers(0, 110, 3), rng.integers(140, 255, 3)
     y, x = np.mgrid[:height, :width]
@@ -19,7 +19,7 @@ def scene_photo(number: int, height: int = 96, width: int = 128) -> np.ndarray:
 
 
 def write_photos(folder: Path, count: int = 5) -> Path:
-    """PNG and JPEG photographs of several shapes: 0.png, 1.jpg, 2.png, … and one in a folder below."""
+    """Write PNG and JPEG photographs of several shapes: 0.png, 1.jpg, 2.png, …, and one in a subfolder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         height, width = [(96, 128), (128, 96), (100, 100), (60, 150), (33, 47)][number % 5]

@@ -1,13 +1,13 @@
-"""A pretended accelerator on a CPU: tensors that say they are on another device, and a count of what would make the host wait for it.
+"""Simulates an accelerator on a CPU: tensors that claim to be on another device, and a count of what would make the host wait for it.
 
     with Pretended() as device:
         maps = {side: device.put(tensor) for side, tensor in on_cpu.items()}
         rows = aggregate(maps, 64)
     assert device.waits <= 10
 
-Arithmetic is the CPU's. What real devices do differently is the rest: an operation on tensors of two devices fails (a number without
-dimensions from the CPU is allowed), and the host waits where it needs to know what is in a tensor, or how large a result is: a value
-read, a copy to or from the CPU, positions of what is not zero (also by indexing with a mask), unique values, counts of values.
+Arithmetic is the CPU's. The rest is as on a real device: an operation on tensors of two devices fails (a CPU tensor without dimensions is
+allowed), and the host waits when it needs a tensor's values or the size of a result: for a value that is read, a copy to or from the CPU,
+positions of nonzero values (also by indexing with a mask), unique values, and counts of values.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("lazy", 0)
-"""The only kind that torch lets be asked for and copied to where nobody has it."""
+"""The only kind of device that torch lets programs name and copy to without having it."""
 
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount", "equal", "histc")
-"""Operations whose result, or its size, the host needs."""
+"""Operations for which the host needs the result or its size."""
 BY_MASK = ("index", "index_put", "index_put_", "_unsafe_index")
 
 
 class _There(torch.Tensor):
-    """A tensor of the pretended device; `held` has its values."""
+    """A tensor on the simulated device; `held` has its values."""
 
     held: torch.Tensor
 
     @staticmethod
     def __new__(cls, held: torch.Tensor, requires_grad: bool = False) -> Any:
-        """requires_grad: accelerate makes weights by `type(weight)(values, requires_grad=…)`; of values elsewhere they are ordinary."""
+        """requires_grad: accelerate makes weights by `type(weight)(values, requires_grad=…)`; on the meta device, ordinary parameters."""
         if isinstance(held, _There):
             return held
         if held.device.type == "meta":
@@ -57,7 +57,7 @@ class _There(torch.Tensor):
 
 
 class Pretended(TorchDispatchMode):
-    """The device. waits: how often the host waited; operations: how many there were, both by name too."""
+    """The simulated device. waits: how often the host waited; operations: their number. `waited` and `done` count them by name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,11 +73,11 @@ class Pretended(TorchDispatchMode):
         return self.done.total()
 
     def put(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The same values on the device, uncounted."""
+        """A copy of a tensor on the device; not counted."""
         return _There(tensor.clone())
 
     def take(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The values of a tensor wherever it is, uncounted."""
+        """The values of a tensor of any device; not counted."""
         return tensor.held if isinstance(tensor, _There) else tensor
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -106,7 +106,7 @@ class Pretended(TorchDispatchMode):
         found = func(*tree_map(self.take, args), **tree_map(self.take, given))
         if not onto:
             return found
-        written = {id(self.take(one)): one for one in there}  # what was changed in place, or given as `out`, stays what it was
+        written = {id(self.take(one)): one for one in there}  # a tensor changed in place, or given as `out`, stays the same object
 
         def back(one: Any) -> Any:
             if not isinstance(one, torch.Tensor) or isinstance(one, _There):

@@ -1,5 +1,5 @@
-"""Configurations that were published with weights: the numbers in which each differs from what diffusers and transformers have as defaults,
-from the models' papers and diffusers' own conversion scripts. Networks of them are made on torch's meta device, without any memory."""
+"""Published configurations of models: the values in which each differs from the defaults of diffusers and transformers, from the models'
+papers and diffusers' own conversion scripts. Networks are made on torch's meta device, without memory."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "lumina2": ("Lumina2Transformer2DModel", {"cap_feat_dim": 2304}),
     "sana": ("SanaTransformer2DModel", {}),
 }
-"""Short name → (class, its configuration). SSD-1B's is that of a program that loads its weights from one file."""
+"""Short name → (class, its configuration). SSD-1B's is from a program that loads its weights from a single file."""
 
 KL = {
     "block_out_channels": [128, 256, 512, 512],
@@ -158,17 +158,17 @@ TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
 
 
 def network(name: str) -> Any:
-    """The part that has the attention, on the meta device."""
+    """The network that has the attention, on the meta device."""
     return _diffusers(*NETWORKS[name])
 
 
 def parameters(name: str) -> int:
-    """Numbers in the weights of all parts."""
+    """The number of stored values of all parts of a model."""
     return stored([_diffusers(*NETWORKS[name]), _diffusers(*AUTOENCODERS[name]), *(_transformers(*one) for one in TEXT_ENCODERS[name])])
 
 
 def stored(parts: Sequence[torch.nn.Module]) -> int:
-    """Numbers in the weights of all parts: parameters, and what else is stored, such as Stable Diffusion 3's table of positions."""
+    """The number of stored values of all parts: parameters and persistent buffers, such as Stable Diffusion 3's table of positions."""
     buffers = [
         buffer
         for part in parts
@@ -199,7 +199,7 @@ def _made(kind: Any, config: Mapping[str, Any]) -> Any:
 
 
 def written(name: str, folder: Path) -> Path:
-    """The small files of a model, as a hub's cache holds them before the weights are there."""
+    """Write the small files of a model, as the hub's cache holds them before the weights arrive; returns the folder."""
     pipeline = BY_NAME[name].pipeline
     family = pipeline_family(pipeline)
     assert family is not None
@@ -212,5 +212,5 @@ def written(name: str, folder: Path) -> Path:
 
 @lru_cache
 def saved_config(name: str) -> dict[str, Any]:
-    """What config.json of the network says: all values, defaults among them."""
+    """The network's config.json: all values, including defaults."""
     return dict(network(name).config)

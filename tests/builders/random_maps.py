@@ -29,7 +29,7 @@ def random_maps(latent_size: int | tuple[int, int] = 16, seed: int = 0, normaliz
 
 
 def apart(maps: AttentionMaps) -> AttentionMaps:
-    """The maps with a layer of each kind at every level, which are those of that level, weighted alike; and with features at L/2."""
+    """The maps, kept apart: at every level one layer of each kind with the map of that level, all of equal weight; with features at L/2."""
     own = {grid: {f"up_blocks.{grid[0]}.attn1": tensor.clone()} for grid, tensor in maps.self_attention.items()}
     cross = {grid: {f"up_blocks.{grid[0]}.attn2": tensor.clone()} for grid, tensor in maps.cross_attention.items()}
     weights = {name: 1.0 for of_grid in own.values() for name in of_grid}
@@ -39,7 +39,7 @@ def apart(maps: AttentionMaps) -> AttentionMaps:
 
 
 def concepts(maps: AttentionMaps) -> AttentionMaps:
-    """The maps with random scores of their classes and the sky, at L."""
+    """The maps with random concept scores at L, for their classes and the sky."""
     names = (*maps.words, "sky")
     scores = torch.randn(maps.latent_size[0] * maps.latent_size[1], len(names), generator=torch.Generator().manual_seed(7))
     return replace(maps, concepts={maps.latent_size: scores}, concept_names=names)
@@ -53,11 +53,11 @@ def replaced(maps: AttentionMaps, *, self_value: float | None = None, cross_valu
 
 
 def class_map(maps: AttentionMaps, side: int, class_name: str, to: int) -> np.ndarray:
-    """Float64 cross-attention of a class (to, to), captured at one side and enlarged to another."""
+    """Float64 cross-attention (to, to) of a class, captured at one side and enlarged to another."""
     columns = maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).reshape(1, 1, side, side)
     return F.interpolate(columns, (to, to), mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
 def stretch(x: np.ndarray) -> np.ndarray:
-    """Min-max."""
+    """Min-max normalisation to [0, 1]."""
     return (x - x.min()) / (x.max() - x.min())

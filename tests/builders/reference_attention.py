@@ -1,4 +1,4 @@
-"""Every family's twin and its attention by the book, found by the name of the family's file: `reference_attentions/NAME.py`."""
+"""Every family's twin and its reference attention, found by the name of the family's file: `reference_attentions/NAME.py`."""
 
 from __future__ import annotations
 

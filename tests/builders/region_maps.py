@@ -1,4 +1,4 @@
-"""Self-attention with regions in it, as a photograph's has: positions attend to those of like colour nearby."""
+"""Self-attention with regions, like a photograph's: positions attend to nearby positions of similar colour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def region_maps(
     latent_size: int | tuple[int, int] = 32, seed: int = 0, levels: int = 4, floor: float = 0.1
 ) -> dict[tuple[int, int], torch.Tensor]:
     """{(h, w): (h·w, h·w)} float32 at L, L/2, …; rows sum to 1. latent_size: a side, or (height, width). floor: the share of every row that
-    is spread evenly."""
+    is spread evenly over all positions."""
     size = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
     generator = torch.Generator().manual_seed(seed)
     picture = F.interpolate(torch.rand(1, 3, 5, 5, generator=generator), size, mode="nearest")

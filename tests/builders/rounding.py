@@ -1,4 +1,4 @@
-"""Tests that depend on how a CPU rounds, which `make avx2` runs a second time."""
+"""Tells which tests depend on how a CPU rounds; `make avx2` runs them a second time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 ARITHMETIC = ("attention", "masks", "metrics", "segments", "models/test_embedded.py", "test_published.py")
 """Folders and files that compare computed numbers with a reference, with figures written on another machine, or with another order of the
-same sum: a CPU with other instructions rounds otherwise."""
+same sum. A CPU with other instructions rounds differently."""
 
 
 def depends_on_rounding(test: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Toy pictures with one or two squares of one class side by side, which touch, so that only their colours tell them apart."""
+"""Toy pictures of one or two objects of one class, side by side and touching, so that only their colours tell them apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CLASSES = ("square", "disc")
 
 
 def touching(number: int, side: int = 64) -> Sample:
-    """A red and a blue square that touch in the middle of a grey picture; for odd numbers a blue one alone."""
+    """A red and a blue rectangle that touch in the middle of a grey picture; for odd numbers only the blue one."""
     rng = np.random.default_rng(number)
     top, half = int(rng.integers(8, side // 2 - 8)), side // 2
     numbers = np.zeros((side, side), np.uint16)

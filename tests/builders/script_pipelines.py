@@ -1,6 +1,6 @@
-"""Pipelines that people run in scripts, of the parts of the families' twins: how each is made, and what it is called with beside a prompt.
+"""Pipelines that people run in scripts, made from the parts of the families' twins, and the arguments of each besides the prompt.
 
-Pictures are of 64 pixels, in two steps; each takes about a second.
+Each draws a picture of 64 pixels in two steps, which takes about a second.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ def picture() -> Image.Image:
 
 
 def hole() -> Image.Image:
-    """A mask for inpainting: the right half is drawn."""
+    """A mask for inpainting: the right half is redrawn."""
     return Image.fromarray(np.repeat(np.array([[0] * 32 + [255] * 32], np.uint8), 64, 0))
 
 
 def parts(pipe: Any, **others: Any) -> dict[str, Any]:
-    """A pipeline's, and others in their place."""
+    """A pipeline's parts, some replaced by `others`."""
     return {**pipe.components, **others}
 
 
 def _same(name: str) -> Callable[[Any], Any]:
-    """A pipeline class of diffusers, of all parts that there are."""
+    """Makes a diffusers pipeline of the class `name` from all parts of another."""
 
     def make(pipe: Any) -> Any:
         import diffusers
@@ -65,7 +65,7 @@ def _adapted(name: str, channels: list[int]) -> Callable[[Any], Any]:
 
 
 def _told_by_words(pipe: Any) -> Any:
-    """InstructPix2Pix: the picture that is changed is told beside the latent."""
+    """InstructPix2Pix, whose UNet also gets the latent of the picture to change, as four more channels."""
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
     torch.manual_seed(1)
@@ -73,7 +73,7 @@ def _told_by_words(pipe: Any) -> Any:
 
 
 def _refiner(pipe: Any) -> Any:
-    """SDXL's: the second text encoder alone."""
+    """SDXL's refiner, which has only the second text encoder."""
     from diffusers import StableDiffusionXLImg2ImgPipeline, UNet2DConditionModel
 
     torch.manual_seed(1)
@@ -87,7 +87,7 @@ def _refiner(pipe: Any) -> Any:
 
 
 def _of_ones_own(pipe: Any) -> Any:
-    """A class derived from a pipeline of diffusers, with a loop of its own that makes two calls a step."""
+    """A subclass of a diffusers pipeline with its own loop, which makes two calls per step."""
     from diffusers import StableDiffusionPipeline
 
     class OwnPipeline(StableDiffusionPipeline):
@@ -114,8 +114,9 @@ INPAINTED = {"image": picture(), "mask_image": hole(), "strength": 1.0, **SIDES}
 
 @dataclass(frozen=True)
 class Kind:
-    """A pipeline class. twin: of which family it is made. call: what it is called with. guided: where the prompt is under guidance: in
-    "halves", the second; the "first half"; the first "third"; of two "calls", the first; the "second call"; "": there is no guidance."""
+    """A pipeline class. twin: the family of its parts. call: its arguments besides the prompt. guided: the place of the prediction with the
+    prompt under guidance: "halves" (the second half of the batch), "first half", "third" (the first), "calls" (the first of two), "second
+    call", or "" (no guidance)."""
 
     twin: str
     make: Callable[[Any], Any]
@@ -161,8 +162,8 @@ PIPELINES: dict[str, Kind] = {
     "Flux2KleinPipeline": Kind("flux2_klein", lambda pipe: pipe, SIDES, "calls"),
     "ErnieImagePipeline": Kind("ernie_image", lambda pipe: pipe, {"use_pe": False, **SIDES}),
     "Lumina2Pipeline": Kind("lumina2", lambda pipe: pipe, SIDES, "calls"),
-    "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", lambda pipe: pipe, {"cfg_trunc_ratio": 0.5, **SIDES}, "calls"),  # of the first step
+    "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", lambda pipe: pipe, {"cfg_trunc_ratio": 0.5, **SIDES}, "calls"),  # guides step 1
     "ZImagePipeline": Kind("z_image", lambda pipe: pipe, SIDES, "first half"),
     "ZImageImg2ImgPipeline": Kind("z_image", _same("ZImageImg2ImgPipeline"), CHANGED | SIDES, "first half"),
 }
-"""What it is called → how it is made. Two steps each, and guidance where the pipeline has any."""
+"""Name → how the pipeline is made and called. Each takes two steps, with guidance if the pipeline has any."""

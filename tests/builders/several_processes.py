@@ -1,7 +1,7 @@
-"""Run a line of seediff in several processes that know of each other: `python several_processes.py COUNT train …`, as a launcher would.
+"""Runs a line of seediff in several processes of one group, as a launcher would: `python several_processes.py COUNT train …`.
 
-A process of its own, which imports everything once and forks a child for each: nothing has used torch's threads before a fork.
-`accelerate launch` is not used: without GPUs it starts one process, however many it is asked for.
+It is a separate process, which imports everything once and forks a child for each, before anything has used torch's threads.
+`accelerate launch` is not used, because without GPUs it starts only one process, whatever number is requested.
 """
 
 import os
@@ -35,7 +35,7 @@ def child(rank: int, count: int, port: int, line: list[str]) -> int:
 
 
 def start(count: int, line: list[str]) -> list[int]:
-    """The exit codes of all processes."""
+    """Run the line in `count` processes; returns their exit codes."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A toy dataset: a bright square on dark ground is class 1, a dark disc on bright ground class 2; learnt in seconds."""
+"""A toy dataset that a network learns in seconds: class 1 is a bright square on dark ground, class 2 a dark disc on bright ground."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIDE = 64
 
 
 def scene(number: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
-    """(side, side, 3) uint8 and (side, side) uint8, with a stripe of 255."""
+    """An image (side, side, 3) uint8, and its label map (side, side) uint8 with a stripe of 255."""
     rng = np.random.default_rng(number)
     y, x = np.mgrid[:side, :side]
     centre, radius = rng.integers(side // 3, 2 * side // 3, 2), rng.integers(side // 6, side // 3)

@@ -1,7 +1,7 @@
-"""A training of mini that two processes share, and one that ends with the process that started it: `python shared_training.py ART FOLDER`
-and `python shared_training.py FOLDER`.
+"""Trainings of mini: one that two processes share (`python shared_training.py ART FOLDER`), and one whose processes must end with the
+process that started them (`python shared_training.py FOLDER`).
 
-A process of its own, which imports everything once and forks where a training spawns: nothing has used torch's threads before a fork.
+It is a separate process, which imports everything once and forks where a training spawns, before anything has used torch's threads.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SHORT = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, sa
 
 
 def complete(art: Path, folder: Path) -> None:
-    """Train to the end, and go on with a checkpoint that is damaged; says what that ends in."""
+    """Train to the end, then continue with a damaged checkpoint. Prints whether the training is complete, and the error."""
     recipe = dataclasses.replace(SHORT, workers=2)
     print(train.train_mini(recipe, art, folder, say=lambda _: None)[1])
     (folder / "denoiser.safetensors").write_bytes(b"torn")
@@ -44,7 +44,7 @@ def complete(art: Path, folder: Path) -> None:
 
 
 def wait_deaf(folder: Path) -> None:
-    """Start two processes that never end, as a shell's background job does, deaf to interrupts; each leaves a file when it has begun."""
+    """Ignore interrupts, as a shell's background job does, and start two processes that sleep for ten minutes; each makes a file first."""
 
     def waits(*_: Any) -> None:
         (folder / f"{time.monotonic_ns()}.begun").touch()

@@ -1,5 +1,5 @@
-"""A twin's folder as the single file that people would have of it: with the names that the models' first authors gave, as written by
-A1111, ComfyUI and the authors' own programs. What diffusers' converters do, the other way round.
+"""Converts a twin's folder to a single file with the tensor names of the model's authors, as A1111, ComfyUI and the authors' own programs
+write it: the reverse of diffusers' converters.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def replaced(name: str, table: Sequence[tuple[str, str]]) -> str:
 
 
 def unet(state: Tensors) -> Tensors:
-    """Of Stable Diffusion 1, 2 and XL: three blocks a side where diffusers has two layers and what changes the size."""
+    """The UNet of Stable Diffusion 1, 2 and XL. A downsampler is a block of its own; an upsampler joins the block of the last layer."""
     made = {}
     for name, tensor in state.items():
         block = re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.*)", name)
@@ -62,7 +62,7 @@ VAE = (
 
 
 def vae(state: Tensors) -> Tensors:
-    """The decoder's blocks are counted from the finest; attention is convolutions of one pixel."""
+    """The autoencoder. The decoder's blocks are counted from the finest; attention is made of 1 × 1 convolutions."""
     blocks = 1 + max(int(name.split(".")[2]) for name in state if ".up_blocks." in name)
     made = {}
     for name, tensor in state.items():
@@ -76,13 +76,13 @@ def vae(state: Tensors) -> Tensors:
 
 
 def clip(state: Tensors) -> Tensors:
-    """As transformers wrote CLIP before version 5.6."""
+    """CLIP with the names that transformers wrote before version 5.6."""
     made = {name if name.startswith(("text_model.", "text_projection")) else f"text_model.{name}": tensor for name, tensor in state.items()}
     return {**made, "text_model.embeddings.position_ids": torch.arange(77)[None]}
 
 
 def sd3_clip(state: Tensors) -> Tensors:
-    """SD 3's file has no projection of its first: the identity."""
+    """CLIP without its projection, which SD 3's files lack for the first text encoder: it is the identity."""
     return {name: tensor for name, tensor in clip(state).items() if name != "text_projection.weight"}
 
 
@@ -111,13 +111,13 @@ def open_clip(state: Tensors) -> Tensors:
 
 
 def join(made: Tensors, first: str, names: Sequence[str], joined: str) -> None:
-    """Put tensors that diffusers holds apart behind one another. first: a pattern of the first of them, whose group stands for {}."""
+    """Concatenate tensors that diffusers keeps apart. first: pattern of the first name; its group replaces {} in `names` and `joined`."""
     for found in filter(None, (re.fullmatch(first, name) for name in list(made))):
         made[joined.format(found[1])] = torch.cat([made.pop(name.format(found[1])) for name in names])
 
 
 def swapped(tensor: torch.Tensor) -> torch.Tensor:
-    """Scale and shift, the other way round."""
+    """The tensor with scale and shift exchanged."""
     return torch.cat(tensor.chunk(2)[::-1])
 
 
@@ -175,7 +175,7 @@ FLUX = (
 
 
 def flux(state: Tensors) -> Tensors:
-    """Also Chroma's, which has no modulation of its own, and in whose guidance layer some names differ."""
+    """FLUX.1 and Chroma. Chroma's blocks have no modulation of their own, and some names in its guidance layer differ."""
     made = dict(state)
     for part in ("weight", "bias"):
         single = [f"{{}}.{name}.{part}" for name in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")]
@@ -212,7 +212,7 @@ FLUX2 = (
 
 
 def flux2(state: Tensors) -> Tensors:
-    """FLUX.2 dev and klein: modulation that blocks share, no biases; a block of one stream has one product for all."""
+    """FLUX.2 dev and klein: blocks share their modulation and have no biases; a one-stream block has one projection for everything."""
     made = dict(state)
     join(made, r"(.*)\.attn\.add_q_proj\.weight", [f"{{}}.attn.add_{c}_proj.weight" for c in "qkv"], "{}.txt_attn.qkv.weight")
     join(made, r"(.*)\.attn\.to_q\.weight", [f"{{}}.attn.to_{c}.weight" for c in "qkv"], "{}.img_attn.qkv.weight")
@@ -269,7 +269,7 @@ FORMATS: dict[str, dict[str, tuple[str, Callable[[Tensors], Tensors]]]] = {
     "z_image": {"transformer": ("", z_image), "vae": FIRST},
     "qwen_image": {"transformer": ("", same)},
 }
-"""Family → part → (where its names begin, the network's behind NETWORK; what renames it)."""
+"""Family → part → (prefix of its names, empty for the network, whose prefix is NETWORK; the function that renames its tensors)."""
 NETWORK = "model.diffusion_model."
 
 
@@ -280,7 +280,7 @@ def part_state(folder: Path, part: str) -> Tensors:
 
 
 def single_file(folder: Path, family: str, parts: Sequence[str] | None = None, *, prefix: str = NETWORK) -> Tensors:
-    """The tensors of such a file. parts: those that it has; None: all that such files have. prefix: of the network's names."""
+    """The tensors of a single file. parts: the parts that it has; None: all that such files have. prefix: of the network's names."""
     made: Tensors = {}
     for part, (start, rename) in FORMATS[family].items():
         if (parts is None or part in parts) and (folder / part).is_dir():

@@ -1,4 +1,4 @@
-"""The embedded scenes at half their side: a narrow model looks at them four times as fast."""
+"""The packaged scenes at half their side, which a narrow model processes four times as fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small dataset drawn from noise and discs, as the report's tests (and whoever wants to look at a page) need it."""
+"""A small dataset of noise and discs, for the report's tests and for anyone who wants to look at a page."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CLASSES = ("dog", "cat", "potted plant")
 
 
 def disc(side: int, centre: tuple[float, float], radius: float) -> np.ndarray:
-    """(side, side) float: how far inside the disc, 0 at 1.5 radii to 1 in the middle; centre and radius in [0, 1]."""
+    """(side, side) float: from 1 at the centre of the disc to 0 at 1.5 radii. centre, radius: in [0, 1]."""
     at = (np.arange(side) + 0.5) / side
     distance = np.hypot(at[:, None] - centre[0], at[None] - centre[1])
     return np.clip(1.5 - distance / radius, 0, 1.5) / 1.5
 
 
 def draw(index: int, label: int, side: int) -> tuple[np.ndarray, np.ndarray, tuple[float, float], float]:
-    """image, label_map, centre, radius of the object of sample `index`."""
+    """The image and label map of sample `index`, and the centre and radius of its object."""
     rng = np.random.default_rng(index)
     centre, radius = tuple(rng.uniform(0.35, 0.65, 2)), float(rng.uniform(0.12, 0.3))
     inside = disc(side, centre, radius) > 1 / 3
@@ -34,7 +34,7 @@ def draw(index: int, label: int, side: int) -> tuple[np.ndarray, np.ndarray, tup
 
 
 def write_dataset(out: Path, count: int, classes: tuple[str, ...] = CLASSES, side: int = 64) -> list[dict[str, Any]]:
-    """Images and masks in `out`, classes in turn; returns the rows. Every seventh sample is flagged."""
+    """Write images and masks to `out`, with classes in turn; returns the rows. Every seventh sample is flagged."""
     (out / "images").mkdir(parents=True)
     (out / "masks").mkdir()
     rows = []

@@ -1,4 +1,4 @@
-"""Drawn samples whose masks are poor although one layer of their attention tells the truth: what corrections can teach."""
+"""Drawn samples whose masks are poor although one attention layer shows the object, so that corrections can teach which layer counts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def truth(seed: int, side: int) -> np.ndarray:
 
 
 def draw(specs: Sequence[SampleSpec], *, telling: bool = True) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-    """The first layer is the square with some noise, the other three are noise."""
+    """Images and maps. With `telling`, the first cross-attention layer is the square with some noise; the other layers are noise."""
     images, maps = [], []
     for spec in specs:
         rng = np.random.default_rng(spec.seed + 1)

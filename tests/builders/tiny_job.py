@@ -1,4 +1,4 @@
-"""A job of the engine that imports next to nothing: 20 little texts in batches of two. What happens meanwhile is up to the test."""
+"""A job for the engine that imports very little: 20 short texts in batches of two. A test decides what happens meanwhile."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TinyConfig(RunConfig):
 
 
 class TinyJob(Job[TinyConfig, int, Sequence[int]]):
-    """Each item's file says which batch it was in. trouble(item): is called before each item's file is written."""
+    """Each item's file names its batch. trouble: is called with each item before the item's file is written."""
 
     on_device = False
 
@@ -84,14 +84,17 @@ def tiny(
     progress: Progress | None = None,
     config: TinyConfig | None = None,
 ) -> int:
-    """Run the job; how many items it did."""
+    """Run the job; returns the number of items that it did."""
     return run(TinyJob(config or TinyConfig(), trouble), out, engine=engine, progress=progress).done
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Things that happen, by the item that they happen before. folder: each process that does a batch leaves a file called like it.
-    seconds: that each item takes, until there is a file "hurry"."""
+    """Things that happen before certain items: the process is killed the first time or every time, or the disk is full.
+
+    folder: each process that does a batch leaves a file there, named by its id. seconds: the time for each item, until `folder` has a
+    file "hurry".
+    """
 
     folder: Path
     kill_once: int = -1

@@ -1,6 +1,7 @@
-"""Narrow twins of the families: their exact classes, a few channels wide, randomly initialised from a seed, saved as local folders.
+"""Narrow twins of the families: their exact classes, a few channels wide, with random weights from a seed, saved as local folders.
 
-Here is what several of them are made of, and Stable Diffusion 1 and 2; the others are in `books/`.
+This file has the parts that several twins share, the embedded model, and Stable Diffusion 1 and 2; other twins are in
+`reference_attentions/`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Any
 import torch
 
 WIDTH = 32
-"""Of the text encoders' states, and of whatever has no reason for another width."""
+"""The width of the text encoders' states, and of everything that needs no other width."""
 
 
 def sharpen(network: torch.nn.Module, factor: float = 4) -> torch.nn.Module:
-    """Untrained attention is all but uniform: larger queries and keys make maps differ. Norms that come after them are scaled instead."""
+    """Enlarge queries and keys, because untrained attention is almost uniform. Norms that follow and undo this are scaled too."""
     for name, weight in network.named_parameters():
         if any(part in name for part in ("to_q", "to_k", "add_q_proj", "add_k_proj", "norm_q", "norm_k", "norm_added")):
             weight.data *= factor**0.5 if "norm" in name else factor
@@ -27,7 +28,7 @@ def sharpen(network: torch.nn.Module, factor: float = 4) -> torch.nn.Module:
 
 
 def autoencoder(channels: int, blocks: int, **more: Any) -> Any:
-    """AutoencoderKL with 2^(blocks − 1) pixels a position of the latent."""
+    """AutoencoderKL with 2^(blocks − 1) pixels per latent position in each direction."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -43,7 +44,7 @@ def autoencoder(channels: int, blocks: int, **more: Any) -> Any:
 
 @lru_cache
 def clip_tokenizer(pad: str = "<|endoftext|>") -> Any:
-    """CLIP's, with 77 places; the second of SDXL and SD 3 pads with an exclamation mark."""
+    """A tokenizer of CLIP's class, for 77 tokens. The second tokenizer of SDXL and SD 3 pads with an exclamation mark."""
     from transformers import CLIPTokenizer
 
     from recipes.mini.text import build_tokenizer
@@ -55,7 +56,7 @@ def clip_tokenizer(pad: str = "<|endoftext|>") -> Any:
 
 @lru_cache
 def t5_tokenizer() -> Any:
-    """T5's, of single letters and a few words: `potted` is one token, `dog` is three."""
+    """A tokenizer of T5's class that knows single letters and a few words: `potted` is one token, `dog` is four."""
     from transformers import T5Tokenizer
 
     words = ["▁a", "▁photo", "▁of", "▁and", "▁cat", "▁potted", "▁bus", "▁pl", "ant"]
@@ -97,7 +98,7 @@ def flow_scheduler(**more: Any) -> Any:
 
 
 def save_pipeline(folder: Path, **parts: Any) -> Path:
-    """A pipeline of Stable Diffusion 1 and 2 of these parts."""
+    """Save a pipeline of Stable Diffusion 1 and 2 with these parts; returns the folder."""
     from diffusers import StableDiffusionPipeline
 
     StableDiffusionPipeline(
@@ -110,7 +111,7 @@ def save_pipeline(folder: Path, **parts: Any) -> Path:
 
 
 def save_mini(folder: Path, side: int = 16) -> Path:
-    """The embedded model's structure: attention at `side`, a half and a quarter of it, pictures of 4 times the side, known classes."""
+    """Save a twin of the embedded model: attention at `side`, side / 2 and side / 4, pictures of 4 · side, known classes."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     from recipes.mini.denoiser import build_scheduler
@@ -147,7 +148,7 @@ def save_mini(folder: Path, side: int = 16) -> Path:
 
 
 def unet(*, second: bool = False, **more: Any) -> Any:
-    """Of Stable Diffusion, for latents of 16² (so maps of 16, 8, 4 and 2) and images of 128²; `second`: as `save_unet` has it."""
+    """A UNet of Stable Diffusion, for latents of 16² (so maps at 16, 8, 4 and 2) and images of 128². second: as in `save_unet`."""
     from diffusers import UNet2DConditionModel
 
     made: Any = UNet2DConditionModel(
@@ -166,7 +167,7 @@ def unet(*, second: bool = False, **more: Any) -> Any:
 
 
 def unet_parts(*, second: bool = False) -> dict[str, Any]:
-    """What of a pipeline of Stable Diffusion has weights, and the tokenizer."""
+    """The parts of a Stable Diffusion pipeline that have weights, and the tokenizer."""
     torch.manual_seed(0)
     tokenizer = clip_tokenizer()
     parts = {"unet": unet(second=second), "vae": autoencoder(4, 4, sample_size=128), "tokenizer": tokenizer}
@@ -175,9 +176,9 @@ def unet_parts(*, second: bool = False) -> dict[str, Any]:
 
 
 def save_unet(folder: Path, *, second: bool = False) -> Path:
-    """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's text tower.
-    `second`: 2-base: heads of one width, so their number grows with the level, linear layers, OpenCLIP's text tower. A narrow twin of
-    Stable Diffusion at 512²."""
+    """Save a narrow twin of Stable Diffusion at 512². 1.x has the same number of heads at every level, 1 × 1 convolutions around attention,
+    and CLIP ViT-L's text tower. second: 2-base, with heads of one width, so that their number grows with the level, linear layers, and
+    OpenCLIP's text tower."""
     from diffusers import PNDMScheduler
 
     scheduler = PNDMScheduler(
@@ -190,7 +191,7 @@ CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""Qwen's, of a model that may think."""
+"""Qwen's chat template for a model that may think."""
 
 
 SPOKEN = "a photo of a cat and a potted plant , bus so on"
@@ -213,7 +214,7 @@ def _trained(tokenizer: Any, texts: Sequence[str], size: int, specials: Sequence
 
 @lru_cache
 def qwen_tokenizer() -> Any:
-    """Qwen's; the template of Qwen-Image has 34 tokens before the prompt, as with the real one."""
+    """A tokenizer of Qwen's class, in which Qwen-Image's template has 34 tokens before the prompt, as in the real one."""
     from diffusers import QwenImagePipeline
     from transformers import Qwen2Tokenizer
 
@@ -234,12 +235,12 @@ MISTRAL_CHAT = (
     "{% if message.role == 'system' %}[SYSTEM_PROMPT]{{ message.content[0].text }}[/SYSTEM_PROMPT]"
     "{% else %}[INST]{{ message.content[0].text }}[/INST]{% endif %}{% endfor %}"
 )
-"""Of Mistral Small, for messages of text alone."""
+"""Mistral Small's chat template, for messages of text only."""
 
 
 @lru_cache
 def mistral_tokenizer() -> Any:
-    """Mistral's, which puts a token before whatever it reads, and padding before that; it knows the words of FLUX.2's instruction."""
+    """A tokenizer like Mistral's: one token before every text, and padding before that. It knows the words of FLUX.2's instruction."""
     from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer

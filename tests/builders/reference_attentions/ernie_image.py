@@ -1,4 +1,4 @@
-"""ERNIE-Image: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""ERNIE-Image: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from builders.twins import flow_scheduler, mistral_tokenizer, sharpen
 from seediff.models.registry import Model
 
 WIDTH = 16
-"""Of the text encoder's states."""
+"""The width of the text encoder's states."""
 
 
 def save_ernie_image(folder: Path) -> Path:
@@ -41,7 +41,7 @@ def save_ernie_image(folder: Path) -> Path:
         text_in_dim=WIDTH,
         rope_axes_dim=(4, 6, 6),
     )
-    for layer in (transformer.adaLN_modulation[-1], transformer.final_linear):  # zeros at first, so that nothing would be passed on
+    for layer in (transformer.adaLN_modulation[-1], transformer.final_linear):  # zeros by default, which would pass nothing on
         torch.nn.init.normal_(layer.weight, std=0.1)
     pipe = ErnieImagePipeline(
         transformer=sharpen(transformer),  # type: ignore[arg-type]
@@ -55,8 +55,8 @@ def save_ernie_image(folder: Path) -> Path:
 
 
 def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """ErnieImageSingleStreamAttnProcessor by hand. Channels d and d + D/2 go together, but their angles are not the same, so that this is
-    no rotation."""
+    """ErnieImageSingleStreamAttnProcessor by hand. Channels d and d + D/2 form a pair, but their angles differ, so that this is no
+    rotation."""
     angles = given["image_rotary_emb"].transpose(1, 2)  # (B, 1, S, D)
     half = angles.shape[3] // 2
     both = []

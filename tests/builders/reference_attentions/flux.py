@@ -1,4 +1,4 @@
-"""FLUX.1: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""FLUX.1: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def save_flux(folder: Path, *, guidance: bool = True) -> Path:
 
 
 def packed(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """FluxAttnProcessor by hand; the rotation as a product of complex numbers. Chroma's mask goes to the product as it comes, truth values
-    or numbers to add."""
+    """FluxAttnProcessor by hand, with the rotation as a product of complex numbers. Chroma's mask is used as given: booleans, or numbers to
+    add to the scores."""
     text = given.get("encoder_hidden_states")
     both = []
     for which in ("q", "k"):
@@ -62,7 +62,7 @@ def packed(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch
 
 
 def turned(states: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """(B, S, H, D) → (B, H, S, D)."""
+    """The states (B, S, H, D), rotated, as (B, H, S, D)."""
     cos, sin = given["image_rotary_emb"]  # (S, D), each value twice
     pairs = torch.view_as_complex(states.transpose(1, 2).unflatten(3, (-1, 2)).contiguous())
     return torch.view_as_real(pairs * torch.complex(cos[:, ::2], sin[:, ::2])).flatten(3)

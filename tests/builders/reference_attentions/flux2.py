@@ -1,4 +1,4 @@
-"""FLUX.2 dev: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""FLUX.2 dev: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from builders.reference_attentions.flux import behind_t5, packed, turned
 from builders.twins import flow_scheduler, mistral_tokenizer, sharpen
 
 WIDTH = 16
-"""Of the text encoders' states, of which the network reads three."""
+"""The width of the text encoders' states. The network reads those of three layers."""
 
 
 def parts(*, guidance: bool) -> dict[str, Any]:
-    """All but text: two blocks of two streams and two of one, rotary; at 64 pixels, 16² positions."""
+    """All parts except the text's: two blocks of two streams and two of one, rotary; at 64 pixels, 16² positions."""
     from diffusers import Flux2Transformer2DModel
 
     transformer: Any = Flux2Transformer2DModel(
@@ -88,7 +88,7 @@ def save_flux2(folder: Path) -> Path:
 
 
 def fused(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """Flux2AttnProcessor, which is FLUX.1's, and Flux2ParallelSelfAttnProcessor by hand."""
+    """Flux2AttnProcessor, which computes as FLUX.1's does, and Flux2ParallelSelfAttnProcessor by hand."""
     if not hasattr(attention, "to_qkv_mlp_proj"):
         return packed(attention, hidden, given)
     query, key, *_ = attention.to_qkv_mlp_proj(hidden).split(attention.heads * attention.head_dim, 2)

@@ -1,4 +1,4 @@
-"""FLUX.2 klein: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""FLUX.2 klein: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latent consistency models: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""Latent consistency models: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from builders.twins import WIDTH, unet, unet_parts
 
 
 def save_lcm(folder: Path) -> Path:
-    """A latent consistency model: Stable Diffusion 1's parts, from whose weights distillation begins, in the UNet a projection of the
-    guidance that it is told beside, and the scheduler of LCM."""
+    """A latent consistency model: the parts of Stable Diffusion 1, from whose weights distillation begins; in the UNet also a projection of
+    the guidance scale, which is one of its inputs; and LCM's scheduler."""
     from diffusers import LatentConsistencyModelPipeline, LCMScheduler
 
     parts = unet_parts()

@@ -1,4 +1,4 @@
-"""Lumina 2: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""Lumina 2: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def save_lumina2(folder: Path) -> Path:
 
 
 def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """Lumina2AttnProcessor2_0 by hand. Columns are put in this order: the picture, its text, padding. The text ends where the first of the
-    three positions that turn a column stays as it was."""
+    """Lumina2AttnProcessor2_0 by hand. Columns are reordered to the picture, its text, padding. The text ends where the first of the three
+    positions that rotate a column stops changing."""
     turn, both = given["image_rotary_emb"], []  # (B, S, D/2), complex
     for which in ("q", "k"):
         width = attention.to_q.out_features // attention.heads
@@ -67,7 +67,7 @@ def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch
 
 
 def read(model: Model, prompt: str) -> int:
-    """How many tokens are read of it."""
+    """The number of tokens that are read of a prompt."""
     return len(model.pipe.tokenizer(f"{model.pipe.system_prompt} <Prompt Start> {prompt}").input_ids)
 
 

@@ -1,4 +1,4 @@
-"""PixArt: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""PixArt: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from builders.twins import WIDTH, autoencoder, sharpen, t5_encoder, t5_tokenizer
 
 
 def save_pixart(folder: Path, *, sigma: bool = False) -> Path:
-    """PixArt-α, told the picture's size as at 1024², or -Σ, which is not: two blocks; latents of 32², so 16² positions, images of 64²."""
+    """PixArt-α or -Σ: two blocks; latents of 32², so 16² positions, images of 64². Neither gets the picture's size, unlike α at 1024²."""
     from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel
 
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Qwen-Image: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""Qwen-Image: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def save_qwen_image(folder: Path) -> Path:
 
 
 def double(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """QwenDoubleStreamAttnProcessor2_0 by hand: each stream is turned by itself."""
+    """QwenDoubleStreamAttnProcessor2_0 by hand: each stream is rotated separately."""
     text = given["encoder_hidden_states"]
     both = []
     for which in ("q", "k"):

@@ -1,4 +1,4 @@
-"""Sana: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""Sana: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def save_sana(folder: Path, *, qk_norm: str | None = None) -> Path:
 
 
 def masked_cross(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """SanaAttnProcessor2_0 by hand: norms go over all heads at once."""
+    """SanaAttnProcessor2_0 by hand: norms are over all heads at once."""
     query, key = attention.to_q(hidden), attention.to_k(given["encoder_hidden_states"])
     if attention.norm_q is not None:
         query, key = attention.norm_q(query), attention.norm_k(key)

@@ -1,4 +1,4 @@
-"""Stable Diffusion 3 and 3.5: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""Stable Diffusion 3 and 3.5: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1 and 2: attention of their twins by the book."""
+"""Stable Diffusion 1 and 2: the reference attention of their twins."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""SDXL: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""SDXL: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from builders.twins import WIDTH, autoencoder, clip_encoder, clip_tokenizer, sha
 
 
 def save_xl(folder: Path) -> Path:
-    """SDXL: no attention at L, 1, 2 and 3 layers a block where SDXL has 0, 2 and 10, latents of 16², images of 128²."""
+    """SDXL: no attention at L, blocks of 2 and 3 layers where SDXL has 2 and 10; latents of 16², images of 128²."""
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 
     torch.manual_seed(0)
@@ -45,7 +45,7 @@ def save_xl(folder: Path) -> Path:
 
 
 def plain(guidance: float, negative: str) -> dict[str, Any]:
-    """An empty negative prompt is not none to this pipeline."""
+    """To this pipeline, an empty negative prompt is not the same as none."""
     return guided(guidance, negative) if negative else {"guidance_scale": guidance}
 
 

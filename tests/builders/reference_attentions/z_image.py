@@ -1,4 +1,4 @@
-"""Z-Image: a narrow twin of its exact classes, randomly initialised from a seed, and its attention by the book."""
+"""Z-Image: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch
 
 
 def filled_up(_model: Model, positions: int, _prompts: Sequence[str]) -> tuple[slice, slice]:
-    """What fills the picture up to a multiple of 32 is neither."""
+    """Columns that pad the picture to a multiple of 32 belong to neither."""
     return slice(0, positions), slice(-(-positions // 32) * 32, None)
 
 
 def plain(guidance: float, negative: str) -> dict[str, Any]:
-    """1 is no guidance, which is 0 to the pipeline."""
+    """A guidance of 1 or less means none, for which the pipeline needs 0."""
     return guided(guidance if guidance > 1 else 0.0, negative)
 
 
