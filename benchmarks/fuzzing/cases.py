@@ -62,7 +62,7 @@ class Edit:
             with target.open("ab") as file:
                 file.write(self.data)
             return
-        if target.is_symlink() or target.is_file() or target.is_fifo():
+        if target.is_symlink() or target.is_file() or target.is_fifo() or target.is_socket():
             target.unlink()
         elif target.is_dir() and self.kind != "folder":
             shutil.rmtree(target)
