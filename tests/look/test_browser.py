@@ -368,6 +368,7 @@ def test_a_stroke_on_what_an_undo_takes_away_does_not_bring_it_back(page, pets):
     before = labels_of(pets, "000024")
     page.keyboard.press("b")
     page.mouse.click(*at(page, 5, 5))
+    until(page, "() => !document.querySelector('#undo').disabled")  # the stroke counts: otherwise Z has no effect
     saved(page)
     held = []
     page.route("**/act", lambda route: held.append(route))
