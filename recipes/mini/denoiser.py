@@ -44,7 +44,7 @@ class Denoiser(Student):
             down_block_types=("CrossAttnDownBlock2D",) * levels,
             mid_block_type="UNetMidBlock2DCrossAttn",
             up_block_types=("CrossAttnUpBlock2D",) * levels,
-            layers_per_block=1,
+            layers_per_block=config.layers,
             cross_attention_dim=config.text_width,
             attention_head_dim=config.heads,  # type: ignore[arg-type]  # the number of heads, under diffusers' historical name
             norm_num_groups=DENOISER_GROUPS,

@@ -160,7 +160,7 @@ def train_student(
     mark = (started, step)
     while step < steps:
         since = step - model.began(step)
-        _set_rates(both.values(), config.learning_rate, step, steps, since, config.warmup)
+        _set_rates(both.values(), config, step, steps, since)
         rng = np.random.default_rng((seed, 78, step))
         torch.manual_seed(int(rng.integers(2**31)))
         # Every process draws the whole batch, so that samples do not depend on the number of processes.
@@ -218,12 +218,12 @@ def draw_timesteps(rng: np.random.Generator, count: int, middle_share: float) ->
     return np.minimum((1000 * at).astype(np.int64), 999)
 
 
-def _set_rates(optimizers_: Iterable[torch.optim.Optimizer], base: float, step: int, steps: int, since: int, warmup: int) -> None:
-    """Set the learning rate: linear warm-up, then constant, then linear to 2 % over the last quarter. A run can be prolonged until then.
+def _set_rates(optimizers_: Iterable[torch.optim.Optimizer], config: Schedule, step: int, steps: int, since: int) -> None:
+    """Set the learning rate: linear warm-up, then constant, then linear to 2 % over `descent`. A run can be prolonged until then.
 
     since: steps since the warm-up began.
     """
-    rate = base * min(1.0, (since + 1) / warmup, max(0.02, 4 * (1 - step / steps)))
+    rate = config.learning_rate * min(1.0, (since + 1) / config.warmup, max(0.02, (1 - step / steps) / config.descent))
     for optimizer in optimizers_:
         for group in optimizer.param_groups:
             group["lr"] = rate

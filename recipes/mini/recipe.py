@@ -68,6 +68,7 @@ class Schedule:
     samples: Count = 460_000  # in total; a run may stop earlier and be continued
     batch: Count = 32
     learning_rate: Rate = 3e-3
+    descent: Annotated[float, Meta(gt=0, le=1)] = 0.25  # share of the training over which the rate falls, at its end
     warmup: Count = 100  # steps
     coarse_samples: Amount = 256_000  # the first of `samples`, trained on latents of half the side (see half_size.py)
     ema_decay: Share = 0.9995
@@ -87,6 +88,7 @@ class Denoiser(Schedule):
     channels: Three = (64, 96, 160)
     heads: Three = (1, 2, 4)
     text_width: Count = 96
+    layers: Count = 1  # residual blocks with attention per level on the way down; one more on the way up
     grouping_weight: Weight = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
     agreement_weight: Weight = 0.05  # of the loss that pulls the word maps of all levels towards the middle level's; needs grouping
     grouping_rows: Count = 64  # random query rows per image and layer that the loss looks at

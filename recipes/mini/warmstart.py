@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from seediff.errors import UserError, first_line
 from seediff.files.documents import read_json
@@ -18,6 +18,7 @@ from seediff.models.trust import OWN_ATTENTION, check_parts
 from .autoencoder import CHECKPOINT as AUTOENCODER
 from .autoencoder import build_autoencoder
 from .checkpoint import save_checkpoint
+from .deepen import deepen
 from .denoiser import Denoiser
 from .loop import CHECKPOINT as DENOISER
 from .loop import Student
@@ -70,8 +71,9 @@ def origin_of(pipeline: Path) -> Origin:
 def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[AutoencoderKL, Student, Origin]:
     """The pipeline's weights in the recipe's networks, and its origin. Writes nothing.
 
-    This is for earlier trainings of which only the weights are left, without the optimizers' states. Raises UserError if `folder` already
-    has checkpoints, if the pipeline is not of the recipe's shape, or if the recipe would train only a UNet's inner levels.
+    This is for earlier trainings of which only the weights are left, without the optimizers' states. A UNet with one layer per block can
+    start a deeper one (see deepen.py). Raises UserError if `folder` already has checkpoints, if the pipeline is not of the recipe's shape,
+    or if the recipe would train only a UNet's inner levels.
     """
     if any((folder / name).exists() for name in (AUTOENCODER, DENOISER)):
         raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
@@ -87,7 +89,10 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
             kind: Any = type(part)
             options = OWN_ATTENTION if name.startswith("text_encoder") else {}
             weights = kind.from_pretrained(pipeline, subfolder=name, use_safetensors=True, **options).float()
-            part.load_state_dict(weights.state_dict())
+            if isinstance(part, UNet2DConditionModel) and weights.config.layers_per_block == 1 < recipe.denoiser.layers:
+                deepen(part, weights.state_dict())
+            else:
+                part.load_state_dict(weights.state_dict())
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{pipeline}: not a pipeline of this recipe's shape ({first_line(error)})") from error
     return vae, student, origin_of(pipeline)
