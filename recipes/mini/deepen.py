@@ -18,7 +18,7 @@ LAYER = re.compile(r"(down_blocks|up_blocks)\.(\d+)\.(resnets|attentions)\.(\d+)
 
 @torch.no_grad()
 def deepen(unet: UNet2DConditionModel, shallow: Mapping[str, torch.Tensor]) -> None:
-    """Fill `unet`, of n layers per block, with the weights of a UNet that has one. Other new weights stay as they were drawn.
+    """Fill `unet`, of n layers per block, with the weights of a UNet that has one. Other new weights keep their initial values.
 
     Raises RuntimeError if the two differ in more than their layers.
     """
@@ -42,6 +42,6 @@ def deepen(unet: UNet2DConditionModel, shallow: Mapping[str, torch.Tensor]) -> N
                 for ending in (resnet.conv2, attention.proj_out):
                     ending.weight.zero_()
                     ending.bias.zero_()
-                if (shortcut := resnet.conv_shortcut) is not None:  # of what comes from below, and none of the way down
+                if (shortcut := resnet.conv_shortcut) is not None:  # passes on the input from below and ignores the skip connection
                     shortcut.weight.copy_(torch.eye(*shortcut.weight.shape[:2])[..., None, None])
                     shortcut.bias.zero_()

@@ -179,7 +179,7 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
     lists = {name: _read_list(root / LISTS / f"{name}.txt") for name in (*SPLITS, "trainval")}
     named = _named(root, split, lists)
     samples: list[Sample] = []
-    folder, unmasked = images or root / IMAGES, 0
+    folder = images or root / IMAGES
     for name, where in named.items():
         check_name(name, source.taken, where)
         image = next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
@@ -190,12 +190,12 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
             raise UserError(f"{image}: is a link that leads out of {images or root}; --images names a folder elsewhere that may be read")
         mask = class_maps(root) / f"{name}.png"
         if not mask.exists():
-            unmasked += 1
             continue
         within = [split for split in SPLITS if name in (lists[split] or ())]
         row, objects = {"split": within[0]} if len(within) == 1 else {}, root / OBJECT_MAPS / f"{name}.png"
         reads = [partial(decode, mask), *([partial(_objects, partial(decode, mask), objects)] if objects.is_file() else [])]
         samples.append(Sample(image, *source.as_stored(image, mask, *reads, shown=False), metadata=row, name=name))
+    unmasked = len(named) - len(samples) - source.missing
     if unmasked and not samples:
         name, where = next(iter(named.items()))
         raise UserError(f"{where}: {class_maps(root)} has no mask of '{name}', nor of any other picture")
