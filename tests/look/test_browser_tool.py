@@ -48,6 +48,16 @@ def test_the_wheel_zooms_to_the_pointer_and_the_picture_is_dragged(page):
     until(page, "size => Math.abs(document.querySelector('#layers').getBoundingClientRect().width - size) < 1", size)
 
 
+@pytest.mark.parametrize("width", [1280, 900, 500])
+def test_the_picture_stays_where_it_is_when_a_tool_is_chosen(page, width):
+    open_sample(page, "000000")
+    page.set_viewport_size({"width": width, "height": 860})
+    before = page.locator("#stage").bounding_box()
+    for key in "bepfsgl":
+        page.keyboard.press(key)
+        assert page.locator("#stage").bounding_box() == before, key
+
+
 def test_two_fingers_zoom_and_one_uses_the_tool(browser, pets):
     with window(browser, pets[2].url, has_touch=True) as page:
         open_sample(page, "000011")
