@@ -64,6 +64,13 @@ def test_annotations_are_read_by_their_order(tmp_path):
         assert np.array_equal(Dataset.open(path)[0].label_map, drawn())
 
 
+def test_annotations_of_a_missing_picture_are_not_counted(tmp_path):
+    notes = []
+    (export(tmp_path) / "images/train/a.png").unlink()
+    imported("datumaro", tmp_path, note=notes.append, skip_missing=True)
+    assert [line.split(" ", 1)[0] for line in notes[:2]] == ["1", "1"]
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -114,6 +114,18 @@ def test_fiftyone_needs_names_and_maps(tmp_path):
         imported("fiftyone", tmp_path)
 
 
+@pytest.mark.parametrize("name", FOLDERS[:3])
+def test_equal_names_in_two_splits(tmp_path, name):
+    items = [item("a", blocks(0), {"split": "train"}, (20, 30)), item("b", blocks(1), {"split": "val"}, (20, 30))]
+    export(name, CLASSES, items, tmp_path / "set")
+    for path in [*(tmp_path / "set").rglob("b.*"), *(tmp_path / "set").rglob("b_mask.*")]:
+        path.rename(path.with_name(path.name.replace("b", "a", 1)))
+    found = {one.name: (one.metadata, one.label_map) for one in imported(name, tmp_path / "set")[1]}
+    assert {where: row for where, (row, _) in found.items()} == {"train/a": {"split": "train"}, "val/a": {"split": "val"}}
+    assert np.array_equal(found["train/a"][1], blocks(0))
+    assert np.array_equal(found["val/a"][1], blocks(1))
+
+
 def roboflow(root, text, values=((0, 1),)):
     save_picture(root / "train/a.jpg", np.shape(values))
     save_map(root / "train/a_mask.png", values, palette=False)

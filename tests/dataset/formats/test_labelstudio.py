@@ -52,6 +52,13 @@ def test_predictions_have_scores(tmp_path):
     assert predictions[0]["model_version"] == "m seediff"
 
 
+def test_a_corrected_mask_has_no_score(tmp_path):
+    row = {"presence": {"cat": 0.8}, "review": {"verdict": "accepted", "corrected": True}}
+    (task,) = tasks_of(exported(tmp_path, [item("a", np.array([[1, 0]], np.uint8), row, (1, 2))], ("cat", "dog")))
+    assert "score" not in task["predictions"][0]
+    assert all("score" not in result for result in task["predictions"][0]["result"])
+
+
 def test_pictures_are_served_from_the_folder(tmp_path):
     folder = exported(tmp_path)
     for task, truth in zip(tasks_of(folder), some(), strict=True):

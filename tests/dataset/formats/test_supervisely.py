@@ -77,6 +77,13 @@ def test_objects_are_those_of_the_sdk(tmp_path):
     assert np.array_equal(Dataset.open(tmp_path)[0].label_map, drawn())  # recognised
 
 
+def test_objects_of_a_missing_picture_are_not_counted(tmp_path):
+    notes = []
+    (project(tmp_path) / "ds/img/a.jpg").unlink()
+    imported("supervisely", tmp_path, note=notes.append, skip_missing=True)
+    assert [line.split(" ", 1)[0] for line in notes[:2]] == ["1", "1"]
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

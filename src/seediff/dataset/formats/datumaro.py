@@ -107,7 +107,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     names = class_names(labels, files[0])
     known = label_ids(names)
     ids = [known.get(label, known.get(label.casefold(), 0)) for label in labels]
-    counted = Counter(each.type for document in documents.values() for item in document.items for each in item.annotations)
+    counted = Counter[str]()
     stems = Counter(item.id for document in documents.values() for item in document.items)
     samples = []
     for path, document in documents.items():
@@ -121,6 +121,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
             short = file_name.removeprefix(f"{path.stem}/")
             if (at := source.picture(folders, [file_name, short], "path", where)) is None:
                 continue
+            counted.update(each.type for each in item.annotations)
             name = f"{path.stem}/{item.id}" if stems[item.id] > 1 else item.id
             row = {"split": split} if split else {}
             stated = item.image.size if item.image else None

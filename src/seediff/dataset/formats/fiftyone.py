@@ -10,6 +10,7 @@ own tag.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,12 +47,20 @@ def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple
     names = tuple(native.read_classes(listed.parent) if classes is None else classes)
     check_class_list(names, listed)
     ids = {number: number for number in range(len(names) + 1)}
+    parts = {"": path} if (path / DATA).is_dir() else {split: path / split for split in SPLITS}
+    found = [(split, folder, picture) for split, folder in parts.items() for picture in pictures_below(folder / DATA)]
+    stems = Counter(_stem(picture, folder) for _, folder, picture in found)
     samples = []
-    for folder, row in [(path, {})] if (path / DATA).is_dir() else [(path / split, {"split": split}) for split in SPLITS]:
-        for picture in pictures_below(folder / DATA):
-            name = picture.relative_to(folder / DATA).with_suffix("").as_posix()
-            label_map = folder / LABELS / f"{name}.png"
-            if not label_map.is_file():
-                raise UserError(f"{picture}: has no label map {label_map}")
-            samples.append(source.sample(name, picture, Mapped(label_map, ids, str(listed)), row, picture, picture, label_map))
+    for split, folder, picture in found:
+        stem = _stem(picture, folder)
+        label_map = folder / LABELS / f"{stem}.png"
+        if not label_map.is_file():
+            raise UserError(f"{picture}: has no label map {label_map}")
+        name = f"{split}/{stem}" if split and stems[stem] > 1 else stem
+        row = {"split": split} if split else {}
+        samples.append(source.sample(name, picture, Mapped(label_map, ids, str(listed)), row, picture, picture, label_map))
     return names, samples
+
+
+def _stem(picture: Path, folder: Path) -> str:
+    return picture.relative_to(folder / DATA).with_suffix("").as_posix()

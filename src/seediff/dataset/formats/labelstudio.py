@@ -28,6 +28,7 @@ from ...files.pictures import check_pixels
 from ...files.reading import ANNOTATIONS, DEEPEST, read_bytes
 from .. import native
 from ..encoding import Instances
+from ..reviews import is_corrected
 from ..rows import check_class_list, check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
@@ -98,7 +99,10 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _score(row: Mapping[str, Any], name: str) -> float | None:
-    """A class's `confidence`, or else its `presence`, clipped to [0, 1]; None if the row has neither."""
+    """A class's `confidence`, or else its `presence`, clipped to [0, 1]; None if the row has neither, or if a person corrected the mask,
+    because neither describes the corrected one."""
+    if is_corrected(row):
+        return None
     for key in ("confidence", "presence"):
         value = (row.get(key) or {}).get(name)
         if isinstance(value, (int, float)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
         raise UserError(f"{source.path}: has no {CLASS_LIST}, here or in {', '.join(f'{word}/' for word in FOLDERS.values())}")
     first = parts[0][0] / CLASS_LIST
     names, _ = _read_classes(first)
+    pairs = {folder: _pairs([path for path in pictures_below(folder) if path.parent == folder]) for folder, _ in parts}
+    stems = Counter(picture.stem for of_folder in pairs.values() for picture, _ in of_folder)
     samples = []
     for folder, split in parts:
         listed = folder / CLASS_LIST
@@ -65,8 +68,9 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
         if names_here != names:
             raise UserError(f"{listed}: its classes differ from those of {first}")
         row = {"split": split} if split else {}
-        for picture, mask in _pairs([path for path in pictures_below(folder) if path.parent == folder]):
-            samples.append(source.sample(picture.stem, picture, Mapped(mask, ids, str(listed)), row, picture, picture, mask))
+        for picture, mask in pairs[folder]:
+            name = f"{split}/{picture.stem}" if split and stems[picture.stem] > 1 else picture.stem
+            samples.append(source.sample(name, picture, Mapped(mask, ids, str(listed)), row, picture, picture, mask))
     return names, samples
 
 

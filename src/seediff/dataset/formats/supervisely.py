@@ -103,10 +103,10 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
             if leads_out(root, path):
                 raise UserError(path, f"is a link that leads out of {root}; what is outside of it is not read")
             file = read_json(path, File)
-            counted.update(each.kind for each in file.objects)
             tried = [path.stem, *(f"{path.stem}{suffix}" for suffix in PICTURES)]  # older files are NAME.json
             if (at := source.picture([part / IMAGES], tried, "name", str(path))) is None:
                 continue
+            counted.update(each.kind for each in file.objects)
             stem = Path(at[1]).stem
             name = f"{part.relative_to(root).as_posix()}/{stem}" if stems[path.name] > 1 else stem
             samples.append(source.painted(name, at[0], partial(_paint, path, at[0], ids), row, path, shown=True))
