@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -94,6 +95,14 @@ def test_a_hub_id_of_a_network(twin, tuned, expected, monkeypatch):
     assert not hub.fetched
     assert same_pictures(images("owner/tuned", base=base), expected)
     assert sorted(hub.fetched) == ["config.json", WEIGHTS]
+
+
+def test_a_rewritten_file_of_a_folder_is_read_again(twin, tuned):
+    base, before = str(twin("unet")), os.stat(tuned)
+    find_source(str(tuned), base)
+    save_file({**load_file(tuned / WEIGHTS), "further": torch.zeros(1)}, tuned / WEIGHTS)
+    os.utime(tuned, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "further" in find_source(str(tuned), base).checkpoint.tensors
 
 
 def test_a_file_on_the_hub(twin, tuned, expected, tmp_path, monkeypatch):

@@ -77,7 +77,8 @@ def find_source(model: str, base: str | None = None) -> Source:
     if path.is_dir() and (path / "model_index.json").is_file():
         raise _whole(model, str(base))
     status = path.stat()
-    checkpoint = _checkpoint(path, status.st_size, status.st_mtime_ns)
+    # A folder's time does not tell whether a file in it was rewritten.
+    checkpoint = read_part(path) if path.is_dir() else _read_once(path, status.st_size, status.st_mtime_ns)
     name = base or checkpoint.base()
     return Source(name, _whole_source(name), checkpoint)
 
@@ -141,6 +142,6 @@ def _whole(model: str, base: str) -> UserError:
 
 
 @lru_cache
-def _checkpoint(path: Path, size: int, changed: int) -> Checkpoint:
-    """A checkpoint that is read once. size, changed: of the file or folder, so that a rewritten file is read again."""
-    return read_part(path) if path.is_dir() else read_checkpoint(path)
+def _read_once(path: Path, size: int, changed: int) -> Checkpoint:
+    """A file's checkpoint. size, changed: of the file, so that a rewritten file is read again."""
+    return read_checkpoint(path)
