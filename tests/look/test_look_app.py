@@ -102,6 +102,15 @@ def test_pictures_are_made_once_and_asked_for_by_tag(pets):
     assert (other.status, other.headers["etag"] != first.headers["etag"]) == (200, True)
 
 
+def test_a_picture_is_asked_for_again_as_another_set_may_be_served_at_the_same_address(pets):
+    client, _ = pets
+    first = client.ask("GET", "/api/samples/3/image")
+    assert "no-cache" in first.headers["cache-control"]
+    again = client.ask("GET", "/api/samples/3/image", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status, again.body) == (304, b"")
+    assert client.ask("GET", "/api/samples/4/image", headers={"If-None-Match": first.headers["etag"]}).status == 200
+
+
 def test_painting_saves_what_was_painted(pets):
     client, opened = pets
     labels = client.labels(5).copy()

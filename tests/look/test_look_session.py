@@ -10,6 +10,7 @@ from look_server import CLASSES, write_set
 from seediff.dataset import native
 from seediff.dataset.reviews import REVIEWS, in_effect, read_actions
 from seediff.errors import UserError
+from seediff.look.index import Query
 from seediff.look.samples import open_subject
 from seediff.look.session import Session, Stale
 
@@ -75,6 +76,30 @@ def test_undo_and_redo_go_on_after_the_server_was_started_again(pets):
     assert not session.state(0)["redo"]
     session.close()
     assert in_effect(pets)["000000"].mask == "reviewed/000000.1.png"
+
+
+def test_a_sample_that_is_set_back_is_not_reviewed(pets):
+    session = opened(pets)
+    session.act(0, 0, "accept", verdict="accepted")
+    assert session.history(0).reviewed
+    session.act(0, 1, "reset", verdict=None)
+    assert not session.history(0).reviewed
+    session.act(0, 2, "made", labels=painted(session, 0))
+    session.act(0, 3, "reset", verdict=None)
+    assert not session.history(0).reviewed
+    session.act(0, 4, "brush", labels=painted(session, 0, 3))
+    session.act(0, 5, "reset", verdict=None)
+    assert session.history(0).reviewed
+
+
+def test_the_last_changed_come_first_also_after_the_server_was_started_again(pets):
+    session, recent = opened(pets), Query(sort="recent", descending=True)
+    for number, version in ((0, 0), (1, 0), (0, 1), (2, 0)):
+        session.act(number, version, "accept", verdict="accepted")
+    order = session.index.select(recent)[0].tolist()
+    session.close()
+    assert order[:3] == [2, 0, 1]
+    assert opened(pets).index.select(recent)[0].tolist() == order
 
 
 def test_whoever_is_late_is_refused_and_nothing_is_written(pets):

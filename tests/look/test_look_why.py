@@ -25,7 +25,7 @@ from seediff.look.events import Events
 from seediff.look.samples import open_subject
 from seediff.look.session import Session
 from seediff.look.tuning import Tuner
-from seediff.look.why import Constants, Why
+from seediff.look.why import Apply, ApplyToMany, Constants, Why
 from seediff.run.generate import generate
 
 CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=2, batch_size=3, classes_per_image=2, keep_attention=True)
@@ -127,6 +127,14 @@ def test_another_method_brings_its_constants_and_what_is_tried_stays():
     tried = Constants(method="iseg_walk", alpha=0.5, beta=0.6, pamr=True).of(MaskConfig())
     assert (tried.beta, tried.tau, tried.self_level) == (0.6, 8, 1)
     assert Constants(method="seediff", alpha=0.5, beta=0.6, pamr=True).of(MaskConfig(tau=3)).tau == 3
+
+
+@pytest.mark.parametrize(("kind", "more"), [(Constants, {}), (Apply, {"version": 0}), (ApplyToMany, {"view": "v"})])
+def test_unchanged_constants_change_nothing(kind, more):
+    config = MaskConfig(beta="otsu", ignore_band=(0.2, 0.5))
+    asked = {"method": config.method, "alpha": config.alpha, "pamr": config.pamr, **more}
+    assert kind(beta=0.3, **asked).of(config) is config
+    assert kind(beta=0.4, **asked).of(config).ignore_band is None
 
 
 def test_one_thread_while_it_is_dragged_and_those_of_the_set_at_rest(copied, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from look_server import Heard, running, write_set
 
 from seediff.dataset.reviews import in_effect
-from seediff.look.events import Worker
+from seediff.look.events import Events, Worker
 from seediff.look.index import BARS, Index, Query
 
 
@@ -49,6 +49,34 @@ def test_many_are_accepted_relabelled_and_undone_as_one(pets):
     assert in_effect(pets)["000000"].action == "undo"
 
 
+def test_what_somebody_does_while_a_job_is_undone_stays(pets):
+    with running(pets) as (client, opened):
+        heard = Heard(opened)
+        view = client.post("/api/views", {}).json["view"]
+        client.post("/api/job", {"view": view, "places": [[3, 5]], "action": "accept"})
+        job = heard.ended()["job"]
+        tell = opened.session.tell
+
+        def meanwhile(report):
+            if report.get("action") == "undo" and report["index"] == 3:
+                opened.session.tell = tell
+                opened.session.act(4, 1, "reject", verdict="rejected")
+            tell(report)
+
+        opened.session.tell = meanwhile
+        client.post("/api/job/undo", {"job": job})
+        assert heard.ended()["text"] == "1 undone; 1 changed by somebody meanwhile"
+        assert [client.get(f"/api/samples/{i}")["verdict"] for i in (3, 4)] == [None, "rejected"]
+
+
+def test_confidence_of_a_corrected_mask_counts_as_sure():
+    rows = [{"classes": ["dog"], "area": {"dog": 0.5}, "confidence": {"dog": sure}} for sure in (0.1, 0.5, 0.9)]
+    index = Index(("dog",), ["a", "b", "c"], rows)
+    index.update(0, {**rows[0], "review": {"corrected": True}})
+    assert index.select(Query(sort="confidence"))[0].tolist() == [1, 2, 0]
+    assert index.select(Query(confidence=(0, 0.2)))[0].tolist() == []
+
+
 def test_histograms_count_what_all_other_filters_leave():
     rng = np.random.default_rng(0)
     areas, sure = rng.random(50), rng.random(50)
@@ -70,6 +98,24 @@ def in_a_loop(begin):
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, whole()).result()
+
+
+def test_a_window_that_falls_behind_costs_no_other_window_a_report(monkeypatch):
+    monkeypatch.setattr("seediff.look.events.BEHIND", 2)
+
+    async def both():
+        events = Events()
+        slow, fast = events.listen(), events.listen()
+        assert await anext(slow) == await anext(fast)
+        heard = []
+        for number in range(4):
+            events.tell({"number": number})
+            heard.append(await anext(fast))
+        return heard, [await anext(slow) for _ in range(2)]
+
+    fast, slow = in_a_loop(both)
+    assert fast == [f'data: {{"number": {number}}}\n\n'.encode() for number in range(4)]
+    assert slow == [b'data: {"kind": "behind"}\n\n', fast[3]]
 
 
 def test_a_worker_outlives_a_server_that_ends_while_it_works():

@@ -181,18 +181,14 @@ class Look:
             subject = self.session.subject
             make = partial(thumbnail, subject, subject.samples[number], key[2], labels=labels, side=side)
             data = await anyio.to_thread.run_sync(make, limiter=self.decoding)
-            held = self.thumbs.put(key, (data, f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'))
-        data, tag = held
-        headers = {"etag": tag, "cache-control": "private, no-cache"}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        return Response(data, media_type="image/jpeg", headers=headers)
+            held = self.thumbs.put(key, (data, tag_of(data)))
+        return tagged(request, *held, "image/jpeg")
 
     async def image(self, request: Request) -> Response:
         subject = self.session.subject
         make = partial(image_bytes, subject, subject.samples[self.number(request)])
         data, kind = await anyio.to_thread.run_sync(make, limiter=self.decoding)
-        return Response(data, media_type=kind, headers={"cache-control": "private, max-age=300"})
+        return tagged(request, data, tag_of(data), kind)
 
     async def labels(self, request: Request) -> Response:
         """The current label map: one byte per pixel, row by row, packed by gzip."""
@@ -343,6 +339,19 @@ def about(session: Session) -> dict[str, Any]:
         "by": session.by,
         "metadata": METADATA,
     }
+
+
+def tag_of(data: bytes) -> str:
+    """An ETag: a digest of the bytes."""
+    return f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
+
+
+def tagged(request: Request, data: bytes, tag: str, media_type: str) -> Response:
+    """A response with a picture. The browser keeps it, but asks each time whether it still has the bytes with this tag."""
+    headers = {"etag": tag, "cache-control": "private, no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(data, media_type=media_type, headers=headers)
 
 
 def packed(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:

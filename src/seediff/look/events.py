@@ -73,11 +73,10 @@ class Events:
 
     def _put(self, line: str) -> None:
         for window in self._windows:
-            if window.qsize() >= BEHIND:
-                while not window.empty():
-                    window.get_nowait()
-                line = '{"kind": "behind"}'
-            window.put_nowait(line)
+            behind = window.qsize() >= BEHIND
+            while behind and not window.empty():
+                window.get_nowait()
+            window.put_nowait('{"kind": "behind"}' if behind else line)
 
     async def listen(self) -> AsyncIterator[bytes]:
         """The reports from now on, as lines of server-sent events."""

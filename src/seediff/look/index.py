@@ -123,14 +123,15 @@ class Index:
         counted = np.isin(class_id, query.classes) if query.classes else slice(None)
         shares = np.bincount(sample[counted], area[counted], minlength=count) if len(sample) else np.zeros(count)
         of_text, of_area = self._with_text(query.text), _within(shares, query.area)
-        of_confidence = _within(self.confidence, query.confidence)
+        sure = self._sure()
+        of_confidence = _within(sure, query.confidence)
         rest = of_text & of_area & of_confidence
 
         shown = rest & of_class & of_flag & of_state
         but_ranges = of_text & of_class & of_flag & of_state
         histograms = {
             "area": _bars(shares[but_ranges & of_confidence]),
-            "confidence": _bars(self.confidence[but_ranges & of_area]),
+            "confidence": _bars(sure[but_ranges & of_area]),
         }
         but_class, but_flag, but_state = rest & of_flag & of_state, rest & of_class & of_state, rest & of_class & of_flag
         by_class = np.bincount(class_id[but_class[sample]], minlength=256)
@@ -149,6 +150,10 @@ class Index:
             "all": count,
         }
         return self._sorted(np.flatnonzero(shown), query, shares), counts, histograms
+
+    def _sure(self) -> np.ndarray:
+        """(count,) confidence; 1 for a corrected mask, as `seediff filter` takes it, because the number describes the original."""
+        return np.where(self.corrected, np.float32(1), self.confidence)
 
     def totals(self) -> dict[str, int]:
         """How many samples of the set are accepted, rejected and corrected."""
@@ -174,7 +179,7 @@ class Index:
             case "area":
                 by = shares
             case "confidence":
-                by = _unknown_last(self.confidence, query)
+                by = _unknown_last(self._sure(), query)
             case "different":
                 by = _unknown_last(self.different, query)
             case "flags":

@@ -106,11 +106,16 @@ class Jobs:
 
     def undo(self, job: str, by: str) -> None:
         """Undo a job on all samples that have not been changed since."""
-        history = self.session.history
-        numbers = [n for n, held in list(self.session.histories.items()) if held.now and held.now.detail.get("job") == job]
+
+        def version(number: int) -> int | None:
+            history = self.session.history(number)
+            at = history.version  # read first, so that somebody who acts in between makes it stale
+            return at if history.now and history.now.detail.get("job") == job else None
 
         def back(number: int, detail: dict[str, Any]) -> str:
-            self.session.act(number, history(number).version, "undo", by=by, detail=detail)
+            if (at := version(number)) is None:
+                raise Stale
+            self.session.act(number, at, "undo", by=by, detail=detail)
             return UNDONE
 
-        self.start(numbers, UNDONE, back)
+        self.start([number for number in list(self.session.histories) if version(number) is not None], UNDONE, back)

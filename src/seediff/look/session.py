@@ -68,7 +68,10 @@ class History:
     @property
     def reviewed(self) -> bool:
         """Whether a person's verdict or correction is in effect."""
-        return self.now is not None and bool(self.now.verdict or self.now.action not in ("made", "undo"))
+        if self.now is None:
+            return False
+        by_hand = self.maker is not None and self.maker.action != "made"
+        return bool(self.now.verdict) or by_hand or self.now.joined != self.own
 
     @property
     def maker(self) -> Action | None:
@@ -136,7 +139,9 @@ class Session:
             self.index = Index(subject.classes, [one.name for one in subject.samples], [one.row for one in subject.samples])
             for action in actions:
                 if (number := self.numbers.get(action.sample)) is not None:
-                    self.histories.setdefault(number, self.history(number)).follow(action)
+                    history = self.histories.pop(number, None) or self.history(number)
+                    history.follow(action)
+                    self.histories[number] = history  # the last that somebody acted on comes last
             for number in self.histories:
                 self.index.update(number, self.row(number))
             if any(action.action == REDRAWN for action in actions):

@@ -48,9 +48,9 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, config: MaskConfig) -> MaskConfig:
         """The configuration with these constants. A new method also brings the other constants that its authors chose. If any constant
         changes, `ignore_band`, `dispute` and `reading` are turned off."""
-        if self == shown(config):
+        tried: dict[str, Any] = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
+        if Constants(**tried) == shown(config):  # `self` may have more fields
             return config
-        tried = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
         tried |= {"ignore_band": None, "dispute": None, "reading": None}
         others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method not in (config.method, BEST) else {}
         return replace(config, **{**others, **tried})

@@ -193,9 +193,10 @@ class Why:
         tensors are small and several threads on a busy machine take five times as long. A label map that may be saved is made with the
         number of threads that made the set."""
         tuner, config = self.needed(number), self.config(number)
-        threads = None if self.drawing else 1 if fast or config is None else config.threads or 1
-        with tuner.lock, ALONE, cpu_threads(threads, self.threads):
-            return tuner.labels(of(tuner.seen.config), self.session.index.ids, fast=fast)
+        with tuner.lock, ALONE:  # drawing begins and ends with ALONE held
+            threads = None if self.drawing else 1 if fast or config is None else config.threads or 1
+            with cpu_threads(threads, self.threads):
+                return tuner.labels(of(tuner.seen.config), self.session.index.ids, fast=fast)
 
     async def apply(self, request: Request) -> Response:
         """Make a label map with other constants, and save it."""

@@ -102,6 +102,18 @@ export function inBox(segments, width, height, box) {
 // Give every connected piece (by edges) of fewer than `least` pixels the label that most of its border touches: holes are filled and
 // islands go. The smallest go first. Ignored pixels (255) and the largest piece stay. Returns how many went, and the box.
 export function clean(labels, width, height, least) {
+  let [count, box] = [0, null];
+  for (let more = true; more;) {
+    const pass = cleanOnce(labels, width, height, least);
+    count += pass.count;
+    box = join(box, pass.box);
+    more = pass.grown;
+  }
+  return { count, box };
+}
+
+// The same without pieces that have grown by others meanwhile; grown: whether there are any.
+function cleanOnce(labels, width, height, least) {
   const piece = new Int32Array(labels.length).fill(-1), pieces = [];
   for (let start = 0; start < labels.length; start++) {
     if (piece[start] >= 0) continue;
@@ -114,8 +126,10 @@ export function clean(labels, width, height, least) {
     }
     pieces.push(pixels.length < least && label !== 255 ? pixels : null); // the pixels of large ones are not needed
   }
+  const grown = new Set();
   let count = 0, box = null;
   for (const pixels of pieces.filter(Boolean).sort((a, b) => a.length - b.length)) {
+    if (grown.has(piece[pixels[0]])) continue;
     const own = labels[pixels[0]], touched = new Map();
     for (const at of pixels) {
       for (const next of beside(at, width, labels.length)) {
@@ -125,12 +139,15 @@ export function clean(labels, width, height, least) {
     if (!touched.size) continue; // the whole picture, or one that has joined others meanwhile
     const given = [...touched].sort((a, b) => b[1] - a[1] || a[0] - b[0])[0][0];
     for (const at of pixels) {
+      for (const next of beside(at, width, labels.length)) {
+        if (labels[next] === given && piece[next] !== piece[at] && pieces[piece[next]]) grown.add(piece[next]);
+      }
       labels[at] = given;
       box = join(box, [at % width, Math.floor(at / width), (at % width) + 1, Math.floor(at / width) + 1]);
     }
     count += 1;
   }
-  return { count, box };
+  return { count, box, grown: grown.size > 0 };
 }
 
 function* beside(at, width, length) {

@@ -141,7 +141,7 @@ export class SampleView {
 
   load(number) {
     if (!this.prefetched.has(number)) {
-      const photo = (about) => (about.picture ? picture(`/api/samples/${number}/image?seed=${about.about.seed ?? ""}`) : null);
+      const photo = (about) => (about.picture ? picture(`/api/samples/${number}/image`) : null);
       this.prefetched.set(number, this.fetchBoth(number).then(([about, labels]) => Promise.all([about, photo(about), labels])));
     }
     return this.prefetched.get(number);
