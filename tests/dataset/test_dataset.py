@@ -49,6 +49,19 @@ def test_every_format_there_and_back(tmp_path, name):
     assert len(open_native(tmp_path / "native")[1]) == 4
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_a_class_comes_back_or_is_refused(tmp_path, name):
+    """Formats that read a name as id 0 or 255 do not write it."""
+    needs(name)
+    for number, odd in enumerate(("Background", "_background_", "__background__", "Void")):
+        said = ""
+        try:
+            export(name, (odd, "dog"), samples(2), tmp_path / f"{number}")
+        except UserError as error:
+            said = str(error)
+        assert said.startswith(f"class '{odd}': means ") or imported(name, tmp_path / f"{number}")[0] == (odd, "dog")
+
+
 @pytest.mark.parametrize("name", ["native", *EVERY])
 def test_every_format_is_opened_by_what_is_in_its_folder(tmp_path, name):
     needs(name)
@@ -77,9 +90,13 @@ def test_nothing_known(tmp_path):
         Dataset.open(tmp_path / "photo.jpg")
 
 
-def test_a_share_is_set_aside(tmp_path):
-    pets().as_voc(tmp_path / "voc", split=0.5)
-    assert sorted(sample.metadata["split"] for sample in Dataset.from_voc(tmp_path / "voc")) == ["train", "train", "val", "val"]
+@pytest.mark.parametrize("name", [name for name in EVERY if "split" in export_options(name)])
+def test_a_share_is_set_aside(tmp_path, name):
+    """Whatever the rows said before."""
+    needs(name)
+    export(name, CLASSES, samples(), tmp_path / "set", split=0.5, seed=1)
+    held = [sample.metadata.get("split", "train") for sample in imported(name, tmp_path / "set")[1]]
+    assert sorted(held) == ["train", "train", "val", "val"]
 
 
 def test_it_is_a_sequence():

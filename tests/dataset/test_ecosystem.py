@@ -13,6 +13,7 @@ from PIL import Image
 
 from seediff import Dataset, Sample, UserError
 from seediff.dataset.encoding import Instances, encode_image
+from seediff.dataset.torch_samples import object_target
 
 CLASSES = ("cat", "dog", "cow")
 SHAPES = ((20, 30), (30, 20))
@@ -60,9 +61,22 @@ def test_supervision_gets_a_detection_of_each_class():
 def test_supervision_gets_a_detection_of_each_object():
     pytest.importorskip("supervision", reason="supervision is not installed")
     ((_, detections),) = objects().as_supervision()
-    assert detections.data["class_name"].tolist() == ["dog", "dog", "cat"]
-    assert detections.area.tolist() == [9, 12, 19]  # without the ignored pixel
-    assert detections.xyxy.tolist() == [[2, 2, 4, 4], [2, 5, 4, 8], [10, 10, 19, 11]]
+    assert detections.data["class_name"].tolist() == ["cat", "dog", "dog"]
+    assert detections.area.tolist() == [19, 9, 12]  # without the ignored pixel
+    assert detections.xyxy.tolist() == [[10, 10, 19, 11], [2, 2, 4, 4], [2, 5, 4, 8]]
+
+
+def test_supervision_gets_the_objects_of_torch():
+    """Where the label map has their class; pieces that a person joined are one."""
+    pytest.importorskip("supervision", reason="supervision is not installed")
+    (given,) = objects()
+    labels = given.label_map.copy()
+    labels[2:5, 2] = 0
+    given = given.replace(label_map=labels, metadata={"review": {"joined": [[[3, 3], [3, 6]]]}})
+    ((_, detections),) = Dataset(CLASSES, [given]).as_supervision()
+    target = object_target(given, labels)
+    assert np.array_equal(detections.mask, target["masks"].numpy())
+    assert detections.area.tolist() == [19, 9 - 3 + 12]
 
 
 def test_supervision_draws_them_and_makes_its_own_dataset(tmp_path):

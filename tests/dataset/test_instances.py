@@ -17,6 +17,7 @@ from seediff.config.augment import AugmentConfig
 from seediff.dataset.augment import RANDOM, apart, with_objects
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import Instances
+from seediff.dataset.formats import drivers
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import find_objects
@@ -81,6 +82,12 @@ def test_objects_come_back(tmp_path, name, out, back):
         more = name in ("cvat", "labelstudio") and truth.name == "p0"
         assert objects_of(sample) >= objects_of(truth)
         assert len(objects_of(sample)) == len(objects_of(truth)) + more
+
+
+@pytest.mark.parametrize(("name", "fix"), [("cvat", "; --objects writes them"), ("fiftyone", "")])
+def test_what_writes_objects_that_are_left_out(tmp_path, name, fix):
+    given = pairs()
+    assert drivers.export(name, CLASSES, given, tmp_path / "set").notes == (f"objects of {len(given)} samples are left out{fix}",)
 
 
 def test_polygons_are_objects_of_one_piece(tmp_path):

@@ -69,10 +69,20 @@ def test_voc(tmp_path: Path):
     assert "2 images, 21 classes" in labels.about
 
 
+def test_names_with_spaces_and_lines_that_say_more_than_a_name(tmp_path: Path):
+    root = save_voc(tmp_path, {"Screenshot 1": [[0]], "b": [[1]]})
+    (root / "ImageSets/Segmentation/val.txt").write_text("Screenshot 1\nb -1\n")
+    assert list(open_labels(root).files) == ["Screenshot 1", "b"]
+
+
 def test_voc_that_is_incomplete(tmp_path: Path):
     root = save_voc(tmp_path, {"a": [[0]], "b": [[21]]})
     with pytest.raises(UserError, match=r"b.png: has unknown label ids 21; Pascal VOC has 0 to 20"):
         open_labels(root).read("b")
+    (root / "classes.txt").write_text("70000 thing\n")
+    with pytest.raises(UserError, match=r"num_classes = 70001 \(from .*classes.txt\): must be between 1 and 1024"):
+        open_labels(root)
+    (root / "classes.txt").unlink()
     with pytest.raises(UserError, match=r"train.txt: there is no such file.*split"):
         open_labels(root, split="train")
     (root / "SegmentationClass" / "b.png").unlink()
@@ -143,6 +153,8 @@ def test_cityscapes(tmp_path: Path):
     assert len(labels.classes) == 27
     with pytest.raises(UserError, match="Cityscapes' split 'train'"):
         open_labels(tmp_path, split="train")
+    save_cityscapes(tmp_path, {"ulm/a": ids}, "train")
+    assert list(open_labels(tmp_path / "gtFine" / "train").files) == ["ulm/a"]
     labels = open_labels(save_cityscapes(tmp_path / "more", {"a/b": [[34]]}))
     with pytest.raises(UserError, match="unknown label ids 34; Cityscapes' labelIds have 0 to 33"):
         labels.read("a/b")
@@ -187,6 +199,8 @@ def test_folders_that_are_not_there_or_empty(tmp_path: Path):
 def test_find_and_select(tmp_path: Path):
     labels = open_labels(save_cityscapes(tmp_path, {"a/a_1": [[7]], "a/same": [[8]], "b/same": [[9]]}))
     assert labels.find("a/a_1_leftImg8bit") == labels.find("elsewhere/a_1") == labels.find("a_1") == "a/a_1"
+    plain = open_labels(save_map(tmp_path / "plain/deep/x_leftImg8bit.png", [[0]]).parents[1])
+    assert plain.find("deep/x_leftImg8bit") == plain.find("x_leftImg8bit") == "deep/x_leftImg8bit"
     assert labels.find("same") is None  # two cities have one
     assert labels.find("b/same") == "b/same"
     names = tmp_path / "list.txt"

@@ -52,8 +52,8 @@ def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
         assert new.data() == old.data()
         area = {classes[i - 1]: np.mean(new.label_map == i) for i in new.metadata["class_ids"]}
         assert new.metadata["area"] == pytest.approx(area, abs=1e-6)
-    # Soft masks follow their class: 10 times the id that it had.
-    for number, sample in enumerate(store.read_dataset(tmp_path / "out")):
+    # Soft masks follow their class, before saving too: 10 times the id that it had.
+    for number, sample in [*enumerate(merged), *enumerate(store.read_dataset(tmp_path / "out"))]:
         before = {"dog": 1, "cat": 2, "bus": 3} if number < 2 else {"cat": 1, "fox": 2, "dog": 3}
         assert sample.soft is not None
         assert [round(float(one.max() * 255)) for one in sample.soft] == [10 * before[name] for name in sample.metadata["classes"]]

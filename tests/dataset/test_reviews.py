@@ -44,6 +44,13 @@ def pets(tmp_path):
     return out
 
 
+def test_a_row_without_a_picture_is_named(pets):
+    rows = native.read_rows(pets)
+    (pets / native.METADATA).write_bytes(native.jsonl([*rows[:5], {"mask": rows[5]["mask"]}]))
+    with pytest.raises(UserError, match=r"metadata.jsonl, row 6: 'file_name' must be the path of a picture"):
+        open_native(pets)
+
+
 def test_opened_anywhere_it_is_the_corrected_set(pets):
     classes, items = open_native(pets)
     assert [one.metadata for one in opened(pets)[1]] == [one.metadata for one in items]

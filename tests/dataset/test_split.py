@@ -1,3 +1,4 @@
+import io
 from collections import Counter
 
 import numpy as np
@@ -103,6 +104,16 @@ def test_the_pictures_here_are_unlike():
 
     hashes = [difference_hash(Image.fromarray(picture(rng))) for _ in range(60)]
     assert len(same_looks(hashes)) == 60
+
+
+def test_16_bit_grey_is_scaled_and_not_clipped():
+    from PIL import Image
+
+    grey = picture(np.random.default_rng(0))[..., 0]
+    Image.fromarray(grey.astype(np.uint16) * 257).save(data := io.BytesIO(), "PNG")
+    sample = Sample(data.getvalue(), np.zeros(grey.shape, np.uint8))
+    assert np.array_equal(sample.image, np.repeat(grey[..., None], 3, 2))
+    assert difference_hash(Image.open(data)) == difference_hash(Image.fromarray(grey))
 
 
 def test_no_part_is_left_empty():

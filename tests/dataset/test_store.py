@@ -129,6 +129,16 @@ def test_staged_takes_an_empty_folder_but_no_file(tmp_path):
         pass
 
 
+def test_staged_replaces_neither_the_current_folder_nor_a_mounted_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^\.: is the current folder, .*; name a new folder in it"), staged("."):
+        pass
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: True)
+    with pytest.raises(UserError, match="disk: is a mounted folder"), staged("disk"):
+        pass
+
+
 def test_staged_leaves_nothing_of_a_failure(tmp_path):
     def interrupted():
         with staged(tmp_path / "new" / "out") as part:

@@ -91,6 +91,7 @@ def test_pairs_by_path_then_by_file_name(tmp_path: Path):
     paired, missing = pair(["a", "city/b", "x/c", "d"], tmp_path)
     assert names_of(paired, tmp_path / "labels") == {"a": "a.png", "city/b": "city/b_leftImg8bit.png", "x/c": "deep/c.png"}
     assert missing == ["d"]
+    assert pair(["city/b_leftImg8bit"], tmp_path) == ({"city/b_leftImg8bit": paired["city/b"]}, [])
 
 
 def test_same_file_names_in_several_folders(tmp_path: Path):

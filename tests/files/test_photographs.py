@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from seediff.errors import UserError
+from seediff.files.label_maps import find_maps
 from seediff.files.photographs import Photo, find_photos, read_photo
 
 RED, GREEN = (200, 30, 60), (20, 180, 40)
@@ -50,6 +51,20 @@ class TestFind:
             "scan.0001",
             ".hidden",
         ]
+
+    @pytest.mark.parametrize("backwards", [False, True])
+    def test_a_folder_and_a_link_to_it_in_any_order_of_the_listing(self, tmp_path, monkeypatch, backwards):
+        touch(tmp_path, "a/x.png")
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+        walk = os.walk
+
+        def listed(*args, **options):
+            for here, folders, files in walk(*args, **options):
+                folders.sort(reverse=backwards)
+                yield here, folders, files
+
+        monkeypatch.setattr("os.walk", listed)
+        assert names(find_photos([tmp_path])) == list(find_maps(tmp_path)) == ["a/x"]
 
     def test_patterns_that_the_shell_did_not_expand(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -75,8 +76,20 @@ def test_text_that_is_not_utf8_names_its_line(tmp_path: Path) -> None:
         read_text(tmp_path / "list")
 
 
+PHOTO = {"id": 1, "photo": "a", "width": 2, "height": 2}
+
+
 @pytest.mark.parametrize(
-    "text", ["[" * 10_000, '{"images": 5}', '{"images": [], "categories": [1], "annotations": []}', '{"files": {"a": "b"}}']
+    "text",
+    [
+        "[" * 10_000,
+        '{"images": 5}',
+        '{"images": [], "categories": [1], "annotations": []}',
+        json.dumps({"images": [PHOTO | {"photo": None}], "categories": [], "annotations": []}),
+        json.dumps({"images": [PHOTO | {"width": "x"}], "categories": [], "annotations": []}),
+        json.dumps({"images": [PHOTO], "categories": [], "annotations": [{"image_id": 1, "category_id": 7, "area": 4}]}),
+        '{"files": {"a": "b"}}',
+    ],
 )
 def test_what_runs_leave_for_themselves_is_read_as_carefully(tmp_path, text):
     from seediff.run.output import Place, record_path

@@ -10,6 +10,7 @@ from patience import PATIENCE, wait_until
 from PIL import Image
 
 from seediff.dataset import native
+from seediff.look.samples import read_image
 
 
 @pytest.fixture
@@ -156,6 +157,17 @@ def test_pictures_are_what_they_are_and_not_what_they_are_called(tmp_path):
         assert client.ask("GET", "/api/samples/0/thumb").status == 400
 
 
+def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path):
+    out = write_set(tmp_path / "pets", 1)
+    Image.fromarray(np.full((64, 64), 20000, np.uint16)).save(out / "images/000000.png")
+    with running(out) as (client, opened):
+        thumb = client.ask("GET", "/api/samples/0/thumb?labels=0")
+        with Image.open(io.BytesIO(thumb.body)) as picture:
+            assert np.asarray(picture.convert("RGB")).max() < 90
+        sample = opened.session.subject.samples[0]
+        assert read_image(opened.session.subject, sample).tolist() == np.full((64, 64, 3), 78).tolist()
+
+
 def test_rows_that_lead_out_of_the_set_show_nothing_of_it(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "secret.png")
     out = write_set(tmp_path / "pets", 3, changes=[{"file_name": "../secret.png"}, {"mask": str(tmp_path / "secret.png")}])
@@ -204,6 +216,12 @@ def test_output_of_segment_and_predict(tmp_path):
         assert "--" not in client.get("/api/samples/0/attention")["told"]  # no option of `segment` would help
         assert client.act(0, "relabel", 0, old=0, new=255).json["corrected"]
     assert (out / "reviewed/trip/a.1.png").is_file()
+
+    Image.new("RGB", (30, 20)).save(tmp_path / "secret.jpg")
+    (out / "segments.json").write_bytes(json.dumps(coco([row | {"photo": "../../secret"}, row | {"photo": "\0"}], ids)).encode())
+    with running(out) as (client, _):
+        answers = [client.ask("GET", f"/api/samples/{index}/{what}") for index in (0, 1) for what in ("image", "thumb")]
+        assert [answer.status for answer in answers] == [400] * 4
 
     predicted = tmp_path / "predicted"
     (predicted / "labels/trip").mkdir(parents=True)

@@ -83,9 +83,9 @@ class Conversions:
         boxes: bool = False,
         jpeg: bool = False,
     ) -> Exported:
-        """Pascal VOC's folders. objects: also write SegmentationObject. boxes: also write Annotations, with a box per object. min_area:
-        pieces with fewer pixels do not count as objects. jpeg: convert PNG pictures to JPEG of quality 95, because some readers open only
-        NAME.jpg."""
+        """Pascal VOC's folders. objects: also write SegmentationObject. boxes: also write Annotations, with a box per object. min_area,
+        with one of them: pieces with fewer pixels do not count as objects. jpeg: convert PNG pictures to JPEG of quality 95, because some
+        readers open only NAME.jpg."""
         common: dict[str, Any] = {"split": split, "seed": seed, "link": link, "workers": workers}
         return self._write("voc", out, **common, min_area=min_area, objects=objects, boxes=boxes, jpeg=jpeg)
 
@@ -279,13 +279,13 @@ class Conversions:
         return cls._read("published", path, split=split, images=images, skip_missing=skip_missing)
 
     @classmethod
-    def from_masks(cls, path: Place, *, classes: Sequence[str] | None = None) -> Self:
+    def from_masks(cls, path: Place, *, classes: Sequence[str] | None = None, skip_missing: bool = False) -> Self:
         """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png, also in folders per split.
 
         classes: None: those of a classes.txt, class_names.txt, labels.txt, labelmap.txt, class_dict.csv, labelmap.csv or dataset_meta.json.
         Values in masks are ids from 1 on. If there is a single class and masks have only the values 0 and 255, 255 is the class.
         """
-        return cls._read("masks", path, classes=classes)
+        return cls._read("masks", path, classes=classes, skip_missing=skip_missing)
 
 
 def export_options(name: FormatName) -> list[str]:

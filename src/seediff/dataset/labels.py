@@ -91,11 +91,12 @@ class LabelSet:
 
     def find(self, name: str) -> str | None:
         """The label for a photograph or prediction with this name (a path without ending): the label with the same name, or else the only
-        label with the same last part. None if there is none, or several."""
-        name = name.removesuffix(PHOTO_ENDING)
-        if name in self.files:
-            return name
-        same = [label for label in self.files if stem(label) == stem(name)]
+        label with the same last part. A label's name may lack the ending of Cityscapes' photographs. None if there is none, or several."""
+        names = name, name.removesuffix(PHOTO_ENDING)
+        if exact := next((one for one in names if one in self.files), None):
+            return exact
+        stems = {*map(stem, names)}
+        same = [label for label in self.files if stem(label) in stems]
         return same[0] if len(same) == 1 else None
 
 
@@ -113,7 +114,7 @@ def open_labels(
         layout: a layout from the module's list, except ade20k; `auto` takes the first of Cityscapes, CamVid, VOC, COCO-Stuff that fits, or
             else `folder`.
         num_classes: for a plain folder, 1 to 1024; by default the number in its classes.txt, or 27. The other layouts have their own.
-        split: the part of a data set with several; None: val, or test for CamVid.
+        split: the part of a data set with several; None: the part that `folder` is itself, or else val, or test for CamVid.
         void: ids in a plain folder to ignore, besides 255. The other layouts have their own.
 
     Raises UserError if the folder is missing or has another layout.
@@ -124,9 +125,9 @@ def open_labels(
     if layout not in ("auto", *get_args(Layout)):
         raise UserError(f"layout = {layout}", f"must be auto, {', '.join(get_args(Layout))}")
     readers = {"cityscapes": _cityscapes, "camvid": _camvid, "voc": _voc, "coco-stuff": _coco_stuff}
-    labels = None
+    labels, part = None, folder.name if folder.parent.name == "gtFine" else None
     for name, reader in readers.items():
-        if layout in (name, "auto") and (labels := reader(folder, split or DEFAULT_SPLITS.get(name, "val"), layout == name)):
+        if layout in (name, "auto") and (labels := reader(folder, split or part or DEFAULT_SPLITS.get(name, "val"), layout == name)):
             break
     if labels is None:
         return _folder(folder, num_classes, void)
@@ -172,8 +173,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
     names = class_names(listing) if listing else {}
     count = max(names, default=DEFAULT_CLASSES - 1) + 1 if num_classes is None else num_classes
     source = "given" if num_classes is not None else f"from {listing}" if names else "by default"
-    if not 1 <= count <= MAX_CLASSES:
-        raise UserError(f"num_classes = {count} ({source})", f"must be between 1 and {MAX_CLASSES}")
+    _check_count(count, source)
     if bad := [number for number in void if not 0 <= number < IDS]:
         raise UserError(f"void = {bad[0]}", f"must be ids of label maps, from 0 to {IDS - 1}")
     nothing = [*void, *([255] if count <= 255 else [])]
@@ -187,6 +187,11 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
         f"num_classes = {count} ({source}) means ids 0 to {count - 1}, and 255 for unlabelled",
         folder / "images",
     )
+
+
+def _check_count(count: int, source: str) -> None:
+    if not 1 <= count <= MAX_CLASSES:
+        raise UserError(f"num_classes = {count} ({source})", f"must be between 1 and {MAX_CLASSES}")
 
 
 def class_names(listing: Path) -> dict[int, str]:
@@ -210,14 +215,17 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
     listing = root / "ImageSets" / "Segmentation" / f"{split}.txt"
     if not listing.is_file():
         raise UserError(f"{listing}: there is no such file; it lists the images of Pascal VOC's split '{split}'")
-    names = [line.split()[0] for line in read_lines(listing) if line.strip()]
-    files = {name: root / "SegmentationClass" / f"{name}.png" for name in names}
+    lines, maps = [line.strip() for line in read_lines(listing) if line.strip()], root / "SegmentationClass"
+    # A name may have spaces; but in VOC's lists of a class, a name is followed by 1 or -1.
+    names = [line if (maps / f"{line}.png").is_file() else line.split()[0] for line in lines]
+    files = {name: maps / f"{name}.png" for name in names}
     absent = [path for path in files.values() if not path.is_file()]
     if absent or not files:
         raise UserError(f"{absent[0]}: there is no such file, but {listing} lists it" if absent else f"{listing}: lists no images")
     # Other data sets in this layout name their classes in a file.
     names = class_names(root / "classes.txt") if (root / "classes.txt").is_file() else dict(enumerate(VOC_CLASSES))
-    classes = tuple(names.get(i, str(i)) for i in range(max(names, default=0) + 1))
+    _check_count(count := max(names, default=0) + 1, f"from {root / 'classes.txt'}")
+    classes = tuple(names.get(i, str(i)) for i in range(count))
     what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
     about = f"{what} in {root}, {split}: {counted(len(files), 'image')}, {len(classes)} classes"
     ids = f"{'Pascal VOC' if classes == VOC_CLASSES else root / 'classes.txt'} has 0 to {len(classes) - 1}, and 255 for borders"

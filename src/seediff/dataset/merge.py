@@ -40,6 +40,8 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
                 if kind in kept and (class_id is None or class_id <= len(class_names))
             }
             row = {**sample.metadata, "origin": f"{label}/{sample.metadata.get('origin', sample.name)}"}
+            if "class_ids" in row:  # `Sample.soft` finds the soft masks by them
+                row["class_ids"] = [int(ids[class_id]) for class_id in row["class_ids"]]
             name = f"{label}/{sample.name}" if apart else sample.name
             merged.append(renumbered(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
     return classes, merged, [f"{kind}/ stays behind: not every dataset has it for these ids" for kind in left_behind]

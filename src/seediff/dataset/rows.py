@@ -6,7 +6,7 @@ Rows stay dictionaries, because they carry the keys of other programs from set t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from unicodedata import category
 
@@ -139,6 +139,13 @@ def check_name(name: str, taken: set[str], where: object = "") -> None:
     if problem:
         raise UserError(where, problem) if where else UserError(problem)
     taken.add(name)
+
+
+def stem_of(path: str) -> str:
+    """A picture's path, with /, without its suffix. A path without a file's name, such as "" or ".", stays as it is: whoever opens it
+    refuses it."""
+    pure = PurePosixPath(path)
+    return pure.with_suffix("").as_posix() if pure.name else path
 
 
 def flat_name(name: str) -> str:

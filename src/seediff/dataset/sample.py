@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..files.orientation import as_stored
 from ..files.output_folders import put
 from ..files.outputs import copy_new
-from ..files.pictures import open_picture
+from ..files.pictures import in_rgb, open_picture
 from ..files.reading import PICTURE, open_regular, read_bytes
 from .encoding import PNG_SIGNATURE, Instances, MaskFile, encode_image, encode_mask, is_own_mask, read_label_map
 from .rows import shown_classes
@@ -109,7 +109,7 @@ class Sample:
     def picture(self) -> Image.Image:
         """The picture in RGB."""
         with open_picture(self.source, self._where()) as picture:
-            return picture.convert("RGB")
+            return in_rgb(picture, self._where() or str(self.source))
 
     def data(self) -> bytes:
         """The bytes of the picture's file, without its EXIF orientation if it has one: label maps refer to the pixels as they are

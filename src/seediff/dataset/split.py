@@ -21,7 +21,7 @@ from PIL import Image
 from ..errors import UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
-from ..files.pictures import open_picture
+from ..files.pictures import eight_bits, open_picture
 from ..workers import in_threads
 from . import native
 from .sample import SPLITS, Sample
@@ -123,7 +123,7 @@ def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share
     """One of SPLITS for each sample. With a share in [0, 1], this share of the samples is "val" and the others "train", chosen reproducibly
     by a hash of their names and the seed. Without, the `split` of the row, or else "train"."""
     if share is None:
-        return [str(row["split"]) if row.get("split") in SPLITS else "train" for row in rows]
+        return [split_of(row) for row in rows]
     if not 0 <= share <= 1:
         raise UserError(f"split = {share}", "must be the share of samples for validation, in [0, 1]")
     check_seed(seed)
@@ -131,6 +131,11 @@ def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share
     ranked = sorted(names, key=lambda name: hashlib.blake2b(name.encode("utf-8"), salt=salt).digest())
     chosen = set(ranked[: round(share * len(names))])
     return ["val" if name in chosen else "train" for name in names]
+
+
+def split_of(row: Mapping[str, Any]) -> str:
+    """One of SPLITS: the `split` of a row, or else "train"."""
+    return str(row["split"]) if row.get("split") in SPLITS else "train"
 
 
 def check_seed(seed: int) -> None:
@@ -148,7 +153,7 @@ def _look(classes: int, item: Sample) -> tuple[int, list[int]]:
 
 def difference_hash(picture: Image.Image) -> int:
     """64 bits: whether each of 8 × 8 cells of the grey picture is darker than the one to its right (dHash)."""
-    grey = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX))
+    grey = np.asarray(eight_bits(picture).convert("L").resize((9, 8), Image.Resampling.BOX))
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
 
 

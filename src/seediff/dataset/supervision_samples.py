@@ -54,15 +54,14 @@ def separate_masks(sample: Sample, classes: int) -> tuple[np.ndarray, np.ndarray
     """(masks, ids): (N, H, W) bool and (N,) int64 class ids from 1, of a sample's objects if it has `instances`, or else of its classes.
     Only masks with a pixel are returned. Raises UserError naming the sample."""
     labels, instances = sample.labels(classes), sample.instances
-    numbers = np.where(labels == IGNORE, 0, labels if instances is None else instances.numbers)
-    shown = np.unique(numbers[numbers > 0]).astype(np.int64)
-    masks = numbers == shown[:, None, None]
     if instances is None:
-        return masks, shown
-    ids = np.array(instances.class_ids, np.int64)[shown - 1]
-    if wrong := [class_id for class_id in ids.tolist() if not 1 <= class_id <= classes]:
+        shown = np.setdiff1d(labels, (0, IGNORE)).astype(np.int64)
+        return labels == shown[:, None, None], shown
+    numbers = np.unique(instances.numbers[(labels != IGNORE) & (instances.numbers > 0)])
+    if wrong := [class_id for class_id in np.array(instances.class_ids)[numbers - 1].tolist() if not 1 <= class_id <= classes]:
         raise UserError(f"sample '{sample.name}': class id {wrong[0]} of an object, but there are {classes} classes (1 to {classes})")
-    return masks, ids
+    objects = sample.objects(labels)
+    return objects.index == np.arange(len(objects.class_ids))[:, None, None], np.array(objects.class_ids, np.int64)
 
 
 def _library() -> Any:

@@ -53,6 +53,7 @@ def find_maps(folder: Path) -> dict[str, Path]:
             folders.clear()
             continue
         seen.add(os.path.realpath(parent))
+        folders.sort()  # the first of a folder and a link to it is taken
         for name in names:
             path = Path(parent, name)
             if name.lower().endswith(".png") and not name.startswith(".") and path.is_file():
@@ -63,11 +64,12 @@ def find_maps(folder: Path) -> dict[str, Path]:
 def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
     """The prediction for each label, and the labels without one.
 
-    A prediction belongs to the label with the same path in its folder, or else to the label with the same file name anywhere. For
-    Cityscapes the endings of photographs and labels are left out. Raises UserError if this is ambiguous.
+    A prediction belongs to the label with the same path in its folder, or else to the label with the same file name anywhere. A
+    label's name may lack the ending of Cityscapes' photographs. Raises UserError if this is ambiguous.
     """
     folder = map_folder(predictions)
-    maps = {name.removesuffix(PHOTO_ENDING): path for name, path in find_maps(folder).items()}
+    found = find_maps(folder)
+    maps = {name.removesuffix(PHOTO_ENDING): path for name, path in found.items()} | found
     if not maps:
         raise UserError(folder, "has no PNG files; predictions are label maps as `seediff segment` writes them")
     by_stem: dict[str, list[Path]] = {}

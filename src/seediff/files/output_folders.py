@@ -246,12 +246,17 @@ def staged(out: Path | str) -> Iterator[Path]:
             (target / LOCK).unlink()
 
 
-def check_free(out: Path) -> None:
-    """Raise UserError unless `out` is free, or an empty folder."""
+def check_free(out: Path, *, replaced: bool = True) -> None:
+    """Raise UserError unless `out` is free, or an empty folder. replaced: the output is made beside it and takes its place, which neither a
+    mounted folder nor the current one allows."""
     try:
         if out.is_dir():
             if next(out.iterdir(), None) is not None:
                 raise UserError(out, "is there already and not empty", "choose another folder")
+            mounted = os.path.ismount(os.path.realpath(out))
+            if replaced and (mounted or os.path.samefile(out, os.curdir)):
+                what = "a mounted folder" if mounted else "the current folder"
+                raise UserError(out, f"is {what}, which the finished output cannot replace", "name a new folder in it")
         elif out.exists() or out.is_symlink():
             raise UserError(out, "there is a file where the folder should be")
     except OSError as error:

@@ -19,7 +19,7 @@ from PIL import Image, ImageCms
 from ..errors import UserError
 from .orientation import orientation
 from .outputs import CONFIG
-from .pictures import MAX_MEGAPIXELS, open_picture, quiet_pillow
+from .pictures import MAX_MEGAPIXELS, eight_bits, open_picture, quiet_pillow
 
 SUFFIXES = (
     *(".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo"),
@@ -153,7 +153,8 @@ def _walk(folder: Path, out: Path | None, old: bool = False) -> Iterator[tuple[P
         seen.add(real)
         if Path(here) != folder and (CONFIG in names or Path(here).parent in outputs):
             outputs.add(Path(here))
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        # Sorted, because the first of a folder and a link to it is taken.
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         files += [Path(here, name) for name in names if not name.startswith(".")]
     for path in sorted(files, key=_reading_order):
         yield path, len(path.relative_to(folder).parts), path.parent not in outputs and _looks_like_picture(path.name)
@@ -282,7 +283,7 @@ def _decode(image: Image.Image, path: Path) -> np.ndarray:
     turn = UPRIGHT.get(orientation(image))
 
     # 3. Colours.
-    rgb = _opaque(_to_srgb(_eight_bits(image, path), image.info.get("icc_profile")))
+    rgb = _opaque(_to_srgb(eight_bits(image, path), image.info.get("icc_profile")))
     return np.array(rgb.transpose(Image.Transpose[turn]) if turn else rgb)
 
 
@@ -298,24 +299,6 @@ def _is_sequence(image: Image.Image) -> bool:
             return True
     image.seek(0)
     return False
-
-
-def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
-    """The picture in a mode with 8 bits per channel, which Pillow can convert further."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        # Pillow scales PGM to 16 bits; a 12-bit TIFF keeps its range, and says so in BitsPerSample.
-        tags = getattr(image, "tag_v2", {})
-        white = 4095 if tags.get(258) == (12,) else 65535
-        levels = np.minimum((np.arange(65536) * 255 + white // 2) // white, 255).astype(np.uint8)
-        if tags.get(262) == 0:  # PhotometricInterpretation: zero is white
-            levels = 255 - levels
-        if isinstance(clear := image.info.get("transparency"), int):
-            levels[clear] = 255  # white, as in `_opaque`
-        return Image.fromarray(levels[np.asarray(image)])
-    if image.mode in ("I", "F"):
-        kind = "floating-point" if image.mode == "F" else "32-bit or signed"
-        raise UserError(path, f"{kind} pixels say nowhere which value is white; save it with 8 or 16 bits")
-    return image.convert("LA") if image.mode == "La" else image
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -350,18 +333,20 @@ def _opaque(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def find_named(
-    path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
-) -> Iterator[tuple[int, Photo, dict[str, str]]]:
-    """(line, photograph, row) for rows whose column `file` names a photograph. Raises UserError naming `path` and the line for other
+def find_named(path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]) -> Iterator[tuple[Photo, dict[str, str]]]:
+    """(photograph, row) for rows whose column `file` names a photograph, each once. Raises UserError naming `path` and the line for other
     rows."""
     by_name: dict[str, list[Photo]] = {}
     for photo in photos:
         for name in {photo.name, photo.path.name, photo.path.as_posix(), photo.path.stem, photo.name + photo.path.suffix}:
             by_name.setdefault(name, []).append(photo)
+    found: set[str] = set()
     for number, row in rows:
         matches = by_name.get(row["file"].strip().replace("\\", "/"), [])
         if len(matches) != 1:
             why = f"{len(matches)} photographs are called that; name its folder too" if matches else "not among the photographs given"
             raise UserError(f"{path}, line {number}", f"file '{row['file']}': {why}")
-        yield number, matches[0], row
+        if matches[0].name in found:
+            raise UserError(f"{path}, line {number}", f"file '{row['file']}' is there twice")
+        found.add(matches[0].name)
+        yield matches[0], row

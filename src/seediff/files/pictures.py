@@ -101,10 +101,32 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float | None 
         raise UserError(name, f"{megapixels}, more than the {allowed:g} allowed", "make it smaller")
 
 
-def read_pixels(path: Path, convert: str | None = None) -> tuple[np.ndarray, str | None, str]:
-    """A picture's pixels, and Pillow's names for its format and mode, such as "PNG" and "P". Raises UserError naming the file.
+def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
+    """The picture in a mode with 8 bits per channel, which Pillow can convert further; it would clip 16-bit grey to white. Raises UserError
+    beginning with `name` for pixels that do not say which value is white."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        # Pillow scales PGM to 16 bits; a 12-bit TIFF keeps its range, and says so in BitsPerSample.
+        tags = getattr(image, "tag_v2", {})
+        white = 4095 if tags.get(258) == (12,) else 65535
+        levels = np.minimum((np.arange(65536) * 255 + white // 2) // white, 255).astype(np.uint8)
+        if tags.get(262) == 0:  # PhotometricInterpretation: zero is white
+            levels = 255 - levels
+        if isinstance(clear := image.info.get("transparency"), int):
+            levels[clear] = 255  # white, which is what photographs are laid on
+        return Image.fromarray(levels[np.asarray(image)])
+    if image.mode in ("I", "F"):
+        kind = "floating-point" if image.mode == "F" else "32-bit or signed"
+        raise UserError(name, f"{kind} pixels say nowhere which value is white; save it with 8 or 16 bits")
+    return image.convert("LA") if image.mode == "La" else image
 
-    convert: a mode, such as "RGB" for (H, W, 3) uint8; None: unchanged, which gives indices for palette pictures.
-    """
+
+def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
+    """The picture in RGB, 16-bit grey scaled to 8 bits. Raises the same UserError as `eight_bits`."""
+    return eight_bits(image, name).convert("RGB")
+
+
+def read_pixels(path: Path) -> tuple[np.ndarray, str | None, str]:
+    """A picture's pixels, of palette pictures the indices, and Pillow's names for its format and mode, such as "PNG" and "P". Raises
+    UserError naming the file."""
     with open_picture(path) as picture:
-        return np.asarray(picture.convert(convert) if convert else picture), picture.format, picture.mode
+        return np.asarray(picture), picture.format, picture.mode

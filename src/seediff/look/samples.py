@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os.path import isfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from ..dataset.store import check_finished
 from ..errors import UserError
 from ..files.label_maps import find_maps, read_segment_ids, voc_palette
 from ..files.photographs import find_photos, read_photo
-from ..files.pictures import open_picture, read_pixels
+from ..files.pictures import in_rgb, open_picture
 from ..files.reading import PICTURE, path_inside, read_bytes
 from ..report.pictures import encoded, overlay, shrink
 
@@ -31,8 +32,9 @@ Kind = Literal["dataset", "segments", "predictions"]
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture with a label map. name: unique. mask: the label map's path in the folder. image: the picture's path, for a dataset as in
-    its row; None if there is no picture. row: as in metadata.jsonl, as far as known. drawn: `image` already shows the labels."""
+    """A picture with a label map. name: unique. mask: the label map's path in the folder. image: the picture's path in the folder, a
+    text, or a photograph's file elsewhere; None if there is no picture. row: as in metadata.jsonl, as far as known. drawn: `image` already
+    shows the labels."""
 
     name: str
     mask: str
@@ -59,7 +61,7 @@ class Subject:
         """The file of a sample's picture. Raises UserError for a file outside the folder."""
         if not isinstance(sample.image, str):
             return sample.image
-        return path_inside(self.folder, sample.row, "file_name", f"sample '{sample.name}'")
+        return path_inside(self.folder, {"file_name": sample.image}, "file_name", f"sample '{sample.name}'")
 
     def mask_path(self, name: str) -> Path:
         """The file of a label map, from its path in the folder. Raises UserError for a file outside the folder."""
@@ -144,8 +146,8 @@ def _sample(folder: Path, name: str, mask: str, pictures: Mapping[str, Path], ro
     """A sample whose picture is one of `pictures`, or else exists only with the labels drawn over it, if at all."""
     if name in pictures:
         return Sample(name, mask, pictures[name], row)
-    drawn = folder / OVERLAYS / f"{name}.{JPEG_SUFFIXES[0]}"
-    return Sample(name, mask, drawn if drawn.is_file() else None, row, drawn=True)
+    drawn = f"{OVERLAYS}/{name}.{JPEG_SUFFIXES[0]}"
+    return Sample(name, mask, drawn if isfile(folder / drawn) else None, row, drawn=True)
 
 
 THUMB = 208
@@ -159,7 +161,10 @@ def read_image(subject: Subject, sample: Sample) -> np.ndarray | None:
     path = subject.image_path(sample)
     if path is None:
         return None
-    return read_pixels(path, "RGB")[0] if subject.kind == "dataset" or sample.drawn else read_photo(path)
+    if subject.kind != "dataset" and not sample.drawn:
+        return read_photo(path)
+    with open_picture(path) as picture:
+        return np.asarray(in_rgb(picture, path))
 
 
 def image_bytes(subject: Subject, sample: Sample) -> tuple[bytes, str]:
@@ -192,7 +197,7 @@ def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = Tru
             picture.draft("RGB", (side, side))  # a JPEG is decoded at a fraction of its size
             scale = min(1.0, side / max(size))
             shape = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-            small = np.asarray(picture.convert("RGB").resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0))
+            small = np.asarray(in_rgb(picture, path).resize(shape, Image.Resampling.BILINEAR, reducing_gap=2.0))
     else:
         small = shrink(read_photo(path), side, Image.Resampling.BILINEAR)
     if label_map is not None:

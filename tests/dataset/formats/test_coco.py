@@ -206,10 +206,11 @@ def test_folders_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match=r'image 5: there is no picture "x\.jpg"'):
         imported("coco", path)
     document = foreign()
-    document["images"][0]["file_name"] = "../../x.jpg"
-    path.write_text(json.dumps(document))
-    with pytest.raises(UserError, match="'file_name' leads out"):
-        imported("coco", path)
+    for name, message in (("../../x.jpg", "'file_name' leads out"), ("", "'file_name' must be the path"), ("/", "'file_name' leads out")):
+        document["images"][0]["file_name"] = name
+        path.write_text(json.dumps(document))
+        with pytest.raises(UserError, match=message):
+            imported("coco", path)
 
 
 @pytest.mark.parametrize(

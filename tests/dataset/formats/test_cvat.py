@@ -127,6 +127,8 @@ def test_damage(tmp_path, shapes, message):
     ("change", "message"),
     [
         (lambda text: text.replace('name="a.png"', 'name="../../a.png"'), "'name' leads out of the dataset folder"),
+        (lambda text: text.replace('name="a.png"', 'name=""'), "'name' must be the path of a picture"),
+        (lambda text: text.replace('name="a.png"', 'name="."'), 'there is no picture "." in'),
         (lambda text: text.replace('name="a.png"', 'name="b.png"'), 'there is no picture "b.png" in'),
         (lambda text: text.replace('width="6"', 'width="60"'), r"is \(4, 60\), but its picture"),
         (lambda text: text.replace('width="6"', 'width="600000000"'), r"but its picture"),

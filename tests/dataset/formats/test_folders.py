@@ -31,14 +31,22 @@ def test_label_maps_are_grey(tmp_path, name):
             assert np.array_equal(np.asarray(picture), truths[path.stem.removesuffix("_mask").removeprefix("trip_")])
 
 
-@pytest.mark.parametrize("name", FOLDERS)
-def test_links_that_lead_out_are_refused(tmp_path, name):
-    for what in ("picture", "mask"):
-        folder = tmp_path / what
-        export(name, CLASSES, [item("a", blocks(0), {}, (20, 30), "jpg")], folder)
-        path = next(folder.rglob("*.jpg" if what == "picture" else "*.png"))
-        shutil.move(path, tmp_path / f"outside{what}")
-        path.symlink_to(tmp_path / f"outside{what}")
+@pytest.mark.parametrize(
+    ("name", "mask", "options"),
+    [
+        *((name, "*.png", {}) for name in FOLDERS),
+        ("voc", "SegmentationClass/*.png", {}),
+        ("voc", "SegmentationObject/*.png", {"objects": True}),
+        ("yolo", "labels/train/*.txt", {}),
+    ],
+)
+def test_links_that_lead_out_are_refused(tmp_path, name, mask, options):
+    for number, pattern in enumerate(("*.jpg", mask)):
+        folder = tmp_path / f"{number}"
+        export(name, CLASSES, [item("a", blocks(0), {}, (20, 30), "jpg")], folder, **options)
+        path = next(folder.rglob(pattern))
+        shutil.move(path, tmp_path / f"outside{number}")
+        path.symlink_to(tmp_path / f"outside{number}")
         with pytest.raises(UserError, match=r"leads? out of"):
             imported(name, folder)
 

@@ -86,6 +86,7 @@ def unknown_id(pets):
         (lambda p: (p / "soft").mkdir(), "error", "missing", "soft/000000_1.png"),
         (lambda p: edit(p, 1, mask="../../x.png"), "error", "path", "row 2"),
         (lambda p: edit(p, 1, file_name=3), "error", "value", "row 2"),
+        (lambda p: edit(p, 1, file_name=""), "error", "path", "row 2"),
         (lambda p: edit(p, 1, classes=["bus"]), "error", "classes", "row 2"),
         (lambda p: edit(p, 1, classes=7), "error", "value", "row 2"),
         (lambda p: edit(p, 1, class_ids=[1]), "error", "row", "row 2"),

@@ -22,12 +22,12 @@ from ...files.documents import Node, read_xml
 from ...files.messages import printable, shown
 from .. import native
 from ..encoding import Instances
-from ..rows import check_class_list
+from ..rows import check_class_list, stem_of
 from ..sample import SPLITS, Sample
 from ..shapes.polygons import check_outlines, polygon_runs
 from ..shapes.rle import Boxed, area, boxed, boxed_at, check_count, check_layers, paint_box, paint_runs
 from .drivers import Export, Source, portable
-from .label_files import IGNORED, Shapes, beginning, by_object, check_frame, check_ignored, label_ids, named_colours
+from .label_files import IGNORED, Shapes, beginning, by_object, check_frame, check_meaning, label_ids, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -36,7 +36,7 @@ OTHERS = ("ellipse", "polyline", "points", "cuboid", "skeleton", "tag")
 
 
 def write(export: Export, *, objects: bool = False) -> None:
-    check_ignored(export.classes)
+    check_meaning(export.classes)
     several = [] if export.parts == ["train"] else export.parts
     images = []
     for placed in export.placed(draw, key=lambda name, split: name, objects=objects):
@@ -105,27 +105,23 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     classes, ids = _classes(root, source)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     counted: Counter[str] = Counter()
-    stems = Counter(_stem(node) for node in root.all("image"))
+    stems = Counter(stem_of(portable(node.get("name"))) for node in root.all("image"))
     objects = by_object([child.attributes.get("label", "") for child in node.children if child.tag in MASKS] for node in root.all("image"))
     samples = []
     for node in root.all("image"):
         file_name, subset = portable(node.get("name")), node.attributes.get("subset", "")
         if (at := source.picture(folders, [file_name, *([f"{subset}/{file_name}"] if subset else [])], "name", node.where)) is None:
             continue
-        picture = at[0]
+        picture, stem = at[0], stem_of(file_name)
         row = {"split": subset.lower()} if subset.lower() in SPLITS else {}
         counted.update("box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS)
-        name = f"{subset}/{_stem(node)}" if subset and stems[_stem(node)] > 1 else _stem(node)
+        name = f"{subset}/{stem}" if subset and stems[stem] > 1 else stem
         samples.append(source.painted(name, picture, partial(_paint, node, picture, ids), row, node.where, objects, shown=True))
     if counted["box"]:
         source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
         source.note(f"{counted['other']} ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out")
     return classes, samples
-
-
-def _stem(image: Node) -> str:
-    return Path(portable(image.get("name"))).with_suffix("").as_posix()
 
 
 def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int]]:

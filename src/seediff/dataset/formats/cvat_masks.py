@@ -19,7 +19,7 @@ from .. import native
 from ..sample import Sample
 from . import voc
 from .drivers import Export, Source
-from .label_files import IGNORED, check_ignored
+from .label_files import IGNORED, check_meaning
 from .voc import LABELMAP
 
 DEFAULT = "default"
@@ -27,7 +27,7 @@ DEFAULT = "default"
 
 
 def write(export: Export, *, objects: bool = False) -> None:
-    check_ignored(export.classes)
+    check_meaning(export.classes)
     if odd := next((name for name in export.classes if ":" in name or name.startswith("#")), None):
         raise UserError(f"class '{odd}': must have no colon and begin with no #, for a line of {LABELMAP}; rename it in {native.CLASSES}")
     voc.write_samples(export, objects=objects)

@@ -27,15 +27,12 @@ from ..shapes.rle import area, check_count, check_layers, count_runs, paint_box,
 from .coco.document import Rle
 from .coco.reading import PARTS
 from .drivers import Source, portable
-from .label_files import Shapes, beginning, check_frame, class_names, label_ids
+from .label_files import Shapes, Side, beginning, check_frame, class_names, label_ids
 
 ANNOTATIONS, IMAGES = "annotations", "images"
 FILLED = ("mask", "polygon")
 TABLE = re.compile(rb'"categories"\s*:\s*\{')
 """Matches Datumaro's files, but not COCO's, whose categories are a list."""
-
-
-Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 
 
 class Shape(msgspec.Struct, frozen=True):

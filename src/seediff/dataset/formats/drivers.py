@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from inspect import signature
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -137,9 +138,11 @@ def export(
     splits = assign_splits(names, [sample.metadata for sample in samples], split, seed)
     with staged(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, split, stack, link, workers, follow)
-        codec(name).write(export, **options)
+        write = codec(name).write
+        write(export, **options)
     if (told := sum(sample.stored_instances is not None for sample in samples)) and not (name in WITH_OBJECTS or options.get("objects")):
-        export.note(f"objects of {told} samples are left out" + ("; --objects writes them" if "objects" in options else ""))
+        fix = "; --objects writes them" if "objects" in signature(write).parameters else ""
+        export.note(f"objects of {told} samples are left out{fix}")
     return Exported(len(samples), export.files, tuple(export.notes))
 
 
@@ -150,10 +153,12 @@ class NoPicture(UserError):
 @dataclass
 class Source:
     """The folder or file that is read. skip_missing: leave out labels whose picture is missing. notes: lines about what is left out. taken:
-    the names of samples so far. missing: the number of missing pictures. turned: the number of pictures with an EXIF orientation."""
+    the names of samples so far. missing: the number of missing pictures. turned: the number of pictures with an EXIF orientation.
+    images: whether the format's import has this option."""
 
     path: Path
     skip_missing: bool = False
+    images: bool = True
     notes: list[str] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     missing: int = 0
@@ -166,7 +171,8 @@ class Source:
     def no_picture(self, where: object, problem: str) -> None:
         """Count labels whose picture is missing. Raises NoPicture unless they are to be left out."""
         if not self.skip_missing:
-            raise NoPicture(where, problem, "--images names the folder of the pictures, and --skip-missing leaves out labels without one")
+            elsewhere = "--images names the folder of the pictures, and " if self.images else ""
+            raise NoPicture(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
         self.missing += 1
 
     def picture(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
@@ -283,8 +289,9 @@ def read_format(
     """The classes without the background, the samples, and lines about what is left out. Samples of parquet, WebDataset and labelme are
     read one by one, as they are asked for, and their notes are complete after the last sample. skip_missing: leave out labels whose picture
     is missing. options: those of `Dataset.from_NAME`; None counts as not given."""
-    source = Source(Path(path), skip_missing)
-    classes, samples = codec(name).read(source, **{key: value for key, value in options.items() if value is not None})
+    read = codec(name).read
+    source = Source(Path(path), skip_missing, "images" in signature(read).parameters)
+    classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
     if isinstance(samples, Sequence):
         return classes, list(_counted(source, samples)), source.notes
     return classes, _counted(source, samples), source.notes

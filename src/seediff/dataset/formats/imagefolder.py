@@ -22,6 +22,7 @@ from .. import native
 from ..encoding import MaskFile
 from ..rows import check_class_list
 from ..sample import Sample
+from ..split import split_of
 from .drivers import Export, Source
 from .label_files import HUB_SPLITS, hub_card, palette, parse_row, row_text
 
@@ -68,8 +69,8 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
                 if not path.is_file():
                     raise UserError(f"{where}: {path}: there is no such file")
             row = parse_row(line.metadata, where)
-            if split != "train":
-                row.setdefault("split", split)
+            if split != split_of(row):  # another share was set aside
+                row["split"] = split
             name = line.name or native.sample_name(line.file_name)
             samples.append(source.sample(name, picture, MaskFile(mask), row, picture, picture, mask))
     return classes, samples

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
 from ...config.names import BACKGROUND
@@ -32,6 +33,8 @@ IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 """Names that tools give to id 0; the second is labelme's."""
 PICTURES = (".png", ".jpg", ".jpeg")
+Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+"""The width or height of a picture, in files that state it."""
 MOST_PACKED = 1 << 27
 """Maximum bytes of a mask after decompression: enough for a PNG of 100 megapixels without any compression."""
 
@@ -75,10 +78,19 @@ def pictures_below(folder: Path) -> list[Path]:
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
-def check_ignored(classes: Sequence[str]) -> None:
-    """Raise UserError for a class whose name means 255 in this format."""
-    if meant := next((name for name in classes if name.casefold() in IGNORED), None):
-        raise UserError(f"class '{meant}': means pixels that are ignored in this format; give it another name in {native.CLASSES}")
+def check_meaning(
+    classes: Sequence[str],
+    grounds: Sequence[str] = GROUNDS,
+    ignored: Sequence[str] = IGNORED,
+    *,
+    fold: Callable[[str], str] = str.casefold,
+) -> None:
+    """Raise UserError for a class that would be read back as id 0, because its name is in `grounds`, or as 255, because it is in `ignored`.
+    fold: makes names that the format does not distinguish equal."""
+    for name in classes:
+        if fold(name) in (*grounds, *ignored):
+            meant = "the background" if fold(name) in grounds else "pixels that are ignored"
+            raise UserError(f"class '{name}': means {meant} in this format; give it another name in {native.CLASSES}")
 
 
 def label_ids(classes: Sequence[str]) -> dict[str, int]:

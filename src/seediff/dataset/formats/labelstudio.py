@@ -35,7 +35,7 @@ from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.polygons import polygon_runs
 from ..shapes.rle import check_count, fill
 from .drivers import Export, Source
-from .label_files import IGNORED, PICTURES, Shapes, beginning, by_object, check_ignored, label_ids, named_colours, shown_size
+from .label_files import IGNORED, PICTURES, Shapes, Side, beginning, by_object, check_meaning, label_ids, named_colours, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 KEYS, KEYS_OF_MIN = (b'"data"', b'"annotations"', b'"predictions"'), (b'"annotation_id"', b'"original_width"', b'"rle"', b'"points"')
@@ -51,7 +51,7 @@ UPLOADED = re.compile(r"[0-9a-f]{8}-")
 
 
 def write(export: Export) -> None:
-    check_ignored(export.classes)
+    check_meaning(export.classes)
     tasks = []
     for placed in export.placed(draw):
         file_name = f"{IMAGES}/{placed.file_name}"
@@ -111,7 +111,6 @@ def _score(row: Mapping[str, Any], name: str) -> float | None:
 
 
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from ...files.outputs import naming, open_new
 from .. import native
 from ..rows import check_class_list
 from ..sample import SPLITS, Sample
+from ..split import split_of
 from .drivers import Export, Placed, Source
 from .known import load_extra
 from .label_files import HUB_SPLITS, from_record, hub_card, palette, parse_row, row_text
@@ -169,8 +170,8 @@ def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
                         if left < 0:
                             raise UserError(f"{where}: {_swollen(file, allowance)}")
                         row = parse_row(record["metadata"], where)
-                        if split in ("val", "test"):
-                            row.setdefault("split", split)
+                        if split not in (None, split_of(row)):  # another share was set aside
+                            row["split"] = split
                         yield from_record(source, record["name"], image, mask, row, where)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise UserError(f"{file}: cannot be read as parquet ({first_line(error)})") from error

@@ -20,7 +20,7 @@ from .. import native
 from ..rows import check_class_list
 from ..sample import Sample
 from .drivers import Export, Source
-from .label_files import Mapped, grey, pictures_below
+from .label_files import Mapped, check_meaning, grey, pictures_below
 
 CLASS_LIST, ENDING = "_classes.csv", "_mask"
 FOLDERS = {"train": "train", "val": "valid", "test": "test"}
@@ -28,6 +28,7 @@ FOLDERS = {"train": "train", "val": "valid", "test": "test"}
 
 
 def write(export: Export) -> None:
+    check_meaning(export.classes, (BACKGROUND,), ())
     for placed in export.placed(grey):
         above = FOLDERS[placed.split]
         export.put_image(f"{above}/{placed.file_name}", placed)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -25,14 +24,13 @@ from ..sample import SPLITS, Sample
 from ..shapes.polygons import check_near, check_outlines, fill_polygon
 from ..shapes.rle import check_count, check_layers, paint_box
 from .drivers import Source
-from .label_files import PICTURES, Shapes, check_frame, class_names, label_id, label_ids, packed_mask
+from .label_files import PICTURES, Shapes, Side, check_frame, class_names, label_id, label_ids, packed_mask
 
 META, LABELS, IMAGES = "meta.json", "ann", "img"
 FILLED, BOX = ("bitmap", "polygon"), "rectangle"
 POINTLESS = ("point", "line", "graph", "cuboid")
 """Shapes of classes that cannot have masks."""
 
-Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 Corners = list[tuple[float, float]]
 
 

@@ -20,7 +20,7 @@ from .. import native
 from ..rows import check_class_list
 from ..sample import Sample
 from .drivers import Export, Source
-from .label_files import Mapped, grey
+from .label_files import Mapped, check_meaning, grey
 from .yolo import IMAGES, find_pictures, find_yaml, label_file, named, numbered_names, write_data
 
 KEY, MASKS = "masks_dir", "masks"
@@ -29,6 +29,7 @@ IGNORED = "ignore_label"
 
 
 def write(export: Export) -> None:
+    check_meaning(export.classes, (BACKGROUND,), ())
     for placed in export.placed(grey):
         export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
         export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.data)

@@ -50,6 +50,8 @@ MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
 
 
 def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> None:
+    if min_area != 1 and not (objects or boxes):
+        raise UserError(f"min_area = {min_area}", "needs --objects or --boxes; without them, no objects are written")
     png = write_samples(export, min_area=min_area, objects=objects, boxes=boxes, jpeg=jpeg)
     lists = {"train": ["train"], "val": ["val"], "trainval": ["train", "val"], **({"test": ["test"]} if "test" in export.parts else {})}
     write_lists(export, lists)
@@ -193,6 +195,8 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
             continue
         within = [split for split in SPLITS if name in (lists[split] or ())]
         row, objects = {"split": within[0]} if len(within) == 1 else {}, root / OBJECT_MAPS / f"{name}.png"
+        if outside := next((path for path in (mask, objects) if leads_out(root, path)), None):
+            raise UserError(outside, f"is a link that leads out of {root}; what is outside of it is not read")
         reads = [partial(decode, mask), *([partial(_objects, partial(decode, mask), objects)] if objects.is_file() else [])]
         samples.append(Sample(image, *source.as_stored(image, mask, *reads, shown=False), metadata=row, name=name))
     unmasked = len(named) - len(samples) - source.missing

@@ -217,7 +217,8 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
     for name, picture in named(source, pictures, place):
         label = label_file(picture.labels)
         used.add(label)
-        exists = label.exists()
+        if (exists := label.exists()) and not place.inside(label):
+            raise UserError(label, f"is a link that leads out of {file.parent}; what is outside of it is not read")
         without += not exists
         text = read_text(label, LIST) if exists else ""
         boxes, lines = boxes + len(BOX.findall(text)), lines + sum(bool(line.strip()) for line in text.splitlines())

@@ -18,7 +18,7 @@ from ....files.reading import read_bytes
 from ... import native
 from ...rows import check_class_list
 from ...shapes.rle import check_count
-from ..label_files import GROUNDS
+from ..label_files import GROUNDS, Side
 
 IGNORED = (native.IGNORE, "ignore")
 """Id and name of the category for 255 in SeeDiff's semantic.json."""
@@ -27,7 +27,6 @@ INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
 SHIFTS = np.array([1, 256, 65536], np.uint32)
 """The id of a segment in a panoptic PNG is red + 256 · green + 65536 · blue of its colour; 0 is no segment."""
 
-Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 SegmentId = Annotated[int, msgspec.Meta(ge=0, lt=1 << 24)]
 
 

@@ -23,7 +23,7 @@ from ....files.reading import path_inside
 from ... import native
 from ...conversions import Crowds
 from ...encoding import Instances
-from ...rows import check_row
+from ...rows import check_row, stem_of
 from ...sample import Sample
 from ...shapes.polygons import check_outlines, polygon_runs
 from ...shapes.rle import area, check_count, check_layers, count_runs, paint_box, paint_runs
@@ -74,7 +74,7 @@ def read(
     _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents)
     samples: list[Sample] = []
-    stems = Counter(_stem(image) for document in documents for image in document.images)
+    stems = Counter(stem_of(portable(image.file_name)) for document in documents for image in document.images)
     for path, document in zip(files, documents, strict=True):
         folders = picture_folders(root, path, Path(images) if images is not None else None)
         split = part_of(path)
@@ -83,8 +83,8 @@ def read(
         for image in document.images:
             if (at := source.picture(folders, [image.file_name], "file_name", f"{path}, image {image.id}")) is None:
                 continue
-            picture = at[0]
-            name = f"{split}/{_stem(image)}" if split and len(files) > 1 and stems[_stem(image)] > 1 else _stem(image)
+            picture, stem = at[0], stem_of(portable(image.file_name))
+            name = f"{split}/{stem}" if split and len(files) > 1 and stems[stem] > 1 else stem
             check_row(image.metadata, f"{path}: metadata of image '{printable(image.file_name)}'")
             row = {**image.metadata, **({"split": split} if split else {})}
             if document.segments is not None and image.id not in document.segments:
@@ -98,10 +98,6 @@ def read(
             shapes = partial(_paint, path, image, content, ids, picture, crowds_are_objects=crowds == "objects")
             samples.append(source.painted(name, picture, shapes, row, path, objects))
     return classes, samples
-
-
-def _stem(image: Image) -> str:
-    return Path(portable(image.file_name)).with_suffix("").as_posix()
 
 
 def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:

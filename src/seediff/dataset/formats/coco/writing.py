@@ -28,6 +28,7 @@ from ...shapes.objects import Objects, find_objects
 from ...shapes.polygons import object_polygons, polygon_runs
 from ...shapes.rle import Masks, column_runs, fill, masks_of_ids, rles
 from ..drivers import Export
+from ..label_files import check_meaning
 from .document import ANNOTATIONS, IGNORED, IMAGES, INSTANCES, PANOPTIC, SEMANTIC, SHIFTS
 
 WRITTEN_ANEW = ("file_name", "mask", "classes", "class_ids", "area")
@@ -99,6 +100,7 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
 
 
 def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic: bool = False) -> None:
+    check_meaning(export.classes, ignored=(), fold=str)  # reading distinguishes capital letters
     parts = [""] if export.parts in ([], ["train"]) else export.parts
     endings = {part: f"_{part}" if part else "" for part in parts}
     documents = {part: (Part(), Part(), Part()) for part in parts}
