@@ -81,6 +81,16 @@ def test_without_objects_nothing_is_said(tmp_path):
         assert "objects" not in found.to_json()
 
 
+def test_predictions_in_other_folders(tmp_path):
+    """Objects are those of the sample whose label map is compared."""
+    truth = written(tmp_path / "truth", TRUTH, PREDICTED, names=("val/a", "val/b"))
+    predicted = written(tmp_path / "predicted", TRUTH, PREDICTED)
+    found = evaluate(predicted, truth, draws=10)
+    assert found.scores.miou == 1
+    assert found.objects is not None
+    assert found.objects.pq == pytest.approx(1)
+
+
 def test_prediction_without_a_row(tmp_path):
     truth = written(tmp_path / "truth", TRUTH)
     predicted = written(tmp_path / "predicted", PREDICTED, names=("b",))

@@ -76,6 +76,11 @@ def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predicti
     assert miou() == by_file
 
 
+def test_255_is_no_class_in_16_bits_either(voc, predictions):
+    save_map(predictions / "2007_000042.png", [[0, 0, 2, 2], [0, 0, 2, 255]], bits=16)
+    assert evaluate(predictions, voc, draws=5).scores.per_class["dog"] == 3 / 4
+
+
 def test_predictions_in_cityscapes_own_ids(tmp_path):
     maps = {"bonn/bonn_0": [[24, 25, 26, 7], [33, 0, 28, 7]]}
     root = save_cityscapes(tmp_path / "cityscapes", maps)
@@ -124,6 +129,7 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
         (lambda p, d: save_map(p / "2007_000042.png", np.full((2, 4), 7)), "has ids 7, which are no classes"),
         (lambda p, d: save_map(p / "2007_000042.png", np.full((2, 4), 300), bits=16), "has ids 300"),
         (lambda p, d: (p / "classes.txt").write_text("background\nzebra\nfridge\n"), "no class of it (background, zebra, fridge)"),
+        (lambda p, d: (p / "classes.txt").write_text("0 background\n1 person\n300 dog\n"), "classes.txt: names id 300; label maps"),
         (lambda p, d: (d / "ImageSets" / "Segmentation" / "val.txt").write_text(""), "lists no images"),
         (lambda p, d: save_map(d / "SegmentationClass" / "2007_000042.png", np.full((2, 4), 77)), "unknown label ids 77"),
     ],
@@ -146,6 +152,7 @@ def test_bad_input_is_one_line(voc, predictions, capsys, change, words):
         (("--scales", "big"), "--scales big: must be numbers"),
         (("--split", "test"), "test.txt: there is no such file"),
         (("--draws", "0"), "--draws 0"),
+        (("--classes", ",".join(f"c{i}" for i in range(255))), "--classes: names id 255; label maps"),
         (("--class-map", "nothing.csv"), "nothing.csv: there is no such file"),
     ],
 )

@@ -70,6 +70,12 @@ def test_names_are_compared_by_letters_and_usual_other_names():
     assert list(found.values()) == ["background", "tvmonitor", "pottedplant", "sofa", "aeroplane", "background"]
 
 
+def test_names_in_any_script_stay_apart():
+    names = ["หมี", "หมู", "हाथी", "हथ", "🐶", "🐱", "C++", "C", "?", "!"]
+    assert own(names).predicted_table(dict(enumerate(names)))[: len(names)].tolist() == list(range(len(names)))
+    assert plain_name("caf\u00e9") == plain_name("CAFE\u0301") != plain_name("cafe")
+
+
 def test_what_a_model_cannot_say_without_a_background_is_wrong():
     table = own(("sky", "road")).predicted_table({0: "background", 1: "road", 2: "zebra"})
     assert table[:4].tolist() == [255, 1, 255, 255]

@@ -126,6 +126,11 @@ def test_a_threshold_of_its_own_for_every_class():
     assert torch.equal(labels == 1, (soft[0] >= otsu(soft[0])) & (soft[1] < otsu(soft[1])))
 
 
+def test_a_map_of_zeros_gets_no_pixel():
+    soft = torch.stack([torch.eye(8), torch.zeros(8, 8)])
+    assert torch.equal(label_pixels(soft, MaskConfig(beta="otsu")), soft[0].byte())
+
+
 def test_the_ignore_band_becomes_255():
     soft = torch.tensor([[[0.1, 0.5, 0.55, 0.6, 0.9]], [[0.2, 0.1, 0.7, 0.59, 0.95]]])
     assert label_pixels(soft, MaskConfig(ignore_band=(0.5, 0.6))).tolist() == [[0, 255, 2, 1, 2]]

@@ -79,6 +79,13 @@ def test_resize_down_averages_every_position():
     torch.testing.assert_close(resize(values, (2, 2)), values.reshape(2, 2, 4, 2, 4).mean((2, 4)))
 
 
+def test_resize_down_along_one_side_averages_along_it():
+    values = torch.rand(2, 34, 4)
+    averaged = values.reshape(2, 2, 17, 4).mean(2)
+    torch.testing.assert_close(resize(values, (2, 4)), averaged)
+    torch.testing.assert_close(resize(values, (2, 9)), resize(averaged, (2, 9)))
+
+
 def test_resize_keeps_leading_dimensions_and_equal_sizes():
     values = torch.rand(3, 2, 4, 4)
     assert resize(values, (4, 4)) is values

@@ -68,9 +68,11 @@ def test_words_elsewhere_in_the_sentence_do_not_count(factor: float, seed: int) 
         assert presence(changed(maps, column, factor), "dog") == presence(maps, "dog")
 
 
-def test_a_sentence_that_begins_with_a_class_is_measured_against_the_start() -> None:
-    maps = cross_maps(words={"dog": (1,)})
-    expected = torch.log(maps.cross_attention[SIDE, SIDE][:, 1] / maps.cross_attention[SIDE, SIDE][:, 0]).reshape(SIDE, SIDE)
+@pytest.mark.parametrize(("dog", "start"), [(1, 0), (0, 1)], ids=["start token", "none"])
+def test_a_sentence_that_begins_with_a_class_is_measured_against_the_start(dog: int, start: int) -> None:
+    """Where there is no start token, against the first token of no class."""
+    maps = cross_maps(words={"dog": (dog,)})
+    expected = torch.log(maps.cross_attention[SIDE, SIDE][:, dog] / maps.cross_attention[SIDE, SIDE][:, start]).reshape(SIDE, SIDE)
     only = replace(maps, cross_attention={(SIDE, SIDE): maps.cross_attention[SIDE, SIDE]})
     torch.testing.assert_close(log_ratio(only, "dog"), expected)
 

@@ -28,6 +28,13 @@ def test_two_objects_that_touch_are_told_apart_and_one_is_left_whole(way):
     assert WAYS[way](half, rows)[half].tolist() == [0] * int(half.sum())
 
 
+def test_anchors_are_counted_along_the_longer_side():
+    """Four objects of a strip, each of which attends to itself."""
+    of = np.arange(16).reshape(2, 8) % 8 // 2
+    rows = np.where(of.reshape(-1, 1) == of.ravel(), 0.24, 0.01 / 3)
+    assert np.array_equal(WAYS["diffseg"](of >= 0, rows), of)
+
+
 def test_the_foreground_of_a_graph_by_hand():
     """Four positions against two: the Fiedler vector is largest where the fewer are, and a cut between them costs nothing."""
     weights = np.full((6, 6), UNLIKE)

@@ -9,7 +9,7 @@ from synthetic import CLASSES, write_dataset
 
 from seediff.errors import UserError
 from seediff.report import dataset_card
-from seediff.report.card import UNKNOWN_MODEL, markdown_text, model_note, size_category
+from seediff.report.card import UNKNOWN_MODEL, data_card, markdown_text, model_note, size_category
 
 yaml = pytest.importorskip("yaml", reason="PyYAML, which the front matter is checked with, is not installed")
 SUMMARY = {
@@ -44,6 +44,17 @@ def test_says_what_is_in_the_folder(tmp_path: Path) -> None:
     assert "1 of 9 images carry a flag" in card
     assert card == dataset_card(summary=SUMMARY, rows=rows, class_names=CLASSES)
     assert str(tmp_path) not in card
+
+
+def test_photographs_are_not_said_to_be_drawn(tmp_path: Path) -> None:
+    rows = [row | {"model": "sd1.4", "asked": ["dog"]} for row in write_dataset(tmp_path, 2)]
+    card = dataset_card(summary=SUMMARY, rows=rows, class_names=CLASSES, drawn=False)
+    later = data_card(about={"command": "filter"}, rows=[*rows, rows[0] | {"asked": [], "classes": []}], class_names=CLASSES)
+    for text in (card, later):
+        assert not {"synthetic", "diffusion"} & set(front_matter(text)["tags"])
+        assert "enerated" not in text
+    assert "The masks were made with the model mini: " in card
+    assert "- 3 images do not say what made them" in later
 
 
 def test_its_code_loads_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

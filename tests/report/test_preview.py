@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from synthetic import CLASSES, trace, write_dataset
 
 from seediff.errors import UserError
 from seediff.masks.steps import Step
-from seediff.report import load_trace, save_trace, write_preview
+from seediff.report import StepPicture, load_trace, save_trace, write_preview
 from seediff.report.preview import GRID_BYTES, pick_evenly
 
 SUMMARY = {
@@ -70,6 +71,13 @@ def test_shows_the_dataset_and_its_steps(tmp_path: Path) -> None:
     names = ("cross-attention <", "seeds L/4", "expansion L <", "background seeds", "before PAMR", "after PAMR", "final mask")
     order = [html.index(name) for name in names]
     assert order == sorted(order)
+
+
+def test_photographs_are_not_said_to_be_drawn(tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path, 2)
+    assert "What the model drew for the prompt" in preview(tmp_path, rows, steps=[trace(0)])
+    html = preview(tmp_path, [rows[0] | {"asked": ["dog"]}, rows[1]], steps=[trace(0)])
+    assert "What the model saw with the prompt" in html
 
 
 def test_fetches_nothing_and_every_picture_is_described(tmp_path: Path) -> None:
@@ -177,12 +185,16 @@ def test_flags_are_badges_with_their_meaning(tmp_path: Path) -> None:
 
 def test_unknown_steps_are_drawn_too(tmp_path: Path) -> None:
     rows = write_dataset(tmp_path, 1)
-    odd = trace(0)
-    odd = type(odd)(**{**odd.__dict__, "steps": [(Step.parse("something new"), np.full((4, 4), np.nan))], "after_pamr": None})
+    odd = replace(trace(0), steps=[StepPicture(Step.parse("something new"), np.full((4, 4), np.nan))], after_pamr=None)
     html = preview(tmp_path, rows, steps=[odd])
     assert "something new" in html
     assert "A map that the method made" in html
-    assert "after PAMR" not in html
+
+
+def test_without_pamr_the_soft_mask_is_neither_before_nor_after_it(tmp_path: Path) -> None:
+    html = preview(tmp_path, write_dataset(tmp_path, 1), steps=[replace(trace(0), after_pamr=None)])
+    assert "<h4>soft mask</h4>" in html
+    assert "PAMR" not in html
 
 
 def test_large_pictures_are_made_to_fit(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def test_a_dataset_with_masks_of_the_photographs_sizes(tmp_path, photos, mini_fo
         assert sample.soft is not None
         assert sample.soft.shape == (2, height, width)
     assert (tmp_path / "out" / "images" / "000001.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
-    assert (tmp_path / "out" / "preview.html").is_file()
+    assert "drew" not in (tmp_path / "out" / "preview.html").read_text("utf-8")
+    assert "enerated" not in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
 def test_photographs_are_seen_in_their_own_shape(tmp_path, photos, mini_folder):

@@ -94,15 +94,19 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
         names, source = class_names(listing), str(listing)
     else:
         names, source = dict(data.stored), "the data's own ids"
+    if (last := max(names, default=0)) >= IGNORED:
+        where = source if classes is None else "classes"
+        raise UserError(where, f"names id {last}", f"label maps of 8 bits hold ids 0 to {IGNORED - 1}")
     void = sorted(data.void) if source == "the data's own ids" else []
     known = np.zeros(256, bool)
-    known[[*(number for number in names if number < IGNORED), *void, IGNORED]] = True
+    known[[*names, *void, IGNORED]] = True
     table = np.arange(256, dtype=np.uint8)
     table[void] = IGNORED
 
     def read(sample: Sample) -> np.ndarray:
         file = paired[sample.name]
         stored = read_segment_ids(file)
+        stored[stored == IGNORED] = -1  # in 16 bits, too, as in the truth
         ids = stored.astype(np.uint8)  # −1 is 255
         if stored.max(initial=-1) >= IGNORED or not known[ids].all():
             unknown = [str(i) for i in np.unique(stored) if i >= IGNORED or not known[i]]
@@ -110,21 +114,21 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
         return table[ids]
 
     about = f"label maps in {folder}, {len(names)} classes ({source})"
-    objects = _stored_objects(path, data)
+    objects = _stored_objects(path, data, {name: file.relative_to(folder).with_suffix("").as_posix() for name, file in paired.items()})
     return Predictor(about, names, lambda samples: [read(sample) for sample in samples], objects=objects)
 
 
-def _stored_objects(path: Path, data: EvaluationSet) -> Callable[[Sample, np.ndarray], Instances] | None:
+def _stored_objects(path: Path, data: EvaluationSet, paired: Mapping[str, str]) -> Callable[[Sample, np.ndarray], Instances] | None:
     """A function that reads the predicted objects if the predictions are a dataset with objects, as `seediff predict` writes; None
-    otherwise, and if the data has no objects."""
+    otherwise, and if the data has no objects. paired: the data's sample → the sample of the predictions."""
     asked = any(sample.objects is not None for sample in data.samples)
     if not asked or not all((path / name).exists() for name in (native.INSTANCES, native.METADATA)):
         return None
     stored = {sample.name: sample for sample in open_native(path)[1]}
 
     def read(sample: Sample, label_map: np.ndarray) -> Instances:
-        if (predicted := stored.get(sample.name)) is None:
-            raise UserError(path, f"its {native.METADATA} has no sample '{sample.name}'")
+        if (predicted := stored.get(paired[sample.name])) is None:
+            raise UserError(path, f"its {native.METADATA} has no sample '{paired[sample.name]}'")
         objects = predicted.instances
         return predicted.objects(label_map).instances() if objects is None else objects
 

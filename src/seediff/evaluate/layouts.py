@@ -27,7 +27,7 @@ from ..dataset.labels import UNLABELLED, LabelSet, open_labels, open_published, 
 from ..errors import UserError
 from ..files.label_maps import MAP_FOLDERS
 from ..files.messages import counted
-from ..files.pictures import open_picture
+from ..files.pictures import in_rgb, open_picture
 from .protocols import CITYSCAPES_IGNORED, Protocol, own
 
 
@@ -47,7 +47,7 @@ class Sample:
     def picture(self) -> np.ndarray:
         """(H, W, 3) uint8. Raises UserError naming a picture that is missing or cannot be read."""
         with self._opened() as picture:
-            return np.asarray(picture.convert("RGB"))
+            return np.asarray(in_rgb(picture, f"image {self.name}"))
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture, from its header. Raises UserError as `picture`."""

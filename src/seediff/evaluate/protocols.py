@@ -1,7 +1,7 @@
 """Protocols: the classes that an evaluation counts, the classes in the mean, and how a data set's and a model's classes map to them.
 
-Classes are matched by name, not by id. Only letters and digits count, so `potted plant` is `pottedplant`, and synonyms in data sets
-(SYNONYMS) are one class. Two tables of 256 entries map the ids of predictions and of truths to the protocol's.
+Classes are matched by name, not by id. Case, spaces and punctuation do not count, so `potted plant` is `pottedplant`, and synonyms in
+data sets (SYNONYMS) are one class. Two tables of 256 entries map the ids of predictions and of truths to the protocol's.
 
 voc                         Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it
 voc-zero-shot               the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of seen and unseen
@@ -16,7 +16,7 @@ camvid                      the 11 classes of SegNet's version of CamVid; it has
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,8 +77,8 @@ class Protocol:
     def predicted_table(
         self, classes: Mapping[int, str], class_map: Mapping[str, str] | None = None, where: str = "the model"
     ) -> np.ndarray:
-        """(256,) uint8: the protocol's id for each id in a model's label maps; 255, and ids without a class, become 255 and count as
-        wrong.
+        """(256,) uint8, or longer for larger ids: the protocol's id for each id in a model's label maps; 255, and ids without a class,
+        become 255 and count as wrong.
 
         class_map: the model's class name → the protocol's or the data set's name; takes precedence. Raises UserError, calling the model
         `where`, if none of its classes is counted.
@@ -100,7 +100,7 @@ class Protocol:
 
     def _table(self, classes: Mapping[int, str], names: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
         """The table, and whether any id maps to a counted class other than the background."""
-        table = np.full(256, IGNORED, np.uint8)
+        table = np.full(max([256, *(number + 1 for number in classes)]), IGNORED, np.uint8)
         rest = self.classes.index(BACKGROUND) if BACKGROUND in self.classes else IGNORED
         ignored = {plain_name(name) for name, target in names.items() if target is None}
         has_any = False
@@ -117,8 +117,10 @@ class Protocol:
 
 
 def plain_name(name: str) -> str:
-    """A class name for comparison: lower-case letters and digits, with synonyms replaced."""
-    plain = re.sub(r"[\W_]+", "", name.casefold())
+    """A class name for comparison: lower-case letters with their marks, digits and symbols, with synonyms replaced. A name without any
+    stays as it is."""
+    text = unicodedata.normalize("NFKC", name).casefold()  # macOS writes é as two characters
+    plain = "".join(c for c in text if unicodedata.category(c)[0] in "LMNS") or text
     return SYNONYMS.get(plain, plain)
 
 

@@ -38,17 +38,19 @@ def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
 def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> torch.Tensor:
     """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8).
 
-    When reducing, positions are averaged, because bilinear interpolation would skip some. Bicubic results may slightly leave [0, 1].
+    Along a side that is reduced, positions are averaged, because bilinear interpolation would skip some. Bicubic results may slightly leave
+    [0, 1].
     """
-    height, width = size
-    if maps.shape[-2:] == (height, width):
+    before, after = tuple(maps.shape[-2:]), tuple(size)
+    if before == after:
         return maps
-    batch = maps.reshape(1, -1, *maps.shape[-2:])
-    if height < maps.shape[-2] and width < maps.shape[-1]:
-        resized = F.interpolate(batch, (height, width), mode="area")
-    else:
-        resized = F.interpolate(batch, (height, width), mode=mode, align_corners=False)
-    return resized.reshape(*maps.shape[:-2], height, width)
+    resized = maps.reshape(1, -1, *before)
+    reduced = min(before[0], after[0]), min(before[1], after[1])
+    if reduced != before:
+        resized = F.interpolate(resized, reduced, mode="area")
+    if reduced != after:
+        resized = F.interpolate(resized, after, mode=mode, align_corners=False)
+    return resized.reshape(*maps.shape[:-2], *after)
 
 
 BLOCK = 128

@@ -12,7 +12,7 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from ..config.methods import check_capture
+from ..config.methods import Method, check_capture
 from ..errors import UserError
 from .arithmetic import competing, min_max, otsu, resize
 from .dispute import disputed
@@ -104,10 +104,15 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     if config.reading is not None:  # reads all classes together
         masks = function(maps, classes, config)
     else:
-        check_capture(config.method, maps.normalized, bool(maps.cross_layers), bool(maps.features), bool(maps.concepts))
+        check_maps(maps, config.method)
         masks = [function(maps, name, config) for name in classes]
     powers = exponents(maps.errors)
     return [sharpened(mask, powers[name]) if name in powers else mask for mask, name in zip(masks, classes, strict=True)]
+
+
+def check_maps(maps: AttentionMaps, method: Method) -> None:
+    """Raise UserError if the maps do not have what a method needs beside its levels."""
+    check_capture(method, maps.normalized, bool(maps.cross_layers), bool(maps.features), bool(maps.concepts))
 
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
@@ -148,7 +153,7 @@ def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: t
 def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
     """The lowest value of a soft mask (H, W) at which a pixel belongs to the class."""
     threshold = (config.ignore_band or (None, None))[1] or config.facts.finish.threshold or config.beta
-    return otsu(values) if threshold == "otsu" else float(threshold)
+    return (otsu(values) or 1.0) if threshold == "otsu" else float(threshold)  # Otsu's of a map of zeros is 0, which every pixel reaches
 
 
 def pamr_weights(image: np.ndarray, config: MaskConfig) -> torch.Tensor:

@@ -154,6 +154,7 @@ def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps],
 
 
 def _empty_columns(maps: AttentionMaps) -> list[int]:
-    """The tokens between the start token and the first class, or the start token if there are none."""
-    first = min(column for columns in maps.words.values() for column in columns)
-    return list(range(1, first)) or [0]
+    """The tokens between the start token and the first class. If there are none, the first token of no class: the start token, or a later
+    one where texts have no start token, as with T5."""
+    taken = {column for columns in maps.words.values() for column in columns}
+    return list(range(1, min(taken))) or [min({*range(len(taken) + 1)} - taken)]

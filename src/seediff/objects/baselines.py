@@ -22,7 +22,7 @@ UNLIKE = 1e-5
 def diffseg_parts(inside: np.ndarray, rows: np.ndarray, *, threshold: float, least: int) -> np.ndarray:
     """(h, w) parts: connected pieces of DiffSeg's segments within the mask (h, w) bool. rows: (N, N) float64 that sum to 1. threshold: τ
     of DiffSeg. least: minimum number of positions of a part."""
-    proposals = diffseg(torch.from_numpy(rows).float(), inside.shape, num_points=min(16, *inside.shape), kl_thresholds=(threshold,) * 3)
+    proposals = diffseg(torch.from_numpy(rows).float(), inside.shape, num_points=min(16, max(inside.shape)), kl_thresholds=(threshold,) * 3)
     return _within(proposals.argmax(0).cpu().numpy(), inside, rows, least)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from markupsafe import Markup
 
-from .tables import ClassCount, Row, count_classes, flat_config, plain_facts, row_classes, show_value
+from .tables import ClassCount, Row, count_classes, flat_config, of_photograph, plain_facts, row_classes, show_value
 from .templates import render
 
 SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -30,11 +29,12 @@ MODEL_NOTES = (  # (pattern to search in the model's name, note about the model'
 UNKNOWN_MODEL = "see the model's own card for its licence and what it says about generated images"
 
 
-def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str]) -> str:
+def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str], drawn: bool = True) -> str:
     """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown. The same input gives the same text.
 
     summary: as for `write_preview` (`model`, `method`, `prompts`, `config`, `rejected`, `version`; all may be missing).
-    rows: those of metadata.jsonl. class_names: label i + 1 is class_names[i].
+    rows: those of metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: whether the model drew the images; False:
+    `mask` made only their masks.
     Raises UserError if a row names a class that the dataset does not have.
     """
     classes = count_classes(rows, class_names, summary.get("rejected"))
@@ -43,7 +43,8 @@ def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names
     facts = [*plain_facts(summary), *_objects(rows)]
     return render(
         "card.md.j2",
-        title=_title("Generated masks", class_names),
+        title=_title("Generated masks" if drawn else "Masks", class_names),
+        drawn=drawn,
         size=size_category(len(rows)),
         images=len(rows),
         flagged=sum(bool(row.get("flags")) for row in rows),
@@ -54,15 +55,15 @@ def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names
         classes=_class_rows(classes),
         model=markdown_text(model),
         model_note=model_note(model),
-        extension=PurePosixPath(rows[0]["file_name"]).suffix if rows and "file_name" in rows[0] else ".png",
     )
 
 
 def data_card(*, about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str]) -> str:
-    """The text of README.md for a dataset of any origin; `dataset_card` is for generated images. It says nothing about the images' origin
-    except the rows' `model`, and `about`. about: name → text, number or list, shown as it is; nested values are left out."""
+    """The text of README.md for a dataset of any origin; `dataset_card` is for what `generate` and `mask` make. It says nothing about the
+    images' origin except the rows' `model`, if it drew them, and `about`. about: name → text, number or list, shown as it is; nested
+    values are left out."""
     classes = count_classes(rows, class_names)
-    models = sorted({str(row["model"]) for row in rows if row.get("model")})
+    models = [str(row["model"]) for row in rows if row.get("model") and not of_photograph(row)]
     facts = [(key.replace("_", " "), show_value(v)) for key, v in about.items() if not isinstance(v, Mapping)]
     facts += _objects(rows)
     return render(
@@ -72,8 +73,8 @@ def data_card(*, about: Mapping[str, Any], rows: Sequence[Row], class_names: Seq
         images=len(rows),
         facts=_pairs(facts),
         classes=_class_rows(classes),
-        models=_pairs((name, model_note(name)) for name in models),
-        unmade=sum(not row.get("model") for row in rows),
+        models=_pairs((name, model_note(name)) for name in sorted(set(models))),
+        unmade=len(rows) - len(models),
     )
 
 

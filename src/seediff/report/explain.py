@@ -75,6 +75,7 @@ _REFERENCE: dict[Kind, Explanation] = {
 """Explanations of the reference method's steps. Its other steps, such as cross-attention, are explained as for all methods."""
 
 AFTER_PAMR = Explanation("Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges.")
+WITHOUT_PAMR = Explanation("The soft mask at the image's size.")
 
 
 def explain_before_pamr(method: str = "seediff") -> Explanation:
@@ -91,6 +92,6 @@ def explain_before_pamr(method: str = "seediff") -> Explanation:
 def explain_mask(method: str = "seediff") -> Explanation:
     """Explain how a method's soft mask becomes pixels of a class."""
     competing = "in the class's colour; where classes compete, the highest wins."
-    if method == "reference":
+    if method in ("reference", "reading"):
         return Explanation(f"Pixels of at least the method's own threshold, {competing}")
     return Explanation(f"Pixels of at least β, {competing}", "eq. 12" if method == "seediff" else "")

@@ -16,13 +16,13 @@ from PIL import Image
 from ..errors import UserError
 from ..files.label_maps import voc_palette
 from ..files.outputs import write_atomic
-from ..files.pictures import open_picture
+from ..files.pictures import in_rgb, open_picture
 from ..files.reading import path_inside
 from ..masks.flags import explain_flag, flag_kind
-from .explain import AFTER_PAMR, Explanation, explain_before_pamr, explain_mask, explain_step
+from .explain import AFTER_PAMR, WITHOUT_PAMR, Explanation, explain_before_pamr, explain_mask, explain_step
 from .pictures import VIRIDIS_ANCHORS, contact_sheet, encoded, heat_uri, jpeg_uri, overlay, shrink, to_levels
 from .saved_steps import TracedSample
-from .tables import ClassCount, Row, count_classes, flat_config, plain_facts, row_classes, show_value
+from .tables import ClassCount, Row, count_classes, flat_config, of_photograph, plain_facts, row_classes, show_value
 from .templates import render
 
 GRID_SIDES = (384, 320, 256, 192, 128, 96)  # pixels, tried from the largest until the grid fits
@@ -68,6 +68,7 @@ def write_preview(
         images=len(rows),
         augmentations="data:image/jpeg;base64," + base64.b64encode(augmentations).decode("ascii") if augmentations else "",
         traced=[_traced_view(t, class_names, str(summary.get("method", "seediff"))) for t in _one_per_class(steps, traced_images)],
+        drawn=not any(map(of_photograph, rows)),
         heat=", ".join(f"#{c}" for c in VIRIDIS_ANCHORS),
         ignore_colour=_colour(255),
     )
@@ -164,7 +165,7 @@ def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarr
     """A row's image (H, W, 3) and label map (H, W), both uint8."""
     where = f"row {position + 1}"
     with open_picture(path_inside(out, row, "file_name", where), f"{where}: 'file_name' {row['file_name']!r}") as picture:
-        image = np.asarray(picture.convert("RGB"))
+        image = np.asarray(in_rgb(picture, f"{where}: 'file_name' {row['file_name']!r}"))
     with open_picture(path_inside(out, row, "mask", where), f"{where}: 'mask' {row['mask']!r}") as mask:
         if mask.mode not in ("P", "L", "1"):
             raise UserError(f"{where}: mask '{row['mask']}' is a {mask.mode} picture; masks hold class numbers (palette or grey)")
@@ -186,11 +187,14 @@ def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) 
     for i, (step, values) in enumerate(traced.steps):
         explanation = explain_step(step, before=names[:i], method=method)
         steps.append(_step(str(step).replace("_", "-"), explanation, heat_uri(values), values))
-    before, final_mask = explain_before_pamr(method), explain_mask(method)
-    for name, explanation, values in (("before PAMR", before, traced.before_pamr), ("after PAMR", AFTER_PAMR, traced.after_pamr)):
-        if values is not None:
-            levels = shrink(to_levels(values), STEP_SIDE, Image.Resampling.BILINEAR)
-            steps.append(_step(name, explanation, heat_uri(levels / 255), values))
+    if traced.after_pamr is None:
+        soft = [("soft mask", WITHOUT_PAMR, traced.before_pamr)]
+    else:
+        soft = [("before PAMR", explain_before_pamr(method), traced.before_pamr), ("after PAMR", AFTER_PAMR, traced.after_pamr)]
+    for name, explanation, values in soft:
+        levels = shrink(to_levels(values), STEP_SIDE, Image.Resampling.BILINEAR)
+        steps.append(_step(name, explanation, heat_uri(levels / 255), values))
+    final_mask = explain_mask(method)
     labels = shrink(traced.label_map, STEP_SIDE, Image.Resampling.NEAREST)
     final = jpeg_uri(overlay(photo, labels, voc_palette()))
     return {
@@ -238,7 +242,7 @@ def before_after(out: Path, rows: Sequence[Mapping[str, Any]], original: Callabl
     for row in first_of_each(rows):
         before = original(row["recipe"]["source"])
         with open_picture(out / row["file_name"]) as image, open_picture(out / row["mask"]) as mask:
-            after = np.asarray(image.convert("RGB")), np.asarray(mask)
+            after = np.asarray(in_rgb(image)), np.asarray(mask)
         tiles.append(contact_sheet([tile(*before), tile(*after)], 2, gap=2))
         labels.append(operations_of(row))
     return encoded(contact_sheet(tiles, COLUMNS, labels), "JPEG", quality=85, subsampling=0)

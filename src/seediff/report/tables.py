@@ -75,6 +75,11 @@ def row_classes(row: Row) -> list[str]:
     return list(dict.fromkeys(row.get("classes") or ()))
 
 
+def of_photograph(row: Row) -> bool:
+    """Whether `mask` made the row: its `model` saw the picture, but did not draw it."""
+    return "asked" in row
+
+
 def show_reasons(reasons: Mapping[str, int]) -> str:
     """`{"degenerate": 2, "no_seeds": 1}` → `degenerate 2, no_seeds 1`."""
     return ", ".join(f"{reason} {count}" for reason, count in reasons.items() if count)

@@ -8,6 +8,7 @@ out/  labels/NAME.png     id of each pixel's segment     named/NAME.png      wit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from ..dataset import native
 from ..dataset.encoding import png
 from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..dataset.shapes.rle import label_map_rles
-from ..errors import UserError, first_line
-from ..files.documents import read_json
+from ..errors import UserError
+from ..files.documents import fit, read_json
 from ..files.label_maps import segment_palette, voc_palette
 from ..files.pictures import open_picture
 from ..files.reading import ANNOTATIONS
@@ -119,16 +120,47 @@ def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str,
     return {"info": {"version": __version__}, "images": images, "annotations": annotations, "categories": categories}
 
 
+@dataclass(frozen=True)
+class _Image:
+    id: int
+    photo: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class _Segment:
+    image_id: int
+    category_id: int
+    area: int
+
+
+@dataclass(frozen=True)
+class _Word:
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class _Document:
+    """What is read of segments.json."""
+
+    images: list[_Image]
+    annotations: list[_Segment]
+    categories: list[_Word]
+
+
 def read_segments(out: Path) -> list[dict[str, Any]]:
     """The rows of a finished run, one per photograph, from its segments.json. Raises UserError if that cannot be read."""
     path = out / SegmentPhotosConfig.last_file
     table = read_json(path, dict[str, Any], limit=ANNOTATIONS)
+    fit(table, _Document, str(path))
     try:
         rows = {image["id"]: {**image, "segments": []} for image in table["images"]}
         names = {category["id"]: category["name"] for category in table["categories"]}
         for annotation in table["annotations"]:
             name = names[annotation["category_id"]] if annotation["category_id"] else None
             rows[annotation["image_id"]]["segments"].append({**annotation, "name": name})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: is not what `seediff segment` writes ({first_line(error)})") from error
+    except KeyError as error:
+        raise UserError(f"{path}: an annotation's image_id or category_id is {error}, and there is none of this id") from error
     return list(rows.values())
