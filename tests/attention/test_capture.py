@@ -13,7 +13,7 @@ import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.probabilities import Part, add_probabilities
-from seediff.attention.recorder import AttentionRecorder
+from seediff.attention.recorder import AttentionRecorder, Kind
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.models.families.unet import SD, attention_layers
@@ -121,8 +121,10 @@ def test_equals_naive_eager_capture(unet, guidance, normalize, size):
 def test_sides_that_cannot_be_halved_evenly(mini_model, size):
     maps = captured(mini_model.pipe.unet, size=size, guidance=False)[0]
     assert list(maps.self_attention) == [tuple(-(-side // level) for side in size) for level in (1, 2, 4)]
-    with pytest.raises(UserError, match="was not captured"):
-        maps.self_at(2)
+    for level in (1, 2, 4):
+        assert torch.equal(maps.self_at(level), maps.self_attention[maps.grid(level)])
+        wanted = captured(mini_model.pipe.unet, size=size, guidance=False, reads={"self": (level,)})[0]
+        assert torch.equal(wanted.self_at(level), maps.self_at(level))
 
 
 def test_positions_of_no_level():
@@ -133,15 +135,19 @@ def test_positions_of_no_level():
         recorder.grid(100)
 
 
+def layers_per_side(recorder: AttentionRecorder, kind: Kind) -> dict[int, int]:
+    return {side: len(layers) for (side, _), layers in recorder.layer_maps(kind, 0).items()}
+
+
 @pytest.mark.parametrize(
     ("model", "counts"),
     [("sd1_model", {16: 5, 8: 5, 4: 5, 2: 1}), ("sd2_model", {16: 5, 8: 5, 4: 5, 2: 1}), ("mini_model", {16: 3, 8: 3, 4: 4})],
 )
 def test_layer_counts(model, counts, request):
     unet = request.getfixturevalue(model).pipe.unet
-    with capture_attention(unet, CaptureConfig(), guidance=False) as recorder:
+    with capture_attention(unet, CaptureConfig(), guidance=False, per_layer=True) as recorder:
         run(unet, images=1, steps=1, guidance=False)
-    assert recorder.layer_counts("self") == recorder.layer_counts("cross") == {(side, side): count for side, count in counts.items()}
+    assert layers_per_side(recorder, "self") == layers_per_side(recorder, "cross") == counts
 
 
 def test_output_is_bit_identical_and_the_unet_is_left_as_it_was(unet):
@@ -222,9 +228,9 @@ def test_levels(sd1_model):
     [("up", {16: 3, 8: 3, 4: 3, 2: 1}), ("down", {16: 2, 8: 2, 4: 2, 2: 1}), ("last", {16: 1, 8: 1, 4: 1, 2: 1})],
 )
 def test_layers(sd2_model, layers, counts):
-    with capture_attention(sd2_model.pipe.unet, CaptureConfig(layers=layers), guidance=True) as recorder:
+    with capture_attention(sd2_model.pipe.unet, CaptureConfig(layers=layers), guidance=True, per_layer=True) as recorder:
         run(sd2_model.pipe.unet, steps=1)
-    assert recorder.layer_counts("self") == {(side, side): count for side, count in counts.items()}
+    assert layers_per_side(recorder, "self") == counts
 
 
 @pytest.mark.parametrize(

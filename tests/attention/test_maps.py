@@ -52,12 +52,19 @@ def test_sizes_that_are_none(tmp_path, side):
     assert "\n" not in str(error.value)
 
 
+def test_levels_that_are_not_halved_evenly():
+    maps = AttentionMaps({}, {}, (45, 80))
+    grids = [(45, 80), (23, 40), (12, 20), (6, 10)]
+    assert [maps.grid(level) for level in (1, 2, 4, 8)] == grids
+    assert [maps.level(grid) for grid in grids] == [1, 2, 4, 8]
+
+
 def test_levels_of_a_rectangle():
     maps = random_maps((8, 12))
     assert [maps.grid(level) for level in (1, 2, 4)] == [(8, 12), (4, 6), (2, 3)]
     assert [maps.level(grid) for grid in maps.self_attention] == [1, 2, 4]
     assert maps.cross_at(2, "cat").shape == (4, 6)
-    with pytest.raises(UserError, match=r"self-attention at L/8 \(1\) was not captured; captured: L/1, L/2, L/4"):
+    with pytest.raises(UserError, match=r"self-attention at L/8 \(1 × 2\) was not captured; captured: L/1, L/2, L/4"):
         maps.self_at(8)
     with pytest.raises(ValueError, match=r"self_attention\[\(3, 4\)\] must be float32 \(12, …\)"):
         AttentionMaps({(3, 4): torch.zeros(9, 9)}, {}, (3, 4))

@@ -2,8 +2,10 @@ from typing import get_args
 
 import pytest
 
-from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.base import differences, load_config
+from seediff.config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from seediff.config.methods import Method
+from seediff.config.photographs import MaskPhotosConfig
 from seediff.errors import UserError
 
 
@@ -36,3 +38,11 @@ def test_impossible_constants(kind, values, message):
 def test_possible_ones():
     assert MaskConfig(beta="otsu", method="reference", expand_levels=(1,)).tau == 4
     assert CaptureConfig(steps="second-half", layers="down").normalize
+
+
+def test_lists_are_tuples(tmp_path):
+    assert MaskConfig(expand_levels=[2], ignore_band=[0.5, 0.6]) == MaskConfig(expand_levels=(2,), ignore_band=(0.5, 0.6))
+    assert SegmentConfig(kl_threshold=[1.0, 0.9]).thresholds == (1.0, 0.9)
+    config = MaskPhotosConfig(["dog"], timesteps=[50, 150])
+    (tmp_path / "seediff.toml").write_text(config.to_toml())
+    assert differences(load_config(tmp_path / "seediff.toml", MaskPhotosConfig), config) == []

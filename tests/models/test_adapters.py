@@ -130,7 +130,24 @@ def test_a_folder_has_its_usual_file(xl, tmp_path):
     assert adapters.weight_file("lora", str(tmp_path / "own")).name == "pytorch_lora_weights.safetensors"
 
 
+def test_a_lora_of_the_hub(monkeypatch):
+    for source in ("owner/my--lora", "owner/lora-"):
+        with pytest.raises(UserError, match=f"^lora {source}: there is no such file or folder, and it is not a hub id"):
+            adapters.weight_file("lora", source)
+    with pytest.raises(UserError, match=r"^lora ~nobody-here: is no path \(Could not determine home directory\)"):
+        adapters.weight_file("lora", "~nobody-here")
+
+    def offline(_):
+        raise ConnectionError
+
+    monkeypatch.setattr(adapters, "hub_files", offline)
+    with pytest.raises(UserError, match=r"^weights of 'owner/lora' .*: the hub cannot be reached\. .* then --lora FOLDER$"):
+        adapters.weight_file("lora", "owner/lora")
+
+
 def test_a_scale_of_no_lora():
+    with pytest.raises(UserError, match=r"^lora_scale = 3\.0: needs a lora; give both or neither$"):
+        load_model("mini", device="cpu", lora_scale=3.0)
     for kind in (GenerateConfig, MaskPhotosConfig):
         with pytest.raises(UserError, match=r"lora_scale = 0\.5: needs a lora"):
             kind(("dog",), lora_scale=0.5)

@@ -7,13 +7,16 @@ import os
 import shutil
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
 from builders.families import generate, same_pictures
 from builders.single_files import save_single_file
+from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 
+from seediff.cli.commands import main
 from seediff.errors import UserError
 from seediff.models import sources
 from seediff.models.fingerprint import model_fingerprint
@@ -97,6 +100,14 @@ def test_a_hub_id_of_a_network(twin, tuned, expected, monkeypatch):
     assert sorted(hub.fetched) == ["config.json", WEIGHTS]
 
 
+@pytest.mark.parametrize("name", [".", "..", "../../tuned"])
+def test_a_folder_by_its_place(name, twin, tuned, monkeypatch):
+    (tuned / "more").mkdir()
+    monkeypatch.chdir(tuned if name == "." else tuned / "more")
+    base = str(twin("unet"))
+    assert find_source(name, base).checkpoint.tensors == find_source(str(tuned), base).checkpoint.tensors
+
+
 def test_a_rewritten_file_of_a_folder_is_read_again(twin, tuned):
     base, before = str(twin("unet")), os.stat(tuned)
     find_source(str(tuned), base)
@@ -120,6 +131,36 @@ def test_a_file_on_the_hub(twin, tuned, expected, tmp_path, monkeypatch):
         load_model("owner/tuned", base=base, device="cpu")
     with pytest.raises(UserError, match="is not in the hub's cache, so that nothing tells its family: name its --base"):
         load_model("owner/tuned/other.safetensors", device="cpu")
+
+
+def test_a_hub_id_of_a_single_file_that_was_fetched(twin, tmp_path, monkeypatch):
+    """Nothing is asked, and its fingerprint is that of the file."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository, base = tmp_path / "models--owner--tuned", str(twin("unet"))
+    file = repository / "snapshots" / "1" / "mine.safetensors"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("1")
+    file.parent.mkdir(parents=True)
+    assert find_source("owner/tuned", base).part == "owner/tuned"
+    save_single_file(file, Path(base), "unet", ["unet"])
+    assert find_source("owner/tuned", base).checkpoint == find_source(str(file), base).checkpoint
+    assert model_fingerprint("owner/tuned", base) == model_fingerprint(str(file), base)
+    shutil.copy(file, file.with_name("other.safetensors"))
+    assert find_source("owner/tuned", base).part == "owner/tuned"
+
+
+def test_a_file_that_is_not_on_the_hub(monkeypatch, tmp_path, capsys):
+    """Nothing is asked before the file is needed."""
+
+    def absent(hub_id, name):
+        raise EntryNotFoundError(name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
+    line = ["generate", "--model", "owner/tuned/typo.safetensors", "--base", "mini", "--classes", "dog", "--out", str(tmp_path / "out")]
+    assert main([*line, "--dry-run"]) == 0
+    assert "unet from the hub, the rest from mini" in capsys.readouterr().out
+    assert main(line) == 2
+    assert capsys.readouterr().err == "seediff: model 'owner/tuned': has no file typo.safetensors; name one that it has\n"
 
 
 def test_a_repository_that_is_no_whole_model(monkeypatch):

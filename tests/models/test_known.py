@@ -12,7 +12,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from seediff import devices
 from seediff.cli.commands import main
-from seediff.config.base import configure
+from seediff.config.base import configure, resolve_device
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
@@ -205,6 +205,8 @@ def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
         assert family is not None
         assert usual_dtype(known.name, "cuda") == ("bfloat16" if family.title in named else "float16")
         assert usual_dtype(known.name, "cpu") == "float32"
+    part = GenerateConfig(("dog",), model="owner/repository/part.gguf", base="flux-schnell", device="cuda")
+    assert resolve_device(part).dtype == "bfloat16"
     page = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
     said = page[page.index("- **Number format.**") :].split(", whose")[0]
     assert {title for title in (family.title for family in FAMILIES) if title in said} == named

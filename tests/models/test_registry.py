@@ -11,11 +11,14 @@ import pytest
 import torch
 from patience import PATIENCE
 
+from seediff.config.base import model_label
+from seediff.config.presets import Preset, read_preset
 from seediff.devices import default_device, default_dtype, has_bfloat16
 from seediff.errors import UserError
 from seediff.models.hub import resolve_name
 from seediff.models.known import BY_NAME, EMBEDDED
 from seediff.models.registry import load_model
+from seediff.models.sources import find_source
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -95,6 +98,16 @@ def test_names(tmp_path):
     (tmp_path / "model.txt").touch()
     with pytest.raises(UserError, match="is a file, but no"):
         resolve_name(str(tmp_path / "model.txt"))
+    for name in ("user/my--model", "user/model-", "user/mod\xe8le", "user/model/../file.safetensors"):
+        for refused in (lambda: resolve_name(name), lambda: find_source(name, "mini")):  # noqa: B023  called at once
+            with pytest.raises(UserError, match=rf"no model '{name}': there is no such folder; .*, or a hub id `owner/name`$"):
+                refused()
+    said = r"is no path \(.*\); name a folder, a file or a hub id|there is no such folder"  # later Pythons find no name too long
+    for name in ("~nobody-here/model", "a" * 300):
+        with pytest.raises(UserError, match=rf"model '{name}'.*: ({said})"):
+            resolve_name(name)
+        assert read_preset(name) == Preset()
+        assert model_label(name) == name
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "\udcff"])

@@ -39,6 +39,11 @@ def test_files(tmp_path):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "new" / "dog.png")), np.asarray(heat.image()))
     heat.save(str(tmp_path / "over.png"), over=True)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "over.png")), np.asarray(heat.over()))
-    with pytest.raises(UserError, match=r"dog\.mask: its suffix is of no format of pictures; use \.png or \.jpg$"):
-        heat.save(tmp_path / "dog.mask")
+    for suffix in ("mask", "psd", "fits", "cur"):
+        with pytest.raises(UserError, match=rf"dog\.{suffix}: its suffix is of no format that can be written; use \.png or \.jpg$"):
+            heat.save(tmp_path / f"dog.{suffix}")
+    for suffix in ("blp", "wmf", "xbm"):
+        with pytest.raises(UserError, match=rf"dog\.{suffix}: cannot be written \(.+\); use \.png or \.jpg$"):
+            heat.save(tmp_path / f"dog.{suffix}")
+    assert [path.name for path in tmp_path.iterdir() if path.stem == "dog"] == []
     assert Image.open(io.BytesIO(heat._repr_png_())).size == (8, 8)

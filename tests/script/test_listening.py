@@ -162,6 +162,21 @@ def test_the_network_alone(pipe):
         draw(pipe, "a dog", guidance_scale=1.0)
 
 
+@pytest.mark.parametrize("batches", [(1, 2), (2, 1), (1, 4)])
+def test_the_network_alone_in_batches_of_other_sizes(pipe, batches):
+    """Each row is a picture of its own in every run."""
+    states = torch.cat([pipe.encode_prompt(text, "cpu", 1, False)[0] for text in ("a dog", "a cat", "a bus", "a sofa")])
+    noise = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    with seediff.capture(pipe.unet) as seen, torch.no_grad():
+        for batch in batches:
+            for level in (900, 500, 100):
+                pipe.unet(noise[:batch], level, encoder_hidden_states=states[:batch])
+    assert seen.runs == [range(batches[0]), range(batches[0], sum(batches))]
+    assert seen._listener.finished[1].steps == 3
+    for grid, tensor in seen.maps[0].cross_attention.items():
+        torch.testing.assert_close(seen.maps[batches[0]].cross_attention[grid], tensor, atol=1e-5, rtol=0)
+
+
 class Stopped(Exception):
     pass
 

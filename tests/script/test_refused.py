@@ -120,10 +120,25 @@ def test_options(pipe, twin):
         == "keep = 'everything' must be all, segments or a method of masks (" + ", ".join(METHOD_FACTS) + ")"
     )
     assert refusal(pipe, steps="second-half").startswith("steps = second-half: how many steps there will be is not known")
+    assert refusal(pipe, keep="goca", heads="weighted") == (
+        "heads = weighted: needs plain means, as such maps may be negative; use normalize=False"
+    )
     assert refusal(pipe, layers="3").startswith("layers = 3: blocks are a transformer's")
     sana = load_model(str(twin("sana")), device="cpu").pipe
     for keep in ("segments", "seediff"):
         assert "self-attention" in refusal(sana, keep=keep)
+
+
+@pytest.mark.parametrize("method", ["daam", "goca", "maskdiffusion", "anchor_walk"])
+def test_a_method_that_needs_another_capture(pipe, method):
+    """What the line names is enough."""
+    for keep in ("all", method):
+        with seediff.capture(pipe, keep=keep) as seen:
+            pipe("a dog", height=64, width=64, num_inference_steps=1)
+        if keep == "all":
+            with pytest.raises(UserError, match=rf"method {method} .*; use capture\(pipe, keep='{method}'\)$"):
+                seen.masks("dog", method=method, pamr=False)
+    assert seen.masks("dog", pamr=False).classes == ("dog",)
 
 
 def test_more_than_the_memory_holds(pipe, monkeypatch):

@@ -12,6 +12,7 @@ from seediff.config.presets import recommended_mask
 from seediff.masks.make import make_masks
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
+from seediff.script.captured import own_constants
 
 PROMPTS = [spec.prompt for spec in SPECS[:2]]
 
@@ -86,3 +87,35 @@ def test_masks_have_the_constants_of_the_models_folder():
     assert torch.equal(seen.masks("dog").soft, expected.soft)
     assert torch.equal(seen.masks("dog", beta=0.9).soft, expected.soft)
     assert (seen.masks("dog", beta=0.9).label_map != 0).sum() < (expected.label_map != 0).sum()
+
+
+@pytest.mark.parametrize("method", ["seediff", "ca_sa", "iseg_walk"])
+def test_what_is_kept_for_a_method_is_enough_for_it(method):
+    """With the constants of the model's folder: those decide which levels it reads."""
+    pipe = load_model("mini", device="cpu").pipe
+    seen = {}
+    for keep in ("all", method):
+        with seediff.capture(pipe, keep=keep) as seen[keep]:
+            pipe("a dog", num_inference_steps=1, generator=torch.Generator().manual_seed(0))
+    expected = seen["all"].masks("dog", method=method, pamr=False)
+    assert torch.equal(seen[method].masks("dog", pamr=False).soft, expected.soft)
+
+
+def test_a_pipeline_without_a_folder_has_the_methods_own_constants(tmp_path, monkeypatch):
+    """Whatever lies in the current folder."""
+    from diffusers import StableDiffusionPipeline
+
+    (tmp_path / "seediff.json").write_text('{"preset": {"methods": {"fa_seg": {"mask": {"beta": 0.9}}}}}')
+    monkeypatch.chdir(tmp_path)
+    pipe = StableDiffusionPipeline(**load_model("mini", device="cpu").pipe.components)
+    assert own_constants(pipe, "fa_seg") == own_constants(pipe.unet, "fa_seg") == MaskConfig(method="fa_seg", beta=0.55)
+    with seediff.capture(pipe, keep="diffsegmenter") as seen:
+        pipe("a dog", num_inference_steps=1)
+    assert seen.masks("dog", pamr=False).classes == ("dog",)
+
+
+def test_layers_that_are_named_come_before_the_methods_own():
+    pipe = load_model("mini", device="cpu").pipe
+    for given, expected in (("all", "up"), ("down", "down")):
+        with seediff.capture(pipe, keep="reference", layers=given) as seen:
+            assert seen._expects["capture"].layers == expected

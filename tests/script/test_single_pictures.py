@@ -1,6 +1,7 @@
 """One picture in memory: what the commands make of a photograph, without a folder."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -76,6 +77,17 @@ def test_what_is_no_picture(model, tmp_path):
         seediff.mask(np.zeros((64, 64, 3), np.uint8), ["unicorn"], model=model)
     with pytest.raises(UserError, match=r"^names: segments of a picture in memory are not named"):
         seediff.segment(tmp_path, model=model, names=("dog",))
+
+
+def test_options_without_effect(model, photo):
+    for name, value in (("dtype", "bfloat16"), ("device", "cpu"), ("compile", True), ("vae_tiling", True), ("lora", "a.safetensors")):
+        for call in (partial(seediff.mask, photo, ["dog"]), partial(seediff.segment, photo)):
+            with pytest.raises(UserError, match=f"^{name}: the model is loaded already; give it to load_model$"):
+                call(model=model, **{name: value})
+    for name, value in (("threads", 1), ("objects", "pieces"), ("keep_attention", True)):
+        with pytest.raises(UserError, match=f"^{name}: has no effect on a picture in memory"):
+            seediff.mask(photo, ["dog"], model=model, **{name: value})
+    assert seediff.mask(photo, ["dog"], model=model, keep_soft=True, compile=False, **LOOK).classes == ("dog",)
 
 
 def test_a_dataset_of_options(mini_folder, tmp_path):

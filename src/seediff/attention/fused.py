@@ -73,7 +73,8 @@ def add_fast(
 ) -> torch.Tensor:
     """`add_probabilities` with the kernels if possible, otherwise with plain torch."""
     if can_fuse(query) and all(part.weights is None for part in parts):  # the kernels do not weight heads
-        return add_probabilities_fused(parts, query, key, scale, bias, normalize=normalize)
+        with torch.cuda.device_of(query):  # Triton launches on the current device
+            return add_probabilities_fused(parts, query, key, scale, bias, normalize=normalize)
     return add_probabilities(parts, query, key, scale, bias, normalize=normalize, scratch=scratch)
 
 

@@ -117,11 +117,12 @@ class AttentionMaps:
 
     def grid(self, divisor: int) -> Grid:
         """Height and width of a map at L / divisor."""
-        return self.latent_size[0] // divisor, self.latent_size[1] // divisor
+        return grid_at(self.latent_size, divisor)
 
     def level(self, grid: Grid) -> int:
         """The divisor of L for a map of this size."""
-        return self.latent_size[0] // grid[0]
+        halvings = (1 << number for number in range(max(self.latent_size).bit_length() + 1))
+        return next((level for level in halvings if self.grid(level) == grid), self.latent_size[0] // grid[0])
 
     def self_at(self, divisor: int) -> torch.Tensor:
         """Self-attention (N, N) at L / divisor. Raises UserError if that level was not captured."""
@@ -185,6 +186,11 @@ class AttentionMaps:
         if any(tensor.shape[1] != len(maps.concept_names) for tensor in maps.concepts.values()):
             raise UserError(f"{path}: names {len(maps.concept_names)} concepts, which its tensors of concepts do not have")
         return maps
+
+
+def grid_at(latent_size: Grid, divisor: int) -> Grid:
+    """Height and width of a map at L / divisor: rounded up, as convolutions that halve an odd side do."""
+    return -(-latent_size[0] // divisor), -(-latent_size[1] // divisor)
 
 
 def grid_text(grid: Grid) -> str:

@@ -17,12 +17,20 @@ from ..models.groups import Kind, Layers, by_kind
 from .agreement import agreement
 from .emergence import Emergence
 from .fused import add_fast
-from .maps import AttentionMaps, Grid, grid_text
+from .maps import AttentionMaps, Grid, grid_at, grid_text
 from .probabilities import Part, Scratch
 
 KINDS: tuple[Kind, Kind] = ("self", "cross")
 LEAST = 1e-6
 """Lower bound of attention in a geometric mean, so that no single layer can make it 0."""
+
+
+def mean_of_layers(kind: Kind, layers: Sequence[torch.Tensor], config: CaptureConfig) -> torch.Tensor:
+    """The mean over layers: geometric for cross-attention with `mean` "geometric", otherwise arithmetic."""
+    stacked = torch.stack(list(layers))
+    if kind == "cross" and config.mean == "geometric":
+        return stacked.clamp_min(LEAST).log().mean(0).exp()
+    return stacked.mean(0)
 
 
 @contextmanager
@@ -141,8 +149,8 @@ class AttentionRecorder:
         levels = self.reads[kind]
         if levels is None:
             return True
-        height, width = self.grid(positions)
-        return any((height * level, width * level) == self.latent_size for level in levels)
+        assert self.latent_size is not None
+        return self.grid(positions) in [grid_at(self.latent_size, level) for level in levels]
 
     @property
     def halved(self) -> bool:
@@ -253,7 +261,9 @@ class AttentionRecorder:
         held = {kind: self._by_grid(kind, layers) for kind in KINDS}
         means = {
             kind: {
-                grid: next(iter(maps.values())) if len(maps) == 1 and not self.config.apart else self._mean(kind, list(maps.values()))
+                grid: next(iter(maps.values()))
+                if len(maps) == 1 and not self.config.apart
+                else mean_of_layers(kind, list(maps.values()), self.config)
                 for grid, maps in held[kind].items()
             }
             for kind in KINDS
@@ -287,13 +297,6 @@ class AttentionRecorder:
             raise UserError(f"layers = {layers or 'all'}: concepts need blocks whose text has a stream of its own, and these have none")
         return {"concepts": {self.latent_size: torch.stack(means).mean(0)}, "concept_names": self.concept_names[image]}
 
-    def _mean(self, kind: Kind, layers: list[torch.Tensor]) -> torch.Tensor:
-        """The mean over layers: geometric for cross-attention with `config.mean` "geometric", otherwise arithmetic."""
-        stacked = torch.stack(layers)
-        if kind == "cross" and self.config.mean == "geometric":
-            return stacked.clamp_min(LEAST).log().mean(0).exp()
-        return stacked.mean(0)
-
     def _with_features(self, maps: AttentionMaps, image: int) -> AttentionMaps:
         features = self.outputs(image)[self.reference]
         grid = self.grid(len(features))
@@ -307,14 +310,6 @@ class AttentionRecorder:
             raise ValueError("layer_maps needs capture_attention(..., per_layer=True)")
         self._finish()
         return {grid: {name: tensor[image] for name, tensor in maps.items()} for grid, maps in self._by_grid(kind).items()}
-
-    def layer_counts(self, kind: Kind) -> dict[Grid, int]:
-        """(h, w) → the number of averaged maps (layers × steps), the largest size first."""
-        counts: dict[Grid, int] = {}
-        for (of, grid, _), count in self._counts.items():
-            if of == kind:
-                counts[grid] = counts.get(grid, 0) + count
-        return dict(sorted(counts.items(), reverse=True))
 
     def _by_grid(self, kind: Kind, layers: Layers | None = None) -> dict[Grid, dict[str, torch.Tensor]]:
         names = None if layers is None else self.family.chosen(list(self.layers), by_kind(layers)[kind])

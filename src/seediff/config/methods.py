@@ -203,19 +203,12 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 def check_capture(method: Method, normalized: bool, apart: bool, features: bool, concepts: bool) -> None:
     """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or needs every layer's
     maps, features or concepts that were not captured (`CaptureConfig.apart`, `features`, `concepts`)."""
-    if normalized and METHOD_FACTS[method].plain_means:
-        raise UserError(
-            f"capture.normalize = true: method {method} works on plain means of attention; use --no-capture-normalize, "
-            "or leave it out for the method's own"
-        )
-    if METHOD_FACTS[method].apart and not apart:
-        raise UserError(f"capture.apart = false: method {method} weighs layers; use --capture-apart, or leave it out for the method's own")
-    if METHOD_FACTS[method].concepts and not concepts:
-        raise UserError(
-            f"capture.concepts = false: method {method} reads their scores; use --capture-concepts, or leave it out for the method's own"
-        )
-    if METHOD_FACTS[method].features and not features:
-        raise UserError(
-            f"capture.features = false: method {method} compares a layer's features; use --capture-features, "
-            "or leave it out for the method's own"
-        )
+    facts = METHOD_FACTS[method]
+    for lacks, value, why, option in (
+        (facts.plain_means and normalized, "normalize = true", "works on plain means of attention", "--no-capture-normalize"),
+        (facts.apart and not apart, "apart = false", "weighs layers", "--capture-apart"),
+        (facts.concepts and not concepts, "concepts = false", "reads their scores", "--capture-concepts"),
+        (facts.features and not features, "features = false", "compares a layer's features", "--capture-features"),
+    ):
+        if lacks:
+            raise UserError(f"capture.{value}", f"method {method} {why}", f"use {option}, or leave it out for the method's own")

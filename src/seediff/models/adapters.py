@@ -14,7 +14,7 @@ from ..errors import UserError, first_line
 from ..files.messages import printable
 from ..files.tensors import read_header
 from .families.base import Family
-from .hub import fetch_file, hub_files, not_fetched
+from .hub import fetch_file, hub_files, hub_part, not_fetched, path_of
 
 USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 """The names that diffusers gives these files."""
@@ -132,14 +132,14 @@ def weight_file(what: str, source: str) -> Path:
 
 def local_file(what: str, source: str) -> Path | None:
     """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if it is neither."""
-    path = Path(source).expanduser()
+    path = path_of(f"{what} {source}", source)
     if path.is_dir():
         return _one(what, source, path, sorted(file.name for file in path.glob("*.safetensors")))
     if path.exists():
         if path.suffix != ".safetensors":
             raise UserError(f"{what} {source}: must be a .safetensors file, or a folder or hub id with one")
         return path
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source):
+    if (part := hub_part(source)) is None or part[1]:
         raise UserError(f"{what} {source}: there is no such file or folder, and it is not a hub id `owner/name`")
     return None
 
@@ -161,5 +161,5 @@ def _of_hub(what: str, hub_id: str) -> Path:
     try:
         names = [name for name in hub_files(hub_id) if name.endswith(".safetensors")]
     except Exception as error:  # of the hub client, the http client or the system
-        raise not_fetched(hub_id, error) from error
-    return fetch_file(hub_id, _one(what, hub_id, Path(), names).name)
+        raise not_fetched(hub_id, error, what=what) from error
+    return fetch_file(hub_id, _one(what, hub_id, Path(), names).name, what)

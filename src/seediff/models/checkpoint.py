@@ -212,7 +212,8 @@ def _gguf_tensors(path: Path) -> Mapping[str, Tensor]:
 def read_part(folder: Path) -> Checkpoint:
     """The `Checkpoint` of a folder with a model's network alone, as it is saved in training: config.json beside the weights, or below unet/
     or transformer/. Raises UserError if there is none."""
-    place = next((place for place in (folder, *(folder / name for name in NETWORKS)) if (place / "config.json").is_file()), folder)
+    here = folder.resolve()  # the name of `.` is empty
+    place = next((place for place in (here, *(here / name for name in NETWORKS)) if (place / "config.json").is_file()), here)
     variant = choose_variant(folder_files(place.parent, (place.name,)), "float32", (place.name,))
     files = tuple(part_files(place.parent, place.name, variant))
     if not files or not (place / "config.json").is_file():

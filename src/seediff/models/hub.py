@@ -13,11 +13,12 @@ from ..files.messages import meant
 from ..files.reading import SETTINGS
 from .known import BY_NAME, EMBEDDED, hub_ids
 
+INDEX = "model_index.json"
 NOT_WHOLE = "has no model_index.json, and so is no whole model: name its --base, and of several files the one, --model owner/name/FILE"
 WEIGHTS = (".safetensors", ".gguf")
 """Suffixes of single files that are read."""
 HUB_PART = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:/(.+\.(?:safetensors|gguf)))?")
-"""`owner/name`, or a file in it: `owner/name/folder/file.safetensors`."""
+"""`owner/name`, or a file in it: `owner/name/folder/file.safetensors`. `hub_part` also knows what else the hub refuses."""
 
 
 PICKLES = (".ckpt", ".bin", ".pt", ".pth")
@@ -26,6 +27,32 @@ CONVERT = (
     "s.save_file({{k: v.clone() for k, v in t.items() if torch.is_tensor(v)}}, '{new}')"
 )
 """A program that converts a pickle to safetensors; `weights_only` keeps the pickle from running code."""
+
+
+def hub_part(name: str) -> tuple[str, str | None] | None:
+    """(hub id, the file in it or None) that a name stands for; None if the hub can have neither."""
+    matched = HUB_PART.fullmatch(name)
+    if matched is None or ".." in re.split(r"[/\\]", matched[2] or ""):
+        return None
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(matched[1])
+    except HFValidationError:
+        return None
+    return matched[1], matched[2]
+
+
+def path_of(what: str, name: str) -> Path:
+    """The path of a name, with `~` as the user's folder. what: for messages. Raises UserError for a name that no file can have."""
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # too long; `~` of a user that is not there
+        reason = (getattr(error, "strerror", None) or first_line(error)).rstrip(".")
+        raise UserError(f"{what}: is no path ({reason}); name a folder, a file or a hub id `owner/name`") from error
+    return path
 
 
 def resolve_name(name: str) -> Path | str:
@@ -41,7 +68,7 @@ def resolve_name(name: str) -> Path | str:
             )
         return EMBEDDED[name]
     if name not in BY_NAME:
-        path = Path(name).expanduser()
+        path = path_of(f"model '{name}'", name)
         if path.is_dir() or (path.is_file() and path.suffix in WEIGHTS):
             return path
         if path.suffix.lower() in PICKLES and path.exists():
@@ -53,9 +80,9 @@ def resolve_name(name: str) -> Path | str:
             raise UserError(f"model '{name}': a .dduf file is a zip of a folder: python -m zipfile -e '{path}' FOLDER, then --model FOLDER")
         if path.exists():
             raise UserError(f"model '{name}' is a file, but no {' or '.join(WEIGHTS)}; name one, or a folder in diffusers' format")
-        part = HUB_PART.fullmatch(name)
-        if part and part[2]:
-            if (cached := cached_file(part[1], part[2])) is not None:
+        part = hub_part(name)
+        if part and part[1]:
+            if (cached := cached_file(part[0], part[1])) is not None:
                 return cached
             raise UserError(
                 f"model '{name}': is not in the hub's cache, so that nothing tells its family: name its --base; then it is fetched"
@@ -114,14 +141,14 @@ def fetch_index(name: str) -> tuple[str, Path]:
     raise not_fetched(ids[0], first_refusal) from first_refusal
 
 
-def fetch_file(hub_id: str, name: str) -> Path:
-    """The path of a hub id's file, from the cache or the hub. Raises UserError."""
+def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
+    """The path of a hub id's file, from the cache or the hub. what: the option that names the hub id. Raises UserError."""
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(hub_id, name))
     except Exception as error:
-        raise not_fetched(hub_id, error) from error
+        raise not_fetched(hub_id, error, name, what) from error
 
 
 def hub_files(hub_id: str) -> list[str]:
@@ -150,8 +177,9 @@ def hub_error(hub_id: str) -> Exception | None:
     return None
 
 
-def not_fetched(hub_id: str, error: Exception) -> UserError:
-    """The error for a hub id whose weights are not all in the cache: why they cannot be fetched, and what would help."""
+def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "model") -> UserError:
+    """The error for a hub id whose weights are not all in the cache: why they cannot be fetched, and what would help. file: the one that
+    was asked for. what: the option that names the hub id."""
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -162,7 +190,7 @@ def not_fetched(hub_id: str, error: Exception) -> UserError:
     )
 
     if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-        return UserError(f"model '{hub_id}': {NOT_WHOLE}")
+        return UserError(f"{what} '{hub_id}': {NOT_WHOLE if file == INDEX else f'has no file {file}; name one that it has'}")
     if isinstance(error, GatedRepoError):
         why = "the hub wants its licence accepted first (then `hf auth login`)"
     elif isinstance(error, RepositoryNotFoundError):
@@ -175,7 +203,7 @@ def not_fetched(hub_id: str, error: Exception) -> UserError:
         why = first_line(error)
     return UserError(
         f"weights of '{hub_id}' are not all in {HF_HUB_CACHE} and cannot be fetched: {why}. "
-        f"Where there is a network: `hf download {hub_id} --local-dir FOLDER`, then --model FOLDER"
+        f"Where there is a network: `hf download {hub_id} --local-dir FOLDER`, then --{what} FOLDER"
     )
 
 

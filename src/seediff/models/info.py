@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..files.documents import fit, read_json
 from ..files.messages import meant, printable, show_bytes, shown
 from ..files.reading import SETTINGS
-from .families import FAMILIES, pipeline_family, why_not
+from .families import FAMILIES, REFUSED, pipeline_family
 from .families.base import Family
 from .hub import cached_folder, fetch_file, hub_error, local_folder, read_index
 from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, Known, hub_ids, known_model
@@ -55,8 +55,8 @@ class ModelInfo:
 
     def defaults(self) -> dict[str, Any]:
         """The family's defaults, with the steps and guidance of the model's page where these are known; empty where the package's own
-        apply."""
-        known = known_model(self.source.name)
+        apply. A model that was distilled to draw without guidance has the family's: the page may be that of its base."""
+        known = None if self.family.unguided(self.network, self.name) else known_model(self.source.name)
         page = {"steps": known.steps, "guidance_scale": known.guidance_scale} if known else {}
         return {**self.family.defaults(self.network, self.name), **{key: value for key, value in page.items() if value is not None}}
 
@@ -155,7 +155,8 @@ def unsupported(name: str, pipeline: Any) -> UserError:
     """The error for a model whose model_index.json names a pipeline class that no family has, or no class at all."""
     named = printable(pipeline[:100]) if isinstance(pipeline, str) else shown(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in FAMILIES)
-    return UserError(f"model '{name}' is a {named}; supported are {supported}: {why_not(named)}")
+    why = REFUSED.get(named, "no file in models/families says where its attention, its words and its noise levels are")
+    return UserError(f"model '{name}' is a {named}; supported are {supported}: {why}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str]) -> None:

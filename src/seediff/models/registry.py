@@ -127,6 +127,8 @@ def load_model(
     torch, _ = _import_diffusers()
     from ..devices import check_device, default_device, default_dtype
 
+    if lora_scale is not None and lora is None:
+        raise UserError(f"lora_scale = {lora_scale}: needs a lora; give both or neither")
     device = check_device(device or default_device())
     check_offload(offload, device)
     if compile:

@@ -12,7 +12,7 @@ from ..errors import UserError
 from .checkpoint import NETWORKS, Checkpoint, read_checkpoint, read_part
 from .families import pipeline_family
 from .families.base import Family
-from .hub import HUB_PART, WEIGHTS, cached_file, cached_folder, fetch_file, hub_files, not_fetched, resolve_name
+from .hub import WEIGHTS, cached_file, cached_folder, fetch_file, hub_files, hub_part, not_fetched, path_of, resolve_name
 from .known import BY_NAME
 from .weights import choose_variant
 
@@ -63,11 +63,10 @@ class Source:
 def find_source(model: str, base: str | None = None) -> Source:
     """The source that the names of a model and of its base stand for. Raises UserError for names that stand for nothing, for a file that is
     not a model's, and for a base with a model that is already whole. Makes no network requests."""
-    of_hub = HUB_PART.fullmatch(model)
-    if base is not None and of_hub and model not in BY_NAME and not Path(model).expanduser().exists():
-        if of_hub[2] is None and cached_folder(model):
+    if base is not None and model not in BY_NAME and not path_of(f"model '{model}'", model).exists() and (part := hub_part(model)):
+        if part[1] is None and cached_folder(model):
             raise _whole(model, base)
-        there = _cached_part(of_hub[1], of_hub[2])
+        there = _cached_part(*part)
         return Source(base, _whole_source(base), there, None if there else model)
     path = resolve_name(model)
     if isinstance(path, str) or (base is None and path.is_dir()):
@@ -87,9 +86,9 @@ def fetch_part(source: Source) -> Source:
     """The source with its `part`, if it has one, read as its checkpoint and fetched if it is not in the cache. Raises UserError."""
     if source.part is None:
         return source
-    of_hub = HUB_PART.fullmatch(source.part)
-    assert of_hub is not None
-    path = fetch_file(of_hub[1], of_hub[2]) if of_hub[2] else _fetch_network(of_hub[1])
+    part = hub_part(source.part)
+    assert part is not None
+    path = fetch_file(part[0], part[1]) if part[1] else _fetch_network(part[0])
     return replace(source, checkpoint=read_part(path) if path.is_dir() else read_checkpoint(path), part=None)
 
 
@@ -97,15 +96,29 @@ def _cached_part(hub_id: str, name: str | None) -> Checkpoint | None:
     """A part from the hub's cache; None unless it is complete there."""
     names = [name] if name else [f"{place}config.json" for place in PLACES]
     path = next(filter(None, (cached_file(hub_id, name) for name in names)), None)
+    if path is None and not name:
+        path = _only_file(hub_id)
     if path is None:
         return None
     try:
-        checkpoint = read_checkpoint(path) if name else read_part(path.parent)
+        checkpoint = read_part(path.parent) if path.name == "config.json" else read_checkpoint(path)
     except UserError:
         if name:
             raise
         return None
     return checkpoint if checkpoint.is_all_there else None
+
+
+def _only_file(hub_id: str) -> Path | None:
+    """The only single file of weights that the hub's cache has of a repository; None if it has none or several."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns=[f"*{suffix}" for suffix in WEIGHTS], local_files_only=True))
+    except Exception:  # of the hub client or the system: nothing is there, or not all
+        return None
+    files = [file for file in folder.rglob("*") if file.suffix in WEIGHTS]
+    return files[0] if len(files) == 1 and not files[0].name.startswith("diffusion_pytorch_model") else None
 
 
 def _fetch_network(hub_id: str) -> Path:

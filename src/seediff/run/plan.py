@@ -18,8 +18,8 @@ from ..files.messages import show_bytes, shown
 from ..files.output_folders import memory_bytes
 from ..models.adapters import check_embedding, check_lora, local_file
 from ..models.groups import layers_name
-from ..models.hub import check_repository, resolve_name
-from ..models.info import ModelInfo, check_known_classes, check_supported, model_info, read_settings
+from ..models.hub import check_repository
+from ..models.info import ModelInfo, check_known_classes, check_supported, model_info
 from ..models.memory import Offload, check_offload
 from ..models.quantize import check_quantize
 from ..models.schedulers import check_scheduler, scheduler_class
@@ -48,9 +48,9 @@ def check_files(config: ModelConfig) -> None:
 
             check_sam(config.mask.sam)
     check_supported(config.model, config.base)
-    if isinstance(config, DatasetConfig):
-        check_known_classes(config.model, read_settings(resolve_name(config.model)).classes, config.classes)
     info = model_info(config.model, config.base)
+    if info and isinstance(config, DatasetConfig):
+        check_known_classes(config.model, info.settings.classes, config.classes)
     if info and config.lora is not None:
         check_lora(info.family, config.lora)
     if isinstance(config, GenerateConfig) and config.scheduler is not None:

@@ -20,14 +20,14 @@ from ..attention.capture import listening
 from ..attention.expected import expect_capture
 from ..attention.maps import Grid
 from ..attention.recorder import AttentionRecorder
-from ..config.constants import CaptureConfig, MaskConfig
+from ..config.constants import CaptureConfig
 from ..config.levels import EVERYTHING, Reads, blocks_at, fitted_mask, maps_read
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.output_folders import memory_bytes
 from ..models.families.base import Family, Reader
-from .captured import Captured
+from .captured import Captured, own_constants
 from .listener import Heard, Listener
 from .refused import check_processors, find_network
 
@@ -69,11 +69,13 @@ def capture(
             step.
         RuntimeError: this network is already being captured.
     """
+    if heads == "weighted" and normalize:
+        raise UserError("heads = weighted", "needs plain means, as such maps may be negative", "use normalize=False")
     pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
     network, family = find_network(pipe)
     check_processors(network)
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers, apart=apart, heads=heads)
-    config, reads, alone = kept(keep, family, network.config, config)
+    config, reads, alone = kept(keep, pipe, family, network.config, config)
     recorder = AttentionRecorder(config, family=family, guidance=False, total_steps=None, per_layer=False, reads=reads, alone=alone)
     listener = Listener(
         recorder,
@@ -123,7 +125,9 @@ def heard(owner: Any, name: str, tell: Any) -> Iterator[None]:
             vars(owner)[name] = before
 
 
-def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tuple[CaptureConfig, Reads, tuple[Literal["self"], ...]]:
+def kept(
+    keep: str, pipe: Any, family: Family, network: Any, config: CaptureConfig
+) -> tuple[CaptureConfig, Reads, tuple[Literal["self"], ...]]:
     """The capture for `keep`: its configuration, the maps to read, and the kinds whose softmax is over their own columns alone.
 
     network: its config.json. Raises UserError for attention that this network does not have.
@@ -142,11 +146,14 @@ def kept(keep: str, family: Family, network: Any, config: CaptureConfig) -> tupl
     method: Any = keep
     if keep not in METHOD_FACTS:
         raise UserError(f"keep = {keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
-    own = METHOD_FACTS[keep].defaults.get("capture", {})
-    if config.layers == "all" and (blocks := blocks_at(family, network, METHOD_FACTS[keep].depths)):
-        own = {**own, "layers": blocks}
-    config = replace(config, **{**own, "layers": family.fit_layers(network, own.get("layers", config.layers)), "steps": config.steps})
-    return config, maps_read(fitted_mask(MaskConfig(method=method), network, config, family)), ()
+    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), "steps": config.steps}
+    if config.layers != "all":
+        own["layers"] = config.layers
+    elif blocks := blocks_at(family, network, METHOD_FACTS[keep].depths):
+        own["layers"] = blocks
+    config = replace(config, **own)
+    config = replace(config, layers=family.fit_layers(network, config.layers))
+    return config, maps_read(fitted_mask(own_constants(pipe, method), network, config, family)), ()
 
 
 def _check_memory(network: Any, family: Family, pipeline: str, config: CaptureConfig, reads: Reads, size: Grid, images: int) -> None:

@@ -19,7 +19,7 @@ from ..config.levels import check_divides, fitted_mask
 from ..config.methods import Method
 from ..config.presets import recommended_mask
 from ..errors import UserError
-from ..masks.make import MaskResult, enlarge, make_masks, soft_mask
+from ..masks.make import MaskResult, check_maps, enlarge, make_masks, soft_mask
 from ..models.families.base import Family, Reader
 from ..models.info import read_settings
 from ..prompts.captions import content_words
@@ -128,18 +128,21 @@ class Captured:
 
         picture: the picture, if the pipeline did not return it (latents): PAMR follows its edges. method: by default that of `keep`,
         otherwise seediff, or ca for a model without self-attention. constants: fields of MaskConfig, such as beta=0.4 or pamr=False. The
-        others are the model's own if its folder has some, as `mini`'s does, otherwise the papers'; levels that the model lacks are
-        replaced by the nearest.
+        others are the model's own if its folder has some, as `mini`'s does, otherwise those of the method's paper; levels that the model
+        lacks are replaced by the nearest.
         """
         method = method or self._method
         if method is None:
             method = "ca" if self._family.no_self_attention else "seediff"
-        folder = Path(getattr(self._pipe, "name_or_path", None) or "")
-        own = recommended_mask(str(folder), method).mask if read_settings(folder).preset else MaskConfig(method=method)
-        config = fitted_mask(replace(own, **constants), self._network.config, family=self._family)
+        config = fitted_mask(replace(own_constants(self._pipe, method), **constants), self._network.config, family=self._family)
         maps, shown = self._maps(image, phrases), self._picture(image, picture)
         if shown is None and config.pamr:
             raise UserError("masks follow the picture's edges, but the pipeline gave none (latents?): give picture=, or pamr=False")
+        if config.reading is None:
+            try:
+                check_maps(maps, config.method)
+            except UserError as error:
+                raise UserError(error.subject, error.problem, f"use capture(pipe, keep='{config.method}')") from error
         size = None if shown is not None else self._size(maps, None)
         return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=size)
 
@@ -257,6 +260,15 @@ class Captured:
         factor = getattr(self._pipe, "vae_scale_factor", None)
         cell = 1 if factor is None else self._family.pixels(factor, self._network.config)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
+
+
+def own_constants(pipe: Any, method: Method) -> MaskConfig:
+    """The constants of a method for a pipeline: those of its model's folder if that has some, otherwise those of the method's paper."""
+    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
+    if folder and read_settings(Path(folder)).preset:
+        return recommended_mask(str(folder), method).mask
+    config = MaskConfig(method=method)
+    return replace(config, **config.facts.defaults.get("mask", {}))
 
 
 def _name(phrase: Phrase) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..files.outputs import write_atomic
 from ..report.pictures import heat_colours, to_levels
 
@@ -47,12 +47,17 @@ class HeatMap:
         return Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
 
     def save(self, path: Path | str, *, over: bool = False) -> None:
-        """Write `image()` to a file, in the format of its suffix. over: write `over()` instead. Raises UserError for an unknown suffix."""
+        """Write `image()` to a file, in the format of its suffix. over: write `over()` instead. Raises UserError for a
+        suffix whose format Pillow cannot write."""
         file, path = io.BytesIO(), Path(path)
         kind = Image.registered_extensions().get(path.suffix.lower())
-        if kind is None:
-            raise UserError(f"{path}", "its suffix is of no format of pictures", "use .png or .jpg")
-        (self.over() if over else self.image()).save(file, kind)
+        if kind not in Image.SAVE:
+            raise UserError(f"{path}", "its suffix is of no format that can be written", "use .png or .jpg")
+        image = self.over() if over else self.image()
+        try:
+            image.save(file, kind)
+        except (OSError, ValueError) as error:  # the format has no such pictures, or Pillow lacks its library
+            raise UserError(f"{path}", f"cannot be written ({first_line(error)})", "use .png or .jpg") from error
         write_atomic(path, file.getvalue())
 
     def show(self) -> None:

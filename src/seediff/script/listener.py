@@ -215,7 +215,8 @@ class Listener:
             if states is not None:
                 self._read = self._known_by(fresh, states)
             self._count = len((self._read or fresh[0]).rows)
-        self._count = self._count or len(self.prompts) or batch
+        # Without an encoding, each batch counts for itself: the next run may have another number of pictures.
+        self._count = (self._count if self._encoded else 0) or len(self.prompts) or batch
         rows = self._rows(states, batch)
         self._last = states, rows
         return rows

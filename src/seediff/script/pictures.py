@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..config.base import LOADING
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
 from ..errors import UserError
@@ -25,6 +26,8 @@ from ..segments.make import Segments
 
 Picture = Path | str | Image.Image | np.ndarray
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
+OF_DATASETS = ("threads", "keep_attention", "objects", "photos", "vote", "name_threshold", "overlays")
+"""Options of the commands that only matter for their folders, or for a whole run."""
 HERE = Photo(Path("the picture"), "the picture")
 
 
@@ -37,7 +40,8 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Model = "mini",
 
     Raises UserError for a picture or option that cannot be used, and for a class that the model does not know.
     """
-    config = MaskPhotosConfig.recommended(classes=_names(classes), model=_name(model), **options, keep_soft=True)
+    _check(options, model)
+    config = MaskPhotosConfig.recommended(classes=_names(classes), model=_name(model), **{**options, "keep_soft": True})
     photo = read_picture(image)
     job = MaskJob(config, ())
     job.check()
@@ -64,6 +68,7 @@ def segment(image: Picture, *, model: str | Model = "mini", **options: Any) -> S
     """
     if "names" in options:
         raise UserError("names: segments of a picture in memory are not named; use segment_photos, or ask `mask` for the words")
+    _check(options, model)
     photo = read_picture(image)
     config = SegmentPhotosConfig.recommended(model=_name(model), **options)
     job = SegmentJob(config, ())
@@ -81,6 +86,15 @@ def _names(classes: Sequence[str]) -> tuple[str, ...]:
 
 def _name(model: str | Model) -> str:
     return model if isinstance(model, str) else model.name
+
+
+def _check(options: Mapping[str, Any], model: str | Model) -> None:
+    """Raise UserError for an option that would have no effect."""
+    for name in (name for name, value in options.items() if value):
+        if name in OF_DATASETS:
+            raise UserError(f"{name}: has no effect on a picture in memory; leave it out, or use mask_photos or segment_photos")
+        if name in (*LOADING, "device", "dtype") and not isinstance(model, str):
+            raise UserError(f"{name}: the model is loaded already; give it to load_model")
 
 
 def _loaded(config: MaskPhotosConfig | SegmentPhotosConfig, model: str | Model) -> Model:

@@ -41,11 +41,6 @@ def pipeline_family(pipeline: str) -> Family | None:
     return next((family for family in FAMILIES if pipeline in family.pipelines), None)
 
 
-def why_not(pipeline: str) -> str:
-    """The end of a sentence on a pipeline class that is not supported."""
-    return REFUSED.get(pipeline, "no file in models/families says where its attention, its words and its noise levels are")
-
-
 def network_family(network: Any) -> Family:
     """The family of a loaded network, by its class. Raises UserError where there is none."""
     names = [kind.__name__ for kind in type(network).__mro__]
