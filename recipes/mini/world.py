@@ -228,7 +228,7 @@ def write_scene_set(out: Path, name: str, *, count: int | None = None, art: Path
     """
     about = {"scenes": name, **({"seed": seed} if art else {})}
     if name not in RENDERED:
-        return write_scenes_as_dataset(out, load_scenes(name, count), about)
+        return write_scenes_as_dataset(out, load_scenes(name, count, option="count"), about)
     if art is None:
         raise UserError(f"--set {name} is rendered: name the folder of the art with --art (`python -m recipes.mini art` fetches it)")
     count = 1000 if count is None else count

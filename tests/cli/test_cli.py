@@ -148,7 +148,7 @@ def test_every_option_reaches_the_configuration(tmp_path, capsys):
     options = """--negative-prompt blur --classes-per-image 1,2 --model mini --steps 9 --guidance-scale 3 --size 64 --seed 4 --reject
         --threads 1
         --attempts 2 --keep-soft --keep-attention --image-format jpg --method seediff --alpha 0.4 --expansion parallel
-        --no-background --seed-level 2 --expand-levels 4,2 --ignore-band 0.4,0.5 --pamr-iterations 3
+        --no-background --expand-levels 4,2 --ignore-band 0.4,0.5 --pamr-iterations 3
         --pamr-dilations 1,2 --capture-steps second-half --capture-layers up --no-capture-normalize --prompt"""
     assert main([*BASE, *options.split(), "the {class}", "--out", str(tmp_path / "out"), "--quiet"]) == 0, capsys.readouterr().err
     c = load_config(tmp_path / "out" / "seediff.toml", GenerateConfig)
@@ -163,13 +163,15 @@ def test_every_option_reaches_the_configuration(tmp_path, capsys):
         ("the {class}",),
     )
     m = c.mask
-    assert (m.alpha, m.expansion, m.background, m.seed_level, m.expand_levels) == (0.4, "parallel", False, 2, (4, 2))
+    assert (m.alpha, m.expansion, m.background, m.expand_levels) == (0.4, "parallel", False, (4, 2))
     assert (m.ignore_band, m.pamr_iterations, m.pamr_dilations) == ((0.4, 0.5), 3, (1, 2))
     assert (c.capture.steps, c.capture.layers, c.capture.normalize) == ("second-half", "up", False)
     m = make_config(
-        ImageOptions(classes="dog"), MaskOptions(method="ca_sa", tau=2, self_level=4, beta="otsu", pamr=False), CaptureOptions()
+        ImageOptions(classes="dog"),
+        MaskOptions(method="ca_sa", tau=2, seed_level=2, self_level=4, beta="otsu", pamr=False),
+        CaptureOptions(),
     ).mask
-    assert (m.tau, m.self_level, m.beta, m.pamr) == (2, 4, "otsu", False)
+    assert (m.tau, m.seed_level, m.self_level, m.beta, m.pamr) == (2, 2, 4, "otsu", False)
 
 
 def test_preview_of_segments_says_what_it_works_on(tmp_path, capsys):
@@ -223,6 +225,11 @@ BAD = [
         ["--classes", "dog", "--method", "reference", "--pamr-iterations", "4", "--out", "{tmp}/o"],
         "4: has no effect, as reference has",
     ),
+    (
+        ["--classes", "dog", "--expansion", "parallel", "--seed-level", "2", "--out", "{tmp}/o"],
+        "--seed-level 2: has no effect, as each level has its own seeds; leave it out",
+    ),
+    (["--classes", "dog", "--attempts", "3", "--out", "{tmp}/o"], "--attempts 3: has no effect, as only --reject draws samples again;"),
     (["--classes", "dog", "--no-pamr", "--pamr-iterations", "4", "--out", "{tmp}/o"], "--pamr-iterations 4: has no effect, as PAMR is off"),
     (
         ["--classes", "dog", "--method", "ca", "--objects", "pieces", "--capture-emergence", "--out", "{tmp}/o"],

@@ -183,6 +183,7 @@ def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pe
         (("--to", "parquet", "--shard-size", "nan"), "--shard-size nan: must be a number of MB above 0"),
         (("--to", "webdataset", "--shard-size", "inf"), "--shard-size inf: must be"),
         (("--to", "voc", "--seed", 3), "--seed: needs --split"),
+        (("--to", "voc", "--min-area", 70), "min_area = 70: needs --objects or --boxes"),
     ],
 )
 def test_options_that_cannot_be(pets, tmp_path, words, message):

@@ -7,6 +7,7 @@ from items import item
 from photo_set import write_photos
 
 from seediff.cli import main
+from seediff.config.presets import Tuned
 from seediff.dataset.store import write_native
 
 
@@ -19,6 +20,15 @@ def test_a_dataset_is_no_folder_of_photographs(tmp_path, monkeypatch, capsys, wo
     assert capsys.readouterr().err == ("seediff: pets: is a SeeDiff dataset, whose label maps are not photographs; give pets/images\n")
     assert main([*line, "pets/images"]) == 0
     assert "1 photograph" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--preset", "--config"])
+def test_all_classes_are_those_of_the_tuned_model(tmp_path, capsys, option):
+    write_photos(tmp_path / "photos")
+    (tmp_path / "tuned.toml").write_text(Tuned("sd2-base").to_toml())
+    line = ["mask", str(tmp_path / "photos"), "--classes", "all", option, str(tmp_path / "tuned.toml"), "--dry-run"]
+    assert main([*line, "--out", str(tmp_path / "out")]) == 2
+    assert "--classes all: model 'sd2-base' is not limited to a list of classes" in capsys.readouterr().err
 
 
 def test_photographs_beside_a_list_of_classes_are_photographs(tmp_path, capsys):

@@ -89,6 +89,8 @@ def test_verdicts_hold_figures_against_their_goals() -> None:
             for level in levels
         },
     }
+    result["auc"] = {kind: {"up": {"L": 0.86}} for kind in ("cross", "self_object", "self_background")}
+    assert len(quality.verdicts(result)) == 4 + 2  # a transformer has no L/2
 
 
 @pytest.mark.parametrize(

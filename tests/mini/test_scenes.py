@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recipes.mini.world import MEASURED, write_scenes
+from seediff.cli import main
 from seediff.errors import UserError
 from seediff.metrics.mask_scores import psnr
 from seediff.mini.scenes import CLASS_IDS, CLASSES, SETS, Scene, load_scenes, read_scenes
@@ -51,6 +52,24 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
         load_scenes("truth", 601)
     with pytest.raises(UserError, match="scenes = 0"):
         load_scenes("truth", 0)
+    with pytest.raises(UserError, match=r"tune_scenes = 201: tune.safetensors holds 200"):
+        load_scenes("tune", 201)
     (tmp_path / "no.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"no.safetensors: is no safetensors file"):
         read_scenes(tmp_path / "no.safetensors")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["study", "segments", "--scenes", "1", "--tune-scenes", "300"],
+        ["study", "objects", "--scenes", "1", "--tune-scenes", "300"],
+        ["study", "presence", "--tune-scenes", "300", "--scenes", "1"],
+        ["mini", "scenes", "--set", "tune", "--count", "300"],
+    ],
+    ids=" ".join,
+)
+def test_the_option_that_asks_for_too_many_is_named(tmp_path: Path, capsys, line: list[str]) -> None:
+    assert main([*line, "--out", str(tmp_path / "out")]) == 2
+    option = line[line.index("300") - 1]
+    assert capsys.readouterr().err == f"seediff: {option} 300: tune.safetensors holds 200, so choose from 1 to 200\n"

@@ -18,6 +18,7 @@ def test_content_words():
 
 def test_mentioned_names():
     assert mentioned("Two Dogs beside a potted plant in the skyline", ("dog", "pottedplant", "sky", "cat")) == ("dog", "pottedplant")
+    assert mentioned("a red fire\nhydrant", ("fire hydrant",)) == ("fire hydrant",)
 
 
 def test_from_a_table_and_from_a_folder(tmp_path):

@@ -10,7 +10,7 @@ from fake_engine import fake_draw
 from interrupted import check_interrupted, contents
 from patience import PATIENCE
 from photo_set import write_photos
-from tiny_job import TinyJob, tiny
+from tiny_job import TinyConfig, TinyJob, tiny
 
 from seediff.config.constants import SegmentConfig
 from seediff.config.generate import GenerateConfig
@@ -18,6 +18,7 @@ from seediff.config.photographs import SegmentPhotosConfig
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos
 from seediff.run import generate as run_module
+from seediff.run import loop as loop_module
 from seediff.run import segment as segment_module
 from seediff.run.generate import generate
 from seediff.run.loop import Local
@@ -111,6 +112,13 @@ def test_the_queue_is_bounded_and_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(TinyJob, "write", write)
     tiny(tmp_path / "out", engine=Local(ahead=2))
     assert captured == written == list(range(0, 20, 2))
+
+
+def test_the_writing_thread_has_a_stream_of_the_gpu_that_was_named(tmp_path, monkeypatch):
+    named = []
+    monkeypatch.setattr(loop_module, "_cuda", named.append)
+    tiny(tmp_path / "out", config=TinyConfig(device="cuda:1"))
+    assert named == ["cuda:1"]
 
 
 def test_what_waited_is_not_begun_when_the_capture_fails(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from interrupted import contents
 from patience import PATIENCE
-from tiny_job import TinyConfig, Trouble, tiny
+from tiny_job import TinyConfig, TinyJob, Trouble, tiny
 
 from seediff.cli import main
 from seediff.config.generate import GenerateConfig
@@ -16,7 +16,8 @@ from seediff.errors import UserError
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'seediff[ray]'")
 
 from seediff.run import cluster as ray_module  # noqa: E402
-from seediff.run.cluster import Ray  # noqa: E402
+from seediff.run.cluster import Ray, _Actor  # noqa: E402
+from seediff.run.output import open_place  # noqa: E402
 
 BUILDERS = Path(__file__).parents[1] / "builders"
 HEALTH = {"initial_delay_ms": 500, "period_ms": 500, "timeout_ms": 5000, "failure_threshold": 3}
@@ -62,6 +63,16 @@ def test_workers_are_sent_no_number_of_a_gpu(monkeypatch, asked, sent):
     assert resolved.device == sent
     if sent == "cuda":
         assert engine.share(resolved) == (2, {"num_gpus": 1})
+
+
+def test_a_worker_loads_on_the_one_gpu_that_it_sees(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(TinyJob, "load", lambda job: seen.append(job.device) or "")
+    worker = _Actor()
+    with open_place(tmp_path) as place, place.locked():
+        worker.load((TinyJob(TinyConfig(device="cuda:1")), tmp_path, os.getcwd()))
+        worker.close()
+    assert seen == [None]
 
 
 def test_ray_is_not_installed(tmp_path, capsys, monkeypatch):

@@ -137,6 +137,10 @@ def test_a_stopped_evaluation_continues_with_what_is_finished(tmp_path, made_up,
     assert main([*line, str(tmp_path / "whole.json"), "--method", "ca", "--count", "3"]) == 2
     assert re.search(r"holds scores of other options \(.*mask.method: \w+ → ca; .*count: not given → 3", capsys.readouterr().err)
     assert main([*line, str(tmp_path / "whole.json")]) == 0
+    (tmp_path / "seven.toml").write_text("seed = 7\n")
+    for more, seed in (([], 7), (["--seed", "3"], 3)):
+        assert main([*line, str(tmp_path / f"{seed}.json"), "--config", str(tmp_path / "seven.toml"), *more]) == 0
+        assert json.loads((tmp_path / f"{seed}.json").read_text())["seed"] == seed
     (tmp_path / "whole.json").write_text("{}")
     assert main([*line, str(tmp_path / "whole.json")]) == 2
     assert "is there already, and does not say which options its scores are of" in capsys.readouterr().err
@@ -157,6 +161,11 @@ def test_words_for_the_prompt(tmp_path):
     assert words_of(data, {}, "mini") == {"aeroplane": 1, "pottedplant": 2}
     vehicles = {"car": "vehicle", "bus": "vehicle"}
     assert words_of(data, vehicles, "mini") == {"aeroplane": 1, "pottedplant": 2, "car": 4, "bus": 4}
+    names = [f"class {number}" for number in range(150)]
+    others = {f"word {number}": name for number, name in enumerate(names[:120])}
+    assert words_of(own(("background", *names)), others, str(tmp_path)) == {
+        word: number for number, word in enumerate([*others, *names[120:]], 1)
+    }
     with pytest.raises(UserError, match="no class of it"):
         words_of(own(("background", "fox")), {}, "mini")
     with pytest.raises(UserError, match="which protocol own has not"):

@@ -10,6 +10,7 @@ import torch
 from command_line import runner
 from PIL import Image
 
+from seediff.attention.photograph import capture_classes, encode_images
 from seediff.cli.tune import tune
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.photographs import MaskPhotosConfig
@@ -21,7 +22,7 @@ from seediff.masks.reading import About, Reading
 from seediff.mini.scenes import load_scenes, write_scenes_as_dataset
 from seediff.models.registry import load_model
 from seediff.run.mask import mask_photos
-from seediff.run.reading import Lesson, learn_reading, validated
+from seediff.run.reading import Lesson, learn_reading, means_of, validated
 from seediff.run.tune import countable
 
 run = runner(tune)
@@ -61,6 +62,16 @@ def test_what_gains_nothing_is_refused() -> None:
         validated(lessons(20, telling=False), NAMES, MaskConfig(reading="", pamr=False))
 
 
+@pytest.mark.parametrize("mean", ["arithmetic", "geometric"])
+def test_the_usual_method_gets_the_means_of_its_capture(mean) -> None:
+    model, capture = load_model("mini"), CaptureConfig(normalize=False, mean=mean, apart=True)
+    latents = encode_images(model, [load_scenes("tune", 1)[0].image])
+    (maps,) = capture_classes(model, latents, [[("a dog", ("dog",))]], timesteps=(300,), seed=0, capture=capture, indices=[0])
+    means = means_of(maps, model, capture)
+    for grid, expected in maps.cross_attention.items():
+        torch.testing.assert_close(means.cross_attention[grid], expected)
+
+
 def test_from_scenes_to_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too few pictures are refused, and nothing is written. Ten make a file; masks with it are the same twice, and need all layers."""
     out = tmp_path / "own.safetensors"
@@ -68,6 +79,8 @@ def test_from_scenes_to_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     write_scenes_as_dataset(tmp_path / "scenes", scenes, {})
     with pytest.raises(UserError, match="at least 10"):
         run("tune", tmp_path / "scenes", "--read", "--count", "2", "--out", out)
+    with pytest.raises(UserError, match="size = 4096 must be at most"):
+        run("tune", tmp_path / "scenes", "--read", "--size", "4096", "--out", out)
     assert not out.exists()
 
     model, data = load_model("mini"), open_evaluation(tmp_path / "scenes")

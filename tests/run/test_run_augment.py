@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cyclopts import App
 from interrupted import contents
+from PIL import Image
 
 from seediff.cli import main
 from seediff.cli.augment import augment as command
@@ -171,6 +172,14 @@ def test_an_augmented_set_can_be_augmented_again(made, tmp_path):
     assert check_dataset(tmp_path / "out").errors == 0
 
 
+def test_an_augmented_set_without_its_originals_can_be_augmented_again(pets, tmp_path):
+    augment(config(add=("flip:1", "blur:2"), keep_originals=False), pets, tmp_path / "new")
+    augment(config(add=("flip:1", "noise:1")), tmp_path / "new", tmp_path / "out")
+    assert check_dataset(tmp_path / "out").errors == 0
+    with Image.open(tmp_path / "out/augmentations.jpg") as sheet, Image.open(tmp_path / "new/augmentations.jpg") as earlier:
+        assert sheet.size == earlier.size  # of the two new pictures, not of the three copies
+
+
 def test_without_originals_as_jpeg(pets, tmp_path):
     augment(config(keep_originals=False, image_format="jpg"), pets, tmp_path / "out")
     rows = native.read_rows(tmp_path / "out")
@@ -278,7 +287,7 @@ def test_absurd_numbers_are_refused_at_once(pets, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_options_of_the_command(pets, tmp_path):
+def test_options_of_the_command(pets, tmp_path, capsys):
     run("augment", pets, "--add", "noise:2", "--noise-sigma", "0.5,0.5", "--no-keep-originals", "--out", tmp_path / "out", "--quiet")
     rows = native.read_rows(tmp_path / "out")
     assert [row["recipe"]["steps"] for row in rows] == [[{"operation": "noise", "sigma": 0.5}]] * 2
@@ -296,3 +305,6 @@ def test_options_of_the_command(pets, tmp_path):
     ):
         with pytest.raises(UserError, match=match):
             run("augment", pets, *wrong, "--out", tmp_path / "wrong")
+    capsys.readouterr()
+    assert main(["augment", str(pets), "--noise-sigma", "0.5,0.1", "--out", str(tmp_path / "wrong")]) == 2
+    assert capsys.readouterr().err == "seediff: --noise-sigma 0.5,0.1 must be two numbers, the smaller first\n"

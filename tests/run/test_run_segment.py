@@ -249,6 +249,8 @@ BAD = [
     (["{in}", "--method", "kmeans"], "method kmeans needs k"),
     (["{in}", "-k", "3"], "seediff: -k 3 is an option of method kmeans"),
     (["{in}", "--method", "kmeans", "-k", "100000"], "-k 100000 must be from 1 to"),
+    (["{in}", "--method", "kmeans", "-k", "5,6"], "-k 5,6 must be a whole number or 'truth'"),
+    (["{in}", "--method", "kmeans", "-k", "0"], "-k 0 must be at least 1 or 'truth'"),
     (["{in}", "--names", "zebra"], "zebra"),
     (["{in}", "--names", ","], "--names"),
     (["{in}", "--names", "dog,dog"], "names: classes named more than once: dog"),

@@ -88,6 +88,16 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
         assert "never tuned" not in capsys.readouterr().err
 
 
+def test_a_class_that_is_too_small_everywhere_leaves_presence_unset(labelled, bare, tmp_path, capsys):
+    truth = np.zeros((96, 128), np.uint8)
+    truth[0, 0] = 1
+    Image.fromarray(truth).save(labelled / "SegmentationClass" / "0.png")
+    line = ["tune", str(labelled), "--model", str(bare), "--classes", "dog", "--device", "cpu", "--count", "1"]
+    assert main([*line, "--out", str(tmp_path / "own.toml")]) == 0
+    assert "presence: not found: every class is in every photograph, or none in any, or all are too small" in capsys.readouterr().out
+    assert read_tuned(tmp_path / "own.toml").presence is None
+
+
 def test_a_file_of_thresholds_is_not_for_generate(tmp_path, capsys):
     (tmp_path / "own.toml").write_text(Tuned("mini", presence=0.7).to_toml())
     line = ["generate", "--classes", "dog", "--preset", str(tmp_path / "own.toml"), "--out", str(tmp_path / "out")]

@@ -26,6 +26,9 @@ def test_card():
     assert "Validation mIoU, with the background: **0.5000**" in card
     assert "cat, dog." in card
     assert "2.9 million parameters" in card
+    rows = [{"miou": ""}, {"miou": "0.8"}, {"miou": "0.6"}, {"miou": "0.7"}]
+    card = model_card(make_config({"backbone": "tiny"}), [*STAGES, {**STAGES[0], "name": "finetune"}], rows, 0.7, 4, 1)
+    assert "Weights of step 4, the best of 2 measured in stage finetune. Validation mIoU, with the background: **0.7000**" in card
     assert "No validation set was given" in model_card(make_config({"backbone": "tiny"}), STAGES, [{"miou": ""}], -1.0, 0, 1)
 
 

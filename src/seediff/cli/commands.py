@@ -56,7 +56,7 @@ COMMANDS = {
     "mini": ("study:mini_app", "Check the embedded model's quality, or write its held-out scenes."),
 }
 """Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it is used."""
-OTHER_NAMES = {"validation": "val", "validation_share": "val_share", "layout": "labels_format", "pictures": "count", "scenes": "count"}
+OTHER_NAMES = {"validation": "val", "validation_share": "val_share", "layout": "labels_format", "pictures": "count"}
 """Field or argument in Python → the name of its option, where the two differ."""
 SAID = ": |, but | (?:must|would|is|are|cannot|needs|does not) "
 """Pattern of what follows the field and its value in an error message that is one sentence."""
@@ -280,7 +280,7 @@ def _with_option(error: UserError, arguments: Sequence[str]) -> str:
 
 def _as_typed(field: str, typed: Mapping[str, str]) -> str:
     """`capture.steps = 0` → `--capture-steps 0`, if that option was typed; else the text unchanged. typed: option → the word after it."""
-    if not (parts := re.fullmatch(r"(capture\.|mask\.|segment\.)?([a-z_]+)(?: = (.*))?", field)):
+    if not (parts := re.fullmatch(r"(capture\.|mask\.|segment\.|strength\.)?([a-z_]+)(?: = (.*))?", field)):
         return field
     captures, value = parts[1] == "capture.", parts[3]
     starts = ("--capture-", "--no-capture-", "--", "--no-", "-")

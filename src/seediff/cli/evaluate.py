@@ -85,7 +85,7 @@ def semantic(
     options = {**vars(how), "classes": names, "scales": _parse_scales(how.scales)}
     check_writable(out, json)
     if out is not None:
-        check_free(out)
+        check_free(out, replaced=False)
     with bar_or_lines(quiet) as progress:
         evaluation = evaluate(predictions, data, progress=progress, **options)
     if json is not None:
@@ -202,7 +202,8 @@ def segments(
 
 @options_of(
     MaskPhotosConfig,
-    {MODEL: "model base size device dtype", IMAGES: "fit", CAPTURE: "timesteps"},
+    {MODEL: "model base size seed device dtype", IMAGES: "fit", CAPTURE: "timesteps"},
+    seed={"text": "Random seed for the noise, the tuning pictures and the bootstrap."},
     dtype=NUMBERS,
     size={"type": str},
 )
@@ -232,7 +233,6 @@ def masks(
     again: AgainOptions | None = None,
     config: ConfigFile = None,
     draws: Annotated[int, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
-    seed: Annotated[int, SEED, Parameter(help="Random seed for the noise, the tuning pictures and the bootstrap.")] = 0,
     json: Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")] = None,
     quiet: Annotated[bool, Parameter(help="Show no progress.", negative=(), show_default="no")] = False,
 ) -> None:
@@ -254,7 +254,7 @@ def masks(
     from .options import check_mask_effects
     from .progress import bar_or_lines, telling
 
-    line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("some", "others"), "seed": seed}  # the data's replace these
+    line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("some", "others")}  # the data's replace these
     captured = given(capture or CaptureOptions()) | given(again or AgainOptions())
     line |= {"mask": table(MaskConfig, soft or SoftMaskOptions()), "capture": table(CaptureConfig, captured)}
     settled = configure(MaskPhotosConfig, line, config)

@@ -133,7 +133,7 @@ def make_config(
         line["subclasses"] = () if images.subclasses == "none" else parse_names(images.subclasses, "--subclasses", "poodle dog,taxi car")
     tables = {"mask": table(MaskConfig, masks), "capture": given(capture)}
     config = configure(GenerateConfig, {**line, **tables}, file, preset=preset)
-    check_mask_effects(tables, config)
+    check_mask_effects({**line, **tables}, config)
     if images.vary in (None, "none"):
         return config
     from ..prompts.variations import varied_prompts

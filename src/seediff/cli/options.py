@@ -33,6 +33,7 @@ from ..files.messages import shown
 from ..files.output_folders import Out, Url, parse_folder, parse_out
 
 if TYPE_CHECKING:
+    from ..config.presets import Tuned
     from ..run.loop import AnyJob, Engine, RunResult
 
 Options = TypeVar("Options")
@@ -280,15 +281,17 @@ class EngineOptions:
     ] = None
 
 
-def named_classes(text: str, kind: type[DatasetConfig], line: Mapping[str, Any], file: Path | None) -> tuple[str, ...]:
-    """As `parse_classes`, with `all` for every class of the model that the command line or the file of --config names. Raises UserError for
-    `all` if the model is not limited to a list of classes."""
+def named_classes(
+    text: str, kind: type[DatasetConfig], line: Mapping[str, Any], file: Path | None, tuned: Tuned | None = None
+) -> tuple[str, ...]:
+    """As `parse_classes`, with `all` for every class of the model that `configure` would take. Raises UserError for `all` if the model is
+    not limited to a list of classes."""
     if text.strip() != "all":
         return parse_classes(text)
     from ..models.hub import resolve_name
     from ..models.info import read_settings
 
-    model = chosen_model(kind, line, file)
+    model = chosen_model(kind, line, file, tuned)
     if not (known := read_settings(resolve_name(model)).classes):
         raise UserError("classes = all", f"model '{model}' is not limited to a list of classes", "name those that you want")
     return known
@@ -349,12 +352,14 @@ def table(kind: type, options: Any) -> dict[str, Any]:
 
 
 def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
-    """Raise UserError for an option of masks or capture on the command line that has no effect in the configuration."""
+    """Raise UserError for an option on the command line that has no effect in the configuration: of masks, of capture, or --attempts."""
     mask, pamr = settled.mask, "" if settled.mask.pamr else "PAMR is off"
     finish, own = mask.facts.finish, f"{mask.maker} has its own"
     used = mask.reading or settled.objects not in (None, "pieces") or settled.keep_attention or reads_self_attention(mask)
     reasons = {
+        "attempts": "" if getattr(settled, "reject", False) else "only --reject draws samples again",
         "mask.method": "" if mask.reading is None else "the reading replaces it",
+        "mask.seed_level": "each level has its own seeds" if mask.maker == "seediff" and mask.expansion != "iterative" else "",
         "mask.beta": "the ignored band replaces it" if mask.ignore_band else own if finish.threshold else "",
         "mask.pamr_iterations": pamr or (own if finish.iterations else ""),
         "mask.pamr_dilations": pamr or (own if finish.dilations else ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +42,6 @@ from .options import (
     field_option,
     given,
     named_classes,
-    numbers,
     option,
     options_of,
     parse_place,
@@ -162,8 +162,9 @@ def segment(
     if names is not None:
         line["names"] = parse_names(names)
     line["segment"] = table(SegmentConfig, segments or SegmentOptions())
-    if (k := line["segment"].get("k", "truth")) != "truth":
-        (line["segment"]["k"],) = numbers(k, "-k", int, 1)
+    if "k" in line["segment"]:
+        with suppress(ValueError):  # `truth`, or a text that the configuration refuses
+            line["segment"]["k"] = int(line["segment"]["k"])
     preset, config, tuned = chosen_preset(preset, config, ("model", "coco", "cityscapes"))
     settled = configure(SegmentPhotosConfig, line, config, preset=preset, tuned=tuned)
     check_effects(line, settled, labels=labels, named=bool(settled.names) or captions is not None)
@@ -253,7 +254,7 @@ def mask(
             raise UserError(f"{listed}: gives no photograph a class; write names into its column 'classes'")
         line["classes"] = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
     elif classes is not None:
-        line["classes"] = named_classes(classes, MaskPhotosConfig, line, config)
+        line["classes"] = named_classes(classes, MaskPhotosConfig, line, config, tuned)
     if prompt is not None:
         line["prompts"] = (prompt,)
     captured = given(capture or CaptureOptions()) | given(again or AgainOptions())

@@ -237,7 +237,7 @@ def mini_scenes(
     """
     from ..mini.scenes import load_scenes, write_scenes_as_dataset
 
-    print(f"{write_scenes_as_dataset(out, load_scenes(scene_set, count), {'scenes': scene_set})} scenes: {out}")
+    print(f"{write_scenes_as_dataset(out, load_scenes(scene_set, count, option='count'), {'scenes': scene_set})} scenes: {out}")
 
 
 @mini_app.command(name="check")

@@ -143,7 +143,7 @@ def said(thresholds: Thresholds, classes: int, out: Path) -> list[str]:
     """Lines about the thresholds: their values and quality, and how to use the file."""
     lines = [f"{counted(thresholds.photos, 'photograph')}, {counted(classes, 'class')}"]
     if thresholds.presence is None:
-        lines.append("presence: not found: every class is in every photograph, or none in any")
+        lines.append("presence: not found: every class is in every photograph, or none in any, or all are too small")
     else:
         precise = "–" if thresholds.precision is None else f"{thresholds.precision:.2f}"
         lines.append(

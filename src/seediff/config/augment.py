@@ -79,7 +79,7 @@ class Strength:
     def __post_init__(self) -> None:
         check_fields(self)
         for name, value in vars(self).items():
-            if isinstance(value, (tuple, list)) and (len(value) != 2 or value[0] > value[1]):
+            if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
                 raise UserError(f"{name} = {value} must be two numbers, the smaller first")
 
 

@@ -12,6 +12,7 @@ are resolved again (docs/decisions/0021-values-have-sources.md).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
@@ -183,7 +184,7 @@ Config = TypeVar("Config", bound=RunConfig)
 
 
 def model_label(model: str) -> str:
-    return Path(model).resolve().name if Path(model).exists() else model
+    return Path(model).resolve().name if os.path.exists(model) else model  # os.path.exists is False for a name that is too long
 
 
 @lru_cache
@@ -311,10 +312,10 @@ def configure(
     return resolve(kind, [*layers, *kind.behind(_chosen(kind, layers), preset)])
 
 
-def chosen_model(kind: type[Config], line: Mapping[str, Any], file: Path | None) -> str:
-    """The model that `configure` would take. Raises UserError for a file that cannot be read."""
+def chosen_model(kind: type[Config], line: Mapping[str, Any], file: Path | None, tuned: Any = None) -> str:
+    """The model that `configure` would take, from the same arguments. Raises UserError for a file that cannot be read."""
     layers = [Layer(GIVEN, line), *(read_file(file, kind).layers() if file is not None else ())]
-    return _chosen(kind, layers).get("model", kind.model)
+    return _chosen(kind, layers).get("model", tuned.model if tuned is not None else kind.model)
 
 
 def _other(kind: type[AnySettings], line: Mapping[str, Any], file: ConfigFile) -> tuple[str, ...]:
@@ -379,7 +380,7 @@ def resolve_device(config: Config) -> Config:
 
     device = config.device or default_device()
     threads = (config.threads or torch.get_num_threads()) if device == "cpu" else config.threads
-    return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device), threads=threads)
+    return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device, config.base), threads=threads)
 
 
 def _shown(value: Any) -> str:

@@ -35,11 +35,14 @@ def field_types(kind: type) -> dict[str, Any]:
 
 
 def check_fields(config: Any) -> None:
-    """Raise UserError for the first field of a dataclass whose text or number its type does not allow."""
+    """Raise UserError for the first field of a dataclass whose text or number its type does not allow. Lists become tuples, so that equal
+    values are equal however they were given."""
     for name, hint in field_types(type(config)).items():
         value = getattr(config, name)
         if wanted := misfit(value, hint):
             raise UserError(f"{name} = {value!r} must be {wanted}")
+        if isinstance(value, list):
+            object.__setattr__(config, name, tuple(value))
 
 
 def misfit(value: Any, hint: Any) -> str:

@@ -114,7 +114,8 @@ class Verdict(NamedTuple):
 
 
 def verdicts(result: Mapping[str, Any]) -> list[Verdict]:
-    """Every figure of `check_quality` that has a goal: cross-attention at the middle level, self-attention rows at all levels."""
+    """Every figure of `check_quality` that has a goal: cross-attention at the middle level, if the model has it, and self-attention rows
+    at all levels."""
     goals = result["goals"]
     worst = max(per_class := result["chimeras"]["per_class"], key=per_class.__getitem__)
     against_goals = [
@@ -124,7 +125,8 @@ def verdicts(result: Mapping[str, Any]) -> list[Verdict]:
         Verdict("reconstruction, PSNR in dB", result["psnr"]["mean"], goals["psnr"]),
     ]
     for group, levels in result["auc"]["cross"].items():
-        against_goals.append(Verdict(f"AUC of cross-attention at {MIDDLE}, layers {group}", levels[MIDDLE], goals["cross_auc"]))
+        if MIDDLE in levels:  # a transformer has one level
+            against_goals.append(Verdict(f"AUC of cross-attention at {MIDDLE}, layers {group}", levels[MIDDLE], goals["cross_auc"]))
     for kind, rows in (("self_object", "objects"), ("self_background", "the background")):
         for group, levels in result["auc"][kind].items():
             against_goals += [

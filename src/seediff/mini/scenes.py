@@ -68,11 +68,12 @@ class SceneRow:
     caption: str
 
 
-def load_scenes(name: str, count: int | None = None) -> list[Scene]:
-    """The first `count` scenes of the packaged set `name` (`truth`, `shift` or `tune`); all of them by default."""
+def load_scenes(name: str, count: int | None = None, *, option: str = "") -> list[Scene]:
+    """The first `count` scenes of the packaged set `name` (`truth`, `shift` or `tune`); all of them by default. option: the name of the
+    option that gave `count`; by default that of the studies."""
     if name not in SETS:
         raise UserError(f"scenes '{name}' are not known; known: {', '.join(SETS)}")
-    return read_scenes(scenes_file(name), count)
+    return read_scenes(scenes_file(name), count, option=option or ("tune_scenes" if name == "tune" else "scenes"))
 
 
 def scenes_file(name: str) -> Path:
@@ -80,8 +81,8 @@ def scenes_file(name: str) -> Path:
     return FOLDER / f"{name}.safetensors"
 
 
-def read_scenes(path: Path, count: int | None = None) -> list[Scene]:
-    """The first `count` scenes in a file; all by default.
+def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes") -> list[Scene]:
+    """The first `count` scenes in a file; all by default. option: as in `load_scenes`.
 
     Raises UserError for a wrong file or if it holds fewer.
     """
@@ -91,7 +92,7 @@ def read_scenes(path: Path, count: int | None = None) -> list[Scene]:
     if count is None:
         count = len(about)
     if not 1 <= count <= len(about):
-        raise UserError(f"scenes = {count}: {path.name} holds {len(about)}, so choose from 1 to {len(about)}")
+        raise UserError(f"{option} = {count}: {path.name} holds {len(about)}, so choose from 1 to {len(about)}")
     drawn = decoded(images[:count], f"{path}, images", "RGB", LARGEST)
     pairs = zip(drawn, decoded(masks[:count], f"{path}, masks", "L", LARGEST), strict=True)
     scenes = [Scene(image, mask, row.classes, row.caption) for (image, mask), row in zip(pairs, about[:count], strict=True)]

@@ -51,24 +51,19 @@ def content_words(caption: str) -> tuple[str, ...]:
 
 
 def mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names that the caption contains as whole words, ignoring case, also with a final s or es."""
-    return tuple(name for name in names if re.search(rf"(?<!\w){re.escape(spoken(name))}(?:s|es)?(?!\w)", caption, re.IGNORECASE))
+    """The names that the caption contains as whole words, ignoring case, also with a final s or es, or with a line break inside."""
+    words = {name: r"\s+".join(map(re.escape, spoken(name).split())) for name in names}
+    return tuple(name for name in names if re.search(rf"(?<!\w){words[name]}(?:s|es)?(?!\w)", caption, re.IGNORECASE))
 
 
 def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
     captions = {}
     for photo in photos:
         path = next((p for p in (folder / f"{photo.name}.txt", folder / f"{photo.path.stem}.txt") if p.is_file()), None)
-        if path is None:
-            continue
-        captions[photo.name] = read_text(path)
+        if path is not None:
+            captions[photo.name] = read_text(path)
     return captions
 
 
 def _from_csv(path: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    captions: dict[str, str] = {}
-    for number, photo, row in find_named(path, read_csv(path, ("file", "caption")), photos):
-        if photo.name in captions:
-            raise UserError(f"{path}, line {number}: file '{row['file']}' is there twice")
-        captions[photo.name] = row["caption"]
-    return captions
+    return {photo.name: row["caption"] for photo, row in find_named(path, read_csv(path, ("file", "caption")), photos)}

@@ -239,7 +239,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         from ..report.preview import first_of_each, shown_rows
 
         rows = [row for record in records for row in record.rows]
-        shown = [*shown_rows(rows), *first_of_each(rows)]
+        shown = [*shown_rows(rows), *first_of_each(rows[self.originals :])]
         return sorted({str(row[kind]) for row in shown for kind in ("file_name", "mask")})
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
@@ -248,7 +248,8 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         from ..report.preview import before_after
 
         originals = {item.name: item for item in self.samples}
-        sheet = before_after(out, rows, lambda name: (originals[name].image, originals[name].labels(len(self.classes))))
+        new = rows[self.originals :]  # a copied row may have a recipe, too, whose source is a sample of an earlier dataset
+        sheet = before_after(out, new, lambda name: (originals[name].image, originals[name].labels(len(self.classes))))
         about = summarize(self.config, rows)
         write_atomic(out / native.CLASSES, native.classes_text(self.classes))
         write_atomic(out / AUGMENTATIONS, sheet)

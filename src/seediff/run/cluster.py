@@ -238,6 +238,7 @@ class _Actor:
         """Load the model, and return the fingerprint of its weights. work: the job, the output, and the folder where the run was
         started, so that relative paths mean the same here."""
         self.job, out, folder = work
+        self.job.device = None  # a worker sees one GPU, whatever number the user named
         with suppress(OSError):
             os.chdir(folder)
         self.place = self.stack.enter_context(open_place(out))

@@ -197,7 +197,7 @@ class Local(Engine):
     ahead: int | None = None
 
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
-        device = job.config.device or "cpu"
+        device = job.device or job.config.device or "cpu"
         ahead = self.ahead if self.ahead is not None else int(device != "cpu")
         cuda = _cuda(device)
         # On CUDA the thread has its own stream; otherwise its work would wait for the capture that runs meanwhile.

@@ -78,7 +78,7 @@ def _digest(values: Sequence[object]) -> str:
 
 def others_skipped(count: int) -> str:
     """` (3 other files skipped)`; empty if `count` is 0."""
-    return f" ({count} other file{'s' * (count != 1)} skipped)" if count else ""
+    return f" ({counted(count, 'other file')} skipped)" if count else ""
 
 
 def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:
@@ -109,10 +109,7 @@ def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str
 
     Files are named as in their folder, with or without suffix. Raises UserError naming the line of an unusable row.
     """
-    classes: dict[str, tuple[str, ...]] = {}
-    for number, photo, row in find_named(path, read_csv(path, ("file", "classes")), photos):
-        names = tuple(dict.fromkeys(part.strip() for part in row["classes"].replace(";", ",").split(",") if part.strip()))
-        if photo.name in classes:
-            raise UserError(f"{path}, line {number}: file '{row['file']}' is there twice")
-        classes[photo.name] = names
-    return classes
+    return {
+        photo.name: tuple(dict.fromkeys(part.strip() for part in row["classes"].replace(";", ",").split(",") if part.strip()))
+        for photo, row in find_named(path, read_csv(path, ("file", "classes")), photos)
+    }

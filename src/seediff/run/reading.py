@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config.photographs import MaskPhotosConfig
+from ..config.photographs import MaskPhotosConfig, check_attention
 from ..config.presets import Recommended
-from ..config.sizes import Size
+from ..config.sizes import Size, pixels
 from ..dataset.native import ATTENTION
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet, Sample
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import torch
 
     from ..attention.maps import AttentionMaps
-    from ..config.constants import MaskConfig
+    from ..config.constants import CaptureConfig, MaskConfig
     from ..masks.reading import Reading
-    from ..models.groups import Layers
+    from ..models.groups import Kind
     from ..models.registry import Model
     from ..workers import Progress
 
@@ -92,8 +92,12 @@ def learn_reading(
     """Learn a reading from `count` evenly spaced pictures of a set; of a reviewed dataset, only from accepted and corrected pictures.
 
     classes, size: as in `tune`. usual: the constants of the model's usual method; the reading uses the same PAMR. Raises UserError if fewer
-    than ten pictures can be used, or if the reading gains nothing.
+    than ten pictures can be used, if the reading gains nothing, or for a size at which the model cannot see pictures.
     """
+    from ..attention.generate import check_shape
+
+    check_shape(model, pixels(model.image_side if size is None else size), "size")
+    check_attention(size, model.pixels)
     reviews = [sample.metadata.get("review") or {} for sample in data.samples]
     right = [review.get("verdict") == "accepted" or review.get("corrected", False) for review in reviews]
     reviewed = any(review.get("verdict") for review in reviews) or any(right)
@@ -212,7 +216,7 @@ def _lesson(
     for number, name in classes.items():
         table[number] = shown.index(name) + 1 if name in shown else 0
     table[IGNORE] = IGNORE
-    default = make_masks(seen, means_of(maps, model, usual.capture.layers), shown, usual.mask, trace=False).label_map
+    default = make_masks(seen, means_of(maps, model, usual.capture), shown, usual.mask, trace=False).label_map
     return lesson(seen, maps, shown, table[truth], default)
 
 
@@ -259,18 +263,17 @@ def _maps(model: Model, sample: Sample, seen: np.ndarray, shown: Sequence[str], 
     return maps
 
 
-def means_of(maps: AttentionMaps, model: Model, layers: Layers) -> AttentionMaps:
-    """The maps with means over a group of layers, for the usual method."""
-    import torch
-
+def means_of(maps: AttentionMaps, model: Model, capture: CaptureConfig) -> AttentionMaps:
+    """The maps with means over the layers of a capture, for the usual method."""
+    from ..attention.recorder import mean_of_layers
     from ..models.groups import by_kind
 
     names = list(model.family.layers(model.network))
-    groups = by_kind(model.family.fit_layers(model.network.config, layers))
+    groups = by_kind(model.family.fit_layers(model.network.config, capture.layers))
 
-    def means(kind: str, grids: Mapping[tuple[int, int], Mapping[str, torch.Tensor]]) -> dict[tuple[int, int], torch.Tensor]:
-        chosen = model.family.chosen(names, groups[kind])  # type: ignore[index]
+    def means(kind: Kind, grids: Mapping[tuple[int, int], Mapping[str, torch.Tensor]]) -> dict[tuple[int, int], torch.Tensor]:
+        chosen = model.family.chosen(names, groups[kind])
         held = {grid: [tensor for name, tensor in by_layer.items() if name in chosen] for grid, by_layer in grids.items()}
-        return {grid: torch.stack(tensors).mean(0) for grid, tensors in held.items() if tensors}
+        return {grid: mean_of_layers(kind, tensors, capture) for grid, tensors in held.items() if tensors}
 
     return replace(maps, self_attention=means("self", maps.self_layers), cross_attention=means("cross", maps.cross_layers))

@@ -72,7 +72,8 @@ def reopen(folder: Path, damaged: Collection[str]) -> None:
     Only if `can_reopen`. Raises UserError for a file that belongs to no sample, or if another run is using the folder.
     """
     config = load_dataset_config(folder / native.CONFIG, MaskPhotosConfig)
-    lost = {batch_number(sample_number(name), config, redrawn(folder, config)) for name in damaged}
+    again = redrawn(folder, config)
+    lost = {batch_number(sample_number(name), config, again) for name in damaged}
     place = Place(folder)
     with place.locked():
         if not isinstance(config, GenerateConfig):  # the batch of a failed photograph is not known

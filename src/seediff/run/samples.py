@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .. import __version__
-from ..config.generate import DatasetConfig
+from ..config.generate import DatasetConfig, GenerateConfig
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_grey
 from ..dataset.rows import shown_classes
@@ -136,7 +136,8 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         from ..report import dataset_card
 
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
-        card = dataset_card(summary=summarize(self.config, rejected), rows=rows, class_names=self.config.classes)
+        summary, drawn = summarize(self.config, rejected), isinstance(self.config, GenerateConfig)
+        card = dataset_card(summary=summary, rows=rows, class_names=self.config.classes, drawn=drawn)
         write_atomic(out / native.CARD, card.encode("utf-8"))
         preview(out, self.config, rows, rejected)
         write_atomic(out / native.METADATA, native.jsonl(rows))

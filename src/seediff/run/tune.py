@@ -103,9 +103,9 @@ def tune(
     if len(failed) == len(chosen):
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
-    answers = Answers(*(np.array(column) for column in zip(*rows, strict=True)))
     presence = precision = recall = threshold = right = None
-    if answers.present.any() and not answers.present.all():
+    if len({present for _, _, _, present, _ in rows}) == 2:
+        answers = Answers(*(np.array(column) for column in zip(*rows, strict=True)))
         presence = best_threshold(answers)
         found = answers.score >= presence
         precision = float(answers.present[found].mean()) if found.any() else None

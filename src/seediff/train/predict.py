@@ -219,7 +219,6 @@ def _try_out(network: Network, classes: int, dtype: str | None, folder: Path) ->
 
 if TYPE_CHECKING:
     from ..workers import Progress
-LABELS, OVERLAYS = "labels", "overlays"
 
 
 def predict_files(
@@ -257,7 +256,7 @@ def predict_files(
     with staged(out) as part:
         write_atomic(part / native.CLASSES, native.classes_text(segmenter.classes))
         for photo, image, labels in predicted():
-            put(part / LABELS / f"{photo.name}.png", native.encode_mask(labels))
+            put(part / native.LABELS / f"{photo.name}.png", native.encode_mask(labels))
             if overlays:
-                put(part / OVERLAYS / f"{photo.name}.jpg", native.encode_image(overlay(image, labels, voc_palette()), "jpg"))
+                put(part / native.OVERLAYS / f"{photo.name}.jpg", native.encode_image(overlay(image, labels, voc_palette()), "jpg"))
     return len(found)

@@ -19,7 +19,6 @@ from torch import nn
 
 from .. import __version__
 from ..config.train import TrainConfig
-from ..dataset.native import CARD
 from ..errors import UserError
 from ..files.documents import parse_csv
 from ..files.messages import shown
@@ -74,11 +73,6 @@ def _parse_losses(text: str, path: Path) -> list[dict[str, str]]:
     return [row for _, row in rows]
 
 
-def write_card(out: Path, config: TrainConfig, stages: Sequence[Mapping[str, Any]], best: float, best_step: int, parameters: int) -> None:
-    """Write README.md, which marks the training as finished."""
-    write_atomic(out / CARD, model_card(config, stages, read_losses(out / LOSSES), best, best_step, parameters).encode())
-
-
 def model_card(
     config: TrainConfig,
     stages: Sequence[Mapping[str, Any]],
@@ -88,9 +82,11 @@ def model_card(
     parameters: int,
 ) -> str:
     """The text of a trained network's README.md."""
-    measured = [row for row in rows if row["miou"]]
+    earlier = sum(stage["steps"] for stage in stages[:-1])
+    measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
     kind = "A semantic segmenter" if config.task == "semantic" else "A segmenter of objects"
     kept = f"step {best_step}, the best of {len(measured)} measured" if measured else "the last step"
+    kept += f" in stage {stages[-1]['name']}" if earlier and measured else ""
     lines = [
         "---",
         "library_name: transformers",

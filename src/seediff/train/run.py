@@ -40,7 +40,7 @@ from .data import Batch, Decoded, Stage, batches, reading_threads
 from .models import Network, Trainee, averaged, build_network, parameter_groups
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
-from .record import CHECKPOINT, LOSSES, Losses, read_checkpoint, read_state, step_seed, write_card, write_checkpoint
+from .record import CHECKPOINT, LOSSES, Losses, model_card, read_checkpoint, read_losses, read_state, step_seed, write_checkpoint
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -356,7 +356,9 @@ class _Training:
                 self._write_network()
             parameters = sum(p.numel() for p in self.network.parameters())
             write_atomic(self.out / "training.json", (json.dumps(asdict(self.state), indent=2) + "\n").encode())
-            write_card(self.out, self.config, self.state.stages, self.state.best, self.state.best_step, parameters)
+            rows = read_losses(self.out / LOSSES)
+            card = model_card(self.config, self.state.stages, rows, self.state.best, self.state.best_step, parameters)
+            write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
             remove_inside(self.out, CHECKPOINT)
         self.processes.wait()
 

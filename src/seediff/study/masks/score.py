@@ -15,6 +15,7 @@ import torch
 
 from ...attention.maps import AttentionMaps
 from ...config.constants import CaptureConfig
+from ...devices import cpu_threads
 from ...masks.make import enlarge, refine, soft_mask
 from ...masks.steps import Step
 from ...metrics.bootstrap import mean_interval
@@ -184,14 +185,13 @@ def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: S
 
 def milliseconds(items: Sequence[Captured], setting: Setting) -> float:
     """The time to make one soft mask from the maps, before PAMR: the median over all classes of these scenes, on one thread."""
-    spans, threads = [], torch.get_num_threads()
-    torch.set_num_threads(1)
-    for _, scene, maps in items:
-        for name in scene.classes:
-            started = time.perf_counter()
-            soft_mask(maps[setting.capture], name, setting.config)
-            spans.append(time.perf_counter() - started)
-    torch.set_num_threads(threads)
+    spans = []
+    with cpu_threads(1):
+        for _, scene, maps in items:
+            for name in scene.classes:
+                started = time.perf_counter()
+                soft_mask(maps[setting.capture], name, setting.config)
+                spans.append(time.perf_counter() - started)
     return round(1000 * float(np.median(spans)), 2)
 
 
