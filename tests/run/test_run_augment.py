@@ -21,7 +21,7 @@ from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.files.output_folders import open_folder
-from seediff.run.augment import AugmentJob, augment, tasks
+from seediff.run.augment import AugmentJob, augment, new_row, tasks
 
 CLASSES = ("dog", "cat", "car")
 ADD = ("splice-2x2:3", "flip+noise:50%", "perspective:2", "objects:3", "boxes:2", "blur:1", "colour:2")
@@ -83,6 +83,14 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
     assert b'id="augmentations"' in after["preview.html"]
     assert "| originals | 8 |" in after["README.md"].decode()
     assert len(list(store.read_dataset(made))) == 25
+
+
+def test_a_model_that_only_saw_the_picture_is_not_in_the_new_row():
+    recipe = {"steps": [{"operation": "flip"}]}
+    rows = [{"prompt": "a dog", "split": "val", "model": "mini"}, {"prompt": "a dog", "model": "mini", "asked": ["dog"]}]
+    labels = np.zeros((2, 2), np.uint8)
+    found = [new_row("a", "png", Sample(b"", labels, metadata=row, name="b"), labels, ("dog",), recipe) for row in rows]
+    assert [{key: row[key] for key in ("prompt", "split", "model") if key in row} for row in found] == [rows[0], {"prompt": "a dog"}]
 
 
 def test_every_recipe_is_in_its_row(made, pets):

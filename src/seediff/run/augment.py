@@ -121,9 +121,12 @@ def tasks(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
 
 
 def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of a new sample. It has `split` and `model` of its source's row, and the prompt if no other sample is part of the picture. It
-    does not have the flags, which are about the source's mask."""
-    kept = ("split", "model") if any("sources" in step for step in recipe["steps"]) else ("prompt", "split", "model")
+    """The row of a new sample. It has `split` of its source's row, `model` if that drew the picture, and the prompt if no other sample is
+    part of the picture. It does not have the flags, which are about the source's mask."""
+    from ..report.tables import of_photograph
+
+    alone, drawn = not any("sources" in step for step in recipe["steps"]), not of_photograph(item.metadata)
+    kept = (*["prompt"] * alone, "split", *["model"] * drawn)
     file_name, mask = native.sample_files(name, suffix)
     return {
         "file_name": file_name,
