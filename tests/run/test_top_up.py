@@ -11,6 +11,7 @@ from seediff.cli import main
 from seediff.config.generate import GenerateConfig
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, Action, append_action, in_effect
+from seediff.dataset.split import set_splits
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
 from seediff.files.outputs import CONFIG as SETTINGS
@@ -112,6 +113,46 @@ def test_what_is_damaged_later_is_made_again(tmp_path):
         (out / name).write_bytes(b"damaged")
     reopen(out, ["images/000002.png", "masks/000003.png", "masks/000005.png"])
     generate(CONFIG, out, draw=fake_draw)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("changes", [{}, REJECT], ids=["plain", "reject"])
+def test_a_stopped_run_may_have_an_old_row_beside_the_new_one(tmp_path, changes):
+    config, out = replace(CONFIG, **changes), tmp_path / "out"
+    rows = generate(config, out, draw=fake_draw).rows
+    first, *_, last = [row["file_name"][7:13] for row in rows]
+    review(out, {last: "rejected"})
+    shutil.copytree(out, tmp_path / "whole")
+    generate(config, tmp_path / "whole", draw=fake_draw, top_up=True)
+    reopen(out, [f"masks/{first}.png"])
+    generate(config, out, draw=fake_draw, top_up=True)
+    assert len(open_native(out)[1]) == len(rows)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_samples_keep_their_split(tmp_path):
+    out = tmp_path / "out"
+    generate(CONFIG, out, draw=fake_draw)
+    splits = {f"{number:06d}": ("val", "train")[number % 3 > 0] for number in range(9)}
+    set_splits(out, splits)
+    before = contents(out)
+    reopen(out, ["masks/000003.png"])
+    generate(CONFIG, out, draw=fake_draw)
+    assert contents(out) == before
+    review(out, {"000002": "rejected", "000007": "rejected"})
+    generate(CONFIG, out, draw=fake_draw, top_up=True)
+    assert {item.name: item.metadata["split"] for item in open_native(out)[1]} == splits
+
+
+def test_a_reviewed_set_without_a_whole_batch_takes_no_other_options(tmp_path):
+    config, out = replace(CONFIG, batch_size=20), tmp_path / "out"
+    generate(config, out, draw=fake_draw)
+    review(out, {"000001": "accepted"})
+    before = contents(out)
+    reopen(out, ["masks/000003.png"])
+    with pytest.raises(UserError, match="holds the output of another configuration"):
+        generate(replace(config, seed=7), out, draw=fake_draw)
+    generate(config, out, draw=fake_draw)
     assert contents(out) == before
 
 

@@ -196,8 +196,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         if self.config.reject:
             write_atomic(out / native.REJECTED, native.jsonl(rejected))
-        if self.redrawn:
-            rows = sorted(rows, key=lambda row: sample_number(row["file_name"]))
+        if self.redrawn:  # the record of a batch may still have the row of a sample that was drawn again; batches of one come last
+            rows = sorted({row["file_name"]: row for row in rows}.values(), key=lambda row: sample_number(row["file_name"]))
         super().finish(rows, rejected, out)
 
     def read_result(self, out: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from .. import __version__
 from ..config.base import Config, differences, load_config
 from ..config.generate import DatasetConfig
 from ..dataset.native import BATCHES, RUN_FOLDERS
+from ..dataset.reviews import REVIEWS
 from ..errors import UserError, first_line
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import LOCK, Out, Url, open_folder, parse_out
@@ -107,7 +108,7 @@ class Place:
         if (made_by := about.get("command", config.command)) != config.command:
             raise UserError(out, f"holds what `seediff {made_by}` made", f"choose another folder for `seediff {config.command}`")
         complete = (out / config.last_file).is_file()
-        if not complete and self._nothing_committed():
+        if not complete and self._nothing_committed() and REVIEWS not in names:  # reviews are about this configuration's samples
             return "new", config
         saved = load_config(out / CONFIG, type(config))
         left_open = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}

@@ -8,10 +8,11 @@ the larger size from the start. A sample that is drawn again is a batch by itsel
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,20 @@ from .. import __version__
 from ..config.generate import MAX_IMAGES, DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
+from ..dataset.native import BATCHES
 from ..dataset.reviews import CALLED_OFF, REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..dataset.store import find_extras
 from ..errors import UserError
-from ..files.documents import read_toml
+from ..files.documents import read_json, read_toml
 from ..files.output_folders import Out
 from ..files.outputs import remove_inside, write_atomic
+from ..files.reading import ANNOTATIONS
 from ..prompts.specs import sample_count
 from .output import BatchRecord, Place, open_place, record_path
 
 SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, native.INSTANCES, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
+SPLITS = f"{BATCHES}/splits"
+"""The split of each picture of a dataset that was divided and then turned back into an unfinished one: file name → split, as JSON."""
 INPUTS = {"generate": "", "mask": "PHOTOS ", "augment": "DATA ", "segment": "PHOTOS "}
 """Command → the arguments that it needs besides its configuration."""
 
@@ -208,6 +213,8 @@ def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> Non
     """Write the records of all batches of a finished dataset except `lost`, then remove metadata.jsonl, which makes it unfinished."""
     folder, extras = place.folder, find_extras(place.folder)
     place.make_folders([])
+    if splits := {row["file_name"]: row["split"] for row in native.read_rows(folder) if "split" in row}:
+        write_atomic(folder / SPLITS, json.dumps(splits).encode("utf-8"))
     for number, record in _rows_by_batch(folder, config).items():
         if number in lost:
             continue
@@ -219,6 +226,12 @@ def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> Non
             record.files[path.relative_to(folder).as_posix()] = path.stat().st_size, crc
         place.commit(number, record)
     remove_inside(folder, native.METADATA)
+
+
+def with_splits(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, of samples that are made again with the splits that they had before."""
+    splits = read_json(folder / SPLITS, dict[str, str], limit=ANNOTATIONS) if (folder / SPLITS).is_file() else {}
+    return [row | ({"split": splits[row["file_name"]]} if row["file_name"] in splits else {}) for row in rows]
 
 
 def files_of(folder: Path, row: Mapping[str, Any], extras: Mapping[str, Mapping[Any, Path]]) -> list[Path]:

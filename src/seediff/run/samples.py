@@ -134,7 +134,9 @@ class DatasetJob(Job[Dataset, Item, Captured]):
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         """Writes metadata.jsonl last: a dataset that has it is complete."""
         from ..report import dataset_card
+        from .reopen import with_splits
 
+        rows = with_splits(out, rows)
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
         summary, drawn = summarize(self.config, rejected), isinstance(self.config, GenerateConfig)
         card = dataset_card(summary=summary, rows=rows, class_names=self.config.classes, drawn=drawn)
