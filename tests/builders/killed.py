@@ -36,7 +36,7 @@ def rows(out: Path) -> int:
 def main(undisturbed: Path, out: Path) -> None:
     assert os.waitpid(child(undisturbed), 0)[1] == 0
     killed = 0
-    for target in (4, 8):  # lines, with the header: after steps 3 and 7, each one step after a checkpoint
+    for target in (6, 8):  # lines, with the header: after steps 5 and 7, each one step after a checkpoint
         process = child(out)
         while rows(out) < target:
             time.sleep(0.002)

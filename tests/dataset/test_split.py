@@ -84,6 +84,14 @@ def test_split_in_the_rows(tmp_path):
     assert [{k: v for k, v in row.items() if k != "split"} for row in rows] == [dict(one.metadata) for one in items]
 
 
+def test_a_set_that_grew_meanwhile_is_not_split(tmp_path):
+    write_native(tmp_path / "out", ("a", "b", "c"), samples(10), about={})
+    before = (tmp_path / "out" / native.METADATA).read_bytes()
+    with pytest.raises(UserError, match="out: its samples were changed meanwhile; run the same command again"):
+        set_splits(tmp_path / "out", {f"{i:03d}": "train" for i in range(9)})
+    assert (tmp_path / "out" / native.METADATA).read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("shares", "message"), [({"val": 0.0}, "val = 0.0: must be"), ({"val": 0.5, "test": 0.5}, "val = 0.5 and test = 0.5: leave nothing")]
 )

@@ -7,11 +7,13 @@ import torch
 from shapes import CLASSES, items, png, scene, small
 
 from seediff.config.train import TrainConfig
+from seediff.dataset.encoding import Instances
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
+from seediff.train import run
 from seediff.train.data import Stage
 from seediff.train.predict import load_segmenter
-from seediff.train.record import read_losses
+from seediff.train.record import CHECKPOINT, read_losses, read_state
 from seediff.train.run import check_stages, learning_rate_at, train
 
 
@@ -39,8 +41,10 @@ def test_learns_background_and_classes(tmp_path, architecture):
 
 def test_threads_that_read_change_no_byte(tmp_path):
     """Pictures are cropped, mirrored and coloured by their number, not by who reads them first."""
+    before = torch.get_rng_state()
     for workers in (0, 5):
         train(small(architecture="segformer"), [stage(steps=2)], tmp_path / str(workers), workers=workers)
+    assert torch.equal(torch.get_rng_state(), before)  # a script's own random numbers
     first, *others = (
         {name: (tmp_path / str(workers) / name).read_bytes() for name in ("model.safetensors", "config.json")} for workers in (0, 5)
     )
@@ -64,6 +68,69 @@ def test_finished_is_left_alone(tmp_path):
             train(config, stages, out)
         assert says in str(error.value)
         assert "choose another folder" in str(error.value)
+
+
+def renamed(samples, **changes):
+    """The samples with the names that every generated set has, and other changes."""
+    return [sample.replace(name=f"{i:06d}", **changes) for i, sample in enumerate(samples)]
+
+
+def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
+    first, validation = renamed(items(4)), renamed(items(2, first=9))
+    train(small(), [Stage(first, CLASSES, steps=1)], tmp_path, validation=validation, workers=0)
+    corrected = [first[0].replace(label_map=np.where(first[0].label_map == 1, np.uint8(2), first[0].label_map)), *first[1:]]
+    for data, held, says in (
+        (renamed(items(4, first=20)), validation, "(stage 'train' had other samples or masks); choose another folder"),
+        (corrected, validation, "(stage 'train' had other samples or masks); choose another folder"),
+        (first, renamed(items(2, first=11)), "(validation had other samples or masks); choose another folder"),
+    ):
+        with pytest.raises(UserError) as error:
+            train(small(), [Stage(data, CLASSES, steps=1)], tmp_path, validation=held, workers=0)
+        assert says in str(error.value)
+    verdict = {"review": {"verdict": "accepted", "corrected": False, "by": "me"}}  # changes nothing that is learnt
+    accepted = [Stage(renamed(first, metadata=verdict), CLASSES, steps=1)]
+    assert train(small(), accepted, tmp_path, validation=validation, workers=0).seconds == 0
+    record = tmp_path / "training.json"  # as an earlier version wrote it
+    record.write_text(json.dumps({key: value for key, value in json.loads(record.read_text()).items() if key != "data"}))
+    assert train(small(), accepted, tmp_path, validation=validation, workers=0).seconds == 0
+
+
+def test_other_objects_are_other_data_where_they_are_learnt():
+    image, labels = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    labels[:2], labels[4:6] = 1, 1
+    sample = Sample(png(image), labels, Instances((labels > 0).astype(np.uint16), (1,)))
+    other = sample.replace(instances=Instances(np.where(np.arange(8)[:, None] < 3, 1, 2).astype(np.uint16) * (labels > 0), (1, 1)))
+    assert check_stages([Stage([sample], CLASSES, steps=1)]) == check_stages([Stage([other], CLASSES, steps=1)])
+    one, two = (check_stages([Stage([item], CLASSES, steps=1)], objects=True) for item in (sample, other))
+    assert one != two
+
+
+def test_a_checkpoint_that_a_kill_left_after_the_card_is_removed(tmp_path, monkeypatch):
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "remove_inside", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(small(), [stage()], tmp_path, workers=0)
+    assert (tmp_path / CHECKPOINT).is_file()
+    assert train(small(), [stage()], tmp_path, workers=0).steps == 2
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_new_best_network_has_a_checkpoint(tmp_path, monkeypatch):
+    """What continues from it has its mIoU; a step that is done again may measure another on CUDA."""
+
+    def killed(step, *given):
+        if step == 3:
+            raise KeyboardInterrupt
+        return learning_rate_at(step, *given)
+
+    monkeypatch.setattr(run, "learning_rate_at", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(small(), [stage(steps=4)], tmp_path, validation=items(2, first=9), validate_every=2, workers=0)
+    state = read_state(tmp_path / CHECKPOINT, run._State)
+    assert (state.step, state.best_step) == (2, 2)
 
 
 def test_other_folders_are_refused(tmp_path):

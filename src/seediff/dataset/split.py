@@ -112,11 +112,13 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
 
 def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
     """Writes `split` into the rows of a native dataset. parts: sample name → part. Raises UserError if another run is working in the
-    folder."""
+    folder, and if it has other samples than `parts`."""
     folder = Path(folder)
     with open_folder(folder):
-        rows = [{**row, "split": parts[native.sample_name(row["file_name"])]} for row in native.read_rows(folder)]
-        write_atomic(folder / native.METADATA, native.jsonl(rows))
+        rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
+        if rows.keys() != parts.keys():
+            raise UserError(folder, "its samples were changed meanwhile", "run the same command again")
+        write_atomic(folder / native.METADATA, native.jsonl([{**row, "split": parts[name]} for name, row in rows.items()]))
 
 
 def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share: float | None, seed: int = 0) -> list[str]:

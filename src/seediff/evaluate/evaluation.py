@@ -270,15 +270,17 @@ def protocol_for(name: str, data: EvaluationSet) -> Protocol:
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
-    """Write scores.json, images.csv (each image's mean IoU, the worst first) and, if there are pictures, worst.jpg to the folder `out`."""
+    """Write images.csv (each image's mean IoU, the worst first), worst.jpg if there are pictures, and scores.json to the folder `out`."""
+    images = evaluation.scores.images
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("name", "miou"), *((n, f"{images[n]:.6f}") for n in worst(images, len(images)))])
+    drawn = draw_worst(evaluation, WORST)  # may take long: before the first file, so that the same command can follow a Ctrl-C
+    picture = encode_image(gallery(drawn), "jpg") if drawn else None
     with open_folder(out):
-        write_json(evaluation.to_json(), out / SCORES)
-        images = evaluation.scores.images
-        table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([("name", "miou"), *((n, f"{images[n]:.6f}") for n in worst(images, len(images)))])
         write_atomic(out / IMAGES, table.getvalue().encode("utf-8"))
-        if drawn := draw_worst(evaluation, WORST):
-            write_atomic(out / GALLERY, encode_image(gallery(drawn), "jpg"))
+        if picture:
+            write_atomic(out / GALLERY, picture)
+        write_json(evaluation.to_json(), out / SCORES)
 
 
 def draw_worst(evaluation: Evaluation, most: int) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:

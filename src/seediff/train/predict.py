@@ -177,9 +177,11 @@ def _padded(images: torch.Tensor) -> torch.Tensor:
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
     """Load the segmenter from a folder of `seediff train`: config.json and model.safetensors in transformers' format.
 
-    device: None: the fastest available. dtype: "bfloat16" for mixed precision. Raises UserError if the folder has no segmenter, or the
-    device is not available.
+    device: None: the fastest available. dtype: "bfloat16" for mixed precision, "float32" or None for none. Raises UserError if the folder
+    has no segmenter, or the device is not available.
     """
+    if dtype not in (None, "float32", "bfloat16"):
+        raise UserError(f"dtype = {dtype!r} must be float32 or bfloat16")
     device = check_device(device or default_device())
     folder = Path(folder)
     if not (folder / "config.json").is_file():

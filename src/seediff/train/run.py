@@ -36,7 +36,7 @@ from ..files.messages import printable, shown
 from ..files.output_folders import open_folder
 from ..files.outputs import make_folders, remove_inside, write_atomic, write_tensors
 from ..metrics.confusion import Confusion
-from .data import Batch, Decoded, Stage, batches, reading_threads
+from .data import Batch, Decoded, Stage, batches, reading_threads, segments
 from .models import Network, Trainee, averaged, build_network, parameter_groups
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
@@ -73,6 +73,8 @@ class _State:
     stages: list[dict[str, Any]] = field(default_factory=list)
     validation: list[Count] = field(default_factory=list)
     """The number of samples, then the steps between validations for each stage: these decide which network is kept."""
+    data: list[str] = field(default_factory=list)
+    """The digests of `check_stages`; empty if an earlier version of SeeDiff began the training."""
 
 
 def train(
@@ -92,41 +94,48 @@ def train(
 
     validation: samples whose mIoU, over all classes and the background, decides which network is kept. It is measured every
         `validate_every` steps (None: once per epoch, at least 50 steps apart) and at the end of each stage.
-    save_every: steps between checkpoints. workers: threads that read images ahead; None: one per core, at most 8; 0: none.
+    save_every: steps between checkpoints; each new best network has one, too. workers: threads that read images ahead; None: one per core,
+        at most 8; 0: none.
     keep: called with the number of saved steps, by the first process, at the start and after every checkpoint.
 
     An interrupt (SIGINT) finishes and saves the current step, then stops. A second one, at least a second later, stops at once. Raises
-    UserError, before any step, for unusable data and for a folder with another training.
+    UserError, before any step, for unusable data and for a folder with another training, or one on other data.
     """
     config = with_device(config)
-    check_stages(stages, validation, objects=config.task == "instance")
+    data = check_stages(stages, validation, objects=config.task == "instance")
     processes = find_processes(config.device)
     if config.batch_size % (processes.count * config.accumulate):
         raise UserError(
             f"batch_size = {config.batch_size}: cannot be divided among {processes.count} processes × {config.accumulate} parts"
         )
     every = [validate_every or max(50, round(len(stage.items) / config.batch_size)) for stage in stages]
-    new = _State(stages=[describe_stage(stage, config) for stage in stages], validation=[len(validation), *every])
+    new = _State(stages=[describe_stage(stage, config) for stage in stages], validation=[len(validation), *every], data=data)
     with open_folder(out) if processes.first else nullcontext():
         state = _look_into(out, config, new) if processes.first else new
         processes.wait()
+        if (out / native.CARD).is_file():
+            if processes.first:
+                remove_inside(out, CHECKPOINT)  # a run that was killed after the card left it
+            return TrainResult(out, state.step, state.best if state.best >= 0 else math.nan, state.best_step, 0.0, 0.0, 0.0)
         if not processes.first:  # the first process has just checked it
             state = read_state(out / CHECKPOINT, _State) if (out / CHECKPOINT).is_file() else new
-        if (out / native.CARD).is_file():
-            return TrainResult(out, state.step, state.best if state.best >= 0 else math.nan, state.best_step, 0.0, 0.0, 0.0)
-        if processes.first and not (out / CHECKPOINT).is_file():
+        elif not (out / CHECKPOINT).is_file():
             write_atomic(out / native.CONFIG, config.to_toml().encode())
             write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
         processes.wait()
         keep = keep if keep is not None and processes.first else lambda steps: None
         keep(state.step)
-        return _Training(config, stages, out, state, processes, validation, save_every, keep).run(
-            progress, reading_threads() if workers is None else workers, tensorboard
-        )
+        with torch.random.fork_rng():  # every step is seeded; the caller's random numbers go on as if nothing had happened
+            return _Training(config, stages, out, state, processes, validation, save_every, keep).run(
+                progress, reading_threads() if workers is None else workers, tensorboard
+            )
 
 
-def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = (), *, objects: bool = False) -> None:
-    """Raise UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all; with `objects`,
+def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = (), *, objects: bool = False) -> list[str]:
+    """A digest of the samples of each stage, and of those for validation, if there are any: of their names, the sizes in bytes of their
+    pictures, and their label maps; with `objects`, of what `segments` makes of the stages' label maps.
+
+    Raises UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all; with `objects`,
     also if a stage has no objects or they cannot be read. Reads every label map once, which is quick compared with training."""
     if not stages:
         raise UserError("nothing to train on: no stage")
@@ -138,20 +147,28 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = (), *, 
         if not any(known):
             fix = "make the dataset with `--objects pieces` or another method, or leave out `--task instance`"
             raise UserError(f"stage '{stage.name}'", f"none of its {len(stage.items)} samples has objects", fix)
-    for what, items in [(f"stage '{s.name}'", s.items) for s in stages] + ([("validation", validation)] if validation else []):
-        label_maps = (item.labels(len(classes)) for item in items)
-        show_a_class = [bool(((labels > 0) & (labels < 255)).any()) for labels in label_maps]  # reads all of them, to find every fault now
-        if not any(show_a_class):
+    digests = []
+    checked = [(f"stage '{stage.name}'", stage.items, objects) for stage in stages]
+    for what, items, divided in [*checked, *([("validation", validation, False)] if validation else [])]:
+        digest, shows_a_class = hashlib.blake2b(digest_size=6), False
+        for item in items:  # all of them, to find every fault now
+            labels = item.labels(len(classes))
+            shows_a_class |= bool(((labels > 0) & (labels < 255)).any())
+            size = len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size
+            digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass"))
+            for array in segments(item, labels) if divided else [labels]:
+                digest.update(array.tobytes())
+        if not shows_a_class:
             raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
+        digests.append(digest.hexdigest())
+    return digests
 
 
 def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:
-    """Everything about a stage that decides the training, for the checkpoint and the card."""
-    names = "\n".join(item.name for item in stage.items)
+    """Everything about a stage but its samples that decides the training, for the checkpoint and the card."""
     return {
         "name": stage.name,
         "samples": len(stage.items),
-        "names": hashlib.blake2b(names.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest(),
         "classes": list(stage.classes),
         "steps": stage.step_count(config.batch_size),
         "mix": [list(part) for part in stage.mix],
@@ -159,7 +176,8 @@ def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:
 
 
 def _look_into(out: Path, config: TrainConfig, new: _State) -> _State:
-    """The state of the training in `out`. Raises UserError if `out` holds anything else, or a training with another configuration."""
+    """The state of the training in `out`. Raises UserError if `out` holds anything else, or a training with another configuration or
+    on other data."""
     names = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
     if not names:
         return new
@@ -179,8 +197,13 @@ def _look_into(out: Path, config: TrainConfig, new: _State) -> _State:
         changed += _stage_differences(state.stages, new.stages)
     if state.validation != new.validation:
         changed.append(f"validation (samples, steps between): {state.validation} → {new.validation}")
+    if not changed:  # other numbers or classes make other data, too
+        trained_on = [*(f"stage '{stage['name']}'" for stage in new.stages), "validation"]
+        pairs = zip(trained_on, state.data, new.data, strict=False)
+        changed = [f"{what} had other samples or masks" for what, before, now in pairs if before != now]
     if changed:
-        raise UserError(out, f"holds another training ({'; '.join(changed)})", "choose another folder, or give the same options as before")
+        fix = "choose another folder, or give the same options and data as before"
+        raise UserError(out, f"holds another training ({'; '.join(changed)})", fix)
     return state
 
 
@@ -282,7 +305,8 @@ class _Training:
                         board.add_scalar(f"losses/{name}", value, now)
                     if miou is not None:
                         board.add_scalar("miou", miou, now)
-                if now % self.save_every == 0 or last or stop:
+                # A new best network, too: on CUDA, its step done again after a kill would measure something slightly different.
+                if now % self.save_every == 0 or last or stop or self.state.best_step == now:
                     self._save()
             if progress is not None and self.processes.first:
                 progress(now, total, f"{stage.name}: " + ", ".join(f"{k} {v:.2f}" for k, v in losses.items()) + shown)
