@@ -35,7 +35,7 @@ def measure(model: Model, name: str, count: int, reading: MaskConfig) -> dict[st
     owners: list[int] = []
     for index, scene, by_capture in captured(model, load_scenes(name, count), [apart], seed=1):
         maps = by_capture[apart]
-        ways = {"reading": (maps, reading), **{m: (means_of(maps, model, r.capture.layers), r.mask) for m, r in others.items()}}
+        ways = {"reading": (maps, reading), **{m: (means_of(maps, model, r.capture), r.mask) for m, r in others.items()}}
         for way, (seen, config) in ways.items():
             labels = make_masks(scene.image, seen, scene.classes, config, trace=False).label_map
             scores[way] += [iou(labels == i, scene.label_map == CLASS_IDS[c]) for i, c in enumerate(scene.classes, 1)]

@@ -5,7 +5,7 @@ import pytest
 from seediff.config.base import differences, load_config
 from seediff.config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from seediff.config.methods import Method
-from seediff.config.photographs import MaskPhotosConfig
+from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.errors import UserError
 
 
@@ -28,6 +28,14 @@ from seediff.errors import UserError
         (CaptureConfig, {"steps": "first-half"}, "steps = 'first-half' must be 'all' or 'second-half' or"),
         (CaptureConfig, {"steps": 0}, "steps = 0 must be 'all' or 'second-half' or at least 1"),
         (CaptureConfig, {"steps": True}, "steps = True"),
+        (CaptureConfig, {"steps": [2]}, r"steps = \[2\] must be one value"),
+        (MaskConfig, {"beta": [0.3]}, r"beta = \[0.3\] must be one value"),
+        (MaskConfig, {"method": ["ca"]}, r"method = \['ca'\] must be one value"),
+        (MaskConfig, {"expand_levels": 4}, "expand_levels = 4 must be a list"),
+        (MaskConfig, {"ignore_band": 0.4}, "ignore_band = 0.4 must be a list"),
+        (MaskConfig, {"pamr_dilations": 4}, "pamr_dilations = 4 must be a list"),
+        (SegmentConfig, {"method": "kmeans", "k": [3]}, r"k = \[3\] must be one value"),
+        (SegmentPhotosConfig, {"names": "dog"}, "names = 'dog' must be a list"),
     ],
 )
 def test_impossible_constants(kind, values, message):

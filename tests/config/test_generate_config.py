@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +8,7 @@ from seediff.cli.commands import main
 from seediff.config.base import configure, differences, load_config, read_file
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
+from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.sizes import pixels
 from seediff.errors import UserError
 
@@ -84,6 +86,7 @@ def test_a_configuration_opens_no_other_file(tmp_path, monkeypatch, capsys):
     [
         ({"classes": "dog"}, "must be a tuple"),
         ({"classes": ()}, "empty"),
+        ({"per_class": [3]}, r"per_class = \[3\] must be one value"),
         ({"per_class": 0}, "per_class = 0 must be at least 1"),
         ({"per_class": 900_000_000_000}, "per_class = 900000000000 would be 900000000000 images; at most 10000000"),
         ({"batch_size": -1}, "batch_size"),
@@ -125,6 +128,11 @@ def test_a_size_has_one_form(given, kept, tmp_path):
     (tmp_path / "c.toml").write_text(config.to_toml(), encoding="utf-8")
     assert load_config(tmp_path / "c.toml", GenerateConfig) == config
     assert pixels("1024x768") == (768, 1024)
+
+
+def test_a_path_is_as_good_as_its_text():
+    assert GenerateConfig(["dog"], model=Path("x"), lora=Path("y")).to_toml() == GenerateConfig(["dog"], model="x", lora="y").to_toml()
+    assert MaskPhotosConfig.recommended(classes={"dog"}, model=Path("mini")) == MaskPhotosConfig.recommended(classes=["dog"], model="mini")
 
 
 def test_differences_name_key_and_both_values():

@@ -99,7 +99,7 @@ def test_a_share_is_set_aside(tmp_path, name):
     assert sorted(held) == ["train", "train", "val", "val"]
 
 
-def test_it_is_a_sequence():
+def test_it_is_a_sequence(tmp_path):
     given = pets()
     assert (len(given), given[1].name, given[-1].name) == (4, "trip/1", "trip/3")
     assert [sample.name for sample in given] == [f"trip/{i}" for i in range(4)]
@@ -108,6 +108,27 @@ def test_it_is_a_sequence():
     assert (part.classes, [sample.name for sample in part]) == (CLASSES, ["trip/1", "trip/2"])
     with pytest.raises(UserError, match="class 'a' is there twice"):
         Dataset(("a", "a"), [])
+    for make in (lambda: Dataset("dog", []), lambda: Dataset.from_masks(tmp_path, classes="dog")):
+        with pytest.raises(UserError, match=r"^classes must be a list of names, like \['dog'\]$"):
+            make()
+
+
+def test_a_part_of_a_dataset_keeps_its_notes():
+    given = Dataset(CLASSES, samples(), notes=("1 picture has no mask",))
+    assert given[:1].notes == given.filter(min_area=0.01).notes == given.notes
+
+
+def test_a_part_that_no_sample_has(tmp_path):
+    pets().save(tmp_path / "pets")
+    assert len(Dataset.open(tmp_path / "pets", split="val")) == 1
+    with pytest.raises(UserError, match=r"pets: has no part 'validation'; parts there: train, val$"):
+        Dataset.open(tmp_path / "pets", split="validation")
+
+
+def test_a_picture_is_named_by_a_text_too(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(item().source)
+    assert np.array_equal(Sample(str(path), item().stored_labels).image, item().image)
 
 
 def test_nothing_is_read_before_it_is_looked_at(tmp_path):
@@ -125,6 +146,11 @@ def test_filter_takes_a_function_and_the_criteria_of_the_command():
     assert 0 < len(kept) <= sum(area >= 0.05 or area == 0 for area in areas)
     with pytest.raises(UserError, match="ignore_band: needs soft masks"):
         pets().filter(ignore_band=(0.5, 0.6))
+    flagged = [pets()[0].replace(metadata={"flags": ["degenerate:cat"]}), pets()[1]]
+    for flags in ("degenerate", "all", ["degenerate:cat"]):
+        assert [sample.name for sample in Dataset(CLASSES, flagged).filter(drop_flags=flags)] == ["trip/1"]
+    with pytest.raises(UserError, match=r"^reviewed = 'yes': must be one of accepted, rejected, "):
+        pets().filter(reviewed="yes")
 
 
 def test_split_gives_parts_that_say_so():

@@ -93,7 +93,7 @@ def test_a_dataset_of_seediff(tmp_path):
     assert data.own_protocol().classes == ("background", "cat", "dog")
     assert np.array_equal(data.samples[0].truth(), labels)
     assert [sample.name for sample in open_evaluation(tmp_path / "set", split="val").samples] == ["b"]
-    with pytest.raises(UserError, match="split 'test' holds no labelled images"):
+    with pytest.raises(UserError, match=r"set: has no part 'test'; parts there: train, val$"):
         open_evaluation(tmp_path / "set", split="test")
 
 

@@ -89,6 +89,8 @@ def test_own_classes():
         own(("tv", "tvmonitor"))
     with pytest.raises(UserError, match="0 classes"):
         own(("background",))
+    with pytest.raises(UserError, match=r"^classes must be a list of names, like \['dog'\]$"):
+        own("dog")
 
 
 @pytest.mark.parametrize("ending", ["toml", "csv"])

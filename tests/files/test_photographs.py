@@ -167,7 +167,7 @@ class TestFind:
     def test_nothing_found(self, tmp_path):
         touch(tmp_path, "notes.txt", "table.csv")
         with pytest.raises(UserError, match=r"no picture found among 2 files; recognised in folders are avif, .*webp"):
-            find_photos([tmp_path])
+            find_photos(folder for folder in [tmp_path])
         with pytest.raises(UserError, match=r"nowhere.jpg: there is no such file or folder"):
             find_photos([tmp_path / "nowhere.jpg"])
         with pytest.raises(UserError, match="no picture named"):

@@ -145,6 +145,8 @@ def test_words_that_cannot_be_names(tmp_path, photos, mini_folder):
     words = {"0": [f"word{i}" for i in range(200)], "last": [f"word{i}" for i in range(100, 300)]}
     with pytest.raises(UserError, match=r"words of the photographs: 300 different words, more than the 254"):
         segment_photos(config(mini_folder), found, tmp_path / "out", words=words)
+    with pytest.raises(UserError, match=r"^words of '0': must be a list of words, like \['dog'\]$"):
+        segment_photos(config(mini_folder), found, tmp_path / "out", words={"0": "dog"})
     assert not (tmp_path / "out").exists()
     words = {"0": ("dog", "background", "dog"), "last": ()}
     segment_photos(config(mini_folder, name_threshold=0.0), found, tmp_path / "out", words=words)

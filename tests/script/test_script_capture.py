@@ -91,11 +91,11 @@ def test_masks_have_the_constants_of_the_models_folder():
 
 @pytest.mark.parametrize("method", ["seediff", "ca_sa", "iseg_walk"])
 def test_what_is_kept_for_a_method_is_enough_for_it(method):
-    """With the constants of the model's folder: those decide which levels it reads."""
-    pipe = load_model("mini", device="cpu").pipe
+    """With the constants of the model's folder: those decide which levels and layers it reads."""
+    pipe, own = load_model("mini", device="cpu").pipe, recommended_mask("mini", method).capture
     seen = {}
-    for keep in ("all", method):
-        with seediff.capture(pipe, keep=keep) as seen[keep]:
+    for keep, options in (("all", {"normalize": own.normalize, "layers": own.layers}), (method, {})):
+        with seediff.capture(pipe, keep=keep, **options) as seen[keep]:
             pipe("a dog", num_inference_steps=1, generator=torch.Generator().manual_seed(0))
     expected = seen["all"].masks("dog", method=method, pamr=False)
     assert torch.equal(seen[method].masks("dog", pamr=False).soft, expected.soft)
@@ -116,6 +116,32 @@ def test_a_pipeline_without_a_folder_has_the_methods_own_constants(tmp_path, mon
 
 def test_layers_that_are_named_come_before_the_methods_own():
     pipe = load_model("mini", device="cpu").pipe
-    for given, expected in (("all", "up"), ("down", "down")):
-        with seediff.capture(pipe, keep="reference", layers=given) as seen:
-            assert seen._expects["capture"].layers == expected
+    assert recommended_mask("mini", "ca_sa").capture.layers == "up"
+    for keep in ("reference", "ca_sa"):
+        for given, expected in (("all", "up"), ("down", "down")):
+            with seediff.capture(pipe, keep=keep, layers=given, normalize=False) as seen:
+                assert (seen._expects["capture"].layers, seen._expects["capture"].normalize) == (expected, False)
+
+
+def test_what_masks_and_heat_maps_cannot_be_made_of():
+    pipe = load_model("mini", device="cpu").pipe
+    with seediff.capture(pipe) as seen:
+        pipe("a dog and a cat", num_inference_steps=1)
+    picture = seen.pictures[0]
+    words = r"^\['dog'.*\]: must be a word or phrase, or the numbers of text columns; give words one by one: masks\('dog', 'cat'\)$"
+    for call, said in (
+        (lambda: seen.masks(["dog", "cat"]), words),
+        (lambda: seen.heatmap(["dog"]), words),
+        (lambda: seen.heatmap(2), "^2: must be a word or phrase"),
+        (lambda: seen.masks("dog", bta=0.4), "^there is no constant 'bta'; constants here: method, "),
+        (lambda: seen.segments(bta=0.4), "^there is no constant 'bta'; constants here: method, "),
+        (lambda: seen.masks("dog", beta=[0.4]), r"^beta = \[0.4\] must be one value$"),
+        (lambda: seen.masks("dog", method="best"), "^method = best: needs a capture of its own, .*; use generate or mask$"),
+        (lambda: seen.masks("dog", method="concept"), "^method = concept: needs a capture of its own, .*; use generate or mask$"),
+        (lambda: seen.heatmap("dog", picture=picture / 255), r"^the picture: is an array .* of float64; give \(H, W, 3\) of uint8"),
+        (lambda: seen.heatmap("dog", picture="none.png"), "^none.png: "),
+    ):
+        with pytest.raises(seediff.UserError, match=said):
+            call()
+    flipped = seen.masks("dog", picture=picture[:, :, ::-1])  # which torch does not take as it is
+    assert torch.equal(flipped.soft, seen.masks("dog", picture=picture[:, :, ::-1].copy()).soft)

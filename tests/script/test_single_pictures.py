@@ -33,12 +33,22 @@ def test_masks_are_those_of_the_command(model, mini_folder, photo, tmp_path):
     seediff.mask_photos(seediff.MaskPhotosConfig.recommended(**given), seediff.find_photos([photo]), tmp_path / "out")
     expected = np.asarray(Image.open(tmp_path / "out" / "masks" / "000000.png"))
     picture = Image.open(photo)
-    for image, of in ((photo, model), (str(photo), str(mini_folder)), (picture, model), (np.asarray(picture), model)):
+    for image, of in ((photo, mini_folder), (str(photo), str(mini_folder)), (picture, model), (np.asarray(picture), model)):
         result = seediff.mask(image, ["dog", "cat"], model=of, **LOOK)
         assert np.array_equal(result.label_map, expected)
         assert result.classes == ("dog", "cat")
         assert result.soft.shape == (2, 48, 64)
         assert result.trace["dog"]
+
+
+def test_a_loaded_network_with_the_rest_of_another_model(mini_folder, photo):
+    """Its constants, which its base decides too, are found without naming that again."""
+    model = load_model(mini_folder / "unet", base=mini_folder, device="cpu")
+    expected = seediff.mask(photo, ["dog"], model=mini_folder / "unet", base=mini_folder, device="cpu", **LOOK)
+    assert np.array_equal(seediff.mask(photo, ["dog"], model=model, **LOOK).label_map, expected.label_map)
+    assert seediff.segment(photo, model=model, segment={"num_points": 4}).label_map.shape == (48, 64)
+    with pytest.raises(UserError, match=r"^base: the model is loaded already"):
+        seediff.mask(photo, ["dog"], model=model, base="mini")
 
 
 def test_a_class_that_is_absent(model, photo):
@@ -77,6 +87,8 @@ def test_what_is_no_picture(model, tmp_path):
         seediff.mask(np.zeros((64, 64, 3), np.uint8), ["unicorn"], model=model)
     with pytest.raises(UserError, match=r"^names: segments of a picture in memory are not named"):
         seediff.segment(tmp_path, model=model, names=("dog",))
+    with pytest.raises(UserError, match=r"^segment.k = truth: there are no label maps of a picture in memory; give a number$"):
+        seediff.segment(np.zeros((64, 64, 3), np.uint8), model=model, segment={"method": "kmeans", "k": "truth"})
 
 
 def test_options_without_effect(model, photo):
@@ -87,7 +99,7 @@ def test_options_without_effect(model, photo):
     for name, value in (("threads", 1), ("objects", "pieces"), ("keep_attention", True)):
         with pytest.raises(UserError, match=f"^{name}: has no effect on a picture in memory"):
             seediff.mask(photo, ["dog"], model=model, **{name: value})
-    assert seediff.mask(photo, ["dog"], model=model, keep_soft=True, compile=False, **LOOK).classes == ("dog",)
+    assert seediff.mask(photo, ["dog"], model=model, keep_soft=True, compile=False, base=None, **LOOK).classes == ("dog",)
 
 
 def test_a_dataset_of_options(mini_folder, tmp_path):

@@ -166,8 +166,6 @@ class AugmentConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.add, str):
-            raise UserError(f"add must be a tuple of texts, like ({self.add!r},)")
         object.__setattr__(self, "add", tuple(self.add))
         self.additions()
         for f in fields(RunConfig):

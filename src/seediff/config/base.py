@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import tomli_w
@@ -348,6 +348,7 @@ def _chosen(kind: type[AnySettings], layers: Sequence[Layer]) -> dict[str, Any]:
 
 def recommend(kind: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:
     """The configuration with the model's own constants for values that are not given; used by `recommended`. Raises UserError."""
+    values = {name: str(value) if isinstance(value, PurePath) else value for name, value in values.items()}
     tables = {
         name: asdict(value) if isinstance(value, part) else value for name, part in nested(kind).items() if (value := values.get(name))
     }

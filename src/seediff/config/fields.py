@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -35,10 +36,12 @@ def field_types(kind: type) -> dict[str, Any]:
 
 
 def check_fields(config: Any) -> None:
-    """Raise UserError for the first field of a dataclass whose text or number its type does not allow. Lists become tuples, so that equal
-    values are equal however they were given."""
+    """Raise UserError for the first field of a dataclass whose text, number or list its type does not allow. Lists become tuples and paths
+    texts, so that equal values are equal however they were given."""
     for name, hint in field_types(type(config)).items():
         value = getattr(config, name)
+        if isinstance(value, PurePath):
+            object.__setattr__(config, name, str(value))
         if wanted := misfit(value, hint):
             raise UserError(f"{name} = {value!r} must be {wanted}")
         if isinstance(value, list):
@@ -52,6 +55,8 @@ def misfit(value: Any, hint: Any) -> str:
         return ""
     is_list = isinstance(value, (tuple, list))
     wanted = [_wanted(value, part) for part in parts if part is not NoneType and (get_origin(part) is tuple) == is_list]
+    if not wanted and isinstance(value, (str, int, float, tuple, list)):
+        return "one value" if is_list else "a list"
     return " or ".join(wanted) if all(wanted) else ""
 
 

@@ -53,12 +53,12 @@ class DatasetConfig(RunConfig):
     mask: MaskConfig = field(default_factory=MaskConfig)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for name in (n for n in ("classes", "prompts", "subclasses") if hasattr(self, n)):
             texts = getattr(self, name)
             if isinstance(texts, str) or not isinstance(texts, Iterable):
                 raise UserError(f"{name} must be a tuple of texts, like ({str(texts or 'dog')!r},)")
             object.__setattr__(self, name, tuple(texts))
+        super().__post_init__()
         check_classes(self.classes)
         check_prompts(self.prompts)
         if self.mask.reading is not None and not self.capture.apart:

@@ -42,7 +42,10 @@ class Conversions:
     @classmethod
     def _read(cls, name: SourceName, path: Place, **options: Any) -> Self:
         from .formats.drivers import read_format
+        from .rows import check_class_list
 
+        if isinstance(named := options.get("classes"), str):
+            check_class_list(named)  # formats would take its letters
         classes, samples, notes = read_format(name, path, **options)
         return cls(classes, list(samples), path=path, notes=notes)
 

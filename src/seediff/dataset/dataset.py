@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from ..errors import UserError
 from . import native
 from .conversions import Conversions, import_options
 from .formats.drivers import Follow
@@ -57,14 +58,15 @@ class Dataset(Conversions, Sequence[Sample]):
         return f"Dataset({len(self)} samples of {', '.join(self.classes) or 'no class'})"
 
     def _of(self, samples: Sequence[Sample]) -> Dataset:
-        return Dataset(self.classes, samples, path=self.path)
+        return Dataset(self.classes, samples, path=self.path, notes=self.notes)
 
     @classmethod
     def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
         """Opens a folder of any format that SeeDiff reads, or one file of such a format.
 
         split: only the samples of this part, such as "train"; samples without a part belong to "train". Raises UserError if the format is
-        unknown, naming what was looked for, if something in the folder cannot be used, and if the folder's run is not finished.
+        unknown, naming what was looked for, if something in the folder cannot be used, if the folder's run is not finished, and for a part
+        without samples.
         """
         path = Path(path)
         if (path / native.METADATA).is_file():
@@ -74,7 +76,12 @@ class Dataset(Conversions, Sequence[Sample]):
             if "split" in import_options(name):  # a folder may have parts that rows do not name, such as VOC's trainval
                 return cls._read(name, path, split=split)
             dataset = cls._read(name, path)
-        return dataset if split is None else dataset.filter(lambda sample: sample.metadata.get("split", "train") == split)
+        if split is None:
+            return dataset
+        parts = [sample.metadata.get("split", "train") for sample in dataset]
+        if split not in parts:
+            raise UserError(path, f"has no part '{split}'", f"parts there: {', '.join(sorted(filter(None, set(parts)))) or 'none'}")
+        return dataset._of([sample for sample, part in zip(dataset, parts, strict=True) if part == split])
 
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:
@@ -93,7 +100,7 @@ class Dataset(Conversions, Sequence[Sample]):
         self,
         keep: Callable[[Sample], bool] | None = None,
         *,
-        drop_flags: Sequence[str] = (),
+        drop_flags: str | Sequence[str] = (),
         min_area: float = 0.0,
         max_area: float = 1.0,
         max_components: int | None = None,
@@ -108,7 +115,8 @@ class Dataset(Conversions, Sequence[Sample]):
         from .quality.select import Criteria, select_samples
 
         samples = self.samples if keep is None else [sample for sample in self.samples if keep(sample)]
-        criteria = Criteria(tuple(drop_flags), min_area, max_area, max_components, min_piece, min_confidence, best, ignore_band, reviewed)
+        flags = (drop_flags,) if isinstance(drop_flags, str) else tuple(drop_flags)
+        criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, ignore_band, reviewed)
         if criteria != Criteria():
             samples = select_samples(self.classes, samples, criteria, where=self.path).samples
         return self._of(samples)

@@ -116,6 +116,8 @@ def check_class_list(classes: Sequence[str], where: object = "") -> None:
 
 
 def _class_problem(classes: Sequence[str]) -> str | None:
+    if isinstance(classes, str):
+        return f"classes must be a list of names, like [{classes!r}]"
     if len(classes) > MAX_CLASSES:
         return f"{len(classes)} classes; label maps hold at most {MAX_CLASSES}"
     for number, name in enumerate(classes):

@@ -46,7 +46,7 @@ class Sample:
 
     def __init__(
         self,
-        image: np.ndarray | Path | bytes,
+        image: np.ndarray | Path | str | bytes,
         label_map: np.ndarray | Callable[[], np.ndarray],
         instances: Instances | Callable[[], Instances] | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -54,6 +54,7 @@ class Sample:
         name: str = "",
         extras: Mapping[tuple[str, int | None], Path] | None = None,
     ) -> None:
+        image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
         """The file of the picture, or its bytes."""
         self.suffix = picture_suffix(self.source)

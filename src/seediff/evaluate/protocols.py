@@ -130,6 +130,8 @@ def own(classes: Sequence[str]) -> Protocol:
 
     Raises UserError if there are no classes, too many, or two with the same `plain_name`.
     """
+    if isinstance(classes, str):
+        raise UserError(f"classes must be a list of names, like [{classes!r}]")
     classes = tuple(classes)
     objects = tuple(class_name for class_name in classes if class_name != BACKGROUND)
     if not objects or len(classes) > MAX_CLASSES:

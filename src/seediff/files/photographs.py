@@ -79,8 +79,7 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
     Raises UserError if nothing is given, if a path or pattern matches nothing, if a folder cannot be listed, if input is inside
     `exclude`, or if no picture is found.
     """
-    if isinstance(paths, (str, Path)):
-        paths = [paths]
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths:
         raise UserError('no picture named: name files, folders or patterns such as "photos/*.jpg"')
     out = Path(os.path.realpath(exclude)) if exclude is not None else None

@@ -163,7 +163,8 @@ def pamr_weights(image: np.ndarray, config: MaskConfig) -> torch.Tensor:
 
 
 def _scaled(image: np.ndarray, device: torch.device | str) -> torch.Tensor:
-    return torch.tensor(image, device=device).float() / 255
+    # torch refuses arrays with negative strides, as of bgr[:, :, ::-1]
+    return torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
 
 
 def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:

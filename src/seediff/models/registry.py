@@ -37,6 +37,7 @@ class Model:
     """A loaded text-to-image model.
 
     pipe: diffusers' pipeline, without safety checker and progress bar. family: its architecture.
+    name, base: as given to `load_model`.
     device: "cuda", "mps" or "cpu", with an index if one was given. dtype: "float32", "float16" or "bfloat16".
     latent_side: L, positions per side of the lattice that the network works on, at the model's own image size. image_side: that size in
     pixels.
@@ -55,6 +56,7 @@ class Model:
     known_words: tuple[str, ...] | None = None
     family: Family = SD
     offload: Offload = "none"
+    base: str | None = None
 
     @property
     def network(self) -> Any:
@@ -89,14 +91,14 @@ class Model:
 
 
 def load_model(
-    name: str,
+    name: str | Path,
     *,
-    base: str | None = None,
+    base: str | Path | None = None,
     device: str | None = None,
     dtype: str | None = None,
-    lora: str | None = None,
+    lora: str | Path | None = None,
     lora_scale: float | None = None,
-    embedding: str | None = None,
+    embedding: str | Path | None = None,
     scheduler: str | None = None,
     quantize: Quantize | None = None,
     vae_tiling: bool = False,
@@ -126,6 +128,9 @@ def load_model(
     # 1. What can be refused before anything is read
     torch, _ = _import_diffusers()
     from ..devices import check_device, default_device, default_dtype
+
+    name = str(name)
+    base, lora, embedding = (None if value is None else str(value) for value in (base, lora, embedding))
 
     if lora_scale is not None and lora is None:
         raise UserError(f"lora_scale = {lora_scale}: needs a lora; give both or neither")
@@ -184,7 +189,7 @@ def load_model(
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
     settings = read_settings(source.whole) if source.is_whole else Settings()
-    return Model(pipe, name, device, dtype, latent_side, side, settings.classes, settings.words, family, offload)
+    return Model(pipe, name, device, dtype, latent_side, side, settings.classes, settings.words, family, offload, base)
 
 
 def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, dtype: str, name: str) -> Any:

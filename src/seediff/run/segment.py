@@ -131,7 +131,9 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         self.specs: list[PhotoSpec] = []
         others = []
         for index, photo in enumerate(photos):
-            named = tuple(word for word in dict.fromkeys((words or {}).get(photo.name, config.names)) if word != BACKGROUND)
+            if isinstance(mine := (words or {}).get(photo.name, config.names), str):
+                raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{mine!r}]")
+            named = tuple(word for word in dict.fromkeys(mine) if word != BACKGROUND)
             label = truth.find(photo.name) if truth else None
             self.specs.append(PhotoSpec(index, photo, named, label))
             size = truth.files[label].stat().st_size if truth and label else None

@@ -27,7 +27,7 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.output_folders import memory_bytes
 from ..models.families.base import Family, Reader
-from .captured import Captured, own_constants
+from .captured import Captured, own_capture, own_constants
 from .listener import Heard, Listener
 from .refused import check_processors, find_network
 
@@ -52,9 +52,10 @@ def capture(
     Args:
         pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting, with ControlNets and
             adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`): then every row of a batch is a picture of its own,
-            unless `prompts` give the number of pictures.
-        keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), for only the maps that it reads; "segments", for
-            self-attention alone, as it is captured for photographs. Less attention costs less memory and time.
+            unless `prompts` give the number of pictures, and its calls are told apart by rising noise: use a `with` block for each look.
+        keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), for only the maps that it reads, of the layers
+            that the model's folder names for it; "segments", for self-attention alone, as it is captured for photographs. Less attention
+            costs less memory and time.
         prompts: the prompt, if the pipeline is given only embeddings: one text, or one per picture.
         tokenizer: the tokenizer of the text, if a network alone is given; the text columns must begin with its first token.
         steps: which steps to record: "all", or a number k for every k-th.
@@ -144,14 +145,16 @@ def kept(
             raise UserError(f"keep = segments: they need self-attention, and {family.title} has no maps of it: {why}")
         return replace(config, normalize=False), {"self": None}, ("self",)
     method: Any = keep
-    if keep not in METHOD_FACTS:
-        raise UserError(f"keep = {keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
-    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), "steps": config.steps}
+    methods = [name for name, facts in METHOD_FACTS.items() if not facts.concepts]
+    if keep not in methods:
+        raise UserError(f"keep = {keep!r} must be all, segments or a method of masks ({', '.join(methods)})")
+    blocks = blocks_at(family, network, METHOD_FACTS[keep].depths)
+    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **({"layers": blocks} if blocks else {}), **own_capture(pipe, method)}
     if config.layers != "all":
         own["layers"] = config.layers
-    elif blocks := blocks_at(family, network, METHOD_FACTS[keep].depths):
-        own["layers"] = blocks
-    config = replace(config, **own)
+    if not config.normalize:
+        own["normalize"] = False
+    config = replace(config, **{**own, "steps": config.steps})
     config = replace(config, layers=family.fit_layers(network, config.layers))
     return config, maps_read(fitted_mask(own_constants(pipe, method), network, config, family)), ()
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ..attention.expected import Expected, expect_capture
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.windows import Window
 from ..config.constants import MaskConfig, SegmentConfig
+from ..config.fields import field_types
 from ..config.levels import check_divides, fitted_mask
-from ..config.methods import Method
-from ..config.presets import recommended_mask
+from ..config.methods import BEST, METHOD_FACTS, Method
+from ..config.presets import Recommended, recommended_mask
 from ..errors import UserError
+from ..files.photographs import read_picture
 from ..masks.make import MaskResult, check_maps, enlarge, make_masks, soft_mask
 from ..models.families.base import Family, Reader
 from ..models.info import read_settings
@@ -31,8 +35,8 @@ from .listener import INSTRUCTION, Listener, Run, Texts
 
 Phrase = str | Sequence[int]
 """A word or phrase of the prompt; or the numbers of text columns."""
-Picture = Any
-"""A Pillow picture, or (H, W, 3) uint8."""
+Picture = Path | str | Image.Image | np.ndarray | None
+"""A file's path, a Pillow picture, or (H, W, 3) uint8."""
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 HEAT_LEVELS = (4, 2, 1)
 """Levels of attention in a heat map, as in method ca; if a model has none of them, all its levels are used."""
@@ -127,13 +131,17 @@ class Captured:
         """Masks of words in one picture, from `make_masks`: label map, soft masks, flags and every step.
 
         picture: the picture, if the pipeline did not return it (latents): PAMR follows its edges. method: by default that of `keep`,
-        otherwise seediff, or ca for a model without self-attention. constants: fields of MaskConfig, such as beta=0.4 or pamr=False. The
-        others are the model's own if its folder has some, as `mini`'s does, otherwise those of the method's paper; levels that the model
-        lacks are replaced by the nearest.
+        otherwise seediff, or ca for a model without self-attention; neither best nor concept. constants: fields of MaskConfig, such as
+        beta=0.4 or pamr=False. The others are the model's own if its folder has some, as `mini`'s does, otherwise those of the method's
+        paper; levels that the model lacks are replaced by the nearest. The model's own were chosen for the layers that `keep=METHOD`
+        captures.
         """
         method = method or self._method
         if method is None:
             method = "ca" if self._family.no_self_attention else "seediff"
+        if method == BEST or (method in METHOD_FACTS and METHOD_FACTS[method].concepts):
+            raise UserError(f"method = {method}", "needs a capture of its own, which `capture` does not have", "use generate or mask")
+        _check_constants(MaskConfig, constants)
         config = fitted_mask(replace(own_constants(self._pipe, method), **constants), self._network.config, family=self._family)
         maps, shown = self._maps(image, phrases), self._picture(image, picture)
         if shown is None and config.pamr:
@@ -149,6 +157,7 @@ class Captured:
     def segments(self, image: int = 0, *, picture: Picture = None, seed: int = 0, **constants: Any) -> Segments:
         """Segments of one picture without any words, from its self-attention. constants: fields of SegmentConfig, such as method="kmeans"
         and k=6. The maps are those of all steps that drew the picture; the papers look once at a picture without noise."""
+        _check_constants(SegmentConfig, constants)
         config = SegmentConfig(**constants)
         if config.divides_features:
             raise UserError(
@@ -251,7 +260,7 @@ class Captured:
     def _picture(self, image: int, picture: Picture) -> np.ndarray | None:
         if picture is None:
             return self.pictures[image] if 0 <= image < len(self.pictures) else None
-        return np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture)
+        return read_picture(np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture)
 
     def _size(self, maps: AttentionMaps, picture: np.ndarray | None) -> Grid:
         """(H, W) in pixels: that of the picture; without one, that of the positions (a pixel each if the pipeline does not say)."""
@@ -264,12 +273,34 @@ class Captured:
 
 def own_constants(pipe: Any, method: Method) -> MaskConfig:
     """The constants of a method for a pipeline: those of its model's folder if that has some, otherwise those of the method's paper."""
-    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and read_settings(Path(folder)).preset:
-        return recommended_mask(str(folder), method).mask
+    if own := _recommended(pipe, method):
+        return own.mask
     config = MaskConfig(method=method)
     return replace(config, **config.facts.defaults.get("mask", {}))
 
 
+def own_capture(pipe: Any, method: Method) -> dict[str, Any]:
+    """The capture for which the constants of a method in the model's folder were chosen; empty if the folder has none."""
+    own = _recommended(pipe, method)
+    return {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")} if own else {}
+
+
+def _recommended(pipe: Any, method: Method) -> Recommended | None:
+    """The constants of a method for a pipeline whose model's folder has constants; otherwise None."""
+    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
+    return recommended_mask(str(folder), method) if folder and read_settings(Path(folder)).preset else None
+
+
+def _check_constants(kind: type, constants: Mapping[str, Any]) -> None:
+    if unknown := [name for name in constants if name not in field_types(kind)]:
+        raise UserError(f"there is no constant '{unknown[0]}'", fix=f"constants here: {', '.join(field_types(kind))}")
+
+
 def _name(phrase: Phrase) -> str:
-    return phrase if isinstance(phrase, str) else f"columns {', '.join(map(str, phrase))}"
+    if isinstance(phrase, str):
+        return phrase
+    if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):
+        raise UserError(
+            f"{phrase!r}", "must be a word or phrase, or the numbers of text columns", "give words one by one: masks('dog', 'cat')"
+        )
+    return f"columns {', '.join(map(str, phrase))}"

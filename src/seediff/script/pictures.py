@@ -31,7 +31,7 @@ OF_DATASETS = ("threads", "keep_attention", "objects", "photos", "vote", "name_t
 HERE = Photo(Path("the picture"), "the picture")
 
 
-def mask(image: Picture, classes: Sequence[str], *, model: str | Model = "mini", **options: Any) -> MaskResult:
+def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = "mini", **options: Any) -> MaskResult:
     """Masks of named classes in one picture: a label map (H, W) of its size, 0 background, i + 1 = classes[i], 255 ignored; and soft masks.
 
     model: a name as for `--model`, or a model from `load_model`; the model that was named last stays loaded. options: fields of
@@ -41,7 +41,7 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Model = "mini",
     Raises UserError for a picture or option that cannot be used, and for a class that the model does not know.
     """
     _check(options, model)
-    config = MaskPhotosConfig.recommended(classes=_names(classes), model=_name(model), **{**options, "keep_soft": True})
+    config = MaskPhotosConfig.recommended(**{**options, **_source(model), "classes": _names(classes), "keep_soft": True})
     photo = read_picture(image)
     job = MaskJob(config, ())
     job.check()
@@ -60,7 +60,7 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Model = "mini",
     )
 
 
-def segment(image: Picture, *, model: str | Model = "mini", **options: Any) -> Segments:
+def segment(image: Picture, *, model: str | Path | Model = "mini", **options: Any) -> Segments:
     """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment is.
 
     model: as in `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or fit="tile".
@@ -70,7 +70,9 @@ def segment(image: Picture, *, model: str | Model = "mini", **options: Any) -> S
         raise UserError("names: segments of a picture in memory are not named; use segment_photos, or ask `mask` for the words")
     _check(options, model)
     photo = read_picture(image)
-    config = SegmentPhotosConfig.recommended(model=_name(model), **options)
+    config = SegmentPhotosConfig.recommended(**{**options, **_source(model)})
+    if config.segment.k == "truth":
+        raise UserError("segment.k = truth: there are no label maps of a picture in memory; give a number")
     job = SegmentJob(config, ())
     job.check()
     job.use(_loaded(config, model))
@@ -84,23 +86,24 @@ def _names(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def _name(model: str | Model) -> str:
-    return model if isinstance(model, str) else model.name
+def _source(model: str | Path | Model) -> dict[str, str | Path | None]:
+    """The fields of a configuration that say which model's constants it begins with."""
+    return {"model": model.name, "base": model.base} if isinstance(model, Model) else {"model": model}
 
 
-def _check(options: Mapping[str, Any], model: str | Model) -> None:
+def _check(options: Mapping[str, Any], model: str | Path | Model) -> None:
     """Raise UserError for an option that would have no effect."""
     for name in (name for name, value in options.items() if value):
         if name in OF_DATASETS:
             raise UserError(f"{name}: has no effect on a picture in memory; leave it out, or use mask_photos or segment_photos")
-        if name in (*LOADING, "device", "dtype") and not isinstance(model, str):
+        if name in (*LOADING, "device", "dtype") and isinstance(model, Model):
             raise UserError(f"{name}: the model is loaded already; give it to load_model")
 
 
-def _loaded(config: MaskPhotosConfig | SegmentPhotosConfig, model: str | Model) -> Model:
-    if not isinstance(model, str):
+def _loaded(config: MaskPhotosConfig | SegmentPhotosConfig, model: str | Path | Model) -> Model:
+    if isinstance(model, Model):
         return model
-    return _last(registry.load_model, model, config.device, config.dtype, tuple(config.loading.items()))
+    return _last(registry.load_model, config.model, config.device, config.dtype, tuple(config.loading.items()))
 
 
 @lru_cache(maxsize=1)

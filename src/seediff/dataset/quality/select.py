@@ -63,6 +63,8 @@ class Criteria:
             raise UserError(
                 f"min_area = {self.min_area} and max_area = {self.max_area}", "must be shares of the picture, 0 ≤ minimum ≤ maximum ≤ 1"
             )
+        if self.reviewed is not None and self.reviewed not in REVIEWED_AS:
+            raise UserError(f"reviewed = {self.reviewed!r}", f"must be one of {', '.join(REVIEWED_AS)}")
         for name in ("max_components", "min_piece", "best"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UserError(f"{name} = {value}", "must be at least 1")
