@@ -127,3 +127,14 @@ def leads_out(out: Path, path: Path) -> bool:
         return not path.resolve(strict=False).is_relative_to(out.resolve())
     except (OSError, ValueError, RuntimeError):
         return True
+
+
+def link_outside(path: Path, folder: Path) -> UserError:
+    """The error for a file that is, or is behind, a link that leads out of its folder."""
+    return UserError(path, f"is a link that leads out of {folder}; what is outside of it is not read")
+
+
+def check_links(folder: Path, *paths: Path) -> None:
+    """Raise UserError for the first path that `leads_out` of the folder."""
+    if outside := next((path for path in paths if leads_out(folder, path)), None):
+        raise link_outside(outside, folder)

@@ -125,10 +125,10 @@ def _segments(folder: Path, pictures: Mapping[str, Path]) -> Subject:
     named = (folder / NAMED).is_dir() and (folder / native.CLASSES).is_file()
     samples = []
     for row in rows:
-        name = str(row["photo"])
+        name = row["photo"]
         named_segments = [segment for segment in row["segments"] if segment.get("name")]
         names = list(dict.fromkeys(segment["name"] for segment in named_segments))
-        pixels = max(1, int(row["width"]) * int(row["height"]))
+        pixels = max(1, row["width"] * row["height"])
         pixels_of = {word: sum(segment["area"] for segment in named_segments if segment["name"] == word) for word in names}
         area = {word: round(min(1.0, count / pixels), 6) for word, count in pixels_of.items()}
         about = {"classes": names, "area": area, "segments": len(row["segments"])}

@@ -164,8 +164,9 @@ def _encode_pairs(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[tuple[
 def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarray]:
     """A row's image (H, W, 3) and label map (H, W), both uint8."""
     where = f"row {position + 1}"
-    with open_picture(path_inside(out, row, "file_name", where), f"{where}: 'file_name' {row['file_name']!r}") as picture:
-        image = np.asarray(in_rgb(picture, f"{where}: 'file_name' {row['file_name']!r}"))
+    shown = f"{where}: 'file_name' {row.get('file_name')!r}"
+    with open_picture(path_inside(out, row, "file_name", where), shown) as picture:
+        image = np.asarray(in_rgb(picture, shown))
     with open_picture(path_inside(out, row, "mask", where), f"{where}: 'mask' {row['mask']!r}") as mask:
         if mask.mode not in ("P", "L", "1"):
             raise UserError(f"{where}: mask '{row['mask']}' is a {mask.mode} picture; masks hold class numbers (palette or grey)")

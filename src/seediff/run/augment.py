@@ -126,7 +126,7 @@ def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: S
     from ..report.tables import of_photograph
 
     alone, drawn = not any("sources" in step for step in recipe["steps"]), not of_photograph(item.metadata)
-    kept = (*["prompt"] * alone, "split", *["model"] * drawn)
+    kept = [key for key, is_kept in (("prompt", alone), ("split", True), ("model", drawn)) if is_kept]
     file_name, mask = native.sample_files(name, suffix)
     return {
         "file_name": file_name,

@@ -20,7 +20,6 @@ from .. import __version__
 from ..config.generate import MAX_IMAGES, DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
-from ..dataset.native import BATCHES
 from ..dataset.reviews import CALLED_OFF, REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..dataset.store import find_extras
 from ..errors import UserError
@@ -32,7 +31,7 @@ from ..prompts.specs import sample_count
 from .output import BatchRecord, Place, open_place, record_path
 
 SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, native.INSTANCES, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
-SPLITS = f"{BATCHES}/splits"
+SPLITS = f"{native.BATCHES}/splits"
 """The split of each picture of a dataset that was divided and then turned back into an unfinished one: file name → split, as JSON."""
 INPUTS = {"generate": "", "mask": "PHOTOS ", "augment": "DATA ", "segment": "PHOTOS "}
 """Command → the arguments that it needs besides its configuration."""
@@ -231,7 +230,7 @@ def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> Non
 def with_splits(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows, of samples that are made again with the splits that they had before."""
     splits = read_json(folder / SPLITS, dict[str, str], limit=ANNOTATIONS) if (folder / SPLITS).is_file() else {}
-    return [row | ({"split": splits[row["file_name"]]} if row["file_name"] in splits else {}) for row in rows]
+    return [{**row, "split": splits[row["file_name"]]} if row["file_name"] in splits else row for row in rows]
 
 
 def files_of(folder: Path, row: Mapping[str, Any], extras: Mapping[str, Mapping[Any, Path]]) -> list[Path]:

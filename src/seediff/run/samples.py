@@ -21,6 +21,7 @@ from ..files.outputs import check_inside, write_atomic
 from ..models.memory import Offload
 from .loop import Captured, Item, Job
 from .output import BatchRecord
+from .reopen import with_splits
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
@@ -134,7 +135,6 @@ class DatasetJob(Job[Dataset, Item, Captured]):
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         """Writes metadata.jsonl last: a dataset that has it is complete."""
         from ..report import dataset_card
-        from .reopen import with_splits
 
         rows = with_splits(out, rows)
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))

@@ -21,7 +21,7 @@ from ...errors import UserError
 from ...files.messages import shown
 from ...files.orientation import orientation_of, turned_back
 from ...files.output_folders import put, staged
-from ...files.reading import leads_out, path_inside
+from ...files.reading import check_links, path_inside
 from ...workers import in_order
 from ..encoding import Instances
 from ..rows import check_class_list, check_name, flat_name
@@ -203,9 +203,7 @@ class Source:
         """A sample. name: must be new, and must not lead out of a dataset. labels: reads its label map. where: the sample's name in errors.
         files: must not be links that lead out of the source. shown: as in `as_stored`. Raises UserError."""
         check_name(name, self.taken, where)
-        for file in files:
-            if leads_out(self.path, file):
-                raise UserError(file, f"is a link that leads out of {self.path}; what is outside of it is not read")
+        check_links(self.path, *files)
         (labels,) = self.as_stored(image, where, labels, shown=shown)
         return Sample(image, labels, metadata=row, name=name)
 

@@ -21,7 +21,7 @@ from ...errors import UserError
 from ...files.documents import read_json
 from ...files.messages import shown
 from ...files.pictures import open_picture
-from ...files.reading import RECORD, leads_out
+from ...files.reading import RECORD, check_links
 from .. import native
 from ..encoding import Instances
 from ..sample import Sample
@@ -84,8 +84,7 @@ def read(
     paths = [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file() and is_file(path)]
     if not paths:
         raise UserError(f"{source.path}: has no JSON file of labelme's, which begins with 'version' and has 'shapes'")
-    if outside := next((path for path in paths if leads_out(root, path)), None):
-        raise UserError(outside, f"is a link that leads out of {root}; what is outside of it is not read")
+    check_links(root, *paths)
     used, others, picture_names = set[str](), 0, {}
     for path in paths:  # one at a time in memory
         file = read_json(path, File, limit=LARGEST)

@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import UserError
 from ...files.documents import read_json
 from ...files.messages import printable
-from ...files.reading import leads_out
+from ...files.reading import check_links
 from .. import native
 from ..encoding import Instances
 from ..sample import SPLITS, Sample
@@ -98,8 +98,7 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
     for part in parts:
         row = {"split": part.name} if part.name in SPLITS else {}
         for path in sorted((part / LABELS).glob("*.json")):
-            if leads_out(root, path):
-                raise UserError(path, f"is a link that leads out of {root}; what is outside of it is not read")
+            check_links(root, path)
             file = read_json(path, File)
             tried = [path.stem, *(f"{path.stem}{suffix}" for suffix in PICTURES)]  # older files are NAME.json
             if (at := source.picture([part / IMAGES], tried, "name", str(path))) is None:

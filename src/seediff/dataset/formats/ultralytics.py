@@ -65,8 +65,7 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
         mask = labels(picture.labels)
         if not mask.is_file():
             raise UserError(f"{picture.path}: has no mask {mask}")
-        if not place.inside(mask):
-            raise UserError(f"{mask}: is a link that leads out of {file.parent}; what is outside of it is not read")
+        place.check_label(mask)
         (read_mask,) = source.as_stored(picture.path, mask, Mapped(mask, ids, str(file)), shown=True)
         samples.append(Sample(picture.path, read_mask, metadata={"split": picture.split}, name=name))
     return classes, samples

@@ -27,7 +27,7 @@ from ...errors import UserError
 from ...files.label_maps import voc_palette
 from ...files.messages import shown
 from ...files.pictures import open_picture
-from ...files.reading import leads_out, read_lines
+from ...files.reading import check_links, leads_out, read_lines
 from .. import native
 from ..encoding import Instances
 from ..rows import check_class_list, check_name, flat_name
@@ -195,8 +195,7 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
             continue
         within = [split for split in SPLITS if name in (lists[split] or ())]
         row, objects = {"split": within[0]} if len(within) == 1 else {}, root / OBJECT_MAPS / f"{name}.png"
-        if outside := next((path for path in (mask, objects) if leads_out(root, path)), None):
-            raise UserError(outside, f"is a link that leads out of {root}; what is outside of it is not read")
+        check_links(root, mask, objects)
         reads = [partial(decode, mask), *([partial(_objects, partial(decode, mask), objects)] if objects.is_file() else [])]
         samples.append(Sample(image, *source.as_stored(image, mask, *reads, shown=False), metadata=row, name=name))
     unmasked = len(named) - len(samples) - source.missing

@@ -28,7 +28,7 @@ import numpy as np
 from ...errors import UserError, first_line
 from ...files.documents import read_yaml
 from ...files.messages import shown
-from ...files.reading import LIST, read_lines, read_text
+from ...files.reading import LIST, link_outside, read_lines, read_text
 from ...metrics.confusion import iou_of_present
 from .. import native
 from ..encoding import Instances
@@ -188,6 +188,11 @@ class Place:
         except (OSError, RuntimeError, ValueError):
             return False
 
+    def check_label(self, path: Path) -> None:
+        """Raise UserError for a label file outside of all these folders."""
+        if not self.inside(path):
+            raise link_outside(path, self.file.parent)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -217,8 +222,8 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
     for name, picture in named(source, pictures, place):
         label = label_file(picture.labels)
         used.add(label)
-        if (exists := label.exists()) and not place.inside(label):
-            raise UserError(label, f"is a link that leads out of {file.parent}; what is outside of it is not read")
+        if exists := label.exists():
+            place.check_label(label)
         without += not exists
         text = read_text(label, LIST) if exists else ""
         boxes, lines = boxes + len(BOX.findall(text)), lines + sum(bool(line.strip()) for line in text.splitlines())

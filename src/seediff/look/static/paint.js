@@ -102,13 +102,12 @@ export function inBox(segments, width, height, box) {
 // Give every connected piece (by edges) of fewer than `least` pixels the label that most of its border touches: holes are filled and
 // islands go. The smallest go first. Ignored pixels (255) and the largest piece stay. Returns how many went, and the box.
 export function clean(labels, width, height, least) {
-  let [count, box] = [0, null];
-  for (let more = true; more;) {
-    const pass = cleanOnce(labels, width, height, least);
+  let count = 0, box = null, pass;
+  do {
+    pass = cleanOnce(labels, width, height, least);
     count += pass.count;
     box = join(box, pass.box);
-    more = pass.grown;
-  }
+  } while (pass.grown);
   return { count, box };
 }
 
@@ -136,7 +135,7 @@ function cleanOnce(labels, width, height, least) {
         if (labels[next] !== own) touched.set(labels[next], (touched.get(labels[next]) || 0) + 1);
       }
     }
-    if (!touched.size) continue; // the whole picture, or one that has joined others meanwhile
+    if (!touched.size) continue; // the whole picture
     const given = [...touched].sort((a, b) => b[1] - a[1] || a[0] - b[0])[0][0];
     for (const at of pixels) {
       for (const next of beside(at, width, labels.length)) {
