@@ -93,8 +93,18 @@ def test_what_writes_objects_that_are_left_out(tmp_path, name, fix):
 def test_polygons_are_objects_of_one_piece(tmp_path):
     done = export("yolo", CLASSES, pairs(), tmp_path / "yolo")
     assert "2 objects of several pieces" in "".join(done.notes)
+    assert "1 pieces in no object are lines, too: every polygon of the format is an object" in done.notes
+    assert done.notes[0].startswith("IoU of the polygons with the masks: 1.0000 on average")
     for sample, truth in zip(imported("yolo", tmp_path / "yolo")[1], pairs(), strict=True):
-        assert objects_of(sample) == pieces_of(truth)
+        assert np.array_equal(sample.label_map, np.where(truth.label_map == 255, 0, truth.label_map))
+        assert objects_of(sample) >= pieces_of(truth)
+        assert len(objects_of(sample)) == len(pieces_of(truth)) + (truth.name == "p0")
+
+
+def test_small_pieces_in_no_object_are_left_out_and_counted(tmp_path):
+    notes = export("yolo", CLASSES, pairs(), tmp_path / "yolo", min_area=7).notes
+    assert "1 pieces below 7 pixels are left out" in notes
+    assert not any("in no object" in note for note in notes)
 
 
 def test_polygons_of_coco_divide_objects_that_touch(tmp_path):

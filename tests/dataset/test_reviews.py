@@ -14,11 +14,12 @@ from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import merge, split
 from seediff.dataset import native, store
+from seediff.dataset.corrections import correct
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.fix import fix_dataset
 from seediff.dataset.reviews import REVIEWS, count_reviews, review_summary
-from seediff.dataset.store import open_native
+from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.look.samples import open_subject
 from seediff.look.session import Session
@@ -97,6 +98,45 @@ def test_a_corrected_mask_is_certain_and_not_made_anew(pets, tmp_path):
     assert rows["000003"]["confidence"] == {"cat": 1.0}
     labels = {name: np.unique(native.read_label_map(tmp_path / "out" / row["mask"])).tolist() for name, row in rows.items()}
     assert labels == {"000003": [0, 2]}  # 0.8 is inside the band: of the others nothing is certain
+
+
+@pytest.fixture
+def returned(pets, tmp_path):
+    """`pets`, back from another tool: the masks of 1 and 2 were changed there, and the soft masks of the others stay."""
+    classes, items = open_native(pets)
+    back = [items[i].replace(label_map=np.where(items[i].label_map == 0, np.uint8(3), np.uint8(0))) for i in (1, 2)]
+    write_native(tmp_path / "returned", *correct(pets, classes, back, by="cvat"), about={})
+    return tmp_path / "returned"
+
+
+def test_a_mask_of_a_persons_stays_one_when_it_is_accepted(returned, tmp_path):
+    before = open_native(returned)[1]
+    session = Session(open_subject(returned), by="ann")
+    session.act(1, 0, "reject", verdict="rejected")
+    session.act(2, 0, "accept", verdict="accepted")
+    session.act(3, 0, "accept", verdict="accepted")
+    session.act(0, 0, "accept", verdict="accepted")
+    session.close()
+    classes, items = open_native(returned)
+    for number, verdict in ((1, "rejected"), (2, "accepted")):
+        changes = {key: before[number].metadata["review"][key] for key in ("gained", "lost")}
+        assert items[number].metadata["review"] == {"verdict": verdict, "corrected": True, "by": "ann", **changes}
+    assert items[3].metadata["review"] == {"verdict": "accepted", "corrected": True, "by": "ann"}
+    assert items[0].metadata["review"] == {"verdict": "accepted", "corrected": False, "by": "ann"}
+    assert [any(kind == "soft" for kind, _ in one.extras) for one in items] == [True, False, False, False, True, True]
+    run("filter", returned, "--out", tmp_path / "out", "--reviewed", "corrected")
+    assert [one.name for one in open_native(tmp_path / "out")[1]] == ["000001", "000002", "000003"]
+    run("filter", returned, "--out", tmp_path / "accepted", "--reviewed", "accepted")
+    assert not check_dataset(tmp_path / "accepted").errors
+    _, again = correct(returned, classes, [items[4]], by="cvat")
+    assert [any(kind == "soft" for kind, _ in one.extras) for one in again] == [True, False, False, False, True, True]
+
+
+def test_what_another_correction_replaces_is_told_no_more(returned):
+    session = Session(open_subject(returned), by="ann")
+    session.act(2, 0, "relabel", labels=lambda present: np.where(present == 3, np.uint8(2), present))
+    session.close()
+    assert open_native(returned)[1][2].metadata["review"] == {"verdict": None, "corrected": True, "by": "ann"}
 
 
 def test_export_uses_them_and_says_how_many(pets, tmp_path, capsys):

@@ -66,10 +66,10 @@ class Conversions:
     ) -> Self:
         """A Pascal VOC folder, or the VOCdevkit that holds it.
 
-        split: the list in ImageSets/Segmentation to read, such as "train"; None: train, val, trainval and test together, or every label map
-        if there is no list. Names without a mask are left out. classes: None: those of the folder's classes.txt, labelmap.txt,
-        class_names.txt or labels.txt, or else VOC's twenty. Colours in masks have the meaning given by labelmap.txt or by VOC's palette.
-        images: the folder of the pictures, if JPEGImages is a link that leads out of the folder.
+        split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if no list is of a
+        part. Names without a mask are left out. classes: None: those of the folder's classes.txt, labelmap.txt, class_names.txt or
+        labels.txt, or else VOC's twenty. Colours in masks have the meaning given by labelmap.txt or by VOC's palette. images: the folder of
+        the pictures, if JPEGImages is a link that leads out of the folder.
         """
         return cls._read("voc", path, split=split, classes=classes, images=images, skip_missing=skip_missing)
 
@@ -167,9 +167,9 @@ class Conversions:
         return self._write("webdataset", out, workers=workers, shard_size=shard_size, shard_samples=shard_samples)
 
     @classmethod
-    def from_ultralytics(cls, path: Place, *, split: str | None = None, images: Place | None = None) -> Self:
+    def from_ultralytics(cls, path: Place, *, split: str | None = None, images: Place | None = None, skip_missing: bool = False) -> Self:
         """A folder of Ultralytics' PNG masks, or the folder of the given YAML file. split, images: as in `from_yolo`."""
-        return cls._read("ultralytics", path, split=split, images=images)
+        return cls._read("ultralytics", path, split=split, images=images, skip_missing=skip_missing)
 
     def as_ultralytics(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
         """Ultralytics' folders for semantic segmentation."""
@@ -227,10 +227,10 @@ class Conversions:
         return self._write("labelstudio", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
-    def from_fiftyone(cls, path: Place, *, classes: Sequence[str] | None = None) -> Self:
+    def from_fiftyone(cls, path: Place, *, classes: Sequence[str] | None = None, skip_missing: bool = False) -> Self:
         """FiftyOne's data/ and labels/, or such folders in train/, val/ and test/. classes: None: those of the classes.txt there or in the
         folder above."""
-        return cls._read("fiftyone", path, classes=classes)
+        return cls._read("fiftyone", path, classes=classes, skip_missing=skip_missing)
 
     def as_fiftyone(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
         """FiftyOne's ImageSegmentationDirectory."""

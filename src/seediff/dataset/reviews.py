@@ -127,11 +127,14 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequenc
 
     `review` holds the verdict, whether the mask is a corrected one, who acted, and which pieces of the mask are one object, if any were
     joined. For a corrected mask, `mask`, `classes`, `class_ids`, `area` and `flags` describe this mask; `confidence` and flags about
-    attention are removed, because they describe the original. Raises UserError for a class that the set does not have.
+    attention are removed, because they describe the original. If the row's own mask is already a person's, it stays so, with what it
+    `gained` and `lost`. Raises UserError for a class that the set does not have.
     """
     if action is None:
         return dict(row)
-    review = {"verdict": action.verdict, "corrected": action.mask is not None, "by": action.by}
+    review = {"verdict": action.verdict, "corrected": action.mask is not None or is_corrected(row), "by": action.by}
+    if action.mask is None:
+        review |= {key: value for key, value in row.get("review", {}).items() if key in ("gained", "lost")}
     if action.joined:
         review["joined"] = [[list(pixel) for pixel in pixels] for pixels in action.joined]
     if action.mask is None:

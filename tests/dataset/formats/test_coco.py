@@ -145,6 +145,24 @@ def test_splits(tmp_path):
     assert all(np.array_equal(again[i.name].label_map, i.label_map) for i in given)
 
 
+def test_classes_of_a_row_come_back(tmp_path):
+    """Also those without a pixel, which flags are about, in their order."""
+    row = {"classes": ["dog", "cat"], "class_ids": [3, 1], "area": {"dog": 0.0, "cat": 1.0}, "flags": ["degenerate:dog"]}
+    export("coco", CLASSES, [item("a", np.ones((4, 6), np.uint8), row)], tmp_path / "coco")
+    classes, (one,) = imported("coco", tmp_path / "coco")
+    assert one.row(one.label_map, classes) == row
+
+
+@pytest.mark.parametrize(
+    ("share", "splits"), [(None, ["val", "dev"]), (0.0, ["train", "dev"]), (0.2, ["train", "dev"]), (1.0, ["val", "val"])]
+)
+def test_a_share_replaces_the_splits_of_rows(tmp_path, share, splits):
+    given = [item("a", None, {"split": "val"}), item("b", None, {"split": "dev"})]
+    export("coco", CLASSES, given[:1] if share is None else given, tmp_path / "coco", split=share)
+    found = [one.metadata["split"] for one in imported("coco", tmp_path / "coco")[1]]
+    assert found == splits[: len(found)]
+
+
 def foreign():
     """A document as others write them: ids with gaps, uncompressed RLE, a crowd, objects that overlap, a background."""
     rle = {"size": [2, 3], "counts": [0, 2, 4]}  # the first column

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 from coco_documents import from_coco
-from formats import imported, opened
+from formats import export, imported, opened
 from items import item
 from PIL import Image
 
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.sample import Sample
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
 
@@ -72,6 +73,17 @@ def test_datumaro_pictures_in_a_folder_a_subset(tmp_path):
     check(read(tmp_path / "annotations/instances_val.json", images=tmp_path / "images/val")[1], {"b": "val"})
     write_native(tmp_path / "out", *imported("coco", tmp_path), about={})
     assert [one.name for one in opened(tmp_path, split="val")[1]] == ["b"]
+
+
+@pytest.mark.parametrize("file", [None, "instances_train.json", "panoptic_train.json"])
+def test_pictures_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(tmp_path, file):
+    images = {name: np.full((*SHAPE, 3), 60 * number, np.uint8) for number, name in enumerate(("1", "train/1", "3"))}
+    splits = {"3": "val"}
+    given = [Sample(image, labels(), None, {"split": splits.get(name, "train")}, name=name) for name, image in images.items()]
+    export("coco", ("cat",), given, tmp_path, panoptic=True)
+    found = imported("coco", tmp_path, annotations=file and tmp_path / "annotations" / file)[1]
+    assert len(found) == (2 if file else 3)
+    assert all(np.array_equal(one.image, images[one.name]) for one in found)
 
 
 def test_one_file_a_part_of_other_names(tmp_path):

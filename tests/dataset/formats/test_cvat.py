@@ -51,6 +51,16 @@ def test_splits_are_subsets(tmp_path):
     assert [one.metadata for one in imported("cvat", tmp_path / "set")[1]] == [{"split": part} for part in ("train", "val", "test")]
 
 
+@pytest.mark.parametrize(
+    ("subset", "split"), [("Train", "train"), ("Validation", "val"), ("valid", "val"), ("TEST", "test"), ("night", None)]
+)
+def test_subsets_are_splits_by_their_names(tmp_path, subset, split):
+    export("cvat", CLASSES, [item("a", None, {"split": "val"})], tmp_path / "set")
+    file = tmp_path / "set/annotations.xml"
+    file.write_text(file.read_text().replace('subset="val"', f'subset="{subset}"'))
+    assert [one.metadata.get("split") for one in imported("cvat", tmp_path / "set")[1]] == [split]
+
+
 XML = """<annotations><version>1.1</version><meta><job><labels>
 <label><name>Background</name></label><label><name>cat</name></label><label><name>dog</name></label><label><name>void</name></label>
 </labels></job></meta>

@@ -12,6 +12,7 @@ from items import item
 from layouts import save_map, save_picture
 from PIL import Image
 
+from seediff.dataset.split import assign_splits
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
@@ -132,6 +133,57 @@ def test_equal_names_in_two_splits(tmp_path, name):
     assert {where: row for where, (row, _) in found.items()} == {"train/a": {"split": "train"}, "val/a": {"split": "val"}}
     assert np.array_equal(found["train/a"][1], blocks(0))
     assert np.array_equal(found["val/a"][1], blocks(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "maps", "said"), [("fiftyone", "labels", r"no PNG or JPEG picture"), ("ultralytics", "masks", r"no picture 'b'")]
+)
+def test_label_maps_without_a_picture_are_an_error(tmp_path, name, maps, said):
+    export(name, CLASSES, [item(one, blocks(0), {"split": "val"}, (20, 30)) for one in ("trip/a", "trip/b", "trip/c")], tmp_path / "set")
+    path = next(path for path in (tmp_path / "set").rglob("b.png") if maps not in path.parts)
+    shutil.move(path, path.with_suffix(".webp") if name == "fiftyone" else tmp_path / "b.png")
+    options = "--images names the folder of the pictures, and --skip-missing" if name == "ultralytics" else "--skip-missing"
+    with pytest.raises(UserError, match=rf"{maps}/.*trip/b\.png: .*{said}.*; {options} leaves out labels without one"):
+        imported(name, tmp_path / "set")
+    notes = []
+    assert [one.name for one in imported(name, tmp_path / "set", skip_missing=True, note=notes.append)[1]] == ["trip/a", "trip/c"]
+    assert notes == ["labels whose picture is not there, left out: 1"]
+
+
+def test_label_maps_of_a_folder_without_any_picture_are_an_error(tmp_path):
+    for name in ("fiftyone", "ultralytics"):
+        export(name, CLASSES, [item(one, blocks(0), {"split": one}, (20, 30)) for one in ("train", "val")], tmp_path / name)
+        path = next(path for path in (tmp_path / name).rglob("val.png") if {"images", "data"} & {*path.parts})
+        path.unlink()
+        with pytest.raises(UserError, match=r"val\.png: .*there is no .*picture"):
+            imported(name, tmp_path / name)
+
+
+def test_ultralytics_of_a_list_may_name_some_of_the_pictures(tmp_path):
+    ultralytics(tmp_path, {"names": ["road", "sky"], "train": "train.txt"}, a=[[0, 1]], b=[[1, 1]])
+    (tmp_path / "train.txt").write_text("./images/train/b.png\n")
+    assert [one.name for one in imported("ultralytics", tmp_path)[1]] == ["b"]
+
+
+def test_a_folder_called_images_in_a_name(tmp_path):
+    """The last `images` of a path is where the masks' folder stands."""
+    export(
+        "ultralytics", CLASSES, [item("images/1", blocks(0), {}, (20, 30)), item("trip/images", blocks(1), {}, (20, 30))], tmp_path / "set"
+    )
+    found = {one.name: one.label_map for one in imported("ultralytics", tmp_path / "set")[1]}
+    assert found.keys() == {"images_1", "trip/images"}
+    assert np.array_equal(found["images_1"], blocks(0))
+    with pytest.raises(UserError, match="two samples are called 'images_1'"):
+        export("ultralytics", CLASSES, [item("images/1"), item("images_1")], tmp_path / "both")
+
+
+@pytest.mark.parametrize("name", ["voc", "yolo", *FOLDERS, "coco", "cvat", "cvat-masks", "labelstudio"])
+def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
+    names = [f"trip/{i}" for i in range(12)]
+    export(name, CLASSES, [item(one, blocks(0), {}, (20, 30)) for one in names], tmp_path / "set", split=0.25, seed=3)
+    parts = assign_splits(names, [{}] * 12, 0.25, 3)
+    chosen = {one.name.replace("_", "/") for one in imported(name, tmp_path / "set")[1] if one.metadata.get("split") == "val"}
+    assert chosen == {one for one, part in zip(names, parts, strict=True) if part == "val"}
 
 
 def roboflow(root, text, values=((0, 1),)):

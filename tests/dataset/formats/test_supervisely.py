@@ -77,6 +77,12 @@ def test_objects_are_those_of_the_sdk(tmp_path):
     assert np.array_equal(Dataset.open(tmp_path)[0].label_map, drawn())  # recognised
 
 
+def test_data_sets_are_splits_by_their_names(tmp_path):
+    project(tmp_path)
+    (tmp_path / "ds").rename(tmp_path / "Validation")
+    assert [one.metadata for one in imported("supervisely", tmp_path)[1]] == [{"split": "val"}, {"split": "train"}]
+
+
 def test_objects_of_a_missing_picture_are_not_counted(tmp_path):
     notes = []
     (project(tmp_path) / "ds/img/a.jpg").unlink()

@@ -62,6 +62,45 @@ def test_cvats_masks_in_colours(tmp_path):
         imported("voc", tmp_path / "cvat", classes=["space ship"])
 
 
+@pytest.mark.parametrize(
+    ("lists", "splits"),
+    [
+        ({"default": "01", "train": "2"}, {"2": "train", "0": None, "1": None}),
+        ({"Validation": "01", "Train": "2"}, {"2": "train", "0": "val", "1": "val"}),
+        ({"valid": "0", "night": "12", "trainval": "0"}, {"0": "val", "1": None, "2": None}),
+        ({"night": "0", "day": "1"}, {"0": None, "1": None, "2": None}),  # without one of VOC's lists, all label maps
+    ],
+)
+def test_lists_of_any_name_are_read(tmp_path, lists, splits):
+    cvat(tmp_path, tuple("012"))
+    (tmp_path / "ImageSets/Segmentation/default.txt").unlink()
+    for name, listed in lists.items():
+        save(tmp_path / f"ImageSets/Segmentation/{name}.txt", "".join(f"{one}\n" for one in listed))
+    for name in ("voc", "cvat-masks"):
+        found = imported(name, tmp_path)[1]
+        assert [(one.name, one.metadata.get("split")) for one in found] == list(splits.items())
+    for split in {*splits.values()} - {None}:
+        assert [one.name for one in opened(tmp_path, split=split)[1]] == [name for name, part in splits.items() if part == split]
+
+
+def test_lists_of_something_else_are_not_read(tmp_path):
+    """Beside VOC's own lists, others may have a second column or paths; names of label maps without a picture are an error."""
+    export("voc", ("cat",), [item("a"), item("b")], tmp_path)
+    lists = tmp_path / "ImageSets/Segmentation"
+    save(lists / "cat_train.txt", "a  1\nb -1\n")
+    save(lists / "trainaug.txt", "/JPEGImages/a.jpg /SegmentationClassAug/a.png\n../a\n" + "x" * 5000)
+    notes = []
+    assert [one.name for one in imported("voc", tmp_path, note=notes.append)[1]] == ["a", "b"]
+    assert notes == []
+    save(lists / "trainaug.txt", "a\nc\nd\n")
+    save(tmp_path / "JPEGImages/d.jpg", item(suffix="jpg").source)
+    assert [one.name for one in imported("voc", tmp_path, note=notes.append)[1]] == ["a", "b"]
+    assert notes == ["1 of 3 pictures have no mask in SegmentationClass: they are left out"]
+    save(tmp_path / "SegmentationClass/c.png", native.encode_mask(expected()))
+    with pytest.raises(UserError, match=r"trainaug\.txt, line 2: .*JPEGImages has no picture 'c'"):
+        imported("voc", tmp_path)
+
+
 def test_indices_mean_the_lines_of_a_labelmap(tmp_path):
     cvat(tmp_path, ["a"])
     text = "trepang:250,50,83::\nbackground:0,0,0::\nvoid:9,9,9::\nspace ship:140,120,240::\n"

@@ -85,7 +85,7 @@ def test_pictures_elsewhere(folder, tmp_path):
 def test_labels_that_no_picture_uses_are_an_error(folder, tmp_path):
     """The pictures of one part, named for all: those of the other part are not there, but their labels are."""
     (folder / "images").rename(tmp_path / "photos")
-    with pytest.raises(UserError, match=r"labels/val/c\.txt: has objects, but there is no picture 'c' .*; --images .* and --skip-missing"):
+    with pytest.raises(UserError, match=r"labels/val/c\.txt: has labels, but there is no picture 'c' .*; --images .* and --skip-missing"):
         read(folder, images=tmp_path / "photos/train")
     notes = []
     check(read(folder, images=tmp_path / "photos/train", skip_missing=True, note=notes.append)[1], {"a": "train", "b": "train"})
@@ -151,6 +151,60 @@ def test_a_list_of_pictures(folder, text):
     save(folder / "train.txt", text + "./images/train/z.jpg\n")
     with pytest.raises(UserError, match=r'train\.txt, line \d: there is no picture "\./images/train/z\.jpg" inside'):
         imported("yolo", folder)
+
+
+def test_lists_may_name_some_of_the_pictures(folder):
+    """All pictures in one folder, and their labels in another: labels of pictures that are not asked for are none without a picture."""
+    for kind in ("images", "labels"):
+        for path in [*(folder / kind).glob("*/*")]:
+            path.rename(folder / kind / path.name)
+    save(folder / "train.txt", "./images/a.jpg\n./images/b.jpg\n")
+    save(folder / "val.txt", "./images/c.jpg\n")
+    save(folder / "data.yaml", "train: train.txt\nval: val.txt\nnames: [cat, dog]\n")
+    check(read(folder)[1], ALL)
+    check(read(folder, split="train")[1], {"a": "train", "b": "train"})
+    check(read(folder, split="val")[1], {"c": "val"})
+    save(folder / "train.txt", "./images/a.jpg\n")
+    check(read(folder)[1], {"a": "train", "c": "val"})
+    (folder / "images/b.jpg").unlink()
+    with pytest.raises(UserError, match=r"labels/b\.txt: has labels, but there is no picture 'b'"):
+        read(folder)
+
+
+def test_labels_of_a_folder_without_any_picture_are_an_error(folder):
+    (folder / "images/val/c.jpg").unlink()
+    with pytest.raises(UserError, match=r"labels/val/c\.txt: has labels, but there is no picture 'c'"):
+        read(folder)
+
+
+def test_two_label_files_of_one_picture_are_an_error(folder, tmp_path):
+    """One is lost, because its own picture of that name is not there."""
+    for path in sorted(folder.glob("images/*/*.jpg")):
+        save(tmp_path / "photos" / path.name, path.read_bytes())
+    shutil.rmtree(folder / "images")
+    save(folder / "labels/val/a.txt", "1 " + LINE)
+    with pytest.raises(UserError, match=r"labels/val/a\.txt: has labels, but there is no picture 'a'"):
+        read(folder, images=tmp_path / "photos")
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_folders_with_files_of_the_same_names(folder, lists):
+    for part in ("x", "y"):
+        for kind in ("images", "labels"):
+            shutil.copytree(folder / kind / "train", folder / kind / part)
+    entries = [f"images/{part}" for part in ("x", "y")]
+    if lists:
+        entries = [f"{part}.txt" for part in ("x", "y")]
+        for part in ("x", "y"):
+            save(folder / f"{part}.txt", "".join(f"./images/{part}/{name}.jpg\n" for name in "ab"))
+    save(folder / "data.yaml", f"train: [{', '.join(entries)}]\nval: images/val\nnames: [cat, dog]\n")
+    check(read(folder)[1], {"x/a": "train", "x/b": "train", "y/a": "train", "y/b": "train", "c": "val"})
+    for kind in ("images", "labels"):  # without such files, names stay as they are
+        for path in [*(folder / kind / "y").iterdir()]:
+            path.rename(path.with_stem(f"{path.stem}{path.stem}"))
+    for part, names in (("x", ("a", "b")), ("y", ("aa", "bb"))):
+        save(folder / f"{part}.txt", "".join(f"./images/{part}/{name}.jpg\n" for name in names))
+    check(read(folder)[1], {"a": "train", "b": "train", "aa": "train", "bb": "train", "c": "val"})
 
 
 def test_lists_of_pictures_lead_nowhere_else(folder, tmp_path):

@@ -23,11 +23,11 @@ from ...files.messages import printable, shown
 from .. import native
 from ..encoding import Instances
 from ..rows import check_class_list, stem_of
-from ..sample import SPLITS, Sample
+from ..sample import Sample
 from ..shapes.polygons import check_outlines, polygon_runs
 from ..shapes.rle import Boxed, area, boxed, boxed_at, check_count, check_layers, paint_box, paint_runs
 from .drivers import Export, Source, portable
-from .label_files import IGNORED, Shapes, beginning, by_object, check_frame, check_meaning, label_ids, named_colours
+from .label_files import IGNORED, PARTS, Shapes, beginning, by_object, check_frame, check_meaning, label_ids, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -113,7 +113,7 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
         if (at := source.picture(folders, [file_name, *([f"{subset}/{file_name}"] if subset else [])], "name", node.where)) is None:
             continue
         picture, stem = at[0], stem_of(file_name)
-        row = {"split": subset.lower()} if subset.lower() in SPLITS else {}
+        row = {"split": part} if (part := PARTS.get(subset.lower())) else {}
         counted.update("box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS)
         name = f"{subset}/{stem}" if subset and stems[stem] > 1 else stem
         samples.append(source.painted(name, picture, partial(_paint, node, picture, ids), row, node.where, objects, shown=True))

@@ -25,9 +25,8 @@ from ..sample import Sample, picture_size
 from ..shapes.polygons import check_outlines, polygon_runs
 from ..shapes.rle import area, check_count, check_layers, count_runs, paint_box, paint_runs
 from .coco.document import Rle
-from .coco.reading import PARTS
 from .drivers import Source, portable
-from .label_files import Shapes, Side, beginning, check_frame, class_names, label_ids
+from .label_files import PARTS, Shapes, Side, beginning, check_frame, class_names, label_ids
 
 ANNOTATIONS, IMAGES = "annotations", "images"
 FILLED = ("mask", "polygon")

@@ -135,7 +135,7 @@ def export(
     check_class_list(classes)
     samples = list(samples)
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
-    splits = assign_splits(names, [sample.metadata for sample in samples], split, seed)
+    splits = assign_splits([sample.name for sample in samples], [sample.metadata for sample in samples], split, seed)
     with staged(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, split, stack, link, workers, follow)
         write = codec(name).write

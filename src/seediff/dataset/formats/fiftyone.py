@@ -51,14 +51,20 @@ def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple
     found = [(split, folder, picture) for split, folder in parts.items() for picture in pictures_below(folder / DATA)]
     stems = Counter(_stem(picture, folder) for _, folder, picture in found)
     samples = []
+    used: set[Path] = set()
     for split, folder, picture in found:
         stem = _stem(picture, folder)
         label_map = folder / LABELS / f"{stem}.png"
         if not label_map.is_file():
             raise UserError(f"{picture}: has no label map {label_map}")
+        used.add(label_map)
         name = f"{split}/{stem}" if split and stems[stem] > 1 else stem
         row = {"split": split} if split else {}
         samples.append(source.sample(name, picture, Mapped(label_map, ids, str(listed)), row, picture, picture, label_map))
+    for folder in parts.values():
+        for label_map in pictures_below(folder / LABELS):
+            if label_map.suffix.lower() == ".png" and label_map not in used:
+                source.no_picture(label_map, f"is a label map, but there is no PNG or JPEG picture of its name in {folder / DATA}")
     return names, samples
 
 

@@ -32,6 +32,8 @@ IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
 """Names of labels that mean 255, in formats that have no other way to say it. Exports write the second; cvat-masks writes the first."""
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 """Names that tools give to id 0; the second is labelme's."""
+PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Name of a split in any data set, in small letters → SeeDiff's name."""
 PICTURES = (".png", ".jpg", ".jpeg")
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 """The width or height of a picture, in files that state it."""

@@ -23,9 +23,8 @@ from ...files.documents import read_csv, read_json
 from .. import native
 from ..rows import check_class_list
 from ..sample import Sample
-from .coco.reading import PARTS
 from .drivers import Source
-from .label_files import listed_classes, pictures_below
+from .label_files import PARTS, listed_classes, pictures_below
 from .voc import LABELMAP, LabelMap, label_map, read_label_list, read_mask
 
 PICTURE_FOLDERS = ("images", "image", "imgs", "img")

@@ -20,11 +20,11 @@ from ...files.messages import printable
 from ...files.reading import check_links
 from .. import native
 from ..encoding import Instances
-from ..sample import SPLITS, Sample
+from ..sample import Sample
 from ..shapes.polygons import check_near, check_outlines, fill_polygon
 from ..shapes.rle import check_count, check_layers, paint_box
 from .drivers import Source
-from .label_files import PICTURES, Shapes, Side, check_frame, class_names, label_id, label_ids, packed_mask
+from .label_files import PARTS, PICTURES, Shapes, Side, check_frame, class_names, label_id, label_ids, packed_mask
 
 META, LABELS, IMAGES = "meta.json", "ann", "img"
 FILLED, BOX = ("bitmap", "polygon"), "rectangle"
@@ -96,7 +96,7 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
     stems = Counter(path.name for part in parts for path in (part / LABELS).glob("*.json"))
     samples = []
     for part in parts:
-        row = {"split": part.name} if part.name in SPLITS else {}
+        row = {"split": split} if (split := PARTS.get(part.name.lower())) else {}
         for path in sorted((part / LABELS).glob("*.json")):
             check_links(root, path)
             file = read_json(path, File)

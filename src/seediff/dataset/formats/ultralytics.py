@@ -17,11 +17,11 @@ from ...errors import UserError
 from ...files.documents import read_yaml
 from ...files.messages import shown
 from .. import native
-from ..rows import check_class_list
+from ..rows import check_class_list, flat_name
 from ..sample import Sample
 from .drivers import Export, Source
 from .label_files import Mapped, check_meaning, grey
-from .yolo import IMAGES, find_pictures, find_yaml, label_file, named, numbered_names, write_data
+from .yolo import IMAGES, check_used, find_pictures, find_yaml, label_file, named, numbered_names, write_data
 
 KEY, MASKS = "masks_dir", "masks"
 IGNORED = "ignore_label"
@@ -30,6 +30,8 @@ IGNORED = "ignore_label"
 
 def write(export: Export) -> None:
     check_meaning(export.classes, (BACKGROUND,), ())
+    # The last `images` of a picture's path becomes `masks`, so it must be that of the format.
+    export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
     for placed in export.placed(grey):
         export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
         export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.data)
@@ -61,13 +63,16 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
     labels = partial(label_file, folder=folder, suffix=".png")
     place, pictures = find_pictures(file, data, split, images, labels)
     samples = []
+    used: set[Path] = set()
     for name, picture in named(source, pictures, place):
         mask = labels(picture.labels)
         if not mask.is_file():
             raise UserError(f"{picture.path}: has no mask {mask}")
         place.check_label(mask)
+        used.add(mask)
         (read_mask,) = source.as_stored(picture.path, mask, Mapped(mask, ids, str(file)), shown=True)
         samples.append(Sample(picture.path, read_mask, metadata={"split": picture.split}, name=name))
+    check_used(source, place, pictures, used, "*.png", Path.is_file)
     return classes, samples
 
 

@@ -31,11 +31,11 @@ from ...files.reading import check_links, leads_out, read_lines
 from .. import native
 from ..encoding import Instances
 from ..rows import check_class_list, check_name, flat_name
-from ..sample import SPLITS, Sample
+from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.rle import check_count
 from .drivers import Export, Source
-from .label_files import GROUNDS, IGNORED, listed_classes
+from .label_files import GROUNDS, IGNORED, PARTS, listed_classes
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
     "JPEGImages",
@@ -45,6 +45,7 @@ IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
     "ImageSets/Segmentation",
 )
 LABELMAP, OLD_LABELME = "labelmap.txt", "SegmentationClassPNG"
+TRAINVAL, OTHERS = "trainval", 4
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
 
@@ -178,10 +179,10 @@ def read(
 
 
 def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Path], np.ndarray], images: Path | None) -> list[Sample]:
-    lists = {name: _read_list(root / LISTS / f"{name}.txt") for name in (*SPLITS, "trainval")}
-    named = _named(root, split, lists)
-    samples: list[Sample] = []
     folder = images or root / IMAGES
+    lists = [List(path.stem, _read_list(path)) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()]
+    named = _named(root, split, lists, folder)
+    samples: list[Sample] = []
     for name, where in named.items():
         check_name(name, source.taken, where)
         image = next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
@@ -193,8 +194,8 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
         mask = class_maps(root) / f"{name}.png"
         if not mask.exists():
             continue
-        within = [split for split in SPLITS if name in (lists[split] or ())]
-        row, objects = {"split": within[0]} if len(within) == 1 else {}, root / OBJECT_MAPS / f"{name}.png"
+        within = {each.part for each in lists if each.part and name in each.names}
+        row, objects = {"split": within.pop()} if len(within) == 1 else {}, root / OBJECT_MAPS / f"{name}.png"
         check_links(root, mask, objects)
         reads = [partial(decode, mask), *([partial(_objects, partial(decode, mask), objects)] if objects.is_file() else [])]
         samples.append(Sample(image, *source.as_stored(image, mask, *reads, shown=False), metadata=row, name=name))
@@ -226,26 +227,49 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     return Instances(numbers.astype(np.uint16), tuple(counts[1:].argmax(1).tolist())).seen()
 
 
-def _named(root: Path, split: str | None, lists: dict[str, dict[str, str] | None]) -> dict[str, str]:
-    """Name → where it is listed, for the samples of a split; None: of all."""
+@dataclass(frozen=True)
+class List:
+    """A list of samples. title: its file's name, without suffix. names: name → where it is listed, for errors."""
+
+    title: str
+    names: Mapping[str, str]
+
+    @property
+    def part(self) -> str | None:
+        """One of SPLITS, if the list is called like one."""
+        return PARTS.get(self.title.lower())
+
+    @property
+    def rank(self) -> int:
+        """The place of VOC's own lists, from 0; the other lists come last, and are equal."""
+        return {TRAINVAL: 0, "train": 1, "val": 2, "test": 3}.get(self.part or self.title.lower(), OTHERS)
+
+
+def _named(root: Path, split: str | None, lists: Sequence[List], images: Path) -> dict[str, str]:
+    """Name → where it is listed, for the samples of a split; None: of all, or of all label maps if there are none of VOC's own lists.
+    images: the folder of the pictures."""
     if split is not None:
-        if (asked := _read_list(path := root / LISTS / f"{split}.txt")) is None:
-            raise UserError(f"{path}: there is no such file; --split names a list of {LISTS}")
-        return asked
-    if all(names is None for names in lists.values()):
-        masks = class_maps(root)
-        return {path.relative_to(masks).with_suffix("").as_posix(): str(path) for path in sorted(masks.rglob("*.png"))}
+        if not (asked := [each for each in lists if each.title == split] or [each for each in lists if each.part == split]):
+            raise UserError(f"{root / LISTS / split}.txt: there is no such file; --split names a list of {LISTS}")
+        return {name: where for each in asked for name, where in each.names.items()}
+    masks = class_maps(root)
+    if all(each.rank == OTHERS for each in lists):
+        return {_name(path, masks): str(path) for path in sorted(masks.rglob("*.png"))}
     named: dict[str, str] = {}
-    for names in (lists["trainval"], lists["train"], lists["val"], lists["test"]):
-        for name, where in (names or {}).items():
-            named.setdefault(name, where)
+    known: set[str] | None = None
+    for each in sorted(lists, key=lambda each: each.rank):
+        if each.rank == OTHERS and known is None:  # CVAT's other subsets, or lists of something else than files
+            known = {_name(path, folder) for folder in (masks, images) for path in folder.rglob("*") if path.suffix in SUFFIXES}
+        named |= {name: where for name, where in each.names.items() if name not in named and (known is None or name in known)}
     return named
 
 
-def _read_list(path: Path) -> dict[str, str] | None:
-    """Name → where it is listed, for errors. None if there is no such list."""
-    if not path.exists():
-        return None
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def _read_list(path: Path) -> dict[str, str]:
+    """Name → where it is listed, for errors."""
     return {line.strip(): f"{path}, line {number}" for number, line in enumerate(read_lines(path), 1) if line.strip()}
 
 

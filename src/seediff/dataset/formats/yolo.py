@@ -2,7 +2,7 @@
 
 out/  data.yaml                     the folders of pictures of each split, and the names of the classes, numbered from 0
       images/{train,val}/NAME.jpg   pictures, as they are
-      labels/{train,val}/NAME.txt   one line per piece of an object: class number, then x and y of each corner as shares of the sides
+      labels/{train,val}/NAME.txt   one line per piece: class number, then x and y of each corner as shares of the sides
 
 Reading follows data.yaml, or another YAML file, as Ultralytics does, except for files outside its folder. `train`, `val` and `test`
 are each a folder of pictures, a text file with one picture per line, or a list of these, below `path` or beside the YAML file. `names` is a
@@ -16,9 +16,9 @@ import json
 import math
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from .. import native
 from ..encoding import Instances
 from ..rows import check_class_list, check_name
 from ..sample import SPLITS, Sample
-from ..shapes.objects import Objects
+from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from ..shapes.rle import check_count, check_layers, paint_box
 from .drivers import Export, Source, seen
@@ -74,6 +74,8 @@ def write(export: Export, *, min_area: int = 1) -> None:
         export.note(f"{share:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it")
     if several := counts["several"]:
         export.note(f"{several} objects of several pieces are a line per piece: a polygon of the format is one piece")
+    if loose := counts["loose"]:
+        export.note(f"{loose} pieces in no object are lines, too: every polygon of the format is an object")
     if small := counts["small"]:
         export.note(f"{small} pieces below {min_area} pixels are left out")
     write_data(export, export.classes)
@@ -93,15 +95,19 @@ def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
 
 
 def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[str, float | None, dict[str, int]]:
-    """The text of a sample's label file; its IoU with the mask, or None if the mask shows no class; and counts: ignored pixels, all pixels,
-    pieces left out, and objects with several pieces."""
+    """The text of a sample's label file: the pieces of its objects, then those of the classes in the rest of the label map; its IoU with
+    the mask, or None if the mask shows no class; and counts: ignored pixels, all pixels, pieces left out, objects with several pieces, and
+    pieces in no object."""
     labels = sample.labels(len(classes))
-    pieces, owners = sample.objects(labels).pieces(min_area)
-    text = as_yolo(pieces)
+    objects = sample.objects(labels)
+    pieces, owners = objects.pieces(min_area)
+    rest = find_objects(np.where(objects.index >= 0, np.uint8(0), labels), min_area)
+    text = as_yolo(pieces) + as_yolo(rest)
     iou = iou_of_present(labels, from_yolo(text, labels.shape, len(classes), sample.name).label_map())
     several = sum(count > 1 for count in Counter(owners).values())
     ignored = int((labels == native.IGNORE).sum())
-    return text, iou, {"ignored": ignored, "pixels": labels.size, "small": pieces.small, "several": several}
+    small, loose = pieces.small + rest.small, len(rest.class_ids)
+    return text, iou, {"ignored": ignored, "pixels": labels.size, "small": small, "several": several, "loose": loose}
 
 
 def as_yolo(pieces: Objects) -> str:
@@ -174,13 +180,13 @@ def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.
 @dataclass(frozen=True)
 class Place:
     """The location of a dataset. file: its YAML file. base: `path` in it. roots: resolved folders, of which one must contain each picture.
-    images: the folder of pictures that the user named. labels: folders that may contain label files."""
+    images: the folder of pictures that the user named. labels: folder that may contain label files → folders of their pictures."""
 
     file: Path
     base: str
     roots: tuple[Path, ...]
     images: Path | None
-    labels: frozenset[Path] = frozenset()
+    labels: Mapping[Path, Collection[Path]] = field(default_factory=dict)
 
     def inside(self, path: Path) -> bool:
         try:
@@ -232,7 +238,7 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
         samples.append(Sample(picture.path, *seen(paint), metadata={"split": picture.split}, name=name))
     if samples and without == len(samples):
         raise UserError(f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one")
-    _check_used(source, place, used)
+    check_used(source, place, pictures, used, "*.txt", _has_objects)
     if boxes and boxes == lines:
         raise UserError(f"{file}: all its {boxes} objects are boxes; masks need polygons, of three or more corners")
     if boxes:
@@ -242,13 +248,26 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
     return tuple(names.values()), samples
 
 
-def _check_used(source: Source, place: Place, used: Collection[Path]) -> None:
-    """Refuse label files in `place.labels` that have objects but no picture, or count them as missing pictures; otherwise the objects would
-    be lost silently."""
-    for folder in sorted(place.labels):
-        for path in sorted(folder.glob("*.txt")):
-            if path not in used and path.name != native.CLASSES and OBJECT.match(read_text(path, LIST)):
-                source.no_picture(path, f"has objects, but there is no picture '{path.stem}' that they would be in")
+def check_used(
+    source: Source, place: Place, pictures: Sequence[Picture], used: Collection[Path], pattern: str, labelled: Callable[[Path], bool]
+) -> None:
+    """Refuse label files in `place.labels` that have no picture, or count them as missing pictures; otherwise their labels would be lost
+    silently. Label files of pictures that are there but not asked for, because another split or no list names them, are none of these.
+
+    pictures, used: those that are read, and their label files. pattern: of the names of label files. labelled: whether a file with such a
+    name has labels.
+    """
+    read = {picture.path for picture in pictures}
+    for labels in sorted(place.labels):
+        if unused := sorted(path for path in labels.glob(pattern) if path not in used):
+            others = {path.stem for folder in place.labels[labels] for path in folder.iterdir() if _is_picture(path) and path not in read}
+            for path in unused:
+                if path.stem not in others and labelled(path):
+                    source.no_picture(path, f"has labels, but there is no picture '{path.stem}' that they would be of")
+
+
+def _has_objects(path: Path) -> bool:
+    return path.name != native.CLASSES and OBJECT.match(read_text(path, LIST)) is not None
 
 
 def _paint(picture: Path, label: Path | None, numbers: Sequence[int]) -> Instances:
@@ -269,19 +288,37 @@ def find_pictures(
     roots = tuple(folder.resolve() for folder in (file.parent, given) if folder is not None)
     place = Place(file, str(data.get("path") or "."), roots, given)
     pictures: dict[Path, Picture] = {}  # if splits share a picture, the first with labels counts
-    places: set[Path] = set()
+    places: defaultdict[Path, set[Path]] = defaultdict(set)
     for name in wanted:
         entries = data[name] if isinstance(data[name], list) else [data[name]]
         if len(entries) > MOST_FOLDERS:
             raise UserError(
                 f"{file}: '{name}' names {len(entries)} folders; at most {MOST_FOLDERS} are read: list the pictures in a text file"
             )
-        for picture in (picture for entry in entries for picture in _pictures(place, name, entry)):
+        found: list[Picture] = []
+        for path, lexical in (_found(place, name, entry) for entry in entries):
+            if lexical is None:
+                found += _listed(place, name, path)
+            else:
+                found += _below(path, name, lexical)
+                places[labels(lexical / "any").parent].add(path)  # also if it has no pictures, but labels
+        for picture in _apart(found):
             known = pictures.setdefault(picture.path, picture)
             if not labels(known.labels).is_file() and labels(picture.labels).is_file():
                 pictures[picture.path] = picture
-            places.add(labels(picture.labels).parent)
-    return replace(place, labels=frozenset(places)), list(pictures.values())
+            places[labels(picture.labels).parent].add(picture.path.parent)
+    return replace(place, labels=places), list(pictures.values())
+
+
+def _apart(pictures: Sequence[Picture]) -> Sequence[Picture]:
+    """The pictures of a split. If two of several folders have the same name, all names are relative to the folder that holds all of
+    them."""
+    names = {os.path.abspath(picture.path): picture.name for picture in pictures}
+    if len({*names.values()}) == len(names):
+        return pictures
+    common = os.path.commonpath([os.path.dirname(path) for path in names])
+    inner = [Path(os.path.relpath(os.path.abspath(picture.path), common)) for picture in pictures]
+    return [replace(picture, name=path.with_suffix("").as_posix()) for picture, path in zip(pictures, inner, strict=True)]
 
 
 def find_yaml(folder: Path) -> Path:
@@ -319,8 +356,9 @@ def named(source: Source, pictures: Sequence[Picture], place: Place) -> Iterator
         yield name, picture
 
 
-def _pictures(place: Place, split: str, entry: Any) -> list[Picture]:
-    """The pictures of an entry of a split, which is a folder, or a text file that lists pictures."""
+def _found(place: Place, split: str, entry: Any) -> tuple[Path, Path | None]:
+    """The folder or the text file of pictures that an entry of a split names; and for a folder, the path from which the paths of its label
+    files follow."""
     if not isinstance(entry, str):
         raise UserError(f"{place.file}: '{split}' must name a folder of pictures beside it, not {shown(entry)}")
     beside, base = place.file.parent, place.base
@@ -337,10 +375,8 @@ def _pictures(place: Place, split: str, entry: Any) -> list[Picture]:
             raise UserError(f"{place.file}: '{split}' is not a path: {shown(entry)} ({first_line(error)})") from error
         if kind and not place.inside(path):
             outside = outside or path
-        elif kind == "list":
-            return _listed(place, split, path)
-        elif kind == "folder":
-            return _below(path, split, lexical or path)
+        elif kind:
+            return path, (lexical or path) if kind == "folder" else None
     if outside is not None and Path(os.path.normpath(outside)).is_relative_to(os.path.normpath(beside)):  # through a link
         there = outside.resolve()
         above = there.parent if there.name == split else there  # contains the other splits too

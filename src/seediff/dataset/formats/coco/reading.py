@@ -28,7 +28,7 @@ from ...sample import Sample
 from ...shapes.polygons import check_outlines, polygon_runs
 from ...shapes.rle import area, check_count, check_layers, count_runs, paint_box, paint_runs
 from ..drivers import Source, portable
-from ..label_files import Shapes, beginning, check_frame
+from ..label_files import PARTS, Shapes, beginning, check_frame
 from .document import (
     ANNOTATIONS,
     IMAGES,
@@ -50,8 +50,6 @@ KINDS = (SEMANTIC, INSTANCES, "person_keypoints", PANOPTIC, "stuff")
 """Beginnings of file names. The first kind that a folder has is read."""
 KEYS = re.compile(rb'"(?:images|annotations|categories|info|licenses)"')
 """One of these is among the first bytes of a COCO file."""
-PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Name of a split in any data set → SeeDiff's name."""
 
 
 def is_folder(folder: Path) -> bool:
@@ -250,6 +248,9 @@ def picture_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
         return [images, *(images / part for part in parts)]
     above = path.parent.parent if path.parent.name == ANNOTATIONS else path.parent
     folders = [path.parent] if path.name == ROBOFLOW else []
+    # SeeDiff's pictures of all parts are in one folder, where `train` may be a folder of samples' names.
+    ours = any(path.with_name(path.name.replace(kind, SEMANTIC, 1)).is_file() for kind in KINDS if stem.startswith(kind))
     for base in dict.fromkeys((root, above)):
-        folders += [base / IMAGES / part for part in parts] + [base / IMAGES, *(base / part for part in parts), base / "data", base]
+        folders += [base / IMAGES] * ours + [base / IMAGES / part for part in parts]
+        folders += [base / IMAGES, *(base / part for part in parts), base / "data", base]
     return list(dict.fromkeys((*folders, path.parent)))

@@ -27,12 +27,13 @@ from ...sample import Sample
 from ...shapes.objects import Objects, find_objects
 from ...shapes.polygons import object_polygons, polygon_runs
 from ...shapes.rle import Masks, column_runs, fill, masks_of_ids, rles
+from ...split import split_of
 from ..drivers import Export
 from ..label_files import check_meaning
 from .document import ANNOTATIONS, IGNORED, IMAGES, INSTANCES, PANOPTIC, SEMANTIC, SHIFTS
 
-WRITTEN_ANEW = ("file_name", "mask", "classes", "class_ids", "area")
-"""Fields of a row that can be recomputed from the files."""
+WRITTEN_ANEW = ("file_name", "mask", "class_ids", "area")
+"""Fields of a row that can be recomputed from the files. `classes` cannot: it may have names without a pixel, and an order."""
 
 
 @dataclass
@@ -114,6 +115,8 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic
         ious += annotated.ious
         image = {"file_name": placed.file_name, "width": annotated.width, "height": annotated.height}
         metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
+        if "split" in metadata and placed.split != split_of(metadata):  # another share was set aside
+            metadata["split"] = placed.split
         objects, classes, segments = documents[part]
         objects.add(image, annotated.instances)
         classes.add({**image, "metadata": metadata} if metadata else image, annotated.semantic)
