@@ -21,7 +21,7 @@ from ..rows import check_class_list, flat_name
 from ..sample import Sample
 from .drivers import Export, Source
 from .label_files import Mapped, check_meaning, grey
-from .yolo import IMAGES, check_used, find_pictures, find_yaml, label_file, named, numbered_names, write_data
+from .yolo_data import IMAGES, check_used, find_pictures, find_yaml, label_file, named, numbered_names, write_data
 
 KEY, MASKS = "masks_dir", "masks"
 IGNORED = "ignore_label"
