@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from seediff.attention.capture import capture_attention
 from seediff.attention.concepts import read_concepts
 from seediff.attention.generate import generate_batch
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.photograph import capture_images
+from seediff.attention.photograph import capture_images, join_maps
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.levels import check_kinds
 from seediff.errors import UserError
 from seediff.files.outputs import write_tensors
+from seediff.masks.concept import concept
 from seediff.masks.make import make_masks
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
@@ -140,6 +142,22 @@ def test_chosen_blocks_and_groups(twin):
     groups = see(model, chosen=(0,), groups=("0", "0-1"))
     for layers, alone in (("0", first), ("0-1", second)):
         torch.testing.assert_close(groups[layers][0].concepts, alone.concepts)
+
+
+def test_in_several_sentences_a_concept_is_there_once():
+    """A class has the scores of its own sentence, even if other sentences have its word for the background; other words have the mean."""
+    scores, cross = torch.tensor([[1.0, 2.0, 3.0], [0.0, 5.0, 1.0]]), {(1, 2): torch.zeros(2, 4)}
+    first = AttentionMaps({}, cross, (1, 2), {"dog": (1,)}, concepts={(1, 2): scores}, concept_names=("dog", "background", "tree"))
+    words, names = {"tree": (1,), "bus": (2,)}, ("tree", "bus", "background")
+    second = replace(first, words=words, concepts={(1, 2): 10 * scores}, concept_names=names)
+    joined = join_maps([first, second])
+    assert joined.concept_names == ("dog", "background", "tree", "bus")
+    wanted = np.array([[1, 16, 10, 20], [0, 7.5, 0, 50]])
+    np.testing.assert_allclose(joined.concepts[1, 2].numpy(), wanted)
+    shares = np.exp(wanted) / np.exp(wanted).sum(1, keepdims=True)
+    for name in joined.words:
+        soft = concept(joined, name, MaskConfig(method="concept")).soft
+        np.testing.assert_allclose(soft[0].numpy(), shares[:, joined.concept_names.index(name)], atol=1e-6)
 
 
 def test_what_cannot_be_followed_is_refused(twin, mini_model, joint_folder):

@@ -7,7 +7,7 @@ from seediff.dataset.encoding import Instances
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import write_native
 from seediff.errors import UserError
-from seediff.evaluate.evaluation import evaluate
+from seediff.evaluate.evaluation import evaluate, notes
 from seediff.evaluate.objects import ObjectCounts
 
 CLASSES = ("dog", "cat")
@@ -79,6 +79,16 @@ def test_without_objects_nothing_is_said(tmp_path):
         found = evaluate(predictions, data, draws=10)
         assert found.objects is None
         assert "objects" not in found.to_json()
+
+
+def test_another_protocol_has_none_and_says_so(tmp_path):
+    truth = written(tmp_path / "truth", TRUTH)
+    found = evaluate(truth, truth, protocol="voc", draws=10)
+    assert found.objects is None
+    assert "Objects are not scored: they are compared by the data's own classes, without --protocol." in notes(found)
+    plain = evaluate(written(tmp_path / "plain", None), truth, protocol="voc", draws=10)
+    for one in (plain, evaluate(truth, truth, draws=10)):
+        assert not any("are not scored" in line for line in notes(one))
 
 
 def test_predictions_in_other_folders(tmp_path):

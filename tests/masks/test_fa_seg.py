@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from random_maps import random_maps, stretch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.fa_seg import fa_seg
+from seediff.masks.make import enlarge
 
 CONFIG = MaskConfig(method="fa_seg")
 
@@ -43,6 +45,15 @@ def test_equals_the_authors_order_of_work_in_float64(class_name: str, normalized
     result = fa_seg(maps, class_name, CONFIG)
     np.testing.assert_allclose(result.soft.numpy(), recipe(maps, class_name), atol=1e-4)
     assert [str(step) for step in result.trace][:3] == ["cross_attention", "self-attention product 1 L/4", "self-attention product 2 L/4"]
+
+
+def test_the_map_is_enlarged_bicubically_to_the_image():
+    """What interpolation adds beyond [0, 1] is cut off."""
+    coarse = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
+    exact = F.interpolate(coarse[None].double(), (6, 8), mode="bicubic", align_corners=False)[0]
+    assert exact.min() < 0
+    assert exact.max() > 1
+    torch.testing.assert_close(enlarge(coarse, (6, 8), CONFIG).double(), exact.clamp(0, 1), atol=1e-6, rtol=0)
 
 
 def test_by_hand():

@@ -102,6 +102,18 @@ def test_layers_of_joint_attention():
     assert goca(maps, "dog", MaskConfig(method="goca")).soft.min() >= 0
 
 
+@pytest.mark.parametrize(("name", "products"), [("attn1", 5), ("attn", 2)])
+def test_pixart_has_more_products(name: str, products: int):
+    cross = name.replace("1", "2")
+    maps = layers_apart({f"transformer_blocks.{number}": 16 for number in range(4)}, (name, cross))
+    result = goca(maps, "dog", MaskConfig(method="goca", parts=("product",)))
+    assert [step.number for step in result.trace if step.kind == "self-attention product"] == list(range(1, products + 1))
+    rows = maps.self_layers[16, 16][f"transformer_blocks.1.{name}"].double().numpy()  # at both depths, of four blocks
+    start = np.mean([tensor[:, 5].double().numpy() for tensor in maps.cross_layers[16, 16].values()], 0)
+    wanted = stretch((np.linalg.matrix_power(rows, products) @ stretch(start)).reshape(16, 16))
+    np.testing.assert_allclose(result.soft.numpy(), wanted, atol=1e-3)
+
+
 def test_what_it_cannot_be_made_of_is_refused_in_one_line():
     maps = layers_apart()
     with pytest.raises(UserError, match=r"^capture.apart = false: method goca weighs layers; use --capture-apart"):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from interrupted import check_interrupted, contents
 from photo_set import scene_photo, write_photos
 from PIL import Image
@@ -15,6 +16,7 @@ from seediff.config.photographs import MaskPhotosConfig
 from seediff.dataset import native, store
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos, read_photo
+from seediff.masks.make import MaskResult
 from seediff.report.saved_steps import load_trace
 from seediff.run.mask import MaskJob, mask_photos
 from seediff.run.photos import read_classes_csv
@@ -170,6 +172,16 @@ def test_more_classes_than_a_prompt_holds(tmp_path, photos, mini_folder):
     assert sample.metadata["classes"] == list(CLASSES)
     assert sample.soft is not None
     assert len(sample.soft) == len(CLASSES)
+
+
+def test_degenerate_is_about_the_whole_photograph(mini_folder):
+    """A class that fills the middle square of a wide photograph has a quarter of it; 3 % of the square are less than 1 %."""
+    job = MaskJob(config(mini_folder, fit="crop"), ())
+    soft = torch.ones(2, 8, 8)
+    soft[1] = 0
+    soft[1, 0, :2], soft[0, 0, :2] = 1, 0
+    small = MaskResult(np.ones((8, 8), np.uint8), soft, ("dog", "cat"), ("degenerate:dog", "no_seeds:dog"))
+    assert job.enlarged(small, (8, 32)).flags == ("no_seeds:dog", "degenerate:cat")
 
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_folder, monkeypatch):

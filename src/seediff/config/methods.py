@@ -52,6 +52,7 @@ class MethodFacts:
     options: the other fields of MaskConfig that it reads and not every method does.
     plain_means, apart: whether it needs plain means of attention, and every layer's maps beside the means.
     features, concepts: whether it reads a layer's features, and the scores of the classes' words (`CaptureConfig`).
+    family: the title of the family of its authors' models, for which its constants are.
     depths: the first and last of the blocks that its authors read, as shares of their transformer's number of blocks. In other
         transformers, the blocks at these depths are read (`blocks_at`).
     defaults: constants that differ from the dataclasses', as a table for `resolve`.
@@ -66,6 +67,7 @@ class MethodFacts:
     apart: bool = False
     features: bool = False
     concepts: bool = False
+    family: str = "Stable Diffusion 1.x and 2.x"
     depths: tuple[float, float] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
@@ -90,7 +92,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         finish=Finish(resize="bicubic", cut=0.5, bandwidth=0.2, iterations=50, dilations=(1,), threshold=0.8),
     ),
     # FA-Seg's threshold for PASCAL VOC.
-    "fa_seg": MethodFacts("fa_seg.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}),
+    "fa_seg": MethodFacts("fa_seg.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}, finish=Finish(resize="bicubic")),
     "diffsegmenter": MethodFacts("diffsegmenter.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}),
     # iSeg uses 8 rounds for PASCAL VOC. Its background score is (1 − m)², with m the maximum over classes: below m from m = 0.382 on.
     "iseg_walk": MethodFacts(
@@ -126,11 +128,23 @@ METHOD_FACTS: dict[str, MethodFacts] = {
     ),
     # Block 9 of Stable Diffusion 3's 24.
     "seg4diff": MethodFacts(
-        "seg4diff.seg4diff", "seed_level", None, plain_means=True, depths=(9 / 24, 9 / 24), defaults={"capture": {"normalize": False}}
+        "seg4diff.seg4diff",
+        "seed_level",
+        None,
+        plain_means=True,
+        family="Stable Diffusion 3 and 3.5",
+        depths=(9 / 24, 9 / 24),
+        defaults={"capture": {"normalize": False}},
     ),
     # Blocks 14 to 18 of FLUX.1's 57.
     "concept": MethodFacts(
-        "concept.concept", (1,), None, concepts=True, depths=(14 / 57, 18 / 57), defaults={"capture": {"concepts": True}}
+        "concept.concept",
+        (1,),
+        None,
+        concepts=True,
+        family="FLUX.1",
+        depths=(14 / 57, 18 / 57),
+        defaults={"capture": {"concepts": True}},
     ),
     "anchor_walk": MethodFacts(
         "anchor_walk.anchor_walk",
@@ -152,8 +166,10 @@ BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
         "capture": {"normalize": False, "mean": "geometric"},
     },
 }
-"""Kind of network (`Family.network`) → the constants that method `best` stands for if the model's preset has none: the best of the embedded
-models, `mini` and `mini-dit`, without the constants that depend on their size."""
+"""Kind of network (`Family.network`) → the constants that method `best` stands for if the model's preset has none: the best of
+BEST_MODELS, without the constants that depend on their size."""
+BEST_MODELS = {"unet": "mini", "transformer": "mini-dit"}
+"""Kind of network → the model for which BEST_FACTS were tuned."""
 
 READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
 """The facts of a reading, which replaces the method (`MaskConfig.reading`). It needs every layer's maps and has its own threshold."""

@@ -30,12 +30,14 @@ from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
 from .levels import blocks_at, check_kinds, fit_levels
-from .methods import BEST, BEST_FACTS, METHOD_FACTS, Method
+from .methods import BEST, BEST_FACTS, BEST_MODELS, METHOD_FACTS, Method
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
 SEGMENTS: dict[str, dict[str, Any]] = {"coco": {"kl_threshold": 1.1}, "cityscapes": {"kl_threshold": 0.9}}
 """DiffSeg's thresholds for its two benchmarks."""
+BEST_SOURCE = "the best masks of "
+"""Prefix of the source for the values that `best` stands for; a model or a kind of network follows."""
 
 
 @dataclass(frozen=True)
@@ -128,19 +130,21 @@ class ModelConstants:
     def _best(self, preset: str) -> Layer:
         """The method and constants that `best` stands for: those in the model's preset, else those for its kind of network."""
         if preset == "model" and BEST in self.preset.methods:
-            return Layer(f"the best masks of {model_label(self.name)}", self.preset.methods[BEST])
+            return Layer(f"{BEST_SOURCE}{model_label(self.name)}", self.preset.methods[BEST])
         family = self.info.family if self.info else SD
         if family.no_self_attention:
             return Layer("a model without maps of self-attention", {"mask": {"method": "ca"}})
-        return Layer(f"the best masks of a small {family.network}", BEST_FACTS[family.network])
+        return Layer(f"{BEST_SOURCE}a small {family.network}", BEST_FACTS[family.network])
 
     def distilled_layers(self, lora: str | None) -> list[Layer]:
-        """Steps, scheduler and guidance for a LoRA, single file or separate network that was distilled to a few steps; else no layer."""
+        """Steps, scheduler and guidance for a LoRA that was distilled to a few steps, or else for such a single file or separate network;
+        else no layer."""
         if self.info is None:
             return []
-        named = lora or (None if self.info.source.is_whole else self.name)
-        values = distilled_defaults(self.info.family, named) if named else {}
-        return [Layer(f"what {Path(named).name} was distilled for", values)] if named and values else []
+        for named in filter(None, (lora, None if self.info.source.is_whole else self.name)):
+            if values := distilled_defaults(self.info.family, named):
+                return [Layer(f"what {Path(named).name} was distilled for", values)]
+        return []
 
     def segment_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
         """The layers below the given values, for segments. preset: "model", or a name in SEGMENTS."""
@@ -165,8 +169,9 @@ def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -
 
 @dataclass(frozen=True)
 class Recommended:
-    """Recommended constants for a model. tuned: whether they were tuned for this model, on exact masks or, for Stable Diffusion 1 and 2, in
-    the papers; if not, they are the papers', at the levels that the model has. notes: changes to fit the model, one line each.
+    """Recommended constants for a model. tuned: whether they were tuned for this model, on exact masks or, for the family of the authors'
+    models, in the papers; if not, they are for other models, at the levels that this model has. notes: changes to fit the model, one line
+    each.
 
     `capture` is for photographs, where all noise levels count; for generated images, some models' presets capture only some steps."""
 
@@ -198,12 +203,19 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
     notes: list[str] = []
     if info.network:
         mask, notes = fit_levels(info.network, mask, capture, info.family)
-    return Recommended(mask, capture, is_tuned_for(info, mask.method), tuple(notes))
+    asked = BEST if (method or constants.preset.method) == BEST else mask.method
+    return Recommended(mask, capture, not foreign_constants(info, asked), tuple(notes))
 
 
-def is_tuned_for(info: ModelInfo, method: str) -> bool:
-    """Whether a mask method's constants were tuned for this model."""
-    return not info.family.fitted or bool(preset_of(info.settings).methods.get(method, {}).get("mask"))
+def foreign_constants(info: ModelInfo, method: str) -> str:
+    """Whose constants a mask method has for a model, if they were never tuned for it; otherwise "". method: one of METHOD_FACTS, or `best`
+    where the user asked for that."""
+    if preset_of(info.settings).methods.get(method, {}).get("mask"):
+        return ""
+    if method == BEST and not info.family.no_self_attention:
+        return f"{BEST_MODELS[info.family.network]}'s"
+    family = METHOD_FACTS["ca" if method == BEST else method].family
+    return "" if family == info.family.title else f"the papers', of {family}"
 
 
 TUNED = "seediff tune for "

@@ -351,11 +351,13 @@ def notes(evaluation: Evaluation) -> list[str]:
     if (objects := evaluation.objects) is not None:
         of_objects = (("AP", objects.ap), ("AP50", objects.ap50), ("AR100", objects.ar100), ("PQ", objects.pq))
         lines.insert(0, "Objects: " + ", ".join(f"{name} {percent(value) or 'none'}" for name, value in of_objects) + ".")
+    elif evaluation.predictor.objects is not None and any(sample.objects is not None for sample in evaluation.data.samples):
+        lines.append("Objects are not scored: they are compared by the data's own classes, without --protocol.")
     if absent := evaluation.absent:
         lines.append(f"Classes of the protocol that the data does not have: {listed(absent)}.")
     if never := evaluation.never:
         lines.append(f"Classes that are never predicted, because there is no such class: {listed(never)}.")
     named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORED}
     if named:
-        lines.append(f"Predicted classes that the protocol does not know count as wrong: {listed(named)}.")
+        lines.append(f"Predicted classes that the protocol does not have or ignores count as wrong: {listed(named)}.")
     return lines

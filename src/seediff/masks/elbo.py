@@ -1,11 +1,12 @@
 """ELBO-T2IAlign (IEEE TIP 2026, arXiv 2506.09740): where several classes compete, the maps of those that explain the picture worst are
 sharpened, whatever method made them.
 
-    M_c ← N(M_c) ^ (3 ^ e_c),   e = N(errors of the picture's classes),   N: min-max
+    M_c ← M_c ^ (3 ^ e_c),   e = N(errors of the picture's classes),   N: min-max
 
 A class's error is the network's error in denoising the picture with a sentence that names only this class, at 20 noise levels
 (`attention.photograph.class_errors`). The best class keeps its map; the worst class's map is cubed. Written from the equation
-(VCG-team/elbo-t2ialign at 9000d8c, MIT).
+(VCG-team/elbo-t2ialign at 9000d8c, MIT), whose maps are min-maxed first, as those of most methods here are. Where a method leaves its maps
+on another scale, such as one that all classes share, the threshold belongs to this scale, and it stays.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ def exponents(errors: Mapping[str, float]) -> dict[str, float]:
 
 
 def sharpened(mask: SoftMask, exponent: float) -> SoftMask:
-    """N(M) ^ exponent. Flag: `constant_map`."""
-    soft, flags = min_max(mask.soft)
-    soft = soft**exponent
-    return replace(mask, soft=soft, flags=tuple(dict.fromkeys((*mask.flags, *flags))), trace={**mask.trace, Step("sharpened"): soft})
+    """M ^ exponent, for values in [0, 1]."""
+    soft = mask.soft**exponent
+    return replace(mask, soft=soft, trace={**mask.trace, Step("sharpened"): soft})

@@ -11,7 +11,8 @@ read for its constants, written from the equations). Differences:
   averaged over the positions that a key stands for. The result is that of repeated keys, without a matrix of L's size.
 - Rows of self-attention sum to 1.
 - Levels that the model lacks are left out, and the weights of the others divided by their sum.
-- The second pass over the mirrored picture and the second prompt of class names alone are options of capture, off by default.
+- The second pass over the mirrored picture and the second prompt of class names alone are options of capture, off by default. The authors
+  average the two final maps; here the attention of both passes is averaged before.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ network's features, as a share of the prompt's words, blurred and spread by self
     w_l = Σ_ij SA_l(i, j) · R(i, j)                 layers    (`attention/agreement.py`)
     C_t = max(0, Σ_l w_l CA_{l,t} / Σ_l w_l)
     C   = mean_{t in class} C_t / Σ_{t in content} C_t   rescale
-    M   = N(SA² N(blur(C)))                         blur, product
+    M   = N(SA² N(blur(C)))                         blur, product; SA⁵ in PixArt
 
 Written from the equations (the authors' program, Darkbblue/goca at 475892f, has no licence). Left out is the background as a competing
 word appended to the prompt: here, positions below β are background. Heads are weighted during capture, and `AttentionMaps.heads` records
@@ -19,6 +19,7 @@ it. Choices that the equations leave open:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -33,7 +34,7 @@ from .steps import SoftMask, Step, Steps
 
 SIGMA, RADIUS = 1.1, 2
 """Standard deviation and radius of the blur, in positions at the finest side."""
-ROUNDS = 2
+ROUNDS, PIXART_ROUNDS = 2, 5
 """Products with self-attention."""
 DEPTHS = (12 / 57, 18 / 57)
 """Depths of the blocks of a transformer whose self-attention is used, as shares of all blocks."""
@@ -71,7 +72,7 @@ def goca(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
         layers = maps.self_layers[grid]
         walk = torch.stack([layers[name] for name in product_layers(list(layers))]).mean(0)
         soft = resize(soft, grid)
-        for number in range(1, ROUNDS + 1):
+        for number in range(1, rounds(list(layers)) + 1):
             soft = random_walk(walk, soft)
             steps.keep(Step("self-attention product", maps.level(grid), number), *min_max(soft))
         soft = min_max(soft)[0]
@@ -99,6 +100,12 @@ def product_layers(names: Sequence[str]) -> list[str]:
     if up:
         return [*[name for name in names if name.startswith("down_blocks.")][-1:], *up[-2:]]
     return list(dict.fromkeys(names[round(len(names) * depth)] for depth in DEPTHS))
+
+
+def rounds(names: Sequence[str]) -> int:
+    """The number of products. names: as in `product_layers`. Of the transformers, only PixArt has self-attention apart from the text's, in
+    `attn1`."""
+    return PIXART_ROUNDS if all(re.fullmatch(r"transformer_blocks\.\d+\.attn1", name) for name in names) else ROUNDS
 
 
 def blur(values: torch.Tensor) -> torch.Tensor:

@@ -121,6 +121,8 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
     soft = resize(soft, size, finish.resize)
     if finish.stretch:
         soft = torch.stack([min_max(map_)[0] for map_ in soft])
+    elif finish.resize == "bicubic":
+        soft = soft.clamp(0, 1)
     if config.compete:
         soft = competing(soft)
     return soft if finish.cut is None else (soft > finish.cut).float()

@@ -247,10 +247,12 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
         """Masks at the photograph's full size: the soft masks at the size that the model sees, enlarged, then thresholded; 255 outside the
-        part that the model sees. The result has soft masks only if the configuration keeps them."""
+        part that the model sees. The result has soft masks only if the configuration keeps them. `degenerate` is about the shares of the
+        whole photograph, as `area` is."""
         import torch
 
         from ..attention.windows import windows
+        from ..masks.flags import degenerate, flag_kind
         from ..masks.make import IGNORE, MaskResult, label_pixels
 
         window = windows(*size, self.config.fit)[0]
@@ -262,7 +264,10 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         soft = torch.zeros(len(small.soft) if self.config.keep_soft else 0, *size)  # hundreds of megabytes for a large photograph
         for full, values in zip(soft, self.enlarged_soft(small, size), strict=False):
             full.copy_(torch.from_numpy(values))
-        return MaskResult(labels, soft, small.classes, small.flags)
+        shares = np.bincount(labels.ravel(), minlength=256)[1 : len(small.classes) + 1] / labels.size
+        flags = [flag for flag in small.flags if flag_kind(flag) != "degenerate"]
+        flags += degenerate(dict(zip(small.classes, shares.tolist(), strict=True)))
+        return MaskResult(labels, soft, small.classes, tuple(flags))
 
     def enlarged_soft(self, small: MaskResult | None, size: Sequence[int]) -> Iterator[np.ndarray]:
         """The soft masks at the size that the model sees, one after the other, enlarged to the photograph's (H, W)."""

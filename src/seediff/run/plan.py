@@ -9,9 +9,9 @@ from ..config.base import GIVEN, RunConfig
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads, check_divides, check_kinds, check_levels, fit_layers, fit_levels, maps_read
-from ..config.methods import check_capture
+from ..config.methods import BEST, check_capture
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention
-from ..config.presets import is_tuned_for
+from ..config.presets import BEST_SOURCE, foreign_constants
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
 from ..files.messages import show_bytes, shown
@@ -182,9 +182,9 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
         *capture_line(expected),
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
     ]
-    if info and mask.reading is None and not is_tuned_for(info, mask.method):
-        title = info.family.title
-        lines.append(f"Constants: those of masks were never tuned for {title}; they are the papers', of Stable Diffusion 1 and 2")
+    asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else mask.method
+    if info and mask.reading is None and (whose := foreign_constants(info, asked)):
+        lines.append(f"Constants: those of masks were never tuned for {info.family.title}; they are {whose}")
     return lines
 
 

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,14 @@ from seediff.dataset.quality.fix import fix_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
+
+PAGE = Path(__file__).parents[3] / "docs" / "quality.md"
+KINDS_ON_PAGE = {
+    (level, kind)
+    for names, levels in re.findall(r"^\| (`[^|]+`) \| ((?:error|warning)[^|]*) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    for kind in re.findall(r"`(\w+)`", names)
+    for level in levels.split(", ")
+}
 
 
 def labels(number: int) -> np.ndarray:
@@ -115,6 +124,7 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
     spoil(pets)
     found = kinds(pets)
     assert found[0] == (level, kind, where)
+    assert (level, kind) in KINDS_ON_PAGE
     by_the_way = {"orphan", "duplicate"} if kind in ("name", "path", "value") else {kind}  # such a row leaves its own behind
     assert {one for _, one, _ in found[1:]} <= by_the_way
 

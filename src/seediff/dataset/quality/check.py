@@ -39,8 +39,8 @@ COUNTED = ("class_ids", "area")
 """Fields of a row that can be recomputed from its label map. They are read with any type, compared with the map, and rewritten by
 `--fix`."""
 SLACK = 0.1
-"""Tolerance for the limits of `degenerate`, as a share of them: a photograph's flags may come from a smaller mask, whose area differs
-slightly."""
+"""Tolerance for the limits of `degenerate`, as a share of them: in datasets of older versions, a photograph's flags come from a smaller
+mask, whose area differs slightly."""
 ROUNDING = 1e-6
 """Tolerance for areas, which are written with six digits."""
 
