@@ -439,3 +439,8 @@ def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):
     assert "--classes all: model 'sd2-base' is not limited to a list of classes; name those that you want" in one_line(capsys)
     assert main(["generate", "--classes", "dog", "--vary", "lights", "--out", str(tmp_path), "--dry-run"]) == 2
     assert "'lights' is not a kind of phrase; choose among place, light, view" in one_line(capsys)
+    part = ["generate", "--model", "owner/models/mine.safetensors", "--base", "mini", "--out", str(tmp_path), "--dry-run"]
+    assert main([*part, "--classes", "fox", "--vary", "place"]) == 0  # not in the hub's cache yet
+    assert "  a photo of a fox in a garden" in capsys.readouterr().out
+    assert main([*part, "--classes", "all"]) == 2
+    assert "model 'owner/models/mine.safetensors' is not limited to a list of classes" in one_line(capsys)

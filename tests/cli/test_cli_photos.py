@@ -37,3 +37,12 @@ def test_photographs_beside_a_list_of_classes_are_photographs(tmp_path, capsys):
     (tmp_path / "classes.txt").write_text("background\ndog\n")
     assert main(["segment", str(tmp_path), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
     assert "6 photographs" in capsys.readouterr().out
+
+
+def test_captions_for_a_network_that_is_not_fetched_yet(tmp_path, capsys):
+    """It has no list of words, unlike its base."""
+    write_photos(tmp_path / "photos")
+    (tmp_path / "captions.csv").write_text("file,caption\n0.png,A fox.\n")
+    line = ["segment", str(tmp_path / "photos"), "--captions", str(tmp_path / "captions.csv"), "--dry-run"]
+    assert main([*line, "--model", "owner/models/mine.safetensors", "--base", "mini", "--out", str(tmp_path / "out")]) == 0
+    assert "base mini" in capsys.readouterr().out

@@ -152,6 +152,8 @@ def test_no_place_is_picked_where_there_is_none():
 def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
     with pytest.raises(UserError, match=r"is no folder with config\.json and model\.safetensors; name one of SAM"):
         check_sam(str(tmp_path))
+    with pytest.raises(UserError, match=r"^sam = ~nobody-here/sam: is not a path \(Could not determine home directory\); name one of SAM"):
+        check_sam("~nobody-here/sam")
     with pytest.raises(UserError, match="is no folder"):
         make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(sam=str(tmp_path / "absent"), pamr=False))
     with pytest.raises(UserError, match="SAM looks at the image, and none was given"):

@@ -1,6 +1,7 @@
 """LoRA and textual inversion on twins: what diffusers makes of them, captured undisturbed; what does not fit, in one line."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,8 +135,26 @@ def test_a_lora_of_the_hub(monkeypatch):
     for source in ("owner/my--lora", "owner/lora-"):
         with pytest.raises(UserError, match=f"^lora {source}: there is no such file or folder, and it is not a hub id"):
             adapters.weight_file("lora", source)
-    with pytest.raises(UserError, match=r"^lora ~nobody-here: is no path \(Could not determine home directory\)"):
+    with pytest.raises(UserError, match=r"^lora ~nobody-here: is not a path \(Could not determine home directory\)"):
         adapters.weight_file("lora", "~nobody-here")
+
+    names = ["README.md", "style.safetensors", "more/other.safetensors"]
+    monkeypatch.setattr(adapters, "hub_files", lambda _: names)
+    monkeypatch.setattr(adapters, "fetch_file", lambda hub_id, name, what: Path(hub_id, name))
+    with pytest.raises(UserError, match=r"^lora owner/lora: has 2 \.safetensors files; name one of them, --lora owner/lora/FILE$"):
+        adapters.weight_file("lora", "owner/lora")
+    named = "owner/lora/more/other.safetensors"
+    assert adapters.weight_file("lora", named) == Path(named)
+    with pytest.raises(UserError, match="there is no such file or folder, and it is not a hub id"):
+        adapters.weight_file("lora", "owner/lora/other.gguf")
+    names.remove("style.safetensors")
+    assert adapters.weight_file("lora", "owner/lora") == Path(named)
+    names.clear()
+    with pytest.raises(UserError, match=r"^lora owner/lora: has no \.safetensors file$"):
+        adapters.weight_file("lora", "owner/lora")
+    cached = {"x.safetensors": Path("cached")}
+    monkeypatch.setattr(adapters, "cached_file", lambda _, name: cached.get(name))
+    assert adapters.weight_file("lora", "owner/lora/x.safetensors") == Path("cached")
 
     def offline(_):
         raise ConnectionError

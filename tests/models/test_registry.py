@@ -102,7 +102,7 @@ def test_names(tmp_path):
         for refused in (lambda: resolve_name(name), lambda: find_source(name, "mini")):  # noqa: B023  called at once
             with pytest.raises(UserError, match=rf"no model '{name}': there is no such folder; .*, or a hub id `owner/name`$"):
                 refused()
-    said = r"is no path \(.*\); name a folder, a file or a hub id|there is no such folder"  # later Pythons find no name too long
+    said = r"is not a path \(.*\); name a folder, a file or a hub id|there is no such folder"  # later Pythons find no name too long
     for name in ("~nobody-here/model", "a" * 300):
         with pytest.raises(UserError, match=rf"model '{name}'.*: ({said})"):
             resolve_name(name)

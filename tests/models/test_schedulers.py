@@ -12,6 +12,9 @@ from seediff.errors import UserError
 from seediff.models.families import FAMILIES
 from seediff.models.families.base import FlowMatching
 from seediff.models.families.flux import FLUX
+from seediff.models.families.flux2 import FLUX2
+from seediff.models.families.qwen_image import QWEN_IMAGE
+from seediff.models.families.sd3 import SD3
 from seediff.models.families.xl import SDXL
 from seediff.models.registry import load_model
 from seediff.models.schedulers import NAMES, check_scheduler, distilled_defaults, use_scheduler
@@ -70,6 +73,11 @@ def test_schedulers_of_another_kind_are_refused():
         (FLUX, "Hyper-FLUX.1-dev-16steps-lora.safetensors", (None, 16, None)),
         (FLUX, "alimama/FLUX.1-Turbo-Alpha", (None, 8, None)),
         (FLUX, "style.safetensors", (None, None, None)),
+        (FLUX2, "FLUX.2-dev-Turbo-8step-lora.safetensors", (None, 8, None)),
+        (QWEN_IMAGE, "Qwen-Image-Lightning-8steps-V1.0.safetensors", (None, 8, 0.0)),
+        (SD3, "sd3.5m_turbo.safetensors", (None, 8, 0.0)),
+        (SD3, "Hyper-SD3-4steps-CFG-lora.safetensors", (None, 4, None)),
+        (QWEN_IMAGE, "style.safetensors", (None, None, None)),
     ],
 )
 def test_distilled_weights_are_known_by_their_names(family, source, expected):
@@ -91,3 +99,16 @@ def test_a_distilled_lora_brings_its_own(twin, tmp_path):
     path = save_single_file(tmp_path / "sdxl_lightning_2step.safetensors", twin("xl"), "xl", ["unet"])
     single = GenerateConfig.recommended(classes=("dog",), model=str(path))
     assert (single.scheduler, single.steps, single.guidance_scale) == ("euler-trailing", 2, 0.0)
+    styled = GenerateConfig.recommended(classes=("dog",), model=str(path), lora="style.safetensors")
+    assert (styled.scheduler, styled.steps, styled.guidance_scale) == ("euler-trailing", 2, 0.0)
+    assert styled.source("steps") == "what sdxl_lightning_2step.safetensors was distilled for"
+    faster = GenerateConfig.recommended(classes=("dog",), model=str(path), lora="lcm-lora-sdxl.safetensors")
+    assert (faster.scheduler, faster.steps, faster.guidance_scale) == ("lcm", 4, 1.0)
+
+
+def test_a_file_that_was_distilled_with_guidance_keeps_it(twin, tmp_path):
+    path = save_single_file(tmp_path / "Hyper-SDXL-12steps-CFG.safetensors", twin("xl"), "xl", ["unet"])
+    config = GenerateConfig.recommended(classes=("dog",), model=str(path))
+    assert (config.scheduler, config.steps, config.guidance_scale) == ("ddim-trailing", 12, 5.0)
+    assert not SDXL.unguided({}, str(path))
+    assert SDXL.unguided({}, "Hyper-SDXL-12steps.safetensors")

@@ -161,6 +161,7 @@ def test_words_for_the_prompt(tmp_path):
     assert words_of(data, {}, "mini") == {"aeroplane": 1, "pottedplant": 2}
     vehicles = {"car": "vehicle", "bus": "vehicle"}
     assert words_of(data, vehicles, "mini") == {"aeroplane": 1, "pottedplant": 2, "car": 4, "bus": 4}
+    assert words_of(own(("fox", "dog")), {}, "owner/models/mine.safetensors", "mini") == {"fox": 0, "dog": 1}
     names = [f"class {number}" for number in range(150)]
     others = {f"word {number}": name for number, name in enumerate(names[:120])}
     assert words_of(own(("background", *names)), others, str(tmp_path)) == {

@@ -144,6 +144,51 @@ def test_texts_that_were_encoded_apart(pipe, order):
     assert same(seen.maps[0], expected.maps[0])
 
 
+def loop(pipe, states, seed, levels=(900, 500, 500, 100)):
+    """A picture in a loop of one's own."""
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for level in levels:
+            pipe.unet(noise.expand(len(states), -1, -1, -1), level, encoder_hidden_states=states)
+
+
+def test_pictures_of_ones_own_loops(pipe):
+    """Each is a run of its own, also if its text was encoded before the others', and after a call of the pipeline."""
+    one, other = (torch.cat(pipe.encode_prompt(text, "cpu", 1, True)[::-1]) for text in ("a dog", "a cat"))
+    expected = []
+    for states, seed in ((one, 0), (one, 1), (other, 2)):
+        with seediff.capture(pipe.unet, prompts="any") as seen:
+            loop(pipe, states, seed)
+        expected += seen.maps
+    with seediff.capture(pipe) as seen:
+        one, other = (torch.cat(pipe.encode_prompt(text, "cpu", 1, True)[::-1]) for text in ("a dog", "a cat"))
+        loop(pipe, one, 0)
+        loop(pipe, one, 1)
+        loop(pipe, other, 2)
+        draw(pipe, "a bus")
+        loop(pipe, one, 0)
+    assert seen.prompts == ["a dog", "a dog", "a cat", "a bus", "a dog"]
+    assert seen.runs == [range(number, number + 1) for number in range(5)]
+    assert [run.steps for run in seen._listener.finished[:3]] == [4, 4, 4]
+    for number, maps in zip((0, 1, 2, 4), [*expected, expected[0]], strict=True):
+        assert same(seen.maps[number], maps)
+
+
+def test_a_pipeline_whose_noise_rises_again(pipe, monkeypatch):
+    """What it draws in one call stays one run."""
+
+    def timesteps(*_, **__):
+        pipe.scheduler.timesteps = torch.tensor([900, 500, 700, 100])
+
+    pipe.scheduler.set_timesteps(4)
+    monkeypatch.setattr(pipe.scheduler, "set_timesteps", timesteps)
+    with seediff.capture(pipe) as seen:
+        draw(pipe, num_inference_steps=4)
+        draw(pipe, num_inference_steps=4)
+    assert seen.runs == [range(1), range(1, 2)]
+    assert [run.steps for run in seen._listener.finished] == [4, 4]
+
+
 def test_the_network_alone(pipe):
     expected = alone(pipe, "a dog")
     with seediff.capture(pipe.unet, prompts="a dog", tokenizer=pipe.tokenizer) as seen:

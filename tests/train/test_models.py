@@ -1,13 +1,18 @@
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from shapes import CLASSES, scene, small
+from shapes import CLASSES, items, scene, small
 from transformers import ResNetBackbone, SegformerConfig
 
-from seediff.config.train import BACKBONES, make_config
+from seediff.config.base import load_config
+from seediff.config.train import BACKBONES, TrainConfig, make_config
 from seediff.errors import UserError
+from seediff.train import models
+from seediff.train.data import Stage
 from seediff.train.models import (
     PRETRAINED,
     Trainee,
@@ -15,9 +20,10 @@ from seediff.train.models import (
     check_weights,
     class_scores,
     parameter_groups,
+    with_queries,
 )
 from seediff.train.plan import Plan, describe
-from seediff.train.run import count_parameters
+from seediff.train.run import count_parameters, train
 
 BOTH = ("mask2former", "segformer")
 
@@ -155,3 +161,37 @@ def test_a_whole_network_of_an_unknown_backbone_is_refused(tmp_path):
     SegformerConfig(depths=[1, 1, 1, 1]).save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"another kind or size than b0, b2, b5, tiny, but backbone = 'b0'$"):
         check_weights(make_config({"backbone": "b0", "architecture": "segformer", "weights": str(tmp_path)}))
+
+
+def test_a_whole_network_keeps_its_queries(tmp_path):
+    build_network(small(queries=7), CLASSES).save_pretrained(tmp_path / "segmenter")
+    weights = str(tmp_path / "segmenter")
+    config = with_queries(small(weights=weights))
+    assert (config.queries, config.source("queries")) == (7, "the weights")
+    assert build_network(small(weights=weights), CLASSES).config.num_queries == 7
+    assert with_queries(small(weights=weights, queries=7)).source("queries") == "given"
+    given = small(weights=weights, queries=9)
+    said = rf"^queries = 9: weights '{re.escape(weights)}' have 7; leave it out"
+    with pytest.raises(UserError, match=said):
+        build_network(given, CLASSES)
+    with pytest.raises(UserError, match=said):
+        describe(given, Plan(CLASSES, (), ()), tmp_path / "out")
+    with pytest.raises(UserError, match=said):
+        train(given, [Stage(items(2), CLASSES, steps=1)], tmp_path / "out")
+    train(small(weights=weights), [Stage(items(4), CLASSES, steps=1)], tmp_path / "out", workers=0)
+    assert load_config(tmp_path / "out" / "seediff.toml", TrainConfig).queries == 7
+
+
+def test_a_resnet_50_keeps_its_statistics_however_it_is_loaded(tmp_path, monkeypatch):
+    kind, sizes = models.BACKBONES["tiny"]
+    monkeypatch.setitem(models.BACKBONES, "r50", (kind, {**sizes, "depths": [1, 1, 1, 1]}))
+    given = {"backbone": "r50", "queries": 5}
+    whole = build_network(make_config({**given, "weights": "scratch"}), CLASSES)
+    whole.save_pretrained(tmp_path / "whole")
+    whole.model.pixel_level_module.encoder.save_pretrained(tmp_path / "backbone")
+    frozen = {}
+    for weights in ("scratch", str(tmp_path / "whole"), str(tmp_path / "backbone")):
+        config = make_config({**given, "weights": weights})
+        frozen[Path(weights).name] = len(Trainee(build_network(config, CLASSES), config).frozen)
+    assert frozen["whole"] == frozen["backbone"] > 0
+    assert frozen["scratch"] == 0

@@ -49,8 +49,20 @@ def test_validation(native):
     assert not {one.name for one in by_share.validation} & {one.name for one in by_share.stages[0].items}
     other = plan_training([marked], validation=native("c", 3, first=30))
     assert (len(other.validation), len(other.stages[0].items)) == (3, 4)
-    # Its own samples of `val` never train.
-    assert len(plan_training([native("d", 2, first=60), marked]).stages[0].items) == 6
+    assert [one.name for one in other.validation] == ["s30", "s31", "s32"]
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_the_validation_parts_of_all_datasets(native, finetune):
+    """They never train."""
+    plain, marked = native("a", 2, first=60), native("b", 6, val=(1, 4))
+    plan = plan_training([plain], finetune=[marked]) if finetune else plan_training([plain, marked])
+    assert [one.name for one in plan.validation] == ["s1", "s4"]
+    assert [len(stage.items) for stage in plan.stages] == ([2, 4] if finetune else [6])
+    both = plan_training([plain, marked], finetune=[marked])
+    assert [one.name for one in both.validation] == ["s1", "s4"]
+    by_share = plan_training([plain, marked], validation_share=0.5)
+    assert (len(by_share.validation), len(by_share.stages[0].items)) == (1, 5)
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,14 @@ def augment(
         list[str] | None,
         option(
             WHAT,
-            "OPERATION:HOW-MANY, separated by commas or repeated. flip:50% (of the set's samples), blur:200 (pictures), flip+noise:10% "
+            "OPERATION:HOW-MANY, separated by commas or repeated. flip:50% (of the training samples), blur:200 (pictures), flip+noise:10% "
             f"(one after the other). Operations: {', '.join(OPERATIONS)}.",
             negative=(),
         ),
     ] = None,
     preset: Annotated[
         Literal["diffumask"] | None,
-        option(WHAT, "DiffuMask's recipe, scaled to the set's size; applied before --add.", "diffumask without --add"),
+        option(WHAT, "DiffuMask's recipe, scaled to the number of training samples; applied before --add.", "diffumask without --add"),
     ] = None,
     seed: Annotated[int | None, field_option(AugmentConfig, "seed", WHAT, text="Random seed; another seed gives other pictures.")] = None,
     strength: StrengthOptions | None = None,

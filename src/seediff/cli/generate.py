@@ -13,8 +13,7 @@ from ..config.constants import MaskConfig
 from ..config.generate import GenerateConfig
 from ..config.names import parse_names, parse_prompts
 from ..errors import UserError
-from ..models.hub import resolve_name
-from ..models.info import read_settings
+from ..models.info import find_settings
 from ..models.memory import Offload
 from .options import (
     MASKS,
@@ -139,5 +138,5 @@ def make_config(
     from ..prompts.variations import varied_prompts
 
     kinds = [kind.strip() for kind in images.vary.split(",")]
-    line["prompts"] = varied_prompts(config.prompts, kinds, read_settings(resolve_name(config.model)).words)
+    line["prompts"] = varied_prompts(config.prompts, kinds, find_settings(config.model, config.base).words)
     return configure(GenerateConfig, {**line, **tables}, file, preset=preset)

@@ -288,11 +288,10 @@ def named_classes(
     not limited to a list of classes."""
     if text.strip() != "all":
         return parse_classes(text)
-    from ..models.hub import resolve_name
-    from ..models.info import read_settings
+    from ..models.info import find_settings
 
-    model = chosen_model(kind, line, file, tuned)
-    if not (known := read_settings(resolve_name(model)).classes):
+    model, base = chosen_model(kind, line, file, tuned)
+    if not (known := find_settings(model, base).classes):
         raise UserError("classes = all", f"model '{model}' is not limited to a list of classes", "name those that you want")
     return known
 

@@ -173,11 +173,10 @@ def segment(
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
-        from ..models.hub import resolve_name
-        from ..models.info import read_settings
+        from ..models.info import find_settings
         from ..prompts.captions import read_words
 
-        words = read_words(captions, found.photos, settled.names, read_settings(resolve_name(settled.model)).words)
+        words = read_words(captions, found.photos, settled.names, find_settings(settled.model, settled.base).words)
     untuned = never_tuned(settled) if (settled.names or captions is not None) and not quiet else ""
     job = SegmentJob(settled, found, words=words, labels=labels, offload=offload)
     result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)

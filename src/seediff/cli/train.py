@@ -54,7 +54,8 @@ def train(
     finetune_steps: Annotated[int | None, option(DATA, "Steps of the second stage, instead of --finetune-epochs.")] = None,
     val: Annotated[Path | None, option(DATA, "Dataset to validate with. The segmenter with the best mIoU is kept.")] = None,
     val_share: Annotated[
-        float | None, option(DATA, "Instead of --val: share of the first dataset to validate with.", "its `val` part, if it has one")
+        float | None,
+        option(DATA, "Instead of --val: share of the first dataset to validate with.", "the `val` parts of all datasets, if there are any"),
     ] = None,
     classes: Annotated[
         str | None, option(DATA, "Names separated by commas, a file with one per line, or `voc`.", "the first dataset's")

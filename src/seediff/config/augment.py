@@ -86,7 +86,7 @@ class Strength:
 @dataclass(frozen=True)
 class Addition:
     """One entry of a recipe. text: the entry as given. operations: applied in this order. count, share: the number of new pictures, or
-    their share of the set."""
+    their share of the set's training samples."""
 
     text: str
     operations: tuple[str, ...]
@@ -94,7 +94,7 @@ class Addition:
     share: float | None
 
     def of(self, samples: int) -> int:
-        """The number of pictures to add to a set with `samples` samples. A share above 0 gives at least 1."""
+        """The number of pictures to add to a set with `samples` training samples. A share above 0 gives at least 1."""
         if self.share is None:
             return self.count or 0
         return max(1, round(self.share * samples)) if self.share and samples else 0
@@ -113,8 +113,8 @@ def parse_recipe(text: str) -> tuple[str, ...]:
 
 
 def parse_addition(text: str) -> Addition:
-    """The addition in a text such as `flip+noise:50%`, `splice-2x2:3000/60000` (shares of the set) or `blur:200` (pictures). Raises
-    UserError."""
+    """The addition in a text such as `flip+noise:50%`, `splice-2x2:3000/60000` (shares of the training samples) or `blur:200` (pictures).
+    Raises UserError."""
     names, _, amount = text.partition(":")
     operations = tuple(name.strip() for name in names.split("+"))
     for name in operations:
@@ -128,7 +128,7 @@ def parse_addition(text: str) -> Addition:
             return Addition(text, operations, int(count), None)
         return Addition(text, operations, None, float(percent) / 100 if percent is not None else int(part) / int(whole))
     raise UserError(
-        f"add '{text}': must say how many, with at most 12 digits; for example {names}:10% (of the set's samples), "
+        f"add '{text}': must say how many, with at most 12 digits; for example {names}:10% (of the training samples), "
         f"{names}:3000/60000, or {names}:500 (pictures)"
     )
 

@@ -62,6 +62,8 @@ class Settings:
     """The name of the configured command."""
     deciding: ClassVar[tuple[str, ...]] = ()
     """Flat names of fields that change other fields' defaults, such as the model or `mask.method`."""
+    following: ClassVar[tuple[str, ...]] = ()
+    """Those of `deciding` whose own default depends on the others: with another of these, only a given value of them stays."""
     asking: ClassVar[Mapping[str, Any]] = {}
     """Flat name → a placeholder, such as "best" for `mask.method`: `resolve` takes the value of the layers below instead."""
 
@@ -312,10 +314,10 @@ def configure(
     return resolve(kind, [*layers, *kind.behind(_chosen(kind, layers), preset)])
 
 
-def chosen_model(kind: type[Config], line: Mapping[str, Any], file: Path | None, tuned: Any = None) -> str:
-    """The model that `configure` would take, from the same arguments. Raises UserError for a file that cannot be read."""
-    layers = [Layer(GIVEN, line), *(read_file(file, kind).layers() if file is not None else ())]
-    return _chosen(kind, layers).get("model", tuned.model if tuned is not None else kind.model)
+def chosen_model(kind: type[Config], line: Mapping[str, Any], file: Path | None, tuned: Any = None) -> tuple[str, str | None]:
+    """The model and base that `configure` would take, from the same arguments. Raises UserError for a file that cannot be read."""
+    chosen = _chosen(kind, [Layer(GIVEN, line), *(read_file(file, kind).layers() if file is not None else ())])
+    return chosen.get("model", tuned.model if tuned is not None else kind.model), chosen.get("base")
 
 
 def _other(kind: type[AnySettings], line: Mapping[str, Any], file: ConfigFile) -> tuple[str, ...]:
@@ -331,14 +333,15 @@ def _asks(kind: type[AnySettings], name: str, value: Any) -> bool:
 
 def _of_file(kind: type[AnySettings], file: ConfigFile, other: tuple[str, ...]) -> list[Layer]:
     """The layers of a complete file. other: the deciding fields that have another value now; if there are any, only the given values and
-    the deciding values that are not defaults are kept."""
+    the deciding values that are neither defaults nor `following` are kept."""
     if file.sources is None:
         given = kind.given_earlier(file.values, other)
         rest = [] if other else [Layer("an earlier version's file", file.values, str(file.path))]
         return [Layer(GIVEN, given, str(file.path)), *rest]
     if not other:
         return file.layers()
-    return [layer for layer in file.layers() if layer.source == GIVEN or (layer.source != DEFAULT and {*layer.values} & {*kind.deciding})]
+    stays = {*kind.deciding} - {*kind.following}
+    return [layer for layer in file.layers() if layer.source == GIVEN or (layer.source != DEFAULT and {*layer.values} & stays)]
 
 
 def _chosen(kind: type[AnySettings], layers: Sequence[Layer]) -> dict[str, Any]:

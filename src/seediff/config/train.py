@@ -30,7 +30,8 @@ class TrainConfig(Settings):
     """All settings of a training except its data, which are in `Stage`."""
 
     command: ClassVar[str] = "train"
-    deciding: ClassVar[tuple[str, ...]] = ("architecture", "backbone")
+    deciding: ClassVar[tuple[str, ...]] = ("architecture", "backbone", "weights")
+    following: ClassVar[tuple[str, ...]] = ("weights",)
 
     task: Task = "semantic"
     """semantic: tell classes apart; instance: objects, too, with mask2former.
@@ -50,7 +51,7 @@ class TrainConfig(Settings):
     queries: Count = 100
     """mask2former: number of queries, which is the number of masks it proposes.
 
-    At least as many as there are classes in an image; for task instance, objects."""
+    At least as many as there are classes in an image; for task instance, objects. A whole network in weights keeps its own number."""
 
     crop: Side = 512
     """Side of the random crops in pixels.

@@ -25,6 +25,7 @@ from ..files.documents import read_json
 from ..files.messages import printable, shown
 from ..files.reading import SETTINGS
 from ..files.tensors import read_header
+from ..models.hub import path_of
 from ..models.trust import OWN_ATTENTION, check_parts
 from .arithmetic import resize
 
@@ -46,7 +47,7 @@ EDGE = 0.01
 
 def check_sam(folder: str) -> str:
     """transformers' class of the model in a folder. Raises UserError for anything but SAM or SAM 2 with safetensors and without code."""
-    path = Path(folder).expanduser().absolute()
+    path = _path(folder)
     if not (path / "config.json").is_file() or not (path / "model.safetensors").is_file():
         raise UserError(f"sam = {folder}", "is no folder with config.json and model.safetensors", "name one of SAM or SAM 2")
     check_parts(path.parent, [path.name])
@@ -57,6 +58,10 @@ def check_sam(folder: str) -> str:
     return KINDS[kind]
 
 
+def _path(folder: str) -> Path:
+    return path_of(f"sam = {folder}", folder, "name one of SAM or SAM 2").absolute()
+
+
 @lru_cache(maxsize=1)
 def load_sam(folder: str, device: str) -> Any:
     """The model, in float32. Raises UserError as `check_sam`, and if weights are missing or cannot be loaded."""
@@ -65,7 +70,7 @@ def load_sam(folder: str, device: str) -> Any:
 
     try:
         network, info = getattr(transformers, kind).from_pretrained(
-            str(Path(folder).expanduser().absolute()),
+            str(_path(folder)),
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,

@@ -14,7 +14,7 @@ from ..errors import UserError, first_line
 from ..files.messages import printable
 from ..files.tensors import read_header
 from .families.base import Family
-from .hub import fetch_file, hub_files, hub_part, not_fetched, path_of
+from .hub import cached_file, fetch_file, hub_files, hub_part, not_fetched, path_of
 
 USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 """The names that diffusers gives these files."""
@@ -126,40 +126,43 @@ def _check_numbers(what: str, name: str, values: Any) -> None:
 
 
 def weight_file(what: str, source: str) -> Path:
-    """The safetensors file that a path or a hub id stands for. what: the kind of file, for messages. Raises UserError."""
-    return local_file(what, source) or _of_hub(what, source)
+    """The safetensors file that a path, a hub id, or a file in it, `owner/name/FILE`, stands for. what: the kind of file, for messages.
+    Raises UserError."""
+    local = local_file(what, source)
+    if local is not None:
+        return local
+    hub_id, name = hub_part(source) or (source, None)
+    cached = next(filter(None, (cached_file(hub_id, known) for known in ((name,) if name else USUAL))), None)
+    return cached or fetch_file(hub_id, name or _only_name(what, hub_id), what)
 
 
 def local_file(what: str, source: str) -> Path | None:
     """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if it is neither."""
     path = path_of(f"{what} {source}", source)
     if path.is_dir():
-        return _one(what, source, path, sorted(file.name for file in path.glob("*.safetensors")))
+        names = sorted(file.name for file in path.glob("*.safetensors"))
+        return path / _one(what, source, names, "give the path of one of them")
     if path.exists():
         if path.suffix != ".safetensors":
             raise UserError(f"{what} {source}: must be a .safetensors file, or a folder or hub id with one")
         return path
-    if (part := hub_part(source)) is None or part[1]:
+    part = hub_part(source)
+    if part is None or (part[1] is not None and not part[1].endswith(".safetensors")):
         raise UserError(f"{what} {source}: there is no such file or folder, and it is not a hub id `owner/name`")
     return None
 
 
-def _one(what: str, source: str, folder: Path, names: list[str]) -> Path:
+def _one(what: str, source: str, names: list[str], fix: str) -> str:
     usual = [name for name in names if name in USUAL]
     if len(usual or names) != 1:
-        raise UserError(f"{what} {source}: has {len(names)} .safetensors files; give the path of one of them")
-    return folder / (usual or names)[0]
+        raise UserError(f"{what} {source}: has " + (f"{len(names)} .safetensors files; {fix}" if names else "no .safetensors file"))
+    return (usual or names)[0]
 
 
-def _of_hub(what: str, hub_id: str) -> Path:
-    from huggingface_hub import try_to_load_from_cache
-
-    for name in USUAL:
-        cached = try_to_load_from_cache(hub_id, name)
-        if isinstance(cached, str):
-            return Path(cached)
+def _only_name(what: str, hub_id: str) -> str:
+    """The name of a repository's only or usual file. Raises UserError."""
     try:
         names = [name for name in hub_files(hub_id) if name.endswith(".safetensors")]
     except Exception as error:  # of the hub client, the http client or the system
         raise not_fetched(hub_id, error, what=what) from error
-    return fetch_file(hub_id, _one(what, hub_id, Path(), names).name, what)
+    return _one(what, hub_id, names, f"name one of them, --{what} {hub_id}/FILE")

@@ -44,14 +44,14 @@ def hub_part(name: str) -> tuple[str, str | None] | None:
     return matched[1], matched[2]
 
 
-def path_of(what: str, name: str) -> Path:
-    """The path of a name, with `~` as the user's folder. what: for messages. Raises UserError for a name that no file can have."""
+def path_of(what: str, name: str, fix: str = "name a folder, a file or a hub id `owner/name`") -> Path:
+    """The path of a name, with `~` as the user's folder. what, fix: for messages. Raises UserError for a name that no file can have."""
     try:
         path = Path(name).expanduser()
         path.exists()
     except (OSError, RuntimeError) as error:  # too long; `~` of a user that is not there
         reason = (getattr(error, "strerror", None) or first_line(error)).rstrip(".")
-        raise UserError(f"{what}: is no path ({reason}); name a folder, a file or a hub id `owner/name`") from error
+        raise UserError(what, f"is not a path ({reason})", fix) from error
     return path
 
 

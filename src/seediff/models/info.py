@@ -115,8 +115,17 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False) -> Mo
         network, vae = network or known.network, vae or known.vae
     if folder and network and "is_distilled" in (index := _read(folder, "model_index.json")):  # FLUX.2 klein: config.json does not tell
         network = {**network, "is_distilled": index["is_distilled"]}
-    settings = read_settings(source.whole) if source.is_whole else Settings()
-    return ModelInfo(name, family, pipeline, source, network, vae, settings)
+    return ModelInfo(name, family, pipeline, source, network, vae, settings_of(source))
+
+
+def find_settings(name: str, base: str | None = None) -> Settings:
+    """The settings of a model by its name; empty for one that is not whole. Raises UserError like `find_source` and `read_settings`."""
+    return settings_of(find_source(name, base))
+
+
+def settings_of(source: Source) -> Settings:
+    """The settings of a whole local folder; empty for others. Raises UserError."""
+    return read_settings(source.whole) if source.is_whole else Settings()
 
 
 def read_settings(source: Path | str) -> Settings:

@@ -17,7 +17,7 @@ from .families import pipeline_family
 from .families.base import Family, Reader
 from .families.unet import SD
 from .hub import fetch_file, fetch_index, hub_error, hub_files, not_fetched, read_index
-from .info import Settings, check_known_classes, read_settings, unsupported
+from .info import check_known_classes, settings_of, unsupported
 from .memory import Offload, check_offload, enable_tiling, place
 from .quantize import Quantize, check_quantize, quantise
 from .schedulers import follow_marks, use_scheduler
@@ -188,7 +188,7 @@ def load_model(
         raise UserError(f"model '{name}': sample_size of its {family.network} is {shown(sample)}, but must be a whole number")
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
-    settings = read_settings(source.whole) if source.is_whole else Settings()
+    settings = settings_of(source)
     return Model(pipe, name, device, dtype, latent_side, side, settings.classes, settings.words, family, offload, base)
 
 

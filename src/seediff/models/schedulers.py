@@ -44,7 +44,7 @@ DISTILLED = (
 STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
 USUAL_STEPS = 4
 FLOW_STEPS = 8
-"""Default steps of distilled transformers, which keep the model's scheduler and guidance."""
+"""Default steps of distilled transformers, which keep the model's scheduler."""
 
 
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
@@ -92,14 +92,16 @@ def follow_marks(pipe: Any, names: Container[str]) -> None:
 
 def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
     """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, recognised by the name of their file or hub
-    id; empty for other weights. For flow matching there are only `steps`. If the name contains `cfg`, the guidance scale is left out."""
+    id; empty for other weights. Flow matching keeps its scheduler, and its guidance where that is an input of the network. If the name
+    contains `cfg`, the guidance scale is left out."""
     name = "/".join(re.split(r"[/\\]", source)[-2:])
     called = next(((scheduler, guidance) for part, scheduler, guidance in DISTILLED if part.search(name)), None)
     counted = STEPS.search(name)
-    if isinstance(family, FlowMatching):
-        few = called is not None or "turbo" in name.lower()
-        return {"steps": int(counted[1]) if counted else FLOW_STEPS} if few else {}
-    if called is None:
+    steps = int(counted[1]) if counted else None
+    if isinstance(family, FlowMatching) and (called or "turbo" in name.lower()):
+        values = {"steps": steps or FLOW_STEPS, **({} if family.distilled else {"guidance_scale": 0.0})}
+    elif called and not isinstance(family, FlowMatching):
+        values = {"scheduler": called[0], "steps": steps or USUAL_STEPS, "guidance_scale": called[1]}
+    else:
         return {}
-    values = {"scheduler": called[0], "steps": int(counted[1]) if counted else USUAL_STEPS, "guidance_scale": called[1]}
     return {key: value for key, value in values.items() if key != "guidance_scale" or "cfg" not in name.lower()}

@@ -30,8 +30,7 @@ from ..files.messages import counted
 from ..files.output_folders import open_folder
 from ..files.photographs import find_photos, read_photo
 from ..metrics.confusion import IGNORED
-from ..models.hub import resolve_name
-from ..models.info import read_settings
+from ..models.info import find_settings
 from .kept import Arrays, Kept
 from .mask import MaskJob
 from .plan import captured_maps
@@ -102,7 +101,7 @@ def evaluate_masks(
     """
     _check(config, protocols, tune_share, pictures, draws)
     classes = data.own_protocol()
-    words = words_of(classes, class_map or {}, config.model)
+    words = words_of(classes, class_map or {}, config.model, config.base)
     ids, names = np.array([*words.values()]), np.array([*words], object)
     background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
     job = MaskJob(replace(config, classes=tuple(words)), ())
@@ -191,10 +190,10 @@ def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float
         raise UserError("fit = crop", "leaves pixels without masks", "use keep or resize")
 
 
-def words_of(classes: Protocol, class_map: Mapping[str, str], model: str) -> dict[str, int]:
+def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: str | None = None) -> dict[str, int]:
     """Word for the prompt → class id, in the order of ids. The words are those of `class_map`; for other classes their names, or the names
     in the vocabulary of a model that has one. Raises UserError if no class has a word, or for a map that does not fit."""
-    candidates = list(dict.fromkeys([*class_map, *(read_settings(resolve_name(model)).classes or classes.classes)]))
+    candidates = list(dict.fromkeys([*class_map, *(find_settings(model, base).classes or classes.classes)]))
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
     for word, number in zip(candidates, table.tolist(), strict=False):

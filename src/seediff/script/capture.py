@@ -52,7 +52,8 @@ def capture(
     Args:
         pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting, with ControlNets and
             adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`): then every row of a batch is a picture of its own,
-            unless `prompts` give the number of pictures, and its calls are told apart by rising noise: use a `with` block for each look.
+            unless `prompts` give the number of pictures, and runs are told apart where the noise level turns back: for looks of a single
+            call, use a `with` block for each.
         keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), for only the maps that it reads, of the layers
             that the model's folder names for it; "segments", for self-attention alone, as it is captured for photographs. Less attention
             costs less memory and time.
@@ -80,6 +81,7 @@ def capture(
     recorder = AttentionRecorder(config, family=family, guidance=False, total_steps=None, per_layer=False, reads=reads, alone=alone)
     listener = Listener(
         recorder,
+        pipeline=None if pipe is network else type(pipe),
         clean=getattr(pipe, "_text_preprocessing", None),
         prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
         check=partial(_check_memory, network, family, type(pipe).__name__, config, reads),

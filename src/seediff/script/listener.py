@@ -3,11 +3,15 @@
 A run is one call of the pipeline. It begins when the pipeline encodes its prompt, and the listener remembers the result. The rows of a
 batch that equal it are recorded, wherever they are: in a half of the batch under guidance, in a third (InstructPix2Pix), in a call of their
 own, or alone where guidance is skipped. If the network is given nothing of that result, rows are chosen by their position.
+
+In a loop of one's own, which the pipeline does not run, a run also begins when the noise level turns back: a text may be encoded once for
+several pictures.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -86,7 +90,8 @@ class Run:
 class Listener:
     """Listens to a pipeline and its network, and tells the recorder which rows to record.
 
-    prompts: the texts, if the pipeline is given only embeddings. clean: the pipeline's function that cleans prompts before tokenizing.
+    pipeline: the pipeline's class; None: only its network is captured. prompts: the texts, if the pipeline is given only embeddings.
+    clean: the pipeline's function that cleans prompts before tokenizing.
     check: called with (height, width) of L and the number of images before anything of a run is recorded; raises UserError.
     """
 
@@ -94,11 +99,13 @@ class Listener:
         self,
         recorder: AttentionRecorder,
         *,
+        pipeline: type | None = None,
         prompts: Sequence[str] = (),
         clean: Callable[..., list[str]] | None = None,
         check: Callable[[Grid, int], None] | None = None,
     ) -> None:
         self.recorder = recorder
+        self.pipeline = pipeline
         self.prompts = prompts
         self.clean = clean
         self.check = check
@@ -111,7 +118,7 @@ class Listener:
         self._count = 0  # the number of images or prompts in a batch, to choose rows by their position
         self._last: tuple[Any, Sequence[int] | None] = (None, None)
         self._first: Any = None  # in a run without encoding: the text states of its first call
-        self._levels: list[float] = []  # the last two noise levels that differ
+        self._levels: list[float] = []  # in a loop of one's own: the last two noise levels that differ
 
     # What the pipeline does
 
@@ -191,18 +198,21 @@ class Listener:
         self._last, self._first = (None, None), None
 
     def _begins(self, given: Mapping[str, Any]) -> bool:
-        """Whether this call of the network is the first of a run: the first call after an encoding, or, if nothing is ever encoded, a call
-        at which the noise level changes direction."""
+        """Whether this call of the network is the first of a run: the first call after an encoding; or, where the pipeline does not make
+        it, the first such call, or one at which the noise level changes direction."""
+        begins = self.run is None or threading.get_ident() in self._fresh
         level = given.get("timestep", given.get("t"))
-        if self._encoded or level is None:
-            return self.run is None or threading.get_ident() in self._fresh
+        if level is None or (self._encoded and _is_running(self.pipeline)):
+            self._levels = []
+            return begins
         level = float(torch.as_tensor(level).flatten()[0])
         before = self._levels
-        if self.run is None or (len(before) == 2 and (level - before[1]) * (before[1] - before[0]) < 0):
+        turned = not before or (len(before) == 2 and (level - before[1]) * (before[1] - before[0]) < 0)
+        if begins or (turned and (not self._encoded or self._thread == threading.get_ident())):
             self._levels = [level]
             return True
-        if level != before[-1]:
-            self._levels = [before[-1], level]
+        if level not in before[-1:]:
+            self._levels = [*before[-1:], level]
         return False
 
     def _choose(self, states: Any, batch: int) -> Sequence[int] | None:
@@ -215,6 +225,11 @@ class Listener:
             if states is not None:
                 self._read = self._known_by(fresh, states)
             self._count = len((self._read or fresh[0]).rows)
+        elif self._read is not None and self._last[0] is None and states is not None and not self._read.find(states):
+            # The first call of a run in a loop of one's own: its text may have been encoded before other runs.
+            earlier = sorted(self._encoded, key=lambda encoded: encoded is not self._read)
+            self._read = self._known_by(earlier, states) or self._read
+            self._count = len(self._read.rows)
         # Without an encoding, each batch counts for itself: the next run may have another number of pictures.
         self._count = (self._count if self._encoded else 0) or len(self.prompts) or batch
         rows = self._rows(states, batch)
@@ -306,6 +321,15 @@ def _texts(given: Any) -> list[str]:
     if given is None:
         return []
     return [given] if isinstance(given, str) else list(given)
+
+
+def _is_running(pipeline: type | None) -> bool:
+    """Whether this thread is inside a call of a pipeline of this class."""
+    code = getattr(inspect.unwrap(pipeline.__call__), "__code__", None) if pipeline else None
+    frame = sys._getframe()
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
 
 
 @lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from ..config.base import GIVEN
 from ..config.names import BACKGROUND
 from ..config.train import BACKBONES as NAMES
 from ..config.train import TrainConfig
@@ -96,13 +98,15 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
 
     Raises UserError if weights cannot be read, or are for another architecture or backbone.
     """
+    config = with_queries(config)
     torch.manual_seed(config.seed)
     labels = dict(enumerate((BACKGROUND, *classes)))
     shared: dict[str, Any] = {"id2label": labels, "label2id": {name: i for i, name in labels.items()}}
     source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
-    first = check_weights(config)
-    if first is not None and first.model_type == config.architecture and config.weights != "pretrained":
-        return _load(CLASSES[config.architecture], source, config=first.__class__(**{**first.to_dict(), **_sizes(config, first), **shared}))
+    whole = _whole_network(config)
+    if whole is not None:
+        network = _load(CLASSES[config.architecture], source, config=whole.__class__(**{**whole.to_dict(), **shared}))
+        return _with_kept_statistics(config, network)
     if config.architecture == "segformer":
         network = SegformerForSemanticSegmentation(SegformerConfig(**SEGFORMER_SIZES[config.backbone], **shared))
         if source != "scratch":
@@ -120,11 +124,39 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
             network.model.pixel_level_module.encoder.load_state_dict(loaded.state_dict())
         except RuntimeError as error:
             raise UserError(f"weights = {source!r}: are not of backbone {config.backbone}; another of its kind or size") from error
-        if config.backbone == "r50":  # keep ImageNet's statistics, as Mask2Former's recipes do: batches are too small for new ones
-            for module in network.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.requires_grad_(False)  # marks the layers that `Trainee` keeps in eval mode
+        network = _with_kept_statistics(config, network)
     return network
+
+
+def _with_kept_statistics(config: TrainConfig, network: Network) -> Network:
+    """The network, whose ResNet-50 keeps the statistics of its initial weights, as in Mask2Former's recipes: batches are too small for new
+    ones."""
+    if config.backbone == "r50":
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.requires_grad_(False)  # marks the layers that `Trainee` keeps in eval mode
+    return network
+
+
+def with_queries(config: TrainConfig) -> TrainConfig:
+    """The configuration with the number of queries of its initial weights, if these are a whole network, which keeps its queries. Raises
+    UserError like `check_weights`, and if another number was given."""
+    if config.architecture != "mask2former" or config.weights in ("pretrained", "scratch"):
+        return config
+    there = _whole_network(config)
+    if there is None or there.num_queries == config.queries:
+        return config
+    if config.source("queries") == GIVEN:
+        fix = "leave it out, or take weights of a backbone alone"
+        raise UserError(f"queries = {config.queries}", f"weights {config.weights!r} have {there.num_queries}", fix)
+    return replace(config, queries=there.num_queries, origins={**config.origins, "queries": ("the weights", there.num_queries)})
+
+
+def _whole_network(config: TrainConfig) -> Any:
+    """The configuration of initial weights that are a whole network; None for those of a backbone alone and for scratch. Raises UserError
+    like `check_weights`."""
+    there = check_weights(config)
+    return there if there is not None and there.model_type == config.architecture and config.weights != "pretrained" else None
 
 
 def check_weights(config: TrainConfig) -> PretrainedConfig | None:
@@ -174,11 +206,6 @@ def _shape(backbone: PretrainedConfig | None) -> tuple[Any, ...]:
     telling = ("model_type", "layer_type", "embedding_size", "embed_dim", "hidden_sizes", "depths", "window_size")
     values = [getattr(backbone, name, None) for name in telling]
     return tuple(tuple(value) if isinstance(value, list) else value for value in values)
-
-
-def _sizes(config: TrainConfig, weights_config: PretrainedConfig) -> dict[str, Any]:
-    """Values that initial weights of a whole network keep from their configuration, so that these need not be learnt again."""
-    return {"num_queries": getattr(weights_config, "num_queries", config.queries)} if config.architecture == "mask2former" else {}
 
 
 def _config_file(source: str) -> Path:

@@ -45,8 +45,9 @@ def plan_training(
     """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
 
     mix: a ratio for each dataset in `data`; without it, every sample is used equally often. validation: a dataset for validation; if it has
-    a `val` part, only that is used. Without validation, validation_share of the first dataset, or else its `val` part, if it has one, is
-    kept for validation. classes: None: the first dataset's. Classes of other datasets are matched by name. Raises UserError.
+    a `val` part, only that is used. validation_share: the share of the first dataset that is kept for validation. Without both, the `val`
+    parts of all datasets are for validation. classes: None: the first dataset's. Classes of other datasets are matched by name. Raises
+    UserError.
     """
     if not data:
         raise UserError("no data: name the folder of a dataset")
@@ -64,27 +65,30 @@ def plan_training(
     if validation is not None:
         dataset = _opened(validation)
         items = dataset.samples
-        held = as_classes(
-            dataset.path or "validation", dataset.classes, [item for item in items if item.metadata.get("split") == "val"] or items, names
-        )
+        held = as_classes(dataset.path or "validation", dataset.classes, validation_part(items) or items, names)
         if not held:
             raise UserError(f"validation = {dataset.path}", "has no samples")
-        sets = [training_part(items) for items in sets]
-    else:
-        kept, held = split_off(sets[0], validation_share, opened[0].path or "data")
-        sets = [kept, *map(training_part, sets[1:])]
-    for path, items in zip(data, sets, strict=True):
+    elif validation_share is None:
+        held = [item for items in sets for item in validation_part(items)]
+    kept = [*map(training_part, sets)]
+    if validation_share is not None:
+        kept[0], held = split_off(sets[0], validation_share, opened[0].path or "data")
+    for path, items in zip(data, kept, strict=True):
         if not items:
             raise UserError(f"{path}: has no samples to train on")
-    counted = tuple((len(items), ratio) for items, ratio in zip(sets, mix, strict=True)) if mix else ()
+    counted = tuple((len(items), ratio) for items, ratio in zip(kept, mix, strict=True)) if mix else ()
     if epochs is None and steps is None:
         epochs = 10.0
-    stages = [Stage([item for items in sets for item in items], names, epochs, steps, counted)]
+    stages = [Stage([item for items in kept for item in items], names, epochs, steps, counted)]
     if finetune:
         real: list[Sample] = []
         for path in finetune:
             dataset = _opened(path)
-            real += as_classes(dataset.path or "finetune", dataset.classes, training_part(dataset.samples), names)
+            items = as_classes(dataset.path or "finetune", dataset.classes, dataset.samples, names)
+            real += training_part(items)
+            if validation is None and validation_share is None:
+                known = {item.source for item in held}  # of a dataset that both stages train on
+                held += [item for item in validation_part(items) if item.source not in known]
         if not real:
             raise UserError(f"finetune = {dataset.path}", "has no samples to train on")
         if finetune_epochs is None and finetune_steps is None:
@@ -104,6 +108,11 @@ def training_part(items: Sequence[Sample]) -> list[Sample]:
     return [item for item in items if item.metadata.get("split") not in ("val", "test")]
 
 
+def validation_part(items: Sequence[Sample]) -> list[Sample]:
+    """The samples whose rows assign them to validation."""
+    return [item for item in items if item.metadata.get("split") == "val"]
+
+
 def as_classes(where: Path | str, class_names: Sequence[str], items: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
     """Items with label maps renumbered from `class_names` to `names`. Raises UserError for a class that is not in `names`."""
     if unknown := [name for name in class_names if name not in names]:
@@ -114,10 +123,9 @@ def as_classes(where: Path | str, class_names: Sequence[str], items: Sequence[Sa
     return [renumbered(item, ids, len(class_names)) for item in items]
 
 
-def split_off(items: Sequence[Sample], share: float | None, where: Data) -> tuple[list[Sample], list[Sample]]:
-    """Samples for training and for validation: with a share, chosen by a hash of their names; otherwise those whose row says `val`."""
-    if share is not None:
-        items = [item for item in items if item.metadata.get("split") != "test"]
+def split_off(items: Sequence[Sample], share: float, where: Data) -> tuple[list[Sample], list[Sample]]:
+    """Samples for training and, chosen by a hash of their names, the share for validation; none that are for testing."""
+    items = [item for item in items if item.metadata.get("split") != "test"]
     splits = assign_splits([item.name for item in items], [item.metadata for item in items], share)
     parts = {name: [item for item, split in zip(items, splits, strict=True) if split == name] for name in ("train", "val")}
     if share and not parts["val"]:
@@ -130,12 +138,13 @@ def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
 
     Loads no weights and writes nothing. Raises UserError if the training would fail at once.
     """
-    from .models import check_weights  # importing transformers takes seconds
+    from .models import check_weights, with_queries  # importing transformers takes seconds
     from .run import check_stages, count_parameters
 
     config = with_device(config)
     if Path(config.weights).is_dir():  # weights on the hub are not checked
         check_weights(config)
+        config = with_queries(config)
     check_stages(plan.stages, plan.validation, objects=config.task == "instance")
     parameters = count_parameters(config, plan.classes)
     steps = [stage.step_count(config.batch_size) for stage in plan.stages]

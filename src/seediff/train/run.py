@@ -37,7 +37,7 @@ from ..files.output_folders import open_folder
 from ..files.outputs import make_folders, remove_inside, write_atomic, write_tensors
 from ..metrics.confusion import Confusion
 from .data import Batch, Decoded, Stage, batches, reading_threads, segments
-from .models import Network, Trainee, averaged, build_network, parameter_groups
+from .models import Network, Trainee, averaged, build_network, parameter_groups, with_queries
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
 from .record import CHECKPOINT, LOSSES, Losses, model_card, read_checkpoint, read_losses, read_state, step_seed, write_checkpoint
@@ -101,7 +101,7 @@ def train(
     An interrupt (SIGINT) finishes and saves the current step, then stops. A second one, at least a second later, stops at once. Raises
     UserError, before any step, for unusable data and for a folder with another training, or one on other data.
     """
-    config = with_device(config)
+    config = with_queries(with_device(config))
     data = check_stages(stages, validation, objects=config.task == "instance")
     processes = find_processes(config.device)
     if config.batch_size % (processes.count * config.accumulate):

@@ -27,7 +27,7 @@ def train_segmenter(
     """Train a segmenter like `seediff train`, and write it to the folder `out`. If it was stopped, the same call continues.
 
     data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best mIoU on it is kept.
-    Default: the `val` part of `data`, if it has one. epochs, steps: length of the training; default 10 epochs. options: fields of
+    Default: the `val` parts of `data`, if there are any. epochs, steps: length of the training; default 10 epochs. options: fields of
     `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises UserError for unusable data, and for a folder with another
     training.
     """

@@ -298,8 +298,10 @@ class Family:
     # Drawing
 
     def unguided(self, config: Mapping[str, Any], name: str) -> bool:
-        """Whether a model was distilled to draw without guidance. config: the network's. name: the model's; its last part decides."""
-        return QUICK.search(re.split(r"[/\\]", name.rstrip("/\\"))[-1]) is not None
+        """Whether a model was distilled to draw without guidance. config: the network's. name: the model's; its last part decides, and
+        `cfg` in it means guidance."""
+        last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+        return QUICK.search(last) is not None and "cfg" not in last.lower()
 
     def defaults(self, config: Mapping[str, Any], name: str) -> dict[str, Any]:
         """The authors' `steps` and `guidance_scale`, and a mask method without self-attention if the family has none. Empty where the
