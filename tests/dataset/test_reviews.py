@@ -132,6 +132,17 @@ def test_a_mask_of_a_persons_stays_one_when_it_is_accepted(returned, tmp_path):
     assert [any(kind == "soft" for kind, _ in one.extras) for one in again] == [True, False, False, False, True, True]
 
 
+def test_with_everything_undone_a_row_says_again_what_it_said(returned):
+    before = open_native(returned)[1]
+    session = Session(open_subject(returned), by="ann")
+    for number in (0, 1):  # without and with a review of its own
+        session.act(number, 0, "reject", verdict="rejected")
+        session.act(number, 1, "undo")
+    session.close()
+    assert before[1].metadata["review"]["verdict"] == "accepted"
+    assert [item.metadata for item in open_native(returned)[1]] == [item.metadata for item in before]
+
+
 def test_what_another_correction_replaces_is_told_no_more(returned):
     session = Session(open_subject(returned), by="ann")
     session.act(2, 0, "relabel", labels=lambda present: np.where(present == 3, np.uint8(2), present))

@@ -132,11 +132,14 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequenc
     """
     if action is None:
         return dict(row)
+    joined = [[list(pixel) for pixel in pixels] for pixels in action.joined]
+    if action.action == "undo" and action.state[:2] == (None, None) and joined == row.get("review", {}).get("joined", []):
+        return dict(row)  # everything was undone: what the row itself says is in effect again
     review = {"verdict": action.verdict, "corrected": action.mask is not None or is_corrected(row), "by": action.by}
     if action.mask is None:
         review |= {key: value for key, value in row.get("review", {}).items() if key in ("gained", "lost")}
-    if action.joined:
-        review["joined"] = [[list(pixel) for pixel in pixels] for pixels in action.joined]
+    if joined:
+        review["joined"] = joined
     if action.mask is None:
         return {**row, "review": review}
     row = {key: value for key, value in row.items() if key != "confidence"}
