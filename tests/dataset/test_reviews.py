@@ -64,7 +64,7 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     assert "review" not in items[2].metadata
     sample = list(store.read_dataset(pets))[3]
     assert np.unique(sample.label_map).tolist() == [0, 2]
-    assert count_reviews(item.metadata for item in items) == {"accepted": 2, "rejected": 1, "corrected": 1, "joined": 0}
+    assert count_reviews(item.metadata for item in items) == {"accepted": 2, "rejected": 1, "corrected": 1, "made": 0, "joined": 0}
     assert review_summary(item.metadata for item in items) == "1 corrected mask is used; 1 sample that a person rejected is among them"
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
     assert len(classes) == 3
@@ -147,7 +147,68 @@ def test_what_another_correction_replaces_is_told_no_more(returned):
     session = Session(open_subject(returned), by="ann")
     session.act(2, 0, "relabel", labels=lambda present: np.where(present == 3, np.uint8(2), present))
     session.close()
-    assert open_native(returned)[1][2].metadata["review"] == {"verdict": None, "corrected": True, "by": "ann"}
+    assert open_native(returned)[1][2].metadata["review"] == {"verdict": "accepted", "corrected": True, "by": "ann"}
+
+
+CONSTANTS = {"method": "ca", "alpha": 0.5, "beta": 0.6, "pamr": True}
+
+
+@pytest.fixture
+def remade(pets):
+    """`pets`, where constants made new masks of 2 and 4; somebody accepted the second."""
+    session = Session(open_subject(pets), by="ann")
+    for number in (2, 4):
+        labels = np.roll(session.labels(number), 9, 1)
+        session.act(number, 0, "made", labels=labels, detail={**CONSTANTS, "job": "a"})
+    session.act(4, 1, "accept", verdict="accepted")
+    session.close()
+    return pets
+
+
+def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path, capsys):
+    _, items = open_native(remade)
+    said = {"corrected": False, "by": "ann", "made": CONSTANTS}
+    assert [items[i].metadata["review"] for i in (2, 4)] == [{"verdict": None, **said}, {"verdict": "accepted", **said}]
+    assert "confidence" not in items[2].metadata
+    assert [any(kind == "soft" for kind, _ in item.extras) for item in items] == [True, True, False, False, False, True]
+    for reviewed, names in (("corrected", ["000003"]), ("unreviewed", ["000002", "000005"]), ("accepted", ["000000", "000003", "000004"])):
+        run("filter", remade, "--out", tmp_path / reviewed, "--reviewed", reviewed)
+        assert [item.name for item in open_native(tmp_path / reviewed)[1]] == names
+        assert not check_dataset(tmp_path / reviewed).errors
+    assert "1 corrected mask is used; 1 mask made in `look` is used" in capsys.readouterr().out
+
+    session = Session(open_subject(tmp_path / "unreviewed"), by="bob")  # what made a mask goes along
+    assert not session.history(0).reviewed
+    session.act(0, 0, "reject", verdict="rejected")
+    session.close()
+    classes, items = open_native(tmp_path / "unreviewed")
+    assert items[0].metadata["review"] == {"verdict": "rejected", **said, "by": "bob"}
+    _, back = correct(tmp_path / "unreviewed", classes, [items[0], items[1].replace(label_map=np.zeros((64, 64), np.uint8))], by="cvat")
+    assert [item.metadata["review"].get("made") for item in back] == [CONSTANTS, None]
+
+
+def test_how_certain_a_mask_is_that_nobody_drew_is_not_known(remade, tmp_path):
+    before = native.read_label_map(remade / "reviewed/000002.1.png")
+    run("filter", remade, "--out", tmp_path / "all", "--ignore-band", "0.5,0.9")
+    rows = native.read_rows(tmp_path / "all")
+    assert [row.get("confidence") for row in (rows[2], rows[3])] == [None, {"cat": 1.0}]
+    np.testing.assert_array_equal(native.read_label_map(tmp_path / "all" / rows[2]["mask"]), before)
+    for options in (["--min-confidence", "0.1"], ["--best", "6"]):
+        run("filter", remade, "--out", tmp_path / options[0], *options)
+        assert [native.sample_name(row["file_name"]) for row in native.read_rows(tmp_path / options[0])] == [
+            "000000", "000001", "000003", "000005",
+        ]  # fmt: skip
+
+
+def test_a_new_mask_stays_one_when_drawing_again_is_called_off(remade):
+    session = Session(open_subject(remade), by="ann")
+    session.act(2, 1, "reject", verdict="rejected")
+    session.clear([2])
+    session.renew({})
+    assert (session.state(2)["verdict"], session.state(2)["made"], session.state(2)["corrected"]) == ("rejected", True, False)
+    session.close()
+    review = open_native(remade)[1][2].metadata["review"]
+    assert (review["corrected"], review["made"]) == (False, CONSTANTS)
 
 
 def test_export_uses_them_and_says_how_many(pets, tmp_path, capsys):

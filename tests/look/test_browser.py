@@ -140,7 +140,7 @@ def test_beta_is_dragged_and_used(page, pets):
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowRight")
     page.click("#apply")
-    until(page, "() => document.querySelector('#sample-state').textContent.includes('corrected')")
+    until(page, "() => document.querySelector('#sample-state').textContent.includes('new mask')")
     np.testing.assert_array_equal(labels_of(pets, "000001"), wanted)
 
 

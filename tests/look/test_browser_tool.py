@@ -1,5 +1,7 @@
 """The page as a tool: zoom, outlines, Back and the address, many samples at once, histograms, cleaning, comparing, small windows."""
 
+from urllib.parse import parse_qs, urlsplit
+
 import numpy as np
 import pytest
 from in_chromium import at, needs_chromium, open_sample, saved, shown_mask, until, violations, window
@@ -194,7 +196,36 @@ def test_a_histogram_is_dragged_and_filters(page, pets):
     kept = sum(low / 20 - 1e-6 <= share <= (low + 2) / 20 + 1e-6 for share in shares)
     until(page, SHOWN, f"{kept} of 24")
     assert (page.input_value("#area-low"), page.input_value("#area-high")) == (f"{low * 5}", f"{low * 5 + 10}")
-    page.locator("#area-bars").hover()
+    left, top, right, bottom = box(page, "#area-bars")
+    page.mouse.move(left + (low + 1.5) * step, (top + bottom) / 2)
+    page.mouse.down()
+    page.mouse.move(left + step / 2, (top + bottom) / 2, steps=3)  # the first bar counts all lower values, too
+    page.mouse.up()
+    assert (page.input_value("#area-low"), page.input_value("#area-high")) == ("", f"{low * 5 + 10}")
+
+
+def test_counting_after_a_decision_keeps_no_list(page):
+    with page.expect_request("**/api/views**") as asked:
+        page.keyboard.press("r")
+    assert asked.value.url.endswith("/api/views?counts=1")
+
+
+def test_sliders_send_the_exact_constants_until_they_are_moved(page, pets):
+    exact = {"method": "ca", "alpha": 0.4321, "beta": 0.3825, "pamr": False}
+    state = pets[1].post("/api/samples/1/tuned", {**exact, "version": pets[1].get("/api/samples/1")["version"]}).json
+    assert state["made"]
+    open_sample(page, "000001")
+    page.wait_for_selector("#attention:not([hidden])")
+    assert page.text_content("#beta-shown") == "0.3825"
+    with page.expect_request("**/steps?*") as asked:
+        page.click("#show-steps")
+    sent = parse_qs(urlsplit(asked.value.url).query)
+    assert (sent["alpha"], sent["beta"]) == (["0.4321"], ["0.3825"])
+    page.focus("#beta")
+    page.keyboard.press("ArrowRight")
+    assert page.text_content("#beta-shown") == "0.39"
+    page.keyboard.press("ArrowLeft")
+    assert page.text_content("#beta-shown") == "0.3825"
 
 
 def test_many_are_selected_accepted_and_undone(page, pets):

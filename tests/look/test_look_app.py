@@ -44,6 +44,15 @@ def test_lists_by_filter_and_in_order(pets):
     assert client.post("/api/views", {"classes": ["dog"]}).status == 400
 
 
+def test_counting_anew_keeps_the_lists_that_are_shown(pets):
+    client, _ = pets
+    view = client.post("/api/views", {}).json["view"]
+    counted = [client.post("/api/views?counts=1", {"text": str(i)}).json for i in range(20)]
+    assert all("view" not in found for found in counted)
+    assert counted[3]["count"] == len(client.numbers(text="3"))
+    assert client.get(f"/api/views/{view}?from=0&count=1")["samples"]
+
+
 def test_a_corrected_sample_is_counted_by_its_new_class(pets):
     client, _ = pets
     client.act(0, "relabel", 0, old=1, new=2)

@@ -84,7 +84,7 @@ def test_an_action_like_every_other(pets):
     labels[:, :9] = 0
     session.act(1, 5, "eraser", labels=labels)  # its pieces stay one object
     assert [len(pixels) for pixels in session.history(1).joined] == [3]
-    session.act(1, 6, "original", labels=pieces_map(), joined=lambda labels, so_far: ())
+    session.act(1, 6, "original")
     assert session.state(1)["joined"] == ()
     session.act(1, 7, "undo")
     assert [len(pixels) for pixels in session.state(1)["joined"]] == [3]
@@ -240,7 +240,7 @@ def test_a_row_that_joins_what_is_not_there(pets, tmp_path, own, said):
 def test_nothing_outside_of_the_picture_is_saved(pets):
     session = Session(open_subject(pets), by="ann")
     with pytest.raises(UserError, match=r"^sample '000001': joins the piece at pixel \[64, 3\]"):
-        session.act(1, 0, "original", labels=pieces_map(), joined=lambda labels, so_far: (((64, 3), LEFT),))
+        session.act(1, 0, "join", joined=lambda labels, so_far: (((64, 3), LEFT),))
     session.close()
     assert read_actions(pets) == []
 

@@ -74,7 +74,7 @@ def test_from_corrections_to_masks_that_nobody_reviewed(pets):
         assert scores.mean(1)[1] > 0.9 > 0.8 > scores.mean(1)[0]
         np.testing.assert_array_equal(now[order[0]], before[order[0]])
         state = client.get(f"/api/samples/{order[1]}")
-        assert (state["verdict"], state["corrected"]) == (None, True)
+        assert (state["verdict"], state["corrected"], state["made"]) == (None, False, True)
         assert "a reading that was learnt" in client.get(f"/api/samples/{order[1]}/attention")["told"]
         assert client.get("/api/offers")["learn"]["corrected"] == COUNT - HELD  # its own masks are no corrections
         assert Reading.load(pets / "reviewed/reading-1.safetensors").about.note.startswith("12 pictures of pets")
@@ -84,6 +84,32 @@ def test_from_corrections_to_masks_that_nobody_reviewed(pets):
         for i in range(COUNT):
             np.testing.assert_array_equal(client.labels(i), before[i])
         assert last["version"] == client.get(f"/api/samples/{order[0]}")["version"]
+
+
+def test_corrections_of_another_tool_teach_and_stay(pets):
+    """The set has its corrections in its rows, as one from `import --corrects` or `filter` has them. A set of --dispute is no other."""
+    rows, right = native.read_rows(pets), truths(pets)
+    for row, labels in list(zip(rows, right, strict=True))[: COUNT - HELD]:
+        row["review"] = {"verdict": "accepted", "corrected": True, "by": "cvat"}
+        (pets / row["mask"]).write_bytes(native.encode_mask(labels))
+    (pets / native.METADATA).write_bytes(native.jsonl(rows))
+    toml = (pets / native.CONFIG).read_text()
+    for before, after in (('method = "ca"', 'method = "seediff"\ndispute = 0.55'), ("seed_level = 4", "seed_level = 1")):
+        assert before in toml
+        toml = toml.replace(before, after)
+    (pets / native.CONFIG).write_text(toml.replace("self_level = 2", "self_level = 1"))
+    with running(pets) as (client, opened):
+        heard = Heard(opened)
+        assert client.get("/api/offers")["learn"]["corrected"] == COUNT - HELD
+        client.post("/api/job/learn", {})
+        assert heard.ended()["text"] == f"learnt; {HELD} masks would change"
+        client.post("/api/job/learnt", {})
+        assert heard.ended()["text"] == f"{HELD} masks by the reading"
+        for i in range(COUNT - HELD):
+            np.testing.assert_array_equal(client.labels(i), right[i])
+        view = client.post("/api/views", {}).json["view"]
+        client.post("/api/job", {"view": view, "places": [[0, COUNT]], "action": "reset"})
+        assert heard.ended()["text"] == f"{COUNT - HELD} set to not reviewed; {HELD} unchanged"
 
 
 def test_what_gains_nothing_is_refused_and_what_is_stopped_or_given_up_changes_nothing(pets):

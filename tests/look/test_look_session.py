@@ -9,6 +9,7 @@ from look_server import CLASSES, write_set
 
 from seediff.dataset import native
 from seediff.dataset.reviews import REVIEWS, in_effect, read_actions
+from seediff.dataset.store import open_native
 from seediff.errors import UserError
 from seediff.look.index import Query
 from seediff.look.samples import open_subject
@@ -90,6 +91,70 @@ def test_a_sample_that_is_set_back_is_not_reviewed(pets):
     session.act(0, 4, "brush", labels=painted(session, 0, 3))
     session.act(0, 5, "reset", verdict=None)
     assert session.history(0).reviewed
+
+
+@pytest.fixture
+def returned(pets):
+    """`pets` with reviews in its rows, as a set from `import --corrects` or `filter` has: 0 was corrected, 1 accepted, 2 rejected."""
+    rows = native.read_rows(pets)
+    rows[0]["review"] = {"verdict": "accepted", "corrected": True, "by": "cvat", "gained": {"dog": 9}}
+    rows[1]["review"] = {"verdict": "accepted", "corrected": False, "by": "cvat"}
+    rows[2]["review"] = {"verdict": "rejected", "corrected": False, "by": "bob"}
+    rows[3]["review"] = {"verdict": None, "corrected": True, "by": "bob"}
+    (pets / native.METADATA).write_bytes(native.jsonl(rows))
+    return pets
+
+
+def test_what_rows_say_is_in_effect_until_somebody_acts(returned):
+    before = [item.metadata for item in open_native(returned)[1]]
+    session = opened(returned)
+    assert [session.history(i).reviewed for i in range(5)] == [True, True, True, True, False]
+    told = [(state["verdict"], state["corrected"], state["by"]) for state in map(session.state, range(5))]
+    assert told == [
+        ("accepted", True, "cvat"),
+        ("accepted", False, "cvat"),
+        ("rejected", False, "bob"),
+        (None, True, "bob"),
+        (None, False, ""),
+    ]
+    assert session.index.totals() == {"accepted": 2, "rejected": 1, "corrected": 2}
+    assert session.index.select(Query(states=("corrected",)))[0].tolist() == [0, 3]
+    assert session.act(1, 0, "brush", labels=painted(session, 1))["verdict"] == "accepted"
+    assert session.act(0, 0, "reset", verdict=None)["verdict"] is None
+    assert session.history(0).reviewed
+    assert session.act(0, 1, "brush", labels=painted(session, 0))["verdict"] is None
+    assert open_native(returned)[1][0].metadata["review"] == {"verdict": None, "corrected": True, "by": "ann"}
+    session.act(0, 2, "undo")
+    assert open_native(returned)[1][0].metadata["review"] == {**before[0]["review"], "verdict": None, "by": "ann"}
+    session.act(0, 3, "undo")
+    session.act(1, 1, "undo")
+    session.close()
+    assert [item.metadata for item in open_native(returned)[1]] == before
+    session = opened(returned)  # also after the server was started again
+    assert [session.state(i)["verdict"] for i in (0, 1)] == ["accepted", "accepted"]
+    assert session.state(0)["redo"]
+    session.close()
+
+
+def test_the_original_is_no_correction_and_a_stroke_that_changes_nothing_no_action(pets):
+    session = opened(pets)
+    before = session.labels(0)
+    assert session.act(0, 0, "brush", labels=before)["version"] == 0
+    assert session.act(0, 0, "original")["version"] == 0
+    assert not (pets / REVIEWS).exists()
+    session.act(0, 0, "accept", verdict="accepted")
+    session.act(0, 1, "brush", labels=painted(session, 0))
+    assert session.act(0, 2, "brush", labels=session.labels(0))["version"] == 2
+    state = session.act(0, 2, "original")
+    assert (state["verdict"], state["corrected"], state["original"]) == ("accepted", False, True)
+    np.testing.assert_array_equal(session.labels(0), before)
+    line = json.loads((pets / REVIEWS).read_text().splitlines()[-1])
+    assert (line["action"], line["mask"], line["hash"]) == ("original", None, None)
+    assert not {"classes", "area"} & line.keys()
+    assert open_native(pets)[1][0].metadata["review"] == {"verdict": "accepted", "corrected": False, "by": "ann"}
+    assert session.act(0, 3, "undo")["corrected"]
+    assert session.act(0, 4, "redo")["original"]
+    session.close()
 
 
 def test_the_last_changed_come_first_also_after_the_server_was_started_again(pets):

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 from fake_engine import fake_draw
-from look_server import keep_attention, running, write_set
-from patience import wait_until
+from look_server import Heard, keep_attention, running, write_set
 from random_maps import random_maps
 
 from seediff.config.constants import MaskConfig
@@ -99,17 +98,33 @@ def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
 
 def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(copied, tmp_path):
     with running(copied) as (client, _):
-        constants = {**client.get("/api/samples/0/attention")["constants"], "beta": 0.7, "method": "ca_sa"}
-        client.post("/api/samples/0/tuned", {**constants, "version": 0})
-        client.act(0, "accept", 1)
-        assert client.get("/api/samples/0/attention")["constants"] == constants
+        constants = {**client.get("/api/samples/2/attention")["constants"], "beta": 0.7, "method": "ca_sa"}
+        client.post("/api/samples/2/tuned", {**constants, "version": 0})
+        client.act(2, "accept", 1)
+        assert client.get("/api/samples/2/attention")["constants"] == constants
         client.paint(1, np.ones((32, 32), np.uint8), 0)
         assert "A person corrected this mask" in client.get("/api/samples/1/attention")["told"]
         client.act(1, "original", 1)
     check_explained(copied)
     Dataset.open(copied).save(tmp_path / "saved")
+    check_explained(tmp_path / "saved")
     with running(tmp_path / "saved") as (client, _):
-        assert "A person corrected this mask" in client.get("/api/samples/0/attention")["told"]
+        assert client.get("/api/samples/2/attention")["constants"] == constants
+        client.paint(2, np.ones((32, 32), np.uint8), 0)
+    Dataset.open(tmp_path / "saved").save(tmp_path / "again")
+    with running(tmp_path / "again") as (client, _):
+        assert "A person corrected this mask" in client.get("/api/samples/2/attention")["told"]
+
+
+@pytest.mark.parametrize(("made", "said"), [({"reading": "r"}, "made by a reading"), ({"beta": 0.7}, "not known")])
+def test_a_mask_of_a_saved_set_that_was_made_on_the_page(copied, made, said):
+    rows = native.read_rows(copied)
+    rows[2]["review"] = {"verdict": None, "corrected": False, "made": made}
+    (copied / native.METADATA).write_bytes(native.jsonl(rows))
+    with running(copied) as (client, _):
+        told = client.get("/api/samples/2/attention")["told"]
+        assert said in told
+        assert "person" not in told
 
 
 @pytest.mark.parametrize("change", [{"beta": 0.6}, {"alpha": 0.8}, {"method": "ca_sa"}, {"pamr": False}, {"method": "ca", "beta": 0.45}])
@@ -246,16 +261,20 @@ def test_segments_are_whole_and_as_fine_as_asked_for(copied):
 
 
 def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
+    rows = native.read_rows(copied)
+    rows[1]["review"] = {"verdict": None, "corrected": True}  # by another tool
+    (copied / native.METADATA).write_bytes(native.jsonl(rows))
     with running(copied) as (client, opened):
-        constants = {**client.get("/api/samples/0/attention")["constants"], "beta": 0.7}
-        assert client.post("/api/samples/0/tuned", {**constants, "version": 0}).json["corrected"]
-        assert client.post("/api/samples/0/tuned", {**constants, "version": 0}).status == 409
-        client.act(1, "accept", 0)
+        heard = Heard(opened)
+        constants = {**client.get("/api/samples/2/attention")["constants"], "beta": 0.7}
+        state = client.post("/api/samples/2/tuned", {**constants, "version": 0}).json
+        assert (state["corrected"], state["made"], state["original"]) == (False, True, False)
+        assert client.post("/api/samples/2/tuned", {**constants, "version": 0}).status == 409
         view = client.post("/api/views", {}).json["view"]
         assert client.post("/api/job/masks", {**constants, "beta": 0.8, "view": view}).json == {"samples": 3}
-        wait_until(lambda: opened.session.acted >= 4)
+        assert heard.ended()["text"] == "1 new masks; 1 unchanged, 1 reviewed by somebody"  # the first mask is empty, with any constants
     made = {action.sample: action.detail for action in read_actions(copied)}
-    assert {name: detail.get("beta") for name, detail in made.items()} == {"000000": 0.8, "000001": None, "000002": 0.8}
+    assert {name: detail.get("beta") for name, detail in made.items()} == {"000002": 0.8}
 
 
 def test_attention_is_captured_again_where_the_model_is(tmp_path, mini_folder):

@@ -69,6 +69,15 @@ def test_what_somebody_does_while_a_job_is_undone_stays(pets):
         assert [client.get(f"/api/samples/{i}")["verdict"] for i in (3, 4)] == [None, "rejected"]
 
 
+def test_confidence_of_a_new_mask_is_unknown():
+    rows = [{"classes": ["dog"], "area": {"dog": 0.5}, "confidence": {"dog": sure}} for sure in (0.1, 0.5)]
+    index = Index(("dog",), ["a", "b"], rows)
+    index.update(1, {**rows[1], "review": {"verdict": None, "corrected": False, "made": {}}})
+    assert index.select(Query(confidence=(-1, 1)))[0].tolist() == [0]
+    index.update(1, rows[1])
+    assert index.select(Query(confidence=(-1, 1)))[0].tolist() == [0, 1]
+
+
 def test_confidence_of_a_corrected_mask_counts_as_sure():
     rows = [{"classes": ["dog"], "area": {"dog": 0.5}, "confidence": {"dog": sure}} for sure in (0.1, 0.5, 0.9)]
     index = Index(("dog",), ["a", "b", "c"], rows)

@@ -119,6 +119,8 @@ def _read(
     replace(learnt.reading, about=replace(learnt.reading.about, model=loaded.name, note=note)).save(out)
     for name, reason in learnt.failed:
         print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
+    for reason, pictures in learnt.unused.items():
+        print(f"seediff: captured anew for {counted(pictures, 'picture')}: the saved attention {reason}", file=sys.stderr)
     if not quiet:
         for line in learnt_lines(learnt, out):
             print(line)

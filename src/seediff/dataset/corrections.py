@@ -17,7 +17,7 @@ from ..config.names import BACKGROUND
 from ..errors import UserError
 from ..masks.flags import degenerate
 from . import native
-from .reviews import is_corrected
+from .reviews import is_corrected, is_made, is_replaced
 from .rows import check_class_list, flat_name
 from .sample import Sample
 from .shapes.following import follow
@@ -78,11 +78,11 @@ def correct(
 
 
 def _opened(folder: Path) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes and samples of a set. If an uncorrected sample lacks the soft mask of a class, all soft masks are left out, because a set
-    keeps those of all classes or of none."""
+    """The classes and samples of a set. If a sample with its original mask lacks the soft mask of a class, all soft masks are left out,
+    because a set keeps those of all classes or of none."""
     classes, items = open_native(folder)
-    uncorrected = [item for item in items if not is_corrected(item.metadata)]
-    if all((native.SOFT, number) in item.extras for item in uncorrected for number in item.metadata.get("class_ids", ())):
+    as_made = [item for item in items if not is_replaced(item.metadata)]
+    if all((native.SOFT, number) in item.extras for item in as_made for number in item.metadata.get("class_ids", ())):
         return classes, items
     return classes, [item.replace(extras={key: path for key, path in item.extras.items() if key[0] != native.SOFT}) for item in items]
 
@@ -116,7 +116,8 @@ def _corrected(
     together = {"joined": [[list(pixel) for pixel in pixels] for pixels in joined]} if joined else {}
     review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.metadata), "by": by, **counts, **together}
     if not change.pixels:
-        return original.replace(metadata={**original.metadata, "review": review})
+        made = {"made": original.metadata["review"]["made"]} if is_made(original.metadata) else {}
+        return original.replace(metadata={**original.metadata, "review": {**review, **made}})
     area = np.bincount(after.ravel(), minlength=256)[1 : len(names) + 1] / after.size
     flags = degenerate({name: share for name, share in zip(names, area.tolist(), strict=True) if share})
     row = {key: value for key, value in original.metadata.items() if key not in ("classes", "class_ids", "area", "confidence")}

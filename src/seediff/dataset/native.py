@@ -34,7 +34,7 @@ from .encoding import encode_image as encode_image  # re-exported: how the forma
 from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
 from .encoding import read_label_map as read_label_map
-from .reviews import in_effect, reviewed_row
+from .reviews import makers, read_actions, reviewed_row
 from .rows import checked_rows, stem_of
 from .sample import MADE as MADE
 from .sample import SOFT as SOFT
@@ -118,10 +118,14 @@ def reviewed_rows(out: Path | str, classes: Sequence[str] | None = None) -> list
     """For each row of metadata.jsonl: the row with the reviews and corrections of review.jsonl (reviews.py), the SHA-256 of its corrected
     mask or None, and the original row. classes: None: those of classes.txt. Raises UserError like `read_rows`."""
     out = Path(out)
-    rows, actions = read_rows(out), in_effect(out)
+    rows, actions = read_rows(out), read_actions(out)
     if not actions:
         return [(row, None, row) for row in rows]
     classes = read_classes(out) if classes is None else classes
-    last = [actions.get(sample_name(row.get("file_name") or "")) for row in rows]
-    pairs = zip(rows, last, strict=True)
-    return [(reviewed_row(row, action, classes), action and action.mask and action.hash, row) for row, action in pairs]
+    last, made_by = {action.sample: action for action in actions}, makers(actions)
+    found = []
+    for row in rows:
+        action = last.get(sample_name(row.get("file_name") or ""))
+        mask = action.mask if action else None
+        found.append((reviewed_row(row, action, made_by.get(mask or ""), classes), action.hash if action and mask else None, row))
+    return found

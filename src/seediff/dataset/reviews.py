@@ -34,6 +34,8 @@ REDRAWN = "redrawn"
 """The action of `generate --top-up`: the sample has another picture now, so earlier decisions and corrections no longer apply."""
 CALLED_OFF = "called off"
 """The action about a sample that was to be drawn again but was not: it cancels the `redrawn` before it."""
+MADE = "made"
+"""The action whose mask a method or a reading made, so that no person drew it and perhaps nobody looked at it."""
 BEGIN = b'{"sample": "'
 """The beginning of every line."""
 Verdict = Literal["accepted", "rejected"]
@@ -99,6 +101,15 @@ def in_effect(folder: Path) -> dict[str, Action]:
     return {action.sample: action for action in read_actions(folder)}
 
 
+def makers(actions: Iterable[Action]) -> dict[str, Action]:
+    """Path of each new mask → the action that made it, which is the first that names it."""
+    found: dict[str, Action] = {}
+    for action in actions:
+        if action.mask:
+            found.setdefault(action.mask, action)
+    return found
+
+
 def mend(folder: Path) -> list[Action]:
     """Like `read_actions`, but also repairs the end of the file: a last line that a killed server cut off is removed, and a missing line
     break is added.
@@ -122,22 +133,27 @@ def append_action(folder: Path, action: Action) -> None:
     append(folder / REVIEWS, json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n", make=True, durable=True)
 
 
-def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequence[str]) -> dict[str, Any]:
+def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]) -> dict[str, Any]:
     """A row of metadata.jsonl with the state after the last action about its sample; the same row without an action.
 
-    `review` holds the verdict, whether the mask is a corrected one, who acted, and which pieces of the mask are one object, if any were
-    joined. For a corrected mask, `mask`, `classes`, `class_ids`, `area` and `flags` describe this mask; `confidence` and flags about
-    attention are removed, because they describe the original. If the row's own mask is already a person's, it stays so, with what it
-    `gained` and `lost`. Raises UserError for a class that the set does not have.
+    maker: the action that made the mask in effect, of `makers`. `review` holds the verdict, whether a person corrected the mask, who acted,
+    and which pieces of the mask are one object, if any were joined. For a new mask, `mask`, `classes`, `class_ids`, `area` and `flags`
+    describe this mask; `confidence` and flags about attention are removed, because they describe the original. If no person drew the new
+    mask, `made` says with what it was made. If the row's own mask is in effect, `review` still says what the row said about it. Raises
+    UserError for a class that the set does not have.
     """
     if action is None:
         return dict(row)
+    own = row.get("review", {})
     joined = [[list(pixel) for pixel in pixels] for pixels in action.joined]
-    if action.action == "undo" and action.state[:2] == (None, None) and joined == row.get("review", {}).get("joined", []):
+    if action.action == "undo" and action.state[:2] == (own.get("verdict"), None) and joined == own.get("joined", []):
         return dict(row)  # everything was undone: what the row itself says is in effect again
-    review = {"verdict": action.verdict, "corrected": action.mask is not None or is_corrected(row), "by": action.by}
+    made = maker.detail if maker and maker.action == MADE else None
+    review = {"verdict": action.verdict, "corrected": is_corrected(row) if action.mask is None else made is None, "by": action.by}
     if action.mask is None:
-        review |= {key: value for key, value in row.get("review", {}).items() if key in ("gained", "lost")}
+        review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
+    elif made is not None:
+        review["made"] = {key: value for key, value in made.items() if key != "job"}
     if joined:
         review["joined"] = joined
     if action.mask is None:
@@ -146,9 +162,9 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, classes: Sequenc
     if unknown := [name for name in action.classes if name not in classes]:
         raise UserError(f"{REVIEWS}: sample '{printable(action.sample)}': class '{printable(unknown[0])}' is none of the set's")
     ids = [list(classes).index(name) + 1 for name in action.classes]
-    corrected = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
-    corrected["flags"] = degenerate({name: action.area.get(name, 0.0) for name in action.classes})
-    return {**row, **corrected, "review": review}
+    new = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
+    new["flags"] = degenerate({name: action.area.get(name, 0.0) for name in action.classes})
+    return {**row, **new, "review": review}
 
 
 def is_corrected(row: Mapping[str, Any]) -> bool:
@@ -156,14 +172,25 @@ def is_corrected(row: Mapping[str, Any]) -> bool:
     return bool(row.get("review", {}).get("corrected"))
 
 
+def is_made(row: Mapping[str, Any]) -> bool:
+    """Whether the mask of a row is a new one that was made in `seediff look`, with other constants or a reading."""
+    return row.get("review", {}).get("made") is not None
+
+
+def is_replaced(row: Mapping[str, Any]) -> bool:
+    """Whether the mask of a row is not the original, so that soft masks and confidences of the original do not describe it."""
+    return is_corrected(row) or is_made(row)
+
+
 def count_reviews(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """The number of rows that are accepted, rejected and corrected, and that have joined pieces."""
-    counts = {"accepted": 0, "rejected": 0, "corrected": 0, "joined": 0}
+    """The number of rows that are accepted, rejected, corrected and made anew, and that have joined pieces."""
+    counts = {"accepted": 0, "rejected": 0, "corrected": 0, "made": 0, "joined": 0}
     for row in rows:
         verdict = row.get("review", {}).get("verdict")
         if verdict in counts:
             counts[verdict] += 1
         counts["corrected"] += is_corrected(row)
+        counts["made"] += is_made(row)
         counts["joined"] += bool(row.get("review", {}).get("joined"))
     return counts
 
@@ -175,6 +202,8 @@ def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
     parts = []
     if count := counts["corrected"]:
         parts.append(f"{count} corrected mask{'s are' if count != 1 else ' is'} used")
+    if count := counts["made"]:
+        parts.append(f"{count} mask{'s' if count != 1 else ''} made in `look` {'are' if count != 1 else 'is'} used")
     if count := counts["joined"]:
         parts.append(f"in {count} sample{'s' if count != 1 else ''} pieces are joined to one object")
     if count := counts["rejected"]:

@@ -34,10 +34,11 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """What people decided about the sample: `review` of a row."""
+    """What people decided about the sample: `review` of a row. made: with what `seediff look` made its mask, if it did."""
 
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
+    made: dict[str, Any] | None = None
     joined: tuple[tuple[tuple[_Number, _Number], ...], ...] = ()
 
 

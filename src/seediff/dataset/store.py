@@ -19,7 +19,7 @@ from ..files.reading import SETTINGS, leads_out, path_inside, read_bytes
 from ..workers import in_order
 from . import native
 from .encoding import InstanceFile, Instances, MaskFile, encode_grey
-from .reviews import is_corrected
+from .reviews import is_replaced
 from .rows import check_class_list, check_name
 from .sample import Sample, copy_file
 from .shapes.following import FollowedFile
@@ -75,7 +75,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         if unknown := [label for label in row.get("classes") or () if label not in classes]:
             raise UserError(f"{where}: class {shown(unknown[0])} is not in {native.CLASSES}")
         kept = extras.get(name, {})
-        if is_corrected(row):  # soft masks do not describe a person's mask
+        if is_replaced(row):  # soft masks describe the original
             kept = {key: path for key, path in kept.items() if key[0] != native.SOFT}
         if made := made_by(row.get("made")):
             kept = {**kept, (native.MADE, None): made}

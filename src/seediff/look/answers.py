@@ -84,7 +84,7 @@ class UndoMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
-NEITHER = "set to not reviewed"
+NEITHER, UNCHANGED = "set to not reviewed", "unchanged"
 VERDICTS: dict[str, Any] = {"accept": "accepted", "reject": "rejected", "reset": None}
 
 
@@ -111,7 +111,7 @@ class Look:
         return StreamingResponse(self.events.listen(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def view(self, request: Request) -> Response:
-        """A list of samples: its name, by which the page requests parts of the list, and counts."""
+        """A list of samples: its name, by which the page requests parts of the list, and counts. counts=1 in the address: only counts."""
         query = parse_json(await request.body(), Query, "the filter")
 
         if query.confidence is not None or query.sort == "confidence":
@@ -122,10 +122,12 @@ class Look:
                 return self.session.index.select(query)
 
         shown, counts, histograms = await run_in_threadpool(select)
-        name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
-        self.views.put(name, shown)
         review = {**self.session.index.totals(), "drawing": len(self.session.drawing)}
-        return JSONResponse({"view": name, "count": len(shown), "counts": counts, "histograms": histograms, "review": review})
+        found = {"count": len(shown), "counts": counts, "histograms": histograms, "review": review}
+        if request.query_params.get("counts") != "1":  # otherwise lists that no window shows would replace those that are shown
+            found["view"] = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
+            self.views.put(found["view"], shown)
+        return JSONResponse(found)
 
     async def page(self, request: Request) -> Response:
         """Part of a list: the number, name and state of each sample."""
@@ -245,10 +247,6 @@ class Look:
         elif body.action == "relabel":
             options["labels"] = lambda present: np.where(present == body.old, np.uint8(body.new), present)
             options["detail"] = {"old": body.old, "new": body.new}
-        elif body.action == "original":
-            original = self.session.subject.samples[number].mask
-            options["labels"] = lambda present: self.session.subject.read_labels(original)
-            options["joined"] = lambda labels, joined: self.session.history(number).own
         elif body.action in ("join", "split"):
             if len(body.pixels) != (wanted := 2 if body.action == "join" else 1):
                 raise UserError(f"pixels: {body.action} needs {wanted}, not {len(body.pixels)}")
@@ -293,8 +291,8 @@ class Look:
 
     def _judge(self, verdict: Any, body: Many, number: int, detail: dict[str, Any]) -> str:
         history = self.session.history(number)
-        if (history.now.verdict if history.now else None) == verdict:
-            return "unchanged"
+        if history.verdict == verdict:
+            return UNCHANGED
         self.session.act(number, history.version, body.action, verdict=verdict, by=body.by, detail=detail)
         return verdict or NEITHER
 

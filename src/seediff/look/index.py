@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from ..dataset.reviews import is_corrected, is_made, is_replaced
 from ..masks.flags import flag_kind
 
 VERDICTS = ("unreviewed", "accepted", "rejected")
@@ -40,8 +41,6 @@ class Index:
         self.names = names
         self.rows = list(rows)
         count = len(rows)
-        self.verdict = np.zeros(count, np.int8)
-        self.corrected = np.zeros(count, bool)
         self.changed = np.zeros(count, np.int64)
         """When each sample was last acted on: a number that grows with every action, 0 for none."""
         self.confidence = np.full(count, np.nan, np.float32)
@@ -53,7 +52,10 @@ class Index:
         self.recount()
 
     def recount(self) -> None:
-        """Rebuild the columns of classes, areas, flags and confidences after a change to `rows`."""
+        """Rebuild the columns of verdicts, classes, areas, flags and confidences after a change to `rows`."""
+        self.verdict = np.array([_verdict(row) for row in self.rows], np.int8)
+        self.corrected = np.array([is_corrected(row) for row in self.rows], bool)
+        self.made = np.array([is_made(row) for row in self.rows], bool)
         self._changed_pairs: dict[int, list[tuple[int, float]]] = {}
         pairs: list[tuple[int, int, float]] = []
         flags: list[tuple[int, int]] = []
@@ -75,13 +77,11 @@ class Index:
 
     def update(self, number: int, row: Mapping[str, Any], *, acted: bool = True) -> None:
         """Set a sample's values from its current row. acted: whether somebody acted on the sample, which makes it the most recent."""
-        review = row.get("review", {})
-        self.verdict[number] = VERDICTS.index(review.get("verdict") or "unreviewed")
-        self.corrected[number] = bool(review.get("corrected"))
+        self.verdict[number], self.corrected[number], self.made[number] = _verdict(row), is_corrected(row), is_made(row)
         if acted:
             self._clock += 1
             self.changed[number] = self._clock
-        if self.corrected[number] or number in self._changed_pairs:
+        if is_replaced(row) or number in self._changed_pairs:
             self._changed_pairs[number] = self._pairs(row)
             at = slice(*np.searchsorted(self.pair_sample, (number, number + 1)))
             self.pair_class[at] = 0  # the original mask's classes no longer count
@@ -152,8 +152,13 @@ class Index:
         return self._sorted(np.flatnonzero(shown), query, shares), counts, histograms
 
     def _sure(self) -> np.ndarray:
-        """(count,) confidence; 1 for a corrected mask, as `seediff filter` takes it, because the number describes the original."""
-        return np.where(self.corrected, np.float32(1), self.confidence)
+        """(count,) confidence, as `seediff filter` takes it. The number describes the original: a corrected mask has 1, and that of a mask
+        that was made here is unknown."""
+        return np.where(self.corrected, np.float32(1), np.where(self.made, np.float32(np.nan), self.confidence))
+
+    def right(self) -> np.ndarray:
+        """(count,) bool: whether a person says that the mask is right, by accepting it, or by correcting it without a verdict."""
+        return (self.verdict == VERDICTS.index("accepted")) | ((self.verdict == VERDICTS.index("unreviewed")) & self.corrected)
 
     def totals(self) -> dict[str, int]:
         """How many samples of the set are accepted, rejected and corrected."""
@@ -188,6 +193,10 @@ class Index:
                 by = self.changed
         values = by[shown]
         return shown[np.argsort(-values if query.descending else values, kind="stable")]
+
+
+def _verdict(row: Mapping[str, Any]) -> int:
+    return VERDICTS.index(row.get("review", {}).get("verdict") or "unreviewed")
 
 
 def _unknown_last(values: np.ndarray, query: Query) -> np.ndarray:

@@ -28,7 +28,6 @@ from .attention import cannot_capture, kept_path
 from .attention import seen as as_seen
 from .compare import Comparison, difference
 from .many import Job
-from .session import History
 from .tuning import Tuner
 from .why import Why
 
@@ -36,17 +35,6 @@ MOST = 50
 """Maximum number of pictures to learn from: the default of `tune --count`."""
 KEPT = "To learn from corrections, make the set with --keep-attention --capture-apart"
 MADE, STOPPED = "masks by the reading", "stopped: nothing was learnt"
-
-
-def is_hand_made(history: History) -> bool:
-    """Whether a person corrected the mask in effect."""
-    return history.maker is not None and history.maker.action != "made"
-
-
-def is_right(history: History) -> bool:
-    """Whether a person says that the mask in effect is right, by accepting or correcting it."""
-    verdict = history.now.verdict if history.now else None
-    return verdict == "accepted" or (verdict is None and is_hand_made(history))
 
 
 @dataclass
@@ -78,8 +66,8 @@ class Learner:
         self._count = 0
 
     def lessons(self) -> list[int]:
-        """The samples to learn from: at most MOST of those whose masks are right, evenly spaced."""
-        right = sorted(number for number, history in list(self.session.histories.items()) if is_right(history))
+        """The samples to learn from: at most MOST of those whose masks a person accepted or corrected, evenly spaced."""
+        right = np.flatnonzero(self.session.index.right()).tolist()
         return [right[i] for i in np.unique(np.linspace(0, len(right) - 1, min(MOST, len(right))).round().astype(int))]
 
     def changes(self) -> list[int]:
@@ -91,7 +79,8 @@ class Learner:
 
     def offer(self) -> dict[str, Any] | None:
         """The offer to learn and the proposal, for the page. None if nothing can be saved or fewer than LEAST masks are corrected."""
-        corrected = sum(is_hand_made(history) and is_right(history) for history in list(self.session.histories.values()))
+        index = self.session.index
+        corrected = int((index.right() & index.corrected).sum())
         if self.session.subject.kind != "dataset" or self.session.read_only or corrected < LEAST:
             return None
         refusals = (self.refused(number) for number in self.lessons())
@@ -162,7 +151,7 @@ class Learner:
             raise UserError(f"{len(lessons)} masks can be learnt from, at least {LEAST} are needed{wrong}")
         job.say("weighing layers")
         config = self.tuner(usable[0]).seen.config
-        learnt = validated(lessons, names, replace(config, reading=""))
+        learnt = validated(lessons, names, replace(config, reading="", dispute=None))
         made_by = self.why.config(usable[0])
         note = f"{counted(learnt.pictures, 'picture')} of {self.session.subject.folder.resolve().name}; on others {learnt.gain}"
         about = replace(learnt.reading.about, model=made_by.model if made_by else "", note=note)
@@ -223,13 +212,14 @@ class Learner:
 
     def _use_one(self, proposed: Proposed, path: str, by: str, number: int, detail: dict[str, Any]) -> str:
         history, name = self.session.history(number), self.session.subject.samples[number].name
+        version = history.version  # read first, so that somebody who acts in between makes it stale
         if history.reviewed:
             return "reviewed by somebody"
         labels = proposed.labels(name, self.session.labels(number).shape)
-        self.session.act(number, history.version, "made", labels=labels, by=by, detail={"reading": path, **detail})
+        self.session.act(number, version, "made", labels=labels, by=by, detail={"reading": path, **detail})
         return MADE
 
 
 def with_reading(config: MaskConfig, path: Path) -> MaskConfig:
-    """The configuration with a reading in place of its method."""
-    return replace(config, reading=str(path))
+    """The configuration with a reading in place of its method, whose masks `dispute` compares."""
+    return replace(config, reading=str(path), dispute=None)

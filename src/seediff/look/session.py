@@ -22,7 +22,22 @@ from ..config.generate import load_dataset_config
 from ..config.photographs import MaskPhotosConfig
 from ..dataset.encoding import Instances
 from ..dataset.native import CONFIG, METADATA, SOFT, encode_mask, read_label_map
-from ..dataset.reviews import CALLED_OFF, REDRAWN, REVIEWED, REVIEWS, Action, Verdict, append_action, mend, read_actions, reviewed_row
+from ..dataset.reviews import (
+    CALLED_OFF,
+    MADE,
+    REDRAWN,
+    REVIEWED,
+    REVIEWS,
+    Action,
+    Verdict,
+    append_action,
+    is_corrected,
+    is_made,
+    is_replaced,
+    mend,
+    read_actions,
+    reviewed_row,
+)
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.following import FollowedFile
 from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
@@ -39,6 +54,8 @@ from .samples import Sample, Subject
 
 KEEP: Literal["keep"] = "keep"
 """The verdict stays as it is."""
+ORIGINAL = "original"
+"""The action that puts the first mask and its joined pieces into effect again."""
 STATE = ("verdict", "mask", "hash", "classes", "area", "joined")
 """The fields of `Action.state`, in order."""
 MEASURED = 5.0
@@ -57,6 +74,12 @@ class History:
     """The joined pieces in the original's row."""
     wrong: str = ""
     """Why these are ignored, if they are."""
+    own_verdict: Verdict | None = None
+    """The verdict in the original's row."""
+    own_corrected: bool = False
+    """Whether, by its row, a person corrected the original."""
+    makers: dict[str, Action] = field(default_factory=dict)
+    """Path of each new mask → the action that made it."""
     states: list[Action | None] = field(default_factory=lambda: [None])
     at: int = 0
     version: int = 0
@@ -66,22 +89,25 @@ class History:
         return self.states[self.at]
 
     @property
+    def verdict(self) -> Verdict | None:
+        return self.now.verdict if self.now else self.own_verdict
+
+    @property
     def reviewed(self) -> bool:
         """Whether a person's verdict or correction is in effect."""
-        if self.now is None:
-            return False
-        by_hand = self.maker is not None and self.maker.action != "made"
-        return bool(self.now.verdict) or by_hand or self.now.joined != self.own
+        by_hand = self.maker.action != MADE if self.maker else self.own_corrected
+        return bool(self.verdict) or by_hand or self.joined != self.own
 
     @property
     def maker(self) -> Action | None:
         """The action that made the current mask; None for the original."""
-        mask = self.now.mask if self.now else None
-        return next(state for state in self.states if state and state.mask == mask) if mask else None
+        return self.makers.get(self.now.mask or "") if self.now else None
 
     def follow(self, action: Action) -> None:
         """Apply an action, also one read from the file."""
         self.version = action.version
+        if action.mask:
+            self.makers.setdefault(action.mask, action)
         if action.action == REDRAWN:
             self.states, self.at = [None], 0
             return
@@ -96,7 +122,7 @@ class History:
     def state(self, at: int) -> tuple[Any, ...]:
         """A state in the form of `Action.state`."""
         action = self.states[at]
-        return action.state if action else (None, None, None, (), {}, self.own)
+        return action.state if action else (self.own_verdict, None, None, (), {}, self.own)
 
     @property
     def joined(self) -> Joined:
@@ -197,7 +223,7 @@ class Session:
         with self.lock:
             for number in sorted({*numbers} - self.drawing):
                 history = self.history(number)
-                if history.now is None or history.now.verdict != "rejected":
+                if history.verdict != "rejected":
                     continue
                 self._rejected[number] = history.state(history.at)
                 action = Action(sample=self.subject.samples[number].name, version=history.version + 1, action=REDRAWN)
@@ -284,7 +310,8 @@ class Session:
     def history(self, number: int) -> History:
         if number in self.histories:
             return self.histories[number]
-        return History(*self._own(number))
+        row = self.subject.samples[number].row
+        return History(*self._own(number), row.get("review", {}).get("verdict"), is_corrected(row))
 
     def _own(self, number: int) -> tuple[Joined, str]:
         """The joined pieces in a sample's row, and "". If they are invalid: no pieces, and the reason."""
@@ -302,9 +329,8 @@ class Session:
 
     def row(self, number: int) -> dict[str, Any]:
         """A sample's current row."""
-        now = self.history(number).now
-        row = reviewed_row(self.subject.samples[number].row, now, self.subject.classes)
-        return row if now else {name: value for name, value in row.items() if name != "review"}
+        history = self.history(number)
+        return reviewed_row(self.subject.samples[number].row, history.now, history.maker, self.subject.classes)
 
     def mask(self, number: int) -> str:
         """The path in the set of the current label map."""
@@ -327,20 +353,22 @@ class Session:
     def state(self, number: int) -> dict[str, Any]:
         """A sample's state for the page."""
         history, row = self.history(number), self.row(number)
-        now = history.now
+        now, sure = history.now, self.index.confidence[number]
         return {
             "index": number,
             "version": history.version,
-            "verdict": now.verdict if now else None,
-            "corrected": bool(now and now.mask),
+            "verdict": history.verdict,
+            "corrected": is_corrected(row),
+            "made": is_made(row),
+            "original": not (now and now.mask),
             "joined": history.joined,
             "classes": self._ids(row),
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
-            "confidence": None if np.isnan(sure := self.index.confidence[number]) or (now and now.mask) else round(float(sure), 3),
+            "confidence": None if np.isnan(sure) or is_replaced(row) else round(float(sure), 3),
             "segments": row["segments"] if self.subject.kind == "segments" else 0,
             "different": None if np.isnan(apart := self.index.different[number]) else round(float(apart), 4),
-            "by": now.by if now else "",
+            "by": now.by if now else str(row.get("review", {}).get("by") or ""),
             "time": now.time if now else "",
             "undo": history.at > 0,
             "redo": history.at + 1 < len(history.states),
@@ -361,9 +389,10 @@ class Session:
     ) -> dict[str, Any]:
         """Act on a sample, save the action, send it to all windows, and return the new state.
 
-        version: the version that the action was made on. name: the action; "undo" and "redo" move along the states. labels: a corrected
-        label map (H, W) uint8, or a function of the current one. joined: a function of the new label map and the current joined pieces,
-        returning the new ones. Raises Stale, and UserError if the action is impossible or cannot be saved.
+        version: the version that the action was made on. name: the action; "undo" and "redo" move along the states; ORIGINAL keeps the
+        verdict. labels: a corrected label map (H, W) uint8, or a function of the current one. joined: a function of the new label map and
+        the current joined pieces, returning the new ones. What changes nothing is no action, and the version stays. Raises Stale, and
+        UserError if the action is impossible or cannot be saved.
         """
         with self.lock:
             history = self.history(number)
@@ -372,12 +401,15 @@ class Session:
             if self.read_only or number in self.drawing:
                 raise UserError(self.read_only or "it is being drawn again")
             action = self._action(number, history, name, verdict, labels, joined, by or self.by, dict(detail or {}))
+            edits = name == ORIGINAL or labels is not None or joined is not None
+            if edits and action.state == history.state(history.at):
+                return self.state(number)
             append_action(self.subject.folder, action)
             history.follow(action)
             self.histories[number] = history
             self.acted += 1
             self.index.update(number, self.row(number))
-            if labels is not None or name in ("undo", "redo"):
+            if labels is not None or name in (ORIGINAL, "undo", "redo"):
                 self._compare(number)
             state = self.state(number)
         self.tell({"kind": "state", "window": window, "action": name, **state})
@@ -394,6 +426,8 @@ class Session:
         state = dict(zip(STATE, rejected or history.state(history.at + step), strict=True))
         if not step:
             state |= {} if verdict == KEEP else {"verdict": verdict}
+            if name == ORIGINAL:
+                state |= dict(zip(STATE[1:], history.state(0)[1:], strict=True))
             if labels is not None or joined is not None:
                 state |= self._corrected(number, history, labels, joined)
         return Action(
@@ -426,7 +460,7 @@ class Session:
             raise UserError(f"the label map has id {outside[0]}, but there are {len(self.subject.classes)} classes")
         together = joined(corrected, together) if joined else together
         check_joined(together, corrected.shape, f"sample '{name}'")
-        if labels is None or (history.now is not None and np.array_equal(corrected, present)):
+        if labels is None or np.array_equal(corrected, present):
             return {"joined": together}
         data = encode_mask(corrected)
         path = f"{REVIEWED}/{name}.{history.version + 1}.png"

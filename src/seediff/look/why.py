@@ -27,7 +27,7 @@ from ..files.documents import fit, parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.suppression import label
-from .answers import Look, packed
+from .answers import UNCHANGED, Look, packed
 from .attention import Capturer, Seen, cannot_capture, find_words, grids, kept_path, pixel_maps, read_config, seen, size_of, word_maps
 from .events import Cache
 from .tuning import Constants, Tuner, encoded, shown
@@ -87,17 +87,16 @@ class Why:
 
     def made_with(self, number: int) -> tuple[Constants, str]:
         """The constants of a sample's current mask, or the usual ones if they are not known; and a note about this for the page."""
-        history, config = self.session.history(number), self.config(number)
-        corrected = is_corrected(self.session.subject.samples[number].row)
-        if act := history.maker:
-            if act.action == "made" and "reading" in act.detail:
-                return shown(config.mask if config else MaskConfig()), LEARNT
-            if act.action == "made":
-                with suppress(UserError):
-                    return fit(dict(act.detail), Constants, "the constants"), ""
-            corrected = corrected or act.action != "original"
-        said = (CORRECTED if corrected else "", "" if config else UNKNOWN)
-        return shown(config.mask if config else MaskConfig()), " ".join(filter(None, said))
+        row, config = self.session.row(number), self.config(number)
+        made = row.get("review", {}).get("made")
+        usual = shown(config.mask if config else MaskConfig())
+        if made is not None and "reading" in made:
+            return usual, LEARNT
+        if made is not None:
+            with suppress(UserError):
+                return fit(dict(made), Constants, "the constants"), ""
+        said = (CORRECTED if is_corrected(row) else "", "" if config and made is None else UNKNOWN)
+        return usual, " ".join(filter(None, said))
 
     def tuner(self, number: int) -> Tuner | None:
         """A sample's attention, loaded; None if there is none. Raises UserError for an unusable file."""
@@ -259,13 +258,14 @@ class Why:
     def _make_one(self, body: ApplyToMany, number: int, detail: dict[str, Any]) -> str:
         """Make a sample's new mask. Returns the outcome in words."""
         history = self.session.history(number)
+        version = history.version  # read first, so that somebody who acts in between makes it stale
         if history.reviewed:
             return "reviewed by somebody"
         if self.tuner(number) is None:
             return "without attention"
         labels = self.made(number, body.of)
-        self.session.act(number, history.version, "made", labels=labels, by=body.by, detail={**_detail(body), **detail})
-        return MADE
+        state = self.session.act(number, version, "made", labels=labels, by=body.by, detail={**_detail(body), **detail})
+        return MADE if state["version"] > version else UNCHANGED
 
 
 def divided(tuner: Tuner, threshold: float) -> np.ndarray:

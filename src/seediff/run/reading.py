@@ -3,21 +3,24 @@ gains over the model's usual method on the same pictures."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..config.generate import load_dataset_config
 from ..config.photographs import MaskPhotosConfig, check_attention
 from ..config.presets import Recommended
 from ..config.sizes import Size, pixels
-from ..dataset.native import ATTENTION
+from ..dataset.native import ATTENTION, MADE
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet, Sample
 from ..metrics.bootstrap import mean_interval
 from ..metrics.scores import iou
-from .tune import IGNORE, see_labelled, shown_classes
+from .tune import FIT, IGNORE, see_labelled, shown_classes
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +72,8 @@ class Gain:
 @dataclass(frozen=True)
 class Learnt:
     """A learnt reading. gain: on pictures that were left out. unseen: gain on classes that were left out; None if there is only one class.
-    pictures, classes: what it was learnt from. failed: (picture, reason) for each picture that could not be used."""
+    pictures, classes: what it was learnt from. failed: (picture, reason) for each picture that could not be used. unused: reason → the
+    number of pictures whose saved attention could not be used, so that it was captured anew."""
 
     reading: Reading
     gain: Gain
@@ -77,6 +81,7 @@ class Learnt:
     pictures: int
     classes: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
+    unused: Mapping[str, int] = field(default_factory=dict)
 
 
 def learn_reading(
@@ -91,13 +96,14 @@ def learn_reading(
 ) -> Learnt:
     """Learn a reading from `count` evenly spaced pictures of a set; of a reviewed dataset, only from accepted and corrected pictures.
 
-    classes, size: as in `tune`. usual: the constants of the model's usual method; the reading uses the same PAMR. Raises UserError if fewer
-    than ten pictures can be used, if the reading gains nothing, or for a size at which the model cannot see pictures.
+    classes, size: as in `tune`; saved attention may have any size if `size` is None. usual: the constants of the model's usual method; the
+    reading uses the same PAMR. Raises UserError if fewer than ten pictures can be used, if the reading gains nothing, or for a size at
+    which the model cannot see pictures.
     """
     from ..attention.generate import check_shape
 
-    check_shape(model, pixels(model.image_side if size is None else size), "size")
     check_attention(size, model.pixels)
+    check_shape(model, pixels(model.image_side if size is None else size), "size")
     reviews = [sample.metadata.get("review") or {} for sample in data.samples]
     right = [review.get("verdict") == "accepted" or review.get("corrected", False) for review in reviews]
     reviewed = any(review.get("verdict") for review in reviews) or any(right)
@@ -110,12 +116,14 @@ def learn_reading(
     lessons: list[Lesson] = []
     failed: list[tuple[str, str]] = []
     names: list[str] = []
+    unused = Counter[str]()
     for index, sample in enumerate(chosen):
         try:
-            lesson, there = _lesson(model, sample, classes, usual, size, index)
+            lesson, there, why_not = _lesson(model, sample, classes, usual, size, index)
             if (names := names or there) != there:
                 raise UserError("its saved maps are of other layers than the first picture's")
             lessons.append(lesson)
+            unused[why_not] += 1
         except UserError as error:
             failed.append((sample.name, str(error)))
         if progress:
@@ -124,7 +132,8 @@ def learn_reading(
         why = f" ({failed[0][0]}: {failed[0][1]})" if failed else ""
         of = "accepted or corrected pictures" if reviewed else "pictures"
         raise UserError(f"{data.about}: {len(lessons)} {of} can be learnt from, at least {LEAST} are needed{why}")
-    return replace(validated(lessons, names, replace(usual.mask, reading="")), failed=tuple(failed))
+    learnt = validated(lessons, names, replace(usual.mask, reading=""))
+    return replace(learnt, failed=tuple(failed), unused={reason: count for reason, count in unused.items() if reason})
 
 
 def validated(lessons: Sequence[Lesson], names: Sequence[str], config: MaskConfig) -> Learnt:
@@ -203,21 +212,17 @@ def _gain(lessons: Sequence[Lesson], scores: Sequence[np.ndarray]) -> Gain:
 
 def _lesson(
     model: Model, sample: Sample, classes: Mapping[int, str], usual: Recommended, size: Size | None, index: int
-) -> tuple[Lesson, list[str]]:
-    """The lesson of a sample, with saved or newly captured maps, and the maps' names. Raises UserError if the sample cannot be used."""
+) -> tuple[Lesson, list[str], str]:
+    """The lesson of a sample, its maps' names, and why its saved attention was not used. Raises UserError if the sample cannot be used."""
     from ..masks.make import make_masks
 
-    _, truth, seen = see_labelled(model, sample, size)
-    shown, _ = shown_classes(model, truth, classes, seen)
-    if not shown:
-        raise UserError("it shows none of the classes")
-    maps = _maps(model, sample, seen, shown, usual, index)
+    view, why_not = _view(model, sample, classes, usual, size, index)
     table = np.zeros(256, np.uint8)
     for number, name in classes.items():
-        table[number] = shown.index(name) + 1 if name in shown else 0
+        table[number] = view.shown.index(name) + 1 if name in view.shown else 0
     table[IGNORE] = IGNORE
-    default = make_masks(seen, means_of(maps, model, usual.capture), shown, usual.mask, trace=False).label_map
-    return lesson(seen, maps, shown, table[truth], default)
+    default = make_masks(view.image, means_of(view.maps, model, usual.capture), view.shown, usual.mask, trace=False).label_map
+    return *lesson(view.image, view.maps, view.shown, table[view.truth], default), why_not
 
 
 def lesson(
@@ -240,17 +245,33 @@ def lesson(
     return Lesson(image, tuple(classes), rows.cpu(), torch.stack(share) / known.clamp_min(1e-6), known, at_size, score), names
 
 
-def _maps(model: Model, sample: Sample, seen: np.ndarray, shown: Sequence[str], usual: Recommended, index: int) -> AttentionMaps:
-    """The sample's saved maps, if they have layers apart, the right size and all shown classes; otherwise newly captured maps."""
-    from ..attention.maps import AttentionMaps
+@dataclass(frozen=True)
+class _View:
+    """A picture as the model saw it. image (h, w, 3) uint8. truth (H, W): ids of the same part, 255 ignored. shown: the classes in it.
+    maps: with layers apart."""
+
+    image: np.ndarray
+    truth: np.ndarray
+    shown: Sequence[str]
+    maps: AttentionMaps
+
+
+def _view(model: Model, sample: Sample, classes: Mapping[int, str], usual: Recommended, size: Size | None, index: int) -> tuple[_View, str]:
+    """A sample with its saved maps, or else with newly captured maps, and the reason why saved maps were not used; "" if there are none.
+    Raises UserError for a sample that shows none of the classes, and for files that cannot be read."""
     from ..attention.photograph import capture_classes, encode_images
     from ..segments.naming import split_prompts
 
-    if saved := sample.extras.get((ATTENTION, None)):
-        maps = AttentionMaps.load(saved)
-        side = (seen.shape[0] // model.pixels, seen.shape[1] // model.pixels)
-        if maps.cross_layers and maps.latent_size == side and {*shown} <= {*maps.words}:
-            return maps
+    photo, truth, seen = see_labelled(model, sample, size)
+    why_not = ""
+    if (ATTENTION, None) in sample.extras:
+        view = _as_saved(model, sample, photo, truth, classes)
+        why_not = _why_not(model, view, None if size is None else seen.shape)
+        if not why_not:
+            return view, ""
+    shown, _ = shown_classes(model, truth, classes, seen)
+    if not shown:
+        raise UserError("it shows none of the classes")
     (maps,) = capture_classes(
         model,
         encode_images(model, [seen]),
@@ -260,7 +281,37 @@ def _maps(model: Model, sample: Sample, seen: np.ndarray, shown: Sequence[str], 
         capture=replace(usual.capture, apart=True, layers="all"),
         indices=[index],
     )
-    return maps
+    return _View(seen, truth, shown, maps), why_not
+
+
+def _as_saved(model: Model, sample: Sample, photo: np.ndarray, truth: np.ndarray, classes: Mapping[int, str]) -> _View:
+    """A sample with its saved maps: the part of the picture that they are of, at the size at which the model saw it."""
+    from ..attention.maps import AttentionMaps
+    from ..attention.windows import cut, windows
+
+    maps, fit = AttentionMaps.load(sample.extras[ATTENTION, None]), FIT
+    if made := sample.extras.get((MADE, None)):
+        with suppress(UserError):  # of another version, or of another command
+            config = load_dataset_config(made, MaskPhotosConfig)
+            fit = config.fit if isinstance(config, MaskPhotosConfig) else FIT
+    (part,) = windows(photo.shape[0], photo.shape[1], fit)
+    image = cut(photo, part, (maps.latent_size[0] * model.pixels, maps.latent_size[1] * model.pixels))
+    shown, _ = shown_classes(model, truth[part.slices], classes, image)
+    return _View(image, truth[part.slices], shown, maps)
+
+
+def _why_not(model: Model, view: _View, shape: tuple[int, ...] | None) -> str:
+    """Why the saved maps of a view cannot be used; "" if they can. shape: that the image must have; None: any."""
+    layers = {name for grids in (view.maps.self_layers, view.maps.cross_layers) for by_layer in grids.values() for name in by_layer}
+    if not view.maps.cross_layers:
+        return "has no layers apart (--capture-apart)"
+    if not layers <= {*model.family.layers(model.network)}:
+        return "is of another model's layers"
+    if shape not in (None, view.image.shape):
+        return "is of another size"
+    if not view.shown:
+        return "is of a part without a class"
+    return "" if {*view.shown} <= {*view.maps.words} else "knows only other classes"
 
 
 def means_of(maps: AttentionMaps, model: Model, capture: CaptureConfig) -> AttentionMaps:

@@ -72,8 +72,8 @@ def tune(
     from ..segments.make import check_fits
     from ..segments.naming import check_names, split_prompts
 
-    check_shape(model, pixels(model.image_side if size is None else size), "size")
     check_attention(size, model.pixels)
+    check_shape(model, pixels(model.image_side if size is None else size), "size")
     check_fits(model, segment, size)
     known = tuple(dict.fromkeys(classes.values()))
     check_names(model, known)

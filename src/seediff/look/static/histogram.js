@@ -25,11 +25,13 @@ export class Histogram {
     return String(Number(((least + ((most - least) * i) / this.element.children.length) * this.scale).toFixed(4)));
   }
 
+  // The first bar also counts values below the bounds.
   choose(event) {
-    const to = this.bar(event), [low, high] = [Math.min(this.from, to), Math.max(this.from, to) + 1];
-    if (this.low.value === this.edge(low) && this.high.value === this.edge(high)) return;
-    this.low.value = this.edge(low);
-    this.high.value = this.edge(high);
+    const to = this.bar(event), first = Math.min(this.from, to);
+    const [low, high] = [first ? this.edge(first) : "", this.edge(Math.max(this.from, to) + 1)];
+    if (this.low.value === low && this.high.value === high) return;
+    this.low.value = low;
+    this.high.value = high;
     this.low.dispatchEvent(new Event("input", { bubbles: true }));
   }
 

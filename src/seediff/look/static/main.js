@@ -106,7 +106,7 @@ function counted({ counts, histograms, review }) {
 // Count anew a little later; what is shown stays.
 function recount() {
   clearTimeout(counting);
-  counting = setTimeout(() => { if (!$("browse").hidden) post("/api/views", filters.query()).then(counted, () => {}); }, SOON);
+  counting = setTimeout(() => { if (!$("browse").hidden) post("/api/views?counts=1", filters.query()).then(counted, () => {}); }, SOON);
 }
 
 // Masks that were learnt, beside those that are there, the most different first.

@@ -182,14 +182,14 @@ export class SampleView {
     const { about, state } = this, { place, count } = this.page.shown();
     $("sample-name").textContent = about.name;
     $("sample-place").textContent = place >= 0 ? `${(place + 1).toLocaleString()} of ${count.toLocaleString()}` : "";
-    const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.joined.length && "∪ joined", state.by && `by ${state.by}`];
+    const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.made && "new mask", state.joined.length && "∪ joined", state.by && `by ${state.by}`];
     $("sample-state").textContent = parts.filter(Boolean).join(", ");
     $("sample-state").className = state.verdict || "";
     $("accept").setAttribute("aria-pressed", state.verdict === "accepted");
     $("reject").setAttribute("aria-pressed", state.verdict === "rejected");
     $("undo").disabled = !state.undo || Boolean(this.set.readOnly);
     $("redo").disabled = !state.redo || Boolean(this.set.readOnly);
-    $("original").disabled = !state.corrected || Boolean(this.set.readOnly);
+    $("original").disabled = state.original || Boolean(this.set.readOnly);
     this.classes.tell(state.area);
     const facts = [["size", `${this.width} × ${this.height}`]];
     if (about.wrong) facts.push(["joined", about.wrong]);

@@ -5,6 +5,7 @@ import { long } from "./page.js";
 import { paintHeat } from "./stage.js";
 
 const $ = (id) => document.getElementById(id);
+const digits = (value) => (Number(value.toFixed(2)) === value ? value.toFixed(2) : String(Number(value.toFixed(4))));
 const unpack = (map) => ({ ...map, values: decode(map.data) });
 
 export class Why {
@@ -67,8 +68,8 @@ export class Why {
     this.level = Math.min(this.level, info.levels.length - 1);
     const constants = info.constants;
     $("method").replaceChildren(...info.methods.map((name) => new Option(name, name, false, name === constants.method)));
-    $("alpha").value = constants.alpha;
-    $("beta").value = constants.beta;
+    for (const id of ["alpha", "beta"]) $(id).value = constants[id];
+    this.untouched = { alpha: $("alpha").value, beta: $("beta").value };
     $("pamr").checked = constants.pamr;
     $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
     this.say();
@@ -160,14 +161,17 @@ export class Why {
   }
 
   constants() {
-    return { method: $("method").value, alpha: Number($("alpha").value), beta: Number($("beta").value), pamr: $("pamr").checked };
+    return { method: $("method").value, alpha: this.value("alpha"), beta: this.value("beta"), pamr: $("pamr").checked };
   }
+
+  // Sliders have steps of 0.01; one where it began stands for the exact value.
+  value(id) { return $(id).value === this.untouched[id] ? this.info.constants[id] : Number($(id).value); }
 
   say() {
     const seeded = this.info.seeded.includes($("method").value);
     $("alpha").disabled = !seeded;
-    $("alpha-shown").textContent = seeded ? Number($("alpha").value).toFixed(2) : "none";
-    $("beta-shown").textContent = Number($("beta").value).toFixed(2);
+    $("alpha-shown").textContent = seeded ? digits(this.value("alpha")) : "none";
+    $("beta-shown").textContent = digits(this.value("beta"));
   }
 
   // Show what other constants make; while one is on its way only the last that was asked for waits.
