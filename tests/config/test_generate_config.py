@@ -9,7 +9,7 @@ from seediff.config.base import configure, differences, load_config, read_file
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig
-from seediff.config.sizes import pixels
+from seediff.config.sizes import check_sides, check_size, pixels
 from seediff.errors import UserError
 
 FULL = GenerateConfig(
@@ -128,6 +128,27 @@ def test_a_size_has_one_form(given, kept, tmp_path):
     (tmp_path / "c.toml").write_text(config.to_toml(), encoding="utf-8")
     assert load_config(tmp_path / "c.toml", GenerateConfig) == config
     assert pixels("1024x768") == (768, 1024)
+
+
+@pytest.mark.parametrize(
+    ("size", "rules", "near"),
+    [
+        ("1000x770", (64, None), "1024x768"),
+        ("152x20", (16, None), "128x16"),  # 160x16 is too narrow
+        ("20x152", (16, None), "16x128"),
+        ("1001", (16, 256), "256"),
+        ("1001x130", (16, 500), "496x128"),
+        ("522", (16, None, 512**2), "512"),
+        ("2000x1001", (16, None, 512**2), "720x352"),
+        ("665x394", (16, None, 512**2), "656x384"),  # 672x400 has too many pixels
+        ("511x512", (16, None, 512**2), "512"),
+    ],
+)
+def test_the_size_that_a_message_names_is_supported(size, rules, near):
+    with pytest.raises(UserError, match=rf"for example {near}$"):
+        check_sides(pixels(size), "size", "m", *rules)
+    check_sides(pixels(near), "size", "m", *rules)
+    check_size(near)
 
 
 def test_a_path_is_as_good_as_its_text():

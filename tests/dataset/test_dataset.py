@@ -1,10 +1,13 @@
 """`Dataset`: every format there and back, and what makes one set of others."""
 
+import io
+
 import numpy as np
 import pytest
 from blocks import blocks
 from formats import EVERY, LOSSY, export, imported, needs
 from items import item, names
+from PIL import Image
 
 import seediff
 from seediff import Dataset, Sample, UserError
@@ -123,12 +126,53 @@ def test_a_part_that_no_sample_has(tmp_path):
     assert len(Dataset.open(tmp_path / "pets", split="val")) == 1
     with pytest.raises(UserError, match=r"pets: has no part 'validation'; parts there: train, val$"):
         Dataset.open(tmp_path / "pets", split="validation")
+    rows = [{"split": None}, {"split": "val"}, {}]
+    Dataset(CLASSES, [item(f"{i}", row=row) for i, row in enumerate(rows)]).save(tmp_path / "some")
+    assert [sample.name for sample in Dataset.open(tmp_path / "some", split="train")] == ["0", "2"]
+    with pytest.raises(UserError, match=r"some: has no part 'test'; parts there: train, val$"):
+        Dataset.open(tmp_path / "some", split="test")
 
 
 def test_a_picture_is_named_by_a_text_too(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(item().source)
     assert np.array_equal(Sample(str(path), item().stored_labels).image, item().image)
+
+
+def webp():
+    """A WebP that readers turn."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(file := io.BytesIO(), "WEBP", exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_a_file_of_another_kind_is_refused_whatever_it_is_called(tmp_path, name):
+    (tmp_path / name).write_bytes(webp())
+    sample = Sample(tmp_path / name, np.zeros((20, 30), np.uint8), name="a")
+    for used in (lambda: sample.image, lambda: sample.label_map, sample.size, sample.data, sample.file):
+        with pytest.raises(UserError, match=rf"{name}: is (WEBP|neither PNG nor JPEG) inside"):
+            used()
+    with pytest.raises(UserError, match=rf"{name}: is WEBP inside; pictures of datasets are PNG or JPEG files$"):
+        Dataset(("cat",), [sample]).save(tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_bytes_of_another_kind_are_refused():
+    with pytest.raises(UserError, match=r"^sample 'a': its picture: is neither PNG nor JPEG inside"):
+        Sample(webp(), np.zeros((20, 30), np.uint8), name="a")
+
+
+def test_a_phone_s_jpeg_with_several_pictures_is_a_jpeg(tmp_path):
+    """Also within a record."""
+    needs("parquet")
+    first, second = (Image.fromarray(item(shape=(20, 30)).image), Image.new("RGB", (30, 20)))
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second])
+    sample = Sample(tmp_path / "a.jpg", np.zeros((20, 30), np.uint8), name="a")
+    assert (sample.size(), sample.suffix) == ((20, 30), "jpg")
+    Dataset(("cat",), [sample]).as_parquet(tmp_path / "set")
+    assert Dataset.open(tmp_path / "set")[0].data() == (tmp_path / "a.jpg").read_bytes()
 
 
 def test_nothing_is_read_before_it_is_looked_at(tmp_path):
@@ -149,6 +193,8 @@ def test_filter_takes_a_function_and_the_criteria_of_the_command():
     flagged = [pets()[0].replace(metadata={"flags": ["degenerate:cat"]}), pets()[1]]
     for flags in ("degenerate", "all", ["degenerate:cat"]):
         assert [sample.name for sample in Dataset(CLASSES, flagged).filter(drop_flags=flags)] == ["trip/1"]
+    with pytest.raises(UserError, match=r"^drop_flags = degenrate: there is no such flag; there are no_seeds, "):
+        Dataset(CLASSES, flagged).filter(drop_flags="degenrate")
     with pytest.raises(UserError, match=r"^reviewed = 'yes': must be one of accepted, rejected, "):
         pets().filter(reviewed="yes")
 

@@ -90,6 +90,21 @@ def test_what_writes_objects_that_are_left_out(tmp_path, name, fix):
     assert drivers.export(name, CLASSES, given, tmp_path / "set").notes == (f"objects of {len(given)} samples are left out{fix}",)
 
 
+def test_an_ignored_shape_is_in_no_export_as_an_object(tmp_path):
+    (_, given, other) = pairs()
+    numbers = given.instances.numbers
+    labels = np.where(numbers == 2, 255, given.label_map).astype(np.uint8)
+    dataset = Dataset(CLASSES, [given.replace(label_map=labels, instances=Instances(numbers, (2, 255, 1))), other])
+    assert dataset.as_torch(objects=True)[0][1]["labels"].tolist() == [1, 2]
+    dataset.as_voc(tmp_path / "voc", objects=True, boxes=True)
+    assert (tmp_path / "voc/Annotations/p1.xml").read_text().count("<object>") == 2
+    for name, options in (("coco", {}), ("voc", {"objects": True}), ("cvat", {"objects": True}), ("labelstudio", {})):
+        export(name, CLASSES, dataset, tmp_path / f"a-{name}", **options)
+        (back,) = (sample for sample in imported(name, tmp_path / f"a-{name}")[1] if sample.name == "p1")
+        assert np.array_equal(back.label_map, labels), name
+        assert sorted(back.instances.class_ids) == [1, 2], name
+
+
 def test_polygons_are_objects_of_one_piece(tmp_path):
     done = export("yolo", CLASSES, pairs(), tmp_path / "yolo")
     assert "2 objects of several pieces" in "".join(done.notes)
@@ -247,6 +262,27 @@ def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
         assert any(len(sample.instances.class_ids) > 3 for sample in added)
     if operation == "flip":
         assert np.array_equal(added[0].label_map[:, ::-1] == 1, pairs()[0].label_map == 1)
+
+
+@pytest.mark.parametrize("operation", ["flip", "objects", "splice-1x2"])
+def test_pieces_that_a_person_joined_stay_one_object_when_augmented(tmp_path, operation):
+    """Without instances/, too. A cut-out of two joined pieces is wider than either."""
+    labels = np.zeros(SIZE, np.uint8)
+    labels[10:20, 4:10], labels[10:20, 20:26] = 1, 1
+    image, joined = np.zeros((*SIZE, 3), np.uint8), {"verdict": None, "corrected": False, "by": "a", "joined": [[[5, 12], [22, 12]]]}
+    samples = [Sample(image + number, labels, None, {"review": joined}, name=str(number)) for number in range(2)]
+    Dataset(CLASSES, samples).save(tmp_path / "set")
+    augment(AugmentConfig(add=(f"{operation}:2",), seed=1), tmp_path / "set", tmp_path / "out")
+    assert not [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"]
+    first, *_, last = Dataset.open(tmp_path / "out").samples
+    assert first.instances is None
+    assert first.objects(first.label_map).areas == [120]
+    if operation == "objects":
+        sizes = [one["size"] for step in last.metadata["recipe"]["steps"] for one in step["objects"]]
+        assert sizes
+        assert all(width > height for width, height in sizes)
+    else:
+        assert last.instances.class_ids == (1,) * (2 if operation == "splice-1x2" else 1)
 
 
 def test_objects_in_a_label_map_come_apart_again():

@@ -49,6 +49,25 @@ def test_more_than_255_classes_in_sixteen_bits(tmp_path: Path):
         open_labels(tmp_path).read("a")  # 255 itself is unlabelled where it is no class
 
 
+def test_more_than_255_classes_have_their_names(tmp_path: Path):
+    """In VOC's layout, too."""
+    names = tuple(f"class {i}" for i in range(300))
+    save_map(tmp_path / "folder" / "a.png", [[255, 299, 65535]], bits=16)
+    root = save_voc(tmp_path / "voc", {"a": [[0]]})
+    save_map(root / "SegmentationClass" / "a.png", [[255, 299, 65535]], bits=16)
+    for folder in (tmp_path / "folder", root):
+        (folder / "classes.txt").write_text("\n".join(names))
+        labels = open_labels(folder)
+        assert labels.classes == names
+        assert labels.read("a").tolist() == [[255, 299, -1]]
+        assert "0 to 299, and 65535 for" in labels.ids
+        # An unnamed id below the highest one stays a class without a name.
+        (folder / "classes.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(names) if i != 255))
+        assert open_labels(folder).classes[254:257] == ("class 254", "255", "class 256")
+        (folder / "classes.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(names[:256])))
+        assert open_labels(folder).classes == names[:255]
+
+
 def test_unknown_ids_name_the_file_and_the_option(tmp_path: Path):
     save_map(tmp_path / "a.png", [[0, 27, 255], [40, 27, 200]])
     with pytest.raises(UserError) as caught:

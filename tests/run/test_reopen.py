@@ -49,9 +49,10 @@ def test_damaged_samples_are_made_again_and_no_others(tmp_path):
     truncate(out / f"masks/{first}.png")
     truncate(soft)
     truncate(out / f"attention/{last}.safetensors")
+    (out / f"attention/{first}.safetensors").unlink()
     kinds = [one.kind for one in check_dataset(out).findings if one.level == "error"]
-    assert sorted(kinds) == ["mask", "picture", "soft", "tensors"]
-    with pytest.raises(UserError, match=r"4 damaged files; to make their samples again: seediff generate --config .*seediff.toml --out "):
+    assert sorted(kinds) == ["mask", "missing", "picture", "soft", "tensors"]
+    with pytest.raises(UserError, match=r"5 damaged files; to make their samples again: seediff generate --config .*seediff.toml --out "):
         app(["check", str(out), "--fix", "--quiet"], exit_on_error=False, print_error=False)
     drawn: list[int] = []
 

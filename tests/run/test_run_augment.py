@@ -88,9 +88,19 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
 def test_a_model_that_only_saw_the_picture_is_not_in_the_new_row():
     recipe = {"steps": [{"operation": "flip"}]}
     rows = [{"prompt": "a dog", "split": "val", "model": "mini"}, {"prompt": "a dog", "model": "mini", "asked": ["dog"]}]
-    labels = np.zeros((2, 2), np.uint8)
-    found = [new_row("a", "png", Sample(b"", labels, metadata=row, name="b"), labels, ("dog",), recipe) for row in rows]
+    image, labels = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8)
+    found = [new_row("a", "png", Sample(image, labels, metadata=row, name="b"), labels, ("dog",), recipe) for row in rows]
     assert [{key: row[key] for key in ("prompt", "split", "model") if key in row} for row in found] == [rows[0], {"prompt": "a dog"}]
+
+
+def test_a_picture_into_which_nothing_was_pasted_keeps_its_prompt(tmp_path):
+    image, labels = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    samples = [Sample(image + number, labels, metadata={"prompt": "a dog"}, name=str(number)) for number in range(2)]
+    write_native(tmp_path / "empty", CLASSES, samples, about={})
+    augment(config(add=("objects:1", "splice-1x2:1"), keep_originals=False), tmp_path / "empty", tmp_path / "out")
+    rows = native.read_rows(tmp_path / "out")
+    assert [row["recipe"]["steps"][0]["sources"] != [] for row in rows] == [False, True]
+    assert [row.get("prompt") for row in rows] == ["a dog", None]
 
 
 def test_every_recipe_is_in_its_row(made, pets):
@@ -180,6 +190,18 @@ def test_an_augmented_set_can_be_augmented_again(made, tmp_path):
     assert check_dataset(tmp_path / "out").errors == 0
 
 
+def test_the_card_of_a_set_that_was_augmented_before_counts_its_own_additions(pets, tmp_path, capsys):
+    augment(config(add=("flip:3",)), pets, tmp_path / "once")
+    augment(config(add=("noise:2",)), tmp_path / "once", tmp_path / "twice")
+    card, page = (tmp_path / "twice/README.md").read_text(), (tmp_path / "twice/preview.html").read_bytes()
+    assert "| originals | 11 |" in card
+    assert "| added | noise 2 |" in card
+    assert main(["preview", str(tmp_path / "twice")]) == 0
+    assert (tmp_path / "twice/preview.html").read_bytes() == page
+    assert b"noise 2" in page
+    assert b"flip 3" not in page
+
+
 def test_an_augmented_set_without_its_originals_can_be_augmented_again(pets, tmp_path):
     augment(config(add=("flip:1", "blur:2"), keep_originals=False), pets, tmp_path / "new")
     augment(config(add=("flip:1", "noise:1")), tmp_path / "new", tmp_path / "out")
@@ -231,13 +253,19 @@ def test_another_configuration_or_dataset_is_not_continued(made, pets, tmp_path)
         augment(config(), pets, tmp_path / "busy")
 
 
-def test_a_broken_picture_is_named(pets, tmp_path):
+def test_a_broken_picture_is_named_and_finished_batches_stay(pets, tmp_path):
     classes, items = open_native(pets)
     write_native(tmp_path / "bad", classes, items, about={})
-    broken = tmp_path / "bad/images/000001.png"
-    broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"000001\.png: cannot be read as a picture"):
+    broken = tmp_path / "bad/images/000005.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:200])
+    with pytest.raises(UserError, match=r"000005\.png: cannot be read as a picture"):
         augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out/.batches").iterdir()] == ["000000.json"]
+    broken.write_bytes(whole)
+    with pytest.raises(UserError, match=r"another configuration \(data: .*; choose another folder"):  # repaired, it is another dataset
+        augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "out")
+    augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "other")
 
 
 def test_a_job_can_be_sent_to_other_machines(pets, made, tmp_path):

@@ -262,6 +262,8 @@ BAD = [
     (["--classes", "dog", "--fit", "resize", "--size", "2048x256"], "--size 2048x256 must be at most 512x512 in area"),
     (["--classes", "dog", "--size", "64×48×3"], "--size '64×48×3' must be a side in pixels, or width x height"),
     (["--classes", "dog", "--fit", "resize", "--size", "64x50"], "--size 64x50 must be multiples of 16 for model '"),
+    (["--classes", "dog", "--size", "522"], "for example 512"),
+    (["--classes", "dog", "--fit", "resize", "--size", "665x394"], "for example 656x384"),
     (
         ["--classes", "dog", "--size", "64x48"],
         "--size 64x48: width x height needs fit resize, which squeezes every photograph into that shape",

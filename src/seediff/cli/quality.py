@@ -158,7 +158,7 @@ def filter_(
     check_free(out)
     check_finished(data)
     band: Any = numbers(ignore_band, "--ignore-band", float, 2) if ignore_band is not None else None
-    flags = read_flags(drop_flags, data) if drop_flags is not None else ()
+    flags = tuple(part.strip() for part in drop_flags.split(",")) if drop_flags is not None else ()
     criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band, reviewed)
     dataset = Dataset.from_native(data)
     selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=followed(quiet))
@@ -169,17 +169,6 @@ def filter_(
     if not quiet:
         print(f"{counted(len(selected.samples), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
         say_reviewed(selected.samples)
-
-
-def read_flags(text: str, data: Path) -> tuple[str, ...]:
-    """The flags in the text of --drop-flags. Raises UserError for a flag that no sample of the dataset could have."""
-    from ..dataset.native import read_classes, read_rows
-    from ..dataset.quality.stats import row_flags
-    from ..masks.flags import check_flags
-
-    flags = tuple(part.strip() for part in text.split(","))
-    check_flags(flags, read_classes(data), (flag for row in read_rows(data) for flag in row_flags(row)))
-    return flags
 
 
 def described(criteria: Any) -> dict[str, Any]:

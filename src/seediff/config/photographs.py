@@ -122,9 +122,14 @@ def check_names(names: Sequence[str], what: str) -> None:
         raise UserError(f"{what}: {error}") from error
 
 
+def max_area(factor: int) -> int:
+    """Maximum number of pixels that a model sees of a photograph. factor: pixels per position of the model's latent."""
+    return (MAX_LATENT * factor) ** 2
+
+
 def check_attention(size: Size | None, factor: int) -> None:
-    """Raise UserError for a size whose attention does not fit into memory. factor: pixels per position of the model's latent."""
-    if size is not None and math.prod(pixels(size)) > (MAX_LATENT * factor) ** 2:
+    """Raise UserError for a size whose attention does not fit into memory. factor: as in `max_area`."""
+    if size is not None and math.prod(pixels(size)) > max_area(factor):
         most = f"{MAX_LATENT * factor}" if isinstance(size, int) else f"{MAX_LATENT * factor}x{MAX_LATENT * factor} in area"
         raise UserError(
             f"size = {size} must be at most {most} for this model: attention grows with the fourth power of the side, "

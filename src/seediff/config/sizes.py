@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from ..errors import UserError
@@ -51,13 +52,24 @@ def _sides(size: Size) -> tuple[int, int]:
     return int(sides[1]), int(sides[2] or sides[1])
 
 
-def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None) -> None:
-    """Raise UserError for an image size (height, width) that model `name` does not support, naming the nearest supported size. largest:
-    maximum side in pixels; None: no limit."""
+def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None, area: int | None = None) -> None:
+    """Raise UserError for an image size (height, width) that model `name` does not support, naming a supported size near it. largest:
+    maximum side in pixels; None: no limit. area: maximum number of pixels of the size that is named; None: no limit."""
     said = size_text(shape)
     if min(shape) < 1 or any(side % multiple for side in shape):
-        near = size_text((nearest(shape[0], multiple), nearest(shape[1], multiple)))
+        near = size_text(_supported(shape, multiple, largest, area))
         rule = "a multiple" if isinstance(said, int) else "multiples"
         raise UserError(f"{what} = {said} must be {rule} of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
         raise UserError(f"{what} = {said} must be at most {largest} for model '{name}', which has no further positions")
+
+
+def _supported(shape: tuple[int, int], multiple: int, largest: int | None, area: int | None) -> tuple[int, int]:
+    """(height, width) near `shape`: the nearest multiples, or smaller ones where those would exceed a limit."""
+    height, width = (nearest(side, multiple) for side in shape)
+    if area is not None and height * width > area:
+        scale = min(1.0, math.sqrt(area / math.prod(shape)))
+        # A limit that is a multiple itself must not be missed by rounding.
+        height, width = (max(1, int(side * scale / multiple + 1e-9)) * multiple for side in shape)
+    most = min(MAX_ASPECT * min(height, width), MOST if largest is None else largest) // multiple * multiple
+    return min(height, most), min(width, most)

@@ -78,9 +78,9 @@ class Dataset(Conversions, Sequence[Sample]):
             dataset = cls._read(name, path)
         if split is None:
             return dataset
-        parts = [sample.metadata.get("split", "train") for sample in dataset]
+        parts = [sample.metadata.get("split") or "train" for sample in dataset]
         if split not in parts:
-            raise UserError(path, f"has no part '{split}'", f"parts there: {', '.join(sorted(filter(None, set(parts)))) or 'none'}")
+            raise UserError(path, f"has no part '{split}'", f"parts there: {', '.join(sorted(set(parts))) or 'none'}")
         return dataset._of([sample for sample, part in zip(dataset, parts, strict=True) if part == split])
 
     @classmethod
@@ -111,7 +111,7 @@ class Dataset(Conversions, Sequence[Sample]):
         reviewed: Reviewed | None = None,
     ) -> Dataset:
         """The samples for which `keep` returns True, if it is given, and that meet all criteria, those of `quality.select.Criteria`.
-        Without criteria no file is read. Raises UserError naming what a criterion needs."""
+        Without criteria no file is read. Raises UserError naming what a criterion needs, and for a flag that no sample could have."""
         from .quality.select import Criteria, select_samples
 
         samples = self.samples if keep is None else [sample for sample in self.samples if keep(sample)]

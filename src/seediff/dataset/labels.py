@@ -176,17 +176,22 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
     _check_count(count, source)
     if bad := [number for number in void if not 0 <= number < IDS]:
         raise UserError(f"void = {bad[0]}", f"must be ids of label maps, from 0 to {IDS - 1}")
-    nothing = [*void, *([255] if count <= 255 else [])]
-    # With more than 255 classes, id 255 is a class; label maps are then 16-bit, and 65535 is unlabelled.
+    nothing = unlabelled_id(count)
     return LabelSet(
         "folder",
         f"label maps in {where}: {counted(len(files), 'image')}, {count} classes ({source})",
         tuple(names.get(i, str(i)) for i in range(count)),
         files,
-        id_table(range(count), void=nothing),
-        f"num_classes = {count} ({source}) means ids 0 to {count - 1}, and 255 for unlabelled",
+        id_table(range(count), void=[*void, nothing]),
+        f"num_classes = {count} ({source}) means ids 0 to {count - 1}, and {nothing} for unlabelled",
         folder / "images",
     )
+
+
+def unlabelled_id(count: int) -> int:
+    """The id of pixels without a class, for label maps of `count` classes: 255; or 65535 if 255 is a class, because label maps are then
+    16-bit."""
+    return 255 if count <= 255 else IDS - 1
 
 
 def _check_count(count: int, source: str) -> None:
@@ -195,12 +200,14 @@ def _check_count(count: int, source: str) -> None:
 
 
 def class_names(listing: Path) -> dict[int, str]:
-    """Names by id from a classes.txt: one name per line from id 0, or every line `id name`; id 255 is not a class."""
+    """Names by id from a classes.txt: one name per line from id 0, or every line `id name`; id 255 is not a class unless there are
+    higher ids."""
     lines = [line.strip() for line in read_lines(listing)]
     lines = [line for line in lines if line]
     numbered = [re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines]
     pairs = [(int(m[1]), m[2]) for m in numbered if m] if all(numbered) else list(enumerate(lines))
-    names = {number: name for number, name in pairs if number != 255}
+    highest = max((number for number, _ in pairs), default=0)
+    names = {number: name for number, name in pairs if number != 255 or highest > 255}
     if len(set(names.values())) < len(names):
         raise UserError(f"{listing}: gives two classes the same name")
     return names
@@ -225,11 +232,11 @@ def _voc(folder: Path, split: str, asked: bool) -> LabelSet | None:
     # Other data sets in this layout name their classes in a file.
     names = class_names(root / "classes.txt") if (root / "classes.txt").is_file() else dict(enumerate(VOC_CLASSES))
     _check_count(count := max(names, default=0) + 1, f"from {root / 'classes.txt'}")
-    classes = tuple(names.get(i, str(i)) for i in range(count))
+    classes, nothing = tuple(names.get(i, str(i)) for i in range(count)), unlabelled_id(count)
     what = "Pascal VOC" if classes == VOC_CLASSES else "label maps in Pascal VOC's layout"
     about = f"{what} in {root}, {split}: {counted(len(files), 'image')}, {len(classes)} classes"
-    ids = f"{'Pascal VOC' if classes == VOC_CLASSES else root / 'classes.txt'} has 0 to {len(classes) - 1}, and 255 for borders"
-    return LabelSet("voc", about, classes, files, id_table(range(len(classes)), void=[255]), ids, root / "JPEGImages")
+    ids = f"{'Pascal VOC' if classes == VOC_CLASSES else root / 'classes.txt'} has 0 to {count - 1}, and {nothing} for borders"
+    return LabelSet("voc", about, classes, files, id_table(range(count), void=[nothing]), ids, root / "JPEGImages")
 
 
 def _coco_stuff(folder: Path, split: str, asked: bool) -> LabelSet | None:

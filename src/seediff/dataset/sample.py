@@ -22,6 +22,9 @@ from .rows import shown_classes
 from .shapes.objects import Joined, Objects, check_joined, find_objects, read_joined
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
+JPEG_SIGNATURE = b"\xff\xd8"
+KINDS = ("PNG", "JPEG", "MPO")
+"""Pillow's names of the formats of pictures; MPO is a JPEG file with further pictures behind the first."""
 ENDINGS, TAIL = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}, 16
 """The last bytes of a complete picture of each format, which are within the last TAIL bytes of its file."""
 SOFT = "soft"
@@ -41,7 +44,8 @@ class Sample:
     id or None) → file, for the other files that a native dataset keeps of the sample: soft/, attention/, steps/, and the configuration that
     made its mask.
 
-    Raises UserError for a picture file that is neither PNG nor JPEG, and on access for a file that cannot be read, naming it.
+    Raises UserError for a picture that is neither PNG nor JPEG by its file's name or its bytes, and on access for a file that is neither
+    inside or cannot be read, naming it.
     """
 
     def __init__(
@@ -57,12 +61,12 @@ class Sample:
         image = Path(image) if isinstance(image, str) else image
         self.source = encode_image(image, "png") if isinstance(image, np.ndarray) else image
         """The file of the picture, or its bytes."""
-        self.suffix = picture_suffix(self.source)
+        self.name, self.extras = name, extras or {}
+        self.suffix = picture_suffix(self.source, self._where())
         """ "png" or "jpg"."""
         self.stored_labels, self.stored_instances = label_map, instances
         """The label map and objects, or the functions that read them."""
         self.metadata: Mapping[str, Any] = metadata or {}
-        self.name, self.extras = name, extras or {}
 
     def __repr__(self) -> str:
         return f"Sample({self.name!r}, classes={list(self.metadata.get('classes') or ())})"
@@ -110,6 +114,7 @@ class Sample:
     def picture(self) -> Image.Image:
         """The picture in RGB."""
         with open_picture(self.source, self._where()) as picture:
+            check_kind(picture, self._where() or str(self.source))
             return in_rgb(picture, self._where() or str(self.source))
 
     def data(self) -> bytes:
@@ -180,7 +185,11 @@ class Sample:
         copy_file(file, target, link=link)
 
     def _bytes(self) -> bytes:
-        return self.source if isinstance(self.source, bytes) else read_bytes(self.source, PICTURE)
+        if isinstance(self.source, bytes):
+            return self.source
+        data = read_bytes(self.source, PICTURE)
+        picture_suffix(data, str(self.source))
+        return data
 
     def _where(self) -> str | None:
         return f"sample '{self.name}': its picture" if isinstance(self.source, bytes) else None
@@ -193,8 +202,9 @@ def copy_file(path: Path, target: Path, *, link: bool) -> None:
 
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
     """(height, width) of a picture's file or bytes, from its header. A picture without the usual last bytes of its format is decoded, which
-    detects files that are cut off. where: name of the picture in errors. Raises UserError."""
+    detects files that are cut off. where: name of the picture in errors. Raises UserError, also if it is neither PNG nor JPEG."""
     with open_picture(source, where) as picture:
+        check_kind(picture, where or (str(source) if isinstance(source, Path) else "a picture"))
         if ENDINGS.get(picture.format or "", b"") not in _tail(source):
             picture.load()
         return picture.height, picture.width
@@ -209,9 +219,18 @@ def _tail(source: Path | bytes) -> bytes:
         return file.read()
 
 
-def picture_suffix(source: Path | bytes) -> str:
-    """ "png" or "jpg" for a picture's file or bytes. Raises UserError for a file of another kind."""
+def check_kind(picture: Image.Image, where: str) -> None:
+    """Raise UserError unless an opened picture is PNG or JPEG, whatever its file is called."""
+    if picture.format not in KINDS:
+        raise UserError(where, f"is {picture.format} inside; pictures of datasets are PNG or JPEG files")
+
+
+def picture_suffix(source: Path | bytes, where: str | None = None) -> str:
+    """ "png" or "jpg" by the name of a picture's file, or by its bytes. where: name of the picture in errors. Raises UserError if it is
+    neither."""
     if isinstance(source, bytes):
+        if not source.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
+            raise UserError(where or "a picture", "is neither PNG nor JPEG inside")
         return "png" if source.startswith(PNG_SIGNATURE) else "jpg"
     suffix = source.suffix.lower().removeprefix(".")
     if suffix in JPEG_SUFFIXES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,10 +30,11 @@ def read_words(
 ) -> dict[str, tuple[str, ...]]:
     """Photo name → the words of its caption, for every photograph that has one.
 
-    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME. names: if given,
-    the words are the names that the caption contains. known: the model's words, if its vocabulary is limited; other words are left out.
+    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME (a path such as
+    trip/1, or only its last part). names: if given, the words are the names that the caption contains. known: the model's words, if its
+    vocabulary is limited; other words are left out.
 
-    Raises UserError naming a faulty file or line, and if no photograph has a caption.
+    Raises UserError naming a faulty file or line, or a file that belongs to several photographs, and if no photograph has a caption.
     """
     captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
@@ -57,10 +59,15 @@ def mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
+    names, stems = {photo.name for photo in photos}, Counter(photo.path.stem for photo in photos)
     captions = {}
     for photo in photos:
-        path = next((p for p in (folder / f"{photo.name}.txt", folder / f"{photo.path.stem}.txt") if p.is_file()), None)
-        if path is not None:
+        stem = photo.path.stem
+        if (path := folder / f"{photo.name}.txt").is_file():
+            captions[photo.name] = read_text(path)
+        elif stem not in names and (path := folder / f"{stem}.txt").is_file():
+            if stems[stem] > 1:
+                raise UserError(path, f"{stems[stem]} photographs are called that", f"call it {photo.name}.txt")
             captions[photo.name] = read_text(path)
     return captions
 

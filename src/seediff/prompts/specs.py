@@ -38,8 +38,8 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
 
     With one class per image, classes take turns. With several, the order of classes changes from round to round, so that combinations
     vary. Each class is in `per_class` images. If the division has a remainder, a few classes are shown once more, so that every image
-    has its full number. Templates take turns so that each class gets all of them. A class's subclasses take turns in an order that
-    changes from round to round, so that each meets all templates.
+    has its full number. Templates take turns; with one class per image, each class gets all of them. A class's subclasses take turns in
+    an order that changes from round to round, so that each meets different templates.
     """
     kinds = len(config.classes)
     phrases = called(config.subclasses, config.classes, config.seed)

@@ -125,7 +125,7 @@ def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: S
     part of the picture. It does not have the flags, which are about the source's mask."""
     from ..report.tables import of_photograph
 
-    alone, drawn = not any("sources" in step for step in recipe["steps"]), not of_photograph(item.metadata)
+    alone, drawn = not any(step.get("sources") for step in recipe["steps"]), not of_photograph(item.metadata)
     kept = [key for key, is_kept in (("prompt", alone), ("split", True), ("model", drawn)) if is_kept]
     file_name, mask = native.sample_files(name, suffix)
     return {
@@ -154,7 +154,8 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
     def __init__(self, config: AugmentConfig, data: Path, *, link: bool = False) -> None:
         """Arguments as in `augment`. The dataset's fingerprint goes into the configuration, so that only the same run continues."""
         self.classes, self.samples = open_native(data)
-        self.objects = any(item.stored_instances is not None for item in self.samples)  # then every new picture has objects, too
+        # Then every new picture has objects, too: what a person joined is named by pixels, and these would be elsewhere in it.
+        self.objects = any(item.stored_instances is not None or item.metadata.get("review", {}).get("joined") for item in self.samples)
         folders = [native.IMAGES, native.MASKS, *[native.INSTANCES] * self.objects]
         super().__init__(replace(config, data=fingerprint_items(self.classes, self.samples)), folders)
         self.link = link
@@ -294,7 +295,10 @@ def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[
     """Facts about the whole run for the card and the preview; without times and paths, so that they are reproducible."""
     from ..report.preview import operations_of
 
-    counts = Counter(operations_of(row) for row in rows)
-    originals = counts.pop("", 0)
-    added = [f"{name} {count}" for name, count in counts.items()]
-    return {"command": "augment", "originals": originals, "added": ", ".join(added), "seed": config.seed, "version": __version__}
+    names = [native.sample_name(row["file_name"]) for row in rows]
+    # Originals may have recipes, too. New pictures come last, and the beginning of their names is no original's.
+    beginning = names[-1].rpartition("-")[0] + "-" if names else ""
+    counts = Counter(operations_of(row) for row, name in zip(rows, names, strict=True) if name.startswith(beginning))
+    counts.pop("", 0)
+    added = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return {"command": "augment", "originals": len(rows) - counts.total(), "added": added, "seed": config.seed, "version": __version__}

@@ -10,7 +10,7 @@ from ..config.constants import CaptureConfig, MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads, check_divides, check_kinds, check_levels, fit_layers, fit_levels, maps_read
 from ..config.methods import BEST, check_capture
-from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention, max_area
 from ..config.presets import BEST_SOURCE, foreign_constants
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
@@ -90,8 +90,9 @@ def _check_size(config: ModelConfig, info: ModelInfo) -> None:
     rules, sides = info.size_rules(), info.sides()
     if config.size is None or rules is None or sides is None:
         return
-    check_sides(pixels(config.size), "size", config.model, *rules)
-    if not isinstance(config, GenerateConfig):
+    area = None if isinstance(config, GenerateConfig) else max_area(sides[1])
+    check_sides(pixels(config.size), "size", config.model, *rules, area)
+    if area is not None:
         check_attention(config.size, sides[1])
     expected, there = expected_capture(config), memory_bytes()
     if expected and there and expected.map_bytes > there:

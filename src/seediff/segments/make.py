@@ -32,8 +32,8 @@ class Segments:
 
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in [0, 1], how
     clearly its pixels belong to it, averaged over pixels. DiffSeg, Seg4Diff: the winning proposal's share of the sum of all. K-Means:
-    always 1.
-    Others: the cosine similarity of the positions' features, or rows of attention, to the segment's.
+    always 1. Others: the cosine similarity of the positions' features, or rows of attention, to the segment's mean direction, times the
+    length of this mean, which is 1 only if all positions of the segment are alike.
     """
 
     label_map: np.ndarray

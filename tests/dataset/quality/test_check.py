@@ -1,9 +1,11 @@
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from seediff import cli
 from seediff.dataset import native
@@ -67,6 +69,11 @@ def half_a_picture(pets):
     (pets / "images/000001.png").write_bytes(data[: len(data) // 2])
 
 
+def a_webp(pets):
+    path = pets / "images/000001.png"
+    Image.open(path).save(path, "WEBP", lossless=True)
+
+
 def other_size(pets):
     Image.new("RGB", (24, 32)).save(pets / "images/000001.png")
 
@@ -89,10 +96,12 @@ def unknown_id(pets):
         (lambda p: (p / "metadata.jsonl").write_text(""), "error", "structure", "metadata.jsonl"),
         (no_picture, "error", "missing", "images/000001.png"),
         (half_a_picture, "error", "picture", "images/000001.png"),
+        (a_webp, "error", "picture", "images/000001.png"),
         (other_size, "error", "size", "masks/000001.png"),
         (mask_in_colour, "error", "mask", "masks/000001.png"),
         (unknown_id, "error", "id", "masks/000001.png"),
         (lambda p: (p / "soft").mkdir(), "error", "missing", "soft/000000_1.png"),
+        (lambda p: (p / "attention").mkdir(), "error", "missing", "attention/000000.safetensors"),
         (lambda p: edit(p, 1, mask="../../x.png"), "error", "path", "row 2"),
         (lambda p: edit(p, 1, file_name=3), "error", "value", "row 2"),
         (lambda p: edit(p, 1, file_name=""), "error", "path", "row 2"),
@@ -127,6 +136,19 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
     assert (level, kind) in KINDS_ON_PAGE
     by_the_way = {"orphan", "duplicate"} if kind in ("name", "path", "value") else {kind}  # such a row leaves its own behind
     assert {one for _, one, _ in found[1:]} <= by_the_way
+
+
+def test_attention_is_expected_of_pictures_with_a_class_that_the_model_found(pets):
+    save_file({"maps": np.zeros(1, np.float32)}, pets / "maps.safetensors")
+    (pets / "attention").mkdir()
+    for number in (0, 1):
+        shutil.copy(pets / "maps.safetensors", pets / f"attention/{number:06d}.safetensors")
+    (pets / "masks/000002.png").write_bytes(native.encode_mask(np.zeros((24, 32), np.uint8)))
+    edit(pets, 2, classes=[], class_ids=[], area={})
+    edit(pets, 3, review={"verdict": "accepted", "corrected": True, "by": "a"})
+    assert kinds(pets) == []
+    (pets / "attention/000001.safetensors").unlink()
+    assert kinds(pets) == [("error", "missing", "attention/000001.safetensors")]
 
 
 def test_pictures_that_look_alike(pets):

@@ -98,6 +98,8 @@ def test_an_object_is_cut_in_two_and_one_of_two_pieces_stays_one():
     assert (found.class_ids, found.scores) == ((1, 1), (0.5, 1.0))
     assert np.bincount(found.numbers.ravel()).tolist()[1:] == [16 + 24, 12]
     np.testing.assert_array_equal(follow(instances, before, before).numbers, numbers)
+    whole = follow(instances, before, after, cut=False)
+    assert (whole.class_ids, whole.scores, np.bincount(whole.numbers.ravel()).tolist()[1:]) == ((1,), (0.5,), [16 + 12 + 24])
 
 
 @pytest.mark.parametrize("seed", range(20))

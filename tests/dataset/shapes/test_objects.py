@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from seediff.dataset.encoding import Instances
 from seediff.dataset.shapes.objects import find_objects
 
 
@@ -59,6 +60,16 @@ def test_objects_are_those_of_scipy_class_by_class(seed, min_area):
     assert (list(found.class_ids), found.small) == ([class_id for class_id, _ in expected], small)
     for number, (_, inside) in enumerate(expected):
         assert np.array_equal(found.index == number, inside)
+
+
+def test_an_ignored_shape_is_no_object():
+    instances = Instances(np.repeat([[1], [2], [3], [0]], 3, 1).astype(np.uint16), (1, 255, 1))
+    labels = instances.label_map()
+    found = find_objects(labels, instances=instances)
+    assert (found.class_ids, found.areas, found.small) == ([1, 1], [3, 3], 0)
+    assert found.index[:, 0].tolist() == [0, -1, 1, -1]
+    joined = ((((0, 0), (0, 1), (0, 2))),)
+    assert find_objects(labels, joined=joined, instances=instances).areas == [6]
 
 
 def test_nothing_there():

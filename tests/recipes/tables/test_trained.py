@@ -166,7 +166,8 @@ def test_chosen_samples(places):
 
 def test_surest_samples():
     def item(name, **confidence):
-        return Sample(b"", np.zeros((1, 1), np.uint8), metadata={"classes": list(confidence), "confidence": confidence}, name=name)
+        row = {"classes": list(confidence), "confidence": confidence}
+        return Sample(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8), metadata=row, name=name)
 
     items = [item("a", dog=0.9, cat=0.1), item("b", dog=0.5), item("c", cat=0.4), item("d")]
     source = Source(set="main", labels="ca", surest=0.5)

@@ -25,7 +25,7 @@ from ...files.reading import ANNOTATIONS, open_regular, read_lines
 from .. import native
 from ..encoding import PNG_SIGNATURE, Instances, decode_label_map, encode_grey, read_label_map
 from ..rows import check_class_list, check_row
-from ..sample import Sample, picture_size
+from ..sample import Sample, check_kind, picture_size
 from .drivers import Source
 
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
@@ -211,13 +211,10 @@ def from_record(source: Source, name: Any, image: Any, mask: Any, row: dict[str,
     for what, value, kind in (("name", name, str), ("image", image, bytes), ("mask", mask, bytes)):
         if not isinstance(value, kind):
             raise UserError(f"{where}: its {what} must be {'a text' if kind is str else 'the bytes of a picture'}, not {shown(value)}")
-    sample = source.sample(name, image, partial(decode_label_map, mask, f"{where}: its label map"), row, where)
     with open_picture(image, f"{where}: its image") as picture:
-        kind = picture.format or "of no known kind"
-    if kind not in ("PNG", "JPEG"):
-        raise UserError(f"{where}: its image is {kind}; pictures of datasets are PNG or JPEG files")
+        check_kind(picture, f"{where}: its image")
     check_row(row, f"{where}, metadata")
-    return sample
+    return source.sample(name, image, partial(decode_label_map, mask, f"{where}: its label map"), row, where)
 
 
 def row_text(row: Mapping[str, Any]) -> str:

@@ -25,9 +25,9 @@ from ...masks.flags import LARGEST, SMALLEST
 from ...workers import in_threads
 from .. import native
 from ..encoding import InstanceFile, read_label_map
-from ..reviews import REVIEWED, REVIEWS, is_corrected, read_actions
+from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
 from ..rows import check_class_list, check_row, numbered_rows, shown_classes
-from ..sample import picture_suffix
+from ..sample import check_kind, picture_suffix
 from ..shapes.objects import check_joined, read_joined
 from ..split import difference_hash, near_groups, same_groups
 from ..store import check_finished
@@ -163,6 +163,7 @@ def _check_sample(folder: Path, number: int, row: dict[str, Any], classes: Seque
                 check_joined(read_joined(row.get("review", {}).get("joined")), measured.size, where)
     findings += _check_objects(folder, row, paths.get("mask"), classes)
     findings += _check_soft(folder, row, size)
+    findings += _check_attention(folder, row)
     return _Sample(findings, measured, sha256, look)
 
 
@@ -171,6 +172,7 @@ def _read_image(path: Path) -> tuple[tuple[int, int], str, int]:
     picture_suffix(path)
     data = read_bytes(path, PICTURE)
     with open_picture(data, str(path)) as picture:
+        check_kind(picture, str(path))
         return (picture.height, picture.width), hashlib.sha256(data).hexdigest(), difference_hash(picture)
 
 
@@ -246,7 +248,7 @@ def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, clas
             raise UserError(f"has an object of class {outside[0]}, but {native.CLASSES} names 1 to {len(classes)}")
         here = np.unique(instances.numbers[instances.label_map() == labels]).tolist()
         lost = sorted({*range(1, len(ids) + 1)} - {*here})
-        if lost and not is_corrected(row):  # the objects of a corrected sample are those of its original mask
+        if lost and not is_replaced(row):  # the objects of such a sample are those of its original mask
             findings.append(Finding("objects", "warning", file, f"object {lost[0]} has no pixel of its class in the label map"))
     return findings
 
@@ -254,7 +256,7 @@ def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, clas
 def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | None) -> list[Finding]:
     """Soft masks that are missing, although the dataset keeps them, or that cannot be used."""
     name, ids, findings = _name(row), row.get("class_ids"), list[Finding]()
-    if name is None or not isinstance(ids, list) or not (folder / native.SOFT).is_dir() or is_corrected(row):
+    if name is None or not isinstance(ids, list) or not (folder / native.SOFT).is_dir() or is_replaced(row):
         return findings
     for file in (f"{native.SOFT}/{name}_{class_id}.png" for class_id in ids):
         if not (folder / file).is_file():
@@ -264,6 +266,15 @@ def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | No
                 if (shape := read_label_map(folder / file).shape) != (size or shape):
                     raise UserError(f"is {shape}, but its picture is {size}; both are (height, width)")
     return findings
+
+
+def _check_attention(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
+    """Attention that is missing, although the dataset keeps it. `mask` captures none of a picture without a class, where only a new mask
+    may show one."""
+    if (name := _name(row)) is None or not row.get("classes") or is_replaced(row) or not (folder / native.ATTENTION).is_dir():
+        return
+    if not (folder / (file := f"{native.ATTENTION}/{name}.safetensors")).is_file():
+        yield Finding("missing", "error", file, "the dataset keeps attention, but there is no such file")
 
 
 def _files(folder: Path) -> Iterator[Finding]:

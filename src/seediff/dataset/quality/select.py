@@ -16,12 +16,13 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import UserError
-from ...masks.flags import degenerate
+from ...masks.flags import check_flags, degenerate
 from .. import native
-from ..encoding import read_label_map
-from ..reviews import is_corrected
+from ..encoding import Instances, read_label_map
+from ..reviews import is_corrected, is_made
 from ..rows import shown_classes
 from ..sample import Sample
+from ..shapes.following import follow as follow_objects
 from .stats import Measured, measure, row_flags
 
 Reviewed = Literal["accepted", "rejected", "not-rejected", "unreviewed", "corrected"]
@@ -93,9 +94,11 @@ def select_samples(
 ) -> Selected:
     """The samples that meet the criteria. where: the set's name in errors. follow: wraps the samples to show progress.
 
-    Confidence comes from soft masks, or from the rows of a set that was filtered before. Raises UserError naming what a criterion needs.
+    Confidence comes from soft masks, or from the rows of a set that was filtered before. Raises UserError naming what a criterion needs,
+    and for a flag that no sample could have.
     """
     where = where or "the dataset"
+    check_flags(criteria.drop_flags, classes, (flag for sample in samples for flag in row_flags(sample.metadata)))
     has_soft = any(kind == native.SOFT for sample in samples for kind, _ in sample.extras)
     if criteria.ignore_band and not has_soft:
         raise UserError("ignore_band", f"needs soft masks, and {where} has none", "make the dataset with keep_soft = true")
@@ -186,6 +189,8 @@ def _measure(
         sure = {str(name): 1.0 for name in row.get("classes") or ()}
         changed = sample.replace(metadata={**row, "confidence": sure}) if has_soft else sample
         return changed, measure(labels, row_flags(row), criteria.min_piece), sure
+    if is_made(row):  # it has no soft masks, so nothing says how certain it is
+        return sample, measure(labels, row_flags(row), criteria.min_piece), {}
     if not has_soft:
         return sample, measure(labels, row_flags(row), criteria.min_piece), row.get("confidence")
     soft = _read_soft(sample, classes, labels.shape)
@@ -203,12 +208,21 @@ def _measure(
         row["flags"] = [flag for flag in measured.flags if flag.partition(":")[0] != "degenerate"] + degenerate(shares)
     # The label map is computed again when it is written, because a set does not fit into memory.
     label_map = partial(_banded, sample, tuple(classes), measured.size, *band)
-    return sample.replace(metadata=row, label_map=label_map), replace(measured, flags=row_flags(row)), sure
+    instances = sample.stored_instances and partial(_followed, sample, label_map)
+    changed = sample.replace(metadata=row, label_map=label_map, instances=instances)
+    return changed, replace(measured, flags=row_flags(row)), sure
 
 
 def _banded(sample: Sample, classes: Sequence[str], size: tuple[int, int], low: float, high: float) -> np.ndarray:
     soft = _read_soft(sample, classes, size)
     return uncertain_band(sample.unchecked_labels(), list(soft.values()), list(soft), low, high)
+
+
+def _followed(sample: Sample, label_map: Callable[[], np.ndarray]) -> Instances:
+    """The objects of a sample in its new label map. Objects are not cut, because a band leaves specks, which are no objects."""
+    instances = sample.instances
+    assert instances is not None
+    return follow_objects(instances, sample.unchecked_labels(), label_map(), cut=False)
 
 
 def _read_soft(sample: Sample, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:

@@ -35,13 +35,14 @@ class FollowedFile:
         return follow(instances, before, after)
 
 
-def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Instances:
+def follow(instances: Instances, before: np.ndarray, after: np.ndarray, *, cut: bool = True) -> Instances:
     """The objects of label map `before` in label map `after`, both (H, W) uint8.
 
     An object that has changed to another class as a whole keeps its pixels. Otherwise pixels that leave their class leave their object.
     Connected pixels that are new in a class join the object of this class that they touch along the longest border, corners included; if
     they touch none, they become an object with score 1. Objects without pixels are removed, and the others keep their order. If a connected
-    piece of an object has been cut, its largest part stays in the object, and each other part becomes an object with score 1.
+    piece of an object has been cut, its largest part stays in the object, and each other part becomes an object with score 1. cut: False
+    leaves all parts in the object.
     """
     class_ids = _relabelled(instances, before, after)
     present = Instances(instances.numbers, class_ids, instances.scores)
@@ -55,7 +56,8 @@ def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Insta
     scores = (*instances.scores, *([1.0] * len(alone))) if instances.scores else ()
     ids = (*class_ids, *(pieces.class_ids[piece] for piece in alone))
     numbers = np.where(pieces.index >= 0, table[pieces.index], numbers)
-    return _cut(instances, Instances(numbers, ids, scores)).seen(ignored=True)
+    followed = Instances(numbers, ids, scores)
+    return (_cut(instances, followed) if cut else followed).seen(ignored=True)
 
 
 def _cut(before: Instances, after: Instances) -> Instances:

@@ -66,10 +66,10 @@ def find_objects(labels: np.ndarray, min_area: int = 1, joined: Joined = (), ins
     """The connected pieces of each class in labels (H, W) uint8, with at least `min_area` pixels; 0 and 255 are not classes.
 
     Pixels that meet at a corner are connected. joined: pieces to join into one object. instances: the objects to take instead of pieces,
-    each where labels have its class.
+    each where labels have its class; ignored shapes are left out.
     """
     if instances is None:
-        runs, classes = column_runs(labels), np.append(np.arange(IGNORE, dtype=np.uint8), np.uint8(0))
+        runs, classes = column_runs(labels), np.arange(IGNORE + 1, dtype=np.uint8)
     else:
         runs = column_runs(np.where(instances.label_map() == labels, instances.numbers, np.uint16(0)))
         classes = np.array([0, *instances.class_ids], np.uint8)
@@ -86,9 +86,9 @@ def _first_runs(runs: Runs) -> np.ndarray:
 
 
 def _numbered(runs: Runs, classes: np.ndarray, piece: np.ndarray, min_area: int) -> Objects:
-    """The objects formed by runs. classes, piece: (N,) the class and the piece of each run; a piece is the index of its first run. Class 0
-    is not an object."""
-    first = np.flatnonzero((piece == np.arange(len(piece))) & (classes > 0))
+    """The objects formed by runs. classes, piece: (N,) the class and the piece of each run; a piece is the index of its first run. Classes
+    0 and 255 are not objects."""
+    first = np.flatnonzero((piece == np.arange(len(piece))) & (classes > 0) & (classes < IGNORE))
     first = first[np.argsort(classes[first], kind="stable")]
     number = np.full(len(piece), len(first))
     number[first] = np.arange(len(first))
