@@ -113,21 +113,22 @@ class Sample:
 
     def picture(self) -> Image.Image:
         """The picture in RGB."""
-        with open_picture(self.source, self._where()) as picture:
-            check_kind(picture, self._where() or str(self.source))
-            return in_rgb(picture, self._where() or str(self.source))
+        where = self._where()
+        with open_picture(self.source, where) as picture:
+            check_kind(picture, where)
+            return in_rgb(picture, where)
 
     def data(self) -> bytes:
         """The bytes of the picture's file, without its EXIF orientation if it has one: label maps refer to the pixels as they are
         stored."""
-        return as_stored(self._bytes(), self._where() or str(self.source))
+        return as_stored(self._bytes(), self._where())
 
     def file(self) -> Path | None:
         """The picture's file; None if its bytes are in memory, or are not those of `data`."""
         if isinstance(self.source, bytes):
             return None
         data = self._bytes()
-        return self.source if as_stored(data, self._where() or str(self.source)) is data else None
+        return self.source if as_stored(data, self._where()) is data else None
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture."""
@@ -191,8 +192,9 @@ class Sample:
         picture_suffix(data, str(self.source))
         return data
 
-    def _where(self) -> str | None:
-        return f"sample '{self.name}': its picture" if isinstance(self.source, bytes) else None
+    def _where(self) -> str:
+        """The picture's name in errors."""
+        return f"sample '{self.name}': its picture" if isinstance(self.source, bytes) else str(self.source)
 
 
 def copy_file(path: Path, target: Path, *, link: bool) -> None:

@@ -213,7 +213,7 @@ def check_used(
             others = {path.stem for folder in place.labels[labels] for path in folder.iterdir() if _is_picture(path) and path not in read}
             for path in unused:
                 if path.stem not in others and labelled(path):
-                    source.no_picture(path, f"has labels, but there is no picture '{path.stem}' that they would be of")
+                    source.no_picture(path, f"has labels, but there is no picture '{path.stem}' for them")
 
 
 def find_yaml(folder: Path) -> Path:

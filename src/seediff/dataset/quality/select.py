@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...errors import UserError
-from ...masks.flags import check_flags, degenerate
+from ...masks.flags import check_flags, degenerate, flag_kind
 from .. import native
 from ..encoding import Instances, read_label_map
 from ..reviews import is_corrected, is_made
@@ -205,7 +205,7 @@ def _measure(
         return sample.replace(metadata=row), measured, sure
     if "flags" in row:
         shares = {name: measured.area(class_id) for name, class_id in zip(shown["classes"], shown["class_ids"], strict=True)}
-        row["flags"] = [flag for flag in measured.flags if flag.partition(":")[0] != "degenerate"] + degenerate(shares)
+        row["flags"] = [flag for flag in measured.flags if flag_kind(flag) != "degenerate"] + degenerate(shares)
     # The label map is computed again when it is written, because a set does not fit into memory.
     label_map = partial(_banded, sample, tuple(classes), measured.size, *band)
     instances = sample.stored_instances and partial(_followed, sample, label_map)
