@@ -2,12 +2,11 @@
 
     python recipes/new_weights.py ship runs/mini/pipeline
     python recipes/renew.py                                            # then remakes everything that depends on them, constants first
-    python recipes/new_weights.py constants docs/preset.json generated.json [--model mini]
+    python recipes/new_weights.py constants docs/preset.json [--model mini]
 
 `constants` writes the constants found by `seediff study truth` into the model's preset and, for mini, into the sets of masks that tables
-train on. With mini-dit `generated` may be left out: no tables train on its masks. The preset's note says which method's masks are best. The
-preset's method stays as it is until segmenters learn more from another method's masks (decision 0019). Its steps, guidance, thresholds and
-segments, and the images that the set draws, stay as well.
+train on. The preset's note says which method's masks are best. The preset's method stays as it is until segmenters learn more from another
+method's masks (decision 0019). Its steps, guidance, thresholds and segments, and the images that the set draws, stay as well.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ from seediff.models.known import EMBEDDED
 
 SET = Path(definition.__file__).parent / "embedded" / "set.toml"
 PARTS = ("unet", "text_encoder", "vae")
-WITHOUT_PAMR = ("ca", "ca_sa", "seediff")
 
 
 def ship(pipeline: Path) -> None:
@@ -47,41 +45,33 @@ def ship(pipeline: Path) -> None:
     print(f"{about.parent}: {training['samples']:,} samples; check them, and say how they came to be in docs/mini.md")
 
 
-def take_constants(model: str, truth_file: Path, generated_file: Path | None) -> None:
-    """Write the constants from the studies' results into the model's preset and, for mini, into the tables' set."""
+def take_constants(model: str, truth_file: Path) -> None:
+    """Write the constants from the study's results into the model's preset and, for mini, into the tables' set."""
     truth = read_json(truth_file, dict[str, Any], limit=SETTINGS)
-    note = truth["preset"]["note"]
-    if generated_file and truth["preset"]["method"] != "seediff":
-        note += f"; {compared(truth['preset']['method'], read_json(generated_file, dict[str, Any], limit=SETTINGS))}"
     about = EMBEDDED[model] / "seediff.json"
     settings = read_json(about, dict[str, Any], limit=SETTINGS)
-    method = settings["preset"].get("method", truth["preset"]["method"])
-    methods = settings["preset"].get("methods", {}) | truth["preset"].get("methods", {})  # the study does not measure every method
-    settings["preset"] = {**settings["preset"], **truth["preset"], "methods": methods, "note": note, "method": method}
+    found, note = truth["preset"], truth["preset"]["note"]
+    method = settings["preset"].get("method", found["method"])
+    if method != found["method"]:
+        note += "; which method is the default: decision 0019"
+    methods = settings["preset"].get("methods", {}) | found.get("methods", {})  # the study does not measure every method
+    settings["preset"] = {**settings["preset"], **found, "methods": methods, "note": note, "method": method}
     write_atomic(about, (json.dumps(settings, indent=2) + "\n").encode())
     if model == "mini":
-        write_atomic(SET, tomli_w.dumps({**read_toml(SET), "labels": labels(truth["settings"])}).encode())
-
-
-def compared(method: str, generated: dict[str, Any]) -> str:
-    """A note on how far `method`, the best on exact scenes, is ahead of or behind seediff on drawn images."""
-    lead = generated["methods"][method]["ahead_of_seediff"]["iou"]
-    where = f"{abs(lead):.4f} {'ahead of' if lead > 0 else 'behind'} seediff"
-    return f"on {generated['images']} drawn images it is {where}; which method is the default: decision 0019"
+        tables, measured = read_toml(SET), labels(truth["settings"])
+        wanted = {name: measured[name] for name in tables["labels"]}  # every labelling takes time in each set that is drawn
+        write_atomic(SET, tomli_w.dumps({**tables, "labels": wanted}).encode())
 
 
 def labels(settings: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Name → constants of the masks that tables train on: each method at its best constants, those in WITHOUT_PAMR also without PAMR,
-    all at the paper's constants, and CA at each level."""
-    constants = {(entry["kind"], entry["name"]): {key: entry[key] for key in ("method", "mask", "capture")} for entry in settings}
-    sets: dict[str, dict[str, Any]] = {}
-    for kind, name in constants:
-        if kind == "own_best":
-            sets[name] = constants[kind, name]
-            if name in WITHOUT_PAMR:
-                sets[f"{name}_without_pamr"] = constants["own_best_without", name]
-            sets[f"{name}_paper"] = constants["paper", name]
-    return sets | {f"ca_at_{name.replace('/', '')}": entry for (kind, name), entry in constants.items() if kind == "ca_side"}
+    """Name → constants of masks that tables can train on: each method at its best constants, also without PAMR, at the paper's constants,
+    and CA at each level."""
+    names = {"own_best": "{}", "own_best_without": "{}_without_pamr", "paper": "{}_paper", "ca_side": "ca_at_{}"}
+    return {
+        names[entry["kind"]].format(entry["name"].replace("/", "")): {key: entry[key] for key in ("method", "mask", "capture")}
+        for entry in settings
+        if entry["kind"] in names
+    }
 
 
 def main() -> None:
@@ -90,15 +80,12 @@ def main() -> None:
     commands.add_parser("ship").add_argument("pipeline", type=Path, help="the folder that the training wrote")
     constants = commands.add_parser("constants")
     constants.add_argument("truth", type=Path, help="results.json of `seediff study truth`")
-    constants.add_argument("generated", type=Path, nargs="?", help="results.json of `seediff study generated`")
     constants.add_argument("--model", choices=tuple(EMBEDDED), default="mini")
     given = parser.parse_args()
     if given.command == "ship":
         ship(given.pipeline)
         return
-    if given.model == "mini" and not given.generated:
-        parser.error("generated: the results.json of `seediff study generated` is needed, whose images say how far ahead a method is")
-    take_constants(given.model, given.truth, given.generated)
+    take_constants(given.model, given.truth)
 
 
 if __name__ == "__main__":

@@ -188,11 +188,17 @@ def test_preset_is_what_a_model_folder_takes(tmp_path: Path) -> None:
 
 def test_preset_names_the_winner_honestly() -> None:
     assert preset(trials(ca_sa=0.6))["method"] == "ca_sa"
+    assert preset(trials(seediff=0.7))["methods"]["seediff"]["mask"] == {"beta": 0.4, "pamr": False}
+
+
+def test_an_ablation_that_is_the_best_is_the_row_best_and_leaves_seediff_whole() -> None:
     made = preset(trials(ire=0.7, seediff=0.6))
     assert made["method"] == "seediff"
-    assert made["methods"]["seediff"]["mask"] == {"beta": 0.4, "background": False, "pamr": False}
-    assert made["note"].startswith("ire is the best on the tuning scenes: an ablation of seediff")
-    assert preset(trials(seediff=0.7))["methods"]["seediff"]["mask"] == {"beta": 0.4, "pamr": False}
+    assert made["methods"]["seediff"]["mask"] == {"beta": 0.4, "pamr": False}
+    assert made["methods"]["best"]["mask"] == {"method": "seediff", "beta": 0.4, "background": False, "pamr": False}
+    assert made["note"].startswith(
+        "ire, an ablation of seediff that `--method best` makes, is the best on the tuning scenes; mean IoU: ca 0.5"
+    )
 
 
 def test_noise_does_not_change_what_is_recommended() -> None:

@@ -148,29 +148,25 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
 
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
-    """A model's preset, as `config/presets.py` reads it. methods: constants by the name that `--method` takes. method: the recommended
-    method, which is the best on the tuning scenes, or SeeDiff if it is less than `CLEAR` behind. note: the reason. The row `best` is the
-    best method, however small its lead.
-
-    SeeDiff's constants are those of the whole method, background refinement included. Only if one of its ablations (CAA, CRE, IRE) is
-    clearly the best of all are they that ablation's, because it is then recommended; the note says so.
+    """A model's preset, as `config/presets.py` reads it. methods: constants by the name that `--method` takes, and in the row `best` those
+    of the best method or ablation, however small its lead. method: the recommended method, which is the best on the tuning scenes; SeeDiff
+    if that is less than `CLEAR` ahead of it or one of its ablations (CAA, CRE, IRE). note: the reason.
     """
     top = {method: best(trials, method) for method in METHOD_NAMES}
     winner = max(METHOD_NAMES, key=lambda method: top[method].iou)
     highest = top[winner].setting.table()
-    methods = {name: top[name] for name in METHOD_NAMES if name in METHOD_FACTS}
     note = f"{winner} is the best on the tuning scenes"
     if winner != "seediff" and top[winner].iou - top["seediff"].iou < CLEAR:
         note = f"seediff is less than {CLEAR} behind {winner}, which is the best on the tuning scenes"
         winner = "seediff"
-    if winner not in methods:
-        methods["seediff"] = top[winner]
-        note += ": an ablation of seediff, whose switches the constants of seediff here therefore are; the whole of seediff is behind"
+    elif winner not in METHOD_FACTS:
+        note = f"{winner}, an ablation of seediff that `--method best` makes, is the best on the tuning scenes"
+        winner = "seediff"
     note += "; mean IoU: " + ", ".join(f"{method} {top[method].iou:.4f}" for method in METHOD_NAMES)
-    tables = {name: trial.setting.table() for name, trial in methods.items()}
+    tables = {name: top[name].setting.table() for name in METHOD_NAMES if name in METHOD_FACTS}
     whole = {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()}
     return {
-        "method": top[winner].setting.config.method,
+        "method": winner,
         "methods": whole | {BEST: {"mask": {"method": highest["method"], **highest["mask"]}, "capture": highest["capture"]}},
         "note": note,
     }
