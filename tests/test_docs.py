@@ -193,12 +193,14 @@ def prepare(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def twins(mini_folder, joint_folder, tmp_path_factory) -> dict[str, Path]:
-    """Narrow twins of the embedded models with random weights, and with their presets."""
+    """Narrow twins of the embedded models with random weights, and with their presets, but SeeDiff with another threshold."""
     folders = {}
     for name, twin in (("mini", mini_folder), ("mini-dit", joint_folder)):
         folders[name] = tmp_path_factory.mktemp("embedded") / name
         shutil.copytree(twin, folders[name])
-        shutil.copyfile(known.EMBEDDED[name] / "seediff.json", folders[name] / "seediff.json")
+        settings = json.loads((known.EMBEDDED[name] / "seediff.json").read_text())
+        settings["preset"]["methods"]["seediff"] = {"mask": {"beta": 0.6}}  # masks of random attention cover whole pictures below it
+        (folders[name] / "seediff.json").write_text(json.dumps(settings))
     return folders
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from numbers_nearly import assert_nearly
 
+from recipes.renew import Place
 from recipes.renewal import outputs as known
 from recipes.renewal.pages import tables, with_note
 from recipes.tables.results import write_table
+from seediff.cli.commands import app
 from seediff.study.masks.results import markdown
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +40,14 @@ def test_every_published_file_has_a_command():
     published = {file for output in OUTPUTS for file in output.files}
     kept = [path for kind in ("*.jpg", "*.json", "*.ipynb", "results.*") for path in DOCS.rglob(kind) if path != known.RECORD]
     assert {path.relative_to(ROOT).as_posix() for path in kept} == published
+
+
+SEEDIFF = [(output.name, text) for output in OUTPUTS for text in output.commands if text.startswith("seediff ")]
+
+
+@pytest.mark.parametrize(("name", "text"), SEEDIFF, ids=[f"{name}: {' '.join(text.split()[1:3])}" for name, text in SEEDIFF])
+def test_commands_of_outputs_are_still_commands(name, text, tmp_path):
+    app.parse_args(Place(tmp_path, {}).command(text, tmp_path)[1:], exit_on_error=False, print_error=False)
 
 
 def test_every_output_is_on_a_page():

@@ -32,7 +32,7 @@ def test_it_is_the_row_of_the_models_preset(kind, tmp_path: Path):
         name: tuple(value) if isinstance(value, list) else value for name, value in row["mask"].items()
     }
     assert {name: getattr(config.capture, name) for name in row["capture"]} == row["capture"]
-    assert config.source("mask.method") == config.source("capture.mean") == "the best masks of mini"
+    assert config.source("mask.method") == config.source("capture.layers") == "the best masks of mini"
     assert recommended_mask("mini", "best").mask == config.mask
 
     (tmp_path / "seediff.toml").write_text(config.to_toml())  # says it in full, without `best`
@@ -44,8 +44,10 @@ def test_it_is_the_row_of_the_models_preset(kind, tmp_path: Path):
 
 def test_what_is_given_goes_before_it_and_a_file_may_name_it(tmp_path: Path):
     (tmp_path / "mine.toml").write_text('classes = ["dog"]\n[mask]\nmethod = "best"\nbeta = 0.6\n')
-    config = configure(GenerateConfig, {"capture": {"layers": "up"}}, tmp_path / "mine.toml")
-    assert (config.mask.method, config.mask.beta, config.capture.layers, config.capture.mean) == ("ca_sa", 0.6, "up", "geometric")
+    config = configure(GenerateConfig, {"capture": {"layers": "down"}}, tmp_path / "mine.toml")
+    row = read_preset("mini").methods["best"]["mask"]
+    assert (config.mask.method, config.mask.beta, config.capture.layers) == (row["method"], 0.6, "down")
+    assert config.mask.pamr_iterations == row["pamr_iterations"]
 
 
 def test_an_output_s_file_may_be_edited_to_ask_for_it(tmp_path: Path):
@@ -68,12 +70,12 @@ def test_a_model_without_a_row_has_that_of_its_kind(model: str, method: str, lay
 
 def test_the_plan_says_what_it_is(tmp_path: Path, capsys):
     photos = write_photos(tmp_path / "in", 1)
+    method, beta = (constants := recommended_mask("mini", "best").mask).method, constants.beta
     for line in (["generate"], ["mask", str(photos)]):
         assert main([*line, "--classes", "dog", "--method", "best", "--dry-run", "--out", str(tmp_path / "out")]) == 0
         shown = capsys.readouterr().out
-        assert "Masks: ca_sa, alpha 0.5, beta 0.25, PAMR on, classes compete\n" in shown
-        assert re.search(r'From the best masks of mini: .*mask\.method = "ca_sa", mask\.beta = 0\.25, ', shown)
-        assert "geometric mean over layers" in shown
+        assert f"Masks: {method}, alpha {constants.alpha}, beta {beta}, PAMR on, classes compete\n" in shown
+        assert re.search(rf'From the best masks of mini: .*mask\.method = "{method}", ', shown)
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,10 @@ def test_a_scheduler_that_the_model_cannot_have_is_refused_by_its_file(tmp_path:
 
 
 def test_the_embedded_model_captures_the_second_half_where_it_draws():
-    assert GenerateConfig.recommended(classes=("dog",)).capture == CaptureConfig(layers="up", steps="second-half")
-    assert MaskPhotosConfig.recommended(classes=("dog",)).capture == CaptureConfig(layers="up")
-    assert recommended_mask("mini").capture == CaptureConfig(layers="up")
+    constants = read_preset("mini").methods["seediff"]["capture"]
+    assert GenerateConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants, steps="second-half")
+    assert MaskPhotosConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants)
+    assert recommended_mask("mini").capture == CaptureConfig(**constants)
     assert GenerateConfig.recommended(classes=("dog",), model="sd2-base").capture.steps == "all"
 
 

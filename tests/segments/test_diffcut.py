@@ -297,6 +297,6 @@ def test_segments_of_the_embedded_model():
     segments = [diffcut(one, size=s.label_map.shape) for one, s in zip(features, scenes, strict=True)]
     floor = np.mean([mean_iou(np.zeros_like(s.label_map, np.int64), s.label_map) for s in scenes])
     reached = np.mean([mean_iou(found, s.label_map) for found, s in zip(segments, scenes, strict=True)])
-    assert reached > 0.55
+    assert reached > 0.5
     assert reached > floor + 0.15
     assert 2 < np.mean([found.max() + 1 for found in segments]) < 6

@@ -148,28 +148,21 @@ def choose(trials: Sequence[Trial], papers: Mapping[str, Setting]) -> dict[tuple
 
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
-    """A model's preset, as `config/presets.py` reads it. methods: constants by the name that `--method` takes, and in the row `best` those
-    of the best method or ablation, however small its lead. method: the recommended method, which is the best on the tuning scenes; SeeDiff
-    if that is less than `CLEAR` ahead of it or one of its ablations (CAA, CRE, IRE). note: the reason.
+    """A model's preset, as `config/presets.py` reads it. methods: constants by the name that `--method` takes; the row `best` is the best
+    method's, however small its lead. method: the recommended method, which is the best on the tuning scenes, or SeeDiff if it is less than
+    `CLEAR` behind. note: the reason. SeeDiff's ablations (CAA, CRE, IRE) are in the note alone, because `--method` does not take them.
     """
     top = {method: best(trials, method) for method in METHOD_NAMES}
-    winner = max(METHOD_NAMES, key=lambda method: top[method].iou)
-    highest = top[winner].setting.table()
+    tables = {name: top[name].setting.table() for name in METHOD_NAMES if name in METHOD_FACTS}
+    winner = highest = max(tables, key=lambda method: top[method].iou)
     note = f"{winner} is the best on the tuning scenes"
     if winner != "seediff" and top[winner].iou - top["seediff"].iou < CLEAR:
         note = f"seediff is less than {CLEAR} behind {winner}, which is the best on the tuning scenes"
         winner = "seediff"
-    elif winner not in METHOD_FACTS:
-        note = f"{winner}, an ablation of seediff that `--method best` makes, is the best on the tuning scenes"
-        winner = "seediff"
     note += "; mean IoU: " + ", ".join(f"{method} {top[method].iou:.4f}" for method in METHOD_NAMES)
-    tables = {name: top[name].setting.table() for name in METHOD_NAMES if name in METHOD_FACTS}
     whole = {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()}
-    return {
-        "method": winner,
-        "methods": whole | {BEST: {"mask": {"method": highest["method"], **highest["mask"]}, "capture": highest["capture"]}},
-        "note": note,
-    }
+    row = {**whole[highest], "mask": {"method": highest, **whole[highest]["mask"]}}
+    return {"method": winner, "methods": whole | {BEST: row}, "note": note}
 
 
 @dataclass(frozen=True)
