@@ -89,7 +89,10 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
             kind: Any = type(part)
             options = OWN_ATTENTION if name.startswith("text_encoder") else {}
             weights = kind.from_pretrained(pipeline, subfolder=name, use_safetensors=True, **options).float()
-            if isinstance(part, UNet2DConditionModel) and weights.config.layers_per_block == 1 < recipe.denoiser.layers:
+            there, wanted = getattr(weights.config, "layers_per_block", 0), recipe.denoiser.layers
+            if isinstance(part, UNet2DConditionModel) and there > wanted:
+                raise UserError(f"{pipeline}: has {there} layers per block, the recipe {wanted}: set layers in [denoiser] of --config")
+            if isinstance(part, UNet2DConditionModel) and there == 1 < wanted:
                 deepen(part, weights.state_dict())
             else:
                 part.load_state_dict(weights.state_dict())

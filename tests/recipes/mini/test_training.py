@@ -232,8 +232,13 @@ def test_beginning_from_a_model_by_its_name(art: Path, tmp_path: Path, capsys):
     assert main([*line, "minni"], app) == 2
     assert "no model 'minni'" in capsys.readouterr().err
     (tmp_path / "small.toml").write_text("[denoiser]\nchannels = [16, 16, 32]\nheads = [1, 1, 2]\ncoarse_samples = 0\n")
-    assert main([*line, "mini", "--config", str(tmp_path / "small.toml")], app) == 2
-    assert "not a pipeline of this recipe's shape" in capsys.readouterr().err
+    for layers, said in (
+        (1, "has 2 layers per block, the recipe 1: set layers in [denoiser]"),
+        (2, "not a pipeline of this recipe's shape"),
+    ):
+        (tmp_path / f"{layers}.toml").write_text((tmp_path / "small.toml").read_text() + f"layers = {layers}\n")
+        assert main([*line, "mini", "--config", str(tmp_path / f"{layers}.toml")], app) == 2
+        assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
