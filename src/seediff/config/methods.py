@@ -167,9 +167,9 @@ BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
     },
 }
 """Kind of network (`Family.network`) → the constants that method `best` stands for if the model's preset has none: the best of
-BEST_MODELS, without the constants that depend on their size."""
+BEST_MODELS when they were tuned, without the constants that depend on their size."""
 BEST_MODELS = {"unet": "mini", "transformer": "mini-dit"}
-"""Kind of network → the model for which BEST_FACTS were tuned."""
+"""Kind of network → the model for which BEST_FACTS were tuned; of mini with its weights before decision 0026."""
 
 READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
 """The facts of a reading, which replaces the method (`MaskConfig.reading`). It needs every layer's maps and has its own threshold."""
