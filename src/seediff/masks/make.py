@@ -123,7 +123,7 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
         soft = torch.stack([min_max(map_)[0] for map_ in soft])
     elif finish.resize == "bicubic":
         soft = soft.clamp(0, 1)
-    if config.compete:
+    if config.compete and config.reading is None:  # a reading weighs the other classes' maps itself
         soft = competing(soft)
     return soft if finish.cut is None else (soft > finish.cut).float()
 

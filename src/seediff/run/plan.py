@@ -176,7 +176,10 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     share += ", mirrored too" * capture.flip + ", errors of classes" * capture.errors
     share += ", self-attention of one step" * capture.emergence
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
-    extra = [*(["classes compete"] if mask.compete else []), *([f"outlines by {mask.sam}"] if mask.sam is not None else [])]
+    extra = [
+        *(["classes compete"] if mask.compete and mask.reading is None else []),
+        *([f"outlines by {mask.sam}"] if mask.sam is not None else []),
+    ]
     lines = [
         ", ".join([f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}", *extra]),
         f"Attention: {means}, {layers_name(capture.layers)}, {steps}{mean}{share}",
