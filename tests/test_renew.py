@@ -227,6 +227,8 @@ def test_a_note_wraps_and_goes_again():
     assert noted.index("> **Out of date**") < noted.index("## First")
     assert with_note(noted, []) == page
     assert with_note(noted, ["one"]) == with_note(page, ["one"])
+    assert with_note(with_note("# A\n\nNo headings.\n", ["one"]), ["one"]) == with_note("# A\n\nNo headings.\n", ["one"])
+    assert with_note(with_note("# A\n\nNo headings.\n", ["one"]), []) == "# A\n\nNo headings.\n"
 
 
 def test_tables_are_pasted_below_their_headings():

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 HEADING = re.compile(r"#+ +(.*)")
-NOTE = re.compile(r"> \*\*Out of date\*\*: .*\n(?:> .*\n)*\n")
+NOTE = re.compile(r"\n> \*\*Out of date\*\*: .*\n(?:> .*\n)*")
 WIDTH = 110
 
 
 def with_note(page: str, names: Iterable[str]) -> str:
-    """The page with a note, above its first `##` heading, that these outputs are out of date; without a note if there are none."""
+    """The page with a note, above its first `##` heading or else at its end, that these outputs are out of date; without a note if there
+    are none."""
     page = NOTE.sub("", page)
     if not (names := sorted(names)):
         return page
@@ -21,7 +22,7 @@ def with_note(page: str, names: Iterable[str]) -> str:
     text = f"**Out of date**: {shown}. What they are made of has changed; `python recipes/renew.py {' '.join(names)}` makes them anew."
     note = "\n".join(f"> {line}" for line in textwrap.wrap(text, WIDTH - 2, break_long_words=False, break_on_hyphens=False))
     above, heading, below = page.partition("\n## ")
-    return f"{above}\n{note}\n{heading}{below}" if heading else f"{above}\n{note}\n\n"
+    return f"{above}\n{note}\n{heading}{below}"
 
 
 def with_tables(page: str, source: str, heading: str = "", under: str = "") -> str:
