@@ -16,6 +16,7 @@ import numpy as np
 
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.presets import recommended_mask
+from seediff.errors import UserError
 from seediff.evaluate.layouts import open_evaluation
 from seediff.masks.make import make_masks
 from seediff.metrics.bootstrap import mean_interval
@@ -57,7 +58,10 @@ def main() -> None:
         out = Path(folder)
         write_scenes_as_dataset(out / "scenes", load_scenes("tune", given.learn), {})
         data = open_evaluation(out / "scenes")
-        learnt = learn_reading(model, data, countable(data, model.known_words), recommended_mask("mini"), count=given.learn)
+        try:
+            learnt = learn_reading(model, data, countable(data, model.known_words), recommended_mask("mini"), count=given.learn)
+        except UserError as error:  # it gains nothing, or there are too few scenes
+            raise SystemExit(str(error)) from error
         print("pictures not seen:", learnt.gain, f"({time.monotonic() - started:.0f} s)", flush=True)
         print("classes not seen:", learnt.unseen, flush=True)
         learnt.reading.save(out / "own.safetensors")
