@@ -20,6 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the recipe's world
 
 from recipes.mini.world import OBJECTS, render_scene
+from seediff.errors import UserError
 from seediff.mini.scenes import Scene
 from seediff.models.registry import load_model
 from seediff.report.progress import tracked
@@ -51,10 +52,13 @@ def main() -> None:
         given.json.touch()  # fails now rather than at the end if the file cannot be written
     constants.METHOD_NAMES = PAPERS
     capture.BATCH = 2  # maps of 4,096 × 4,096 per scene and group of layers
-    model = load_model(given.model)
-    trials = constants.tune(model, scenes(given.art, "tune", given.tune_scenes), seed=SEED)
+    try:
+        tuning, held = scenes(given.art, "tune", given.tune_scenes), scenes(given.art, "held", given.scenes)
+        model = load_model(given.model)
+    except UserError as error:  # no such art, or no such model
+        raise SystemExit(str(error)) from error
+    trials = constants.tune(model, tuning, seed=SEED)
     chosen = constants.choose(trials, constants.fitted_paper(model))
-    held = scenes(given.art, "held", given.scenes)
     items = captured(model, held, sources(chosen), seed=SEED + 1)
     result: dict[str, Any] = measure(tracked(items, "truth", len(held)), chosen)[0]
     result |= {"side": SIDE, "scenes": given.scenes, "tune_scenes": given.tune_scenes, "seconds": round(time.monotonic() - started, 1)}

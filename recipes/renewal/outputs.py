@@ -86,7 +86,9 @@ def notes(outputs: list[Output], stale: Mapping[str, Any]) -> dict[Path, list[st
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """The pages whose figures are kept current. Decisions are not among them: they keep the figures that they were made on."""
+    found = sorted((ROOT / "docs").rglob("*.md"))
+    return [ROOT / "README.md", *(page for page in found if page.parent.name != "decisions")]
 
 
 @cache
