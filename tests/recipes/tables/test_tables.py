@@ -12,7 +12,7 @@ from recipes.tables.definition import FOLDER, Source, _check_names, packaged, re
 from recipes.tables.trained import training_of
 from seediff.errors import UserError
 
-EMBEDDED_ALONE = {"photographs", "gap", "drawing", "selection"}
+EMBEDDED_ALONE = {"photographs", "gap", "selection"}
 EVERY = sorted(path for path in FOLDER.glob("*/*.toml") if not path.stem.startswith("set"))
 
 
