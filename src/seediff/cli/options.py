@@ -359,6 +359,7 @@ def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
         "attempts": "" if getattr(settled, "reject", False) else "only --reject draws samples again",
         "mask.method": "" if mask.reading is None else "the reading replaces it",
         "mask.seed_level": "each level has its own seeds" if mask.maker == "seediff" and mask.expansion != "iterative" else "",
+        "mask.alpha": "nothing is expanded" if mask.maker == "seediff" and not reads_self_attention(mask) else "",
         "mask.beta": "the ignored band replaces it" if mask.ignore_band else own if finish.threshold else "",
         "mask.pamr_iterations": pamr or (own if finish.iterations else ""),
         "mask.pamr_dilations": pamr or (own if finish.dilations else ""),
