@@ -24,7 +24,7 @@ def test_the_study_of_a_few_scenes(tmp_path, monkeypatch):
     assert whole["two of a class that touch"]["ap"] < whole["all"]["ap"] <= 1  # connected pieces cannot tell these apart
     low, high = result["made_ahead"]["peaks"]["all"]["ci95"]
     assert low <= high
-    assert "two of a class that touch (1 scenes)" in (tmp_path / "out" / "results.md").read_text()
+    assert "AP, two of a class that touch (1)" in (tmp_path / "out" / "results.md").read_text()
     with Image.open(tmp_path / "out" / "objects.png") as picture:
         assert picture.width > 4 * 128
 

@@ -170,16 +170,15 @@ def _drawn(image: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """A table per kind of masks and group of scenes."""
+    """A table per kind of masks: AP per group of scenes, PQ and the lead over pieces on all scenes, and the tuned constants."""
     lines = [", ".join(f"{key}: {result[key]}" for key in ("model", "scenes", "tune_scenes"))]
+    groups = [f"AP, {name} ({count})" for name, count in result["images"].items()]
     for kind, title in (("made", "Masks made from attention"), ("exact", "Exact masks")):
-        for group in result["images"]:
-            rows = []
-            for method, of_group in result[kind].items():
-                lead = result[f"{kind}_ahead"].get(method, {}).get(group)
-                cells = [f"{of_group[group][name]:.3f}" for name in ("ap", "ap50", "ar100", "pq")]
-                cells.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(lead["ap"], *lead["ci95"]) if lead else "")
-                rows.append([method, *cells, ", ".join(f"{k} {v}" for k, v in result["constants"][method].items())])
-            lines += ["", f"### {title}: {group} ({result['images'][group]} scenes)", ""]
-            lines += markdown_table(["", "AP", "AP50", "AR100", "PQ", "AP above pieces, 95 %", "constants"], rows)
+        rows = []
+        for method, of_group in result[kind].items():
+            lead = result[f"{kind}_ahead"].get(method, {}).get("all")
+            cells = [f"{figures['ap']:.3f}" for figures in of_group.values()] + [f"{of_group['all']['pq']:.3f}"]
+            cells.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(lead["ap"], *lead["ci95"]) if lead else "")
+            rows.append([f"`{method}`", *cells, ", ".join(f"{k} {v}" for k, v in result["constants"][method].items())])
+        lines += ["", f"### {title}", "", *markdown_table(["", *groups, "PQ, all", "AP above pieces, all [95 %]", "constants"], rows)]
     return "\n".join(lines) + "\n"
