@@ -22,7 +22,7 @@ from seediff.models.known import EMBEDDED
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "recipes" / "outputs.toml"
 RECORD = ROOT / "docs" / "ingredients.json"
-CODE = ("attention", "masks", "segments", "metrics")
+CODE = ("attention", "masks", "segments", "objects", "metrics")
 """Packages whose code determines figures."""
 ACCEPTABLE = (*CODE, "commands")
 """Ingredients that may change without changing a figure."""
