@@ -233,6 +233,10 @@ BAD = [
         ["--classes", "dog", "--expansion", "none", "--no-background", "--alpha", "0.4", "--out", "{tmp}/o"],
         "--alpha 0.4: has no effect, as nothing is expanded; leave it out",
     ),
+    (
+        ["--classes", "dog", "--expansion", "none", "--no-background", "--seed-level", "2", "--out", "{tmp}/o"],
+        "--seed-level 2: has no effect, as nothing is expanded; leave it out",
+    ),
     (["--classes", "dog", "--attempts", "3", "--out", "{tmp}/o"], "--attempts 3: has no effect, as only --reject draws samples again;"),
     (["--classes", "dog", "--no-pamr", "--pamr-iterations", "4", "--out", "{tmp}/o"], "--pamr-iterations 4: has no effect, as PAMR is off"),
     (

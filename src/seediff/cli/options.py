@@ -354,13 +354,14 @@ def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
     """Raise UserError for an option on the command line that has no effect in the configuration: of masks, of capture, or --attempts."""
     mask, pamr = settled.mask, "" if settled.mask.pamr else "PAMR is off"
     finish, own = mask.facts.finish, f"{mask.maker} has its own"
-    unused = "nothing is expanded" if mask.maker == "seediff" and not reads_self_attention(mask) else ""
+    ours = mask.maker == "seediff"
+    idle = "nothing is expanded" if ours and not reads_self_attention(mask) else ""
     used = mask.reading or settled.objects not in (None, "pieces") or settled.keep_attention or reads_self_attention(mask)
     reasons = {
         "attempts": "" if getattr(settled, "reject", False) else "only --reject draws samples again",
         "mask.method": "" if mask.reading is None else "the reading replaces it",
-        "mask.seed_level": unused or ("each level has its own seeds" if mask.maker == "seediff" and mask.expansion != "iterative" else ""),
-        "mask.alpha": unused,
+        "mask.seed_level": idle or ("each level has its own seeds" if ours and mask.expansion != "iterative" else ""),
+        "mask.alpha": idle,
         "mask.beta": "the ignored band replaces it" if mask.ignore_band else own if finish.threshold else "",
         "mask.pamr_iterations": pamr or (own if finish.iterations else ""),
         "mask.pamr_dilations": pamr or (own if finish.dilations else ""),
