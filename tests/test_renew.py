@@ -9,8 +9,7 @@ import pytest
 
 from recipes import renew
 from recipes.renewal import outputs as known
-from recipes.renewal.code import folder_fingerprint
-from recipes.renewal.pages import with_note, with_tables
+from recipes.renewal.pages import with_tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,50 +37,24 @@ def test_a_trial_makes_what_would_be_published(tmp_path, capsys):
     assert known.RECORD.read_bytes() == before
 
 
-CODE = '''
-from x import y
+def test_a_figure_depends_on_the_constants_of_the_methods_that_it_shows(tmp_path, monkeypatch):
+    def now(**changes):
+        methods = {"seediff": {"mask": {"beta": 0.2}}, "ca": {"mask": {"beta": 0.4}}}
+        preset = {"method": "seediff", "steps": 8, "note": "", "methods": methods, **changes}
+        (tmp_path / "seediff.json").write_text(json.dumps({"preset": preset}))
+        monkeypatch.setattr(known, "EMBEDDED", {"mini": tmp_path})
+        of = ("mini drawing", "mini preset", "mini preset ca")
+        return list(known.ingredients(known.Output("one", "study", 1, of=of)).values())[1:]
 
-LIMIT = 3
+    def differs(before, after):
+        return [one != other for one, other in zip(before, after, strict=True)]
 
-
-def scaled(values: list[float], factor: float = 2) -> list[float]:
-    """Longer."""
-    longer = [factor * value for value in values]  # a comment
-    if not longer:
-        raise ValueError("no values")
-    return fitted(longer, limit=LIMIT).values
-'''
-THE_SAME = '''
-"""Numbers."""
-import z
-
-
-def scaled(numbers, by=2):
-    found = [
-        by * one
-        for one in numbers
-    ]
-    if not found:
-        raise ValueError(f"numbers: {len(numbers)}, at least one is needed")
-    return fitted(found, limit=LIMIT).values
-'''
-OTHERS = [("factor * value", "factor + value"), ("LIMIT = 3", "LIMIT = 4"), ("= 2", "= 1"), (".values", ".items"), ("limit=", "most=")]
-
-
-def test_code_in_other_words_and_files_has_the_same_fingerprint(tmp_path):
-    for folder, modules in {"a": {"m.py": CODE}, "b": {"n.py": THE_SAME, "o.py": "LIMIT = 3"}}.items():
-        (tmp_path / folder).mkdir()
-        for name, text in modules.items():
-            (tmp_path / folder / name).write_text(text)
-    assert folder_fingerprint(tmp_path / "a") == folder_fingerprint(tmp_path / "b")
-
-
-@pytest.mark.parametrize("edit", OTHERS)
-def test_code_that_computes_something_else_has_another_fingerprint(tmp_path, edit):
-    (tmp_path / "m.py").write_text(CODE)
-    before = folder_fingerprint(tmp_path)
-    (tmp_path / "m.py").write_text(CODE.replace(*edit))
-    assert folder_fingerprint(tmp_path) != before
+    plain = now()
+    methods = {"seediff": {"mask": {"beta": 0.2}}, "ca": {"mask": {"beta": 0.4}}}
+    assert differs(plain, now(note="why", methods=methods | {"ca_sa": {}})) == [False, False, False]
+    assert differs(plain, now(steps=9)) == [True, False, False]
+    assert differs(plain, now(presence=0.5)) == [False, True, False]
+    assert differs(plain, now(methods=methods | {"ca": {"mask": {"beta": 0.5}}})) == [False, False, True]
 
 
 TABLE = """
@@ -177,11 +150,6 @@ def test_a_run_that_failed_goes_on_with_what_is_left(repository, capsys):
     assert runs(repository) == ["500", "1", "1"]
 
 
-def test_only_what_is_cheap(repository):
-    run(repository, "--at-most", "20")
-    assert runs(repository) == ["500"]
-
-
 def test_a_trial_is_small_and_publishes_nothing(repository):
     assert run(repository, "first", "--scale", "0.01") == 0
     assert runs(repository) == ["5"]
@@ -190,45 +158,12 @@ def test_a_trial_is_small_and_publishes_nothing(repository):
     assert not known.RECORD.exists()
 
 
-def test_commands_can_be_accepted_and_data_cannot(repository, capsys):
-    run(repository)
-    (repository / "outputs.toml").write_text(TABLE.replace("python script.py", "env python script.py"))
-    assert run(repository, "first", "second", "--accept", "a script moved") == 0
-    assert json.loads(known.RECORD.read_text())["first"]["accepted"].endswith("commands: a script moved")
-    assert set(known.out_of_date(known.read_outputs())) == {"gone", "elsewhere"}
-    (repository / "docs" / "data.json").write_text('{"a": 2}')
-    assert run(repository, "--accept", "no reason") == 1
-    assert "first: not accepted, docs/data.json changed" in capsys.readouterr().out
-    assert "first" in known.out_of_date(known.read_outputs())
-
-
-def test_a_page_is_marked_until_its_figures_are_made(repository):
-    page = repository / "README.md"
-    before = page.read_text()
-    run(repository, "--mark")
-    assert "> **Out of date**: `first`." in page.read_text().split("## B")[0]
-    run(repository)
-    run(repository, "--mark")
-    assert page.read_text() == before
-
-
 @pytest.mark.parametrize("arguments", [["third"], ["--scale", "0"], ["--scale", "2"]])
 def test_what_cannot_be_is_refused(repository, arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         run(repository, *arguments)
     assert ended.value.code == 2
     assert "renew.py: error: " in capsys.readouterr().err
-
-
-def test_a_note_wraps_and_goes_again():
-    page = "# Title\n\nWhat it is.\n\n## First\n\ntext\n"
-    noted = with_note(page, [f"studies/number-{i}" for i in range(9)])
-    assert max(map(len, noted.splitlines())) <= 110
-    assert noted.index("> **Out of date**") < noted.index("## First")
-    assert with_note(noted, []) == page
-    assert with_note(noted, ["one"]) == with_note(page, ["one"])
-    assert with_note(with_note("# A\n\nNo headings.\n", ["one"]), ["one"]) == with_note("# A\n\nNo headings.\n", ["one"])
-    assert with_note(with_note("# A\n\nNo headings.\n", ["one"]), []) == "# A\n\nNo headings.\n"
 
 
 def test_tables_are_pasted_below_their_headings():

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from recipes.renewal.code import code_fingerprint, folder_fingerprint
 from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
 from seediff.mini.scenes import scenes_file
@@ -22,13 +19,10 @@ from seediff.models.known import EMBEDDED
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "recipes" / "outputs.toml"
 RECORD = ROOT / "docs" / "ingredients.json"
-CODE = ("attention", "masks", "segments", "objects", "metrics")
-"""Packages whose code determines figures."""
-ACCEPTABLE = (*CODE, "commands")
-"""Ingredients that may change without changing a figure."""
 DRAWING = ("steps", "guidance_scale", "scheduler", "capture_steps")
-"""The keys of a model's preset that form the ingredient "MODEL drawing". Outputs that only capture attention from given scenes or
-photographs do not depend on them. The other keys, without the note, form "MODEL preset"."""
+"""The keys of a model's preset that decide what it draws: the ingredient "MODEL drawing"."""
+DEFAULTS = ("method", "presence", "name_threshold")
+"""The keys that decide the masks that commands make without options: "MODEL preset", with the constants of that method."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +47,8 @@ class Output:
     files: Mapping[str, str] = field(default_factory=dict)
     of: tuple[str, ...] = ()
     makes: tuple[str, ...] = ()
-    pages: tuple[str, ...] = ()
     tables: tuple[Tables, ...] = ()
     needs: tuple[str, ...] = ()
-
-    def shown_on(self) -> list[Path]:
-        """The pages that show the output or its figures: those that the entry names, and those that link one of its files."""
-        named = {ROOT / page for page in (*self.pages, *(table.page for table in self.tables))}
-        return sorted(named | {page for page in pages() for file in self.files if file in _links(page)})
 
 
 def read_outputs() -> list[Output]:
@@ -74,28 +62,6 @@ def read_outputs() -> list[Output]:
             lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
             outputs.append(Output(title.replace("{name}", name), **{**fields, **lists, "minutes": minutes}))
     return outputs
-
-
-def notes(outputs: list[Output], stale: Mapping[str, Any]) -> dict[Path, list[str]]:
-    """Page → the names of its out-of-date outputs."""
-    found: dict[Path, list[str]] = {page: [] for page in pages()}
-    for output in outputs:
-        for page in output.shown_on() if output.name in stale else ():
-            found[page].append(output.name)
-    return found
-
-
-def pages() -> list[Path]:
-    """The pages whose figures are kept current. Decisions are not among them: they keep the figures that they were made on."""
-    found = sorted((ROOT / "docs").rglob("*.md"))
-    return [ROOT / "README.md", *(page for page in found if page.parent.name != "decisions")]
-
-
-@cache
-def _links(page: Path) -> set[str]:
-    """Files that a page links, relative to the repository's root."""
-    found = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
-    return {os.path.relpath(page.parent / link, ROOT) for link in found if ":" not in link}
 
 
 def ingredients(output: Output) -> dict[str, str]:
@@ -141,26 +107,34 @@ def digest(value: Any) -> str:
 
 
 def _fingerprint(name: str) -> str:
-    if name in CODE or name in EMBEDDED or name == "scenes":
+    model, _, part = name.partition(" ")
+    if part:
+        return digest(_of_preset(model, part))
+    if name in EMBEDDED or name == "scenes":
         return _of_package(name)
-    if name.endswith((" preset", " drawing")):
-        model, part = name.rsplit(" ", 1)
-        preset = json.loads((EMBEDDED[model] / "seediff.json").read_text(encoding="utf-8"))["preset"]
-        return digest({key: value for key, value in preset.items() if key != "note" and (key in DRAWING) == (part == "drawing")})
     if not (ROOT / name).is_file():
         return ""
-    if name.endswith(".json"):
-        figures = json.loads((ROOT / name).read_text(encoding="utf-8"))
-        return digest({key: value for key, value in figures.items() if key not in ("seconds", "milliseconds")})
     if name.endswith(".toml"):
         return digest(read_toml(ROOT / name))
-    cells = json.loads((ROOT / name).read_text(encoding="utf-8"))["cells"]  # the file is a notebook
-    return code_fingerprint("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    stored = json.loads((ROOT / name).read_text(encoding="utf-8"))
+    if name.endswith(".ipynb"):
+        return digest([cell["source"] for cell in stored["cells"] if cell["cell_type"] == "code"])
+    return digest({key: value for key, value in stored.items() if key not in ("seconds", "milliseconds")})
+
+
+def _of_preset(model: str, part: str) -> dict[str, Any]:
+    """The constants of a model's preset that make up "MODEL drawing", "MODEL preset" or "MODEL preset METHOD"."""
+    preset = json.loads((EMBEDDED[model] / "seediff.json").read_text(encoding="utf-8"))["preset"]
+    if part == "drawing":
+        return {key: preset.get(key) for key in DRAWING}
+    named = part.partition(" ")[2]
+    method = {**preset["methods"], **preset.get("segments", {})}[named or preset["method"]]
+    return method if named else {**method, **{key: preset.get(key) for key in DEFAULTS}}
 
 
 @cache
 def _of_package(name: str) -> str:
-    """The fingerprint of scenes, weights or code, which no output changes."""
+    """The fingerprint of scenes or weights, which no output changes."""
     if name == "scenes":
         return digest([content_fingerprint(scenes_file(name)) for name in ("truth", "shift", "tune")])
-    return model_fingerprint(name) if name in EMBEDDED else folder_fingerprint(ROOT / "src" / "seediff" / name)
+    return model_fingerprint(name)

@@ -1,28 +1,12 @@
-"""Edits pages of the docs: pastes tables into them, and adds a note that names their out-of-date outputs."""
+"""Pastes tables into pages of the docs."""
 
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 
 HEADING = re.compile(r"#+ +(.*)")
-NOTE = re.compile(r"\n> \*\*Out of date\*\*: .*\n(?:> .*\n)*")
-WIDTH = 110
-
-
-def with_note(page: str, names: Iterable[str]) -> str:
-    """The page with a note, above its first `##` heading or else at its end, that these outputs are out of date; without a note if there
-    are none."""
-    page = NOTE.sub("", page)
-    if not (names := sorted(names)):
-        return page
-    shown = ", ".join(f"`{name}`" for name in names)
-    text = f"**Out of date**: {shown}. What they are made of has changed; `python recipes/renew.py {' '.join(names)}` makes them anew."
-    note = "\n".join(f"> {line}" for line in textwrap.wrap(text, WIDTH - 2, break_long_words=False, break_on_hyphens=False))
-    above, heading, below = page.partition("\n## ")
-    return f"{above}\n{note}\n{heading}{below}"
 
 
 def with_tables(page: str, source: str, heading: str = "", under: str = "") -> str:
