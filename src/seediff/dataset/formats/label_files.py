@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +13,7 @@ import msgspec
 import numpy as np
 
 from ...config.names import BACKGROUND
-from ...errors import UserError, first_line
+from ...errors import UserError
 from ...files.documents import parse_json
 from ...files.label_maps import voc_palette
 from ...files.messages import shown
@@ -23,7 +21,7 @@ from ...files.orientation import orientation_of
 from ...files.pictures import check_pixels, open_picture
 from ...files.reading import ANNOTATIONS, open_regular, read_lines
 from .. import native
-from ..encoding import PNG_SIGNATURE, Instances, decode_label_map, encode_grey, read_label_map
+from ..encoding import Instances, decode_label_map, encode_grey, read_label_map
 from ..rows import check_class_list, check_row
 from ..sample import Sample, check_kind, picture_size
 from .drivers import Source
@@ -37,8 +35,6 @@ PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "v
 PICTURES = (".png", ".jpg", ".jpeg")
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 """The width or height of a picture, in files that state it."""
-MOST_PACKED = 1 << 27
-"""Maximum bytes of a mask after decompression: enough for a PNG of 100 megapixels without any compression."""
 
 
 def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
@@ -104,14 +100,6 @@ def label_ids(classes: Sequence[str]) -> dict[str, int]:
     }
 
 
-def label_id(label: str, ids: Mapping[str, int], where: str) -> int:
-    """The id of a label. ids: as from `label_ids`. Raises UserError for a label that is not a class."""
-    if (number := ids.get(label, ids.get(label.casefold()))) is None:
-        known = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
-        raise UserError(f"{where}: is of the label {shown(label)}, which is no class; they are {known}")
-    return number
-
-
 def class_names(labels: Iterable[str], where: object) -> tuple[str, ...]:
     """The classes among labels, in their order, without the background and names that mean 255. Raises UserError for names that classes
     cannot have."""
@@ -168,21 +156,6 @@ def beginning(path: Path, count: int = 4096) -> bytes:
     apart."""
     with open_regular(path, ANNOTATIONS) as opened:
         return opened.read(count).lstrip(b"\xef\xbb\xbf \t\r\n")
-
-
-def packed_mask(text: str, where: str) -> np.ndarray:
-    """(h, w) bool of a packed picture: True where a grey picture is not 0, or another is not transparent. text: the picture's bytes as
-    base64, perhaps compressed by zlib. Raises UserError."""
-    try:
-        data = base64.b64decode(text)
-        if not data.startswith(PNG_SIGNATURE):
-            data = zlib.decompressobj().decompress(data, MOST_PACKED)
-    except (ValueError, zlib.error) as error:
-        raise UserError(f"{where}: is no picture's bytes as base64 ({first_line(error)})") from error
-    with open_picture(data, where) as picture:
-        flat = picture.mode in ("1", "L", "I;16")
-        pixels = np.asarray(picture if flat else picture.convert("RGBA"))
-    return pixels > 0 if flat else pixels[..., 3] > 0
 
 
 def shown_size(picture: Path | bytes, where: str | None = None) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from ..sample import Sample
 from ..shapes.polygons import check_near, check_outlines
 from ..shapes.rle import check_count, check_layers
 from .drivers import Source, portable
-from .label_files import PICTURES, Shapes, beginning, check_frame, class_names, label_id, label_ids, listed_classes, packed_mask, shown_size
+from .label_files import PICTURES, Shapes, beginning, check_frame, class_names, label_ids, listed_classes, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -122,11 +122,9 @@ def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str,
 
 def _decoded(text: str, where: str) -> bytes:
     try:
-        data = base64.b64decode(text)
+        return base64.b64decode(text)
     except ValueError as error:
         raise UserError(f"{where}: is no base64 of a picture") from error
-    with open_picture(data, where, formats=("PNG", "JPEG")):
-        return data
 
 
 def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
@@ -143,7 +141,10 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
     for number, each in enumerate(shapes, 1):
         if each.kind in FILLED:
             where = f"{path}: shape {number}"
-            painted += _draw(canvas, each, known.number(label_id(each.label, ids, where), each.group_id), where)
+            if (class_id := ids.get(each.label, ids.get(each.label.casefold()))) is None:
+                classes = ", ".join(name for name, i in ids.items() if 0 < i < native.IGNORE)
+                raise UserError(f"{where}: is of the label {shown(each.label)}, which is no class; they are {classes}")
+            painted += _draw(canvas, each, known.number(class_id, each.group_id), where)
             check_layers(painted, shape, str(path))
     return known.painted(np.asarray(canvas))
 
@@ -160,7 +161,8 @@ def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:
         radius = np.hypot(*(corners[0] - corners[1]))
         draw.ellipse((*(corners[0] - radius), *(corners[0] + radius)), outline=number, fill=number)
     elif each.kind == "mask":
-        inside = packed_mask(each.mask or "", f"{where}: mask")
+        with open_picture(_decoded(each.mask or "", f"{where}: mask"), f"{where}: mask") as picture:
+            inside = np.asarray(picture.convert("L")) > 0
         left, top = (int(value) for value in corners[0].round())
         if (corners == np.trunc(corners)).all():  # labelme crops a mask to its box if the corners are whole numbers
             width, height = (int(value) for value in corners[1] - corners[0] + 1)
