@@ -88,8 +88,6 @@ def test_the_plan_says_what_it_is(tmp_path: Path, capsys):
         ("sana", "best", "the papers', of Stable Diffusion 1.x and 2.x"),
         ("sd1.5", "ca", ""),
         ("sdxl", "ca", "the papers', of Stable Diffusion 1.x and 2.x"),
-        ("sd3.5-medium", "seg4diff", ""),
-        ("sd1.5", "seg4diff", "the papers', of Stable Diffusion 3 and 3.5"),
         ("flux-dev", "concept", ""),
         ("sd3.5-medium", "concept", "the papers', of FLUX.1"),
     ],

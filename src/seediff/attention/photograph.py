@@ -293,7 +293,6 @@ def capture_clean(
     *,
     timestep: int,
     kind: Kind,
-    layers: Layers = "all",
 ) -> list[AttentionMaps]:
     """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention are probabilities that sum to 1;
     in joint attention the softmax is over the picture's columns alone. Rows of cross-attention sum to 1 if the layer only attends to text.
@@ -303,7 +302,7 @@ def capture_clean(
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
     words = [locate_columns(model.readers, text, classes_of_text) for text, classes_of_text in zip(texts, names, strict=True)]
-    config = CaptureConfig(normalize=False, layers=layers)
+    config = CaptureConfig(normalize=False)
     with capture_attention(model.network, config, guidance=False, reads={kind: None}, alone=("self",)) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)

@@ -71,10 +71,7 @@ class PhotoOptions:
 
 @options_of(
     SegmentConfig,
-    {
-        MASKS: "method graph kl_threshold rounds num_points weights timestep refine k cut_threshold cut_power walk_steps eigenvalue block "
-        "token_threshold"
-    },
+    {MASKS: "method graph kl_threshold rounds num_points weights timestep refine k cut_threshold cut_power walk_steps eigenvalue"},
     kl_threshold={"default": "the preset's"},
     k={"type": str, "name": ["-k", "--k"]},
 )

@@ -220,10 +220,6 @@ class SegmentConfig:
     """diffcut: divide while the normalised cut costs less than this."""
     cut_power: Positive = 10.0
     """graphs features and rows: exponent of the cosine similarity."""
-    block: Annotated[int, Meta(ge=0)] | None = None
-    """seg4diff: the transformer's block that is read, counted from 0; None: at the depth of block 9 of Stable Diffusion 3's 24."""
-    token_threshold: Positive = 0.1
-    """seg4diff: tokens' maps with a KL divergence below this merge."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -252,11 +248,6 @@ class SegmentConfig:
     def divides_features(self) -> bool:
         """Whether the method needs the features of a UNet's encoder instead of self-attention."""
         return self.divided == "features"
-
-    @property
-    def reads(self) -> Literal["self", "cross"]:
-        """The kind of attention that methods without features read."""
-        return "self" if self.facts.depth is None else "cross"
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -88,8 +88,6 @@ def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
     """Raise UserError if a family lacks the input of a `segment` method. model: the model's name, for messages."""
     if why := family.no_self_attention:
         raise UserError(f"segments need self-attention, and {family.title} has no maps of it: {why}; use another model")
-    if segment.reads == "cross" and len(family.groups) > 1:
-        raise UserError(f"method {segment.method} reads one block of a transformer, and model '{model}' is a UNet; use diffseg or diffcut")
     if segment.divides_features and family.network != "unet":
         raise UserError(
             f"method {segment.method} divides the features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans, "

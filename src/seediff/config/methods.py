@@ -14,7 +14,7 @@ from ..errors import UserError
 
 Method = Literal[
     "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion",
-    "seg4diff", "concept", "anchor_walk", "best",
+    "concept", "anchor_walk", "best",
 ]  # fmt: skip
 """Values of `MaskConfig.method`."""
 BEST: Method = "best"
@@ -126,16 +126,6 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         features=True,
         defaults={"mask": {"expand_levels": (4,), "beta": 0.5}, "capture": {"normalize": False, "features": True}},
     ),
-    # Block 9 of Stable Diffusion 3's 24.
-    "seg4diff": MethodFacts(
-        "seg4diff.seg4diff",
-        "seed_level",
-        None,
-        plain_means=True,
-        family="Stable Diffusion 3 and 3.5",
-        depths=(9 / 24, 9 / 24),
-        defaults={"capture": {"normalize": False}},
-    ),
     # Blocks 14 to 18 of FLUX.1's 57.
     "concept": MethodFacts(
         "concept.concept",
@@ -175,7 +165,7 @@ READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.
 """The facts of a reading, which replaces the method (`MaskConfig.reading`). It needs every layer's maps and has its own threshold."""
 
 
-SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc", "seg4diff"]
+SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc"]
 """Values of `SegmentConfig.method`."""
 GraphName = Literal["features", "self", "walk", "rows"]
 """Values of `SegmentConfig.graph`; segments/graph.py describes them."""
@@ -184,8 +174,7 @@ GraphName = Literal["features", "self", "walk", "rows"]
 @dataclass(frozen=True)
 class SegmentFacts:
     """A segment method. method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the
-    fields of SegmentConfig that it reads. depth: of the one block whose cross-attention is read instead of all self-attention, as in
-    `MethodFacts.depths`.
+    fields of SegmentConfig that it reads.
 
     For methods that divide a graph of positions, graph: the graph, unless the configuration names another. solver: `module.name` of
     the function that divides it: graph and configuration → the part (N,) of each position.
@@ -195,7 +184,6 @@ class SegmentFacts:
     options: tuple[str, ...]
     graph: GraphName | None = None
     solver: str = ""
-    depth: float | None = None
 
 
 SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
@@ -204,7 +192,6 @@ SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
     "diffcut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "features", "diffcut.divide"),
     "falcon": SegmentFacts("graph.GRAPH", ("eigenvalue", "refine"), "features", "falcon.divide"),
     "autosc": SegmentFacts("graph.GRAPH", ("refine",), "features", "autosc.divide"),
-    "seg4diff": SegmentFacts("seg4diff.SEG4DIFF", ("block", "token_threshold"), depth=9 / 24),
 }
 
 GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {

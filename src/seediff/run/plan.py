@@ -132,7 +132,7 @@ def captured_maps(config: ModelConfig) -> Reads:
     if isinstance(config, DatasetConfig):
         reads = EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
         return {**reads, "self": None} if config.objects not in (None, "pieces") else reads
-    return {} if config.segment.divides_features else {config.segment.reads: None}
+    return {} if config.segment.divides_features else {"self": None}
 
 
 def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tuple[int, int] | None = None) -> Expected | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..config.levels import EVERYTHING
 from ..config.names import BACKGROUND
 from ..config.photographs import SegmentPhotosConfig, check_attention, check_names
 from ..dataset import native
@@ -281,7 +282,7 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         if method.divides_features:
             captured = ["features of the UNet's encoder", photo_capture(config, {"cross": None}) if self.ids else ""]
         else:
-            captured = [photo_capture(config, {method.reads: None, "cross": None} if self.ids else None)]
+            captured = [photo_capture(config, EVERYTHING if self.ids else None)]
         graph = f"graph {method.divided}, " if method.divided else ""
         return [
             f"Would {verb.replace('make', 'do')}: {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, "

@@ -13,12 +13,11 @@ from ..attention.generate import check_shape
 from ..attention.photograph import capture_clean, encode_images, run_clean
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, windows
 from ..config.constants import SegmentConfig
-from ..config.levels import blocks_at, check_divides
+from ..config.levels import check_divides
 from ..config.photographs import Fit
 from ..config.sizes import Size, pixels
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
-from ..models.groups import Layers
 from ..models.registry import Model
 from .aggregate import level_weights
 from .diffcut import refine_segments
@@ -31,9 +30,9 @@ class Segments:
     """Segments of one photograph.
 
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in [0, 1], how
-    clearly its pixels belong to it, averaged over pixels. DiffSeg, Seg4Diff: the winning proposal's share of the sum of all. K-Means:
-    always 1. Others: the cosine similarity of the positions' features, or rows of attention, to the segment's mean direction, times the
-    length of this mean, which is 1 only if all positions of the segment are alike.
+    clearly its pixels belong to it, averaged over pixels. DiffSeg: the winning proposal's share of the sum of all. K-Means: always 1.
+    Others: the cosine similarity of the positions' features, or rows of attention, to the segment's mean direction, times the length of
+    this mean, which is 1 only if all positions of the segment are alike.
     """
 
     label_map: np.ndarray
@@ -110,7 +109,6 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     height, width = check_shape(model, pixels(model.image_side if size is None else size), "size")
     latent_size = height // model.pixels, width // model.pixels
     check_divides(model.family, config, model.name)
-    _layers(model, config)
     if not config.divides_features:
         levels = model.family.levels(model.network.config)
         level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
@@ -120,23 +118,10 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
 
 def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
     """A method's input for images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents: self-attention whose rows
-    sum to 1, or the encoder's features, or one block's cross-attention. Only `config.timestep_shown`, `config.block` and the kind of input
-    affect it."""
+    sum to 1, or the encoder's features. Only `config.timestep_shown` and the kind of input affect it."""
     latents = encode_images(model, squares)
     if config.divides_features:
         with capture_features(model.network) as recorder:
             run_clean(model, latents, timestep=config.timestep_shown)
         return list(recorder.features())
-    return capture_clean(model, latents, timestep=config.timestep_shown, kind=config.reads, layers=_layers(model, config))
-
-
-def _layers(model: Model, config: SegmentConfig) -> Layers:
-    """The layers whose attention a method reads. Raises UserError for a block that the model lacks."""
-    network, depth = model.network.config, config.facts.depth
-    if depth is None:
-        return "all"
-    last = len(model.family.blocks(network)) - 1
-    if config.block is not None and config.block > last:
-        raise UserError(f"block = {config.block}: the model has blocks 0 to {last}")
-    block = blocks_at(model.family, network, (depth, depth)) if config.block is None else str(config.block)
-    return model.family.fit_layers(network, block or "all")
+    return capture_clean(model, latents, timestep=config.timestep_shown, kind="self")

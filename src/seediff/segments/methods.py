@@ -17,7 +17,7 @@ from .aggregate import aggregate
 from .tiles import merge_labels
 
 Seen = AttentionMaps | torch.Tensor
-"""The input of a method: self-attention whose rows sum to 1, one block's cross-attention, or the encoder's features (C, h, w)."""
+"""The input of a method: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
 
 
 def share(proposals: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,7 @@ from ...segments.methods import Seen, segment_method
 from ...segments.suppression import label
 
 BATCH = 16
-Key = tuple[bool, int, str, int | None]
+Key = tuple[bool, int]
 """The values of a `SegmentConfig` that `look` depends on."""
 
 
@@ -167,7 +167,7 @@ def _looked(model: Model, pairs: Pairs, ways: Sequence[Way]) -> Iterator[tuple[i
 
 
 def _key(way: SegmentConfig) -> Key:
-    return way.divides_features, way.timestep_shown, way.reads, way.block
+    return way.divides_features, way.timestep_shown
 
 
 def _short(value: Any) -> float:
