@@ -260,11 +260,10 @@ def row_classes(row: Row, table: Table, places: Places) -> list[str]:
 
 def training_digest(training: Training, row: Row, table: Table, places: Places) -> str:
     """The key of a segmenter: a digest of its data, the row's classes, its training and the training before it."""
-    # The task is left out, because all segmenters of tables are semantic.
     parts = {
         "data": [described(table.data[name], table.sets, places) for name in training.data],
         "classes": row_classes(row, table, places),
-        "config": {key: _json(value) for key, value in training.config.values().items() if key not in ("device", "dtype", "task")},
+        "config": {key: _json(value) for key, value in training.config.values().items() if key not in ("device", "dtype")},
         "dtype": with_device(training.config).dtype,
         "weights": _first_weights(training.config, places),
         **({"epochs": training.epochs} if training.steps is None else {"steps": training.steps}),

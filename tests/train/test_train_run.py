@@ -7,7 +7,6 @@ import torch
 from shapes import CLASSES, items, png, scene, small
 
 from seediff.config.train import TrainConfig
-from seediff.dataset.encoding import Instances
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.train import run
@@ -93,16 +92,6 @@ def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
     record = tmp_path / "training.json"  # as an earlier version wrote it
     record.write_text(json.dumps({key: value for key, value in json.loads(record.read_text()).items() if key != "data"}))
     assert train(small(), accepted, tmp_path, validation=validation, workers=0).seconds == 0
-
-
-def test_other_objects_are_other_data_where_they_are_learnt():
-    image, labels = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
-    labels[:2], labels[4:6] = 1, 1
-    sample = Sample(png(image), labels, Instances((labels > 0).astype(np.uint16), (1,)))
-    other = sample.replace(instances=Instances(np.where(np.arange(8)[:, None] < 3, 1, 2).astype(np.uint16) * (labels > 0), (1, 1)))
-    assert check_stages([Stage([sample], CLASSES, steps=1)]) == check_stages([Stage([other], CLASSES, steps=1)])
-    one, two = (check_stages([Stage([item], CLASSES, steps=1)], objects=True) for item in (sample, other))
-    assert one != two
 
 
 def test_a_checkpoint_that_a_kill_left_after_the_card_is_removed(tmp_path, monkeypatch):

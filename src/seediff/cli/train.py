@@ -27,7 +27,7 @@ IMAGES = Group("Images", sort_key=4)
 @options_of(
     TrainConfig,
     {
-        NETWORK: "task architecture backbone weights queries",
+        NETWORK: "architecture backbone weights queries",
         TRAINING: "batch_size accumulate learning_rate backbone_factor weight_decay clip schedule warmup ema seed",
         IMAGES: "crop scale jitter flip test_side",
         RUN: "device dtype",
@@ -200,8 +200,6 @@ def predict(
 ) -> None:
     """Segment pictures with a trained segmenter. Writes palette PNG files with the segmenter's class ids, 0 for the background.
 
-    A segmenter that was trained with `--task instance` makes a dataset with objects instead.
-
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
     from ..train.predict import predict_files
@@ -225,7 +223,4 @@ def predict(
             progress=progress,
         )
     if not quiet:
-        if (out / "masks").is_dir():
-            print(f"{count} pictures with label maps and objects, a dataset, in {out}")
-        else:
-            print(f"{count} label maps in {out / 'labels'}" + (f", drawn in {out / 'overlays'}" if overlays else ""))
+        print(f"{count} label maps in {out / 'labels'}" + (f", drawn in {out / 'overlays'}" if overlays else ""))

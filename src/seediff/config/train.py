@@ -14,7 +14,6 @@ from .base import DEFAULT, Layer, Settings, configure
 from .fields import AtLeastZero, Count, check_fields
 
 Architecture = Literal["mask2former", "segformer"]
-Task = Literal["semantic", "instance"]
 BACKBONES: dict[str, tuple[str, ...]] = {
     "mask2former": ("r50", "swin-t", "swin-b", "tiny"),
     "segformer": ("b0", "b2", "b5", "tiny"),
@@ -33,10 +32,6 @@ class TrainConfig(Settings):
     deciding: ClassVar[tuple[str, ...]] = ("architecture", "backbone", "weights")
     following: ClassVar[tuple[str, ...]] = ("weights",)
 
-    task: Task = "semantic"
-    """semantic: tell classes apart; instance: objects, too, with mask2former.
-
-    For instance, the datasets need objects; samples without them have their connected pieces instead."""
     architecture: Architecture = "mask2former"
     """Segmenter architecture, as implemented in transformers."""
     backbone: str = "swin-b"
@@ -51,7 +46,7 @@ class TrainConfig(Settings):
     queries: Count = 100
     """mask2former: number of queries, which is the number of masks it proposes.
 
-    At least as many as there are classes in an image; for task instance, objects. A whole network in weights keeps its own number."""
+    At least as many as there are classes in an image. A whole network in weights keeps its own number."""
 
     crop: Side = 512
     """Side of the random crops in pixels.
@@ -126,8 +121,6 @@ class TrainConfig(Settings):
         check_fields(self)
         if self.backbone not in (known := BACKBONES[self.architecture]):
             raise UserError(f"backbone = {self.backbone!r}: {self.architecture} has {', '.join(known)}")
-        if self.task == "instance" and self.architecture != "mask2former":
-            raise UserError(f"task = 'instance': {self.architecture} only tells classes apart; use mask2former")
         if self.weights == "pretrained" and (self.architecture, self.backbone) == ("segformer", "tiny"):
             raise UserError("weights = 'pretrained': do not exist for segformer's tiny; use 'scratch', or the folder of a trained one")
         if self.batch_size % self.accumulate:

@@ -5,7 +5,6 @@ With classes, `seediff evaluate`:
 protocols.py    the classes of each published comparison, and how names are matched with them
 layouts.py      labelled images in folders as public data sets are distributed, or in SeeDiff's formats
 semantic.py     from pairs of label maps to scores with intervals
-objects.py      average precision and panoptic quality of predicted objects
 evaluation.py   the whole command, from folders of label maps or a segmenter to the report with the worst images
 
 A model's masks under several protocols, `seediff evaluate masks` (run/evaluate_masks.py):

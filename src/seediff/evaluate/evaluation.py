@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,9 @@ from PIL import Image
 
 from .. import __version__
 from ..config.names import BACKGROUND
-from ..dataset import native
-from ..dataset.encoding import Instances
 from ..dataset.labels import class_names
 from ..dataset.native import encode_image
 from ..dataset.split import check_seed
-from ..dataset.store import open_native
 from ..errors import UserError
 from ..files.label_maps import map_folder, pair, read_segment_ids, voc_palette
 from ..files.messages import counted
@@ -28,9 +25,8 @@ from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..report.pictures import contact_sheet, fit_side, overlay
 from .layouts import EvaluationSet, Sample, open_evaluation
-from .objects import ObjectCounts, ObjectScores
 from .protocols import IGNORED, PROTOCOLS, Protocol, listed, read_class_map
-from .semantic import Scores, evaluate_pairs, percent, percents, plain, write_json
+from .semantic import Scores, evaluate_pairs, percent, percents, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,14 +41,12 @@ NAMED = 5
 @dataclass(frozen=True)
 class Predictor:
     """about: a description in one line. classes: the name of each id in its label maps. predict: samples → label maps (H, W) uint8, 255
-    where there is no prediction; raises UserError. at_once: the number of samples per call. objects: a sample and its label map → its
-    objects; None: only classes are told apart."""
+    where there is no prediction; raises UserError. at_once: the number of samples per call."""
 
     about: str
     classes: Mapping[int, str]
     predict: Callable[[Sequence[Sample]], list[np.ndarray]]
     at_once: int = 1
-    objects: Callable[[Sample, np.ndarray], Instances] | None = None
 
 
 def open_predictor(
@@ -114,25 +108,7 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
         return table[ids]
 
     about = f"label maps in {folder}, {len(names)} classes ({source})"
-    objects = _stored_objects(path, data, {name: file.relative_to(folder).with_suffix("").as_posix() for name, file in paired.items()})
-    return Predictor(about, names, lambda samples: [read(sample) for sample in samples], objects=objects)
-
-
-def _stored_objects(path: Path, data: EvaluationSet, paired: Mapping[str, str]) -> Callable[[Sample, np.ndarray], Instances] | None:
-    """A function that reads the predicted objects if the predictions are a dataset with objects, as `seediff predict` writes; None
-    otherwise, and if the data has no objects. paired: the data's sample → the sample of the predictions."""
-    asked = any(sample.objects is not None for sample in data.samples)
-    if not asked or not all((path / name).exists() for name in (native.INSTANCES, native.METADATA)):
-        return None
-    stored = {sample.name: sample for sample in open_native(path)[1]}
-
-    def read(sample: Sample, label_map: np.ndarray) -> Instances:
-        if (predicted := stored.get(paired[sample.name])) is None:
-            raise UserError(path, f"its {native.METADATA} has no sample '{paired[sample.name]}'")
-        objects = predicted.instances
-        return predicted.objects(label_map).instances() if objects is None else objects
-
-    return read
+    return Predictor(about, names, lambda samples: [read(sample) for sample in samples])
 
 
 def check_pictures(data: EvaluationSet) -> None:
@@ -158,21 +134,18 @@ def _segmenter(path: Path, data: EvaluationSet, scales: tuple[float, ...], flip:
         names,
         lambda samples: segmenter.label_maps([sample.picture() for sample in samples], scales=scales, flip=flip),
         at_once=8,
-        objects=(lambda sample, labels: segmenter.objects(sample.picture(), labels)) if segmenter.task == "instance" else None,
     )
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The compared data and the scores. The tables, (256,) uint8, map ids of the data and of the predictor to the protocol's. objects:
-    None unless both have objects and the protocol is `own`."""
+    """The compared data and the scores. The tables, (256,) uint8, map ids of the data and of the predictor to the protocol's."""
 
     scores: Scores
     data: EvaluationSet
     predictor: Predictor
     truth_table: np.ndarray
     predicted_table: np.ndarray
-    objects: ObjectScores | None = None
 
     @property
     def absent(self) -> list[str]:
@@ -195,8 +168,7 @@ class Evaluation:
             "never_predicted": self.never,
             "version": __version__,
         }
-        objects = {} if self.objects is None else {"objects": plain(vars(self.objects))}
-        return {**self.scores.table(), **objects, **about}
+        return {**self.scores.table(), **about}
 
 
 def evaluate(
@@ -233,28 +205,18 @@ def evaluate(
     truth_table = chosen.truth_table(labelled.classes, labelled.about)
     predicted_table = chosen.predicted_table(predictor.classes, mapped, str(predictions))
     total = len(labelled.samples)
-    objects = predictor.objects if protocol == "own" else None
-    counts = ObjectCounts(len(chosen.classes))
 
     def pairs() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         for first in range(0, total, predictor.at_once):
             samples = labelled.samples[first : first + predictor.at_once]
             for sample, predicted in zip(samples, predictor.predict(samples), strict=True):
-                truth = sample.truth()
-                yield sample.name, predicted_table[predicted], truth_table[truth]
-                if objects is not None and sample.objects is not None:  # after the sizes have been checked
-                    mapped_objects = _mapped(objects(sample, predicted), predicted_table)
-                    counts.add(mapped_objects, predicted_table[predicted], _mapped(sample.objects(), truth_table), truth_table[truth])
+                yield sample.name, predicted_table[predicted], truth_table[sample.truth()]
 
     show = None if progress is None else lambda done, name: progress(done, total, name)
     if progress:
         progress(0, total, "")
     scores = evaluate_pairs(pairs(), chosen, seed=seed, bootstrap=draws, boundary=boundary, progress=show)
-    return Evaluation(scores, labelled, predictor, truth_table, predicted_table, counts.scores() if counts.tallies else None)
-
-
-def _mapped(objects: Instances, table: np.ndarray) -> Instances:
-    return replace(objects, class_ids=tuple(table[list(objects.class_ids)].tolist()))
+    return Evaluation(scores, labelled, predictor, truth_table, predicted_table)
 
 
 def check_protocol(name: str) -> None:
@@ -348,11 +310,6 @@ def score_table(scores: Scores) -> Table:
 def notes(evaluation: Evaluation) -> list[str]:
     """Notes about the scores for readers, one per line."""
     lines = [f"{evaluation.data.about}.", f"{evaluation.predictor.about}."]
-    if (objects := evaluation.objects) is not None:
-        of_objects = (("AP", objects.ap), ("AP50", objects.ap50), ("AR100", objects.ar100), ("PQ", objects.pq))
-        lines.insert(0, "Objects: " + ", ".join(f"{name} {percent(value) or 'none'}" for name, value in of_objects) + ".")
-    elif evaluation.predictor.objects is not None and any(sample.objects is not None for sample in evaluation.data.samples):
-        lines.append("Objects are not scored: they are compared by the data's own classes, without --protocol.")
     if absent := evaluation.absent:
         lines.append(f"Classes of the protocol that the data does not have: {listed(absent)}.")
     if never := evaluation.never:

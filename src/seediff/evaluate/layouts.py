@@ -22,7 +22,6 @@ from PIL import Image
 
 from ..config.names import BACKGROUND
 from ..dataset.dataset import Dataset
-from ..dataset.encoding import Instances
 from ..dataset.labels import UNLABELLED, LabelSet, open_labels, open_published, published_layout
 from ..errors import UserError
 from ..files.label_maps import MAP_FOLDERS
@@ -34,15 +33,13 @@ from .protocols import CITYSCAPES_IGNORED, Protocol, own
 @dataclass(frozen=True)
 class Sample:
     """A labelled image. image: the picture's file or bytes; None if the folder has none. truth: reads (H, W) uint8 with the set's ids,
-    255 ignored; raises UserError. metadata, extras: of a dataset's sample, as in `dataset.sample.Sample`. objects: reads the image's
-    objects; None if no image of the dataset has any."""
+    255 ignored; raises UserError. metadata, extras: of a dataset's sample, as in `dataset.sample.Sample`."""
 
     name: str
     image: Path | bytes | None
     truth: Callable[[], np.ndarray]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     extras: Mapping[tuple[str, int | None], Path] = field(default_factory=dict)
-    objects: Callable[[], Instances] | None = None
 
     def picture(self) -> np.ndarray:
         """(H, W, 3) uint8. Raises UserError naming a picture that is missing or cannot be read."""
@@ -125,18 +122,6 @@ def _dataset(path: Path, split: str | None) -> EvaluationSet:
     dataset = Dataset.open(path, split=split)
     classes, items = dataset.classes, dataset.samples
     names = dict(enumerate((BACKGROUND, *classes)))
-
-    has_objects = any(item.stored_instances is not None for item in items)
-    samples = tuple(
-        Sample(
-            item.name,
-            item.source,
-            partial(item.labels, len(classes)),
-            item.metadata,
-            item.extras,
-            (lambda item=item: item.objects(item.labels(len(classes))).instances()) if has_objects else None,
-        )
-        for item in items
-    )
+    samples = tuple(Sample(item.name, item.source, partial(item.labels, len(classes)), item.metadata, item.extras) for item in items)
     about = f"dataset in {path}: {counted(len(items), 'image')}, {counted(len(classes), 'class')}"
     return EvaluationSet("dataset", about, names, names, samples)

@@ -89,14 +89,14 @@ def _order(count: int, seed: int, number: int, which: int, epoch: int) -> np.nda
 class Decoded:
     """Decoded samples by index, kept in memory while there is room (`decode`)."""
 
-    def __init__(self, items: Sequence[Sample], classes: int, room: int = CACHE_BYTES, *, objects: bool = False) -> None:
-        self.items, self.classes, self.room, self.objects = items, classes, room, objects
-        self.kept: dict[int, tuple[Image.Image, Image.Image, np.ndarray | None]] = {}
+    def __init__(self, items: Sequence[Sample], classes: int, room: int = CACHE_BYTES) -> None:
+        self.items, self.classes, self.room = items, classes, room
+        self.kept: dict[int, tuple[Image.Image, Image.Image]] = {}
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image, np.ndarray | None]:
+    def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
         if (sample := self.kept.get(index)) is not None:
             return sample
-        decoded = decode(self.items[index], self.classes, objects=self.objects)
+        decoded = decode(self.items[index], self.classes)
         size = 5 * decoded[0].width * decoded[0].height  # Pillow keeps four bytes per pixel of RGB
         if size <= self.room:
             self.room -= size
@@ -104,23 +104,10 @@ class Decoded:
         return decoded
 
 
-def decode(item: Sample, classes: int, *, objects: bool = False) -> tuple[Image.Image, Image.Image, np.ndarray | None]:
-    """(RGB picture, label map as an "L" picture, None); with objects, (RGB picture, segments as an "L" picture, their classes) as in
-    `segments`. Raises UserError for ids outside the class list, unequal sizes and unreadable files."""
+def decode(item: Sample, classes: int) -> tuple[Image.Image, Image.Image]:
+    """(RGB picture, label map as an "L" picture). Raises UserError for ids outside the class list, unequal sizes and unreadable files."""
     labels = item.labels(classes)
-    ids, class_ids = segments(item, labels) if objects else (labels, None)
-    return item.picture(), Image.fromarray(ids), class_ids
-
-
-def segments(item: Sample, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The background and the objects of a sample as segments: (H, W) uint8, 0 background, 255 ignored, else an object's number; and the
-    class of segment 0, 1, 2, … as uint8. labels: the sample's label map.
-
-    Pixels with a class but no object are ignored, and so are objects after the 254th.
-    """
-    objects = item.objects(labels).instances()
-    object_or_ignored = np.where((objects.numbers > 0) & (objects.numbers < IGNORE), objects.numbers, IGNORE)
-    return np.where(labels > 0, object_or_ignored, 0).astype(np.uint8), np.array((0, *objects.class_ids[: IGNORE - 1]), np.uint8)
+    return item.picture(), Image.fromarray(labels)
 
 
 def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -171,15 +158,10 @@ def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) 
 
 @dataclass(frozen=True)
 class Batch:
-    """images (B, H, W, 3) uint8; labels (B, H, W) uint8, 255 ignored: class ids, or segments with their classes (B, S) uint8."""
+    """images (B, H, W, 3) uint8; labels (B, H, W) uint8 of class ids, 255 ignored."""
 
     images: np.ndarray
     labels: np.ndarray
-    classes: np.ndarray | None = None
-
-
-Cropped = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-"""An image's part of a `Batch`: crop, labels, and the classes of its segments or None."""
 
 
 def reading_threads() -> int:
@@ -193,13 +175,12 @@ def batches(
 ) -> Iterator[Batch]:
     """The batches of a stage from step `first`. share: this process's rank, and the number of processes that share each batch. workers:
     threads that read ahead (Pillow runs in parallel); 0: read on demand. ahead: number of batches to read ahead."""
-    decoded = Decoded(stage.items, len(stage.classes), objects=config.task == "instance")
+    decoded = Decoded(stage.items, len(stage.classes))
     rank, processes = share
 
-    def make(position: int) -> Cropped:
+    def make(position: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((config.seed, 1000 + number, position))
-        image, labels, classes = decoded[sample_at(stage, number, position, config.seed)]
-        return *augment(image, labels, rng, config), classes
+        return augment(*decoded[sample_at(stage, number, position, config.seed)], rng, config)
 
     steps = range(first, stage.step_count(config.batch_size))
     shares = [range(step * config.batch_size + rank, (step + 1) * config.batch_size, processes) for step in steps]
@@ -208,7 +189,7 @@ def batches(
             yield _stacked([make(p) for p in positions])
         return
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[list[Future[Cropped]]] = deque()
+        waiting: deque[list[Future[tuple[np.ndarray, np.ndarray]]]] = deque()
         try:
             for positions in shares:
                 waiting.append([pool.submit(make, p) for p in positions])
@@ -220,9 +201,6 @@ def batches(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _stacked(samples: Sequence[Cropped]) -> Batch:
-    images, labels, classes = zip(*samples, strict=True)
-    if classes[0] is None:
-        return Batch(np.stack(images), np.stack(labels))
-    most = max(map(len, classes))
-    return Batch(np.stack(images), np.stack(labels), np.stack([np.pad(of_image, (0, most - len(of_image))) for of_image in classes]))
+def _stacked(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> Batch:
+    images, labels = zip(*samples, strict=True)
+    return Batch(np.stack(images), np.stack(labels))

@@ -1,11 +1,8 @@
-"""Mask2Former's loss for label maps: every segment of an image is one mask, matched with one query; ignored pixels are left out.
-
-A segment is all pixels of a class or, for task `instance`, one object.
+"""Mask2Former's loss for label maps: every class in an image is one mask, matched with one query; ignored pixels are left out.
 
 transformers' own loss takes one mask per class, and a pixel without a class (255) lies outside all of them, which would teach the network
 that no class is there. Here points are pixels of the label map, and those with 255 have no weight, in matching and in the loss. Without
-ignored pixels and with the same points, both losses are equal. Letters: B images, Q queries, C classes with background, S segments,
-P points.
+ignored pixels and with the same points, both losses are equal. Letters: B images, Q queries, C classes with background, P points.
 """
 
 from __future__ import annotations
@@ -39,26 +36,22 @@ def set_losses(
     class_logits: torch.Tensor,
     labels: torch.Tensor,
     weights: LossWeights,
-    classes: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """The weighted losses `class`, `mask` and `dice`, scalars, of one decoder layer.
 
-    mask_logits (B, Q, h, w), of any size; class_logits (B, Q, C + 1), the last for "no class"; labels (B, H, W) int64, segments 0..S−1 or
-    255; classes (B, S) int64, the class of each segment; None: segments are classes.
+    mask_logits (B, Q, h, w), of any size; class_logits (B, Q, C + 1), the last for "no class"; labels (B, H, W) int64, 0..C−1 or 255.
     """
     mask_logits, class_logits = mask_logits.float(), class_logits.float()
-    if classes is None:
-        classes = torch.arange(class_logits.shape[-1] - 1, device=labels.device).expand(len(labels), -1)
-    present = [_segments_in(one) for one in labels]
-    rows, queries, segments = _match(mask_logits.detach(), class_logits.detach(), labels, present, classes, weights)
+    present = [_classes_in(one) for one in labels]
+    rows, queries, classes = _match(mask_logits.detach(), class_logits.detach(), labels, present, weights)
     return {
-        "class": weights.class_ * _class_loss(class_logits, present, rows, queries, classes[rows, segments], weights.no_object),
-        **_mask_losses(mask_logits[rows, queries], segments, labels[rows], weights),
+        "class": weights.class_ * _class_loss(class_logits, present, rows, queries, classes, weights.no_object),
+        **_mask_losses(mask_logits[rows, queries], classes, labels[rows], weights),
     }
 
 
-def _segments_in(label_map: torch.Tensor) -> torch.Tensor:
-    """The segments in a label map, in rising order, without 255."""
+def _classes_in(label_map: torch.Tensor) -> torch.Tensor:
+    """The classes in a label map, in rising order, without 255."""
     counts = torch.bincount(label_map.flatten(), minlength=IGNORE + 1)
     return counts[:IGNORE].nonzero()[:, 0]
 
@@ -77,32 +70,31 @@ def _match(
     class_logits: torch.Tensor,
     labels: torch.Tensor,
     present: list[torch.Tensor],
-    classes: torch.Tensor,
     weights: LossWeights,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The cheapest assignment of each image's segments to queries: image, query and segment for M pairs, (M,) int64 each."""
+    """The cheapest assignment of each image's classes to queries: image, query and class for M pairs, (M,) int64 each."""
     batch, height, width = labels.shape
     pixels = torch.randint(height * width, (batch, weights.points), device=labels.device)
     logits = _sample(mask_logits, pixels, height, width)  # (B, Q, P)
     at = labels.flatten(1).gather(1, pixels)  # (B, P)
     valid = (at != IGNORE).float()
-    count = classes.shape[1]
-    inside = F.one_hot(at.clamp(max=count), count + 1)[..., :count].float()  # (B, P, S); 255 is in no mask
+    count = class_logits.shape[-1] - 1
+    inside = F.one_hot(at.clamp(max=count), count + 1)[..., :count].float()  # (B, P, C); 255 is in no mask
     outside = valid[..., None] - inside
     total = valid.sum(1).clamp(min=1)[:, None, None]
     cost_mask = (F.softplus(-logits) @ inside + F.softplus(logits) @ outside) / total
     shown = logits.sigmoid()
     both = 2 * (shown @ inside) + 1
     cost_dice = 1 - both / ((shown @ valid[..., None]) + inside.sum(1)[:, None] + 1)
-    cost_class = -class_logits.softmax(-1).gather(2, classes[:, None].expand(-1, class_logits.shape[1], -1))
+    cost_class = -class_logits.softmax(-1)[..., :count]
     cost = (weights.mask * cost_mask + weights.dice * cost_dice + weights.class_ * cost_class).nan_to_num(1e9, 1e9, -1e9).cpu().numpy()
-    rows, queries, segments = [], [], []
+    rows, queries, classes = [], [], []
     for row, ids in enumerate(present):
         found, columns = linear_sum_assignment(cost[row][:, ids.cpu().numpy()])
         rows.append(torch.full((len(found),), row))
         queries.append(torch.from_numpy(found))
-        segments.append(ids.cpu()[columns])
-    return tuple(torch.cat(one).to(labels.device) for one in (rows, queries, segments))  # type: ignore[return-value]
+        classes.append(ids.cpu()[columns])
+    return tuple(torch.cat(one).to(labels.device) for one in (rows, queries, classes))  # type: ignore[return-value]
 
 
 def _class_loss(
@@ -119,14 +111,14 @@ def _class_loss(
     return (losses * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
-def _mask_losses(logits: torch.Tensor, segments: torch.Tensor, labels: torch.Tensor, weights: LossWeights) -> dict[str, torch.Tensor]:
-    """`mask` (binary cross entropy) and `dice` of matched masks: logits (M, h, w), their segments (M,), their images' labels (M, H, W)."""
+def _mask_losses(logits: torch.Tensor, classes: torch.Tensor, labels: torch.Tensor, weights: LossWeights) -> dict[str, torch.Tensor]:
+    """`mask` (binary cross entropy) and `dice` of matched masks: logits (M, h, w), their classes (M,), their images' labels (M, H, W)."""
     height, width = labels.shape[1:]
     labels = labels.flatten(1)
     pixels = _draw_points(logits, labels, height, width, weights)
     at = labels.gather(1, pixels)
     valid = (at != IGNORE).float()
-    target = (at == segments[:, None]).float()
+    target = (at == classes[:, None]).float()
     drawn = _sample(logits[:, None], pixels, height, width)[:, 0]
     bce = F.binary_cross_entropy_with_logits(drawn, target, reduction="none")
     masks = max(1, len(logits))

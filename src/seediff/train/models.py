@@ -269,10 +269,9 @@ class Trainee(nn.Module):
             module.eval()
         return self
 
-    def forward(self, images: torch.Tensor, labels: torch.Tensor, classes: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-        """Weighted losses, scalars. images (B, H, W, 3) uint8, labels (B, H, W) uint8; classes (B, S) uint8: see `Batch`."""
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Weighted losses, scalars. images (B, H, W, 3) uint8, labels (B, H, W) uint8."""
         labels = labels.long()
-        classes = None if classes is None else classes.long()
         mixed = mixed_precision(images.device, self.mixed)
         with mixed:
             pixels = to_pixels(images)
@@ -281,13 +280,10 @@ class Trainee(nn.Module):
             output = self.network(pixel_values=pixels, output_auxiliary_logits=True, output_hidden_states=True)
         losses: dict[str, Any] = {"class": 0.0, "mask": 0.0, "dice": 0.0}
         for layer in (*output.auxiliary_logits, output):  # deep supervision: every decoder layer has a loss
-            layer_losses = set_losses(layer["masks_queries_logits"], layer["class_queries_logits"], labels, self.weights, classes)
+            layer_losses = set_losses(layer["masks_queries_logits"], layer["class_queries_logits"], labels, self.weights)
             losses = {name: losses[name] + layer_losses[name] for name in losses}
         if self.auxiliary_weight:
             coarse = labels[:, 2::4, 2::4]  # at the resolution of the proposed masks
-            if classes is not None:
-                class_ids = classes.gather(1, coarse.flatten(1).clamp(max=classes.shape[1] - 1)).view_as(coarse)
-                coarse = torch.where(coarse == IGNORE, IGNORE, class_ids)
             with mixed:
                 seen = [head(features) for head, features in zip(self.auxiliary, output.encoder_hidden_states[-2:], strict=True)]
             logits = sum(F.interpolate(scores.float(), coarse.shape[1:], mode="bilinear") for scores in seen)
@@ -316,14 +312,6 @@ def class_scores(network: Network, images: torch.Tensor, dtype: str | None = Non
     classes = output.class_queries_logits.float().softmax(-1)[..., :-1]
     # One image at a time, because the masks of all queries at full size take the most memory.
     return torch.stack([_summed(*of_image, images.shape[1:3]) for of_image in zip(classes, output.masks_queries_logits, strict=True)])
-
-
-def proposals(network: Network, images: torch.Tensor, dtype: str | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mask2Former's proposals for images (B, H, W, 3) uint8: logits of classes (B, Q, C + 1), the last for "no class", and of masks
-    (B, Q, h, w), both float32."""
-    with mixed_precision(images.device, dtype == "bfloat16"):
-        output = network(pixel_values=to_pixels(images))
-    return output.class_queries_logits.float(), output.masks_queries_logits.float()
 
 
 def _summed(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:

@@ -145,12 +145,12 @@ def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
     if Path(config.weights).is_dir():  # weights on the hub are not checked
         check_weights(config)
         config = with_queries(config)
-    check_stages(plan.stages, plan.validation, objects=config.task == "instance")
+    check_stages(plan.stages, plan.validation)
     parameters = count_parameters(config, plan.classes)
     steps = [stage.step_count(config.batch_size) for stage in plan.stages]
     lines = [
         f"Would train: {config.architecture}, backbone {config.backbone}, {parameters / 1e6:.1f} million parameters, "
-        f"weights {config.weights}, on {config.device} in {config.dtype}" + ", for objects" * (config.task == "instance"),
+        f"weights {config.weights}, on {config.device} in {config.dtype}",
         f"Classes: the background and {len(plan.classes)}: {', '.join(plan.classes)}",
     ]
     for stage, count in zip(plan.stages, steps, strict=True):

@@ -1,4 +1,4 @@
-"""Trained segmenters: pictures in, label maps and, for task `instance`, objects out. `seediff predict` does this for files."""
+"""Trained segmenters: pictures in, label maps out. `seediff predict` does this for files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..config.train import Task
 from ..dataset import native
-from ..dataset.encoding import Instances
-from ..dataset.sample import Sample
-from ..dataset.store import write_native
 from ..devices import check_device, default_device
 from ..errors import UserError, first_line
 from ..files.documents import read_json
@@ -27,7 +23,7 @@ from ..files.photographs import Photo, find_photos, read_photo
 from ..files.reading import SETTINGS
 from ..models.trust import OWN_ATTENTION
 from ..report.pictures import overlay
-from .models import CLASSES, Network, class_scores, proposals, without_bars
+from .models import CLASSES, Network, class_scores, without_bars
 from .record import CHECKPOINT
 from .weights import check_loaded, check_sizes, check_weights_file, read_about
 
@@ -39,18 +35,13 @@ LONGEST = 16
 """The network sees at most this many times `side`² pixels: a picture whose aspect ratio is above this is scaled down further."""
 BAND = 2**22
 """Maximum number of scores that are enlarged at a time: 16 MiB."""
-LEAST_SCORE, LEAST_VISIBLE, MOST_OBJECTS = 0.5, 0.8, 254
-"""Minimum probability of a proposed object's class, minimum share of its mask that it wins from other proposals, and maximum number of
-objects in a picture. The first two are those of transformers' panoptic post-processing."""
 
 
 class Segmenter:
     """A network with its classes, on a device. Made by `load_segmenter`."""
 
-    def __init__(
-        self, network: Network, classes: tuple[str, ...], side: int, device: str, dtype: str | None, task: Task = "semantic"
-    ) -> None:
-        self.network, self.classes, self.side, self.device, self.dtype, self.task = network, classes, side, device, dtype, task
+    def __init__(self, network: Network, classes: tuple[str, ...], side: int, device: str, dtype: str | None) -> None:
+        self.network, self.classes, self.side, self.device, self.dtype = network, classes, side, device, dtype
 
     def label_maps(
         self, images: Sequence[np.ndarray], *, scales: Sequence[float] = (1.0,), flip: bool = False, side: int | None = None
@@ -78,17 +69,6 @@ class Segmenter:
         return label_maps
 
     @torch.inference_mode()
-    def objects(self, image: np.ndarray, label_map: np.ndarray, *, side: int | None = None) -> Instances:
-        """The objects, with scores, of an image (H, W, 3) uint8, for a segmenter of task `instance`. An object has pixels only where the
-        label map (H, W) uint8 has its class. The network sees the image once, with its shorter side at `side` (None: the network's own)."""
-        resized = _resized(torch.from_numpy(np.stack([image])).to(self.device), side or self.side)
-        h, w = resized.shape[1:3]
-        shown = _padded(resized)
-        classes, masks = proposals(self.network, shown, self.dtype)
-        masks = F.interpolate(masks, shown.shape[1:3], mode="bilinear")[0, :, :h, :w]
-        return divided(classes[0], masks, label_map)
-
-    @torch.inference_mode()
     def _segment(self, images: torch.Tensor, scales: Sequence[float], flip: bool, side: int) -> np.ndarray:
         height, width = images.shape[1:3]
         views: list[torch.Tensor] = []
@@ -101,31 +81,6 @@ class Segmenter:
                 views.append(scores.flip(3) if mirrored else scores)
         maps = [likeliest([view[number] for view in views], height, width) for number in range(len(images))]
         return torch.stack(maps).cpu().numpy()
-
-
-def divided(class_logits: torch.Tensor, mask_logits: torch.Tensor, label_map: np.ndarray) -> Instances:
-    """The objects of one image, with scores. class_logits: (Q, C + 1), class 0 the background and the last "no class"; mask_logits:
-    (Q, h, w); label_map: (H, W) uint8 of any size.
-
-    Proposals compete for pixels with probability of class × mask, as in MaskFormer's panoptic inference. Proposals are dropped
-    if their class is "no class" or uncertain (LEAST_SCORE), or if they win too little of their mask (LEAST_VISIBLE). An object has the
-    pixels that it wins where the label map has its class. Its score is the probability of its class times the mean of its mask.
-    """
-    class_scores, ids = class_logits.softmax(-1).max(-1)
-    masks = mask_logits.sigmoid()
-    clear = masks >= 0.5
-    sure = (ids < class_logits.shape[1] - 1) & (class_scores > LEAST_SCORE)
-    won = torch.where(sure[:, None, None], class_scores[:, None, None] * masks, -1.0).argmax(0)
-    visible = (clear & (won == torch.arange(len(masks), device=won.device)[:, None, None])).sum((1, 2))
-    kept = (sure & clear.any(2).any(1) & (visible >= LEAST_VISIBLE * clear.sum((1, 2)))).nonzero()[:, 0][:MOST_OBJECTS]
-    if not len(kept):
-        return Instances(np.zeros(label_map.shape, np.uint16), ())
-    class_scores, ids, masks, clear = class_scores[kept], ids[kept], masks[kept], clear[kept]
-    winner = likeliest([class_scores[:, None, None] * masks], *label_map.shape).cpu().numpy()
-    scores = class_scores * (masks * clear).sum((1, 2)) / clear.sum((1, 2))
-    class_ids = ids.cpu().numpy()
-    numbers = np.where(class_ids[winner] == label_map, winner + np.uint16(1), np.uint16(0))
-    return Instances(numbers, tuple(class_ids.tolist()), tuple(scores.tolist())).seen()
 
 
 def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
@@ -202,7 +157,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     check_loaded(info, network, str(folder))
     network = network.to(device).eval()  # type: ignore[arg-type]
     _try_out(network, 1 + len(names), dtype, folder)
-    return Segmenter(network, names, about.test_side or 512, device, dtype, about.task)
+    return Segmenter(network, names, about.test_side or 512, device, dtype)
 
 
 @torch.inference_mode()
@@ -236,8 +191,8 @@ def predict_files(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Write labels/NAME.png (palette PNG with the segmenter's class ids), overlays/NAME.jpg and classes.txt; or, with a segmenter of task
-    `instance`, a dataset of the pictures with label maps and objects. Returns the number of pictures.
+    """Write labels/NAME.png (palette PNG with the segmenter's class ids), overlays/NAME.jpg and classes.txt. Returns the number of
+    pictures.
 
     `out` appears only when it is complete. Raises UserError naming an unusable picture or model.
     """
@@ -252,9 +207,6 @@ def predict_files(
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
 
-    if segmenter.task == "instance":
-        samples = (Sample(i, labels, segmenter.objects(i, labels, side=side), name=photo.name) for photo, i, labels in predicted())
-        return write_native(out, segmenter.classes, samples, about={"command": "predict", "source": model.name})
     with staged(out) as part:
         write_atomic(part / native.CLASSES, native.classes_text(segmenter.classes))
         for photo, image, labels in predicted():

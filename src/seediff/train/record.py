@@ -84,19 +84,18 @@ def model_card(
     """The text of a trained network's README.md."""
     earlier = sum(stage["steps"] for stage in stages[:-1])
     measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
-    kind = "A semantic segmenter" if config.task == "semantic" else "A segmenter of objects"
     kept = f"step {best_step}, the best of {len(measured)} measured" if measured else "the last step"
     kept += f" in stage {stages[-1]['name']}" if earlier and measured else ""
     lines = [
         "---",
         "library_name: transformers",
         "pipeline_tag: image-segmentation",
-        f"tags: [{config.task}-segmentation, seediff]",
+        "tags: [semantic-segmentation, seediff]",
         "---",
         "",
         f"# {config.architecture}, backbone {config.backbone}",
         "",
-        f"{kind} of {len(stages[0]['classes'])} classes and the background ({parameters / 1e6:.1f} million parameters),",
+        f"A semantic segmenter of {len(stages[0]['classes'])} classes and the background ({parameters / 1e6:.1f} million parameters),",
         f"trained by SeeDiff {__version__}. Id 0 is the background, the classes follow in this order:",
         ", ".join(stages[0]["classes"]) + ".",
         "",

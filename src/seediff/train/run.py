@@ -36,7 +36,7 @@ from ..files.messages import printable, shown
 from ..files.output_folders import open_folder
 from ..files.outputs import make_folders, remove_inside, write_atomic, write_tensors
 from ..metrics.confusion import Confusion
-from .data import Batch, Decoded, Stage, batches, reading_threads, segments
+from .data import Batch, Decoded, Stage, batches, reading_threads
 from .models import Network, Trainee, averaged, build_network, parameter_groups, with_queries
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
@@ -102,7 +102,7 @@ def train(
     UserError, before any step, for unusable data and for a folder with another training, or one on other data.
     """
     config = with_queries(with_device(config))
-    data = check_stages(stages, validation, objects=config.task == "instance")
+    data = check_stages(stages, validation)
     processes = find_processes(config.device)
     if config.batch_size % (processes.count * config.accumulate):
         raise UserError(
@@ -131,33 +131,27 @@ def train(
             )
 
 
-def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = (), *, objects: bool = False) -> list[str]:
+def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> list[str]:
     """A digest of the samples of each stage, and of those for validation, if there are any: of their names, the sizes in bytes of their
-    pictures, and their label maps; with `objects`, of what `segments` makes of the stages' label maps.
+    pictures, and their label maps.
 
-    Raises UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all; with `objects`,
-    also if a stage has no objects or they cannot be read. Reads every label map once, which is quick compared with training."""
+    Raises UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all. Reads every label
+    map once, which is quick compared with training."""
     if not stages:
         raise UserError("nothing to train on: no stage")
     classes = stages[0].classes
     for stage in stages:
         if stage.classes != classes:
             raise UserError(f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
-        known = [item.instances is not None for item in stage.items] if objects else [True]
-        if not any(known):
-            fix = "make the dataset with `--objects pieces` or another method, or leave out `--task instance`"
-            raise UserError(f"stage '{stage.name}'", f"none of its {len(stage.items)} samples has objects", fix)
     digests = []
-    checked = [(f"stage '{stage.name}'", stage.items, objects) for stage in stages]
-    for what, items, divided in [*checked, *([("validation", validation, False)] if validation else [])]:
+    checked = [(f"stage '{stage.name}'", stage.items) for stage in stages]
+    for what, items in [*checked, *([("validation", validation)] if validation else [])]:
         digest, shows_a_class = hashlib.blake2b(digest_size=6), False
         for item in items:  # all of them, to find every fault now
             labels = item.labels(len(classes))
             shows_a_class |= bool(((labels > 0) & (labels < 255)).any())
             size = len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size
-            digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass"))
-            for array in segments(item, labels) if divided else [labels]:
-                digest.update(array.tobytes())
+            digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
         if not shows_a_class:
             raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
         digests.append(digest.hexdigest())
@@ -322,8 +316,7 @@ class _Training:
         self.trainee.train()
         for group, full in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = full * rate
-        arrays = [array for array in (batch.images, batch.labels, batch.classes) if array is not None]
-        parts = [torch.from_numpy(array).to(self.device).chunk(config.accumulate) for array in arrays]
+        parts = [torch.from_numpy(array).to(self.device).chunk(config.accumulate) for array in (batch.images, batch.labels)]
         total: dict[str, torch.Tensor] = {}
         for part in zip(*parts, strict=True):
             losses = self.called(*part)
@@ -364,9 +357,6 @@ class _Training:
         config = self.network.config
         config.architectures = [type(self.network).__name__]
         about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
-        about.pop("task", None)  # the task of the initial weights
-        if self.config.task != "semantic":
-            about["task"] = self.config.task
         write_tensors(self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in self._weights().items()}, {"format": "pt"})
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
@@ -400,8 +390,8 @@ def measure(segmenter: Segmenter, decoded: Decoded) -> float:
     confusion = Confusion(1 + len(segmenter.classes))
     for first in range(0, len(decoded.items), VALIDATED_TOGETHER):
         pairs = [decoded[i] for i in range(first, min(first + VALIDATED_TOGETHER, len(decoded.items)))]
-        predictions = segmenter.label_maps([np.asarray(image) for image, *_ in pairs])
-        for predicted, (_, truth, _) in zip(predictions, pairs, strict=True):
+        predictions = segmenter.label_maps([np.asarray(image) for image, _ in pairs])
+        for predicted, (_, truth) in zip(predictions, pairs, strict=True):
             confusion.add(predicted, np.asarray(truth))
     return confusion.miou()
 

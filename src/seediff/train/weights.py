@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..config.names import BACKGROUND, MAX_CLASSES
-from ..config.train import LARGEST_SIDE, Task
+from ..config.train import LARGEST_SIDE
 from ..dataset.rows import check_class_list
 from ..errors import UserError
 from ..files.documents import read_json
@@ -38,7 +38,6 @@ class About(msgspec.Struct, frozen=True):
     model_type: str
     id2label: dict[str, str]
     test_side: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)] | None = None
-    task: Task = "semantic"
 
 
 def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str, ...]]:
@@ -47,8 +46,6 @@ def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str
     about = read_json(path, About, limit=SETTINGS)
     if about.model_type not in kinds:
         raise UserError(f"{path}: model_type = {shown(about.model_type)} must be {' or '.join(map(repr, kinds))}")
-    if about.task == "instance" and about.model_type != "mask2former":
-        raise UserError(f"{path}: task = 'instance' must be 'semantic' for a {about.model_type}, which only tells classes apart")
     count = len(about.id2label)
     names = [about.id2label.get(str(i)) for i in range(min(count, MAX_CLASSES + 2))]
     if None in names or not 2 <= count <= MAX_CLASSES + 1:
