@@ -17,8 +17,6 @@ ALLOWED = {
     ("cli/commands.py", "open"): "the null device, in the place of a closed stream",
     ("files/messages.py", "open"): "the null device, in the place of a closed stream",
     ("cli/quality.py", "save"): "a dataset's, which goes through places",
-    ("cli/tune.py", "save"): "a reading's, which goes through outputs",
-    ("look/learn.py", "save"): "a reading's, which goes through outputs",
     ("cli/sets.py", "save"): "a dataset's, which goes through places",
     ("dataset/formats/parquet.py", "ParquetWriter"): "into an open new file",
     ("dataset/formats/parquet.py", "write_table"): "the same file",

@@ -1,49 +1,16 @@
-"""Jobs on the page: what corrections teach is offered, shown and used; rejected samples are drawn again."""
+"""Jobs on the page: rejected samples are drawn again."""
 
-import numpy as np
-import pytest
 from fake_engine import fake_draw
 from in_chromium import needs_chromium, until, violations, window
 from look_server import running
-from telling import truth, write_telling
 
 from seediff.config.generate import GenerateConfig
-from seediff.dataset import native
 from seediff.run import generate as generating
 from seediff.run.generate import generate
 
 pytestmark = needs_chromium
 ENDED = "text => document.querySelector('#job[aria-busy=false]:not([hidden]) #job-text')?.textContent.startsWith(text)"
 SAYS = "([id, text]) => document.querySelector(id).checkVisibility() && document.querySelector(id).textContent.includes(text)"
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_learnt_looked_at_and_used(browser, tmp_path, scheme):
-    out = write_telling(tmp_path / "pets")
-    with running(out) as (client, opened), window(browser, opened.url, color_scheme=scheme) as page:
-        assert page.locator("#offers").is_hidden()
-        for number, row in enumerate(native.read_rows(out)[:12]):
-            client.paint(number, np.where(truth(row["seed"], 64), np.uint8(row["class_ids"][0]), np.uint8(0)), 0)
-        until(page, SAYS, ["#learn-text", "12 masks are corrected."])
-        assert violations(page) == []
-        page.click("#learn")
-        until(page, ENDED, "learnt; 8 masks would change")
-        until(page, SAYS, ["#learn-text", "8 of 8 masks that nobody reviewed would change."])
-        assert violations(page) == []
-        page.click("#learn-show")
-        page.wait_for_selector("#twin:not([hidden])")
-        assert page.input_value("#sort") == "-different"
-        first = opened.session.subject.samples[int(np.nanargmax(opened.session.index.different))].name
-        assert page.text_content("#sample-name") == first
-        assert violations(page) == []
-        page.click("#back")
-        page.wait_for_selector("#browse:not([hidden])")
-        page.click("#learn-use")
-        until(page, ENDED, "8 masks by the reading")
-        assert page.locator("#job-undo").is_visible()
-        until(page, "() => document.querySelector('#sort').value === 'order' && document.querySelector('#compare').hidden")
-        page.click("#job-undo")
-        until(page, ENDED, "8 undone")
 
 
 def test_drawn_again(browser, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from random_maps import CLASSES, random_maps
 
 from seediff.config.constants import MaskConfig
 from seediff.masks.arithmetic import competing
-from seediff.masks.make import enlarge, make_masks
+from seediff.masks.make import make_masks
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -54,9 +54,3 @@ def test_masks_compete_at_the_images_size_before_pamr():
     after = make_masks(IMAGE, maps, CLASSES, MaskConfig(pamr=False, compete=True)).soft
     assert torch.equal(after, competing(before))
     assert 0 <= after.min() <= after.max() <= 1
-
-
-def test_a_reading_weighs_other_classes_itself():
-    soft, size = torch.rand(2, 8, 8), (16, 16)
-    plain, both = (enlarge(soft, size, MaskConfig(reading="own.safetensors", compete=compete)) for compete in (False, True))
-    assert torch.equal(plain, both)

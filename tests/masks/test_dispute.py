@@ -59,7 +59,7 @@ def test_masks_are_flagged_below_the_threshold_alone():
 
 
 def test_what_it_cannot_compare_is_refused():
-    for changes in ({"method": "ca"}, {"method": "ca_sa"}, {"expansion": "none", "background": False}, {"reading": "any.safetensors"}):
+    for changes in ({"method": "ca"}, {"method": "ca_sa"}, {"expansion": "none", "background": False}):
         with pytest.raises(UserError, match=r"dispute = 0.5: compares masks of method seediff"):
             replace(CONFIG, dispute=0.5, **changes)
 

@@ -53,7 +53,7 @@ def test_the_reference_is_not_told_as_the_paper() -> None:
     assert "eq. 11" in texts["visible L"]
     for name in ("seeds L/4", "expansion L/4", "background seeds L/2", "background L", "final"):
         assert "eq." not in texts[name]
-    assert "β" not in explain_mask("reference").text + explain_mask("reading").text
+    assert "β" not in explain_mask("reference").text
     assert "cut at a half" in explain_before_pamr("reference").text
 
 

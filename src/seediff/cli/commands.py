@@ -36,7 +36,7 @@ COMMANDS = {
     "generate": ("generate:generate", "Generate images of named classes with pixel masks, as a dataset for training."),
     "mask": ("photos:mask", "Make pixel masks of named classes in photographs, as a dataset like `generate`'s."),
     "segment": ("photos:segment", "Divide photographs into segments without class names."),
-    "tune": ("tune:tune", "Find a model's own thresholds, or learn a reading, from a few labelled pictures."),
+    "tune": ("tune:tune", "Find a model's own thresholds from a few labelled photographs."),
     "export": ("formats:export_", "Write a dataset in another format."),
     "import": ("formats:import_", "Make a dataset from another format."),
     "look": ("look:look", "Look at a dataset in the browser, see how its masks came about, and correct them."),

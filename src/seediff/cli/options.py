@@ -353,25 +353,24 @@ def table(kind: type, options: Any) -> dict[str, Any]:
 def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
     """Raise UserError for an option on the command line that has no effect in the configuration: of masks, of capture, or --attempts."""
     mask, pamr = settled.mask, "" if settled.mask.pamr else "PAMR is off"
-    finish, own = mask.facts.finish, f"{mask.maker} has its own"
-    ours = mask.maker == "seediff"
+    finish, own = mask.facts.finish, f"{mask.method} has its own"
+    ours = mask.method == "seediff"
     idle = "nothing is expanded" if ours and not reads_self_attention(mask) else ""
-    used = mask.reading or settled.objects not in (None, "pieces") or settled.keep_attention or reads_self_attention(mask)
+    used = settled.objects not in (None, "pieces") or settled.keep_attention or reads_self_attention(mask)
     reasons = {
         "attempts": "" if getattr(settled, "reject", False) else "only --reject draws samples again",
-        "mask.method": "" if mask.reading is None else "the reading replaces it",
         "mask.seed_level": idle or ("each level has its own seeds" if ours and mask.expansion != "iterative" else ""),
         "mask.alpha": idle,
         "mask.beta": "the ignored band replaces it" if mask.ignore_band else own if finish.threshold else "",
         "mask.pamr_iterations": pamr or (own if finish.iterations else ""),
         "mask.pamr_dilations": pamr or (own if finish.dilations else ""),
         "capture.errors": "" if len(settled.classes) > 1 else "it compares classes, and there is only one",
-        "capture.emergence": "" if used else f"nothing reads self-attention, neither {mask.maker} nor --objects",
+        "capture.emergence": "" if used else f"nothing reads self-attention, neither {mask.method} nor --objects",
     }
     for name, value in flatten(type(settled), line).items():
         field, reason = name.removeprefix("mask."), reasons.get(name)
         if (methods := [method for method, facts in METHOD_FACTS.items() if field in facts.reads]) and field not in mask.facts.reads:
-            reason = f"it is an option of {' and '.join(', '.join(methods).rsplit(', ', 1))}, not of {mask.maker}"
+            reason = f"it is an option of {' and '.join(', '.join(methods).rsplit(', ', 1))}, not of {mask.method}"
         if reason:
             raise UserError(f"{name} = {shown(value)}", f"has no effect, as {reason}", "leave it out")
 

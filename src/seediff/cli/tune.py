@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,31 +15,14 @@ from ..files.messages import counted
 from .options import HERE, IMAGES, MODEL, RUN, Quiet, field_option, option
 
 if TYPE_CHECKING:
-    from ..evaluate.layouts import EvaluationSet
-    from ..models.registry import Model
-    from ..run.reading import Learnt
     from ..run.tune import Thresholds
-
-SHOWN = 12
-"""Number of weights that are printed."""
 
 
 def tune(
     data: Annotated[Path, Parameter(help="Labelled photographs: a folder in any layout that `evaluate` and `import` read.")],
     /,
     *,
-    read: Annotated[
-        bool, option(RUN, "Learn weights of the model's layers instead: a file for --reading of `generate` and `mask`.", negative=())
-    ] = False,
-    out: Annotated[
-        Path | None,
-        HERE,
-        option(
-            RUN,
-            "File for the thresholds (--preset of `mask` and `segment`), or for the reading (--reading).",
-            "preset.toml; reading.safetensors",
-        ),
-    ] = None,
+    out: Annotated[Path, HERE, option(RUN, "File for the thresholds (--preset of `mask` and `segment`).")] = Path("preset.toml"),
     model: Annotated[str, field_option(MaskPhotosConfig, "model", MODEL)] = "mini",
     classes: Annotated[str | None, option(IMAGES, "Classes of the set to use: names separated by commas, or a file.", "all")] = None,
     split: Annotated[str | None, option(IMAGES, "Part of the set to use.", "val; all of a set without parts")] = None,
@@ -52,17 +34,11 @@ def tune(
 ) -> None:
     """Find a model's own thresholds from a few labelled photographs: `presence` for `mask`, `name_threshold` for `segment --names`.
 
-    With --read, learn from ten or more pictures with correct masks, such as those corrected in `look`, how much each layer says.
-
     For example:
 
     - `seediff tune VOCdevkit/VOC2012 --model sd2-base --out sd2.toml`
 
     - `seediff mask photos --classes dog,cat --preset sd2.toml --out masked`
-
-    - `seediff tune pets --read --out own.safetensors`
-
-    - `seediff mask photos --classes dog,cat --reading own.safetensors --out better`
     """
     from ..config.photographs import SegmentPhotosConfig
     from ..config.presets import Tuned
@@ -77,9 +53,6 @@ def tune(
 
     if count < 1:
         raise UserError(f"--count {count}: must be at least 1")
-    out = out or Path("reading.safetensors" if read else "preset.toml")
-    if read and out.suffix != ".safetensors":
-        raise UserError(f"--out {out}: must end in .safetensors, as every reading does")
     check_file(out)
     if out.exists():
         raise UserError(f"--out {out}: already exists; choose another file")
@@ -88,9 +61,6 @@ def tune(
     segment = SegmentPhotosConfig.recommended(model=model).segment
     loaded = load_model(model, device=device, dtype=dtype)
     kept = countable(labelled, loaded.known_words, parse_names(classes) if classes else ())
-    if read:
-        _read(loaded, labelled, kept, model, count, size, out, quiet)
-        return
     with bar_or_lines(quiet, "photographs") as progress:
         thresholds = seek(loaded, labelled, kept, segment, count=count, size=size, progress=progress)
     note = f"{counted(thresholds.photos, 'photograph')}, asked for {counted(len(kept), 'class')} (from {labelled.about})"
@@ -101,44 +71,6 @@ def tune(
             print(line)
     for name, reason in thresholds.failed:
         print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
-
-
-def _read(
-    loaded: Model, labelled: EvaluationSet, kept: Mapping[int, str], model: str, count: int, size: int | None, out: Path, quiet: bool
-) -> None:
-    """Learn a reading, write it to `out`, and print its gain and its largest weights."""
-    from dataclasses import replace
-
-    from ..config.presets import recommended_mask
-    from ..run.reading import learn_reading
-    from .progress import bar_or_lines
-
-    with bar_or_lines(quiet, "pictures") as progress:
-        learnt = learn_reading(loaded, labelled, kept, recommended_mask(model), count=count, size=size, progress=progress)
-    note = f"{counted(learnt.pictures, 'picture')} of {labelled.about}; on others {learnt.gain}"
-    replace(learnt.reading, about=replace(learnt.reading.about, model=loaded.name, note=note)).save(out)
-    for name, reason in learnt.failed:
-        print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
-    for reason, pictures in learnt.unused.items():
-        print(f"seediff: captured anew for {counted(pictures, 'picture')}: the saved attention {reason}", file=sys.stderr)
-    if not quiet:
-        for line in learnt_lines(learnt, out):
-            print(line)
-
-
-def learnt_lines(learnt: Learnt, out: Path) -> list[str]:
-    """Lines about a reading: its gain, and its largest weights."""
-    lines = [
-        f"{counted(learnt.pictures, 'picture')}, {counted(len(learnt.classes), 'class')}",
-        f"On pictures it did not see: {learnt.gain}",
-    ]
-    if learnt.unseen:
-        lines.append(f"On classes it did not see: {learnt.unseen}")
-    weights = list(zip(learnt.reading.about.maps, *learnt.reading.weights.tolist(), strict=True))
-    largest = sorted(weights, key=lambda row: -max(abs(row[1]), abs(row[2])))[:SHOWN]
-    lines.append(f"{'class':>8} {'others':>8}  the {len(largest)} largest weights of {len(weights)}")
-    lines += [f"{own:8.2f} {others:8.2f}  {name}" for name, own, others in largest]
-    return [*lines, f"Written to {out}; use it with --reading {out}"]
 
 
 def said(thresholds: Thresholds, classes: int, out: Path) -> list[str]:

@@ -14,7 +14,6 @@ from .methods import (
     BEST,
     GRAPH_OPTIONS,
     METHOD_FACTS,
-    READING,
     SEGMENT_FACTS,
     GraphName,
     Method,
@@ -101,10 +100,6 @@ class MaskConfig:
 
     method: Method = "seediff"
     """Method that makes masks from attention; best: the one that gave the model's best masks on scenes, with its constants."""
-    reading: str | None = None
-    """File of `seediff tune --read`: weights of layers, instead of the method and --beta; None: none.
-
-    Needs every layer's maps (--capture-apart, which it sets), so more memory. A relative path starts from the current folder."""
     alpha: Annotated[float, Meta(gt=0, le=1)] = 0.5
     """Seed threshold: positions where the map reaches this value are seeds (eq. 6, 9)."""
     beta: Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"] = 0.3
@@ -152,7 +147,7 @@ class MaskConfig:
         check_fields(self)
         if self.method == BEST:
             raise UserError("method = best", "depends on the model", "in Python, use recommended_mask(model, 'best').mask")
-        seediff = self.method == "seediff" and self.reading is None and (self.expansion != "none" or self.background)
+        seediff = self.method == "seediff" and (self.expansion != "none" or self.background)
         if self.dispute is not None and not seediff:
             raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
@@ -162,18 +157,13 @@ class MaskConfig:
 
     @property
     def facts(self) -> MethodFacts:
-        """The function that makes soft masks, and what it needs: the method's, or the reading's."""
-        return METHOD_FACTS[self.method] if self.reading is None else READING
+        """The method's function, and what it needs."""
+        return METHOD_FACTS[self.method]
 
     @property
     def weighs_heads(self) -> bool:
         """Whether the method needs cross-attention with weighted heads."""
-        return self.reading is None and self.method == "goca" and "heads" in self.parts
-
-    @property
-    def maker(self) -> str:
-        """The name of the method in rows and pages."""
-        return self.method if self.reading is None else "reading"
+        return self.method == "goca" and "heads" in self.parts
 
 
 @dataclass(frozen=True)

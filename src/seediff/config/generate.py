@@ -30,7 +30,7 @@ class DatasetConfig(RunConfig):
     """The configuration of a dataset with masks: the part that `generate` and `mask` share."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
-    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "mask.reading")
+    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method")
     asking: ClassVar[Mapping[str, Any]] = {"mask.method": BEST}
 
     classes: tuple[str, ...] = field(kw_only=False)
@@ -61,10 +61,6 @@ class DatasetConfig(RunConfig):
         super().__post_init__()
         check_classes(self.classes)
         check_prompts(self.prompts)
-        if self.mask.reading is not None and not self.capture.apart:
-            raise UserError("apart = false", "a reading needs the maps of every layer", "set apart = true, or leave the reading out")
-        if self.mask.reading is not None and self.capture.layers != "all":
-            raise UserError(f"layers = {self.capture.layers}", "a reading says itself which layers it weighs", "leave layers out")
         if self.mask.weighs_heads and self.capture.heads == "mean":
             raise UserError(
                 "capture.heads = mean", "part heads of goca needs them weighted", "use --capture-heads weighted, or other --parts"
@@ -85,8 +81,6 @@ class DatasetConfig(RunConfig):
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
         model = find_constants(chosen.get("model", cls.model), chosen.get("base"))
         layers = model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
-        if chosen.get("mask.reading") is not None:
-            layers = [Layer("the reading", {"capture": {"apart": True, "layers": "all"}}), *layers]
         if chosen.get("mask.method") == "goca" and "heads" in chosen.get("mask.parts", ()):
             layers = [Layer("part heads", {"capture": {"heads": "weighted"}}), *layers]
         return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]

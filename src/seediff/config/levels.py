@@ -27,9 +27,7 @@ def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
 
 
 def maps_read(mask: MaskConfig) -> Reads:
-    """Kind of attention → the levels that `mask.method`, or the reading, needs captured."""
-    if mask.reading is not None:
-        return EVERYTHING
+    """Kind of attention → the levels that `mask.method` needs captured."""
     return {kind: _levels(mask, option) for kind, option in _options(mask).items()}
 
 

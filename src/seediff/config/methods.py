@@ -161,9 +161,6 @@ BEST_MODELS when they were tuned, without the constants that depend on their siz
 BEST_MODELS = {"unet": "mini", "transformer": "mini-dit"}
 """Kind of network → the model for which BEST_FACTS were tuned; of mini with its weights before decision 0026."""
 
-READING = MethodFacts("reading.read_masks", (), None, finish=Finish(threshold=0.5))
-"""The facts of a reading, which replaces the method (`MaskConfig.reading`). It needs every layer's maps and has its own threshold."""
-
 
 SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc"]
 """Values of `SegmentConfig.method`."""

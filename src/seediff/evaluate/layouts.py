@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -33,13 +32,11 @@ from .protocols import CITYSCAPES_IGNORED, Protocol, own
 @dataclass(frozen=True)
 class Sample:
     """A labelled image. image: the picture's file or bytes; None if the folder has none. truth: reads (H, W) uint8 with the set's ids,
-    255 ignored; raises UserError. metadata, extras: of a dataset's sample, as in `dataset.sample.Sample`."""
+    255 ignored; raises UserError."""
 
     name: str
     image: Path | bytes | None
     truth: Callable[[], np.ndarray]
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    extras: Mapping[tuple[str, int | None], Path] = field(default_factory=dict)
 
     def picture(self) -> np.ndarray:
         """(H, W, 3) uint8. Raises UserError naming a picture that is missing or cannot be read."""
@@ -122,6 +119,6 @@ def _dataset(path: Path, split: str | None) -> EvaluationSet:
     dataset = Dataset.open(path, split=split)
     classes, items = dataset.classes, dataset.samples
     names = dict(enumerate((BACKGROUND, *classes)))
-    samples = tuple(Sample(item.name, item.source, partial(item.labels, len(classes)), item.metadata, item.extras) for item in items)
+    samples = tuple(Sample(item.name, item.source, partial(item.labels, len(classes))) for item in items)
     about = f"dataset in {path}: {counted(len(items), 'image')}, {counted(len(classes), 'class')}"
     return EvaluationSet("dataset", about, names, names, samples)

@@ -41,9 +41,6 @@ ADDRESSES = {
     ("POST", f"{SAMPLE}/tuned"): "apply",
     ("POST", "/api/job/masks"): "begin",
     ("GET", "/api/offers"): "offers",
-    ("POST", "/api/job/learn"): "learn",
-    ("POST", "/api/job/learnt"): "use_learnt",
-    ("POST", "/api/learnt/forget"): "forget_learnt",
     ("POST", "/api/job/redraw"): "redraw",
 }
 """HTTP method and path → the method of `Work` that answers."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -75,22 +75,10 @@ class Other:
         return labels
 
 
-class There(Protocol):
-    """Other masks of the same pictures: the interface of `Other`. missing: the number of samples that have none."""
-
-    classes: tuple[str, ...]
-    missing: int
-
-    @property
-    def label(self) -> str: ...
-
-    def labels(self, name: str, shape: tuple[int, ...]) -> np.ndarray: ...
-
-
 class Comparison:
     """The differences that are known so far; updated sample by sample, from any thread. different: (count,), NaN where not known."""
 
-    def __init__(self, other: There, count: int) -> None:
+    def __init__(self, other: Other, count: int) -> None:
         self.other = other
         self.lock = threading.Lock()
         self._known: dict[int, Difference] = {}

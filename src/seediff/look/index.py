@@ -156,14 +156,10 @@ class Index:
         that was made here is unknown."""
         return np.where(self.corrected, np.float32(1), np.where(self.made, np.float32(np.nan), self.confidence))
 
-    def right(self) -> np.ndarray:
-        """(count,) bool: whether a person says that the mask is right, by accepting it, or by correcting it without a verdict."""
-        return (self.verdict == VERDICTS.index("accepted")) | ((self.verdict == VERDICTS.index("unreviewed")) & self.corrected)
-
     def totals(self) -> dict[str, int]:
-        """How many samples of the set are accepted, rejected and corrected."""
+        """How many samples of the set are accepted and rejected."""
         verdicts = np.bincount(self.verdict, minlength=3)
-        return {"accepted": int(verdicts[1]), "rejected": int(verdicts[2]), "corrected": int(self.corrected.sum())}
+        return {"accepted": int(verdicts[1]), "rejected": int(verdicts[2])}
 
     def _with_text(self, text: str) -> np.ndarray:
         matches = np.ones(len(self.rows), bool)

@@ -43,7 +43,6 @@ MOST_POINTS = 16
 MADE = "new masks"
 CORRECTED = "A person corrected this mask; attention explains the mask that was there before."
 UNKNOWN = "How its mask was made is not known: the constants below are the usual ones, so masks and steps here may not be those of the set."
-LEARNT = "Its mask was made by a reading that was learnt from corrections."
 NO_ATTENTION = "There is no attention to show of these pictures: they were not masked by class names."
 ALONE = threading.Lock()
 """Its holder sets torch's number of threads, which is global to the process."""
@@ -90,8 +89,6 @@ class Why:
         row, config = self.session.row(number), self.config(number)
         made = row.get("review", {}).get("made")
         usual = shown(config.mask if config else MaskConfig())
-        if made is not None and "reading" in made:
-            return usual, LEARNT
         if made is not None:
             with suppress(UserError):
                 return fit(dict(made), Constants, "the constants"), ""

@@ -1,4 +1,4 @@
-"""Puts a review to use: learns a reading from corrections, and draws rejected samples again."""
+"""Puts a review to use: draws rejected samples again."""
 
 from __future__ import annotations
 
@@ -15,50 +15,25 @@ from ..config.generate import GenerateConfig
 from ..errors import UserError
 from ..files.documents import parse_json
 from ..run.reopen import can_reopen
-from .answers import Look
 from .attention import is_model_here, read_config
 from .index import VERDICTS
-from .learn import Learner
 from .many import Job
 from .redraw import redraw
 from .why import ALONE, Why
 
 
-class By(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The name of the person who sends a request."""
-
-    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
-
-
-class DrawAgain(By, frozen=True, forbid_unknown_fields=True):
+class DrawAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many of the rejected samples to draw again, starting with the first."""
 
     count: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class Work(Why):
-    """The answers about attention, learning and drawing again."""
-
-    def __init__(self, look: Look) -> None:
-        super().__init__(look)
-        self.learner = Learner(self)
+    """The answers about attention and drawing again."""
 
     async def offers(self, request: Request) -> Response:
-        """The offers to learn and to draw again; null for an offer that is not possible, for example for lack of reviewed samples."""
-        return JSONResponse(await run_in_threadpool(lambda: {"learn": self.learner.offer(), "redraw": self._redrawable()}))
-
-    async def learn(self, request: Request) -> Response:
-        self.look.jobs.begin(self.learner.learn)
-        return JSONResponse({}, 202)
-
-    async def use_learnt(self, request: Request) -> Response:
-        body = parse_json(await request.body(), By, "what is asked for")
-        self.learner.use(body.by)
-        return JSONResponse({}, 202)
-
-    async def forget_learnt(self, request: Request) -> Response:
-        self.learner.give_up()
-        return JSONResponse({})
+        """The offer to draw again; null if it is not possible, for example for lack of rejected samples."""
+        return JSONResponse(await run_in_threadpool(lambda: {"redraw": self._redrawable()}))
 
     def _redrawable(self) -> dict[str, Any] | None:
         """The number of samples that are rejected or already being drawn again; None if nothing can be offered. refused: why they cannot be
@@ -89,7 +64,6 @@ class Work(Why):
     def _redraw(self, config: GenerateConfig, numbers: list[int], job: Job) -> dict[str, Any]:
         with ALONE:
             self.drawing = True
-        self.learner.drop({*numbers, *self.session.drawing})
         try:
             return redraw(self.session, config, numbers, job)
         finally:

@@ -88,7 +88,7 @@ def make_masks(
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """The soft mask of one class by `config.method`, or `config.reading`. The maps are not modified.
+    """The soft mask of one class by `config.method`. The maps are not modified.
 
     Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if the maps do not have
     what the method needs: plain means, every layer's maps, features or concepts.
@@ -101,11 +101,8 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     """`soft_mask` of several classes of one image."""
     module, name = config.facts.function.split(".")
     function = getattr(import_module(f".{module}", __package__), name)
-    if config.reading is not None:  # reads all classes together
-        masks = function(maps, classes, config)
-    else:
-        check_maps(maps, config.method)
-        masks = [function(maps, name, config) for name in classes]
+    check_maps(maps, config.method)
+    masks = [function(maps, name, config) for name in classes]
     powers = exponents(maps.errors)
     return [sharpened(mask, powers[name]) if name in powers else mask for mask, name in zip(masks, classes, strict=True)]
 
@@ -123,7 +120,7 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
         soft = torch.stack([min_max(map_)[0] for map_ in soft])
     elif finish.resize == "bicubic":
         soft = soft.clamp(0, 1)
-    if config.compete and config.reading is None:  # a reading weighs the other classes' maps itself
+    if config.compete:
         soft = competing(soft)
     return soft if finish.cut is None else (soft > finish.cut).float()
 

@@ -30,7 +30,6 @@ Kind = Literal[
     "background seeds",
     "background",
     "visible",
-    "layers weighed",
     "final",
     "sharpened",
     "before PAMR",

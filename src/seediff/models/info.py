@@ -76,20 +76,6 @@ class ModelInfo:
         except (KeyError, TypeError, ValueError, IndexError):
             return None
 
-    def empty_network(self) -> Any:
-        """The network that config.json describes, without weights; None if config.json is not here or is wrong, which loading explains
-        better. Takes seconds if diffusers has not been imported yet."""
-        if self.network.get("_class_name") != self.family.class_name:
-            return None
-        import diffusers
-        import torch
-
-        try:
-            with torch.device("meta"):
-                return getattr(diffusers, self.family.class_name).from_config(dict(self.network))
-        except Exception:  # a wrong configuration may raise anything
-            return None
-
 
 def model_info(name: str, base: str | None = None, *, fetch: bool = False) -> ModelInfo | None:
     """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None for any other, and if no

@@ -59,7 +59,6 @@ _PAPER: dict[Kind, Explanation] = {
     "expansion mean": Explanation("The expansions of all levels at one side, averaged."),
     "background seeds": Explanation("Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9"),
     "background": Explanation("Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7"),
-    "layers weighed": Explanation("The maps of all layers, added with the weights of the reading: bright where they speak for the class."),
     "sharpened": Explanation("The soft mask to a power: the worse the class explains the picture, the higher."),
     "final": _FINAL,
 }
@@ -92,6 +91,6 @@ def explain_before_pamr(method: str = "seediff") -> Explanation:
 def explain_mask(method: str = "seediff") -> Explanation:
     """Explain how a method's soft mask becomes pixels of a class."""
     competing = "in the class's colour; where classes compete, the highest wins."
-    if method in ("reference", "reading"):
+    if method == "reference":
         return Explanation(f"Pixels of at least the method's own threshold, {competing}")
     return Explanation(f"Pixels of at least β, {competing}", "eq. 12" if method == "seediff" else "")

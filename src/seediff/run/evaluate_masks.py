@@ -173,7 +173,7 @@ def evaluate_masks(
         how = {"sentences": sentences, "seconds": seconds, "seed": config.seed, "draws": draws}
         columns[protocol] = score_column(classes.classes, of[tuning], of[scored], blind_counts, **how)
     never = tuple(name for i, name in enumerate(classes.classes) if i not in ids and i != background)
-    spent, method = float(np.mean([looked[i]["captures"] for i in scored])), config.mask.maker
+    spent, method = float(np.mean([looked[i]["captures"] for i in scored])), config.mask.method
     return MaskScores(config.model, method, data.about, columns, len(scored), tuned_on, spent, presence, never, config.seed)
 
 

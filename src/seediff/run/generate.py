@@ -128,9 +128,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
             return ""
         self.draw = model_draw(self.config, self.samples(), self.device, self.offload)
         self.mask = fitted_mask(self.config)[0]
-        return weights_fingerprint(
-            *self.config.weight_sources, self.config.mask.reading, self.config.mask.sam
-        )  # after loading, which may have fetched the weights
+        return weights_fingerprint(*self.config.weight_sources, self.config.mask.sam)  # after loading, which may have fetched the weights
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
@@ -248,7 +246,6 @@ def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], f
 def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None, offload: Offload = "none") -> Draw:
     """Load the configuration's model, check everything that could fail while `specs` are drawn, and return a function to draw a batch."""
     from ..attention.generate import check_guidance, check_inputs
-    from ..masks.reading import check_reading
     from ..models.registry import load_model
     from ..prompts.tokens import locate_columns
 
@@ -259,7 +256,6 @@ def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str 
         locate_columns(model.readers, prompt, classes)
     check_guidance(model, config.guidance_scale, config.negative_prompt)
     check_levels(model.network.config, config.mask, config.capture, model.family)
-    check_reading(config.mask, model.family, model.network)
     return partial(draw_batch, model, config)
 
 

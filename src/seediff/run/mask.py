@@ -114,20 +114,18 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         self.check()
         device = self.device or self.config.device
         self.use(load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading))
-        return weights_fingerprint(*self.config.weight_sources, self.config.mask.reading, self.config.mask.sam)
+        return weights_fingerprint(*self.config.weight_sources, self.config.mask.sam)
 
     def use(self, model: Model) -> None:
         """Use this model, after checking everything that could fail with it."""
         from ..attention.generate import check_shape
         from ..config.sizes import pixels
-        from ..masks.reading import check_reading
 
         self.model = model
         self.model.check_known(self.config.classes)
         check_attention(self.config.size, self.model.pixels)
         check_shape(self.model, pixels(self.config.size or self.model.image_side), "size")
         check_levels(self.model.network.config, self.config.mask, self.config.capture, self.model.family)
-        check_reading(self.config.mask, self.model.family, self.model.network)
         self.method = fitted_mask(self.config)[0]
         for classes in dict.fromkeys(spec.words for spec in self.specs):
             self.prompts(classes)

@@ -36,13 +36,8 @@ def check_files(config: ModelConfig) -> None:
     Nothing is known about a hub id without a short name before it is fetched. Broken files are left to loading, which reports them better.
     """
     if isinstance(config, DatasetConfig):
-        if config.mask.reading is None:
-            capture = config.capture
-            check_capture(config.mask.method, capture.normalize, capture.apart, capture.features, capture.concepts)
-        else:
-            from ..masks.reading import Reading  # imports torch
-
-            Reading.load(config.mask.reading)
+        capture = config.capture
+        check_capture(config.mask.method, capture.normalize, capture.apart, capture.features, capture.concepts)
         if config.mask.sam is not None:
             from ..masks.sam import check_sam  # imports torch
 
@@ -76,10 +71,6 @@ def check_files(config: ModelConfig) -> None:
             fit_layers(info.network, config.mask, config.capture, info.family)
         if {"down_block_types", "up_block_types"} <= set(info.network):
             check_levels(info.network, config.mask, config.capture, info.family)
-        if config.mask.reading is not None and (network := info.empty_network()) is not None:
-            from ..masks.reading import check_reading
-
-            check_reading(config.mask, info.family, network)
     else:
         check_divides(info.family, config.segment, config.model)
     _check_size(config, info)
@@ -175,9 +166,9 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
     share += ", mirrored too" * capture.flip + ", errors of classes" * capture.errors
     share += ", self-attention of one step" * capture.emergence
-    way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}" if mask.reading is None else f"reading {mask.reading}"
+    way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}"
     extra = [
-        *(["classes compete"] if mask.compete and mask.reading is None else []),
+        *(["classes compete"] if mask.compete else []),
         *([f"outlines by {mask.sam}"] if mask.sam is not None else []),
     ]
     lines = [
@@ -187,7 +178,7 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
         *(f"Levels: {note}" for note in fitted_mask(config)[1]),
     ]
     asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else mask.method
-    if info and mask.reading is None and (whose := foreign_constants(info, asked)):
+    if info and (whose := foreign_constants(info, asked)):
         lines.append(f"Constants: those of masks were never tuned for {info.family.title}; they are {whose}")
     return lines
 

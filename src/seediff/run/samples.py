@@ -108,7 +108,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
                 "area": shown["area"],
                 "confidence": sure,
                 "model": config.model_label,
-                "method": config.mask.maker,
+                "method": config.mask.method,
                 "version": __version__,
                 **told,
             }
@@ -187,7 +187,7 @@ def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> d
     """Facts about the whole run for the report and the dataset card; without times and paths, so that they are reproducible."""
     return {
         "model": config.model_label,
-        "method": config.mask.maker,
+        "method": config.mask.method,
         "version": __version__,
         "prompts": list(config.prompts),
         "config": {**config.values(), "model": config.model_label},

@@ -146,11 +146,10 @@ class Captured:
         maps, shown = self._maps(image, phrases), self._picture(image, picture)
         if shown is None and config.pamr:
             raise UserError("masks follow the picture's edges, but the pipeline gave none (latents?): give picture=, or pamr=False")
-        if config.reading is None:
-            try:
-                check_maps(maps, config.method)
-            except UserError as error:
-                raise UserError(error.subject, error.problem, f"use capture(pipe, keep='{config.method}')") from error
+        try:
+            check_maps(maps, config.method)
+        except UserError as error:
+            raise UserError(error.subject, error.problem, f"use capture(pipe, keep='{config.method}')") from error
         size = None if shown is not None else self._size(maps, None)
         return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=size)
 

@@ -317,7 +317,7 @@ def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Find
             if action.joined:
                 with open_picture(path) as mask:
                     check_joined(action.joined, (mask.height, mask.width), f"sample '{printable(name)}'")
-    known, top = {name for action in actions for name in (action.mask, str(action.detail.get("reading")))}, folder / REVIEWED
+    known, top = {action.mask for action in actions}, folder / REVIEWED
     for path in sorted(top.rglob("*")) if top.is_dir() and not top.is_symlink() else ():
         if path.is_file() and (where := path.relative_to(folder).as_posix()) not in known:
             findings.append(Finding("orphan", "warning", where, f"no line of {REVIEWS} names it"))

@@ -40,7 +40,6 @@ const page = {
   shownCount: () => list.count,
   viewName: () => list.view,
   hear: (state) => grid.hear(state),
-  showChanges,
 };
 
 $("set-name").textContent = set.name;
@@ -107,15 +106,6 @@ function counted({ counts, histograms, review }) {
 function recount() {
   clearTimeout(counting);
   counting = setTimeout(() => { if (!$("browse").hidden) post("/api/views?counts=1", filters.query()).then(counted, () => {}); }, SOON);
-}
-
-// Masks that were learnt, beside those that are there, the most different first.
-async function showChanges() {
-  filters.reset();
-  $("sort").value = "-different";
-  page.view.compare.mode = "both";
-  await refresh();
-  return open(0);
 }
 
 // Accept, reject and the like on a tile of the grid, or on all that are selected. The next key is about the next sample, whether this
