@@ -207,6 +207,9 @@ def twins(mini_folder, joint_folder, tmp_path_factory) -> dict[str, Path]:
 def run_page(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """Do all that a page says in the folder, and return what went wrong."""
     prepare(folder)
+    for block in blocks(page):
+        if named := re.match(r"# (\w+\.py)\n", block.text):  # a file that commands of the page name
+            (folder / named[1]).write_text(block.text, encoding="utf-8")
     wrong: list[str] = []
     namespace: dict = {}
     with pytest.MonkeyPatch.context() as patch:

@@ -38,6 +38,7 @@ _HOMES = {
     "mask": "script.pictures",
     "mask_photos": "run.mask",
     "read_dataset": "dataset.store",
+    "register_method": "masks.own",
     "segment": "script.pictures",
     "segment_photos": "run.segment",
     "train_segmenter": "train.segmenter",
@@ -60,6 +61,7 @@ __all__ = [
     "mask",
     "mask_photos",
     "read_dataset",
+    "register_method",
     "segment",
     "segment_photos",
     "train_segmenter",
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from .errors import UserError
     from .files.photographs import find_photos
     from .masks.make import make_masks
+    from .masks.own import register_method
     from .models.registry import load_model
     from .run.generate import generate
     from .run.mask import mask_photos

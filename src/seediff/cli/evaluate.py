@@ -13,7 +13,22 @@ from ..config.constants import MaskConfig
 from ..config.fields import field_types
 from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
-from .options import CAPTURE, HERE, IMAGES, MASKS, MODEL, NUMBERS, SEED, AgainOptions, CaptureOptions, ConfigFile, given, options_of, table
+from .options import (
+    CAPTURE,
+    HERE,
+    IMAGES,
+    MASKS,
+    METHOD,
+    MODEL,
+    NUMBERS,
+    SEED,
+    AgainOptions,
+    CaptureOptions,
+    ConfigFile,
+    given,
+    options_of,
+    table,
+)
 
 app = App(name="evaluate", help="Compare predictions with labels.")
 
@@ -211,7 +226,7 @@ class LookingOptions:
     """Fields of MaskPhotosConfig."""
 
 
-@options_of(MaskConfig, {MASKS: " ".join(name for name in field_types(MaskConfig) if name not in ("beta", "ignore_band"))})
+@options_of(MaskConfig, {MASKS: " ".join(name for name in field_types(MaskConfig) if name not in ("beta", "ignore_band"))}, method=METHOD)
 class SoftMaskOptions:
     """Fields of MaskConfig without thresholds, which the command tunes itself."""
 

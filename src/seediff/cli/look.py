@@ -46,6 +46,9 @@ def look(
         option(PAGE, "Let other machines connect. The connection is not encrypted; the page asks them for the token.", negative=()),
     ] = False,
     browser: Annotated[bool, option(PAGE, "Open the page in the browser.", "yes")] = True,
+    method: Annotated[
+        str | None, option(PAGE, "FILE.py:FUNCTION of a mask method of your own, whose file is run, to try on the page.")
+    ] = None,
     by: Annotated[str | None, option(PAGE, "Reviewer's name, for review.jsonl.", "your user name")] = None,
 ) -> None:
     """Look at a dataset in the browser, see how its masks came about, and correct them. Ctrl-C ends it.
@@ -78,6 +81,11 @@ def look(
         )
     if not 0 <= port < 65536:
         raise UserError(f"--port {port}: must be from 1 to 65535, or 0 for a free one")
+
+    if method is not None:
+        from ..masks.own import register_file
+
+        register_file(method)
 
     def ready(opened: Opened) -> None:
         print(f"{path}: {counted(len(opened.session.subject.samples), 'sample')} at {opened.url} (Ctrl-C ends it)", flush=True)

@@ -26,7 +26,7 @@ from ..config.constants import CaptureConfig, MaskConfig
 from ..config.fields import field_types
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import reads_self_attention
-from ..config.methods import METHOD_FACTS
+from ..config.methods import METHOD_FACTS, Method
 from ..config.names import parse_classes
 from ..errors import UserError
 from ..files.messages import shown
@@ -229,7 +229,19 @@ OFFLOAD = option(
 )
 
 
-@options_of(MaskConfig, {MASKS: " ".join(field_types(MaskConfig))})
+def _method(_: Any, tokens: Sequence[Token]) -> str:
+    """A method's name, or that of the function in FILE.py:FUNCTION, which is run and registered."""
+    if ".py:" not in tokens[0].value:
+        return tokens[0].value
+    from ..masks.own import register_file  # imports torch
+
+    return register_file(tokens[0].value)
+
+
+METHOD = {"type": Method | str, "converter": _method}
+
+
+@options_of(MaskConfig, {MASKS: " ".join(field_types(MaskConfig))}, method=METHOD)
 class MaskOptions:
     """Fields of MaskConfig; lists as texts with commas."""
 

@@ -16,7 +16,6 @@ from .methods import (
     METHOD_FACTS,
     SEGMENT_FACTS,
     GraphName,
-    Method,
     MethodFacts,
     Part,
     SegmentFacts,
@@ -98,8 +97,11 @@ class MaskConfig:
     """Constants for making a mask from attention. Ablations: CAA is expansion="none", CRE "parallel", IRE "iterative" without
     background, SeeDiff "iterative" with background."""
 
-    method: Method = "seediff"
-    """Method that makes masks from attention; best: the one that gave the model's best masks on scenes, with its constants."""
+    method: str = "seediff"
+    """Method that makes masks from attention; best: the one that gave the model's best masks on scenes, with its constants;
+    FILE.py:FUNCTION: one of your own, whose file is run.
+
+    In Python, `register_method` adds methods."""
     alpha: Annotated[float, Meta(gt=0, le=1)] = 0.5
     """Seed threshold: positions where the map reaches this value are seeds (eq. 6, 9)."""
     beta: Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"] = 0.3
@@ -147,6 +149,11 @@ class MaskConfig:
         check_fields(self)
         if self.method == BEST:
             raise UserError("method = best", "depends on the model", "in Python, use recommended_mask(model, 'best').mask")
+        if self.method not in METHOD_FACTS:
+            files = "a file runs only if the command line names it (--method FILE.py:FUNCTION), and only with the same bytes"
+            raise UserError(
+                f"method = {self.method!r}", "is not known", files if ".py:" in self.method else f"known: {', '.join(METHOD_FACTS)}"
+            )
         seediff = self.method == "seediff" and (self.expansion != "none" or self.background)
         if self.dispute is not None and not seediff:
             raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")

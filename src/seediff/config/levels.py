@@ -28,6 +28,8 @@ def levels_read(mask: MaskConfig) -> dict[str, tuple[int, ...]]:
 
 def maps_read(mask: MaskConfig) -> Reads:
     """Kind of attention → the levels that `mask.method` needs captured."""
+    if mask.facts.own is not None:
+        return EVERYTHING
     return {kind: _levels(mask, option) for kind, option in _options(mask).items()}
 
 

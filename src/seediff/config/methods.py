@@ -6,7 +6,7 @@ enough (docs/methods.md). A model's own constants for the method (presets.py) ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ Method = Literal[
     "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion",
     "concept", "anchor_walk", "best",
 ]  # fmt: skip
-"""Values of `MaskConfig.method`."""
+"""Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
 BEST: Method = "best"
 """A placeholder for the method and constants measured as best for the model, from its preset or `BEST_FACTS`; `resolve` replaces it."""
 ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
@@ -57,6 +57,7 @@ class MethodFacts:
         transformers, the blocks at these depths are read (`blocks_at`).
     defaults: constants that differ from the dataclasses', as a table for `resolve`.
     finish: how soft maps become masks of the image's size.
+    own: the function of a method of one's own (masks/own.py), which reads maps of all levels.
     """
 
     function: str
@@ -71,6 +72,7 @@ class MethodFacts:
     depths: tuple[float, float] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
+    own: Callable[..., Any] | None = None
 
     @property
     def reads(self) -> set[str]:
@@ -146,6 +148,12 @@ METHOD_FACTS: dict[str, MethodFacts] = {
     ),
 }
 
+
+def own_methods() -> dict[str, MethodFacts]:
+    """The methods of one's own that are registered in this process, for other processes of the same run."""
+    return {name: facts for name, facts in METHOD_FACTS.items() if facts.own is not None}
+
+
 BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
     "unet": {
         "mask": {"method": "ca_sa", "tau": 1, "compete": True, "pamr_iterations": 20},
@@ -200,7 +208,7 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 """The fields of SegmentConfig that each graph depends on."""
 
 
-def check_capture(method: Method, normalized: bool, apart: bool, features: bool, concepts: bool) -> None:
+def check_capture(method: str, normalized: bool, apart: bool, features: bool, concepts: bool) -> None:
     """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or needs every layer's
     maps, features or concepts that were not captured (`CaptureConfig.apart`, `features`, `concepts`)."""
     facts = METHOD_FACTS[method]

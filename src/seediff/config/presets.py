@@ -62,8 +62,8 @@ class Preset:
 
 
 @dataclass(frozen=True)
-class _Method:
-    """The keys of each entry in `methods`."""
+class MethodConstants:
+    """Tables of a method's constants: those in a preset, and those of a method of one's own."""
 
     mask: MaskConfig = field(default_factory=MaskConfig)
     capture: CaptureConfig = field(default_factory=CaptureConfig)
@@ -83,7 +83,7 @@ def preset_of(settings: Settings) -> Preset:
     """The constants in the settings from a model's seediff.json. Raises UserError like `read_preset`."""
     table, where = dict(settings.preset), f"{settings.path} [preset"
     tables: dict[str, dict[str, Any]] = {}
-    for name, kind in (("methods", _Method), ("segments", SegmentConfig)):
+    for name, kind in (("methods", MethodConstants), ("segments", SegmentConfig)):
         methods = fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{where}.{name}]")
         tables[name] = {key: checked(kind, constants, f"{where}.{name}.{key}]") for key, constants in methods.items()}
     best = tables["methods"].get(BEST)
@@ -210,7 +210,8 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
 def foreign_constants(info: ModelInfo, method: str) -> str:
     """Whose constants a mask method has for a model, if they were never tuned for it; otherwise "". method: one of METHOD_FACTS, or `best`
     where the user asked for that."""
-    if preset_of(info.settings).methods.get(method, {}).get("mask"):
+    own = method in METHOD_FACTS and METHOD_FACTS[method].own is not None
+    if own or preset_of(info.settings).methods.get(method, {}).get("mask"):
         return ""
     if method == BEST and not info.family.no_self_attention:
         return f"{BEST_MODELS[info.family.network]}'s"

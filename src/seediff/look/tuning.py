@@ -18,7 +18,7 @@ from PIL import Image
 
 from ..attention.windows import Window
 from ..config.constants import MaskConfig
-from ..config.methods import BEST, METHOD_FACTS, Method
+from ..config.methods import BEST, METHOD_FACTS
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
@@ -40,7 +40,7 @@ KEPT = 3
 class Constants(msgspec.Struct, frozen=True, kw_only=True):
     """The constants that can be changed on the page."""
 
-    method: Method
+    method: str
     alpha: Annotated[float, msgspec.Meta(gt=0, le=1)]
     beta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
     pamr: bool

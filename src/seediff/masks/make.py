@@ -12,7 +12,7 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from ..config.methods import Method, check_capture
+from ..config.methods import check_capture
 from ..errors import UserError
 from .arithmetic import competing, min_max, otsu, resize
 from .dispute import disputed
@@ -107,7 +107,7 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     return [sharpened(mask, powers[name]) if name in powers else mask for mask, name in zip(masks, classes, strict=True)]
 
 
-def check_maps(maps: AttentionMaps, method: Method) -> None:
+def check_maps(maps: AttentionMaps, method: str) -> None:
     """Raise UserError if the maps do not have what a method needs beside its levels."""
     check_capture(method, maps.normalized, bool(maps.cross_layers), bool(maps.features), bool(maps.concepts))
 

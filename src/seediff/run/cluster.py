@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..config.base import Config, RunConfig
+from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..devices import cpu_threads
 from ..errors import UserError, first_line
 from ..files.output_folders import Out, Url
@@ -133,7 +134,7 @@ class Ray(Engine):
 
         count, needs = self.share(job.config)
         self.actor = ray.remote(**needs)(_Actor)  # type: ignore[call-overload]
-        self.job = ray.put((job, place.out, os.getcwd()))
+        self.job = ray.put((job, place.out, os.getcwd(), own_methods()))
         self.weights: str | None = None
         self.deaths: Counter[int] = Counter()
         self.queue: deque[int] = deque()
@@ -234,10 +235,11 @@ class _Actor:
     def __init__(self) -> None:
         self.stack = ExitStack()
 
-    def load(self, work: tuple[AnyJob, Out, str]) -> str:
-        """Load the model, and return the fingerprint of its weights. work: the job, the output, and the folder where the run was
-        started, so that relative paths mean the same here."""
-        self.job, out, folder = work
+    def load(self, work: tuple[AnyJob, Out, str, dict[str, MethodFacts]]) -> str:
+        """Load the model, and return the fingerprint of its weights. work: the job, the output, the folder where the run was started,
+        so that relative paths mean the same here, and mask methods of one's own."""
+        self.job, out, folder, methods = work
+        METHOD_FACTS.update(methods)
         self.job.device = None  # a worker sees one GPU, whatever number the user named
         with suppress(OSError):
             os.chdir(folder)

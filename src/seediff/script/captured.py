@@ -19,7 +19,7 @@ from ..attention.windows import Window
 from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import field_types
 from ..config.levels import check_divides, fitted_mask
-from ..config.methods import BEST, METHOD_FACTS, Method
+from ..config.methods import BEST, METHOD_FACTS
 from ..config.presets import Recommended, recommended_mask
 from ..errors import UserError
 from ..files.photographs import read_picture
@@ -56,12 +56,12 @@ class Captured:
         network: Any,
         family: Family,
         *,
-        method: Method | None,
+        method: str | None,
         expects: dict[str, Any],
         readers: Sequence[Reader] | None,
     ) -> None:
         self._listener, self._pipe, self._network, self._family = listener, pipe, network, family
-        self._method: Method | None = method
+        self._method: str | None = method
         self._expects, self._readers = expects, readers
 
     # What was captured
@@ -125,9 +125,7 @@ class Captured:
         soft = soft_mask(maps, _name(phrase), config).soft
         return HeatMap(enlarge(soft[None], self._size(maps, shown), config)[0].numpy(), _name(phrase), shown)
 
-    def masks(
-        self, *phrases: Phrase, image: int = 0, picture: Picture = None, method: Method | None = None, **constants: Any
-    ) -> MaskResult:
+    def masks(self, *phrases: Phrase, image: int = 0, picture: Picture = None, method: str | None = None, **constants: Any) -> MaskResult:
         """Masks of words in one picture, from `make_masks`: label map, soft masks, flags and every step.
 
         picture: the picture, if the pipeline did not return it (latents): PAMR follows its edges. method: by default that of `keep`,
@@ -273,7 +271,7 @@ class Captured:
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
 
-def own_constants(pipe: Any, method: Method) -> MaskConfig:
+def own_constants(pipe: Any, method: str) -> MaskConfig:
     """The constants of a method for a pipeline: those of its model's folder if that has some, otherwise those of the method's paper."""
     if own := _recommended(pipe, method):
         return own.mask
@@ -281,13 +279,13 @@ def own_constants(pipe: Any, method: Method) -> MaskConfig:
     return replace(config, **config.facts.defaults.get("mask", {}))
 
 
-def own_capture(pipe: Any, method: Method) -> dict[str, Any]:
+def own_capture(pipe: Any, method: str) -> dict[str, Any]:
     """The capture for which the constants of a method in the model's folder were chosen; empty if the folder has none."""
     own = _recommended(pipe, method)
     return {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")} if own else {}
 
 
-def _recommended(pipe: Any, method: Method) -> Recommended | None:
+def _recommended(pipe: Any, method: str) -> Recommended | None:
     """The constants of a method for a pipeline whose model's folder has constants; otherwise None."""
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
     return recommended_mask(str(folder), method) if folder and read_settings(Path(folder)).preset else None

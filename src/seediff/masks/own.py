@@ -1,0 +1,74 @@
+"""Mask methods of one's own: a function becomes a value of `MaskConfig.method`, in Python or from a file that the command line names.
+
+def halves(maps, class_name, config):                 # AttentionMaps, a class of their words, MaskConfig
+    return maps.cross_at(4, class_name) > 0.5          # (h, w), values in [0, 1]
+
+seediff.register_method("halves", halves, {"mask": {"beta": 0.4}, "capture": {"normalize": False}})
+seediff generate --method halves.py:halves …           # runs the file; its constants are in CONSTANTS there
+"""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import torch
+
+from ..attention.maps import AttentionMaps
+from ..config.constants import MaskConfig
+from ..config.fields import checked
+from ..config.methods import METHOD_FACTS, MethodFacts
+from ..config.presets import MethodConstants
+from ..errors import UserError, first_line
+from .steps import SoftMask, Step
+
+OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"]
+
+
+def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any] | None = None) -> None:
+    """Make a function a mask method: `MaskConfig(method=name)`, the page of `look` and `evaluate masks` then know it in this process.
+
+    function: an image's maps, a class name and the configuration → the class's soft mask (h, w) with values in [0, 1], or a `SoftMask`.
+    Maps of all levels are captured; they are not to be modified. constants: what it needs instead of the defaults, as tables `mask` and
+    `capture`. Raises UserError for a name of the package's own methods, and for unknown constants.
+    """
+    if name in METHOD_FACTS and METHOD_FACTS[name].own is None:
+        raise UserError(f"method {name}", "is one of the package's", "choose another name")
+    values = checked(MethodConstants, constants or {}, f"constants of method {name}")
+    METHOD_FACTS[name] = MethodFacts("own.soft_mask", (), None, defaults=values, own=function)
+
+
+def register_file(text: str) -> str:
+    """Run the file in `FILE.py:FUNCTION`, register the function, and return the method's name, which has a digest of the file's bytes: an
+    output continues only with the same file. Raises UserError naming the file."""
+    path, _, function = text.rpartition(":")
+    try:
+        name = f"{Path(path).name}:{function}@{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]}"
+        found = run_path(path, run_name="seediff_method")
+    except (Exception, SystemExit) as error:
+        raise UserError(path, f"cannot be run: {type(error).__name__}: {first_line(error)}") from error
+    if not callable(found.get(function)):
+        raise UserError(path, f"has no function '{function}'", f"define def {function}(maps, class_name, config)")
+    register_method(name, found[function], found.get("CONSTANTS"))
+    return name
+
+
+def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
+    """What the method's own function makes of a class. Raises UserError if it fails, or returns anything but a soft mask."""
+    try:
+        assert config.facts.own is not None
+        made = config.facts.own(maps, class_name, config)
+        mask = made if isinstance(made, SoftMask) else SoftMask(torch.as_tensor(made).float())
+    except UserError:
+        raise
+    except Exception as error:
+        line = "".join(f", line {frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[1:2])  # of its own code
+        raise UserError(f"method {config.method}{line}", f"{type(error).__name__}: {first_line(error)}") from error
+    if mask.soft.ndim != 2 or not bool(((mask.soft >= 0) & (mask.soft <= 1)).all()):
+        shape = tuple(mask.soft.shape)
+        raise UserError(f"method {config.method}", f"returned {shape} for class '{class_name}'", "return (h, w) values in [0, 1]")
+    return mask if mask.trace else SoftMask(mask.soft, mask.flags, {Step("final"): mask.soft})

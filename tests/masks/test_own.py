@@ -1,0 +1,119 @@
+"""Mask methods of one's own, by name and from a file."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from random_maps import random_maps
+
+from seediff.config.constants import MaskConfig
+from seediff.config.levels import EVERYTHING, maps_read
+from seediff.config.methods import METHOD_FACTS, own_methods
+from seediff.errors import UserError
+from seediff.masks.make import make_masks
+from seediff.masks.own import register_file, register_method
+
+FILE = """
+from dataclasses import dataclass
+
+CONSTANTS = {"capture": {"normalize": False}, "mask": {"beta": 0.45, "pamr": False}}
+
+@dataclass
+class Halves:
+    level: int = 4
+
+def halves(maps, name, config):
+    cross = maps.cross_at(Halves().level, name)
+    return cross >= cross.median()
+
+def fails(maps, name, config):
+    return {}[name]
+
+def large(maps, name, config):
+    return maps.cross_at(4, name) * 1000
+"""
+
+
+@pytest.fixture(autouse=True)
+def registry():
+    before = dict(METHOD_FACTS)
+    yield
+    METHOD_FACTS.clear()
+    METHOD_FACTS.update(before)
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    (tmp_path / "own.py").write_text(FILE)
+    return tmp_path / "own.py"
+
+
+def made(method: str):
+    return make_masks(None, random_maps(), ["dog", "cat"], MaskConfig(method=method, beta=0.5, pamr=False), size=(32, 32))
+
+
+def test_a_function_by_a_name_is_a_method():
+    register_method("halves", lambda maps, name, config: maps.cross_at(4, name) >= maps.cross_at(4, name).median())
+    result = made("halves")
+    assert set(result.soft.unique().tolist()) >= {0.0, 1.0}
+    assert maps_read(MaskConfig(method="halves")) == EVERYTHING
+
+
+def test_a_file_is_named_by_its_bytes_and_brings_its_constants(file: Path):
+    name = register_file(f"{file}:halves")
+    assert name.startswith("own.py:halves@")
+    assert METHOD_FACTS[name].defaults == {"capture": {"normalize": False}, "mask": {"beta": 0.45, "pamr": False}}
+    assert torch.equal(made(name).soft, made(register_file(f"{file}:halves")).soft)
+    file.write_text(FILE + "\n")
+    assert register_file(f"{file}:halves") != name
+
+
+def test_other_processes_get_the_function_itself(file: Path):
+    """As Ray sends it: the file is not on the other machine."""
+    cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
+    name = register_file(f"{file}:halves")
+    expected = made(name).soft
+    file.unlink()
+    assert "seediff_method" not in sys.modules
+    methods = pickle.loads(cloudpickle.dumps(own_methods()))
+    del METHOD_FACTS[name]
+    METHOD_FACTS.update(methods)
+    assert torch.equal(made(name).soft, expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("missing.py:f", "cannot be run"),
+        ("own.py:nothing", "no function 'nothing'"),
+        ("broken.py:f", "cannot be run"),
+        ("exit.py:f", "run"),
+    ],
+)
+def test_a_file_that_is_no_method_is_refused(file: Path, text: str, problem: str):
+    (file.parent / "broken.py").write_text("def f(:\n")
+    (file.parent / "exit.py").write_text("raise SystemExit(0)\n")
+    with pytest.raises(UserError, match=problem):
+        register_file(str(file.parent / text))
+
+
+@pytest.mark.parametrize(("function", "problem"), [("fails", "line 15.*KeyError: 'dog'"), ("large", r"returned \(4, 4\).*\[0, 1\]")])
+def test_a_function_that_fails_or_returns_no_soft_mask_is_one_line(file: Path, function: str, problem: str):
+    with pytest.raises(UserError, match=problem):
+        made(register_file(f"{file}:{function}"))
+
+
+def test_names_of_the_package_and_unknown_constants_are_refused():
+    with pytest.raises(UserError, match="one of the package's"):
+        register_method("seediff", lambda maps, name, config: maps.cross_at(4, name))
+    with pytest.raises(UserError, match="no option 'bta'"):
+        register_method("mine", lambda maps, name, config: maps.cross_at(4, name), {"mask": {"bta": 0.3}})
+
+
+def test_a_configuration_never_runs_a_file(file: Path):
+    with pytest.raises(UserError, match="only if the command line names it"):
+        MaskConfig(method=f"{file}:halves")
