@@ -43,7 +43,6 @@ import fiftyone | import {*fiftyone} --from fiftyone OUT
 import roboflow | import {*roboflow} --from roboflow OUT
 import imagefolder | import {*imagefolder} --from imagefolder OUT
 import labelme | import {*annotated}/labelme --from labelme OUT
-import datumaro | import {*annotated}/datumaro --from datumaro OUT
 import masks | import {*annotated}/masks --from masks OUT
 import camvid | import {*camvid} --from published OUT
 import --corrects | import {*cvat} --from cvat --corrects {*native} OUT

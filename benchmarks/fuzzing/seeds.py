@@ -203,19 +203,14 @@ def annotated(root: Path) -> None:
     """A small dataset in every format that can only be imported, with pictures and every kind of shape."""
     mask = base64.b64encode(png(label_map(0, (9, 12), ignored=False))).decode()
     corners = [[4, 3], [30, 5.5], [20, 25]]
-    flat = [value for corner in corners for value in corner]
     kinds = {"polygon": corners, "rectangle": corners[:2], "circle": [[20, 15], [25, 15]], "mask": [[3, 3], [14, 11]], "line": corners[:2]}
     shapes = [{"label": "dog", "points": p, "shape_type": kind, "mask": mask if kind == "mask" else None} for kind, p in kinds.items()]
-    filled = {"label_id": 0, "z_order": 0, "type": "polygon", "points": flat}
-    items = [{"id": name, "annotations": [filled], "image": {"path": f"{name}.png"}} for name in ("0", "1")]
-    labels = {"labels": [{"name": name} for name in CLASSES]}
     documents = {
         "labelme/0.json": {"shapes": shapes, "imagePath": "0.png", "imageData": None},
         "labelme/1.json": {"shapes": shapes[:1], "imagePath": "none.png", "imageData": base64.b64encode(png(picture(1))).decode()},
-        "datumaro/annotations/train.json": {"categories": {"label": labels}, "items": items},
     }
-    folders = ("labelme", "datumaro/images/train", "masks/images", "masks/masks")
-    for folder in (*folders, "datumaro/annotations"):
+    folders = ("labelme", "masks/images", "masks/masks")
+    for folder in folders:
         (root / "annotated" / folder).mkdir(parents=True)
     for name, document in documents.items():
         (root / "annotated" / name).write_text(json.dumps(document), encoding="utf-8")

@@ -166,30 +166,11 @@ def labelme(root: Path, masks: list[np.ndarray]) -> None:
     Image.new("RGB", SIZE[::-1]).save(root / "a.png")
 
 
-def datumaro(root: Path, masks: list[np.ndarray]) -> None:
-    from pycocotools import mask as coding
-
-    shapes = []
-    for i, mask in enumerate(masks):
-        packed = coding.encode(np.asfortranarray(mask.astype(np.uint8)))
-        rle = {"counts": packed["counts"].decode(), "size": list(SIZE)}
-        shapes.append({"type": "mask", "label_id": 0, "rle": rle, "group": 7 if i else 0, "z_order": 0})
-    (root / "annotations").mkdir(parents=True)
-    (root / "images/default").mkdir(parents=True)
-    content = {
-        "categories": {"label": {"labels": [{"name": "dog"}]}},
-        "items": [{"id": "a", "annotations": shapes, "image": {"path": "a.png"}}],
-    }
-    (root / "annotations/default.json").write_text(json.dumps(content))
-    Image.new("RGB", SIZE[::-1]).save(root / "images/default/a.png")
-
-
-@pytest.mark.parametrize("write", [labelme, datumaro])
-def test_shapes_of_one_group_are_one_object(tmp_path, write):
+def test_shapes_of_one_group_are_one_object(tmp_path):
     masks = [np.zeros(SIZE, bool) for _ in range(3)]
     masks[0][3:9, 3:9] = masks[1][3:9, 9:14] = masks[2][15:20, 2:4] = True
-    write(tmp_path, masks)
-    _, (sample,) = imported(write.__name__, tmp_path)
+    labelme(tmp_path, masks)
+    _, (sample,) = imported("labelme", tmp_path)
     assert objects_of(sample) == {(1, masks[0].astype(bool).tobytes()), (1, (masks[1] | masks[2]).tobytes())}
 
 

@@ -264,12 +264,6 @@ class Conversions:
         return cls._read("labelme", path, classes=classes, images=images, skip_missing=skip_missing)
 
     @classmethod
-    def from_datumaro(cls, path: Place, *, images: Place | None = None, skip_missing: bool = False) -> Self:
-        """Datumaro's JSON format: annotations/SUBSET.json and images/SUBSET/, or one such file. Masks and polygons are read; pixels that
-        are in a box but in no mask are ignored."""
-        return cls._read("datumaro", path, images=images, skip_missing=skip_missing)
-
-    @classmethod
     def from_published(cls, path: Place, *, split: str | None = None, images: Place | None = None, skip_missing: bool = False) -> Self:
         """Cityscapes, ADE20K or CamVid as they are distributed. split: "train", "val" or "test"; None: all that have labels. Void is
         ignored (255), and no pixel is background. images: the folder of the pictures; None: beside the labels."""

@@ -30,7 +30,7 @@ FormatName = Literal[
     "imagefolder",
 ]
 """Values of `export --to` and `import --from`. In the names of methods and modules, _ stands for -."""
-SourceName = Literal[FormatName, "labelme", "datumaro", "published", "masks"]
+SourceName = Literal[FormatName, "labelme", "published", "masks"]
 """Values of `import --from`, which include formats that are only read."""
 
 
@@ -55,7 +55,6 @@ FORMATS: dict[SourceName, Format] = {
     "labelstudio": Format("tasks.json (Label Studio)", (".json",)),
     "roboflow": Format("_classes.csv (Roboflow)", flat=True, like=("masks",)),
     "labelme": Format("*.json with shapes (labelme)", (".json",)),
-    "datumaro": Format("annotations/*.json with items (Datumaro)", (".json",)),
     "published": Format("gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"),
     "parquet": Format("*.parquet", (".parquet",)),
     "webdataset": Format("*.tar (WebDataset)", (".tar",)),
