@@ -67,11 +67,11 @@ NO_NAMES = "names of classes: without a labelmap.txt Datumaro takes VOC's (`cvat
 NO_IGNORE = "255: objects have no such thing, and it is background"
 READINGS = (
     Reading("ultralytics", "ultralytics", "semantic"),
+    Reading("ultralytics", "fiftyone", "segmentation"),
     Reading("cvat", "datumaro", "cvat"),
     Reading("cvat", "datumaro", "cvat", {"objects": True}, "cvat --objects"),
     Reading("cvat-masks", "datumaro", "voc_segmentation"),
     Reading("labelstudio", "labelstudio", "brush"),
-    Reading("fiftyone", "fiftyone", "segmentation"),
     Reading("voc", "datumaro", "voc_segmentation", lost=NO_NAMES),
     Reading("coco", "datumaro", "coco_instances", lost=NO_IGNORE),
     Reading("coco", "datumaro", "coco_panoptic", {"panoptic": True}, "coco --panoptic"),

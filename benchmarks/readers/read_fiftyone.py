@@ -11,12 +11,12 @@ from fiftyone.utils.data.importers import ImageSegmentationDirectoryImporter  # 
 
 
 def main(kind: str, folder: str, classes: list[str], out: str) -> None:
-    folders = [Path(folder), *(Path(folder, split) for split in ("train", "val", "test"))]
     read: dict[str, np.ndarray] = {}
-    for base in (one for one in folders if (one / "data").is_dir()):
-        with ImageSegmentationDirectoryImporter(dataset_dir=str(base), compute_metadata=True, load_masks=True) as importer:
+    for pictures in Path(folder, "images").iterdir():
+        masks = Path(folder, "masks", pictures.name)
+        with ImageSegmentationDirectoryImporter(data_path=str(pictures), labels_path=str(masks), load_masks=True) as importer:
             for path, _, segmentation in importer:
-                name = Path(path).resolve().relative_to((base / "data").resolve()).with_suffix("").as_posix()
+                name = Path(path).resolve().relative_to(pictures.resolve()).with_suffix("").as_posix()
                 read[name] = np.asarray(segmentation.mask)
     np.savez(out, allow_pickle=False, **read)
 

@@ -84,7 +84,7 @@ def test_objects_come_back(tmp_path, name, out, back):
         assert len(objects_of(sample)) == len(objects_of(truth)) + more
 
 
-@pytest.mark.parametrize(("name", "fix"), [("cvat", "; --objects writes them"), ("fiftyone", "")])
+@pytest.mark.parametrize(("name", "fix"), [("cvat", "; --objects writes them"), ("imagefolder", "")])
 def test_what_writes_objects_that_are_left_out(tmp_path, name, fix):
     given = pairs()
     assert drivers.export(name, CLASSES, given, tmp_path / "set").notes == (f"objects of {len(given)} samples are left out{fix}",)

@@ -227,16 +227,6 @@ class Conversions:
         return self._write("labelstudio", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
-    def from_fiftyone(cls, path: Place, *, classes: Sequence[str] | None = None, skip_missing: bool = False) -> Self:
-        """FiftyOne's data/ and labels/, or such folders in train/, val/ and test/. classes: None: those of the classes.txt there or in the
-        folder above."""
-        return cls._read("fiftyone", path, classes=classes, skip_missing=skip_missing)
-
-    def as_fiftyone(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
-        """FiftyOne's ImageSegmentationDirectory."""
-        return self._write("fiftyone", out, split=split, seed=seed, link=link, workers=workers)
-
-    @classmethod
     def from_roboflow(cls, path: Place) -> Self:
         """Roboflow's "Semantic Segmentation Masks": train/, valid/ and test/, or one of these. 255 is ignored unless _classes.csv names
         it."""

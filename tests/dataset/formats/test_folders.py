@@ -1,4 +1,4 @@
-"""Formats that are folders of pictures and label maps: Ultralytics' semantic, FiftyOne's, Roboflow's, imagefolder's."""
+"""Formats that are folders of pictures and label maps: Ultralytics' semantic, Roboflow's, imagefolder's."""
 
 import json
 import shutil
@@ -16,10 +16,10 @@ from seediff.dataset.split import assign_splits
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
-FOLDERS = ("ultralytics", "fiftyone", "roboflow", "imagefolder")
+FOLDERS = ("ultralytics", "roboflow", "imagefolder")
 
 
-@pytest.mark.parametrize("name", FOLDERS[:3])
+@pytest.mark.parametrize("name", FOLDERS[:2])
 def test_label_maps_are_grey(tmp_path, name):
     """Readers that take a palette picture for its colours get ids."""
     export(name, CLASSES, some(), tmp_path / "set")
@@ -108,22 +108,7 @@ def test_ultralytics_damage(tmp_path, given, message):
         imported("ultralytics", ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
 
 
-def test_fiftyone_needs_names_and_maps(tmp_path):
-    export("fiftyone", CLASSES, some(), tmp_path / "set")
-    (tmp_path / "set/classes.txt").unlink()
-    with pytest.raises(UserError, match=r"classes\.txt: there is no such file; --classes names the ids"):
-        imported("fiftyone", tmp_path / "set")
-    assert imported("fiftyone", tmp_path / "set", classes=["a", "b", "c"])[0] == ("a", "b", "c")
-    with pytest.raises(UserError, match=r"trip/\d\.png: has the value 3, which is no class of"):
-        [one.label_map for one in imported("fiftyone", tmp_path / "set", classes=["a", "b"])[1]]
-    (tmp_path / "set/labels/trip/2.png").unlink()
-    with pytest.raises(UserError, match=r"data/trip/2\.png: has no label map"):
-        imported("fiftyone", tmp_path / "set", classes=["a", "b", "c"])
-    with pytest.raises(UserError, match=r"has no data/ and labels/"):
-        imported("fiftyone", tmp_path)
-
-
-@pytest.mark.parametrize("name", FOLDERS[:3])
+@pytest.mark.parametrize("name", FOLDERS[:2])
 def test_equal_names_in_two_splits(tmp_path, name):
     items = [item("a", blocks(0), {"split": "train"}, (20, 30)), item("b", blocks(1), {"split": "val"}, (20, 30))]
     export(name, CLASSES, items, tmp_path / "set")
@@ -135,28 +120,23 @@ def test_equal_names_in_two_splits(tmp_path, name):
     assert np.array_equal(found["val/a"][1], blocks(1))
 
 
-@pytest.mark.parametrize(
-    ("name", "maps", "said"), [("fiftyone", "labels", r"no PNG or JPEG picture"), ("ultralytics", "masks", r"no picture 'b'")]
-)
-def test_label_maps_without_a_picture_are_an_error(tmp_path, name, maps, said):
-    export(name, CLASSES, [item(one, blocks(0), {"split": "val"}, (20, 30)) for one in ("trip/a", "trip/b", "trip/c")], tmp_path / "set")
-    path = next(path for path in (tmp_path / "set").rglob("b.png") if maps not in path.parts)
-    shutil.move(path, path.with_suffix(".webp") if name == "fiftyone" else tmp_path / "b.png")
-    options = "--images names the folder of the pictures, and --skip-missing" if name == "ultralytics" else "--skip-missing"
-    with pytest.raises(UserError, match=rf"{maps}/.*trip/b\.png: .*{said}.*; {options} leaves out labels without one"):
-        imported(name, tmp_path / "set")
+def test_label_maps_without_a_picture_are_an_error(tmp_path):
+    samples = [item(one, blocks(0), {"split": "val"}, (20, 30)) for one in ("trip/a", "trip/b", "trip/c")]
+    export("ultralytics", CLASSES, samples, tmp_path / "set")
+    next((tmp_path / "set/images").rglob("b.png")).unlink()
+    fix = "--images names the folder of the pictures, and --skip-missing leaves out labels without one"
+    with pytest.raises(UserError, match=rf"masks/.*trip/b\.png: .*no picture 'b'.*; {fix}"):
+        imported("ultralytics", tmp_path / "set")
     notes = []
-    assert [one.name for one in imported(name, tmp_path / "set", skip_missing=True, note=notes.append)[1]] == ["trip/a", "trip/c"]
+    assert [one.name for one in imported("ultralytics", tmp_path / "set", skip_missing=True, note=notes.append)[1]] == ["trip/a", "trip/c"]
     assert notes == ["labels whose picture is not there, left out: 1"]
 
 
 def test_label_maps_of_a_folder_without_any_picture_are_an_error(tmp_path):
-    for name in ("fiftyone", "ultralytics"):
-        export(name, CLASSES, [item(one, blocks(0), {"split": one}, (20, 30)) for one in ("train", "val")], tmp_path / name)
-        path = next(path for path in (tmp_path / name).rglob("val.png") if {"images", "data"} & {*path.parts})
-        path.unlink()
-        with pytest.raises(UserError, match=r"val\.png: .*there is no .*picture"):
-            imported(name, tmp_path / name)
+    export("ultralytics", CLASSES, [item(one, blocks(0), {"split": one}, (20, 30)) for one in ("train", "val")], tmp_path)
+    (tmp_path / "images/val/val.png").unlink()
+    with pytest.raises(UserError, match=r"val\.png: .*there is no .*picture"):
+        imported("ultralytics", tmp_path)
 
 
 def test_ultralytics_of_a_list_may_name_some_of_the_pictures(tmp_path):

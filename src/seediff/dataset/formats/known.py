@@ -25,7 +25,6 @@ FormatName = Literal[
     "cvat",
     "cvat-masks",
     "labelstudio",
-    "fiftyone",
     "roboflow",
     "imagefolder",
 ]
@@ -58,7 +57,6 @@ FORMATS: dict[SourceName, Format] = {
     "published": Format("gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"),
     "parquet": Format("*.parquet", (".parquet",)),
     "webdataset": Format("*.tar (WebDataset)", (".tar",)),
-    "fiftyone": Format("data/ and labels/ (FiftyOne)"),
     "masks": Format("images/ and masks/ (pictures and PNG masks)"),
     "coco": Format("annotations/*.json or *.json (COCO)", (".json",)),
 }

@@ -1,6 +1,6 @@
 """Reads pictures and PNG masks in common layouts: values, or colours in a list, are classes. Label maps come back exactly.
 
-in/  images/NAME.jpg, masks/NAME.png      also img, imgs or image; mask, label, labels, annotations or gt; also NAME_mask.png and the like
+in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image or data; mask, label, labels, annotations or gt; also NAME_mask.png
      images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/
      NAME.jpg, NAME_mask.png              beside each other
      classes.txt                          or class_names.txt, labels.txt: one class per line from id 1, perhaps after the background;
@@ -27,7 +27,7 @@ from .drivers import Source
 from .label_files import PARTS, listed_classes, pictures_below
 from .voc import LABELMAP, LabelMap, label_map, read_label_list, read_mask
 
-PICTURE_FOLDERS = ("images", "image", "imgs", "img")
+PICTURE_FOLDERS = ("images", "image", "imgs", "img", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt")
 ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg")
 """Endings that names of masks may have after the names of their pictures."""
