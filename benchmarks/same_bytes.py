@@ -39,7 +39,6 @@ EXPORTS = {
     "cvat": "--objects",
     "cvat-masks": "--objects",
     "labelstudio": "",
-    "roboflow": "",
     "imagefolder": "",
 }
 TABLE = """title = "Two rows"

@@ -39,7 +39,6 @@ import ultralytics | import {*ultralytics} --from ultralytics OUT
 import cvat | import {*cvat} --from cvat OUT
 import cvat-masks | import {*cvat_masks} --from cvat-masks OUT
 import labelstudio | import {*labelstudio} --from labelstudio OUT
-import roboflow | import {*roboflow} --from roboflow OUT
 import imagefolder | import {*imagefolder} --from imagefolder OUT
 import labelme | import {*annotated}/labelme --from labelme OUT
 import masks | import {*annotated}/masks --from masks OUT
@@ -53,7 +52,6 @@ export --to ultralytics | export {*native} --to ultralytics OUT
 export --to cvat | export {*native} --to cvat --objects OUT
 export --to cvat-masks | export {*native} --to cvat-masks OUT
 export --to labelstudio | export {*native} --to labelstudio OUT
-export --to roboflow | export {*native} --to roboflow OUT
 export --to imagefolder | export {*native} --to imagefolder OUT
 export --to parquet | export {*native} --to parquet OUT
 export --to webdataset | export {*native} --to webdataset OUT

@@ -341,7 +341,7 @@ BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[Path], None]]] = {
     "parquet": (("native",), exported("parquet")),
     "webdataset": (("native",), exported("webdataset")),
     "panoptic": (("native",), exported("coco", "--panoptic", name="panoptic")),
-    **{kind: (("native",), exported(kind)) for kind in ("ultralytics", "cvat", "labelstudio", "roboflow", "imagefolder")},
+    **{kind: (("native",), exported(kind)) for kind in ("ultralytics", "cvat", "labelstudio", "imagefolder")},
     "cvat_masks": (("native",), exported("cvat-masks", name="cvat_masks")),
     "augmented": (("native",), augmented),
     "model": ((), model),

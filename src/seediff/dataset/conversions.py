@@ -227,16 +227,6 @@ class Conversions:
         return self._write("labelstudio", out, split=split, seed=seed, link=link, workers=workers)
 
     @classmethod
-    def from_roboflow(cls, path: Place) -> Self:
-        """Roboflow's "Semantic Segmentation Masks": train/, valid/ and test/, or one of these. 255 is ignored unless _classes.csv names
-        it."""
-        return cls._read("roboflow", path)
-
-    def as_roboflow(self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1) -> Exported:
-        """Roboflow's "Semantic Segmentation Masks"."""
-        return self._write("roboflow", out, split=split, seed=seed, link=link, workers=workers)
-
-    @classmethod
     def from_imagefolder(cls, path: Place) -> Self:
         """A folder written by `as_imagefolder`: classes.txt, and metadata.jsonl in train/, validation/ and test/."""
         return cls._read("imagefolder", path)

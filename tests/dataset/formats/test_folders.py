@@ -1,4 +1,4 @@
-"""Formats that are folders of pictures and label maps: Ultralytics' semantic, Roboflow's, imagefolder's."""
+"""Formats that are folders of pictures and label maps: Ultralytics' semantic, imagefolder's."""
 
 import json
 import shutil
@@ -16,20 +16,19 @@ from seediff.dataset.split import assign_splits
 from seediff.errors import UserError
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
-FOLDERS = ("ultralytics", "roboflow", "imagefolder")
+FOLDERS = ("ultralytics", "imagefolder")
 
 
-@pytest.mark.parametrize("name", FOLDERS[:2])
-def test_label_maps_are_grey(tmp_path, name):
+def test_ultralytics_label_maps_are_grey(tmp_path):
     """Readers that take a palette picture for its colours get ids."""
-    export(name, CLASSES, some(), tmp_path / "set")
+    export("ultralytics", CLASSES, some(), tmp_path / "set")
     truths = {one.name.rpartition("/")[2]: one.label_map for one in some()}
-    maps = [path for path in (tmp_path / "set").rglob("*.png") if {"masks", "labels"} & {*path.parts} or path.stem.endswith("_mask")]
+    maps = list((tmp_path / "set/masks").rglob("*.png"))
     assert len(maps) == 4
     for path in maps:
         with Image.open(path) as picture:
             assert picture.mode == "L"
-            assert np.array_equal(np.asarray(picture), truths[path.stem.removesuffix("_mask").removeprefix("trip_")])
+            assert np.array_equal(np.asarray(picture), truths[path.stem])
 
 
 @pytest.mark.parametrize(
@@ -108,13 +107,12 @@ def test_ultralytics_damage(tmp_path, given, message):
         imported("ultralytics", ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
 
 
-@pytest.mark.parametrize("name", FOLDERS[:2])
-def test_equal_names_in_two_splits(tmp_path, name):
+def test_equal_names_in_two_splits(tmp_path):
     items = [item("a", blocks(0), {"split": "train"}, (20, 30)), item("b", blocks(1), {"split": "val"}, (20, 30))]
-    export(name, CLASSES, items, tmp_path / "set")
-    for path in [*(tmp_path / "set").rglob("b.*"), *(tmp_path / "set").rglob("b_mask.*")]:
+    export("ultralytics", CLASSES, items, tmp_path / "set")
+    for path in (tmp_path / "set").rglob("b.*"):
         path.rename(path.with_name(path.name.replace("b", "a", 1)))
-    found = {one.name: (one.metadata, one.label_map) for one in imported(name, tmp_path / "set")[1]}
+    found = {one.name: (one.metadata, one.label_map) for one in imported("ultralytics", tmp_path / "set")[1]}
     assert {where: row for where, (row, _) in found.items()} == {"train/a": {"split": "train"}, "val/a": {"split": "val"}}
     assert np.array_equal(found["train/a"][1], blocks(0))
     assert np.array_equal(found["val/a"][1], blocks(1))
@@ -164,55 +162,6 @@ def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
     parts = assign_splits(names, [{}] * 12, 0.25, 3)
     chosen = {one.name.replace("_", "/") for one in imported(name, tmp_path / "set")[1] if one.metadata.get("split") == "val"}
     assert chosen == {one for one, part in zip(names, parts, strict=True) if part == "val"}
-
-
-def roboflow(root, text, values=((0, 1),)):
-    save_picture(root / "train/a.jpg", np.shape(values))
-    save_map(root / "train/a_mask.png", values, palette=False)
-    (root / "train/_classes.csv").write_text(text)
-    return root
-
-
-def test_roboflow_of_others(tmp_path):
-    """Pixel values are what the list says, and 255 is ignored, unless the list names it."""
-    values = [[0, 1, 5, 255]]
-    classes, (one,) = imported("roboflow", roboflow(tmp_path / "1", "Pixel Value, Class\n0, road\n1, Background\n5, car\n", values))
-    assert classes == ("road", "car")
-    assert np.array_equal(one.label_map, [[1, 0, 2, 255]])
-    classes, (one,) = imported(
-        "roboflow", roboflow(tmp_path / "2", "Pixel Value, Class\n0,background\n1,a\n5,b\n255,c\n", values) / "train"
-    )
-    assert classes == ("a", "b", "c")
-    assert np.array_equal(one.label_map, [[0, 1, 2, 3]])
-    assert one.metadata == {"split": "train"}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("Pixel Value, Class\n", "names no classes"),
-        ("Pixel Value, Class\n0\n", "line 2: must be a pixel value from 0 to 255 and the class"),
-        ("Pixel Value, Class\n256, a\n", "line 2: must be a pixel value"),
-        ("Pixel Value, Class\n1, a\n1, b\n", "line 3: names the pixel value 1 once more"),
-        ("Pixel Value, Class\n0, background\n7, a\n", r"a_mask\.png: has the value 1, which is no class of .*_classes\.csv"),
-        ('Pixel Value, Class\n0,"background\n', "is not CSV"),
-    ],
-)
-def test_roboflow_damage(tmp_path, text, message):
-    with pytest.raises(UserError, match=message):
-        imported("roboflow", roboflow(tmp_path, text))[1][0].labels(254)
-
-
-def test_roboflow_names_that_end_like_masks(tmp_path):
-    export("roboflow", CLASSES, [item("a_mask", blocks(0), {}, (20, 30)), item("b", blocks(1), {}, (20, 30))], tmp_path / "set")
-    items = imported("roboflow", tmp_path / "set")[1]
-    assert [one.name for one in items] == ["a_mask", "b"]
-    assert np.array_equal(items[0].label_map, blocks(0))
-    (tmp_path / "set/train/b.png").unlink()
-    with pytest.raises(UserError, match=r"b_mask\.png: is the mask of a picture that is not there"):
-        imported("roboflow", tmp_path / "set")
-    with pytest.raises(UserError, match="two files would have this name"):
-        export("roboflow", CLASSES, [item("a_mask"), item("a")], tmp_path / "both")
 
 
 def test_imagefolder_rows(tmp_path):

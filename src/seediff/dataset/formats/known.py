@@ -25,7 +25,6 @@ FormatName = Literal[
     "cvat",
     "cvat-masks",
     "labelstudio",
-    "roboflow",
     "imagefolder",
 ]
 """Values of `export --to` and `import --from`. In the names of methods and modules, _ stands for -."""
@@ -52,7 +51,6 @@ FORMATS: dict[SourceName, Format] = {
     "imagefolder": Format("train/metadata.jsonl (imagefolder)", like=("masks",)),
     "cvat": Format("annotations.xml (CVAT)", (".xml",)),
     "labelstudio": Format("tasks.json (Label Studio)", (".json",)),
-    "roboflow": Format("_classes.csv (Roboflow)", flat=True, like=("masks",)),
     "labelme": Format("*.json with shapes (labelme)", (".json",)),
     "published": Format("gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"),
     "parquet": Format("*.parquet", (".parquet",)),

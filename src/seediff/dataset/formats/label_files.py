@@ -21,7 +21,7 @@ from ...files.orientation import orientation_of
 from ...files.pictures import check_pixels, open_picture
 from ...files.reading import ANNOTATIONS, open_regular, read_lines
 from .. import native
-from ..encoding import Instances, decode_label_map, encode_grey, read_label_map
+from ..encoding import Instances, decode_label_map
 from ..rows import check_class_list, check_row
 from ..sample import Sample, check_kind, picture_size
 from .drivers import Source
@@ -37,37 +37,9 @@ Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 """The width or height of a picture, in files that state it."""
 
 
-def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
-    """A sample's label map as an 8-bit grey PNG, for readers that turn a palette into colours. Raises UserError naming the sample."""
-    return encode_grey(sample.labels(len(classes)))
-
-
 def palette(sample: Sample, *, classes: Sequence[str]) -> bytes:
     """A sample's label map as a palette PNG. Raises UserError naming the sample."""
     return sample.mask_data(sample.labels(len(classes)))
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """Reads a label map whose file has other values than class ids, as the `label_map` of a sample. ids: value → id; 255 is ignored unless
-    it is a key.
-
-    named: where the values are defined, for messages.
-    """
-
-    path: Path
-    ids: Mapping[int, int]
-    named: str
-
-    def __call__(self) -> np.ndarray:
-        """(H, W) uint8. Raises UserError naming the file and an unknown value."""
-        values = read_label_map(self.path)
-        table, known = np.zeros(256, np.uint8), np.zeros(256, bool)
-        for value, class_id in {native.IGNORE: native.IGNORE, **self.ids}.items():
-            table[value], known[value] = class_id, True
-        if not (meant := known[values]).all():
-            raise UserError(f"{self.path}: has the value {int(values[~meant][0])}, which is no class of {self.named}")
-        return table[values]
 
 
 def pictures_below(folder: Path) -> list[Path]:

@@ -7,20 +7,24 @@ out/  data.yaml                     `masks_dir: masks`, the folders of pictures 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
 from ...files.documents import read_yaml
 from ...files.messages import shown
 from .. import native
+from ..encoding import encode_grey, read_label_map
 from ..rows import check_class_list, flat_name
 from ..sample import Sample
 from .drivers import Export, Source
-from .label_files import Mapped, check_meaning, grey
+from .label_files import check_meaning
 from .yolo_data import IMAGES, check_used, find_pictures, find_yaml, label_file, named, numbered_names, write_data
 
 KEY, MASKS = "masks_dir", "masks"
@@ -36,6 +40,11 @@ def write(export: Export) -> None:
         export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
         export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.data)
     write_data(export, (BACKGROUND, *export.classes), f"{KEY}: {MASKS}\n")
+
+
+def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
+    """A sample's label map as an 8-bit grey PNG, because Ultralytics would turn a palette into colours."""
+    return encode_grey(sample.labels(len(classes)))
 
 
 def is_folder(folder: Path) -> bool:
@@ -70,10 +79,33 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
             raise UserError(f"{picture.path}: has no mask {mask}")
         place.check_label(mask)
         used.add(mask)
-        (read_mask,) = source.as_stored(picture.path, mask, Mapped(mask, ids, str(file)), shown=True)
+        (read_mask,) = source.as_stored(picture.path, mask, MaskOfValues(mask, ids, str(file)), shown=True)
         samples.append(Sample(picture.path, read_mask, metadata={"split": picture.split}, name=name))
     check_used(source, place, pictures, used, "*.png", Path.is_file)
     return classes, samples
+
+
+@dataclass(frozen=True)
+class MaskOfValues:
+    """Reads a label map whose file has other values than class ids, as the `label_map` of a sample. ids: value → id; 255 is ignored unless
+    it is a key.
+
+    named: where the values are defined, for messages.
+    """
+
+    path: Path
+    ids: Mapping[int, int]
+    named: str
+
+    def __call__(self) -> np.ndarray:
+        """(H, W) uint8. Raises UserError naming the file and an unknown value."""
+        values = read_label_map(self.path)
+        table, known = np.zeros(256, np.uint8), np.zeros(256, bool)
+        for value, class_id in {native.IGNORE: native.IGNORE, **self.ids}.items():
+            table[value], known[value] = class_id, True
+        if not (meant := known[values]).all():
+            raise UserError(f"{self.path}: has the value {int(values[~meant][0])}, which is no class of {self.named}")
+        return table[values]
 
 
 def _ids(names: Mapping[int, str], mapping: Any, file: Path) -> tuple[tuple[str, ...], dict[int, int]]:
