@@ -63,14 +63,13 @@ class Reading:
         return f"{self.label or self.format} by {self.tool}"
 
 
-NO_NAMES = "names of classes: without a labelmap.txt Datumaro takes VOC's (`cvat-masks` has one)"
+NO_NAMES = "names of classes: without a labelmap.txt Datumaro takes VOC's"
 NO_IGNORE = "255: objects have no such thing, and it is background"
 READINGS = (
     Reading("ultralytics", "ultralytics", "semantic"),
     Reading("ultralytics", "fiftyone", "segmentation"),
     Reading("cvat", "datumaro", "cvat"),
     Reading("cvat", "datumaro", "cvat", {"objects": True}, "cvat --objects"),
-    Reading("cvat-masks", "datumaro", "voc_segmentation"),
     Reading("labelstudio", "labelstudio", "brush"),
     Reading("voc", "datumaro", "voc_segmentation", lost=NO_NAMES),
     Reading("coco", "datumaro", "coco_instances", lost=NO_IGNORE),

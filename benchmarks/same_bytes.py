@@ -37,7 +37,6 @@ EXPORTS = {
     "webdataset": "",
     "ultralytics": "",
     "cvat": "--objects",
-    "cvat-masks": "--objects",
     "labelstudio": "",
     "imagefolder": "",
 }

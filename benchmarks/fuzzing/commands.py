@@ -37,7 +37,6 @@ import parquet | import {*parquet} --from parquet OUT
 import webdataset | import {*webdataset} --from webdataset OUT
 import ultralytics | import {*ultralytics} --from ultralytics OUT
 import cvat | import {*cvat} --from cvat OUT
-import cvat-masks | import {*cvat_masks} --from cvat-masks OUT
 import labelstudio | import {*labelstudio} --from labelstudio OUT
 import imagefolder | import {*imagefolder} --from imagefolder OUT
 import labelme | import {*annotated}/labelme --from labelme OUT
@@ -50,7 +49,6 @@ export --to coco | export {*native} --to coco --panoptic OUT
 export --to yolo | export {*native} --to yolo OUT
 export --to ultralytics | export {*native} --to ultralytics OUT
 export --to cvat | export {*native} --to cvat --objects OUT
-export --to cvat-masks | export {*native} --to cvat-masks OUT
 export --to labelstudio | export {*native} --to labelstudio OUT
 export --to imagefolder | export {*native} --to imagefolder OUT
 export --to parquet | export {*native} --to parquet OUT

@@ -342,7 +342,6 @@ BUILDERS: dict[str, tuple[tuple[str, ...], Callable[[Path], None]]] = {
     "webdataset": (("native",), exported("webdataset")),
     "panoptic": (("native",), exported("coco", "--panoptic", name="panoptic")),
     **{kind: (("native",), exported(kind)) for kind in ("ultralytics", "cvat", "labelstudio", "imagefolder")},
-    "cvat_masks": (("native",), exported("cvat-masks", name="cvat_masks")),
     "augmented": (("native",), augmented),
     "model": ((), model),
     "generated": (("model",), generated),

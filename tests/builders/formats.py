@@ -24,12 +24,12 @@ PACKAGES = {"parquet": "pyarrow"}
 
 def export(name: str, classes: Sequence[str], samples: Iterable[Sample], out: Path, **options: Any) -> Exported:
     """Export with `Dataset.as_NAME`."""
-    return getattr(Dataset(classes, list(samples)), f"as_{name.replace('-', '_')}")(out, **options)
+    return getattr(Dataset(classes, list(samples)), f"as_{name}")(out, **options)
 
 
 def imported(name: str, path: Path, *, note: Callable[[str], None] = print, **options: Any) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes and samples of `Dataset.from_NAME`; `note` is called with each of its notes."""
-    dataset = getattr(Dataset, f"from_{name.replace('-', '_')}")(path, **options)
+    dataset = getattr(Dataset, f"from_{name}")(path, **options)
     for line in dataset.notes:
         note(line)
     return parts(dataset)

@@ -64,7 +64,6 @@ ROUND_TRIPS = [
     ("coco", {}, {}),
     ("coco", {"panoptic": True}, {"annotations": "annotations/panoptic.json"}),
     ("voc", {"objects": True}, {}),
-    ("cvat-masks", {"objects": True}, {}),
     ("cvat", {"objects": True}, {}),
     ("labelstudio", {}, {}),
 ]

@@ -191,25 +191,6 @@ class Conversions:
         return self._write("cvat", out, split=split, seed=seed, link=link, workers=workers, objects=objects)
 
     @classmethod
-    def from_cvat_masks(
-        cls,
-        path: Place,
-        *,
-        split: str | None = None,
-        classes: Sequence[str] | None = None,
-        images: Place | None = None,
-        skip_missing: bool = False,
-    ) -> Self:
-        """CVAT's "Segmentation mask 1.1", with a labelmap.txt. Arguments as in `from_voc`."""
-        return cls._read("cvat-masks", path, split=split, classes=classes, images=images, skip_missing=skip_missing)
-
-    def as_cvat_masks(
-        self, out: Place, *, split: float | None = None, seed: int = 0, link: bool = False, workers: int = 1, objects: bool = False
-    ) -> Exported:
-        """CVAT's "Segmentation mask 1.1". objects: also write SegmentationObject."""
-        return self._write("cvat-masks", out, split=split, seed=seed, link=link, workers=workers, objects=objects)
-
-    @classmethod
     def from_labelstudio(
         cls, path: Place, *, classes: Sequence[str] | None = None, images: Place | None = None, skip_missing: bool = False
     ) -> Self:
@@ -261,12 +242,12 @@ class Conversions:
 
 def export_options(name: FormatName) -> list[str]:
     """The names of the options of a format's export."""
-    return _options(getattr(Conversions, f"as_{name.replace('-', '_')}"), 2)
+    return _options(getattr(Conversions, f"as_{name}"), 2)
 
 
 def import_options(name: SourceName) -> list[str]:
     """The names of the options of a format's import."""
-    return _options(getattr(Conversions, f"from_{name.replace('-', '_')}"), 1)
+    return _options(getattr(Conversions, f"from_{name}"), 1)
 
 
 def _options(method: Any, leading: int) -> list[str]:

@@ -17,7 +17,7 @@ def test_methods_take_what_the_codec_and_the_driver_do(name):
     shared = [option for option in ("split", "seed", "link", "workers") if option in export_options(name)]
     written = signature(codec(name).write).parameters
     assert export_options(name) == [*shared, *list(written)[1:]]
-    method = signature(getattr(Conversions, f"as_{name.replace('-', '_')}")).parameters
+    method = signature(getattr(Conversions, f"as_{name}")).parameters
     for option in export_options(name):
         assert method[option].default == (signature(export).parameters if option in shared else written)[option].default
 

@@ -155,7 +155,7 @@ def test_a_folder_called_images_in_a_name(tmp_path):
         export("ultralytics", CLASSES, [item("images/1"), item("images_1")], tmp_path / "both")
 
 
-@pytest.mark.parametrize("name", ["voc", "yolo", *FOLDERS, "coco", "cvat", "cvat-masks", "labelstudio"])
+@pytest.mark.parametrize("name", ["voc", "yolo", *FOLDERS, "coco", "cvat", "labelstudio"])
 def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
     names = [f"trip/{i}" for i in range(12)]
     export(name, CLASSES, [item(one, blocks(0), {}, (20, 30)) for one in names], tmp_path / "set", split=0.25, seed=3)

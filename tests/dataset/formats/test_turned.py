@@ -55,7 +55,7 @@ def test_the_native_folder(tmp_path):
 
 DRAWN = ("cvat", "labelstudio", "yolo", "ultralytics")
 """Formats whose tools draw on the picture as it is shown."""
-SIZED = ("coco", "voc", "cvat-masks", "imagefolder")
+SIZED = ("coco", "voc", "imagefolder")
 """Others that do not keep the picture in the same file. Of all but yolo the labels have a size."""
 SIDES, SQUARE = (20, 30), (24, 24)
 PIECES = ((np.s_[2:12, 3:20], 1), (np.s_[14:17, 5:8], 2), (np.s_[14:16, 12:21], 1))

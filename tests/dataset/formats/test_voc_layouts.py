@@ -53,6 +53,8 @@ def test_cvats_masks_in_colours(tmp_path):
         assert classes == ("space ship", "trepang")
         assert {one.name for one in items} == {"frames/0001", "0002"}
         assert all(np.array_equal(one.labels(2), expected()) for one in items)
+        assert [sorted(one.instances.class_ids) for one in items] == [[1, 2], [1, 2]]
+    assert opened(tmp_path / "cvat")[0] == classes  # recognised
     write_native(tmp_path / "out", classes, items, about={})
     (turned,) = {
         tuple(np.unique(one.label_map)) for one in imported("voc", tmp_path / "cvat", classes=["other", "trepang", "space ship"])[1]
@@ -76,9 +78,8 @@ def test_lists_of_any_name_are_read(tmp_path, lists, splits):
     (tmp_path / "ImageSets/Segmentation/default.txt").unlink()
     for name, listed in lists.items():
         save(tmp_path / f"ImageSets/Segmentation/{name}.txt", "".join(f"{one}\n" for one in listed))
-    for name in ("voc", "cvat-masks"):
-        found = imported(name, tmp_path)[1]
-        assert [(one.name, one.metadata.get("split")) for one in found] == list(splits.items())
+    found = imported("voc", tmp_path)[1]
+    assert [(one.name, one.metadata.get("split")) for one in found] == list(splits.items())
     for split in {*splits.values()} - {None}:
         assert [one.name for one in opened(tmp_path, split=split)[1]] == [name for name, part in splits.items() if part == split]
 

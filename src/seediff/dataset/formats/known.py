@@ -23,11 +23,10 @@ FormatName = Literal[
     "webdataset",
     "ultralytics",
     "cvat",
-    "cvat-masks",
     "labelstudio",
     "imagefolder",
 ]
-"""Values of `export --to` and `import --from`. In the names of methods and modules, _ stands for -."""
+"""Values of `export --to` and `import --from`."""
 SourceName = Literal[FormatName, "labelme", "published", "masks"]
 """Values of `import --from`, which include formats that are only read."""
 
@@ -44,7 +43,6 @@ class Format:
 
 
 FORMATS: dict[SourceName, Format] = {
-    "cvat-masks": Format("SegmentationClass/ and labelmap.txt (CVAT)", like=("voc",)),
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
     "ultralytics": Format("data.yaml with masks_dir (Ultralytics)", (".yaml", ".yml"), like=("yolo", "masks")),
     "yolo": Format("data.yaml (YOLO)", (".yaml", ".yml"), flat=True),
@@ -64,7 +62,7 @@ assert set(FORMATS) == set(get_args(SourceName))
 
 def codec(name: SourceName) -> Any:
     """The codec of a format."""
-    return importlib.import_module(f".{name.replace('-', '_')}", __package__)
+    return importlib.import_module(f".{name}", __package__)
 
 
 def format_of(path: Path) -> SourceName | None:

@@ -27,7 +27,7 @@ from ..sample import Sample, check_kind, picture_size
 from .drivers import Source
 
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
-"""Names of labels that mean 255, in formats that have no other way to say it. Exports write the second; cvat-masks writes the first."""
+"""Names of labels that mean 255, in formats that have no other way to say it. Exports write the second."""
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 """Names that tools give to id 0; the second is labelme's."""
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}

@@ -53,16 +53,6 @@ MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
 def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> None:
     if min_area != 1 and not (objects or boxes):
         raise UserError(f"min_area = {min_area}", "needs --objects or --boxes; without them, no objects are written")
-    png = write_samples(export, min_area=min_area, objects=objects, boxes=boxes, jpeg=jpeg)
-    lists = {"train": ["train"], "val": ["val"], "trainval": ["train", "val"], **({"test": ["test"]} if "test" in export.parts else {})}
-    write_lists(export, lists)
-    export.put(native.CLASSES, native.classes_text(export.classes))
-    if png:
-        export.notes.insert(0, f"{png} pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only")
-
-
-def write_samples(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> int:
-    """Write pictures, masks and the optional files. Returns the number of pictures that stay PNG files."""
     counts: Counter[str] = Counter()
     for placed in export.placed(convert, objects=objects, boxes=boxes, min_area=min_area, jpeg=jpeg):
         files, counted = placed.data
@@ -72,18 +62,17 @@ def write_samples(export: Export, *, min_area: int = 1, objects: bool = False, b
             export.put_image(f"{IMAGES}/{placed.file_name}", placed)
         for folder, (suffix, data) in files.items():
             export.put(f"{folder}/{placed.name}.{suffix}", data)
+    lists = {"train": ["train"], "val": ["val"], TRAINVAL: ["train", "val"], **({"test": ["test"]} if "test" in export.parts else {})}
+    for title, splits in lists.items():
+        names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
+        export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
+    export.put(native.CLASSES, native.classes_text(export.classes))
+    if png := counts["png"]:
+        export.note(f"{png} pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only")
     if small := counts["small"]:
         export.note(f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
     if many := counts["many"]:
         export.note(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
-    return counts["png"]
-
-
-def write_lists(export: Export, lists: dict[str, list[str]]) -> None:
-    """Write text files with names of samples. lists: name of the file → the splits in it."""
-    for list_name, splits in lists.items():
-        names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
-        export.put(f"{LISTS}/{list_name}.txt", "".join(f"{name}\n" for name in names))
 
 
 def convert(
