@@ -127,19 +127,6 @@ def test_a_class_that_is_not_listed(tmp_path):
         _ = imported("labelme", tmp_path, classes=("dog",))[1][0].label_map
 
 
-def test_older_exports_as_voc_have_their_maps_in_segmentationclasspng(tmp_path):
-    picture(tmp_path / "JPEGImages/a.jpg")
-    (tmp_path / "SegmentationClassPNG").mkdir()
-    (tmp_path / "SegmentationClass").mkdir()
-    np.save(tmp_path / "SegmentationClass/a.npy", drawn())
-    Image.fromarray(drawn()).save(tmp_path / "SegmentationClassPNG/a.png")
-    (tmp_path / "class_names.txt").write_text("_background_\ncat\ndog\n")
-    classes, (one,) = imported("voc", tmp_path)
-    assert classes == ("cat", "dog")
-    assert np.array_equal(one.label_map, drawn())
-    assert np.array_equal(Dataset.open(tmp_path)[0].label_map, drawn())
-
-
 def test_a_file_that_names_itself_as_its_picture(tmp_path):
     """As in labelme's own tutorial."""
     write(tmp_path / "a.json", SHAPES, "a.json", encoded(np.zeros(SIZE[::-1]), "RGB"))

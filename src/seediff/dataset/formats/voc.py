@@ -44,7 +44,7 @@ IMAGES, CLASS_MAPS, OBJECT_MAPS, BOXES, LISTS = (
     "Annotations",
     "ImageSets/Segmentation",
 )
-LABELMAP, OLD_LABELME = "labelmap.txt", "SegmentationClassPNG"
+LABELMAP = "labelmap.txt"
 TRAINVAL, OTHERS = "trainval", 4
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
@@ -138,15 +138,9 @@ def find_voc(folder: Path) -> Path | None:
     for base in (folder, folder / "VOCdevkit"):
         years = sorted(base.glob("VOC2[0-9][0-9][0-9]"), key=lambda path: (path.name != "VOC2012", path.name))
         for root in ([base] if base == folder else []) + years:
-            if (root / CLASS_MAPS).is_dir() or (root / OLD_LABELME).is_dir():
+            if (root / CLASS_MAPS).is_dir():
                 return root
     return None
-
-
-def class_maps(root: Path) -> Path:
-    """The folder of the label maps: SegmentationClass, or SegmentationClassPNG of older labelme versions, whose SegmentationClass has
-    arrays."""
-    return root / OLD_LABELME if (root / OLD_LABELME).is_dir() else root / CLASS_MAPS
 
 
 def is_folder(folder: Path) -> bool:
@@ -180,7 +174,7 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
             continue
         if leads_out(images or root, image):
             raise UserError(f"{image}: is a link that leads out of {images or root}; --images names a folder elsewhere that may be read")
-        mask = class_maps(root) / f"{name}.png"
+        mask = root / CLASS_MAPS / f"{name}.png"
         if not mask.exists():
             continue
         within = {each.part for each in lists if each.part and name in each.names}
@@ -191,9 +185,9 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
     unmasked = len(named) - len(samples) - source.missing
     if unmasked and not samples:
         name, where = next(iter(named.items()))
-        raise UserError(f"{where}: {class_maps(root)} has no mask of '{name}', nor of any other picture")
+        raise UserError(f"{where}: {root / CLASS_MAPS} has no mask of '{name}', nor of any other picture")
     if unmasked:
-        source.note(f"{unmasked} of {len(named)} pictures have no mask in {class_maps(root).name}: they are left out")
+        source.note(f"{unmasked} of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
     return samples
 
 
@@ -241,7 +235,7 @@ def _named(root: Path, split: str | None, lists: Sequence[List], images: Path) -
         if not (asked := [each for each in lists if each.title == split] or [each for each in lists if each.part == split]):
             raise UserError(f"{root / LISTS / split}.txt: there is no such file; --split names a list of {LISTS}")
         return {name: where for each in asked for name, where in each.names.items()}
-    masks = class_maps(root)
+    masks = root / CLASS_MAPS
     if all(each.rank == OTHERS for each in lists):
         return {_name(path, masks): str(path) for path in sorted(masks.rglob("*.png"))}
     named: dict[str, str] = {}
