@@ -66,7 +66,6 @@ COMMANDS = {
     "train": "train generate --backbone tiny --architecture segformer --steps 20 --batch-size 4 --out train",
     "predict": "predict train generate/images --out predict",
     "study-truth": "study truth --scenes 2 --tune-scenes 2 --timesteps 150 --out study-truth",
-    "study-presence": "study presence --scenes 4 --tune-scenes 4 --out study-presence",
     "study-segments": "study segments --scenes 2 --tune-scenes 2 --out study-segments",
     "study-table": "study pamr --config table.toml --seeds 0 --out table/results --work table/work",
 }

@@ -30,8 +30,8 @@ def test_every_kind_is_tried():
 
 def test_a_trial_makes_what_would_be_published(tmp_path, capsys):
     before = known.RECORD.read_bytes()
-    assert renew.main(["confidence", "--scale", "0.01", "--work", str(tmp_path)]) == 0, capsys.readouterr().out
-    (output,) = [output for output in known.read_outputs() if output.name == "confidence"]
+    assert renew.main(["shift", "--scale", "0.01", "--work", str(tmp_path)]) == 0, capsys.readouterr().out
+    (output,) = [output for output in known.read_outputs() if output.name == "shift"]
     assert output.kind == TRIED
     assert all((tmp_path / file).stat().st_size > 0 for file in output.files)
     assert known.RECORD.read_bytes() == before

@@ -39,8 +39,7 @@ class Source:
 
     set, labels: the name of a set under [sets], and one of its labellings. scenes: a set of recipes/mini/world.py. folder, split: a name
     for `--data NAME=FOLDER`, and a split of that data. skip, count: the `count` samples after the first `skip`. only, without: of these,
-    the samples that show no classes but these, or none of these. objects: those that show so many classes. surest: for a drawn set, the
-    share of samples to keep, those whose least certain mask is most certain (seediff/dataset/quality/select.py measures this). seed: of
+    the samples that show no classes but these, or none of these. seed: of
     rendered scenes and of the augmentation; a drawn set is drawn again with it, which gives other images of the same kind. masks: other
     masks for the same images (relabel.py). augment: a preset of `seediff augment`, or what its `--add` takes, separated by commas.
     """
@@ -54,8 +53,6 @@ class Source:
     skip: int = 0
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
-    objects: int | None = None
-    surest: float | None = None
     seed: int | None = None
     masks: str | None = None
     augment: str | None = None
@@ -67,14 +64,10 @@ class Source:
             raise UserError("set and labels belong together")
         if self.skip < 0 or (self.count is not None and self.count < 1):
             raise UserError(f"count = {self.count}, skip = {self.skip}: must be at least 1 and 0")
-        if self.objects is not None and self.objects < 1:
-            raise UserError(f"objects = {self.objects} must be at least 1")
-        if self.surest is not None and not (self.set is not None and 0 < self.surest <= 1):
-            raise UserError(f"surest = {self.surest} must be a share in (0, 1], of a drawn set: only its masks say how certain they are")
         if self.augment is not None:
             parse_recipe(self.augment)
         if self.folder is not None:
-            for name in ("only", "without", "objects", "masks"):
+            for name in ("only", "without", "masks"):
                 if getattr(self, name):
                     raise UserError(f"{name}: is for drawn sets and scenes, whose rows say which classes an image shows; not for a folder")
 
@@ -93,7 +86,7 @@ class HeldOut(Source):
         super().__post_init__()
         if self.set is not None:
             raise UserError("a test is of scenes or of a folder: what is drawn has no exact masks")
-        for name in ("only", "without", "objects", "surest", "masks", "augment"):
+        for name in ("only", "without", "masks", "augment"):
             if getattr(self, name):
                 raise UserError(f"{name}: is for data to train on; a test is measured as it is")
 

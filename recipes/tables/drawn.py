@@ -25,7 +25,6 @@ from seediff.config.names import DEFAULT_PROMPTS, check_classes, check_prompts, 
 from seediff.config.sizes import Size, check_size
 from seediff.dataset import native
 from seediff.dataset.encoding import MaskFile
-from seediff.dataset.quality.select import confidence
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.files.outputs import write_atomic
@@ -109,7 +108,7 @@ def on_device(config: Config, out: Path, device: str | None) -> Config:
 
 
 def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes and (the first `count`) samples of a set, with the masks, `area` and `confidence` of one labelling."""
+    """The classes and (the first `count`) samples of a set, with the masks of one labelling."""
     classes = native.read_classes(folder)
     items = []
     for number, row in enumerate(itertools.islice(native.read_rows(folder), count), 1):
@@ -118,7 +117,7 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
             raise UserError(f"{where}: has no labelling '{labelling}'; there are {', '.join(row['labels'])}")
         image = path_inside(folder, row, "file_name", where)
         mask = folder / mask_path(labelling, row["index"])
-        more = {key: row[key] for key in ("prompt", "classes", "seed")} | row["labels"][labelling]
+        more = {key: row[key] for key in ("prompt", "classes", "seed")}
         items.append(Sample(image, MaskFile(mask), metadata=more, name=PurePosixPath(row["file_name"]).stem))
     return classes, items
 
@@ -195,25 +194,15 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
             with self.timer("masks"):
                 softs = soft_masks(image, spec.classes, {source: of[offset] for source, of in maps.items()}, settings)
             ids = [self.ids[name] for name in spec.classes]
-            labels: dict[str, Mapping[str, Any]] = {}
             for name, setting, soft in zip(self.settings, settings, softs, strict=True):
                 label_map = native.dataset_labels(label_pixels(soft, setting.config).cpu().numpy(), ids)
                 record.write(out, mask_path(name, spec.index), native.encode_mask(label_map))
-                labels[name] = _described(label_map, soft.cpu().numpy(), spec.classes, ids)
             file_name = f"{native.IMAGES}/{spec.index:06d}.png"
             record.write(out, file_name, native.encode_image(image, "png"))
             about = {"index": spec.index, "prompt": spec.prompt, "classes": list(spec.classes), "seed": spec.seed}
-            record.rows.append({"file_name": file_name, **about, "labels": labels})
+            record.rows.append({"file_name": file_name, **about, "labels": list(self.settings)})
         return record
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
         write_atomic(out / native.METADATA, native.jsonl(rows))
-
-
-def _described(label_map: np.ndarray, soft: np.ndarray, classes: Sequence[str], ids: Sequence[int]) -> dict[str, Any]:
-    """Per class, its share of the image and how certain the method was of it (seediff/dataset/quality/select.py)."""
-    return {
-        "area": {name: round(float((label_map == i).mean()), 6) for name, i in zip(classes, ids, strict=True)},
-        "confidence": {name: round(confidence(label_map, one * 255, i), 4) for name, one, i in zip(classes, soft, ids, strict=True)},
-    }

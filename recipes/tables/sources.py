@@ -114,8 +114,8 @@ def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
 
 
 def chosen(source: Source, items: Sequence[DatasetSample], classes: Sequence[str]) -> list[DatasetSample]:
-    """The samples that the source selects: `skip` and `count` apply first, then `only`, `without` and `objects`, by the classes that the
-    rows name, then `surest`. Raises UserError if none is left."""
+    """The samples that the source selects: `skip` and `count` apply first, then `only` and `without`, by the classes that the
+    rows name. Raises UserError if none is left."""
     end = None if source.count is None else source.skip + source.count
     found = list(items[source.skip : end])
     check_named(source, classes)
@@ -123,11 +123,6 @@ def chosen(source: Source, items: Sequence[DatasetSample], classes: Sequence[str
         found = [item for item in found if item.metadata.get("classes") and set(item.metadata["classes"]) <= set(source.only)]
     if source.without:
         found = [item for item in found if not set(item.metadata.get("classes", ())) & set(source.without)]
-    if source.objects:
-        found = [item for item in found if len(item.metadata.get("classes", ())) == source.objects]
-    if source.surest:
-        sure = sorted(range(len(found)), key=lambda i: -min(found[i].metadata["confidence"].values(), default=-1.0))
-        found = [found[i] for i in sorted(sure[: max(1, round(source.surest * len(found)))])]
     if not found:
         raise UserError("no sample is left of the data")
     return found

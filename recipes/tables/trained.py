@@ -186,8 +186,6 @@ def check_source(name: str, table: Table, places: Places) -> None:
             raise UserError(f"data '{name}' is rendered from the art: name its folder with --art (`python -m recipes.mini art` fetches it)")
     if source.set:
         resolve_name(table.sets[source.set].model)
-        if source.objects and source.objects not in (shown := table.sets[source.set].objects):
-            raise UserError(f"data '{name}': objects = {source.objects}, but the images of set '{source.set}' show {shown}")
     check_named(source, classes_of(source, table.sets, places))
 
 

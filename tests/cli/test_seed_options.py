@@ -11,7 +11,7 @@ COMMANDS = [
     ("evaluate", "predictions", "--data", "data"),
     ("evaluate", "segments", "segments", "--labels", "labels"),
     ("mini", "check", "--out", "out"),
-    *(("study", name, "--out", "out") for name in ("truth", "generated", "confidence", "presence")),
+    *(("study", name, "--out", "out") for name in ("truth", "generated")),
     ("study", "segments", "--data", "data", "--out", "out"),
 ]
 

@@ -63,8 +63,6 @@ def test_mistakes_are_answered(tmp_path: Path) -> None:
     "line",
     [
         ["study", "segments", "--scenes", "1", "--tune-scenes", "300"],
-        ["study", "objects", "--scenes", "1", "--tune-scenes", "300"],
-        ["study", "presence", "--tune-scenes", "300", "--scenes", "1"],
         ["mini", "scenes", "--set", "tune", "--count", "300"],
     ],
     ids=" ".join,

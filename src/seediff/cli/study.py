@@ -21,7 +21,6 @@ SceneSet = Annotated[
 TuneScenes = Annotated[int, Parameter(help="Number of scenes to tune each method's constants on.")]
 Constants = Annotated[Path | None, Parameter(help="results.json of an earlier study: use its constants instead of tuning.")]
 Pictures = Annotated[Path, HERE, Parameter(help="Folder for tables, pictures and results.json.")]
-Tables = Annotated[Path, HERE, Parameter(help="Folder for tables and results.json.")]
 Json = Annotated[Path | None, HERE, Parameter(help="Also write the results to this JSON file.")]
 WorldModel = Annotated[str, Parameter(help="`mini`, `mini-dit`, or the folder of a pipeline trained on the embedded world.")]
 AnyModel = Annotated[str, Parameter(help="A name from `seediff models`, a local folder or a hub id.")]
@@ -101,10 +100,6 @@ def segments(
     labels: Labels = None,
     count: Count = None,
     constants: Constants = None,
-    compare: Annotated[
-        Literal["methods", "graphs"],
-        Parameter(help="methods: DiffSeg, K-Means and DiffCut; graphs: every graph of positions with every solver."),
-    ] = "methods",
     out: Pictures = Path("segments-study"),
     json: Json = None,
     model: AnyModel = "mini",
@@ -126,99 +121,10 @@ def segments(
     from ..study.segments.scores import chosen_pairs, scene_pairs
 
     pairs = chosen_pairs(images, labels, count, scene_set, scenes)
-    best = read_best(constants, compare) if constants else {}
+    best = read_best(constants) if constants else {}
     tune = scene_pairs("tune", tune_scenes) if images is None and not constants else None
-    show(run_segment_study(pairs, out, compare=compare, tune=tune, best=best, model_name=model, seed=seed, device=device, json_path=json))
+    show(run_segment_study(pairs, out, tune=tune, best=best, model_name=model, seed=seed, device=device, json_path=json))
     print(f"Tables: {out / 'results.md'}   Pictures: {out / 'segments.jpg'}   JSON: {out / 'results.json'}")
-
-
-@app.command
-def presence(
-    *,
-    scenes: Scenes = 500,
-    out: Tables = Path("presence-study"),
-    json: Json = None,
-    scene_set: SceneSet = "truth",
-    tune_scenes: Annotated[int, Parameter(help="Number of scenes to tune the threshold on.")] = 200,
-    model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Random seed for the choice of classes to look for.")] = 0,
-    device: Device = None,
-) -> None:
-    """Measure how well `mask` knows which classes are in a picture: AUC, precision and recall of its presence scores.
-
-    Example: seediff study presence --scenes 500 --out presence-study
-    """
-    from ..study.masks.presence import run_presence, show
-
-    result = run_presence(scenes, out, model=model, scene_set=scene_set, tune_scenes=tune_scenes, json_path=json, seed=seed, device=device)
-    show(result, out)
-
-
-@app.command
-def confidence(
-    *,
-    scenes: Scenes = 500,
-    out: Tables = Path("confidence-study"),
-    json: Json = None,
-    scene_set: SceneSet = "truth",
-    model: WorldModel = "mini",
-    seed: Annotated[int, SEED, Parameter(help="Random seed for the noise and the bootstrap.")] = 0,
-    device: Device = None,
-) -> None:
-    """Measure how well `filter`'s confidence ranks masks, and the gain from dropping the least certain pictures.
-
-    Example: seediff study confidence --scenes 500 --out confidence-study
-    """
-    from ..study.masks.confidence import markdown, run_confidence
-
-    result = run_confidence(scenes, out, model=model, scene_set=scene_set, json_path=json, seed=seed, device=device)
-    print(markdown(result), end="")
-    print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}")
-
-
-@app.command
-def flags(
-    *,
-    scenes: Scenes = 200,
-    tune_scenes: Annotated[int, Parameter(help="Number of scenes to choose each measure's threshold on.")] = 200,
-    out: Tables = Path("flags-study"),
-    json: Json = None,
-    scene_set: SceneSet = "truth",
-    model: WorldModel = "mini",
-    seed: Annotated[int, SEED] = 0,
-    device: Device = None,
-) -> None:
-    """Measure which flags and measures find bad masks: precision and recall of masks whose IoU with the exact one is below 0.5.
-
-    Example: seediff study flags --scenes 200 --out flags-study
-    """
-    from ..study.masks.flags import markdown, run_flags
-
-    result = run_flags(scenes, out, model=model, scene_set=scene_set, tune_scenes=tune_scenes, json_path=json, seed=seed, device=device)
-    print(markdown(result), end="")
-    print(f"Tables: {out / 'results.md'}   JSON: {out / 'results.json'}")
-
-
-@app.command
-def objects(
-    *,
-    scenes: Annotated[int, Parameter(help="Number of held-out scenes, and of scenes with two objects of a class.")] = 200,
-    tune_scenes: Annotated[int, Parameter(help="Number of each kind of scenes to tune each method's constants on.")] = 100,
-    out: Pictures = Path("objects-study"),
-    json: Json = None,
-    model: WorldModel = "mini",
-    seed: Annotated[int, SEED] = 0,
-    device: Device = None,
-) -> None:
-    """Measure how well the objects of a class are told apart: AP and PQ on scenes with exact objects.
-
-    Example: seediff study objects --scenes 200 --out objects-study
-    """
-    from ..study.objects import markdown, run_objects
-
-    result = run_objects(scenes, out, model=model, tune_scenes=tune_scenes, json_path=json, seed=seed, device=device)
-    print(markdown(result), end="")
-    print(f"Tables: {out / 'results.md'}   Pictures: {out / 'objects.png'}   JSON: {out / 'results.json'}")
 
 
 @mini_app.command(name="scenes")

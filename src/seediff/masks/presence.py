@@ -9,7 +9,7 @@ seven stands out less than one alone; the score corrects for this.
 to the car. So the picture is noised, and denoised with one sentence per class. Where the class's word gets most attention, the right
 sentence has a smaller error than the others and than the empty sentence (as in diffusion classifiers: Li et al., ICCV 2023).
 
-`seediff study presence` measures it. On 100 of the embedded model's tuning scenes, the AUC of the first part / of both: sentences with the
+On 100 of the embedded model's tuning scenes, the AUC of the first part / of both: sentences with the
 classes of the scene and up to three others 0.88 / 0.95, sentences of one class 0.84 / 0.89, all classes at once 0.82 / 0.93. Among scores
 from attention alone this ratio was the best. Plain attention at the strongest positions, how far these positions stand out in the maps
 that masks are made of (eq. 5), and how well the levels of these maps agree were worse by 0.01 to 0.28.

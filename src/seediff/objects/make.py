@@ -28,7 +28,7 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class ObjectConfig:
-    """How the objects of a class are told apart. `seediff study objects` finds the best constants for a model of the embedded world."""
+    """How the objects of a class are told apart."""
 
     method: ObjectMethod = "pieces"
     """pieces: connected pieces of the mask. peaks: divides these along edges of self-attention. diffseg, diffcut, maskcut: by segments."""

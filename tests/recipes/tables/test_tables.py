@@ -12,7 +12,7 @@ from recipes.tables.definition import FOLDER, Source, _check_names, packaged, re
 from recipes.tables.trained import training_of
 from seediff.errors import UserError
 
-EMBEDDED_ALONE = {"photographs", "gap", "selection"}
+EMBEDDED_ALONE = {"photographs", "gap"}
 EVERY = sorted(path for path in FOLDER.glob("*/*.toml") if not path.stem.startswith("set"))
 
 
@@ -94,12 +94,9 @@ def write(tmp_path):
         ("count = 100", 'count = 100, augment = "spice"', "augment: 'spice' must be one of diffumask"),
         ("count = 10 }", 'count = 10, set = "main", labels = "ca" }', "name one of set, scenes and folder"),
         ('scenes = "truth", count = 10', 'set = "main", labels = "ca"', "a test is of scenes or of a folder"),
-        ('scenes = "train", count = 100', 'folder = "voc", objects = 1', "objects: is for drawn sets and scenes"),
         ('scenes = "train", count = 100', 'folder = "voc", without = ["dog"]', "without: is for drawn sets and scenes"),
         ("count = 100", 'count = 100, augment = "spice:5%"', "there is no operation 'spice'"),
         ("count = 100", 'count = 100, augment = "flip:5%,noise:x"', "add 'noise:x': must say how many"),
-        ("count = 100", "count = 100, objects = 0", "objects = 0 must be at least 1"),
-        ("count = 100", "count = 100, surest = 1.5", "surest = 1.5 must be a share in (0, 1], of a drawn set"),
         ('title = "A table"', "", "must have title"),
         ('train = ["exact"]', 'train = ["exakt"]', "there is no data 'exakt'; there are: exact"),
         ('train = ["exact"]', "", "row 1: 'train' is missing"),

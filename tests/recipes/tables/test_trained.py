@@ -18,7 +18,6 @@ from recipes.tables.results import write_table
 from recipes.tables.sources import Places, chosen, described, joined, open_source
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import check, run_table, training_digest, training_of
-from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
 from seediff.models.fingerprint import data_fingerprint
@@ -155,26 +154,10 @@ def test_chosen_samples(places):
     assert chosen(Source(folder="x", skip=2, count=3), items, classes) == items[2:5]
     assert items[0] in chosen(Source(scenes="tune", only=tuple(shown)), items, classes)
     assert items[0] not in chosen(Source(scenes="tune", without=(shown[0],)), items, classes)
-    single = chosen(Source(scenes="tune", objects=1), items, classes)
-    assert 0 < len(single) < len(items)
-    assert all(len(item.metadata["classes"]) == 1 for item in single)
     with pytest.raises(UserError, match="class 'unicorn' is not one"):
         chosen(Source(scenes="tune", only=("unicorn",)), items, classes)
     with pytest.raises(UserError, match="no sample is left"):
         chosen(Source(folder="x", skip=100), items, classes)
-
-
-def test_surest_samples():
-    def item(name, **confidence):
-        row = {"classes": list(confidence), "confidence": confidence}
-        return Sample(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8), metadata=row, name=name)
-
-    items = [item("a", dog=0.9, cat=0.1), item("b", dog=0.5), item("c", cat=0.4), item("d")]
-    source = Source(set="main", labels="ca", surest=0.5)
-    assert [one.name for one in chosen(source, items, ["dog", "cat"])] == ["b", "c"]
-    assert [one.name for one in chosen(replace(source, surest=0.01), items, ["dog", "cat"])] == ["b"]
-    assert [one.name for one in chosen(replace(source, surest=0.75), items, ["dog", "cat"])] == ["a", "b", "c"]
-    assert [one.name for one in chosen(replace(source, objects=1, surest=0.5), items, ["dog", "cat"])] == ["b"]
 
 
 def test_sources_are_joined_by_the_names_of_their_classes(places):
@@ -193,13 +176,6 @@ def test_numbers_of_scenes_are_told_apart(places):
     seeds = [described(Source(scenes="train", seed=seed), {}, places) for seed in (None, 0, 1)]
     assert len({json.dumps(one) for one in seeds}) == 3
     assert described(Source(scenes="train", skip=0), {}, places) == seeds[0]
-
-
-def test_objects_that_a_set_never_shows_are_refused(places):
-    sets = {"main": SetConfig(classes=("dog", "cat"), images=4, objects=(1, 2), labels=LABELS)}
-    data = {"some": Source(set="main", labels="ca", objects=3), "more": Source(scenes="tune")}
-    with pytest.raises(UserError, match=r"data 'some': objects = 3, but the images of set 'main' show \(1, 2\)"):
-        check(small_table(sets=sets, data=data), replace(places, folders={}), (0,))
 
 
 def test_other_weights_draw_other_sets(places, monkeypatch):

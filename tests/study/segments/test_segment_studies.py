@@ -110,18 +110,6 @@ def test_the_contest_end_to_end(mini_folder, tmp_path, few_ways, capsys):
     assert "must have best" in capsys.readouterr().err
 
 
-def test_every_graph_with_every_solver(mini_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(scores, "load_scenes", half_side)
-    monkeypatch.setattr(segment_contest, "GRAPH_CONSTANTS", {"weights": ("proportional",), "walk_steps": (3,)})
-    line = ["study", "segments", "--compare", "graphs", "--model", str(mini_folder), "--device", "cpu"]
-    assert main([*line, "--scenes", "2", "--tune-scenes", "1", "--out", str(tmp_path / "a")]) == 0
-    best = json.loads((tmp_path / "a" / "results.json").read_text())["best"]
-    assert len(best) == 4 * 3 + 4
-    assert best["walk falcon"]["constants"].keys() == {"eigenvalue", "walk_steps", "weights", "refine"}
-    assert all(0 <= row["miou_diffcut"] <= 1 for row in best.values())
-    assert main([*line, "--scenes", "1", "--constants", str(tmp_path / "a" / "results.json"), "--out", str(tmp_path / "b")]) == 0
-
-
 def test_k_means_is_told_the_truth(mini_model, few_ways):
     ways = {"s": SegmentConfig(method="kmeans", k="truth"), "floor": Floor("truth")}
     found = try_ways(mini_model, scene_pairs("tune", 3), ways, about="", pictures=2)

@@ -5,15 +5,13 @@ The comparison is fair: the constants of every method, baselines included, are t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ...config.constants import SegmentConfig
 from ...config.fields import checked
-from ...config.methods import GRAPH_OPTIONS, GraphName, SegmentMethodName
 from ...errors import UserError
 from ...evaluate.floors import FLOORS, score_floors
 from ...files.documents import fit, read_json
@@ -22,8 +20,6 @@ from ...files.output_folders import check_writable
 from ...models.registry import load_model
 from .results import segment_sheet, write_segments
 from .scores import Blind, Floor, Outcome, Pairs, Way, try_ways
-
-Compare = Literal["methods", "graphs"]
 
 PAPER: dict[str, Way] = {
     "diffseg": SegmentConfig(),
@@ -63,52 +59,10 @@ def grid() -> dict[str, list[Way]]:
     }
 
 
-GRAPH_CONSTANTS: dict[str, tuple[Any, ...]] = {
-    "cut_threshold": (0.3, 0.5, 0.7),
-    "eigenvalue": (0.1, 0.3, 0.5),
-    "cut_power": (3.0, 10.0),
-    "walk_steps": (2, 4),
-    "weights": ("proportional", (0.0, 1.0)),
-}
-
-
-def graph_grid() -> dict[str, list[Way]]:
-    """The settings that every graph with every solver (named `graph solver`) is tuned over; and, for comparison, DiffSeg's, K-Means's and
-    the floors'."""
-    solvers: tuple[SegmentMethodName, ...] = ("diffcut", "falcon", "autosc")
-    pairs: dict[str, list[Way]] = {f"{graph} {solver}": list(_settings(graph, solver)) for graph in GRAPH_OPTIONS for solver in solvers}
-    others: dict[str, list[Way]] = {name: grid()[name] for name in ("diffseg", "kmeans-c", "colour-c", "colour-s")}
-    return pairs | {
-        name: [way for way in ways if not isinstance(way, SegmentConfig) or way.weights in GRAPH_CONSTANTS["weights"]]
-        for name, ways in others.items()
-    }
-
-
-def _settings(graph: GraphName, solver: SegmentMethodName) -> Iterator[SegmentConfig]:
-    start = SegmentConfig(method=solver, graph=graph)
-    names = [name for name in GRAPH_CONSTANTS if name in start.options]
-    for values in product(*(GRAPH_CONSTANTS[name] for name in names)):
-        yield replace(start, **dict(zip(names, values, strict=True)))
-
-
-def contest(compare: Compare) -> tuple[dict[str, Way], dict[str, list[Way]]]:
-    """Every way at its paper's constants (for graphs without a paper: the defaults), and the settings that it is tuned over."""
-    if compare == "methods":
-        return PAPER, grid()
-    choices = graph_grid()
-    return {name: PAPER.get(name) or _defaults(ways[0]) for name, ways in choices.items()}, choices
-
-
-def _defaults(way: Way) -> SegmentConfig:
-    assert isinstance(way, SegmentConfig)
-    return SegmentConfig(method=way.method, graph=way.graph)
-
-
 def run_segment_study(
     pairs: Pairs,
     out: Path,
     *,
-    compare: Compare = "methods",
     tune: Pairs | None,
     best: Mapping[str, Way],
     model_name: str,
@@ -116,13 +70,13 @@ def run_segment_study(
     device: str | None,
     json_path: Path | None,
 ) -> dict[str, Any]:
-    """Measure every way of a `contest` on `pairs`, at its paper's constants and at its best constants, and how far it is above the floors.
+    """Measure every way on `pairs`, at its paper's constants and at its best constants, and how far it is above the floors.
     The best constants have the highest mIoU on `tune`; without `tune` they are those in `best` (from `read_best`, may be empty). Writes
     tables and pictures to `out`."""
     check_writable(out, json_path)
     model = load_model(model_name, device=device)
     result: dict[str, Any] = {"model": model.name, "pairs": pairs.name, "images": len(pairs), "protocol": "diffseg"}
-    papers, choices = contest(compare)
+    papers, choices = PAPER, grid()
     best = dict(best)
     trials: list[dict[str, Any]] = []
     if tune is not None:
@@ -148,9 +102,9 @@ def run_segment_study(
     return result
 
 
-def read_best(path: Path, compare: Compare = "methods") -> dict[str, Way]:
+def read_best(path: Path) -> dict[str, Way]:
     """The best constants in results.json of an earlier study. Raises UserError if any are missing."""
-    best, papers = read_json(path, BestFile).best, contest(compare)[0]
+    best, papers = read_json(path, BestFile).best, PAPER
     if missing := [name for name in papers if name not in best]:
         raise UserError(f"{path}: best has no '{missing[0]}'; results.json of a `seediff study segments` that tuned has all")
     return {name: _way(paper, best[name].constants, f"{path}: best.{name}.constants") for name, paper in papers.items()}
