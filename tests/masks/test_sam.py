@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 from random_maps import CLASSES, random_maps
+from safetensors.torch import load_file, save_file
 
 from seediff.config.constants import MaskConfig
+from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.masks import sam
 from seediff.masks.make import make_masks
-from seediff.masks.sam import Sight, check_sam, load_sam, prompt_points, refine_by_sam, spread_out
+from seediff.masks.sam import load_sam, refine_by_sam, see
+from seediff.run.generate import GenerateJob
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 PROMPTS = {"hidden_size": 16, "image_size": 64, "mask_input_channels": 4}
@@ -63,8 +66,7 @@ def test_twins_answer_at_the_pictures_size_the_same_each_time(tmp_path: Path, sa
     folder = save(tmp_path / "sam")
     soft = torch.zeros(1, 48, 64)
     soft[0, 10:30, 20:50] = 0.9
-    network = load_sam(str(folder), "cpu")
-    logits = Sight(network, IMAGE, torch.device("cpu")).answer(soft[0], soft[0].numpy() > 0.5, 0.5)
+    logits = see(load_sam(str(folder)), IMAGE)(soft[0].logit(0.01), soft[0] > 0.5)
     assert logits.shape == (48, 64)
     assert logits.isfinite().all()
     monkeypatch.setattr(sam, "AGREE", 0.0)  # the twin knows nothing; every answer is taken
@@ -72,7 +74,6 @@ def test_twins_answer_at_the_pictures_size_the_same_each_time(tmp_path: Path, sa
     assert torch.equal(first, second)
     assert not torch.equal(first, soft)
     assert 0 <= first.min() <= first.max() <= 1
-    assert torch.equal(first[0] >= 0.3, logits >= 0) or (first[0] >= 0.3).any()
     config = MaskConfig(sam=str(folder), pamr=False)
     results = [make_masks(IMAGE, random_maps(), CLASSES, config) for _ in range(2)]
     assert np.array_equal(results[0].label_map, results[1].label_map)
@@ -81,10 +82,15 @@ def test_twins_answer_at_the_pictures_size_the_same_each_time(tmp_path: Path, sa
 class Told:
     """A model whose mask is the same for every prompt: a box, in its own positions of 16 × 16."""
 
+    device = "cpu"
+
     def __init__(self, model_type: str, box: tuple[slice, slice]) -> None:
         prompts = SimpleNamespace(image_size=64, patch_size=16)
         self.config = SimpleNamespace(model_type=model_type, prompt_encoder_config=prompts)
         self.box, self.prompts = box, []
+
+    def to(self, device):
+        return self
 
     def get_image_embeddings(self, pixels: torch.Tensor) -> torch.Tensor:
         self.pixels = pixels
@@ -99,10 +105,10 @@ class Told:
 
 def test_a_mask_that_agrees_replaces_the_piece_and_others_leave_it(monkeypatch):
     soft = torch.zeros(1, 48, 64)
-    soft[0, 8:24, 8:24] = 0.6
+    soft[0, 8:24, 8:24], soft[0, 10, 12] = 0.6, 0.7
     soft[0, 40:46, 50:62] = 0.5  # a second piece, which the answer does not overlap
     told = Told("sam", (slice(2, 6), slice(2, 7)))  # 8 to 24 down, 8 to 28 across, in pixels of 64, as the picture has
-    monkeypatch.setattr(sam, "load_sam", lambda *_: told)
+    monkeypatch.setattr(sam, "load_sam", lambda _: told)
     refined = refine_by_sam(IMAGE, soft, "told", [0.3])
     expected = torch.zeros(48, 64, dtype=torch.bool)
     expected[8:24, 8:28] = True
@@ -112,6 +118,7 @@ def test_a_mask_that_agrees_replaces_the_piece_and_others_leave_it(monkeypatch):
     assert torch.equal(refined[0, 32:], soft[0, 32:])
     first, second = told.prompts
     assert first["input_boxes"].tolist() == [[[8, 8, 23, 23]]]
+    assert first["input_points"].tolist() == [[[[12, 10]]]]
     assert second["input_boxes"].tolist() == [[[50, 40, 61, 45]]]
     assert first["input_masks"].shape == (1, 1, 16, 16)
     assert first["input_masks"][0, 0, 4, 4] == pytest.approx(np.log(0.6 / 0.4) - np.log(0.3 / 0.7), abs=1e-5)
@@ -123,54 +130,52 @@ def test_sam_2_sees_the_picture_squeezed(monkeypatch):
     soft = torch.zeros(1, 48, 64)
     soft[0, 12:24, 8:24] = 0.6
     told = Told("sam2", (slice(4, 8), slice(2, 6)))
-    monkeypatch.setattr(sam, "load_sam", lambda *_: told)
+    monkeypatch.setattr(sam, "load_sam", lambda _: told)
     refined = refine_by_sam(IMAGE, soft, "told", [0.3])
     assert torch.allclose(told.prompts[0]["input_boxes"], torch.tensor([[[8.0, 16, 23, 23 * 64 / 48]]]))
     assert (refined[0] >= 0.3)[13:23, 9:23].all()
 
 
-def test_points_are_the_highest_inside_and_the_lowest_around():
-    values = np.zeros((20, 20))
-    piece = np.zeros((20, 20), bool)
-    piece[4:12, 4:12] = True
-    values[piece], values[6, 6], values[10, 10], values[2, 2] = 0.5, 0.9, 0.8, 0.1
-    points, labels = prompt_points(values, piece, (4, 4, 12, 12))
-    assert labels == [1, 1, 1, 0, 0, 0]
-    assert points[:2].tolist() == [[6, 6], [10, 10]]
-    assert points[3].tolist() == [1, 1]  # the first of the lowest, in the box and a quarter of its sides around it
-    assert all(not piece[y, x] for x, y in points[3:])
-    gaps = [np.hypot(*(points[a] - points[b])) for a in range(3) for b in range(a)]
-    assert min(gaps) > 2
-
-
-def test_no_place_is_picked_where_there_is_none():
-    values = np.full((3, 3), -np.inf)
-    values[1, 2] = 0.5
-    assert spread_out(values, 1.0) == [(1, 2)]
-
-
 def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
-    with pytest.raises(UserError, match=r"is no folder with config\.json and model\.safetensors; name one of SAM"):
-        check_sam(str(tmp_path))
-    with pytest.raises(UserError, match=r"^sam = ~nobody-here/sam: is not a path \(Could not determine home directory\); name one of SAM"):
-        check_sam("~nobody-here/sam")
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match=r"^sam .*absent/model\.safetensors: there is no such file or folder, and it is not a hub id"):
         make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(sam=str(tmp_path / "absent"), pamr=False))
     with pytest.raises(UserError, match="SAM looks at the image, and none was given"):
         make_masks(None, random_maps(), CLASSES, MaskConfig(sam="x", pamr=False), size=(8, 8))
     folder = save_sam(tmp_path / "sam")
     settings = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(settings | {"auto_map": {"AutoModel": "evil.Model"}}))
-    with pytest.raises(UserError, match=r"auto_map = .* leads to code"):
-        check_sam(str(folder))
-    (folder / "config.json").write_text(json.dumps(settings | {"model_type": "bert"}))
-    with pytest.raises(UserError, match='model_type = "bert", but SAM is one of sam, sam2'):
-        check_sam(str(folder))
+    for altered, problem in [
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map = .* leads to code"),
+        ({"model_type": "bert"}, r"^sam = .*sam: cannot be used \(KeyError: 'bert'\); name .* of model_type sam, sam2"),
+        ({"vision_config": {"hidden_size": 24}}, "^sam = .*: cannot be used"),
+        ({"prompt_encoder_config": settings["prompt_encoder_config"] | {"image_size": "64"}}, "^sam = .*: cannot be used"),
+    ]:
+        (folder / "config.json").write_text(json.dumps(settings | altered))
+        with pytest.raises(UserError, match=problem):
+            load_sam(str(folder))
     (folder / "config.json").write_text(json.dumps(settings))
+    tensors = load_file(folder / "model.safetensors")
+    name = min(tensors)
+    save_file(tensors | {name: tensors[name] * torch.nan}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match="its weights lack values that are finite"):
+        load_sam(str(folder))
+    del tensors[name]
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=f"its weights lack {name}"):
+        load_sam(str(folder))
     (folder / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(UserError, match=r"model\.safetensors"):
-        check_sam(str(folder))
-    save_sam(folder)
-    (folder / "config.json").write_text(json.dumps({"model_type": "sam", "vision_config": {"hidden_size": 24}}))
-    with pytest.raises(UserError, match=r"sam = .*: (cannot be loaded|its weights lack)"):
-        load_sam(str(folder), "cpu")
+    with pytest.raises(UserError, match=r"^sam = .*: cannot be used"):
+        load_sam(str(folder))
+
+
+def test_a_run_loads_sam_before_its_model_and_goes_on_with_these_weights_alone(tmp_path: Path, mini_folder: Path, monkeypatch):
+    mask = MaskConfig(sam=str(save_sam(tmp_path / "sam")))
+    config = GenerateConfig(classes=("dog",), steps=2, model=str(mini_folder), device="cpu", mask=mask)
+    begun = GenerateJob(config).load()
+    weights = tmp_path / "sam" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"seed")
+    assert GenerateJob(config).load() != begun
+    weights.write_bytes(b"no weights")
+    load_sam.cache_clear()
+    monkeypatch.setattr("seediff.run.generate.model_draw", lambda *_: pytest.fail("loaded first"))
+    with pytest.raises(UserError, match=r"^sam = .*: cannot be used"):
+        GenerateJob(config).load()

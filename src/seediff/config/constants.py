@@ -139,7 +139,7 @@ class MaskConfig:
 
     The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
     sam: str | None = None
-    """Folder of a SAM or SAM 2 model (transformers format) that then redraws the outlines of masks that it agrees with; None: none.
+    """Folder or hub id of a SAM or SAM 2 model (transformers format) that redraws the outlines of masks that it agrees with; None: none.
 
     A relative path starts from the current folder."""
     dispute: Share | None = None
@@ -171,6 +171,11 @@ class MaskConfig:
     def weighs_heads(self) -> bool:
         """Whether the method needs cross-attention with weighted heads."""
         return self.method == "goca" and "heads" in self.parts
+
+    @property
+    def sam_weights(self) -> str | None:
+        """The file of SAM's weights: a path, or a hub id and the file in it."""
+        return None if self.sam is None else f"{self.sam}/model.safetensors"
 
 
 @dataclass(frozen=True)

@@ -126,9 +126,10 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
     def load(self) -> str:
         if self.draw is not None:
             return ""
+        self.load_sam()
         self.draw = model_draw(self.config, self.samples(), self.device, self.offload)
         self.mask = fitted_mask(self.config)[0]
-        return weights_fingerprint(*self.config.weight_sources, self.config.mask.sam)  # after loading, which may have fetched the weights
+        return weights_fingerprint(*self.config.weight_sources, self.config.mask.sam_weights)  # after loading, which may have fetched them
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))

@@ -112,9 +112,10 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         from ..models.registry import load_model
 
         self.check()
+        self.load_sam()
         device = self.device or self.config.device
         self.use(load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading))
-        return weights_fingerprint(*self.config.weight_sources, self.config.mask.sam)
+        return weights_fingerprint(*self.config.weight_sources, self.config.mask.sam_weights)
 
     def use(self, model: Model) -> None:
         """Use this model, after checking everything that could fail with it."""

@@ -38,10 +38,8 @@ def check_files(config: ModelConfig) -> None:
     if isinstance(config, DatasetConfig):
         capture = config.capture
         check_capture(config.mask.method, capture.normalize, capture.apart, capture.features, capture.concepts)
-        if config.mask.sam is not None:
-            from ..masks.sam import check_sam  # imports torch
-
-            check_sam(config.mask.sam)
+        if config.mask.sam_weights is not None:
+            local_file("sam", config.mask.sam_weights)
     check_supported(config.model, config.base)
     info = model_info(config.model, config.base)
     if info and isinstance(config, DatasetConfig):

@@ -54,6 +54,13 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         """Sample index → the classes for which the sample keeps the steps."""
         return traced_classes(self.samples())
 
+    def load_sam(self) -> None:
+        """Load SAM, if it redraws outlines, before the model, which takes longer. Raises UserError if it cannot be used."""
+        if self.config.mask.sam is not None:
+            from ..masks.sam import load_sam
+
+            load_sam(self.config.mask.sam)
+
     def write_sample(
         self,
         record: BatchRecord,
