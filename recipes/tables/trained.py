@@ -167,7 +167,7 @@ def _all_kept(row: Row, table: Table, places: Places, seeds: Sequence[int], kept
 def check_source(name: str, table: Table, places: Places) -> None:
     """Raise UserError for data that cannot be drawn or trained on. Reads the label maps of a folder, not its pictures."""
     from seediff.train.data import Stage
-    from seediff.train.run import check_stages
+    from seediff.train.state import check_stages
 
     source = table.data[name]
     if source.folder is not None:

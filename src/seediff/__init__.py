@@ -41,7 +41,7 @@ _HOMES = {
     "register_method": "masks.own",
     "segment": "script.pictures",
     "segment_photos": "run.segment",
-    "train_segmenter": "train.segmenter",
+    "train_segmenter": "train.run",
 }
 
 __all__ = [
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from .run.segment import segment_photos
     from .script.capture import capture
     from .script.pictures import mask, segment
-    from .train.segmenter import train_segmenter
+    from .train.run import train_segmenter
 
 
 def __getattr__(name: str) -> Any:

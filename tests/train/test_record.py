@@ -32,7 +32,7 @@ def test_card():
     assert "No validation set was given" in model_card(make_config({"backbone": "tiny"}), STAGES, [{"miou": ""}], -1.0, 0, 1)
 
 
-@pytest.mark.parametrize("row", [b"x,train", b"1,train,a,b,c,d,e,f,g,h", b'1,"', b"1,train,\xe9", b"1," + b"x" * 200_000])
+@pytest.mark.parametrize("row", [b"x,train", b'1,"', b"1,train,\xe9", b"1," + b"x" * 200_000])
 def test_rows_that_are_none_are_named_before_a_training_goes_on(tmp_path, row):
     file = tmp_path / LOSSES
     file.write_bytes(b"step\n" + row + b"\n")

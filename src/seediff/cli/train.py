@@ -65,7 +65,6 @@ def train(
     validate_every: Annotated[int | None, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
     save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)] = 500,
     workers: Annotated[int | None, option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most")] = None,
-    tensorboard: Annotated[bool, option(RUN, "Also write curves for TensorBoard.", negative=())] = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -128,15 +127,10 @@ def train(
             validate_every=validate_every,
             save_every=save_every,
             workers=workers,
-            tensorboard=tensorboard,
             keep=keep,
         )
     if not quiet:
-        how = (
-            f"{result.images_per_second:.1f} images/s, {result.waited:.1%} of the time waiting for images"
-            if result.seconds
-            else "it was complete"
-        )
+        how = f"{result.images_per_second:.1f} images/s" if result.seconds else "it was complete"
         print(f"{result.steps} steps, {how}: {out}")
         if plan.validation:
             print(f"mIoU {result.miou:.4f} on {len(plan.validation)} samples, at step {result.best_step}")
@@ -174,12 +168,9 @@ def _ratios(text: str | None) -> tuple[int, ...]:
     if text is None:
         return ()
     try:
-        ratios = tuple(int(part) for part in text.split(":"))
+        return tuple(int(part) for part in text.split(":"))
     except ValueError as error:
         raise UserError(f"--mix {text}: must be whole numbers separated by colons, such as 3:1") from error
-    if min(ratios) < 1:
-        raise UserError(f"--mix {text}: every ratio must be at least 1")
-    return ratios
 
 
 def predict(

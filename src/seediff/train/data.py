@@ -49,10 +49,6 @@ class Stage:
             raise UserError(f"stage '{self.name}': must have either epochs or steps")
         if (self.epochs if self.epochs is not None else self.steps or 0) <= 0:
             raise UserError(f"stage '{self.name}': {'epochs' if self.steps is None else 'steps'} must be above 0")
-        if self.mix and sum(count for count, _ in self.mix) != len(self.items):
-            raise UserError(f"stage '{self.name}': mix has {sum(count for count, _ in self.mix)} samples, items {len(self.items)}")
-        if any(count < 1 or ratio < 1 for count, ratio in self.mix):
-            raise UserError(f"stage '{self.name}': mix = {self.mix}: every set needs a sample and a ratio of at least 1")
 
     def step_count(self, batch_size: int) -> int:
         """The number of steps in the stage. An epoch has as many images as the stage has items."""
@@ -87,7 +83,8 @@ def _order(count: int, seed: int, number: int, which: int, epoch: int) -> np.nda
 
 
 class Decoded:
-    """Decoded samples by index, kept in memory while there is room (`decode`)."""
+    """Decoded samples by index: (RGB picture, label map as an "L" picture), kept in memory while there is room. Raises UserError for ids
+    outside the class list, unequal sizes and unreadable files."""
 
     def __init__(self, items: Sequence[Sample], classes: int, room: int = CACHE_BYTES) -> None:
         self.items, self.classes, self.room = items, classes, room
@@ -96,18 +93,13 @@ class Decoded:
     def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
         if (sample := self.kept.get(index)) is not None:
             return sample
-        decoded = decode(self.items[index], self.classes)
+        labels = self.items[index].labels(self.classes)
+        decoded = self.items[index].picture(), Image.fromarray(labels)
         size = 5 * decoded[0].width * decoded[0].height  # Pillow keeps four bytes per pixel of RGB
         if size <= self.room:
             self.room -= size
             self.kept[index] = decoded
         return decoded
-
-
-def decode(item: Sample, classes: int) -> tuple[Image.Image, Image.Image]:
-    """(RGB picture, label map as an "L" picture). Raises UserError for ids outside the class list, unequal sizes and unreadable files."""
-    labels = item.labels(classes)
-    return item.picture(), Image.fromarray(labels)
 
 
 def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -7,35 +7,25 @@ ignored pixels and with the same points, both losses are equal. Letters: B image
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
+from ..config.train import TrainConfig
+
 IGNORE = 255
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the loss's parts (also for matching) and of "no class", and the number of points per mask. See `TrainConfig`."""
-
-    class_: float
-    mask: float
-    dice: float
-    no_object: float
-    points: int
-    oversample: float = 3.0
-    """Number of candidates for the points of a mask's loss, as a multiple of `points`."""
-    importance: float = 0.75
-    """Share of the points that are the least certain candidates; the rest are drawn at random."""
+OVERSAMPLE, IMPORTANCE = 3, 0.75
+"""Number of candidates for the points of a mask's loss, as a multiple of the points, and the share of the points that are the least certain
+candidates; the rest are drawn at random."""
 
 
 def set_losses(
     mask_logits: torch.Tensor,
     class_logits: torch.Tensor,
     labels: torch.Tensor,
-    weights: LossWeights,
+    config: TrainConfig,
 ) -> dict[str, torch.Tensor]:
     """The weighted losses `class`, `mask` and `dice`, scalars, of one decoder layer.
 
@@ -43,10 +33,10 @@ def set_losses(
     """
     mask_logits, class_logits = mask_logits.float(), class_logits.float()
     present = [_classes_in(one) for one in labels]
-    rows, queries, classes = _match(mask_logits.detach(), class_logits.detach(), labels, present, weights)
+    rows, queries, classes = _match(mask_logits.detach(), class_logits.detach(), labels, present, config)
     return {
-        "class": weights.class_ * _class_loss(class_logits, present, rows, queries, classes, weights.no_object),
-        **_mask_losses(mask_logits[rows, queries], classes, labels[rows], weights),
+        "class": config.class_weight * _class_loss(class_logits, present, rows, queries, classes, config.no_object),
+        **_mask_losses(mask_logits[rows, queries], classes, labels[rows], config),
     }
 
 
@@ -70,11 +60,11 @@ def _match(
     class_logits: torch.Tensor,
     labels: torch.Tensor,
     present: list[torch.Tensor],
-    weights: LossWeights,
+    config: TrainConfig,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The cheapest assignment of each image's classes to queries: image, query and class for M pairs, (M,) int64 each."""
     batch, height, width = labels.shape
-    pixels = torch.randint(height * width, (batch, weights.points), device=labels.device)
+    pixels = torch.randint(height * width, (batch, config.points), device=labels.device)
     logits = _sample(mask_logits, pixels, height, width)  # (B, Q, P)
     at = labels.flatten(1).gather(1, pixels)  # (B, P)
     valid = (at != IGNORE).float()
@@ -87,7 +77,12 @@ def _match(
     both = 2 * (shown @ inside) + 1
     cost_dice = 1 - both / ((shown @ valid[..., None]) + inside.sum(1)[:, None] + 1)
     cost_class = -class_logits.softmax(-1)[..., :count]
-    cost = (weights.mask * cost_mask + weights.dice * cost_dice + weights.class_ * cost_class).nan_to_num(1e9, 1e9, -1e9).cpu().numpy()
+    cost = (
+        (config.mask_weight * cost_mask + config.dice_weight * cost_dice + config.class_weight * cost_class)
+        .nan_to_num(1e9, 1e9, -1e9)
+        .cpu()
+        .numpy()
+    )
     rows, queries, classes = [], [], []
     for row, ids in enumerate(present):
         found, columns = linear_sum_assignment(cost[row][:, ids.cpu().numpy()])
@@ -111,11 +106,11 @@ def _class_loss(
     return (losses * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
-def _mask_losses(logits: torch.Tensor, classes: torch.Tensor, labels: torch.Tensor, weights: LossWeights) -> dict[str, torch.Tensor]:
+def _mask_losses(logits: torch.Tensor, classes: torch.Tensor, labels: torch.Tensor, config: TrainConfig) -> dict[str, torch.Tensor]:
     """`mask` (binary cross entropy) and `dice` of matched masks: logits (M, h, w), their classes (M,), their images' labels (M, H, W)."""
     height, width = labels.shape[1:]
     labels = labels.flatten(1)
-    pixels = _draw_points(logits, labels, height, width, weights)
+    pixels = _draw_points(logits, labels, height, width, config)
     at = labels.gather(1, pixels)
     valid = (at != IGNORE).float()
     target = (at == classes[:, None]).float()
@@ -125,17 +120,17 @@ def _mask_losses(logits: torch.Tensor, classes: torch.Tensor, labels: torch.Tens
     shown = drawn.sigmoid() * valid
     dice = 1 - (2 * (shown * target).sum(1) + 1) / (shown.sum(1) + target.sum(1) + 1)
     return {
-        "mask": weights.mask * ((bce * valid).sum(1) / valid.sum(1).clamp(min=1)).sum() / masks,
-        "dice": weights.dice * dice.sum() / masks,
+        "mask": config.mask_weight * ((bce * valid).sum(1) / valid.sum(1).clamp(min=1)).sum() / masks,
+        "dice": config.dice_weight * dice.sum() / masks,
     }
 
 
 @torch.no_grad()
-def _draw_points(logits: torch.Tensor, labels: torch.Tensor, height: int, width: int, weights: LossWeights) -> torch.Tensor:
+def _draw_points(logits: torch.Tensor, labels: torch.Tensor, height: int, width: int, config: TrainConfig) -> torch.Tensor:
     """Pixels (M, P) for each mask's loss: mostly where the mask is least certain, and not ignored."""
-    drawn = torch.randint(height * width, (len(logits), int(weights.points * weights.oversample)), device=logits.device)
+    drawn = torch.randint(height * width, (len(logits), config.points * OVERSAMPLE), device=logits.device)
     certainty = _sample(logits[:, None], drawn, height, width)[:, 0].abs()
     certainty = certainty.masked_fill(labels.gather(1, drawn) == IGNORE, torch.inf)
-    chosen = certainty.topk(int(weights.importance * weights.points), largest=False).indices
-    rest = torch.randint(height * width, (len(logits), weights.points - chosen.shape[1]), device=logits.device)
+    chosen = certainty.topk(int(IMPORTANCE * config.points), largest=False).indices
+    rest = torch.randint(height * width, (len(logits), config.points - chosen.shape[1]), device=logits.device)
     return torch.cat([drawn.gather(1, chosen), rest], 1)

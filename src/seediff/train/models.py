@@ -39,8 +39,8 @@ from ..files.documents import read_json
 from ..files.messages import printable
 from ..files.reading import SETTINGS
 from ..models.trust import OWN_ATTENTION
-from .loss import IGNORE, LossWeights, set_losses
-from .weights import check_loaded, check_sizes, check_weights_file
+from .loss import IGNORE, set_losses
+from .weights import check_loaded, check_network_settings, check_weights_file
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
 TINY = Path(__file__).parent / "tiny"
@@ -106,36 +106,30 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
     whole = _whole_network(config)
     if whole is not None:
         network = _load(CLASSES[config.architecture], source, config=whole.__class__(**{**whole.to_dict(), **shared}))
-        return _with_kept_statistics(config, network)
-    if config.architecture == "segformer":
+    elif config.architecture == "segformer":
         network = SegformerForSemanticSegmentation(SegformerConfig(**SEGFORMER_SIZES[config.backbone], **shared))
         if source != "scratch":
             network = _load(SegformerForSemanticSegmentation, source, config=network.config)
-        return network
-    kind, backbone = BACKBONES[config.backbone][0], _backbone(config.architecture, config.backbone)
-    sizes = TINY_DECODER if config.backbone == "tiny" else {}
-    logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns about all backbones but Swin, although others are supported
-    network = Mask2FormerForUniversalSegmentation(
-        Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
-    )
-    if source != "scratch":
-        loaded = _load(ResNetBackbone if kind is ResNetConfig else SwinBackbone, source, out_features=STAGES)
-        try:
+    else:
+        backbone, sizes = _backbone(config.architecture, config.backbone), TINY_DECODER if config.backbone == "tiny" else {}
+        logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns about all backbones but Swin, although others are supported
+        network = Mask2FormerForUniversalSegmentation(
+            Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
+        )
+        if source != "scratch":
+            loaded = _load(ResNetBackbone if isinstance(backbone, ResNetConfig) else SwinBackbone, source, out_features=STAGES)
             network.model.pixel_level_module.encoder.load_state_dict(loaded.state_dict())
-        except RuntimeError as error:
-            raise UserError(f"weights = {source!r}: are not of backbone {config.backbone}; another of its kind or size") from error
-        network = _with_kept_statistics(config, network)
-    return network
-
-
-def _with_kept_statistics(config: TrainConfig, network: Network) -> Network:
-    """The network, whose ResNet-50 keeps the statistics of its initial weights, as in Mask2Former's recipes: batches are too small for new
-    ones."""
-    if config.backbone == "r50":
+    if config.backbone == "r50" and source != "scratch":
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm2d):  # keeps its first statistics, as in Mask2Former's recipes: batches are too small for new
                 module.requires_grad_(False)  # marks the layers that `Trainee` keeps in eval mode
     return network
+
+
+def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
+    """The number of parameters of the network to train. Builds it without memory for weights."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in build_network(replace(config, weights="scratch"), classes).parameters())
 
 
 def with_queries(config: TrainConfig) -> TrainConfig:
@@ -171,7 +165,7 @@ def check_weights(config: TrainConfig) -> PretrainedConfig | None:
     model_type = str(settings.get("model_type"))
     if model_type not in fitting:
         raise UserError(f"weights = {source!r}: are of a {printable(model_type[:60])}, not of {' or '.join(sorted(fitting))}")
-    check_sizes(path, settings)
+    check_network_settings(path, settings)
     try:
         weights_config = CONFIGS[model_type].from_dict(settings)
     except Exception as error:  # a modified configuration can raise nearly anything
@@ -255,8 +249,7 @@ class Trainee(nn.Module):
     def __init__(self, network: Network, config: TrainConfig) -> None:
         super().__init__()
         self.network = network
-        self.weights = LossWeights(config.class_weight, config.mask_weight, config.dice_weight, config.no_object, config.points)
-        self.mixed = config.dtype == "bfloat16"
+        self.config = config
         self.frozen = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]
         self.auxiliary_weight = config.auxiliary if isinstance(network, Mask2FormerForUniversalSegmentation) else 0.0
         if self.auxiliary_weight:
@@ -272,7 +265,7 @@ class Trainee(nn.Module):
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Weighted losses, scalars. images (B, H, W, 3) uint8, labels (B, H, W) uint8."""
         labels = labels.long()
-        mixed = mixed_precision(images.device, self.mixed)
+        mixed = mixed_precision(images.device, self.config.dtype == "bfloat16")
         with mixed:
             pixels = to_pixels(images)
             if isinstance(self.network, SegformerForSemanticSegmentation):
@@ -280,7 +273,7 @@ class Trainee(nn.Module):
             output = self.network(pixel_values=pixels, output_auxiliary_logits=True, output_hidden_states=True)
         losses: dict[str, Any] = {"class": 0.0, "mask": 0.0, "dice": 0.0}
         for layer in (*output.auxiliary_logits, output):  # deep supervision: every decoder layer has a loss
-            layer_losses = set_losses(layer["masks_queries_logits"], layer["class_queries_logits"], labels, self.weights)
+            layer_losses = set_losses(layer["masks_queries_logits"], layer["class_queries_logits"], labels, self.config)
             losses = {name: losses[name] + layer_losses[name] for name in losses}
         if self.auxiliary_weight:
             coarse = labels[:, 2::4, 2::4]  # at the resolution of the proposed masks

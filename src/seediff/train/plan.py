@@ -51,8 +51,9 @@ def plan_training(
     """
     if not data:
         raise UserError("no data: name the folder of a dataset")
-    if mix and len(mix) != len(data):
-        raise UserError("mix", f"has {len(mix)} ratios for {len(data)} datasets", "give one for each, such as 3:1")
+    if mix and (len(mix) != len(data) or min(mix) < 1):
+        ratios = ":".join(map(str, mix))
+        raise UserError(f"mix = {ratios}", f"must be {len(data)} whole numbers of at least 1, one for each dataset", "such as 3:1 for two")
     if validation is not None and validation_share is not None:
         raise UserError("validation and validation_share", "exclude each other", "give one of them")
     opened = [_opened(source) for source in data]
@@ -138,8 +139,8 @@ def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
 
     Loads no weights and writes nothing. Raises UserError if the training would fail at once.
     """
-    from .models import check_weights, with_queries  # importing transformers takes seconds
-    from .run import check_stages, count_parameters
+    from .models import check_weights, count_parameters, with_queries  # importing transformers takes seconds
+    from .state import check_stages
 
     config = with_device(config)
     if Path(config.weights).is_dir():  # weights on the hub are not checked

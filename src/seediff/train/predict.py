@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +19,20 @@ from ..files.label_maps import voc_palette
 from ..files.messages import printable
 from ..files.output_folders import put, staged
 from ..files.outputs import write_atomic
-from ..files.photographs import Photo, find_photos, read_photo
+from ..files.photographs import find_photos, read_photo
 from ..files.reading import SETTINGS
 from ..models.trust import OWN_ATTENTION
 from ..report.pictures import overlay
+from .data import PAD
 from .models import CLASSES, Network, class_scores, without_bars
 from .record import CHECKPOINT
-from .weights import check_loaded, check_sizes, check_weights_file, read_about
+from .weights import check_loaded, check_network_settings, check_weights_file, read_about
+
+if TYPE_CHECKING:
+    from ..workers import Progress
 
 STRIDE = 32
 """A network's input sides must be multiples of its coarsest feature's stride."""
-PAD = 128
 LARGEST_SCALE, LARGEST_SIDE = 16, 1 << 14
 LONGEST = 16
 """The network sees at most this many times `side`² pixels: a picture whose aspect ratio is above this is scaled down further."""
@@ -145,7 +148,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
         what = "has no config.json" if folder.is_dir() else "there is no such folder"
         raise UserError(f"{folder}: {what}; name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)
-    check_sizes(folder / "config.json", read_json(folder / "config.json", dict[str, Any], limit=SETTINGS))
+    check_network_settings(folder / "config.json", read_json(folder / "config.json", dict[str, Any], limit=SETTINGS))
     check_weights_file(folder)
     try:
         with without_bars():
@@ -174,10 +177,6 @@ def _try_out(network: Network, classes: int, dtype: str | None, folder: Path) ->
         raise UserError(f"{folder}: its weights do not give each of the {classes} classes of config.json a score that is a number")
 
 
-if TYPE_CHECKING:
-    from ..workers import Progress
-
-
 def predict_files(
     model: Path,
     paths: Sequence[Path],
@@ -199,18 +198,16 @@ def predict_files(
     found = find_photos([str(path) for path in paths], exclude=out).photos
     segmenter = load_segmenter(model, device)
 
-    def predicted() -> Iterator[tuple[Photo, np.ndarray, np.ndarray]]:
+    with staged(out) as part:
+        write_atomic(part / native.CLASSES, native.classes_text(segmenter.classes))
         for first in range(0, len(found), batch_size):
             photos = found[first : first + batch_size]
             images = [read_photo(photo.path) for photo in photos]
-            yield from zip(photos, images, segmenter.label_maps(images, scales=scales, flip=flip, side=side), strict=True)
+            label_maps = segmenter.label_maps(images, scales=scales, flip=flip, side=side)
+            for photo, image, labels in zip(photos, images, label_maps, strict=True):
+                put(part / native.LABELS / f"{photo.name}.png", native.encode_mask(labels))
+                if overlays:
+                    put(part / native.OVERLAYS / f"{photo.name}.jpg", native.encode_image(overlay(image, labels, voc_palette()), "jpg"))
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
-
-    with staged(out) as part:
-        write_atomic(part / native.CLASSES, native.classes_text(segmenter.classes))
-        for photo, image, labels in predicted():
-            put(part / native.LABELS / f"{photo.name}.png", native.encode_mask(labels))
-            if overlays:
-                put(part / native.OVERLAYS / f"{photo.name}.jpg", native.encode_image(overlay(image, labels, voc_palette()), "jpg"))
     return len(found)

@@ -34,43 +34,25 @@ class Losses:
     """losses.csv, one row per step. Cells are empty for losses that the network does not have, and for miou in steps without validation."""
 
     def __init__(self, path: Path, steps: int) -> None:
-        """Keep the first `steps` rows of an earlier run's file, up to its checkpoint."""
-        rows: list[str] = []
-        if steps and path.exists():
-            rows = read_lines(path)[1 : steps + 1]  # a partly written line of a killed run comes after these
+        """Keep the first `steps` rows of an earlier run's file, up to its checkpoint. Raises UserError if they are none."""
+        rows = read_lines(path)[1 : steps + 1] if steps and path.exists() else []  # a killed run's half line comes after these
         text = "".join(line + "\n" for line in (",".join(FIELDS), *rows))
-        _parse_losses(text, path)  # report it now, not at the end
+        parse_csv(text, FIELDS, path)
         write_atomic(path, text.encode())
         self.path = path
 
     def add(self, step: int, stage: str, rate: float, losses: Mapping[str, float], norm: float, miou: float | None) -> None:
-        values = {"step": step, "stage": stage, "learning_rate": _short(rate), "gradient_norm": _short(norm)}
-        values |= {name: _short(value) for name, value in losses.items()}
-        values |= {"loss": _short(sum(losses.values())), "miou": "" if miou is None else f"{miou:.4f}"}
+        numbers = {"learning_rate": rate, **losses, "loss": sum(losses.values()), "gradient_norm": norm}
+        values = {name: f"{value:.6g}" for name, value in numbers.items()}
+        values |= {"step": str(step), "stage": stage, "miou": "" if miou is None else f"{miou:.4f}"}
         line = io.StringIO()
         csv.DictWriter(line, list[str](FIELDS), restval="", lineterminator="\n").writerow(values)
         append(self.path, line.getvalue().encode())
 
 
-def _short(value: float) -> str:
-    return f"{value:.6g}"
-
-
 def read_losses(path: Path) -> list[dict[str, str]]:
-    """The rows of losses.csv. All cells except the stage must be numbers or empty. Raises UserError naming the line of any other."""
-    return _parse_losses(read_text(path), path)
-
-
-def _parse_losses(text: str, path: Path) -> list[dict[str, str]]:
-    rows = parse_csv(text, FIELDS, path)
-    for line, row in rows:
-        for name in FIELDS:
-            if name != "stage" and (row[name] or name == "step"):
-                try:
-                    float(row[name])  # a gradient's norm may be infinite even if the loss is finite
-                except ValueError as error:
-                    raise UserError(f"{path}, line {line}: {name} = {shown(row[name])} must be a number") from error
-    return [row for _, row in rows]
+    """The rows of losses.csv. Raises UserError naming a line that is none."""
+    return [row for _, row in parse_csv(read_text(path), FIELDS, path)]
 
 
 def model_card(
@@ -131,7 +113,6 @@ def _weights_label(config: TrainConfig) -> str:
 T = TypeVar("T")
 CHECKPOINT = "checkpoint.safetensors"
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
-OTHER_NETWORK = "is the checkpoint of another network; choose another --out"
 
 
 def write_checkpoint(
@@ -159,43 +140,23 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
 
     First checks that every tensor has the network's name, shape and type. Raises UserError.
     """
-    header = read_header(path)
-    parts: dict[str, dict[str, torch.Tensor]] = {"trainee": {}, "average": {}, "adamw": {}}
-    for key, value in header.load("pt").items():
-        part, _, name = key.partition(".")
-        if part not in parts:
-            raise UserError(f"{path}: tensor {shown(key)} is of no part of a checkpoint ({', '.join(parts)})")
-        parts[part][name] = value
-    trainee_state = trainee.state_dict()
-    _check_alike(path, "trainee", parts["trainee"], trainee_state)
-    if parts["average"]:
-        _check_alike(path, "average", parts["average"], getattr(trainee, "network", trainee).state_dict())
-    shapes = dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
+    found = read_header(path).load("pt")
+    expected = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
+    if any(name.startswith("average.") for name in found):
+        expected |= {f"average.{name}": value for name, value in getattr(trainee, "network", trainee).state_dict().items()}
     moments: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in parts["adamw"].items():
-        number, _, name = key.partition(".")
-        parameter = shapes.get(int(number)) if number.isdecimal() and len(number) < 10 else None
-        if parameter is None or name not in MOMENTS or value.shape != (() if name == "step" else parameter.shape):
-            raise UserError(f"{path}: {OTHER_NETWORK} (adamw.{shown(key)} {tuple(value.shape)})")
-        moments.setdefault(int(number), {})[name] = value
-    if (torn := next((number for number, named in moments.items() if set(named) != MOMENTS), None)) is not None:
-        raise UserError(f"{path}: adamw.{torn} has {', '.join(sorted(moments[torn]))}, but must have {', '.join(sorted(MOMENTS))}")
-    trainee.load_state_dict(parts["trainee"])
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    return parts["average"] or None
-
-
-def _check_alike(path: Path, part: str, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    for name in (*expected, *tensors):
-        tensor, wanted = tensors.get(name), expected.get(name)
+    for number, parameter in enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]):
+        names = {name: f"adamw.{number}.{name}" for name in MOMENTS}
+        if not found.keys().isdisjoint(names.values()):  # a parameter without a gradient has none
+            expected |= {key: torch.zeros(()) if name == "step" else parameter for name, key in names.items()}
+            moments[number] = {name: found.get(key, parameter) for name, key in names.items()}
+    for name in (*expected, *found):
+        tensor, wanted = found.get(name), expected.get(name)
         if tensor is None or wanted is None or tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
-            raise UserError(f"{path}: {OTHER_NETWORK} ({part}.{shown(name)[1:-1]} {_described(tensor)}, not {_described(wanted)})")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise UserError(f"{path}: {part}.{name} holds values that are not finite; remove the file to start again")
-
-
-def _described(tensor: torch.Tensor | None) -> str:
-    return "is not there" if tensor is None else f"is {str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+            raise UserError(path, f"is the checkpoint of another network (tensor {shown(name)})", "choose another --out")
+    trainee.load_state_dict({name: found[f"trainee.{name}"] for name in trainee.state_dict()})
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return {name.removeprefix("average."): value for name, value in found.items() if name.startswith("average.")} or None
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:

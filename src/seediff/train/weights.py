@@ -5,6 +5,7 @@ Without these checks, transformers would initialise missing tensors at random wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,8 +25,8 @@ from ..files.tensors import read_header
 from ..models.trust import check_settings
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-LAYERS, WIDTH = 1000, 1 << 20
-"""Maximum number of layers in a part, and maximum of any other number, in a configuration."""
+LAYERS = 1000
+"""Maximum number of layers in a part of a configuration: transformers would build more for hours."""
 BACKBONES = ("resnet", "swin")
 """Allowed Mask2Former backbones, in transformers' names."""
 NEW_HEADS = ("decode_head.", "hidden_states_norms.")
@@ -57,26 +58,20 @@ def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str
     return about, classes
 
 
-def check_sizes(path: Path | str, settings: Mapping[str, Any]) -> None:
-    """Raise UserError for a configuration with more than LAYERS layers in a part or another number above WIDTH, with references to code or
-    other files, or with a backbone outside BACKBONES. path: for messages."""
+def check_network_settings(path: Path | str, settings: Mapping[str, Any]) -> None:
+    """Raise UserError for a configuration that leads to code or other files, with a backbone outside BACKBONES, or with more than LAYERS
+    layers. path: for messages."""
     check_settings(path, settings)
     backbone = settings.get("backbone_config")
-    if isinstance(backbone, dict) and backbone.get("model_type", "swin") not in BACKBONES:
+    backbone = backbone if isinstance(backbone, dict) else {}
+    if backbone.get("model_type", "swin") not in BACKBONES:
         raise UserError(f"{path}: model_type of backbone_config = {shown(backbone['model_type'])} must be {' or '.join(BACKBONES)}")
     if settings.get("backbone") is not None:
         raise UserError(f"{path}: backbone = {shown(settings['backbone'])} names another model; remove that key")
-    waiting: list[tuple[str, Any]] = [("", settings)]
-    while waiting:
-        key, value = waiting.pop()
-        if isinstance(value, dict):
-            waiting += [(name, inner) for name, inner in value.items() if name not in ("id2label", "label2id")]
-        elif isinstance(value, list):
-            waiting += [(key, inner) for inner in value]
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            most = LAYERS if "layers" in key or "depth" in key or "blocks" in key else WIDTH
-            if abs(value) > most and not key.endswith(("_id", "eps")) and "max_position" not in key and "length" not in key:
-                raise UserError(f"{path}: {key} = {shown(value)} must be at most {most}")
+    for key, value in (*settings.items(), *backbone.items()):
+        numbers = [n for n in (value if isinstance(value, list) else [value]) if isinstance(n, (int, float))]
+        if re.search("layers|depth|blocks", key) and max(numbers, default=0) > LAYERS:
+            raise UserError(f"{path}: {key} = {shown(value)} must be at most {LAYERS}")
 
 
 def check_weights_file(folder: Path) -> None:

@@ -1,0 +1,117 @@
+"""Whether a training can go on: its progress, everything about its data that decides it, and what differs from the training in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from ..config.base import differences, load_config
+from ..config.train import TrainConfig, with_device
+from ..dataset import native
+from ..dataset.sample import Sample
+from ..errors import UserError
+from ..files.documents import read_json
+from ..files.messages import shown
+from .data import Stage
+from .record import CHECKPOINT, LOSSES, read_state
+
+RECORD = "training.json"
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+
+
+@dataclass
+class State:
+    """The progress of a training. `best` is the mIoU of the network in the folder."""
+
+    step: Count = 0
+    best: Annotated[float, msgspec.Meta(ge=-1, le=1)] = -1.0
+    best_step: Count = 0
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    validation: list[Count] = field(default_factory=list)
+    """The number of samples, then the steps between validations for each stage: these decide which network is kept."""
+    data: list[str] = field(default_factory=list)
+    """The digests of `check_stages`."""
+
+
+def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> list[str]:
+    """A digest of the samples of each stage, and of those for validation, if there are any: of their names, the sizes in bytes of their
+    pictures, and their label maps.
+
+    Raises UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all. Reads every label
+    map once, which is quick compared with training."""
+    if not stages:
+        raise UserError("nothing to train on: no stage")
+    classes = stages[0].classes
+    for stage in stages:
+        if stage.classes != classes:
+            raise UserError(f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
+    digests = []
+    checked = [(f"stage '{stage.name}'", stage.items) for stage in stages]
+    for what, items in [*checked, *([("validation", validation)] if validation else [])]:
+        digest, shows_a_class = hashlib.blake2b(digest_size=6), False
+        for item in items:  # all of them, to find every fault now
+            labels = item.labels(len(classes))
+            shows_a_class |= bool(((labels > 0) & (labels < 255)).any())
+            size = len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size
+            digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
+        if not shows_a_class:
+            raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
+        digests.append(digest.hexdigest())
+    return digests
+
+
+def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:
+    """Everything about a stage but its samples that decides the training, for the checkpoint and the card."""
+    return {
+        "name": stage.name,
+        "samples": len(stage.items),
+        "classes": list(stage.classes),
+        "steps": stage.step_count(config.batch_size),
+        "mix": [list(part) for part in stage.mix],
+    }
+
+
+def find_state(out: Path, config: TrainConfig, new: State) -> State:
+    """The state of the training in `out`, which is `new` if none has begun. Raises UserError if `out` holds anything else, or a training
+    with another configuration or on other data."""
+    names = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
+    if not names:
+        return new
+    if native.CONFIG not in names:
+        raise UserError(out, f"not empty and no training of SeeDiff (it holds {names[0]})", "choose another folder")
+    changed = differences(with_device(load_config(out / native.CONFIG, TrainConfig)), config)
+    state = new
+    if (out / CHECKPOINT).is_file():
+        state = read_state(out / CHECKPOINT, State)
+    elif (out / RECORD).is_file():
+        state = read_json(out / RECORD, State)
+    elif not changed or not (out / LOSSES).is_file():
+        return state  # killed before its first checkpoint: start again
+    changed += _stage_differences(state.stages, new.stages)
+    if state.validation != new.validation:
+        changed.append(f"validation (samples, steps between): {state.validation} → {new.validation}")
+    if not changed:  # other numbers or classes make other data, too
+        trained_on = [*(f"stage '{stage['name']}'" for stage in new.stages), "validation"]
+        changed = [
+            f"{what} had other samples or masks" for i, what in enumerate(trained_on) if state.data[i : i + 1] != new.data[i : i + 1]
+        ]
+    if changed:
+        fix = "choose another folder, or give the same options and data as before"
+        raise UserError(out, f"holds another training ({'; '.join(changed)})", fix)
+    return state
+
+
+def _stage_differences(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[str]:
+    if len(old) != len(new):
+        return [f"stages: {len(old)} → {len(new)}"]
+    return [
+        f"{key} of stage '{after['name']}': {shown(before.get(key))} → {shown(after[key])}"
+        for before, after in zip(old, new, strict=True)
+        for key in after
+        if before.get(key) != after[key]
+    ]
