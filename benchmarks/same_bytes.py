@@ -1,17 +1,16 @@
-"""Checks whether two source trees write the same bytes: runs small commands of every kind with both, and compares their files by hash.
+"""Checks whether two source trees write the same files: runs small commands of every kind with both, and says what differs in which file.
 
     python benchmarks/same_bytes.py OLD NEW                      # both are checkouts of this repository; 15 minutes per tree
-    python benchmarks/same_bytes.py OLD NEW --only generate      # commands whose names begin so, and those that they need
+    python benchmarks/same_bytes.py OLD NEW --only generate      # cases whose names begin so, and those that they need
     python benchmarks/same_bytes.py OLD NEW --work /tmp/same     # keeps OLD's files there, and reuses them the next time
 
-Exit code 1: a file differs, or a command fails in one of the trees. --without leaves out commands, such as one removed on purpose.
+Pictures in PNG are compared by mode, palette and pixels, safetensors by their tensors and their header's fields, archives by their members,
+everything else byte by byte. Exit code 1: a file differs, or a command fails in one of the trees. --without leaves out cases.
 """
 
 from __future__ import annotations
 
 import argparse
-import fnmatch
-import hashlib
 import os
 import re
 import subprocess
@@ -19,16 +18,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-SKIPPED = {
-    "*/seediff.toml": "names the version, and says where values are from",
-    "*/README.md": "text for people, with the version",
-    "*/preview.html": "text for people, with the version",
-    "table/work/*": "keys of the configurations' text; what is measured is in results.json",
-}
-"""Files that may differ, and why. Both trees must still write them."""
-SECONDS = re.compile(rb'"seconds":\s*(\[[^]]*\]|[0-9.]+)')
+from files_compared import compare  # beside this file
+from same_bytes_families import FAMILIES, SIDES, WITHOUT_SELF_ATTENTION
+
+HERE = Path(__file__).resolve().parent
 DRAW = "generate --classes dog,cat --per-class 3 --steps 2 --batch-size 4 --keep-soft --keep-attention"
 LOOK = "--timesteps 150 --batch-size 4"
+TWINS = {name: f"--device cpu --size {SIDES.get(name, 64)} --model twins/{name}" for name in FAMILIES}
+METHODS = ("ca", "ca_sa", "reference", "best", "daam", "diffsegmenter", "fa_seg", "iseg_walk", "nerve_walk")
 EXPORTS = {
     "voc": "--objects --boxes",
     "coco": "--panoptic",
@@ -49,29 +46,51 @@ rows = [{ name = "CA", train = ["ca"] }]
 """
 COMMANDS = {
     "generate": f"{DRAW} --out generate",
-    **{f"generate-{method}": f"{DRAW} --method {method} --out generate-{method}" for method in ("ca", "ca_sa", "reference")},
+    **{f"generate-{method}": f"{DRAW} --method {method} --out generate-{method}" for method in METHODS},
     "generate-reject": f"{DRAW} --classes-per-image 1,2 --reject --expansion parallel --image-format jpg --out generate-reject",
+    "generate-compete": f"{DRAW} --classes-per-image 2 --compete --beta otsu --objects pieces --out generate-compete",
+    "generate-geometric": f"{DRAW} --capture-mean geometric --capture-layers up/last --no-capture-normalize --out generate-geometric",
+    "generate-asked": f"{DRAW} --capture-prompt={{class}} --ignore-band 0.3,0.6 --out generate-asked",
     "generate-dit": "generate --classes dog --per-class 2 --steps 2 --model mini-dit --keep-attention --out generate-dit",
     "mask": f"mask generate/images --classes dog,cat {LOOK} --keep-soft --keep-attention --out mask",
     "mask-crop": f"mask generate/images --classes dog --fit crop --method ca_sa --no-pamr {LOOK} --out mask-crop",
+    "mask-flip": f"mask generate/images --classes dog,cat --presence 0 --capture-flip {LOOK} --keep-attention --out mask-flip",
     "segment": "segment generate/images --names dog,cat,grass --batch-size 4 --out segment",
+    "segment-refine": "segment generate/images --refine --kl-threshold 0.9 --num-points 8 --fit tile --size 48 --out segment-refine",
     "segment-kmeans": "segment generate/images --method kmeans -k 4 --fit resize --out segment-kmeans",
     "segment-diffcut": "segment generate/images --method diffcut --refine --out segment-diffcut",
+    **{f"capture-{name}": f"same_bytes_families.py {name} --out capture-{name}" for name in FAMILIES},
+    **{
+        f"generate-{name}": f"generate --classes dog,cat --per-class 1 --steps 2 --keep-attention {twin} --out generate-{name}"
+        for name, twin in TWINS.items()
+    },
+    **{
+        f"mask-{name}": f"mask generate/images --classes dog,cat --presence 0 {LOOK} --keep-attention {twin} --out mask-{name}"
+        for name, twin in TWINS.items()
+    },
+    **{
+        f"segment-{name}": f"segment generate/images --names dog,cat --num-points 4 {twin} --out segment-{name}"
+        for name, twin in TWINS.items()
+        if name not in WITHOUT_SELF_ATTENTION
+    },
     "augment": "augment generate --add flip:50%,splice-2x2:50%,noise:2,blur:2,perspective:2,boxes:2,objects:2,colour:2 --out augment",
     **{f"export-{name}": f"export generate --to {name} {more} --out export-{name}" for name, more in EXPORTS.items()},
+    "export-voc-objects": "export generate-compete --to voc --objects --boxes --out export-voc-objects",
+    "export-coco-objects": "export generate-compete --to coco --polygons --min-area 9 --out export-coco-objects",
     **{f"import-{name}": f"import export-{name} --from {name} --out import-{name}" for name in EXPORTS},
+    "import-coco-objects": "import export-coco-objects --from coco --out import-coco-objects",
+    "import-masks": "import generate --from masks --classes generate/classes.txt --out import-masks",
     "filter": "filter generate --best 2 --ignore-band 0.3,0.6 --out filter",
     "merge": "merge generate generate-ca --out merge",
     "split": "split generate --val 0.3 --out split",
     "train": "train generate --backbone tiny --architecture segformer --steps 20 --batch-size 4 --out train",
     "predict": "predict train generate/images --out predict",
-    "study-truth": "study truth --scenes 2 --tune-scenes 2 --timesteps 150 --out study-truth",
-    "study-segments": "study segments --scenes 2 --tune-scenes 2 --out study-segments",
-    "study-table": "study pamr --config table.toml --seeds 0 --out table/results --work table/work",
+    "evaluate": "evaluate train --data generate --draws 20 --out evaluate",
+    "evaluate-segments": "evaluate segments segment --labels generate/masks --floors --json evaluate-segments.json",
+    "table": "-m recipes.tables pamr --config table.toml --seeds 0 --out table/results --work table/work",
 }
-"""Name → a command of `seediff`, run in a folder that has the outputs of the commands before it."""
-MOVED = {"study pamr": ("recipes/tables", "recipes.tables pamr")}
-"""Command → (folder, program): a tree that has this folder has the program instead of the command."""
+"""Name → a command of `seediff`, of a file in this folder, or (-m) of a module in the tree. It runs in a folder that has the files of the
+commands before it, and `twins/`, a narrow model of each family."""
 
 
 def needed(name: str) -> list[str]:
@@ -84,22 +103,31 @@ def needed(name: str) -> list[str]:
 CHILD = """
 import runpy
 import sys
+import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from seediff.cli import main
-for argument in list(sys.argv[1:]):
+here, *arguments = sys.argv[1:]
+for argument in arguments:
     name, _, command = argument.partition(":")
     first, *others = command.split()
     with open(f"{name}.log", "w") as log, redirect_stdout(log), redirect_stderr(log):
-        if "." in first:
-            sys.argv[1:] = others
-            try:
-                runpy.run_module(first, run_name="__main__", alter_sys=True)
+        try:
+            if first == "-m":
+                sys.argv[1:] = others[1:]
+                runpy.run_module(others[0], run_name="__main__", alter_sys=True)
                 code = 0
-            except SystemExit as end:
-                code = end.code
-        else:
-            code = main([first, *others])
+            elif first.endswith(".py"):
+                sys.argv[1:] = others
+                runpy.run_path(f"{here}/{first}", run_name="__main__")
+                code = 0
+            else:
+                code = main([first, *others])
+        except SystemExit as end:
+            code = end.code or 0
+        except Exception:
+            traceback.print_exc()
+            code = 1
     Path(f"{name}.code").write_text(str(code))
 """
 """Runs all commands of a tree in one process, because importing torch takes longer than most of them."""
@@ -111,15 +139,10 @@ def run(tree: Path, work: Path, names: list[str]) -> set[str]:
     def succeeded(name: str) -> bool:
         return (work / f"{name}.code").is_file() and (work / f"{name}.code").read_text() == "0"
 
-    def command(name: str) -> str:
-        text = COMMANDS[name]
-        for before, (folder, after) in MOVED.items():
-            text = text.replace(before, after) if (tree / folder).is_dir() else text
-        return text
-
     environment = {**os.environ, "PYTHONPATH": f"{tree / 'src'}{os.pathsep}{tree}", "OMP_NUM_THREADS": "1"}
-    todo = [f"{name}:{command(name)}" for name in names if not succeeded(name)]
-    subprocess.run([sys.executable, "-c", CHILD, *todo], cwd=work, env=environment)
+    todo = [f"{name}:{COMMANDS[name]}" for name in names if not succeeded(name)]
+    if todo:
+        subprocess.run([sys.executable, "-c", CHILD, str(HERE), *todo], cwd=work, env=environment)
     failed = {name for name in names if not succeeded(name)}
     for name in sorted(failed):
         log = work / f"{name}.log"
@@ -127,19 +150,18 @@ def run(tree: Path, work: Path, names: list[str]) -> set[str]:
     return failed
 
 
-def hashes(work: Path, name: str) -> dict[str, str]:
-    """Path → hash of every file that a command wrote; "" for files that may differ."""
-    out = work / COMMANDS[name].rpartition("--out ")[2].split()[0]
-    files = {path.relative_to(work).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file()}
-    return {
-        file: "" if any(fnmatch.fnmatch(file, pattern) for pattern in SKIPPED) else hashlib.sha256(content(path)).hexdigest()
-        for file, path in files.items()
-    }
-
-
-def content(path: Path) -> bytes:
-    """The bytes of a file; of a study's results.json without the seconds that it took."""
-    return SECONDS.sub(b"", path.read_bytes()) if path.name == "results.json" else path.read_bytes()
+def save_twins(folder: Path) -> None:
+    """Save a narrow model of each family with this tree's builders, unless they are there: both trees get the same files."""
+    if not folder.is_dir():
+        root = HERE.parent
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(str(root / part) for part in ("src", "tests", "")),
+            "OMP_NUM_THREADS": "1",
+        }
+        made = folder.with_name(f"{folder.name}-{os.getpid()}")
+        subprocess.run([sys.executable, HERE / "same_bytes_families.py", "--save", made], env=environment, check=True)
+        made.rename(folder)
 
 
 def main() -> int:
@@ -153,19 +175,23 @@ def main() -> int:
     wanted = [n for n in COMMANDS if n.startswith(tuple(given.only.split(","))) and n not in given.without.split(",")]
     names = list(dict.fromkeys(one for name in wanted for one in needed(name)))
     with tempfile.TemporaryDirectory() as scratch:
-        old, new = (given.work or Path(scratch)) / "old", Path(scratch) / "new"
+        kept = (given.work or Path(scratch)).resolve()
+        kept.mkdir(parents=True, exist_ok=True)
+        save_twins(kept / "twins")
+        old, new = kept / "old", Path(scratch) / "new"
         for work in (old, new):
-            work.mkdir(parents=True, exist_ok=True)
+            work.mkdir(exist_ok=True)
+            if not (work / "twins").exists():
+                (work / "twins").symlink_to(kept / "twins")
             (work / "table.toml").write_text(TABLE, encoding="utf-8")
             drawn = next(given.old.rglob("tables/embedded/set.toml")).read_text(encoding="utf-8")
             (work / "set.toml").write_text(drawn.replace("images = 1000", "images = 4"), encoding="utf-8")
         failed = run(given.old.resolve(), old, names) | run(given.new.resolve(), new, names)
         for name in names:
-            before, after = hashes(old, name), hashes(new, name)
-            differ = sorted(file for file in before.keys() | after.keys() if before.get(file) != after.get(file))
-            compared = sum(bool(value) for value in before.values())
-            print(f"{name}: {len(differ)} of {compared} files differ" + ("".join(f"\n  {file}" for file in differ[:5])), flush=True)
+            compared, differ, said = compare(old, new, re.findall(r"--(?:out|json) (\S+)", COMMANDS[name])[0])
+            print("\n  ".join([f"{name}: {differ} of {compared} files differ", *said]), flush=True)
             failed |= {name} if differ or not compared else set()
+    print(f"{len(failed)} of {len(names)} cases differ or failed: {', '.join(sorted(failed)) or 'none'}")
     return int(bool(failed))
 
 
