@@ -25,7 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for the twins and the published configurations
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the twins, whose text comes from recipes/
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import timing
 import torch

@@ -29,7 +29,8 @@ from typing import Any, get_args
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for the twins and the published configurations
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the twins, whose text comes from recipes/
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
 
