@@ -5,6 +5,7 @@ from collections import defaultdict
 
 import pytest
 import torch
+from builders.pretended import Pretended
 from diffusers.models.attention_processor import AttnProcessor
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.probabilities import Part, add_probabilities
+from seediff.attention.probabilities import Part, Scratch, add_probabilities
 from seediff.attention.recorder import AttentionRecorder, Kind
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
@@ -324,6 +325,19 @@ def test_attention_of_another_kind(sd1_model):
     finally:
         attention.added_kv_proj_dim = None
     assert captured(unet)
+
+
+def test_what_is_in_memory_before_is_nothing_to_a_device_that_multiplies_it(monkeypatch):
+    """As Metal's baddbmm, which does not leave out what it is told to multiply by 0."""
+    query, key = (torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
+    expected, total = torch.zeros(2, 1, 5, 5)
+    add_probabilities([Part(expected)], query, key, 0.5, normalize=True)
+    monkeypatch.setattr(torch, "baddbmm", lambda before, a, b, beta, alpha, out: out.mul_(beta).add_(a @ b, alpha=alpha))
+    monkeypatch.setattr(Scratch, "take", lambda _self, numbers, like: like.new_full((numbers,), torch.nan))
+    with Pretended() as device:
+        there = device.put(total)
+        add_probabilities([Part(there)], device.put(query), device.put(key), 0.5, normalize=True)
+    torch.testing.assert_close(there.held, expected)
 
 
 @settings(deadline=None, max_examples=30)

@@ -121,6 +121,16 @@ def test_the_writing_thread_has_a_stream_of_the_gpu_that_was_named(tmp_path, mon
     assert named == ["cuda:1"]
 
 
+@pytest.mark.parametrize(("device", "here"), [("cpu", True), ("mps", True), ("cuda:1", False)])
+def test_only_cuda_writes_while_it_draws(tmp_path, monkeypatch, device, here):
+    """Two threads crash Metal."""
+    threads = set()
+    real = TinyJob.write
+    monkeypatch.setattr(TinyJob, "write", lambda *given: threads.add(threading.current_thread()) or real(*given))
+    tiny(tmp_path / "out", config=TinyConfig(device=device))
+    assert (threads == {threading.current_thread()}) is here
+
+
 def test_what_waited_is_not_begun_when_the_capture_fails(tmp_path, monkeypatch):
     begun, first = [], threading.Event()
 

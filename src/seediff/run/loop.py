@@ -191,14 +191,15 @@ class Local(Engine):
     """Makes all batches in this process, one after the other.
 
     ahead: how many batches may wait for their masks and files, which another thread makes, while the next is captured; each keeps its maps
-    or photographs in memory. None: one on a GPU, which then never waits for a disk, and none on a CPU, where the same cores do both.
+    or photographs in memory. None: one on CUDA, which then never waits for a disk; none on a CPU, where the same cores do both, and on
+    Metal, which two threads crash.
     """
 
     ahead: int | None = None
 
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
         device = job.device or job.config.device or "cpu"
-        ahead = self.ahead if self.ahead is not None else int(device != "cpu")
+        ahead = self.ahead if self.ahead is not None else int(device.startswith("cuda"))
         cuda = _cuda(device)
         # On CUDA the thread has its own stream; otherwise its work would wait for the capture that runs meanwhile.
         initializer = (lambda: cuda.set_stream(cuda.Stream(device))) if cuda else None
