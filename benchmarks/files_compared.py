@@ -59,7 +59,8 @@ def differences(file: str, before: bytes, after: bytes) -> list[str]:
         return []
     old, new = parts(file, before), parts(file, after)
     for unwanted in [key for key in (*old, *new) if Path(file).name == "results.json" and key.rpartition(".")[2] in TIMES]:
-        old.pop(unwanted, None), new.pop(unwanted, None)
+        old.pop(unwanted, None)
+        new.pop(unwanted, None)
     found: defaultdict[str, list[str]] = defaultdict(list)
     for key in dict.fromkeys((*old, *new)):
         if old.get(key, ...) != new.get(key, ...):

@@ -25,7 +25,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 """File of a family in models/families → what its pipeline is called with, besides the prompt and the size."""
 WITHOUT_SELF_ATTENTION = ("sana",)
 WORDS = ("cat", "bus")
-SIDES = dict.fromkeys(("unet", "lcm", "xl"), 128)
+SIDES: dict[str, int] = dict.fromkeys(("unet", "lcm", "xl"), 128)
 """Side in pixels of a picture, if not 64: 8 pixels are a position, and maps are at up to four sizes."""
 PROMPT = "a photo of a cat and a bus"
 SEEDIFF = {"method": "seediff", "pamr": False}
