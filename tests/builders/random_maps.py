@@ -38,13 +38,6 @@ def apart(maps: AttentionMaps) -> AttentionMaps:
     return replace(maps, self_layers=own, cross_layers=cross, agreement=weights, features={(height, width): features})
 
 
-def concepts(maps: AttentionMaps) -> AttentionMaps:
-    """The maps with random concept scores at L, for their classes and the sky."""
-    names = (*maps.words, "sky")
-    scores = torch.randn(maps.latent_size[0] * maps.latent_size[1], len(names), generator=torch.Generator().manual_seed(7))
-    return replace(maps, concepts={maps.latent_size: scores}, concept_names=names)
-
-
 def replaced(maps: AttentionMaps, *, self_value: float | None = None, cross_value: float | None = None) -> AttentionMaps:
     """The maps with all of self- or cross-attention set to one value."""
     self_attention = {s: t if self_value is None else torch.full_like(t, self_value) for s, t in maps.self_attention.items()}

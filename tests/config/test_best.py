@@ -14,11 +14,9 @@ from seediff.cli.commands import main
 from seediff.config.base import configure, differences, load_config
 from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
-from seediff.config.methods import METHOD_FACTS
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import read_preset, recommended_mask
 from seediff.errors import UserError
-from seediff.models.families import FAMILIES
 from seediff.run.plan import mask_lines
 
 BEST = {"mask": {"method": "best"}}
@@ -88,8 +86,6 @@ def test_the_plan_says_what_it_is(tmp_path: Path, capsys):
         ("sana", "best", "the papers', of Stable Diffusion 1.x and 2.x"),
         ("sd1.5", "ca", ""),
         ("sdxl", "ca", "the papers', of Stable Diffusion 1.x and 2.x"),
-        ("flux-dev", "concept", ""),
-        ("sd3.5-medium", "concept", "the papers', of FLUX.1"),
     ],
 )
 def test_the_plan_says_whose_constants_were_never_tuned_for_the_model(model: str, method: str, whose: str):
@@ -97,10 +93,6 @@ def test_the_plan_says_whose_constants_were_never_tuned_for_the_model(model: str
     said = [line for line in mask_lines(config, "") if line.startswith("Constants: ")]
     assert [line.partition("; they are ")[2] for line in said] == ([whose] if whose else [])
     assert recommended_mask(model, method).tuned is not bool(whose)
-
-
-def test_methods_name_families():
-    assert {facts.family for facts in METHOD_FACTS.values()} <= {family.title for family in FAMILIES}
 
 
 def test_it_is_no_method_where_no_model_is_known():

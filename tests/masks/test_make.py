@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
-from random_maps import CLASSES, apart, concepts, random_maps
+from random_maps import CLASSES, apart, random_maps
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
@@ -34,7 +34,7 @@ def maps_for(method: Method) -> AttentionMaps:
     """Random maps as the method wants them captured."""
     maps = random_maps(normalized=not METHOD_FACTS[method].plain_means)
     facts = METHOD_FACTS[method]
-    return concepts(apart(maps) if facts.apart or facts.features else maps)
+    return apart(maps) if facts.apart or facts.features else maps
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from random_maps import apart, concepts
+from random_maps import apart
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
@@ -24,7 +24,7 @@ def maps() -> AttentionMaps:
 
 
 def said(config: MaskConfig) -> dict[str, str]:
-    steps = list(soft_mask(concepts(maps()), "dog", config).trace)
+    steps = list(soft_mask(maps(), "dog", config).trace)
     return {str(step): " ".join(explain_step(step, before=steps[:i], method=config.method)) for i, step in enumerate(steps)}
 
 

@@ -115,12 +115,8 @@ def test_parts_that_are_drawn_one_by_one(pipe):
 
 
 def test_options(pipe, twin):
-    assert (
-        refusal(pipe, keep="everything")
-        == "keep = 'everything' must be all, segments or a method of masks ("
-        + ", ".join(method for method in METHOD_FACTS if method != "concept")
-        + ")"
-    )
+    expected = f"keep = 'everything' must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})"
+    assert refusal(pipe, keep="everything") == expected
     assert refusal(pipe, steps="second-half").startswith("steps = second-half: how many steps there will be is not known")
     assert refusal(pipe, keep="goca", heads="weighted") == (
         "heads = weighted: needs plain means, as such maps may be negative; use normalize=False"

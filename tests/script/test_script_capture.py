@@ -136,7 +136,6 @@ def test_what_masks_and_heat_maps_cannot_be_made_of():
         (lambda: seen.segments(bta=0.4), "^there is no constant 'bta'; constants here: method, "),
         (lambda: seen.masks("dog", beta=[0.4]), r"^beta = \[0.4\] must be one value$"),
         (lambda: seen.masks("dog", method="best"), "^method = best: needs a capture of its own, .*; use generate or mask$"),
-        (lambda: seen.masks("dog", method="concept"), "^method = concept: needs a capture of its own, .*; use generate or mask$"),
         (lambda: seen.heatmap("dog", picture=picture / 255), r"^the picture: is an array .* of float64; give \(H, W, 3\) of uint8"),
         (lambda: seen.heatmap("dog", picture="none.png"), "^none.png: "),
     ):

@@ -16,7 +16,7 @@ Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -31,7 +31,6 @@ from ..models.compiled import listen
 from ..models.families import network_family
 from ..models.families.base import Joint
 from ..models.groups import by_kind
-from .concepts import Concepts, ConceptStream
 from .layers import JointLayer, OutputLayer, ProjectedLayer
 from .recorder import KINDS, AttentionRecorder, Kind
 
@@ -50,7 +49,6 @@ def capture_attention(
     alone: Collection[Kind] = (),
     outputs: Collection[str] = (),
     asked: torch.Tensor | None = None,
-    concepts: Sequence[Concepts] = (),
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
@@ -69,7 +67,6 @@ def capture_attention(
         outputs: names of captured layers whose output vectors are kept, too (`AttentionRecorder.outputs`).
         asked: (B, T, C) text encoder states of one text per image that replaces the prompt in capture: cross-attention is captured between
             the picture's queries and the keys of these texts. The network's own result does not change. Only for cross-attention layers.
-        concepts: the concepts of each image, for `config.concepts`.
 
     Raises:
         RuntimeError: this network is already being captured.
@@ -86,7 +83,7 @@ def capture_attention(
         alone={*alone, *({"cross"} if config.text_share == "text" else ())},
     )
     recorder.asked = asked
-    with listening(unet, recorder, recorder.start_step, outputs=outputs, concepts=concepts):
+    with listening(unet, recorder, recorder.start_step, outputs=outputs):
         yield recorder
 
 
@@ -97,10 +94,9 @@ def listening(
     begin: Callable[..., None],
     *,
     outputs: Collection[str] = (),
-    concepts: Sequence[Concepts] = (),
 ) -> Iterator[None]:
     """Connect a recorder to a network inside the `with` block. begin: forward pre-hook of the network (registered with `with_kwargs`) that
-    makes the recorder start each call. outputs, concepts: as in `capture_attention`."""
+    makes the recorder start each call. outputs: as in `capture_attention`."""
     if unet in _captured:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with capture_attention(...)` before the next"
@@ -125,11 +121,6 @@ def listening(
                 handles += OutputLayer(recorder.reference, layer, recorder).hook(unet.get_submodule(recorder.reference), hear)
         groups = by_kind(family.fit_layers(unet.config, config.layers))
         chosen = {kind: family.chosen(list(everything), groups[kind]) for kind in KINDS if kind in recorder.reads}
-        if config.concepts:
-            if not concepts:
-                raise UserError("capture.concepts: their words are read before the picture is drawn; use generate or mask of the package")
-            recorder.concept_names = [of_image.names for of_image in concepts]
-            handles += ConceptStream(unet, recorder, concepts).hook(unet, everything, chosen.get("cross", ()))
         for name, layer in everything.items():
             kinds: list[Kind] = [kind for kind in KINDS if name in chosen.get(kind, ())]
             attention = unet.get_submodule(name)

@@ -23,7 +23,6 @@ from ..prompts.kinds import content_columns
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_prompt, locate_columns
 from .capture import capture_attention
-from .concepts import read_concepts
 from .maps import AttentionMaps
 
 
@@ -83,8 +82,6 @@ def generate_batch(
         generators=[torch.Generator().manual_seed(spec.seed) for spec in specs],
     )
     how: dict[str, Any] = {"per_layer": several, "reads": reads, "asked": asked}
-    if capture.concepts:
-        how["concepts"] = read_concepts(model, [spec.classes for spec in specs])
     with capture_attention(model.network, capture, guidance=guidance, total_steps=calls, **how) as recorder:
         result = pipe(**family.call(pipe, drawing))
 

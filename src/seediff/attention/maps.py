@@ -46,8 +46,6 @@ class AttentionMaps:
     errors: class → the network's denoising error with a sentence for the class, in arbitrary units (`photograph.class_errors`); empty
         unless requested.
     heads: how the heads of cross-attention were averaged: "mean", or "weighted" (`heads.py`), which may give negative maps.
-    concepts: {(h, w): (N, C)}, the score of each position for each concept (`concepts.py`); empty unless they were kept.
-    concept_names: the names of the concepts' columns.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -63,8 +61,6 @@ class AttentionMaps:
     features: Mapping[Grid, torch.Tensor] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=dict)
     heads: Heads = "mean"
-    concepts: Mapping[Grid, torch.Tensor] = field(default_factory=dict)
-    concept_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for kind, grid, _, tensor in self.tensors():
@@ -78,11 +74,10 @@ class AttentionMaps:
                 raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
 
     def tensors(self) -> Iterator[tuple[str, Grid, str, torch.Tensor]]:
-        """(kind, size, layer, map) of each tensor. Kind: self, cross, concepts or features. Layer: "" for the mean over layers."""
+        """(kind, size, layer, map) of each tensor. Kind: self, cross or features. Layer: "" for the mean over layers."""
         for kind, means, layers in (
             ("self", self.self_attention, self.self_layers),
             ("cross", self.cross_attention, self.cross_layers),
-            ("concepts", self.concepts, {}),
         ):
             for grid, tensor in means.items():
                 yield kind, grid, "", tensor
@@ -98,7 +93,7 @@ class AttentionMaps:
 
     def with_tensors(self, tensors: Iterable[tuple[str, Grid, str, torch.Tensor]]) -> AttentionMaps:
         """A copy with these maps instead, in the form that the method `tensors` yields."""
-        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}, "features": {}, "concepts": {}}
+        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}, "features": {}}
         layers: dict[str, dict[Grid, dict[str, torch.Tensor]]] = {"self": {}, "cross": {}}
         for kind, grid, layer, tensor in tensors:
             if layer:
@@ -112,7 +107,6 @@ class AttentionMaps:
             self_layers=layers["self"],
             cross_layers=layers["cross"],
             features=means["features"],
-            concepts=means["concepts"],
         )
 
     def grid(self, divisor: int) -> Grid:
@@ -154,7 +148,6 @@ class AttentionMaps:
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
         about |= {"content": self.content, "agreement": dict(self.agreement), "order": list(tensors)}
         about |= ({"heads": self.heads} if self.heads != "mean" else {}) | ({"errors": dict(self.errors)} if self.errors else {})
-        about |= {"concepts": self.concept_names} if self.concepts else {}
         write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
@@ -166,7 +159,7 @@ class AttentionMaps:
         last = max((column for columns in (*about.words.values(), about.content) for column in columns), default=-1)
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
-            if matched is None or (matched[3] and matched[1] in ("features", "concepts")):
+            if matched is None or (matched[3] and matched[1] == "features"):
                 raise UserError(f"{path}: is no file of {what}: it has a tensor {shown(name)}")
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
@@ -182,10 +175,7 @@ class AttentionMaps:
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
         maps = cls({}, {}, latent_size, about.words, about.prompt, about.normalized, content=about.content, agreement=about.agreement)
-        maps = replace(maps.with_tensors(tensors), heads=about.heads, errors=about.errors, concept_names=about.concepts)
-        if any(tensor.shape[1] != len(maps.concept_names) for tensor in maps.concepts.values()):
-            raise UserError(f"{path}: names {len(maps.concept_names)} concepts, which its tensors of concepts do not have")
-        return maps
+        return replace(maps.with_tensors(tensors), heads=about.heads, errors=about.errors)
 
 
 def grid_at(latent_size: Grid, divisor: int) -> Grid:
@@ -200,7 +190,7 @@ def grid_text(grid: Grid) -> str:
 
 
 NUMBER = r"[1-9]\d{0,3}"
-TENSOR = rf"(self|cross|features|concepts)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
+TENSOR = rf"(self|cross|features)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
 """Pattern of a tensor's name in a file: kind, size, and the layer if the tensor is of a single layer."""
 
 
@@ -232,7 +222,6 @@ class MapsAbout:
     order: tuple[str, ...] = ()
     heads: Heads = "mean"
     errors: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
-    concepts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:

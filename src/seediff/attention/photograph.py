@@ -19,7 +19,6 @@ from ..models.registry import Model
 from ..prompts.kinds import content_columns
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
-from .concepts import read_concepts
 from .generate import asked_texts, check_shape
 from .maps import AttentionMaps, Grid
 from .recorder import Kind
@@ -135,8 +134,6 @@ def capture_noised(
     several = len(fitted) > 1
     capture = replace(capture, layers="all" if several else next(iter(fitted)))
     more: dict[str, Any] = {"per_layer": several, "reads": reads, "asked": asked}
-    if capture.concepts:
-        more["concepts"] = read_concepts(model, classes)
     with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), **more) as recorder:
         run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
     return {group: recorder.maps(words, texts, contents=contents, layers=layers if several else None) for group, layers in fitted.items()}
@@ -221,8 +218,7 @@ def capture_classes(
 
 
 def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
-    """Join the maps of one image with several sentences: tokens are concatenated, self-attention and features averaged. Each concept is
-    there once: a class with the scores of its own sentence, a word for the background with the mean over sentences."""
+    """Join the maps of one image with several sentences: tokens are concatenated, self-attention and features averaged."""
     if len(maps) == 1:
         return maps[0]
     words: dict[str, tuple[int, ...]] = {}
@@ -232,14 +228,10 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
         words |= {name: tuple(columns + t for t in columns_of_word) for name, columns_of_word in sentence.words.items()}
         content += [columns + t for t in sentence.content]
         columns += next(iter(sentence.cross_attention.values())).shape[1]
-    concepts = _concept_columns(maps)
     joined = []
     for of_sentences in zip(*(sentence.tensors() for sentence in maps), strict=True):
         (kind, grid, layer, _), tensors = of_sentences[0], [tensor for *_, tensor in of_sentences]
-        tensor = torch.cat(tensors, 1) if kind in ("cross", "concepts") else torch.stack(tensors).mean(0)
-        if kind == "concepts":
-            tensor = torch.stack([tensor[:, columns_of_name].mean(1) for columns_of_name in concepts.values()], 1)
-        joined.append((kind, grid, layer, tensor))
+        joined.append((kind, grid, layer, torch.cat(tensors, 1) if kind == "cross" else torch.stack(tensors).mean(0)))
     agreement = {layer: sum(sentence.agreement[layer] for sentence in maps) / len(maps) for layer in maps[0].agreement}
     return replace(
         maps[0].with_tensors(joined),
@@ -247,17 +239,7 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
         prompt=" | ".join(sentence.prompt for sentence in maps),
         content=tuple(content),
         agreement=agreement,
-        concept_names=tuple(concepts),
     )
-
-
-def _concept_columns(maps: Sequence[AttentionMaps]) -> dict[str, list[int]]:
-    """Concept → its columns in the sentences' concatenated scores: those of the sentences that name it, or of all if none does."""
-    columns: dict[str, dict[bool, list[int]]] = {}
-    every = [(name, name in sentence.words) for sentence in maps for name in sentence.concept_names]
-    for column, (name, is_class) in enumerate(every):
-        columns.setdefault(name, {True: [], False: []})[is_class].append(column)
-    return {name: of_name[True] or of_name[False] for name, of_name in columns.items()}
 
 
 def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:

@@ -68,8 +68,6 @@ class AttentionRecorder:
         """The names of all layers."""
         self.reference = ""
         """The name in `outputs` of the features for `agreement` and for `config.features`; "" if neither is needed."""
-        self.concept_names: Sequence[tuple[str, ...]] = ()
-        """The names of each image's concepts."""
         self.asked: torch.Tensor | None = None
         """As in `capture_attention`."""
         self.restart()
@@ -89,7 +87,6 @@ class AttentionRecorder:
         self._scratch = Scratch()
         self._outputs: dict[str, torch.Tensor] = {}
         self._output_counts: dict[str, int] = {}
-        self._concepts: dict[tuple[str, int], tuple[torch.Tensor, int]] = {}  # layer, image → sum over steps, their number
         self._emergence = Emergence() if self.config.emergence else None
         self._finished = False
 
@@ -218,12 +215,6 @@ class AttentionRecorder:
         self._outputs[name] += states
         self._output_counts[name] = self._output_counts.get(name, 0) + 1
 
-    def add_concepts(self, name: str, image: int, scores: torch.Tensor) -> None:
-        """Add one layer's and step's scores of the concepts of an image, (N, C) float32."""
-        total, steps = self._concepts.get((name, image), (0, 0))
-        with _ordinary_tensors():
-            self._concepts[name, image] = scores + total, steps + 1
-
     @_ordinary_tensors()
     def outputs(self, image: int) -> dict[str, torch.Tensor]:
         """Layer name → its output vectors (N, D) float32 for one image: at the picture's positions, averaged over steps."""
@@ -281,21 +272,10 @@ class AttentionRecorder:
                 *({grid: {name: of[image] for name, of in maps.items()} for grid, maps in apart[kind].items()} for kind in KINDS),
                 content=contents[image] if contents else (),
                 heads=self.config.heads,
-                **self._of_concepts(image, layers),
             )
             for image in range(len(prompts))
         ]
         return [self._with_features(of, image) for image, of in enumerate(maps)] if self.reference else maps
-
-    def _of_concepts(self, image: int, layers: Layers | None) -> dict[str, Any]:
-        """The fields of an image's `AttentionMaps` for `config.concepts`; none if that is off."""
-        if not self.config.concepts:
-            return {}
-        names = self.layers if layers is None else self.family.chosen(list(self.layers), by_kind(layers)["cross"])
-        means = [total / steps for (name, of), (total, steps) in self._concepts.items() if of == image and name in names]
-        if not means:
-            raise UserError(f"layers = {layers or 'all'}: concepts need blocks whose text has a stream of its own, and these have none")
-        return {"concepts": {self.latent_size: torch.stack(means).mean(0)}, "concept_names": self.concept_names[image]}
 
     def _with_features(self, maps: AttentionMaps, image: int) -> AttentionMaps:
         features = self.outputs(image)[self.reference]

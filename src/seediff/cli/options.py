@@ -259,7 +259,6 @@ class MaskOptions:
     emergence={"name": "--capture-emergence", "negative": ()},
     features={"name": "--capture-features", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
-    concepts={"name": "--capture-concepts", "negative": ()},
 )
 class CaptureOptions:
     """Fields of CaptureConfig."""

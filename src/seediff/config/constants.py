@@ -78,10 +78,6 @@ class CaptureConfig:
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 
     Models without joint attention ignore this."""
-    concepts: bool = False
-    """Keep scores of the classes' words beside the maps, for method concept.
-
-    The blocks up to the last chosen block run twice. The picture stays as it is."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ..errors import UserError
 from ..models.families.base import Family
 from ..models.families.unet import SD
-from ..models.groups import Layers, block_numbers, by_kind, normal_layers
+from ..models.groups import Layers, block_numbers, by_kind
 from .constants import CaptureConfig, MaskConfig, SegmentConfig
 
 Reads = Mapping[Literal["self", "cross"], Collection[int] | None]
@@ -54,33 +54,10 @@ def _levels(mask: MaskConfig, option: str | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def check_kinds(family: Family, mask: MaskConfig) -> None:
-    """Raise UserError if a method needs self-attention or concepts that the family does not provide."""
+    """Raise UserError if a method needs self-attention that the family does not provide."""
     if family.no_self_attention and reads_self_attention(mask):
         raise UserError(
             f"method {mask.method} needs self-attention, and {family.title} has no maps of it: {family.no_self_attention}; use method ca"
-        )
-    if mask.facts.concepts:
-        check_concepts(family)
-
-
-def blocks_at(family: Family, network: Mapping[str, Any], depths: tuple[float, float] | None) -> Layers | None:
-    """The blocks of a transformer between two relative depths (`MethodFacts.depths`), as a value of `capture.layers`. None for a UNet,
-    without depths, and if the network's config.json does not give the number of blocks."""
-    if depths is None or len(family.groups) > 1:
-        return None
-    try:
-        count = len(family.blocks(network))
-    except (KeyError, TypeError, ValueError):
-        return None
-    return normal_layers("-".join(str(min(round(count * depth), count - 1)) for depth in depths)) if count else None
-
-
-def check_concepts(family: Family) -> None:
-    """Raise UserError for `capture.concepts` if the family's network has no accessible stream of text tokens."""
-    if not family.embeds_text:
-        raise UserError(
-            f"capture.concepts = true: concepts go through the text's own stream, which {family.title} does not have, "
-            "or hides; use another method, or Stable Diffusion 3, FLUX or Chroma"
         )
 
 
@@ -97,8 +74,6 @@ def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
 
 def check_switches(capture: CaptureConfig, family: Family, unet: Mapping[str, Any]) -> None:
     """Raise UserError for capture options that this network does not support."""
-    if capture.concepts:
-        check_concepts(family)
     if capture.heads == "weighted" and family.layer_counts(unet).get("joint"):
         raise UserError(
             "capture.heads = weighted",

@@ -14,7 +14,7 @@ from ..errors import UserError
 
 Method = Literal[
     "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion",
-    "concept", "anchor_walk", "best",
+    "anchor_walk", "best",
 ]  # fmt: skip
 """Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
 BEST: Method = "best"
@@ -51,10 +51,7 @@ class MethodFacts:
         does not read it. Only maps that the method reads are captured.
     options: the other fields of MaskConfig that it reads and not every method does.
     plain_means, apart: whether it needs plain means of attention, and every layer's maps beside the means.
-    features, concepts: whether it reads a layer's features, and the scores of the classes' words (`CaptureConfig`).
-    family: the title of the family of its authors' models, for which its constants are.
-    depths: the first and last of the blocks that its authors read, as shares of their transformer's number of blocks. In other
-        transformers, the blocks at these depths are read (`blocks_at`).
+    features: whether it reads a layer's features.
     defaults: constants that differ from the dataclasses', as a table for `resolve`.
     finish: how soft maps become masks of the image's size.
     own: the function of a method of one's own (masks/own.py), which reads maps of all levels.
@@ -67,9 +64,6 @@ class MethodFacts:
     plain_means: bool = False
     apart: bool = False
     features: bool = False
-    concepts: bool = False
-    family: str = "Stable Diffusion 1.x and 2.x"
-    depths: tuple[float, float] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
     own: Callable[..., Any] | None = None
@@ -127,16 +121,6 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         plain_means=True,
         features=True,
         defaults={"mask": {"expand_levels": (4,), "beta": 0.5}, "capture": {"normalize": False, "features": True}},
-    ),
-    # Blocks 14 to 18 of FLUX.1's 57.
-    "concept": MethodFacts(
-        "concept.concept",
-        (1,),
-        None,
-        concepts=True,
-        family="FLUX.1",
-        depths=(14 / 57, 18 / 57),
-        defaults={"capture": {"concepts": True}},
     ),
     "anchor_walk": MethodFacts(
         "anchor_walk.anchor_walk",
@@ -208,14 +192,13 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 """The fields of SegmentConfig that each graph depends on."""
 
 
-def check_capture(method: str, normalized: bool, apart: bool, features: bool, concepts: bool) -> None:
+def check_capture(method: str, normalized: bool, apart: bool, features: bool) -> None:
     """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or needs every layer's
-    maps, features or concepts that were not captured (`CaptureConfig.apart`, `features`, `concepts`)."""
+    maps or features that were not captured (`CaptureConfig.apart`, `features`)."""
     facts = METHOD_FACTS[method]
     for lacks, value, why, option in (
         (facts.plain_means and normalized, "normalize = true", "works on plain means of attention", "--no-capture-normalize"),
         (facts.apart and not apart, "apart = false", "weighs layers", "--capture-apart"),
-        (facts.concepts and not concepts, "concepts = false", "reads their scores", "--capture-concepts"),
         (facts.features and not features, "features = false", "compares a layer's features", "--capture-features"),
     ):
         if lacks:

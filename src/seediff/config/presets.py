@@ -29,7 +29,7 @@ from ..models.schedulers import check_scheduler, distilled_defaults
 from .base import Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
-from .levels import blocks_at, check_kinds, fit_levels
+from .levels import check_kinds, fit_levels
 from .methods import BEST, BEST_FACTS, BEST_MODELS, METHOD_FACTS, Method
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
@@ -118,11 +118,9 @@ class ModelConstants:
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
             steps = {"capture": {"steps": mine.capture_steps}} if drawing and mine.capture_steps is not None else {}
         facts = METHOD_FACTS.get(method or MaskConfig.method)
-        blocks = blocks_at(self.info.family, self.info.network, facts.depths) if facts and self.info else None
         return [
             Layer(source, {name: value for name, value in table.items() if value is not None}),
             *([Layer(f"the authors of {self.info.family.title}", self.info.defaults())] if self.info else []),
-            *([Layer(f"method {method}, at the depth of its authors' blocks", {"capture": {"layers": blocks}})] if blocks else []),
             *([Layer(f"method {method}", facts.defaults)] if facts else []),
             Layer(source, steps),
         ]
@@ -215,8 +213,7 @@ def foreign_constants(info: ModelInfo, method: str) -> str:
         return ""
     if method == BEST and not info.family.no_self_attention:
         return f"{BEST_MODELS[info.family.network]}'s"
-    family = METHOD_FACTS["ca" if method == BEST else method].family
-    return "" if family == info.family.title else f"the papers', of {family}"
+    return "" if info.family.title == SD.title else f"the papers', of {SD.title}"
 
 
 TUNED = "seediff tune for "

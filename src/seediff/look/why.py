@@ -144,7 +144,6 @@ class Why:
                     (facts.plain_means and seen.maps.normalized)
                     or (facts.apart and not seen.maps.cross_layers)
                     or (facts.features and not seen.maps.features)
-                    or (facts.concepts and not seen.maps.concepts)
                 )
             ],
             "seeded": [name for name, facts in METHOD_FACTS.items() if "alpha" in facts.options],

@@ -21,8 +21,6 @@ Kind = Literal[
     "walk with restart",
     "share of words",
     "blur",
-    "concept score",
-    "share of concepts",
     "peaks",
     "seeds",
     "expansion",

@@ -37,7 +37,7 @@ def check_files(config: ModelConfig) -> None:
     """
     if isinstance(config, DatasetConfig):
         capture = config.capture
-        check_capture(config.mask.method, capture.normalize, capture.apart, capture.features, capture.concepts)
+        check_capture(config.mask.method, capture.normalize, capture.apart, capture.features)
         if config.mask.sam_weights is not None:
             local_file("sam", config.mask.sam_weights)
     check_supported(config.model, config.base)

@@ -21,7 +21,7 @@ from ..attention.expected import expect_capture
 from ..attention.maps import Grid
 from ..attention.recorder import AttentionRecorder
 from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads, blocks_at, fitted_mask, maps_read
+from ..config.levels import EVERYTHING, Reads, fitted_mask, maps_read
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
@@ -147,11 +147,9 @@ def kept(
             raise UserError(f"keep = segments: they need self-attention, and {family.title} has no maps of it: {why}")
         return replace(config, normalize=False), {"self": None}, ("self",)
     method: Any = keep
-    methods = [name for name, facts in METHOD_FACTS.items() if not facts.concepts]
-    if keep not in methods:
-        raise UserError(f"keep = {keep!r} must be all, segments or a method of masks ({', '.join(methods)})")
-    blocks = blocks_at(family, network, METHOD_FACTS[keep].depths)
-    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **({"layers": blocks} if blocks else {}), **own_capture(pipe, method)}
+    if keep not in METHOD_FACTS:
+        raise UserError(f"keep = {keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
+    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **own_capture(pipe, method)}
     if config.layers != "all":
         own["layers"] = config.layers
     if not config.normalize:

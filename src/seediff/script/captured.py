@@ -19,7 +19,7 @@ from ..attention.windows import Window
 from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import field_types
 from ..config.levels import check_divides, fitted_mask
-from ..config.methods import BEST, METHOD_FACTS
+from ..config.methods import BEST
 from ..config.presets import Recommended, recommended_mask
 from ..errors import UserError
 from ..files.photographs import read_picture
@@ -129,7 +129,7 @@ class Captured:
         """Masks of words in one picture, from `make_masks`: label map, soft masks, flags and every step.
 
         picture: the picture, if the pipeline did not return it (latents): PAMR follows its edges. method: by default that of `keep`,
-        otherwise seediff, or ca for a model without self-attention; neither best nor concept. constants: fields of MaskConfig, such as
+        otherwise seediff, or ca for a model without self-attention; not best. constants: fields of MaskConfig, such as
         beta=0.4 or pamr=False. The others are the model's own if its folder has some, as `mini`'s does, otherwise those of the method's
         paper; levels that the model lacks are replaced by the nearest. The model's own were chosen for the layers that `keep=METHOD`
         captures.
@@ -137,7 +137,7 @@ class Captured:
         method = method or self._method
         if method is None:
             method = "ca" if self._family.no_self_attention else "seediff"
-        if method == BEST or (method in METHOD_FACTS and METHOD_FACTS[method].concepts):
+        if method == BEST:
             raise UserError(f"method = {method}", "needs a capture of its own, which `capture` does not have", "use generate or mask")
         _check_constants(MaskConfig, constants)
         config = fitted_mask(replace(own_constants(self._pipe, method), **constants), self._network.config, family=self._family)

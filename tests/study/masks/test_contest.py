@@ -13,7 +13,7 @@ from seediff.study.masks.contest import CONTEST, LAYERS, METHOD_NAMES, PAPER, Se
 
 
 def test_every_method_but_the_released_code_takes_part() -> None:
-    assert set(METHOD_FACTS) - set(CONTEST) == {"reference", "concept"}
+    assert set(METHOD_FACTS) - set(CONTEST) == {"reference"}
 
 
 def test_paper_constants_are_the_papers() -> None:

@@ -150,8 +150,6 @@ class Family:
     fitted: whether missing levels of attention are replaced by the nearest (the paper's constants are for Stable Diffusion 1 and 2).
     reads_embeddings: whether textual inversion can be loaded: the pipeline supports it and all its text encoders are CLIP's.
     no_self_attention: the reason why there are no self-attention maps; empty if there are.
-    embeds_text: in a network with a separate stream for the text, the module through which the text encoders' states enter it; "" if
-        concepts cannot be followed there (`attention/concepts.py`).
     half: the half precision that the model was trained in, in which its pictures do not overflow.
     gives_sigmas: whether the pipeline gives the scheduler its noise levels. loading: arguments for from_pretrained.
     text: allowed transformers classes for each text encoder and tokenizer. autoencoders: allowed diffusers classes.
@@ -179,7 +177,6 @@ class Family:
     fitted: bool = True
     reads_embeddings: bool = False
     no_self_attention: str = ""
-    embeds_text: str = ""
     half: str = "float16"
     gives_sigmas: bool = False
     loading: Mapping[str, Any] = field(default_factory=dict)

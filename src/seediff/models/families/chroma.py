@@ -65,7 +65,6 @@ CHROMA = ChromaFamily(
     guidance_scale=5.0,
     conditional="first call",
     loading={"feature_extractor": None, "image_encoder": None},
-    embeds_text="context_embedder",
     half="bfloat16",
     gives_sigmas=True,
     text={"text_encoder": T5, "tokenizer": T5_TOKENIZER},

@@ -116,7 +116,6 @@ FLUX = Flux(
     guidance_scale=3.5,
     distilled=True,
     loading={"feature_extractor": None, "image_encoder": None},
-    embeds_text="context_embedder",
     half="bfloat16",
     gives_sigmas=True,
     text={"text_encoder": CLIP, "text_encoder_2": T5, "tokenizer": CLIP_TOKENIZER, "tokenizer_2": T5_TOKENIZER},

@@ -139,7 +139,6 @@ FLUX2 = Flux2(
     steps=50,
     guidance_scale=4.0,
     distilled=True,
-    embeds_text="context_embedder",
     half="bfloat16",
     gives_sigmas=True,
     text={

@@ -68,7 +68,6 @@ FLUX2_KLEIN = Klein(
     latent_side=FLUX2.latent_side,
     steps=50,
     guidance_scale=4.0,
-    embeds_text="context_embedder",
     half=FLUX2.half,
     gives_sigmas=True,
     text={"text_encoder": ("Qwen3ForCausalLM", "Qwen3Model"), "tokenizer": QWEN_TOKENIZER},

@@ -85,7 +85,6 @@ SD3 = MMDiT(
     captured="joint: picture to picture and picture to text, one side",
     guidance="two halves",
     text_columns=CLIP_TOKENS + T5_TOKENS,
-    embeds_text="context_embedder",
     patch=2,
     steps=28,
     guidance_scale=7.0,

@@ -82,7 +82,7 @@ CONTEST: dict[str, Entry] = {
     "anchor_walk": Entry("AnchorDiff", {"tau": (5, 10), "alpha": (0.3, 0.5), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
 }
 """Every method that makes masks, and the options tuned for it besides layers, PAMR and threshold. `reference` does not take part: it
-chooses its seeds, and cuts its masks before and after PAMR, by its own rules. Nor does `concept`, which a UNet cannot have."""
+chooses its seeds, and cuts its masks before and after PAMR, by its own rules."""
 METHOD_NAMES = tuple(CONTEST)
 RIVALS = ("ca_sa", "seediff")
 """The methods that every other method is compared with."""
