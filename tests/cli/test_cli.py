@@ -219,7 +219,7 @@ BAD = [
     (["--classes", "dog", "--method", "reference", "--beta", "0.4", "--out", "{tmp}/o"], "--beta 0.4: has no effect, as reference has"),
     (
         ["--classes", "dog", "--method", "ca", "--alpha", "0.4", "--out", "{tmp}/o"],
-        "option of seediff and anchor_walk, not of ca;",
+        "option of seediff, not of ca;",
     ),
     (
         ["--classes", "dog", "--method", "reference", "--pamr-iterations", "4", "--out", "{tmp}/o"],

@@ -111,11 +111,11 @@ class MaskConfig:
     expand_levels: tuple[Count, ...] = (4, 2, 1)
     """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
     tau: Count = 4
-    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk, anchor_walk: number of rounds."""
+    """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk: number of rounds."""
     self_level: Count = 2
     """ca_sa, diffsegmenter and the walks: level of the self-attention: its side is the latent's side divided by this.
 
-    Cross-attention of ca_sa, nerve_walk and anchor_walk is at L / seed_level."""
+    Cross-attention of ca_sa and nerve_walk is at L / seed_level."""
     parts: tuple[Part, ...] = ("layers", "rescale", "blur", "product")
     """goca: the parts of it that are used: heads, layers, rescale, blur, product.
 

@@ -14,7 +14,7 @@ from ..errors import UserError
 
 Method = Literal[
     "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion",
-    "anchor_walk", "best",
+    "best",
 ]  # fmt: skip
 """Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
 BEST: Method = "best"
@@ -121,14 +121,6 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         plain_means=True,
         features=True,
         defaults={"mask": {"expand_levels": (4,), "beta": 0.5}, "capture": {"normalize": False, "features": True}},
-    ),
-    "anchor_walk": MethodFacts(
-        "anchor_walk.anchor_walk",
-        "seed_level",
-        "self_level",
-        ("alpha", "tau"),
-        features=True,
-        defaults={"mask": {"self_level": 1, "tau": 10}, "capture": {"features": True}},
     ),
 }
 

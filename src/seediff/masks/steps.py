@@ -21,7 +21,6 @@ Kind = Literal[
     "walk with restart",
     "share of words",
     "blur",
-    "peaks",
     "seeds",
     "expansion",
     "expansion mean",

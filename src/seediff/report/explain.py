@@ -49,7 +49,6 @@ _PAPER: dict[Kind, Explanation] = {
     ),
     "share of words": Explanation("The class's cross-attention as a share of that of all words of the prompt that mean something."),
     "blur": Explanation("The map so far, blurred a little."),
-    "peaks": Explanation("Positions that attend to the class's words more than all around them, at least α: the walk starts there."),
     "seeds": Explanation("Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6"),
     "expansion": Explanation("Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.", "eq. 7"),
     "expansion mean": Explanation("The expansions of all levels at one side, averaged."),

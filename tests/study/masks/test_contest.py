@@ -27,7 +27,6 @@ def test_paper_constants_are_the_papers() -> None:
         "daam",
         "goca",
         "maskdiffusion",
-        "anchor_walk",
     }
 
 

@@ -79,7 +79,6 @@ CONTEST: dict[str, Entry] = {
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
     "goca": Entry("GoCA", {"parts": PARTS}),
     "maskdiffusion": Entry("MaskDiffusion", {"expand_levels": CROSS_LEVELS}),
-    "anchor_walk": Entry("AnchorDiff", {"tau": (5, 10), "alpha": (0.3, 0.5), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
 }
 """Every method that makes masks, and the options tuned for it besides layers, PAMR and threshold. `reference` does not take part: it
 chooses its seeds, and cuts its masks before and after PAMR, by its own rules."""
