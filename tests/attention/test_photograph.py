@@ -150,8 +150,8 @@ def test_classes_in_several_sentences(mini_model, images):
 
 def test_a_mirrored_second_look(mini_model, images):
     """The mean of both looks: of self-attention rows and columns are mirrored back, of cross-attention rows."""
-    both = capture(mini_model, images, capture=CaptureConfig(flip=True, apart=True, features=True))
-    config = CaptureConfig(apart=True, features=True)
+    both = capture(mini_model, images, capture=CaptureConfig(flip=True, apart=True))
+    config = CaptureConfig(apart=True)
     plain, mirrored = capture(mini_model, images, capture=config), capture(mini_model, [i[:, ::-1] for i in images], capture=config)
     for found, one, other in zip(both, plain, mirrored, strict=True):
         wanted = [(*where, tensor.double().numpy()) for *where, tensor in one.tensors()]
@@ -165,7 +165,7 @@ def test_a_mirrored_second_look(mini_model, images):
 
 
 def test_mirrored_twice_is_the_same():
-    for kind, columns in (("self", 12), ("cross", 5), ("features", 7)):
+    for kind, columns in (("self", 12), ("cross", 5)):
         tensor = torch.arange(12 * columns).reshape(12, columns)
         assert torch.equal(mirror(kind, (3, 4), mirror(kind, (3, 4), tensor)), tensor)
     assert mirror("cross", (1, 3), torch.tensor([[1], [2], [3]])).flatten().tolist() == [3, 2, 1]

@@ -29,13 +29,11 @@ def random_maps(latent_size: int | tuple[int, int] = 16, seed: int = 0, normaliz
 
 
 def apart(maps: AttentionMaps) -> AttentionMaps:
-    """The maps, kept apart: at every level one layer of each kind with the map of that level, all of equal weight; with features at L/2."""
+    """The maps, kept apart: at every level one layer of each kind with the map of that level, all of equal weight."""
     own = {grid: {f"up_blocks.{grid[0]}.attn1": tensor.clone()} for grid, tensor in maps.self_attention.items()}
     cross = {grid: {f"up_blocks.{grid[0]}.attn2": tensor.clone()} for grid, tensor in maps.cross_attention.items()}
     weights = {name: 1.0 for of_grid in own.values() for name in of_grid}
-    height, width = maps.grid(2)
-    features = torch.randn(height * width, 6, generator=torch.Generator().manual_seed(7))
-    return replace(maps, self_layers=own, cross_layers=cross, agreement=weights, features={(height, width): features})
+    return replace(maps, self_layers=own, cross_layers=cross, agreement=weights)
 
 
 def replaced(maps: AttentionMaps, *, self_value: float | None = None, cross_value: float | None = None) -> AttentionMaps:

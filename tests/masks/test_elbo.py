@@ -31,7 +31,7 @@ def test_by_hand():
     assert exponents({"dog": 0.2, "cat": 0.2}) == {"dog": 1, "cat": 1}
 
 
-OWN_SCALE = ("fa_seg", "maskdiffusion")
+OWN_SCALE = ("fa_seg",)
 """Methods whose soft masks are not stretched to [0, 1] one by one."""
 
 

@@ -127,7 +127,7 @@ def test_options(pipe, twin):
         assert "self-attention" in refusal(sana, keep=keep)
 
 
-@pytest.mark.parametrize("method", ["daam", "goca", "maskdiffusion"])
+@pytest.mark.parametrize("method", ["daam", "goca"])
 def test_a_method_that_needs_another_capture(pipe, method):
     """What the line names is enough."""
     for keep in ("all", method):

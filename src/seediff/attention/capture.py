@@ -113,7 +113,7 @@ def listening(
             if name not in everything:
                 raise UserError(f"outputs: the model has no layer '{name}'; its layers are called like '{next(iter(everything))}'")
             handles += OutputLayer(name, everything[name], recorder).hook(unet.get_submodule(name), hear)
-        if config.features or (config.apart and "self" in recorder.reads):
+        if config.apart and "self" in recorder.reads:
             name = family.reference(everything)
             layer = everything[name]
             recorder.reference = name if isinstance(layer, Joint) else f"{name}.{layer.query}"

@@ -42,7 +42,6 @@ class AttentionMaps:
         cross_attention, in the network's order; empty unless layers were kept apart (`CaptureConfig.apart`).
     content: token columns of the prompt's content words (`prompts/kinds.py`); empty if unknown.
     agreement: self-attention layer → its weight (`agreement.py`); empty unless layers were kept apart.
-    features: {(h, w): (N, C) float32}, one row per position, of the layer that `Family.reference` names; empty unless they were kept.
     errors: class → the network's denoising error with a sentence for the class, in arbitrary units (`photograph.class_errors`); empty
         unless requested.
     heads: how the heads of cross-attention were averaged: "mean", or "weighted" (`heads.py`), which may give negative maps.
@@ -58,7 +57,6 @@ class AttentionMaps:
     cross_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
     content: tuple[int, ...] = ()
     agreement: Mapping[str, float] = field(default_factory=dict)
-    features: Mapping[Grid, torch.Tensor] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=dict)
     heads: Heads = "mean"
 
@@ -67,14 +65,12 @@ class AttentionMaps:
             positions = grid[0] * grid[1]
             if tensor.ndim != 2 or tensor.shape[0] != positions or tensor.dtype != torch.float32:
                 actual = f"{tensor.dtype} {tuple(tensor.shape)}"
-                raise ValueError(
-                    f"{kind + '_attention' if kind in ('self', 'cross') else kind}[{grid}] must be float32 ({positions}, …), not {actual}"
-                )
+                raise ValueError(f"{kind}_attention[{grid}] must be float32 ({positions}, …), not {actual}")
             if kind == "self" and tensor.shape[1] != positions:
                 raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
 
     def tensors(self) -> Iterator[tuple[str, Grid, str, torch.Tensor]]:
-        """(kind, size, layer, map) of each tensor. Kind: self, cross or features. Layer: "" for the mean over layers."""
+        """(kind, size, layer, map) of each tensor. Kind: self or cross. Layer: "" for the mean over layers."""
         for kind, means, layers in (
             ("self", self.self_attention, self.self_layers),
             ("cross", self.cross_attention, self.cross_layers),
@@ -84,8 +80,6 @@ class AttentionMaps:
             for grid, by_layer in layers.items():
                 for layer, tensor in by_layer.items():
                     yield kind, grid, layer, tensor
-        for grid, tensor in self.features.items():
-            yield "features", grid, "", tensor
 
     def cpu(self) -> AttentionMaps:
         """A copy with all maps on the CPU."""
@@ -93,7 +87,7 @@ class AttentionMaps:
 
     def with_tensors(self, tensors: Iterable[tuple[str, Grid, str, torch.Tensor]]) -> AttentionMaps:
         """A copy with these maps instead, in the form that the method `tensors` yields."""
-        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}, "features": {}}
+        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
         layers: dict[str, dict[Grid, dict[str, torch.Tensor]]] = {"self": {}, "cross": {}}
         for kind, grid, layer, tensor in tensors:
             if layer:
@@ -106,7 +100,6 @@ class AttentionMaps:
             cross_attention=means["cross"],
             self_layers=layers["self"],
             cross_layers=layers["cross"],
-            features=means["features"],
         )
 
     def grid(self, divisor: int) -> Grid:
@@ -159,7 +152,7 @@ class AttentionMaps:
         last = max((column for columns in (*about.words.values(), about.content) for column in columns), default=-1)
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
-            if matched is None or (matched[3] and matched[1] == "features"):
+            if matched is None:
                 raise UserError(f"{path}: is no file of {what}: it has a tensor {shown(name)}")
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
@@ -190,7 +183,7 @@ def grid_text(grid: Grid) -> str:
 
 
 NUMBER = r"[1-9]\d{0,3}"
-TENSOR = rf"(self|cross|features)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
+TENSOR = rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
 """Pattern of a tensor's name in a file: kind, size, and the layer if the tensor is of a single layer."""
 
 

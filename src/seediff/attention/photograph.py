@@ -218,7 +218,7 @@ def capture_classes(
 
 
 def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
-    """Join the maps of one image with several sentences: tokens are concatenated, self-attention and features averaged."""
+    """Join the maps of one image with several sentences: tokens are concatenated, self-attention averaged."""
     if len(maps) == 1:
         return maps[0]
     words: dict[str, tuple[int, ...]] = {}

@@ -67,7 +67,7 @@ class AttentionRecorder:
         self.layers: Collection[str] = ()
         """The names of all layers."""
         self.reference = ""
-        """The name in `outputs` of the features for `agreement` and for `config.features`; "" if neither is needed."""
+        """The name in `outputs` of the features for `agreement`; "" if they are not needed."""
         self.asked: torch.Tensor | None = None
         """As in `capture_attention`."""
         self.restart()
@@ -275,13 +275,11 @@ class AttentionRecorder:
             )
             for image in range(len(prompts))
         ]
-        return [self._with_features(of, image) for image, of in enumerate(maps)] if self.reference else maps
+        return [self._with_agreement(of, image) for image, of in enumerate(maps)] if self.reference else maps
 
-    def _with_features(self, maps: AttentionMaps, image: int) -> AttentionMaps:
+    def _with_agreement(self, maps: AttentionMaps, image: int) -> AttentionMaps:
         features = self.outputs(image)[self.reference]
-        grid = self.grid(len(features))
-        kept = {grid: features} if self.config.features else {}
-        return replace(maps, agreement=agreement(maps.self_layers, features, grid), features=kept)
+        return replace(maps, agreement=agreement(maps.self_layers, features, self.grid(len(features))))
 
     @_ordinary_tensors()
     def layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:

@@ -257,7 +257,6 @@ class MaskOptions:
     heads={"name": "--capture-heads"},
     prompt={"name": "--capture-prompt"},
     emergence={"name": "--capture-emergence", "negative": ()},
-    features={"name": "--capture-features", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
 )
 class CaptureOptions:

@@ -72,8 +72,6 @@ class CaptureConfig:
     """Self-attention of the one step at which it changes most, where objects come apart (TRACE), instead of all steps' mean.
 
     Holds three more copies of self-attention while it is captured."""
-    features: bool = False
-    """Keep one layer's features beside the maps, for methods that compare positions by them."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 

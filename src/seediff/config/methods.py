@@ -13,8 +13,7 @@ from typing import Any, Literal
 from ..errors import UserError
 
 Method = Literal[
-    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "maskdiffusion",
-    "best",
+    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "best",
 ]  # fmt: skip
 """Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
 BEST: Method = "best"
@@ -51,7 +50,6 @@ class MethodFacts:
         does not read it. Only maps that the method reads are captured.
     options: the other fields of MaskConfig that it reads and not every method does.
     plain_means, apart: whether it needs plain means of attention, and every layer's maps beside the means.
-    features: whether it reads a layer's features.
     defaults: constants that differ from the dataclasses', as a table for `resolve`.
     finish: how soft maps become masks of the image's size.
     own: the function of a method of one's own (masks/own.py), which reads maps of all levels.
@@ -63,7 +61,6 @@ class MethodFacts:
     options: tuple[str, ...] = ()
     plain_means: bool = False
     apart: bool = False
-    features: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
     own: Callable[..., Any] | None = None
@@ -112,15 +109,6 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         plain_means=True,
         apart=True,
         defaults={"capture": {"normalize": False, "apart": True}},
-    ),
-    # MaskDiffusion's cross-attention has at most 16 positions per side. At 0.5, a position is as similar to the class as to the background.
-    "maskdiffusion": MethodFacts(
-        "maskdiffusion.maskdiffusion",
-        "expand_levels",
-        None,
-        plain_means=True,
-        features=True,
-        defaults={"mask": {"expand_levels": (4,), "beta": 0.5}, "capture": {"normalize": False, "features": True}},
     ),
 }
 
@@ -184,14 +172,13 @@ GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
 """The fields of SegmentConfig that each graph depends on."""
 
 
-def check_capture(method: str, normalized: bool, apart: bool, features: bool) -> None:
+def check_capture(method: str, normalized: bool, apart: bool) -> None:
     """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or needs every layer's
-    maps or features that were not captured (`CaptureConfig.apart`, `features`)."""
+    maps, which were not captured (`CaptureConfig.apart`)."""
     facts = METHOD_FACTS[method]
     for lacks, value, why, option in (
         (facts.plain_means and normalized, "normalize = true", "works on plain means of attention", "--no-capture-normalize"),
         (facts.apart and not apart, "apart = false", "weighs layers", "--capture-apart"),
-        (facts.features and not features, "features = false", "compares a layer's features", "--capture-features"),
     ):
         if lacks:
             raise UserError(f"capture.{value}", f"method {method} {why}", f"use {option}, or leave it out for the method's own")

@@ -140,11 +140,7 @@ class Why:
             "methods": [
                 name
                 for name, facts in METHOD_FACTS.items()
-                if not (
-                    (facts.plain_means and seen.maps.normalized)
-                    or (facts.apart and not seen.maps.cross_layers)
-                    or (facts.features and not seen.maps.features)
-                )
+                if not ((facts.plain_means and seen.maps.normalized) or (facts.apart and not seen.maps.cross_layers))
             ],
             "seeded": [name for name, facts in METHOD_FACTS.items() if "alpha" in facts.options],
             "constants": msgspec.to_builtins(constants),

@@ -91,7 +91,7 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     """The soft mask of one class by `config.method`. The maps are not modified.
 
     Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if the maps do not have
-    what the method needs: plain means, every layer's maps or features.
+    what the method needs: plain means, or every layer's maps.
     """
     (mask,) = soft_masks(maps, [class_name], config)
     return mask
@@ -109,7 +109,7 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
 
 def check_maps(maps: AttentionMaps, method: str) -> None:
     """Raise UserError if the maps do not have what a method needs beside its levels."""
-    check_capture(method, maps.normalized, bool(maps.cross_layers), bool(maps.features))
+    check_capture(method, maps.normalized, bool(maps.cross_layers))
 
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:

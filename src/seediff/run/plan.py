@@ -36,8 +36,7 @@ def check_files(config: ModelConfig) -> None:
     Nothing is known about a hub id without a short name before it is fetched. Broken files are left to loading, which reports them better.
     """
     if isinstance(config, DatasetConfig):
-        capture = config.capture
-        check_capture(config.mask.method, capture.normalize, capture.apart, capture.features)
+        check_capture(config.mask.method, config.capture.normalize, config.capture.apart)
         if config.mask.sam_weights is not None:
             local_file("sam", config.mask.sam_weights)
     check_supported(config.model, config.base)

@@ -78,7 +78,6 @@ CONTEST: dict[str, Entry] = {
     "nerve_walk": Entry("NERVE", {"tau": (1, 2, 5, 10), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
     "goca": Entry("GoCA", {"parts": PARTS}),
-    "maskdiffusion": Entry("MaskDiffusion", {"expand_levels": CROSS_LEVELS}),
 }
 """Every method that makes masks, and the options tuned for it besides layers, PAMR and threshold. `reference` does not take part: it
 chooses its seeds, and cuts its masks before and after PAMR, by its own rules."""
@@ -101,7 +100,6 @@ class CaptureTable:
     apart: bool = False
     mean: Literal["arithmetic", "geometric"] = "arithmetic"
     heads: Literal["mean", "weighted"] = "mean"
-    features: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ class Setting:
 
     def _captured(self) -> dict[str, Any]:
         plain = CaptureConfig()
-        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart", "mean", "heads", "features")}
+        others = {name: getattr(self.capture, name) for name in ("text_share", "normalize", "apart", "mean", "heads")}
         return {"layers": self.capture.layers} | {name: value for name, value in others.items() if value != getattr(plain, name)}
 
     @classmethod
