@@ -1,1 +1,1 @@
-"""Pure functions on arrays that count and score: confusion, IoU, Hungarian matching, boundary IoU, AP, PQ, bootstrap intervals."""
+"""Pure functions on arrays that count and score: confusion, IoU, Hungarian matching, boundary IoU, bootstrap intervals."""

@@ -2,6 +2,5 @@
 
 masks/      masks of every method against exact masks: truth, generated, presence, confidence, flags
 segments/   segments without classes against exact segments and against photographs' labels
-objects.py  objects of a class against exact objects
 results.py  results as Markdown, CSV and JSON
 """
