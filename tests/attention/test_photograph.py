@@ -164,6 +164,11 @@ def test_a_mirrored_second_look(mini_model, images):
         assert found.agreement == pytest.approx({name: (one.agreement[name] + other.agreement[name]) / 2 for name in one.agreement})
 
 
+def test_drawn_pictures_have_no_second_look():
+    with pytest.raises(UserError, match=r"^capture.flip = true: looks once more at photographs"):
+        GenerateConfig(("dog",), capture=CaptureConfig(flip=True))
+
+
 def test_mirrored_twice_is_the_same():
     for kind, columns in (("self", 12), ("cross", 5)):
         tensor = torch.arange(12 * columns).reshape(12, columns)

@@ -272,7 +272,6 @@ BAD = [
     (["--classes", "{in}/empty.csv"], "empty.csv: gives no photograph a class"),
     (["--classes", "nowhere.csv"], "nowhere.csv: there is no such file"),
     (["--classes", "dog", "--seed-level", "64"], "--seed-level 64: the model has no"),
-    (["--classes", "dog", "--capture-errors"], "--capture-errors: has no effect, as it compares classes, and there is only one"),
 ]
 
 

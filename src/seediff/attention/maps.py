@@ -42,8 +42,6 @@ class AttentionMaps:
         cross_attention, in the network's order; empty unless layers were kept apart (`CaptureConfig.apart`).
     content: token columns of the prompt's content words (`prompts/kinds.py`); empty if unknown.
     agreement: self-attention layer → its weight (`agreement.py`); empty unless layers were kept apart.
-    errors: class → the network's denoising error with a sentence for the class, in arbitrary units (`photograph.class_errors`); empty
-        unless requested.
     heads: how the heads of cross-attention were averaged: "mean", or "weighted" (`heads.py`), which may give negative maps.
     """
 
@@ -57,7 +55,6 @@ class AttentionMaps:
     cross_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
     content: tuple[int, ...] = ()
     agreement: Mapping[str, float] = field(default_factory=dict)
-    errors: Mapping[str, float] = field(default_factory=dict)
     heads: Heads = "mean"
 
     def __post_init__(self) -> None:
@@ -140,7 +137,7 @@ class AttentionMaps:
         side = height if height == width else self.latent_size
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
         about |= {"content": self.content, "agreement": dict(self.agreement), "order": list(tensors)}
-        about |= ({"heads": self.heads} if self.heads != "mean" else {}) | ({"errors": dict(self.errors)} if self.errors else {})
+        about |= {"heads": self.heads} if self.heads != "mean" else {}
         write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
@@ -168,7 +165,7 @@ class AttentionMaps:
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
         maps = cls({}, {}, latent_size, about.words, about.prompt, about.normalized, content=about.content, agreement=about.agreement)
-        return replace(maps.with_tensors(tensors), heads=about.heads, errors=about.errors)
+        return replace(maps.with_tensors(tensors), heads=about.heads)
 
 
 def grid_at(latent_size: Grid, divisor: int) -> Grid:
@@ -214,7 +211,6 @@ class MapsAbout:
     agreement: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
     order: tuple[str, ...] = ()
     heads: Heads = "mean"
-    errors: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:

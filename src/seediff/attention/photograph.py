@@ -11,7 +11,6 @@ import torch
 
 from ..config.constants import CaptureConfig
 from ..config.levels import EVERYTHING, Reads
-from ..config.names import DEFAULT_PROMPTS, join_classes
 from ..errors import UserError
 from ..models.families.base import Condition
 from ..models.groups import Layers
@@ -86,7 +85,7 @@ def capture_images(
         raise ValueError(f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed")
     check_schedule(model, timesteps)
     latents = encode_images(model, images)
-    maps = capture_noised(
+    return capture_noised(
         model,
         latents,
         prompts,
@@ -99,8 +98,6 @@ def capture_images(
         indices=range(len(images)) if indices is None else indices,
         mirrored=encode_mirrored(model, images, capture),
     )
-    errors = [class_errors(model, latent, names) if capture.errors else {} for latent, names in zip(latents, classes, strict=True)]
-    return {group: [replace(of, errors=e) for of, e in zip(of_group, errors, strict=True)] for group, of_group in maps.items()}
 
 
 @torch.no_grad()
@@ -211,10 +208,7 @@ def capture_classes(
         )[capture.layers]
         for i, image_maps in zip(shown, maps, strict=True):
             by_image[i].append(image_maps)
-    joined = [join_maps(image_maps) for image_maps in by_image]
-    if not capture.errors:
-        return joined
-    return [replace(maps, errors=class_errors(model, latent, list(maps.words))) for maps, latent in zip(joined, latents, strict=True)]
+    return [join_maps(image_maps) for image_maps in by_image]
 
 
 def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
@@ -316,18 +310,6 @@ def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str]
     return errors
 
 
-def class_errors(model: Model, latents: torch.Tensor, classes: Sequence[str]) -> dict[str, float]:
-    """Class → the network's denoising error with a sentence that names only this class, for latents (C, h, w) of one image: the mean over
-    positions and the noise levels `ERROR_LEVELS`. Empty for fewer than two classes."""
-    if len(classes) < 2:
-        return {}
-    prompts = [DEFAULT_PROMPTS[0].replace("{class}", join_classes((name,))) for name in classes]
-    errors = denoising_errors(model, latents, prompts, timesteps=ERROR_LEVELS)
-    return dict(zip(classes, errors.mean((1, 2, 3)).tolist(), strict=True))
-
-
-ERROR_LEVELS = range(1, 1000, 50)
-"""ELBO-T2IAlign's timesteps."""
 TOGETHER = 8
 """Prompts per network call."""
 

@@ -248,7 +248,7 @@ class MaskOptions:
 
 @options_of(
     CaptureConfig,
-    {CAPTURE: " ".join(name for name in field_types(CaptureConfig) if name not in ("flip", "errors"))},
+    {CAPTURE: " ".join(name for name in field_types(CaptureConfig) if name != "flip")},
     normalize={"name": "--capture-normalize", "negative": "--no-capture-normalize"},
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
@@ -265,9 +265,8 @@ class CaptureOptions:
 
 @options_of(
     CaptureConfig,
-    {CAPTURE: "flip errors"},
+    {CAPTURE: "flip"},
     flip={"name": "--capture-flip", "negative": ()},
-    errors={"name": "--capture-errors", "negative": ()},
 )
 class AgainOptions:
     """Fields of CaptureConfig that apply only to photographs."""
@@ -374,7 +373,6 @@ def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
         "mask.beta": "the ignored band replaces it" if mask.ignore_band else own if finish.threshold else "",
         "mask.pamr_iterations": pamr or (own if finish.iterations else ""),
         "mask.pamr_dilations": pamr or (own if finish.dilations else ""),
-        "capture.errors": "" if len(settled.classes) > 1 else "it compares classes, and there is only one",
         "capture.emergence": "" if used else f"nothing reads self-attention, neither {mask.method} nor --objects",
     }
     for name, value in flatten(type(settled), line).items():

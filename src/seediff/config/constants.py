@@ -64,10 +64,6 @@ class CaptureConfig:
     As in OVAM and FA-Seg. The model does not read it, so pictures stay the same. For UNets."""
     flip: bool = False
     """Also look at the photograph mirrored, and average both."""
-    errors: bool = False
-    """Sharpen masks of the classes that explain the photograph worst, where there are several (ELBO-T2IAlign).
-
-    By the network's error with a sentence for each class, at 20 noise levels, so this is slow."""
     emergence: bool = False
     """Self-attention of the one step at which it changes most, where objects come apart (TRACE), instead of all steps' mean.
 

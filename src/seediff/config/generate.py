@@ -138,11 +138,8 @@ class GenerateConfig(DatasetConfig):
         if len(self.turns) == 1:  # a number and a list with this number are the same configuration
             object.__setattr__(self, "classes_per_image", self.turns[0])
         shown = ",".join(map(str, self.turns)) or "()"
-        for name in ("flip", "errors"):
-            if getattr(self.capture, name):
-                raise UserError(
-                    f"capture.{name} = true", "looks once more at photographs (`seediff mask`), not at drawn pictures", "leave it out"
-                )
+        if self.capture.flip:
+            raise UserError("capture.flip = true", "looks once more at photographs (`seediff mask`), not at drawn pictures", "leave it out")
         if min(self.turns, default=0) < 1:
             raise UserError(f"classes_per_image = {shown} must be at least 1")
         if max(self.turns) > len(self.classes):

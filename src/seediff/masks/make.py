@@ -16,7 +16,6 @@ from ..config.methods import check_capture
 from ..errors import UserError
 from .arithmetic import competing, min_max, otsu, resize
 from .dispute import disputed
-from .elbo import exponents, sharpened
 from .flags import degenerate
 from .pamr import affinity, pamr, scaled_dilations
 from .steps import BEFORE_PAMR, SoftMask, Step
@@ -102,9 +101,7 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     module, name = config.facts.function.split(".")
     function = getattr(import_module(f".{module}", __package__), name)
     check_maps(maps, config.method)
-    masks = [function(maps, name, config) for name in classes]
-    powers = exponents(maps.errors)
-    return [sharpened(mask, powers[name]) if name in powers else mask for mask, name in zip(masks, classes, strict=True)]
+    return [function(maps, name, config) for name in classes]
 
 
 def check_maps(maps: AttentionMaps, method: str) -> None:

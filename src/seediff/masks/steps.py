@@ -28,7 +28,6 @@ Kind = Literal[
     "background",
     "visible",
     "final",
-    "sharpened",
     "before PAMR",
 ]
 

@@ -54,7 +54,6 @@ _PAPER: dict[Kind, Explanation] = {
     "expansion mean": Explanation("The expansions of all levels at one side, averaged."),
     "background seeds": Explanation("Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9"),
     "background": Explanation("Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7"),
-    "sharpened": Explanation("The soft mask to a power: the worse the class explains the picture, the higher."),
     "final": _FINAL,
 }
 

@@ -161,7 +161,7 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
     share += ", heads weighted" if capture.heads == "weighted" else ""
     share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
-    share += ", mirrored too" * capture.flip + ", errors of classes" * capture.errors
+    share += ", mirrored too" * capture.flip
     share += ", self-attention of one step" * capture.emergence
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}"
     extra = [
