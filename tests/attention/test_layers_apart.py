@@ -62,13 +62,11 @@ def test_layers_apart(mini_model, tmp_path, layers):
     columns = mini_model.family.columns("StableDiffusionPipeline")
     sizes = [4 * (columns * len(tensor) if kind == "cross" else tensor.numel()) for kind, _, _, tensor in maps.tensors()]
     assert expected.map_bytes == sum(sizes)
-    plain_bytes, geometric, emergence = (
-        expect_capture(mini_model.family, *about, CaptureConfig(layers=layers, **more)).map_bytes
-        for more in ({}, {"mean": "geometric"}, {"emergence": True})
+    plain_bytes, geometric = (
+        expect_capture(mini_model.family, *about, CaptureConfig(layers=layers, **more)).map_bytes for more in ({}, {"mean": "geometric"})
     )
     by_layer = [size for size, (kind, _, layer, _) in zip(sizes, maps.tensors(), strict=True) if kind == "cross" and layer]
     assert geometric - plain_bytes == sum(by_layer)
-    assert emergence - plain_bytes == 3 * sum(4 * tensor.numel() for tensor in plain.self_attention.values())
     maps.save(tmp_path / "a.safetensors")
     back = AttentionMaps.load(tmp_path / "a.safetensors")
     there = {(kind, grid, layer): tensor for kind, grid, layer, tensor in back.tensors()}

@@ -11,6 +11,7 @@ from diffusers import DDPMScheduler
 from seediff.attention.capture import capture_attention
 from seediff.attention.photograph import capture_classes, capture_clean, capture_images, encode_images, join_maps, mirror
 from seediff.config.constants import CaptureConfig
+from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
 from seediff.models.registry import load_model
 

@@ -239,10 +239,6 @@ BAD = [
     ),
     (["--classes", "dog", "--attempts", "3", "--out", "{tmp}/o"], "--attempts 3: has no effect, as only --reject draws samples again;"),
     (["--classes", "dog", "--no-pamr", "--pamr-iterations", "4", "--out", "{tmp}/o"], "--pamr-iterations 4: has no effect, as PAMR is off"),
-    (
-        ["--classes", "dog", "--method", "ca", "--objects", "pieces", "--capture-emergence", "--out", "{tmp}/o"],
-        "--capture-emergence: has no effect, as nothing reads self-attention, neither ca nor --objects; leave it out",
-    ),
     (["--classes", "tvmonitor,tv monitor", "--out", "{tmp}/o"], "read the same in a prompt"),
     (["--classes", "dog", "--out", "{tmp}/latin.txt", "--dry-run"], "there is a file where the folder should be"),
     (["--classes", "dog,cat", "--classes-per-image", "1;2", "--out", "{tmp}/o"], "--classes-per-image 1;2: must be whole numbers"),

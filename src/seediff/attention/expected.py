@@ -80,8 +80,7 @@ def expect_capture(
                 at_level = family.layer_counts(config, fitted, level)
                 by_layer = at_level.get(kind, 0) + at_level.get("joint", 0)
                 apart = capture.apart or (kind == "cross" and capture.mean == "geometric")  # otherwise only the mean is held
-                sums = 1 + by_layer if apart else 1
-                counts[kind, level] = sums + 3 * (by_layer if capture.apart else 1) * (kind == "self" and capture.emergence)
+                counts[kind, level] = 1 + by_layer if apart else 1
     except (KeyError, TypeError, ValueError, IndexError):
         return None
     maps = dict(sorted(maps.items(), key=lambda item: item[0][1]))  # the finest level first

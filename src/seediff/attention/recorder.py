@@ -15,7 +15,6 @@ from ..errors import UserError
 from ..models.families.base import Family
 from ..models.groups import Kind, Layers, by_kind
 from .agreement import agreement
-from .emergence import Emergence
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_at, grid_text
 from .probabilities import Part, Scratch
@@ -87,7 +86,6 @@ class AttentionRecorder:
         self._scratch = Scratch()
         self._outputs: dict[str, torch.Tensor] = {}
         self._output_counts: dict[str, int] = {}
-        self._emergence = Emergence() if self.config.emergence else None
         self._finished = False
 
     def start_step(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -102,7 +100,6 @@ class AttentionRecorder:
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
             before = f"{self.images} images of {grid_text(self.latent_size)}"
             raise ValueError(f"one capture is of one batch: {before}, then {images} of {grid_text(size)}")
-        self._end_step()
         self.latent_size, self.images = size, images
         self.calls += 1
         if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
@@ -117,13 +114,6 @@ class AttentionRecorder:
                 self.recording = self.step >= self.total_steps // 2
             case every:
                 self.recording = self.step % every == 0
-
-    def _end_step(self) -> None:
-        """End a step. With `config.emergence`, compare its self-attention, if it was recorded, with that of the step before."""
-        own = {where: total for where, total in self._sums.items() if where[0] == "self"}
-        if self._emergence and self.recording and own:
-            self._emergence.add(own)
-        self.recording = False
 
     def grid(self, positions: int) -> Grid:
         """Height and width of a map with this number of positions: the latent's size, halved as often as needed (rounded up, as
@@ -312,10 +302,6 @@ class AttentionRecorder:
                 f"attention of {bad[0]}" + (f" and {len(bad) - 1} more layers" if len(bad) > 1 else "") + " is not a number: "
                 "half precision overflowed; use --dtype float32 or bfloat16"
             )
-        self._end_step()
-        if self._emergence:
-            for where, of_step in self._emergence.best.items():
-                self._sums[where].copy_(of_step).mul_(self._emergence.steps)  # replaces the sum over all steps
         for where, tensor in self._sums.items():
             tensor.div_(self._counts[where])
         self._finished = True

@@ -256,7 +256,6 @@ class MaskOptions:
     mean={"name": "--capture-mean"},
     heads={"name": "--capture-heads"},
     prompt={"name": "--capture-prompt"},
-    emergence={"name": "--capture-emergence", "negative": ()},
     text_share={"name": "--text-share", "default": "row"},
 )
 class CaptureOptions:
@@ -365,7 +364,6 @@ def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
     finish, own = mask.facts.finish, f"{mask.method} has its own"
     ours = mask.method == "seediff"
     idle = "nothing is expanded" if ours and not reads_self_attention(mask) else ""
-    used = settled.objects not in (None, "pieces") or settled.keep_attention or reads_self_attention(mask)
     reasons = {
         "attempts": "" if getattr(settled, "reject", False) else "only --reject draws samples again",
         "mask.seed_level": idle or ("each level has its own seeds" if ours and mask.expansion != "iterative" else ""),
@@ -373,7 +371,6 @@ def check_mask_effects(line: Mapping[str, Any], settled: DatasetConfig) -> None:
         "mask.beta": "the ignored band replaces it" if mask.ignore_band else own if finish.threshold else "",
         "mask.pamr_iterations": pamr or (own if finish.iterations else ""),
         "mask.pamr_dilations": pamr or (own if finish.dilations else ""),
-        "capture.emergence": "" if used else f"nothing reads self-attention, neither {mask.method} nor --objects",
     }
     for name, value in flatten(type(settled), line).items():
         field, reason = name.removeprefix("mask."), reasons.get(name)

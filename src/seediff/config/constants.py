@@ -64,10 +64,6 @@ class CaptureConfig:
     As in OVAM and FA-Seg. The model does not read it, so pictures stay the same. For UNets."""
     flip: bool = False
     """Also look at the photograph mirrored, and average both."""
-    emergence: bool = False
-    """Self-attention of the one step at which it changes most, where objects come apart (TRACE), instead of all steps' mean.
-
-    Holds three more copies of self-attention while it is captured."""
     text_share: Literal["row", "text"] | None = None
     """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
 

@@ -162,7 +162,6 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     share += ", heads weighted" if capture.heads == "weighted" else ""
     share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
     share += ", mirrored too" * capture.flip
-    share += ", self-attention of one step" * capture.emergence
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}"
     extra = [
         *(["classes compete"] if mask.compete else []),
