@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
 import zlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -55,32 +53,18 @@ def soft_levels(soft: np.ndarray) -> np.ndarray:
 
 
 def encode_mask(label_map: np.ndarray) -> bytes:
-    """(H, W) uint8 of class ids as a PNG with VOC's palette: readers get the ids, viewers show the colours.
-
-    Not encoded by Pillow: label maps consist of runs of equal ids, for which zlib has a strategy (Z_RLE) that is faster and gives smaller
-    files.
-    """
-    height, width = label_map.shape
-    lines = np.zeros((height, width + 1), np.uint8)  # each line begins with its filter type, 0 for none
-    lines[:, 1:] = label_map
-    compressor = zlib.compressobj(1, strategy=zlib.Z_RLE)
-    data = compressor.compress(lines.data) + compressor.flush()
-    header = struct.pack(">II", width, height) + PNG_KIND
-    return PNG_SIGNATURE + _chunk(b"IHDR", header) + _palette() + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    """(H, W) uint8 of class ids as a PNG with VOC's palette: readers get the ids, viewers show the colours."""
+    picture = Image.fromarray(label_map)
+    picture.putpalette(voc_palette())
+    buffer = io.BytesIO()
+    # Label maps are runs of equal ids, for which this strategy is fast and makes the smallest files.
+    picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+    return buffer.getvalue()
 
 
 def is_own_mask(data: bytes) -> bool:
     """Whether a PNG is like those of `encode_mask`: 8-bit palette, with VOC's colours in its first chunk after the header."""
-    return data[24:29] == PNG_KIND and data[33 : 33 + len(_palette())] == _palette()
-
-
-@cache
-def _palette() -> bytes:
-    return _chunk(b"PLTE", bytes(voc_palette()))
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return data[24:29] == PNG_KIND and data[37:41] == b"PLTE" and data[41:809] == bytes(voc_palette())
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,21 @@ maps back that were drawn on the turned picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import struct
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ..errors import UserError
 from .pictures import open_picture
 from .reading import PICTURE, read_bytes
 
 EXIF_ORIENTATION = 0x0112
-MARKS = (b"Exif", b"eXIf", b"tiff:Orientation", b"com.adobe.xmp", b"Raw profile type ")
-"""Every PNG or JPEG with an orientation contains one of these byte strings, which mark EXIF, XMP, or a text by ImageMagick."""
-PNG_SIGNATURE = b"\x89PNG"
-PNG_PIXELS = b"IDAT"
-PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
-JPEG_METADATA, JPEG_SCAN, FILL = b"\xff\xe1", b"\xff\xda", b"\xff\xff"
+PNG_SIGNATURE, PNG_MARKS = b"\x89PNG", (b"eXIf", b"com.adobe.xmp", b"Raw profile type ")
+"""Every PNG with an orientation contains one of PNG_MARKS, which mark EXIF, XMP, or a text by ImageMagick."""
+JPEG_SIGNATURE, JPEG_XMP = b"\xff\xd8", b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def orientation(picture: Image.Image) -> int:
@@ -33,7 +32,8 @@ def orientation_of(source: Path | bytes, where: str | None = None) -> int:
     """The orientation of a PNG or JPEG file or its bytes. where: its name in messages. Raises UserError if it may have an orientation other
     than 1, but is no picture."""
     data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
-    if not _may_turn(data):  # most pictures
+    # Pillow would decode all pixels of a PNG to look behind them.
+    if not data.startswith(JPEG_SIGNATURE) and not (data.startswith(PNG_SIGNATURE) and any(mark in data for mark in PNG_MARKS)):
         return 1
     with open_picture(data, where or (str(source) if isinstance(source, Path) else None)) as picture:
         return orientation(picture)
@@ -47,45 +47,20 @@ def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
 
 
 def as_stored(data: bytes, where: str | None = None) -> bytes:
-    """The bytes of a PNG or JPEG. If readers would turn it, they come without EXIF and XMP, and without a PNG's texts, so that all readers
-    show it as it is stored. The pixels are bit-identical.
+    """The bytes of a PNG or JPEG. If readers would turn it, they come without EXIF and XMP, so that all readers show it as it is stored,
+    with the same pixels: a PNG is written anew, without texts; from a JPEG these segments are cut.
 
     where: its name in messages. Raises UserError as `orientation_of` does.
     """
     if orientation_of(data, where) == 1:
         return data
-    return _png_without_metadata(data) if data.startswith(PNG_SIGNATURE) else _jpeg_without_metadata(data)
-
-
-def _png_without_metadata(data: bytes) -> bytes:
-    return data[:8] + b"".join(data[begin:end] for kind, begin, end in _chunks(data) if kind not in PNG_METADATA)
-
-
-def _jpeg_without_metadata(data: bytes) -> bytes:
-    kept = [(begin, end) for kind, begin, end in _segments(data) if kind != JPEG_METADATA]
-    return data[:2] + b"".join(data[begin:end] for begin, end in kept)
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, begin, end) of each chunk of a PNG."""
-    at = 8
-    while at < len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        yield data[at + 4 : at + 8], at, end
-        at = end
-
-
-def _segments(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(marker, begin, end) of each segment of a JPEG before its pixels, which are the last."""
-    at = 2
-    while (marker := data[at : at + 2]).startswith(b"\xff") and marker != JPEG_SCAN:
-        end = at + (1 if marker == FILL else 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
-        yield marker, at, end
-        at = end
-    yield JPEG_SCAN, at, len(data)
-
-
-def _may_turn(data: bytes) -> bool:
-    """Whether a PNG or JPEG may have an orientation: whether one of MARKS is anywhere except in its pixels, which are not searched."""
-    parts, pixels = (_chunks(data), PNG_PIXELS) if data.startswith(PNG_SIGNATURE) else (_segments(data), JPEG_SCAN)
-    return any(mark in data[begin:end] for kind, begin, end in parts if kind != pixels for mark in MARKS)
+    with open_picture(data, where) as picture:
+        if picture.format == "PNG":
+            buffer = io.BytesIO()
+            picture.save(buffer, "PNG", compress_level=1, dpi=picture.info.get("dpi"))
+            return buffer.getvalue()
+        for payload in (picture.info.get("exif", b""), JPEG_XMP + picture.info.get("xmp", b"")):
+            data = data.replace(b"\xff\xe1" + struct.pack(">I", len(payload) + 2)[2:] + payload, b"", 1)
+    if orientation_of(data, where) != 1:
+        raise UserError(where or "the picture", "has an EXIF orientation that cannot be removed", "save it without one")
+    return data
