@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-import numpy as np
 import pytest
 from fake_engine import fake_draw
 from interrupted import check_interrupted, contents
@@ -15,7 +15,6 @@ from seediff.config.photographs import MaskPhotosConfig
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import DAMAGED, check_dataset
 from seediff.files.photographs import find_photos
-from seediff.objects.make import ObjectMap, enlarge_objects
 from seediff.run.generate import generate
 from seediff.run.mask import mask_photos
 from seediff.run.reopen import reopen
@@ -23,15 +22,13 @@ from seediff.run.reopen import reopen
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=2, batch_size=2, classes_per_image=2)
 
 
-def config(method: str | None) -> GenerateConfig:
-    return GenerateConfig(classes=CONFIG.classes, per_class=2, batch_size=2, classes_per_image=2, objects=method)
+WITH_OBJECTS = replace(CONFIG, objects=True)
 
 
-@pytest.mark.parametrize("method", ["pieces", "peaks", "diffcut"])
-def test_objects_of_drawn_images(tmp_path, method):
+def test_objects_of_drawn_images(tmp_path):
     """Nothing else than objects comes to the files and rows."""
     generate(CONFIG, tmp_path / "plain", draw=fake_draw)
-    generate(config(method), tmp_path / "out", draw=fake_draw)
+    generate(WITH_OBJECTS, tmp_path / "out", draw=fake_draw)
     plain, told = contents(tmp_path / "plain"), contents(tmp_path / "out")
     same = [name for name in plain if name.startswith(("images/", "masks/", "steps/", "classes.txt"))]
     assert all(plain[name] == told[name] for name in same)
@@ -47,9 +44,8 @@ def test_objects_of_drawn_images(tmp_path, method):
 
 
 def test_stopped_at_any_write_and_grown_it_has_the_same_bytes(tmp_path, monkeypatch):
-    check_interrupted(lambda out: generate(config("pieces"), out, draw=fake_draw), tmp_path, monkeypatch, [3, 8, 14])
-    fewer = GenerateConfig(classes=CONFIG.classes, per_class=1, batch_size=1, classes_per_image=2, objects="pieces")
-    more = GenerateConfig(classes=CONFIG.classes, per_class=2, batch_size=1, classes_per_image=2, objects="pieces")
+    check_interrupted(lambda out: generate(WITH_OBJECTS, out, draw=fake_draw), tmp_path, monkeypatch, [3, 8, 14])
+    fewer, more = (replace(WITH_OBJECTS, per_class=count, batch_size=1) for count in (1, 2))
     generate(fewer, tmp_path / "grown", draw=fake_draw)
     generate(more, tmp_path / "grown", draw=fake_draw)
     generate(more, tmp_path / "at-once", draw=fake_draw)
@@ -59,13 +55,13 @@ def test_stopped_at_any_write_and_grown_it_has_the_same_bytes(tmp_path, monkeypa
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"damaged")])
 def test_objects_that_are_damaged_are_made_again(tmp_path, damage):
     out = tmp_path / "out"
-    generate(config("pieces"), out, draw=fake_draw)
+    generate(WITH_OBJECTS, out, draw=fake_draw)
     before = contents(out)
     damage(out / "instances/000001.png")
     lost = {finding.where for finding in check_dataset(out).findings if finding.kind in DAMAGED}
     assert lost == {"instances/000001.png"}
     reopen(out, lost)
-    generate(config("pieces"), out, draw=fake_draw)
+    generate(WITH_OBJECTS, out, draw=fake_draw)
     assert contents(out) == before
 
 
@@ -73,7 +69,7 @@ def test_objects_that_are_damaged_are_made_again(tmp_path, damage):
 def test_objects_of_photographs(tmp_path, mini_folder, fit, mask):
     found = find_photos([write_photos(tmp_path / "in", 2)]).photos
     values = {"presence": 0.0, "timesteps": (100,), "model": str(mini_folder), "batch_size": 2, "device": "cpu", "threads": 1, "fit": fit}
-    mask_photos(MaskPhotosConfig.recommended(classes=("dog",), objects="peaks", mask=mask, **values), found, tmp_path / "out")
+    mask_photos(MaskPhotosConfig.recommended(classes=("dog",), objects=True, mask=mask, **values), found, tmp_path / "out")
     samples = Dataset.open(tmp_path / "out").samples
     assert len(samples) == 3
     for sample in samples:
@@ -82,18 +78,3 @@ def test_objects_of_photographs(tmp_path, mini_folder, fit, mask):
         assert (labels[objects.numbers > 0] == 1).all()
         assert len(objects.scores) == len(objects.class_ids)
     assert sum(len(sample.instances.class_ids) for sample in samples) > 0
-
-
-def test_enlarged_objects_reach_the_edge_of_their_class():
-    numbers = np.array([[1, 1, 2, 0], [1, 1, 2, 0], [0, 0, 0, 3]], np.uint16)
-    labels = np.zeros((12, 16), np.uint8)
-    labels[:10, :11], labels[7:, 12:] = 1, 2
-    labels[11, 0] = 1  # no further from an object than two positions of the small picture
-    whole = enlarge_objects(ObjectMap(numbers, (1, 1, 2), (0.5, 0.5, 0.5)), labels).numbers
-    assert ((whole > 0) == (labels > 0)).all()
-    assert (whole[:8, :8] == 1).all()
-    assert (whole[:8, 8:11] == 2).all()
-    assert (whole[7:, 12:] == 3).all()
-    far = np.zeros((12, 16), np.uint8)
-    far[:, 0] = 2
-    assert not enlarge_objects(ObjectMap(numbers, (1, 1, 2), ()), far).numbers.any()

@@ -14,7 +14,7 @@ from ..files.messages import counted
 from .base import Layer, RunConfig, differences, flatten, load_config, recommend
 from .constants import CaptureConfig, MaskConfig
 from .fields import Count
-from .methods import BEST, ObjectMethod
+from .methods import BEST
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts, check_subclasses
 from .presets import THRESHOLDS, find_constants
 from .sizes import Size, check_size
@@ -45,8 +45,8 @@ class DatasetConfig(RunConfig):
     """Write attention maps to attention/, for other mask methods later. Large.
 
     attention/<sample>.safetensors, for AttentionMaps.load."""
-    objects: ObjectMethod | None = None
-    """Tell the objects of a class apart, in instances/: by pieces, peaks, diffseg, diffcut or maskcut; None: classes only.
+    objects: bool = False
+    """Write the objects of each class, its connected pieces, to instances/.
 
     instances/<sample>.png, 16-bit numbers of objects; their classes and scores are in metadata.jsonl."""
     capture: CaptureConfig = field(default_factory=CaptureConfig)

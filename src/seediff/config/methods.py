@@ -18,8 +18,6 @@ Method = Literal[
 """Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
 BEST: Method = "best"
 """A placeholder for the method and constants measured as best for the model, from its preset or `BEST_FACTS`; `resolve` replaces it."""
-ObjectMethod = Literal["pieces", "peaks", "diffseg", "diffcut", "maskcut"]
-"""Methods for separating the objects of a class (`objects.make`)."""
 Part = Literal["heads", "layers", "rescale", "blur", "product"]
 """The parts of method goca."""
 

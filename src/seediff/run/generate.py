@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
     from ..models.registry import Model
-    from ..objects.make import ObjectMap
     from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
@@ -168,14 +167,6 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         with self.timer("masks"):
             return make_masks(image, attention, spec.classes, self.mask, trace=spec.index in self.traced)
 
-    def objects(self, result: MaskResult, attention: AttentionMaps) -> ObjectMap | None:
-        if self.config.objects is None:
-            return None
-        from ..objects.make import objects_of
-
-        with self.timer("objects"):
-            return objects_of(result, attention, self.config.objects)
-
     def write(self, captured: tuple[list[Drawn], list[dict[str, Any]]], out: Path) -> BatchRecord:
         kept, rejected = captured
         record = BatchRecord(rejected=rejected)
@@ -183,12 +174,11 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
             if drawn.spec.attempt < self.redrawn.get(drawn.spec.index, 0):
                 continue  # a later drawing replaces it
             result = drawn.result or self.masks(drawn.spec, drawn.image, drawn.attention)
-            objects = self.objects(result, drawn.attention)
             with self.timer("writing"):
                 picture = self.config.image_format, native.encode_image(drawn.image, self.config.image_format)
                 more = {"seed": drawn.spec.seed, "attempt": drawn.spec.attempt}
                 seen = drawn.image, result
-                self.write_sample(record, out, drawn.spec, picture, result, drawn.attention, more=more, seen=seen, objects=objects)
+                self.write_sample(record, out, drawn.spec, picture, result, drawn.attention, more=more, seen=seen)
         record.rows.sort(key=lambda row: row["file_name"])
         return record
 
@@ -214,7 +204,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         assumed = " (assumed)" if sides is None and config.size is None else ""
         size = disk_estimate(config, len(specs), shape, factor)
         files = [f"images/*.{config.image_format}", "masks/*.png"]
-        files += ["instances/*.png"] * bool(config.objects)
+        files += ["instances/*.png"] * config.objects
         files += ["soft/*.png"] * config.keep_soft + ["attention/*.safetensors"] * config.keep_attention
         files += ["metadata.jsonl", "classes.txt", "README.md", "seediff.toml", "preview.html", "steps/"]
         files += ["rejected.jsonl"] * config.reject

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
     from ..models.registry import Model
-    from ..objects.make import ObjectMap
     from ..prompts.specs import SampleSpec
 
 
@@ -204,7 +204,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             spec, maps = photo.spec, photo.maps
             with self.timer("masks"):
                 small, full = self.masks(photo.photo, photo.seen, maps, trace=spec.index in self.traced)
-            objects = self.objects(photo, small, full)
             with self.timer("writing"):
                 more = {
                     "source": spec.photo.name,
@@ -213,27 +212,10 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
                 }
                 picture = picture_file(spec.photo.path, photo.photo)
                 seen = (photo.seen, small) if small else None
-                soft = self.enlarged_soft(small, photo.photo.shape)
+                soft = partial(self.enlarged_soft, small, photo.photo.shape)
                 sample = self.sample(spec, full.classes)
-                self.write_sample(record, out, sample, picture, full, maps, more=more, soft=soft, seen=seen, objects=objects)
+                self.write_sample(record, out, sample, picture, full, maps, more=more, soft=soft, seen=seen)
         return record
-
-    def objects(self, photo: Looked, small: MaskResult | None, full: MaskResult) -> ObjectMap | None:
-        """A photograph's objects at its full size, from masks at the size that the model sees; None if the configuration wants none."""
-        if self.config.objects is None:
-            return None
-        from ..attention.windows import windows
-        from ..objects.make import ObjectMap, enlarge_objects, objects_of
-
-        height, width = full.label_map.shape
-        numbers = np.zeros((height, width), np.uint16)
-        if small is None or photo.maps is None:
-            return ObjectMap(numbers, (), ())
-        with self.timer("objects"):
-            window = windows(height, width, self.config.fit)[0]
-            found = objects_of(small, photo.maps, self.config.objects, photo.scores)
-            numbers[window.slices] = enlarge_objects(found, full.label_map[window.slices]).numbers
-        return replace(found, numbers=numbers)
 
     def masks(
         self, photo: np.ndarray, seen: np.ndarray, maps: AttentionMaps | None, *, trace: bool = False

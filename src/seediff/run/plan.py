@@ -58,8 +58,6 @@ def check_files(config: ModelConfig) -> None:
         return
     if isinstance(config, DatasetConfig):
         check_kinds(info.family, config.mask)
-        if config.objects not in (None, "pieces") and info.family.no_self_attention:
-            raise UserError(f"objects = {config.objects}", f"{info.family.title} has no maps of self-attention", "use pieces")
         if isinstance(config, GenerateConfig):
             if info.network:
                 info.family.check_guidance(info.network, config.model, config.guidance_scale)
@@ -116,10 +114,9 @@ def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
 
 
 def captured_maps(config: ModelConfig) -> Reads:
-    """The maps to capture: those that the method reads, or all if they are saved; and self-attention if it divides classes into objects."""
+    """The maps to capture: those that the method reads, or all if they are saved."""
     if isinstance(config, DatasetConfig):
-        reads = EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
-        return {**reads, "self": None} if config.objects not in (None, "pieces") else reads
+        return EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
     return {} if config.segment.divides_features else {"self": None}
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from .. import __version__
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..dataset import native
-from ..dataset.encoding import Instances, encode_grey
+from ..dataset.encoding import encode_grey
 from ..dataset.rows import shown_classes
+from ..dataset.shapes.objects import scored_pieces
 from ..dataset.store import instance_row
 from ..files.outputs import check_inside, write_atomic
 from ..models.memory import Offload
@@ -27,7 +28,6 @@ from .reopen import with_splits
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make import MaskResult
-    from ..objects.make import ObjectMap
     from ..prompts.specs import SampleSpec
 
 Dataset = TypeVar("Dataset", bound=DatasetConfig)
@@ -41,7 +41,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
     def __init__(self, config: Dataset, offload: Offload = "none") -> None:
         folders = [native.IMAGES, native.MASKS, native.STEPS]
         folders += [native.SOFT] * config.keep_soft + [native.ATTENTION] * config.keep_attention
-        folders += [native.INSTANCES] * bool(config.objects)
+        folders += [native.INSTANCES] * config.objects
         super().__init__(config, folders, offload)
         self.ids = {name: i + 1 for i, name in enumerate(config.classes)}
 
@@ -71,16 +71,14 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         attention: AttentionMaps | None,
         *,
         more: Mapping[str, Any],
-        soft: Iterable[np.ndarray] | None = None,
+        soft: Callable[[], Iterable[np.ndarray]] | None = None,
         seen: tuple[np.ndarray, MaskResult] | None = None,
-        objects: ObjectMap | None = None,
     ) -> None:
         """Write one sample's files into the folder `out` and add its row to the record.
 
         picture: the image file's suffix without a dot, and its bytes. result: masks at the image's size, of `result.classes`. more: fields
-        of the row that only this command has. soft: each class's soft mask, if the result has none. seen: the image as the model saw it and
-        its masks at that size, for the steps that preview.html draws; None: no steps are kept. objects: those of the same classes; None:
-        they are not kept.
+        of the row that only this command has. soft: makes each class's soft mask, if the result has none. seen: the image as the model
+        saw it and its masks at that size, for the steps that preview.html draws; None: no steps are kept.
         """
         config, index = self.config, spec.index
         class_ids = [self.ids[name] for name in result.classes]
@@ -92,9 +90,10 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         if config.keep_soft:
             for class_id, values in zip(class_ids, result.soft.cpu().numpy(), strict=True):
                 record.write(out, f"{native.SOFT}/{name}_{class_id}.png", native.encode_soft(values))
+        soft = soft or (lambda: result.soft.cpu().numpy())
         told: dict[str, Any] = {}
-        if objects is not None:
-            instances = Instances(objects.numbers, tuple(class_ids[i - 1] for i in objects.class_ids), objects.scores)
+        if config.objects:
+            instances = scored_pieces(labels, class_ids, soft())
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_grey(instances.numbers))
             told = instance_row(instances)
         if config.keep_attention and attention is not None:
@@ -102,7 +101,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         if seen:
             self._write_steps(record, out, spec, *seen)
         shown = shown_classes(labels, config.classes, result.classes)
-        sure = confidences(result.label_map, result.classes, result.soft.cpu().numpy() if soft is None else soft)
+        sure = confidences(result.label_map, result.classes, soft())
         record.rows.append(
             {
                 "file_name": file_name,

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from seediff.dataset.encoding import Instances
-from seediff.dataset.shapes.objects import find_objects
+from seediff.dataset.shapes.objects import find_objects, scored_pieces
 
 
 def map_of(*rows):
@@ -24,6 +24,18 @@ def test_small_pieces_are_left_out():
     found = find_objects(map_of("110220", "001020", "xx0002", "110000"), min_area=3)
     assert (list(found.class_ids), found.small) == ([1, 2], 1)
     assert (found.index[3] == -1).all()
+
+
+def test_scored_pieces_by_falling_score():
+    labels = np.zeros((32, 48), np.uint8)
+    labels[:24, 8:20], labels[:24, 24:40], labels[26:, 4:20], labels[-1, -1] = 3, 3, 7, 7
+    soft = np.zeros((2, 32, 48), np.float32)
+    soft[0, :, :20], soft[0, :, 20:], soft[1] = 0.5, 0.9, 0.7
+    found = scored_pieces(labels, (3, 7), soft)
+    assert (found.class_ids, found.scores) == ((3, 7, 3), pytest.approx((0.9, 0.7, 0.5)))
+    assert [(found.numbers == number).sum() for number in (1, 2, 3)] == [24 * 16, 6 * 16, 24 * 12]
+    assert found.numbers[-1, -1] == 0  # less than 1 % of the picture
+    assert not scored_pieces(np.full((4, 4), 255, np.uint8), (), ()).numbers.any()
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -6,6 +6,7 @@ its piece even if the piece's outline changes, as long as the pixel has a class.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from .rle import Masks, Runs, column_runs, connected, masks_by
 
 Pixel = tuple[int, int]
 Joined = tuple[tuple[Pixel, ...], ...]
+LEAST = 0.01
+"""The smallest share of the picture that `scored_pieces` takes for an object, so there are at most 100."""
 MOST_PIXELS = 10_000
 """Maximum number of pixels that name pieces in one picture: far more than anybody clicks. Every stroke checks all of them."""
 
@@ -77,6 +80,20 @@ def find_objects(labels: np.ndarray, min_area: int = 1, joined: Joined = (), ins
     if joined:
         piece = _joined(runs, classes[runs.ids], piece, joined)
     return _numbered(runs, classes[runs.ids], piece, min_area)
+
+
+def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[np.ndarray]) -> Instances:
+    """The connected pieces of classes in labels (H, W) uint8 as objects, the surest first. soft: each class's soft mask (H, W); a score is
+    its mean in the piece. Pieces of less than LEAST of the picture are no objects."""
+    found = find_objects(labels, math.ceil(LEAST * labels.size))
+    scores = [0.0] * len(found.class_ids)
+    for class_id, values in zip(class_ids, soft, strict=True):
+        for piece in np.flatnonzero(np.equal(found.class_ids, class_id)).tolist():
+            scores[piece] = float(values[found.index == piece].mean())
+    order = sorted(range(len(scores)), key=lambda piece: -scores[piece])
+    numbers = np.zeros(len(scores) + 1, np.uint16)  # the last entry is for pixels without a piece, −1
+    numbers[order] = range(1, len(order) + 1)
+    return Instances(numbers[found.index], tuple(found.class_ids[piece] for piece in order), tuple(scores[piece] for piece in order))
 
 
 def _first_runs(runs: Runs) -> np.ndarray:
