@@ -237,7 +237,7 @@ def masks(
     /,
     *,
     labels: Annotated[Path, Parameter(help="Labels: any data that `seediff evaluate --data` reads.")],
-    protocol: Annotated[str, Parameter(help="Protocols with commas.")] = "oracle,oracle-ignored,predicted,vocabulary",
+    protocol: Annotated[str, Parameter(help="Protocols with commas.")] = "oracle,oracle-ignored,vocabulary",
     split: Annotated[str | None, Parameter(help="Part of the data.", show_default="val for public data, test for CamVid, else all")] = None,
     class_map: Annotated[Path | None, Parameter(help="TOML or CSV file: word for the prompt = class of the data.")] = None,
     tune_share: Annotated[float, Parameter(help="Share of the pictures that set the thresholds and are not scored.")] = 0.2,
@@ -277,32 +277,13 @@ def masks(
     how = {"protocols": [name.strip() for name in protocol.split(",")], "tune_share": tune_share, "pictures": count, "draws": draws}
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)
-    about = {"photos": str(photos), "labels": str(labels), "split": split, "class_map": words, "classes": None}
-    about |= {"protocol": how["protocols"], "tune_share": tune_share, "count": count, "draws": draws}
-    options = plain({**settled.flat(), **about})
-    if json and json.exists():
-        _check_same(json, options)
     keep = json and json.with_name(f"{json.name}.parts")
     command = f"the same command continues, with {keep}" if keep else "with --json, the same command would continue"
     with telling(lambda: "no scores yet", lambda: command), bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, keep=keep, **how)
     if json is not None and keep is not None:
+        options = plain({**settled.flat(), **how, "classes": None, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
         remove_tree(keep.parent, keep.name)
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
     _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)
-
-
-def _said(option: Any) -> str:
-    return "not given" if option is None else str(option)
-
-
-def _check_same(json: Path, options: dict[str, Any]) -> None:
-    """Raise UserError unless the file holds scores of these options."""
-    from ..files.documents import read_json
-
-    before = read_json(json, dict[str, Any]).get("options")
-    if not isinstance(before, dict):
-        raise UserError(json, "is there already, and does not say which options its scores are of", "choose another file")
-    if changed := [f"{name}: {_said(before.get(name))} → {_said(value)}" for name, value in options.items() if before.get(name) != value]:
-        raise UserError(json, f"holds scores of other options ({'; '.join(changed)})", "choose another file")

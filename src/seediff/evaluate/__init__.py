@@ -9,7 +9,7 @@ evaluation.py   the whole command, from folders of label maps or a segmenter to 
 
 A model's masks under several protocols, `seediff evaluate masks` (run/evaluate_masks.py):
 
-masks.py        counts at all thresholds, floors, and one protocol's scores
+masks.py        counts at all thresholds, and one protocol's scores
 
 Segments without classes, `seediff evaluate segments`:
 

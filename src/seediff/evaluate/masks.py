@@ -2,7 +2,6 @@
 
 oracle          the classes of the picture's truth, and the background if the data set has one
 oracle-ignored  the same classes; every pixel gets one of them, and pixels of the truth's background are ignored
-predicted       the classes that a presence test finds without the truth; background as in `oracle`
 vocabulary      all classes of the data set; background as in `oracle`
 
 A pixel gets the class with the highest soft value. With a background, it is background if that value is below a threshold β. Pixels are
@@ -15,24 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import UserError
-from ..masks.presence_questions import THRESHOLDS
 from ..metrics.bootstrap import interval
 from ..metrics.confusion import IGNORED
 from ..metrics.scores import Tallies, class_iou, mean_iou, resample
-from .floors import floor_map
 from .semantic import Interval, percent, percents
 
 if TYPE_CHECKING:
     import torch
     from rich.table import Table
 
-MaskProtocol = Literal["oracle", "oracle-ignored", "predicted", "vocabulary"]
-MASK_PROTOCOLS: tuple[MaskProtocol, ...] = get_args(MaskProtocol)
+MASK_PROTOCOLS = ("oracle", "oracle-ignored", "vocabulary")
 BETAS = np.round(np.arange(0.02, 1.0, 0.02), 2)
 
 
@@ -41,18 +36,13 @@ class Column:
     """One protocol's scores in [0, 1].
 
     miou_ci95: bootstrap interval over pictures. per_class: IoU by name, NaN for a class that is neither in the truth nor predicted. beta:
-    the threshold from the tuning pictures, None if no background competes. oracle_threshold: β that is best on the scored truths, and
-    the mIoU with it. floors: mIoU of `floor_maps`. sentences: prompts per picture. seconds: per picture, if this were the only protocol.
+    the threshold from the tuning pictures, None if no background competes.
     """
 
     miou: float
     miou_ci95: Interval
     per_class: Mapping[str, float]
     beta: float | None
-    oracle_threshold: tuple[float, float] | None
-    floors: Mapping[str, float]
-    sentences: float
-    seconds: float
 
 
 def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -92,55 +82,17 @@ def count(value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes
     return np.stack([tp, predicted - tp, there.sum(0) - tp])
 
 
-def presence_threshold(scores: np.ndarray, present: np.ndarray) -> float:
-    """The threshold with the highest IoU of the (picture, class) pairs that reach it and those present; the lowest if several are equal.
-
-    scores, present: one entry per pair. Raises UserError if no class is present in any picture.
-    """
-    if not present.any():
-        raise UserError("the tuning pictures show none of the classes: use more pictures, or another seed")
-    return float(max(THRESHOLDS, key=lambda t: ((scores >= t) & present).sum() / ((scores >= t) | present).sum()))
-
-
-def floor_maps(classes: Sequence[int], background: int | None, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Predictions (H, W) uint8 that never look at the picture. classes: the most frequent first, without background.
-
-    largest: the first class everywhere. centre: the first class in the centred box of half the height and width, background around it;
-    without a background, the second class in the box and the first around it.
-    """
-    nothing = IGNORED if background is None else background
-    first, second = (*classes[:2], *classes[:1], nothing, nothing)[:2]
-    box, around = (second, first) if background is None else (first, background)
-    centre = np.where(floor_map("centre", *size) == 1, box, around)
-    return {"largest": np.full(size, first, np.uint8), "centre": centre.astype(np.uint8)}
-
-
-def score_column(
-    classes: Sequence[str],
-    tuning: np.ndarray,
-    scored: np.ndarray,
-    floors: Mapping[str, np.ndarray],
-    *,
-    sentences: float,
-    seconds: float,
-    seed: int,
-    draws: int,
-) -> Column:
-    """One protocol's scores. tuning, scored: (pictures, 3, K, C) from `count`. floors: (pictures, 3, 1, C)."""
-    mious = mean_iou(class_iou(*scored.sum(0)))
-    best, oracle = (int(np.nan_to_num(mean_iou(class_iou(*counts.sum(0)))).argmax()) for counts in (tuning, scored))
+def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray, *, seed: int, draws: int) -> Column:
+    """One protocol's scores. tuning, scored: (pictures, 3, K, C) from `count`."""
+    best = int(np.nan_to_num(mean_iou(class_iou(*tuning.sum(0)))).argmax())
     tp, fp, fn = scored[:, :, best].swapaxes(0, 1)
+    iou = class_iou(tp.sum(0), fp.sum(0), fn.sum(0))
     drawn = resample(Tallies(tp, fp, fn, (tp + fn).sum(1)), seed=seed, draws=draws)
-    has_threshold = len(mious) > 1
     return Column(
-        miou=float(mious[best]),
+        miou=float(mean_iou(iou)),
         miou_ci95=interval(mean_iou(class_iou(drawn.tp, drawn.fp, drawn.fn))),
-        per_class=dict(zip(classes, class_iou(*scored[:, :, best].sum(0)).tolist(), strict=True)),
-        beta=float(BETAS[best]) if has_threshold else None,
-        oracle_threshold=(float(BETAS[oracle]), float(mious[oracle])) if has_threshold else None,
-        floors={floor: float(mean_iou(class_iou(*counts.sum(0)))[0]) for floor, counts in floors.items()},
-        sentences=sentences,
-        seconds=seconds,
+        per_class=dict(zip(classes, iou.tolist(), strict=True)),
+        beta=float(BETAS[best]) if scored.shape[2] > 1 else None,
     )
 
 
@@ -153,11 +105,6 @@ def mask_table(columns: Mapping[str, Column], title: str) -> Table:
         "mIoU": lambda c: percent(c.miou),
         "95 % CI": lambda c: percents(c.miou_ci95),
         "β from the tuning pictures": lambda c: "" if c.beta is None else f"{c.beta:.2f}",
-        "mIoU at the oracle threshold": lambda c: percent(c.oracle_threshold[1]) if c.oracle_threshold else "",
-        "floor: largest class": lambda c: percent(c.floors["largest"]),
-        "floor: centre box": lambda c: percent(c.floors["centre"]),
-        "sentences per picture": lambda c: f"{c.sentences:.2f}",
-        "seconds per picture": lambda c: f"{c.seconds:.2f}",
     }.items():
         table.add_row(name, *map(cell, columns.values()))
     return table

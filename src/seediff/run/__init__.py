@@ -10,5 +10,5 @@ generate.py, mask.py, segment.py, augment.py    the commands: how each makes a b
 samples.py, segment_files.py, photos.py    what these commands read and write
 plan.py, reopen.py    checks and dry runs before a run begins; how a finished dataset becomes an unfinished one again
 tune.py, reading.py    what `tune` finds for a model: thresholds, and weights of its layers
-evaluate_masks.py, kept.py    `evaluate masks`, and the results that it keeps until it is done
+evaluate_masks.py    `evaluate masks`
 """

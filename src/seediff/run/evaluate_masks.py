@@ -1,18 +1,17 @@
 """`evaluate masks`: scores a model's masks of labelled photographs under several protocols (evaluate/masks.py).
 
 The words of a prompt share a softmax, so attention to a word depends on the others. Therefore every list of classes has a capture of its
-own: the classes of the truth, the predicted classes, and all classes. Equal lists of one picture share a capture.
+own: the classes of the truth, and all classes. Equal lists of one picture share a capture.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,16 +21,16 @@ from ..config.names import BACKGROUND
 from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet, Sample
-from ..evaluate.masks import MASK_PROTOCOLS, Column, count, floor_maps, presence_threshold, score_column, strongest
+from ..evaluate.masks import MASK_PROTOCOLS, Column, count, score_column, strongest
 from ..evaluate.protocols import Protocol, listed
 from ..evaluate.semantic import plain
 from ..files.label_maps import PHOTO_ENDING
-from ..files.messages import counted
 from ..files.output_folders import open_folder
+from ..files.outputs import write_tensors
 from ..files.photographs import find_photos, read_photo
+from ..files.tensors import read_header
 from ..metrics.confusion import IGNORED
 from ..models.info import find_settings
-from .kept import Arrays, Kept
 from .mask import MaskJob
 from .plan import captured_maps
 
@@ -45,9 +44,8 @@ LEAST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class MaskScores:
-    """The result. images, tuned_on: the numbers of pictures that are scored and that set the thresholds. captures: the number per scored
-    picture, for all protocols together. presence: the threshold of `predicted`, and its precision and recall on the scored pictures. never:
-    classes of the data that the model has no word for."""
+    """The result. images, tuned_on: the numbers of pictures that are scored and that set the thresholds. never: classes of the data that
+    the model has no word for."""
 
     model: str
     method: str
@@ -55,8 +53,6 @@ class MaskScores:
     protocols: Mapping[str, Column]
     images: int
     tuned_on: int
-    captures: float
-    presence: tuple[float, float, float] | None
     never: tuple[str, ...]
     seed: int
 
@@ -65,15 +61,8 @@ class MaskScores:
 
     def notes(self) -> list[str]:
         """Notes for readers, one per line."""
-        lines = [f"{self.data}.", f"Captures per picture: {self.captures:.2f}; protocols with the same classes share one."]
-        if self.presence:
-            threshold, precision, recall = self.presence
-            lines.append(
-                f"Presence threshold {threshold}: {precision:.2f} of the classes found are there, {recall:.2f} of those there are found."
-            )
-        if self.never:
-            lines.append(f"Classes that are never predicted, because the model has no word for them: {listed(self.never)}.")
-        return lines
+        never = [f"Classes that are never predicted, because the model has no word for them: {listed(self.never)}."]
+        return [f"{self.data}.", *(never if self.never else [])]
 
 
 def evaluate_masks(
@@ -91,90 +80,60 @@ def evaluate_masks(
 ) -> MaskScores:
     """Score the masks of a model and method on labelled photographs, one column per protocol.
 
-    config: the model and method. Its classes are replaced by the data's; `beta` and `presence` are chosen on the tuning pictures; its seed
-    also draws these pictures and the bootstrap. photos: folder of photographs named like the labels, which may have other sizes. class_map:
-    word for the prompt → class of the data, for names that the model does not know or knows as other words. tune_share: share of the
-    pictures that set the thresholds. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples. keep: folder for the
-    results of finished pictures, from which the same call continues if it was stopped; the caller removes it.
+    config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures; its seed also draws
+    these pictures and the bootstrap. photos: folder of photographs named like the labels, which may have other sizes. class_map: word for
+    the prompt → class of the data, for names that the model does not know or knows as other words. tune_share: share of the pictures that
+    set the thresholds. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples. keep: folder for the counts of
+    finished pictures, from which the same call continues if it was stopped; the caller removes it.
 
     All files are read once before the model is loaded. Raises UserError.
     """
     _check(config, protocols, tune_share, pictures, draws)
     classes = data.own_protocol()
     words = words_of(classes, class_map or {}, config.model, config.base)
-    ids, names = np.array([*words.values()]), np.array([*words], object)
     background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
     job = MaskJob(replace(config, classes=tuple(words)), ())
     job.check()
     samples, pixels = read_labelled(Path(photos), data, classes, pictures)
-    tuned_on = math.ceil(tune_share * len(samples))
-    tuning, scored = np.split(np.random.default_rng(config.seed).permutation(len(samples)), [tuned_on])
+    tuning, scored = np.split(np.random.default_rng(config.seed).permutation(len(samples)), [math.ceil(tune_share * len(samples))])
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
-    frequent = np.argsort(-pixels[tuning].sum(0), kind="stable").tolist()
-    total = len(samples) * (1 + ("predicted" in protocols))
-    report = progress or (lambda done, total, name: None)
-    report(0, total, "")
-    there = pixels[:, ids] > 0  # (pictures, words), like the arrays in `competing`
-    competing = {"oracle": there, "oracle-ignored": there, "vocabulary": np.ones_like(there)}
-    presence = None
 
-    def ask(i: int) -> Arrays:
-        begun = perf_counter()
-        return {"scores": np.array(find_presence(job, encode(job, samples[i])[1])), "seconds": np.array(perf_counter() - begun)}
-
-    def look(i: int) -> Arrays:
-        begun = perf_counter()
-        seen, latents = encode(job, samples[i])
-        encoding, found = perf_counter() - begun, {}
-        captured: dict[tuple[str, ...], tuple[Sequence[torch.Tensor], float]] = {(): ((), 0.0)}
+    def look(i: int) -> dict[str, np.ndarray]:
+        """The counts of a picture under each protocol."""
+        (seen, latents), labels, found = encode(job, samples[i]), samples[i].truth(), {}
+        captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
         for protocol in protocols:
-            chosen, truth = competing[protocol][i], samples[i].truth()
-            listed_words = tuple(names[chosen])
-            if listed_words not in captured:
-                begun = perf_counter()
-                captured[listed_words] = list(soft_masks(job, seen, latents, listed_words, i)), perf_counter() - begun
-            soft, seconds = captured[listed_words]
-            begun, rest = perf_counter(), None if protocol == "oracle-ignored" else background
-            if rest is None:
-                truth = np.where(truth == background, IGNORED, truth).astype(np.uint8)
-            found[protocol] = count(*strongest(soft, ids[chosen].tolist(), truth.shape), truth, len(classes.classes), rest)
-            seconds += encoding + perf_counter() - begun
-            found[f"{protocol}.costs"] = np.array([len(job.prompts(listed_words)), seconds])
-            blind = [number for number in frequent if number != background and (pixels[i, number] or not protocol.startswith("oracle"))]
-            for floor, of_floor in floor_maps(blind, rest, truth.shape).items():
-                found[f"{protocol}.{floor}"] = count(np.ones(truth.shape), of_floor, truth, len(classes.classes), None)
-        return {**found, "captures": np.array(len(captured) - 1)}
+            chosen = tuple(word for word, number in words.items() if protocol == "vocabulary" or pixels[i, number])
+            if chosen not in captured:
+                captured[chosen] = list(soft_masks(job, seen, latents, chosen, i))
+            rest = None if protocol == "oracle-ignored" else background
+            truth = np.where(labels == background, np.uint8(IGNORED), labels) if rest is None and background is not None else labels
+            best = strongest(captured[chosen], [words[word] for word in chosen], truth.shape)
+            found[protocol] = count(*best, truth, len(classes.classes), rest)
+        return found
 
+    counts: list[dict[str, np.ndarray]] = []
     with open_folder(keep) if keep else nullcontext():
-        sizes = [(sample.name, sample.image.stat().st_size) for sample in samples if isinstance(sample.image, Path)]
-        decides = __version__, job.load(), config, tuple(protocols), tune_share, data.about, words, sizes, pixels.tolist()
-        kept = Kept(keep, repr(decides))
-        asked, looked = [], []
-        if "predicted" in protocols:
-            for i, sample in enumerate(samples):
-                asked.append(kept.arrays(f"presence-{i:06d}", partial(ask, i)))
-                report(i + 1, total, sample.name)
-            scores = np.array([answer["scores"] for answer in asked])
-            limit = presence_threshold(scores[tuning], there[tuning])
-            competing["predicted"] = found = scores >= limit
-            both = (found & there)[scored].sum()
-            presence = limit, float(both / max(1, found[scored].sum())), float(both / max(1, there[scored].sum()))
+        decides = __version__, job.load(), config, tuple(protocols), tune_share, data.about, words, pixels.tolist()
+        key = hashlib.sha256(repr((decides, [path.stat().st_size for path in map(_photo, samples)])).encode()).hexdigest()
         for i, sample in enumerate(samples):
-            looked.append(kept.arrays(f"{i:06d}", partial(look, i)))
-            report(total - len(samples) + i + 1, total, sample.name)
+            path = keep and keep / f"{i:06d}.safetensors"
+            if path and path.is_file():
+                counts.append(_kept(path, key))
+            else:
+                counts.append(look(i))
+                if path:
+                    write_tensors(path, counts[-1], {"key": key})
+            if progress:
+                progress(i + 1, len(samples), sample.name)
 
     columns = {}
     for protocol in protocols:
-        of = np.array([picture[protocol] for picture in looked])
-        sentences, seconds = np.mean([looked[i][f"{protocol}.costs"] for i in scored], 0).tolist()
-        seconds += float(np.mean([asked[i]["seconds"] for i in scored])) if protocol == "predicted" else 0
-        blind_counts = {floor: np.array([looked[i][f"{protocol}.{floor}"] for i in scored]) for floor in ("largest", "centre")}
-        how = {"sentences": sentences, "seconds": seconds, "seed": config.seed, "draws": draws}
-        columns[protocol] = score_column(classes.classes, of[tuning], of[scored], blind_counts, **how)
-    never = tuple(name for i, name in enumerate(classes.classes) if i not in ids and i != background)
-    spent, method = float(np.mean([looked[i]["captures"] for i in scored])), config.mask.method
-    return MaskScores(config.model, method, data.about, columns, len(scored), tuned_on, spent, presence, never, config.seed)
+        of = np.array([picture[protocol] for picture in counts])
+        columns[protocol] = score_column(classes.classes, of[tuning], of[scored], seed=config.seed, draws=draws)
+    never = tuple(name for i, name in enumerate(classes.classes) if i not in words.values() and i != background)
+    return MaskScores(config.model, config.mask.method, data.about, columns, len(scored), len(tuning), never, config.seed)
 
 
 def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float, pictures: int | None, draws: int) -> None:
@@ -188,6 +147,14 @@ def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float
         raise UserError(f"draws = {draws}", "must be at least 1")
     if config.fit == "crop":
         raise UserError("fit = crop", "leaves pixels without masks", "use keep or resize")
+
+
+def _kept(path: Path, key: str) -> dict[str, np.ndarray]:
+    file = read_header(path)
+    if file.metadata.get("key") != key:
+        problem = "holds finished pictures of another evaluation that was stopped"
+        raise UserError(path.parent, problem, "give the options as they were, or remove the folder")
+    return file.load("np")
 
 
 def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: str | None = None) -> dict[str, int]:
@@ -211,26 +178,26 @@ def read_labelled(photos: Path, data: EvaluationSet, classes: Protocol, most: in
         raise UserError(
             photos, f"has no picture for {len(missing)} of {len(data.samples)} labels ({listed(missing)})", "names must be equal"
         )
-    count = len(data.samples) if most is None else most
-    chosen = np.unique(np.linspace(0, len(data.samples) - 1, max(0, count)).round().astype(int))
+    total = len(data.samples)
+    chosen = np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int))
     if len(chosen) < 2:
-        raise UserError(f"{data.about}: of {counted(len(chosen), 'picture')} none is left to score; at least two are needed")
+        raise UserError(f"{data.about}: none is left to score; at least two pictures are needed")
     samples, pixels = [], []
     for sample in (data.samples[i] for i in chosen):
-        truth = table[sample.truth()]
-        _check_shapes(read_photo(paths[sample.name]).shape[:2], truth.shape, sample.name, paths[sample.name])
+        path, truth = paths[sample.name], table[sample.truth()]
+        (height, width), (rows, columns) = read_photo(path).shape[:2], truth.shape
+        if abs(height * columns - width * rows) > max(height, width) + max(rows, columns):  # resizing rounds a side by a pixel
+            shapes = f"is {width} × {height}, but the labels '{sample.name}' are {columns} × {rows}"
+            fix = "name the folder of the pictures that were labelled, as they were turned"
+            raise UserError(path, f"{shapes}, of other proportions", fix)
         pixels.append(np.bincount(truth[truth != IGNORED], minlength=len(classes.classes)))
-        samples.append(replace(sample, image=paths[sample.name], truth=lambda sample=sample: table[sample.truth()]))
+        samples.append(replace(sample, image=path, truth=lambda sample=sample: table[sample.truth()]))
     return samples, np.array(pixels)
 
 
-def _check_shapes(photo: tuple[int, int], truth: tuple[int, int], name: str, path: Path) -> None:
-    """Raise UserError if a photograph (height, width) and its labels have other proportions, because they cannot be of the same picture.
-    A side may be off by a pixel, because resizing rounds it."""
-    (height, width), (rows, columns) = photo, truth
-    if abs(height * columns - width * rows) > max(photo) + max(truth):
-        shapes = f"is {width} × {height}, but the labels '{name}' are {columns} × {rows}"
-        raise UserError(path, f"{shapes}, of other proportions", "name the folder of the pictures that were labelled, as they were turned")
+def _photo(sample: Sample) -> Path:
+    assert isinstance(sample.image, Path)  # `read_labelled` made it
+    return sample.image
 
 
 def encode(job: MaskJob, sample: Sample) -> tuple[np.ndarray, torch.Tensor]:
@@ -238,18 +205,8 @@ def encode(job: MaskJob, sample: Sample) -> tuple[np.ndarray, torch.Tensor]:
     from ..attention.photograph import encode_images
 
     assert job.model is not None
-    assert isinstance(sample.image, Path)
-    seen = job.seen(read_photo(sample.image))
+    seen = job.seen(read_photo(_photo(sample)))
     return seen, encode_images(job.model, [seen])
-
-
-def find_presence(job: MaskJob, latents: torch.Tensor) -> list[float]:
-    """The presence score of each of the configuration's classes."""
-    from ..masks.presence import find_classes
-
-    assert job.model is not None
-    (scores,) = find_classes(job.model, latents, [job.prompts(job.config.classes)], template=job.config.prompts[0])
-    return [scores[name] for name in job.config.classes]
 
 
 def soft_masks(job: MaskJob, seen: np.ndarray, latents: torch.Tensor, words: tuple[str, ...], index: int) -> torch.Tensor:

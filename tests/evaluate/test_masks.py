@@ -1,4 +1,4 @@
-"""Masks under several protocols: pure counts, against a plain reference, and floors."""
+"""Masks under several protocols: pure counts, against a plain reference."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seediff.errors import UserError
-from seediff.evaluate.masks import BETAS, count, floor_maps, presence_threshold, score_column, strongest
+from seediff.evaluate.masks import BETAS, count, score_column, strongest
 
 
 def plain_counts(soft, ids, truth, num_classes, background):
@@ -55,25 +54,6 @@ def test_soft_maps_are_enlarged_bilinearly_to_the_truth():
     assert value[0] == pytest.approx([0, 0.25, 0.75, 1])
 
 
-def test_the_presence_threshold_has_the_best_overlap():
-    scores = np.array([[0.9, 0.8, 0.6], [0.7, 0.95, 0.55]])
-    there = np.array([[True, False, False], [True, True, False]])
-    # up to 0.7: .9 .8 .7 .95 found, three of them right, 3/4; above it two of three right and one missed, less.
-    assert presence_threshold(scores, there) == pytest.approx(0.605)
-    with pytest.raises(UserError, match="none of the classes"):
-        presence_threshold(scores, there & False)
-
-
-def test_floors():
-    with_background = floor_maps([3, 1], 0, (4, 4))
-    assert (with_background["largest"] == 3).all()
-    assert with_background["centre"].tolist() == [[0, 0, 0, 0], [0, 3, 3, 0], [0, 3, 3, 0], [0, 0, 0, 0]]
-    assert floor_maps([3, 1], None, (4, 4))["centre"].tolist() == [[3, 3, 3, 3], [3, 1, 1, 3], [3, 1, 1, 3], [3, 3, 3, 3]]
-    assert all((floor_maps([3], None, (4, 4))[floor] == 3).all() for floor in ("largest", "centre"))
-    assert all((floor_maps([], 0, (4, 4))[floor] == 0).all() for floor in ("largest", "centre"))
-    assert all((floor_maps([], None, (4, 4))[floor] == 255).all() for floor in ("largest", "centre"))
-
-
 def test_the_threshold_comes_from_the_tuning_pictures_alone():
     """Truth: half background, half class 1. Class 1's value is 0.2 outside and 0.4 inside when tuning, 0.6 and 0.8 when scored."""
     truth = np.array([[0, 1]], np.uint8)
@@ -81,8 +61,7 @@ def test_the_threshold_comes_from_the_tuning_pictures_alone():
     def counted(outside: float, inside: float) -> np.ndarray:
         return count(np.array([[outside, inside]], np.float32), np.ones((1, 2), np.uint8), truth, 2, 0)[None]
 
-    column = score_column(("background", "dog"), counted(0.2, 0.4), counted(0.6, 0.8), {}, sentences=1, seconds=0, seed=0, draws=9)
+    column = score_column(("background", "dog"), counted(0.2, 0.4), counted(0.6, 0.8), seed=0, draws=9)
     assert column.beta == 0.22
     assert (column.miou, column.miou_ci95) == (1 / 4, (1 / 4, 1 / 4))  # all is dog: 0 and 1/2
     assert column.per_class == {"background": 0, "dog": 0.5}
-    assert column.oracle_threshold == (0.62, 1)
