@@ -67,7 +67,6 @@ ALL = {
     **{f"export --to {kind}": ("export", "{in}/more", "--to", kind) for kind in KINDS},
     "export --workers 2": ("export", "{in}/more", "--to", "voc", "--workers", "2"),
     **{f"import {kind}": ("import", f"{{in}}/{kind.replace('-', '_')}", "--from", kind) for kind in KINDS},
-    "mini scenes": ("mini", "scenes", "--count", "30"),
 }
 """Every command that makes a folder → its line without --out."""
 IN_PLACE = {

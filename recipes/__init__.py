@@ -1,6 +1,7 @@
 """Programs that made what ships with the package, and measurements that take days. They are run from the repository's folder.
 
-mini/      the embedded model: its art, its world, its training, the yardsticks that measure it      python -m recipes.mini --help
+mini/      the embedded model: its art, its world, its training, and how well it draws              python -m recipes.mini --help
+studies/   masks and segments against exact masks                                                   python -m recipes.studies --help
 tables/    the papers' tables, whose rows are trained segmenters: one file per table                 python -m recipes.tables --help
 weights/   mini-dit, a transformer that knows the embedded world: for measurements, not in the package
 

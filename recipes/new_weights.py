@@ -4,7 +4,7 @@
     python recipes/renew.py                                            # then remakes everything that depends on them, constants first
     python recipes/new_weights.py constants docs/preset.json [--model mini]
 
-`constants` writes the constants found by `seediff study truth` into the model's preset and, for mini, into the sets of masks that tables
+`constants` writes the constants found by a study of truth into the model's preset and, for mini, into the sets of masks that tables
 train on. The preset's note says which method's masks are best. The preset's method stays as it is until segmenters learn more from another
 method's masks (decision 0019). Its steps, guidance, thresholds and segments, and the images that the set draws, stay as well.
 """
@@ -58,20 +58,16 @@ def take_constants(model: str, truth_file: Path) -> None:
     settings["preset"] = {**settings["preset"], **found, "methods": methods, "note": note, "method": method}
     write_atomic(about, (json.dumps(settings, indent=2) + "\n").encode())
     if model == "mini":
-        tables, measured = read_toml(SET), labels(truth["settings"])
+        tables, measured = read_toml(SET), labels(truth)
         wanted = {name: measured[name] for name in tables["labels"]}  # every labelling takes time in each set that is drawn
         write_atomic(SET, tomli_w.dumps({**tables, "labels": wanted}).encode())
 
 
-def labels(settings: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def labels(truth: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Name → constants of masks that tables can train on: each method at its best constants, also without PAMR, at the paper's constants,
     and CA at each level."""
     names = {"own_best": "{}", "own_best_without": "{}_without_pamr", "paper": "{}_paper", "ca_side": "ca_at_{}"}
-    return {
-        names[entry["kind"]].format(entry["name"].replace("/", "")): {key: entry[key] for key in ("method", "mask", "capture")}
-        for entry in settings
-        if entry["kind"] in names
-    }
+    return {shown.format(name.replace("/", "")): row["setting"] for kind, shown in names.items() for name, row in truth[kind].items()}
 
 
 def main() -> None:
@@ -79,7 +75,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("ship").add_argument("pipeline", type=Path, help="the folder that the training wrote")
     constants = commands.add_parser("constants")
-    constants.add_argument("truth", type=Path, help="results.json of `seediff study truth`")
+    constants.add_argument("truth", type=Path, help="results.json of a study of truth")
     constants.add_argument("--model", choices=tuple(EMBEDDED), default="mini")
     given = parser.parse_args()
     if given.command == "ship":

@@ -3,8 +3,8 @@
 Commands run in this process, in the order of their page, in one folder per page that holds photographs, their label maps and two model
 folders. They are made small: by SMALL, Python by FEW_IMAGES, the embedded model by a narrow twin.
 
-Only tried with --dry-run, or parsed where a command has none: what names a model that is in no folder here (gigabytes), and the commands
-of PARSED. Only parsed or compiled: a block below the line `<!-- not run: why -->`, and commands within a sentence.
+Only tried with --dry-run, or parsed where a command has none: what names a model that is in no folder here (gigabytes). Only parsed or
+compiled: a block below the line `<!-- not run: why -->`, and commands within a sentence.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from PIL import Image
 from shapes import CLASSES, items
 
 import recipes.mini.__main__
+import recipes.studies.__main__
 import recipes.tables.__main__
 from seediff import cli
 from seediff.cli.commands import app
@@ -45,8 +46,6 @@ TAGS = ("sh", "python", "text", "csv")
 SMALL = {
     "generate": {"--per-class": "1", "--steps": "2"},
     "mask": {"--timesteps": "300"},
-    "study truth": {"--scenes": "1", "--tune-scenes": "1"},
-    "study segments": {"--scenes": "1", "--tune-scenes": "1"},
     "train": {"--steps": "2"},
     "split": {"--val": "0.5"},
     "tune": {"--count": "1"},
@@ -58,9 +57,11 @@ WRITTEN = [page for page in PAGES if not page.startswith("docs/studies/")]
 """Pages that people write; programs write the others."""
 FEW_IMAGES = ((r"steps=500", "steps=2"), (r"per_class=\d+", "per_class=1, steps=2"))
 """The same in Python."""
-PARSED = ("mini", "study generated")
-"""These generate and measure hundreds of images."""
-RECIPES = {"recipes.mini": recipes.mini.__main__.app, "recipes.tables": recipes.tables.__main__.app}
+RECIPES = {
+    "recipes.mini": recipes.mini.__main__.app,
+    "recipes.studies": recipes.studies.__main__.app,
+    "recipes.tables": recipes.tables.__main__.app,
+}
 """Programs beside the package, which fetch art, draw and train for hours: parsed alone."""
 WELL = ("README.md", "docs/first.md")
 """What these pages go on with must be drawn well: by `mini` itself. On the others the embedded models are narrow twins."""
@@ -125,7 +126,7 @@ def try_command(words: list[str], runs: bool, capsys: pytest.CaptureFixture[str]
     """What went wrong with a command line without `seediff`, "" when nothing did."""
     try:
         parse(words)
-        if not runs or begins(words, PARSED):
+        if not runs:
             return ""
         if not is_here(words):
             words = [*words, "--dry-run"]

@@ -20,8 +20,8 @@ SMALLER = {
     "steps=20": "steps=4",
     "--steps 80": "--steps 2",
     "timesteps=(150, 350, 550)": "timesteps=(350,)",
-    'load_scenes("truth", 6)': 'load_scenes("truth", 2)',
-    "scenes[:-12], scenes[-12:]": "scenes[:6], scenes[6:8]",
+    "load_scenes(6)": "load_scenes(2)",
+    "per_class=12": "per_class=2",
 }
 """What costs minutes in the notebooks → what these tests run instead."""
 

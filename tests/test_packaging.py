@@ -12,11 +12,7 @@ PACKAGE = ROOT / "src" / "seediff"
 NEEDED = (
     "seediff/py.typed",
     "seediff/report/templates/",
-    "seediff/mini/data/truth.safetensors",
-    "seediff/mini/data/shift.safetensors",
-    "seediff/mini/data/tune.safetensors",
-    "seediff/mini/data/classifier.safetensors",
-    "seediff/mini/data/segmenter.safetensors",
+    "seediff/mini/data/scenes.safetensors",
 )
 WEIGHTS = ("seediff/models/mini/weights/",)
 

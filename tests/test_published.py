@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from numbers_nearly import assert_nearly
 
+import recipes.mini.__main__ as mini
+import recipes.studies.__main__ as studies
+import recipes.tables.__main__ as recipes_tables
 from recipes.renew import Place
 from recipes.renewal import outputs as known
 from recipes.renewal.pages import tables
+from recipes.studies.truth import markdown
 from recipes.tables.results import write_table
 from seediff.cli.commands import app
-from seediff.study.masks.results import markdown
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -33,12 +36,21 @@ def test_every_published_file_has_a_command():
     assert {path.relative_to(ROOT).as_posix() for path in kept} == published
 
 
-SEEDIFF = [(output.name, text) for output in OUTPUTS for text in output.commands if text.startswith("seediff ")]
+PROGRAMS = {
+    "seediff": app,
+    "python -m recipes.mini": mini.app,
+    "python -m recipes.studies": studies.app,
+    "python -m recipes.tables": recipes_tables.app,
+}
+COMMANDS = [
+    (output.name, text, start) for output in OUTPUTS for text in output.commands for start in PROGRAMS if text.startswith(f"{start} ")
+]
 
 
-@pytest.mark.parametrize(("name", "text"), SEEDIFF, ids=[f"{name}: {' '.join(text.split()[1:3])}" for name, text in SEEDIFF])
-def test_commands_of_outputs_are_still_commands(name, text, tmp_path):
-    app.parse_args(Place(tmp_path, {}).command(text, tmp_path)[1:], exit_on_error=False, print_error=False)
+@pytest.mark.parametrize(("name", "text", "start"), COMMANDS, ids=[f"{name}: {start}" for name, _, start in COMMANDS])
+def test_commands_of_outputs_are_still_commands(name, text, start, tmp_path):
+    words = Place(tmp_path, {}).command(text.removeprefix(f"{start} "), tmp_path)
+    PROGRAMS[start].parse_args(words, exit_on_error=False, print_error=False)
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in STUDIES.glob("*/results.json")))
@@ -48,7 +60,7 @@ def test_pages_of_tables_say_what_the_results_do(name, tmp_path):
         result.pop(made, None)
     write_table(tmp_path, result)
     written = sorted(tmp_path.iterdir())
-    assert len(written) == 4
+    assert len(written) == 3
     for file in written:
         assert_nearly(*((folder / file.name).read_text(encoding="utf-8") for folder in (tmp_path, STUDIES / name)))
 

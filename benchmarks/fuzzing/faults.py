@@ -16,7 +16,7 @@ from .sandbox import MARKER, Outcome
 CONTROLS = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 OWN = re.compile(r"^(seediff: |note: |Warning: )")
 SCHEMES = ("s3:", "file:", "memory:", "http:", "ftp:")
-PHOTOGRAPHS = ("mask", "segment", "predict", "import", "evaluate", "train", "study")
+PHOTOGRAPHS = ("mask", "segment", "predict", "import", "evaluate", "train")
 """Commands that may follow links to pictures, because a user's photographs, or folders in other programs' layouts, may be links."""
 OTHERWISE = "not as expected"
 """An exit code or line that differs from the corpus. It is no fault if the change was intended (`--accept`)."""

@@ -15,7 +15,7 @@ from seediff.errors import UserError
 
 app = App(
     name="python -m recipes.mini",
-    help="Make the embedded model: download its art, train it, render its scenes, train its yardsticks.",
+    help="Make the embedded model: download its art, train it, render its scenes, measure it.",
     help_format="markdown",
     result_action="return_value",
 )
@@ -99,16 +99,16 @@ def render(art: Art, out: Annotated[Path, HERE, Parameter(help="Folder for the s
 @app.command
 def scenes(
     *,
-    art: Art,
+    art: Annotated[Path | None, Parameter(help="Folder made by the command `art`, for scenes to train on.")] = None,
     out: Annotated[Path, HERE, Parameter(help="Folder for the new dataset.")],
     scene_set: Annotated[
-        Literal["train", "shift-train"],
-        Parameter(name="--set", help="train: scenes with the training sprites. shift-train: scenes with another vendor's art."),
+        Literal["train", "shift-train", "truth", "shift", "tune"],
+        Parameter(name="--set", help="train, shift-train: rendered, to train on. truth, shift, tune: the stored scenes of the studies."),
     ] = "train",
-    count: Annotated[int, Parameter(help="Number of scenes.")] = 1000,
-    seed: Annotated[int, SEED, Parameter(help="Random seed of the scenes.")] = 2000,
+    count: Annotated[int | None, Parameter(help="Number of scenes; by default 1000 rendered or all stored ones.")] = None,
+    seed: Annotated[int, SEED, Parameter(help="Random seed of rendered scenes.")] = 2000,
 ) -> None:
-    """Render scenes to train segmenters on, with their exact masks, as a dataset. `seediff mini scenes` writes the held-out ones.
+    """Write scenes with their exact masks as a dataset, to train or evaluate segmenters on.
 
     Example: python -m recipes.mini scenes --set train --art art --count 1000 --out exact
     """
@@ -118,21 +118,36 @@ def scenes(
 
 
 @app.command
-def yardsticks(
-    art: Art,
-    out: Annotated[Path | None, HERE, Parameter(help="Folder for the weights; by default the package's own.")] = None,
-    networks: Annotated[bool, Parameter(help="Also train the two networks, not only make templates and moments.")] = True,
+def yardstick(
+    art: Art, out: Annotated[Path | None, HERE, Parameter(help="File for the weights; by default the recipes' own.")] = None
 ) -> None:
-    """Make the yardsticks that measure the model, from rendered scenes only, and print their quality: a classifier, a segmenter, the
-    templates for drawn objects, and the moments of rendered scenes.
+    """Train the segmenter that measures masks of drawings, from rendered scenes only, and print its IoU.
 
-    Example: python -m recipes.mini yardsticks --art art
+    Example: python -m recipes.mini yardstick --art art
     """
-    from .yardsticks import FOLDER, calibrate_measures, train_yardsticks
+    from .yardstick import SEGMENTER, train_yardstick
 
-    made = train_yardsticks(art, out or FOLDER, report=_report) if networks else {}
-    for name, value in (made | calibrate_measures(art, out or FOLDER, report=_report)).items():
-        print(f"{name}: {value}")
+    for name, value in train_yardstick(art, out or SEGMENTER, report=_report).items():
+        print(f"{name}: {value:.4f}")
+
+
+@app.command
+def check(
+    art: Art,
+    out: Annotated[Path, HERE, Parameter(help="Folder for the figures and the drawings.")],
+    model: Annotated[str, Parameter(help="`mini`, `mini-dit`, or the folder of a trained pipeline.")] = "mini",
+    images: Annotated[int, Parameter(help="Number of drawings, over all 19 classes.")] = 76,
+    seed: Annotated[int, SEED] = 0,
+) -> None:
+    """Measure how well a model draws: the share of a drawn object that the best single drawing of its class explains.
+
+    Example: python -m recipes.mini check --art art --model runs/mini/pipeline --out quality
+    """
+    from .check import check_drawings
+
+    result = check_drawings(art, model, out, images=images, seed=seed)
+    print(f"The best sprite explains {result['explained']:.3f} of an object ({result['ci95'][0]:.3f}–{result['ci95'][1]:.3f})")
+    print(f"Figures: {out / 'quality.json'}   Drawings: {out / 'generated.png'}")
 
 
 @app.command

@@ -12,10 +12,10 @@ import torch
 from diffusers import AutoencoderKL
 
 from seediff.devices import default_device, mixed_precision
-from seediff.mini.yardsticks import to_pixels
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .recipe import AUTOENCODER_GROUPS, CROP, Recipe
+from .yardstick import to_pixels
 
 CHECKPOINT = "autoencoder.safetensors"
 

@@ -18,14 +18,14 @@ from transformers import ResNetBackbone
 
 from seediff.config.names import spoken
 from seediff.files.output_folders import staged
-from seediff.mini.scenes import CLASSES, load_scenes
-from seediff.mini.yardsticks import run_batched
+from seediff.mini.scenes import CLASSES
 from seediff.train.models import BACKBONES, MEAN, STAGES, STD
 
 from .data import rendered_scenes
 from .recipe import Recipe
+from .sets import load_set
 from .world import render_scene
-from .yardsticks import SCENE_SEED, YardstickRecipe, fit
+from .yardstick import SCENE_SEED, YardstickRecipe, fit, run_batched
 
 TAGGING = YardstickRecipe(samples=96_000, batch=64)
 CHECK_SCENES = 300
@@ -60,7 +60,7 @@ def train_backbone(
 ) -> dict[str, float]:
     """Train on rendered scenes and their captions, and write the backbone to `out` in half precision and transformers' format.
 
-    Returns the share of scenes whose classes all score highest: for packaged scenes, half of whose objects are drawings never trained on,
+    Returns the share of scenes whose classes all score highest: for stored scenes, half of whose objects are drawings never trained on,
     and for new scenes with the training sprites. work: the folder of the training scenes, which are rendered if missing. Raises UserError
     if `out` is not free.
     """
@@ -72,7 +72,7 @@ def train_backbone(
         fit(network, images, captioned(captions), F.binary_cross_entropy_with_logits, tagging, report)
         network.backbone.half().save_pretrained(part)
         network.backbone.float()
-    held = load_scenes("truth", CHECK_SCENES)
+    held = load_set("truth", CHECK_SCENES)
     known = [render_scene(art, i, seed=SCENE_SEED, side=recipe.side) for i in range(CHECK_SCENES)]
     return {
         name: tagged(network, np.stack([s.image for s in scenes]), [s.classes for s in scenes])

@@ -19,12 +19,12 @@ from diffusers import AutoencoderKL
 
 from seediff.devices import default_device, mixed_precision
 from seediff.files.outputs import open_new
-from seediff.mini.yardsticks import to_pixels
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .files import map_array, replaced_file
 from .muon import Muon
 from .recipe import Schedule
+from .yardstick import to_pixels
 
 CHECKPOINT = "denoiser.safetensors"
 

@@ -2,7 +2,7 @@
 
 A denoiser must recognise what is in the noise before it can draw it, and its denoising error teaches that slowly. So its innermost features
 are pulled towards the teacher's features of the clean scene (REPA: Yu et al., Representation Alignment for Generation, ICLR 2025). The
-teacher is trained only for this and is not shipped: `seediff mini check` measures with other networks.
+teacher is trained only for this and is not shipped: `python -m recipes.mini check` measures with another network.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from torch import nn
 from seediff.devices import mixed_precision
 from seediff.errors import UserError
 from seediff.files.outputs import open_new
-from seediff.mini.yardsticks import load_yardstick, to_pixels
 from seediff.train.models import TINY
 
 from .backbone import Tagger
 from .files import map_array, replaced_file
 from .recipe import Recipe
-from .yardsticks import YardstickRecipe, fit
+from .yardstick import YardstickRecipe, fit, load_yardstick, to_pixels
 
 UNTOLD = {"a", "an", "photo", "of", "and", "mirrored"}
 """Caption words that say nothing about what is shown. `mirrored` is one, because the teacher sees its scenes mirrored at random."""

@@ -13,9 +13,10 @@ from itertools import pairwise
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from seediff.mini.scenes import CLASSES, PLACES, caption
+from seediff.mini.scenes import CLASSES
 
 from .art import sprite_table
+from .sets import PLACES, caption
 
 MAX_TOKENS = 32
 START, END = "<|startoftext|>", "<|endoftext|>"

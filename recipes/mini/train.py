@@ -25,7 +25,7 @@ from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import append, write_atomic, write_new
-from seediff.mini.scenes import CLASSES, PLACE_WORDS, caption
+from seediff.mini.scenes import CLASSES
 from seediff.models.registry import load_model
 from seediff.report.pictures import encoded
 
@@ -34,6 +34,7 @@ from .data import rendered_scenes
 from .files import map_array, replaced_folder
 from .loop import Student, encode_scenes, load_student, train_student
 from .recipe import NETWORKS, Recipe
+from .sets import PLACE_WORDS, caption
 from .teacher import taught_features
 from .warmstart import new_student, read_autoencoder, read_origin, read_start, write_autoencoder, write_start
 

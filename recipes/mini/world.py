@@ -17,10 +17,11 @@ from PIL import Image, ImageEnhance
 
 from seediff.errors import UserError
 from seediff.files.outputs import write_tensors
-from seediff.mini.scenes import CLASS_IDS, CLASSES, PLACES, Scene, caption, load_scenes, pack_blobs, write_scenes_as_dataset
+from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
 from seediff.report.pictures import encoded
 
 from .art import load_sprite, sprite_table
+from .sets import PLACES, caption, load_set, pack_blobs, write_scenes_as_dataset
 
 SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # the number is part of the random seed, so no two splits share a scene
 OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # an object's longer side, as a share of the image's shorter
@@ -30,15 +31,15 @@ MIN_VISIBLE = 0.75  # minimum share of each object that stays visible under late
 NAMED, MIRRORED = 0.5, 0.25  # shares of named objects and of mirrored scenes, with `describe`
 
 MEASURED = {"truth": ("held", 600), "shift": ("shift", 300), "tune": ("tune", 200)}
-"""Packaged set → split, number of scenes."""
+"""Stored set → split, number of scenes."""
 OBJECTS = (1, 2, 1, 3, 2, 1, 2, 1, 3, 1, 2, 1, 2, 3, 1, 2, 1, 3, 2, 1)
-"""The numbers of objects in packaged scenes, cycled: 45 % of the scenes show one. The cycle's length and the 19 classes share no divisor,
+"""The numbers of objects in stored scenes, cycled: 45 % of the scenes show one. The cycle's length and the 19 classes share no divisor,
 so every class comes with every number."""
 WEBP_QUALITY = 95
 RENDERED = {"train": "train", "shift-train": "shift"}
 """Set to train on → the split from which it is rendered."""
 SCENE_SEED = 2000
-"""Seed of the scenes to train segmenters on. The embedded model (0) and the yardsticks (1000) learnt from other seeds of the same split."""
+"""Seed of the scenes to train segmenters on. The embedded model (0) and the yardstick (1000) learnt from other seeds of the same split."""
 
 
 def render_scene(
@@ -201,7 +202,7 @@ def draw_background(rng: np.random.Generator, place: str | None, shape: tuple[in
 
 
 def render_scenes(art: Path, out: Path) -> list[Path]:
-    """Render every packaged set from the art into `out`. Returns the written files."""
+    """Render every stored set from the art into `out`. Returns the written files."""
     written = []
     for name, (split, count) in MEASURED.items():
         scenes = [render_scene(art, i, split=split, objects=OBJECTS[i % len(OBJECTS)]) for i in range(count)]
@@ -222,13 +223,13 @@ def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
 def write_scene_set(out: Path, name: str, *, count: int | None = None, art: Path | None = None, seed: int = SCENE_SEED) -> int:
     """Write scenes as a native dataset and return their number.
 
-    name: a packaged set (`truth`, `shift`, `tune`), of which the first `count` scenes are written; or `train` or `shift-train`: scenes
+    name: a stored set (`truth`, `shift`, `tune`), of which the first `count` scenes are written; or `train` or `shift-train`: scenes
     with the training sprites or with the other vendor's art, rendered from the folder `art` with `seed`.
     Raises UserError for an unknown name, missing art, a wrong count, or an `out` that is not free.
     """
     about = {"scenes": name, **({"seed": seed} if art else {})}
     if name not in RENDERED:
-        return write_scenes_as_dataset(out, load_scenes(name, count, option="count"), about)
+        return write_scenes_as_dataset(out, load_set(name, count, option="count"), about)
     if art is None:
         raise UserError(f"--set {name} is rendered: name the folder of the art with --art (`python -m recipes.mini art` fetches it)")
     count = 1000 if count is None else count

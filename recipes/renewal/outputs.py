@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from recipes.mini.sets import scenes_file
 from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
-from seediff.mini.scenes import scenes_file
 from seediff.models.fingerprint import content_fingerprint, model_fingerprint
 from seediff.models.known import EMBEDDED
 

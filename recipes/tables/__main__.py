@@ -33,7 +33,7 @@ app = App(name="python -m recipes.tables", help="Make the papers' tables.", help
 class Options:
     """Options for making a table."""
 
-    out: Annotated[Path | None, HERE, Parameter(help="Folder for results.md, .csv, .json, .svg.", show_default="studies/TABLE")] = None
+    out: Annotated[Path | None, HERE, Parameter(help="Folder for results.md, .json, .svg.", show_default="studies/TABLE")] = None
     work: Annotated[Path, HERE, Parameter(help="Folder for sets, scenes and segmenters, shared by all tables.")] = Path("studies/work")
     world: Annotated[
         Literal["embedded", "full"],

@@ -36,9 +36,9 @@ from seediff.run.output import BatchRecord
 from seediff.workers import Progress
 
 if TYPE_CHECKING:
+    from recipes.studies.settings import Setting
     from seediff.models.registry import Model
     from seediff.prompts.specs import SampleSpec
-    from seediff.study.masks.contest import Setting
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class SetConfig(RunConfig):
 
     def settings(self) -> dict[str, Setting]:
         """Name → constants of the labellings. Raises UserError naming a faulty labelling."""
-        from seediff.study.masks.contest import Setting
+        from recipes.studies.settings import Setting
 
         return {name: Setting.from_table(table, f"labels.{name}") for name, table in self.labels.items()}
 
@@ -168,7 +168,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
 
     def capture(self, batch: Sequence[SampleSpec]) -> tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]]:
-        from seediff.study.masks.capture import draw_with_attention
+        from recipes.studies.capture import draw_with_attention
 
         assert self.model is not None
         with self.timer("drawing"):
@@ -184,8 +184,8 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         return batch, images, maps
 
     def write(self, captured: tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]], out: Path) -> BatchRecord:
+        from recipes.studies.score import soft_masks
         from seediff.masks.make import label_pixels
-        from seediff.study.masks.score import soft_masks
 
         batch, images, maps = captured
         settings = list(self.settings.values())

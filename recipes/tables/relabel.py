@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recipes.mini.sets import dataset_ids
+from recipes.studies.settings import Setting
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.files.photographs import Photo
-from seediff.mini.scenes import CLASSES, dataset_ids
+from seediff.mini.scenes import CLASSES
 from seediff.models.hub import resolve_name
-from seediff.study.masks.contest import Setting
 
 from .drawn import SetConfig, on_device
 
@@ -62,7 +63,7 @@ def relabelled(
     if masks != YARDSTICK:
         _mask(classes, items, masks, sets, out, progress, device)
     elif not out.is_dir():
-        write_native(out, classes, _measured(classes, items), about={"command": "seediff study", "masks": masks}, link=True)
+        write_native(out, classes, _measured(classes, items), about={"command": "recipes.tables", "masks": masks}, link=True)
     return open_native(out)
 
 
@@ -105,7 +106,7 @@ def _mask(
 
 def _measured(classes: Sequence[str], items: Sequence[Sample]) -> Iterator[Sample]:
     """The samples with the yardstick's masks."""
-    from seediff.mini.yardsticks import load_segmenter, segment_known
+    from recipes.mini.yardstick import load_segmenter, segment_known
 
     network, ids = load_segmenter(), dataset_ids(classes)
     for first in range(0, len(items), TOGETHER):

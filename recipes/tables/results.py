@@ -1,7 +1,8 @@
-"""Writes a table of trained segmenters for readers: Markdown that includes the paper's figures, CSV, JSON, and a plot."""
+"""Writes a table of trained segmenters for readers: Markdown that includes the paper's figures, JSON, and a plot."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -10,18 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from seediff.study.results import markdown_table, write_study
+from recipes.studies.markdown import table as markdown_table
+from seediff.files.outputs import write_atomic
 
 WIDTH, ROW, LEFT, RIGHT = 760, 26, 300, 90  # of the plot, in pixels
 
 
 def write_table(out: Path, result: Mapping[str, Any]) -> None:
-    """Write results.json, .md, .csv and .svg to `out`, each atomically."""
+    """Write results.json, .md and .svg to `out`, each atomically."""
     rows = summarised(result)
     fit = fitted(rows, result["metrics"][0])
     whole = {**result, "summary": rows, **({"fit": fit} if fit else {})}
-    picture = plot(result, rows).encode("utf-8")
-    write_study(out, whole, markdown(result, rows, fit), tables={"results.csv": rows}, files={"results.svg": picture})
+    texts = {"json": json.dumps(whole, indent=1) + "\n", "md": markdown(result, rows, fit), "svg": plot(result, rows)}
+    for kind, text in texts.items():
+        write_atomic(out / f"results.{kind}", text.encode("utf-8"))
 
 
 def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:

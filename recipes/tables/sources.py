@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from recipes.mini.sets import SETS, scenes_file
 from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.config.augment import parse_recipe
 from seediff.config.names import BACKGROUND
@@ -27,7 +28,7 @@ from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError, first_line
 from seediff.evaluate.layouts import EvaluationSet, Sample, open_evaluation
 from seediff.files.outputs import check_inside, make_folders
-from seediff.mini.scenes import CLASSES, SETS, scenes_file
+from seediff.mini.scenes import CLASSES
 from seediff.models.fingerprint import content_fingerprint, data_fingerprint, model_fingerprint
 from seediff.models.hub import resolve_name
 from seediff.workers import Progress
@@ -150,7 +151,7 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
     elif source.scenes in SETS:
         about["files"] = places.once(content_fingerprint, scenes_file(source.scenes))
     if source.masks == YARDSTICK:
-        from seediff.mini.yardsticks import SEGMENTER
+        from recipes.mini.yardstick import SEGMENTER
 
         about["masks"] = {"yardstick": places.once(content_fingerprint, SEGMENTER)}
     elif source.masks is not None:
@@ -251,7 +252,7 @@ def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], 
     key = digest(described(source, sets, places))
     plain = places.folder("augmented", f"{key}-plain")
     if not plain.is_dir():
-        write_native(plain, samples.classes, samples.items, about={"command": "seediff study"}, link=True)
+        write_native(plain, samples.classes, samples.items, about={"command": "recipes.tables"}, link=True)
     out = places.folder("augmented", key)
     recipe = AugmentConfig(add=parse_recipe(str(source.augment)), seed=source.seed or 0)
     augment(recipe, plain, out, link=True, progress=progress)

@@ -5,7 +5,7 @@ row that several tables share is trained once, and a changed row is trained agai
 
     work/segmenters/<digest>/          as `seediff train` writes it
     work/scores/, work/costs/          figures (stored_results.py)
-    out/results.json, .md, .csv, .svg  results.py
+    out/results.json, .md, .svg  results.py
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from recipes.mini.sets import SETS
 from recipes.mini.world import RENDERED
 from seediff import __version__
 from seediff.config.fields import checked
@@ -25,7 +26,6 @@ from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import check_pictures, evaluate, protocol_for
-from seediff.mini.scenes import SETS
 from seediff.models.fingerprint import content_fingerprint
 from seediff.models.hub import resolve_name
 from seediff.workers import Progress

@@ -10,9 +10,6 @@ from seediff.evaluate.segments import evaluate_segments
 COMMANDS = [
     ("evaluate", "predictions", "--data", "data"),
     ("evaluate", "segments", "segments", "--labels", "labels"),
-    ("mini", "check", "--out", "out"),
-    *(("study", name, "--out", "out") for name in ("truth", "generated")),
-    ("study", "segments", "--data", "data", "--out", "out"),
 ]
 
 

@@ -9,7 +9,6 @@ from rich.console import Console
 from seediff.cli.summary import class_table, headline, show_masks, show_segments
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.run.loop import RunResult
-from seediff.study.segments.results import show
 
 ODD = ("b]", "[red]", "[/b]", "[link=x]")
 
@@ -36,8 +35,6 @@ def test_names_are_no_markup(name: str):
     run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}], 1, {})
     config = MaskPhotosConfig(classes=(name,))
     assert name in said(lambda console: show_masks(run, config, 0, console))
-    figures = {"acc": 0.5, "acc_ci95": (0, 1), "miou": 0.5, "miou_ci95": (0, 1), "segments": 2.0, "constants": {"kl_threshold": name}}
-    assert said(lambda console: show({"best": {name: figures}}, console)).count(name) == 2
 
 
 def test_class_names_of_generate_are_no_markup():

@@ -17,19 +17,18 @@ from safetensors.numpy import save
 
 from recipes.mini.checkpoint import load_checkpoint, save_checkpoint
 from recipes.mini.files import map_array
+from recipes.mini.sets import pack_blobs
 from recipes.mini.world import write_scenes
+from recipes.studies.segments import PAPER as WAYS
+from recipes.studies.segments import constants, read_best
+from recipes.studies.settings import METHOD_NAMES, PAPER
+from recipes.studies.tuning import read_chosen
 from recipes.tables.stored_results import open_kept, read_scores
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import UserError
 from seediff.evaluate.protocols import read_class_map
-from seediff.mini.frechet import WIDTH, read_moments
-from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, pack_blobs, read_scenes
-from seediff.mini.shapes import read_templates
+from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes
 from seediff.models.fingerprint import model_fingerprint
-from seediff.study.masks.constants import read_constants
-from seediff.study.masks.contest import METHOD_NAMES, PAPER
-from seediff.study.segments.contest import PAPER as WAYS
-from seediff.study.segments.contest import constants, read_best
 from seediff.train.weights import read_about
 
 INTERVAL = [0.1, 0.9]
@@ -43,11 +42,11 @@ SCORES = {
 }
 ROW = {"name": "a", "segmenters": ["s1", "s2"], "seconds": [5.0, 6.0], "tests": {"held_out": [SCORES, SCORES]}}
 TABLE = {"table": "main", "test_keys": {"held_out": "t1"}, "rows": [ROW]}
-SETTINGS = [{"kind": kind, "name": name, **PAPER[name].table()} for kind in ("own_best", "paper") for name in METHOD_NAMES]
+SETTINGS = {name: {"setting": PAPER[name].table()} for name in METHOD_NAMES}
 JSON: dict[str, tuple[Any, Callable[[Path], Any]]] = {
     "scores": (SCORES, read_scores),
     "results": (TABLE, lambda path: open_kept(path.parent / "work", [path.parent])),
-    "constants": ({"settings": SETTINGS, "preset": {"methods": {}}, "tune_scenes": 5}, read_constants),
+    "constants": ({"own_best": SETTINGS, "paper": SETTINGS}, read_chosen),
     "best": ({"best": {name: {"constants": constants(way)} for name, way in WAYS.items()}}, read_best),
     "segmenter": (
         {"model_type": "segformer", "id2label": {"0": "background", "1": "cat"}},
@@ -96,20 +95,9 @@ def saved_scenes() -> bytes:
     )
 
 
-def saved_templates() -> bytes:
-    about = {"sprites": [[name, f"{name} 1"] for name in CLASSES], "thresholds": dict.fromkeys(CLASSES, 0.5)}
-    return save(pack_blobs("sprites", [picture((8, 9, 4), "WEBP")] * len(CLASSES)), {"templates": json.dumps(about)})
-
-
-def saved_moments() -> bytes:
-    return save({"mean": np.zeros(WIDTH, np.float32), "covariance": np.eye(WIDTH, dtype=np.float32)}, {"floor": "0.5"})
-
-
 TENSORS: dict[str, tuple[Callable[[], bytes], Callable[[Path], Any]]] = {
     "maps": (saved_maps, AttentionMaps.load),
     "scenes": (saved_scenes, read_scenes),
-    "templates": (saved_templates, read_templates),
-    "moments": (saved_moments, read_moments),
 }
 
 

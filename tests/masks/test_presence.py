@@ -185,7 +185,7 @@ def test_scores_do_not_depend_on_the_batch(mini_model) -> None:
 def test_tells_present_from_absent_on_the_embedded_model() -> None:
     from seediff.models.registry import load_model
 
-    scenes = [scene for scene in load_scenes("tune", 12) if len(scene.classes) == 1][:4]
+    scenes = [scene for scene in load_scenes(12) if len(scene.classes) == 1][:4]
     others = [next(name for name in ("boat", "sofa", "sheep") if name != scene.classes[0]) for scene in scenes]
     sentences = [
         [(f"a photo of a {other} and a {scene.classes[0]}", (other, scene.classes[0]))] for scene, other in zip(scenes, others, strict=True)

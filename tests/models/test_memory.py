@@ -8,6 +8,7 @@ import pytest
 import torch
 from builders.families import SPECS, generate
 
+from recipes.studies.settings import Setting
 from recipes.tables.drawn import SetConfig
 from recipes.tables.sources import digest, set_digest
 from seediff import cli
@@ -20,7 +21,6 @@ from seediff.models import memory
 from seediff.models.registry import load_model
 from seediff.run import cluster
 from seediff.run.plan import check_loading, model_line
-from seediff.study.masks.contest import Setting
 
 
 @pytest.fixture

@@ -289,7 +289,7 @@ def mean_iou(segments: np.ndarray, regions: np.ndarray) -> float:
 def test_segments_of_the_embedded_model():
     """Scenes kept from training: segments resemble the objects, far more than the whole picture as one segment does."""
     model = load_model("mini", device="cpu")
-    scenes = load_scenes("tune", 8)
+    scenes = load_scenes(8)
     with capture_features(model.pipe.unet) as recorder:
         run_clean(model, encode_images(model, [s.image for s in scenes]), timestep=50)
     features = recorder.features()

@@ -92,7 +92,7 @@ def test_the_embedded_model_names_objects():
 
     model = load_model("mini", device="cpu")
     right = total = 0
-    for scene in load_scenes("tune", 20):
+    for scene in load_scenes(20):
         ids = np.unique(scene.label_map)
         segments = np.searchsorted(ids, scene.label_map).astype(np.int32)
         words = tuple(dict.fromkeys((*scene.classes, "bus", "sheep", "sofa")))

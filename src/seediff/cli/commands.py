@@ -51,9 +51,7 @@ COMMANDS = {
     ),
     "merge": ("sets:merge", "Merge several datasets into one."),
     "split": ("sets:split", "Divide a dataset for training, validation and testing."),
-    "study": ("study:app", "Measure masks and segments against exact masks."),
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
-    "mini": ("study:mini_app", "Check the embedded model's quality, or write its held-out scenes."),
 }
 """Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it is used."""
 OTHER_NAMES = {"validation": "val", "validation_share": "val_share", "layout": "labels_format", "pictures": "count"}

@@ -1,7 +1,7 @@
 """Constants tuned for a model: those in its `seediff.json`, and the thresholds that `seediff tune` finds.
 
 The paper's constants are for Stable Diffusion at 512². A small model needs other constants, tuned on scenes that no study measures on
-(`seediff study truth` lists these constants). They are in the `preset` of its seediff.json, separately for each method. Thresholds for
+(docs/truth.md). They are in the `preset` of its seediff.json, separately for each method. Thresholds for
 other models come from a file of `seediff tune`, given as `--preset` or `--config`:
 
     command = "tune"

@@ -1,1 +1,1 @@
-"""Measures the embedded model: scenes of its world with exact masks, and yardsticks for its drawings."""
+"""Scenes of the embedded model's world with exact masks."""

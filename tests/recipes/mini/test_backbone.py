@@ -12,10 +12,11 @@ import torch
 
 from recipes.mini import backbone
 from recipes.mini.backbone import captioned, tagged, train_backbone
-from recipes.mini.yardsticks import YardstickRecipe
+from recipes.mini.sets import caption, load_set
+from recipes.mini.yardstick import YardstickRecipe
 from seediff.config.train import make_config
 from seediff.errors import UserError
-from seediff.mini.scenes import CLASSES, caption, load_scenes
+from seediff.mini.scenes import CLASSES, load_scenes
 from seediff.train.models import TINY, build_network
 
 
@@ -26,7 +27,7 @@ def test_captions_say_which_classes_are_shown() -> None:
 
 
 def test_training_learns_and_transformers_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = [s for s in load_scenes("tune", 60) if len(s.classes) == 1][:8]
+    whole = [s for s in load_scenes() if len(s.classes) == 1][:8]
     scenes = [replace(s, image=s.image[::2, ::2], label_map=s.label_map[::2, ::2]) for s in whole]
     images = np.stack([s.image for s in scenes])
     monkeypatch.setattr(backbone, "rendered_scenes", lambda *given: (images, [s.caption for s in scenes]))
@@ -46,7 +47,7 @@ def test_training_learns_and_transformers_reads_it(tmp_path: Path, monkeypatch: 
 
 def test_the_packaged_one_tells_classes_apart() -> None:
     """Scenes of one class are nearer to each other than to others, in the deepest features of a network that was never trained further."""
-    scenes = [s for s in load_scenes("truth", 200) if len(s.classes) == 1]
+    scenes = [s for s in load_set("truth", 200) if len(s.classes) == 1]
     encoder = build_network(make_config({"backbone": "tiny", "weights": "pretrained"}), CLASSES).model.pixel_level_module.encoder.eval()
     network = backbone.Tagger()
     network.backbone = encoder

@@ -15,7 +15,8 @@ COMMANDS = [
     ("train", "--art", "art"),
     ("render", "--art", "art"),
     ("scenes", "--art", "art"),
-    ("yardsticks", "--art", "art"),
+    ("yardstick", "--art", "art"),
+    ("check", "--art", "art"),
     ("backbone", "--art", "art", "--work", "work"),
 ]
 

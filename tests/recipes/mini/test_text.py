@@ -1,9 +1,10 @@
 import torch
 
 from recipes.mini.denoiser import class_tokens
+from recipes.mini.sets import PLACES, caption
 from recipes.mini.text import MAX_TOKENS, build_text_encoder, build_tokenizer
 from seediff.config.names import spoken
-from seediff.mini.scenes import CLASSES, PLACES, caption
+from seediff.mini.scenes import CLASSES
 
 
 def test_every_word_of_the_world_is_one_token():

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from recipes.mini.art import load_sprite, sprite_table
+from recipes.mini.sets import caption
 from recipes.mini.world import MIN_VISIBLE, render_scene
 from seediff.config.names import VOC_CLASSES, spoken
 from seediff.errors import UserError
-from seediff.mini.scenes import CLASS_IDS, CLASSES, caption
+from seediff.mini.scenes import CLASS_IDS, CLASSES
 
 
 def test_the_world_has_vocs_classes_but_the_dining_table():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recipes.mini import yardstick
 from recipes.mini.world import write_scene_set
 from recipes.tables.definition import Source, packaged, read_table
 from recipes.tables.relabel import check_masks, relabelled
@@ -14,7 +15,6 @@ from recipes.tables.sources import Places, described, open_source
 from seediff.dataset.store import open_native
 from seediff.errors import UserError
 from seediff.metrics.scores import iou
-from seediff.mini import yardsticks
 from seediff.run.mask import MaskJob
 
 SETS = read_table(packaged("strategy", "embedded")).sets
@@ -45,7 +45,7 @@ def mean_iou(masks, places, count=6):
 def test_masks_of_the_yardstick_and_of_attention(places, monkeypatch):
     assert mean_iou("yardstick", places) > 0.7
     assert mean_iou("main.ca", places, 2) > 0.4
-    monkeypatch.setattr(yardsticks, "load_segmenter", None)
+    monkeypatch.setattr(yardstick, "load_segmenter", None)
     monkeypatch.setattr(MaskJob, "capture", None)
     assert mean_iou("yardstick", places) > 0.7  # there already
     assert mean_iou("main.ca", places, 2) > 0.4

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recipes.studies.score import soft_masks
+from recipes.studies.settings import PAPER
 from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
 from seediff.attention.generate import generate_batch
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.masks.make import label_pixels
 from seediff.models.registry import load_model
-from seediff.study.masks.contest import PAPER
-from seediff.study.masks.score import soft_masks
 
 CONFIG = SetConfig(
     ("dog", "cat", "bus"),

@@ -114,5 +114,5 @@ def test_fit_finds_a_power_law():
 
 def test_files(tmp_path):
     write_table(tmp_path / "a" / "b", RESULT)
-    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == ["results.csv", "results.json", "results.md", "results.svg"]
+    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == ["results.json", "results.md", "results.svg"]
     assert json.loads((tmp_path / "a/b/results.json").read_text())["summary"][0]["mean"] == 55.0

@@ -1,0 +1,82 @@
+"""Captures the attention that masks are made from, of scenes or of images while they are drawn, so that settings can share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from seediff.attention.generate import generate_batch
+from seediff.attention.maps import AttentionMaps
+from seediff.attention.photograph import capture_images
+from seediff.config.constants import CaptureConfig, CaptureSteps
+from seediff.config.sizes import Size
+from seediff.mini.scenes import Scene
+from seediff.models.registry import Model
+from seediff.prompts.specs import SampleSpec
+
+TIMESTEPS = (50, 150, 250, 350, 450, 550)
+"""Noise levels at which a scene's attention is captured and averaged."""
+BATCH = 16
+Captured = tuple[int, Scene, dict[CaptureConfig, AttentionMaps]]
+"""A scene's index, the scene, and its attention."""
+
+
+def captured(model: Model, scenes: Sequence[Scene], sources: Sequence[CaptureConfig], *, seed: int) -> Iterator[Captured]:
+    """Every scene with its attention, captured with its caption, a batch at a time. Earlier batches are not kept."""
+    for start in range(0, len(scenes), BATCH):
+        batch = scenes[start : start + BATCH]
+        maps: dict[CaptureConfig, list[AttentionMaps]] = {}
+        for capture, groups in by_groups(sources).items():
+            of_groups = capture_images(
+                model,
+                [s.image for s in batch],
+                [s.caption for s in batch],
+                [s.classes for s in batch],
+                timesteps=TIMESTEPS,
+                seed=seed,
+                capture=capture,
+                groups=[source.layers for source in groups],
+                indices=range(start, start + len(batch)),
+            )
+            maps |= {source: of_groups[source.layers] for source in groups}
+        for offset, scene in enumerate(batch):
+            yield start + offset, scene, {source: of_batch[offset] for source, of_batch in maps.items()}
+
+
+def draw_with_attention(
+    model: Model,
+    batch: Sequence[SampleSpec],
+    sources: Sequence[CaptureConfig],
+    *,
+    steps: int,
+    guidance_scale: float,
+    size: Size | None = None,
+    capture_steps: CaptureSteps = "all",
+) -> tuple[list[np.ndarray], dict[CaptureConfig, list[AttentionMaps]]]:
+    """(H, W, 3) uint8 of every sample, and its maps for every source. The samples are drawn once per entry of `by_groups`, the same each
+    time."""
+    images: list[np.ndarray] = []
+    maps: dict[CaptureConfig, list[AttentionMaps]] = {}
+    for capture, groups in by_groups(sources).items():
+        images, of_groups = generate_batch(
+            model,
+            batch,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            negative_prompt="",
+            size=size,
+            capture=replace(capture, steps=capture_steps),
+            groups=[source.layers for source in groups],
+        )
+        maps |= {source: of_groups[source.layers] for source in groups}
+    return images, maps
+
+
+def by_groups(sources: Sequence[CaptureConfig]) -> dict[CaptureConfig, list[CaptureConfig]]:
+    """Capture of all layers → the sources that it provides; together, the captures provide all sources."""
+    groups: dict[CaptureConfig, list[CaptureConfig]] = {}
+    for source in sources:
+        groups.setdefault(replace(source, layers="all"), []).append(source)
+    return groups

@@ -1,0 +1,56 @@
+"""Images with label maps, on which segments are measured: scenes of the embedded world, or photographs from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from recipes.mini.sets import load_set
+from seediff.attention.windows import windows
+from seediff.dataset.labels import open_labels
+from seediff.errors import UserError
+from seediff.files.photographs import find_photos, read_photo
+from seediff.mini.scenes import CLASS_IDS
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """name: a description for people. classes: their number, including the background. load: functions that return an image (H, W, 3) uint8
+    and a label map (H, W) int32, −1 = unlabelled, both square."""
+
+    name: str
+    classes: int
+    load: Sequence[Callable[[], tuple[np.ndarray, np.ndarray]]]
+
+    def __len__(self) -> int:
+        return len(self.load)
+
+
+def scene_pairs(name: str, count: int) -> Pairs:
+    """The first `count` scenes of a set, with VOC's ids and the background as class 0."""
+    load = [lambda scene=scene: (scene.image, scene.label_map.astype(np.int32)) for scene in load_set(name, count)]
+    return Pairs(f"{count} {name} scenes", max(CLASS_IDS.values()) + 1, load)
+
+
+def folder_pairs(images: Path, labels: Path, count: int | None = None) -> Pairs:
+    """The first `count` photographs of a folder that have a label map, each cut to its centred square, as in DiffSeg's evaluation."""
+    known = open_labels(labels)
+    inside = labels.resolve() != images.resolve() and labels.resolve().is_relative_to(images.resolve())
+    photos = find_photos([images], exclude=labels if inside else None).photos  # label maps are pictures, too
+    pairs = [(photo.path, label) for photo in photos if (label := known.find(photo.name))][:count]
+    if not pairs:
+        raise UserError(f"{images}: none of its photographs has a label map in {labels}")
+
+    def load(path: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
+        photo, label_map = read_photo(path), known.read(label)
+        if photo.shape[:2] != label_map.shape:
+            raise UserError(f"{path}: {photo.shape[:2]}, but its label map is {label_map.shape}; both are (height, width)")
+        centre = windows(label_map.shape[0], label_map.shape[1], "crop")[0].slices
+        return photo[centre], label_map[centre]
+
+    about = f"{len(pairs)} photographs of {images.resolve().parent.name} ({known.layout} labels, {len(known.classes)} classes)"
+    return Pairs(about, len(known.classes), [partial(load, path, label) for path, label in pairs])

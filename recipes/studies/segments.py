@@ -1,0 +1,295 @@
+"""Segments by DiffSeg, K-Means and DiffCut, at the papers' constants and each at its best constants, against floors without a model.
+
+The comparison is fair: the constants of every method, baselines included, are tuned on the same separate scenes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta
+from PIL import Image
+from scipy.cluster.vq import kmeans2
+
+from seediff.attention.windows import Window, cut
+from seediff.config.constants import SegmentConfig
+from seediff.config.fields import checked
+from seediff.errors import UserError
+from seediff.evaluate.floors import FLOORS, floor_map, score_floors
+from seediff.files.documents import fit, read_json
+from seediff.files.label_maps import resize_nearest, voc_palette
+from seediff.files.output_folders import check_writable
+from seediff.files.outputs import write_atomic
+from seediff.metrics.matching import Tally, contingency, count_segments, match, tally
+from seediff.metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
+from seediff.models.registry import Model, load_model
+from seediff.report.pictures import contact_sheet, encoded, fit_side, overlay
+from seediff.report.progress import tracked
+from seediff.segments.make import fit_to_edges, look
+from seediff.segments.methods import segment_method
+from seediff.segments.suppression import label
+
+from .markdown import table as markdown_table
+from .pairs import Pairs
+
+
+@dataclass(frozen=True)
+class Colours:
+    """K-Means on colour and position, without a model. k: the number of clusters; "truth": as many as the label map shows classes."""
+
+    k: Annotated[int, Meta(ge=1)] | Literal["truth"]
+
+
+@dataclass(frozen=True)
+class Blind:
+    """A floor of `seediff.evaluate.floors`, which does not look at the picture. like: for `grid`, the name of an earlier way, whose number
+    of segments it has."""
+
+    floor: str
+    like: str = ""
+
+
+Way = SegmentConfig | Colours | Blind
+PAPER: dict[str, Way] = {
+    "diffseg": SegmentConfig(),
+    "diffseg+kmeans": SegmentConfig(refine=True),
+    "kmeans-c": SegmentConfig(method="kmeans", k=6),
+    "kmeans-s": SegmentConfig(method="kmeans", k="truth"),
+    "diffcut": SegmentConfig(method="diffcut"),
+    "diffcut+pamr": SegmentConfig(method="diffcut", refine=True),
+    "colour-c": Colours(6),
+    "colour-s": Colours("truth"),
+}
+"""Every method at its paper's constants."""
+THRESHOLDS = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.9, 1.1)
+WEIGHTS: tuple[Any, ...] = ("proportional", "uniform", (1.0,), (0.0, 1.0), (0.0, 0.0, 1.0))
+CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+POWERS = (5.0, 10.0, 15.0)
+CLUSTERS = (2, 3, 4, 5, 6, 8)
+STUDIED = ("k", "kl_threshold", "cut_threshold", "cut_power", "weights", "refine")
+"""The constants that define a way in the tables."""
+BATCH, PICTURES, SIDE = 16, 8, 160
+GRID, POSITION_WEIGHT = 64, 0.5
+"""Of K-Means on colours: positions along a side, as many as attention has in Stable Diffusion at 512²; and the weight of x and y in [0, 1],
+relative to red, green and blue in [0, 1], chosen once, not tuned."""
+TITLES = {
+    "paper": "At the papers' constants",
+    "best": "Each at its own best on the tuning set",
+    "floors": "Floors: divisions that never look at the picture",
+}
+AS_MANY = "grid"
+"""The floor that differs between methods: it has as many segments as the method made."""
+
+
+def grid() -> dict[str, list[Way]]:
+    """The settings that each method is tuned over."""
+    diffseg = [SegmentConfig(kl_threshold=t, weights=w) for w in WEIGHTS for t in THRESHOLDS]
+    diffcut = [SegmentConfig(method="diffcut", cut_threshold=t, cut_power=p) for p in POWERS for t in CUTS]
+    return {
+        "diffseg": list(diffseg),
+        "diffseg+kmeans": [replace(config, refine=True) for config in diffseg if config.weights == "proportional"],
+        "kmeans-c": [SegmentConfig(method="kmeans", k=k, weights=w) for w in WEIGHTS for k in CLUSTERS],
+        "kmeans-s": [SegmentConfig(method="kmeans", k="truth", weights=w) for w in WEIGHTS],
+        "diffcut": list(diffcut),
+        "diffcut+pamr": [replace(config, refine=True) for config in diffcut],
+        "colour-c": [Colours(k) for k in CLUSTERS],
+        "colour-s": [Colours("truth")],
+    }
+
+
+@dataclass
+class Outcome:
+    """The results of one way, per image: the counts by DiffSeg's protocol, and the number of segments. pictures: the segments (H, W) of the
+    first images."""
+
+    tallies: list[Tally] = field(default_factory=list)
+    segments: list[int] = field(default_factory=list)
+    pictures: list[np.ndarray] = field(default_factory=list)
+
+    def counts(self) -> Tallies:
+        return stack(self.tallies)
+
+    def miou(self) -> float:
+        counts = self.counts()
+        return float(mean_iou(class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))))
+
+    def figures(self) -> dict[str, Any]:
+        """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, and the mean number of
+        segments."""
+        counts = self.counts()
+        intervals = bootstrap(counts)
+        return {
+            "acc": round(float(accuracy(counts.tp.sum(0), counts.pixels.sum())), 4),
+            "acc_ci95": _rounded(intervals.acc),
+            "miou": round(self.miou(), 4),
+            "miou_ci95": _rounded(intervals.miou),
+            "segments": round(float(np.mean(self.segments)), 2),
+        }
+
+
+def run_segments(
+    out: Path, pairs: Pairs, *, tune: Pairs | None, best: Mapping[str, Way], model: str = "mini", seed: int = 0, device: str | None = None
+) -> dict[str, Any]:
+    """Measure every way on `pairs`, at its paper's constants and at its best constants, and how far it is above the floors. The best
+    constants have the highest mIoU on `tune`; without `tune` they are those in `best` (from `read_best`, may be empty). seed: for K-Means.
+    Writes results.json, results.md and segments.jpg to `out`."""
+    check_writable(out)
+    loaded, best = load_model(model, device=device), dict(best)
+    result: dict[str, Any] = {"model": loaded.name, "pairs": pairs.name, "images": len(pairs)}
+    if tune is not None:
+        result["tune"] = tune.name
+        settings = {f"{method} {number}": way for method, group in grid().items() for number, way in enumerate(group)}
+        tried = try_ways(loaded, tune, settings, about="tuning", seed=seed)
+        for method, group in grid().items():
+            best[method] = group[int(np.argmax([tried[f"{method} {number}"].miou() for number in range(len(group))]))]
+    groups = {"paper": PAPER, "best": best} if best else {"paper": PAPER}
+    ways = {f"{kind} {name}": way for kind, group in groups.items() for name, way in group.items()}
+    methods = [name for name, way in ways.items() if isinstance(way, SegmentConfig)]
+    fixed = {_blind(floor): Blind(floor) for floor in FLOORS if floor != AS_MANY}
+    tiles = {_blind(AS_MANY, name): Blind(AS_MANY, like=name) for name in methods}
+    tested = try_ways(loaded, pairs, {**ways, **fixed, **tiles}, about="measuring", seed=seed)
+    for kind, group in groups.items():
+        result[kind] = {name: {**tested[f"{kind} {name}"].figures(), "constants": constants(way)} for name, way in group.items()}
+        result.setdefault("ahead", {})[kind] = {
+            name: ahead_of_floors(tested, kind, name) for name, way in group.items() if isinstance(way, SegmentConfig)
+        }
+    result["floors"] = {floor: tested[_blind(floor)].figures() for floor in FLOORS if floor != AS_MANY}
+    shown = {name: tested[f"{list(groups)[-1]} {name}"].pictures for name in PAPER}
+    write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
+    write_atomic(out / "results.md", markdown(result).encode())
+    write_atomic(out / "segments.jpg", encoded(segment_sheet(pairs, shown), "JPEG", quality=85))
+    return result
+
+
+def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str, seed: int) -> dict[str, Outcome]:
+    """Run every way on every pair; ways of one method share one run of the model per image. about: label of the progress."""
+    tested = {name: Outcome() for name in ways}
+    looks = {way.method: way for way in ways.values() if isinstance(way, SegmentConfig)}
+    seen: dict[str, Sequence[Any]] = {}
+    for number in tracked(range(len(pairs)), about, len(pairs)):
+        if number % BATCH == 0:
+            batch = [load() for load in pairs.load[number : number + BATCH]]
+            squares = [cut(image, Window(0, 0, *image.shape[:2]), (model.image_side, model.image_side)) for image, _ in batch]
+            seen = {method: look(model, squares, way) for method, way in looks.items()}
+        (image, exact), size = batch[number % BATCH], batch[number % BATCH][1].shape
+        truth = max(1, count_segments(exact, unlabelled=-1))
+        for name, way in ways.items():
+            if isinstance(way, Blind):
+                segments = floor_map(way.floor, *size, pieces=tested[way.like].segments[-1] if way.like else truth)
+            elif isinstance(way, Colours):
+                segments = colour_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
+            else:
+                proposals = segment_method(way).propose(seen[way.method][number % BATCH], way, truth if way.k == "truth" else way.k, seed)
+                segments = fit_to_edges(image, label(proposals, size).numpy(), way)
+            table = contingency(segments, exact, pairs.classes)
+            tested[name].tallies.append(tally(table, match([table])))
+            tested[name].segments.append(int(segments.max()) + 1)
+            if number < PICTURES:
+                tested[name].pictures.append(segments)
+    return tested
+
+
+def colour_segments(image: np.ndarray, k: int, *, seed: int) -> np.ndarray:
+    """(H, W) int32: at most k segments of a photograph (H, W, 3) uint8, from K-Means on a grid of colours and positions, enlarged."""
+    colours = np.asarray(Image.fromarray(image).resize((GRID, GRID), Image.Resampling.BOX), np.float64) / 255  # (64, 64, 3)
+    along = (np.arange(GRID) + 0.5) / GRID
+    position = np.stack(np.meshgrid(along, along, indexing="ij"), axis=-1)
+    points = np.concatenate([colours, POSITION_WEIGHT * position], axis=-1).reshape(GRID * GRID, 5)
+    _, labels = kmeans2(points, k, iter=100, minit="++", rng=seed)
+    return resize_nearest(labels.reshape(GRID, GRID).astype(np.int32), *image.shape[:2])
+
+
+def ahead_of_floors(tested: Mapping[str, Outcome], kind: str, method: str) -> dict[str, Any]:
+    """Floor → its mean number of segments, acc and miou, and in `ahead` how far the method is above it. K-Means on colour and position is
+    among the floors: it looks at the picture but uses no model."""
+    like = f"{kind} {method}"
+    outcomes = {floor: tested[_blind(floor, like if floor == AS_MANY else "")] for floor in FLOORS}
+    outcomes |= {name: tested[f"{kind} {name}"] for name, way in PAPER.items() if isinstance(way, Colours)}
+    counts = {floor: outcome.counts() for floor, outcome in outcomes.items()}
+    scores = score_floors(tested[like].counts(), counts, {floor: outcome.segments for floor, outcome in outcomes.items()})
+    return {floor: _rounded(asdict(score)) for floor, score in scores.items()}
+
+
+def _blind(floor: str, like: str = "") -> str:
+    """The name of a floor's way among the other ways. like: the way whose number of segments the floor has."""
+    return f"blind {floor} {like}".rstrip()
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else round(float(value), 4)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The part of a row of results.json that is read."""
+
+    constants: dict[str, Any]
+
+
+def read_best(path: Path) -> dict[str, Way]:
+    """The best constants in results.json of an earlier study. Raises UserError if any are missing."""
+    rows = fit(read_json(path, dict[str, Any]).get("best", {}), dict[str, Row], f"{path}: best")
+    if missing := [name for name in PAPER if name not in rows]:
+        raise UserError(f"{path}: best has no '{missing[0]}'; results.json of a study of segments that tuned has all")
+    return {name: _way(paper, rows[name].constants, f"{path}: best.{name}.constants") for name, paper in PAPER.items()}
+
+
+def _way(paper: Way, table: Mapping[str, Any], where: str) -> Way:
+    """The way that a table written by `constants` describes. paper: the same way at its paper's constants. Raises UserError."""
+    if not isinstance(paper, SegmentConfig):
+        return fit(table, Colours, where)
+    try:
+        return replace(paper, **checked(SegmentConfig, table, where))
+    except UserError as error:
+        raise error if where in str(error) else UserError(f"{where}: {error}") from error
+
+
+def constants(way: Way) -> dict[str, Any]:
+    """The constants that define a way: only those that its method uses."""
+    if isinstance(way, SegmentConfig):
+        return {name: getattr(way, name) for name in STUDIED if name in way.options}
+    return {"k": way.k} if isinstance(way, Colours) else {}
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """Every section of the result as a Markdown table, and each section's methods less each floor."""
+    lines = [", ".join(f"{key}: {result[key]}" for key in ("model", "pairs", "images", "tune") if key in result)]
+    for section, title in TITLES.items():
+        rows = [[name, *_cells(row)] for name, row in result.get(section, {}).items()]
+        lines += ["", f"### {title}", "", *markdown_table(["", "ACC", "95 %", "mIoU", "95 %", "segments", "constants"], rows)]
+    for section, methods in result["ahead"].items():
+        for score, title in (("acc", "ACC"), ("miou", "mIoU")):
+            floors = [[floor, *(_ahead(of[floor], score) for of in methods.values())] for floor in next(iter(methods.values()))]
+            lines += ["", f"### {TITLES[section]}: {title} above each floor's", "", *markdown_table(["", *methods], floors)]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    constants = ", ".join(f"{key} {value}" for key, value in row.get("constants", {}).items())
+    acc, miou = ("{}–{}".format(*row[f"{score}_ci95"]) for score in ("acc", "miou"))
+    return [str(row["acc"]), acc, str(row["miou"]), miou, str(row["segments"]), constants]
+
+
+def _ahead(row: Mapping[str, Any], score: str) -> str:
+    low, high = row["ahead"][f"{score}_ci95"]
+    return f"{row['ahead'][score]:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+    """A row per image: the image, its label map, then each way's segments, with names beneath."""
+    tiles, labels = [], []
+    for number in range(len(next(iter(shown.values())))):
+        image, exact = pairs.load[number]()
+        for name, ids in [("image", None), ("labels", exact), *((way, maps[number]) for way, maps in shown.items())]:
+            colours = None if ids is None else np.where(ids < 0, 0, ids % 254 + 1).astype(np.uint8)
+            picture = image if colours is None else overlay(image, colours, voc_palette(), alpha=0.6)
+            tiles.append(fit_side(picture, SIDE, Image.Resampling.BILINEAR))
+            labels.append(name)
+    return contact_sheet(tiles, columns=len(shown) + 2, labels=labels)

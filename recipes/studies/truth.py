@@ -1,0 +1,165 @@
+"""Masks of held-out scenes, made from attention alone, against the exact masks: every method at its paper's constants and at its own best.
+
+A scene is encoded, noised at several timesteps and captured with its caption; every method then makes its mask from the same attention.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recipes.mini.sets import load_set
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import CaptureConfig
+from seediff.files.label_maps import voc_palette
+from seediff.files.output_folders import check_writable
+from seediff.files.outputs import write_atomic
+from seediff.mini.scenes import Scene
+from seediff.models.registry import load_model
+from seediff.report.pictures import contact_sheet, encoded, overlay
+from seediff.report.progress import tracked
+
+from .capture import Captured, captured
+from .markdown import table as markdown_table
+from .score import Scores, exact_masks, label_map, score, soft_masks, winners
+from .settings import CONTEST, Setting
+from .tuning import KINDS, Chosen, choose, preset, read_chosen, tune
+
+SHEET_SCENES = 12
+RIVALS = ("ca_sa", "seediff")
+"""The methods that every other method is compared with."""
+TITLES = {name: entry.title for name, entry in CONTEST.items()}
+SECTIONS = dict(
+    zip(
+        KINDS,
+        (
+            "Every method at its own best, with PAMR",
+            "Every method at its paper's constants, with PAMR",
+            "Without PAMR, each at its own best",
+            "Without PAMR, at the paper's constants",
+            "The CA baseline at one level",
+            "SeeDiff by the level of its seeds, the rest at its best",
+            "SeeDiff by the level of its seeds, the rest at the paper's constants",
+            "SeeDiff with one choice fixed and the rest at its best",
+        ),
+        strict=True,
+    )
+)
+COLUMNS = {"iou": "IoU", "ci95": "95 % CI", "single": "single", "several": "several", "miou": "mIoU", "boundary_f": "F"}
+COLUMNS |= {f"ahead_of_{rival}": f"− {TITLES[rival]}" for rival in RIVALS} | {"constants": "constants"}
+
+
+def run_truth(
+    out: Path,
+    *,
+    scenes: int = 500,
+    scene_set: str = "truth",
+    tune_scenes: int = 200,
+    constants: Path | None = None,
+    model: str = "mini",
+    seed: int = 0,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Measure the methods on the first `scenes` of `scene_set`. Write results.json, results.md and scenes.png to `out`; return the result.
+
+    Each method's own best constants are tuned on the first `tune_scenes` of the tuning set, or read from `constants`, the results.json of
+    an earlier study. The result's `preset` is
+    what a model's `seediff.json` takes.
+
+    Raises UserError: more scenes asked for than there are, an unknown model, unusable `constants`, or no place to write to.
+    """
+    chosen = read_chosen(constants) if constants else {}
+    held, tuning = load_set(scene_set, scenes), [] if chosen else load_set("tune", tune_scenes)
+    check_writable(out)
+    loaded = load_model(model, device=device)
+    result: dict[str, Any] = {"model": loaded.name, "scene_set": scene_set, "scenes": scenes, "seed": seed}
+    if not chosen:
+        trials = tune(loaded, tuning, seed=seed)
+        chosen = choose(trials, loaded)
+        result |= {"tune_scenes": tune_scenes, "preset": preset(trials)}
+    items = captured(loaded, held, sources(chosen), seed=seed + 1)
+    figures, scores, sheet = measure(tracked(items, scene_set, len(held)), chosen)
+    result |= {"pairs": len(scores.classes), **figures}
+    write_results(out, result, sheet)
+    return result
+
+
+def sources(chosen: Chosen) -> list[CaptureConfig]:
+    """The captures that the settings need, each once."""
+    return list(dict.fromkeys(setting.capture for setting in chosen.values()))
+
+
+def measure(items: Iterable[Captured], chosen: Chosen) -> tuple[dict[str, Any], Scores, np.ndarray]:
+    """Measure every chosen setting on every captured scene. Returns the figures by kind and name, the scores behind them, and a picture
+    with a row per scene for the first SHEET_SCENES: the exact masks, and every method's at its own best."""
+    settings = list(dict.fromkeys(chosen.values()))
+    items = iter(items)
+    first = list(islice(items, SHEET_SCENES))
+    headline = [setting for (kind, _), setting in chosen.items() if kind in KINDS[:2]]
+    scores = score(chain(first, items), settings, boundary_of=headline)
+    sheet = picture_grid([scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first])
+    figures: dict[str, Any] = {kind: {} for kind in KINDS}
+    for (kind, name), setting in chosen.items():
+        row = scores.summary(settings.index(setting))
+        if kind in KINDS[:2]:
+            rivals = {rival: chosen[kind, rival] for rival in RIVALS if rival != name and (kind, rival) in chosen}
+            row |= {f"ahead_of_{r}": scores.ahead(settings.index(setting), settings.index(other)) for r, other in rivals.items()}
+        else:
+            row.pop("boundary_f", None)
+        figures[kind][name] = row | {"setting": setting.table()}
+    return figures, scores, sheet
+
+
+def sheet_masks(scene: Scene, maps: Mapping[CaptureConfig, AttentionMaps], chosen: Chosen) -> dict[str, np.ndarray]:
+    """A scene's label maps by title: the exact map, then every method's at its own best."""
+    own = {method: setting for (kind, method), setting in chosen.items() if kind == "own_best"}
+    soft = winners(soft_masks(scene.image, scene.classes, maps, [*own.values()])).cpu()
+    cut = {TITLES.get(m, m): label_map(masks >= float(setting.config.beta)) for (m, setting), masks in zip(own.items(), soft, strict=True)}
+    return {"exact": label_map(exact_masks(scene)), **cut}
+
+
+def picture_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+    """One row per scene: the image, then each label map (i + 1 = the scene's class i) over it, titled; (H, W, 3) uint8."""
+    tiles, labels = [], []
+    for scene, row in zip(scenes, label_maps, strict=True):
+        tiles += [scene.image, *(overlay(scene.image, mask, voc_palette()) for mask in row.values())]
+        labels += [scene.caption, *row]
+    return contact_sheet(tiles, len(tiles) // len(scenes), labels)
+
+
+def write_results(out: Path, result: Mapping[str, Any], sheet: np.ndarray) -> None:
+    write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
+    write_atomic(out / "results.md", markdown(result).encode())
+    write_atomic(out / "scenes.png", encoded(sheet))
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """Every kind of setting as a Markdown table, below its title."""
+    lines = [", ".join(f"{key} {value}" for key, value in result.items() if isinstance(value, str | int | float))]
+    for kind, title in SECTIONS.items():
+        if rows := {name: _cells(row) for name, row in result.get(kind, {}).items()}:
+            there = [column for column in COLUMNS if any(cells[column] for cells in rows.values())]
+            body = ([TITLES.get(name, name), *(cells[column] for column in there)] for name, cells in rows.items())
+            lines += ["", f"## {title}", "", *markdown_table(["", *(COLUMNS[column] for column in there)], body)]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    def number(name: str) -> str:
+        value = row.get(name, "")
+        value = value["iou"] if isinstance(value, dict) else value
+        return f"{value:.3f}" if isinstance(value, float) else ""
+
+    cells = {name: number(name) for name in COLUMNS} | {"ci95": "{:.3f}–{:.3f}".format(*row["ci95"])}
+    for name in (f"ahead_of_{rival}" for rival in RIVALS):
+        if name in row:
+            low, high = row[name]["ci95"]
+            cells[name] = f"{row[name]['iou']:+.3f} ({low:+.3f} to {high:+.3f})"
+    constants = Setting.from_table(row["setting"], "setting").constants()
+    shown = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in constants.items()}
+    return cells | {"constants": ", ".join(f"{key} {value}" for key, value in shown.items())}

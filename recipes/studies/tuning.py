@@ -1,0 +1,167 @@
+"""The constants that a study measures with: tuned on the `tune` scenes, on which nothing is reported, or taken from an earlier study.
+
+Tuning has two rounds: every soft mask of every grid without PAMR at every threshold, then the contenders with PAMR. Attention is captured
+once and dropped; the soft masks, at the attention's size, are small enough to keep between the rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seediff.config.levels import level_name
+from seediff.config.methods import BEST, METHOD_FACTS
+from seediff.config.presets import recommended_mask
+from seediff.errors import UserError
+from seediff.files.documents import fit, read_json
+from seediff.mini.scenes import Scene
+from seediff.models.registry import Model
+from seediff.report.progress import tracked
+
+from .capture import captured
+from .score import exact_masks, refined_masks, small_masks, sweep, winners
+from .settings import BETAS, LEVELS, METHOD_NAMES, ONE_LEVEL, PAMRS, SHARES, Setting, contenders, fitted_grid, fitted_paper, pamr_name
+
+CLEAR = 0.01
+"""The lead in mean IoU over the whole of SeeDiff, on the tuning scenes, that another method needs to be recommended.
+
+A quarter of the width of a 95 % interval over 500 scenes, and less of an interval over fewer: a smaller lead is noise, which must not
+decide the recommendation. The default method in a model's preset is for people to choose."""
+KINDS = ("own_best", "paper", "own_best_without", "paper_without", "ca_side", "seed_side", "seed_side_paper", "variant")
+"""What a setting is chosen for: see `choose`."""
+
+Chosen = dict[tuple[str, str], Setting]
+"""(kind, name) → setting."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting at its best threshold. iou: mean over (image, class) pairs of the tuning scenes."""
+
+    method: str
+    setting: Setting
+    iou: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """The part of a row of results.json that is read."""
+
+    setting: dict[str, Any]
+
+
+def read_chosen(path: Path) -> Chosen:
+    """The settings in the results.json of an earlier study. Raises UserError naming the file if any are missing."""
+    result, chosen = read_json(path, dict[str, Any]), {}
+    for kind in KINDS:
+        for name, row in fit(result.get(kind, {}), dict[str, Row], f"{path}: {kind}").items():
+            chosen[kind, name] = Setting.from_table(row.setting, f"{path}: {kind}.{name}.setting")
+    if missing := [f"{kind} of {name}" for kind in ("own_best", "paper") for name in METHOD_NAMES if (kind, name) not in chosen]:
+        raise UserError(f"constants '{path}': has no setting for {missing[0]}; a study of truth writes a file with all")
+    return chosen
+
+
+def choose(trials: Sequence[Trial], model: Model) -> Chosen:
+    """The settings to measure on the held-out scenes.
+
+    Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA baseline; seed_side
+    and seed_side_paper, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the rest at its best. Only levels, layers
+    and shares that were tried are included. Next to every method's own best, `best`: what the model's `--method best` makes.
+    """
+    chosen: Chosen = {}
+    papers = fitted_paper(model)
+    for method in METHOD_NAMES:
+        chosen["own_best", method] = best(trials, method, lambda s: s.config.pamr).setting
+        chosen["own_best_without", method] = best(trials, method, lambda s: not s.config.pamr).setting
+        chosen["paper", method] = papers[method]
+        chosen["paper_without", method] = papers[method].with_config(pamr=False)
+
+    def fix(kind: str, name: str, has: Callable[[Setting], bool], method: str = "seediff") -> None:
+        """Choose the method's best setting with PAMR among those for which `has` is true, if there are any."""
+        if any(t.method == method and t.setting.config.pamr and has(t.setting) for t in trials):
+            chosen[kind, name] = best(trials, method, lambda s: s.config.pamr and has(s)).setting
+
+    for side in ONE_LEVEL:
+        fix("ca_side", level_name(side), lambda s, side=side: s.config.expand_levels == (side,), "ca")
+    for side in ONE_LEVEL:
+        fix("seed_side", level_name(side), lambda s, side=side: s.config.seed_level == side)
+        if ("seed_side", level_name(side)) in chosen:
+            chosen["seed_side_paper", level_name(side)] = papers["seediff"].with_config(seed_level=side)
+    for group in dict.fromkeys(t.setting.capture.layers for t in trials):
+        fix("variant", f"layers {group}", lambda s, group=group: s.capture.layers == group)
+    if any(t.setting.capture.text_share for t in trials):
+        for share in SHARES:
+            fix("variant", f"share {share or 'row'}", lambda s, share=share: s.capture.text_share == share)
+    for levels in LEVELS:
+        shown = "expand " + " ".join(level_name(side) for side in levels)
+        fix("variant", shown, lambda s, levels=levels: s.config.expand_levels == levels)
+    for constants in PAMRS:
+        name = pamr_name(papers["seediff"].with_config(pamr=True, **constants).config)
+        fix("variant", f"pamr {name}", lambda s, name=name: pamr_name(s.config) == name)
+    for compete in (False, True):
+        fix("variant", f"classes {'compete' if compete else 'by themselves'}", lambda s, compete=compete: s.config.compete == compete)
+    shipped = recommended_mask(model.name, BEST)
+    return chosen | {("own_best", BEST): Setting(shipped.mask, shipped.capture)}
+
+
+def preset(trials: Sequence[Trial]) -> dict[str, Any]:
+    """A model's preset, as `config/presets.py` reads it. methods: constants by the name that `--method` takes; the row `best` is the best
+    method's, however small its lead. method: the recommended method, which is the best on the tuning scenes, or SeeDiff if it is less than
+    `CLEAR` behind. note: the reason. SeeDiff's ablations (CAA, CRE, IRE) are in the note alone, because `--method` does not take them.
+    """
+    top = {method: best(trials, method) for method in METHOD_NAMES}
+    tables = {name: top[name].setting.table() for name in top if name in METHOD_FACTS}
+    winner = highest = max(tables, key=lambda method: top[method].iou)
+    note = f"{winner} is the best on the tuning scenes"
+    if winner != "seediff" and top[winner].iou - top["seediff"].iou < CLEAR:
+        note = f"seediff is less than {CLEAR} behind {winner}, which is the best on the tuning scenes"
+        winner = "seediff"
+    note += "; mean IoU: " + ", ".join(f"{method} {trial.iou:.4f}" for method, trial in top.items())
+    whole = {name: {"mask": table["mask"], "capture": table["capture"]} for name, table in tables.items()}
+    row = {**whole[highest], "mask": {"method": highest, **whole[highest]["mask"]}}
+    return {"method": winner, "methods": whole | {BEST: row}, "note": note}
+
+
+def tune(model: Model, scenes: Sequence[Scene], *, seed: int) -> list[Trial]:
+    """Try every setting of every method's grid without PAMR, and the contenders with each of PAMRS, each at its best threshold."""
+    first = [(method, setting.with_config(pamr=False)) for method in METHOD_NAMES for setting in fitted_grid(model, method)]
+    papers, settings = fitted_paper(model), [setting for _, setting in first]
+    kept: list[tuple[Scene, dict[Setting, torch.Tensor]]] = []
+    items = captured(model, scenes, list(dict.fromkeys(setting.capture for setting in settings)), seed=seed)
+    for _, scene, maps in tracked(items, "tuning", len(scenes)):
+        kept.append((scene, small_masks(scene.classes, maps, settings)))
+    trials = _tried(first, kept)
+    second = [
+        (method, setting.with_config(pamr=True, **constants))
+        for method in METHOD_NAMES
+        for setting in contenders([(t.setting, t.iou) for t in trials if t.method == method], papers[method])
+        for constants in PAMRS
+    ]
+    return trials + _tried(second, tracked(kept, "tuning PAMR", len(kept)))
+
+
+def _tried(tried: Sequence[tuple[str, Setting]], scenes: Iterable[tuple[Scene, Mapping[Setting, torch.Tensor]]]) -> list[Trial]:
+    """Each method's setting at its best threshold, the lowest if several are equal."""
+    total, pairs = np.zeros((len(tried), len(BETAS))), 0
+    for scene, small in scenes:
+        exact = exact_masks(scene)
+        for start in range(0, len(tried), 64):  # a sweep needs several times its input's memory
+            part = slice(start, start + 64)
+            soft = refined_masks(scene.image, small, [setting for _, setting in tried[part]])
+            intersections, unions = sweep(winners(soft), exact, BETAS)
+            total[part] += (intersections / np.maximum(unions, 1)).sum(1)
+        pairs += len(scene.classes)
+    return [
+        Trial(method, setting.with_config(beta=float(BETAS[row.argmax()])), float(row.max()))
+        for (method, setting), row in zip(tried, total / pairs, strict=True)
+    ]
+
+
+def best(trials: Sequence[Trial], method: str, where: Callable[[Setting], bool] = lambda setting: True) -> Trial:
+    """The method's best trial among those whose setting passes `where`; the first if several are equal."""
+    return max((t for t in trials if t.method == method and where(t.setting)), key=lambda t: t.iou)

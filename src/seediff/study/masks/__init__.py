@@ -1,1 +1,0 @@
-"""Studies of masks against exact masks."""

@@ -1,1 +1,0 @@
-"""Studies of segments without classes."""

@@ -1,0 +1,74 @@
+"""Scenes with exact masks: what is written is read, and what is stored is as promised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recipes.mini.__main__ import app
+from recipes.mini.sets import SETS, load_set
+from recipes.mini.world import MEASURED, write_scenes
+from seediff.cli.commands import main
+from seediff.errors import UserError
+from seediff.metrics.mask_scores import psnr
+from seediff.mini.scenes import CLASS_IDS, CLASSES, FILE, Scene, load_scenes, read_scenes
+
+
+def scene(number: int) -> Scene:
+    rows = np.linspace(0, 255, 32, dtype=np.uint8)
+    image = np.stack([np.tile(rows, (32, 1)), np.tile(rows[:, None], (1, 32)), np.full((32, 32), 40 * number, np.uint8)], -1)
+    label_map = np.zeros((32, 32), np.uint8)
+    label_map[number : number + 9, 3:20] = CLASS_IDS["dog"]
+    return Scene(image, label_map, ("dog",), f"a photo of a dog {number}")
+
+
+def test_written_scenes_are_read(tmp_path: Path) -> None:
+    scenes = [scene(i) for i in range(5)]
+    write_scenes(tmp_path / "some.safetensors", scenes)
+    back = read_scenes(tmp_path / "some.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["some.safetensors"]
+    for ours, theirs in zip(scenes, back, strict=True):
+        np.testing.assert_array_equal(ours.label_map, theirs.label_map)
+        assert (ours.classes, ours.caption) == (theirs.classes, theirs.caption)
+        assert psnr(ours.image, theirs.image) > 28
+    assert [s.caption for s in read_scenes(tmp_path / "some.safetensors", 2)] == [s.caption for s in scenes[:2]]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_stored_sets(name: str) -> None:
+    scenes = load_set(name)
+    assert len(scenes) == MEASURED[name][1]
+    assert {c for s in scenes for c in s.classes} == set(CLASSES)
+    assert sum(len(s.classes) == 1 for s in scenes) / len(scenes) == pytest.approx(0.45, abs=0.01)
+    for one in scenes:
+        assert one.image.shape == (128, 128, 3)
+        assert set(np.unique(one.label_map)) == {0, *(CLASS_IDS[c] for c in one.classes)}
+
+
+def test_the_package_has_the_first_scenes_of_the_held_out_set() -> None:
+    scenes = load_scenes()
+    assert len(scenes) == 60
+    assert FILE.stat().st_size < 500_000
+    assert {c for s in scenes for c in s.classes} == set(CLASSES)
+    for ours, theirs in zip(scenes, load_set("truth", 60), strict=True):
+        np.testing.assert_array_equal(ours.image, theirs.image)
+        np.testing.assert_array_equal(ours.label_map, theirs.label_map)
+        assert (ours.classes, ours.caption) == (theirs.classes, theirs.caption)
+
+
+def test_mistakes_are_answered(tmp_path: Path, capsys) -> None:
+    with pytest.raises(UserError, match="'thruth' are not known; known: truth, shift, tune"):
+        load_set("thruth")
+    with pytest.raises(UserError, match=r"scenes = 61: scenes.safetensors holds 60, so choose from 1 to 60"):
+        load_scenes(61)
+    with pytest.raises(UserError, match="scenes = 0"):
+        load_set("truth", 0)
+    with pytest.raises(UserError, match=r"tune_scenes = 201: tune.safetensors holds 200"):
+        load_set("tune", 201)
+    (tmp_path / "no.safetensors").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"no.safetensors: is no whole safetensors file"):
+        read_scenes(tmp_path / "no.safetensors")
+    assert main(["scenes", "--set", "tune", "--count", "300", "--out", str(tmp_path / "out")], app) == 2
+    assert capsys.readouterr().err == "seediff: --count 300: tune.safetensors holds 200, so choose from 1 to 200\n"

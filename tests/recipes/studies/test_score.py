@@ -1,0 +1,131 @@
+"""Scores against plain loops, and shared work against one mask at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from recipes.studies.score import Scores, exact_masks, label_map, score, soft_masks, sweep, winners
+from recipes.studies.settings import METHOD_NAMES, PAPER
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import CaptureConfig
+from seediff.masks.make import make_masks
+from seediff.metrics.scores import iou
+from seediff.mini.scenes import CLASS_IDS, Scene
+
+PLAIN = CaptureConfig()
+MEANS = CaptureConfig(normalize=False)
+
+
+def random_maps(side: int = 16, seed: int = 0) -> AttentionMaps:
+    generator = torch.Generator().manual_seed(seed)
+    sides = (side, side // 2, side // 4)
+    return AttentionMaps(
+        {(s, s): torch.softmax(3 * torch.randn(s * s, s * s, generator=generator), -1) for s in sides},
+        {(s, s): torch.rand(s * s, 8, generator=generator) for s in sides},
+        (side, side),
+        {"dog": (4,), "pottedplant": (5, 6)},
+    )
+
+
+def random_scene(seed: int = 0, side: int = 64) -> Scene:
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((side, side), np.uint8)
+    labels[5:30, 5:30], labels[34:60, 20:44] = CLASS_IDS["dog"], CLASS_IDS["pottedplant"]
+    return Scene(
+        rng.integers(0, 256, (side, side, 3), dtype=np.uint8), labels, ("dog", "pottedplant"), "a photo of a dog and a potted plant"
+    )
+
+
+def test_winners_keep_the_highest_and_the_first_of_equals() -> None:
+    soft = torch.tensor([[[0.2, 0.5, 0.0]], [[0.4, 0.5, 0.0]]])
+    assert torch.equal(winners(soft), torch.tensor([[[0.0, 0.5, 0.0]], [[0.4, 0.0, 0.0]]]))
+
+
+def test_sweep_counts_as_a_loop_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    betas = np.array([0.1, 0.25, 0.5, 0.9])
+    soft = torch.randint(0, 21, (3, 2, 9, 7), generator=generator).float() / 20  # many values lie on a threshold
+    exact = torch.rand(2, 9, 7, generator=generator) < 0.4
+    intersections, unions = sweep(soft, exact, betas)
+    assert intersections.shape == (3, 2, 4)
+    for s in range(3):
+        for c in range(2):
+            for t, beta in enumerate(betas):
+                predicted = soft[s, c] >= beta
+                assert intersections[s, c, t] == (predicted & exact[c]).sum()
+                assert unions[s, c, t] == (predicted | exact[c]).sum()
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize("pamr", [True, False])
+def test_shared_work_gives_the_masks_that_the_commands_give(method: str, pamr: bool) -> None:
+    scene = random_scene()
+    means = replace(random_maps(), normalized=False)
+    maps = {PLAIN: random_maps(), MEANS: means}
+    settings = [PAPER[m].with_config(pamr=flag, beta=0.4) for m in METHOD_NAMES for flag in (True, False)]
+    soft = winners(soft_masks(scene.image, scene.classes, maps, settings))
+    index = settings.index(PAPER[method].with_config(pamr=pamr, beta=0.4))
+    alone = make_masks(scene.image, maps[PAPER[method].capture], scene.classes, settings[index].config)
+    different = (label_map(soft[index] >= 0.4) != alone.label_map).mean()
+    assert different < 1e-3  # a pixel within rounding of the threshold may fall on its other side
+
+
+def test_scores_against_plain_arithmetic() -> None:
+    scenes = [random_scene(seed) for seed in range(3)]
+    settings = [PAPER["ca"], PAPER["seediff"].with_config(beta=0.6)]
+    items = [(i, s, {PLAIN: random_maps(seed=i)}) for i, s in enumerate(scenes)]
+    scores = score(items, settings, boundary_of=settings[1:])
+    assert scores.classes == ("dog", "pottedplant") * 3
+    assert scores.images.tolist() == [0, 0, 1, 1, 2, 2]
+    expected = []
+    for _, scene, maps in items:
+        predicted = make_masks(scene.image, maps[PLAIN], scene.classes, settings[1].config).label_map
+        expected += [iou(predicted == i + 1, scene.label_map == CLASS_IDS[c]) for i, c in enumerate(scene.classes)]
+    assert scores.iou(1) == pytest.approx(np.array(expected), abs=0.01)
+    summary = scores.summary(1)
+    assert summary["iou"] == pytest.approx(np.mean(expected), abs=0.01)
+    assert summary["ci95"][0] <= summary["iou"] <= summary["ci95"][1]
+    assert "boundary_f" in summary
+    assert "boundary_f" not in scores.summary(0)
+    assert "several" in summary
+    assert "single" not in summary
+
+
+def test_summary_of_a_worked_example() -> None:
+    scores = Scores(
+        intersections=np.array([[1, 3, 4]]),
+        unions=np.array([[2, 4, 4]]),
+        boundary=np.full((1, 3), np.nan),
+        classes=("dog", "dog", "cat"),
+        images=np.array([0, 1, 1]),
+        objects=np.array([1, 2, 2]),
+    )
+    summary = scores.summary(0)
+    assert summary["iou"] == 0.75
+    assert summary["miou"] == pytest.approx((1 + 4 / 6) / 2, abs=1e-4)
+    assert summary["single"]["iou"] == 0.5
+    assert summary["several"]["iou"] == 0.875
+
+
+def test_a_difference_is_paired() -> None:
+    """A method that is better by the same on every pair is so surely, however much the pairs differ among themselves."""
+    rng = np.random.default_rng(0)
+    unions = np.full((2, 40), 1000)
+    worse = rng.integers(100, 800, 40)
+    images = np.arange(40) // 2
+    scores = Scores(np.stack([worse + 100, worse]), unions, np.full((2, 40), np.nan), ("dog",) * 40, images, np.full(40, 2))
+    assert scores.ahead(0, 1) == {"iou": 0.1, "ci95": [0.1, 0.1]}
+    assert scores.ahead(1, 1) == {"iou": 0.0, "ci95": [0.0, 0.0]}
+    low, high = scores.summary(0)["ci95"]
+    assert high - low > 0.05
+
+
+def test_exact_masks_follow_the_caption() -> None:
+    scene = replace(random_scene(), classes=("pottedplant", "dog"))
+    masks = exact_masks(scene)
+    assert torch.equal(masks[0], torch.from_numpy(scene.label_map == CLASS_IDS["pottedplant"]))
+    assert label_map(masks)[40, 30] == 1
