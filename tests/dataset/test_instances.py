@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import shutil
+import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.shapes.objects import find_objects
 from seediff.dataset.shapes.polygons import fill_polygon, object_polygons
+from seediff.errors import UserError
 from seediff.run.augment import augment
 
 CLASSES = ("dog", "cat")
@@ -262,23 +264,26 @@ def test_objects_in_a_label_map_come_apart_again():
         assert objects_of(sample.replace(instances=instances)) == objects_of(sample)
 
 
-def test_check_names_objects_that_cannot_be(tmp_path):
+BROKEN = [
+    (lambda row, path: path.unlink(), "names objects, but there is no such file", "p0.png: is missing, but the row of sample 'p0' names"),
+    (lambda row, path: row.update(instances=[2, 1], instance_scores=[0.1, 0.2]), *["has an object 3"] * 2),
+    (lambda row, path: row.update(instance_scores=[0.1, 0.2]), *["2 `instance_scores` for 3 `instances`; give one for each"] * 2),
+    (lambda row, path: row.update(instances=[2, 9, 1]), *["`instances` name class 9; they must be from 1 to 2, as in classes.txt"] * 2),
+    (lambda row, path: row.update(instances=[2, 2, 1]), "object 2 has no pixel of its class", None),
+    (lambda row, path: Image.fromarray(np.zeros((3, 3), np.uint16)).save(path), "(3, 3)", "(3, 3)"),
+]
+
+
+@pytest.mark.parametrize(("change", "found", "refused"), BROKEN)
+def test_a_row_is_held_against_the_file_of_its_objects(tmp_path, change, found, refused):
+    """By `check`, and whenever the objects are read."""
     Dataset(CLASSES, pairs()).save(tmp_path / "set")
-
-    def findings(change):
-        shutil.rmtree(tmp_path / "broken", ignore_errors=True)
-        shutil.copytree(tmp_path / "set", tmp_path / "broken")
-        rows = [json.loads(line) for line in (tmp_path / "broken/metadata.jsonl").read_text().splitlines()]
-        change(rows[0], tmp_path / "broken/instances/p0.png")
-        (tmp_path / "broken/metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return " ".join(str(finding) for finding in check_dataset(tmp_path / "broken").findings)
-
-    assert "names objects, but there is no such file" in findings(lambda row, path: path.unlink())
-    assert "has an object 3" in findings(lambda row, path: row.update(instances=[2, 1], instance_scores=[0.1, 0.2]))
-    assert "2 `instance_scores` for 3" in findings(lambda row, path: row.update(instance_scores=[0.1, 0.2]))
-    assert "object of class 9" in findings(lambda row, path: row.update(instances=[2, 9, 1]))
-    assert "object 2 has no pixel of its class" in findings(lambda row, path: row.update(instances=[2, 2, 1]))
-    assert "(3, 3)" in findings(lambda row, path: Image.fromarray(np.zeros((3, 3), np.uint16)).save(path))
+    rows = [json.loads(line) for line in (tmp_path / "set/metadata.jsonl").read_text().splitlines()]
+    change(rows[0], tmp_path / "set/instances/p0.png")
+    (tmp_path / "set/metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert found in " ".join(str(finding) for finding in check_dataset(tmp_path / "set").findings)
+    with pytest.raises(UserError, match=re.escape(refused)) if refused else nullcontext():
+        Dataset.open(tmp_path / "set")[0].objects(pairs()[0].label_map)
 
 
 @pytest.mark.parametrize("seed", range(5))

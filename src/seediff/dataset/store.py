@@ -79,8 +79,8 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
             kept = {key: path for key, path in kept.items() if key[0] != native.SOFT}
         if made := made_by(row.get("made")):
             kept = {**kept, (native.MADE, None): made}
-        said = tuple(tuple(row.pop(key, ())) for key in INSTANCE_KEYS)  # a Sample holds them in `instances`
-        instances = instance_file(folder, name, *said) if has_instances else None
+        instances = instance_file(folder, name, row, len(classes)) if has_instances or "instances" in row else None
+        row = {key: value for key, value in row.items() if key not in INSTANCE_KEYS}  # a Sample holds them in `instances`
         if instances is not None and sha256:
             before = path_inside(folder, original, "mask", where)
             instances = FollowedFile(instances, MaskFile(before), MaskFile(mask, sha256))
@@ -88,13 +88,23 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     return classes, samples
 
 
-def instance_file(folder: Path, name: str, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> InstanceFile | None:
-    """The function that reads the objects of a sample; None if it has none. Raises UserError for a link that leads out of the folder."""
-    path = folder / native.INSTANCES / f"{name}.png"
+def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int) -> InstanceFile | None:
+    """The function that reads the objects of a sample; None if it has none. classes: the number of the set's classes.
+
+    Raises UserError for a row that names objects of a file that is missing, or class ids and scores that cannot be those of objects; and
+    for a link that leads out of the folder."""
+    path, (class_ids, scores) = folder / native.INSTANCES / f"{name}.png", (tuple(row.get(key, ())) for key in INSTANCE_KEYS)
+    where = f"{folder / native.METADATA}: sample '{name}'"
     if not path.is_file():
-        return None
+        if "instances" not in row:
+            return None
+        raise UserError(path, f"is missing, but the row of sample '{name}' names `instances`", "restore it, or remove the key from the row")
     if leads_out(folder, path):
         raise UserError(f"{path}: is a link that leads out of the dataset folder; what is there is nothing to copy")
+    if outside := [class_id for class_id in class_ids if not 0 < class_id <= classes and class_id != native.IGNORE]:
+        raise UserError(where, f"its `instances` name class {outside[0]}", f"they must be from 1 to {classes}, as in {native.CLASSES}")
+    if scores and len(scores) != len(class_ids):
+        raise UserError(where, f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`", "give one for each, or none")
     return InstanceFile(path, class_ids, scores)
 
 

@@ -41,7 +41,7 @@ from ..dataset.reviews import (
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.following import FollowedFile
 from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
-from ..dataset.store import INSTANCE_KEYS, instance_file
+from ..dataset.store import instance_file
 from ..errors import UserError
 from ..files.messages import printable
 from ..files.output_folders import InUse, open_folder
@@ -345,9 +345,9 @@ class Session:
     def instances(self, number: int, labels: np.ndarray) -> Instances | None:
         """A sample's objects in a label map (H, W) of it; None if the set records no objects for the sample. Raises UserError."""
         sample = self.subject.samples[number]
-        if self.subject.kind != "dataset" or "instances" not in sample.row:
+        if self.subject.kind != "dataset":
             return None
-        file = instance_file(self.subject.folder, sample.name, *(tuple(sample.row.get(key, ())) for key in INSTANCE_KEYS))
+        file = instance_file(self.subject.folder, sample.name, sample.row, len(self.subject.classes))
         return file and FollowedFile(file, lambda: self.subject.read_labels(sample.mask), lambda: labels)()
 
     def state(self, number: int) -> dict[str, Any]:

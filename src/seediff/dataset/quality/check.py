@@ -24,13 +24,13 @@ from ...files.tensors import read_header
 from ...masks.flags import LARGEST, SMALLEST
 from ...workers import in_threads
 from .. import native
-from ..encoding import InstanceFile, read_label_map
+from ..encoding import read_label_map
 from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
 from ..rows import check_class_list, check_row, numbered_rows, shown_classes
 from ..sample import check_kind, picture_suffix
 from ..shapes.objects import check_joined, read_joined
 from ..split import difference_hash, near_groups, same_groups
-from ..store import check_finished
+from ..store import check_finished, instance_file
 from .stats import Measured, Stats, measure, row_flags, summarize
 
 DAMAGED = ("missing", "picture", "mask", "instances", "soft", "tensors")
@@ -239,13 +239,11 @@ def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, clas
     if mask is None or leads_out(folder, path):  # reported elsewhere
         return findings
     with _caught(findings, "instances", file):
-        labels, instances = read_label_map(mask), InstanceFile(path, tuple(ids))()
+        read = instance_file(folder, name, row, len(classes))
+        assert read is not None
+        labels, instances = read_label_map(mask), read()
         if instances.numbers.shape != labels.shape:
             raise UserError(f"is {instances.numbers.shape}, but its label map is {labels.shape}; both are (height, width)")
-        if len(row.get("instance_scores", ids)) != len(ids):
-            raise UserError(f"its row has {len(row['instance_scores'])} `instance_scores` for {len(ids)} `instances`")
-        if outside := [class_id for class_id in ids if not 0 < class_id <= len(classes)]:
-            raise UserError(f"has an object of class {outside[0]}, but {native.CLASSES} names 1 to {len(classes)}")
         here = np.unique(instances.numbers[instances.label_map() == labels]).tolist()
         lost = sorted({*range(1, len(ids) + 1)} - {*here})
         if lost and not is_replaced(row):  # the objects of such a sample are those of its original mask
