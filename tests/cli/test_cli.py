@@ -62,7 +62,7 @@ def test_help_imports_nothing_heavy_and_version_is_told(capsys):
     assert not {"torch", "scipy", "PIL", "numpy", "pyarrow", "rich.table"} & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("command", ["generate", "preview", "models", "completion", "study truth", "study generated", "evaluate segments"])
+@pytest.mark.parametrize("command", ["generate", "preview", "models", "completion", "evaluate segments"])
 def test_every_commands_help_has_an_example(command, capsys):
     assert main([*command.split(), "--help"]) == 0
     assert f"seediff {command}" in capsys.readouterr().out.split("xample:", 1)[1]
@@ -72,7 +72,7 @@ def test_every_commands_help_has_an_example(command, capsys):
     "command",
     [
         *("generate", "mask", "segment", "tune", "train", "predict", "evaluate", "evaluate segments", "export", "import"),
-        *("check", "stats", "filter", "merge", "split", "augment", "study truth", "study segments"),
+        *("check", "stats", "filter", "merge", "split", "augment"),
     ],
 )
 def test_defaults_are_told_in_words(command, capsys):

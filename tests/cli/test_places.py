@@ -16,7 +16,6 @@ HERE = {
     "train": ["pets"],
     "predict": ["model", "photos"],
     "evaluate": ["model", "--data", "pets"],
-    "study truth": [],
 }
 STORED = {
     "generate": ["--classes", "dog"],
