@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from recipes.progress import tracked
 from seediff.attention.generate import generate_batch
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
@@ -28,7 +29,6 @@ from seediff.mini.scenes import CLASSES
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 from seediff.report.pictures import contact_sheet, encoded
-from seediff.report.progress import tracked
 
 from .art import load_sprite, sprite_table
 from .sets import PLACES, caption

@@ -13,6 +13,7 @@ import numpy as np
 
 from recipes.mini.sets import caption, load_set
 from recipes.mini.yardstick import Segmenter, load_segmenter, segment_known, segmenter_iou
+from recipes.progress import tracked
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
@@ -20,7 +21,6 @@ from seediff.files.output_folders import check_writable
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
 from seediff.models.registry import Model, load_model
 from seediff.prompts.specs import SampleSpec
-from seediff.report.progress import tracked
 
 from .capture import BATCH, Captured, draw_with_attention
 from .truth import measure, sources, write_results

@@ -16,6 +16,7 @@ from msgspec import Meta
 from PIL import Image
 from scipy.cluster.vq import kmeans2
 
+from recipes.progress import tracked
 from seediff.attention.windows import Window, cut
 from seediff.config.constants import SegmentConfig
 from seediff.config.fields import checked
@@ -29,7 +30,6 @@ from seediff.metrics.matching import Tally, contingency, count_segments, match, 
 from seediff.metrics.scores import Tallies, accuracy, bootstrap, class_iou, mean_iou, stack
 from seediff.models.registry import Model, load_model
 from seediff.report.pictures import contact_sheet, encoded, fit_side, overlay
-from seediff.report.progress import tracked
 from seediff.segments.make import fit_to_edges, look
 from seediff.segments.methods import segment_method
 from seediff.segments.suppression import label

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from recipes.mini.sets import load_set
+from recipes.progress import tracked
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
 from seediff.files.label_maps import voc_palette
@@ -22,7 +23,6 @@ from seediff.files.outputs import write_atomic
 from seediff.mini.scenes import Scene
 from seediff.models.registry import load_model
 from seediff.report.pictures import contact_sheet, encoded, overlay
-from seediff.report.progress import tracked
 
 from .capture import Captured, captured
 from .markdown import table as markdown_table

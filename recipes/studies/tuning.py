@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recipes.progress import tracked
 from seediff.config.levels import level_name
 from seediff.config.methods import BEST, METHOD_FACTS
 from seediff.config.presets import recommended_mask
@@ -21,7 +22,6 @@ from seediff.errors import UserError
 from seediff.files.documents import fit, read_json
 from seediff.mini.scenes import Scene
 from seediff.models.registry import Model
-from seediff.report.progress import tracked
 
 from .capture import captured
 from .score import exact_masks, refined_masks, small_masks, sweep, winners

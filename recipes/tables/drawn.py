@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from seediff.config.base import Config, RunConfig
-from seediff.config.constants import CaptureSteps, check_capture_steps
+from seediff.config.constants import CaptureSteps
+from seediff.config.fields import misfit
 from seediff.config.generate import MAX_IMAGES, check_guidance
 from seediff.config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
 from seediff.config.sizes import Size, check_size
@@ -75,7 +76,8 @@ class SetConfig(RunConfig):
         if self.images > MAX_IMAGES:
             raise UserError(f"images = {self.images}: at most {MAX_IMAGES} a set")
         check_guidance(self.guidance_scale)
-        check_capture_steps(self.capture_steps)
+        if wanted := misfit(self.capture_steps, CaptureSteps):
+            raise UserError(f"capture_steps = {self.capture_steps!r} must be {wanted}")
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if not self.objects or not all(1 <= count <= len(self.classes) for count in self.objects):

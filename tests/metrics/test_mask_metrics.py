@@ -1,4 +1,4 @@
-"""IoU, boundary F, intervals, AUC and PSNR against plain arithmetic."""
+"""IoU, boundary F and intervals against plain arithmetic."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from recipes.studies.score import boundary, boundary_f, boundary_tolerance
 from seediff.metrics.bootstrap import mean_interval
-from seediff.metrics.mask_scores import auc, auc_rows, boundary, boundary_f, boundary_tolerance, psnr
-from seediff.metrics.scores import iou, per_class_iou
+from seediff.metrics.scores import iou
 
 
 def square(top: int, left: int, side: int, size: int = 32) -> np.ndarray:
@@ -24,11 +24,6 @@ def test_iou() -> None:
     assert iou(square(0, 0, 4), square(9, 9, 4)) == 0
     empty = np.zeros((4, 4), bool)
     assert iou(empty, empty) == 1
-
-
-def test_per_class_iou_sums_before_it_divides() -> None:
-    values = per_class_iou(["dog", "cat", "dog"], np.array([1, 5, 9]), np.array([10, 10, 10]))
-    assert values == {"cat": 0.5, "dog": 0.5}
 
 
 @pytest.mark.parametrize(("side", "pixels"), [(16, 1), (128, 2), (512, 6), (1024, 11)])
@@ -75,21 +70,3 @@ def test_bootstrap_draws_whole_images() -> None:
     values = np.random.default_rng(1).random(50)
     thrice, owners = np.repeat(values, 3), np.repeat(np.arange(50), 3)
     assert mean_interval(thrice, owners) == pytest.approx(mean_interval(values))
-
-
-def test_auc_against_all_pairs_with_ties() -> None:
-    rng = np.random.default_rng(2)
-    scores = rng.integers(0, 6, (3, 40)).astype(np.float32)
-    mask = rng.random(40) < 0.3
-    inside, outside = scores[:, mask, None], scores[:, None, ~mask]
-    expected = ((inside > outside) + 0.5 * (inside == outside)).mean((1, 2))
-    np.testing.assert_allclose(auc_rows(scores, mask), expected, rtol=0, atol=1e-12)
-    assert auc(scores[0].reshape(8, 5), mask.reshape(8, 5)) == pytest.approx(expected[0])
-    assert math.isnan(auc(scores[0], np.zeros(40, bool)))
-
-
-def test_psnr() -> None:
-    black = np.zeros((4, 4, 3), np.uint8)
-    assert psnr(black, black) == math.inf
-    assert psnr(black, black + 255) == 0
-    assert psnr(black, black + 1) == pytest.approx(48.1308, abs=1e-3)

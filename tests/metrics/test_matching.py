@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
 
-from seediff.metrics.matching import Tally, contingency, count_segments, match, match_foreground, tally, tally_images
+from seediff.metrics.matching import Tally, contingency, count_segments, match, tally, tally_images
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "hungarian" / "expected.npz"
 
@@ -158,11 +158,3 @@ def test_count_segments():
     assert count_segments(np.array([[0, 0, 7], [255, -1, 7]])) == 2
     assert count_segments(np.array([[0, 255]]), unlabelled=0) == 1
     assert count_segments(np.full((4, 4), -1)) == 0
-
-
-def test_diffcuts_matching_joins_the_background():
-    """Two segments of background, one object of class 2 in two pieces: the larger piece is the object, the rest is background."""
-    label = np.array([[0, 0, 0, 2, 2, 2, 255]])
-    segments = np.array([[0, 0, 1, 2, 2, 3, 3]])
-    assert match_foreground(segments, label, 4)[:4].tolist() == [0, 0, 2, 0]
-    assert not match_foreground(segments, label * 0, 4).any()

@@ -5,7 +5,7 @@ Shape letters: I images, D draws, n values (or rows) of all images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,13 +18,6 @@ def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np
     rng = np.random.default_rng(seed)
     for first in range(0, draws, AT_ONCE):
         yield rng.multinomial(images, np.full(images, 1 / images), size=min(AT_ONCE, draws - first))
-
-
-def draw_images(images: int, *, draws: int = 2000) -> Iterator[np.ndarray]:
-    """The same draws as `draw_counts`, one at a time: the drawn images (I,) in rising order, repeated as often as drawn."""
-    for times in draw_counts(images, draws=draws):
-        for image_counts in times:
-            yield np.repeat(np.arange(images), image_counts)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
@@ -46,23 +39,3 @@ def mean_interval(values: np.ndarray, images: np.ndarray | None = None, *, seed:
     sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
     times = np.concatenate(list(draw_counts(len(counts), seed=seed)))
     return interval((times @ sums) / (times @ counts))
-
-
-def figure_interval(
-    figure: Callable[[np.ndarray, np.ndarray], float], images: np.ndarray, drawn: Iterable[np.ndarray]
-) -> tuple[float, float]:
-    """Interval of any statistic, computed again from the rows of every draw.
-
-    figure: function of a draw's rows (n,) and of the number of each row's image in the draw, from 0; an image drawn twice has two
-    numbers. images (n,): the image of each row. drawn: the images of each draw, as numbers of the distinct images in order.
-    """
-    _, owner = np.unique(images, return_inverse=True)
-    order = np.argsort(owner, kind="stable")
-    sizes = np.bincount(owner)
-    starts = np.cumsum(sizes) - sizes
-    values = []
-    for chosen in drawn:
-        counts = sizes[chosen]
-        rows = order[np.repeat(starts[chosen] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())]
-        values.append(figure(rows, np.repeat(np.arange(len(chosen)), counts)))
-    return interval(np.array(values))

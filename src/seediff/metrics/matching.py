@@ -105,19 +105,6 @@ def match(tables: Sequence[Contingency]) -> np.ndarray:
     return taken
 
 
-def match_foreground(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> np.ndarray:
-    """(P,) int64: a class for each segment as DiffCut matches them. In the image, segments are matched one to one with the classes other
-    than 0, the background; all other segments together are the background.
-
-    Arguments as for `contingency`; no id is negative.
-    """
-    table = contingency(prediction, np.where(label == 0, -1, label), num_classes)
-    taken = match([table])
-    shared = np.zeros_like(taken)
-    np.maximum.at(shared, table.segments, (taken[table.segments] == table.classes) * table.pixels)
-    return np.where(shared > 0, taken, 0)
-
-
 def tally(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
     """Count an image's pixels under a matching (P,) from `match`.
 

@@ -60,13 +60,6 @@ def overlap(intersections: np.ndarray, unions: np.ndarray) -> np.ndarray:
     return np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
 
 
-def per_class_iou(classes: Sequence[str], intersections: np.ndarray, unions: np.ndarray) -> dict[str, float]:
-    """IoU of each class over a data set: its summed intersections over its summed unions (pixels, one entry per pair)."""
-    names = np.asarray(classes)
-    totals = {name: (names == name) for name in sorted(set(classes))}
-    return {name: float(intersections[rows].sum() / max(1, unions[rows].sum())) for name, rows in totals.items()}
-
-
 def accuracy(tp: np.ndarray, pixels: np.ndarray | int) -> np.ndarray:
     """(…): share of labelled pixels that are right, from tp (…, C) and pixels (…)."""
     return tp.sum(-1) / pixels

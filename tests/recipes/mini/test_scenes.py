@@ -12,7 +12,6 @@ from recipes.mini.sets import SETS, load_set
 from recipes.mini.world import MEASURED, write_scenes
 from seediff.cli.commands import main
 from seediff.errors import UserError
-from seediff.metrics.mask_scores import psnr
 from seediff.mini.scenes import CLASS_IDS, CLASSES, FILE, Scene, load_scenes, read_scenes
 
 
@@ -32,7 +31,7 @@ def test_written_scenes_are_read(tmp_path: Path) -> None:
     for ours, theirs in zip(scenes, back, strict=True):
         np.testing.assert_array_equal(ours.label_map, theirs.label_map)
         assert (ours.classes, ours.caption) == (theirs.classes, theirs.caption)
-        assert psnr(ours.image, theirs.image) > 28
+        assert np.abs(ours.image.astype(int) - theirs.image).mean() < 6
     assert [s.caption for s in read_scenes(tmp_path / "some.safetensors", 2)] == [s.caption for s in scenes[:2]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seediff.report.progress import LINE_SECONDS, tracked
+from recipes.progress import LINE_SECONDS, tracked
 
 
 def test_a_line_a_minute(capsys: pytest.CaptureFixture) -> None:

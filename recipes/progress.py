@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from rich.progress import track
 
-from ..files.messages import make_console
+from seediff.files.messages import make_console
 
 LINE_SECONDS = 60.0
 Item = TypeVar("Item")
