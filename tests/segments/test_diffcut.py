@@ -15,15 +15,14 @@ from seediff.masks.pamr import pamr
 from seediff.mini.scenes import load_scenes
 from seediff.models.registry import load_model
 from seediff.segments import diffcut as module
-from seediff.segments.diffcut import bipartition, refine_segments, second_eigenvector
-from seediff.segments.graph import GRAPH, affinity, by_appearance
+from seediff.segments.diffcut import DIFFCUT, affinity, bipartition, by_appearance, refine_segments, second_eigenvector
 from seediff.segments.suppression import label
 
 
 def diffcut(features: torch.Tensor, *, size: tuple[int, int], tau: float = 0.5, alpha: float = 10) -> np.ndarray:
     """Segments (H, W) of one image's features."""
     config = SegmentConfig(method="diffcut", cut_threshold=tau, cut_power=alpha)
-    return label(GRAPH.propose(features, config, None, 0), size).numpy()
+    return label(DIFFCUT.propose(features, config, None, 0), size).numpy()
 
 
 def published_cut(graph: np.ndarray, tau: float, painted: np.ndarray, clusters: list[np.ndarray], level: int = 0) -> None:

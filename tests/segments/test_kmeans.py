@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from region_maps import region_maps
 
+from seediff.attention.maps import AttentionMaps
+from seediff.config.constants import SegmentConfig
 from seediff.devices import cpu_threads
 from seediff.errors import UserError
 from seediff.segments import kmeans as module
 from seediff.segments.aggregate import aggregate
-from seediff.segments.kmeans import kmeans, kmeans_proposals
+from seediff.segments.kmeans import KMEANS, kmeans
 from seediff.segments.suppression import label
 
 
@@ -85,25 +87,6 @@ def test_seeds_are_spread_and_repeatable():
     assert len(firsts) > 5
 
 
-def test_a_row_between_two_centres_goes_where_float64_puts_it():
-    """Rows on the plane between two centres, moved off it by less than float32 products can tell."""
-    generator = torch.Generator().manual_seed(0)
-    centres = torch.rand(2, 300, generator=generator)
-    across = centres[1] - centres[0]
-    along = torch.rand(500, 300, generator=generator)
-    along -= (along @ across)[:, None] * across / across.square().sum()
-    values = centres.mean(0) + along + 1e-8 * torch.randn(500, 1, generator=generator) * across
-    exact = (values.double()[:, None] - centres.double()).square().sum(2)
-    expected = exact.argmin(1)
-    plain_float32 = (centres.square().sum(1) / 2 - values @ centres.T).argmin(1)
-    assert (plain_float32 != expected).sum() > 10  # or this would test nothing
-    found, slack = module._nearest(values, module._squares(values), centres.double(), torch.arange(500))
-    clear = (exact[:, 0] - exact[:, 1]).abs() > 1e-13
-    assert clear.sum() > 450
-    assert torch.equal(found[clear], expected[clear])
-    assert (slack <= (exact.amax(1).sqrt() - exact.amin(1).sqrt())).all()
-
-
 def test_an_empty_cluster_takes_the_farthest_row():
     values = torch.tensor([[0.0], [1.0], [2.0], [10.0]])
     initial = torch.tensor([[1.0], [100.0], [1000.0]])
@@ -127,31 +110,33 @@ def test_fewer_distinct_rows_than_clusters():
 
 
 @cpu_threads(1)
-def test_bytes_do_not_depend_on_threads_or_place(rows: torch.Tensor):
-    expected = kmeans(rows, 6, seed=2), kmeans_proposals(rows, 6, seed=2)
+def test_labels_do_not_depend_on_threads_or_place(rows: torch.Tensor):
+    expected, means = kmeans(rows, 6, seed=2)
     for count, misaligned in ((2, 1), (3, 3)):
         torch.set_num_threads(count)
         elsewhere = torch.empty(rows.numel() + misaligned)[misaligned:].view_as(rows).copy_(rows)
         labels, centres = kmeans(elsewhere, 6, seed=2)
-        assert torch.equal(labels, expected[0][0])
-        assert torch.equal(centres, expected[0][1])
-        assert torch.equal(kmeans_proposals(elsewhere, 6, seed=2), expected[1])
+        assert torch.equal(labels, expected)
+        torch.testing.assert_close(centres, means, rtol=1e-9, atol=1e-12)
 
 
 def test_segments_at_the_photograph_s_size(rows: torch.Tensor):
-    labels, _ = kmeans(rows, 6, seed=0)
-    segments = label(kmeans_proposals(rows, 6, seed=0), (64, 48))
+    def propose(levels: dict, size: tuple[int, int], k: int) -> torch.Tensor:
+        return KMEANS.propose(AttentionMaps(levels, {}, size, normalized=False), SegmentConfig(method="kmeans", k=k), k, 0)
+
+    maps = region_maps(16, seed=1)
+    proposals = propose(maps, (16, 16), 6)
+    segments = label(proposals, (64, 48))
     assert segments.shape == (64, 48)
     assert segments.dtype == torch.int32
     assert segments.unique().tolist() == list(range(6))
-    wide = kmeans_proposals(aggregate(region_maps((8, 16), levels=2), (8, 16)), 3, (8, 16), seed=0)
+    assert torch.equal(label(proposals, (16, 16)).flatten().long(), kmeans(rows, 6, seed=0)[0])
+    wide = propose(region_maps((8, 16), levels=2), (8, 16), 3)
     assert wide.shape == (3, 8, 16)
     assert torch.equal(wide.sum(0), torch.ones(8, 16))
-    same = label(kmeans_proposals(rows, 6, seed=0), (16, 16))
-    assert torch.equal(same.flatten().long(), labels)
 
 
 @pytest.mark.parametrize("k", [0, -1, 257])
 def test_more_clusters_than_positions_is_an_error(rows: torch.Tensor, k: int):
     with pytest.raises(UserError, match=f"^k = {k} must be from 1 to 256, the number of positions$"):
-        kmeans_proposals(rows, k)
+        kmeans(rows, k)

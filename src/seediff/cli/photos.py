@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from ..config.base import DEFAULT, configure
 from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
-from ..config.methods import GRAPH_OPTIONS, SEGMENT_FACTS
+from ..config.methods import SEGMENT_FACTS
 from ..config.names import DEFAULT_PROMPTS, parse_names
 from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS, TUNED, Tuned, is_tuned, read_tuned
@@ -71,7 +71,7 @@ class PhotoOptions:
 
 @options_of(
     SegmentConfig,
-    {MASKS: "method graph kl_threshold rounds num_points weights timestep refine k cut_threshold cut_power walk_steps eigenvalue"},
+    {MASKS: "method kl_threshold rounds num_points weights timestep refine k cut_threshold cut_power"},
     kl_threshold={"default": "the preset's"},
     k={"type": str, "name": ["-k", "--k"]},
 )
@@ -323,11 +323,8 @@ def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labe
         )
     for name in chosen:
         methods = [method for method, facts in SEGMENT_FACTS.items() if name in facts.options and name != "k"]
-        graphs = [graph for graph, options in GRAPH_OPTIONS.items() if name in options]
-        if (methods or graphs) and name not in segment.options:
-            users = [f"{kind} {' and '.join(names)}" for kind, names in (("method", methods), ("graph", graphs)) if names]
-            other = segment.divided if graphs and segment.divided else segment.method
-            raise UserError(f"--{name.replace('_', '-')}: is an option of {' and of '.join(users)}, not of {other}")
+        if methods and name not in segment.facts.options:
+            raise UserError(f"--{name.replace('_', '-')}: is an option of method {' and '.join(methods)}, not of {segment.method}")
     for name in ("vote", "name_threshold"):
         if name in line and not named:
             raise UserError(f"--{name.replace('_', '-')}: segments get no names without --names or --captions")

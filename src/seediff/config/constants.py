@@ -12,10 +12,8 @@ from ..models.groups import Layers, normal_layers
 from .fields import AtLeastZero, Count, Positive, Share, Timestep, check_fields
 from .methods import (
     BEST,
-    GRAPH_OPTIONS,
     METHOD_FACTS,
     SEGMENT_FACTS,
-    GraphName,
     MethodFacts,
     Part,
     SegmentFacts,
@@ -165,7 +163,7 @@ class SegmentConfig:
     method: SegmentMethodName = "diffseg"
     """Method that finds segments."""
     timestep: Timestep | None = None
-    """Timestep passed to the UNet; None: 300; graph features: 50.
+    """Timestep passed to the UNet; None: 300; diffcut: 50.
 
     The latent itself has no noise."""
     weights: Literal["proportional", "uniform"] | tuple[AtLeastZero, ...] = "proportional"
@@ -183,25 +181,17 @@ class SegmentConfig:
 
     Includes the first round, if kl_threshold is one number."""
     refine: bool = False
-    """diffseg: run K-Means starting from the segments. Methods that divide a graph: align segments with edges (PAMR).
+    """diffseg: run K-Means starting from the segments. diffcut: align segments with edges (PAMR).
 
     K-Means runs over all positions. PAMR does not work with tiles."""
     k: Count | Literal["truth"] | None = None
     """kmeans: number of segments, or `truth` for as many as in --labels.
 
     `truth` is K-Means-S: the number of classes in the photograph's own label map."""
-    graph: GraphName | None = None
-    """What diffcut, falcon and autosc divide: features, self, walk or rows; None: the method's own.
-
-    The encoder's features, self-attention, walks along it, or the similarity of its rows."""
-    walk_steps: Count = 2
-    """graph walk: number of steps along self-attention."""
-    eigenvalue: Annotated[float, Meta(gt=0, lt=1)] = 0.5
-    """falcon: as many segments as the graph has eigenvalues above this."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
     """diffcut: divide while the normalised cut costs less than this."""
     cut_power: Positive = 10.0
-    """graphs features and rows: exponent of the cosine similarity."""
+    """diffcut: exponent of the cosine similarity."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -213,8 +203,6 @@ class SegmentConfig:
             raise UserError(f"method {self.method} needs k: the number of segments (6 in the paper), or 'truth' with label maps")
         if self.k is not None and "k" not in self.facts.options:
             raise UserError(f"k = {self.k} is an option of method kmeans; {self.method} finds the number of segments itself")
-        if self.graph is not None and self.facts.graph is None:
-            raise UserError(f"graph = {self.graph} is an option of methods that divide a graph, such as falcon; {self.method} has none")
 
     @property
     def facts(self) -> SegmentFacts:
@@ -222,19 +210,9 @@ class SegmentConfig:
         return SEGMENT_FACTS[self.method]
 
     @property
-    def divided(self) -> GraphName | None:
-        """The graph that the method divides, if it divides one."""
-        return self.graph or self.facts.graph
-
-    @property
     def divides_features(self) -> bool:
-        """Whether the method needs the features of a UNet's encoder instead of self-attention."""
-        return self.divided == "features"
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """The fields that have an effect."""
-        return self.facts.options + (GRAPH_OPTIONS[self.divided] if self.divided else ())
+        """Whether the method divides the features of a UNet's encoder instead of self-attention."""
+        return self.method == "diffcut"
 
     @property
     def timestep_shown(self) -> int:

@@ -67,8 +67,7 @@ def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
         raise UserError(f"segments need self-attention, and {family.title} has no maps of it: {why}; use another model")
     if segment.divides_features and family.network != "unet":
         raise UserError(
-            f"method {segment.method} divides the features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans, "
-            "or graph self, walk or rows"
+            f"method {segment.method} divides the features of a UNet's encoder, and model '{model}' has none: use diffseg or kmeans"
         )
 
 

@@ -132,42 +132,24 @@ BEST_MODELS = {"unet": "mini", "transformer": "mini-dit"}
 """Kind of network → the model for which BEST_FACTS were tuned; of mini with its weights before decision 0026."""
 
 
-SegmentMethodName = Literal["diffseg", "kmeans", "diffcut", "falcon", "autosc"]
+SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]
 """Values of `SegmentConfig.method`."""
-GraphName = Literal["features", "self", "walk", "rows"]
-"""Values of `SegmentConfig.graph`; segments/graph.py describes them."""
 
 
 @dataclass(frozen=True)
 class SegmentFacts:
     """A segment method. method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the
-    fields of SegmentConfig that it reads.
-
-    For methods that divide a graph of positions, graph: the graph, unless the configuration names another. solver: `module.name` of
-    the function that divides it: graph and configuration → the part (N,) of each position.
-    """
+    fields of SegmentConfig that it reads."""
 
     method: str
     options: tuple[str, ...]
-    graph: GraphName | None = None
-    solver: str = ""
 
 
 SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
     "diffseg": SegmentFacts("diffseg.DIFFSEG", ("kl_threshold", "rounds", "num_points", "weights", "refine")),
     "kmeans": SegmentFacts("kmeans.KMEANS", ("k", "weights")),
-    "diffcut": SegmentFacts("graph.GRAPH", ("cut_threshold", "refine"), "features", "diffcut.divide"),
-    "falcon": SegmentFacts("graph.GRAPH", ("eigenvalue", "refine"), "features", "falcon.divide"),
-    "autosc": SegmentFacts("graph.GRAPH", ("refine",), "features", "autosc.divide"),
+    "diffcut": SegmentFacts("diffcut.DIFFCUT", ("cut_threshold", "cut_power", "refine")),
 }
-
-GRAPH_OPTIONS: dict[GraphName, tuple[str, ...]] = {
-    "features": ("cut_power",),
-    "self": ("weights",),
-    "walk": ("weights", "walk_steps"),
-    "rows": ("weights", "cut_power"),
-}
-"""The fields of SegmentConfig that each graph depends on."""
 
 
 def check_capture(method: str, normalized: bool, apart: bool) -> None:

@@ -98,7 +98,7 @@ class SegmentPhotosConfig(RunConfig):
         super().__post_init__()
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         check_names(self.names, "names")
-        if self.segment.divided and self.segment.refine and self.fit == "tile":
+        if self.segment.divides_features and self.segment.refine and self.fit == "tile":
             raise UserError("refine = true does not work with fit tile; use fit keep, resize or crop, or leave it out")
 
     @classmethod

@@ -283,11 +283,10 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
             captured = ["features of the UNet's encoder", photo_capture(config, {"cross": None}) if self.ids else ""]
         else:
             captured = [photo_capture(config, EVERYTHING if self.ids else None)]
-        graph = f"graph {method.divided}, " if method.divided else ""
         return [
             f"Would {verb.replace('make', 'do')}: {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, "
             f"in batches of up to {config.batch_size}",
-            f"Method: {method.method}, {graph}{', '.join(f'{name} {getattr(method, name)}' for name in method.options)}",
+            f"Method: {method.method}, {', '.join(f'{name} {getattr(method, name)}' for name in method.facts.options)}",
             f"Photographs: fit {config.fit}, seen at {size}",
             model_line(config, self.offload),
             *capture_line(*captured),

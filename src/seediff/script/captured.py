@@ -154,13 +154,11 @@ class Captured:
     def segments(self, image: int = 0, *, picture: Picture = None, seed: int = 0, **constants: Any) -> Segments:
         """Segments of one picture without any words, from its self-attention. constants: fields of SegmentConfig, such as method="kmeans"
         and k=6. The maps are those of all steps that drew the picture; the papers look once at a picture without noise. picture: the
-        picture, if the pipeline did not return it (latents): with refine=True, methods that divide a graph follow its edges."""
+        picture, if the pipeline did not return it (latents)."""
         _check_constants(SegmentConfig, constants)
         config = SegmentConfig(**constants)
         if config.divides_features:
-            raise UserError(
-                f"method {config.method} cuts features, but what was captured is attention: use diffseg, kmeans or another graph"
-            )
+            raise UserError(f"method {config.method} cuts features, but what was captured is attention: use diffseg or kmeans")
         if config.k == "truth":
             raise UserError("k = truth: there are no label maps of a picture that was drawn; give a number")
         check_divides(self._family, config, type(self._pipe).__name__)
@@ -168,8 +166,6 @@ class Captured:
         method = segment_method(config)
         if method.check:
             method.check(maps.latent_size, config)
-        if shown is None and config.divided and config.refine:
-            raise UserError("segments follow the picture's edges, but the pipeline gave none (latents?): give picture=, or refine=False")
         height, width = self._size(maps, shown)
         photo = np.zeros((height, width, 3), np.uint8) if shown is None else shown
         return join_windows(photo, [Window(0, 0, height, width)], [method.propose(maps, config, config.k, seed)], config)

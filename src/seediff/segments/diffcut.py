@@ -26,11 +26,20 @@ import torch
 from PIL import Image
 
 from ..config.constants import SegmentConfig
+from ..errors import UserError
 from ..files.label_maps import resize_nearest
+from ..masks.arithmetic import ROUNDING
 from ..masks.pamr import pamr, scaled_dilations
-from .graph import DENSE, TIE, Graph, by_appearance
+from .methods import Seen, SegmentMethod
 from .suppression import label
 
+LARGEST_SIDE = 64
+"""Maximum side of a square graph, or the same number of positions otherwise. N × N weights of 64² positions take 128 MiB, and several are
+held at once."""
+TIE = 1e-9
+"""Values this close count as equal: far above float64 rounding, far below float32 precision."""
+DENSE = 128
+"""Up to this number of positions, the matrix is decomposed: as fast as Lanczos, which fails on the smallest graphs."""
 THRESHOLDS = 100
 """Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut to find the best bipartition."""
 
@@ -40,9 +49,30 @@ REFINE_PIXELS = 512 * 512
 """Larger images are reduced to this number of pixels for PAMR."""
 
 
-def divide(graph: Graph, config: SegmentConfig) -> np.ndarray:
-    """The part (N,) of each position, from `recursive_cut`."""
-    return recursive_cut(graph.weights, config.cut_threshold)
+def unit_columns(features: torch.Tensor) -> np.ndarray:
+    """Features (C, h, w) as unit columns (C, N) float64. Raises UserError for too many positions, and for values that are not finite."""
+    positions = features.shape[1] * features.shape[2]
+    if positions > LARGEST_SIDE**2:
+        raise UserError(
+            f"features of {features.shape[1]} × {features.shape[2]} positions are too many for a normalised cut, "
+            f"{LARGEST_SIDE} × {LARGEST_SIDE} at most: take a coarser level of the encoder, or a smaller image"
+        )
+    if not features.isfinite().all():
+        raise UserError("features are not numbers: half precision overflowed; use --dtype float32 or bfloat16")
+    columns = features.detach().cpu().double().flatten(1).numpy()
+    return columns / np.maximum(np.linalg.norm(columns, axis=0), np.finfo(np.float32).tiny)
+
+
+def affinity(directions: np.ndarray, power: float) -> np.ndarray:
+    """(N, N): cosine of unit columns (C, N), min-max over all pairs, to `power`. All ones if all cosines are equal."""
+    cosine = directions.T @ directions
+    low, high = cosine.min(), cosine.max()
+    if high - low <= ROUNDING:
+        return np.ones_like(cosine)
+    scaled = (cosine - low) / (high - low)
+    scaled[scaled < TIE] = 0  # exact zeros, which `recursive_cut` treats differently
+    np.fill_diagonal(scaled, 1)  # already 1 except for rounding and for features of length 0
+    return scaled**power
 
 
 def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
@@ -119,6 +149,21 @@ def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
     return space @ (space.T @ start)
 
 
+def scores(directions: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """How much each position resembles each part, (K, N): cosines times the length of the part's mean direction (the program's "masked
+    spatial marginal mean"). directions: (C, N) unit columns. parts: (N,) from 0 to K − 1."""
+    members = np.equal.outer(np.arange(parts.max() + 1), parts).astype(np.float64)  # (K, N)
+    concepts = members @ directions.T / members.sum(1, keepdims=True)  # (K, C)
+    return concepts @ directions
+
+
+def by_appearance(labels: np.ndarray) -> np.ndarray:
+    """Labels of any shape as int32, 0..n-1 in the order in which they first appear."""
+    _, first, number = np.unique(labels.ravel(), return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return rank[number].astype(np.int32).reshape(labels.shape)
+
+
 def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
     """Segments (H, W) with their edges aligned to those of the image (H, W, 3) uint8, as the program does for its better results: PAMR
     of every segment's mask, the highest mask at each pixel, and a 3 × 3 median of the segment numbers.
@@ -153,3 +198,14 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
 def _masks(segments: np.ndarray, count: int) -> torch.Tensor:
     """(H, W) numbers as maps (K, H, W) float32 of ones and zeros."""
     return torch.stack([torch.from_numpy(segments == number).float() for number in range(count)])
+
+
+def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
+    """(K, h, w) float64: pixels take the part whose mean direction is the most similar."""
+    assert isinstance(seen, torch.Tensor)
+    directions = unit_columns(seen)
+    parts = recursive_cut(affinity(directions, config.cut_power), config.cut_threshold)
+    return torch.from_numpy(scores(directions, parts)).unflatten(1, seen.shape[1:])
+
+
+DIFFCUT = SegmentMethod(_propose, clarity=lambda cosines: cosines.amax(0).clamp(0, 1))

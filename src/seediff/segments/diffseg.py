@@ -1,7 +1,7 @@
 """DiffSeg: segments of a photograph from its self-attention alone (Tian et al., "Diffuse, Attend, and Segment", CVPR 2024).
 
-Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The same steps in exact arithmetic: the
-original's first round compares in float16, here every decision is float64's.
+Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The same steps in float64: the original's first
+round compares in float16.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from ..attention.maps import Grid
 from ..attention.windows import Window
 from ..config.constants import SegmentConfig
 from ..errors import UserError
-from .divergence import closer_than
-from .exact_sums import sums_of_members
+from .divergence import BAND, symmetric_kl
 from .kmeans import kmeans
 from .methods import Seen, SegmentMethod, aggregated
 from .tiles import merge_proposals
@@ -59,12 +58,15 @@ def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Se
     """Object proposals (P, N) float64, each a mean of rows, from iterative attention merging with one threshold τ per round (section
     3.3).
 
-    rows: (N, N) float32. Means are exact to float64's last digits, except that rows are rounded to multiples of about 1e-12.
+    rows: (N, N) float32.
     """
     # 1. Round 1: every anchor becomes the mean of all rows that are closer to it than τ.
     anchors = rows[anchor_positions(size, num_points, rows.device)]
-    members = closer_than(anchors, rows, kl_thresholds[0])
-    means = sums_of_members(rows, members) / members.sum(1, keepdim=True)
+    members = (symmetric_kl(anchors, rows) < kl_thresholds[0]).double()
+    means = torch.zeros(len(anchors), rows.shape[1], dtype=torch.float64, device=rows.device)
+    for band, of in zip(rows.split(BAND), members.split(BAND, 1), strict=True):
+        means.addmm_(of, band.double())
+    means /= members.sum(1, keepdim=True)
 
     # 2. Rounds 2 … N: proposals absorb each other.
     for threshold in kl_thresholds[1:]:
@@ -97,7 +99,7 @@ def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
 
     As in the original, the mean also counts proposals that were absorbed before.
     """
-    closer = closer_than(maps, maps, threshold).cpu()
+    closer = (symmetric_kl(maps, maps) < threshold).cpu()
     absorbed = torch.zeros(len(maps), dtype=torch.bool)
     merged: list[torch.Tensor] = []  # the proposals in each mean
     for index, near in enumerate(closer):

@@ -31,8 +31,8 @@ class Segments:
 
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in [0, 1], how
     clearly its pixels belong to it, averaged over pixels. DiffSeg: the winning proposal's share of the sum of all. K-Means: always 1.
-    Others: the cosine similarity of the positions' features, or rows of attention, to the segment's mean direction, times the length of
-    this mean, which is 1 only if all positions of the segment are alike.
+    DiffCut: the cosine similarity of the positions' features to the segment's mean direction, times the length of this mean, which is 1
+    only if all positions of the segment are alike.
     """
 
     label_map: np.ndarray
@@ -75,7 +75,7 @@ def make_segments(
 
 def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig) -> np.ndarray:
     """Segments (H, W) of an image (H, W, 3) uint8, aligned with its edges if the method supports it and `refine` is set."""
-    return refine_segments(image, label_map) if config.refine and config.divided else label_map
+    return refine_segments(image, label_map) if config.refine and config.divides_features else label_map
 
 
 def join_windows(photo: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 import torch
@@ -44,12 +43,7 @@ class SegmentMethod:
 
 
 def segment_method(config: SegmentConfig) -> SegmentMethod:
-    return imported(config.facts.method)
-
-
-def imported(text: str) -> Any:
-    """The object at `module.name` in this folder."""
-    module, name = text.split(".")
+    module, name = config.facts.method.split(".")
     return getattr(import_module(f".{module}", __package__), name)
 
 
