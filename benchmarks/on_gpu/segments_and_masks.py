@@ -13,7 +13,7 @@ from on_gpu.device import Peak, count, seconds
 from seediff.masks.pamr import pamr, scaled_dilations
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import diffseg
-from seediff.segments.kmeans import kmeans_proposals
+from seediff.segments.kmeans import kmeans
 
 THRESHOLDS = (0.5,) * 3
 """Lower than 1.1, because these regions differ less clearly than those of a photograph."""
@@ -31,7 +31,7 @@ def works(device: str, latent_side: int) -> Iterator[tuple[str, Callable[[], obj
     yield "aggregation", lambda: aggregate(maps, size)
     yield "DiffSeg", lambda: diffseg(rows, kl_thresholds=THRESHOLDS)
     for k in (6, 20):
-        yield f"K-Means, k = {k}", lambda k=k: kmeans_proposals(rows, k, seed=1)
+        yield f"K-Means, k = {k}", lambda k=k: kmeans(rows, k, seed=1)
     yield "PAMR, 10 iterations", lambda: pamr(image, masks, iterations=10, dilations=scaled_dilations((side, side)))
 
 

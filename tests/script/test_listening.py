@@ -364,12 +364,7 @@ def test_latents_instead_of_pictures(pipe):
     assert seen.masks("dog", picture=np.zeros((64, 64, 3), np.uint8)).label_map.shape == (64, 64)
     with pytest.raises(UserError, match=r"the pipeline gave none \(latents\?\): give picture=, or pamr=False$"):
         seen.masks("dog")
-    options = {"method": "falcon", "graph": "self", "eigenvalue": 0.9}
-    assert seen.segments(**options).label_map.shape == (64, 64)
     assert seen.segments(method="diffseg", num_points=4, refine=True).label_map.shape == (64, 64)  # K-Means, which needs no picture
-    assert seen.segments(picture=np.zeros((64, 64, 3), np.uint8), refine=True, **options).label_map.shape == (64, 64)
-    with pytest.raises(UserError, match=r"the pipeline gave none \(latents\?\): give picture=, or refine=False$"):
-        seen.segments(refine=True, **options)
 
 
 @pytest.mark.parametrize(("keep", "kinds"), [("ca", {"cross"}), ("seediff", {"self", "cross"}), ("segments", {"self"})])
