@@ -254,7 +254,7 @@ def _way(paper: Way, table: Mapping[str, Any], where: str) -> Way:
 def constants(way: Way) -> dict[str, Any]:
     """The constants that define a way: only those that its method uses."""
     if isinstance(way, SegmentConfig):
-        return {name: getattr(way, name) for name in STUDIED if name in way.options}
+        return {name: getattr(way, name) for name in STUDIED if name in way.facts.options}
     return {"k": way.k} if isinstance(way, Colours) else {}
 
 
