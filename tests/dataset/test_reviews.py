@@ -200,17 +200,6 @@ def test_how_certain_a_mask_is_that_nobody_drew_is_not_known(remade, tmp_path):
         ]  # fmt: skip
 
 
-def test_a_new_mask_stays_one_when_drawing_again_is_called_off(remade):
-    session = Session(open_subject(remade), by="ann")
-    session.act(2, 1, "reject", verdict="rejected")
-    session.clear([2])
-    session.renew({})
-    assert (session.state(2)["verdict"], session.state(2)["made"], session.state(2)["corrected"]) == ("rejected", True, False)
-    session.close()
-    review = open_native(remade)[1][2].metadata["review"]
-    assert (review["corrected"], review["made"]) == (False, CONSTANTS)
-
-
 def test_export_uses_them_and_says_how_many(pets, tmp_path, capsys):
     run("export", pets, "--to", "webdataset", "--out", tmp_path / "tar")
     assert "Reviewed: 1 corrected mask is used; 1 sample that a person rejected is among them" in capsys.readouterr().out

@@ -117,7 +117,6 @@ def test_what_rows_say_is_in_effect_until_somebody_acts(returned):
         (None, True, "bob"),
         (None, False, ""),
     ]
-    assert session.index.totals() == {"accepted": 2, "rejected": 1}
     assert session.index.select(Query(states=("corrected",)))[0].tolist() == [0, 3]
     assert session.act(1, 0, "brush", labels=painted(session, 1))["verdict"] == "accepted"
     assert session.act(0, 0, "reset", verdict=None)["verdict"] is None

@@ -32,10 +32,8 @@ from ..masks.flags import degenerate
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REDRAWN = "redrawn"
 """The action of `generate --top-up`: the sample has another picture now, so earlier decisions and corrections no longer apply."""
-CALLED_OFF = "called off"
-"""The action about a sample that was to be drawn again but was not: it cancels the `redrawn` before it."""
 MADE = "made"
-"""The action whose mask a method or a reading made, so that no person drew it and perhaps nobody looked at it."""
+"""The action whose mask a method made, so that no person drew it and perhaps nobody looked at it."""
 BEGIN = b'{"sample": "'
 """The beginning of every line."""
 Verdict = Literal["accepted", "rejected"]
@@ -173,7 +171,7 @@ def is_corrected(row: Mapping[str, Any]) -> bool:
 
 
 def is_made(row: Mapping[str, Any]) -> bool:
-    """Whether the mask of a row is a new one that was made in `seediff look`, with other constants or a reading."""
+    """Whether the mask of a row is a new one that was made in `seediff look`, with other constants."""
     return row.get("review", {}).get("made") is not None
 
 

@@ -122,8 +122,7 @@ class Look:
                 return self.session.index.select(query)
 
         shown, counts, histograms = await run_in_threadpool(select)
-        review = {**self.session.index.totals(), "drawing": len(self.session.drawing)}
-        found = {"count": len(shown), "counts": counts, "histograms": histograms, "review": review}
+        found = {"count": len(shown), "counts": counts, "histograms": histograms}
         if request.query_params.get("counts") != "1":  # otherwise lists that no window shows would replace those that are shown
             found["view"] = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
             self.views.put(found["view"], shown)
@@ -176,12 +175,11 @@ class Look:
         number = self.number(request)
         labels = request.query_params.get("labels", "1") != "0"
         side = _whole(request, "side", 0, LARGE) or THUMB
-        drawn = self.session.subject.samples[number].row.get("attempt")
-        key = (number, drawn, self.session.mask(number), labels, side)
+        key = (number, self.session.mask(number), labels, side)
         held = self.thumbs.get(key)
         if held is None:
             subject = self.session.subject
-            make = partial(thumbnail, subject, subject.samples[number], key[2], labels=labels, side=side)
+            make = partial(thumbnail, subject, subject.samples[number], key[1], labels=labels, side=side)
             data = await anyio.to_thread.run_sync(make, limiter=self.decoding)
             held = self.thumbs.put(key, (data, tag_of(data)))
         return tagged(request, *held, "image/jpeg")

@@ -1,6 +1,6 @@
 """The application that `serve` runs behind `gate`: which function answers which address, and how errors are reported.
 
-The answers of work.py and why.py need torch. It is imported while somebody looks at the first samples, or when one of these addresses is
+The answers of why.py need torch. It is imported while somebody looks at the first samples, or when one of these addresses is
 requested, so that the first samples do not wait for it.
 """
 
@@ -25,7 +25,7 @@ from .gate import PACKAGE
 from .session import Session
 
 if TYPE_CHECKING:
-    from .work import Work
+    from .why import Why
 
 AFTER = 1.5
 """Seconds from the opening of the first window to the import of torch."""
@@ -40,27 +40,25 @@ ADDRESSES = {
     ("GET", f"{SAMPLE}/tuned"): "tuned",
     ("POST", f"{SAMPLE}/tuned"): "apply",
     ("POST", "/api/job/masks"): "begin",
-    ("GET", "/api/offers"): "offers",
-    ("POST", "/api/job/redraw"): "redraw",
 }
-"""HTTP method and path → the method of `Work` that answers."""
+"""HTTP method and path → the method of `Why` that answers."""
 
 
 class DeferredWhy:
-    """Creates `Work` when it is first needed."""
+    """Creates `Why` when it is first needed."""
 
     def __init__(self, look: Look) -> None:
         self.look = look
-        self._why: Work | None = None
+        self._why: Why | None = None
         self._lock = threading.Lock()
         self._begun = False
 
-    def why(self) -> Work:
+    def why(self) -> Why:
         with self._lock:
             if self._why is None:
-                from .work import Work
+                from .why import Why
 
-                self._why = Work(self.look)
+                self._why = Why(self.look)
             return self._why
 
     def soon(self) -> None:

@@ -122,11 +122,6 @@ class Cache(Generic[Value]):
                 self.held -= self.size(self._values.popitem(last=False)[1])
         return value
 
-    def clear(self) -> None:
-        with self._lock:
-            self._values.clear()
-            self.held = 0
-
     def made(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value of a key; if there is none, `make` makes it."""
         held = self.get(key)

@@ -156,11 +156,6 @@ class Index:
         that was made here is unknown."""
         return np.where(self.corrected, np.float32(1), np.where(self.made, np.float32(np.nan), self.confidence))
 
-    def totals(self) -> dict[str, int]:
-        """How many samples of the set are accepted and rejected."""
-        verdicts = np.bincount(self.verdict, minlength=3)
-        return {"accepted": int(verdicts[1]), "rejected": int(verdicts[2])}
-
     def _with_text(self, text: str) -> np.ndarray:
         matches = np.ones(len(self.rows), bool)
         if wanted := text.casefold().strip():

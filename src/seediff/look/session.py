@@ -9,21 +9,18 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from ..config.generate import load_dataset_config
-from ..config.photographs import MaskPhotosConfig
 from ..dataset.encoding import Instances
-from ..dataset.native import CONFIG, METADATA, SOFT, encode_mask, read_label_map
+from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
 from ..dataset.reviews import (
-    CALLED_OFF,
     MADE,
     REDRAWN,
     REVIEWED,
@@ -145,12 +142,6 @@ class Session:
         self.read_only = ""
         """Why nothing can be saved; empty if it can."""
         self.histories: dict[int, History] = {}
-        self.drawing: frozenset[int] = frozenset()
-        """Samples that are being drawn again."""
-        self.kept: dict[int, Mapping[str, Any]] = {}
-        """Number in the file name → row, for the samples in `drawing` whose redrawing has not begun."""
-        self._rejected: dict[int, tuple[Any, ...]] = {}
-        """The state of each sample before `clear`, in the form of `Action.state`."""
         self._owns: dict[int, tuple[Joined, str]] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
         self._stack = ExitStack()
@@ -170,23 +161,11 @@ class Session:
                     self.histories[number] = history  # the last that somebody acted on comes last
             for number in self.histories:
                 self.index.update(number, self.row(number))
-            if any(action.action == REDRAWN for action in actions):
-                self.drawing = self._waiting()
             if subject.kind == "predictions":
                 self._in_background(self._measure_classes, self._recount)
         except BaseException:
             self.close()
             raise
-
-    def _waiting(self) -> frozenset[int]:
-        """The samples that an earlier session left to be drawn again."""
-        from ..run.reopen import can_reopen, waiting  # seldom needed
-
-        folder = self.subject.folder
-        with suppress(UserError):
-            if can_reopen(folder):
-                return frozenset(self.numbers[name] for name in waiting(folder, load_dataset_config(folder / CONFIG, MaskPhotosConfig)))
-        return frozenset()
 
     def _in_background(self, measure: Callable[[int, Sample], None], publish: Callable[[], None] = lambda: None) -> None:
         """Measure every sample in a separate thread. Windows are updated every MEASURED seconds, after `publish`. Damaged samples are
@@ -215,39 +194,6 @@ class Session:
             self.index.recount()
             for changed in self.histories:
                 self.index.update(changed, self.row(changed), acted=False)
-
-    def clear(self, numbers: Collection[int]) -> list[int]:
-        """Record in review.jsonl that samples are to be drawn again, as `generate --top-up` does. Until `renew`, nobody can act on them.
-        Returns the recorded samples: those that are still rejected and not already being drawn."""
-        cleared: list[int] = []
-        with self.lock:
-            for number in sorted({*numbers} - self.drawing):
-                history = self.history(number)
-                if history.verdict != "rejected":
-                    continue
-                self._rejected[number] = history.state(history.at)
-                action = Action(sample=self.subject.samples[number].name, version=history.version + 1, action=REDRAWN)
-                append_action(self.subject.folder, action)
-                history.follow(action)
-                self.histories[number] = history
-                self.drawing |= {number}
-                self.index.update(number, self.row(number))
-                cleared.append(number)
-        return cleared
-
-    def renew(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
-        """Take over the rows of samples that were drawn again: number → row. The others in `drawing` are rejected again, as before."""
-        assert isinstance(self.subject.samples, list)
-        for number, row in rows.items():
-            self.subject.samples[number] = replace(self.subject.samples[number], row=row)
-            self.index.rows[number], self.index.confidence[number] = row, np.nan
-        self._recount()
-        left, self.drawing, self.kept = sorted(self.drawing - rows.keys()), frozenset(), {}
-        for number in left:
-            self.act(number, self.history(number).version, CALLED_OFF, verdict="rejected")
-        for number in rows:
-            self._compare(number)
-            self.tell({"kind": "state", "window": "", "action": REDRAWN, **self.state(number)})
 
     def compare(self, folder: Path) -> None:
         """Compare with another set's label maps of the same pictures, which are read in a separate thread. Raises UserError."""
@@ -398,8 +344,8 @@ class Session:
             history = self.history(number)
             if version != history.version:
                 raise Stale
-            if self.read_only or number in self.drawing:
-                raise UserError(self.read_only or "it is being drawn again")
+            if self.read_only:
+                raise UserError(self.read_only)
             action = self._action(number, history, name, verdict, labels, joined, by or self.by, dict(detail or {}))
             edits = name == ORIGINAL or labels is not None or joined is not None
             if edits and action.state == history.state(history.at):
@@ -422,8 +368,7 @@ class Session:
         step = {"undo": -1, "redo": 1}.get(name, 0)
         if not 0 <= history.at + step < len(history.states):
             raise UserError(f"there is nothing to {name}")
-        rejected = self._rejected.get(number) if name == CALLED_OFF else None
-        state = dict(zip(STATE, rejected or history.state(history.at + step), strict=True))
+        state = dict(zip(STATE, history.state(history.at + step), strict=True))
         if not step:
             state |= {} if verdict == KEEP else {"verdict": verdict}
             if name == ORIGINAL:

@@ -74,8 +74,6 @@ class Why:
         self.captured: Cache[AttentionMaps] = Cache(MEMORY, size_of)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         self.capturer = Capturer()
-        self.drawing = False
-        """Whether samples are being drawn again, which then determines torch's number of threads."""
         self.loading = threading.Lock()
         self.threads = torch.get_num_threads()
 
@@ -184,10 +182,9 @@ class Why:
         tensors are small and several threads on a busy machine take five times as long. A label map that may be saved is made with the
         number of threads that made the set."""
         tuner, config = self.needed(number), self.config(number)
-        with tuner.lock, ALONE:  # drawing begins and ends with ALONE held
-            threads = None if self.drawing else 1 if fast or config is None else config.threads or 1
-            with cpu_threads(threads, self.threads):
-                return tuner.labels(of(tuner.seen.config), self.session.index.ids, fast=fast)
+        threads = 1 if fast or config is None else config.threads or 1
+        with tuner.lock, ALONE, cpu_threads(threads, self.threads):
+            return tuner.labels(of(tuner.seen.config), self.session.index.ids, fast=fast)
 
     async def apply(self, request: Request) -> Response:
         """Make a label map with other constants, and save it."""

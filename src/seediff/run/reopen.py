@@ -20,7 +20,7 @@ from .. import __version__
 from ..config.generate import MAX_IMAGES, DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
-from ..dataset.reviews import CALLED_OFF, REDRAWN, Action, append_action, in_effect, mend, read_actions
+from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..dataset.store import find_extras
 from ..errors import UserError
 from ..files.documents import read_json, read_toml
@@ -112,15 +112,9 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
             versions = {action.sample: action.version for action in mend(folder)}
             for name in names:
                 append_action(folder, Action(sample=name, version=versions[name] + 1, action=REDRAWN))
-            reopen_waiting(place, config)
+            if (folder / native.METADATA).is_file() and waiting(folder, config):
+                _unfinish(place, config, ())
         return names
-
-
-def reopen_waiting(place: Place, config: GenerateConfig) -> None:
-    """Turn a finished dataset into an unfinished one if, by review.jsonl, samples still have to be drawn again. The caller must hold the
-    folder's lock."""
-    if (place.folder / native.METADATA).is_file() and waiting(place.folder, config):
-        _unfinish(place, config, ())
 
 
 def rejected(folder: Path, config: GenerateConfig) -> list[str]:
@@ -134,9 +128,9 @@ def redrawn(folder: Path, config: DatasetConfig) -> dict[int, int]:
         return {}
     times = Counter[str]()
     for action in read_actions(folder):
-        times[action.sample] += {REDRAWN: 1, CALLED_OFF: -1}.get(action.action, 0)
+        times[action.sample] += action.action == REDRAWN
     earlier = config.attempts if config.reject else 1
-    return {int(name): earlier + n - 1 for name, n in sorted(times.items()) if n > 0 and _is_sample(name, config)}
+    return {int(name): earlier + n - 1 for name, n in sorted(times.items()) if n and _is_sample(name, config)}
 
 
 def _is_sample(name: str, config: GenerateConfig) -> bool:

@@ -6,7 +6,6 @@ import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { Jobs } from "./jobs.js";
 import { fillHelp, typing } from "./keys.js";
-import { Offers } from "./offers.js";
 import { SampleView } from "./sample.js";
 import { Selection } from "./selection.js";
 import { packColours } from "./stage.js";
@@ -55,7 +54,6 @@ const selection = new Selection(page, grid);
 const filters = new Filters($("filters"), set, css, () => { refresh(); keep(); });
 page.why = new Why(page);
 page.view = new SampleView(page);
-const offers = new Offers(page);
 
 // The address says what is shown. later: milliseconds, so that keys that are held down do not write it each time.
 let keeping = 0;
@@ -97,10 +95,7 @@ async function refresh(options = {}) {
   }
 }
 
-function counted({ counts, histograms, review }) {
-  filters.counts(counts, histograms);
-  offers.show(review);
-}
+function counted({ counts, histograms }) { filters.counts(counts, histograms); }
 
 // Count anew a little later; what is shown stays.
 function recount() {

@@ -348,7 +348,6 @@ export class SampleView {
     if (report.index !== base?.number) return;
     await base.ready;
     if (base !== this.base || report.version <= base.version) return;
-    if (report.action === "redrawn") return void (await this.open(report.index));
     const text = `${report.by || "Somebody"} did this in another window: ${report.action}`;
     base.leave(`${text}.`);
     this.page.notice(text, { fades: true });
