@@ -19,90 +19,95 @@ imported everything once, so that most signals come while the command is at work
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
+import pkgutil
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
-from fuzzing import seeds
-from fuzzing.sandbox import adopt_orphans
-from fuzzing.signals import CODES, Plan, Report, measure
-from fuzzing.warm import warm_up
+from signals import CODES, Plan, Report, adopt_orphans, finish, measure
 
+import seediff
 from seediff.dataset.formats.known import FormatName
 
-COMMAND = [
-    *("generate", "--classes", "dog,cat,car", "--classes-per-image", "2", "--per-class", "12", "--batch-size", "2", "--steps", "8"),
-    *("--threads", "1", "--reject", "--keep-soft", "--keep-attention", "--out", "{out}"),
-]
-
-
-def changed(words: Sequence[object], option: str, value: str) -> tuple[str, ...]:
-    """A command line with another value for one option."""
-    texts = [str(word) for word in words]
-    texts[texts.index(option) + 1] = value
-    return tuple(texts)
-
-
+DRAW = "generate --classes dog,cat,car --classes-per-image 2 --batch-size 2 --threads 1 --keep-soft --keep-attention"
+COMMAND = f"{DRAW} --per-class 12 --steps 8 --reject --out {{out}}"
+TRAIN = "train native --architecture segformer --backbone tiny --weights scratch --batch-size 2 --crop 32 --test-side 32 --device cpu"
+LOOK = "native/images --batch-size 1 --threads 1"
 KINDS = get_args(FormatName)
-SIX_STEPS = changed(seeds.TRAIN, "--steps", "6")
+INPUTS = {
+    "native": f"{DRAW} --per-class 4 --steps 2",
+    "more": "augment native --add boxes:120",
+    "segmenter": f"{TRAIN} --steps 2 --save-every 1 --workers 0",
+    "plain": "predict segmenter native/images --device cpu",
+    **{f"as-{kind}": f"export native --to {kind}" for kind in KINDS},
+}
+"""Folder → the command that makes it."""
 ALL = {
-    "generate": ("generate", *changed(seeds.GENERATE, "--per-class", "6"), "--model", seeds.MODEL),
-    "mask": ("mask", "{in}/photos", *seeds.MASK, "--model", seeds.MODEL),
-    "segment": ("segment", "{in}/photos", *seeds.SEGMENT, "--model", seeds.MODEL),
-    "segment --fit tile": ("segment", "{in}/photos", *seeds.SEGMENT, "--fit", "tile", "--model", seeds.MODEL),
-    "augment": ("augment", "{in}/native", *seeds.AUGMENT, "--add", "boxes:40"),
-    "augment --workers 2": ("augment", "{in}/native", *seeds.AUGMENT, "--add", "boxes:40", "--workers", "2"),
-    "train": ("train", "{in}/native", *SIX_STEPS, "--val-share", "0.5", "--validate-every", "2"),
-    "train --workers 2": ("train", "{in}/native", *changed(SIX_STEPS, "--workers", "2")),
-    "predict": ("predict", "{in}/segmenter", "{in}/photos", "--device", "cpu"),
-    "evaluate": ("evaluate", "{in}/plain", "--data", "{in}/native", "--draws", "100"),
-    "filter": ("filter", "{in}/more"),
-    "merge": ("merge", "{in}/more", "{in}/generated"),
-    "split": ("split", "{in}/more", "--val", "0.3"),
-    **{f"export --to {kind}": ("export", "{in}/more", "--to", kind) for kind in KINDS},
-    "export --workers 2": ("export", "{in}/more", "--to", "voc", "--workers", "2"),
-    **{f"import {kind}": ("import", f"{{in}}/{kind.replace('-', '_')}", "--from", kind) for kind in KINDS},
+    "generate": f"{DRAW} --per-class 6 --steps 1",
+    "mask": f"mask {LOOK} --classes dog,cat --timesteps 300 --keep-soft --presence 0",
+    "segment": f"segment {LOOK} --method kmeans -k 3",
+    "segment --fit tile": f"segment {LOOK} --method kmeans -k 3 --fit tile --size 64",
+    "augment": "augment native --add flip:100%,noise:2,boxes:40 --batch-size 2",
+    "augment --workers 2": "augment native --add flip:100%,noise:2,boxes:40 --batch-size 2 --workers 2",
+    "train": f"{TRAIN} --steps 6 --save-every 1 --workers 0 --val-share 0.5 --validate-every 2",
+    "train --workers 2": f"{TRAIN} --steps 6 --save-every 1 --workers 2",
+    "predict": "predict segmenter native/images --device cpu",
+    "evaluate": "evaluate plain --data native --draws 100",
+    "filter": "filter more",
+    "merge": "merge more native",
+    "split": "split more --val 0.3",
+    **{f"export --to {kind}": f"export more --to {kind}" for kind in KINDS},
+    "export --workers 2": "export more --to voc --workers 2",
+    **{f"import {kind}": f"import as-{kind} --from {kind}" for kind in KINDS},
 }
 """Every command that makes a folder → its line without --out."""
-IN_PLACE = {
-    "check --fix": ("more", ("check", "{out}", "--fix")),
-    "split --in-place": ("more", ("split", "{out}", "--val", "0.3", "--in-place")),
-    "preview": ("more", ("preview", "{out}")),
-}
-"""Commands that change a folder → (the input that is copied to {out}, the line)."""
+IN_PLACE = {"split --in-place": "split {out} --val 0.3 --in-place", "preview": "preview {out}"}
+"""Commands that change a folder, a copy of `more`."""
 PLANS = ((signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGINT, True))
+
+
+def warm_up() -> None:
+    """Import what commands import, so that no attempt has to. Must not use torch's threads, which a fork would not have."""
+    os.environ |= {"HF_HUB_OFFLINE": "1", "SEEDIFF_DEBUG": "0", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+    import torch
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer, SegformerForSemanticSegmentation
+
+    torch.set_num_threads(1)
+    # Libraries import these parts when they are first accessed.
+    assert all((AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel))
+    assert all((CLIPTextModel, CLIPTokenizer, SegformerForSemanticSegmentation))
+    own = [module.name for module in pkgutil.walk_packages(seediff.__path__, "seediff.") if not module.name.endswith("__main__")]
+    for name in (*own, "pyarrow.parquet", "scipy.ndimage", "rich.progress", "safetensors.torch"):
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def measure_all(kills: int, seed: int, only: Sequence[str], folder: Path) -> bool:
     """Print a Markdown table of every writing command with every kind of signal; returns whether nothing was wrong."""
-    place = folder / "in"
-    seeds.build(place)
-    more = ("augment", place / "native", "--add", "boxes:120", "--out", place / "more", "--quiet")
-    seeds.in_child(lambda: seeds.run(*more), place)
-    (folder / "work" / "cwd").mkdir(parents=True, exist_ok=True)
-    os.chdir(folder / "work" / "cwd")
-    damaged = folder / "damaged"
-    shutil.copytree(place / "more", damaged)
-    (damaged / "metadata.jsonl").unlink()
-    lines = {name: ((*line, "--out", "{out}"), None) for name, line in ALL.items()}
-    lines |= {name: (line, damaged if name == "check --fix" else place / source) for name, (source, line) in IN_PLACE.items()}
+    os.chdir(folder)
+    lines = {name: (f"{line} --out {{out}}", None) for name, line in ALL.items()}
+    lines |= {name: (line, folder / "more") for name, line in IN_PLACE.items()}
+    lines = {name: line for name, line in lines.items() if not only or any(text in name for text in only)}
+    with (folder / "inputs.txt").open("w", encoding="utf-8") as log:
+        for name, line in INPUTS.items():
+            finish([*line.split(), "--out", name, "--quiet"], folder / name, log)
     print("| command | killed | ended | Ctrl-C | twice | met at work | slowest end, s | processes left | files | bytes |")
     print("|---|" + "---|" * 9, flush=True)
     total, wrong = Report(), []
     for name, (line, prepared) in lines.items():
-        if only and not any(text in name for text in only):
-            continue
-        words = [str(word).replace("{in}", str(place)) for word in line]
         parts = []
         for number, (kind, twice) in enumerate(PLANS):
             own = folder / f"{name.replace(' ', '-')}-{number}"
             try:
-                parts.append(measure(words, Plan(kills, seed + number, kind, twice), own, prepared, say=False))
+                parts.append(measure(line.split(), Plan(kills, seed + number, kind, twice), own, prepared, say=False))
             except RuntimeError as error:
                 parts.append(Report(wrong=[str(error)]))
             shutil.rmtree(own, ignore_errors=True)
@@ -129,7 +134,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="every writing command; `command` then chooses among them by parts of names")
     parser.add_argument("command", nargs="*", help="after --: a command of seediff with {out} in it")
     given = parser.parse_args()
-    command = given.command or COMMAND
+    command = given.command or COMMAND.split()
     if not given.all and not any("{out}" in argument for argument in command):
         parser.error("the command must have {out} where its output folder goes, such as: --out {out}")
     if given.kills < 1:
@@ -139,7 +144,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         if given.all:
-            sys.exit(0 if measure_all(given.kills, given.seed, given.command, folder) else 1)
+            sys.exit(0 if measure_all(given.kills, given.seed, given.command, folder.resolve()) else 1)
         print(f"seediff {' '.join(command)}", flush=True)
         plan = Plan(given.kills, given.seed, signal.Signals[f"SIG{given.signal}"], given.twice)
         try:

@@ -1,0 +1,136 @@
+"""Small valid inputs of commands, each made when it is first asked for, for the cases of tests/corpus."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from builders import layouts, twins
+from PIL import Image
+
+from seediff.cli import main
+from seediff.dataset.native import encode_image
+from seediff.dataset.sample import Sample
+from seediff.dataset.store import write_native
+
+NAMES = ("one.png", "trip/two.jpg", "trip/three.png", "four.png")
+ROWS: tuple[dict[str, Any], ...] = (
+    {"prompt": 'a "dog" <b>', "seed": 2**62, "flags": ["small:dog"]},
+    {"split": "val"},
+    {"split": "train"},
+    {},
+)
+SHORT = {
+    "GENERATE": "--classes dog,cat --per-class 2 --batch-size 2 --steps 1 --threads 1 --keep-soft --keep-attention --model ../../in/model",
+    "TRAIN": "--architecture segformer --backbone tiny --weights scratch --batch-size 2 --crop 32 --test-side 32 --steps 2 --save-every 1 "
+    "--workers 0 --device cpu",
+    "SEGMENT": "--method kmeans -k 3 --batch-size 1 --threads 1 --model ../../in/model",
+}
+"""Options of the cases' lines, and of the lines that make inputs. They name the model as seen from a case's current folder."""
+
+
+def words(line: str, case: Path) -> list[str]:
+    """The words of a case's line: {case} is its folder, and the names in SHORT are options."""
+    return [word.replace("{case}", str(case)) for part in shlex.split(line) for word in shlex.split(SHORT.get(part, "")) or [part]]
+
+
+def label_map(number: int, classes: int = 3) -> np.ndarray:
+    """(32, 40) uint8: a box of each of two classes, the first in an ignored band."""
+    labels = np.zeros((32, 40), np.uint8)
+    labels[2:14, 2 + number : 18 + number] = 255
+    for one, top in enumerate((4, 18)):
+        labels[top : top + 8, 4 + number : 16 + number] = 1 + (number + one) % classes
+    return labels
+
+
+def photos(folder: Path) -> None:
+    for number, name in enumerate(("0.png", "1.jpg", "trip/2.png")):
+        path = layouts.save_picture(folder / name, (48, 64))
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)).save(path)
+
+
+def native(folder: Path) -> None:
+    samples = [
+        Sample(
+            encode_image(np.full((32, 40, 3), 40 * number, np.uint8), name[-3:]), label_map(number), metadata=ROWS[number], name=name[:-4]
+        )
+        for number, name in enumerate(NAMES)
+    ]
+    write_native(folder, ("dog", "cat", "car"), samples, about={"command": "import", "format": "made here"})
+
+
+def devkit(folder: Path) -> None:
+    maps = {f"2007_{number:06d}": label_map(number, classes=20) for number in (1, 2)}
+    layouts.add_pictures(layouts.save_voc(folder / "VOC2012", maps), "JPEGImages", maps, ".jpg")
+
+
+def ade20k(folder: Path) -> None:
+    maps = {f"ADE_val_{number:08d}": label_map(number) % 255 for number in range(2)}
+    layouts.save_ade20k(folder, maps)
+    for name, labels in maps.items():
+        layouts.save_map(folder / "predicted" / f"{name}.png", np.maximum(labels, 1), palette=False)
+
+
+def plain(folder: Path) -> None:
+    """Label maps for the pictures of `native`, and the names of their classes."""
+    for number, name in enumerate(NAMES):
+        layouts.save_map(folder / "labels" / f"{name[:-4]}.png", label_map(number + 1) % 255, palette=False)
+    (folder / "classes.txt").write_text("background\ndog\ncat\ncar\n", encoding="utf-8")
+
+
+class _Enough(BaseException):
+    pass
+
+
+@contextmanager
+def _once() -> Iterator[Callable[[int, int, str], None]]:
+    """A progress display that stops the command after its first batch or step."""
+
+    def progress(done: int, total: int, current: str) -> None:
+        if done:
+            raise _Enough
+
+    yield progress
+
+
+MADE: dict[str, Callable[[Path], object]] = {
+    "photos": photos,
+    "native": native,
+    "devkit": devkit,
+    "ade20k": ade20k,
+    "plain": plain,
+    "files": Path.mkdir,
+    "model": lambda folder: twins.save_mini(folder, 8),
+}
+LINES = {
+    **{kind: f"export {{case}}/in/native --to {kind}" for kind in ("voc", "coco", "yolo", "parquet", "webdataset")},
+    "polygons": "export {case}/in/native --to coco --polygons",
+    "generated": "generate GENERATE",
+    "unfinished": "generate GENERATE",
+    "segments": "segment {case}/in/photos SEGMENT",
+    "masked": "mask {case}/in/photos --classes dog --timesteps 300 --presence 0 --threads 1 --model ../../in/model",
+    "segmenter": "train {case}/in/native TRAIN",
+    "training": "train {case}/in/native TRAIN",
+}
+"""Inputs that a command makes. unfinished, training: it is stopped after its first batch or step."""
+
+
+def make(name: str, case: Path) -> Path:
+    """The input `name` below `case/in`, made if it is not there. The current folder must be `case/work/cwd`."""
+    folder = case / "in" / name
+    if folder.exists():
+        return folder
+    if name in MADE:
+        MADE[name](folder)
+        return folder
+    for other in ("native", "photos", "model"):
+        make(other, case)
+    stopped = name in ("unfinished", "training")
+    with mock.patch("seediff.cli.progress.no_progress", _once) if stopped else nullcontext(), suppress(_Enough):
+        assert main([*words(LINES[name], case), "--out", str(folder), "--quiet"]) == 0
+    return folder
