@@ -74,16 +74,16 @@ def test_supervision_gets_no_ignored_shape():
 
 
 def test_supervision_gets_the_objects_of_torch():
-    """Where the label map has their class; pieces that a person joined are one."""
+    """Where the label map has their class."""
     pytest.importorskip("supervision", reason="supervision is not installed")
     (given,) = objects()
     labels = given.label_map.copy()
     labels[2:5, 2] = 0
-    given = given.replace(label_map=labels, metadata={"review": {"joined": [[[3, 3], [3, 6]]]}})
+    given = given.replace(label_map=labels)
     ((_, detections),) = Dataset(CLASSES, [given]).as_supervision()
     target = object_target(given, labels)
     assert np.array_equal(detections.mask, target["masks"].numpy())
-    assert detections.area.tolist() == [19, 9 - 3 + 12]
+    assert detections.area.tolist() == [19, 12, 9 - 3]
 
 
 def test_supervision_draws_them_and_makes_its_own_dataset(tmp_path):

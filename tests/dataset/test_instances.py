@@ -236,27 +236,6 @@ def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
         assert np.array_equal(added[0].label_map[:, ::-1] == 1, pairs()[0].label_map == 1)
 
 
-@pytest.mark.parametrize("operation", ["flip", "objects", "splice-1x2"])
-def test_pieces_that_a_person_joined_stay_one_object_when_augmented(tmp_path, operation):
-    """Without instances/, too. A cut-out of two joined pieces is wider than either."""
-    labels = np.zeros(SIZE, np.uint8)
-    labels[10:20, 4:10], labels[10:20, 20:26] = 1, 1
-    image, joined = np.zeros((*SIZE, 3), np.uint8), {"verdict": None, "corrected": False, "by": "a", "joined": [[[5, 12], [22, 12]]]}
-    samples = [Sample(image + number, labels, None, {"review": joined}, name=str(number)) for number in range(2)]
-    Dataset(CLASSES, samples).save(tmp_path / "set")
-    augment(AugmentConfig(add=(f"{operation}:2",), seed=1), tmp_path / "set", tmp_path / "out")
-    assert not [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"]
-    first, *_, last = Dataset.open(tmp_path / "out").samples
-    assert first.instances is None
-    assert first.objects(first.label_map).areas == [120]
-    if operation == "objects":
-        sizes = [one["size"] for step in last.metadata["recipe"]["steps"] for one in step["objects"]]
-        assert sizes
-        assert all(width > height for width, height in sizes)
-    else:
-        assert last.instances.class_ids == (1,) * (2 if operation == "splice-1x2" else 1)
-
-
 def test_objects_in_a_label_map_come_apart_again():
     for sample in pairs():
         labels, instances = apart(with_objects(sample.label_map, sample.objects(sample.label_map)))

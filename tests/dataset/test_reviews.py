@@ -64,7 +64,7 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     assert "review" not in items[2].metadata
     sample = list(store.read_dataset(pets))[3]
     assert np.unique(sample.label_map).tolist() == [0, 2]
-    assert count_reviews(item.metadata for item in items) == {"accepted": 2, "rejected": 1, "corrected": 1, "made": 0, "joined": 0}
+    assert count_reviews(item.metadata for item in items) == {"accepted": 2, "rejected": 1, "corrected": 1, "made": 0}
     assert review_summary(item.metadata for item in items) == "1 corrected mask is used; 1 sample that a person rejected is among them"
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
     assert len(classes) == 3

@@ -17,12 +17,11 @@ from look_server import keep_attention, running, write_set
 from PIL import Image
 
 from seediff.dataset import native
-from seediff.dataset.shapes.objects import find_objects
 from seediff.dataset.store import open_native
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = os.environ.get("SEEDIFF_PICTURES")
-PICTURES = ("grid", "pixel", "word", "steps", "correct", "segments", "join", "compare")
+PICTURES = ("grid", "pixel", "word", "steps", "correct", "segments", "compare")
 MOST = 1_400_000
 """Bytes of all pictures together."""
 
@@ -115,19 +114,6 @@ def test_a_picture_of_each_view(tmp_path, browser):
         after = client.labels(number)
         assert (after[:, column] == 0).all()
         assert (before[:, column] > 0).any()
-
-        found = find_objects(after)
-        class_id = found.class_ids[int(np.argmax(found.areas))]
-        both = sorted((i for i, one in enumerate(found.class_ids) if one == class_id), key=lambda i: -found.areas[i])[:2]
-        page.keyboard.press("g")
-        until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('Choose')")
-        for piece in both:
-            ys, xs = np.nonzero(found.index == piece)
-            page.mouse.click(*at(page, int(xs[len(xs) // 2]), int(ys[len(ys) // 2])))
-        until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('2 pieces are one object')")
-        saved(page)
-        take(page, "join")
-        assert len(client.get(f"/api/samples/{number}")["joined"]) == 1
 
     other = drawn(tmp_path / "pets-ca_sa", "ca_sa")
     with running(out, compare=other) as (_, opened), window(browser, opened.url, size=(1100, 800)) as page:

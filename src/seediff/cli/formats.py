@@ -177,7 +177,7 @@ def import_(
 
 
 def say_reviewed(samples: Iterable[Sample]) -> None:
-    """Print the numbers of corrected masks, joined pieces and rejected samples; nothing if there are none."""
+    """Print the numbers of corrected masks and rejected samples; nothing if there are none."""
     from ..dataset.reviews import review_summary
 
     if line := review_summary(sample.metadata for sample in samples):

@@ -21,7 +21,6 @@ from .reviews import is_corrected, is_made, is_replaced
 from .rows import check_class_list, flat_name
 from .sample import Sample
 from .shapes.following import follow
-from .shapes.objects import carried
 from .store import open_native
 
 IGNORED = "ignored"
@@ -112,9 +111,7 @@ def _corrected(
     counts = {"gained": dict(change.gained), "lost": dict(change.lost)} if change.pixels else {}
     present = original.instances
     objects = follow(present, before, after) if present else None
-    joined = carried(before, after, original.joined(before.shape), (present, objects))
-    together = {"joined": [[list(pixel) for pixel in pixels] for pixels in joined]} if joined else {}
-    review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.metadata), "by": by, **counts, **together}
+    review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.metadata), "by": by, **counts}
     if not change.pixels:
         made = {"made": original.metadata["review"]["made"]} if is_made(original.metadata) else {}
         return original.replace(metadata={**original.metadata, "review": {**review, **made}})

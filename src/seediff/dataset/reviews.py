@@ -9,8 +9,7 @@ Every line holds the full state of its sample after the action, so a reader need
     action    accept, brush, undo, redrawn, …                verdict   "accepted", "rejected" or null
     from      SHA-256 of the mask before the action          mask      the corrected mask's path in the set; null: the original
     hash      SHA-256 of the corrected mask                  classes, area   of a corrected mask, as in metadata.jsonl
-    joined    pieces that are one object: shapes/objects.py  detail    what the action was made with
-    by, time  who, and when (UTC)
+    detail    what the action was made with                  by, time  who, and when (UTC)
 """
 
 from __future__ import annotations
@@ -39,7 +38,6 @@ BEGIN = b'{"sample": "'
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-_Place = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +52,6 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     hash: _Hash | None = None
     classes: tuple[str, ...] = ()
     area: dict[str, _Share] = {}
-    joined: tuple[tuple[tuple[_Place, _Place], ...], ...] = ()
     by: str = ""
     time: str = ""
     detail: dict[str, Any] = {}
@@ -66,7 +63,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def state(self) -> tuple[Any, ...]:
         """The state of the sample after the action, which an undo can restore."""
-        return self.verdict, self.mask, self.hash, self.classes, self.area, self.joined
+        return self.verdict, self.mask, self.hash, self.classes, self.area
 
 
 def read_actions(folder: Path) -> list[Action]:
@@ -134,28 +131,22 @@ def append_action(folder: Path, action: Action) -> None:
 def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]) -> dict[str, Any]:
     """A row of metadata.jsonl with the state after the last action about its sample; the same row without an action.
 
-    maker: the action that made the mask in effect, of `makers`. `review` holds the verdict, whether a person corrected the mask, who acted,
-    and which pieces of the mask are one object, if any were joined. For a new mask, `mask`, `classes`, `class_ids`, `area` and `flags`
-    describe this mask; `confidence` and flags about attention are removed, because they describe the original. If no person drew the new
-    mask, `made` says with what it was made. If the row's own mask is in effect, `review` still says what the row said about it. Raises
-    UserError for a class that the set does not have.
+    maker: the action that made the mask in effect, of `makers`. `review` holds the verdict, whether a person corrected the mask, and who
+    acted. For a new mask, `mask`, `classes`, `class_ids`, `area` and `flags` describe this mask; `confidence` and flags about attention are
+    removed, because they describe the original. If no person drew the new mask, `made` says with what it was made. If the row's own mask is
+    in effect, `review` still says what the row said about it. Raises UserError for a class that the set does not have.
     """
     if action is None:
         return dict(row)
     own = row.get("review", {})
-    joined = [[list(pixel) for pixel in pixels] for pixels in action.joined]
-    if action.action == "undo" and action.state[:2] == (own.get("verdict"), None) and joined == own.get("joined", []):
+    if action.action == "undo" and action.state[:2] == (own.get("verdict"), None):
         return dict(row)  # everything was undone: what the row itself says is in effect again
     made = maker.detail if maker and maker.action == MADE else None
     review = {"verdict": action.verdict, "corrected": is_corrected(row) if action.mask is None else made is None, "by": action.by}
     if action.mask is None:
-        review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
-    elif made is not None:
+        return {**row, "review": {**review, **{key: value for key, value in own.items() if key in ("gained", "lost", "made")}}}
+    if made is not None:
         review["made"] = {key: value for key, value in made.items() if key != "job"}
-    if joined:
-        review["joined"] = joined
-    if action.mask is None:
-        return {**row, "review": review}
     row = {key: value for key, value in row.items() if key != "confidence"}
     if unknown := [name for name in action.classes if name not in classes]:
         raise UserError(f"{REVIEWS}: sample '{printable(action.sample)}': class '{printable(unknown[0])}' is none of the set's")
@@ -181,15 +172,14 @@ def is_replaced(row: Mapping[str, Any]) -> bool:
 
 
 def count_reviews(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """The number of rows that are accepted, rejected, corrected and made anew, and that have joined pieces."""
-    counts = {"accepted": 0, "rejected": 0, "corrected": 0, "made": 0, "joined": 0}
+    """The number of rows that are accepted, rejected, corrected and made anew."""
+    counts = {"accepted": 0, "rejected": 0, "corrected": 0, "made": 0}
     for row in rows:
         verdict = row.get("review", {}).get("verdict")
         if verdict in counts:
             counts[verdict] += 1
         counts["corrected"] += is_corrected(row)
         counts["made"] += is_made(row)
-        counts["joined"] += bool(row.get("review", {}).get("joined"))
     return counts
 
 
@@ -202,8 +192,6 @@ def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
         parts.append(f"{count} corrected mask{'s are' if count != 1 else ' is'} used")
     if count := counts["made"]:
         parts.append(f"{count} mask{'s' if count != 1 else ''} made in `look` {'are' if count != 1 else 'is'} used")
-    if count := counts["joined"]:
-        parts.append(f"in {count} sample{'s' if count != 1 else ''} pieces are joined to one object")
     if count := counts["rejected"]:
         parts.append(f"{count} sample{'s' if count != 1 else ''} that a person rejected {'are' if count != 1 else 'is'} among them")
     return "; ".join(parts)

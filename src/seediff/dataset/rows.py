@@ -39,7 +39,6 @@ class Review(msgspec.Struct, frozen=True):
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
     made: dict[str, Any] | None = None
-    joined: tuple[tuple[tuple[_Number, _Number], ...], ...] = ()
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from ..files.pictures import in_rgb, open_picture
 from ..files.reading import PICTURE, open_regular, read_bytes
 from .encoding import PNG_SIGNATURE, Instances, MaskFile, encode_image, encode_mask, is_own_mask, read_label_map
 from .rows import shown_classes
-from .shapes.objects import Joined, Objects, check_joined, find_objects, read_joined
+from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 JPEG_SIGNATURE = b"\xff\xd8"
@@ -135,8 +135,7 @@ class Sample:
         return picture_size(self.source, self._where())
 
     def labels(self, classes: int) -> np.ndarray:
-        """The label map (H, W) uint8, checked: it has the picture's size, ids from 0 to `classes` and 255, and contains the pixels at which
-        pieces are joined."""
+        """The label map (H, W) uint8, checked: it has the picture's size, and ids from 0 to `classes` and 255."""
         labels = self.unchecked_labels()
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise UserError(f"sample '{self.name}': label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
@@ -147,23 +146,15 @@ class Sample:
             raise UserError(
                 f"sample '{self.name}': id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)"
             )
-        self.joined(labels.shape)
         return labels
 
     def unchecked_labels(self) -> np.ndarray:
         """The label map as it is stored, of any size and with any ids."""
         return self.stored_labels() if callable(self.stored_labels) else self.stored_labels
 
-    def joined(self, shape: tuple[int, ...]) -> Joined:
-        """The pieces of the label map, of `shape` (H, W), that a person joined to objects."""
-        joined = read_joined(self.metadata.get("review", {}).get("joined"))
-        check_joined(joined, shape, f"sample '{self.name}'")
-        return joined
-
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
-        """The objects in the picture, whose label map is `labels`: its `instances`, or else connected pieces of a class. Pieces that a
-        person joined are one object."""
-        return find_objects(labels, min_area, self.joined(labels.shape), self.instances)
+        """The objects in the picture, whose label map is `labels`: its `instances`, or else connected pieces of a class."""
+        return find_objects(labels, min_area, self.instances)
 
     def mask_data(self, labels: np.ndarray) -> bytes:
         """The label map, which is `labels`, as a PNG: the bytes of its own file if that is like those of `encode_mask`, which takes a

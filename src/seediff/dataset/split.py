@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +25,6 @@ from ..files.pictures import eight_bits, open_picture
 from ..workers import in_threads
 from . import native
 from .sample import SPLITS, Sample
-from .shapes.objects import united
 
 ROUNDING = 1e-6
 """Tolerance for sums of shares."""
@@ -181,7 +180,7 @@ def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]
             for place, first in enumerate(group[:-1]):
                 others = group[place + 1 :]
                 pairs += [(int(first), int(other)) for other in others[_differing(values[others] ^ values[first]) <= bits]]
-    leader = united(pairs)
+    leader = _united(pairs)
     place = {value: leader.get(number, number) for number, value in enumerate(values.tolist())}
     return same_groups([place[value] for value in hashes])
 
@@ -189,3 +188,21 @@ def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]
 def _differing(values: np.ndarray) -> np.ndarray:
     """(N,) number of set bits in each 64-bit value."""
     return np.unpackbits(np.ascontiguousarray(values).view(np.uint8).reshape(-1, 8), axis=1).sum(1)
+
+
+def _united(groups: Iterable[Iterable[int]]) -> dict[int, int]:
+    """Number → the smallest number connected with it, where groups that share a number are connected. Almost linear time."""
+    parent: dict[int, int] = {}
+
+    def root(number: int) -> int:
+        while (above := parent[number]) != number:
+            parent[number] = number = parent[above]
+        return number
+
+    for group in groups:
+        least = None
+        for number in group:
+            parent.setdefault(number, number)
+            low, high = sorted((root(number), number if least is None else root(least)))
+            parent[high] = least = low
+    return {number: root(number) for number in parent}

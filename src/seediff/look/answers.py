@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ..dataset.native import METADATA
-from ..dataset.shapes.objects import find_objects, join, split
+from ..dataset.shapes.objects import find_objects
 from ..errors import UserError
 from ..files.documents import parse_json
 from ..files.label_maps import voc_palette
@@ -39,29 +39,25 @@ LARGE = 2 * THUMB
 """Pixels of a large thumbnail's longer side."""
 PAGE = 500
 """Maximum number of samples of a list in one response."""
-MOST_PIECES = (1 << 16) - 1
-"""Maximum number of pieces that can be distinguished. Further pieces, which only noise has, cannot be joined."""
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An action on one sample: a verdict, undo or redo, class `old` changed to `new`, the original mask restored, the pieces at two pixels
-    joined into one object, or the piece at one pixel split off again. pixels: (column, row) each."""
+    """An action on one sample: a verdict, undo or redo, class `old` changed to `new`, or the original mask restored."""
 
     version: _Number
-    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "original", "join", "split"]
+    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "original"]
     window: Annotated[str, msgspec.Meta(max_length=64)] = ""
     by: Annotated[str, msgspec.Meta(max_length=100)] = ""
     old: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     new: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
-    pixels: Annotated[tuple[tuple[_Number, _Number], ...], msgspec.Meta(max_length=2)] = ()
 
 
 class Painted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The description of a painted label map, whose bytes are the request's body."""
 
     version: _Number
-    tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned", "joined"]
+    tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned"]
     window: Annotated[str, msgspec.Meta(max_length=64)] = ""
     by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
@@ -164,7 +160,6 @@ class Look:
                 "prompt": str(row.get("prompt") or ""),
                 "picture": sample.image is not None,
                 "drawn": sample.drawn,
-                "wrong": self.session.history(number).wrong,
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
                 "about": {key: row[key] for key in shown if row.get(key) is not None},
                 **self.session.state(number),
@@ -199,14 +194,12 @@ class Look:
 
     async def pieces(self, request: Request) -> Response:
         """The objects of the current label map, or its connected pieces if no objects are known: two bytes per pixel, numbers from 1, 0
-        outside. joined=1 in the address: joined pieces have one number."""
+        outside."""
         number = self.number(request)
-        joined = self.session.history(number).joined if request.query_params.get("joined") == "1" else ()
 
         def make() -> np.ndarray:
             labels = self.session.labels(number)
-            index = find_objects(labels, joined=joined, instances=self.session.instances(number, labels)).index + 1
-            return np.where(index > MOST_PIECES, 0, index).astype(np.uint16)
+            return (find_objects(labels, instances=self.session.instances(number, labels)).index + 1).astype(np.uint16)
 
         version = self.session.history(number).version
         pieces = await anyio.to_thread.run_sync(make, limiter=self.decoding)
@@ -245,14 +238,6 @@ class Look:
         elif body.action == "relabel":
             options["labels"] = lambda present: np.where(present == body.old, np.uint8(body.new), present)
             options["detail"] = {"old": body.old, "new": body.new}
-        elif body.action in ("join", "split"):
-            if len(body.pixels) != (wanted := 2 if body.action == "join" else 1):
-                raise UserError(f"pixels: {body.action} needs {wanted}, not {len(body.pixels)}")
-            change = join if body.action == "join" else split
-            options["joined"] = lambda labels, joined: change(
-                labels, joined, *body.pixels, instances=self.session.instances(number, labels)
-            )
-            options["detail"] = {"pixels": body.pixels}
         return await self.answer(number, partial(self.session.act, number, body.version, body.action, **options))
 
     async def paint(self, request: Request) -> Response:

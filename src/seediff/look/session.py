@@ -19,12 +19,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ..dataset.encoding import Instances
-from ..dataset.native import METADATA, SOFT, encode_mask, read_label_map
+from ..dataset.native import SOFT, encode_mask, read_label_map
 from ..dataset.reviews import (
     MADE,
     REDRAWN,
     REVIEWED,
-    REVIEWS,
     Action,
     Verdict,
     append_action,
@@ -37,13 +36,10 @@ from ..dataset.reviews import (
 )
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.following import FollowedFile
-from ..dataset.shapes.objects import Joined, carried, check_joined, read_joined
 from ..dataset.store import instance_file
 from ..errors import UserError
-from ..files.messages import printable
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import make_folders, write_inside
-from ..files.pictures import open_picture
 from ..files.reading import PICTURE, read_bytes
 from .compare import Comparison, Difference, Other, difference
 from .index import Index
@@ -52,8 +48,8 @@ from .samples import Sample, Subject
 KEEP: Literal["keep"] = "keep"
 """The verdict stays as it is."""
 ORIGINAL = "original"
-"""The action that puts the first mask and its joined pieces into effect again."""
-STATE = ("verdict", "mask", "hash", "classes", "area", "joined")
+"""The action that puts the first mask into effect again."""
+STATE = ("verdict", "mask", "hash", "classes", "area")
 """The fields of `Action.state`, in order."""
 MEASURED = 5.0
 """Seconds between reports while label maps are being read."""
@@ -67,10 +63,6 @@ class Stale(Exception):
 class History:
     """A sample's states. `at` is the current one; later ones were undone. The first is the original, None."""
 
-    own: Joined = ()
-    """The joined pieces in the original's row."""
-    wrong: str = ""
-    """Why these are ignored, if they are."""
     own_verdict: Verdict | None = None
     """The verdict in the original's row."""
     own_corrected: bool = False
@@ -93,7 +85,7 @@ class History:
     def reviewed(self) -> bool:
         """Whether a person's verdict or correction is in effect."""
         by_hand = self.maker.action != MADE if self.maker else self.own_corrected
-        return bool(self.verdict) or by_hand or self.joined != self.own
+        return bool(self.verdict) or by_hand
 
     @property
     def maker(self) -> Action | None:
@@ -119,12 +111,7 @@ class History:
     def state(self, at: int) -> tuple[Any, ...]:
         """A state in the form of `Action.state`."""
         action = self.states[at]
-        return action.state if action else (self.own_verdict, None, None, (), {}, self.own)
-
-    @property
-    def joined(self) -> Joined:
-        """The joined pieces."""
-        return self.now.joined if self.now else self.own
+        return action.state if action else (self.own_verdict, None, None, (), {})
 
 
 class Session:
@@ -142,7 +129,6 @@ class Session:
         self.read_only = ""
         """Why nothing can be saved; empty if it can."""
         self.histories: dict[int, History] = {}
-        self._owns: dict[int, tuple[Joined, str]] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
         self._stack = ExitStack()
         try:
@@ -257,21 +243,7 @@ class Session:
         if number in self.histories:
             return self.histories[number]
         row = self.subject.samples[number].row
-        return History(*self._own(number), row.get("review", {}).get("verdict"), is_corrected(row))
-
-    def _own(self, number: int) -> tuple[Joined, str]:
-        """The joined pieces in a sample's row, and "". If they are invalid: no pieces, and the reason."""
-        sample = self.subject.samples[number]
-        if not (joined := read_joined(sample.row.get("review", {}).get("joined"))):
-            return (), ""
-        if number not in self._owns:
-            try:
-                with open_picture(self.subject.mask_path(sample.mask)) as mask:
-                    check_joined(joined, (mask.height, mask.width), f"{METADATA}: sample '{printable(sample.name)}'")
-                self._owns[number] = joined, ""
-            except UserError as error:
-                self._owns[number] = (), f"passed over: {error}"
-        return self._owns[number]
+        return History(row.get("review", {}).get("verdict"), is_corrected(row))
 
     def row(self, number: int) -> dict[str, Any]:
         """A sample's current row."""
@@ -307,7 +279,6 @@ class Session:
             "corrected": is_corrected(row),
             "made": is_made(row),
             "original": not (now and now.mask),
-            "joined": history.joined,
             "classes": self._ids(row),
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
@@ -328,7 +299,6 @@ class Session:
         *,
         verdict: Verdict | Literal["keep"] | None = KEEP,
         labels: np.ndarray | Callable[[np.ndarray], np.ndarray] | None = None,
-        joined: Callable[[np.ndarray, Joined], Joined] | None = None,
         by: str = "",
         window: str = "",
         detail: Mapping[str, Any] | None = None,
@@ -336,9 +306,8 @@ class Session:
         """Act on a sample, save the action, send it to all windows, and return the new state.
 
         version: the version that the action was made on. name: the action; "undo" and "redo" move along the states; ORIGINAL keeps the
-        verdict. labels: a corrected label map (H, W) uint8, or a function of the current one. joined: a function of the new label map and
-        the current joined pieces, returning the new ones. What changes nothing is no action, and the version stays. Raises Stale, and
-        UserError if the action is impossible or cannot be saved.
+        verdict. labels: a corrected label map (H, W) uint8, or a function of the current one. What changes nothing is no action, and the
+        version stays. Raises Stale, and UserError if the action is impossible or cannot be saved.
         """
         with self.lock:
             history = self.history(number)
@@ -346,8 +315,8 @@ class Session:
                 raise Stale
             if self.read_only:
                 raise UserError(self.read_only)
-            action = self._action(number, history, name, verdict, labels, joined, by or self.by, dict(detail or {}))
-            edits = name == ORIGINAL or labels is not None or joined is not None
+            action = self._action(number, history, name, verdict, labels, by or self.by, dict(detail or {}))
+            edits = name == ORIGINAL or labels is not None
             if edits and action.state == history.state(history.at):
                 return self.state(number)
             append_action(self.subject.folder, action)
@@ -361,9 +330,7 @@ class Session:
         self.tell({"kind": "state", "window": window, "action": name, **state})
         return state
 
-    def _action(
-        self, number: int, history: History, name: str, verdict: Any, labels: Any, joined: Any, by: str, detail: dict[str, Any]
-    ) -> Action:
+    def _action(self, number: int, history: History, name: str, verdict: Any, labels: Any, by: str, detail: dict[str, Any]) -> Action:
         before = read_bytes(self.subject.mask_path(self.mask(number)), PICTURE)
         step = {"undo": -1, "redo": 1}.get(name, 0)
         if not 0 <= history.at + step < len(history.states):
@@ -373,8 +340,8 @@ class Session:
             state |= {} if verdict == KEEP else {"verdict": verdict}
             if name == ORIGINAL:
                 state |= dict(zip(STATE[1:], history.state(0)[1:], strict=True))
-            if labels is not None or joined is not None:
-                state |= self._corrected(number, history, labels, joined)
+            if labels is not None:
+                state |= self._corrected(number, history, labels)
         return Action(
             sample=self.subject.samples[number].name,
             version=history.version + 1,
@@ -386,31 +353,22 @@ class Session:
             **state,
         )
 
-    def _corrected(self, number: int, history: History, labels: Any, joined: Any) -> dict[str, Any]:
-        """The changes to a sample's state from new labels or joined pieces. Writes the label map."""
+    def _corrected(self, number: int, history: History, labels: Any) -> dict[str, Any]:
+        """The changes to a sample's state from new labels. Writes the label map, if it is another one."""
         if not self.subject.editable:
             raise UserError("the label maps here number segments and name no class: they cannot be corrected")
-        name, present, together = self.subject.samples[number].name, self.labels(number), history.joined
-        check_joined(together, present.shape, f"{REVIEWS}: sample '{name}'")
-        corrected = present
-        if labels is not None:
-            corrected = labels if isinstance(labels, np.ndarray) else labels(present)
-            if corrected.shape != present.shape or corrected.dtype != np.uint8:
-                raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)")
-            if together:
-                known = self.instances(number, present), self.instances(number, corrected)
-                together = carried(present, corrected, together, known)
+        name, present = self.subject.samples[number].name, self.labels(number)
+        corrected = labels if isinstance(labels, np.ndarray) else labels(present)
+        if corrected.shape != present.shape or corrected.dtype != np.uint8:
+            raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)")
         counts = np.bincount(corrected.ravel(), minlength=256)
         if outside := [int(i) for i in np.flatnonzero(counts) if len(self.subject.classes) < i < 255]:
             raise UserError(f"the label map has id {outside[0]}, but there are {len(self.subject.classes)} classes")
-        together = joined(corrected, together) if joined else together
-        check_joined(together, corrected.shape, f"sample '{name}'")
-        if labels is None or np.array_equal(corrected, present):
-            return {"joined": together}
+        if np.array_equal(corrected, present):
+            return {}
         data = encode_mask(corrected)
         path = f"{REVIEWED}/{name}.{history.version + 1}.png"
         make_folders(self.subject.folder, path.rpartition("/")[0])
         write_inside(self.subject.folder, path, data, durable=True)
         held = shown_classes(counts, self.subject.classes)
-        digest = hashlib.sha256(data).hexdigest()
-        return {"mask": path, "hash": digest, "classes": tuple(held["classes"]), "area": held["area"], "joined": together}
+        return {"mask": path, "hash": hashlib.sha256(data).hexdigest(), "classes": tuple(held["classes"]), "area": held["area"]}

@@ -154,8 +154,8 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
     def __init__(self, config: AugmentConfig, data: Path, *, link: bool = False) -> None:
         """Arguments as in `augment`. The dataset's fingerprint goes into the configuration, so that only the same run continues."""
         self.classes, self.samples = open_native(data)
-        # Then every new picture has objects, too: what a person joined is named by pixels, and these would be elsewhere in it.
-        self.objects = any(item.stored_instances is not None or item.metadata.get("review", {}).get("joined") for item in self.samples)
+        self.objects = any(item.stored_instances is not None for item in self.samples)
+        """Whether any sample has objects; then every new picture has them, too."""
         folders = [native.IMAGES, native.MASKS, *[native.INSTANCES] * self.objects]
         super().__init__(replace(config, data=fingerprint_items(self.classes, self.samples)), folders)
         self.link = link

@@ -80,8 +80,6 @@ def test_an_ignored_shape_is_no_object():
     found = find_objects(labels, instances=instances)
     assert (found.class_ids, found.areas, found.small) == ([1, 1], [3, 3], 0)
     assert found.index[:, 0].tolist() == [0, -1, 1, -1]
-    joined = ((((0, 0), (0, 1), (0, 2))),)
-    assert find_objects(labels, joined=joined, instances=instances).areas == [6]
 
 
 def test_nothing_there():

@@ -28,7 +28,6 @@ from ..encoding import read_label_map
 from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
 from ..rows import check_class_list, check_row, numbered_rows, shown_classes
 from ..sample import check_kind, picture_suffix
-from ..shapes.objects import check_joined, read_joined
 from ..split import difference_hash, near_groups, same_groups
 from ..store import check_finished, instance_file
 from .stats import Measured, Stats, measure, row_flags, summarize
@@ -159,8 +158,6 @@ def _check_sample(folder: Path, number: int, row: dict[str, Any], classes: Seque
             measured = measure(read_label_map(mask), row_flags(row))
         if measured is not None:
             findings += _check_labels(mask, where, row, measured, size, classes)
-            with _caught(findings, "review", where):
-                check_joined(read_joined(row.get("review", {}).get("joined")), measured.size, where)
     findings += _check_objects(folder, row, paths.get("mask"), classes)
     findings += _check_soft(folder, row, size)
     findings += _check_attention(folder, row)
@@ -293,7 +290,7 @@ def _files(folder: Path) -> Iterator[Finding]:
 
 def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Findings about review.jsonl and corrected masks. Errors: an invalid line; a corrected mask that is missing or differs from the saved
-    one; pieces joined outside of the picture. Warnings: a line about an unknown sample; a file in reviewed/ that no line names."""
+    one. Warnings: a line about an unknown sample; a file in reviewed/ that no line names."""
     findings: list[Finding] = []
     actions = _attempt(lambda: read_actions(folder), folder / REVIEWS, findings)
     if actions is None:
@@ -306,15 +303,13 @@ def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Find
     for name in sorted(last.keys() & masks.keys()):
         action, about = last[name], f"the corrected mask of sample '{printable(name)}'"
         with _caught(findings, "review", REVIEWS):
-            path = path_inside(folder, {"mask": action.mask or masks[name]}, "mask", REVIEWS) if action.mask or action.joined else folder
-            if action.mask and not path.is_file():
+            if not action.mask:
+                continue
+            if not (path := path_inside(folder, {"mask": action.mask}, "mask", REVIEWS)).is_file():
                 findings.append(Finding("review", "error", action.mask, f"{about} is gone"))
-            elif action.mask and hashlib.sha256(read_bytes(path, PICTURE)).hexdigest() != action.hash:
+            elif hashlib.sha256(read_bytes(path, PICTURE)).hexdigest() != action.hash:
                 other = f"{about} is not the one that was saved (its SHA-256 differs from {REVIEWS})"
                 findings.append(Finding("review", "error", action.mask, other))
-            if action.joined:
-                with open_picture(path) as mask:
-                    check_joined(action.joined, (mask.height, mask.width), f"sample '{printable(name)}'")
     known, top = {action.mask for action in actions}, folder / REVIEWED
     for path in sorted(top.rglob("*")) if top.is_dir() and not top.is_symlink() else ():
         if path.is_file() and (where := path.relative_to(folder).as_posix()) not in known:

@@ -222,7 +222,7 @@ def _followed(sample: Sample, label_map: Callable[[], np.ndarray]) -> Instances:
     """The objects of a sample in its new label map. Objects are not cut, because a band leaves specks, which are no objects."""
     instances = sample.instances
     assert instances is not None
-    return follow_objects(instances, sample.unchecked_labels(), label_map(), cut=False)
+    return follow_objects(instances, sample.unchecked_labels(), label_map())
 
 
 def _read_soft(sample: Sample, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:

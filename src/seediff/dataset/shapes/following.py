@@ -35,14 +35,12 @@ class FollowedFile:
         return follow(instances, before, after)
 
 
-def follow(instances: Instances, before: np.ndarray, after: np.ndarray, *, cut: bool = True) -> Instances:
+def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Instances:
     """The objects of label map `before` in label map `after`, both (H, W) uint8.
 
     An object that has changed to another class as a whole keeps its pixels. Otherwise pixels that leave their class leave their object.
     Connected pixels that are new in a class join the object of this class that they touch along the longest border, corners included; if
-    they touch none, they become an object with score 1. Objects without pixels are removed, and the others keep their order. If a connected
-    piece of an object has been cut, its largest part stays in the object, and each other part becomes an object with score 1. cut: False
-    leaves all parts in the object.
+    they touch none, they become an object with score 1. Objects without pixels are removed, and the others keep their order.
     """
     class_ids = _relabelled(instances, before, after)
     present = Instances(instances.numbers, class_ids, instances.scores)
@@ -55,34 +53,7 @@ def follow(instances: Instances, before: np.ndarray, after: np.ndarray, *, cut: 
     table[alone] = np.arange(len(class_ids) + 1, len(class_ids) + 1 + len(alone))
     scores = (*instances.scores, *([1.0] * len(alone))) if instances.scores else ()
     ids = (*class_ids, *(pieces.class_ids[piece] for piece in alone))
-    numbers = np.where(pieces.index >= 0, table[pieces.index], numbers)
-    followed = Instances(numbers, ids, scores)
-    return (_cut(instances, followed) if cut else followed).seen(ignored=True)
-
-
-def _cut(before: Instances, after: Instances) -> Instances:
-    """The objects `after`, divided where a connected piece of an object of `before` is now several: all but the largest become separate
-    objects."""
-    old, new = _pieces(before), _pieces(after)
-    same = (before.numbers == after.numbers) & (old >= 0) & (new >= 0)
-    pairs, pixels = np.unique(old[same].astype(np.int64) << 32 | new[same], return_counts=True)
-    order = np.lexsort((-pairs, pixels))  # the last entry for each old piece counts
-    stay = dict(zip((pairs[order] >> 32).tolist(), (pairs[order] & 0xFFFFFFFF).tolist(), strict=True))
-    gone = sorted({*(pairs & 0xFFFFFFFF).tolist()} - {*stay.values()})[: MOST - len(after.class_ids)]
-    numbers, first = after.numbers.copy(), len(after.class_ids) + 1
-    table = np.zeros(int(new.max(initial=0)) + 2, np.uint16)  # the last entry is for pixels without a piece, −1
-    table[gone] = np.arange(first, first + len(gone))
-    cut = table[new] > 0
-    numbers[cut] = table[new[cut]]
-    known, at = np.unique(new, return_index=True)
-    owners = (after.numbers.ravel()[at[np.searchsorted(known, gone)]].astype(int) - 1).tolist()
-    scores = (*after.scores, *([1.0] * len(gone))) if after.scores else ()
-    return Instances(numbers, (*after.class_ids, *(after.class_ids[owner] for owner in owners)), scores)
-
-
-def _pieces(instances: Instances) -> np.ndarray:
-    """(H, W) the connected piece of an object at each pixel, −1 for none."""
-    return find_objects(instances.label_map(), instances=instances).pieces()[0].index
+    return Instances(np.where(pieces.index >= 0, table[pieces.index], numbers), ids, scores).seen(ignored=True)
 
 
 def _relabelled(instances: Instances, before: np.ndarray, after: np.ndarray) -> tuple[int, ...]:

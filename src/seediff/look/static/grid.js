@@ -182,7 +182,7 @@ export class Grid {
     const sample = this.at(place), [picture, name, more] = tile.children;
     const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = MARK[sample?.verdict] || "";
     const classes = names || (sample?.segments ? `${sample.segments} segments` : "");
-    const marks = sample ? [sample.different != null && `${Math.round(100 * sample.different)} % differ`, sample.corrected && "✎ corrected", sample.made && "new mask", sample.joined.length && "∪ joined", sample.flags.length && `⚑ ${sample.flags.length}`, sample.confidence !== null && `${Math.round(100 * sample.confidence)} % sure`] : [];
+    const marks = sample ? [sample.different != null && `${Math.round(100 * sample.different)} % differ`, sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, sample.confidence !== null && `${Math.round(100 * sample.confidence)} % sure`] : [];
     const told = [verdict, ...marks].filter(Boolean).join(" ");
     name.firstChild.textContent = sample ? sample.name : "…";
     name.lastChild.textContent = verdict;

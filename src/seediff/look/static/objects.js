@@ -19,13 +19,13 @@ export class Objects {
     this.view.draw();
   }
 
-  // The label map is another one, or other pieces are joined.
+  // The label map is another one.
   async fetch() {
     const { view } = this, { base, labels } = view, turn = (this.turn += 1);
     if (!this.box.checked) return void this.leave();
     try {
       await view.changes.last;
-      const { values, version } = await pixels(`/api/samples/${base.number}/pieces?joined=1`);
+      const { values, version } = await pixels(`/api/samples/${base.number}/pieces`);
       if (turn !== this.turn || base !== view.base || !labels || version !== base.version) return; // another one follows
       this.values = Uint8Array.from(values, (number, i) => (number ? 1 + ((number - 1) % COLOURS) : labels[i] === 255 ? 255 : 0));
       view.draw();

@@ -4,7 +4,6 @@ import { act, get, picture, pixels, sendLabels } from "./api.js";
 import { Base, Changes } from "./changes.js";
 import { Classes, IGNORED } from "./classes.js";
 import { Compare } from "./compare.js";
-import { Joiner } from "./join.js";
 import { Objects } from "./objects.js";
 import { long } from "./page.js";
 import * as paint from "./paint.js";
@@ -32,7 +31,6 @@ export class SampleView {
       Object.fromEntries(["stage", "layers", "photo", "mask", "heat", "edges", "lines", "pixel"].map((id) => [id, $(id)])),
       Object.fromEntries(["down", "drag", "up", "hover", "use", "twice"].map((name) => [name, (x, y) => this[name](x, y)])),
     );
-    this.joiner = new Joiner(this, $("tool-shown"));
     this.segments = new Segments(this, $("tool-shown"));
     this.compare = new Compare(this);
     this.objects = new Objects(this, $("by-object"));
@@ -92,7 +90,6 @@ export class SampleView {
     $("tool-shown").textContent = tool === "polygon" ? "Click the corners; a double click or Enter closes it." : "";
     this.segments.leave();
     if (tool === "segment") this.segments.fetch();
-    this.joiner.forget();
   }
 
   sized(by = 0) {
@@ -134,7 +131,6 @@ export class SampleView {
     $("sample").setAttribute("aria-busy", "false");
     this.segments.leave();
     this.segments.forget();
-    this.joiner.forget();
     this.objects.fetch();
     this.page.why.enter(number, about);
   }
@@ -174,7 +170,6 @@ export class SampleView {
     this.labels = labels.values;
     this.draw();
     this.tell();
-    this.joiner.forget();
     this.objects.fetch();
   }
 
@@ -182,7 +177,7 @@ export class SampleView {
     const { about, state } = this, { place, count } = this.page.shown();
     $("sample-name").textContent = about.name;
     $("sample-place").textContent = place >= 0 ? `${(place + 1).toLocaleString()} of ${count.toLocaleString()}` : "";
-    const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.made && "new mask", state.joined.length && "∪ joined", state.by && `by ${state.by}`];
+    const parts = [VERDICT[state.verdict] || "not reviewed", state.corrected && "✎ corrected", state.made && "new mask", state.by && `by ${state.by}`];
     $("sample-state").textContent = parts.filter(Boolean).join(", ");
     $("sample-state").className = state.verdict || "";
     $("accept").setAttribute("aria-pressed", state.verdict === "accepted");
@@ -192,7 +187,6 @@ export class SampleView {
     $("original").disabled = state.original || Boolean(this.set.readOnly);
     this.classes.tell(state.area);
     const facts = [["size", `${this.width} × ${this.height}`]];
-    if (about.wrong) facts.push(["joined", about.wrong]);
     for (const flag of state.flags) facts.push(["flag", about.why?.[flag] ? `${flag}: ${about.why[flag]}` : flag]);
     for (const [name, value] of Object.entries(about.about)) {
       facts.push([name, typeof value === "object" ? Object.entries(value).map(([k, v]) => `${k} ${v}`).join(", ") : String(value)]);
@@ -218,7 +212,7 @@ export class SampleView {
     if (this.tool === "look") return void this.page.why.point(column, row, true);
     if (!this.labels) return undefined;
     this.page.why.endTrial();
-    if (this.tool !== "join") this.objects.leave();
+    this.objects.leave();
     if (this.tool === "brush" || this.tool === "eraser") {
       this.last = [x, y];
       this.changed = null;
@@ -232,8 +226,6 @@ export class SampleView {
       this.finish("fill", paint.fill(this.labels, this.width, this.height, column, row, this.classes.value));
     } else if (this.tool === "segment") {
       this.segments.down(x, y);
-    } else if (this.tool === "join") {
-      this.joiner.use(column, row);
     }
     return undefined;
   }
@@ -286,7 +278,7 @@ export class SampleView {
 
   // Esc: whether there was something to give up, or a tool to leave.
   giveUp() {
-    if (this.joiner.giveUp() || this.segments.giveUp()) return true;
+    if (this.segments.giveUp()) return true;
     if (this.stage.points?.length) {
       this.stage.points = [];
       this.stage.drawLines();
@@ -331,7 +323,6 @@ export class SampleView {
     if (redrawn) await this.reload();
     else {
       this.tell();
-      this.joiner.show();
       this.objects.fetch();
     }
   }

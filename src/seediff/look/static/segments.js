@@ -6,7 +6,7 @@ import * as paint from "./paint.js";
 
 const POINTED = 128, CHOSEN = 255; // levels of the tint
 const MOVED = 5; // pixels on the screen from which on a press is a box
-export const TINT = Uint32Array.from({ length: 256 }, (_, i) => (i === CHOSEN ? 0x8cffffff : i === POINTED ? 0x46ffffff : 0));
+const TINT = Uint32Array.from({ length: 256 }, (_, i) => (i === CHOSEN ? 0x8cffffff : i === POINTED ? 0x46ffffff : 0));
 
 export class Segments {
   // view: SampleView. told: the element that says what is proposed.

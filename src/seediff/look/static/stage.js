@@ -15,7 +15,6 @@ export class Stage {
     this.zoom = 0; // 0: the whole picture is seen
     this.outlined = true;
     this.cross = [0, 0];
-    this.links = []; // pixels between which there are lines
     this.paths = new Map(); // outlines of the mask
     this.icon = null; // of the tool, beside the cross
     new ResizeObserver(() => this.layout()).observe(parts.stage);
@@ -262,7 +261,6 @@ export class Stage {
         context.stroke();
       }
     };
-    for (const link of this.links) trace(() => link.forEach(([column, row], i) => context[i ? "lineTo" : "moveTo"](column + 0.5, row + 0.5)));
     if (this.points?.length) {
       trace(() => {
         context.moveTo(...this.points[0]);

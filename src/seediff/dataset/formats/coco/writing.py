@@ -1,8 +1,8 @@
 """Writes COCO's JSON: objects for detectors, and a semantic variant from which label maps come back exactly.
 
     out/  images/NAME.png                  pictures, as they are
-          annotations/instances.json       one annotation per object (of the sample's `instances`, or else a connected piece of a class, or
-                                           several that a person joined): RLE, or polygons on request
+          annotations/instances.json       one annotation per object (of the sample's `instances`, or else a connected piece of a class):
+                                           RLE, or polygons on request
           annotations/semantic.json        one annotation per class of each image: RLE, iscrowd 0; 255 is the category 255, "ignore"
           annotations/panoptic.json        optional: the segments of each image, whose ids are the colours of annotations/panoptic/NAME.png
 
