@@ -4,7 +4,6 @@
     python benchmarks/capture.py --models sd2-base --narrow --rounds 5   # a UNet of half of Stable Diffusion 2's width
     python benchmarks/capture.py --models flux-dev --layers 1            # capture one of the three blocks that it has here
     python benchmarks/capture.py --models sdxl --method ca_sa            # only the maps that this method reads
-    python benchmarks/capture.py --models sd2-base --narrow --heads      # with weighted heads, and with every layer's output vectors
 
 Widths, heads, sides and numbers of columns are the published ones; weights are random. Repeating blocks are cut to a few of each kind,
 because capture costs the same share of each block. Under classifier-free guidance the batch has a picture with the prompt and one without;
@@ -18,10 +17,9 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +47,8 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
 
 TEXT = ("cross_attention_dim", "joint_attention_dim", "pooled_projection_dim", "projection_class_embeddings_input_dim")
 TEXT += ("caption_channels", "cap_feat_dim")
-"""A network's options that depend on the width of its text encoders. Here they are the twin's, whose text encoders are used."""
+"""A network's options that depend on the width of its text encoders. Here they are the twin's, whose text encoders are used. PixArt's
+cross-attention has the width of its own projection."""
 
 TIMESTEP = 500
 PROMPT = "a photo of a cat"
@@ -62,7 +61,7 @@ def shape(name: str, device: str, dtype: str, folder: Path, half: bool = False) 
     narrow = twin(name, device, dtype, folder)
     kind, config = NETWORKS[name]
     own = narrow.network.config
-    of_text = {key: own[key] for key in TEXT if key in own}
+    of_text = {key: own[key] for key in TEXT if key in own and not (key == "cross_attention_dim" and "caption_channels" in own)}
     if "addition_time_embed_dim" in config:  # added to the pooled text: embeddings of six sizes
         pooled = own["projection_class_embeddings_input_dim"] - 6 * own["addition_time_embed_dim"]
         of_text["projection_class_embeddings_input_dim"] = pooled + 6 * config["addition_time_embed_dim"]
@@ -97,14 +96,12 @@ def call_of(model: Model, packed: int) -> Callable[[], None]:
     return call
 
 
-def capture(
-    model: Model, options: argparse.Namespace, *, outputs: Collection[str] = (), **changes: Any
-) -> AbstractContextManager[AttentionRecorder]:
-    """Capture what a command captures for `--method`; without it, every map. changes: fields of CaptureConfig."""
-    reads, chosen = EVERYTHING, CaptureConfig(layers=options.layers, apart=options.apart, **changes)
+def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager[AttentionRecorder]:
+    """Capture what a command captures for `--method`; without it, every map."""
+    reads, chosen = EVERYTHING, CaptureConfig(layers=options.layers)
     if options.method:
         reads = maps_read(fit_levels(model.network.config, MaskConfig(method=options.method), chosen, model.family)[0])
-    return capture_attention(model.network, chosen, guidance=guided(model.family), reads=reads, outputs=outputs)
+    return capture_attention(model.network, chosen, guidance=guided(model.family), reads=reads)
 
 
 def floor_share(model: Model, call: Callable[[], None], options: argparse.Namespace) -> float:
@@ -137,29 +134,19 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
     model, packed = shape(name, options.device, options.dtype, folder, options.narrow)
     plain = call_of(model, packed)
 
-    def captured(**more: Any) -> None:
-        with capture(model, options, **more) as recorder:
+    def captured() -> None:
+        with capture(model, options) as recorder:
             plain()
         recorder.maps([{}], [""])
 
     def in_a_script() -> None:
-        with seediff.capture(
-            model.network, prompts=[PROMPT], keep=options.method or "all", layers=options.layers, apart=options.apart
-        ) as seen:
+        with seediff.capture(model.network, prompts=[PROMPT], keep=options.method or "all", layers=options.layers) as seen:
             plain()
         assert len(seen.maps) == 1
 
     floor = 1 + floor_share(model, plain, options)  # this also warms up
     positions = (model.image_side // model.pixels) ** 2
     ways = {"plain": plain, "capture": captured, "seediff.capture": in_a_script}
-    if options.heads:
-        means, names = partial(captured, normalize=False), list(model.family.layers(model.network))
-        ways = {
-            "plain": plain,
-            "capture": means,
-            "weighted heads": partial(means, heads="weighted"),
-            "outputs": partial(means, outputs=names),
-        }
     session.compare(name, ways, "plain", positions=positions, floor=floor)
 
 
@@ -168,8 +155,6 @@ def main() -> None:
     parser.add_argument("--models", default="sd3.5-medium,flux-dev,pixart-sigma,z-image,sdxl", help=f"of {', '.join(NETWORKS)}")
     parser.add_argument("--method", choices=("seediff", "ca", "ca_sa"), help="capture the maps that it reads, not all")
     parser.add_argument("--layers", default="all", help="as --capture-layers; blocks of those that are left")
-    parser.add_argument("--apart", action="store_true", help="keep every layer's maps, as --capture-apart")
-    parser.add_argument("--heads", action="store_true", help="plain means beside weighted heads, and beside the layers' output vectors")
     parser.add_argument("--narrow", action="store_true", help=f"half the width, of {', '.join(NARROW)}")
     parser.add_argument("--dtype", default="float32")
     options = parser.parse_args()

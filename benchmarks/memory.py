@@ -1,4 +1,4 @@
-"""Peak memory of work that may need much of it: drawing with capture, decoding large pictures, predicting their label maps.
+"""Peak memory of work that may need much of it: drawing with capture, predicting label maps of large pictures.
 
     python benchmarks/memory.py                        # all; a quarter of an hour on one core
     python benchmarks/memory.py drawing --positions 16     # takes seconds: checks that it runs
@@ -8,7 +8,6 @@ Every row runs in a separate process with one thread. "most" is its peak residen
 gigabyte; "own" is the part that was added once the network and its input existed.
 
 drawing     narrow twins of the families' networks, so that attention takes nearly all of the memory; it must not grow with the steps
-decoding    an autoencoder of Stable Diffusion 1's shape with random weights, whole and in tiles of 512 pixels
 predicting  an untrained SegFormer of the smallest shape on pictures of 12 megapixels, with 20 classes and the background
 """
 
@@ -63,26 +62,6 @@ def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]
     return {"most": peak(), "own": peak() - before, "maps": expected.map_bytes / MIB if way == "capture" else 0}
 
 
-@torch.no_grad()
-def decoding(side: int, way: str) -> dict[str, float]:
-    from diffusers import AutoencoderKL
-
-    kind: Any = AutoencoderKL
-    vae = kind(
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-        latent_channels=4,
-        sample_size=512,
-    ).eval()
-    if way == "tiled":
-        vae.enable_tiling()
-    latents, before = torch.randn(1, 4, side // 8, side // 8), peak()
-    vae.decode(latents)
-    return {"most": peak(), "own": peak() - before}
-
-
 def predicting(pictures: int, width: int, height: int) -> dict[str, float]:
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
@@ -97,7 +76,7 @@ def predicting(pictures: int, width: int, height: int) -> dict[str, float]:
     return {"most": peak(), "own": peak() - before, "pixels": sum(image.nbytes for image in images) / MIB}
 
 
-MEASURES = {"drawing": drawing, "decoding": decoding, "predicting": predicting}
+MEASURES = {"drawing": drawing, "predicting": predicting}
 
 
 def grid(positions: int) -> dict[str, list[dict[str, Any]]]:
@@ -105,7 +84,6 @@ def grid(positions: int) -> dict[str, list[dict[str, Any]]]:
     twins, ways, steps = ("unet", "flux"), ("plain", "capture"), (5, 10, 20)
     return {
         "drawing": [{"twin": t, "way": w, "steps": s, "positions": positions} for t in twins for w in ways for s in steps],
-        "decoding": [{"side": 1024, "way": way} for way in ("whole", "tiled")],
         "predicting": [{"pictures": count, "width": 4000, "height": 3000} for count in (1, 8)],
     }
 
