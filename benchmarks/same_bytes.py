@@ -86,7 +86,7 @@ COMMANDS = {
     "train": "train generate --backbone tiny --architecture segformer --steps 20 --batch-size 4 --out train",
     "predict": "predict train generate/images --out predict",
     "evaluate": "evaluate train --data generate --draws 20 --out evaluate",
-    "evaluate-segments": "evaluate segments segment --labels generate/masks --floors --json evaluate-segments.json",
+    "evaluate-segments": "evaluate segments segment --labels generate/masks --json evaluate-segments.json",
     "table": "-m recipes.tables pamr --config table.toml --seeds 0 --out table/results --work table/work",
 }
 """Name → a command of `seediff`, of a file in this folder, or (-m) of a module in the tree. It runs in a folder that has the files of the

@@ -21,7 +21,6 @@ from seediff.attention.windows import Window, cut
 from seediff.config.constants import SegmentConfig
 from seediff.config.fields import checked
 from seediff.errors import UserError
-from seediff.evaluate.floors import FLOORS, floor_map, score_floors
 from seediff.files.documents import fit, read_json
 from seediff.files.label_maps import resize_nearest, voc_palette
 from seediff.files.output_folders import check_writable
@@ -34,6 +33,7 @@ from seediff.segments.make import fit_to_edges, look
 from seediff.segments.methods import segment_method
 from seediff.segments.suppression import label
 
+from .floors import FLOORS, floor_map, score_floors
 from .markdown import table as markdown_table
 from .pairs import Pairs
 
@@ -47,7 +47,7 @@ class Colours:
 
 @dataclass(frozen=True)
 class Blind:
-    """A floor of `seediff.evaluate.floors`, which does not look at the picture. like: for `grid`, the name of an earlier way, whose number
+    """A floor of `floors`, which does not look at the picture. like: for `grid`, the name of an earlier way, whose number
     of segments it has."""
 
     floor: str

@@ -35,20 +35,6 @@ def test_segments_command(folders, tmp_path: Path, capsys):
     assert scores["miou"] == pytest.approx((4 / 5 + 2 / 3) / 2)
 
 
-def test_floors_are_shown_and_written(folders, tmp_path: Path, capsys):
-    path = tmp_path / "scores.json"
-    assert run(folders[0], "--labels", folders[1], "--json", path) == 0
-    assert "never look" not in capsys.readouterr().out
-    assert json.loads(path.read_text())["floors"] == {}
-    assert run(folders[0], "--labels", folders[1], "--floors", "--json", path) == 0
-    out = capsys.readouterr().out
-    assert "segments that never look at the picture" in out
-    assert "ACC: the strongest floor is left and right half; the segments are below it, -14.3 [-14.3, -14.3] points." in out
-    floors = json.loads(path.read_text())["floors"]
-    assert (floors["left-right"]["acc"], floors["one"]["acc"]) == (1, 4 / 7)
-    assert floors["one"]["ahead"]["acc"] == pytest.approx(2 / 7)
-
-
 def test_options_reach_the_evaluation(folders, tmp_path: Path, capsys):
     predictions, labels = folders
     save_map(predictions / "labels" / "2007_000032.png", np.kron([[3, 1], [3, 1]], np.ones((2, 2), int)))

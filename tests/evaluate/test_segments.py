@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,8 @@ from rich.console import Console
 
 from seediff.errors import UserError
 from seediff.evaluate import segments
-from seediff.evaluate.floors import FLOORS, FloorScore, floor_maps
 from seediff.evaluate.segments import evaluate_segments, notes, score_table, to_json
 from seediff.evaluate.semantic import write_json
-from seediff.files.label_maps import read_segment_ids
-from seediff.metrics.scores import Difference
 
 # Class 0 has six labelled pixels, class 1 four; two pixels are unlabelled. Segments 9 and 3 stand for them, two pixels are mistaken.
 LABEL = [[0, 0, 0, 1], [0, 0, 0, 1], [255, 255, 1, 1]]
@@ -176,55 +172,6 @@ def test_cityscapes_and_voc_folders(tmp_path: Path):
     save_map(tmp_path / "masks" / "2007_000032.png", [[1, 1, 0], [1, 1, 0]])
     scores = evaluate_segments(tmp_path / "masks", root)
     assert (scores.acc, scores.miou, list(scores.per_class)[15]) == (1, 1, "person")
-
-
-@pytest.mark.parametrize("protocol", ["diffseg", "dataset", "strict"])
-def test_floors_score_what_their_own_maps_score(folders, tmp_path: Path, protocol):
-    """Each floor, written as predictions and evaluated like any other, and the difference from the segments'."""
-    predictions, labels = folders
-    for number in range(6):
-        rng = np.random.default_rng(number)
-        save_map(labels / f"c{number}.png", rng.integers(0, 3, (9, 12)))
-        save_map(predictions / "labels" / f"c{number}.png", rng.integers(0, 5, (9, 12)))
-    options = {"protocol": protocol, "num_classes": 3, "draws": 50}
-    plain, scores = (evaluate_segments(predictions, labels, floors=floors, **options) for floors in (False, True))
-    assert plain == replace(scores, floors={})
-    assert list(scores.floors) == list(FLOORS)
-    for floor, found in scores.floors.items():
-        for name in ("a", "deep/b", *(f"c{number}" for number in range(6))):
-            label, own = (read_segment_ids(folder / f"{name}.png") for folder in (labels, predictions / "labels"))
-            save_map(tmp_path / floor / f"{name}.png", floor_maps(own, label)[floor])
-        alone = evaluate_segments(tmp_path / floor, labels, **options)
-        assert (found.acc, found.miou) == (alone.acc, alone.miou), floor
-        assert (found.ahead.acc, found.ahead.miou) == pytest.approx((scores.acc - alone.acc, scores.miou - alone.miou))
-        assert found.ahead.miou_ci95[0] <= found.ahead.miou_ci95[1]
-    assert scores.floors["grid"].segments == np.mean([2, 2, *[5] * 6])
-    assert to_json(scores)["floors"]["one"]["ahead"]["acc"] == scores.floors["one"].ahead.acc
-
-
-def test_floors_of_labels_without_prediction(folders):
-    save_map(folders[1] / "c.png", [[0, 1], [0, 1]])
-    scores = evaluate_segments(*folders, num_classes=2, missing="wrong", floors=True)
-    assert scores.floors["left-right"].acc == (4 + 4 + 2 + 4) / 17  # a floor needs no prediction: all of c is right
-    assert scores.floors["grid"].segments == (2 + 2 + 1) / 3
-
-
-@pytest.mark.parametrize(
-    ("bounds", "words"),
-    [
-        ((0.001, 0.2), "above it, +10.0 [+0.1, +20.0] points"),
-        ((-0.2, -0.001), "below it, +10.0 [-20.0, -0.1] points"),
-        ((-0.1, 0.2), "no different from it as far as these images tell, +10.0 [-10.0, +20.0] points"),
-        ((0, 0.2), "no different from it as far as these images tell"),
-    ],
-)
-def test_notes_say_what_the_floors_show(folders, bounds, words):
-    scores = evaluate_segments(*folders, num_classes=2)
-    assert "strongest floor" not in "\n".join(notes(scores))
-    weak, strong = (FloorScore(2.0, v, v, Difference(0.1, bounds, 0.1, (0.05, 0.15))) for v in (0.4, 0.5))
-    said = notes(replace(scores, floors={"left-right": weak, "top-bottom": strong, "one": weak}))
-    assert f"ACC: the strongest floor is upper and lower half; the segments are {words}" in said[-2]
-    assert said[-1] == "mIoU: the strongest floor is upper and lower half; the segments are above it, +10.0 [+5.0, +15.0] points."
 
 
 def test_json_and_table(folders, tmp_path: Path):

@@ -5,7 +5,7 @@ import pytest
 
 from seediff.metrics.bootstrap import mean_interval
 from seediff.metrics.matching import Tally
-from seediff.metrics.scores import accuracy, bootstrap, class_iou, differences, mean_iou, stack
+from seediff.metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
 
 
 def random_tallies(images: int, classes: int, seed: int = 0) -> list[Tally]:
@@ -60,36 +60,3 @@ def test_classes_that_are_nowhere_and_images_without_labels():
     found = bootstrap(stack([empty, shown]), draws=50)  # some draws hold nothing but the empty image
     assert found.acc == found.miou == (0.75, 0.75)
     np.testing.assert_array_equal(found.iou, [[0.75, 0.75], [np.nan, np.nan]])
-
-
-def test_differences_are_those_of_the_same_draws():
-    one, other = random_tallies(12, 3), random_tallies(12, 3, seed=1)
-    other = [Tally(o.tp, o.fp, o.fn, t.pixels) for o, t in zip(other, one, strict=True)]
-    found, same = differences(stack(one), [stack(other), stack(one)], seed=4, draws=250)
-    rng = np.random.default_rng(4)  # the same draws, one at a time with images repeated
-    accs, mious = [], []
-    for _ in range(250):
-        times = rng.multinomial(12, np.full(12, 1 / 12))
-        scores = []
-        for tallies in (one, other):
-            drawn = [t for t, n in zip(tallies, times, strict=True) for _ in range(n)]
-            sums = [sum(getattr(t, k) for t in drawn) for k in ("tp", "fp", "fn")]
-            scores.append((sums[0].sum() / sum(t.pixels for t in drawn), (sums[0] / sum(sums)).mean()))
-        accs.append(scores[0][0] - scores[1][0])
-        mious.append(scores[0][1] - scores[1][1])
-    np.testing.assert_allclose(found.acc_ci95, np.quantile(accs, (0.025, 0.975)), rtol=1e-9)
-    np.testing.assert_allclose(found.miou_ci95, np.quantile(mious, (0.025, 0.975)), rtol=1e-9)
-    assert found.acc_ci95[0] < found.acc < found.acc_ci95[1]
-    assert (same.acc, same.acc_ci95, same.miou, same.miou_ci95) == (0, (0, 0), 0, (0, 0))
-    with pytest.raises(ValueError, match="the same labels in the same order"):
-        differences(stack(one), [stack(one[::-1])])
-
-
-def test_pairing_removes_what_is_hard_for_both():
-    """Images differ much, the two predictions by one pixel in each: each score is uncertain, which is better is not."""
-    right = np.random.default_rng(0).integers(1, 99, 50)
-    one, other = (stack([Tally(np.array([n]), np.array([0]), np.array([100 - n]), 100) for n in right - less]) for less in (0, 1))
-    (found,) = differences(one, [other])
-    low, high = bootstrap(one).acc
-    assert high - low > 0.1
-    np.testing.assert_allclose([found.acc, *found.acc_ci95], 0.01, rtol=1e-9)

@@ -170,14 +170,6 @@ class SegmentComparison:
     missing: Annotated[
         Literal["error", "wrong", "skip"], Parameter(help="Labels without a prediction: stop (error), count as wrong, or leave out (skip).")
     ] = "error"
-    floors: Annotated[
-        bool,
-        Parameter(
-            help="Also score divisions that never look at the picture, and show how far the segments are ahead of them.",
-            negative=(),
-            show_default="no",
-        ),
-    ] = False
     draws: Annotated[int, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 2000
     seed: Annotated[int, SEED, Parameter(help="Random seed for the bootstrap.")] = 0
 
@@ -197,11 +189,9 @@ def segments(
 
     - `seediff evaluate segments segments --labels VOCdevkit/VOC2012 --size 512`
 
-    - `seediff evaluate segments segments --labels labels --floors`
-
     - `seediff evaluate segments segments --labels cocostuff/dataset --list Coco164kFull_Stuff_Coarse_7.txt --size 512 --json coco.json`
     """
-    from ..evaluate.segments import evaluate_segments, floor_table, notes, score_table, to_json
+    from ..evaluate.segments import evaluate_segments, notes, score_table, to_json
     from ..evaluate.semantic import write_json
     from ..files.output_folders import check_writable
     from .progress import bar_or_lines
@@ -212,7 +202,7 @@ def segments(
         scores = evaluate_segments(predictions, labels, progress=progress, **{**vars(how), "void": _parse_ids(how.void)})
     if json is not None:
         write_json(to_json(scores), json)  # before the table: its reader may close the output
-    _show([score_table(scores), *([floor_table(scores)] if how.floors else [])], notes(scores), JSON=json)
+    _show([score_table(scores)], notes(scores), JSON=json)
 
 
 @options_of(

@@ -14,7 +14,6 @@ masks.py        counts at all thresholds, and one protocol's scores
 Segments without classes, `seediff evaluate segments`:
 
 segments.py     the whole command, over a folder, one image at a time
-floors.py       divisions that never look at the picture, as floors
 
 Folders of labels as data sets are distributed are read by dataset/labels.py, for both and for `import`.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,6 @@ from ..files.label_maps import centre_square, pair, read_segment_ids, resize_nea
 from ..files.messages import counted
 from ..metrics.matching import PROTOCOLS, Contingency, Protocol, contingency, tally_images
 from ..metrics.scores import accuracy, bootstrap, class_iou, mean_iou, stack
-from .floors import FLOORS, FloorScore, floor_maps, score_floors
 from .semantic import percents, plain, size_of
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ Progress = Callable[[int, int, str], None]
 
 NAMED = 20
 """Maximum number of faulty labels that an error names."""
-
-TITLES = {"acc": "ACC", "miou": "mIoU"}
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,7 @@ class SegmentScores:
     miou: mean IoU over classes that are labelled or predicted somewhere. per_class: by name, in the order of ids.
     images: the number of evaluated images. missing: labels without a prediction, counted as wrong or left out according to
     `missing_are`. pixels: the number of labelled pixels. unpredicted: share of these that no segment covers; they count as wrong. size:
-    side that labels were resized to, None for their own size. center_crop: whether only the centred square counted. floors: each floor
-    by its name in `floors.FLOORS`, and how far these scores are ahead of it; empty unless requested.
+    side that labels were resized to, None for their own size. center_crop: whether only the centred square counted.
     """
 
     protocol: Protocol
@@ -71,7 +67,6 @@ class SegmentScores:
     size: int | None
     center_crop: bool
     seed: int
-    floors: Mapping[str, FloorScore] = field(default_factory=dict)
 
 
 def evaluate_segments(
@@ -88,7 +83,6 @@ def evaluate_segments(
     size: int | None = None,
     resize_predictions: bool = False,
     missing: Missing = "error",
-    floors: bool = False,
     seed: int = 0,
     draws: int = 2000,
     progress: Progress | None = None,
@@ -102,7 +96,6 @@ def evaluate_segments(
             DiffSeg's paper (512, or 320). A prediction has the size of its label or of the square.
         resize_predictions: resize predictions to their label's size (nearest).
         missing: labels without a prediction are an error, count as wrong, or are skipped.
-        floors: also score divisions that never look at the picture, with the same labels and protocol.
         seed, draws: for the bootstrap.
 
     Raises UserError naming the faulty file or argument. If several labels or predictions are faulty, it reads all of them first.
@@ -121,8 +114,6 @@ def evaluate_segments(
     chosen = [name for name in label_set.files if name in paired or missing == "wrong"]
     unpredicted = 0
     bad: dict[str, UserError] = {}
-    blind: dict[str, list[Contingency]] = {floor: [] for floor in FLOORS} if floors else {}
-    pieces: dict[str, list[int]] = {floor: [] for floor in blind}
 
     def tables() -> Iterator[Contingency]:
         nonlocal unpredicted
@@ -139,9 +130,6 @@ def evaluate_segments(
                 continue
             table = contingency(prediction, label, len(label_set.classes))
             unpredicted += int(table.unpredicted.sum())
-            for floor, floor_segments in floor_maps(prediction, label).items() if floors else ():
-                blind[floor].append(contingency(floor_segments, label, len(label_set.classes)))
-                pieces[floor].append(int(floor_segments.max()) + 1)
             yield table
         if bad:
             raise _all_in_one(bad, len(chosen))
@@ -154,7 +142,6 @@ def evaluate_segments(
     tp, fp, fn = (counts.sum(0) for counts in (tallies.tp, tallies.fp, tallies.fn))
     pixels, iou = int(tallies.pixels.sum()), class_iou(tp, fp, fn)
     intervals = bootstrap(tallies, seed=seed, draws=draws)
-    floor_counts = {floor: stack(tally_images(tables, protocol)) for floor, tables in blind.items()}
     return SegmentScores(
         protocol=protocol,
         labels=label_set.about,
@@ -174,7 +161,6 @@ def evaluate_segments(
         size=size,
         center_crop=center_crop or size is not None,
         seed=seed,
-        floors=score_floors(tallies, floor_counts, pieces, seed=seed, draws=draws) if floors else {},
     )
 
 
@@ -230,7 +216,7 @@ def _all_in_one(bad: Mapping[str, UserError], count: int) -> UserError:
 
 
 def to_json(scores: SegmentScores) -> dict[str, Any]:
-    """The scores as JSON values with the names of SegmentScores' fields; per_class and floors hold ClassScore and FloorScore by name."""
+    """The scores as JSON values with the names of SegmentScores' fields; per_class holds ClassScore by name."""
     return plain(asdict(scores))
 
 
@@ -251,25 +237,6 @@ def score_table(scores: SegmentScores) -> Table:
     return table
 
 
-def floor_table(scores: SegmentScores) -> Table:
-    """A table for the terminal: every floor's scores, and how far the segments are ahead of them."""
-    from rich.table import Table
-
-    table = Table("floor", "segments", "ACC", "ahead, 95 % CI", "mIoU", "ahead, 95 % CI", title="segments that never look at the picture")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, score in scores.floors.items():
-        ahead = score.ahead
-        cells = (f"{score.acc:.1%}", signed(ahead.acc, ahead.acc_ci95), f"{score.miou:.1%}", signed(ahead.miou, ahead.miou_ci95))
-        table.add_row(name, f"{score.segments:.1f}", *cells)
-    return table
-
-
-def signed(value: float, bounds: tuple[float, float]) -> str:
-    """A difference of two scores in points, with its interval: +4.1 [+1.1, +8.6]."""
-    return f"{100 * value:+.1f} [{100 * bounds[0]:+.1f}, {100 * bounds[1]:+.1f}]"
-
-
 def notes(scores: SegmentScores) -> list[str]:
     """Notes about the scores for readers, one per line."""
     lines = [scores.labels]
@@ -283,14 +250,4 @@ def notes(scores: SegmentScores) -> list[str]:
     if scores.unpredicted >= 0.0005:
         hint = "" if scores.center_crop else " (--center-crop evaluates the centre square only)"
         lines.append(f"{scores.unpredicted:.1%} of the labelled pixels have no segment and count as wrong{hint}.")
-    for score in ("acc", "miou") if scores.floors else ():
-        lines.append(_standing(scores, score))
     return lines
-
-
-def _standing(scores: SegmentScores, score: str) -> str:
-    """Whether the segments are worth more than the strongest floor, as far as the interval of the difference tells."""
-    name, floor = max(scores.floors.items(), key=lambda item: getattr(item[1], score))
-    value, (low, high) = getattr(floor.ahead, score), getattr(floor.ahead, f"{score}_ci95")
-    word = "above it" if low > 0 else "below it" if high < 0 else "no different from it as far as these images tell"
-    return f"{TITLES[score]}: the strongest floor is {FLOORS[name]}; the segments are {word}, {signed(value, (low, high))} points."

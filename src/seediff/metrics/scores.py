@@ -5,7 +5,7 @@ Shape letters: I images, C classes, D draws of the bootstrap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,16 +31,6 @@ class Intervals:
     acc: tuple[float, float]
     miou: tuple[float, float]
     iou: np.ndarray
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The difference between two predictions of a set in ACC and mIoU, −1 to 1, with percentile intervals (low, high)."""
-
-    acc: float
-    acc_ci95: tuple[float, float]
-    miou: float
-    miou_ci95: tuple[float, float]
 
 
 def stack(tallies: Iterable[Tally]) -> Tallies:
@@ -88,37 +78,6 @@ def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Interval
     drawn_iou = class_iou(drawn.tp, drawn.fp, drawn.fn)
     bounds = np.array([interval(values) for values in drawn_iou.T])
     return Intervals(interval(accuracy(drawn.tp, drawn.pixels)), interval(mean_iou(drawn_iou)), bounds)
-
-
-def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, draws: int = 2000) -> list[Difference]:
-    """The difference between `tallies` and each of the others, with 95 % intervals from the same draws as `bootstrap`.
-
-    Paired: a draw takes the same images for both, so images that are hard for both do not widen the interval. All counts must be of the
-    same images in one order; raises ValueError if their labelled pixels differ.
-    """
-    if any(not np.array_equal(tallies.pixels, other.pixels) for other in others):
-        raise ValueError("only predictions of the same labels in the same order can be compared")
-    every, classes = [tallies, *others], tallies.tp.shape[1]
-    tp, fp, fn = (np.concatenate([getattr(t, key) for t in every], axis=1) for key in ("tp", "fp", "fn"))  # (I, C of each in turn)
-    whole = Tallies(tp.sum(0), fp.sum(0), fn.sum(0), tallies.pixels.sum())
-    drawn = resample(Tallies(tp, fp, fn, tallies.pixels), seed=seed, draws=draws)
-
-    def scores(counts: Tallies) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """ACC and mIoU of every prediction, from its columns."""
-        parts = [slice(n * classes, (n + 1) * classes) for n in range(len(every))]
-        accs = [accuracy(counts.tp[..., part], counts.pixels) for part in parts]
-        return accs, [mean_iou(class_iou(counts.tp[..., part], counts.fp[..., part], counts.fn[..., part])) for part in parts]
-
-    (accs, mious), (drawn_accs, drawn_mious) = scores(whole), scores(drawn)
-    return [
-        Difference(
-            float(accs[0] - accs[n]),
-            interval(drawn_accs[0] - drawn_accs[n]),
-            float(mious[0] - mious[n]),
-            interval(drawn_mious[0] - drawn_mious[n]),
-        )
-        for n in range(1, len(every))
-    ]
 
 
 def resample(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Tallies:

@@ -9,12 +9,12 @@ from recipes.mini.sets import load_set
 from recipes.studies import pairs as of_pairs
 from recipes.studies import segments
 from recipes.studies.__main__ import app
+from recipes.studies.floors import FLOORS
 from recipes.studies.pairs import folder_pairs, scene_pairs
 from recipes.studies.segments import PAPER, Colours, Outcome, colour_segments, constants, read_best, try_ways
 from seediff.cli.commands import main
 from seediff.config.constants import SegmentConfig
 from seediff.errors import UserError
-from seediff.evaluate.floors import FLOORS
 
 
 @pytest.fixture

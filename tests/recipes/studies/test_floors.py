@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patience import PATIENT
 
-from seediff.evaluate.floors import FLOORS, PARTS, floor_map, floor_maps, score_floors
-from seediff.metrics.matching import contingency, match, tally
-from seediff.metrics.scores import stack
+from recipes.studies.floors import FLOORS, differences, floor_map, score_floors
+from seediff.metrics.matching import Tally, contingency, match, tally
+from seediff.metrics.scores import bootstrap, stack
 
 KNOWN = {
     "one": ["000000"] * 6,
@@ -19,6 +19,12 @@ KNOWN = {
     "centre": ["000000", "011110", "011110", "011110", "011110", "000000"],
     "rings": ["000000", "011110", "012210", "012210", "011110", "000000"],
 }
+
+
+def random_tallies(images: int, classes: int, seed: int = 0) -> list[Tally]:
+    rng = np.random.default_rng(seed)
+    tp, fp, fn = rng.integers(0, 50, (3, images, classes))
+    return [Tally(*row, pixels=int((row[0] + row[2]).sum())) for row in zip(tp, fp, fn, strict=True)]
 
 
 @pytest.mark.parametrize("floor", KNOWN)
@@ -61,23 +67,12 @@ def test_tiny_images(floor, size):
     np.testing.assert_array_equal(np.unique(found), np.arange(found.max() + 1))
 
 
-def test_grids_have_the_numbers_of_the_method_and_of_the_truth():
-    found, label = np.full((8, 8), -1), np.full((8, 8), -1)
-    found[:2], found[2:4], found[4:6] = 9, 70, 5
-    label[0], label[1] = 3, 1
-    maps = floor_maps(found, label)
-    assert list(maps) == list(FLOORS)
-    assert [len(np.unique(maps[name])) for name in ("grid", "grid-truth")] == [3, 2]
-    blank = floor_maps(found * 0 - 1, label)["grid"]  # of a method that found nothing: still a division
-    np.testing.assert_array_equal(blank, 0)
-    assert set(PARTS) < set(FLOORS)
-
-
 def test_a_floor_that_is_right_is_ahead_of_a_method_that_is_wrong():
     """Upper and lower half are the truth of every image; the method says left and right."""
     label = floor_map("top-bottom", 8, 8)
     wrong = floor_map("left-right", 8, 8)
-    counts = {name: [contingency(found, label, 2)] * 5 for name, found in floor_maps(wrong, label).items()}
+    maps = {"top-bottom": label, "left-right": wrong}
+    counts = {name: [contingency(found, label, 2)] * 5 for name, found in maps.items()}
     tallies = {name: stack([tally(table, match([table])) for table in tables]) for name, tables in counts.items()}
     scores = score_floors(tallies["left-right"], tallies, {name: [len(np.unique(floor_map(name, 8, 8)))] * 5 for name in tallies})
     best = scores["top-bottom"]
@@ -85,3 +80,36 @@ def test_a_floor_that_is_right_is_ahead_of_a_method_that_is_wrong():
     assert best.ahead.acc == best.ahead.acc_ci95[0] == best.ahead.acc_ci95[1] == -0.5  # all images alike, so no width
     assert best.ahead.miou == pytest.approx(1 / 3 - 1)
     assert scores["left-right"].ahead.miou_ci95 == (0, 0)
+
+
+def test_differences_are_those_of_the_same_draws():
+    one, other = random_tallies(12, 3), random_tallies(12, 3, seed=1)
+    other = [Tally(o.tp, o.fp, o.fn, t.pixels) for o, t in zip(other, one, strict=True)]
+    found, same = differences(stack(one), [stack(other), stack(one)], seed=4, draws=250)
+    rng = np.random.default_rng(4)  # the same draws, one at a time with images repeated
+    accs, mious = [], []
+    for _ in range(250):
+        times = rng.multinomial(12, np.full(12, 1 / 12))
+        scores = []
+        for tallies in (one, other):
+            drawn = [t for t, n in zip(tallies, times, strict=True) for _ in range(n)]
+            sums = [sum(getattr(t, k) for t in drawn) for k in ("tp", "fp", "fn")]
+            scores.append((sums[0].sum() / sum(t.pixels for t in drawn), (sums[0] / sum(sums)).mean()))
+        accs.append(scores[0][0] - scores[1][0])
+        mious.append(scores[0][1] - scores[1][1])
+    np.testing.assert_allclose(found.acc_ci95, np.quantile(accs, (0.025, 0.975)), rtol=1e-9)
+    np.testing.assert_allclose(found.miou_ci95, np.quantile(mious, (0.025, 0.975)), rtol=1e-9)
+    assert found.acc_ci95[0] < found.acc < found.acc_ci95[1]
+    assert (same.acc, same.acc_ci95, same.miou, same.miou_ci95) == (0, (0, 0), 0, (0, 0))
+    with pytest.raises(ValueError, match="the same labels in the same order"):
+        differences(stack(one), [stack(one[::-1])])
+
+
+def test_pairing_removes_what_is_hard_for_both():
+    """Images differ much, the two predictions by one pixel in each: each score is uncertain, which is better is not."""
+    right = np.random.default_rng(0).integers(1, 99, 50)
+    one, other = (stack([Tally(np.array([n]), np.array([0]), np.array([100 - n]), 100) for n in right - less]) for less in (0, 1))
+    (found,) = differences(one, [other])
+    low, high = bootstrap(one).acc
+    assert high - low > 0.1
+    np.testing.assert_allclose([found.acc, *found.acc_ci95], 0.01, rtol=1e-9)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..metrics.matching import count_segments
-from ..metrics.scores import Difference, Tallies, accuracy, class_iou, differences, mean_iou
+from seediff.metrics.bootstrap import interval
+from seediff.metrics.scores import Tallies, accuracy, class_iou, mean_iou, resample
 
 PARTS: dict[str, tuple[int, int]] = {
     "one": (1, 1),
@@ -41,6 +41,16 @@ FLOORS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
+class Difference:
+    """The difference between two predictions of a set in ACC and mIoU, −1 to 1, with percentile intervals (low, high)."""
+
+    acc: float
+    acc_ci95: tuple[float, float]
+    miou: float
+    miou_ci95: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class FloorScore:
     """A floor's ACC and mIoU in [0, 1], its mean number of segments, and how far the method is ahead of it."""
 
@@ -64,12 +74,6 @@ def floor_map(floor: str, height: int, width: int, *, pieces: int = 1) -> np.nda
     return _grid(height, width, pieces)
 
 
-def floor_maps(segments: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
-    """Every floor for one image, by name. segments, label: (H, W) integers, a method's segments and the label map, negative = none."""
-    pieces = {"grid": count_segments(segments, unlabelled=-1), "grid-truth": count_segments(label, unlabelled=-1)}
-    return {floor: floor_map(floor, *label.shape, pieces=max(1, pieces.get(floor, 1))) for floor in FLOORS}
-
-
 def score_floors(
     method: Tallies, floors: Mapping[str, Tallies], segments: Mapping[str, Sequence[int]], *, seed: int = 0, draws: int = 2000
 ) -> dict[str, FloorScore]:
@@ -84,6 +88,37 @@ def score_floors(
         acc, miou = accuracy(tp, counts.pixels.sum()), mean_iou(class_iou(tp, fp, fn))
         scores[name] = FloorScore(float(np.mean(segments[name])), float(acc), float(miou), difference)
     return scores
+
+
+def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, draws: int = 2000) -> list[Difference]:
+    """The difference between `tallies` and each of the others, with 95 % intervals from the same draws as `bootstrap`.
+
+    Paired: a draw takes the same images for both, so images that are hard for both do not widen the interval. All counts must be of the
+    same images in one order; raises ValueError if their labelled pixels differ.
+    """
+    if any(not np.array_equal(tallies.pixels, other.pixels) for other in others):
+        raise ValueError("only predictions of the same labels in the same order can be compared")
+    every, classes = [tallies, *others], tallies.tp.shape[1]
+    tp, fp, fn = (np.concatenate([getattr(t, key) for t in every], axis=1) for key in ("tp", "fp", "fn"))  # (I, C of each in turn)
+    whole = Tallies(tp.sum(0), fp.sum(0), fn.sum(0), tallies.pixels.sum())
+    drawn = resample(Tallies(tp, fp, fn, tallies.pixels), seed=seed, draws=draws)
+
+    def scores(counts: Tallies) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """ACC and mIoU of every prediction, from its columns."""
+        parts = [slice(n * classes, (n + 1) * classes) for n in range(len(every))]
+        accs = [accuracy(counts.tp[..., part], counts.pixels) for part in parts]
+        return accs, [mean_iou(class_iou(counts.tp[..., part], counts.fp[..., part], counts.fn[..., part])) for part in parts]
+
+    (accs, mious), (drawn_accs, drawn_mious) = scores(whole), scores(drawn)
+    return [
+        Difference(
+            float(accs[0] - accs[n]),
+            interval(drawn_accs[0] - drawn_accs[n]),
+            float(mious[0] - mious[n]),
+            interval(drawn_mious[0] - drawn_mious[n]),
+        )
+        for n in range(1, len(every))
+    ]
 
 
 def _parts(length: int, parts: int) -> np.ndarray:
