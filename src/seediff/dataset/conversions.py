@@ -225,19 +225,15 @@ class Conversions:
         return cls._read("labelme", path, classes=classes, images=images, skip_missing=skip_missing)
 
     @classmethod
-    def from_published(cls, path: Place, *, split: str | None = None, images: Place | None = None, skip_missing: bool = False) -> Self:
-        """Cityscapes, ADE20K or CamVid as they are distributed. split: "train", "val" or "test"; None: all that have labels. Void is
-        ignored (255), and no pixel is background. images: the folder of the pictures; None: beside the labels."""
-        return cls._read("published", path, split=split, images=images, skip_missing=skip_missing)
+    def from_masks(cls, path: Place, *, split: str | None = None, classes: Sequence[str] | None = None, skip_missing: bool = False) -> Self:
+        """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png, also in folders per split;
+        or Cityscapes, ADE20K or CamVid as they are distributed, whose void is ignored (255) and whose classes and ids are known.
 
-    @classmethod
-    def from_masks(cls, path: Place, *, classes: Sequence[str] | None = None, skip_missing: bool = False) -> Self:
-        """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png, also in folders per split.
-
-        classes: None: those of a classes.txt, class_names.txt, labels.txt, labelmap.txt, class_dict.csv, labelmap.csv or dataset_meta.json.
-        Values in masks are ids from 1 on. If there is a single class and masks have only the values 0 and 255, 255 is the class.
+        split: "train", "val" or "test"; None: all. classes: None: those of a classes.txt, class_names.txt, labels.txt, labelmap.txt,
+        class_dict.csv, labelmap.csv or dataset_meta.json. Values in masks are ids from 1 on. If there is a single class and masks have only
+        the values 0 and 255, 255 is the class.
         """
-        return cls._read("masks", path, classes=classes, skip_missing=skip_missing)
+        return cls._read("masks", path, split=split, classes=classes, skip_missing=skip_missing)
 
 
 def export_options(name: FormatName) -> list[str]:

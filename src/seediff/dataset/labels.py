@@ -73,11 +73,11 @@ class LabelSet:
     images: Path | None = None
     ending: str = ""
 
-    def picture(self, name: str, images: Path | None = None) -> Path | None:
-        """The picture of a label, in `images` or else in the layout's folder; None if there is none."""
-        if (folder := images or self.images) is None:
+    def picture(self, name: str) -> Path | None:
+        """The picture of a label; None if there is none."""
+        if self.images is None:
             return None
-        return next((path for suffix in PICTURES if (path := folder / f"{name}{self.ending}{suffix}").is_file()), None)
+        return next((path for suffix in PICTURES if (path := self.images / f"{name}{self.ending}{suffix}").is_file()), None)
 
     def read(self, name: str) -> np.ndarray:
         """(H, W) int32: classes, −1 = unlabelled. Raises UserError naming a file that cannot be read or has unknown ids."""

@@ -31,6 +31,9 @@ def test_layouts(tmp_path, picture, mask, name, split, palette):
     save_map(tmp_path / mask, LABELS, palette=palette)
     (tmp_path / "classes.txt").write_text("background\ndog\ncat\n")
     dataset = Dataset.open(tmp_path)  # recognised
+    assert [one.name for one in Dataset.open(tmp_path, split=split)] == [name]
+    with pytest.raises(UserError, match=r"split = none: no picture of .* is in it"):
+        Dataset.open(tmp_path, split="none")
     assert (dataset.classes, [one.name for one in dataset]) == (("dog", "cat"), [name])
     assert dataset[0].metadata == ({"split": split} if split else {})
     assert np.array_equal(dataset[0].label_map, np.array(Image.open(tmp_path / mask)))
@@ -129,5 +132,5 @@ def test_public_sets(tmp_path):
     camvid = Dataset.open(save_camvid(tmp_path / "cam", {"a": [[0, 10, 11]]}), split="test")
     assert (camvid.classes[0], camvid[0].label_map.tolist()) == ("sky", [[1, 11, 255]])
     (tmp_path / "city/leftImg8bit/val/frankfurt/frankfurt_000000_000294_leftImg8bit.png").unlink()
-    with pytest.raises(UserError, match=r"there is no picture of it in .*leftImg8bit/val; --images names"):
-        imported("published", tmp_path / "city")
+    with pytest.raises(UserError, match=r"there is no picture of it in .*leftImg8bit/val; --skip-missing leaves"):
+        imported("masks", tmp_path / "city")

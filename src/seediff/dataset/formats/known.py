@@ -27,7 +27,7 @@ FormatName = Literal[
     "imagefolder",
 ]
 """Values of `export --to` and `import --from`."""
-SourceName = Literal[FormatName, "labelme", "published", "masks"]
+SourceName = Literal[FormatName, "labelme", "masks"]
 """Values of `import --from`, which include formats that are only read."""
 
 
@@ -50,10 +50,9 @@ FORMATS: dict[SourceName, Format] = {
     "cvat": Format("annotations.xml (CVAT)", (".xml",)),
     "labelstudio": Format("tasks.json (Label Studio)", (".json",)),
     "labelme": Format("*.json with shapes (labelme)", (".json",)),
-    "published": Format("gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"),
     "parquet": Format("*.parquet", (".parquet",)),
     "webdataset": Format("*.tar (WebDataset)", (".tar",)),
-    "masks": Format("images/ and masks/ (pictures and PNG masks)"),
+    "masks": Format("images/ and masks/, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"),
     "coco": Format("annotations/*.json or *.json (COCO)", (".json",)),
 }
 """In the order in which a folder or file is tried: formats that are recognised most surely come first."""

@@ -6,6 +6,12 @@ in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image or data; mask, l
      classes.txt                          or class_names.txt, labels.txt: one class per line from id 1, perhaps after the background;
                                           labelmap.txt (`name:r,g,b::`), class_dict.csv or labelmap.csv (`name,r,g,b`), or Datumaro's
                                           dataset_meta.json define the colours
+
+Public data sets as they are distributed; classes and ids are those of `dataset/labels.py`, void is 255, and nothing is background:
+
+in/  gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png and leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png    Cityscapes: 27 classes
+     annotations/{training,validation}/NAME.png, images/…/NAME.jpg and objectInfo150.txt           ADE20K: 150 classes
+     SPLITannot/NAME.png and SPLIT/NAME.png                                                        CamVid, SegNet's: 11 classes
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ import numpy as np
 from ...errors import UserError
 from ...files.documents import read_csv, read_json
 from .. import native
+from ..labels import LabelSet, Published, open_published, published_layout, published_splits
 from ..rows import check_class_list
 from ..sample import Sample
 from .drivers import Source
@@ -40,11 +47,17 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 def is_folder(folder: Path) -> bool:
-    """Whether there are pictures with masks. False for SeeDiff's own folders, which contain more and may be unfinished, and for folders
-    that a JSON file describes."""
+    """Whether there are pictures with masks, or a public data set. False for SeeDiff's own folders, which contain more and may be
+    unfinished, and for folders that a JSON file describes."""
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, native.BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
-    return not own and not coco and any(True for _ in _pairs(folder))
+    return _public(folder) is not None or (not own and not coco and any(True for _ in _pairs(folder)))
+
+
+def _public(folder: Path) -> Published | None:
+    """The public data set in a folder. ADE20K is recognised only by its list of objects, because other data sets have its folders too."""
+    layout = published_layout(folder)
+    return None if layout == "ade20k" and not any(folder.rglob("objectInfo150.txt")) else layout
 
 
 def _pairs(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
@@ -62,9 +75,11 @@ def _pairs(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
             yield split, base, base
 
 
-def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+def read(source: Source, *, split: str | None = None, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     """With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is ignored."""
     root = source.path
+    if classes is None and (layout := _public(root)):
+        return _read_public(source, layout, split)
     if not (folders := list(_pairs(root))):
         raise UserError(f"{root}: has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png")
     names, colours = _classes(root, folders, classes)
@@ -74,12 +89,36 @@ def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple
         source.note(f"no mask has a value but 0 and 255: 255 is '{names[0]}', and nothing is ignored")
         decode = partial(_binary, decode)
     samples, counts = [], Counter(name for _, name, *_ in found)
-    for split, name, picture, mask in found:
-        inner = PARTS.get(name.partition("/")[0].lower()) if "/" in name else None
-        row = {"split": part} if (part := split or inner) else {}
-        name = f"{split}/{name}" if split and counts[name] > 1 else name
-        samples.append(source.sample(name, picture, partial(decode, mask), row, picture, picture, mask))
+    for folder, name, picture, mask in found:
+        part = folder or (PARTS.get(name.partition("/")[0].lower()) if "/" in name else None)
+        if split not in (None, part or "train"):
+            continue
+        name = f"{folder}/{name}" if folder and counts[name] > 1 else name
+        samples.append(source.sample(name, picture, partial(decode, mask), {"split": part} if part else {}, picture, picture, mask))
+    if not samples and split is not None:
+        raise UserError(f"split = {split}", f"no picture of {root} is in it")
     return names, samples
+
+
+def _read_public(source: Source, layout: Published, split: str | None) -> tuple[tuple[str, ...], list[Sample]]:
+    parts = published_splits(source.path, layout) if split is None else [split]
+    sets = [(part, open_published(source.path, layout, part)) for part in parts]
+    if not sets:
+        raise UserError(f"{source.path}: has no labels of a split; {layout} has them in folders of train and val")
+    samples = []
+    for part, labels in sets:
+        for name, file in labels.files.items():
+            if (picture := labels.picture(name)) is None:
+                source.no_picture(file, f"there is no picture of it in {labels.images}")
+                continue
+            samples.append(source.sample(name, picture, partial(_labels, labels, name), {"split": part}, file, file, picture))
+    return sets[0][1].classes, samples
+
+
+def _labels(labels: LabelSet, name: str) -> np.ndarray:
+    """(H, W) uint8: the label map `name`, with the classes from id 1."""
+    classes = labels.read(name)
+    return np.where(classes < 0, native.IGNORE, classes + 1).astype(np.uint8)
 
 
 def _binary(decode: partial[np.ndarray], mask: Path) -> np.ndarray:
