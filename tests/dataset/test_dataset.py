@@ -88,7 +88,7 @@ def test_nothing_known(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"")
     with pytest.raises(UserError) as error:
         Dataset.open(tmp_path)
-    assert "it holds photo.jpg, but none of metadata.jsonl (native), SegmentationClass/ and labelmap.txt (CVAT), " in str(error.value)
+    assert "it holds photo.jpg, but none of metadata.jsonl (native), SegmentationClass/ (VOC), " in str(error.value)
     with pytest.raises(UserError, match="is no dataset"):
         Dataset.open(tmp_path / "photo.jpg")
 
