@@ -69,21 +69,23 @@ def test_what_somebody_does_while_a_job_is_undone_stays(pets):
         assert [client.get(f"/api/samples/{i}")["verdict"] for i in (3, 4)] == [None, "rejected"]
 
 
-def test_confidence_of_a_new_mask_is_unknown():
-    rows = [{"classes": ["dog"], "area": {"dog": 0.5}, "confidence": {"dog": sure}} for sure in (0.1, 0.5)]
+@pytest.mark.parametrize("key", ["confidence", "agreement"])
+def test_numbers_of_a_new_mask_are_unknown(key):
+    rows = [{"classes": ["dog"], "area": {"dog": 0.5}, key: {"dog": value}} for value in (0.1, 0.5)]
     index = Index(("dog",), ["a", "b"], rows)
     index.update(1, {**rows[1], "review": {"verdict": None, "corrected": False, "made": {}}})
-    assert index.select(Query(confidence=(-1, 1)))[0].tolist() == [0]
+    assert index.select(Query(**{key: (-1, 1)}))[0].tolist() == [0]
     index.update(1, rows[1])
-    assert index.select(Query(confidence=(-1, 1)))[0].tolist() == [0, 1]
+    assert index.select(Query(**{key: (-1, 1)}))[0].tolist() == [0, 1]
 
 
-def test_confidence_of_a_corrected_mask_counts_as_sure():
-    rows = [{"classes": ["dog"], "area": {"dog": 0.5}, "confidence": {"dog": sure}} for sure in (0.1, 0.5, 0.9)]
+@pytest.mark.parametrize("key", ["confidence", "agreement"])
+def test_numbers_of_a_corrected_mask_are_the_highest(key):
+    rows = [{"classes": ["dog"], "area": {"dog": 0.5}, key: {"dog": value}} for value in (0.1, 0.5, 0.9)]
     index = Index(("dog",), ["a", "b", "c"], rows)
     index.update(0, {**rows[0], "review": {"corrected": True}})
-    assert index.select(Query(sort="confidence"))[0].tolist() == [1, 2, 0]
-    assert index.select(Query(confidence=(0, 0.2)))[0].tolist() == []
+    assert index.select(Query(sort=key))[0].tolist() == [1, 2, 0]
+    assert index.select(Query(**{key: (0, 0.2)}))[0].tolist() == []
 
 
 def test_histograms_count_what_all_other_filters_leave():

@@ -48,5 +48,5 @@ def test_what_a_sample_may_have(asked):
 def test_what_no_sample_has(asked):
     with pytest.raises(UserError) as error:
         check_flags(["degenerate", asked], ("dog", "cat"), ["mine:cow"])
-    kinds = "no_seeds, no_background_seeds, constant_map, degenerate, disputed, no_class, mine and all"
+    kinds = "no_seeds, no_background_seeds, constant_map, degenerate, no_class, mine and all"
     assert f"drop_flags = {asked}: there is no such flag; there are {kinds}; for one class" in str(error.value)

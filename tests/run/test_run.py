@@ -64,7 +64,7 @@ def test_layout_rows_and_masks(tmp_path):
     for row, sample in zip(rows, store.read_dataset(out), strict=True):
         assert list(row) == [
             "file_name", "mask", "prompt", "classes", "class_ids", "seed", "attempt", "flags", "area", "confidence",
-            "model", "method", "version",
+            "agreement", "model", "method", "version",
         ]  # fmt: skip
         assert sorted(row["classes"]) == ["cat", "dog"]
         assert row["class_ids"] == [CONFIG.classes.index(name) + 1 for name in row["classes"]]

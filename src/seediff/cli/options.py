@@ -182,7 +182,7 @@ SEED = Parameter(validator=_check_seed)
         IMAGES: "classes per_class prompt vary subclasses negative_prompt classes_per_image seed",
         MODEL: "model base lora lora_scale embedding quantize vae_tiling compile scheduler steps guidance_scale size batch_size device "
         "dtype threads",
-        KEPT: "reject attempts objects keep_soft keep_attention image_format",
+        KEPT: "reject attempts min_agreement objects keep_soft keep_attention image_format",
     },
     dtype=NUMBERS,
     size={"type": str},

@@ -22,6 +22,7 @@ DECIDED_BY = {
     "area": ("min_area", "max_area"),
     "components": ("max_components", "min_piece"),
     "confidence": ("min_confidence",),
+    "agreement": ("min_agreement",),
     "best": ("best",),
 }
 """Reason for dropping a sample → the fields of Criteria that cause it."""
@@ -123,6 +124,10 @@ def filter_(
         float | None,
         option(CRITERIA, "Minimum confidence of every class: mean soft value inside its mask minus outside, from -1 to 1.", "any"),
     ] = None,
+    min_agreement: Annotated[
+        float | None,
+        option(CRITERIA, "Minimum agreement of every class with CA·SA on the same maps (method seediff), from 0 to 1.", "any"),
+    ] = None,
     best: Annotated[int | None, option(CRITERIA, "Keep at most this many samples per class, the most confident first.", "all")] = None,
     ignore_band: Annotated[
         str | None,
@@ -159,7 +164,8 @@ def filter_(
     check_finished(data)
     band: Any = numbers(ignore_band, "--ignore-band", float, 2) if ignore_band is not None else None
     flags = tuple(part.strip() for part in drop_flags.split(",")) if drop_flags is not None else ()
-    criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, band, reviewed)
+    bounds = min_area, max_area, max_components, min_piece, min_confidence, min_agreement
+    criteria = Criteria(flags, *bounds, best, band, reviewed)
     dataset = Dataset.from_native(data)
     selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=followed(quiet))
     if not selected.samples:

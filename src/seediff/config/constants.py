@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from ..errors import UserError
 from ..models.groups import Layers, normal_layers
-from .fields import AtLeastZero, Count, Positive, Share, Timestep, check_fields
+from .fields import AtLeastZero, Count, Positive, Timestep, check_fields
 from .methods import (
     BEST,
     METHOD_FACTS,
@@ -120,8 +120,6 @@ class MaskConfig:
     """Folder or hub id of a SAM or SAM 2 model (transformers format) that redraws the outlines of masks that it agrees with; None: none.
 
     A relative path starts from the current folder."""
-    dispute: Share | None = None
-    """seediff: flag masks as disputed whose IoU with those of CA·SA on the same maps is lower, for example 0.55; None: not compared."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -132,9 +130,6 @@ class MaskConfig:
             raise UserError(
                 f"method = {self.method!r}", "is not known", files if ".py:" in self.method else f"known: {', '.join(METHOD_FACTS)}"
             )
-        seediff = self.method == "seediff" and (self.expansion != "none" or self.background)
-        if self.dispute is not None and not seediff:
-            raise UserError(f"dispute = {self.dispute}: compares masks of method seediff, with self-attention; leave it out for others")
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
             raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
         if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:
@@ -149,6 +144,11 @@ class MaskConfig:
     def weighs_heads(self) -> bool:
         """Whether the method needs cross-attention with weighted heads."""
         return self.method == "goca" and "heads" in self.parts
+
+    @property
+    def has_agreement(self) -> bool:
+        """Whether masks have an agreement with CA·SA's: those of method seediff with self-attention."""
+        return self.method == "seediff" and (self.expansion != "none" or self.background)
 
     @property
     def sam_weights(self) -> str | None:

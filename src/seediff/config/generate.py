@@ -13,7 +13,7 @@ from ..files.documents import read_toml
 from ..files.messages import counted
 from .base import Layer, RunConfig, differences, flatten, load_config, recommend
 from .constants import CaptureConfig, MaskConfig
-from .fields import Count
+from .fields import Count, Share
 from .methods import BEST
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts, check_subclasses
 from .presets import THRESHOLDS, find_constants
@@ -130,6 +130,8 @@ class GenerateConfig(DatasetConfig):
     """Draw a sample again with other noise if its mask is flagged. Leave it out if all attempts are flagged."""
     attempts: Count = 5
     """With --reject: maximum number of draws per sample."""
+    min_agreement: Share | None = None
+    """With --reject: also draw a sample again if the agreement of a mask is lower, for example 0.55; None: any agreement."""
     image_format: Literal["png", "jpg"] = "png"
     """Format of the images; masks are always PNG."""
 
@@ -147,6 +149,8 @@ class GenerateConfig(DatasetConfig):
             raise UserError(f"classes_per_image = {shown}, but there {are} only {counted(len(self.classes), 'class')}")
         if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
             raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} per dataset")
+        if self.min_agreement is not None and not (self.reject and self.mask.has_agreement):
+            raise UserError(f"min_agreement = {self.min_agreement}", "is for --reject and masks of method seediff", "leave it out")
         check_subclasses(self.subclasses, self.classes)
         check_guidance(self.guidance_scale)
         if self.size is not None:

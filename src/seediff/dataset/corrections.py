@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..masks.flags import degenerate
 from . import native
 from .reviews import is_corrected, is_made, is_replaced
-from .rows import check_class_list, flat_name
+from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import Sample
 from .shapes.following import follow
 from .store import open_native
@@ -117,7 +117,7 @@ def _corrected(
         return original.replace(metadata={**original.metadata, "review": {**review, **made}})
     area = np.bincount(after.ravel(), minlength=256)[1 : len(names) + 1] / after.size
     flags = degenerate({name: share for name, share in zip(names, area.tolist(), strict=True) if share})
-    row = {key: value for key, value in original.metadata.items() if key not in ("classes", "class_ids", "area", "confidence")}
+    row = {key: value for key, value in original.metadata.items() if key not in ("classes", "class_ids", "area", *OF_THE_MASK)}
     extras = {key: path for key, path in original.extras.items() if key[0] != native.SOFT}  # soft masks do not describe a person's mask
     return original.replace(label_map=after, instances=objects, metadata={**row, "flags": flags, "review": review}, extras=extras)
 

@@ -106,6 +106,7 @@ class Dataset(Conversions, Sequence[Sample]):
         max_components: int | None = None,
         min_piece: int = 1,
         min_confidence: float | None = None,
+        min_agreement: float | None = None,
         best: int | None = None,
         ignore_band: tuple[float, float] | None = None,
         reviewed: Reviewed | None = None,
@@ -116,7 +117,8 @@ class Dataset(Conversions, Sequence[Sample]):
 
         samples = self.samples if keep is None else [sample for sample in self.samples if keep(sample)]
         flags = (drop_flags,) if isinstance(drop_flags, str) else tuple(drop_flags)
-        criteria = Criteria(flags, min_area, max_area, max_components, min_piece, min_confidence, best, ignore_band, reviewed)
+        bounds = min_area, max_area, max_components, min_piece, min_confidence, min_agreement
+        criteria = Criteria(flags, *bounds, best, ignore_band, reviewed)
         if criteria != Criteria():
             samples = select_samples(self.classes, samples, criteria, where=self.path).samples
         return self._of(samples)

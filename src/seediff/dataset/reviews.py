@@ -27,6 +27,7 @@ from ..files.messages import printable
 from ..files.outputs import append, write_atomic
 from ..files.reading import ANNOTATIONS, read_bytes
 from ..masks.flags import degenerate
+from .rows import OF_THE_MASK
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REDRAWN = "redrawn"
@@ -132,7 +133,7 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
     """A row of metadata.jsonl with the state after the last action about its sample; the same row without an action.
 
     maker: the action that made the mask in effect, of `makers`. `review` holds the verdict, whether a person corrected the mask, and who
-    acted. For a new mask, `mask`, `classes`, `class_ids`, `area` and `flags` describe this mask; `confidence` and flags about attention are
+    acted. For a new mask, `mask`, `classes`, `class_ids`, `area` and `flags` describe this mask; OF_THE_MASK and flags about attention are
     removed, because they describe the original. If no person drew the new mask, `made` says with what it was made. If the row's own mask is
     in effect, `review` still says what the row said about it. Raises UserError for a class that the set does not have.
     """
@@ -147,7 +148,7 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
         return {**row, "review": {**review, **{key: value for key, value in own.items() if key in ("gained", "lost", "made")}}}
     if made is not None:
         review["made"] = {key: value for key, value in made.items() if key != "job"}
-    row = {key: value for key, value in row.items() if key != "confidence"}
+    row = {key: value for key, value in row.items() if key not in OF_THE_MASK}
     if unknown := [name for name in action.classes if name not in classes]:
         raise UserError(f"{REVIEWS}: sample '{printable(action.sample)}': class '{printable(unknown[0])}' is none of the set's")
     ids = [list(classes).index(name) + 1 for name in action.classes]

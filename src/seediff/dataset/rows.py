@@ -23,6 +23,10 @@ _ClassId = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
+OF_THE_MASK = ("confidence", "agreement")
+"""Keys that describe the mask that a method made. They go with it."""
+
+
 class Step(msgspec.Struct, frozen=True):
     """A step of `recipe`, which `augment` writes."""
 
@@ -44,8 +48,8 @@ class Review(msgspec.Struct, frozen=True):
 class Row(msgspec.Struct, frozen=True):
     """The keys of a row. instances, instance_scores: class ids and scores of the objects 1, 2, … area: share of the picture of each class.
 
-    confidence: in [-1, 1]. made: the file of the configuration that made the mask, if the set has several. index, attempt: the sample's
-    number and the attempt of a draw. photo, reason: of a photograph that failed.
+    confidence: in [-1, 1]. agreement: with CA·SA's masks. made: the file of the configuration that made the mask, if the set has several.
+    index, attempt: the sample's number and the attempt of a draw. photo, reason: of a photograph that failed.
     """
 
     file_name: str | None = None
@@ -59,6 +63,7 @@ class Row(msgspec.Struct, frozen=True):
     area: dict[str, _Share] = {}
     asked: tuple[str, ...] | None = ()
     confidence: dict[str, float] = {}
+    agreement: dict[str, _Share] = {}
     presence: dict[str, float] | None = None
     seed: _Number | None = None
     attempt: _Number | None = None

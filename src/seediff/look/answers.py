@@ -153,7 +153,7 @@ class Look:
     async def sample(self, request: Request) -> Response:
         number = self.number(request)
         sample, row = self.session.subject.samples[number], self.session.row(number)
-        shown = ("seed", "model", "method", "source", "split", "confidence", "presence", "segments")
+        shown = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence", "segments")
         return JSONResponse(
             {
                 "name": sample.name,
@@ -315,6 +315,7 @@ def about(session: Session) -> dict[str, Any]:
         "count": len(subject.samples),
         "editable": subject.editable,
         "confidence": session.has_confidence,
+        "agreement": not bool(np.isnan(session.index.agreement).all()),
         "compared": session.comparison and session.comparison.about,
         "readOnly": session.read_only,
         "by": session.by,

@@ -9,25 +9,27 @@ import msgspec
 import numpy as np
 
 from ..dataset.reviews import is_corrected, is_made, is_replaced
+from ..dataset.rows import OF_THE_MASK
 from ..masks.flags import flag_kind
 
 VERDICTS = ("unreviewed", "accepted", "rejected")
 """The position of a verdict is its number in `Index.verdict`."""
 BARS = 20
 """Number of ranges in a histogram."""
-Sort = Literal["order", "name", "area", "confidence", "flags", "recent", "different"]
+Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "recent", "different"]
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which samples to show, in which order. classes, flags, states: a sample needs any of them; classes are ids, flags kinds or "none".
-    area, confidence: closed ranges; the area is the share of the chosen classes together, or of all classes if none is chosen. text: part
-    of the prompt, the source or the name, ignoring case."""
+    area, confidence, agreement: closed ranges; the area is the share of the chosen classes together, or of all classes if none is chosen.
+    text: part of the prompt, the source or the name, ignoring case."""
 
     classes: tuple[Annotated[int, msgspec.Meta(ge=1, le=254)], ...] = ()
     flags: tuple[str, ...] = ()
     states: tuple[Literal["unreviewed", "accepted", "rejected", "corrected"], ...] = ()
     area: tuple[float, float] | None = None
     confidence: tuple[float, float] | None = None
+    agreement: tuple[float, float] | None = None
     text: Annotated[str, msgspec.Meta(max_length=1000)] = ""
     sort: Sort = "order"
     descending: bool = False
@@ -44,6 +46,7 @@ class Index:
         self.changed = np.zeros(count, np.int64)
         """When each sample was last acted on: a number that grows with every action, 0 for none."""
         self.confidence = np.full(count, np.nan, np.float32)
+        self.agreement = np.full(count, np.nan, np.float32)
         self.different = np.full(count, np.nan, np.float32)
         """The share of pixels that have another class in the set to compare with."""
         self.kinds: dict[str, int] = {}
@@ -52,7 +55,7 @@ class Index:
         self.recount()
 
     def recount(self) -> None:
-        """Rebuild the columns of verdicts, classes, areas, flags and confidences after a change to `rows`."""
+        """Rebuild the columns of verdicts, classes, areas, flags, confidences and agreements after a change to `rows`."""
         self.verdict = np.array([_verdict(row) for row in self.rows], np.int8)
         self.corrected = np.array([is_corrected(row) for row in self.rows], bool)
         self.made = np.array([is_made(row) for row in self.rows], bool)
@@ -63,8 +66,9 @@ class Index:
             pairs += [(number, class_id, share) for class_id, share in self._pairs(row)]
             for kind in {flag_kind(flag) for flag in row.get("flags") or ()}:
                 flags.append((number, self.kinds.setdefault(kind, len(self.kinds))))
-            if values := row.get("confidence"):
-                self.confidence[number] = min(values.values())
+            for key in OF_THE_MASK:
+                if values := row.get(key):
+                    getattr(self, key)[number] = min(values.values())
         self.pair_sample = np.array([p[0] for p in pairs], np.int32)
         self.pair_class = np.array([p[1] for p in pairs], np.uint8)
         self.pair_area = np.array([p[2] for p in pairs], np.float32)
@@ -103,7 +107,7 @@ class Index:
         """The numbers of the samples that match the query, in its order; counts; and histograms.
 
         counts: for each class, flag and state, how many samples have it and match the query's other filters; and the number of all samples.
-        histograms: the same for each of BARS ranges from 0 to 1 of area and of confidence.
+        histograms: the same for each of BARS ranges from 0 to 1 of area, of confidence and of agreement.
         """
         count = len(self.rows)
         sample, class_id, area = self.pairs()
@@ -122,17 +126,17 @@ class Index:
                 of_state = of_state | self.corrected
         counted = np.isin(class_id, query.classes) if query.classes else slice(None)
         shares = np.bincount(sample[counted], area[counted], minlength=count) if len(sample) else np.zeros(count)
-        of_text, of_area = self._with_text(query.text), _within(shares, query.area)
-        sure = self._sure()
-        of_confidence = _within(sure, query.confidence)
-        rest = of_text & of_area & of_confidence
+        of_text = self._with_text(query.text)
+        values = {"area": shares, **{key: self._of_mask(key) for key in OF_THE_MASK}}
+        within = {key: _within(column, getattr(query, key)) for key, column in values.items()}
+        rest = of_text & np.logical_and.reduce(list(within.values()))
 
         shown = rest & of_class & of_flag & of_state
         but_ranges = of_text & of_class & of_flag & of_state
-        histograms = {
-            "area": _bars(shares[but_ranges & of_confidence]),
-            "confidence": _bars(sure[but_ranges & of_area]),
-        }
+        histograms = {}
+        for key, column in values.items():
+            others = [fits for other, fits in within.items() if other != key]
+            histograms[key] = _bars(column[np.logical_and.reduce([but_ranges, *others])])
         but_class, but_flag, but_state = rest & of_flag & of_state, rest & of_class & of_state, rest & of_class & of_flag
         by_class = np.bincount(class_id[but_class[sample]], minlength=256)
         by_flag = np.bincount(self.flag_kind[but_flag[self.flag_sample]], minlength=len(self.kinds))
@@ -151,10 +155,10 @@ class Index:
         }
         return self._sorted(np.flatnonzero(shown), query, shares), counts, histograms
 
-    def _sure(self) -> np.ndarray:
-        """(count,) confidence, as `seediff filter` takes it. The number describes the original: a corrected mask has 1, and that of a mask
-        that was made here is unknown."""
-        return np.where(self.corrected, np.float32(1), np.where(self.made, np.float32(np.nan), self.confidence))
+    def _of_mask(self, key: str) -> np.ndarray:
+        """(count,) confidence or agreement, as `seediff filter` takes it. The number describes the original: a corrected mask has 1, and
+        that of a mask that was made here is unknown."""
+        return np.where(self.corrected, np.float32(1), np.where(self.made, np.float32(np.nan), getattr(self, key)))
 
     def _with_text(self, text: str) -> np.ndarray:
         matches = np.ones(len(self.rows), bool)
@@ -174,8 +178,8 @@ class Index:
                 return np.array(names, np.int64)
             case "area":
                 by = shares
-            case "confidence":
-                by = _unknown_last(self._sure(), query)
+            case "confidence" | "agreement":
+                by = _unknown_last(self._of_mask(query.sort), query)
             case "different":
                 by = _unknown_last(self.different, query)
             case "flags":

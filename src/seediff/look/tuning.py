@@ -47,11 +47,11 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
 
     def of(self, config: MaskConfig) -> MaskConfig:
         """The configuration with these constants. A new method also brings the other constants that its authors chose. If any constant
-        changes, `ignore_band` and `dispute` are turned off."""
+        changes, `ignore_band` is turned off."""
         tried: dict[str, Any] = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
         if Constants(**tried) == shown(config):  # `self` may have more fields
             return config
-        tried |= {"ignore_band": None, "dispute": None}
+        tried |= {"ignore_band": None}
         others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method not in (config.method, BEST) else {}
         return replace(config, **{**others, **tried})
 

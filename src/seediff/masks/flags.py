@@ -11,7 +11,6 @@ OF_CLASSES = {
     "no_background_seeds": "the background had no seed, so the background refinement was skipped",
     "constant_map": "a map was the same everywhere and carries no information",
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
-    "disputed": "CA·SA on the same maps marks other pixels",
 }
 FLAGS = {**OF_CLASSES, "no_class": "none of the classes was found in the photograph"}
 """Kind → its meaning, without a full stop, for all flags of this package."""

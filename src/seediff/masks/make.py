@@ -15,9 +15,9 @@ from ..config.constants import MaskConfig
 from ..config.methods import check_capture
 from ..errors import UserError
 from .arithmetic import competing, min_max, otsu, resize
-from .dispute import disputed
 from .flags import degenerate
 from .pamr import affinity, pamr, scaled_dilations
+from .seediff import agreement
 from .steps import BEFORE_PAMR, SoftMask, Step
 
 IGNORE = 255
@@ -29,7 +29,7 @@ class MaskResult:
 
     label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore.
     soft: (C, H, W) float32 in [0, 1], the values before the threshold. classes: the C names, in order. flags: problems, such as
-    `no_seeds:dog` or `degenerate:dog`. trace: class → step → map; empty unless requested.
+    `no_seeds:dog` or `degenerate:dog`. trace: class → step → map; empty unless requested. agreement: class → `seediff.agreement`.
     """
 
     label_map: np.ndarray
@@ -37,6 +37,7 @@ class MaskResult:
     classes: tuple[str, ...]
     flags: tuple[str, ...] = ()
     trace: Mapping[str, Mapping[Step, torch.Tensor]] = field(default_factory=dict)
+    agreement: Mapping[str, float] = field(default_factory=dict)
 
 
 def make_masks(
@@ -80,10 +81,9 @@ def make_masks(
     flags = [f"{flag}:{name}" for name, mask in zip(classes, softs, strict=True) for flag in mask.flags]
     shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
     flags += degenerate(dict(zip(classes, shares, strict=True)))
-    flags += disputed(label_map, maps, classes, config)
 
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
-    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu)
+    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreement(label_map, maps, classes, config))
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

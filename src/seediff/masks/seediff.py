@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
+from ..config.levels import maps_read
 from .arithmetic import mean_cross_attention, min_max, resize, sum_of_rows
+from .baselines import random_walk
 from .steps import SoftMask, Step, Steps
 
 
@@ -98,3 +103,29 @@ def background_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tu
 def suppress(soft: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
     """`M'_final = (1 − M'_bg) ⊙ M'` (eq. 11), (h, w) in [0, 1]."""
     return (1 - background) * soft
+
+
+def agreement(label_map: np.ndarray, maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> dict[str, float]:
+    """Class → IoU in [0, 1], to four digits, of its mask with a second one, by CA·SA on the same maps; 0 for a class without pixels. Empty
+    for other methods than seediff, and without self-attention. A mask about which the two disagree is often wrong.
+
+    label_map: (H, W) as in `MaskResult`. CA·SA takes one step over the finest self-attention that the method reads. Of the pixels that the
+    class wins, its second mask has those with the highest values, as many as its first mask has, so no threshold is needed.
+    """
+    if not config.has_agreement:
+        return {}
+    reads = maps_read(config)
+    seeds, level = min(reads["cross"] or ()), min(reads["self"] or ())
+    own = maps.self_at(level)
+    spread = [min_max(random_walk(own, resize(maps.cross_at(seeds, name), maps.grid(level))))[0] for name in classes]
+    soft = resize(torch.stack(spread), label_map.shape).cpu()
+    wins = soft.argmax(0)
+    shares = {}
+    for index, name in enumerate(classes):
+        mask = torch.from_numpy(label_map == index + 1)
+        values = torch.where(wins == index, soft[index], 0)
+        count = int(mask.sum())
+        lowest = values.flatten().kthvalue(values.numel() - count + 1).values if count else 1.0
+        others = (values >= lowest) & (values > 0)
+        shares[name] = round(float((mask & others).sum() / (mask | others).sum()), 4) if count else 0.0
+    return shares

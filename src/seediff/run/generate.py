@@ -136,9 +136,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
     def capture(self, batch: Sequence[SampleSpec]) -> tuple[list[Drawn], list[dict[str, Any]]]:
         """The images that are kept, and a row for each image that is not.
 
-        With `reject`, flagged samples are drawn again together, as a smaller batch, until none is left or the attempts are used up. The
-        configuration alone decides which samples are in these batches. Masks are then made here, otherwise in `write`. A sample that people
-        rejected is drawn once more and kept.
+        With `reject`, samples for which there are `reasons` are drawn again together, as a smaller batch, until none is left or the
+        attempts are used up. The configuration alone decides which samples are in these batches. Masks are then made here, otherwise in
+        `write`. A sample that people rejected is drawn once more and kept.
         """
         assert self.draw is not None
         reject = self.config.reject and not batch[0].attempt
@@ -151,15 +151,20 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
             batch = []
             for spec, image, attention in zip(specs, images, maps, strict=True):
                 result = self.masks(spec, image, attention) if reject else None
-                if result and result.flags:
+                if result and (reasons := self.reasons(result)):
                     about = {"index": spec.index, "attempt": attempt, "seed": spec.seed, "classes": list(spec.classes)}
-                    rejected.append({**about, "flags": list(result.flags)})
+                    rejected.append({**about, "flags": reasons})
                     batch.append(spec)
                 else:
                     kept.append(Drawn(spec, image, attention, result))
             if not batch:
                 break
         return kept, rejected
+
+    def reasons(self, result: MaskResult) -> list[str]:
+        """Why a sample is drawn again: its flags, and `agreement:CLASS` of masks that agree too little with CA·SA's."""
+        least = self.config.min_agreement or 0.0
+        return [*result.flags, *(f"agreement:{name}" for name, share in result.agreement.items() if share < least)]
 
     def masks(self, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
         from ..masks.make import make_masks

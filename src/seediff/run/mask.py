@@ -248,7 +248,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         shares = np.bincount(labels.ravel(), minlength=256)[1 : len(small.classes) + 1] / labels.size
         flags = [flag for flag in small.flags if flag_kind(flag) != "degenerate"]
         flags += degenerate(dict(zip(small.classes, shares.tolist(), strict=True)))
-        return MaskResult(labels, soft, small.classes, tuple(flags))
+        return MaskResult(labels, soft, small.classes, tuple(flags), agreement=small.agreement)
 
     def enlarged_soft(self, small: MaskResult | None, size: Sequence[int]) -> Iterator[np.ndarray]:
         """The soft masks at the size that the model sees, one after the other, enlarged to the photograph's (H, W)."""

@@ -113,6 +113,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
                 "flags": list(result.flags),
                 "area": shown["area"],
                 "confidence": sure,
+                **({"agreement": dict(result.agreement)} if result.agreement else {}),
                 "model": config.model_label,
                 "method": config.mask.method,
                 "version": __version__,

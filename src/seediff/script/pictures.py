@@ -55,9 +55,8 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
     for number, values in zip(ids, full.soft, strict=True):
         soft[number - 1] = values
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
-    return MaskResult(
-        native.dataset_labels(full.label_map, ids), soft, config.classes, (*full.flags, *absent), small.trace if small else {}
-    )
+    labels, trace = native.dataset_labels(full.label_map, ids), small.trace if small else {}
+    return MaskResult(labels, soft, config.classes, (*full.flags, *absent), trace, full.agreement)
 
 
 def segment(image: Picture, *, model: str | Path | Model = "mini", **options: Any) -> Segments:

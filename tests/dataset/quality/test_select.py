@@ -91,6 +91,20 @@ def test_rows_have_the_confidence_and_a_filtered_set_can_be_filtered_by_it(pets,
     assert check_dataset(tmp_path / "out").findings == ()
 
 
+def test_samples_stay_by_their_agreement():
+    """A person's mask counts as one that agrees; one that was made in the viewer does not, nor a picture without a class."""
+    rows = [{"classes": ["dog"], "agreement": {"dog": share}} for share in (0.4, 0.6)]
+    rows += [{"classes": ["dog"], "review": {"corrected": True}}, {"classes": ["dog"], "review": {"made": {}}}, {"classes": []}]
+    picture, labels = native.encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
+    samples = [Sample(picture, labels, metadata=row, name=str(number)) for number, row in enumerate(rows)]
+    selected = select_samples(("dog",), samples, Criteria(min_agreement=0.5))
+    assert [sample.name for sample in selected.samples] == ["1", "2"]
+    assert selected.dropped == {"agreement": 3}
+    samples.append(Sample(picture, labels, metadata={"classes": ["dog"]}, name="bare"))
+    with pytest.raises(UserError, match=r"min_agreement: needs `agreement`, and sample 'bare' of the dataset has none"):
+        select_samples(("dog",), samples, Criteria(min_agreement=0.5))
+
+
 def test_the_uncertain_band_is_ignored(pets, tmp_path):
     banded = Dataset.from_native(pets).filter(ignore_band=(0.5, 0.6))
     banded.save(tmp_path / "out")
@@ -160,6 +174,7 @@ def test_the_best_of_each_class():
         ({"max_components": 0}, "max_components = 0: must be at least 1"),
         ({"best": -1}, "best = -1"),
         ({"min_confidence": 2}, "min_confidence = 2"),
+        ({"min_agreement": -0.1}, "min_agreement = -0.1"),
         ({"ignore_band": (0.6, 0.5)}, "ignore_band = 0.6,0.5"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Selects the samples of a dataset that are worth training on, by flags, area, pieces and confidence, and their pixels that are certain.
+"""Selects the samples of a dataset that are worth training on, by flags, area, pieces, confidence and agreement, and their
+pixels that are certain.
 
 The confidence of a class in a picture is the mean of its soft mask inside the class's pixels minus the mean outside, in [−1, 1]: near 1 if
 the method was sure everywhere. Dataset Diffusion (section 3.4) ignores uncertain pixels: those with soft values from 0.5 to 0.6 become 255.
@@ -19,7 +20,7 @@ from ...errors import UserError
 from ...masks.flags import check_flags, degenerate, flag_kind
 from .. import native
 from ..encoding import Instances, read_label_map
-from ..reviews import is_corrected, is_made
+from ..reviews import is_corrected, is_made, is_replaced
 from ..rows import shown_classes
 from ..sample import Sample
 from ..shapes.following import follow as follow_objects
@@ -44,9 +45,10 @@ class Criteria:
 
     drop_flags: kinds (`degenerate`) or whole flags (`degenerate:dog`); `all` for any. min_area, max_area: of each class's mask, shares of
     the picture in [0, 1]. max_components: connected pieces of each class's mask; pieces with fewer than min_piece pixels do not count.
-    min_confidence: of the least certain class. best: for each class, the number of pictures to keep in which it is most certain; a picture
-    stays if it is among them for any of its classes. ignore_band: (low, high) of soft values that become 255; from `high` on, pixels get
-    the class; all other criteria apply to the resulting label map. reviewed: the decision about the sample in `seediff look`.
+    min_confidence: of the least certain class. min_agreement: of the class that agrees least with CA·SA's mask. best: for each class, the
+    number of pictures to keep in which it is most certain; a picture stays if it is among them for any of its classes. ignore_band: (low,
+    high) of soft values that become 255; from `high` on, pixels get the class; areas, pieces and confidence are then of the new label map.
+    reviewed: the decision about the sample in `seediff look`.
     """
 
     drop_flags: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ class Criteria:
     max_components: int | None = None
     min_piece: int = 1
     min_confidence: float | None = None
+    min_agreement: float | None = None
     best: int | None = None
     ignore_band: tuple[float, float] | None = None
     reviewed: Reviewed | None = None
@@ -71,6 +74,8 @@ class Criteria:
                 raise UserError(f"{name} = {value}", "must be at least 1")
         if self.min_confidence is not None and not -1 <= self.min_confidence <= 1:
             raise UserError(f"min_confidence = {self.min_confidence}", "must be in [-1, 1]")
+        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
+            raise UserError(f"min_agreement = {self.min_agreement}", "must be in [0, 1]")
         if self.ignore_band is not None and not 0 < self.ignore_band[0] < self.ignore_band[1] <= 1:
             raise UserError(f"ignore_band = {self.ignore_band[0]},{self.ignore_band[1]}", "must be LOW,HIGH with 0 < LOW < HIGH ≤ 1")
 
@@ -111,7 +116,11 @@ def select_samples(
             field = "best" if criteria.best else "min_confidence"
             problem = f"needs soft masks, and sample '{sample.name}' of {where} has none"
             raise UserError(field, problem, "make the dataset with keep_soft = true")
-        reason = why_drop(changed.metadata, measured, confidences or {}, classes, criteria)
+        row = changed.metadata
+        if criteria.min_agreement is not None and row.get("classes") and "agreement" not in row and not is_replaced(row):
+            problem = f"needs `agreement`, and sample '{sample.name}' of {where} has none"
+            raise UserError("min_agreement", problem, "generate and mask write it for method seediff")
+        reason = why_drop(row, measured, confidences or {}, classes, criteria)
         if reason:
             dropped[reason] += 1
         else:
@@ -127,7 +136,8 @@ def select_samples(
 def why_drop(
     row: Mapping[str, Any], measured: Measured, confidences: Mapping[str, float], classes: Sequence[str], criteria: Criteria
 ) -> str | None:
-    """The first criterion that a sample does not meet: "reviewed", "flags", "area", "components" or "confidence"; None if it meets all."""
+    """The first criterion that a sample does not meet: "reviewed", "flags", "area", "components", "confidence" or "agreement"; None if it
+    meets all."""
     review = row.get("review", {})
     if criteria.reviewed and not REVIEWED_AS[criteria.reviewed](review.get("verdict"), bool(review.get("corrected"))):
         return "reviewed"
@@ -144,7 +154,14 @@ def why_drop(
     # A picture without a class has no mask to be certain of: −1.
     if criteria.min_confidence is not None and min(confidences.values(), default=-1.0) < criteria.min_confidence:
         return "confidence"
+    if criteria.min_agreement is not None and min(_agreement(row).values(), default=-1.0) < criteria.min_agreement:
+        return "agreement"
     return None
+
+
+def _agreement(row: Mapping[str, Any]) -> Mapping[str, float]:
+    """The agreement of each class of a row; 1 for masks of a person. Empty for a mask made in the viewer, whose agreement is unknown."""
+    return {str(name): 1.0 for name in row.get("classes") or ()} if is_corrected(row) else row.get("agreement") or {}
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:

@@ -4,7 +4,8 @@ import { Histogram } from "./histogram.js";
 import { choice } from "./page.js";
 
 const STATES = { unreviewed: "not reviewed", accepted: "✓ accepted", rejected: "✗ rejected", corrected: "✎ corrected" };
-const FIELDS = ["text", "sort", "area-low", "area-high", "confidence-low", "confidence-high"];
+const OF_THE_MASK = ["confidence", "agreement"]; // numbers that a set has or lacks
+const FIELDS = ["text", "sort", ...["area", ...OF_THE_MASK].flatMap((name) => [`${name}-low`, `${name}-high`])];
 const GROUPS = ["states", "classes", "flags"];
 
 const counted = (form, group, value, text, colour) => {
@@ -22,9 +23,12 @@ export class Filters {
     for (const [value, text] of Object.entries(STATES)) this.boxes.states[value] = counted(form, "states", value, text);
     set.classes.forEach((name, i) => { this.boxes.classes[i + 1] = counted(form, "classes", i + 1, name, colour(i + 1)); });
     const bars = (name, options) => new Histogram(form.querySelector(`#${name}-bars`), this.field(`${name}-low`), this.field(`${name}-high`), options);
-    this.histograms = { area: bars("area", { scale: 100, bounds: [0, 1] }), confidence: bars("confidence", { scale: 1, bounds: [0, 1] }) };
-    form.querySelector("#confidence").hidden = !set.confidence;
-    for (const option of form.querySelectorAll("#sort option[value$=confidence]")) option.hidden = option.disabled = !set.confidence;
+    this.histograms = { area: bars("area", { scale: 100, bounds: [0, 1] }) };
+    for (const name of OF_THE_MASK) {
+      this.histograms[name] = bars(name, { scale: 1, bounds: [0, 1] });
+      form.querySelector(`#${name}`).hidden = !set[name];
+      for (const option of form.querySelectorAll(`#sort option[value$=${name}]`)) option.hidden = option.disabled = !set[name];
+    }
     this.compared(set.compared);
     form.querySelector("#classes").hidden = !set.classes.length;
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -84,7 +88,7 @@ export class Filters {
     const sort = value("sort");
     return {
       classes: this.chosen("classes").map(Number), flags: this.chosen("flags"), states: this.chosen("states"), text: value("text"),
-      area: range("area", 100, 0, 1), confidence: range("confidence", 1, -1, 1),
+      area: range("area", 100, 0, 1), confidence: range("confidence", 1, -1, 1), agreement: range("agreement", 1, 0, 1),
       sort: sort.replace(/^-/, ""), descending: sort.startsWith("-"),
     };
   }
