@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -26,14 +24,6 @@ def random_maps(latent_size: int | tuple[int, int] = 16, seed: int = 0, normaliz
         self_attention[grid] = rows / rows.max() if normalized else rows
         cross_attention[grid] = tokens / tokens.amax(0) if normalized else tokens
     return AttentionMaps(self_attention, cross_attention, (height, width), {"dog": (5,), "cat": (2, 3)}, "a cat and a dog", normalized)
-
-
-def apart(maps: AttentionMaps) -> AttentionMaps:
-    """The maps, kept apart: at every level one layer of each kind with the map of that level, all of equal weight."""
-    own = {grid: {f"up_blocks.{grid[0]}.attn1": tensor.clone()} for grid, tensor in maps.self_attention.items()}
-    cross = {grid: {f"up_blocks.{grid[0]}.attn2": tensor.clone()} for grid, tensor in maps.cross_attention.items()}
-    weights = {name: 1.0 for of_grid in own.values() for name in of_grid}
-    return replace(maps, self_layers=own, cross_layers=cross, agreement=weights)
 
 
 def replaced(maps: AttentionMaps, *, self_value: float | None = None, cross_value: float | None = None) -> AttentionMaps:

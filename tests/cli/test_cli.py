@@ -207,11 +207,6 @@ BAD = [
     (["--classes", "dog", "--alpha", "2", "--out", "{tmp}/o"], "seediff: --alpha 2 must be in (0, 1]"),
     (["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"], "seediff: --per-class 0 must be at least 1"),
     (["--classes", "dog", "--capture-steps", "0", "--steps", "9", "--out", "{tmp}/o"], "seediff: --capture-steps 0 must be 'all' or"),
-    (["--classes", "dog", "--parts", "", "--out", "{tmp}/o"], "seediff: --parts '' must be a list"),
-    (
-        ["--classes", "dog", "--method", "ca", "--parts", "blur", "--out", "{tmp}/o"],
-        "--parts blur: has no effect, as it is an option of goca, not of ca",
-    ),
     (
         ["--classes", "dog", "--method", "ca_sa", "--expansion=none", "--out", "{tmp}/o"],
         "--expansion none: has no effect, as it is an option of",
@@ -273,11 +268,11 @@ def test_bad_input_is_answered_in_one_line(tmp_path, capsys, arguments, message)
         ("steps = 50 must be at most 9", "steps = 50 must be at most 9"),
         ("capture.steps = 50 must be at most 9", "--capture-steps 3 must be at most 9"),
         ("layers = up: the model has no attention there", "--capture-layers up: the model has no attention there"),
-        ("apart = true and compile = true: exclude each other", "--capture-apart and compile = true: exclude each other"),
+        ("flip = true and compile = true: exclude each other", "--capture-flip and compile = true: exclude each other"),
     ],
 )
 def test_an_error_names_the_option_of_its_field_alone(error, said):
-    arguments = ["generate", "--capture-steps", "3", "--capture-layers=up", "--capture-apart"]
+    arguments = ["generate", "--capture-steps", "3", "--capture-layers=up", "--capture-flip"]
     assert _with_option(UserError(error), arguments) == said
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
-from random_maps import CLASSES, apart, random_maps
+from random_maps import CLASSES, random_maps
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
@@ -32,9 +32,7 @@ def fixed_values():
 
 def maps_for(method: Method) -> AttentionMaps:
     """Random maps as the method wants them captured."""
-    maps = random_maps(normalized=not METHOD_FACTS[method].plain_means)
-    facts = METHOD_FACTS[method]
-    return apart(maps) if facts.apart else maps
+    return random_maps(normalized=not METHOD_FACTS[method].plain_means)
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))
@@ -153,7 +151,7 @@ def test_a_class_that_loses_all_its_pixels_is_degenerate():
     assert result.flags == ("degenerate:cat",)  # equal everywhere: the first has it all
 
 
-@pytest.mark.parametrize("method", ["seediff", "goca"])
+@pytest.mark.parametrize("method", ["seediff", "daam"])
 def test_saved_maps_give_identical_masks(method, tmp_path: Path):
     maps, config = maps_for(method), MaskConfig(method=method)
     maps.save(tmp_path / "maps.safetensors")

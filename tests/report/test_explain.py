@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from random_maps import apart
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
@@ -20,7 +19,7 @@ def maps() -> AttentionMaps:
     generator = torch.Generator().manual_seed(0)
     rows = {(s, s): torch.softmax(3 * torch.randn(s * s, s * s, generator=generator), -1) for s in (16, 8, 4)}
     cross = {s: torch.rand(s[0] ** 2, 8, generator=generator) for s in rows}
-    return apart(AttentionMaps(rows, cross, (16, 16), {"dog": (4,)}, normalized=False, content=(2, 4)))
+    return AttentionMaps(rows, cross, (16, 16), {"dog": (4,)}, normalized=False)
 
 
 def said(config: MaskConfig) -> dict[str, str]:

@@ -118,16 +118,13 @@ def test_options(pipe, twin):
     expected = f"keep = 'everything' must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})"
     assert refusal(pipe, keep="everything") == expected
     assert refusal(pipe, steps="second-half").startswith("steps = second-half: how many steps there will be is not known")
-    assert refusal(pipe, keep="goca", heads="weighted") == (
-        "heads = weighted: needs plain means, as such maps may be negative; use normalize=False"
-    )
     assert refusal(pipe, layers="3").startswith("layers = 3: blocks are a transformer's")
     sana = load_model(str(twin("sana")), device="cpu").pipe
     for keep in ("segments", "seediff"):
         assert "self-attention" in refusal(sana, keep=keep)
 
 
-@pytest.mark.parametrize("method", ["daam", "goca"])
+@pytest.mark.parametrize("method", ["daam", "reference"])
 def test_a_method_that_needs_another_capture(pipe, method):
     """What the line names is enough."""
     for keep in ("all", method):

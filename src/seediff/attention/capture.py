@@ -25,13 +25,12 @@ from weakref import WeakSet
 import torch
 
 from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads, check_switches
-from ..errors import UserError
+from ..config.levels import EVERYTHING, Reads
 from ..models.compiled import listen
 from ..models.families import network_family
 from ..models.families.base import Joint
 from ..models.groups import by_kind
-from .layers import JointLayer, OutputLayer, ProjectedLayer
+from .layers import JointLayer, ProjectedLayer
 from .recorder import KINDS, AttentionRecorder, Kind
 
 _captured: WeakSet[torch.nn.Module] = WeakSet()
@@ -47,7 +46,6 @@ def capture_attention(
     per_layer: bool = False,
     reads: Reads = EVERYTHING,
     alone: Collection[Kind] = (),
-    outputs: Collection[str] = (),
     asked: torch.Tensor | None = None,
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
@@ -64,7 +62,6 @@ def capture_attention(
             (`maps_read`).
         alone: in joint attention, the kinds whose softmax is over the picture's columns ("self") or the text's columns ("cross") alone
             instead of the whole row. `config.text_share` sets this for "cross", too.
-        outputs: names of captured layers whose output vectors are kept, too (`AttentionRecorder.outputs`).
         asked: (B, T, C) text encoder states of one text per image that replaces the prompt in capture: cross-attention is captured between
             the picture's queries and the keys of these texts. The network's own result does not change. Only for cross-attention layers.
 
@@ -83,42 +80,25 @@ def capture_attention(
         alone={*alone, *({"cross"} if config.text_share == "text" else ())},
     )
     recorder.asked = asked
-    with listening(unet, recorder, recorder.start_step, outputs=outputs):
+    with listening(unet, recorder, recorder.start_step):
         yield recorder
 
 
 @contextmanager
-def listening(
-    unet: Any,
-    recorder: AttentionRecorder,
-    begin: Callable[..., None],
-    *,
-    outputs: Collection[str] = (),
-) -> Iterator[None]:
+def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None]) -> Iterator[None]:
     """Connect a recorder to a network inside the `with` block. begin: forward pre-hook of the network (registered with `with_kwargs`) that
-    makes the recorder start each call. outputs: as in `capture_attention`."""
+    makes the recorder start each call."""
     if unet in _captured:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with capture_attention(...)` before the next"
         )
     family, config = recorder.family, recorder.config
-    check_switches(config, family, unet.config)
     handles: list[Any] = []
     hear = partial(listen, unet)
     _captured.add(unet)
     try:
         handles.append(unet.register_forward_pre_hook(begin, with_kwargs=True))
         everything = recorder.layers = family.layers(unet)
-        for name in outputs:
-            if name not in everything:
-                raise UserError(f"outputs: the model has no layer '{name}'; its layers are called like '{next(iter(everything))}'")
-            handles += OutputLayer(name, everything[name], recorder).hook(unet.get_submodule(name), hear)
-        if config.apart and "self" in recorder.reads:
-            name = family.reference(everything)
-            layer = everything[name]
-            recorder.reference = name if isinstance(layer, Joint) else f"{name}.{layer.query}"
-            if recorder.reference not in outputs:
-                handles += OutputLayer(recorder.reference, layer, recorder).hook(unet.get_submodule(recorder.reference), hear)
         groups = by_kind(family.fit_layers(unet.config, config.layers))
         chosen = {kind: family.chosen(list(everything), groups[kind]) for kind in KINDS if kind in recorder.reads}
         for name, layer in everything.items():

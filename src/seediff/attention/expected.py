@@ -22,24 +22,22 @@ BYTES = 4
 @dataclass(frozen=True)
 class Expected:
     """layers: the number of layers of each kind. maps: (kind, level) → (rows, columns) of an image's running map. size: (height, width)
-    of L. held: (kind, level) → the number of such maps; 1 if missing. apart: whether layers are kept apart."""
+    of L. held: (kind, level) → the number of such maps; 1 if missing."""
 
     layers: Mapping[LayerKind, int]
     maps: Mapping[tuple[str, int], tuple[int, int]]
     size: tuple[int, int]
     held: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    apart: bool = False
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of one image's running maps. Independent of the number of steps, and of layers unless they are kept apart."""
+        """Bytes of one image's running maps. Independent of the number of steps, and of layers unless their mean is geometric."""
         return BYTES * sum(rows * columns * self.held.get(where, 1) for where, (rows, columns) in self.maps.items())
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} layer{'s' * (count > 1)} of {_called(kind)}" for kind, count in self.layers.items())
         height, width = self.size
-        apart = ", layers apart" if self.apart else ""
-        return f"{kinds}{self._where()} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image{apart}"
+        return f"{kinds}{self._where()} of {width}×{height}; maps of {show_bytes(self.map_bytes)} an image"
 
     def _where(self) -> str:
         """The levels as text; written once if both kinds have the same levels."""
@@ -79,12 +77,11 @@ def expect_capture(
                 maps[kind, level] = rows, rows if kind == "self" else family.columns(pipeline)
                 at_level = family.layer_counts(config, fitted, level)
                 by_layer = at_level.get(kind, 0) + at_level.get("joint", 0)
-                apart = capture.apart or (kind == "cross" and capture.mean == "geometric")  # otherwise only the mean is held
-                counts[kind, level] = 1 + by_layer if apart else 1
+                counts[kind, level] = 1 + by_layer if kind == "cross" and capture.mean == "geometric" else 1  # else only the mean is held
     except (KeyError, TypeError, ValueError, IndexError):
         return None
     maps = dict(sorted(maps.items(), key=lambda item: item[0][1]))  # the finest level first
-    return Expected({kind: layers[kind] for kind in ORDER if layers[kind]}, maps, size, counts, capture.apart)
+    return Expected({kind: layers[kind] for kind in ORDER if layers[kind]}, maps, size, counts)
 
 
 def _called(kind: LayerKind) -> str:

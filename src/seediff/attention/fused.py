@@ -72,7 +72,7 @@ def add_fast(
     scratch: Scratch | None = None,
 ) -> torch.Tensor:
     """`add_probabilities` with the kernels if possible, otherwise with plain torch."""
-    if can_fuse(query) and all(part.weights is None for part in parts):  # the kernels do not weight heads
+    if can_fuse(query):
         with torch.cuda.device_of(query):  # Triton launches on the current device
             return add_probabilities_fused(parts, query, key, scale, bias, normalize=normalize)
     return add_probabilities(parts, query, key, scale, bias, normalize=normalize, scratch=scratch)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads, check_switches
+from ..config.levels import EVERYTHING, Reads, check_other_text
 from ..config.names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
@@ -19,7 +19,6 @@ from ..files.messages import printable
 from ..models.families.base import Drawing
 from ..models.groups import Layers
 from ..models.registry import Model
-from ..prompts.kinds import content_columns
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_prompt, locate_columns
 from .capture import capture_attention
@@ -64,7 +63,6 @@ def generate_batch(
     prompts = [spec.prompt for spec in specs]
     texts, asked = asked_texts(model, capture, prompts, [spec.classes for spec in specs])
     words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
-    contents = [content_columns(model.readers, text) for text in texts]
 
     # 2. Count the calls of the network that the scheduler will make
     calls = count_calls(model, steps)
@@ -86,7 +84,7 @@ def generate_batch(
         result = pipe(**family.call(pipe, drawing))
 
     # 4. Maps first, because their error names the layer that overflowed; an image would only be black
-    maps = {group: recorder.maps(words, texts, contents=contents, layers=layers if several else None) for group, layers in fitted.items()}
+    maps = {group: recorder.maps(words, texts, layers=layers if several else None) for group, layers in fitted.items()}
     if not np.isfinite(result.images).all():
         raise UserError(f"the generated image is not a number: {model.dtype} overflowed; use --dtype float32 or bfloat16")
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps
@@ -98,7 +96,7 @@ def asked_texts(
 ) -> tuple[list[str], torch.Tensor | None]:
     """The texts whose words' cross-attention is captured, one per image, and their states (B, T, C) for `capture_attention`; no states if
     the texts are the prompts. Raises UserError for a model that cannot use other texts."""
-    check_switches(capture, model.family, model.network.config)
+    check_other_text(capture, model.family)
     if capture.prompt is None:
         return list(prompts), None
     texts = [capture.prompt.replace("{class}", join_classes(tuple(names))) for names in classes]

@@ -1,9 +1,8 @@
-"""Hooks of one attention layer, which read its queries and keys, or its output vectors, while the network runs.
+"""Hooks of one attention layer, which read its queries and keys while the network runs.
 
 In self- and cross-attention, queries and keys each come from one module. In joint attention, as in MM-DiTs, picture and text form one
 sequence. Queries and keys are then read from the outputs of their norm modules. The rotation, which comes after the norms, is repeated
-with the model's own function and the layer's own arguments. Output vectors (N, D), averaged over steps, are for methods that compare
-positions.
+with the model's own function and the layer's own arguments.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ import torch
 
 from ..errors import UserError
 from ..models.compiled import Listen
-from ..models.families.base import Joint, Layer, Projections
-from .heads import head_weights
+from ..models.families.base import Joint, Projections
 from .recorder import AttentionRecorder, Kind
 
 
@@ -30,15 +28,12 @@ class ProjectedLayer:
         self.recorder = recorder
         self.query: torch.Tensor | None = None
         self.key: torch.Tensor | None = None
-        self.weights: torch.Tensor | None = None
 
     def hook(self, attention: Any, listen: Listen) -> list[Any]:
         """Register the hooks with `listen(module, hook)` and return their handles."""
-        weighted = self.recorder.config.heads == "weighted" and self.layer.kind == "cross"
         return [
             listen(attention.get_submodule(self.layer.query), self.keep_query),
             listen(attention.get_submodule(self.layer.key), self.keep_key),
-            *([listen(attention.get_submodule(self.layer.out), partial(self.weigh, attention.heads))] if weighted else []),
             listen(attention, self.record, with_kwargs=True),
         ]
 
@@ -54,28 +49,14 @@ class ProjectedLayer:
         if self.query is not None:
             self.key = self.recorder.conditional(output.detach())
 
-    def weigh(self, heads: int, out: Any, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        """Forward hook of the output projection, which sums the heads' outputs."""
-        if self.query is None:
-            return
-        if type(out) is not torch.nn.Linear:
-            raise UserError(
-                f"{self.name} sums up its heads by a {type(out).__name__}",
-                "weighted heads need a plain linear layer",
-                "leave it out, or the LoRA or --quantize",
-            )
-        with torch.no_grad():
-            given, output = (self.recorder.conditional(states.detach()) for states in (args[0], output))
-            self.weights = head_weights(given, output, out.weight, out.bias, heads)
-
     def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
         """Forward hook of the attention module."""
         if self.query is None and self.wanted(output):
             raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
         if self.query is None or self.key is None:
             return
-        query, key, weights = self.query, self.key, self.weights
-        self.query = self.key = self.weights = None
+        query, key = self.query, self.key
+        self.query = self.key = None
         mask = kwargs.get("attention_mask", args[2] if len(args) > 2 else None)
         bias = None
         if mask is not None:
@@ -87,7 +68,7 @@ class ProjectedLayer:
             if asked is not None and self.layer.kind == "cross":
                 key = attention.get_submodule(self.layer.key).forward(asked)  # `forward`, so that no hook runs
             query, key = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, key))  # (B, H, N or T, D)
-            self.recorder.add(self.layer.kind, self.name, query, key, attention.scale, bias, weights)
+            self.recorder.add(self.layer.kind, self.name, query, key, attention.scale, bias)
 
 
 class JointLayer:
@@ -182,30 +163,3 @@ def _bias(mask: torch.Tensor, columns: int, picture: slice, text: slice) -> torc
     whole = mask.new_zeros(len(mask), columns, dtype=torch.float32)
     whole[:, text] = mask.float()
     return whole[:, None, None]
-
-
-class OutputLayer:
-    """The hook that reads one attention module's output, after its last projection if it has one."""
-
-    def __init__(self, name: str, layer: Layer, recorder: AttentionRecorder) -> None:
-        self.name = name
-        self.layer = layer
-        self.recorder = recorder
-
-    def hook(self, attention: Any, listen: Listen) -> list[Any]:
-        """Register the hook with `listen(module, hook)` and return its handle."""
-        return [listen(attention, self.keep, with_kwargs=True)]
-
-    def keep(self, _module: Any, _args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
-        recorder = self.recorder
-        if not recorder.recording:
-            return
-        states: torch.Tensor = output[0] if isinstance(output, tuple) else output  # with two streams, the picture's output comes first
-        states = recorder.conditional(states.detach())
-        if isinstance(self.layer, Joint) and states.shape[1] != recorder.positions:  # a single stream
-            if self.layer.behind_text:
-                mask = kwargs.get(self.layer.mask)
-                order = _picture_first(states, None if mask is None else recorder.conditional(mask), recorder.positions)
-                states = states.take_along_dim(order[..., None], 1)
-            states = states[:, self.layer.parts(states.shape[1], recorder.positions)[0]]
-        recorder.add_output(self.name, states)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from msgspec import Meta
@@ -22,7 +22,6 @@ from ..files.messages import shown
 from ..files.outputs import write_tensors
 from ..files.tensors import read_header
 
-Heads = Literal["mean", "weighted"]
 Grid = tuple[int, int]
 """(height, width) of a map, in positions. Positions are counted row by row."""
 
@@ -38,11 +37,6 @@ class AttentionMaps:
     prompt: the text that the image attended to.
     normalized: whether the map of each layer and step was divided by its maximum before averaging (eq. 5); cross-attention by the
         maximum of each token column. False: plain means of probabilities.
-    self_layers, cross_layers: {(h, w): {layer: (N, N) or (N, T)}}, the maps of each layer, whose means are self_attention and
-        cross_attention, in the network's order; empty unless layers were kept apart (`CaptureConfig.apart`).
-    content: token columns of the prompt's content words (`prompts/kinds.py`); empty if unknown.
-    agreement: self-attention layer → its weight (`agreement.py`); empty unless layers were kept apart.
-    heads: how the heads of cross-attention were averaged: "mean", or "weighted" (`heads.py`), which may give negative maps.
     """
 
     self_attention: Mapping[Grid, torch.Tensor]
@@ -51,14 +45,9 @@ class AttentionMaps:
     words: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     prompt: str = ""
     normalized: bool = True
-    self_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
-    cross_layers: Mapping[Grid, Mapping[str, torch.Tensor]] = field(default_factory=dict)
-    content: tuple[int, ...] = ()
-    agreement: Mapping[str, float] = field(default_factory=dict)
-    heads: Heads = "mean"
 
     def __post_init__(self) -> None:
-        for kind, grid, _, tensor in self.tensors():
+        for kind, grid, tensor in self.tensors():
             positions = grid[0] * grid[1]
             if tensor.ndim != 2 or tensor.shape[0] != positions or tensor.dtype != torch.float32:
                 actual = f"{tensor.dtype} {tuple(tensor.shape)}"
@@ -66,38 +55,16 @@ class AttentionMaps:
             if kind == "self" and tensor.shape[1] != positions:
                 raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
 
-    def tensors(self) -> Iterator[tuple[str, Grid, str, torch.Tensor]]:
-        """(kind, size, layer, map) of each tensor. Kind: self or cross. Layer: "" for the mean over layers."""
-        for kind, means, layers in (
-            ("self", self.self_attention, self.self_layers),
-            ("cross", self.cross_attention, self.cross_layers),
-        ):
-            for grid, tensor in means.items():
-                yield kind, grid, "", tensor
-            for grid, by_layer in layers.items():
-                for layer, tensor in by_layer.items():
-                    yield kind, grid, layer, tensor
+    def tensors(self) -> Iterator[tuple[str, Grid, torch.Tensor]]:
+        """(kind, size, map) of each map. Kind: self or cross."""
+        for kind, maps in (("self", self.self_attention), ("cross", self.cross_attention)):
+            for grid, tensor in maps.items():
+                yield kind, grid, tensor
 
     def cpu(self) -> AttentionMaps:
         """A copy with all maps on the CPU."""
-        return self.with_tensors((kind, grid, layer, tensor.cpu()) for kind, grid, layer, tensor in self.tensors())
-
-    def with_tensors(self, tensors: Iterable[tuple[str, Grid, str, torch.Tensor]]) -> AttentionMaps:
-        """A copy with these maps instead, in the form that the method `tensors` yields."""
-        means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
-        layers: dict[str, dict[Grid, dict[str, torch.Tensor]]] = {"self": {}, "cross": {}}
-        for kind, grid, layer, tensor in tensors:
-            if layer:
-                layers[kind].setdefault(grid, {})[layer] = tensor
-            else:
-                means[kind][grid] = tensor
-        return replace(
-            self,
-            self_attention=means["self"],
-            cross_attention=means["cross"],
-            self_layers=layers["self"],
-            cross_layers=layers["cross"],
-        )
+        own, cross = ({grid: tensor.cpu() for grid, tensor in of.items()} for of in (self.self_attention, self.cross_attention))
+        return replace(self, self_attention=own, cross_attention=cross)
 
     def grid(self, divisor: int) -> Grid:
         """Height and width of a map at L / divisor."""
@@ -132,12 +99,10 @@ class AttentionMaps:
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, atomically. `load` returns an equal object."""
-        tensors = {".".join([kind, _name(grid), *([layer] if layer else [])]): t.contiguous() for kind, grid, layer, t in self.tensors()}
+        tensors = {f"{kind}.{_name(grid)}": tensor.contiguous() for kind, grid, tensor in self.tensors()}
         height, width = self.latent_size
         side = height if height == width else self.latent_size
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
-        about |= {"content": self.content, "agreement": dict(self.agreement), "order": list(tensors)}
-        about |= {"heads": self.heads} if self.heads != "mean" else {}
         write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
 
     @classmethod
@@ -146,7 +111,7 @@ class AttentionMaps:
         what = "saved attention maps"
         file = read_header(path)
         about = file.about("seediff", MapsAbout, what)
-        last = max((column for columns in (*about.words.values(), about.content) for column in columns), default=-1)
+        last = max((column for columns in about.words.values() for column in columns), default=-1)
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
             if matched is None:
@@ -154,18 +119,17 @@ class AttentionMaps:
             positions = math.prod(_grid(matched[2]))
             file.check(name, ("F32",), (positions, positions if matched[1] == "self" else None), what)
             if matched[1] == "cross" and last >= tensor.shape[1]:
-                raise UserError(f"{path}: content or words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
-        tensors: list[tuple[str, Grid, str, torch.Tensor]] = []
-        place = {name: number for number, name in enumerate(about.order)}
-        for name, values in sorted(file.load("pt").items(), key=lambda item: place.get(item[0], len(place))):
+                raise UserError(f"{path}: words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
+        maps: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
+        for name, values in file.load("pt").items():
             if not bool(torch.isfinite(values).all()):
                 raise UserError(f"{path}: tensor '{name}' holds values that are not finite")
-            kind, grid, *layer = name.split(".", 2)
-            tensors.append((kind, _grid(grid), layer[0] if layer else "", values))
+            kind, grid = name.split(".")
+            maps[kind][_grid(grid)] = values
+        own, cross = (dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values())  # the order of a capture, for equal sums
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
-        maps = cls({}, {}, latent_size, about.words, about.prompt, about.normalized, content=about.content, agreement=about.agreement)
-        return replace(maps.with_tensors(tensors), heads=about.heads)
+        return cls(own, cross, latent_size, about.words, about.prompt, about.normalized)
 
 
 def grid_at(latent_size: Grid, divisor: int) -> Grid:
@@ -180,8 +144,8 @@ def grid_text(grid: Grid) -> str:
 
 
 NUMBER = r"[1-9]\d{0,3}"
-TENSOR = rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})(?:\.([A-Za-z_][A-Za-z0-9_.]{{0,200}}))?"
-"""Pattern of a tensor's name in a file: kind, size, and the layer if the tensor is of a single layer."""
+TENSOR = rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})"
+"""Pattern of a tensor's name in a file: kind and size."""
 
 
 def _name(grid: Grid) -> str:
@@ -200,17 +164,12 @@ Side = Annotated[int, Meta(ge=1, le=4096)]
 
 @dataclass(frozen=True)
 class MapsAbout:
-    """The header of saved maps. latent_side: the side of a square, or height and width. order: the tensors' names in the network's order,
-    because the file stores them in another order."""
+    """The header of saved maps. latent_side: the side of a square, or height and width."""
 
     latent_side: Side | tuple[Side, ...]  # a tuple has two numbers; msgspec 0.22 crashes on a tuple of fixed length in a union with bounds
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
     prompt: str
     normalized: bool
-    content: tuple[Annotated[int, Meta(ge=0)], ...] = ()
-    agreement: dict[str, Annotated[float, Meta(ge=0)]] = field(default_factory=dict)
-    order: tuple[str, ...] = ()
-    heads: Heads = "mean"
 
     def __post_init__(self) -> None:
         if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:

@@ -15,7 +15,6 @@ from ..errors import UserError
 from ..models.families.base import Condition
 from ..models.groups import Layers
 from ..models.registry import Model
-from ..prompts.kinds import content_columns
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
 from .generate import asked_texts, check_shape
@@ -126,14 +125,13 @@ def capture_noised(
         return {group: [mean_of_looks(*both) for both in zip(maps, second[group], strict=True)] for group, maps in first.items()}
     texts, asked = asked_texts(model, capture, prompts, classes)
     words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
-    contents = [content_columns(model.readers, text) for text in texts]
     fitted = {group: model.family.fit_layers(model.network.config, group) for group in groups or (capture.layers,)}
     several = len(fitted) > 1
     capture = replace(capture, layers="all" if several else next(iter(fitted)))
     more: dict[str, Any] = {"per_layer": several, "reads": reads, "asked": asked}
     with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), **more) as recorder:
         run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
-    return {group: recorder.maps(words, texts, contents=contents, layers=layers if several else None) for group, layers in fitted.items()}
+    return {group: recorder.maps(words, texts, layers=layers if several else None) for group, layers in fitted.items()}
 
 
 @torch.no_grad()
@@ -216,32 +214,28 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
     if len(maps) == 1:
         return maps[0]
     words: dict[str, tuple[int, ...]] = {}
-    content: list[int] = []
     columns = 0
     for sentence in maps:
         words |= {name: tuple(columns + t for t in columns_of_word) for name, columns_of_word in sentence.words.items()}
-        content += [columns + t for t in sentence.content]
         columns += next(iter(sentence.cross_attention.values())).shape[1]
-    joined = []
-    for of_sentences in zip(*(sentence.tensors() for sentence in maps), strict=True):
-        (kind, grid, layer, _), tensors = of_sentences[0], [tensor for *_, tensor in of_sentences]
-        joined.append((kind, grid, layer, torch.cat(tensors, 1) if kind == "cross" else torch.stack(tensors).mean(0)))
-    agreement = {layer: sum(sentence.agreement[layer] for sentence in maps) / len(maps) for layer in maps[0].agreement}
+    own, cross = ([getattr(sentence, name) for sentence in maps] for name in ("self_attention", "cross_attention"))
     return replace(
-        maps[0].with_tensors(joined),
+        maps[0],
+        self_attention={grid: torch.stack([of[grid] for of in own]).mean(0) for grid in own[0]},
+        cross_attention={grid: torch.cat([of[grid] for of in cross], 1) for grid in cross[0]},
         words=words,
         prompt=" | ".join(sentence.prompt for sentence in maps),
-        content=tuple(content),
-        agreement=agreement,
     )
 
 
 def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
     """The mean of an image's maps and the maps of its mirrored copy, after mirroring the latter back."""
-    both = zip(maps.tensors(), mirrored.tensors(), strict=True)
-    means = [(kind, grid, layer, (tensor + mirror(kind, grid, other)) / 2) for (kind, grid, layer, tensor), (*_, other) in both]
-    agreement = {layer: (weight + mirrored.agreement[layer]) / 2 for layer, weight in maps.agreement.items()}
-    return replace(maps.with_tensors(means), agreement=agreement)
+    own, other_own, cross, other_cross = maps.self_attention, mirrored.self_attention, maps.cross_attention, mirrored.cross_attention
+    return replace(
+        maps,
+        self_attention={grid: (tensor + mirror("self", grid, other_own[grid])) / 2 for grid, tensor in own.items()},
+        cross_attention={grid: (tensor + mirror("cross", grid, other_cross[grid])) / 2 for grid, tensor in cross.items()},
+    )
 
 
 def mirror(kind: str, grid: Grid, tensor: torch.Tensor) -> torch.Tensor:

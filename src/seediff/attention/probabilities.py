@@ -20,15 +20,13 @@ class Part(NamedTuple):
 
     total: (B, N, width) float32. columns: which of the T columns. per_column: whether to divide by each column's maximum instead of the
     whole map's. In cross-attention the maximum over all tokens would always be the start token's, and would flatten the other columns.
-    alone: whether the softmax is over these columns only. weights: (B, H, N) float32, the weight of each head in the mean at each query;
-    None: 1.
+    alone: whether the softmax is over these columns only.
     """
 
     total: torch.Tensor
     columns: slice = slice(None)
     per_column: bool = False
     alone: bool = False
-    weights: torch.Tensor | None = None
 
 
 class Scratch:
@@ -105,8 +103,6 @@ def add_probabilities(
                     torch.softmax(scores, -1, out=probabilities)
                 for part, total in zip(parts, sums, strict=True):
                     added = torch.softmax(scores[..., part.columns], -1) if part.alone else probabilities[..., part.columns]
-                    if part.weights is not None:
-                        added = added * part.weights[chosen, these, here, None]
                     if head == 0:
                         torch.sum(added, 1, out=total[:count, here])
                     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from ..config.levels import EVERYTHING, Reads
 from ..errors import UserError
 from ..models.families.base import Family
 from ..models.groups import Kind, Layers, by_kind
-from .agreement import agreement
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_at, grid_text
 from .probabilities import Part, Scratch
@@ -26,6 +24,8 @@ LEAST = 1e-6
 
 def mean_of_layers(kind: Kind, layers: Sequence[torch.Tensor], config: CaptureConfig) -> torch.Tensor:
     """The mean over layers: geometric for cross-attention with `mean` "geometric", otherwise arithmetic."""
+    if len(layers) == 1:
+        return layers[0]
     stacked = torch.stack(list(layers))
     if kind == "cross" and config.mean == "geometric":
         return stacked.clamp_min(LEAST).log().mean(0).exp()
@@ -62,11 +62,9 @@ class AttentionRecorder:
         self.alone = alone
         self.guidance = guidance
         self.total_steps = total_steps
-        self.per_layer = per_layer or config.apart
+        self.per_layer = per_layer
         self.layers: Collection[str] = ()
         """The names of all layers."""
-        self.reference = ""
-        """The name in `outputs` of the features for `agreement`; "" if they are not needed."""
         self.asked: torch.Tensor | None = None
         """As in `capture_attention`."""
         self.restart()
@@ -84,8 +82,6 @@ class AttentionRecorder:
         self._counts: dict[tuple[Kind, Grid, str], int] = {}
         self._peaks: dict[str, torch.Tensor] = {}  # layer → sum of its maxima so far, NaN if any was NaN
         self._scratch = Scratch()
-        self._outputs: dict[str, torch.Tensor] = {}
-        self._output_counts: dict[str, int] = {}
         self._finished = False
 
     def start_step(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -153,20 +149,11 @@ class AttentionRecorder:
         half = tensor.shape[0] // 2
         return tensor[:half] if self.family.conditional == "first half" else tensor[half:]
 
-    def add(
-        self,
-        kind: Kind,
-        name: str,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        scale: float,
-        bias: torch.Tensor | None,
-        weights: torch.Tensor | None = None,
-    ) -> None:
+    def add(self, kind: Kind, name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None) -> None:
         """Add one layer's probabilities at one step, averaged over heads. query: (B, H, N, D). key: (B, H, T, D). bias: (B, H, 1 or N,
-        T). weights: (B, H, N) of heads, 1 on average; None: all 1."""
+        T)."""
         total = self._total(kind, self.grid(query.shape[2]), name, query, key.shape[2])
-        self._add([Part(total, per_column=kind == "cross", weights=weights)], name, query, key, scale, bias)
+        self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
 
     def add_joint(self, name: str, query: torch.Tensor, key: torch.Tensor, parts: Mapping[Kind, slice], bias: torch.Tensor | None) -> None:
         """Add one layer and step of joint attention: the picture's queries (B, H, N, D) and all keys (B, H, S, D).
@@ -197,19 +184,6 @@ class AttentionRecorder:
         assert self.latent_size is not None
         return self.latent_size[0] * self.latent_size[1]
 
-    def add_output(self, name: str, states: torch.Tensor) -> None:
-        """Add one layer's and step's output vectors (B, N, D)."""
-        if name not in self._outputs:
-            with _ordinary_tensors():
-                self._outputs[name] = states.new_zeros(states.shape, dtype=torch.float32)
-        self._outputs[name] += states
-        self._output_counts[name] = self._output_counts.get(name, 0) + 1
-
-    @_ordinary_tensors()
-    def outputs(self, image: int) -> dict[str, torch.Tensor]:
-        """Layer name → its output vectors (N, D) float32 for one image: at the picture's positions, averaged over steps."""
-        return {name: total[image] / self._output_counts[name] for name, total in self._outputs.items()}
-
     def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map for one layer and step. Counts the addition."""
         by_layer = self.per_layer or (kind == "cross" and self.config.mean == "geometric")
@@ -222,16 +196,11 @@ class AttentionRecorder:
 
     @_ordinary_tensors()
     def maps(
-        self,
-        words: Sequence[Mapping[str, tuple[int, ...]]],
-        prompts: Sequence[str],
-        *,
-        contents: Sequence[tuple[int, ...]] = (),
-        layers: Layers | None = None,
+        self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str], *, layers: Layers | None = None
     ) -> list[AttentionMaps]:
         """The means over layers and steps (eq. 5): one AttentionMaps per image of the batch, on the network's device.
 
-        words, prompts, contents: for each image, as in AttentionMaps. layers: average only these captured layers; needs `per_layer=True`.
+        words, prompts: for each image, as in AttentionMaps. layers: average only these captured layers; needs `per_layer=True`.
         Raises UserError if nothing was recorded or attention was not finite.
         """
         if layers is not None and not self.per_layer:
@@ -239,37 +208,22 @@ class AttentionRecorder:
         self._finish()
         if len(words) != self.images or len(prompts) != self.images:
             raise ValueError(f"{self.images} images were captured, but words of {len(words)} and {len(prompts)} prompts were given")
-        held = {kind: self._by_grid(kind, layers) for kind in KINDS}
-        means = {
-            kind: {
-                grid: next(iter(maps.values()))
-                if len(maps) == 1 and not self.config.apart
-                else mean_of_layers(kind, list(maps.values()), self.config)
-                for grid, maps in held[kind].items()
-            }
+        own, cross = (
+            {grid: mean_of_layers(kind, list(maps.values()), self.config) for grid, maps in self._by_grid(kind, layers).items()}
             for kind in KINDS
-        }
-        apart = held if self.config.apart else {kind: {} for kind in KINDS}
+        )
         assert self.latent_size is not None
-        maps = [
+        return [
             AttentionMaps(
-                {grid: tensor[image] for grid, tensor in means["self"].items()},
-                {grid: tensor[image] for grid, tensor in means["cross"].items()},
+                {grid: tensor[image] for grid, tensor in own.items()},
+                {grid: tensor[image] for grid, tensor in cross.items()},
                 self.latent_size,
                 dict(words[image]),
                 prompts[image],
                 self.config.normalize,
-                *({grid: {name: of[image] for name, of in maps.items()} for grid, maps in apart[kind].items()} for kind in KINDS),
-                content=contents[image] if contents else (),
-                heads=self.config.heads,
             )
             for image in range(len(prompts))
         ]
-        return [self._with_agreement(of, image) for image, of in enumerate(maps)] if self.reference else maps
-
-    def _with_agreement(self, maps: AttentionMaps, image: int) -> AttentionMaps:
-        features = self.outputs(image)[self.reference]
-        return replace(maps, agreement=agreement(maps.self_layers, features, self.grid(len(features))))
 
     @_ordinary_tensors()
     def layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:

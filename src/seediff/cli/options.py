@@ -252,9 +252,7 @@ class MaskOptions:
     normalize={"name": "--capture-normalize", "negative": "--no-capture-normalize"},
     steps={"name": "--capture-steps"},
     layers={"name": "--capture-layers"},
-    apart={"name": "--capture-apart", "negative": ()},
     mean={"name": "--capture-mean"},
-    heads={"name": "--capture-heads"},
     prompt={"name": "--capture-prompt"},
     text_share={"name": "--text-share", "default": "row"},
 )

@@ -15,7 +15,6 @@ from .methods import (
     METHOD_FACTS,
     SEGMENT_FACTS,
     MethodFacts,
-    Part,
     SegmentFacts,
     SegmentMethodName,
 )
@@ -40,16 +39,8 @@ class CaptureConfig:
     transformer, such as 9-12 or 0,3,8-11. all/last: of cross-attention all, of self-attention the last.
 
     A UNet's middle belongs to all of these. Blocks are numbered from 0 in the order in which they run."""
-    apart: bool = False
-    """Keep every layer's maps beside their mean, for what weighs layers.
-
-    As many maps as layers, so much more memory."""
     mean: Literal["arithmetic", "geometric"] = "arithmetic"
     """Mean over layers of cross-attention: arithmetic, or geometric, which is high only where all layers are."""
-    heads: Literal["mean", "weighted"] = "mean"
-    """Heads of cross-attention: their mean, or weighted at each position by what they bring to the layer's output.
-
-    Weighted maps may be negative, so they need plain means. Joint attention has only the mean."""
     prompt: str | None = None
     """Template with `{class}` whose words' cross-attention is captured, on the queries of the model's own prompt; None: that prompt.
 
@@ -66,8 +57,6 @@ class CaptureConfig:
         check_fields(self)
         if self.prompt is not None:
             check_prompts((self.prompt,))
-        if self.heads == "weighted" and self.normalize:
-            raise UserError("capture.heads = weighted", "needs plain means, as such maps may be negative", "use --no-capture-normalize")
 
 
 @dataclass(frozen=True)
@@ -98,10 +87,6 @@ class MaskConfig:
     """ca_sa, diffsegmenter and the walks: level of the self-attention: its side is the latent's side divided by this.
 
     Cross-attention of ca_sa and nerve_walk is at L / seed_level."""
-    parts: tuple[Part, ...] = ("layers", "rescale", "blur", "product")
-    """goca: the parts of it that are used: heads, layers, rescale, blur, product.
-
-    With heads, attention is captured with weighted heads."""
     ignore_band: tuple[float, float] | None = None
     """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
 
@@ -139,11 +124,6 @@ class MaskConfig:
     def facts(self) -> MethodFacts:
         """The method's function, and what it needs."""
         return METHOD_FACTS[self.method]
-
-    @property
-    def weighs_heads(self) -> bool:
-        """Whether the method needs cross-attention with weighted heads."""
-        return self.method == "goca" and "heads" in self.parts
 
     @property
     def has_agreement(self) -> bool:

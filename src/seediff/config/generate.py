@@ -61,12 +61,6 @@ class DatasetConfig(RunConfig):
         super().__post_init__()
         check_classes(self.classes)
         check_prompts(self.prompts)
-        if self.mask.weighs_heads and self.capture.heads == "mean":
-            raise UserError(
-                "capture.heads = mean", "part heads of goca needs them weighted", "use --capture-heads weighted, or other --parts"
-            )
-        if self.compile and self.capture.heads == "weighted":
-            raise UserError("compile = true", "a compiled model does not give its heads' outputs", "leave it out, or weighted heads")
 
     @classmethod
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:
@@ -81,8 +75,6 @@ class DatasetConfig(RunConfig):
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
         model = find_constants(chosen.get("model", cls.model), chosen.get("base"))
         layers = model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
-        if chosen.get("mask.method") == "goca" and "heads" in chosen.get("mask.parts", ()):
-            layers = [Layer("part heads", {"capture": {"heads": "weighted"}}), *layers]
         return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]
 
     @classmethod

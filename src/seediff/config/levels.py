@@ -71,14 +71,8 @@ def check_divides(family: Family, segment: SegmentConfig, model: str) -> None:
         )
 
 
-def check_switches(capture: CaptureConfig, family: Family, unet: Mapping[str, Any]) -> None:
-    """Raise UserError for capture options that this network does not support."""
-    if capture.heads == "weighted" and family.layer_counts(unet).get("joint"):
-        raise UserError(
-            "capture.heads = weighted",
-            f"heads of joint attention, as in {family.title}, are only averaged",
-            "leave it out, also of --parts",
-        )
+def check_other_text(capture: CaptureConfig, family: Family) -> None:
+    """Raise UserError for `capture.prompt` if the network has no layers of cross-attention alone."""
     if capture.prompt is not None and family.network != "unet":
         raise UserError(f"capture.prompt = {capture.prompt}", f"works with UNets, and {family.title} has none", "leave it out")
 
@@ -87,7 +81,7 @@ def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
     """`capture.layers` in the groups that this network distinguishes. Raises UserError for blocks that it lacks, and for blocks without the
     attention that `mask.method` reads: Z-Image's first blocks do not attend to text."""
     layers = family.fit_layers(unet, capture.layers)
-    check_switches(capture, family, unet)
+    check_other_text(capture, family)
     for kind in maps_read(mask):
         group = by_kind(layers)[kind]
         if block_numbers(group) is not None:

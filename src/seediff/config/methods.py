@@ -13,13 +13,11 @@ from typing import Any, Literal
 from ..errors import UserError
 
 Method = Literal[
-    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "goca", "best",
+    "seediff", "ca", "ca_sa", "reference", "fa_seg", "diffsegmenter", "iseg_walk", "nerve_walk", "daam", "best",
 ]  # fmt: skip
 """Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
 BEST: Method = "best"
 """A placeholder for the method and constants measured as best for the model, from its preset or `BEST_FACTS`; `resolve` replaces it."""
-Part = Literal["heads", "layers", "rescale", "blur", "product"]
-"""The parts of method goca."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class MethodFacts:
     cross_levels, self_levels: the option of MaskConfig that sets the levels of this attention, or the levels themselves; None: the method
         does not read it. Only maps that the method reads are captured.
     options: the other fields of MaskConfig that it reads and not every method does.
-    plain_means, apart: whether it needs plain means of attention, and every layer's maps beside the means.
+    plain_means: whether it needs plain means of attention.
     defaults: constants that differ from the dataclasses', as a table for `resolve`.
     finish: how soft maps become masks of the image's size.
     own: the function of a method of one's own (masks/own.py), which reads maps of all levels.
@@ -58,7 +56,6 @@ class MethodFacts:
     self_levels: str | tuple[int, ...] | None
     options: tuple[str, ...] = ()
     plain_means: bool = False
-    apart: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     finish: Finish = Finish()
     own: Callable[..., Any] | None = None
@@ -98,15 +95,6 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         plain_means=True,
         defaults={"mask": {"beta": 0.4}, "capture": {"normalize": False}},
         finish=Finish(resize="bicubic", stretch=True),
-    ),
-    "goca": MethodFacts(
-        "goca.goca",
-        (8, 4, 2, 1),
-        (8, 4, 2, 1),
-        ("parts",),
-        plain_means=True,
-        apart=True,
-        defaults={"capture": {"normalize": False, "apart": True}},
     ),
 }
 
@@ -152,13 +140,11 @@ SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
 }
 
 
-def check_capture(method: str, normalized: bool, apart: bool) -> None:
-    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`), or needs every layer's
-    maps, which were not captured (`CaptureConfig.apart`)."""
-    facts = METHOD_FACTS[method]
-    for lacks, value, why, option in (
-        (facts.plain_means and normalized, "normalize = true", "works on plain means of attention", "--no-capture-normalize"),
-        (facts.apart and not apart, "apart = false", "weighs layers", "--capture-apart"),
-    ):
-        if lacks:
-            raise UserError(f"capture.{value}", f"method {method} {why}", f"use {option}, or leave it out for the method's own")
+def check_capture(method: str, normalized: bool) -> None:
+    """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`)."""
+    if METHOD_FACTS[method].plain_means and normalized:
+        raise UserError(
+            "capture.normalize = true",
+            f"method {method} works on plain means of attention",
+            "use --no-capture-normalize, or leave it out for the method's own",
+        )

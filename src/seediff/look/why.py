@@ -135,11 +135,7 @@ class Why:
             "words": _words(seen, None),
             "classes": seen.classes,
             "part": [seen.part.top, seen.part.left, seen.part.height, seen.part.width],
-            "methods": [
-                name
-                for name, facts in METHOD_FACTS.items()
-                if not ((facts.plain_means and seen.maps.normalized) or (facts.apart and not seen.maps.cross_layers))
-            ],
+            "methods": [name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)],
             "seeded": [name for name, facts in METHOD_FACTS.items() if "alpha" in facts.options],
             "constants": msgspec.to_builtins(constants),
         }

@@ -89,8 +89,8 @@ def make_masks(
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """The soft mask of one class by `config.method`. The maps are not modified.
 
-    Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if the maps do not have
-    what the method needs: plain means, or every layer's maps.
+    Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if it needs plain means and
+    the maps were divided by their maxima.
     """
     (mask,) = soft_masks(maps, [class_name], config)
     return mask
@@ -100,13 +100,8 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     """`soft_mask` of several classes of one image."""
     module, name = config.facts.function.split(".")
     function = getattr(import_module(f".{module}", __package__), name)
-    check_maps(maps, config.method)
+    check_capture(config.method, maps.normalized)
     return [function(maps, name, config) for name in classes]
-
-
-def check_maps(maps: AttentionMaps, method: str) -> None:
-    """Raise UserError if the maps do not have what a method needs beside its levels."""
-    check_capture(method, maps.normalized, bool(maps.cross_layers))
 
 
 def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:

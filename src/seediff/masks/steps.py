@@ -19,8 +19,6 @@ Kind = Literal[
     "self-attention product",
     "entropy walk",
     "walk with restart",
-    "share of words",
-    "blur",
     "seeds",
     "expansion",
     "expansion mean",

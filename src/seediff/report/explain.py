@@ -47,8 +47,6 @@ _PAPER: dict[Kind, Explanation] = {
         "One step of a random walk with restart: mostly the mean of the map so far over what a position attends to, and partly its own "
         "cross-attention."
     ),
-    "share of words": Explanation("The class's cross-attention as a share of that of all words of the prompt that mean something."),
-    "blur": Explanation("The map so far, blurred a little."),
     "seeds": Explanation("Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6"),
     "expansion": Explanation("Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.", "eq. 7"),
     "expansion mean": Explanation("The expansions of all levels at one side, averaged."),

@@ -36,7 +36,7 @@ def check_files(config: ModelConfig) -> None:
     Nothing is known about a hub id without a short name before it is fetched. Broken files are left to loading, which reports them better.
     """
     if isinstance(config, DatasetConfig):
-        check_capture(config.mask.method, config.capture.normalize, config.capture.apart)
+        check_capture(config.mask.method, config.capture.normalize)
         if config.mask.sam_weights is not None:
             local_file("sam", config.mask.sam_weights)
     check_supported(config.model, config.base)
@@ -156,7 +156,6 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
     means = "maps divided by their maxima" if capture.normalize else "plain means"
     mean = ", geometric mean over layers" if capture.mean == "geometric" else ""
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
-    share += ", heads weighted" if capture.heads == "weighted" else ""
     share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
     share += ", mirrored too" * capture.flip
     way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}"

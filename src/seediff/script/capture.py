@@ -44,8 +44,6 @@ def capture(
     steps: Literal["all"] | int = "all",
     normalize: bool = True,
     layers: str = "all",
-    apart: bool = False,
-    heads: Literal["mean", "weighted"] = "mean",
 ) -> Iterator[Captured]:
     """Record the attention of a diffusers pipeline for everything that it draws inside the `with` block.
 
@@ -61,7 +59,7 @@ def capture(
         tokenizer: the tokenizer of the text, if a network alone is given; the text columns must begin with its first token.
         steps: which steps to record: "all", or a number k for every k-th.
         normalize: divide each layer's and step's map by its maximum (eq. 5); False: plain means.
-        layers, apart, heads: as in `CaptureConfig`.
+        layers: as in `CaptureConfig`.
 
     Yields: Captured.
 
@@ -71,12 +69,10 @@ def capture(
             step.
         RuntimeError: this network is already being captured.
     """
-    if heads == "weighted" and normalize:
-        raise UserError("heads = weighted", "needs plain means, as such maps may be negative", "use normalize=False")
     pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
     network, family = find_network(pipe)
     check_processors(network)
-    config = CaptureConfig(normalize=normalize, steps=steps, layers=layers, apart=apart, heads=heads)
+    config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     config, reads, alone = kept(keep, pipe, family, network.config, config)
     recorder = AttentionRecorder(config, family=family, guidance=False, total_steps=None, per_layer=False, reads=reads, alone=alone)
     listener = Listener(

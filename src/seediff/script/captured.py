@@ -19,11 +19,11 @@ from ..attention.windows import Window
 from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import field_types
 from ..config.levels import check_divides, fitted_mask
-from ..config.methods import BEST
+from ..config.methods import BEST, check_capture
 from ..config.presets import Recommended, recommended_mask
 from ..errors import UserError
 from ..files.photographs import read_picture
-from ..masks.make import MaskResult, check_maps, enlarge, make_masks, soft_mask
+from ..masks.make import MaskResult, enlarge, make_masks, soft_mask
 from ..models.families.base import Family, Reader
 from ..models.info import read_settings
 from ..prompts.captions import content_words
@@ -145,7 +145,7 @@ class Captured:
         if shown is None and config.pamr:
             raise UserError("masks follow the picture's edges, but the pipeline gave none (latents?): give picture=, or pamr=False")
         try:
-            check_maps(maps, config.method)
+            check_capture(config.method, maps.normalized)
         except UserError as error:
             raise UserError(error.subject, error.problem, f"use capture(pipe, keep='{config.method}')") from error
         size = None if shown is not None else self._size(maps, None)
@@ -194,14 +194,7 @@ class Captured:
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
         run, number = self._found(image)
         words = {_name(phrase): self._asked(image, phrase) for phrase in phrases}
-        return replace(run.maps[number], words=words, content=self._content(image))
-
-    def _content(self, image: int) -> tuple[int, ...]:
-        """The columns of the prompt's words that may name something; none if words cannot be located."""
-        try:
-            return tuple(sorted({column for word in self.words[image] for column in self._columns(image, word)}))
-        except UserError:
-            return ()
+        return replace(run.maps[number], words=words)
 
     def _asked(self, image: int, phrase: Phrase) -> tuple[int, ...]:
         """The columns of a phrase. Raises UserError if there are none."""

@@ -4,8 +4,7 @@ import torch
 from builders.families import SPECS, generate, spelled
 from builders.reference_attentions.lumina2 import read
 
-from seediff.attention.capture import capture_attention
-from seediff.attention.photograph import capture_clean, encode_images, run_clean
+from seediff.attention.photograph import capture_clean, encode_images
 from seediff.config.constants import CaptureConfig
 
 N = 4 * 4
@@ -28,17 +27,3 @@ def test_the_first_blocks_see_the_picture_alone(model):
     assert [name.split(".")[0] for name in layers] == ["noise_refiner", "layers", "layers"]
     (maps,) = capture_clean(model, encode_images(model, generate(model, SPECS[:1])[0]), ["a dog"], [["dog"]], timestep=300, kind="self")
     torch.testing.assert_close(maps.self_attention[4, 4].sum(1), torch.ones(N))
-
-
-def test_output_vectors_are_the_pictures(model):
-    """Of two texts in one batch, those that each has alone."""
-    latents, name = encode_images(model, generate(model, SPECS[:2])[0]), "layers.1.attn"
-    prompts = [spec.prompt for spec in SPECS[:2]]
-
-    def outputs(numbers):
-        with capture_attention(model.network, CaptureConfig(), guidance=False, outputs=[name]) as recorder:
-            run_clean(model, latents[numbers], [prompts[number] for number in numbers], timestep=300)
-        return [recorder.outputs(number)[name] for number in range(len(numbers))]
-
-    for number, together in enumerate(outputs([0, 1])):
-        torch.testing.assert_close(together, outputs([number])[0], atol=1e-4, rtol=1e-4)

@@ -52,13 +52,11 @@ Condition = Mapping[str, Any]
 @dataclass(frozen=True)
 class Projections:
     """A layer of self- or cross-attention. kind: "self" if the keys come from the picture, "cross" if they come from the text. query, key:
-    the submodules whose outputs are the queries (B, N, H·D) and the keys (B, N or T, H·D) of the product. out: the submodule that combines
-    the heads' outputs (B, N, H·D)."""
+    the submodules whose outputs are the queries (B, N, H·D) and the keys (B, N or T, H·D) of the product."""
 
     kind: Literal["self", "cross"]
     query: str = "to_q"
     key: str = "to_k"
-    out: str = "to_out.0"
 
 
 @dataclass(frozen=True)
@@ -201,12 +199,6 @@ class Family:
                 refuse_adapters(name, block.attn)
                 layers[name] = replace(layer, heads=block.attn.heads)
         return layers
-
-    def reference(self, layers: Mapping[str, Layer]) -> str:
-        """The layer whose features tell which positions are alike, among the layers that attend to text. The features are its queries, or
-        in joint attention its output. By default GoCA's layer for FLUX, block 27 of 57, or the block at the same relative depth."""
-        names = [name for name, layer in layers.items() if isinstance(layer, Joint) or layer.kind == "cross"]
-        return names[round(len(names) * 27 / 57)]
 
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
         """Divisors of L at which the network has attention, finest first. config: its config.json."""

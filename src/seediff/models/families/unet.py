@@ -24,13 +24,6 @@ class UNet(Family):
             name: Projections("cross" if attention.is_cross_attention else "self") for name, attention in attention_layers(network).items()
         }
 
-    def reference(self, layers: Mapping[str, Layer]) -> str:
-        """GoCA's layer for Stable Diffusion: the second layer of the last block but one on the way up."""
-        names = [name for name in layers_in(list(layers), "up") if name.endswith("attn2")]
-        blocks = sorted({_place(name)[0] for name in names if name.startswith("up")} or {_place(name)[0] for name in names})
-        of_block = [name for name in names if _place(name)[0] == blocks[-2:][0]]
-        return next((name for name in of_block if _place(name)[1] == 1), of_block[-1])
-
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
         return levels_of(config, group)
 

@@ -1,0 +1,92 @@
+"""Layers chosen for self- and cross-attention by themselves, and their means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seediff.attention.capture import capture_attention
+from seediff.attention.expected import expect_capture
+from seediff.attention.photograph import capture_images, encode_images, run_noised
+from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.levels import check_levels
+from seediff.errors import UserError
+from seediff.models.groups import by_kind, layers_name
+from seediff.models.registry import load_model
+
+
+def image_of(model):
+    return np.random.default_rng(0).integers(0, 256, (model.image_side, model.image_side, 3), dtype=np.uint8)
+
+
+def see(model, layers="all", *, groups=(), mean="arithmetic"):
+    config = CaptureConfig(layers=layers, mean=mean)
+    how = {"timesteps": (100, 400), "seed": 0, "capture": config, "groups": groups}
+    seen = capture_images(model, [image_of(model)], ["a photo of a dog"], [["dog"]], **how)
+    return seen if groups else seen[config.layers][0]
+
+
+def layers_of(model, layers, kind):
+    """(h, w) → the map of each layer."""
+    with capture_attention(model.network, CaptureConfig(layers=layers), guidance=False, per_layer=True) as recorder:
+        run_noised(model, encode_images(model, [image_of(model)]), ["a photo of a dog"], timesteps=(100, 400), seed=0, indices=[0])
+    return {grid: list(of_grid.values()) for grid, of_grid in recorder.layer_maps(kind, 0).items()}
+
+
+def assert_same(found, wanted):
+    assert list(found) == list(wanted)
+    for grid, tensor in wanted.items():
+        torch.testing.assert_close(found[grid], tensor, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("fixture", "cross", "own"), [("mini", "all", "last"), ("mini", "last", "up"), ("joint", "0", "1")])
+def test_each_kind_has_its_own_layers(request, fixture, cross, own):
+    model = load_model(str(request.getfixturevalue(f"{fixture}_folder")), device="cpu")
+    both, of_cross, of_self = (see(model, layers) for layers in (f"{cross}/{own}", cross, own))
+    assert_same(both.cross_attention, of_cross.cross_attention)
+    assert_same(both.self_attention, of_self.self_attention)
+    groups = see(model, groups=(f"{cross}/{own}", "all"))  # of one capture of all layers
+    assert_same(groups[f"{cross}/{own}"][0].cross_attention, of_cross.cross_attention)
+    assert_same(groups[f"{cross}/{own}"][0].self_attention, of_self.self_attention)
+
+
+@pytest.mark.parametrize("layers", ["all", "all/last"])
+def test_maps_are_means_of_layers_and_as_large_as_was_said(mini_model, layers):
+    maps = see(mini_model, layers)
+    for kind, means in (("self", maps.self_attention), ("cross", maps.cross_attention)):
+        assert_same({grid: torch.stack(held).mean(0) for grid, held in layers_of(mini_model, layers, kind).items()}, means)
+    about = (mini_model.network.config, "StableDiffusionPipeline", maps.latent_size)
+    plain, geometric = (
+        expect_capture(mini_model.family, *about, CaptureConfig(layers=layers, mean=mean)).map_bytes for mean in ("arithmetic", "geometric")
+    )
+    columns = mini_model.family.columns("StableDiffusionPipeline")
+    assert plain == sum(4 * (columns * len(tensor) if kind == "cross" else tensor.numel()) for kind, _, tensor in maps.tensors())
+    assert geometric - plain == sum(4 * columns * h * w * len(held) for (h, w), held in layers_of(mini_model, layers, "cross").items())
+
+
+def test_levels_of_each_kind():
+    """Of self- and cross-attention by themselves."""
+    unet = {"down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"]}
+    check_levels(unet, MaskConfig(method="ca_sa", seed_level=2, self_level=1), CaptureConfig(layers="up/down"))
+    with pytest.raises(UserError, match=r"^self_level = 1: the model has no attention at L/1 in its down/up layers; levels there: 2$"):
+        check_levels(unet, MaskConfig(method="ca_sa", seed_level=1, self_level=1), CaptureConfig(layers="down/up"))
+
+
+def test_their_names():
+    assert by_kind("up") == {"self": "up", "cross": "up"}
+    assert CaptureConfig(layers="2,1/0").layers == "1-2/0"
+    assert CaptureConfig(layers="up/up").layers == "up"
+    assert layers_name("all/3") == "cross-attention of all layers, self-attention of block 3"
+    for wrong in ("up/", "/up", "a/b", "up/up/up", "/"):
+        with pytest.raises(UserError, match=r"^layers = .* must be 'all'"):
+            CaptureConfig(layers=wrong)
+
+
+def test_the_geometric_mean_of_cross_attention_is_that_of_its_layers(mini_model):
+    means, plain = (see(mini_model, "up/last", mean=mean) for mean in ("geometric", "arithmetic"))
+    for grid, held in layers_of(mini_model, "up/last", "cross").items():
+        of_layers = np.stack([tensor.double().numpy() for tensor in held])
+        expected = np.exp(np.log(np.maximum(of_layers, 1e-6)).mean(0))
+        assert means.cross_attention[grid].numpy() == pytest.approx(expected, abs=1e-6)
+    assert_same(means.self_attention, plain.self_attention)
