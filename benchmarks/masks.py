@@ -1,4 +1,4 @@
-"""Time and memory of everything after capture: PAMR, means of seed rows, whole masks. Random maps, no model.
+"""Time and memory of everything after capture: PAMR and whole masks. Random maps, no model.
 
     python benchmarks/masks.py                      # about a minute and a half on two cores
     python benchmarks/masks.py --json masks.json    # the same figures for a program
@@ -20,7 +20,6 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.make import make_masks, soft_mask
 from seediff.masks.pamr import PAPER_DILATIONS, pamr
-from seediff.masks.seediff import expand
 
 ITERATIONS = 10
 
@@ -37,8 +36,6 @@ def main() -> None:
         measure_pamr(session, given.side, 1, given.rounds, bandwidth)
         measure_pamr(session, given.side, given.classes, given.slow_rounds, bandwidth)
         maps = random_maps(given.side // 8, session.device)
-        for share in (0.01, 0.1, 0.5, 0.95):
-            measure_seed_rows(session, maps, share, bandwidth)
         measure_after_capture(session, maps, given.side)
     session.end(given)
 
@@ -82,21 +79,6 @@ def original_pamr(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     for _ in range(ITERATIONS):
         mask = (unfold(mask, neighbours) * weights).sum(2)
     return mask
-
-
-def measure_seed_rows(session: timing.Session, maps: AttentionMaps, share: float, bandwidth: float) -> None:
-    """Mean of the seeds' rows of the largest self-attention, against gathering the rows first and against a full product."""
-    attention = maps.self_at(1)
-    seeds = torch.rand(maps.latent_size, device=attention.device) < share
-    count = int(seeds.sum())
-    ways = {
-        "gather and mean": lambda: attention[seeds.flatten()].mean(0),
-        "full product": lambda: (seeds.flatten().float() / count) @ attention,
-        "ours": lambda: expand(attention, seeds).flatten(),
-    }
-    assert float((ways["ours"]() - ways["gather and mean"]()).abs().max()) < 1e-5
-    floor = 4 * count * attention.shape[1] / bandwidth
-    session.compare(f"mean of {count} of {attention.shape[0]} rows", ways, "ours", rounds=3 * session.rounds, floor_s=floor)
 
 
 def measure_after_capture(session: timing.Session, maps: AttentionMaps, side: int) -> None:
