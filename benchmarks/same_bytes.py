@@ -25,6 +25,8 @@ HERE = Path(__file__).resolve().parent
 DRAW = "generate --classes dog,cat --per-class 3 --steps 2 --batch-size 4 --keep-soft --keep-attention"
 LOOK = "--timesteps 150 --batch-size 4"
 TWINS = {name: f"--device cpu --size {SIDES.get(name, 64)} --model twins/{name}" for name in FAMILIES}
+PIECES = "otsu --objects"
+"""The end of the options of generate-compete. In trees with several ways of separating objects, `--objects` names one."""
 METHODS = ("ca", "ca_sa", "reference", "best", "daam", "diffsegmenter", "fa_seg", "iseg_walk", "nerve_walk")
 EXPORTS = {
     "voc": "--objects --boxes",
@@ -48,7 +50,7 @@ COMMANDS = {
     "generate": f"{DRAW} --out generate",
     **{f"generate-{method}": f"{DRAW} --method {method} --out generate-{method}" for method in METHODS},
     "generate-reject": f"{DRAW} --classes-per-image 1,2 --reject --expansion parallel --image-format jpg --out generate-reject",
-    "generate-compete": f"{DRAW} --classes-per-image 2 --compete --beta otsu --objects pieces --out generate-compete",
+    "generate-compete": f"{DRAW} --classes-per-image 2 --compete --beta {PIECES} --out generate-compete",
     "generate-geometric": f"{DRAW} --capture-mean geometric --capture-layers up/last --no-capture-normalize --out generate-geometric",
     "generate-asked": f"{DRAW} --capture-prompt={{class}} --ignore-band 0.3,0.6 --out generate-asked",
     "generate-dit": "generate --classes dog --per-class 2 --steps 2 --model mini-dit --keep-attention --out generate-dit",
@@ -140,7 +142,9 @@ def run(tree: Path, work: Path, names: list[str]) -> set[str]:
         return (work / f"{name}.code").is_file() and (work / f"{name}.code").read_text() == "0"
 
     environment = {**os.environ, "PYTHONPATH": f"{tree / 'src'}{os.pathsep}{tree}", "OMP_NUM_THREADS": "1"}
-    todo = [f"{name}:{COMMANDS[name]}" for name in names if not succeeded(name)]
+    older = (tree / "src" / "seediff" / "objects" / "peaks.py").is_file()
+    lines = {name: COMMANDS[name].replace(PIECES, f"{PIECES} pieces") if older else COMMANDS[name] for name in names}
+    todo = [f"{name}:{lines[name]}" for name in names if not succeeded(name)]
     if todo:
         subprocess.run([sys.executable, "-c", CHILD, str(HERE), *todo], cwd=work, env=environment)
     failed = {name for name in names if not succeeded(name)}
