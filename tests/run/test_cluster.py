@@ -70,7 +70,7 @@ def test_a_worker_loads_on_the_one_gpu_that_it_sees(tmp_path, monkeypatch):
     monkeypatch.setattr(TinyJob, "load", lambda job: seen.append(job.device) or "")
     worker = _Actor()
     with open_place(tmp_path) as place, place.locked():
-        worker.load((TinyJob(TinyConfig(device="cuda:1")), tmp_path, os.getcwd()))
+        worker.load((TinyJob(TinyConfig(device="cuda:1")), tmp_path, os.getcwd(), {}))
         worker.close()
     assert seen == [None]
 
