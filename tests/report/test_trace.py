@@ -39,7 +39,7 @@ def test_something_else_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="none: there is no such file"):
         load_trace(tmp_path / "none")
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(UserError, match="text: is no safetensors file"):
+    with pytest.raises(UserError, match="text: is no whole safetensors file"):
         load_trace(tmp_path / "text")
 
 
