@@ -134,7 +134,7 @@ def segment(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Divide photographs into segments without class names: DiffSeg, K-Means, and cuts of graphs (DiffCut, Falcon, AutoSC, walks).
+    """Divide photographs into segments without class names: DiffSeg, K-Means, DiffCut.
 
     Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. The same command continues a run
     that was stopped. Unreadable photographs do not stop the others; failed.jsonl lists them.
