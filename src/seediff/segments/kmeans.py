@@ -15,6 +15,9 @@ from ..config.constants import SegmentConfig
 from ..errors import UserError
 from .methods import Seen, SegmentMethod, aggregated
 
+BAND = 64
+"""Rows of which distances are computed at a time."""
+
 
 def kmeans(
     rows: torch.Tensor, k: int, *, seed: int = 0, initial: torch.Tensor | None = None, max_iterations: int = 300, tolerance: float = 1e-4
@@ -51,7 +54,7 @@ def _means(rows: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) -> t
 
 def _nearest(rows: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
     """The number of each row's nearest centre, the first of several; then one row for each centre without any."""
-    labels = (centres.square().sum(1) - 2 * rows @ centres.T).argmin(1)
+    labels = (centres.square().sum(1) - rows @ (2 * centres).T).argmin(1)
     empty = (labels.bincount(minlength=len(centres)) == 0).nonzero().squeeze(1)
     if len(empty):
         distances = (rows - centres[labels]).square().sum(1)
@@ -66,16 +69,21 @@ def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
     distance to earlier ones, the best of 2 + ln k draws."""
     generator = torch.Generator().manual_seed(seed)
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
-    distances = (rows - rows[chosen]).square().sum(1)
+    distances = _squared_distances(rows, rows[chosen[0]])
     while len(chosen) < k:
         reach = distances.cumsum(0)
         draws = torch.rand(2 + int(math.log(k)), generator=generator, dtype=torch.float64) * reach[-1]
         trials = torch.searchsorted(reach, draws).clamp_max(len(rows) - 1).tolist()
-        reached = torch.stack([torch.minimum(distances, (rows - rows[trial]).square().sum(1)) for trial in trials])
+        reached = torch.stack([torch.minimum(distances, _squared_distances(rows, rows[trial])) for trial in trials])
         best = int(reached.sum(1).argmin())
         chosen.append(trials[best])
         distances = reached[best]
     return chosen
+
+
+def _squared_distances(rows: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
+    """`|row − centre|²` of every row, (N,); in bands, because the differences of all rows would leave the cache."""
+    return torch.cat([(band - centre).square_().sum(1) for band in rows.split(BAND)])
 
 
 def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
