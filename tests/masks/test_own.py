@@ -35,6 +35,9 @@ def fails(maps, name, config):
 
 def large(maps, name, config):
     return maps.cross_at(4, name) * 1000
+
+def empty(maps, name, config):
+    return maps.cross_at(4, name)[:0]
 """
 
 
@@ -101,7 +104,9 @@ def test_a_file_that_is_no_method_is_refused(file: Path, text: str, problem: str
         register_file(str(file.parent / text))
 
 
-@pytest.mark.parametrize(("function", "problem"), [("fails", "line 15.*KeyError: 'dog'"), ("large", r"returned \(4, 4\).*\[0, 1\]")])
+@pytest.mark.parametrize(
+    ("function", "problem"), [("fails", "line 15.*KeyError: 'dog'"), ("large", r"returned \(4, 4\).*\[0, 1\]"), ("empty", "empty")]
+)
 def test_a_function_that_fails_or_returns_no_soft_mask_is_one_line(file: Path, function: str, problem: str):
     with pytest.raises(UserError, match=problem):
         made(register_file(f"{file}:{function}"))
@@ -112,6 +117,8 @@ def test_names_of_the_package_and_unknown_constants_are_refused():
         register_method("seediff", lambda maps, name, config: maps.cross_at(4, name))
     with pytest.raises(UserError, match="no option 'bta'"):
         register_method("mine", lambda maps, name, config: maps.cross_at(4, name), {"mask": {"bta": 0.3}})
+    with pytest.raises(UserError, match="must be a table"):
+        register_method("mine", lambda maps, name, config: maps.cross_at(4, name), ["beta"])  # pyright: ignore[reportArgumentType]
 
 
 def test_a_configuration_never_runs_a_file(file: Path):

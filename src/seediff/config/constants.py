@@ -111,10 +111,9 @@ class MaskConfig:
         if self.method == BEST:
             raise UserError("method = best", "depends on the model", "in Python, use recommended_mask(model, 'best').mask")
         if self.method not in METHOD_FACTS:
-            files = "a file runs only if the command line names it (--method FILE.py:FUNCTION), and only with the same bytes"
-            raise UserError(
-                f"method = {self.method!r}", "is not known", files if ".py:" in self.method else f"known: {', '.join(METHOD_FACTS)}"
-            )
+            file = "a file runs only if the command line names it (--method FILE.py:FUNCTION), and only with the same bytes"
+            fix = file if ".py:" in self.method else f"known: {', '.join([*METHOD_FACTS, BEST])}"
+            raise UserError(f"method = {self.method!r}", "is not known", fix)
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
             raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
         if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -24,6 +25,7 @@ from ..config.fields import checked
 from ..config.methods import METHOD_FACTS, MethodFacts
 from ..config.presets import MethodConstants
 from ..errors import UserError, first_line
+from ..files.documents import fit
 from .steps import SoftMask, Step
 
 OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"]
@@ -38,7 +40,8 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
     """
     if name in METHOD_FACTS and METHOD_FACTS[name].own is None:
         raise UserError(f"method {name}", "is one of the package's", "choose another name")
-    values = checked(MethodConstants, constants or {}, f"constants of method {name}")
+    where = f"constants of method {name}"
+    values = checked(MethodConstants, fit(constants or {}, dict[str, Any], where), where)
     METHOD_FACTS[name] = MethodFacts("own.soft_mask", (), None, defaults=values, own=function)
 
 
@@ -62,13 +65,15 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     try:
         assert config.facts.own is not None
         made = config.facts.own(maps, class_name, config)
-        mask = made if isinstance(made, SoftMask) else SoftMask(torch.as_tensor(made).float())
+        mask = made if isinstance(made, SoftMask) else SoftMask(made)
+        mask = replace(mask, soft=torch.as_tensor(mask.soft).float())
+        low, high = (float(bound) for bound in mask.soft.aminmax())
     except UserError:
         raise
     except Exception as error:
         line = "".join(f", line {frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[1:2])  # of its own code
         raise UserError(f"method {config.method}{line}", f"{type(error).__name__}: {first_line(error)}") from error
-    if mask.soft.ndim != 2 or not bool(((mask.soft >= 0) & (mask.soft <= 1)).all()):
-        shape = tuple(mask.soft.shape)
-        raise UserError(f"method {config.method}", f"returned {shape} for class '{class_name}'", "return (h, w) values in [0, 1]")
-    return mask if mask.trace else SoftMask(mask.soft, mask.flags, {Step("final"): mask.soft})
+    if mask.soft.ndim != 2 or not 0 <= low <= high <= 1:
+        returned = f"returned {tuple(mask.soft.shape)} for class '{class_name}', with values from {low:.3g} to {high:.3g}"
+        raise UserError(f"method {config.method}", returned, "return (h, w) values in [0, 1]")
+    return mask if mask.trace else replace(mask, trace={Step("final"): mask.soft})
