@@ -248,6 +248,8 @@ def test_every_step_is_told_as_in_the_preview(copied):
             assert step["text"]
             assert len(base64.b64decode(step["data"])) == step["height"] * step["width"]
         assert client.ask("GET", f"/api/samples/1/steps?name=whale&{address(about['constants'])}").status == 400
+        unknown = address({**about["constants"], "method": "own.py:mine@0"})
+        assert client.ask("GET", f"/api/samples/1/steps?name={about['classes'][0]}&{unknown}").status == 400
 
 
 def test_segments_are_whole_and_as_fine_as_asked_for(copied):

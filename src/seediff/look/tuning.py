@@ -18,7 +18,7 @@ from PIL import Image
 
 from ..attention.windows import Window
 from ..config.constants import MaskConfig
-from ..config.methods import BEST, METHOD_FACTS
+from ..config.methods import METHOD_FACTS
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
@@ -45,6 +45,10 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     beta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
     pamr: bool
 
+    def __post_init__(self) -> None:
+        if self.method not in METHOD_FACTS:  # such as one's own, of a file that is not named now
+            raise ValueError(f"method {self.method!r} is not known here")
+
     def of(self, config: MaskConfig) -> MaskConfig:
         """The configuration with these constants. A new method also brings the other constants that its authors chose. If any constant
         changes, `ignore_band` is turned off."""
@@ -52,7 +56,7 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
         if Constants(**tried) == shown(config):  # `self` may have more fields
             return config
         tried |= {"ignore_band": None}
-        others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method not in (config.method, BEST) else {}
+        others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method != config.method else {}
         return replace(config, **{**others, **tried})
 
 
