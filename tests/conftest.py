@@ -26,6 +26,17 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
 
 
+@pytest.fixture(autouse=True)
+def methods_as_shipped():
+    """Methods that a test, or the code of a page, registers end with it: `Method` names those that ship."""
+    from seediff.config.methods import METHOD_FACTS
+
+    before = dict(METHOD_FACTS)
+    yield
+    METHOD_FACTS.clear()
+    METHOD_FACTS.update(before)
+
+
 @pytest.fixture(scope="session")
 def sd1_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's text tower."""

@@ -41,14 +41,6 @@ def empty(maps, name, config):
 """
 
 
-@pytest.fixture(autouse=True)
-def registry():
-    before = dict(METHOD_FACTS)
-    yield
-    METHOD_FACTS.clear()
-    METHOD_FACTS.update(before)
-
-
 @pytest.fixture
 def file(tmp_path) -> Path:
     (tmp_path / "own.py").write_text(FILE)
