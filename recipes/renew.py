@@ -38,6 +38,8 @@ from seediff.files.outputs import write_atomic
 
 FEWEST = 2
 """The smallest number of scenes or images in a trial, whatever its scale."""
+WIDEST = 1600
+"""Pixels of a page's picture, from left to right, at most."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,21 @@ def make(output: Output, place: Place) -> str:
 
 
 def publish(source: Path, target: Path) -> None:
-    """Copy a file into the docs. A PNG is converted to JPEG if the target's name ends in .jpg."""
+    """Copy a file into the docs. Pictures whose target ends in .jpg become JPEGs at most WIDEST wide."""
     data = source.read_bytes()
-    if target.suffix == ".jpg" and source.suffix == ".png":
-        buffer = io.BytesIO()
-        Image.open(source).convert("RGB").save(buffer, "JPEG", quality=85, optimize=True)
-        data = buffer.getvalue()
+    if target.suffix == ".jpg":
+        data = page_picture(data)
     write(target, data)
+
+
+def page_picture(data: bytes) -> bytes:
+    """A picture in any format → a small progressive JPEG."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as opened:
+        picture = opened.convert("RGB")
+    picture.thumbnail((WIDEST, picture.height))
+    picture.save(buffer, "JPEG", quality=80, optimize=True, progressive=True)
+    return buffer.getvalue()
 
 
 def write(target: Path, data: bytes) -> None:

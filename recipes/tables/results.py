@@ -22,7 +22,7 @@ def write_table(out: Path, result: Mapping[str, Any]) -> None:
     rows = summarised(result)
     fit = fitted(rows, result["metrics"][0])
     whole = {**result, "summary": rows, **({"fit": fit} if fit else {})}
-    texts = {"json": json.dumps(whole, indent=1) + "\n", "md": markdown(result, rows, fit), "svg": plot(result, rows)}
+    texts = {"json": json.dumps(whole) + "\n", "md": markdown(result, rows, fit), "svg": plot(result, rows)}
     for kind, text in texts.items():
         write_atomic(out / f"results.{kind}", text.encode("utf-8"))
 

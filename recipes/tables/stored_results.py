@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class ShownScores:
-    """The scores that tables show; files hold more."""
+    """The scores that tables show, and keep; `seediff evaluate` writes more."""
 
     miou: float | None
     miou_ci95: Bounds
@@ -139,18 +139,17 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
                     seconds.setdefault(segmenter, row.seconds[position])
                     for name, of_seeds in row.tests.items():
                         where = f"{path}: rows[{number}].tests, '{name}'"
-                        scores.setdefault((segmenter, table.test_keys[name]), checked_scores(of_seeds[position], where))
+                        scores.setdefault((segmenter, table.test_keys[name]), shown_scores(of_seeds[position], where))
         if not found:
             raise UserError(f"--reuse {folder}: holds no {RESULTS} of a table that `python -m recipes.tables` wrote")
     return Kept(work, scores, seconds)
 
 
 def read_scores(path: Path) -> dict[str, Any]:
-    """Scores as `seediff evaluate --json` writes them. Raises UserError for a faulty file."""
-    return checked_scores(read_json(path, dict[str, Any]), str(path))
+    """What tables show of a file that `seediff evaluate --json` wrote. Raises UserError for a faulty file."""
+    return shown_scores(read_json(path, dict[str, Any]), str(path))
 
 
-def checked_scores(found: dict[str, Any], where: str) -> dict[str, Any]:
-    """`found`, if a table can show these scores; otherwise raises UserError."""
-    fit(found, ShownScores, where)
-    return found
+def shown_scores(found: dict[str, Any], where: str) -> dict[str, Any]:
+    """The fields of ShownScores. Raises UserError if one is missing or of another type."""
+    return asdict(fit(found, ShownScores, where))

@@ -37,8 +37,6 @@ from .stored_results import Kept, open_kept
 
 EPOCHS = 20.0
 """The number of epochs if the table gives neither epochs nor steps."""
-PLACES = ("predictions", "data")
-"""Keys of scores that hold folders of this machine. Results leave them out, because a table's keys identify the data."""
 
 Watch = Callable[[str], Progress]
 """Called with the next activity; returns the function to which its progress is reported."""
@@ -84,7 +82,7 @@ def run_table(
                 if scores is None:
                     folder = train_one(training, row, table, places, kept, label, watch)
                     scores = score_one(folder, table.tests[name], places, kept, f"{label}: measuring on {name}", watch)
-                found[name].append({key: value for key, value in scores.items() if key not in PLACES})
+                found[name].append(scores)
             segmenters.append(segmenter)
         about = {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then)}
         rows.append({**about, "segmenters": segmenters, "seconds": [kept.seconds(one) for one in segmenters], "tests": found})
