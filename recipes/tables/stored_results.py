@@ -130,8 +130,6 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
             result = read_json(path, dict[str, Any])
             if not {"table", "rows"} <= set(result):
                 continue  # of another kind of study
-            if "test_keys" not in result:
-                raise UserError(f"{path}: was written by an earlier version, which did not say what decides each figure; make it again")
             table = fit(result, TableResults, str(path))
             found += 1
             for number, row in enumerate(table.rows):

@@ -14,7 +14,7 @@ from PIL import Image
 from seediff.cli import main
 
 TABLE = Path(__file__).with_name("resolved.json")
-"""`files`: name → text of a file for --config or --preset, those named `earlier` as version 0.1.0 wrote them; `lines`: command line → what
+"""`files`: name → text of a file for --config or --preset, `lines`: command line → what
 differs from the configuration's own defaults, and what is said about thresholds."""
 
 PRESET = {

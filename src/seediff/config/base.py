@@ -75,12 +75,6 @@ class Settings:
         """The layers below the given values. chosen: flat name → given value. preset: which constants to use (see `configure`)."""
         return []
 
-    @classmethod
-    def given_earlier(cls, values: Mapping[str, Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
-        """The values in a file of version 0.1.0 that count as given. Such files store no sources, so by default all values do. changed: the
-        deciding fields whose values differ from the file's."""
-        return values
-
     def values(self) -> dict[str, Any]:
         """Field → value, with dataclasses as tables."""
         return {name: value for name, value in asdict(self).items() if name != "origins"}
@@ -252,13 +246,12 @@ def _with_source(error: UserError, part: str, named: Mapping[str, Layer]) -> Use
 
 
 class ConfigFile(NamedTuple):
-    """A TOML file. values: flat name → value, checked. sources: source → flat names; None if the file has none, because a person or
-    version 0.1.0 wrote it. complete: the file is from an output; it holds all values, and a missing value is unset."""
+    """A TOML file. values: flat name → value, checked. sources: source → flat names, in the file of an output, which holds all values, so
+    that a missing value is unset; None in a file that a person wrote."""
 
     path: Path
     values: Mapping[str, Any]
     sources: Mapping[str, tuple[str, ...]] | None
-    complete: bool
 
     def layers(self) -> list[Layer]:
         """One layer per value, with the value's source."""
@@ -277,7 +270,6 @@ def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
     table = read_toml(path)
     if (command := table.get("command", kind.command)) != kind.command:
         raise UserError(f"{path}: is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
-    complete = "version" in table
     for key in {*ABOUT} - {f.name for f in fields(kind)}:  # TrainConfig has a field named `weights`
         table.pop(key, None)
     sources = fit(table.pop("sources", None), dict[str, tuple[str, ...]] | None, f"{path} [sources]")  # type: ignore[arg-type]
@@ -287,7 +279,7 @@ def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
         table["classes"] = list(split_classes(classes))
     if isinstance(table.get("prompts"), str):
         table["prompts"] = [table["prompts"]]
-    return ConfigFile(path, flatten(kind, checked(kind, table, str(path))), sources, complete)
+    return ConfigFile(path, flatten(kind, checked(kind, table, str(path))), sources)
 
 
 def configure(
@@ -306,9 +298,12 @@ def configure(
     layers = [Layer(GIVEN, line)]
     if file is not None:
         read = read_file(file, kind)
-        if read.complete and not _other(kind, line, read):
-            return resolve(kind, [*layers, *_of_file(kind, read, ())])
-        layers += _of_file(kind, read, _other(kind, line, read)) if read.complete else read.layers()
+        if read.sources is None:
+            layers += read.layers()
+        elif _other(kind, line, read):
+            layers += _kept(kind, read)
+        else:
+            return resolve(kind, [*layers, *read.layers()])
     if tuned is not None:
         layers.append(tuned.layer(kind.command, _chosen(kind, layers).get("model")))
     return resolve(kind, [*layers, *kind.behind(_chosen(kind, layers), preset)])
@@ -320,10 +315,10 @@ def chosen_model(kind: type[Config], line: Mapping[str, Any], file: Path | None,
     return chosen.get("model", tuned.model if tuned is not None else kind.model), chosen.get("base")
 
 
-def _other(kind: type[AnySettings], line: Mapping[str, Any], file: ConfigFile) -> tuple[str, ...]:
-    """The deciding fields whose value on the command line differs from the file's, or is a placeholder (`Settings.asking`)."""
+def _other(kind: type[AnySettings], line: Mapping[str, Any], file: ConfigFile) -> bool:
+    """Whether a deciding field's value on the command line differs from the file's, or is a placeholder (`Settings.asking`)."""
     flat = {**file.values, **flatten(kind, line)}
-    return tuple(name for name in kind.deciding if flat.get(name) != file.values.get(name) or _asks(kind, name, flat.get(name)))
+    return any(flat.get(name) != file.values.get(name) or _asks(kind, name, flat.get(name)) for name in kind.deciding)
 
 
 def _asks(kind: type[AnySettings], name: str, value: Any) -> bool:
@@ -331,15 +326,9 @@ def _asks(kind: type[AnySettings], name: str, value: Any) -> bool:
     return name in kind.asking and value == kind.asking[name]
 
 
-def _of_file(kind: type[AnySettings], file: ConfigFile, other: tuple[str, ...]) -> list[Layer]:
-    """The layers of a complete file. other: the deciding fields that have another value now; if there are any, only the given values and
-    the deciding values that are neither defaults nor `following` are kept."""
-    if file.sources is None:
-        given = kind.given_earlier(file.values, other)
-        rest = [] if other else [Layer("an earlier version's file", file.values, str(file.path))]
-        return [Layer(GIVEN, given, str(file.path)), *rest]
-    if not other:
-        return file.layers()
+def _kept(kind: type[AnySettings], file: ConfigFile) -> list[Layer]:
+    """The layers of an output's file that stay where a deciding field has another value now: the given values, and the deciding values
+    that are neither defaults nor `following`."""
     stays = {*kind.deciding} - {*kind.following}
     return [layer for layer in file.layers() if layer.source == GIVEN or (layer.source != DEFAULT and {*layer.values} & stays)]
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import counted
-from .base import Layer, RunConfig, differences, flatten, load_config, recommend
+from .base import Layer, RunConfig, differences, load_config, recommend
 from .constants import CaptureConfig, MaskConfig
 from .fields import Count, Share
 from .methods import BEST
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts, check_subclasses
-from .presets import THRESHOLDS, find_constants
+from .presets import find_constants
 from .sizes import Size, check_size
 
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
@@ -76,20 +76,6 @@ class DatasetConfig(RunConfig):
         model = find_constants(chosen.get("model", cls.model), chosen.get("base"))
         layers = model.mask_layers(chosen.get("mask.method"), preset, drawing=issubclass(cls, GenerateConfig))
         return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]
-
-    @classmethod
-    def given_earlier(cls, values: Mapping[str, Any], changed: tuple[str, ...]) -> Mapping[str, Any]:
-        """All values except constants that equal the paper's, or those in the preset of the file's own model and method. If the model does
-        not change, its steps, guidance, thresholds and captured steps also count as given."""
-        method = values.get("mask.method", MaskConfig.method)
-        layers = cls.behind({**values, "mask.method": method}, "model")
-        preset = {name: value for layer in reversed(layers) for name, value in flatten(cls, layer.values).items()}
-        paper = flatten(GenerateConfig, {"mask": asdict(MaskConfig()), "capture": asdict(CaptureConfig())})
-        paper |= {name: getattr(GenerateConfig, name) for name in ("steps", "guidance_scale")}
-        paper |= {name: preset.get(name) for name in THRESHOLDS.values()}
-        ours = () if "model" in changed else ("steps", "guidance_scale", "capture.steps", *THRESHOLDS.values())
-        kept = {"mask.method", *ours, *(values.keys() - paper.keys())}
-        return {name: value for name, value in values.items() if name in kept or value not in (paper[name], preset.get(name, paper[name]))}
 
 
 @dataclass(frozen=True)

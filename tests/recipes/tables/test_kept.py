@@ -63,7 +63,7 @@ def test_tables_below_a_folder_are_read(tmp_path):
         (None, "there is no such folder"),
         ({"set": "truth"}, "holds no results.json of a table"),
         ("{", "results.json: is not JSON"),
-        ({"table": "main", "rows": []}, "was written by an earlier version"),
+        ({"table": "main", "rows": []}, "must have"),
         ({**TABLE, "test_keys": {}}, "test_keys must name every test; 'held_out' is missing"),
         (
             {**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": ["high", "low"]}}]},

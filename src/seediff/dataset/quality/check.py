@@ -21,7 +21,7 @@ from ...files.messages import printable, shown
 from ...files.pictures import open_picture
 from ...files.reading import PICTURE, leads_out, path_inside, read_bytes
 from ...files.tensors import read_header
-from ...masks.flags import LARGEST, SMALLEST
+from ...masks.flags import LARGEST, SMALLEST, degenerate
 from ...workers import in_threads
 from .. import native
 from ..encoding import read_label_map
@@ -37,9 +37,6 @@ DAMAGED = ("missing", "picture", "mask", "instances", "soft", "tensors")
 COUNTED = ("class_ids", "area")
 """Fields of a row that can be recomputed from its label map. They are read with any type, compared with the map, and rewritten by
 `--fix`."""
-SLACK = 0.1
-"""Tolerance for the limits of `degenerate`, as a share of them: in datasets of older versions, a photograph's flags come from a smaller
-mask, whose area differs slightly."""
 ROUNDING = 1e-6
 """Tolerance for areas, which are written with six digits."""
 
@@ -212,11 +209,10 @@ def _check_flags(row: Mapping[str, Any], where: str, areas: Mapping[str, float])
     """Flags that contradict the label map; those about attention cannot be checked with it."""
     flags = row["flags"]
     for name, share in areas.items():
-        flagged, room = f"degenerate:{name}" in flags, min(share / SMALLEST, (1 - share) / (1 - LARGEST))  # degenerate when below 1
-        if flagged and room > 1 + SLACK:
-            yield Finding("flag", "warning", where, f"is flagged degenerate:{name}, but that mask has {share:.1%} of the picture")
-        if not flagged and room < 1 - SLACK:
-            yield Finding("flag", "warning", where, f"is not flagged degenerate:{name}, but that mask has {share:.2%} of the picture")
+        flagged, beside = f"degenerate:{name}" in flags, min(abs(share - SMALLEST), abs(share - LARGEST)) > ROUNDING
+        if beside and flagged != bool(degenerate({name: share})):
+            said = "is flagged" if flagged else "is not flagged"
+            yield Finding("flag", "warning", where, f"{said} degenerate:{name}, but that mask has {share:.2%} of the picture")
     if "no_class" in flags and any(areas.values()):
         yield Finding("flag", "warning", where, "is flagged no_class, but its label map has one")
     for flag in flags:
