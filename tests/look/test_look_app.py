@@ -64,28 +64,6 @@ def test_a_corrected_sample_is_counted_by_its_new_class(pets):
     assert client.numbers(states=["corrected"]) == []
 
 
-def test_confidence_is_measured_when_it_is_asked_for(tmp_path):
-    from seediff.dataset.quality.select import confidence
-
-    out = write_set(tmp_path / "pets", 5)
-    (out / "soft").mkdir()
-    rng, wanted = np.random.default_rng(0), []
-    for row in native.read_rows(out):
-        labels, class_id = native.read_label_map(out / row["mask"]), row["class_ids"][0]
-        soft = rng.random(labels.shape) * rng.random()
-        (out / f"soft/{native.sample_name(row['file_name'])}_{class_id}.png").write_bytes(native.encode_soft(soft))
-        wanted.append(confidence(labels, (soft * 255).round().astype(np.uint8), class_id))
-    order = sorted(range(5), key=lambda number: wanted[number])
-    with running(out) as (client, opened):
-        assert np.isnan(opened.session.index.confidence).all()
-        client.numbers(sort="confidence")  # asks for it
-        # What is not measured yet comes last, where it may belong.
-        wait_until(lambda: not np.isnan(opened.session.index.confidence).any())
-        assert client.numbers(sort="confidence") == order
-        np.testing.assert_allclose(opened.session.index.confidence, wanted, atol=1e-6)
-        assert client.numbers(confidence=[wanted[order[1]], wanted[order[3]]]) == sorted(order[1:4])
-
-
 def test_a_set_that_does_not_know_confidence_says_so(tmp_path):
     """Sorting by it would do nothing, and not say why."""
     with running(write_set(tmp_path / "old", 3)) as (client, _):
@@ -195,10 +173,10 @@ def test_everybody_hears_what_anybody_does(pets):
     connection.request("GET", "/api/events", headers={"Cookie": client.cookie})
     answer = connection.getresponse()
     assert answer.readline() == b": listening\n"
-    client.act(7, "accept", 0, window="one", by="bob")
+    client.act(7, "accept", 0, window="one")
     lines = [answer.readline() for _ in range(2)]
     report = json.loads(lines[1].removeprefix(b"data: "))
-    assert (report["index"], report["verdict"], report["window"], report["by"]) == (7, "accepted", "one", "bob")
+    assert (report["index"], report["verdict"], report["window"], report["by"]) == (7, "accepted", "one", "ann")
     connection.close()
 
 

@@ -36,7 +36,7 @@ def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
     told = []
     session = opened(pets, tell=told.append)
     labels = painted(session, 1, 255)
-    state = session.act(1, 0, "brush", labels=labels, by="bob", window="w", detail={"tool": "brush"})
+    state = session.act(1, 0, "brush", labels=labels, window="w", detail={"tool": "brush"})
     session.act(1, 1, "accept", verdict="accepted")
     session.close()
     assert (pets / "masks/000001.png").read_bytes() == before
@@ -46,7 +46,7 @@ def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
     np.testing.assert_array_equal(native.read_label_map(file), labels)
     assert first["from"] == hashlib.sha256(before).hexdigest()
     assert first["hash"] == hashlib.sha256(file.read_bytes()).hexdigest() == second["from"] == second["hash"]
-    assert (first["sample"], first["by"], first["action"], first["version"], first["verdict"]) == ("000001", "bob", "brush", 1, None)
+    assert (first["sample"], first["by"], first["action"], first["version"], first["verdict"]) == ("000001", "ann", "brush", 1, None)
     assert first["classes"] == ["cat"]
     assert first["area"] == {"cat": round(float((labels == 2).mean()), 6)}
     assert (second["verdict"], second["by"], second["mask"]) == ("accepted", "ann", first["mask"])

@@ -17,7 +17,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ..dataset.native import METADATA
 from ..dataset.shapes.objects import find_objects
 from ..errors import UserError
 from ..files.documents import parse_json
@@ -48,7 +47,6 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: _Number
     action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "original"]
     window: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
     old: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     new: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
 
@@ -59,7 +57,6 @@ class Painted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: _Number
     tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned"]
     window: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
 class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +65,6 @@ class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     view: Annotated[str, msgspec.Meta(max_length=64)]
     action: Literal["accept", "reject", "reset", "relabel"]
     places: tuple[tuple[_Number, _Number], ...]
-    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
     old: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     new: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
 
@@ -77,7 +73,6 @@ class UndoMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The job to undo."""
 
     job: Annotated[str, msgspec.Meta(max_length=64)]
-    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
 NEITHER, UNCHANGED = "set to not reviewed", "unchanged"
@@ -109,9 +104,6 @@ class Look:
     async def view(self, request: Request) -> Response:
         """A list of samples: its name, by which the page requests parts of the list, and counts. counts=1 in the address: only counts."""
         query = parse_json(await request.body(), Query, "the filter")
-
-        if query.confidence is not None or query.sort == "confidence":
-            self.session.need_confidence()
 
         def select() -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
             with self.session.lock:
@@ -232,7 +224,7 @@ class Look:
 
     async def act(self, request: Request) -> Response:
         number, body = self.number(request), parse_json(await request.body(), Act, "the action")
-        options: dict[str, Any] = {"by": body.by, "window": body.window}
+        options: dict[str, Any] = {"window": body.window}
         if body.action in VERDICTS:
             options["verdict"] = VERDICTS[body.action]
         elif body.action == "relabel":
@@ -250,7 +242,7 @@ class Look:
         def read(present: np.ndarray) -> np.ndarray:
             return unpacked(data, present.shape)
 
-        about: dict[str, Any] = {"by": painted.by, "window": painted.window, "detail": {"tool": painted.tool}}
+        about: dict[str, Any] = {"window": painted.window, "detail": {"tool": painted.tool}}
         make = partial(self.session.act, number, painted.version, painted.tool, labels=read, **about)
         return await self.answer(number, make)
 
@@ -276,7 +268,7 @@ class Look:
         history = self.session.history(number)
         if history.verdict == verdict:
             return UNCHANGED
-        self.session.act(number, history.version, body.action, verdict=verdict, by=body.by, detail=detail)
+        self.session.act(number, history.version, body.action, verdict=verdict, detail=detail)
         return verdict or NEITHER
 
     def _relabel(self, body: Many, number: int, detail: dict[str, Any]) -> str:
@@ -285,7 +277,7 @@ class Look:
             return "without this class"
         detail = {"old": body.old, "new": body.new, **detail}
         changed = np.where(labels == body.old, np.uint8(body.new), labels)
-        self.session.act(number, version, "relabel", labels=changed, by=body.by, detail=detail)
+        self.session.act(number, version, "relabel", labels=changed, detail=detail)
         return "relabelled"
 
     async def stop_many(self, request: Request) -> Response:
@@ -294,7 +286,7 @@ class Look:
 
     async def undo_many(self, request: Request) -> Response:
         body = parse_json(await request.body(), UndoMany, "the job")
-        self.jobs.undo(body.job, body.by)
+        self.jobs.undo(body.job)
         return JSONResponse({}, 202)
 
     async def answer(self, number: int, act: Callable[[], dict[str, Any]]) -> Response:
@@ -310,16 +302,13 @@ def about(session: Session) -> dict[str, Any]:
     subject = session.subject
     return {
         "name": subject.folder.resolve().name,
-        "kind": subject.kind,
         "classes": list(subject.classes),
         "count": len(subject.samples),
         "editable": subject.editable,
-        "confidence": session.has_confidence,
+        "confidence": bool((~np.isnan(session.index.confidence)).any()),
         "agreement": not bool(np.isnan(session.index.agreement).all()),
         "compared": session.comparison and session.comparison.about,
         "readOnly": session.read_only,
-        "by": session.by,
-        "metadata": METADATA,
     }
 
 

@@ -19,7 +19,6 @@ from importlib.resources import files
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,9 +46,6 @@ OPEN = ("/static/look.css", "/static/icon.svg")
 """Paths that need no token: the form that asks for it uses them."""
 
 
-CLOSE = {"connection": "close"}
-
-
 class Ticket:
     """A substitute for the token that is accepted once, within SOON seconds: for the address with which a browser is started, which
     everybody on the machine can read."""
@@ -63,13 +59,6 @@ class Ticket:
             return False
         self._until = 0.0
         return True
-
-
-class TooLarge(HTTPException):
-    """A request's body has more bytes than its path allows."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(413, f"More than the {limit} bytes that are read here.", CLOSE)
 
 
 class Gate:
@@ -86,30 +75,24 @@ class Gate:
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
             return None
-        headers, body = Headers(scope=scope), _Body(receive, self.limit(scope["path"]))
+        headers = Headers(scope=scope)
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update({**HEADERS, **(CLOSE if scope["method"] == "POST" and not body.whole else {})})
+                MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        if refused := self._refused(scope, headers):
-            return await refused(scope, receive, sending)
-        try:
-            if answer := await self._entering(scope, headers, body):
-                return await answer(scope, receive, sending)
-        except TooLarge as error:
-            return await PlainTextResponse(error.detail, error.status_code)(scope, receive, sending)
-        await self.app(scope, body, sending)
+        answer = self._refused(scope, headers) or await self._entering(scope, headers, receive) or self.app
+        await answer(scope, receive, sending)
 
     def _refused(self, scope: Scope, headers: Headers) -> Response | None:
-        """The response to a request that is refused, whoever sends it: a wrong host name, too long a body, a method that is not answered,
-        or a POST from another page. None for all others."""
+        """The response to a request that is refused, whoever sends it: a wrong host name, a body that is too long or of
+        unknown length, a method that is not answered, or a POST from another page. None for all others."""
         if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
-        length = headers.get("content-length", "0")
-        if not re.fullmatch(r"\d{1,15}", length) or int(length) > self.limit(scope["path"]):
-            return PlainTextResponse(TooLarge(self.limit(scope["path"])).detail, 413)
+        length, limit = headers.get("content-length", "0"), self.limit(scope["path"])
+        if "transfer-encoding" in headers or not re.fullmatch(r"\d{1,15}", length) or int(length) > limit:
+            return PlainTextResponse(f"More than the {limit} bytes that are read here.", 413, {"connection": "close"})
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("Only GET and POST are answered.", 405)
         from_this_page = headers.get("origin") == f"{scope['scheme']}://{headers['host']}"
@@ -174,23 +157,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-class _Body:
-    """Receives a request's body, and raises TooLarge if it is longer than allowed. whole: all of it was read. If it was not when the
-    response is sent, the connection is closed instead of reading the rest."""
-
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self.receive, self.limit, self.got, self.whole = receive, limit, 0, False
-
-    async def __call__(self) -> Message:
-        message = await self.receive()
-        if message["type"] == "http.request":
-            self.got += len(message.get("body", b""))
-            self.whole = not message.get("more_body", False)
-            if self.got > self.limit:
-                raise TooLarge(self.limit)
-        return message
 
 
 def _form(message: str, status: int) -> Response:

@@ -1,4 +1,4 @@
-"""Runs long jobs, one at a time. All windows see the progress, and a job's changes to many samples can be undone together."""
+"""Changes many samples in jobs, one at a time. All windows see the progress, and a job's changes can be undone together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,31 +19,8 @@ from .session import Session, Stale
 DAMAGED, UNDONE = "that cannot be changed", "undone"
 SOON = 10.0
 """Remaining seconds below which no remaining time is shown."""
-
-
-class Job:
-    """A running job, as its work sees it. id: recorded with all its changes. stop: set when the job should end."""
-
-    def __init__(self, tell: Callable[[dict[str, Any]], None], stop: threading.Event) -> None:
-        self._tell, self.stop = tell, stop
-        self.id = secrets.token_hex(8)
-        self._begun: tuple[float, int] | None = None
-
-    def at(self, done: int, total: int, text: str) -> None:
-        """Report progress. The remaining time is estimated from the speed since the report with `done` = 0, or else the first report."""
-        now = time.monotonic()
-        begun, before = self._begun = self._begun if self._begun and done else (now, done)
-        left = (now - begun) / (done - before) * (total - done) if done > before else 0.0
-        rest = "" if left < SOON else f", about {round(left)} s left" if left < 100 else f", about {round(left / 60)} min left"
-        self.say(text + rest, done=done, total=total)
-
-    def say(self, text: str, *, done: int = 0, total: int = 0, changed: int = 0, undoable: bool = False, ended: bool = False) -> None:
-        about = {"done": done, "total": total, "ended": ended, "changed": changed, "undoable": undoable}
-        self._tell({"kind": "job", "job": self.id, "text": text, **about})
-
-
-Work = Callable[[Job], Mapping[str, Any]]
-"""The work of a job, called in the jobs' thread. Returns the arguments of the last call of `Job.say`."""
+Change = Callable[[int, dict[str, Any]], str]
+"""Changes one sample: its number, and the fields that its action's `detail` must have → the outcome, in words."""
 
 
 class Jobs:
@@ -54,57 +31,47 @@ class Jobs:
         self.stop = threading.Event()
         self.busy = False
 
-    def begin(self, work: Work) -> None:
-        """Start a job. Raises UserError if nothing can be saved, HTTPException while another job is running."""
+    def start(self, numbers: Sequence[int], what: str, change: Change) -> None:
+        """Change samples in a job. what: the outcome that counts as success. Raises UserError if nothing can be saved, HTTPException while
+        another job is running."""
         if self.session.read_only:
             raise UserError(self.session.read_only)
         if self.busy:
             raise HTTPException(409, "another job is going on")
         self.busy = True
         self.stop.clear()
-        self.worker.start(partial(self._work, work))
+        self.worker.start(partial(self._work, numbers, what, change))
 
-    def _work(self, work: Work) -> None:
-        job, ended = Job(self.session.tell, self.stop), {}
+    def _work(self, numbers: Sequence[int], what: str, change: Change) -> None:
+        job, counts, begun, failed = secrets.token_hex(8), Counter[str](), time.monotonic(), ""
+
+        def tell(text: str, done: int, **more: Any) -> None:
+            report = {"kind": "job", "job": job, "text": text, "done": done, "total": len(numbers), "ended": False, "changed": 0}
+            self.session.tell({**report, "undoable": False, **more})
+
         try:
-            ended = work(job)
-        except OSError as error:
-            ended = {"text": f"it could not be saved: {system_reason(error)}"}
-        except UserError as error:
-            ended = {"text": str(error)}
-        except Exception as error:  # most often, a device is out of memory
-            ended = {"text": f"it failed: {first_line(error)}"}
-        finally:
-            self.busy = False
-            job.say(**{"text": "", **ended}, ended=True)
-
-    def start(self, numbers: Sequence[int], what: str, change: Callable[[int, dict[str, Any]], str]) -> None:
-        """Change samples in a job. what: the outcome that counts as success, in words. change: called with a sample's number and the fields
-        that its action's `detail` must have; returns the outcome. Raises the same errors as `begin`."""
-        self.begin(partial(self.change, numbers, what, change))
-
-    def change(self, numbers: Sequence[int], what: str, change: Callable[[int, dict[str, Any]], str], job: Job) -> dict[str, Any]:
-        """The work of `start`."""
-        counts, done = Counter[str](), 0
-        try:
-            for number in numbers:
+            for done, number in enumerate(numbers):
                 if self.stop.is_set():
                     break
-                job.at(done, len(numbers), f"{done} of {len(numbers)} samples")
+                left = (time.monotonic() - begun) / done * (len(numbers) - done) if done else 0.0
+                rest = "" if left < SOON else f", about {round(left)} s left" if left < 100 else f", about {round(left / 60)} min left"
+                tell(f"{done} of {len(numbers)} samples{rest}", done)
                 try:
-                    counts[change(number, {"job": job.id})] += 1
+                    counts[change(number, {"job": job})] += 1
                 except UserError:
                     counts[DAMAGED] += 1
                 except Stale:
                     counts["changed by somebody meanwhile"] += 1
-                done += 1
         except OSError as error:
-            counts[f"left when saving failed ({error.strerror})"] = len(numbers) - done
-        rest = ", ".join(f"{count} {other}" for other, count in counts.items() if count and other != what)
-        text = f"{counts[what]} {what}" + (f"; {rest}" if rest else "")
-        return {"text": text, "changed": counts[what], "undoable": what != UNDONE}
+            failed = f"it could not be saved: {system_reason(error)}"
+        except Exception as error:  # most often, a device is out of memory
+            failed = f"it failed: {first_line(error)}"
+        self.busy = False
+        others = [f"{count} {other}" for other, count in counts.items() if other != what]
+        text = "; ".join([f"{counts[what]} {what}", *([", ".join(others)] if others else []), *([failed] if failed else [])])
+        tell(text, sum(counts.values()), ended=True, changed=counts[what], undoable=what != UNDONE)
 
-    def undo(self, job: str, by: str) -> None:
+    def undo(self, job: str) -> None:
         """Undo a job on all samples that have not been changed since."""
 
         def version(number: int) -> int | None:
@@ -115,7 +82,7 @@ class Jobs:
         def back(number: int, detail: dict[str, Any]) -> str:
             if (at := version(number)) is None:
                 raise Stale
-            self.session.act(number, at, "undo", by=by, detail=detail)
+            self.session.act(number, at, "undo", detail=detail)
             return UNDONE
 
         self.start([number for number in list(self.session.histories) if version(number) is not None], UNDONE, back)

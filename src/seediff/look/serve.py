@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import UserError
 from .answers import MASK
@@ -26,9 +24,6 @@ from .events import Events
 from .gate import SMALL, Gate, is_loopback
 from .samples import open_subject
 from .session import Session
-
-PATIENCE = 30.0
-"""Seconds that a request may take to arrive, and the client to receive a response."""
 
 
 @dataclass(frozen=True)
@@ -67,44 +62,6 @@ def listen(host: str, port: int) -> socket.socket:
 def _unless_cancelled(record: logging.LogRecord) -> bool:
     """Whether to log a record: not if a task was cancelled, as when windows still listen while the server ends."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
-
-
-class Patient(H11Protocol):
-    """A connection that is dropped if a request is incomplete, or a response is not received, for PATIENCE seconds."""
-
-    _stuck = False
-    _late: asyncio.TimerHandle | None = None
-
-    def _look(self) -> None:
-        """Start the timer, unless it runs already, if the connection waits for the client; stop it otherwise."""
-        state = self.conn.their_state
-        begun = state is h11.IDLE and (self.cycle is None or bool(self.conn.trailing_data[0]))
-        if not (waiting := self._stuck or begun or state is h11.SEND_BODY) and self._late:
-            self._late.cancel()
-        self._late = (self._late or self.loop.call_later(PATIENCE, self.transport.abort)) if waiting else None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._look()
-
-    def handle_events(self) -> None:
-        super().handle_events()
-        self._look()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._stuck = True
-        self._look()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stuck = False
-        self._look()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self._late:
-            self._late.cancel()
 
 
 class Server(uvicorn.Server):
@@ -169,7 +126,7 @@ def served(
             app = Gate(make_app(session, events), token=token, host=host, port=at, limit=body_limit)
             config = uvicorn.Config(
                 app,
-                http=Patient,
+                http="h11",
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..dataset.encoding import Instances
-from ..dataset.native import SOFT, encode_mask, read_label_map
+from ..dataset.native import encode_mask
 from ..dataset.reviews import (
     MADE,
     REDRAWN,
@@ -123,7 +123,6 @@ class Session:
     def __init__(self, subject: Subject, *, by: str, tell: Callable[[dict[str, Any]], None] = lambda report: None) -> None:
         self.subject, self.by, self.tell = subject, by, tell
         self.acted = 0
-        self._confidence = False
         self.comparison: Comparison | None = None
         self.lock = threading.Lock()
         self.read_only = ""
@@ -183,14 +182,9 @@ class Session:
 
     def compare(self, folder: Path) -> None:
         """Compare with another set's label maps of the same pictures, which are read in a separate thread. Raises UserError."""
-        self.compare_with(Comparison(Other(self.subject, folder), len(self.subject.samples)))
+        self.comparison = Comparison(Other(self.subject, folder), len(self.subject.samples))
+        self.index.different = self.comparison.different
         self._in_background(lambda number, sample: self._compare(number))
-
-    def compare_with(self, comparison: Comparison | None) -> None:
-        """Compare with other masks from now on, or with none, and inform the windows."""
-        self.comparison = comparison
-        self.index.different = comparison.different if comparison else np.full(len(self.subject.samples), np.nan, np.float32)
-        self.tell({"kind": "compared", "compared": comparison and comparison.about})
 
     def _compare(self, number: int) -> None:
         if self.comparison is not None:
@@ -207,28 +201,6 @@ class Session:
             found = self.comparison.put(number, difference(labels, there))
             if mask == self.mask(number):
                 return found
-
-    @property
-    def has_confidence(self) -> bool:
-        """Whether confidence is known for any sample, or can be measured."""
-        measurable = self.subject.kind == "dataset" and (self.subject.folder / SOFT).is_dir()
-        return measurable or not np.isnan(self.index.confidence).all()
-
-    def need_confidence(self) -> None:
-        """Start measuring confidence from soft masks, if the set has them and its rows have no confidence. The result is available a
-        little later."""
-        with self.lock:
-            begun, self._confidence = self._confidence, True
-        if not begun and self.subject.kind == "dataset" and (self.subject.folder / SOFT).is_dir():
-            self._in_background(self._measure_confidence)
-
-    def _measure_confidence(self, number: int, sample: Sample) -> None:
-        from ..dataset.quality.select import confidence  # imports scipy
-
-        if np.isnan(self.index.confidence[number]):
-            labels = self.subject.read_labels(sample.mask)
-            paths = {i: self.subject.mask_path(f"{SOFT}/{sample.name}_{i}.png") for i in self._ids(sample.row)}
-            self.index.confidence[number] = min((confidence(labels, read_label_map(path), i) for i, path in paths.items()), default=np.nan)
 
     def _ids(self, row: Mapping[str, Any]) -> list[int]:
         """The ids of the row's classes, without classes that the set lacks."""
@@ -299,7 +271,6 @@ class Session:
         *,
         verdict: Verdict | Literal["keep"] | None = KEEP,
         labels: np.ndarray | Callable[[np.ndarray], np.ndarray] | None = None,
-        by: str = "",
         window: str = "",
         detail: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
@@ -315,7 +286,7 @@ class Session:
                 raise Stale
             if self.read_only:
                 raise UserError(self.read_only)
-            action = self._action(number, history, name, verdict, labels, by or self.by, dict(detail or {}))
+            action = self._action(number, history, name, verdict, labels, dict(detail or {}))
             edits = name == ORIGINAL or labels is not None
             if edits and action.state == history.state(history.at):
                 return self.state(number)
@@ -330,7 +301,7 @@ class Session:
         self.tell({"kind": "state", "window": window, "action": name, **state})
         return state
 
-    def _action(self, number: int, history: History, name: str, verdict: Any, labels: Any, by: str, detail: dict[str, Any]) -> Action:
+    def _action(self, number: int, history: History, name: str, verdict: Any, labels: Any, detail: dict[str, Any]) -> Action:
         before = read_bytes(self.subject.mask_path(self.mask(number)), PICTURE)
         step = {"undo": -1, "redo": 1}.get(name, 0)
         if not 0 <= history.at + step < len(history.states):
@@ -347,7 +318,7 @@ class Session:
             version=history.version + 1,
             action=name,
             made_of=hashlib.sha256(before).hexdigest(),
-            by=by,
+            by=self.by,
             time=datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             detail=detail,
             **state,

@@ -53,7 +53,6 @@ class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     version: Annotated[int, msgspec.Meta(ge=0)]
     window: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
 class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,7 +60,6 @@ class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     view: Annotated[str, msgspec.Meta(max_length=64)]
     class_id: Annotated[int, msgspec.Meta(ge=0, le=254)] = 0
-    by: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
 class Why:
@@ -189,7 +187,7 @@ class Why:
 
         def act() -> dict[str, Any]:
             labels = self.made(number, body.of)
-            return self.session.act(number, body.version, "made", labels=labels, by=body.by, window=body.window, detail=detail)
+            return self.session.act(number, body.version, "made", labels=labels, window=body.window, detail=detail)
 
         return await self.look.answer(number, act)
 
@@ -249,7 +247,7 @@ class Why:
         if self.tuner(number) is None:
             return "without attention"
         labels = self.made(number, body.of)
-        state = self.session.act(number, version, "made", labels=labels, by=body.by, detail={**_detail(body), **detail})
+        state = self.session.act(number, version, "made", labels=labels, detail={**_detail(body), **detail})
         return MADE if state["version"] > version else UNCHANGED
 
 

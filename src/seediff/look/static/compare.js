@@ -16,26 +16,19 @@ const kind = (here, there) => (here === there || here === IGNORED || there === I
 export class Compare {
   // view: SampleView.
   constructor(view) {
-    Object.assign(this, { view, mode: "here" });
-    this.become(view.set.compared);
-  }
-
-  // Other masks, { name, classes }, or none.
-  become(other) {
-    Object.assign(this, { other, there: null, boxes: {} });
+    const other = view.set.compared; // { name, classes }, or none
+    Object.assign(this, { view, other, mode: "here", there: null, boxes: {} });
     $("compare").hidden = $("compared").hidden = !other;
-    $("compare").replaceChildren($("compare").firstElementChild);
-    if (!other) return void (this.twin && this.choose("here"));
-    $("compared-name").textContent = this.other.name;
+    if (!other) return;
+    $("compared-name").textContent = other.name;
     for (const [mode, text] of [["here", "this set"], ["there", other.name], ["both", "side by side"], ["difference", "difference"]]) {
       const { label, box } = choice("radio", "compare", mode, text, { more: "span" });
       this.boxes[mode] = box;
       box.addEventListener("change", () => this.choose(mode));
       $("compare").append(label);
     }
-    this.boxes[this.mode].checked = true;
-    this.twin ||= this.stageBeside();
-    if (this.view.number !== null && !$("sample").hidden) this.fetch(this.view.number);
+    this.boxes.here.checked = true;
+    this.twin = this.stageBeside();
   }
 
   // A second stage that shows the other masks at the same place.

@@ -29,7 +29,7 @@ export class Filters {
       form.querySelector(`#${name}`).hidden = !set[name];
       for (const option of form.querySelectorAll(`#sort option[value$=${name}]`)) option.hidden = option.disabled = !set[name];
     }
-    this.compared(set.compared);
+    for (const option of form.querySelectorAll("#sort option[value$=different]")) option.hidden = option.disabled = !set.compared;
     form.querySelector("#classes").hidden = !set.classes.length;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => {
@@ -39,12 +39,6 @@ export class Filters {
     form.querySelector("#reset-filters").addEventListener("click", () => { this.reset(); changed(); });
     const toggle = form.querySelector("#filters-toggle");
     toggle.addEventListener("click", () => toggle.setAttribute("aria-expanded", toggle.getAttribute("aria-expanded") !== "true"));
-  }
-
-  // Whether there are other masks, from which these differ more or less.
-  compared(is) {
-    for (const option of this.form.querySelectorAll("#sort option[value$=different]")) option.hidden = option.disabled = !is;
-    if (!is && this.field("sort").value === "-different") this.field("sort").value = "order";
   }
 
   field(id) { return this.form.querySelector(`#${id}`); }

@@ -5,16 +5,16 @@ import { post } from "./api.js";
 const $ = (id) => document.getElementById(id);
 
 export class Jobs {
-  // page: { notice(text), by(), refresh() }
+  // page: { notice(text), refresh() }
   constructor(page) {
     this.page = page;
     $("job-stop").addEventListener("click", () => this.ask("/api/job/stop", {}));
-    $("job-undo").addEventListener("click", () => this.ask("/api/job/undo", { job: this.job, by: page.by() }));
+    $("job-undo").addEventListener("click", () => this.ask("/api/job/undo", { job: this.job }));
     $("job-close").addEventListener("click", () => { $("job").hidden = true; });
   }
 
   // about: { view, … }, as the server takes it there.
-  start(path, about) { return this.ask(path, { ...about, by: this.page.by() }); }
+  start(path, about) { return this.ask(path, { ...about }); }
 
   ask(path, body) { return post(path, body).catch((error) => this.page.notice(error.message)); }
 

@@ -34,7 +34,6 @@ function pending(by) {
 
 const page = {
   set, css, heat, colours: packColours(set.palette), notice, pending, refresh, move,
-  by: () => "",
   shown: () => ({ place, count: list.count }),
   shownCount: () => list.count,
   viewName: () => list.view,
@@ -115,7 +114,7 @@ function judge(key, at) {
   judging = judging.then(async () => {
     try {
       const sample = await asked;
-      grid.hear(await act(sample.index, { action, version: sample.version, by: page.by() }));
+      grid.hear(await act(sample.index, { action, version: sample.version }));
     } catch (error) {
       if (error.status === 409) grid.hear(error.told);
       notice(error.message);
@@ -180,12 +179,6 @@ function leave(at) {
 function hear(report) {
   if (report.kind === "job") page.jobs.hear(report);
   else if (report.kind === "behind") refresh({ keep: true });
-  else if (report.kind === "compared") {
-    set.compared = report.compared;
-    filters.compared(report.compared);
-    page.view.compare.become(report.compared);
-    refresh({ keep: true });
-  }
   else {
     grid.hear(report);
     page.view.prefetched.delete(report.index);

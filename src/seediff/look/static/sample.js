@@ -304,12 +304,12 @@ export class SampleView {
     this.objects.leave();
     this.draw(box);
     const labels = this.labels.slice(), { number } = this.base;
-    this.changes.enqueue(this.base, (version) => sendLabels(number, labels, { tool, version, by: this.page.by() }), { painted: true });
+    this.changes.enqueue(this.base, (version) => sendLabels(number, labels, { tool, version }), { painted: true });
   }
 
   judge(action, more = {}) {
     const { number } = this.base, decided = action === "accept" || action === "reject";
-    const done = this.changes.enqueue(this.base, (version) => act(number, { action, version, by: this.page.by(), ...more }), { redrawn: REDRAWN.includes(action) });
+    const done = this.changes.enqueue(this.base, (version) => act(number, { action, version, ...more }), { redrawn: REDRAWN.includes(action) });
     if (decided && $("onward").checked) this.page.move(1);
     return done;
   }

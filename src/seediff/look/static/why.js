@@ -9,7 +9,7 @@ const digits = (value) => (Number(value.toFixed(2)) === value ? value.toFixed(2)
 const unpack = (map) => ({ ...map, values: decode(map.data) });
 
 export class Why {
-  // page: { set, heat, notice(text), view: SampleView, by(), query() }
+  // page: { set, heat, notice(text), view: SampleView, query() }
   constructor(page) {
     this.page = page;
     this.info = null;
@@ -224,7 +224,7 @@ export class Why {
     const number = this.number, view = this.page.view, constants = this.constants();
     this.endTrial();
     if (number !== view.base.number) return undefined; // the next one is being opened
-    const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW, by: this.page.by() });
+    const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW });
     return view.changes.enqueue(view.base, send, { redrawn: true });
   }
 
