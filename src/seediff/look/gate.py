@@ -92,7 +92,7 @@ class Gate:
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
         length, limit = headers.get("content-length", "0"), self.limit(scope["path"])
         if "transfer-encoding" in headers or not re.fullmatch(r"\d{1,15}", length) or int(length) > limit:
-            return PlainTextResponse(f"More than the {limit} bytes that are read here.", 413, {"connection": "close"})
+            return PlainTextResponse(f"The body must have a length, of at most {limit} bytes.", 413, {"connection": "close"})
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("Only GET and POST are answered.", 405)
         from_this_page = headers.get("origin") == f"{scope['scheme']}://{headers['host']}"

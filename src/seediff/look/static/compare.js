@@ -108,7 +108,6 @@ export class Compare {
     return [labels, this.view.page.colours];
   }
 
-
   // What is at a pixel.
   told(at) {
     const { view, there } = this, here = view.nameOf((view.shownLabels || view.labels)?.[at]);

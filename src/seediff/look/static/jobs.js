@@ -13,9 +13,6 @@ export class Jobs {
     $("job-close").addEventListener("click", () => { $("job").hidden = true; });
   }
 
-  // about: { view, … }, as the server takes it there.
-  start(path, about) { return this.ask(path, { ...about }); }
-
   ask(path, body) { return post(path, body).catch((error) => this.page.notice(error.message)); }
 
   hear({ job, text, done, total, ended, changed, undoable }) {

@@ -17,7 +17,7 @@ export class Selection {
 
   act(action) {
     const more = action === "relabel" ? { old: Number($("many-old").value), new: Number($("many-new").value) } : {};
-    return this.page.jobs.start("/api/job", { view: this.page.viewName(), places: this.grid.ranges(), action, ...more });
+    return this.page.jobs.ask("/api/job", { view: this.page.viewName(), places: this.grid.ranges(), action, ...more });
   }
 
   show() {

@@ -233,7 +233,7 @@ export class Why {
     if (scope === "class" && !(class_ >= 1 && class_ < 255)) return void this.page.notice("Choose the class first: it is the one that is painted with.");
     const what = scope === "class" ? `every sample with ${this.page.set.classes[class_ - 1]}` : `all ${this.page.shownCount().toLocaleString()} that are shown`;
     if (!window.confirm(`Make new masks of ${what}? Those that somebody reviewed or corrected stay as they are.`)) return undefined;
-    return void this.page.jobs.start("/api/job/masks", { ...this.constants(), view: this.page.viewName(), class_id: class_ });
+    return void this.page.jobs.ask("/api/job/masks", { ...this.constants(), view: this.page.viewName(), class_id: class_ });
   }
 
   async capture() {
