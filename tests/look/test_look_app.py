@@ -152,7 +152,7 @@ def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path):
         with Image.open(io.BytesIO(thumb.body)) as picture:
             assert np.asarray(picture.convert("RGB")).max() < 90
         sample = opened.session.subject.samples[0]
-        assert read_image(opened.session.subject, sample).tolist() == np.full((64, 64, 3), 78).tolist()
+        np.testing.assert_array_equal(read_image(opened.session.subject, sample), np.full((64, 64, 3), 78))
 
 
 def test_rows_that_lead_out_of_the_set_show_nothing_of_it(tmp_path):

@@ -94,6 +94,7 @@ def test_with_i_know_the_token_is_asked_for(pets):
     run = subprocess.Popen(
         [sys.executable, "-m", "seediff", "look", str(pets), "--host", "0.0.0.0", "--i-know"], stdout=subprocess.PIPE, text=True
     )
+    assert run.stdout is not None
     first, second = run.stdout.readline(), run.stdout.readline()
     port = re.search(r"at http://0\.0\.0\.0:(\d+)/ ", first)
     token = re.search(r"The token that is asked for: (\S+)", second)
