@@ -270,11 +270,11 @@ def training_digest(training: Training, row: Row, table: Table, places: Places) 
 
 def _first_weights(config: TrainConfig, places: Places) -> str | None:
     """The fingerprint of the initial weights; None for random weights, and for those of the hub, whose id is in the configuration."""
-    from seediff.train.models import PRETRAINED
+    from seediff.train.models import weights_source
 
     if config.weights == "scratch":
         return None
-    source = Path(PRETRAINED[config.backbone] if config.weights == "pretrained" else config.weights)
+    source = Path(weights_source(config))
     return places.once(content_fingerprint, source) if source.is_dir() else None
 
 

@@ -137,7 +137,7 @@ def test_sizes_are_the_papers(architecture, backbone, millions):
 
 def test_weights_of_another_architecture_are_refused(tmp_path):
     SegformerConfig().save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="are of a segformer, not of mask2former or resnet"):
+    with pytest.raises(UserError, match=r"config.json: model_type = .segformer. must be 'mask2former' or 'resnet'"):
         check_weights(make_config({"backbone": "tiny", "weights": str(tmp_path)}))
     assert check_weights(make_config({"backbone": "b0", "architecture": "segformer", "weights": str(tmp_path)})) is not None
 

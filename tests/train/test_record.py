@@ -2,7 +2,7 @@ import pytest
 from damage import refusal
 
 from seediff.config.train import make_config
-from seediff.train.record import LOSSES, Losses, model_card, read_losses
+from seediff.train.record import LOSSES, Losses, State, model_card, read_losses
 
 STAGES = [{"name": "train", "samples": 6, "steps": 2, "classes": ["cat", "dog"]}]
 
@@ -22,14 +22,16 @@ def test_rows_of_a_killed_run_are_dropped(tmp_path):
 
 
 def test_card():
-    card = model_card(make_config({"backbone": "tiny"}), STAGES, [{"miou": "0.5"}, {"miou": ""}], 0.5, 1, 2_900_000)
+    one = State(best=0.5, best_step=1, stages=STAGES)
+    card = model_card(make_config({"backbone": "tiny"}), one, [{"miou": "0.5"}, {"miou": ""}], 2_900_000)
     assert "Validation mIoU, with the background: **0.5000**" in card
     assert "cat, dog." in card
     assert "2.9 million parameters" in card
     rows = [{"miou": ""}, {"miou": "0.8"}, {"miou": "0.6"}, {"miou": "0.7"}]
-    card = model_card(make_config({"backbone": "tiny"}), [*STAGES, {**STAGES[0], "name": "finetune"}], rows, 0.7, 4, 1)
+    two = State(best=0.7, best_step=4, stages=[*STAGES, {**STAGES[0], "name": "finetune"}])
+    card = model_card(make_config({"backbone": "tiny"}), two, rows, 1)
     assert "Weights of step 4, the best of 2 measured in stage finetune. Validation mIoU, with the background: **0.7000**" in card
-    assert "No validation set was given" in model_card(make_config({"backbone": "tiny"}), STAGES, [{"miou": ""}], -1.0, 0, 1)
+    assert "No validation set was given" in model_card(make_config({"backbone": "tiny"}), State(stages=STAGES), [{"miou": ""}], 1)
 
 
 @pytest.mark.parametrize("row", [b"x,train", b'1,"', b"1,train,\xe9", b"1," + b"x" * 200_000])

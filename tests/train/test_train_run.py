@@ -14,7 +14,7 @@ from seediff.train.data import Stage
 from seediff.train.predict import load_segmenter
 from seediff.train.record import CHECKPOINT, read_losses, read_state
 from seediff.train.run import learning_rate_at, train
-from seediff.train.state import State, check_stages
+from seediff.train.state import check_stages
 
 
 def stage(count=6, **given):
@@ -120,7 +120,7 @@ def test_a_new_best_network_has_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "learning_rate_at", killed)
     with pytest.raises(KeyboardInterrupt):
         train(small(), [stage(steps=4)], tmp_path, validation=items(2, first=9), validate_every=2, workers=0)
-    state = read_state(tmp_path / CHECKPOINT, State)
+    state = read_state(tmp_path / CHECKPOINT)
     assert (state.step, state.best_step) == (2, 2)
 
 

@@ -24,7 +24,10 @@ from .loss import IGNORE
 CACHE_BYTES = 2 << 30
 """Memory for decoded samples in bytes; 20,000 images of 128² fit."""
 PAD = 128  # grey, near the mean of photographs
+AHEAD = 3  # batches that threads read ahead
 LONGEST = 4  # maximum of an image's longer side after resizing, in sides of a crop
+Pair = tuple[np.ndarray, np.ndarray]
+"""An image, or a batch of them, and its labels."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Decoded:
         return decoded
 
 
-def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig) -> Pair:
     """A random crop at a random scale, randomly coloured and flipped: (crop, crop, 3) uint8 and (crop, crop) uint8.
 
     Label maps are never interpolated. Beyond the image, pixels are grey and labels 255.
@@ -148,14 +151,6 @@ def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) 
     return image
 
 
-@dataclass(frozen=True)
-class Batch:
-    """images (B, H, W, 3) uint8; labels (B, H, W) uint8 of class ids, 255 ignored."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-
 def reading_threads() -> int:
     """The default number of threads that read ahead: one per core, at most 8. The number never changes the result."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -163,14 +158,17 @@ def reading_threads() -> int:
 
 
 def batches(
-    stage: Stage, number: int, config: TrainConfig, *, first: int = 0, share: tuple[int, int] = (0, 1), workers: int = 1, ahead: int = 3
-) -> Iterator[Batch]:
-    """The batches of a stage from step `first`. share: this process's rank, and the number of processes that share each batch. workers:
-    threads that read ahead (Pillow runs in parallel); 0: read on demand. ahead: number of batches to read ahead."""
+    stage: Stage, number: int, config: TrainConfig, *, first: int = 0, share: tuple[int, int] = (0, 1), workers: int = 1
+) -> Iterator[Pair]:
+    """The batches of a stage from step `first`: images (B, H, W, 3) uint8, and labels (B, H, W) uint8 of class ids, 255 ignored.
+
+    share: this process's rank, and the number of processes that share each batch. workers: threads that read ahead (Pillow runs in
+    parallel); 0: read on demand.
+    """
     decoded = Decoded(stage.items, len(stage.classes))
     rank, processes = share
 
-    def make(position: int) -> tuple[np.ndarray, np.ndarray]:
+    def make(position: int) -> Pair:
         rng = np.random.default_rng((config.seed, 1000 + number, position))
         return augment(*decoded[sample_at(stage, number, position, config.seed)], rng, config)
 
@@ -181,11 +179,11 @@ def batches(
             yield _stacked([make(p) for p in positions])
         return
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[list[Future[tuple[np.ndarray, np.ndarray]]]] = deque()
+        waiting: deque[list[Future[Pair]]] = deque()
         try:
             for positions in shares:
                 waiting.append([pool.submit(make, p) for p in positions])
-                if len(waiting) > ahead:
+                if len(waiting) > AHEAD:
                     yield _stacked([sample.result() for sample in waiting.popleft()])
             while waiting:
                 yield _stacked([sample.result() for sample in waiting.popleft()])
@@ -193,6 +191,6 @@ def batches(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _stacked(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> Batch:
+def _stacked(samples: Sequence[Pair]) -> Pair:
     images, labels = zip(*samples, strict=True)
-    return Batch(np.stack(images), np.stack(labels))
+    return np.stack(images), np.stack(labels)

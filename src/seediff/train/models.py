@@ -7,8 +7,7 @@ C classes with background, H × W pixels, Q queries.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from transformers import (
     SwinBackbone,
     SwinConfig,
 )
-from transformers.utils import logging as transformers_logging
 
 from ..config.base import GIVEN
 from ..config.names import BACKGROUND
@@ -35,12 +33,9 @@ from ..config.train import BACKBONES as NAMES
 from ..config.train import TrainConfig
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
-from ..files.documents import read_json
 from ..files.messages import printable
-from ..files.reading import SETTINGS
-from ..models.trust import OWN_ATTENTION
 from .loss import IGNORE, set_losses
-from .weights import check_loaded, check_network_settings, check_weights_file
+from .weights import load_network, read_settings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
 TINY = Path(__file__).parent / "tiny"
@@ -102,14 +97,14 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
     torch.manual_seed(config.seed)
     labels = dict(enumerate((BACKGROUND, *classes)))
     shared: dict[str, Any] = {"id2label": labels, "label2id": {name: i for i, name in labels.items()}}
-    source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
-    whole = _whole_network(config)
+    source, whole = weights_source(config), _whole_network(config)
     if whole is not None:
-        network = _load(CLASSES[config.architecture], source, config=whole.__class__(**{**whole.to_dict(), **shared}))
+        settings = whole.__class__(**{**whole.to_dict(), **shared})
+        network = load_network(CLASSES[config.architecture], source, initial=True, config=settings)
     elif config.architecture == "segformer":
         network = SegformerForSemanticSegmentation(SegformerConfig(**SEGFORMER_SIZES[config.backbone], **shared))
         if source != "scratch":
-            network = _load(SegformerForSemanticSegmentation, source, config=network.config)
+            network = load_network(SegformerForSemanticSegmentation, source, initial=True, config=network.config)
     else:
         backbone, sizes = _backbone(config.architecture, config.backbone), TINY_DECODER if config.backbone == "tiny" else {}
         logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns about all backbones but Swin, although others are supported
@@ -117,7 +112,8 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
             Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
         )
         if source != "scratch":
-            loaded = _load(ResNetBackbone if isinstance(backbone, ResNetConfig) else SwinBackbone, source, out_features=STAGES)
+            kind = ResNetBackbone if isinstance(backbone, ResNetConfig) else SwinBackbone
+            loaded = load_network(kind, source, initial=True, out_features=STAGES)
             network.model.pixel_level_module.encoder.load_state_dict(loaded.state_dict())
     if config.backbone == "r50" and source != "scratch":
         for module in network.modules():
@@ -156,20 +152,16 @@ def _whole_network(config: TrainConfig) -> Any:
 def check_weights(config: TrainConfig) -> PretrainedConfig | None:
     """The configuration of the initial weights, None for scratch. Raises UserError if it cannot be read, or is for another architecture
     or backbone; transformers would then initialise all weights at random and only warn."""
-    source = PRETRAINED.get(config.backbone, "") if config.weights == "pretrained" else config.weights
-    if source == "scratch":
+    if config.weights == "scratch":
         return None
-    path = _config_file(source)
-    settings = read_json(path, dict[str, Any], limit=SETTINGS)
-    fitting = {config.architecture} | ({BACKBONES[config.backbone][0].model_type} if config.architecture == "mask2former" else set())
-    model_type = str(settings.get("model_type"))
-    if model_type not in fitting:
-        raise UserError(f"weights = {source!r}: are of a {printable(model_type[:60])}, not of {' or '.join(sorted(fitting))}")
-    check_network_settings(path, settings)
+    path = _config_file(weights_source(config))
+    backbones = (BACKBONES[config.backbone][0].model_type,) if config.architecture == "mask2former" else ()
+    settings = read_settings(path, (config.architecture, *backbones))
+    kind = CONFIGS[settings["model_type"]]
     try:
-        weights_config = CONFIGS[model_type].from_dict(settings)
+        weights_config = kind.from_dict(settings)
     except Exception as error:  # a modified configuration can raise nearly anything
-        raise UserError(f"{path}: is no {model_type}'s configuration ({printable(first_line(error))})") from error
+        raise UserError(f"{path}: is no {kind.model_type}'s configuration ({printable(first_line(error))})") from error
     if config.weights != "pretrained":
         _check_backbone(config, weights_config)
     return weights_config
@@ -178,10 +170,7 @@ def check_weights(config: TrainConfig) -> PretrainedConfig | None:
 def _check_backbone(config: TrainConfig, weights_config: PretrainedConfig) -> None:
     """Raise UserError if the weights, of a backbone or a whole network, have another backbone than the configuration names."""
     names = {_shape(_backbone(config.architecture, name)): name for name in NAMES[config.architecture]}
-    backbone_shape = _shape(
-        getattr(weights_config, "backbone_config", None) if weights_config.model_type == "mask2former" else weights_config
-    )
-    if (name := names.get(backbone_shape)) != config.backbone:
+    if (name := names.get(_shape(getattr(weights_config, "backbone_config", weights_config)))) != config.backbone:
         asked_for = f"backbone {name}" if name else f"a backbone of another kind or size than {', '.join(names.values())}"
         advice = f"; train with backbone {name}, or take other weights" if name else ""
         raise UserError(f"weights = {config.weights!r}: have {asked_for}, but backbone = {config.backbone!r}{advice}")
@@ -202,6 +191,11 @@ def _shape(backbone: PretrainedConfig | None) -> tuple[Any, ...]:
     return tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
+def weights_source(config: TrainConfig) -> str:
+    """The folder or hub id of the initial weights; "scratch" if there are none."""
+    return PRETRAINED[config.backbone] if config.weights == "pretrained" else config.weights
+
+
 def _config_file(source: str) -> Path:
     """config.json of a local folder, or of a hub id, from the cache or the hub. Raises UserError."""
     from huggingface_hub import hf_hub_download
@@ -212,35 +206,6 @@ def _config_file(source: str) -> Path:
         return Path(hf_hub_download(source, "config.json"))
     except Exception as error:  # not a hub name, no such model, or no connection
         raise UserError(f"weights = {source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})") from error
-
-
-def _load(kind: Any, source: str, **options: Any) -> Any:
-    where = f"weights = {source!r}"
-    if Path(source).is_dir():
-        check_weights_file(Path(source))
-    try:
-        with without_bars():
-            network, info = kind.from_pretrained(
-                source, ignore_mismatched_sizes=True, use_safetensors=True, output_loading_info=True, **OWN_ATTENTION, **options
-            )
-    except Exception as error:
-        raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({printable(first_line(error))})") from error
-    check_loaded(info, network, where, initial=True)
-    return network
-
-
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """Hides transformers' progress bar and loading report. Errors (`check_loaded`) report the same in one line."""
-    shown, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if shown:
-            transformers_logging.enable_progress_bar()
 
 
 class Trainee(nn.Module):

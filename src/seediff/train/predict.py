@@ -5,35 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..config.train import LARGEST_SIDE
 from ..dataset import native
 from ..devices import check_device, default_device
 from ..errors import UserError, first_line
-from ..files.documents import read_json
 from ..files.label_maps import voc_palette
 from ..files.messages import printable
 from ..files.output_folders import put, staged
 from ..files.outputs import write_atomic
 from ..files.photographs import find_photos, read_photo
-from ..files.reading import SETTINGS
-from ..models.trust import OWN_ATTENTION
 from ..report.pictures import overlay
 from .data import PAD
-from .models import CLASSES, Network, class_scores, without_bars
+from .models import CLASSES, Network, class_scores
 from .record import CHECKPOINT
-from .weights import check_loaded, check_network_settings, check_weights_file, read_about
+from .weights import load_network, read_about
 
 if TYPE_CHECKING:
     from ..workers import Progress
 
 STRIDE = 32
 """A network's input sides must be multiples of its coarsest feature's stride."""
-LARGEST_SCALE, LARGEST_SIDE = 16, 1 << 14
+LARGEST_SCALE = 16
 LONGEST = 16
 """The network sees at most this many times `side`² pixels: a picture whose aspect ratio is above this is scaled down further."""
 BAND = 2**22
@@ -148,17 +146,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
         what = "has no config.json" if folder.is_dir() else "there is no such folder"
         raise UserError(f"{folder}: {what}; name the --out folder of a finished `seediff train`")
     about, names = read_about(folder, CLASSES)
-    check_network_settings(folder / "config.json", read_json(folder / "config.json", dict[str, Any], limit=SETTINGS))
-    check_weights_file(folder)
-    try:
-        with without_bars():
-            network, info = CLASSES[about.model_type].from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **OWN_ATTENTION
-            )
-    except Exception as error:  # a modified configuration can raise nearly anything
-        raise UserError(f"{folder}: the segmenter cannot be loaded ({printable(first_line(error))})") from error
-    check_loaded(info, network, str(folder))
-    network = network.to(device).eval()  # type: ignore[arg-type]
+    network = load_network(CLASSES[about.model_type], str(folder)).to(device).eval()
     _try_out(network, 1 + len(names), dtype, folder)
     return Segmenter(network, names, about.test_side or 512, device, dtype)
 

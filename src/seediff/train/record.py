@@ -11,9 +11,11 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
+import msgspec
 import torch
 from torch import nn
 
@@ -28,6 +30,21 @@ from ..files.tensors import read_header
 
 LOSSES = "losses.csv"
 FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+
+
+@dataclass
+class State:
+    """The progress of a training. `best` is the mIoU of the network in the folder."""
+
+    step: Count = 0
+    best: Annotated[float, msgspec.Meta(ge=-1, le=1)] = -1.0
+    best_step: Count = 0
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    validation: list[Count] = field(default_factory=list)
+    """The number of samples, then the steps between validations for each stage: these decide which network is kept."""
+    data: list[str] = field(default_factory=list)
+    """The digests of `state.check_stages`."""
 
 
 class Losses:
@@ -55,18 +72,12 @@ def read_losses(path: Path) -> list[dict[str, str]]:
     return [row for _, row in parse_csv(read_text(path), FIELDS, path)]
 
 
-def model_card(
-    config: TrainConfig,
-    stages: Sequence[Mapping[str, Any]],
-    rows: Sequence[Mapping[str, str]],
-    best: float,
-    best_step: int,
-    parameters: int,
-) -> str:
+def model_card(config: TrainConfig, state: State, rows: Sequence[Mapping[str, str]], parameters: int) -> str:
     """The text of a trained network's README.md."""
+    stages = state.stages
     earlier = sum(stage["steps"] for stage in stages[:-1])
     measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
-    kept = f"step {best_step}, the best of {len(measured)} measured" if measured else "the last step"
+    kept = f"step {state.best_step}, the best of {len(measured)} measured" if measured else "the last step"
     kept += f" in stage {stages[-1]['name']}" if earlier and measured else ""
     lines = [
         "---",
@@ -89,7 +100,7 @@ def model_card(
         ),
         "",
         f"Weights of {kept}."
-        + (f" Validation mIoU, with the background: **{best:.4f}**." if measured else " No validation set was given."),
+        + (f" Validation mIoU, with the background: **{state.best:.4f}**." if measured else " No validation set was given."),
         "",
         f"AdamW, learning rate {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay {config.weight_decay:g}, "
         f"gradients clipped at {config.clip:g}, {config.schedule} schedule, crops of {config.crop} pixels, {config.dtype}, "
@@ -110,7 +121,6 @@ def _weights_label(config: TrainConfig) -> str:
     return os.path.basename(os.path.abspath(config.weights)) if os.path.isdir(config.weights) else config.weights
 
 
-T = TypeVar("T")
 CHECKPOINT = "checkpoint.safetensors"
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 
@@ -127,10 +137,10 @@ def write_checkpoint(
     write_tensors(path, tensors, {"state": json.dumps(state)})
 
 
-def read_state(path: Path, kind: type[T]) -> T:
-    """The `state` in a checkpoint, as a dataclass. Raises UserError if the file is not a checkpoint."""
+def read_state(path: Path) -> State:
+    """The state in a checkpoint. Raises UserError if the file is not a checkpoint."""
     try:
-        return read_header(path).about("state", kind, "the state of a training")
+        return read_header(path).about("state", State, "the state of a training")
     except UserError as error:
         raise UserError(f"{error}; remove {path} to start again") from error
 

@@ -31,13 +31,13 @@ from ..errors import UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import remove_inside, write_atomic, write_tensors
 from ..metrics.confusion import Confusion
-from .data import Batch, Decoded, Stage, batches, reading_threads
+from .data import Decoded, Pair, Stage, batches, reading_threads
 from .models import Network, Trainee, averaged, build_network, parameter_groups, with_queries
 from .plan import Data, plan_training
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
-from .record import CHECKPOINT, LOSSES, Losses, model_card, read_checkpoint, read_losses, read_state, step_seed, write_checkpoint
-from .state import RECORD, State, check_stages, describe_stage, find_state
+from .record import CHECKPOINT, LOSSES, Losses, State, model_card, read_checkpoint, read_losses, read_state, step_seed, write_checkpoint
+from .state import RECORD, check_stages, describe_stage, find_state
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -119,7 +119,7 @@ def train(
                 remove_inside(out, CHECKPOINT)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
         if not processes.first:  # the first process has just checked it
-            state = read_state(out / CHECKPOINT, State) if (out / CHECKPOINT).is_file() else new
+            state = read_state(out / CHECKPOINT) if (out / CHECKPOINT).is_file() else new
         elif not (out / CHECKPOINT).is_file():
             write_atomic(out / native.CONFIG, config.to_toml().encode())
             write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
@@ -211,14 +211,14 @@ class _Training:
                 self.interrupts.deliver()
         reading.close()  # type: ignore[attr-defined]
 
-    def step(self, batch: Batch, rate: float) -> tuple[dict[str, float], float]:
+    def step(self, batch: Pair, rate: float) -> tuple[dict[str, float], float]:
         """One step of AdamW at `rate` times the learning rates. Returns the losses, and the gradient's norm before clipping."""
         config = self.config
         torch.manual_seed(step_seed(config.seed, self.state.step, self.processes.rank))
         self.trainee.train()
         for group, full in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = full * rate
-        parts = [torch.from_numpy(array).to(self.device).chunk(config.accumulate) for array in (batch.images, batch.labels)]
+        parts = [torch.from_numpy(array).to(self.device).chunk(config.accumulate) for array in batch]
         total: dict[str, torch.Tensor] = {}
         for part in zip(*parts, strict=True):
             losses = self.called(*part)
@@ -273,7 +273,7 @@ class _Training:
             parameters = sum(p.numel() for p in self.network.parameters())
             write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())
             rows = read_losses(self.out / LOSSES)
-            card = model_card(self.config, self.state.stages, rows, self.state.best, self.state.best_step, parameters)
+            card = model_card(self.config, self.state, rows, parameters)
             write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
             remove_inside(self.out, CHECKPOINT)
         self.processes.wait()

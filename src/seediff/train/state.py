@@ -1,14 +1,11 @@
-"""Whether a training can go on: its progress, everything about its data that decides it, and what differs from the training in a folder."""
+"""Whether a training can go on: everything about its data that decides it, and what differs from the training in a folder."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from ..config.base import differences, load_config
 from ..config.train import TrainConfig, with_device
@@ -18,24 +15,9 @@ from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import shown
 from .data import Stage
-from .record import CHECKPOINT, LOSSES, read_state
+from .record import CHECKPOINT, LOSSES, State, read_state
 
 RECORD = "training.json"
-Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
-
-
-@dataclass
-class State:
-    """The progress of a training. `best` is the mIoU of the network in the folder."""
-
-    step: Count = 0
-    best: Annotated[float, msgspec.Meta(ge=-1, le=1)] = -1.0
-    best_step: Count = 0
-    stages: list[dict[str, Any]] = field(default_factory=list)
-    validation: list[Count] = field(default_factory=list)
-    """The number of samples, then the steps between validations for each stage: these decide which network is kept."""
-    data: list[str] = field(default_factory=list)
-    """The digests of `check_stages`."""
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> list[str]:
@@ -87,7 +69,7 @@ def find_state(out: Path, config: TrainConfig, new: State) -> State:
     changed = differences(with_device(load_config(out / native.CONFIG, TrainConfig)), config)
     state = new
     if (out / CHECKPOINT).is_file():
-        state = read_state(out / CHECKPOINT, State)
+        state = read_state(out / CHECKPOINT)
     elif (out / RECORD).is_file():
         state = read_json(out / RECORD, State)
     elif not changed or not (out / LOSSES).is_file():

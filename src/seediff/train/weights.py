@@ -1,4 +1,4 @@
-"""Checks segmenters' weights before use: they must be safetensors, have every tensor of the network, and hold only finite numbers.
+"""Loads segmenters and backbones: their weights must be safetensors, have every tensor of the network, and hold only finite numbers.
 
 Without these checks, transformers would initialise missing tensors at random with only a warning, and would also read pickles.
 """
@@ -6,23 +6,25 @@ Without these checks, transformers would initialise missing tensors at random wi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import torch
 from torch import nn
+from transformers.utils import logging
 
 from ..config.names import BACKGROUND, MAX_CLASSES
 from ..config.train import LARGEST_SIDE
 from ..dataset.rows import check_class_list
-from ..errors import UserError
-from ..files.documents import read_json
-from ..files.messages import shown
+from ..errors import UserError, first_line
+from ..files.documents import fit, read_json
+from ..files.messages import printable, shown
 from ..files.reading import SETTINGS
 from ..files.tensors import read_header
-from ..models.trust import check_settings
+from ..models.trust import OWN_ATTENTION, check_settings
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 LAYERS = 1000
@@ -41,12 +43,10 @@ class About(msgspec.Struct, frozen=True):
     test_side: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)] | None = None
 
 
-def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str, ...]]:
-    """config.json of a segmenter, and its classes without the background. Raises UserError."""
+def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, ...]]:
+    """config.json of a segmenter, and its classes without the background. Raises UserError like `read_settings`."""
     path = folder / "config.json"
-    about = read_json(path, About, limit=SETTINGS)
-    if about.model_type not in kinds:
-        raise UserError(f"{path}: model_type = {shown(about.model_type)} must be {' or '.join(map(repr, kinds))}")
+    about = fit(read_settings(path, kinds), About, str(path))
     count = len(about.id2label)
     names = [about.id2label.get(str(i)) for i in range(min(count, MAX_CLASSES + 2))]
     if None in names or not 2 <= count <= MAX_CLASSES + 1:
@@ -58,9 +58,12 @@ def read_about(folder: Path, kinds: Mapping[str, Any]) -> tuple[About, tuple[str
     return about, classes
 
 
-def check_network_settings(path: Path | str, settings: Mapping[str, Any]) -> None:
-    """Raise UserError for a configuration that leads to code or other files, with a backbone outside BACKBONES, or with more than LAYERS
-    layers. path: for messages."""
+def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
+    """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to code or other files,
+    with a backbone outside BACKBONES, or with more than LAYERS layers."""
+    settings = read_json(path, dict[str, Any], limit=SETTINGS)
+    if (kind := settings.get("model_type")) not in tuple(kinds):
+        raise UserError(f"{path}: model_type = {shown(kind)} must be {' or '.join(map(repr, kinds))}")
     check_settings(path, settings)
     backbone = settings.get("backbone_config")
     backbone = backbone if isinstance(backbone, dict) else {}
@@ -72,15 +75,41 @@ def check_network_settings(path: Path | str, settings: Mapping[str, Any]) -> Non
         numbers = [n for n in (value if isinstance(value, list) else [value]) if isinstance(n, (int, float))]
         if re.search("layers|depth|blocks", key) and max(numbers, default=0) > LAYERS:
             raise UserError(f"{path}: {key} = {shown(value)} must be at most {LAYERS}")
+    return settings
 
 
-def check_weights_file(folder: Path) -> None:
-    """Raise UserError unless a local folder has a readable model.safetensors, or an index of several such files."""
-    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
+def load_network(kind: Any, source: str, *, initial: bool = False, **options: Any) -> Any:
+    """A network or backbone of a class of transformers, with the weights of a local folder or a hub id. initial: for `_check_loaded`.
+    options: of `from_pretrained`. Raises UserError."""
+    where, folder = f"weights = {source!r}" if initial else source, Path(source)
+    if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
         read_header(folder / WEIGHTS, "there is no such file; weights are read in safetensors alone, never as pickles")
+    try:
+        with _without_bars():
+            network, info = kind.from_pretrained(
+                source, ignore_mismatched_sizes=True, use_safetensors=True, output_loading_info=True, **OWN_ATTENTION, **options
+            )
+    except Exception as error:  # a modified configuration can raise nearly anything
+        raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({printable(first_line(error))})") from error
+    _check_loaded(info, network, where, initial)
+    return network
 
 
-def check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, *, initial: bool = False) -> None:
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Hides transformers' progress bar and loading report. Errors (`_check_loaded`) report the same in one line."""
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initial: bool) -> None:
     """Raise UserError if weights lacked a tensor, had a tensor of another shape, or hold values that are not finite.
 
     info: transformers' `output_loading_info`. initial: these are initial weights of a training, whose tensors may differ in their first
