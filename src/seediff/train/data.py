@@ -6,7 +6,6 @@ training continues with the same images, for any number of threads or processes.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -149,12 +148,6 @@ def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) 
         saturations = np.clip(np.rint(_LEVELS * saturation), 0, 255).astype(np.uint8).tolist()
         image = image.convert("HSV").point([*hues, *saturations, *range(256)]).convert("RGB")
     return image
-
-
-def reading_threads() -> int:
-    """The default number of threads that read ahead: one per core, at most 8. The number never changes the result."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
 
 
 def batches(

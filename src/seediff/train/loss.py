@@ -14,36 +14,24 @@ from scipy.optimize import linear_sum_assignment
 from ..config.train import TrainConfig
 
 IGNORE = 255
-
-
 OVERSAMPLE, IMPORTANCE = 3, 0.75
 """Number of candidates for the points of a mask's loss, as a multiple of the points, and the share of the points that are the least certain
 candidates; the rest are drawn at random."""
 
 
-def set_losses(
-    mask_logits: torch.Tensor,
-    class_logits: torch.Tensor,
-    labels: torch.Tensor,
-    config: TrainConfig,
-) -> dict[str, torch.Tensor]:
+def set_losses(mask_logits: torch.Tensor, class_logits: torch.Tensor, labels: torch.Tensor, config: TrainConfig) -> dict[str, torch.Tensor]:
     """The weighted losses `class`, `mask` and `dice`, scalars, of one decoder layer.
 
     mask_logits (B, Q, h, w), of any size; class_logits (B, Q, C + 1), the last for "no class"; labels (B, H, W) int64, 0..C−1 or 255.
     """
     mask_logits, class_logits = mask_logits.float(), class_logits.float()
-    present = [_classes_in(one) for one in labels]
+    # The classes in each label map, in rising order, without 255.
+    present = [torch.bincount(one.flatten(), minlength=IGNORE + 1)[:IGNORE].nonzero()[:, 0] for one in labels]
     rows, queries, classes = _match(mask_logits.detach(), class_logits.detach(), labels, present, config)
     return {
         "class": config.class_weight * _class_loss(class_logits, present, rows, queries, classes, config.no_object),
         **_mask_losses(mask_logits[rows, queries], classes, labels[rows], config),
     }
-
-
-def _classes_in(label_map: torch.Tensor) -> torch.Tensor:
-    """The classes in a label map, in rising order, without 255."""
-    counts = torch.bincount(label_map.flatten(), minlength=IGNORE + 1)
-    return counts[:IGNORE].nonzero()[:, 0]
 
 
 def _sample(logits: torch.Tensor, pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -56,11 +44,7 @@ def _sample(logits: torch.Tensor, pixels: torch.Tensor, height: int, width: int)
 
 @torch.no_grad()
 def _match(
-    mask_logits: torch.Tensor,
-    class_logits: torch.Tensor,
-    labels: torch.Tensor,
-    present: list[torch.Tensor],
-    config: TrainConfig,
+    mask_logits: torch.Tensor, class_logits: torch.Tensor, labels: torch.Tensor, present: list[torch.Tensor], config: TrainConfig
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The cheapest assignment of each image's classes to queries: image, query and class for M pairs, (M,) int64 each."""
     batch, height, width = labels.shape

@@ -53,19 +53,11 @@ STAGES = ["stage1", "stage2", "stage3", "stage4"]
 BACKBONES: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
     "r50": (ResNetConfig, {}),
     "swin-t": (SwinConfig, {"drop_path_rate": 0.3}),
-    "swin-b": (
-        SwinConfig,
-        {
-            "image_size": 384,
-            "embed_dim": 128,
-            "depths": [2, 2, 18, 2],
-            "num_heads": [4, 8, 16, 32],
-            "window_size": 12,
-            "drop_path_rate": 0.3,
-        },
-    ),
+    "swin-b": (SwinConfig, {
+        "drop_path_rate": 0.3, "image_size": 384, "embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32], "window_size": 12,
+    }),
     "tiny": (ResNetConfig, {"embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 2, 2], "layer_type": "basic"}),
-}
+}  # fmt: skip
 TINY_DECODER: dict[str, Any] = {
     "feature_size": 64, "mask_feature_size": 64, "hidden_dim": 64, "encoder_feedforward_dim": 128, "dim_feedforward": 128,
     "encoder_layers": 1, "decoder_layers": 3, "num_attention_heads": 4,

@@ -61,12 +61,12 @@ def plan_training(
     check_class_list(names)
     if not names:
         raise UserError(f"{data[0]}: has no classes besides the background")
-    sets = [as_classes(dataset.path or "data", dataset.classes, dataset.samples, names) for dataset in opened]
+    sets = [as_classes(dataset, names) for dataset in opened]
     held: list[Sample] = []
     if validation is not None:
         dataset = _opened(validation)
-        items = dataset.samples
-        held = as_classes(dataset.path or "validation", dataset.classes, validation_part(items) or items, names)
+        items = as_classes(dataset, names)
+        held = validation_part(items) or items
         if not held:
             raise UserError(f"validation = {dataset.path}", "has no samples")
     elif validation_share is None:
@@ -85,7 +85,7 @@ def plan_training(
         real: list[Sample] = []
         for path in finetune:
             dataset = _opened(path)
-            items = as_classes(dataset.path or "finetune", dataset.classes, dataset.samples, names)
+            items = as_classes(dataset, names)
             real += training_part(items)
             if validation is None and validation_share is None:
                 known = {item.source for item in held}  # of a dataset that both stages train on
@@ -114,14 +114,13 @@ def validation_part(items: Sequence[Sample]) -> list[Sample]:
     return [item for item in items if item.metadata.get("split") == "val"]
 
 
-def as_classes(where: Path | str, class_names: Sequence[str], items: Sequence[Sample], names: Sequence[str]) -> list[Sample]:
-    """Items with label maps renumbered from `class_names` to `names`. Raises UserError for a class that is not in `names`."""
-    if unknown := [name for name in class_names if name not in names]:
-        raise UserError(
-            where, f"class '{unknown[0]}' is none of {', '.join(names)}", "name all classes of all datasets as classes, or rename this one"
-        )
-    ids = renumbering(class_names, names)
-    return [renumbered(item, ids, len(class_names)) for item in items]
+def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
+    """A dataset's samples with label maps renumbered to `names`. Raises UserError for a class that is not in `names`."""
+    if unknown := [name for name in dataset.classes if name not in names]:
+        fix = "name all classes of all datasets as classes, or rename this one"
+        raise UserError(dataset.path or "data", f"class '{unknown[0]}' is none of {', '.join(names)}", fix)
+    ids = renumbering(dataset.classes, names)
+    return [renumbered(item, ids, len(dataset.classes)) for item in dataset.samples]
 
 
 def split_off(items: Sequence[Sample], share: float, where: Data) -> tuple[list[Sample], list[Sample]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ..workers import Progress
 
 STRIDE = 32
-"""A network's input sides must be multiples of its coarsest feature's stride."""
+"""A network's input sides are padded with grey to multiples of its coarsest feature's stride."""
 LARGEST_SCALE = 16
 LONGEST = 16
 """The network sees at most this many times `side`² pixels: a picture whose aspect ratio is above this is scaled down further."""
@@ -38,11 +39,15 @@ BAND = 2**22
 """Maximum number of scores that are enlarged at a time: 16 MiB."""
 
 
+@dataclass(frozen=True)
 class Segmenter:
     """A network with its classes, on a device. Made by `load_segmenter`."""
 
-    def __init__(self, network: Network, classes: tuple[str, ...], side: int, device: str, dtype: str | None) -> None:
-        self.network, self.classes, self.side, self.device, self.dtype = network, classes, side, device, dtype
+    network: Network
+    classes: tuple[str, ...]
+    side: int
+    device: str
+    dtype: str | None
 
     def label_maps(
         self, images: Sequence[np.ndarray], *, scales: Sequence[float] = (1.0,), flip: bool = False, side: int | None = None
@@ -77,7 +82,8 @@ class Segmenter:
             resized = _resized(images, side * scale)
             h, w = resized.shape[1:3]
             for mirrored in (False, True)[: 1 + flip]:
-                shown = _padded(resized.flip(2) if mirrored else resized)
+                view = resized.flip(2) if mirrored else resized
+                shown = F.pad(view, (0, 0, 0, -w % STRIDE, 0, -h % STRIDE), value=PAD)
                 scores = class_scores(self.network, shown, self.dtype)[..., :h, :w]
                 views.append(scores.flip(3) if mirrored else scores)
         maps = [likeliest([view[number] for view in views], height, width) for number in range(len(images))]
@@ -122,12 +128,6 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
         return pixels.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
 
     return torch.stack([resized(image) for image in images])  # one at a time: a float32 image takes 12 bytes per pixel
-
-
-def _padded(images: torch.Tensor) -> torch.Tensor:
-    """Images (B, H, W, 3) uint8, padded with grey at the right and bottom to multiples of STRIDE."""
-    height, width = images.shape[1:3]
-    return F.pad(images, (0, 0, 0, -width % STRIDE, 0, -height % STRIDE), value=PAD)
 
 
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:

@@ -1,7 +1,7 @@
 """A training's records: losses.csv and the model card for people, and checkpoints to continue from.
 
 A checkpoint is one safetensors file, written atomically, with the network, AdamW's moments, the moving average and the step. Random
-numbers need no state, because every step has its own seed (`step_seed`).
+numbers need no state, because every step has its own seed.
 """
 
 from __future__ import annotations
@@ -167,8 +167,3 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     trainee.load_state_dict({name: found[f"trainee.{name}"] for name in trainee.state_dict()})
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     return {name.removeprefix("average."): value for name, value in found.items() if name.startswith("average.")} or None
-
-
-def step_seed(seed: int, step: int, rank: int = 0) -> int:
-    """The seed for a step's random numbers (the loss's points, dropped paths), different for every step and for up to 64 processes."""
-    return (seed * 1_000_003 + step) * 64 + rank + 1

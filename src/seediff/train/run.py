@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -31,12 +32,12 @@ from ..errors import UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import remove_inside, write_atomic, write_tensors
 from ..metrics.confusion import Confusion
-from .data import Decoded, Pair, Stage, batches, reading_threads
+from .data import Decoded, Pair, Stage, batches
 from .models import Network, Trainee, averaged, build_network, parameter_groups, with_queries
 from .plan import Data, plan_training
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
-from .record import CHECKPOINT, LOSSES, Losses, State, model_card, read_checkpoint, read_losses, read_state, step_seed, write_checkpoint
+from .record import CHECKPOINT, LOSSES, Losses, State, model_card, read_checkpoint, read_losses, read_state, write_checkpoint
 from .state import RECORD, check_stages, describe_stage, find_state
 
 if TYPE_CHECKING:
@@ -127,9 +128,8 @@ def train(
         keep = keep if keep is not None and processes.first else lambda steps: None
         keep(state.step)
         with torch.random.fork_rng():  # every step is seeded; the caller's random numbers go on as if nothing had happened
-            return _Training(config, stages, out, state, processes, validation, save_every, keep).run(
-                progress, reading_threads() if workers is None else workers
-            )
+            training = _Training(config, stages, out, state, processes, validation, save_every, keep)
+            return training.run(progress, min(8, os.cpu_count() or 1) if workers is None else workers)
 
 
 def _result(out: Path, state: State, seconds: float, images: int) -> TrainResult:
@@ -196,7 +196,7 @@ class _Training:
             last = step == count - 1
             miou = None
             if self.validation is not None and ((step + 1) % validate_every == 0 or last):
-                miou = self._validate(is_best_of=number)
+                miou = self._validate(start)
                 shown = f", mIoU {miou:.3f}"
             stop = self.processes.any(self.interrupts.asked)
             if self.losses is not None:
@@ -214,7 +214,8 @@ class _Training:
     def step(self, batch: Pair, rate: float) -> tuple[dict[str, float], float]:
         """One step of AdamW at `rate` times the learning rates. Returns the losses, and the gradient's norm before clipping."""
         config = self.config
-        torch.manual_seed(step_seed(config.seed, self.state.step, self.processes.rank))
+        # Every step, and each of up to 64 processes, draws its own points and dropped paths.
+        torch.manual_seed((config.seed * 1_000_003 + self.state.step) * 64 + self.processes.rank + 1)
         self.trainee.train()
         for group, full in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = full * rate
@@ -234,11 +235,8 @@ class _Training:
         values = self.processes.mean(torch.stack([*total.values(), norm])).tolist()  # one transfer from the device
         return dict(zip(total, values, strict=False)), values[-1]
 
-    def _weights(self) -> dict[str, torch.Tensor]:
-        return self.average if self.average is not None else self.network.state_dict()
-
-    def _validate(self, is_best_of: int) -> float:
-        """The mIoU of the current weights (or their average). Writes the network if it is the best of this stage."""
+    def _validate(self, start: int) -> float:
+        """The mIoU of the current weights (or their average). Writes the network if it is the best since step `start`."""
         assert self.validation is not None
         last = {k: v.clone() for k, v in self.network.state_dict().items()} if self.average is not None else None
         if self.average is not None:
@@ -249,8 +247,7 @@ class _Training:
         miou = measure(segmenter, self.validation)
         if last is not None:
             self.network.load_state_dict(last)
-        before = self.state.best_step > sum(s.step_count(self.config.batch_size) for s in self.stages[:is_best_of])
-        if miou > self.state.best or not before:
+        if miou > self.state.best or self.state.best_step <= start:
             self.state.best, self.state.best_step = miou, self.state.step
             self._write_network()
         return miou
@@ -259,7 +256,8 @@ class _Training:
         config = self.network.config
         config.architectures = [type(self.network).__name__]
         about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
-        write_tensors(self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in self._weights().items()}, {"format": "pt"})
+        weights = self.average if self.average is not None else self.network.state_dict()
+        write_tensors(self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in weights.items()}, {"format": "pt"})
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
     def _save(self) -> None:
