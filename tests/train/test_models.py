@@ -37,7 +37,7 @@ def batch():
 def gradients(trainee, images, labels, seed=0):
     torch.manual_seed(seed)
     trainee.zero_grad()
-    sum(trainee(images, labels).values()).backward()
+    torch.stack([*trainee(images, labels).values()]).sum().backward()
     return {name: p.grad.clone() for name, p in trainee.named_parameters() if p.grad is not None}
 
 

@@ -17,8 +17,8 @@ from seediff.train.run import learning_rate_at, train
 from seediff.train.state import check_stages
 
 
-def stage(count=6, **given):
-    return Stage(items(count), CLASSES, **({"steps": 2} | given))
+def stage(count=6, steps: int | None = 2, **given):
+    return Stage(items(count), CLASSES, steps=steps, **given)
 
 
 @pytest.mark.parametrize("architecture", ["mask2former", "segformer"])
