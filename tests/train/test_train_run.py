@@ -17,7 +17,7 @@ from seediff.train.run import learning_rate_at, train
 from seediff.train.state import check_stages
 
 
-def stage(count=6, steps: int | None = 2, **given):
+def stage(count=6, steps=2, **given):
     return Stage(items(count), CLASSES, steps=steps, **given)
 
 
