@@ -45,7 +45,7 @@ def test_what_no_value_may_be_is_refused_of_any_type(text: str) -> None:
         ('{"name":', "f.json: is not JSON: Input data was truncated"),
         ('{\n "name": dog}', "f.json, line 2: is not JSON: invalid character (byte 11)"),
         ('{"a": {"b": [1, ' + "9" * DIGITS + "]}}", "f.json: [...][...][1]: integer value out of range"),
-        ("[" * 65 + "]" * 65, "f.json: lists and tables stand in each other more than 64 levels deep"),
+        ("[" * 1_000_000 + "]" * 1_000_000, "f.json: is nested too deeply"),
     ],
 )
 def test_place_of_what_is_malformed(text: str, said: str) -> None:
@@ -59,11 +59,6 @@ def test_what_is_of_another_type_and_malformed_too(raw: bytes) -> None:
     with pytest.raises(UserError, match=r"f\.json: ") as caught:
         parse_json(raw, Record, "f.json")
     assert str(caught.value).isprintable()
-
-
-def test_64_levels_and_many_brackets_are_read() -> None:
-    assert parse_json("[" * 64 + "]" * 64, list, "x")
-    assert len(parse_json("[" + "[1]," * 999 + "[1]]", list, "x")) == 1000
 
 
 def test_byte_order_mark_is_passed_over_everywhere(tmp_path: Path) -> None:
@@ -100,7 +95,7 @@ def test_a_line_without_end_is_refused_before_it_is_read(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "text",
     [
-        "a = nan", "a = [1.0, -inf]", "a = " + "9" * DIGITS, "a = " + "[" * DEEP, "a = " + "[" * 65 + "]" * 65, "a = 1\na = 2",
+        "a = nan", "a = [1.0, -inf]", "a = " + "9" * DIGITS, "a = " + "[" * DEEP, "[[a]]\nb.c = [1, {d = 1e999}]", "a = 1\na = 2",
         'a = "\\ud800"', "a" * 1000, ".".join("a" * 3000) + " = 1", *(data.decode("latin-1") for data in BYTES.values() if data),
     ],
     ids=range(13),
@@ -120,14 +115,14 @@ LAUGHS = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for 
     [
         (LAUGHS, "line 2: has an alias (*a)"),
         ("a: &a\n  <<: *a", "line 2: has an alias (*a)"),
-        ("[" * DEEP, "more than 64 levels deep"),
+        ("[" * DEEP, "line 1: is nested too deeply"),
+        ("- " * 100_000, "line 1: is nested too deeply"),
+        ("a: [1, {b: .inf}]", "holds inf or nan"),
         ("a: " + "9" * DIGITS, "line 1: a number must fit in 64 bits"),
         ("a: 2020-13-45", "is not YAML"),
         ("a: !!python/object/apply:os.system [ls]", "line 1: has a tag (tag:yaml.org,2002:python/object/apply:os.system)"),
         ('a: !!int "1:1:1"', "line 1: has a tag"),
         ("a: " + "1:" * 1_000_000 + "1", "line 1: a number must fit in 64 bits"),
-        ("names: [" + "a, " * 900_000 + "a]", "line 1: has more than 20000 values"),
-        ("names:\n" + "- a\n" * 900_000, "line 19998: has more than 20000 values"),
         ("? {a: b}\n: c", "is not YAML"),
         ("a: \x00", "is not YAML"),
         ("a: [1", "line 1: is not YAML"),

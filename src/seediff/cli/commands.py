@@ -247,6 +247,8 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
         code, text = 2, f"{_misread(error)} ({HELP_ALL if arguments[:1] and arguments[0] in COMMON else HELP} lists all options)"
     elif isinstance(error, OSError):
         code, text = 2, system_reason(error)
+    elif isinstance(error, RecursionError):  # values that a parser could read, but a writer or another process cannot take
+        code, text = 2, "a value in the input is nested too deeply"
     elif _is_out_of_memory(error):
         code, text = 2, "the device is out of memory; use a smaller --batch-size or --size, or --dtype float16"
     else:

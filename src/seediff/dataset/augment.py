@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from ..config.augment import Strength, grid_of
 from ..errors import UserError
 from ..files.label_maps import IGNORE
-from .encoding import Instances
+from .encoding import Instances, number_type
 from .shapes.objects import Objects, find_objects
 
 MIN_OBJECT = 1 / 400
@@ -44,8 +44,8 @@ def with_objects(labels: np.ndarray, objects: Objects) -> np.ndarray:
 def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
     """The label map (H, W) uint8 and the objects of an array that `with_objects` made."""
     known, numbers = np.unique(np.append(labels.ravel(), 0), return_inverse=True)  # the appended 0 is always the first value
-    instances = Instances(numbers[:-1].reshape(labels.shape).astype(np.uint16), tuple(np.where(known >> 8, known & 255, 0)[1:].tolist()))
-    return (labels & 255).astype(np.uint8), instances.seen()
+    numbers = numbers[:-1].reshape(labels.shape).astype(number_type(len(known)))
+    return (labels & 255).astype(np.uint8), Instances(numbers, tuple(np.where(known >> 8, known & 255, 0)[1:].tolist())).seen()
 
 
 Parameters = dict[str, Any]

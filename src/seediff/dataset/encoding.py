@@ -38,7 +38,7 @@ def png(picture: Image.Image) -> bytes:
 
 
 def encode_grey(values: np.ndarray) -> bytes:
-    """(H, W) uint8, or uint16 such as object numbers, as a grey PNG of 8 or 16 bits, for readers that would turn a palette into colours."""
+    """(H, W) uint8 or uint16 as a grey PNG of 8 or 16 bits, for readers that would turn a palette into colours."""
     return png(Image.fromarray(values))
 
 
@@ -104,10 +104,26 @@ def checked_mask(path: Path, sha256: str) -> bytes:
     return data
 
 
+MOST_OBJECTS = (1 << 16) - 1
+"""Maximum number of objects that a picture's file of 16 bits can number."""
+
+
+def number_type(count: int) -> type[np.unsignedinteger]:
+    """The type of the numbers of `count` shapes: uint16, or uint32 above MOST_OBJECTS."""
+    return np.uint16 if count <= MOST_OBJECTS else np.uint32
+
+
+def encode_objects(instances: Instances, where: str) -> bytes:
+    """The numbers of objects as a grey PNG of 16 bits. where: the sample's name in errors. Raises UserError above MOST_OBJECTS."""
+    if (count := len(instances.class_ids)) > MOST_OBJECTS:
+        raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} of a picture can be numbered")
+    return encode_grey(instances.numbers.astype(np.uint16, copy=False))
+
+
 @dataclass(frozen=True)
 class Instances:
-    """The objects of a picture. numbers: (H, W) uint16, 0 where there is no object. class_ids: the classes of objects 1, 2, …; 255 for an
-    ignored shape. scores: in [0, 1], one per object, or empty."""
+    """The objects of a picture. numbers: (H, W) uint16, or uint32 for more than MOST_OBJECTS, 0 where there is no object. class_ids: the
+    classes of objects 1, 2, …; 255 for an ignored shape. scores: in [0, 1], one per object, or empty."""
 
     numbers: np.ndarray
     class_ids: tuple[int, ...]
@@ -121,7 +137,7 @@ class Instances:
         """The objects that have a class and at least one pixel, renumbered in their order. ignored: also keep ignored shapes."""
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
-        table = np.zeros(len(counts) + 1, np.uint16)
+        table = np.zeros(len(counts) + 1, number_type(len(kept)))
         table[np.array(kept, np.intp) + 1] = np.arange(1, len(kept) + 1)
         class_ids, scores = tuple(self.class_ids[i] for i in kept), tuple(self.scores[i] for i in kept if self.scores)
         return Instances(table[self.numbers], class_ids, scores)

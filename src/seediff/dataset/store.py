@@ -18,7 +18,7 @@ from ..files.outputs import write_new
 from ..files.reading import SETTINGS, leads_out, path_inside, read_bytes
 from ..workers import in_order
 from . import native
-from .encoding import InstanceFile, Instances, MaskFile, encode_grey
+from .encoding import InstanceFile, Instances, MaskFile, encode_objects
 from .reviews import is_replaced
 from .rows import check_class_list, check_name
 from .sample import Sample, copy_file
@@ -183,7 +183,7 @@ def _encoded(sample: Sample, *, classes: Sequence[str]) -> tuple[dict[str, bytes
     row.pop("made", None)
     files = {mask: sample.mask_data(labels)}
     if (instances := sample.instances) is not None:
-        files[f"{native.INSTANCES}/{sample.name}.png"] = encode_grey(instances.numbers)
+        files[f"{native.INSTANCES}/{sample.name}.png"] = encode_objects(instances, f"sample '{sample.name}'")
         row |= instance_row(instances)
     return files, row
 

@@ -4,8 +4,8 @@ A type is anything that msgspec knows: frozen dataclasses, `msgspec.Struct`, `li
 None, and `Annotated` with `msgspec.Meta(ge=0)` for bounds. Only whole numbers are converted to float where a float is expected, and
 lists to tuples: "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a Struct may forbid them.
 
-These are refused in one line that names the place: malformed values, numbers that are not finite, nesting deeper than DEPTH, files above
-their limit, aliases in YAML and document types in XML (a few lines of which can become gigabytes).
+These are refused in one line that names the place: malformed values, numbers that are not finite, nesting too deep for the parser, files
+above their limit, aliases in YAML and document types in XML (a few lines of which can become gigabytes).
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found]
 
 T = TypeVar("T")
-DEPTH = 64
-"""Maximum nesting of lists and tables in a document. Ours have six levels."""
-TOO_DEEP = f"lists and tables stand in each other more than {DEPTH} levels deep"
+TOO_DEEP = "is nested too deeply"
 HUGE = "a number must fit in 64 bits"
 BOM = b"\xef\xbb\xbf"
 WORDS = {
@@ -79,16 +77,20 @@ def _reason(error: Exception) -> str:
     return f"{place}{'' if said.startswith('must') else ':'} {said}" if place else said
 
 
-def _check_values(document: Any, where: str) -> None:
-    """Raise UserError for lists and tables nested deeper than DEPTH, and for numbers that are not finite."""
-    level = [document]
-    for depth in range(DEPTH + 1):
-        if any(isinstance(value, float) and not math.isfinite(value) for value in level):
-            raise UserError(where, "holds inf or nan", "every number must be finite")
-        nested = [value for value in level if isinstance(value, (dict, list))]
-        if nested and depth == DEPTH:
-            raise UserError(where, TOO_DEEP)
-        level = [inner for value in nested for inner in (value.values() if isinstance(value, dict) else value)]
+def _check_finite(document: Any, where: str) -> None:
+    """Raise UserError for a number in TOML or YAML that is not finite. JSON has none."""
+    try:
+        finite = _is_finite(document)
+    except RecursionError as error:
+        raise UserError(where, TOO_DEEP) from error
+    if not finite:
+        raise UserError(where, "holds inf or nan", "every number must be finite")
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, (dict, list)):
+        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 # JSON.
@@ -103,7 +105,7 @@ def parse_json(data: bytes | str, kind: type[T], where: str) -> T:
     """JSON from within another file. where: the place, for messages. Raises UserError."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data.removeprefix(BOM)
     try:
-        value = _decoder(kind).decode(raw)
+        return _decoder(kind).decode(raw)
     except (msgspec.ValidationError, UserError, RecursionError) as error:
         raise UserError(where, _reason(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -111,9 +113,6 @@ def parse_json(data: bytes | str, kind: type[T], where: str) -> T:
         byte = re.search(r"\(byte (\d+)\)", said)
         line = raw.count(b"\n", 0, int(byte[1])) if byte else 0
         raise UserError(f"{where}, line {line + 1}" if line else where, f"is not JSON: {printable(said)}") from error
-    if raw.count(b"[") + raw.count(b"{") > DEPTH:
-        _check_values(value, where)
-    return value
 
 
 @lru_cache(64)
@@ -152,12 +151,12 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     except ValueError as error:  # TOMLDecodeError, and a number of more digits than Python reads
         said = HUGE if "integer string conversion" in str(error) else printable(first_line(error))
         raise UserError(path, f"is not TOML: {said}") from error
-    _check_values(document, str(path))
+    _check_finite(document, str(path))
     return fit(document, dict[str, Any], str(path))
 
 
-MOST_EVENTS = 20_000
-"""Maximum number of events (values, starts and ends of lists and tables) in a YAML file."""
+DEPTH = 64
+"""Maximum nesting of lists and tables in YAML, whose parser crashes at some ten thousand levels."""
 PLAIN, NUMERIC = 300, re.compile(r"[-+.0-9]")
 """Maximum characters of an unquoted number, because YAML evaluates base-60 numbers digit by digit."""
 
@@ -176,16 +175,16 @@ def read_yaml(path: Path | str, kind: type[T] = dict[str, Any]) -> T:
         line = f", line {min(mark.line, text.count(chr(10))) + 1}" if mark is not None else ""
         said = getattr(error, "problem", None) or first_line(error)
         raise UserError(f"{where}{line}", f"is not YAML: {printable(said)}") from error
-    _check_values(document, where)
+    _check_finite(document, where)
     return fit(document, kind, where)
 
 
 def _check_events(text: str, loader: type, where: str) -> None:
-    """Raise UserError, before building values, for anything that would take long: aliases, deep nesting, many values."""
+    """Raise UserError, before building values, for aliases, tags, deep nesting, and numbers that would take long."""
     import yaml
 
     depth = 0
-    for number, event in enumerate(yaml.parse(text, loader)):
+    for event in yaml.parse(text, loader):
         wrong = None
         if isinstance(event, yaml.AliasEvent):
             wrong = f"has an alias (*{printable(str(event.anchor))}); write it out"
@@ -194,8 +193,6 @@ def _check_events(text: str, loader: type, where: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:
             wrong = TOO_DEEP
-        elif number > MOST_EVENTS:
-            wrong = f"has more than {MOST_EVENTS} values; no file of this kind does"
         elif getattr(event, "tag", None):
             wrong = f"has a tag ({printable(str(getattr(event, 'tag', None)))}); write plain values"
         if wrong:
@@ -242,11 +239,6 @@ def _cells(text: str, path: Path | str, delimiter: str = ",") -> Iterator[tuple[
 
 # XML.
 
-LARGEST_INT = 1 << 31
-"""Whole numbers in attributes must be below this."""
-MOST_ELEMENTS = 1_000_000
-"""Maximum number of elements in a file; this many masks and polygons take a gigabyte."""
-
 
 class Node:
     """An XML element. text: the text before its first child."""
@@ -284,10 +276,10 @@ class Node:
         return self.attributes[name]
 
     def whole(self, name: str, default: int | None = None) -> int:
-        """An attribute that is a whole number, below 2³¹ and above −2³¹. Raises UserError."""
+        """An attribute that is a whole number of at most 18 digits, which fits in 64 bits. Raises UserError."""
         text = self.get(name) if default is None else self.attributes.get(name, str(default))
         digits = text.strip().removeprefix("-")
-        if not (digits.isascii() and digits.isdecimal() and len(digits) <= 10 and int(digits) < LARGEST_INT):
+        if not (digits.isascii() and digits.isdecimal() and len(digits) <= 18):
             raise UserError(self.where, f"'{name}' of <{printable(self.tag)}> must be a whole number, not {shown(text)}")
         return int(text)
 
@@ -316,7 +308,6 @@ class _Builder:
         self.path = path
         self.open: list[Node] = []
         self.root: Node | None = None
-        self.count = 0
         self.parser: Any = expat.ParserCreate()
         self.parser.buffer_text = True
         self.parser.StartDoctypeDeclHandler = self.doctype
@@ -324,18 +315,11 @@ class _Builder:
         self.parser.EndElementHandler = lambda tag: self.open.pop()
         self.parser.CharacterDataHandler = self.characters
 
-    def refuse(self, problem: str, fix: str = "") -> None:
-        raise UserError(f"{self.path}, line {self.parser.CurrentLineNumber}", problem, fix)
-
     def doctype(self, *_: object) -> None:
-        self.refuse("declares a document type, whose entities are not read", "remove <!DOCTYPE …>")
+        where = f"{self.path}, line {self.parser.CurrentLineNumber}"
+        raise UserError(where, "declares a document type, whose entities are not read", "remove <!DOCTYPE …>")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.count += 1
-        if self.count > MOST_ELEMENTS:
-            self.refuse(f"has more than {MOST_ELEMENTS} elements", "divide it into several files")
-        if len(self.open) >= DEPTH:
-            self.refuse(TOO_DEEP)
         node = Node(tag, attributes, self.path, self.parser.CurrentLineNumber)
         if self.open:
             self.open[-1].add(node)

@@ -27,7 +27,7 @@ ANNOTATIONS = 2 * GIB
 """Maximum size of a file of annotations or rows. COCO's own, with 118,287 pictures, has 450 MB."""
 PICTURE = GIB
 """Maximum size of a picture's file."""
-LINE = MIB
+LINE = 4 * MIB
 """Maximum length of a line in a file of rows."""
 LONGEST, DEEPEST = 4096, 64
 """Maximum characters and folders of a path in a row. Systems do not support longer ones, and each folder is looked up."""

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from ..dataset.encoding import MOST_OBJECTS
 from ..dataset.shapes.objects import find_objects
 from ..errors import UserError
 from ..files.documents import parse_json
@@ -186,12 +187,13 @@ class Look:
 
     async def pieces(self, request: Request) -> Response:
         """The objects of the current label map, or its connected pieces if no objects are known: two bytes per pixel, numbers from 1, 0
-        outside."""
+        outside. Those beyond the 65,535th share the last number."""
         number = self.number(request)
 
         def make() -> np.ndarray:
             labels = self.session.labels(number)
-            return (find_objects(labels, instances=self.session.instances(number, labels)).index + 1).astype(np.uint16)
+            index = find_objects(labels, instances=self.session.instances(number, labels)).index
+            return np.minimum(index + 1, MOST_OBJECTS).astype(np.uint16)
 
         version = self.session.history(number).version
         pieces = await anyio.to_thread.run_sync(make, limiter=self.decoding)

@@ -21,7 +21,7 @@ from .. import __version__
 from ..config.augment import AugmentConfig
 from ..dataset import native
 from ..dataset.augment import Picture, apart, apply, with_objects
-from ..dataset.encoding import Instances, encode_grey
+from ..dataset.encoding import Instances, encode_objects
 from ..dataset.reviews import review_summary
 from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
@@ -194,7 +194,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
                 record.write(out, row["file_name"], image)
                 record.write(out, row["mask"], mask)
                 if objects:
-                    record.write(out, f"{native.INSTANCES}/{task.name}.png", encode_grey(objects.numbers))
+                    record.write(out, f"{native.INSTANCES}/{task.name}.png", encode_objects(objects, f"sample '{task.name}'"))
                 record.rows.append(row)
         return record
 
@@ -235,7 +235,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         row = {**item.metadata, "file_name": file_name, "mask": mask}
         if (objects := item.instances) is not None:
             make_folders(out, f"{native.INSTANCES}/{item.name}".rpartition("/")[0])
-            record.write(out, f"{native.INSTANCES}/{item.name}.png", encode_grey(objects.numbers))
+            record.write(out, f"{native.INSTANCES}/{item.name}.png", encode_objects(objects, f"sample '{item.name}'"))
             row |= instance_row(objects)
         record.rows.append(row)
 

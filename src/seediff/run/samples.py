@@ -14,7 +14,7 @@ import numpy as np
 from .. import __version__
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..dataset import native
-from ..dataset.encoding import encode_grey
+from ..dataset.encoding import encode_objects
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import scored_pieces
 from ..dataset.store import instance_row
@@ -94,7 +94,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         told: dict[str, Any] = {}
         if config.objects:
             instances = scored_pieces(labels, class_ids, soft())
-            record.write(out, f"{native.INSTANCES}/{name}.png", encode_grey(instances.numbers))
+            record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(instances, name))
             told = instance_row(instances)
         if config.keep_attention and attention is not None:
             _save(record, out, f"{native.ATTENTION}/{name}.safetensors", attention.save)

@@ -2,6 +2,7 @@ import contextlib
 import io
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -44,14 +45,14 @@ def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
 
     def expected(masks):
         for class_id, inside in masks:
-            rle = api.encode(np.asfortranarray(inside.astype(np.uint8)))
+            rle: Any = api.encode(np.asfortranarray(inside.astype(np.uint8)))
             shown = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
             area, box = int(api.area(rle)), [int(side) for side in api.toBbox(rle)]
             yield {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shown}
 
     def pieces():
         for class_id in (1, 2, 3):
-            numbers, count = ndimage.label((labels == class_id).T, np.ones((3, 3)))
+            numbers, count = cast(Any, ndimage.label((labels == class_id).T, np.ones((3, 3))))
             yield from ((class_id, (numbers == number).T) for number in range(1, count + 1))
 
     assert instances(labels)[0] == list(expected(pieces()))
@@ -231,23 +232,11 @@ def test_folders_that_cannot_be_read(tmp_path):
             imported("coco", path)
 
 
-@pytest.mark.parametrize(
-    ("count", "message"),
-    [(200_000, r"image 1: has 200000 masks; at most 20000"), (1000, r"image 1: its masks cover the picture 250 times")],
-)
-def test_an_annotation_that_is_repeated_is_refused_before_it_is_painted(count, message, monkeypatch):
+def test_an_annotation_that_is_repeated_is_refused_before_it_is_painted(monkeypatch):
     painted = []
     monkeypatch.setattr("seediff.dataset.formats.coco.reading.paint_runs", lambda *given: painted.append(given))
     document = as_coco(("cat",), [("a.png", np.kron([[0, 1], [0, 0]], np.ones((10, 10))).astype(np.uint8))])
-    document["annotations"] *= count
-    with pytest.raises(UserError, match=message):
+    document["annotations"] *= 1000
+    with pytest.raises(UserError, match=r"image 1: its masks cover the picture 250 times"):
         from_coco(document)
     assert not painted
-
-
-def test_outlines_of_a_picture_are_bounded_together():
-    square = [0, 0, 2000, 0, 0, 2000] * 300
-    document = as_coco(("cat",), [("a.png", np.zeros((2000, 2000), np.uint8))])
-    document["annotations"] = [{"id": i, "image_id": 1, "category_id": 1, "segmentation": [square]} for i in range(30)]
-    with pytest.raises(UserError, match=r"the edges of its polygons are \d+ pixels long; at most 40000000 of a picture can be filled"):
-        from_coco(document)

@@ -201,7 +201,7 @@ def test_panoptic(tmp_path):
             r"segments_info\[0\]\.id must",
         ),
         (
-            lambda given, root: Image.new("L", SHAPE[::-1]).save(root / "annotations/panoptic_val2017/000000000139.png"),
+            lambda given, root: Image.new("L", (SHAPE[1], SHAPE[0])).save(root / "annotations/panoptic_val2017/000000000139.png"),
             "is PNG L inside; a panoptic mask is a PNG in colours",
         ),
         (lambda given, root: (root / "annotations/panoptic_val2017/000000000139.png").unlink(), "there is no such file"),
@@ -304,7 +304,7 @@ def test_a_polygon_of_endless_edges_is_named():
     ("size", "message"),
     [
         ({"width": -1}, r"images\[0\]\.width must be a whole number >= 1"),
-        ({"width": 10**9, "height": 10**9}, r"images\[0\]\.width must be a whole number <= 1048576"),
+        ({"width": 10**9, "height": 10**9}, r"image 1: 1e\+12 megapixels \(1000000000 × 1000000000\), more than"),
         ({"width": 20_000, "height": 20_000}, r"image 1: 400 megapixels \(20000 × 20000\), more than"),
         ({"width": True}, r"images\[0\]\.width must be"),
         ({"metadata": 5}, r"images\[0\]\.metadata must be"),

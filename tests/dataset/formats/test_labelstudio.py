@@ -154,13 +154,11 @@ def test_folders_of_a_path_are_not_looked_for_one_by_one(tmp_path, monkeypatch, 
     assert len(str(error.value)) < 500
 
 
-def test_more_results_than_a_picture_has_are_refused(tmp_path):
+def test_labels_are_found_at_any_depth_of_the_configuration(tmp_path):
     folder = exported(tmp_path)
-    tasks = tasks_of(folder)
-    tasks[0]["predictions"][0]["result"] = [{"type": "choices"}] * 20_001
-    save(folder, tasks)
-    with pytest.raises(UserError, match=r"task 1: has 20001 masks; at most 20000 of one picture are read"):
-        imported("labelstudio", folder)[1][0].labels(20)
+    config, deep = (folder / "label_config.xml").read_text(encoding="utf-8"), 100_000
+    (folder / "label_config.xml").write_text("<View>" * deep + config + "</View>" * deep, encoding="utf-8")
+    assert imported("labelstudio", folder)[0] == CLASSES
 
 
 def changed(task, **result):
@@ -182,7 +180,7 @@ def value(task, **parts):
         (lambda task: value(task, rle=[0, 0, 9, 96, 300]), "must be a whole number <= 255"),
         (lambda task: value(task, rle="0"), "must be a list"),
         (lambda task: changed(task, original_width=31), "is of a picture of (20, 31), but"),
-        (lambda task: changed(task, original_width=10**9), "original_width must be a whole number <= 1048576"),
+        (lambda task: changed(task, original_width=10**9), "is of a picture of (20, 1000000000), but"),
         (lambda task: changed(task, image_rotation=90), "was drawn on a picture that is turned by 90°"),
         (lambda task: task | {"data": {"image": "../../secret.png"}}, "'image' leads out of the dataset folder"),
         (lambda task: task | {"data": {"image": "/data/local-files/?d=..%2F..%2Fsecret.png"}}, "'image' leads out of the dataset folder"),

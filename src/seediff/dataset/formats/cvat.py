@@ -21,11 +21,11 @@ from ...errors import UserError
 from ...files.documents import Node, read_xml
 from ...files.messages import printable, shown
 from .. import native
-from ..encoding import Instances
+from ..encoding import Instances, number_type
 from ..rows import check_class_list, stem_of
 from ..sample import Sample
-from ..shapes.polygons import check_outlines, polygon_runs
-from ..shapes.rle import Boxed, area, boxed, boxed_at, check_count, check_layers, paint_box, paint_runs
+from ..shapes.polygons import polygon_runs
+from ..shapes.rle import Boxed, area, boxed, boxed_at, check_layers, paint_box, paint_runs
 from .drivers import Export, Source, portable
 from .label_files import IGNORED, PARTS, Shapes, beginning, by_object, check_frame, check_meaning, label_ids, named_colours
 
@@ -116,7 +116,9 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
         row = {"split": part} if (part := PARTS.get(subset.lower())) else {}
         counted.update("box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS)
         name = f"{subset}/{stem}" if subset and stems[stem] > 1 else stem
-        samples.append(source.painted(name, picture, partial(_paint, node, picture, ids), row, node.where, objects, shown=True))
+        shapes = sum(child.tag in MASKS + BOXES for child in node.children)
+        paint = partial(_paint, node, picture, ids)
+        samples.append(source.painted(name, picture, paint, row, node.where, objects, shapes=shapes, shown=True))
     if counted["box"]:
         source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
@@ -150,11 +152,9 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
     """The masks of an <image>. Raises UserError unless its size is its picture's."""
     shape = node.whole("height"), node.whole("width")
     check_frame(picture, shape, node.where)
-    numbers, known = np.zeros(shape, np.uint16, order="F"), Shapes()
     masks = [child for child in node.children if child.tag in MASKS]
     boxes = [child for child in node.children if child.tag in BOXES]
-    check_count(len(masks) + len(boxes), node.where)
-    check_outlines((_corners(mask) for mask in masks if mask.tag == "polygon"), node.where)
+    numbers, known = np.zeros(shape, number_type(len(masks) + len(boxes)), order="F"), Shapes()
     painted = 0
     for box in boxes:
         left, top, right, bottom = (_number(box, name) for name in ("xtl", "ytl", "xbr", "ybr"))

@@ -23,7 +23,7 @@ from ...files.orientation import orientation_of, turned_back
 from ...files.output_folders import put, staged
 from ...files.reading import check_links, path_inside
 from ...workers import in_order
-from ..encoding import Instances
+from ..encoding import MOST_OBJECTS, Instances
 from ..rows import check_class_list, check_name, flat_name
 from ..sample import SPLITS, Sample, picture_size
 from ..split import assign_splits
@@ -153,8 +153,8 @@ class NoPicture(UserError):
 @dataclass
 class Source:
     """The folder or file that is read. skip_missing: leave out labels whose picture is missing. notes: lines about what is left out. taken:
-    the names of samples so far. missing: the number of missing pictures. turned: the number of pictures with an EXIF orientation.
-    images: whether the format's import has this option."""
+    the names of samples so far. missing: the number of missing pictures. turned: the number of pictures with an EXIF orientation. crowded:
+    the number of pictures with more shapes than can be numbered. images: whether the format's import has this option."""
 
     path: Path
     skip_missing: bool = False
@@ -163,6 +163,7 @@ class Source:
     taken: set[str] = field(default_factory=set)
     missing: int = 0
     turned: int = 0
+    crowded: int = 0
 
     def note(self, line: str) -> None:
         """Add a note about something that is left out."""
@@ -216,16 +217,22 @@ class Source:
         where: object,
         objects: bool | Callable[[], Instances] = True,
         *,
+        shapes: int,
         shown: bool = False,
     ) -> Sample:
         """Same as `sample`, for shapes. paint: returns the visible pixels of each shape. objects: True if each shape is an object, False if
-        only its class counts, or a function that returns the objects."""
+        only its class counts, or a function that returns the objects. shapes: the number of shapes, or of the objects that it returns."""
         check_name(name, self.taken, where)
         paint, *others = self.as_stored(image, where, paint, *([objects] if callable(objects) else []), shown=shown)
         labels, instances = seen(paint)
         if others:
             _, instances = seen(others[0])
-        return Sample(image, labels, instances if objects else None, row, name=name)
+        return Sample(image, labels, instances if objects and self.numbered(shapes) else None, row, name=name)
+
+    def numbered(self, shapes: int) -> bool:
+        """Whether the shapes of a picture can be objects, as up to MOST_OBJECTS can. Other pictures are counted, for a note."""
+        self.crowded += shapes > MOST_OBJECTS
+        return shapes <= MOST_OBJECTS
 
     def as_stored(self, image: Path | bytes, where: object, *reads: Callable[[], Any], shown: bool) -> tuple[Callable[[], Any], ...]:
         """Functions that read label maps or Instances of the picture as it is stored, as all of SeeDiff's are. reads: functions that read
@@ -296,8 +303,11 @@ def read_format(
 
 
 def _counted(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Yield the samples, then add notes about samples that were left out and pictures that were turned."""
+    """Yield the samples, then add notes about samples that were left out, and pictures that were turned or have too many shapes."""
     yield from samples
+    if source.crowded:
+        several = "pictures have" if source.crowded > 1 else "picture has"
+        source.note(f"{source.crowded} {several} more than {MOST_OBJECTS} shapes, which cannot be numbered: label maps without objects")
     if source.turned:
         several = "pictures have" if source.turned > 1 else "picture has"
         source.note(f"{source.turned} {several} an EXIF orientation: written as stored, with labels of the turned picture turned back")

@@ -21,7 +21,7 @@ from ...files.orientation import orientation_of
 from ...files.pictures import check_pixels, open_picture
 from ...files.reading import ANNOTATIONS, open_regular, read_lines
 from .. import native
-from ..encoding import Instances, decode_label_map
+from ..encoding import Instances, decode_label_map, number_type
 from ..rows import check_class_list, check_row
 from ..sample import Sample, check_kind, picture_size
 from .drivers import Source
@@ -33,7 +33,7 @@ GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Name of a split in any data set, in small letters → SeeDiff's name."""
 PICTURES = (".png", ".jpg", ".jpeg")
-Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+Side = Annotated[int, msgspec.Meta(ge=1)]
 """The width or height of a picture, in files that state it."""
 
 
@@ -114,7 +114,7 @@ class Shapes:
 
     def painted(self, numbers: np.ndarray) -> Instances:
         """The shapes with their pixels. numbers: (H, W), the visible shape at each pixel, 0 for none."""
-        return Instances(np.ascontiguousarray(numbers, np.uint16), tuple(self.class_ids))
+        return Instances(np.ascontiguousarray(numbers, number_type(len(self.class_ids))), tuple(self.class_ids))
 
 
 def by_object(pictures: Iterable[Sequence[str]]) -> bool:

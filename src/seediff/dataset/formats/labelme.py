@@ -25,8 +25,8 @@ from ...files.reading import RECORD, check_links
 from .. import native
 from ..encoding import Instances
 from ..sample import Sample
-from ..shapes.polygons import check_near, check_outlines
-from ..shapes.rle import check_count, check_layers
+from ..shapes.polygons import check_near
+from ..shapes.rle import check_layers
 from .drivers import Source, portable
 from .label_files import PICTURES, Shapes, beginning, check_frame, class_names, label_ids, listed_classes, shown_size
 
@@ -85,10 +85,10 @@ def read(
     if not paths:
         raise UserError(f"{source.path}: has no JSON file of labelme's, which begins with 'version' and has 'shapes'")
     check_links(root, *paths)
-    used, others, picture_names = set[str](), 0, {}
+    used, others, pictures = set[str](), 0, dict[Path, tuple[str, int]]()
     for path in paths:  # one at a time in memory
         file = read_json(path, File, limit=LARGEST)
-        picture_names[path] = portable(file.imagePath)
+        pictures[path] = portable(file.imagePath), len(file.shapes)
         used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
         others += sum(shape.kind not in FILLED for shape in file.shapes)
     if others:
@@ -97,12 +97,15 @@ def read(
     labels = listed[1] if listed else sorted(used) if classes is None else classes
     names = class_names(labels, listed[0] if listed else "--classes" if classes is not None else root)
     above = Path(os.path.commonpath([path.parent for path in paths]))
-    wanted = {path: (path.relative_to(above).with_suffix("").as_posix(), name) for path, name in picture_names.items()}
+    wanted = {path: (path.relative_to(above).with_suffix("").as_posix(), *picture) for path, picture in pictures.items()}
     return names, _samples(source, wanted, label_ids(names), root, Path(images) if images is not None else None)
 
 
-def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str, int], root: Path, images: Path | None) -> Iterator[Sample]:
-    for path, (name, picture_name) in wanted.items():
+def _samples(
+    source: Source, wanted: dict[Path, tuple[str, str, int]], ids: dict[str, int], root: Path, images: Path | None
+) -> Iterator[Sample]:
+    """wanted: path of a file → name of its sample, path of its picture, number of its shapes. ids: label → id."""
+    for path, (name, picture_name, shapes) in wanted.items():
         # `imagePath` is relative to the file and may lead to a folder beside the file's. Of another machine's path, the last part is tried.
         inside = os.path.normpath(os.path.join(path.parent.relative_to(root).as_posix(), picture_name)).replace(os.sep, "/")
         last = picture_name.rpartition("/")[2]
@@ -117,7 +120,7 @@ def _samples(source: Source, wanted: dict[Path, tuple[str, str]], ids: dict[str,
         if picture is None:
             source.no_picture(path, f"there is no picture {shown(picture_name)}, and 'imageData' is empty")
             continue
-        yield source.painted(name, picture, partial(_paint, path, picture, ids), {}, path, shown=True)
+        yield source.painted(name, picture, partial(_paint, path, picture, ids), {}, path, shapes=shapes, shown=True)
 
 
 def _decoded(text: str, where: str) -> bytes:
@@ -134,8 +137,6 @@ def _paint(path: Path, picture: Path | bytes, ids: dict[str, int]) -> Instances:
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(picture, shape, str(path))
     shapes = file.shapes
-    check_count(len(shapes), str(path))
-    check_outlines(([value for point in each.points for value in point] for each in shapes), str(path))
     canvas, known = Image.new("I", (shape[1], shape[0])), Shapes()
     painted = 0
     for number, each in enumerate(shapes, 1):

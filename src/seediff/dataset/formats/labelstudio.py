@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -25,15 +25,15 @@ from ...errors import UserError
 from ...files.documents import Node, fit, parse_json, read_xml
 from ...files.messages import shown
 from ...files.pictures import check_pixels
-from ...files.reading import ANNOTATIONS, DEEPEST, read_bytes
+from ...files.reading import ANNOTATIONS, read_bytes
 from .. import native
-from ..encoding import Instances
+from ..encoding import Instances, number_type
 from ..reviews import is_corrected
 from ..rows import check_class_list, check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.polygons import polygon_runs
-from ..shapes.rle import check_count, fill
+from ..shapes.rle import fill
 from .drivers import Export, Source
 from .label_files import IGNORED, PICTURES, Shapes, Side, beginning, by_object, check_meaning, label_ids, named_colours, shown_size
 
@@ -46,6 +46,8 @@ BRUSHES = "task-*-annotation-*-by-*.*"
 """Files of the exports "Brush labels to PNG" and "to NumPy": one mask each, without a reference to its picture."""
 SERVED = "/data/local-files/?d="
 TAG, PICTURE = "label", "image"
+STEPS = 64
+"""Maximum number of a path's last parts that are looked up, each with those behind it."""
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
 """The prefix that Label Studio gives to the name of an uploaded file."""
 
@@ -199,7 +201,7 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
         picture, inside = at
         name, row = _name_and_row(data, inside, where)
         paint = partial(_paint, answer.result, picture, ids, where)
-        samples.append(source.painted(name, picture, paint, row, where, objects, shown=True))
+        samples.append(source.painted(name, picture, paint, row, where, objects, shapes=len(answer.result), shown=True))
     return names, samples
 
 
@@ -219,7 +221,7 @@ def _class_names(file: Path, classes: Sequence[str] | None, regions: Sequence[tu
         check_class_list(classes, "--classes")
         return tuple(classes)
     if config.is_file():
-        labels: Iterable[str] = dict.fromkeys(label.get("value") for label in _labels(read_xml(config, "View")))
+        labels: Iterable[str] = _labels(read_xml(config, "View"))
     else:
         labels = sorted({label for result, where in regions for label in _shape(result, where)[1]})
     meant = label_ids(())
@@ -228,12 +230,15 @@ def _class_names(file: Path, classes: Sequence[str] | None, regions: Sequence[tu
     return names
 
 
-def _labels(node: Node) -> Iterator[Node]:
-    """Every <Label> of brushes and polygons, at any depth."""
-    for child in node.children:
-        if child.tag in ("BrushLabels", "PolygonLabels"):
-            yield from child.all("Label")
-        yield from _labels(child)
+def _labels(root: Node) -> list[str]:
+    """The labels of brushes and polygons at any depth, in the order of the file."""
+    values, waiting = list[str](), [root]
+    while waiting:
+        node = waiting.pop()
+        if node.tag in ("BrushLabels", "PolygonLabels"):
+            values += [label.get("value") for label in node.all("Label")]
+        waiting += reversed(node.children)
+    return list(dict.fromkeys(values))
 
 
 def _shape(result: Result, where: str) -> tuple[Brush | Polygon | None, list[str]]:
@@ -273,7 +278,7 @@ def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
     except ValueError as error:
         raise UserError(f"{where}: 'image' is no path or address: {shown(address)}") from error
     path = unquote(parts.query.partition("d=")[2] if parts.query.startswith("d=") else parts.path)
-    steps = [step for step in path.split("/") if step][-DEEPEST:]
+    steps = [step for step in path.split("/") if step][-STEPS:]
     names = ["/".join(steps[i:]) for i in range(len(steps))]
     return [*names, names[-1][9:]] if names and UPLOADED.match(names[-1]) else names
 
@@ -287,8 +292,7 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
     stored = picture_size(picture)
     shape = stored if stored in map(_size, results) else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
-    check_count(len(results), where)
-    numbers, known = np.zeros(shape, np.uint16), Shapes()
+    numbers, known = np.zeros(shape, number_type(len(results))), Shapes()
     for number, result in enumerate(results, 1):
         here = f"{where}, result {number}"
         form, names = _shape(result, here)

@@ -29,11 +29,10 @@ from ...files.messages import shown
 from ...files.pictures import open_picture
 from ...files.reading import check_links, leads_out, read_lines
 from .. import native
-from ..encoding import Instances
+from ..encoding import MOST_OBJECTS, Instances
 from ..rows import check_class_list, check_name, flat_name
 from ..sample import Sample
 from ..shapes.objects import Objects
-from ..shapes.rle import check_count
 from .drivers import Export, Source
 from .label_files import GROUNDS, IGNORED, PARTS, listed_classes
 
@@ -204,7 +203,8 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     border = voc_colours(0).keys() if coloured else (0, native.IGNORE) if pixels.dtype == np.uint8 else (0,)
     values = np.where(np.isin(values, list(border)) | (labels == 0) | (labels == native.IGNORE), 0, values)
     known, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 comes first, even if no pixel has it
-    check_count(len(known) - 1, str(path))
+    if len(known) - 1 > MOST_OBJECTS:
+        raise UserError(f"{path}: has {len(known) - 1} objects; at most {MOST_OBJECTS} of a picture can be numbered")
     numbers = numbers[1:].reshape(labels.shape)
     counts = np.bincount(numbers.ravel() * 256 + labels.ravel(), minlength=256 * len(known)).reshape(-1, 256)
     return Instances(numbers.astype(np.uint16), tuple(counts[1:].argmax(1).tolist())).seen()

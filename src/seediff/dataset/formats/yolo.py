@@ -20,15 +20,15 @@ import numpy as np
 from ...errors import UserError, first_line
 from ...files.documents import read_yaml
 from ...files.messages import shown
-from ...files.reading import LIST, read_text
+from ...files.reading import ANNOTATIONS, read_text
 from ...metrics.confusion import iou_of_present
 from .. import native
-from ..encoding import Instances
+from ..encoding import Instances, number_type
 from ..rows import check_class_list
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from ..shapes.rle import check_count, check_layers, paint_box
+from ..shapes.rle import check_layers, paint_box
 from .drivers import Export, Source, seen
 from .label_files import Shapes, shown_size
 from .yolo_data import DATA, IMAGES, LABELS, check_used, find_pictures, find_yaml, label_file, named, numbered_names, write_data
@@ -106,9 +106,7 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
     polygons: list[tuple[int, int, np.ndarray]] = []
     kept: dict[int, tuple[int, int, np.ndarray]] = {}
     boxes: list[np.ndarray] = []
-    room = KEPT
-    lines = text.splitlines()
-    check_count(len(lines), str(where))
+    room, painted, lines = KEPT, 0, text.splitlines()
     for number, line in enumerate(lines, 1):
         if line.strip():
             class_id, shares = _parse_line(line, ids, f"{where}, line {number}")
@@ -119,8 +117,8 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
             if (room := room - filled[2].size) >= 0:
                 kept[len(polygons)] = filled
             polygons.append((int(filled[2].sum()), class_id, shares))
-    numbers, known = np.zeros((height, width), np.uint16), Shapes()
-    painted = sum(size for size, *_ in polygons)
+            check_layers(painted := painted + polygons[-1][0], shape, str(where))
+    numbers, known = np.zeros((height, width), number_type(len(lines))), Shapes()
     for centre, sides in boxes:
         (left, top), (right, bottom) = (centre - sides / 2) * (width, height), (centre + sides / 2) * (width, height)
         painted += paint_box(numbers, left, top, right, bottom, known.number(native.IGNORE, "box"))
@@ -172,11 +170,14 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
         if exists := label.exists():
             place.check_label(label)
         without += not exists
-        text = read_text(label, LIST) if exists else ""
-        boxes, lines = boxes + len(BOX.findall(text)), lines + sum(bool(line.strip()) for line in text.splitlines())
+        text = read_text(label, ANNOTATIONS) if exists else ""
+        count = sum(bool(line.strip()) for line in text.splitlines())
+        boxes, lines = boxes + len(BOX.findall(text)), lines + count
         paint = partial(_paint, picture.path, label if exists else None, tuple(names))
         (paint,) = source.as_stored(picture.path, label, paint, shown=True)
-        samples.append(Sample(picture.path, *seen(paint), metadata={"split": picture.split}, name=name))
+        labels, objects = seen(paint)
+        instances = objects if source.numbered(count) else None
+        samples.append(Sample(picture.path, labels, instances, {"split": picture.split}, name=name))
     if samples and without == len(samples):
         raise UserError(f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one")
     check_used(source, place, pictures, used, "*.txt", _has_objects)
@@ -190,8 +191,8 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
 
 
 def _has_objects(path: Path) -> bool:
-    return path.name != native.CLASSES and OBJECT.match(read_text(path, LIST)) is not None
+    return path.name != native.CLASSES and OBJECT.match(read_text(path, ANNOTATIONS)) is not None
 
 
 def _paint(picture: Path, label: Path | None, numbers: Sequence[int]) -> Instances:
-    return from_yolo(read_text(label, LIST) if label else "", shown_size(picture), numbers, label or picture)
+    return from_yolo(read_text(label, ANNOTATIONS) if label else "", shown_size(picture), numbers, label or picture)

@@ -26,9 +26,6 @@ from .drivers import Export, Source
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 PICTURES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
 """Suffixes of pictures in the format. SeeDiff reads PNG and JPEG."""
-MAX_CLASS = 1 << 31
-MOST_FOLDERS = 100
-"""Maximum number of folders that a split may name, because each is searched."""
 
 
 def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
@@ -94,10 +91,6 @@ def find_pictures(
     places: defaultdict[Path, set[Path]] = defaultdict(set)
     for name in wanted:
         entries = data[name] if isinstance(data[name], list) else [data[name]]
-        if len(entries) > MOST_FOLDERS:
-            raise UserError(
-                f"{file}: '{name}' names {len(entries)} folders; at most {MOST_FOLDERS} are read: list the pictures in a text file"
-            )
         found: list[Picture] = []
         for path, lexical in (_found(place, name, entry) for entry in entries):
             if lexical is None:
@@ -246,8 +239,8 @@ def numbered_names(names: Any, file: Path) -> dict[int, str]:
         raise UserError(f"{file}: 'names' must list the classes, not {shown(names)}")
     numbered: dict[int, str] = {}
     for key, name in names.items():
-        number = int(key) if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) < 10 else key
-        if type(number) is not int or not 0 <= number < MAX_CLASS or number in numbered:
+        number = int(key) if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) <= 18 else key
+        if type(number) is not int or number < 0 or number in numbered:
             raise UserError(f"{file}: 'names' must number each class once, by whole numbers from 0 on, not {shown(key)}")
         if isinstance(name, (dict, list)):
             raise UserError(f"{file}: 'names' must give class {number} a name, not {shown(name)}")

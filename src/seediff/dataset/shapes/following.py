@@ -10,11 +10,8 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE
-from ..encoding import InstanceFile, Instances
+from ..encoding import MOST_OBJECTS, InstanceFile, Instances
 from .objects import find_objects
-
-MOST = (1 << 16) - 1
-"""Maximum number of numbered objects. Pieces beyond it can only be noise, and are in no object."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,8 @@ def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Insta
     numbers = np.where(present.label_map() == after, instances.numbers, np.uint16(0))
     pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
     joins = _longest_border(pieces.index, numbers, after)
-    alone = [piece for piece in range(len(pieces.class_ids)) if piece not in joins][: MOST - len(class_ids)]
+    # Pieces above the number that a file can hold are noise, and in no object.
+    alone = [piece for piece in range(len(pieces.class_ids)) if piece not in joins][: MOST_OBJECTS - len(class_ids)]
     table = np.zeros(len(pieces.class_ids) + 1, np.uint16)  # the last entry is for pixels without a piece, −1
     table[list(joins)] = list(joins.values())
     table[alone] = np.arange(len(class_ids) + 1, len(class_ids) + 1 + len(alone))
@@ -79,4 +77,4 @@ def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) 
             pairs.append(index[here][touch].astype(np.int64) << 16 | numbers[there][touch])
     found, counts = np.unique(np.concatenate(pairs), return_counts=True)
     order = np.lexsort((-found, counts))  # the last entry for each piece counts
-    return dict(zip((found[order] >> 16).tolist(), (found[order] & MOST).tolist(), strict=True))
+    return dict(zip((found[order] >> 16).tolist(), (found[order] & MOST_OBJECTS).tolist(), strict=True))

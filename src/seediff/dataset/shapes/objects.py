@@ -43,10 +43,6 @@ class Objects:
         """(H, W) int32: the object at each pixel, −1 for none."""
         return self.masks.index_map()
 
-    def instances(self) -> Instances:
-        """The objects, numbered in their order, without scores."""
-        return Instances((self.index + 1).astype(np.uint16), tuple(self.class_ids))
-
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
         """The connected pieces of the objects with at least `min_area` pixels, in the same order, and the object of each."""
         runs = column_runs(self.index)

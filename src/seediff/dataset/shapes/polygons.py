@@ -8,7 +8,7 @@ right and at the bottom. A hole is joined to the outline above it by a slit of z
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -174,9 +174,8 @@ def _steps(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return numbers, np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-MAX_OUTLINE, MAX_OUTLINES = 4_000_000, 40_000_000
-"""Maximum number of pixels along the edges of one polygon, and of all polygons of a picture. The first is more than any object has, and
-takes 500 MB for pycocotools' points."""
+MAX_OUTLINE = 4_000_000
+"""Maximum number of pixels along the edges of a polygon: more than any object has. pycocotools takes 500 MB for their points."""
 
 
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
@@ -195,27 +194,11 @@ def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], wh
     return decompress(filled["counts"].decode("ascii"))
 
 
-def check_outlines(polygons: Iterable[Sequence[float]], where: str) -> None:
-    """Raises UserError if the edges of all polygons of a picture are too long together."""
-    length = 0.0
-    for polygon in polygons:
-        if len(polygon) >= 6 and len(polygon) % 2 == 0:  # others are refused by `_check_polygon`
-            length += _outline(np.clip(np.array(polygon, np.float64), -1e6, 1e6).reshape(-1, 2))
-    if length > MAX_OUTLINES:
-        raise UserError(
-            f"{where}: the edges of its polygons are {length:.0f} pixels long; at most {MAX_OUTLINES} of a picture can be filled"
-        )
-
-
-def _outline(corners: np.ndarray) -> float:
-    return float(np.abs(corners - np.roll(corners, -1, 0)).max(1).sum())
-
-
 def _check_polygon(polygon: Sequence[float], height: int, width: int, where: str) -> None:
     if len(polygon) < 6 or len(polygon) % 2:
         raise UserError(f"{where}: a polygon is a list of at least three x, y")
     corners = check_near(polygon, (height, width), where)
-    outline = _outline(corners)
+    outline = float(np.abs(corners - np.roll(corners, -1, 0)).max(1).sum())
     if outline > MAX_OUTLINE:
         raise UserError(f"{where}: the edges of its polygon are {outline:.0f} pixels long; at most {MAX_OUTLINE} can be filled")
 

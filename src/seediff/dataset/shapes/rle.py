@@ -310,14 +310,8 @@ def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom:
     return inside.size
 
 
-MOST_MASKS, MOST_LAYERS = 20_000, 100
-"""Maximum number of masks in one picture, and of masks over a pixel on average: far more than anybody draws."""
-
-
-def check_count(masks: int, where: str) -> None:
-    """Raises UserError for more than MOST_MASKS masks in a picture, before any of them is decoded."""
-    if masks > MOST_MASKS:
-        raise UserError(f"{where}: has {masks} masks; at most {MOST_MASKS} of one picture are read")
+MOST_LAYERS = 100
+"""Maximum number of masks over a pixel on average: far more than anybody draws, and a small file can have any number."""
 
 
 def check_layers(area: int, shape: tuple[int, ...], where: str) -> None:

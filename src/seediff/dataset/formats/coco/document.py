@@ -17,7 +17,6 @@ from ....files.reading import ANNOTATIONS as LIMIT
 from ....files.reading import read_bytes
 from ... import native
 from ...rows import check_class_list
-from ...shapes.rle import check_count
 from ..label_files import GROUNDS, Side
 
 IGNORED = (native.IGNORE, "ignore")
@@ -129,7 +128,7 @@ def load(path: Path) -> Document:
 
 
 def checked(content: Instances | Panoptic, where: str) -> Document:
-    """The content of a file, checked. Raises UserError, also for an image with more annotations than `check_count` allows."""
+    """The content of a file, checked. Raises UserError."""
     for part, entries in (("images", content.images), ("categories", content.categories)):
         for number, twice in _doubles(entry.id for entry in entries):
             raise UserError(f"{where}: {part}[{number}] has the id {twice} of another one")
@@ -153,8 +152,6 @@ def checked(content: Instances | Panoptic, where: str) -> Document:
             raise UserError(f"{where}: {name} has two segments {twice}")
         if segments.setdefault(annotation.image_id, annotation) is not annotation:
             raise UserError(f"{where}: {name} is of image {annotation.image_id}, which has one already")
-    for image_id, listed in instances.items():
-        check_count(len(listed), f"{where}, image {image_id}")
     return Document(where, content.categories, content.images, instances, segments if isinstance(content, Panoptic) else None)
 
 

@@ -22,11 +22,11 @@ from ....files.pictures import open_picture
 from ....files.reading import path_inside
 from ... import native
 from ...conversions import Crowds
-from ...encoding import Instances
+from ...encoding import Instances, number_type
 from ...rows import check_row, stem_of
 from ...sample import Sample
-from ...shapes.polygons import check_outlines, polygon_runs
-from ...shapes.rle import area, check_count, check_layers, count_runs, paint_box, paint_runs
+from ...shapes.polygons import polygon_runs
+from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs
 from ..drivers import Source, portable
 from ..label_files import PARTS, Shapes, beginning, check_frame
 from .document import (
@@ -89,25 +89,28 @@ def read(
                 raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
             content = document.instances[image.id] if document.segments is None else document.segments[image.id]
             objects = not path.name.startswith((SEMANTIC, "stuff"))
+            count = len(content.segments_info if isinstance(content, Segments) else content)
             if document.segments is not None:
                 objects = partial(_paint, path, image, content, thing_ids, picture, things=True)
             elif image.file_name in beside:
-                objects = partial(beside[image.file_name], picture)
-            shapes = partial(_paint, path, image, content, ids, picture, crowds_are_objects=crowds == "objects")
-            samples.append(source.painted(name, picture, shapes, row, path, objects))
+                paint_beside, count = beside[image.file_name]
+                objects = partial(paint_beside, picture)
+            paint = partial(_paint, path, image, content, ids, picture, crowds_are_objects=crowds == "objects")
+            samples.append(source.painted(name, picture, paint, row, path, objects, shapes=count))
     return classes, samples
 
 
-def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
-    """Picture path → a function that paints the picture's objects, from the instances.json beside a semantic.json of SeeDiff. Empty if
-    there is none with the same classes."""
+def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, tuple[Callable[[Path], Instances], int]]:
+    """Picture path → a function that paints the picture's objects, and their number, from the instances.json beside a semantic.json of
+    SeeDiff. Empty if there is none with the same classes."""
     if not path.name.startswith(SEMANTIC) or not (file := path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))).is_file():
         return {}
     document = load(file)
     names, ids = classes_of([document])
     if names != tuple(classes) or document.segments is not None:
         return {}
-    return {image.file_name: partial(_paint, file, image, document.instances[image.id], ids) for image in document.images}
+    listed = document.instances
+    return {image.file_name: (partial(_paint, file, image, listed[image.id], ids), len(listed[image.id])) for image in document.images}
 
 
 def _paint(
@@ -157,9 +160,7 @@ def paint(
     """The annotations of an image, painted: first boxes without a mask and crowds, as 255, then the objects from the largest to the
     smallest. Masks are held as run lengths, to save memory. ids: category id → id in label maps. Raises UserError naming an annotation that
     is not a mask of this image."""
-    outlines = [annotation.segmentation for annotation in annotations if not isinstance(annotation.segmentation, Rle)]
-    check_outlines((polygon for polygons in outlines for polygon in polygons), where)
-    numbers, known = np.zeros(image.shape, np.uint16, order="F"), Shapes()
+    numbers, known = np.zeros(image.shape, number_type(len(annotations)), order="F"), Shapes()
     masks: list[tuple[bool, int, np.ndarray]] = []
     boxed = 0
     for annotation in annotations:
@@ -196,12 +197,11 @@ def panoptic_segments(folder: Path, image: Image, segments: Segments, ids: Mappi
     if pixels.shape[:2] != image.shape:
         raise UserError(f"{path}: is {pixels.shape[:2]}, but its image is {image.shape}; both are (height, width)")
     values, places = np.unique(pixels[..., :3] @ SHIFTS, return_inverse=True)
-    check_count(len(segments.segments_info), f"{where}, image {image.id}")
     known = {segment.id: 0 if things and segment.iscrowd else ids[segment.category_id] for segment in segments.segments_info}
     known[0] = native.IGNORE
     if unknown := [number for number in values.tolist() if number not in known]:
         raise UserError(f"{path}: has a segment {unknown[0]} that {where} does not name")
-    numbers = (places + 1).astype(np.uint16).reshape(image.shape)
+    numbers = (places + 1).astype(number_type(len(values))).reshape(image.shape)
     return Instances(numbers, tuple(known[number] for number in values.tolist()))
 
 
