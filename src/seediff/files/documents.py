@@ -185,14 +185,12 @@ def _check_events(text: str, loader: type, where: str) -> None:
 
     depth = 0
     for event in yaml.parse(text, loader):
-        wrong = None
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        wrong = TOO_DEEP if depth > DEPTH else None
         if isinstance(event, yaml.AliasEvent):
             wrong = f"has an alias (*{printable(str(event.anchor))}); write it out"
         elif isinstance(event, yaml.ScalarEvent) and not event.style and len(event.value) > PLAIN and NUMERIC.match(event.value):
             wrong = HUGE
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEPTH:
-            wrong = TOO_DEEP
         elif getattr(event, "tag", None):
             wrong = f"has a tag ({printable(str(getattr(event, 'tag', None)))}); write plain values"
         if wrong:

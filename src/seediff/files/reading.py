@@ -29,8 +29,8 @@ PICTURE = GIB
 """Maximum size of a picture's file."""
 LINE = 4 * MIB
 """Maximum length of a line in a file of rows."""
-LONGEST, DEEPEST = 4096, 64
-"""Maximum characters and folders of a path in a row. Systems do not support longer ones, and each folder is looked up."""
+LONGEST = 4096
+"""Maximum characters of a path in a row. Systems do not support longer ones, and each of its folders is looked up."""
 ABSENT = "there is no such file"
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
@@ -110,8 +110,8 @@ def path_inside(out: Path, row: Mapping[str, Any], field: str, where: str) -> Pa
     name = row.get(field)
     if not isinstance(name, str) or not name:
         raise UserError(where, f"'{field}' must be the path of a picture inside the dataset, not {shown(name)}")
-    if len(name) > LONGEST or name.count("/") > DEEPEST:
-        raise UserError(where, f"'{field}' is not a path: {shown(name)} has {len(name)} characters and {name.count('/')} folders")
+    if len(name) > LONGEST:
+        raise UserError(where, f"'{field}' is not a path: {shown(name)} has {len(name)} characters")
     try:
         inside = (out / name).resolve().is_relative_to(out.resolve())
     except (OSError, ValueError, RuntimeError) as error:  # such as a null byte, or circular links

@@ -166,6 +166,11 @@ def changed(task, **result):
     return task
 
 
+def repeated(task, times):
+    task["predictions"][0]["result"] *= times
+    return task
+
+
 def value(task, **parts):
     task["predictions"][0]["result"][0]["value"] |= parts
     return task
@@ -179,6 +184,7 @@ def value(task, **parts):
         (lambda task: value(task, rle=[1, 2, 3]), "its 'rle' is no mask: it ends in the middle"),
         (lambda task: value(task, rle=[0, 0, 9, 96, 300]), "must be a whole number <= 255"),
         (lambda task: value(task, rle="0"), "must be a list"),
+        (lambda task: repeated(task, 3000), "times over; at most 100 times are read"),
         (lambda task: changed(task, original_width=31), "is of a picture of (20, 31), but"),
         (lambda task: changed(task, original_width=10**9), "is of a picture of (20, 1000000000), but"),
         (lambda task: changed(task, image_rotation=90), "was drawn on a picture that is turned by 90°"),

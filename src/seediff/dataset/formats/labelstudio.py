@@ -33,7 +33,7 @@ from ..rows import check_class_list, check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.polygons import polygon_runs
-from ..shapes.rle import fill
+from ..shapes.rle import check_layers, fill
 from .drivers import Export, Source
 from .label_files import IGNORED, PICTURES, Shapes, Side, beginning, by_object, check_meaning, label_ids, named_colours, shown_size
 
@@ -292,7 +292,7 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
     stored = picture_size(picture)
     shape = stored if stored in map(_size, results) else shown_size(picture)
     check_pixels((shape[1], shape[0]), where)
-    numbers, known = np.zeros(shape, number_type(len(results))), Shapes()
+    numbers, known, painted = np.zeros(shape, number_type(len(results))), Shapes(), 0
     for number, result in enumerate(results, 1):
         here = f"{where}, result {number}"
         form, names = _shape(result, here)
@@ -314,5 +314,6 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
         else:
             corners = [value / 100 * side for point in form.points for value, side in zip(point, shape[::-1], strict=True)]
             inside = fill(polygon_runs([corners], shape, here), shape)
+        check_layers(painted := painted + int(inside.sum()), shape, where)
         numbers[inside] = known.number(ids[called[0]])
     return known.painted(numbers)

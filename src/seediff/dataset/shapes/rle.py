@@ -318,7 +318,7 @@ def check_layers(area: int, shape: tuple[int, ...], where: str) -> None:
     """Raises UserError if masks would cover a picture of `shape` (H, W) more than MOST_LAYERS times, before they are painted. area: pixels
     of all masks."""
     if (layers := area / math.prod(shape)) > MOST_LAYERS:
-        raise UserError(f"{where}: its masks cover the picture {layers:.0f} times over; at most {MOST_LAYERS} times are read")
+        raise UserError(f"{where}: its masks cover the picture {layers:.4g} times over; at most {MOST_LAYERS} times are read")
 
 
 def fill(counts: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -162,21 +162,21 @@ def paint(
     is not a mask of this image."""
     numbers, known = np.zeros(image.shape, number_type(len(annotations)), order="F"), Shapes()
     masks: list[tuple[bool, int, np.ndarray]] = []
-    boxed = 0
+    painted = 0
     for annotation in annotations:
         if not annotation.masked:
             if box := annotation.box_xywh:
                 number = known.number(native.IGNORE, "box")
-                boxed += paint_box(numbers, box[0], box[1], box[0] + box[2], box[1] + box[3], number)
-                check_layers(boxed, image.shape, f"{where}, image {image.id}")
+                painted += paint_box(numbers, box[0], box[1], box[0] + box[2], box[1] + box[3], number)
+                check_layers(painted, image.shape, f"{where}, image {image.id}")
             continue
         shown, here = annotation.segmentation, f"{where}: annotation {annotation.id}"
         rle = isinstance(shown, Rle)
         runs = count_runs(shown.size, shown.counts, image.shape, here) if rle else polygon_runs(shown, image.shape, here)
         crowd = bool(annotation.iscrowd) and not crowds_are_objects
         masks.append((not crowd, native.IGNORE if crowd else ids[annotation.category_id], runs))
+        check_layers(painted := painted + area(runs), image.shape, f"{where}, image {image.id}")
     masks.sort(key=lambda mask: (mask[0], -area(mask[2])))
-    check_layers(boxed + sum(area(runs) for _, _, runs in masks), image.shape, f"{where}, image {image.id}")
     for _, value, runs in masks:
         paint_runs(numbers, runs, known.number(value))
     return known.painted(numbers)
