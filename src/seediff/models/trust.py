@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
+from ..files.documents import TOO_DEEP
 from ..files.messages import printable, shown
 from ..files.reading import SETTINGS, read_bytes
 from .families.base import Family
@@ -71,7 +72,8 @@ def _read_settings(path: Path) -> Any:
     try:
         return json.loads(read_bytes(path, SETTINGS))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not JSON: {printable(first_line(error))}") from error
+        said = TOO_DEEP if isinstance(error, RecursionError) else f"is not JSON: {printable(first_line(error))}"
+        raise UserError(f"{path}: {said}") from error
 
 
 def check_settings(path: Path | str, settings: Any) -> None:
