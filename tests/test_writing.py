@@ -1,6 +1,6 @@
-"""One module writes. What else makes, changes, moves or removes a file is named here, with the reason.
+"""One module writes. What else makes, changes or moves a file is named here, with the reason.
 
-A file that is written by its name can be a link that somebody planted, or be found half-written: see `seediff.files.outputs`.
+A file that is written under its own name can be found half-written: see `seediff.files.outputs`.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ ALLOWED = {
     ("files/messages.py", "open"): "the null device, in the place of a closed stream",
     ("cli/quality.py", "save"): "a dataset's, which goes through places",
     ("cli/sets.py", "save"): "a dataset's, which goes through places",
-    ("dataset/formats/parquet.py", "ParquetWriter"): "into an open new file",
+    ("dataset/formats/parquet.py", "open"): "in a folder that appears when it is complete",
+    ("dataset/formats/parquet.py", "ParquetWriter"): "into this file",
     ("dataset/formats/parquet.py", "write_table"): "the same file",
+    ("dataset/formats/webdataset.py", "open"): "in a folder that appears when it is complete",
     ("run/output.py", "touch"): "in a temporary folder of our own",
-    ("run/output.py", "unlink"): "in a temporary folder of our own",
 }
 """(file, call) → why it may."""
 
 METHODS = {
-    *("write_text", "write_bytes", "touch", "unlink", "rmdir", "rename", "symlink_to", "hardlink_to", "link_to", "chmod", "truncate"),
+    *("write_text", "write_bytes", "touch", "rename", "symlink_to", "hardlink_to", "link_to", "chmod", "truncate"),
     *("tofile", "savez", "savez_compressed", "memmap", "open_memmap", "savefig", "to_csv", "to_parquet", "save_file", "save_model"),
     *("save_pretrained", "save_state", "export_chrome_trace", "ParquetWriter", "write_table", "extract", "extractall", "save_to_disk"),
     *("FileHandler", "NamedTemporaryFile", "mkstemp", "urlretrieve"),
 }
 """Calls by these names, of whatever object."""
 MODULES = {
-    "os": {"remove", "unlink", "rename", "renames", "replace", "rmdir", "removedirs", "link", "symlink", "truncate", "chmod", "mkfifo"},
-    "shutil": {"copy", "copy2", "copyfile", "copytree", "copymode", "copystat", "move", "rmtree", "make_archive", "unpack_archive"},
+    "os": {"rename", "renames", "replace", "link", "symlink", "truncate", "chmod", "mkfifo"},
+    "shutil": {"copy", "copy2", "copyfile", "copytree", "copymode", "copystat", "move", "make_archive", "unpack_archive"},
 }
 """Calls of modules."""
 OPENERS = {"open": 1, "fdopen": 1, "ZipFile": 1, "GzipFile": 1, "TarFile": 1, "LZMAFile": 1, "BZ2File": 1}
@@ -42,7 +43,7 @@ OPENERS = {"open": 1, "fdopen": 1, "ZipFile": 1, "GzipFile": 1, "TarFile": 1, "L
 
 
 def writing_calls(text: str) -> Iterator[tuple[int, str]]:
-    """(line, call) of what writes, moves or removes files by their names."""
+    """(line, call) of what writes or moves files by their names."""
     tree = ast.parse(text)
     buffers = {
         target.id
@@ -110,7 +111,6 @@ path.write_text('')
 os.open(path, os.O_RDWR | os.O_CREAT)
 os.replace(a, b)
 a.replace(b)
-shutil.rmtree(folder)
 np.save(path, values)
 np.save(path / 'a.npy', values)
 torch.save(values, path)

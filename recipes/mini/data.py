@@ -11,10 +11,10 @@ import numpy as np
 
 from seediff.errors import UserError
 from seediff.files.documents import read_json
-from seediff.files.outputs import write_atomic
+from seediff.files.outputs import replaced, write_atomic
 from seediff.files.reading import ANNOTATIONS
 
-from .files import map_array, replaced_file
+from .files import map_array
 from .recipe import Recipe
 from .world import NAMED, ODDS, render_scene
 
@@ -30,7 +30,7 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
         folder.mkdir(parents=True, exist_ok=True)
         captions: list[str] = []
         draw = partial(_draw, art, recipe)
-        with replaced_file(pixels) as part:
+        with replaced(pixels) as part:
             images = np.lib.format.open_memmap(part, "w+", np.uint8, (recipe.scenes, recipe.side, recipe.side, 3))
             with ProcessPoolExecutor(workers) as pool:
                 for index, (image, caption) in enumerate(pool.map(draw, range(recipe.scenes), chunksize=64)):

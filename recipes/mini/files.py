@@ -5,30 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from seediff.errors import UserError, first_line
 from seediff.files.messages import printable
-from seediff.files.outputs import fresh_name, naming, remove_tree
+from seediff.files.outputs import fresh_name
 from seediff.files.reading import ABSENT, open_regular
 from seediff.files.tensors import LARGEST
-
-
-@contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
-    """Yields an unguessable free path for a library that writes to a path. The file becomes `path` if the block succeeds."""
-    part = path.with_name(fresh_name(path.name))
-    try:
-        yield part
-        with naming(path):
-            os.replace(part, path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
 
 
 @contextmanager
@@ -40,7 +26,8 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     part.mkdir()
     try:
         yield part
-        remove_tree(folder.parent, folder.name)
+        if folder.exists():
+            shutil.rmtree(folder)
         os.rename(part, folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)

@@ -18,10 +18,10 @@ import torch.distributed as dist
 from diffusers import AutoencoderKL
 
 from seediff.devices import default_device, mixed_precision
-from seediff.files.outputs import open_new
+from seediff.files.outputs import replaced
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .files import map_array, replaced_file
+from .files import map_array
 from .muon import Muon
 from .recipe import Schedule
 from .yardstick import to_pixels
@@ -98,7 +98,7 @@ def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[n
             with mixed_precision(device):
                 posterior = vae.encode(to_pixels(images[start : start + 64]).to(device)).latent_dist  # type: ignore[union-attr]
             chunks.append(posterior.mean.half().cpu().numpy())
-        with replaced_file(path) as part, open_new(part) as file:
+        with replaced(path) as part, part.open("xb") as file:
             np.save(file, np.concatenate(chunks))
     latents = np.array(map_array(path, np.float16, (len(images), 4, None, None)))
     scaling = 1 / float(latents[:2000].astype(np.float32).std())

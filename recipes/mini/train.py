@@ -24,7 +24,7 @@ from seediff.devices import default_device
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.output_folders import check_writable
-from seediff.files.outputs import append, write_atomic, write_new
+from seediff.files.outputs import append, put, write_atomic
 from seediff.mini.scenes import CLASSES
 from seediff.models.registry import load_model
 from seediff.report.pictures import encoded
@@ -120,7 +120,7 @@ class Reporter:
         self.path, self.say = path, say
 
     def __call__(self, row: dict) -> None:
-        append(self.path, (json.dumps(row) + "\n").encode(), make=True)
+        append(self.path, (json.dumps(row) + "\n").encode())
         if row["step"] % 100 == 0:
             shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
             self.say(f"{row['stage']} {row['step']}/{row['steps']}: {shown}")
@@ -236,5 +236,5 @@ def assemble(vae: AutoencoderKL, student: Student, scaling: float, folder: Path,
     text = json.dumps({**known, **about}, indent=2)
     with replaced_folder(folder) as part:
         pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
-        write_new(part / "seediff.json", f"{text}\n".encode())
+        put(part / "seediff.json", f"{text}\n".encode())
     return folder

@@ -29,7 +29,7 @@ from seediff.dataset.encoding import MaskFile
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.files.outputs import write_atomic
-from seediff.files.reading import path_inside
+from seediff.files.reading import inside
 from seediff.models.fingerprint import weights_fingerprint
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.run.loop import Job, run
@@ -117,7 +117,7 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
         where = f"{folder / native.METADATA}, row {number}"
         if labelling not in row["labels"]:
             raise UserError(f"{where}: has no labelling '{labelling}'; there are {', '.join(row['labels'])}")
-        image = path_inside(folder, row, "file_name", where)
+        image = inside(folder, row.get("file_name"), where, "file_name")
         mask = folder / mask_path(labelling, row["index"])
         more = {key: row[key] for key in ("prompt", "classes", "seed")}
         items.append(Sample(image, MaskFile(mask), metadata=more, name=PurePosixPath(row["file_name"]).stem))

@@ -27,7 +27,6 @@ from seediff.dataset.sample import Sample as DatasetSample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError, first_line
 from seediff.evaluate.layouts import EvaluationSet, Sample, open_evaluation
-from seediff.files.outputs import check_inside, make_folders
 from seediff.mini.scenes import CLASSES
 from seediff.models.fingerprint import content_fingerprint, data_fingerprint, model_fingerprint
 from seediff.models.hub import resolve_name
@@ -51,9 +50,8 @@ class Places:
     known: dict[tuple[str, str], str] = field(default_factory=dict, repr=False, compare=False)
 
     def folder(self, kind: str, name: str) -> Path:
-        """work/kind/name, whose parent is created. Raises UserError for a link, so that a study writes only below `work`."""
-        make_folders(self.work, kind)
-        check_inside(self.work, f"{kind}/{name}")
+        """work/kind/name, whose parent is created."""
+        (self.work / kind).mkdir(parents=True, exist_ok=True)
         return self.work / kind / name
 
     def once(self, fingerprint: Callable[[Any], str], what: Path | str) -> str:

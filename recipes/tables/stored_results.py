@@ -16,7 +16,7 @@ from typing import Any
 
 from seediff.errors import UserError
 from seediff.files.documents import fit, read_json
-from seediff.files.outputs import make_folders, write_inside
+from seediff.files.outputs import write_atomic
 
 RESULTS = "results.json"
 Bounds = list[float | None] | None
@@ -101,8 +101,7 @@ class Kept:
         self._write(self._costs_path(segmenter), {**costs, what: round(costs.get(what, 0.0) + seconds, 1)})
 
     def _write(self, path: Path, value: Mapping[str, Any]) -> None:
-        make_folders(self.work, path.parent.name)
-        write_inside(self.work, f"{path.parent.name}/{path.name}", (json.dumps(value, indent=1) + "\n").encode())
+        write_atomic(path, (json.dumps(value, indent=1) + "\n").encode())
 
     def _scores_path(self, segmenter: str, test: str) -> Path:
         return self.work / "scores" / f"{segmenter}-{test}.json"

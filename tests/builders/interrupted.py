@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from seediff.files import outputs
-
 
 class Stopped(BaseException):
     """Raised instead of a write."""
@@ -20,10 +18,10 @@ def contents(out: Path, folders: bool = False) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() if path.is_file() else b"" for path in paths}
 
 
-def replace_writes(patch: pytest.MonkeyPatch, write: Callable[[Callable[[], None]], None]) -> None:
+def replace_writes(patch: pytest.MonkeyPatch, write: Callable[[Callable[[], object]], None]) -> None:
     """Have every file written by `write`, which gets the function that would write it."""
-    commit = outputs._commit
-    patch.setattr(outputs, "_commit", lambda *given: write(lambda: commit(*given)))
+    replace = Path.replace
+    patch.setattr(Path, "replace", lambda part, path: write(lambda: replace(part, path)))
 
 
 def check_interrupted(run: Callable[[Path], object], folder: Path, monkeypatch: pytest.MonkeyPatch, stops: Iterable[int]) -> None:
@@ -33,7 +31,7 @@ def check_interrupted(run: Callable[[Path], object], folder: Path, monkeypatch: 
     whole = contents(folder / "whole")
     left = [0]
 
-    def write(commit: Callable[[], None]) -> None:
+    def write(commit: Callable[[], object]) -> None:
         if left[0] == 0:
             raise Stopped
         left[0] -= 1

@@ -22,7 +22,6 @@ from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
 from seediff.dataset import native, store
 from seediff.errors import UserError
-from seediff.files import outputs
 from seediff.models.known import EMBEDDED
 from seediff.run import generate as run
 from seediff.run import output
@@ -317,15 +316,15 @@ def test_interrupted_while_it_starts(monkeypatch, capsys):
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
-    real = outputs._commit
+    replace = Path.replace
 
-    def full(folder, name, data, durable):
-        if "000002" in name:
+    def full(part, path):
+        if "000002" in path.name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return real(folder, name, data, durable)
+        return replace(part, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(outputs, "_commit", full)
+        patch.setattr(Path, "replace", full)
         assert main([*BASE, "--out", str(out)]) == 2
     said = one_line(capsys)
     assert "images/000002.png: No space left on device" in said

@@ -116,7 +116,7 @@ def test_broken_datasets_name_the_file(tmp_path):
         ({"file_name": "../outside.png"}, "row 1: 'file_name' leads out of the dataset folder"),
         ({"mask": "{folder}/../outside.png"}, "'mask' leads out"),
         ({"mask": "masks/link.png"}, "'mask' leads out"),
-        ({"mask": "a\0b"}, "'mask' is not a path"),
+        ({"mask": "a\0b"}, "'mask' is no path"),
         ({"file_name": None}, "'file_name' must be the path of a picture inside the dataset, not null"),
         ({"class_ids": "2"}, "class_ids must be a list"),
     ],

@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,11 +98,15 @@ def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
 
 
 def test_a_checkpoint_that_a_kill_left_after_the_card_is_removed(tmp_path, monkeypatch):
-    def killed(*given):
-        raise KeyboardInterrupt
+    unlink = Path.unlink
+
+    def killed(path, **options):
+        if path.name == CHECKPOINT:
+            raise KeyboardInterrupt
+        unlink(path, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "remove_inside", killed)
+        patch.setattr(Path, "unlink", killed)
         with pytest.raises(KeyboardInterrupt):
             train(small(), [stage()], tmp_path, workers=0)
     assert (tmp_path / CHECKPOINT).is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -86,3 +87,11 @@ def expect_capture(
 
 def _called(kind: LayerKind) -> str:
     return "joint attention" if kind == "joint" else f"{kind}-attention"
+
+
+def memory_bytes() -> int | None:
+    """The computer's memory in bytes; None if the system does not report it."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return None

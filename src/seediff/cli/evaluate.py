@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,7 +255,6 @@ def masks(
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import plain, write_json
     from ..files.output_folders import check_writable
-    from ..files.outputs import remove_tree
     from ..run.evaluate_masks import evaluate_masks
     from .options import check_mask_effects
     from .progress import bar_or_lines, telling
@@ -274,6 +274,6 @@ def masks(
     if json is not None and keep is not None:
         options = plain({**settled.flat(), **how, "classes": None, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
-        remove_tree(keep.parent, keep.name)
+        shutil.rmtree(keep, ignore_errors=True)
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
     _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)

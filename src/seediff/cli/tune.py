@@ -43,7 +43,7 @@ def tune(
     from ..config.photographs import SegmentPhotosConfig
     from ..config.presets import Tuned
     from ..evaluate.layouts import open_evaluation
-    from ..files.output_folders import check_file, check_writable
+    from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
     from ..models.fingerprint import model_fingerprint
     from ..models.registry import load_model
@@ -53,11 +53,10 @@ def tune(
 
     if count < 1:
         raise UserError(f"--count {count}: must be at least 1")
-    check_file(out)
+    check_writable(None, out)
     if out.exists():
         raise UserError(f"--out {out}: already exists; choose another file")
     labelled = open_evaluation(data, split=split)
-    check_writable(out.parent)
     segment = SegmentPhotosConfig.recommended(model=model).segment
     loaded = load_model(model, device=device, dtype=dtype)
     kept = countable(labelled, loaded.known_words, parse_names(classes) if classes else ())

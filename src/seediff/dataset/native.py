@@ -29,7 +29,7 @@ from ..config.names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError
 from ..files.label_maps import IGNORE as IGNORE
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
-from ..files.reading import LIST, leads_out, read_lines
+from ..files.reading import LIST, inside, read_lines
 from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
 from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
@@ -64,8 +64,7 @@ _PLAIN = re.compile(rf"{IMAGES}/(?:[^./][^/]*/)*[^./][^/]*\.[^./]+")
 
 def made_by(folder: Path, made: str | None) -> Path | None:
     """The configuration that made a mask: the file that `made` in its row names, or else the set's own; None if there is none."""
-    path = folder / (made or CONFIG)
-    return path if _MADE.fullmatch(made or CONFIG) and path.is_file() and not leads_out(folder, path) else None
+    return path if _MADE.fullmatch(made or CONFIG) and (path := inside(folder, made or CONFIG)).is_file() else None
 
 
 def sample_name(file_name: str) -> str:

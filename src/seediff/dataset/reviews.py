@@ -25,7 +25,7 @@ from ..errors import UserError
 from ..files.documents import parse_json
 from ..files.messages import printable
 from ..files.outputs import append, write_atomic
-from ..files.reading import ANNOTATIONS, read_bytes
+from ..files.reading import ANNOTATIONS, inside, read_bytes
 from ..masks.flags import degenerate
 from .rows import OF_THE_MASK
 
@@ -72,7 +72,7 @@ def read_actions(folder: Path) -> list[Action]:
 
     A last line that was cut off because a server was killed is skipped. Raises UserError naming any other line that is not an action.
     """
-    path = folder / REVIEWS
+    path = inside(folder, REVIEWS)
     return _parsed(path, _without_cut_line(read_bytes(path, ANNOTATIONS))) if path.exists() else []
 
 
@@ -112,7 +112,7 @@ def mend(folder: Path) -> list[Action]:
 
     Only for the process that holds the folder's lock.
     """
-    path = folder / REVIEWS
+    path = inside(folder, REVIEWS)
     if not path.exists():
         return []
     data = read_bytes(path, ANNOTATIONS)
@@ -126,7 +126,7 @@ def mend(folder: Path) -> list[Action]:
 def append_action(folder: Path, action: Action) -> None:
     """Appends a line durably: it is on the disk when this returns. Raises OSError naming the file."""
     line = {name: value for name, value in msgspec.to_builtins(action).items() if value not in ((), {}, [], "")}
-    append(folder / REVIEWS, json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n", make=True, durable=True)
+    append(inside(folder, REVIEWS), json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n", durable=True)
 
 
 def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]) -> dict[str, Any]:

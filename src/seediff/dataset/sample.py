@@ -13,8 +13,7 @@ from PIL import Image
 from ..config.names import MAX_CLASSES
 from ..errors import UserError
 from ..files.orientation import as_stored
-from ..files.output_folders import put
-from ..files.outputs import copy_new
+from ..files.outputs import copy_new, put
 from ..files.pictures import in_rgb, open_picture
 from ..files.reading import PICTURE, open_regular, read_bytes
 from .encoding import PNG_SIGNATURE, Instances, MaskFile, encode_image, encode_mask, is_own_mask, read_label_map
@@ -174,7 +173,7 @@ class Sample:
         system allows one)."""
         if (file := self.file()) is None:
             return put(target, self.data())
-        copy_file(file, target, link=link)
+        copy_new(file, target, link=link)
 
     def _bytes(self) -> bytes:
         if isinstance(self.source, bytes):
@@ -186,11 +185,6 @@ class Sample:
     def _where(self) -> str:
         """The picture's name in errors."""
         return f"sample '{self.name}': its picture" if isinstance(self.source, bytes) else str(self.source)
-
-
-def copy_file(path: Path, target: Path, *, link: bool) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    copy_new(path, target, link=link)
 
 
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:

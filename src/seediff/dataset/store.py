@@ -13,15 +13,15 @@ from ..config.photographs import SegmentPhotosConfig
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import shown
-from ..files.output_folders import put, staged
-from ..files.outputs import write_new
-from ..files.reading import SETTINGS, leads_out, path_inside, read_bytes
+from ..files.output_folders import staged
+from ..files.outputs import copy_new, put
+from ..files.reading import SETTINGS, inside, read_bytes
 from ..workers import in_order
 from . import native
 from .encoding import InstanceFile, Instances, MaskFile, encode_objects
 from .reviews import is_replaced
 from .rows import check_class_list, check_name
-from .sample import Sample, copy_file
+from .sample import Sample
 from .shapes.following import FollowedFile
 
 CHUNK = 8
@@ -64,7 +64,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
     has_instances = (folder / native.INSTANCES).is_dir()
     for number, (row, sha256, original) in enumerate(native.reviewed_rows(folder, classes), 1):
         where = f"{folder / native.METADATA}, row {number}"
-        image, mask = path_inside(folder, row, "file_name", where), path_inside(folder, row, "mask", where)
+        image, mask = (inside(folder, row.get(key), where, key) for key in ("file_name", "mask"))
         for path in (image, mask):
             if not path.is_file():
                 raise UserError(f"{where}: {path}: there is no such file")
@@ -82,7 +82,7 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         instances = instance_file(folder, name, row, len(classes)) if has_instances or "instances" in row else None
         row = {key: value for key, value in row.items() if key not in INSTANCE_KEYS}  # a Sample holds them in `instances`
         if instances is not None and sha256:
-            before = path_inside(folder, original, "mask", where)
+            before = inside(folder, original.get("mask"), where, "mask")
             instances = FollowedFile(instances, MaskFile(before), MaskFile(mask, sha256))
         samples.append(Sample(image, MaskFile(mask, sha256), instances, row, name=name, extras=kept))
     return classes, samples
@@ -99,8 +99,7 @@ def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int)
         if "instances" not in row:
             return None
         raise UserError(path, f"is missing, but the row of sample '{name}' names `instances`", "restore it, or remove the key from the row")
-    if leads_out(folder, path):
-        raise UserError(f"{path}: is a link that leads out of the dataset folder; what is there is nothing to copy")
+    inside(folder, path)
     if outside := [class_id for class_id in class_ids if not 0 < class_id <= classes and class_id != native.IGNORE]:
         raise UserError(where, f"its `instances` name class {outside[0]}", f"they must be from 1 to {classes}, as in {native.CLASSES}")
     if scores and len(scores) != len(class_ids):
@@ -118,10 +117,9 @@ def find_extras(folder: Path) -> dict[str, dict[tuple[str, int | None], Path]]:
     """Sample name → its `extras`. Raises UserError for a link that leads out of the dataset."""
     extras: dict[str, dict[tuple[str, int | None], Path]] = {}
     for kind in native.EXTRAS:
-        beyond = leads_out(folder, folder / kind)
-        for path in sorted((folder / kind).rglob("*.*")):
-            if beyond or (path.is_symlink() and leads_out(folder, path)):
-                raise UserError(f"{path}: is a link that leads out of the dataset folder; what is there is nothing to copy")
+        for path in sorted(inside(folder, folder / kind).rglob("*.*")):
+            if path.is_symlink():
+                inside(folder, path)
             name, class_id = path.relative_to(folder / kind).with_suffix("").as_posix(), None
             if kind != native.ATTENTION:
                 name, _, number = name.rpartition("_")
@@ -165,11 +163,11 @@ def write_native(
                     row["made"] = made[path] = made.get(path) or _put_made(part, path)
                     continue
                 ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
-                copy_file(path, part / kind / f"{sample.name}{ending}", link=link)
+                copy_new(path, part / kind / f"{sample.name}{ending}", link=link)
             rows.append(row)
-        write_new(part / native.CLASSES, native.classes_text(classes))
-        write_new(part / native.METADATA, native.jsonl(rows))
-        write_new(part / native.CARD, data_card(about=about, rows=rows, class_names=classes).encode("utf-8"))
+        put(part / native.CLASSES, native.classes_text(classes))
+        put(part / native.METADATA, native.jsonl(rows))
+        put(part / native.CARD, data_card(about=about, rows=rows, class_names=classes).encode("utf-8"))
         steps = [load_trace(path) for path in sorted((part / native.STEPS).rglob("*.safetensors"))]
         write_preview(part, summary=about, rows=rows, class_names=classes, steps=steps)
     return len(rows)

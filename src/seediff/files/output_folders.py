@@ -6,14 +6,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
+import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from .outputs import LEFTOVER, NOFOLLOW, OLD, begin_of, clear_leftovers, fresh_name, write_new
+from .outputs import clear_leftovers, fresh_name
 
 LOCK = ".lock"
 STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hdfs", "webhdfs", "sftp", "ssh", "smb", "memory")
@@ -48,8 +48,8 @@ def parse_out(out: Out | str) -> Out:
     if not isinstance(out, str):
         return out
     scheme, rest = _parts(out)
-    if scheme in ("", "file", "local"):
-        return _path(out, scheme, rest)
+    if not scheme:
+        return Path(rest)
     if scheme not in STORES or "::" in out:
         raise UserError(out, "is no store that could be written to", "name a folder, or a store such as s3://bucket/name")
     if not rest:
@@ -60,24 +60,23 @@ def parse_out(out: Out | str) -> Out:
 def parse_folder(text: str) -> Path:
     """Parse a folder or file on this machine, also as file:///path. Raises UserError for other addresses."""
     scheme, rest = _parts(text)
-    if scheme in ("", "file", "local"):
-        return _path(text, scheme, rest)
+    if not scheme:
+        return Path(rest)
     others = "generate, mask, segment and augment write to stores; for this, name a folder and copy it there"
     raise UserError(text, "is an address, and this command writes to a folder of this machine", others if scheme in STORES else "name one")
 
 
 def _parts(text: str) -> tuple[str, str]:
-    """The scheme of an address, "" for a path, and the rest."""
+    """The scheme of an address, "" for a path or file:///path, and the rest."""
     if not text.strip():
         raise UserError(repr(text), "names no place", "the present folder is .")
     match = URL.fullmatch(text)
-    return (match[1].lower(), match[3].rstrip("/")) if match else ("", text)
-
-
-def _path(text: str, scheme: str, rest: str) -> Path:
-    if scheme and not rest.startswith("/"):
+    scheme, rest = (match[1].lower(), match[3].rstrip("/")) if match else ("", text)
+    if scheme not in ("file", "local"):
+        return scheme, rest
+    if not rest.startswith("/"):
         raise UserError(text, "must be file:///a/full/path")
-    return Path(rest)
+    return "", rest
 
 
 def check_apart(out: Out, sources: Iterable[Path]) -> None:
@@ -85,52 +84,34 @@ def check_apart(out: Out, sources: Iterable[Path]) -> None:
     this run's output. Store addresses are always allowed."""
     if not isinstance(out, Path):
         return
-    inner = _resolved(out)
+    inner = Path(os.path.realpath(out))
     for source in sources:
-        outer = _resolved(source)
+        outer = Path(os.path.realpath(source))
         if inner.is_relative_to(outer) or outer.is_relative_to(inner):
             raise UserError(out, f"must not be the dataset {source} itself, nor lie in it or around it")
 
 
-def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except RuntimeError as error:  # Python before 3.13; later versions only fail when the path is opened
-        raise UserError(path, "its links lead in a circle") from error
-
-
 def free_bytes(out: Path) -> int:
     """Free space on the disk of `out`, in bytes."""
-    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free
-
-
-def memory_bytes() -> int | None:
-    """The computer's memory in bytes; None if the system does not report it."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
-        return None
+    return shutil.disk_usage(_nearest(out)).free
 
 
 def check_writable(out: Path | None, file: Path | None = None) -> None:
-    """Check that an output's folder, and a file's folder, can be written to, so that long work does not fail at the end. Leaves nothing
-    behind.
+    """Check that an output's folder, and a file, can be written to, so that long work does not fail at the end. Leaves nothing behind.
 
-    Raises UserError naming the place that cannot be written to.
+    Raises UserError naming the place that cannot be written to. Files are written by renaming, which would replace a device such as
+    /dev/null, so `file` must be free, or a file, or a link to a file.
     """
-    if file is not None:
-        check_file(file)
     for path, folder in ((out, out), (file, file and file.parent)):
-        if folder is None:
+        if path is None or folder is None:
             continue
         try:
-            probe = _nearest(folder) / fresh_name()
-            write_new(probe, b"")
-            probe.unlink()
+            if path != out and path.exists() and not path.is_file():
+                raise UserError(path, f"is {'a folder' if path.is_dir() else 'a device or a pipe'}", "name a file")
+            tempfile.TemporaryFile(dir=_nearest(folder)).close()
         except OSError as error:
             raise UserError(path, f"cannot be written to ({error.strerror or error})", "name another place") from error
-        clear_leftovers(folder, older=OLD)
+        clear_leftovers(folder, older=3600.0)  # seconds: without a lock, another run may be writing
 
 
 def _nearest(folder: Path) -> Path:
@@ -142,19 +123,6 @@ def _nearest(folder: Path) -> Path:
             raise  # a broken link: no folder can be made in its place
         return _nearest(folder.parent)
     return folder
-
-
-def check_file(path: Path) -> None:
-    """Raise UserError unless a file with this name can be written: the path is free, or a file, or a link to a file.
-
-    Files are written by renaming, which would replace a device such as /dev/null.
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):  # free; a wrong name is reported when writing
-        return
-    if not stat.S_ISREG(mode):
-        raise UserError(path, f"is {'a folder' if stat.S_ISDIR(mode) else 'a device or a pipe'}", "name a file")
 
 
 class InUse(UserError):
@@ -196,11 +164,10 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
     path = folder / LOCK
     lock = FileLock(path, timeout=0, thread_local=False)
     try:
-        if path.is_symlink() or (path.exists() and not (path.is_file() and path.stat().st_nlink <= 1)):
+        if path.is_symlink() or (path.exists() and not path.is_file()):
             raise UserError(out, f"{LOCK} in it is a link or no regular file, which no run of seediff left", "remove it")
         lock.acquire()
-        with open(os.open(path, os.O_WRONLY | os.O_TRUNC | NOFOLLOW), "wb") as file:
-            file.write(str(os.getpid()).encode())
+        path.write_text(str(os.getpid()))
     except Timeout as error:
         holder = path.read_bytes()[:20].decode("ascii", "replace") if path.is_file() else ""
         holder = holder if holder.isdigit() else "unknown"
@@ -228,22 +195,29 @@ def staged(out: Path | str) -> Iterator[Path]:
     """
     out = parse_folder(out) if isinstance(out, str) else out
     check_free(out)
-    target = _resolved(out)
-    _remove_leftovers(target, out)
+    target = Path(os.path.realpath(out))
     part = target.with_name(fresh_name(target.name))
+    for left in target.parent.glob(f"{part.name[:9]}*.part"):
+        try:
+            if not left.is_symlink():
+                with _locked(left, out):
+                    shutil.rmtree(left, ignore_errors=True)
+        except InUse:
+            raise
+        except UserError:  # a file, or another user's folder
+            continue
     with open_folder(part, out=out):
         check_free(out)  # another run may have finished meanwhile
         try:
             yield part
             if target.is_dir():
                 target.rmdir()  # empty
-            os.rename(part, target)
+            part.rename(target)
         except BaseException:
-            _empty(part)
+            shutil.rmtree(part, ignore_errors=True)
             raise
         # Only now, so that processes that opened the lock before the renaming find it held.
-        with suppress(FileNotFoundError):
-            (target / LOCK).unlink()
+        (target / LOCK).unlink(missing_ok=True)
 
 
 def check_free(out: Path, *, replaced: bool = True) -> None:
@@ -261,46 +235,3 @@ def check_free(out: Path, *, replaced: bool = True) -> None:
             raise UserError(out, "there is a file where the folder should be")
     except OSError as error:
         raise UserError(out, str(error.strerror or error), "choose another folder") from error
-
-
-def put(target: Path, data: bytes) -> None:
-    """Write a new file in a staged folder, and make its parents; the name must be free."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        write_new(target, data)
-    except FileExistsError as error:
-        problem = "two files would have this name in the output"
-        raise UserError(target.name, problem, "rename one (some file systems know no capital letters)") from error
-
-
-def _remove_leftovers(target: Path, out: Path) -> None:
-    """Remove leftovers of killed runs for this output: folders with such a name that have a run's lock, or are empty."""
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(target.parent) as entries:
-        for entry in entries:
-            name = LEFTOVER.fullmatch(entry.name)
-            if not (name and name[1] == begin_of(target.name)) or not entry.is_dir(follow_symlinks=False):
-                continue
-            folder = Path(entry.path)
-            if not (folder / LOCK).is_file():
-                with suppress(OSError):
-                    folder.rmdir()  # killed before it had a lock
-                continue
-            try:
-                with _locked(folder, out):
-                    _empty(folder)
-            except InUse:
-                raise
-            except UserError:  # not a lock
-                continue
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _empty(folder: Path) -> None:
-    """Remove everything in a folder except the lock, by which the folder is recognised. Links are removed, not followed."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            elif entry.name != LOCK:
-                with suppress(OSError):
-                    os.unlink(entry.path)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ..errors import UserError, first_line
 from .messages import printable, shown
@@ -29,8 +29,6 @@ PICTURE = GIB
 """Maximum size of a picture's file."""
 LINE = 4 * MIB
 """Maximum length of a line in a file of rows."""
-LONGEST = 4096
-"""Maximum characters of a path in a row. Systems do not support longer ones, and each of its folders is looked up."""
 ABSENT = "there is no such file"
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
@@ -102,39 +100,25 @@ def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> lis
     return lines if lines[-1] else lines[:-1]
 
 
-def path_inside(out: Path, row: Mapping[str, Any], field: str, where: str) -> Path:
-    """The file that a row names. It must be inside `out`, also after following links, because rows may come from anybody.
+def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:
+    """root/name, which must be inside `root`, also after following links, because files and folders may come from anybody.
 
-    where: the row's name in errors. Raises UserError.
+    name: text from a file, relative to `root`; or a Path below `root`. where, field: the row and field with the name, for errors. Raises
+    UserError, also for a name that no file can have.
     """
-    name = row.get(field)
-    if not isinstance(name, str) or not name:
-        raise UserError(where, f"'{field}' must be the path of a picture inside the dataset, not {shown(name)}")
-    if len(name) > LONGEST:
-        raise UserError(where, f"'{field}' is not a path: {shown(name)} has {len(name)} characters")
+    said = f"'{field}' " if field else ""
+    if not name or not isinstance(name, str | Path):
+        raise UserError(where, f"{said}must be the path of a picture inside the dataset, not {shown(name)}")
+    path = name if isinstance(name, Path) else root / name
     try:
-        inside = (out / name).resolve().is_relative_to(out.resolve())
-    except (OSError, ValueError, RuntimeError) as error:  # such as a null byte, or circular links
-        raise UserError(where, f"'{field}' is not a path: {shown(name)} ({first_line(error)})") from error
-    if not inside:
-        raise UserError(where, f"'{field}' leads out of the dataset folder: {shown(name)}", "paths are relative to it")
-    return out / name
-
-
-def leads_out(out: Path, path: Path) -> bool:
-    """Whether a path below `out` is, or goes through, a link that leads out of it, or a circular link."""
-    try:
-        return not path.resolve(strict=False).is_relative_to(out.resolve())
-    except (OSError, ValueError, RuntimeError):
-        return True
-
-
-def link_outside(path: Path, folder: Path) -> UserError:
-    """The error for a file that is, or is behind, a link that leads out of its folder."""
-    return UserError(path, f"is a link that leads out of {folder}; what is outside of it is not read")
-
-
-def check_links(folder: Path, *paths: Path) -> None:
-    """Raise UserError for the first path that `leads_out` of the folder."""
-    if outside := next((path for path in paths if leads_out(folder, path)), None):
-        raise link_outside(outside, folder)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path)  # fails for names that are too long, and for links in a circle
+        leads_out = not path.resolve().is_relative_to(root.resolve())
+    except (OSError, ValueError) as error:  # such as a null byte
+        reason = getattr(error, "strerror", "") or first_line(error)
+        raise UserError(where or path, f"{said}is no path that can be used: {shown(str(name))} ({reason})") from error
+    if leads_out and field:
+        raise UserError(where, f"{said}leads out of the dataset folder: {shown(str(name))}", "paths are relative to it")
+    if leads_out:
+        raise UserError(path, f"is a link that leads out of {root}; what is outside of it is neither read nor written")
+    return path

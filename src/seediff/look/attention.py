@@ -22,7 +22,7 @@ from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
 from ..devices import check_device, default_device
 from ..errors import UserError
-from ..files.reading import leads_out
+from ..files.reading import inside
 from ..models.hub import local_folder, read_index
 from ..models.info import model_info
 from ..models.sources import find_source
@@ -79,8 +79,8 @@ def kept_path(subject: Subject, sample: Sample) -> Path | None:
     """The file of a sample's attention; None if the dataset has none."""
     if subject.kind != "dataset":
         return None
-    path = subject.folder / native.ATTENTION / f"{sample.name}.safetensors"
-    return path if path.is_file() and not leads_out(subject.folder, path) else None
+    path = inside(subject.folder, f"{native.ATTENTION}/{sample.name}.safetensors")
+    return path if path.is_file() else None
 
 
 def cannot_capture(subject: Subject, sample: Sample, config: DatasetConfig | None) -> str:

@@ -24,7 +24,7 @@ from ..errors import UserError
 from ..files.label_maps import find_maps, read_segment_ids, voc_palette
 from ..files.photographs import find_photos, read_photo
 from ..files.pictures import in_rgb, open_picture
-from ..files.reading import PICTURE, path_inside, read_bytes
+from ..files.reading import PICTURE, inside, read_bytes
 from ..report.pictures import encoded, overlay, shrink
 
 Kind = Literal["dataset", "segments", "predictions"]
@@ -61,11 +61,11 @@ class Subject:
         """The file of a sample's picture. Raises UserError for a file outside the folder."""
         if not isinstance(sample.image, str):
             return sample.image
-        return path_inside(self.folder, {"file_name": sample.image}, "file_name", f"sample '{sample.name}'")
+        return inside(self.folder, sample.image, f"sample '{sample.name}'", "file_name")
 
     def mask_path(self, name: str) -> Path:
         """The file of a label map, from its path in the folder. Raises UserError for a file outside the folder."""
-        return path_inside(self.folder, {"mask": name}, "mask", "a label map")
+        return inside(self.folder, name, "a label map", "mask")
 
     def read_labels(self, name: str, sha256: str | None = None) -> np.ndarray:
         """(H, W) uint8: a label map of this set, with class ids, or with segment numbers from 1 that repeat after 254.

@@ -39,8 +39,8 @@ from ..dataset.shapes.following import FollowedFile
 from ..dataset.store import instance_file
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
-from ..files.outputs import make_folders, write_inside
-from ..files.reading import PICTURE, read_bytes
+from ..files.outputs import write_atomic
+from ..files.reading import PICTURE, inside, read_bytes
 from .compare import Comparison, Difference, Other, difference
 from .index import Index
 from .samples import Sample, Subject
@@ -339,7 +339,6 @@ class Session:
             return {}
         data = encode_mask(corrected)
         path = f"{REVIEWED}/{name}.{history.version + 1}.png"
-        make_folders(self.subject.folder, path.rpartition("/")[0])
-        write_inside(self.subject.folder, path, data, durable=True)
+        write_atomic(inside(self.subject.folder, path), data, durable=True)
         held = shown_classes(counts, self.subject.classes)
         return {"mask": path, "hash": hashlib.sha256(data).hexdigest(), "classes": tuple(held["classes"]), "area": held["area"]}

@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..files.label_maps import voc_palette
 from ..files.outputs import write_atomic
 from ..files.pictures import in_rgb, open_picture
-from ..files.reading import path_inside
+from ..files.reading import inside
 from ..masks.flags import explain_flag, flag_kind
 from .explain import AFTER_PAMR, WITHOUT_PAMR, Explanation, explain_before_pamr, explain_mask, explain_step
 from .pictures import VIRIDIS_ANCHORS, contact_sheet, encoded, heat_uri, jpeg_uri, overlay, shrink, to_levels
@@ -165,9 +165,9 @@ def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarr
     """A row's image (H, W, 3) and label map (H, W), both uint8."""
     where = f"row {position + 1}"
     shown = f"{where}: 'file_name' {row.get('file_name')!r}"
-    with open_picture(path_inside(out, row, "file_name", where), shown) as picture:
+    with open_picture(inside(out, row.get("file_name"), where, "file_name"), shown) as picture:
         image = np.asarray(in_rgb(picture, shown))
-    with open_picture(path_inside(out, row, "mask", where), f"{where}: 'mask' {row['mask']!r}") as mask:
+    with open_picture(inside(out, row.get("mask"), where, "mask"), f"{where}: 'mask' {row['mask']!r}") as mask:
         if mask.mode not in ("P", "L", "1"):
             raise UserError(f"{where}: mask '{row['mask']}' is a {mask.mode} picture; masks hold class numbers (palette or grey)")
         label_map = np.asarray(mask).astype(np.uint8)

@@ -29,7 +29,8 @@ from ..dataset.store import instance_row, open_native
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.output_folders import Out, check_apart, free_bytes, parse_out
-from ..files.outputs import link_inside, make_folders, write_atomic
+from ..files.outputs import copy_new, write_atomic
+from ..files.reading import inside
 from ..prompts.specs import sample_seed
 from ..workers import Progress
 from .loop import Engine, Job, Local, Processes, RunResult, run
@@ -225,16 +226,15 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         """Copy an original's picture, label map and objects, and its row with the new paths."""
         labels = item.labels(len(self.classes))
         file_name, mask = native.sample_files(item.name, item.suffix)
-        for name in (file_name, mask):
-            make_folders(out, name.rpartition("/")[0])
-        if self.link and (file := item.file()) and link_inside(file, out, file_name):
+        if self.link and (file := item.file()):
+            (target := inside(out, file_name)).unlink(missing_ok=True)
+            copy_new(file, target, link=True)
             record.note(out, file_name)
         else:
             record.write(out, file_name, item.data())
         record.write(out, mask, item.mask_data(labels))
         row = {**item.metadata, "file_name": file_name, "mask": mask}
         if (objects := item.instances) is not None:
-            make_folders(out, f"{native.INSTANCES}/{item.name}".rpartition("/")[0])
             record.write(out, f"{native.INSTANCES}/{item.name}.png", encode_objects(objects, f"sample '{item.name}'"))
             row |= instance_row(objects)
         record.rows.append(row)

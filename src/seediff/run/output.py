@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import tempfile
 import zlib
@@ -29,8 +30,8 @@ from ..dataset.reviews import REVIEWS
 from ..errors import UserError, first_line
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import LOCK, Out, Url, open_folder, parse_out
-from ..files.outputs import CONFIG, LEFTOVER, clear_leftovers, make_folders, remove_tree, write_inside
-from ..files.reading import ANNOTATIONS
+from ..files.outputs import CONFIG, LEFTOVER, clear_leftovers, write_atomic
+from ..files.reading import ANNOTATIONS, inside
 
 State = Literal["new", "unfinished", "complete", "shorter"]
 """The state of an output. shorter: made by a configuration with fewer samples of the same series (`RunConfig.extends`)."""
@@ -45,7 +46,8 @@ class BatchRecord:
     """The record of a finished batch: its rows of metadata.jsonl and rejected.jsonl (or of the command's files in their place), and
     {path: (size, CRC-32)} of its files.
 
-    The checksum is None for hard links, and for safetensors files: attention is large, and half-written files differ in size.
+    The checksum is None for pictures that may be hard links, and for safetensors files: attention is large, and half-written files differ
+    in size.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -54,7 +56,7 @@ class BatchRecord:
 
     def write(self, out: Path, name: str, data: bytes) -> None:
         """Write the file out/name and note it."""
-        write_inside(out, name, data)
+        write_atomic(inside(out, name), data)
         self.files[name] = (len(data), zlib.crc32(data))
 
     def note(self, out: Path, name: str) -> None:
@@ -160,12 +162,13 @@ class Place:
     def clear(self) -> None:
         """Remove the files of a run that finished no batch, so that no file of another configuration stays. Only for a "new" output."""
         for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
-            remove_tree(self.folder, name)
+            with suppress(FileNotFoundError):
+                shutil.rmtree(inside(self.folder, name))  # removes links, and does not follow them
 
     def make_folders(self, folders: Sequence[str]) -> None:
-        """Make the folders for files. Raises UserError if one is a link, because links in other people's sets may lead elsewhere."""
+        """Make the folders for files. Raises UserError if one is a link that leads elsewhere, as in other people's sets."""
         for name in (BATCHES, *folders):
-            make_folders(self.folder, name)
+            inside(self.folder, name).mkdir(parents=True, exist_ok=True)
 
     def join(self, folders: Sequence[str]) -> None:
         """Prepare for writing in a worker's process, perhaps on another machine. Raises UserError unless it sees the output of the run."""
@@ -178,7 +181,7 @@ class Place:
 
     def commit(self, number: int, record: BatchRecord) -> None:
         """Mark batch `number`, whose files have been sent, as finished."""
-        write_inside(self.folder, record_path(number), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
+        write_atomic(inside(self.folder, record_path(number)), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
         self.send([record_path(number)])
 
     def lost(self, records: Mapping[int, BatchRecord | None]) -> list[int]:
@@ -195,8 +198,7 @@ class Place:
     def remove_records(self) -> None:
         """Remove the records, which only an unfinished run needs. May be interrupted, because an output with the command's last file is
         complete."""
-        with suppress(OSError):
-            remove_tree(self.folder, BATCHES)
+        shutil.rmtree(self.folder / BATCHES, ignore_errors=True)
 
     def clear_leftovers(self) -> None:
         """Remove half-written files of lost workers. Only when no batch is being written."""

@@ -15,7 +15,7 @@ from ..dataset import native
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.messages import counted
-from ..files.outputs import remove_inside, write_atomic
+from ..files.outputs import write_atomic
 from ..files.photographs import Photo, find_named
 from ..files.pictures import open_picture
 from ..files.reading import PICTURE, read_bytes
@@ -86,7 +86,7 @@ def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:
     if failed:
         write_atomic(out / FAILED, native.jsonl(failed))
     else:
-        remove_inside(out, FAILED)
+        (out / FAILED).unlink(missing_ok=True)
 
 
 def read_failures(out: Path) -> list[dict[str, str]]:

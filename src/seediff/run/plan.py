@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..attention.expected import Expected, expect_capture
+from ..attention.expected import Expected, expect_capture, memory_bytes
 from ..config.base import GIVEN, RunConfig
 from ..config.constants import CaptureConfig, MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
@@ -15,7 +15,6 @@ from ..config.presets import BEST_SOURCE, foreign_constants
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
 from ..files.messages import show_bytes, shown
-from ..files.output_folders import memory_bytes
 from ..models.adapters import check_embedding, check_lora, local_file
 from ..models.groups import layers_name
 from ..models.hub import check_repository

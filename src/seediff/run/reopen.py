@@ -25,7 +25,7 @@ from ..dataset.store import find_extras
 from ..errors import UserError
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import Out
-from ..files.outputs import remove_inside, write_atomic
+from ..files.outputs import write_atomic
 from ..files.reading import ANNOTATIONS
 from ..prompts.specs import sample_count
 from .output import BatchRecord, Place, open_place, record_path
@@ -181,7 +181,7 @@ def grow(place: Place, config: GenerateConfig) -> None:
     if (folder / native.METADATA).is_file():
         _unfinish(place, saved, {whole} if rest else set())
     elif rest:
-        remove_inside(folder, record_path(whole))
+        (folder / record_path(whole)).unlink(missing_ok=True)
     weights = read_toml(folder / native.CONFIG).get("weights", "")
     write_atomic(folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
 
@@ -218,7 +218,7 @@ def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> Non
             crc = None if path.suffix == ".safetensors" else zlib.crc32(path.read_bytes())
             record.files[path.relative_to(folder).as_posix()] = path.stat().st_size, crc
         place.commit(number, record)
-    remove_inside(folder, native.METADATA)
+    (folder / native.METADATA).unlink(missing_ok=True)
 
 
 def with_splits(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ from ..dataset.encoding import encode_objects
 from ..dataset.rows import shown_classes
 from ..dataset.shapes.objects import scored_pieces
 from ..dataset.store import instance_row
-from ..files.outputs import check_inside, write_atomic
+from ..files.outputs import write_atomic
+from ..files.reading import inside
 from ..models.memory import Offload
 from .loop import Captured, Item, Job
 from .output import BatchRecord
@@ -175,8 +176,7 @@ def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:
 
 def _save(record: BatchRecord, out: Path, name: str, write: Callable[[Path], object]) -> None:
     """Call `write` to write a safetensors file, and note the file in the record."""
-    check_inside(out, name.rpartition("/")[0])
-    write(out / name)
+    write(inside(out, name))
     record.note(out, name)
 
 

@@ -19,7 +19,7 @@ from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..errors import UserError
 from ..files.messages import counted
 from ..files.output_folders import Out
-from ..files.outputs import make_folders, write_atomic
+from ..files.outputs import write_atomic
 from ..files.photographs import Found, Photo, read_photo
 from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
@@ -212,7 +212,6 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
                 photo, segments = each.photo.spec.photo, each.segments
                 files = photo_files(photo.name, each.photo.pixels, segments.label_map, each.names, self.ids, overlays=self.config.overlays)
                 for path, data in files.items():
-                    make_folders(out, path.rpartition("/")[0])
                     record.write(out, path, data)
                 row = photo_row(segments.label_map, segments.scores, each.names)
                 record.rows.append({"photo": photo.name, "file_name": photo.file_name, **row})

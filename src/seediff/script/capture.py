@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Literal
 
 from ..attention.capture import listening
-from ..attention.expected import expect_capture
+from ..attention.expected import expect_capture, memory_bytes
 from ..attention.maps import Grid
 from ..attention.recorder import AttentionRecorder
 from ..config.constants import CaptureConfig
@@ -25,7 +25,6 @@ from ..config.levels import EVERYTHING, Reads, fitted_mask, maps_read
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..files.output_folders import memory_bytes
 from ..models.families.base import Family, Reader
 from .captured import Captured, own_capture, own_constants
 from .listener import Heard, Listener

@@ -18,8 +18,8 @@ from ..devices import check_device, default_device
 from ..errors import UserError, first_line
 from ..files.label_maps import voc_palette
 from ..files.messages import printable
-from ..files.output_folders import put, staged
-from ..files.outputs import write_atomic
+from ..files.output_folders import staged
+from ..files.outputs import put
 from ..files.photographs import find_photos, read_photo
 from ..report.pictures import overlay
 from .data import PAD
@@ -187,7 +187,7 @@ def predict_files(
     segmenter = load_segmenter(model, device)
 
     with staged(out) as part:
-        write_atomic(part / native.CLASSES, native.classes_text(segmenter.classes))
+        put(part / native.CLASSES, native.classes_text(segmenter.classes))
         for first in range(0, len(found), batch_size):
             photos = found[first : first + batch_size]
             images = [read_photo(photo.path) for photo in photos]

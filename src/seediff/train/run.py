@@ -30,7 +30,7 @@ from ..dataset import native
 from ..dataset.sample import Sample
 from ..errors import UserError
 from ..files.output_folders import open_folder
-from ..files.outputs import remove_inside, write_atomic, write_tensors
+from ..files.outputs import write_atomic, write_tensors
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, Stage, batches
 from .models import Network, Trainee, averaged, build_network, parameter_groups, with_queries
@@ -117,7 +117,7 @@ def train(
         processes.wait()
         if (out / native.CARD).is_file():
             if processes.first:
-                remove_inside(out, CHECKPOINT)  # a run that was killed after the card left it
+                (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
         if not processes.first:  # the first process has just checked it
             state = read_state(out / CHECKPOINT) if (out / CHECKPOINT).is_file() else new
@@ -273,7 +273,7 @@ class _Training:
             rows = read_losses(self.out / LOSSES)
             card = model_card(self.config, self.state, rows, parameters)
             write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
-            remove_inside(self.out, CHECKPOINT)
+            (self.out / CHECKPOINT).unlink(missing_ok=True)
         self.processes.wait()
 
 

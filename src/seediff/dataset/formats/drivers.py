@@ -20,8 +20,9 @@ import numpy as np
 from ...errors import UserError
 from ...files.messages import shown
 from ...files.orientation import orientation_of, turned_back
-from ...files.output_folders import put, staged
-from ...files.reading import check_links, path_inside
+from ...files.output_folders import staged
+from ...files.outputs import put
+from ...files.reading import inside
 from ...workers import in_order
 from ..encoding import MOST_OBJECTS, Instances
 from ..rows import check_class_list, check_name, flat_name
@@ -188,7 +189,7 @@ class Source:
 
     def found(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
         """Same as `picture`, for names that are `portable`, but always None if the picture is missing."""
-        tried = ((path_inside(folder, {key: name}, key, where), name) for folder in folders for name in names)
+        tried = ((inside(folder, name, where, key), name) for folder in folders for name in names)
         return next(((path, name) for path, name in tried if path.is_file()), None)
 
     def sample(
@@ -204,7 +205,8 @@ class Source:
         """A sample. name: must be new, and must not lead out of a dataset. labels: reads its label map. where: the sample's name in errors.
         files: must not be links that lead out of the source. shown: as in `as_stored`. Raises UserError."""
         check_name(name, self.taken, where)
-        check_links(self.path, *files)
+        for path in files:
+            inside(self.path, path)
         (labels,) = self.as_stored(image, where, labels, shown=shown)
         return Sample(image, labels, metadata=row, name=name)
 

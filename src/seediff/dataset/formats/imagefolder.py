@@ -17,7 +17,7 @@ import msgspec
 
 from ...errors import UserError
 from ...files.documents import read_json_lines
-from ...files.reading import path_inside
+from ...files.reading import inside
 from .. import native
 from ..encoding import MaskFile
 from ..rows import check_class_list
@@ -64,7 +64,7 @@ def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
         for number, line in read_json_lines(listed, Line) if listed.is_file() else ():
             where = f"{listed}, line {number}"
             paths = {"file_name": line.file_name, "label_map_file_name": line.label_map_file_name}
-            picture, mask = (path_inside(folder, paths, key, where) for key in paths)
+            picture, mask = (inside(folder, path, where, key) for key, path in paths.items())
             for path in (picture, mask):
                 if not path.is_file():
                     raise UserError(f"{where}: {path}: there is no such file")

@@ -21,7 +21,7 @@ from ...errors import UserError
 from ...files.documents import read_json
 from ...files.messages import shown
 from ...files.pictures import open_picture
-from ...files.reading import RECORD, check_links
+from ...files.reading import RECORD, inside
 from .. import native
 from ..encoding import Instances
 from ..sample import Sample
@@ -84,10 +84,9 @@ def read(
     paths = [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file() and is_file(path)]
     if not paths:
         raise UserError(f"{source.path}: has no JSON file of labelme's, which begins with 'version' and has 'shapes'")
-    check_links(root, *paths)
     used, others, pictures = set[str](), 0, dict[Path, tuple[str, int]]()
     for path in paths:  # one at a time in memory
-        file = read_json(path, File, limit=LARGEST)
+        file = read_json(inside(root, path), File, limit=LARGEST)
         pictures[path] = portable(file.imagePath), len(file.shapes)
         used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
         others += sum(shape.kind not in FILLED for shape in file.shapes)

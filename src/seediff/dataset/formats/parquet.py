@@ -15,7 +15,7 @@ from typing import Any
 
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
-from ...files.outputs import naming, open_new
+from ...files.outputs import naming
 from .. import native
 from ..rows import check_class_list
 from ..sample import SPLITS, Sample
@@ -72,7 +72,7 @@ class _Shards:
     def add(self, record: dict[str, Any]) -> None:
         if self.writer is None:
             self.path = self.folder / f"{self.word}-{self.files:05d}.parquet"
-            self.file = open_new(self.path)
+            self.file = self.path.open("xb")
             parquet = load_extra("pyarrow.parquet", "hf")
             self.writer = parquet.ParquetWriter(self.file, self.schema, compression="none", write_statistics=False)
             self.files, self.in_file = self.files + 1, 0

@@ -27,7 +27,7 @@ from ...errors import UserError
 from ...files.label_maps import voc_palette
 from ...files.messages import shown
 from ...files.pictures import open_picture
-from ...files.reading import check_links, leads_out, read_lines
+from ...files.reading import inside, read_lines
 from .. import native
 from ..encoding import MOST_OBJECTS, Instances
 from ..rows import check_class_list, check_name, flat_name
@@ -171,14 +171,17 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
         if image is None:
             source.no_picture(where, f"{folder} has no picture '{name}'")
             continue
-        if leads_out(images or root, image):
-            raise UserError(f"{image}: is a link that leads out of {images or root}; --images names a folder elsewhere that may be read")
+        try:
+            inside(images or root, image)
+        except UserError as error:
+            raise UserError(f"{error}; --images names a folder elsewhere that may be read") from error
         mask = root / CLASS_MAPS / f"{name}.png"
         if not mask.exists():
             continue
         within = {each.part for each in lists if each.part and name in each.names}
         row, objects = {"split": within.pop()} if len(within) == 1 else {}, root / OBJECT_MAPS / f"{name}.png"
-        check_links(root, mask, objects)
+        for path in (mask, objects):
+            inside(root, path)
         reads = [partial(decode, mask), *([partial(_objects, partial(decode, mask), objects)] if objects.is_file() else [])]
         samples.append(Sample(image, *source.as_stored(image, mask, *reads, shown=False), metadata=row, name=name))
     unmasked = len(named) - len(samples) - source.missing

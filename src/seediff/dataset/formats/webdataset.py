@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
 from ...files.messages import shown
-from ...files.outputs import naming, open_new
+from ...files.outputs import naming
 from ...files.reading import LIST, PICTURE
 from .. import native
 from ..rows import check_class_list
@@ -50,7 +50,7 @@ def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int =
                 if shard is not None:
                     _close(shard)
                 shard = None
-                shard = open_new(export.folder / f"{export.files - 1:06d}.tar")
+                shard = (export.folder / f"{export.files - 1:06d}.tar").open("xb")
                 export.files, size, samples = export.files + 1, 0, 0
             with naming(Path(shard.name)):
                 shard.write(data)

@@ -18,7 +18,7 @@ from typing import Any
 
 from ...errors import UserError, first_line
 from ...files.messages import shown
-from ...files.reading import link_outside, read_lines
+from ...files.reading import read_lines
 from ..rows import check_name
 from ..sample import SPLITS
 from .drivers import Export, Source
@@ -61,7 +61,7 @@ class Place:
     def check_label(self, path: Path) -> None:
         """Raise UserError for a label file outside of all these folders."""
         if not self.inside(path):
-            raise link_outside(path, self.file.parent)
+            raise UserError(path, f"is a link that leads out of {self.file.parent}; what is outside of it is not read")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ...errors import UserError
 from ...files.label_maps import voc_palette
 from ...files.messages import printable, shown
 from ...files.pictures import open_picture
-from ...files.reading import PICTURE, leads_out, path_inside, read_bytes
+from ...files.reading import PICTURE, inside, read_bytes
 from ...files.tensors import read_header
 from ...masks.flags import LARGEST, SMALLEST, degenerate
 from ...workers import in_threads
@@ -92,6 +92,13 @@ def _caught(findings: list[Finding], kind: str, where: str) -> Iterator[None]:
         findings.append(Finding(kind, "error", where, error.reason))
 
 
+def _leads_out(folder: Path, path: Path) -> bool:
+    """Whether the path is, or goes through, a link that leads out of the folder."""
+    with _caught(outside := list[Finding](), "path", ""):
+        inside(folder, path)
+    return bool(outside)
+
+
 def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable[int]] = iter) -> Checked:
     """Reads the whole dataset and returns the findings. follow: wraps the samples' positions, to show progress.
 
@@ -142,7 +149,7 @@ def _check_sample(folder: Path, number: int, row: dict[str, Any], classes: Seque
     paths: dict[str, Path] = {}
     for field in ("file_name", "mask"):
         with _caught(findings, "path", where):
-            paths[field] = path_inside(folder, row, field, where)
+            paths[field] = inside(folder, row.get(field), where, field)
             if not paths[field].is_file():
                 del paths[field]
                 findings.append(Finding("missing", "error", row[field], f"{where} names it, but there is no such file"))
@@ -229,7 +236,7 @@ def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, clas
     file = f"{native.INSTANCES}/{name}.png"
     if not (path := folder / file).is_file():
         return [Finding("missing", "error", file, "its row names objects, but there is no such file")]
-    if mask is None or leads_out(folder, path):  # reported elsewhere
+    if mask is None or _leads_out(folder, path):  # reported elsewhere
         return findings
     with _caught(findings, "instances", file):
         read = instance_file(folder, name, row, len(classes))
@@ -252,7 +259,7 @@ def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | No
     for file in (f"{native.SOFT}/{name}_{class_id}.png" for class_id in ids):
         if not (folder / file).is_file():
             findings.append(Finding("missing", "error", file, "the dataset keeps soft masks, but there is no such file"))
-        elif not leads_out(folder, folder / file):  # links are reported by `_files`
+        elif not _leads_out(folder, folder / file):  # links are reported by `_files`
             with _caught(findings, "soft", file):
                 if (shape := read_label_map(folder / file).shape) != (size or shape):
                     raise UserError(f"is {shape}, but its picture is {size}; both are (height, width)")
@@ -273,9 +280,9 @@ def _files(folder: Path) -> Iterator[Finding]:
     that in their header."""
     for kind in (*native.EXTRAS, native.INSTANCES):
         top = folder / kind
-        outside = leads_out(folder, top)
+        outside = _leads_out(folder, top)
         for path in [top, *([] if outside else sorted(top.rglob("*")))]:
-            if path.is_symlink() and leads_out(folder, path):
+            if path.is_symlink() and _leads_out(folder, path):
                 yield Finding("path", "error", path.relative_to(folder).as_posix(), "is a link that leads out of the dataset folder")
             elif path.suffix == ".safetensors" and kind in (native.ATTENTION, native.STEPS) and not top.is_symlink():
                 try:
@@ -301,7 +308,7 @@ def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Find
         with _caught(findings, "review", REVIEWS):
             if not action.mask:
                 continue
-            if not (path := path_inside(folder, {"mask": action.mask}, "mask", REVIEWS)).is_file():
+            if not (path := inside(folder, action.mask, REVIEWS, "mask")).is_file():
                 findings.append(Finding("review", "error", action.mask, f"{about} is gone"))
             elif hashlib.sha256(read_bytes(path, PICTURE)).hexdigest() != action.hash:
                 other = f"{about} is not the one that was saved (its SHA-256 differs from {REVIEWS})"

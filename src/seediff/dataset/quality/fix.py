@@ -9,8 +9,8 @@ from typing import Any
 from ...errors import UserError
 from ...files.documents import read_toml
 from ...files.output_folders import open_folder
-from ...files.outputs import move_inside, write_atomic, write_inside
-from ...files.reading import path_inside
+from ...files.outputs import move_aside, write_atomic
+from ...files.reading import inside
 from .. import native
 from ..encoding import MaskFile, read_label_map
 from ..rows import check_class_list, numbered_rows, shown_classes
@@ -61,19 +61,19 @@ def _fixes(folder: Path, findings: Sequence[Finding]) -> Iterator[str]:
             )
     for finding in findings:
         if finding.kind == "palette":
-            write_inside(folder, finding.where, native.encode_mask(read_label_map(folder / finding.where)))
+            write_atomic(inside(folder, finding.where), native.encode_mask(read_label_map(folder / finding.where)))
     if painted := sum(finding.kind == "palette" for finding in findings):
         yield f"{painted} label maps have Pascal VOC's palette now; their ids are as they were"
     if wrong := {int(finding.where.removeprefix("row ")) for finding in findings if finding.kind == "row"}:
         classes, rows = native.read_classes(folder), [row for _, row in numbered_rows(folder / native.METADATA)]
         for number in wrong:
-            labels = read_label_map(path_inside(folder, rows[number - 1], "mask", f"row {number}"))
+            labels = read_label_map(inside(folder, rows[number - 1].get("mask"), f"row {number}", "mask"))
             rows[number - 1] = {**rows[number - 1], **shown_classes(labels, classes, rows[number - 1].get("classes", []), f"row {number}")}
         write_atomic(folder / native.METADATA, native.jsonl(rows))
         yield f"{len(wrong)} rows of {native.METADATA} have the classes and areas of their label maps now"
     for finding in findings:
         if finding.kind == "orphan":
-            move_inside(folder, finding.where, f"{ORPHANS}/{finding.where}")
+            move_aside(folder / finding.where, inside(folder, f"{ORPHANS}/{finding.where}"))
     if moved := sum(finding.kind == "orphan" for finding in findings):
         yield f"{moved} files without a sample are in {ORPHANS}/ now"
 

@@ -19,7 +19,7 @@ import numpy as np
 from ....errors import UserError
 from ....files.messages import printable
 from ....files.pictures import open_picture
-from ....files.reading import path_inside
+from ....files.reading import inside
 from ... import native
 from ...conversions import Crowds
 from ...encoding import Instances, number_type
@@ -189,7 +189,7 @@ def panoptic_segments(folder: Path, image: Image, segments: Segments, ids: Mappi
     folder: annotations/panoptic_val2017/ for annotations/panoptic_val2017.json. ids: category id → id in label maps. Raises UserError
     naming a picture that is missing, or that has a segment that the file does not name.
     """
-    path = path_inside(folder, {"file_name": segments.file_name}, "file_name", f"{where}, image {image.id}")
+    path = inside(folder, segments.file_name, f"{where}, image {image.id}", "file_name")
     with open_picture(path) as picture:
         pixels, kind, mode = np.asarray(picture), picture.format, picture.mode
     if kind != "PNG" or mode not in ("RGB", "RGBA"):
