@@ -1,3 +1,6 @@
+# pyright: reportCallIssue=false
+# The fields of the options are made from the configurations when the program starts.
+
 import errno
 import os
 import re
