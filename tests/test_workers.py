@@ -54,7 +54,7 @@ def test_errors_come_in_order_too(workers):
 def test_a_worker_that_dies_is_told():
     with pytest.raises(UserError, match="a worker process ended unexpectedly"), in_order(end, 2) as work:
         list(work(range(9)))
-    with pytest.raises(UserError, match="workers = 0 must be at least 1"), in_order(end, 0):
+    with pytest.raises(UserError, match="workers: 0 must be at least 1"), in_order(end, 0):
         pass
 
 

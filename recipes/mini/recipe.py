@@ -45,7 +45,7 @@ class Autoencoder:
     def __post_init__(self) -> None:
         _check_channels(self.channels, AUTOENCODER_GROUPS)
         if self.crops < self.batch:
-            raise UserError(f"crops = {self.crops} must be at least batch = {self.batch}: one step")
+            raise UserError("crops", f"{self.crops} must be at least batch = {self.batch}: one step")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Teacher:
 
     def __post_init__(self) -> None:
         if self.features > TEACHER_CHANNELS:
-            raise UserError(f"features = {self.features} must be at most {TEACHER_CHANNELS}, the teacher's channels")
+            raise UserError("features", f"{self.features} must be at most {TEACHER_CHANNELS}, the teacher's channels")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.samples < self.batch:
-            raise UserError(f"samples = {self.samples} must be at least batch = {self.batch}: one step")
+            raise UserError("samples", f"{self.samples} must be at least batch = {self.batch}: one step")
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ class Denoiser(Schedule):
         for count, heads in zip(self.channels, self.heads, strict=True):
             if count % heads:
                 raise UserError(
-                    f"heads = {list(self.heads)} must divide channels = {list(self.channels)}, each its own: {heads} and {count}"
+                    "heads", f"{list(self.heads)} must divide channels = {list(self.channels)}, each its own: {heads} and {count}"
                 )
         if self.grouping_words_full <= self.grouping_words_from:
             raise UserError(
-                f"grouping_words_full = {self.grouping_words_full} must be above grouping_words_from = {self.grouping_words_from}"
+                "grouping_words_full", f"{self.grouping_words_full} must be above grouping_words_from = {self.grouping_words_from}"
             )
 
 
@@ -121,7 +121,7 @@ class Transformer(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (width := self.heads * self.head_width) % 4:
-            raise UserError(f"heads = {self.heads} times head_width = {self.head_width} is {width}, and must be a multiple of 4")
+            raise UserError("heads", f"{self.heads} times head_width = {self.head_width} is {width}, and must be a multiple of 4")
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.side < CROP or self.side % SIDE_MULTIPLE:
-            raise UserError(f"side = {self.side} must be a multiple of {SIDE_MULTIPLE}, and at least {CROP}")
+            raise UserError("side", f"{self.side} must be a multiple of {SIDE_MULTIPLE}, and at least {CROP}")
         if self.workers > self.schedule.batch:
-            raise UserError(f"workers = {self.workers} must be at most the {self.table}'s batch of {self.schedule.batch}, which they share")
+            raise UserError(
+                "workers", f"{self.workers} must be at most the {self.table}'s batch of {self.schedule.batch}, which they share"
+            )
 
     @property
     def table(self) -> str:
@@ -178,4 +180,4 @@ def _built(kind: Any, values: dict[str, Any], where: str) -> Any:
 def _check_channels(channels: tuple[int, ...], groups: int) -> None:
     for count in channels:
         if count % groups:
-            raise UserError(f"channels = {list(channels)} must be multiples of {groups}, the groups of the norms; {count} is not")
+            raise UserError("channels", f"{list(channels)} must be multiples of {groups}, the groups of the norms; {count} is not")

@@ -79,8 +79,9 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
         raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
     if recipe.network == "unet" and recipe.schedule.coarse_samples:
         raise UserError(
-            f"coarse_samples = {recipe.schedule.coarse_samples} would train the inner levels without the outer one, which the pipeline "
-            "has: set coarse_samples = 0 in [denoiser] of --config"
+            "coarse_samples",
+            f"{recipe.schedule.coarse_samples} would train the inner levels without the outer one, which the pipeline "
+            "has: set coarse_samples = 0 in [denoiser] of --config",
         )
     vae, student = _autoencoder_of(pipeline, recipe), new_student(recipe)
     check_parts(pipeline, student.parts())

@@ -234,5 +234,5 @@ def write_scene_set(out: Path, name: str, *, count: int | None = None, art: Path
         raise UserError(f"--set {name} is rendered: name the folder of the art with --art (`python -m recipes.mini art` fetches it)")
     count = 1000 if count is None else count
     if count < 1:
-        raise UserError(f"--count {count}: must be at least 1")
+        raise UserError("count", f"{count} must be at least 1")
     return write_scenes_as_dataset(out, (render_scene(art, i, seed=seed, split=RENDERED[name]) for i in range(count)), about)

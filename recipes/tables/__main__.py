@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from seediff.cli.commands import main
-from seediff.cli.options import HERE, numbers
+from seediff.cli.options import HERE
 from seediff.cli.progress import show_progress
+from seediff.config.fields import WORD
 from seediff.errors import UserError
 from seediff.files.messages import make_console
 from seediff.files.output_folders import check_writable
@@ -47,7 +48,7 @@ class Options:
     art: Annotated[Path | None, Parameter(help="Folder from `python -m recipes.mini art`, for rendering exact scenes.")] = None
     model: Annotated[str | None, Parameter(help="Model to draw with, instead of the table's.")] = None
     scale: Annotated[float, Parameter(help="Share of all samples to draw and to train on.")] = 1.0
-    seeds: Annotated[str, Parameter(help="Seeds of the trainings, separated by commas.")] = "0,1,2"
+    seeds: Annotated[tuple[int, ...], WORD, Parameter(help="Seeds of the trainings, separated by commas.")] = (0, 1, 2)
     rows: Annotated[
         tuple[str, ...], Parameter(help="Make only this row; repeat the option for several.", negative=(), show_default="all")
     ] = ()
@@ -84,7 +85,7 @@ def run(
     chosen = chosen_table(table, options)
     out = options.out or Path("studies") / chosen.name
     places = Places(options.work, parse_folders(options.data), options.art, options.device)
-    seeds = numbers(options.seeds, "--seeds", int)
+    seeds = options.seeds
     kept = open_kept(options.work, options.reuse)
     if options.dry_run:
         print("\n".join([chosen.title, *planned(chosen, seeds)]))
@@ -107,7 +108,7 @@ def run(
 def chosen_table(name: str, options: Options) -> Table:
     """The table that the command names, changed as its options say. Raises UserError for a wrong option."""
     if not 0 < options.scale <= 1:
-        raise UserError(f"--scale {options.scale}: must be a share in (0, 1]")
+        raise UserError("scale", f"{options.scale} must be a share in (0, 1]")
     path = options.config or packaged(name, options.world)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml") if not file.stem.startswith("set")))
@@ -132,11 +133,11 @@ def parse_folders(data: tuple[str, ...]) -> dict[str, Path]:
     for text in data:
         name, equals, folder = text.partition("=")
         if not (name and equals and folder):
-            raise UserError(f"--data {text}: write NAME=FOLDER, for example --data voc=VOCdevkit/VOC2012")
+            raise UserError("data", f"{text}: write NAME=FOLDER, for example --data voc=VOCdevkit/VOC2012")
         if not Path(folder).exists():
-            raise UserError(f"--data {text}: there is no folder {folder}")
+            raise UserError("data", f"{text}: there is no folder {folder}")
         if name in folders:
-            raise UserError(f"--data {text}: '{name}' is given twice")
+            raise UserError("data", f"{text}: '{name}' is given twice")
         folders[name] = Path(folder)
     return folders
 

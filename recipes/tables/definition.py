@@ -23,8 +23,8 @@ from typing import Annotated, Any
 import msgspec
 
 from seediff.config.augment import parse_recipe
-from seediff.config.base import load_config
 from seediff.config.fields import checked
+from seediff.config.resolve import load_config
 from seediff.errors import UserError
 from seediff.files.documents import fit, read_toml
 
@@ -144,7 +144,7 @@ class Table:
         """The table with only these rows. Raises UserError for an unknown row."""
         known = [row.name for row in self.rows]
         if unknown := [name for name in names if name not in known]:
-            raise UserError(f"--rows {unknown[0]}: the table has no such row; there are: {'; '.join(known)}")
+            raise UserError("rows", f"{unknown[0]}: the table has no such row; there are: {'; '.join(known)}")
         return replace(self, rows=tuple(row for row in self.rows if row.name in names))
 
     def folders(self) -> list[str]:

@@ -20,8 +20,8 @@ import numpy as np
 
 from seediff.config.base import Config, RunConfig
 from seediff.config.constants import CaptureSteps
-from seediff.config.fields import misfit
-from seediff.config.generate import MAX_IMAGES, check_guidance
+from seediff.config.fields import AtLeastZero, Count
+from seediff.config.generate import MAX_IMAGES
 from seediff.config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
 from seediff.config.sizes import Size, check_size
 from seediff.dataset import native
@@ -51,13 +51,13 @@ class SetConfig(RunConfig):
 
     classes: tuple[str, ...] = field(kw_only=False)
     """In the order of their ids: classes[0] is 1 in the masks."""
-    images: int = 1000
+    images: Count = 1000
     objects: tuple[int, ...] = (1, 2)
     """How many classes are shown together, cycled over the images."""
     prompts: tuple[str, ...] = DEFAULT_PROMPTS
     """Templates with `{class}`, cycled over the images of each number of classes."""
-    steps: int = 50
-    guidance_scale: float = 7.5
+    steps: Count = 50
+    guidance_scale: AtLeastZero = 7.5
     scheduler: str | None = None
     """By name, as `generate` takes it; None: the one of the model's files, whatever its preset says."""
     size: Size | None = None
@@ -70,18 +70,12 @@ class SetConfig(RunConfig):
         super().__post_init__()
         check_classes(self.classes)
         check_prompts(self.prompts)
-        for name in ("images", "steps"):
-            if (value := getattr(self, name)) < 1:
-                raise UserError(f"{name} = {value} must be at least 1")
         if self.images > MAX_IMAGES:
-            raise UserError(f"images = {self.images}: at most {MAX_IMAGES} a set")
-        check_guidance(self.guidance_scale)
-        if wanted := misfit(self.capture_steps, CaptureSteps):
-            raise UserError(f"capture_steps = {self.capture_steps!r} must be {wanted}")
+            raise UserError("images", f"{self.images}: at most {MAX_IMAGES} a set")
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if not self.objects or not all(1 <= count <= len(self.classes) for count in self.objects):
-            raise UserError(f"objects = {self.objects} must be numbers of classes from 1 to {len(self.classes)}")
+            raise UserError("objects", f"{self.objects} must be numbers of classes from 1 to {len(self.classes)}")
         if not self.labels:
             raise UserError("labels: name at least one way to label the images")
         self.settings()

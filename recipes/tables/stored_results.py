@@ -123,7 +123,7 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
     seconds: dict[str, float] = {}
     for folder in reuse:
         if not folder.is_dir():
-            raise UserError(f"--reuse {folder}: there is no such folder")
+            raise UserError("reuse", f"{folder}: there is no such folder")
         found = 0
         for path in sorted(folder.rglob(RESULTS)):
             result = read_json(path, dict[str, Any])
@@ -138,7 +138,7 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
                         where = f"{path}: rows[{number}].tests, '{name}'"
                         scores.setdefault((segmenter, table.test_keys[name]), shown_scores(of_seeds[position], where))
         if not found:
-            raise UserError(f"--reuse {folder}: holds no {RESULTS} of a table that `python -m recipes.tables` wrote")
+            raise UserError("reuse", f"{folder} holds no {RESULTS} of a table that `python -m recipes.tables` wrote")
     return Kept(work, scores, seconds)
 
 

@@ -108,10 +108,10 @@ def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None 
     from seediff.train.models import check_weights
 
     if not seeds or len(set(seeds)) < len(seeds):
-        raise UserError("--seeds: name one or more, each once, for example 0,1,2")
+        raise UserError("seeds", "name one or more, each once, for example 0,1,2")
     if unknown := sorted(set(places.folders) - set(table.folders())):
         wanted = ", ".join(table.folders()) or "none"
-        raise UserError(f"--data {unknown[0]}: the table has no data of that name; it needs {wanted}")
+        raise UserError("data", f"{unknown[0]}: the table has no data of that name; it needs {wanted}")
     for row in table.rows:
         for seed in seeds:
             training_of(row, table, seed)

@@ -38,7 +38,7 @@ AHEAD = 4
 def check_workers(count: int) -> None:
     """Raise UserError for fewer than one process."""
     if count < 1:
-        raise UserError(f"workers = {count} must be at least 1")
+        raise UserError("workers", f"{count} must be at least 1")
 
 
 def in_threads(

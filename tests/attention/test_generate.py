@@ -89,9 +89,9 @@ def test_groups_of_layers_are_drawn_once(sd1_model, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 100}, r"size = 100 must be a multiple of 64 .* for example 128"),
-        ({"size": 0}, r"size = 0 must be a multiple of 64"),
-        ({"steps": 0}, r"steps = 0 must be from 1 to 1000"),
+        ({"size": 100}, r"size: 100 must be a multiple of 64 .* for example 128"),
+        ({"size": 0}, r"size: 0 must be a multiple of 64"),
+        ({"steps": 0}, "steps = 0 must be from 1 to 1000"),
         ({"steps": 1001}, r"steps = 1001"),
         ({"specs": []}, "no samples"),
         ({"specs": [SampleSpec(4, (), "a dog", 0)]}, "sample 4 has no class"),

@@ -79,7 +79,7 @@ def test_their_names():
     assert CaptureConfig(layers="up/up").layers == "up"
     assert layers_name("all/3") == "cross-attention of all layers, self-attention of block 3"
     for wrong in ("up/", "/up", "a/b", "up/up/up", "/"):
-        with pytest.raises(UserError, match=r"^layers = .* must be 'all'"):
+        with pytest.raises(UserError, match=r"^layers: .* must be 'all'"):
             CaptureConfig(layers=wrong)
 
 

@@ -96,8 +96,8 @@ def test_order_of_timesteps_does_not_matter_and_the_seed_does(mini_model, images
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((60, 80, 3), "image size = 80x60 must be multiples of 16 for model '.*', for example 80x64"),
-        ((60, 60, 3), "image size = 60 must be a multiple of 16"),
+        ((60, 80, 3), "image size: 80x60 must be multiples of 16 for model '.*', for example 80x64"),
+        ((60, 60, 3), "image size: 60 must be a multiple of 16"),
         ((64, 64), "uint8"),
     ],
 )

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from cyclopts import App
 
+from seediff.cli.line import record
+
 
 def runner(*commands: Callable[..., object]) -> Callable[..., None]:
     """A function that runs a line: the name of one of `commands`, then its arguments. `import_` is called `import`."""
-    app = App(result_action="return_value")
+    app = App(result_action="return_value", config=(record,))
     for command in commands:
         app.command(command, name=command.__name__.rstrip("_"))
 

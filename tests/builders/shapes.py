@@ -41,6 +41,5 @@ def items(count: int = 8, side: int = SIDE, first: int = 0) -> list[Sample]:
 
 def small(**given) -> TrainConfig:
     """A tiny configuration for toy scenes."""
-    return make_config(
-        given, {"backbone": "tiny", "crop": 64, "test_side": 64, "batch_size": 4, "points": 256, "warmup": 2, "device": "cpu"}
-    )
+    toy = {"backbone": "tiny", "crop": 64, "test_side": 64, "batch_size": 4, "points": 256, "warmup": 2, "device": "cpu"}
+    return make_config({**toy, **given})

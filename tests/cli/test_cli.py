@@ -16,13 +16,10 @@ from PIL import Image
 
 from seediff import __version__
 from seediff.cli import main, progress
-from seediff.cli.commands import _with_option
-from seediff.cli.generate import make_config
-from seediff.cli.options import CaptureOptions, ImageOptions, MaskOptions
-from seediff.cli.short_help import COMMON, HELP_ALL
+from seediff.cli.help import COMMON, HELP_ALL
 from seediff.cli.summary import own_command
-from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import load_config
 from seediff.dataset import native, store
 from seediff.errors import UserError
 from seediff.models.known import EMBEDDED
@@ -139,7 +136,7 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
 def test_disk_estimate_is_near(tmp_path):
     from seediff.run.generate import disk_estimate
 
-    config = make_config(ImageOptions(classes="dog,cat", per_class=8, keep_attention=True), MaskOptions(), CaptureOptions())
+    config = GenerateConfig.recommended(classes=("dog", "cat"), per_class=8, keep_attention=True)
     run.generate(config, tmp_path / "out", draw=fake_draw)
     folders = [tmp_path / "out" / name for name in (native.IMAGES, native.MASKS, native.ATTENTION)]
     real = sum(p.stat().st_size for folder in folders for p in folder.iterdir())
@@ -168,11 +165,9 @@ def test_every_option_reaches_the_configuration(tmp_path, capsys):
     assert (m.alpha, m.expansion, m.background, m.expand_levels) == (0.4, "parallel", False, (4, 2))
     assert (m.ignore_band, m.pamr_iterations, m.pamr_dilations) == ((0.4, 0.5), 3, (1, 2))
     assert (c.capture.steps, c.capture.layers, c.capture.normalize) == ("second-half", "up", False)
-    m = make_config(
-        ImageOptions(classes="dog"),
-        MaskOptions(method="ca_sa", tau=2, seed_level=2, self_level=4, beta="otsu", pamr=False),
-        CaptureOptions(),
-    ).mask
+    options = ["--method", "ca_sa", "--tau", "2", "--seed-level", "2", "--self-level", "4", "--beta", "otsu", "--no-pamr", "--quiet"]
+    assert main([*BASE, *options, "--out", str(tmp_path / "other")]) == 0, capsys.readouterr().err
+    m = load_config(tmp_path / "other" / "seediff.toml", GenerateConfig).mask
     assert (m.tau, m.seed_level, m.self_level, m.beta, m.pamr) == (2, 2, 4, "otsu", False)
 
 
@@ -200,48 +195,57 @@ def test_completion_scripts(capsys):
 
 
 BAD = [
-    (["--out", "{tmp}/o"], "no classes: name them"),
-    (["--classes", ",", "--out", "{tmp}/o"], "the list of classes is empty"),
+    (["--out", "{tmp}/o"], "classes: are missing; for example --classes dog,cat"),
+    (["--classes", ",", "--out", "{tmp}/o"], "--classes: the list is empty; name at least one, for"),
     (["--classes", "dog,dog", "--out", "{tmp}/o"], "more than once: dog"),
     (["--classes", "{tmp}/latin.txt", "--out", "{tmp}/o"], "latin.txt, line 1: is not UTF-8 text"),
     (["--classes", "none.txt", "--out", "{tmp}/o"], "none.txt: there is no such file"),
     (["--classes", "dog", "--per-class", "many", "--out", "{tmp}/o"], "--per-class"),
-    (["--classes", "dog", "--alpha", "2", "--out", "{tmp}/o"], "seediff: --alpha 2 must be in (0, 1]"),
-    (["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"], "seediff: --per-class 0 must be at least 1"),
-    (["--classes", "dog", "--capture-steps", "0", "--steps", "9", "--out", "{tmp}/o"], "seediff: --capture-steps 0 must be 'all' or"),
+    (["--classes", "dog", "--alpha", "2", "--out", "{tmp}/o"], "--alpha: 2.0 must be a number in (0, 1]"),
+    (["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"], "--per-class: 0 must be a whole number of at least 1"),
+    (
+        ["--classes", "dog", "--capture-steps", "0", "--steps", "9", "--out", "{tmp}/o"],
+        "--capture-steps: 0 must be 'all' or 'second-half' or a whole",
+    ),
     (
         ["--classes", "dog", "--method", "ca_sa", "--expansion=none", "--out", "{tmp}/o"],
-        "--expansion none: has no effect, as it is an option of",
+        "--expansion: has no effect, as it is an option of",
     ),
-    (["--classes", "dog", "--method", "reference", "--beta", "0.4", "--out", "{tmp}/o"], "--beta 0.4: has no effect, as reference has"),
+    (
+        ["--classes", "dog", "--method", "reference", "--beta", "0.4", "--out", "{tmp}/o"],
+        "--beta: has no effect, as reference has its own;",
+    ),
     (
         ["--classes", "dog", "--method", "ca", "--alpha", "0.4", "--out", "{tmp}/o"],
         "option of seediff, not of ca;",
     ),
     (
         ["--classes", "dog", "--method", "reference", "--pamr-iterations", "4", "--out", "{tmp}/o"],
-        "4: has no effect, as reference has",
+        "--pamr-iterations: has no effect, as reference has its own;",
     ),
+    (["--classes", "dog", "--attempts", "3", "--out", "{tmp}/o"], "--attempts: has no effect, as only --reject draws"),
     (
-        ["--classes", "dog", "--expansion", "parallel", "--seed-level", "2", "--out", "{tmp}/o"],
-        "--seed-level 2: has no effect, as each level has its own seeds; leave it out",
+        ["--classes", "dog", "--no-pamr", "--pamr-iterations", "4", "--out", "{tmp}/o"],
+        "--pamr-iterations: has no effect, as PAMR is off; leave it out",
     ),
-    (
-        ["--classes", "dog", "--expansion", "none", "--no-background", "--alpha", "0.4", "--out", "{tmp}/o"],
-        "--alpha 0.4: has no effect, as nothing is expanded; leave it out",
-    ),
-    (
-        ["--classes", "dog", "--expansion", "none", "--no-background", "--seed-level", "2", "--out", "{tmp}/o"],
-        "--seed-level 2: has no effect, as nothing is expanded; leave it out",
-    ),
-    (["--classes", "dog", "--attempts", "3", "--out", "{tmp}/o"], "--attempts 3: has no effect, as only --reject draws samples again;"),
-    (["--classes", "dog", "--no-pamr", "--pamr-iterations", "4", "--out", "{tmp}/o"], "--pamr-iterations 4: has no effect, as PAMR is off"),
     (["--classes", "tvmonitor,tv monitor", "--out", "{tmp}/o"], "read the same in a prompt"),
     (["--classes", "dog", "--out", "{tmp}/latin.txt", "--dry-run"], "there is a file where the folder should be"),
-    (["--classes", "dog,cat", "--classes-per-image", "1;2", "--out", "{tmp}/o"], "--classes-per-image 1;2: must be whole numbers"),
-    (["--classes", "dog", "--expand-levels", "4;2", "--out", "{tmp}/o"], "--expand-levels 4;2: must be whole numbers"),
-    (["--classes", "dog", "--ignore-band", "0.4", "--out", "{tmp}/o"], "--ignore-band 0.4: must be 2 numbers"),
-    (["--classes", "dog", "--per-class", "2.5", "--out", "{tmp}/o"], "--per-class: '2.5' is not a whole number"),
+    (
+        ["--classes", "dog,cat", "--classes-per-image", "1;2", "--out", "{tmp}/o"],
+        "Invalid value for --classes-per-image: '1;2' must be a whole number or a list,",
+    ),
+    (
+        ["--classes", "dog", "--expand-levels", "4;2", "--out", "{tmp}/o"],
+        "Invalid value for --expand-levels: '4;2' must be a list, each a whole number",
+    ),
+    (
+        ["--classes", "dog", "--ignore-band", "0.4", "--out", "{tmp}/o"],
+        "Invalid value for --ignore-band: '0.4' must be 2 values, each a number",
+    ),
+    (
+        ["--classes", "dog", "--per-class", "2.5", "--out", "{tmp}/o"],
+        "Invalid value for --per-class: '2.5' must be a whole number (--help-all",
+    ),
     (["--classes", "dog", "--method", "magic", "--out", "{tmp}/o"], "--method"),
     (["--classes", "dog", "--nonsense", "--out", "{tmp}/o"], "nonsense"),
     (["--classes", "dog"], "--out is missing"),
@@ -265,26 +269,29 @@ def test_bad_input_is_answered_in_one_line(tmp_path, capsys, arguments, message)
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("subject", "said"),
     [
-        ("steps = 50 must be at most 9", "steps = 50 must be at most 9"),
-        ("capture.steps = 50 must be at most 9", "--capture-steps 3 must be at most 9"),
-        ("layers = up: the model has no attention there", "--capture-layers up: the model has no attention there"),
-        ("flip = true and compile = true: exclude each other", "--capture-flip and compile = true: exclude each other"),
+        ("steps", "seediff: steps: 50 must be at most 9"),
+        ("capture.steps", "seediff: --capture-steps: 50 must be at most 9"),
+        ("mask.pamr", "seediff: --no-pamr: 50 must be at most 9"),
     ],
 )
-def test_an_error_names_the_option_of_its_field_alone(error, said):
-    arguments = ["generate", "--capture-steps", "3", "--capture-layers=up", "--capture-flip"]
-    assert _with_option(UserError(error), arguments) == said
+def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, capsys, subject, said):
+    def refuse(*_):
+        raise UserError(subject, "50 must be at most 9")
+
+    monkeypatch.setattr(run.GenerateJob, "check", refuse)
+    assert main(["generate", "--classes=dog", "--capture-steps", "3", "--no-pamr", "--out", str(tmp_path / "o"), "--dry-run"]) == 2
+    assert one_line(capsys) == f"{said}\n"
 
 
 PLANNED = [
-    ("--size 104", "--size 104 must be a multiple of 16 for model 'mini', for example 96"),
-    ("--size 100x64", "--size 100x64 must be multiples of 16 for model 'mini', for example 96x64"),
-    ("--size 16384", "--size 16384: the attention maps of an image of this size take 70.4 TB, and this computer has"),
-    ("--model mini-dit --size 1024", "--size 1024 must be at most 256 for model 'mini-dit', which has no further positions"),
-    ("--model sd2-base --size 520", "--size 520 must be a multiple of 64 for model 'sd2-base', for example 512"),
-    ("--model sd3.5-large --size 4096", "--size 4096 must be at most 3072 for model 'sd3.5-large'"),
+    ("--size 104", "--size: 104 must be a multiple of 16 for model"),
+    ("--size 100x64", "--size: 100x64 must be multiples of 16 for model"),
+    ("--size 16384", "size = 16384: the attention maps of an image of this size"),
+    ("--model mini-dit --size 1024", "--size: 1024 must be at most 256 for model"),
+    ("--model sd2-base --size 520", "--size: 520 must be a multiple of 64 for model"),
+    ("--model sd3.5-large --size 4096", "--size: 4096 must be at most 3072 for model"),
     ("--model flux-dev --negative-prompt bad", "negative_prompt 'bad': model 'flux-dev' cannot use one (distilled guidance)"),
     ("--model pixart-sigma --lora none", "lora none: diffusers loads no LoRA into PixArt"),
     ("--model sdxl --lora none.safetensors", "lora none.safetensors: there is no such file or folder, and it is not a hub id"),
@@ -437,7 +444,7 @@ def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):
     assert "diningtable" not in said
     assert len({line for line in said.splitlines() if line.startswith("  a photo of a ")}) == 8
     assert main(["generate", "--classes", "all", "--model", "sd2-base", "--out", str(tmp_path), "--dry-run"]) == 2
-    assert "--classes all: model 'sd2-base' is not limited to a list of classes; name those that you want" in one_line(capsys)
+    assert "--classes: all: model 'sd2-base' is not limited to a" in one_line(capsys)
     assert main(["generate", "--classes", "dog", "--vary", "lights", "--out", str(tmp_path), "--dry-run"]) == 2
     assert "'lights' is not a kind of phrase; choose among place, light, view" in one_line(capsys)
     part = ["generate", "--model", "owner/models/mine.safetensors", "--base", "mini", "--out", str(tmp_path), "--dry-run"]

@@ -94,7 +94,7 @@ def test_an_importing_worker_names_what_it_cannot_read(pets, tmp_path):
     for workers in (1, 2):
         with pytest.raises(UserError, match=r"000002\.png: cannot be read as a picture"):
             run("import", tmp_path / "set", "--out", tmp_path / "out", "--workers", workers)
-    with pytest.raises(UserError, match="workers = 0 must be at least 1"):
+    with pytest.raises(UserError, match="workers: 0 must be at least 1"):
         run("import", tmp_path / "set", "--out", tmp_path / "out", "--workers", 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pets", "set"]
 
@@ -105,7 +105,7 @@ def test_a_worker_names_what_it_cannot_read(pets, tmp_path):
     for workers in (1, 2):
         with pytest.raises(UserError, match=r"000002\.png: cannot be read as a picture"):
             run("export", pets, "--to", "webdataset", "--out", tmp_path / "out", "--workers", workers)
-    with pytest.raises(UserError, match="workers = 0 must be at least 1"):
+    with pytest.raises(UserError, match="workers: 0 must be at least 1"):
         run("export", pets, "--to", "webdataset", "--out", tmp_path / "out", "--workers", 0)
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
@@ -180,10 +180,10 @@ def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pe
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--to", "parquet", "--shard-size", "nan"), "--shard-size nan: must be a number of MB above 0"),
-        (("--to", "webdataset", "--shard-size", "inf"), "--shard-size inf: must be"),
-        (("--to", "voc", "--seed", 3), "--seed: needs --split"),
-        (("--to", "voc", "--min-area", 70), "min_area = 70: needs --objects or --boxes"),
+        (("--to", "parquet", "--shard-size", "nan"), "shard_size: nan must be a number of MB above 0"),
+        (("--to", "webdataset", "--shard-size", "inf"), "shard_size: inf must be a number of MB above 0"),
+        (("--to", "voc", "--seed", 3), "seed: needs --split SHARE, whose samples it"),
+        (("--to", "voc", "--min-area", 70), "min_area: 70 needs --objects or --boxes; without"),
     ],
 )
 def test_options_that_cannot_be(pets, tmp_path, words, message):

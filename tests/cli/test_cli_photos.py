@@ -28,7 +28,7 @@ def test_all_classes_are_those_of_the_tuned_model(tmp_path, capsys, option):
     (tmp_path / "tuned.toml").write_text(Tuned("sd2-base").to_toml())
     line = ["mask", str(tmp_path / "photos"), "--classes", "all", option, str(tmp_path / "tuned.toml"), "--dry-run"]
     assert main([*line, "--out", str(tmp_path / "out")]) == 2
-    assert "--classes all: model 'sd2-base' is not limited to a list of classes" in capsys.readouterr().err
+    assert "--classes: all: model 'sd2-base' is not limited to a" in capsys.readouterr().err
 
 
 def test_photographs_beside_a_list_of_classes_are_photographs(tmp_path, capsys):

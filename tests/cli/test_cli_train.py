@@ -65,16 +65,16 @@ def test_dry_run(data, tmp_path, capsys):
     ("options", "says"),
     [
         (["--mix", "3"], None),
-        (["--mix", "3:x"], "--mix 3:x: must be whole numbers"),
-        (["--mix", "3:1"], "--mix 3:1: must be 1 whole numbers of at least 1"),
-        (["--val", "pets", "--val-share", "0.1"], "--val and --val-share: exclude each other; give one of them"),
+        (["--mix", "3:x"], "--mix: 3:x must be whole numbers separated by"),
+        (["--mix", "3:1"], "--mix: 3:1 must be 1 whole numbers of at least 1,"),
+        (["--val", "pets", "--val-share", "0.1"], "validation and validation_share: exclude each other; give one of them"),
         (["--epochs", "-1"], "epochs must be above 0"),
-        (["--scale", "1"], "--scale 1: must be 2 numbers"),
-        (["--queries", "0"], "--queries 0 must be at least 1"),
+        (["--scale", "1"], "Invalid value for --scale: '1' must be 2 values, each a number"),
+        (["--queries", "0"], "--queries: 0 must be a whole number of at least 1"),
         (["--classes", "square"], "class 'disc' is none of square"),
         (["--val", "nowhere"], "nowhere: there is no such folder"),
-        (["--save-every", "0"], "--save-every 0"),
-        (["--workers", "-1"], "--workers -1"),
+        (["--save-every", "0"], "--save-every: 0 must be at least 1"),
+        (["--workers", "-1"], "--workers: -1 must be at least 0"),
     ],
 )
 def test_bad_input(data, tmp_path, capsys, options, says):

@@ -59,7 +59,7 @@ def test_options_reach_the_evaluation(folders, tmp_path: Path, capsys):
         (("--num-classes", "27"), "voc labels have 21 classes"),
         (("--split", "test"), "test.txt: there is no such file"),
         (("--missing", "maybe"), "--missing"),
-        (("--size", "0"), "--size 0"),
+        (("--size", "0"), "--size: 0 must be a side in pixels between 1 and"),
     ],
 )
 def test_bad_input_is_one_line(folders, change, words, capsys):

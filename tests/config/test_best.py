@@ -11,11 +11,12 @@ from builders.published import written
 from photo_set import write_photos
 
 from seediff.cli.commands import main
-from seediff.config.base import configure, differences, load_config
+from seediff.config.base import differences
 from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.config.presets import read_preset, recommended_mask
+from seediff.config.resolve import configure, load_config
 from seediff.errors import UserError
 from seediff.run.plan import mask_lines
 
@@ -52,7 +53,7 @@ def test_an_output_s_file_may_be_edited_to_ask_for_it(tmp_path: Path):
     plain, best = (GenerateConfig.recommended(classes=("dog",), **given) for given in ({}, BEST))
     (tmp_path / "seediff.toml").write_text(plain.to_toml().replace('method = "seediff"', 'method = "best"'))
     assert configure(GenerateConfig, {}, tmp_path / "seediff.toml").mask == best.mask
-    with pytest.raises(UserError, match="method = best: depends on the model"):  # where nothing is resolved
+    with pytest.raises(UserError, match=r"seediff\.toml\); in Python, use recommended_mask\(model,"):  # where nothing is resolved
         load_config(tmp_path / "seediff.toml", GenerateConfig)
 
 
@@ -96,7 +97,7 @@ def test_the_plan_says_whose_constants_were_never_tuned_for_the_model(model: str
 
 
 def test_it_is_no_method_where_no_model_is_known():
-    with pytest.raises(UserError, match=r"method = best: depends on the model; in Python, use recommended_mask"):
+    with pytest.raises(UserError, match="method: best depends on the model; in Python, use"):
         MaskConfig(method="best")
 
 

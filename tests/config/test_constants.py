@@ -1,38 +1,39 @@
 import pytest
 
-from seediff.config.base import differences, load_config
+from seediff.config.base import differences
 from seediff.config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.resolve import load_config
 from seediff.errors import UserError
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (MaskConfig, {"method": "magic"}, "method = 'magic': is not known; known: seediff, ca, ca_sa, reference"),
-        (MaskConfig, {"expansion": "wide"}, "expansion = 'wide' must be one of 'none', 'parallel', 'iterative'"),
-        (MaskConfig, {"beta": "best"}, "beta = 'best' must be a number or 'otsu'"),
-        (MaskConfig, {"beta": float("nan")}, "beta = nan"),
-        (MaskConfig, {"alpha": 0.0}, "alpha = 0.0"),
-        (MaskConfig, {"tau": 0}, "tau = 0 must be at least 1"),
-        (MaskConfig, {"seed_level": 0}, "seed_level = 0"),
-        (MaskConfig, {"self_level": 1.5}, "self_level = 1.5"),
+        (MaskConfig, {"method": "magic"}, "method: 'magic' is not known; known: seediff, ca,"),
+        (MaskConfig, {"expansion": "wide"}, "expansion: \"wide\" must be one of 'none', 'parallel',"),
+        (MaskConfig, {"beta": "best"}, "beta: \"best\" must be a number in \\(0, 1\\) or 'otsu'"),
+        (MaskConfig, {"beta": float("nan")}, r"beta: nan must be a number in \(0, 1\) or 'otsu'"),
+        (MaskConfig, {"alpha": 0.0}, r"alpha: 0\.0 must be a number in \(0, 1\]"),
+        (MaskConfig, {"tau": 0}, "tau: 0 must be a whole number of at least 1"),
+        (MaskConfig, {"seed_level": 0}, "seed_level: 0 must be a whole number of at least 1"),
+        (MaskConfig, {"self_level": 1.5}, r"self_level: 1\.5 must be a whole number of at least 1"),
         (MaskConfig, {"expand_levels": (2, 0)}, "expand_levels"),
         (MaskConfig, {"expand_levels": (1, 2)}, "from coarse to fine"),
         (MaskConfig, {"ignore_band": (0.6, 0.5)}, "ignore_band"),
         (MaskConfig, {"pamr_iterations": 0}, "pamr_iterations"),
-        (CaptureConfig, {"layers": "left"}, "layers = 'left' must be 'all', 'up', 'down' or 'last' of a UNet, or blocks"),
-        (CaptureConfig, {"steps": "first-half"}, "steps = 'first-half' must be 'all' or 'second-half' or"),
-        (CaptureConfig, {"steps": 0}, "steps = 0 must be 'all' or 'second-half' or at least 1"),
-        (CaptureConfig, {"steps": True}, "steps = True"),
-        (CaptureConfig, {"steps": [2]}, r"steps = \[2\] must be one value"),
-        (MaskConfig, {"beta": [0.3]}, r"beta = \[0.3\] must be one value"),
-        (MaskConfig, {"method": ["ca"]}, r"method = \['ca'\] must be one value"),
-        (MaskConfig, {"expand_levels": 4}, "expand_levels = 4 must be a list"),
-        (MaskConfig, {"ignore_band": 0.4}, "ignore_band = 0.4 must be a list"),
-        (MaskConfig, {"pamr_dilations": 4}, "pamr_dilations = 4 must be a list"),
-        (SegmentConfig, {"method": "kmeans", "k": [3]}, r"k = \[3\] must be one value"),
-        (SegmentPhotosConfig, {"names": "dog"}, "names = 'dog' must be a list"),
+        (CaptureConfig, {"layers": "left"}, "layers: 'left' must be 'all', 'up', 'down' or"),
+        (CaptureConfig, {"steps": "first-half"}, "steps: \"first-half\" must be 'all' or 'second-half'"),
+        (CaptureConfig, {"steps": 0}, "steps: 0 must be 'all' or 'second-half' or a whole"),
+        (CaptureConfig, {"steps": True}, "steps: true must be 'all' or 'second-half' or a"),
+        (CaptureConfig, {"steps": [2]}, r"steps: \[2\] must be 'all' or 'second-half' or a"),
+        (MaskConfig, {"beta": [0.3]}, r"beta: \[0\.3\] must be a number in \(0, 1\) or 'otsu'"),
+        (MaskConfig, {"method": ["ca"]}, r'method: \["ca"\] must be a text'),
+        (MaskConfig, {"expand_levels": 4}, "expand_levels: 4 must be a list, each a whole number of at"),
+        (MaskConfig, {"ignore_band": 0.4}, r"ignore_band: 0\.4 must be 2 values, each a number"),
+        (MaskConfig, {"pamr_dilations": 4}, "pamr_dilations: 4 must be a list, each a whole number of at"),
+        (SegmentConfig, {"method": "kmeans", "k": [3]}, r"k: \[3\] must be a whole number of at least 1 or"),
+        (SegmentPhotosConfig, {"names": "dog"}, 'names: "dog" must be a list, each a text'),
     ],
 )
 def test_impossible_constants(kind, values, message):

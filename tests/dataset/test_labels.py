@@ -99,7 +99,7 @@ def test_voc_that_is_incomplete(tmp_path: Path):
     with pytest.raises(UserError, match=r"b.png: has unknown label ids 21; Pascal VOC has 0 to 20"):
         open_labels(root).read("b")
     (root / "classes.txt").write_text("70000 thing\n")
-    with pytest.raises(UserError, match=r"num_classes = 70001 \(from .*classes.txt\): must be between 1 and 1024"):
+    with pytest.raises(UserError, match=r"classes\.txt\); must be between 1 and 1024"):
         open_labels(root)
     (root / "classes.txt").unlink()
     with pytest.raises(UserError, match=r"train.txt: there is no such file.*split"):
@@ -264,5 +264,5 @@ def test_void_ids_that_are_asked_for(tmp_path):
     save_map(tmp_path / "a.png", [[0, 11, 255]])
     assert open_labels(tmp_path).read("a").tolist() == [[0, 11, -1]]
     assert open_labels(tmp_path, void=[0, 11]).read("a").tolist() == [[-1, -1, -1]]
-    with pytest.raises(UserError, match="void = 70000: must be ids"):
+    with pytest.raises(UserError, match="void: 70000 must be ids of label maps, from 0 to"):
         open_labels(tmp_path, void=[70000])

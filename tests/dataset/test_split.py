@@ -93,7 +93,11 @@ def test_a_set_that_grew_meanwhile_is_not_split(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shares", "message"), [({"val": 0.0}, "val = 0.0: must be"), ({"val": 0.5, "test": 0.5}, "val = 0.5 and test = 0.5: leave nothing")]
+    ("shares", "message"),
+    [
+        ({"val": 0.0}, r"val = 0\.0: must be a share of the samples, between 0"),
+        ({"val": 0.5, "test": 0.5}, "val = 0.5 and test = 0.5: leave nothing"),
+    ],
 )
 def test_shares_that_cannot_be(shares, message):
     with pytest.raises(UserError, match=message):

@@ -160,10 +160,10 @@ def test_bad_input_is_one_line(voc, predictions, capsys, change, words):
     [
         (("--protocol", "camvid"), "no pixel of the 2 truths counts in protocol camvid"),
         (("--protocol", "coco"), "--protocol"),
-        (("--scales", "0.5,2"), "--scales and flip: need a segmenter"),
-        (("--scales", "big"), "--scales big: must be numbers"),
+        (("--scales", "0.5,2"), "predictions has no config.json of one"),
+        (("--scales", "big"), "Invalid value for --scales: 'big' must be a list, each a number (--help"),
         (("--split", "test"), "test.txt: there is no such file"),
-        (("--draws", "0"), "--draws 0"),
+        (("--draws", "0"), "--draws: 0 must be at least 1"),
         (("--classes", ",".join(f"c{i}" for i in range(255))), "--classes: names id 255; label maps"),
         (("--class-map", "nothing.csv"), "nothing.csv: there is no such file"),
     ],

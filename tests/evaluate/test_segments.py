@@ -128,7 +128,7 @@ def test_missing_predictions(folders, tmp_path: Path):
 
 def test_bad_values_and_empty_labels(folders, tmp_path: Path):
     for options, words in (
-        ({"protocol": "loose"}, "protocol = loose"),
+        ({"protocol": "loose"}, "protocol: loose must be one of diffseg, dataset,"),
         ({"missing": "ignore"}, "missing = ignore"),
         ({"size": 0}, "size = 0"),
         ({"draws": 0}, "draws = 0"),

@@ -145,9 +145,12 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
     settings = json.loads((folder / "config.json").read_text())
     for altered, problem in [
         ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map = .* leads to code"),
-        ({"model_type": "bert"}, r"^sam = .*sam: cannot be used \(KeyError: 'bert'\); name .* of model_type sam, sam2"),
-        ({"vision_config": {"hidden_size": 24}}, "^sam = .*: cannot be used"),
-        ({"prompt_encoder_config": settings["prompt_encoder_config"] | {"image_size": "64"}}, "^sam = .*: cannot be used"),
+        ({"model_type": "bert"}, r"^sam cannot be used \(KeyError: 'bert'\); name a model in"),
+        ({"vision_config": {"hidden_size": 24}}, r"^sam cannot be used \(SafetensorError: Error while"),
+        (
+            {"prompt_encoder_config": settings["prompt_encoder_config"] | {"image_size": "64"}},
+            r"^sam cannot be used \(SafetensorError: Error while",
+        ),
     ]:
         (folder / "config.json").write_text(json.dumps(settings | altered))
         with pytest.raises(UserError, match=problem):
@@ -163,7 +166,7 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
     with pytest.raises(UserError, match=f"its weights lack {name}"):
         load_sam(str(folder))
     (folder / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(UserError, match=r"^sam = .*: cannot be used"):
+    with pytest.raises(UserError, match=r"^sam cannot be used \(SafetensorError: Error while"):
         load_sam(str(folder))
 
 
@@ -177,5 +180,5 @@ def test_a_run_loads_sam_before_its_model_and_goes_on_with_these_weights_alone(t
     weights.write_bytes(b"no weights")
     load_sam.cache_clear()
     monkeypatch.setattr("seediff.run.generate.model_draw", lambda *_: pytest.fail("loaded first"))
-    with pytest.raises(UserError, match=r"^sam = .*: cannot be used"):
+    with pytest.raises(UserError, match=r"^sam cannot be used \(SafetensorError: Error while"):
         GenerateJob(config).load()

@@ -165,10 +165,10 @@ def test_a_lora_of_the_hub(monkeypatch):
 
 
 def test_a_scale_of_no_lora():
-    with pytest.raises(UserError, match=r"^lora_scale = 3\.0: needs a lora; give both or neither$"):
+    with pytest.raises(UserError, match=r"^lora_scale: 3\.0: needs a lora; give both or neither$"):
         load_model("mini", device="cpu", lora_scale=3.0)
     for kind in (GenerateConfig, MaskPhotosConfig):
-        with pytest.raises(UserError, match=r"lora_scale = 0\.5: needs a lora"):
+        with pytest.raises(UserError, match=r"lora_scale: 0\.5: needs a lora"):
             kind(("dog",), lora_scale=0.5)
 
 

@@ -21,7 +21,7 @@ def test_numbers_of_blocks(layers, numbers):
 @pytest.mark.parametrize("layers", ["", "left", "3-1", "-1", "1-", "1,,2", "0-200", "99999", "²", 3, None])
 def test_what_is_no_group_is_told_in_a_line(layers):
     with pytest.raises(
-        UserError, match=r"^layers = .* must be 'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or"
+        UserError, match=r"^layers: .* must be 'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or"
     ):
         CaptureConfig(layers=layers)
 

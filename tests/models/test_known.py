@@ -12,9 +12,10 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from seediff import devices
 from seediff.cli.commands import main
-from seediff.config.base import configure, resolve_device
+from seediff.config.base import resolve_device
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.resolve import configure
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos
 from seediff.models import hub as names

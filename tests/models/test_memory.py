@@ -14,8 +14,9 @@ from recipes.tables.sources import digest, set_digest
 from seediff import cli
 from seediff.attention.photograph import encode_images
 from seediff.config.augment import AugmentConfig
-from seediff.config.base import LOADING, differences, load_config
+from seediff.config.base import LOADING, differences
 from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import load_config
 from seediff.errors import UserError
 from seediff.models import memory
 from seediff.models.registry import load_model
@@ -123,7 +124,7 @@ def test_how_a_model_is_loaded_is_part_of_the_configuration(tmp_path):
     assert len(older) == len(lines) - 2
     path.write_text("".join(older), encoding="utf-8")
     assert load_config(path, GenerateConfig) == plain
-    with pytest.raises(UserError, match=r"^compile = True: augment runs no model$"):
+    with pytest.raises(UserError, match=r"^compile: is not for augment"):
         AugmentConfig(compile=True)
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from seediff.config.base import configure
 from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import configure
 from seediff.errors import UserError
 from seediff.prompts.specs import redraw, sample_seed, sample_specs
 

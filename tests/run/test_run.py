@@ -19,8 +19,8 @@ from killing import CONFIG as KILLED_CONFIG
 
 import seediff
 from seediff.attention.maps import AttentionMaps
-from seediff.config.base import load_config
 from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import load_config
 from seediff.dataset import native, store
 from seediff.errors import UserError
 from seediff.files import output_folders
@@ -357,7 +357,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     ("change", "message"),
     [
         ({"classes": ("zebra",)}, "does not know 'zebra'; it knows: "),
-        ({"size": 72}, "size = 72 must be a multiple of"),
+        ({"size": 72}, "size: 72 must be a multiple of"),
         ({"steps": 5000}, "steps = 5000"),
         ({"prompts": (" ".join(["very"] * 200) + " {class}",)}, "cut off|token"),
         ({"negative_prompt": " ".join(["very"] * 200)}, "negative_prompt: the prompt has [0-9]+ tokens"),

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cyclopts import App
+from command_line import runner
 from interrupted import contents
 from PIL import Image
 
 from seediff.cli import main
-from seediff.cli.augment import augment as command
+from seediff.cli.augment import augment as augment_command
 from seediff.config.augment import AugmentConfig
-from seediff.config.base import load_config
+from seediff.config.resolve import load_config
 from seediff.dataset import native, store
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
@@ -26,12 +26,7 @@ from seediff.run.augment import AugmentJob, augment, new_row, tasks
 CLASSES = ("dog", "cat", "car")
 ADD = ("splice-2x2:3", "flip+noise:50%", "perspective:2", "objects:3", "boxes:2", "blur:1", "colour:2")
 
-app = App(result_action="return_value")
-app.command(command)
-
-
-def run(*words: object) -> None:
-    app([str(word) for word in words], exit_on_error=False, print_error=False)
+run = runner(augment_command)
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +228,7 @@ def test_bad_input_is_one_line(pets, tmp_path):
             augment(config(), pets, inside)
     with pytest.raises(UserError, match="add: adds no picture"):
         augment(config(add=("flip:0",)), pets, tmp_path / "out")
-    with pytest.raises(UserError, match="workers = 0"):
+    with pytest.raises(UserError, match="workers: 0 must be at least 1"):
         augment(config(), pets, tmp_path / "out", workers=0)
     aside = [item.replace(metadata={**item.metadata, "split": "test"}) for item in items]
     write_native(tmp_path / "aside", classes, aside, about={})

@@ -11,8 +11,9 @@ from PIL import Image
 
 from seediff.attention.maps import AttentionMaps
 from seediff.cli import main
-from seediff.config.base import differences, load_config
+from seediff.config.base import differences
 from seediff.config.photographs import MaskPhotosConfig
+from seediff.config.resolve import load_config
 from seediff.dataset import native, store
 from seediff.errors import UserError
 from seediff.files.photographs import find_photos, read_photo

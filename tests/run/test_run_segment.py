@@ -61,7 +61,7 @@ def test_a_photograph_with_fewer_positions_than_k(tmp_path, photos, mini_folder)
     result = segment_photos(config(mini_folder, segment=SegmentConfig(method="kmeans", k=200)), found, tmp_path / "out")
     assert [row["photo"] for row in result.rows] == ["2"]
     assert result.failed == [
-        {"photo": "0.png", "reason": "k = 200: this photograph is seen at 64 × 48 pixels, which are only 192 positions"}
+        {"photo": "0.png", "reason": "k: 200: this photograph is seen at 64 × 48 pixels, which are only 192 positions"}
     ]
 
 
@@ -244,30 +244,30 @@ def test_json_is_read_by_pycocotools(tmp_path, photos, mini_folder, capsys):
 
 BAD = [
     (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
-    (["{in}", "--kl-threshold", "0"], "seediff: --kl-threshold 0 must be above 0"),
-    (["{in}", "--kl-threshold", "one"], "--kl-threshold one: must be numbers"),
-    (["{in}", "--weights", "0,0"], "seediff: --weights 0,0 must be numbers"),
-    (["{in}", "--num-points", "999"], "--num-points 999 must be"),
-    (["{in}", "--method", "kmeans"], "method kmeans needs k"),
-    (["{in}", "-k", "3"], "seediff: -k 3 is an option of method kmeans"),
-    (["{in}", "--method", "kmeans", "-k", "100000"], "-k 100000 must be from 1 to"),
-    (["{in}", "--method", "kmeans", "-k", "5,6"], "-k 5,6 must be a whole number or 'truth'"),
-    (["{in}", "--method", "kmeans", "-k", "0"], "-k 0 must be at least 1 or 'truth'"),
+    (["{in}", "--kl-threshold", "0"], "--kl-threshold: 0.0 must be a number above 0 or a list,"),
+    (["{in}", "--kl-threshold", "one"], "Invalid value for --kl-threshold: 'one' must be a number or a list, each a"),
+    (["{in}", "--weights", "0,0"], "--weights: (0.0, 0.0) must be numbers of at least 0"),
+    (["{in}", "--num-points", "999"], "num_points: 999 must be from 2 to 16, the side of the"),
+    (["{in}", "--method", "kmeans"], "segment.k: is needed by method kmeans: the number of"),
+    (["{in}", "-k", "3"], "-k: 3 is an option of method kmeans; diffseg"),
+    (["{in}", "--method", "kmeans", "-k", "100000"], "k: 100000 must be from 1 to 256, the number of"),
+    (["{in}", "--method", "kmeans", "-k", "5,6"], "Invalid value for -k: '5,6' must be a whole number or 'truth'"),
+    (["{in}", "--method", "kmeans", "-k", "0"], "-k: 0 must be a whole number of at least 1 or"),
     (["{in}", "--names", "zebra"], "zebra"),
     (["{in}", "--names", ","], "--names"),
-    (["{in}", "--names", "dog,dog"], "names: classes named more than once: dog"),
+    (["{in}", "--names", "dog,dog"], "--names: named more than once: dog"),
     (["{in}", "--names", "background"], "names: 'background' is the name of id 0"),
-    (["{in}", "--names", "d\x07g"], "is not a valid class name"),
+    (["{in}", "--names", "d\x07g"], r"--names: 'd\x07g' is empty, or has spaces at its"),
     (["{in}", "--names", ",".join(f"w{i}" for i in range(255))], "names: 255 different words, more than the 254"),
-    (["{in}", "--size", "0"], "--size 0 must be at least 8 pixels"),
-    (["{in}", "--size", "2048"], "--size 2048 must be at most 512 for this model: attention grows"),
+    (["{in}", "--size", "0"], "--size: 0 must be at least 8 pixels; leave it out"),
+    (["{in}", "--size", "2048"], "--size: 2048 must be at most 512 for this model:"),
     (["{in}", "--rounds", "2", "--kl-threshold", "1,0.5"], "--rounds: 2 values of --kl-threshold"),
     (["{in}", "--labels", "{in}"], "--labels: is used only with --method kmeans -k truth"),
     (["{in}", "--vote", "majority"], "--vote: segments get no names without"),
     (["{in}", "--name-threshold", "0.6"], "--name-threshold: segments get no names without"),
     (["{in}", "--cut-threshold", "0.6"], "--cut-threshold: is an option of method diffcut, not of diffseg"),
     (["{in}", "--method", "kmeans", "-k", "2", "--cut-power", "3"], "--cut-power: is an option of method diffcut, not of kmeans"),
-    (["{in}", "--timestep", "1000"], "--timestep 1000 must be"),
+    (["{in}", "--timestep", "1000"], "--timestep: 1000 must be a whole number in [0, 1000)"),
     (["{in}", "--size", "100"], "must be a multiple of"),
     (["{in}/out/labels/0.png"], "out"),
 ]

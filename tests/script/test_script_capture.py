@@ -134,7 +134,7 @@ def test_what_masks_and_heat_maps_cannot_be_made_of():
         (lambda: seen.heatmap(2), "^2: must be a word or phrase"),
         (lambda: seen.masks("dog", bta=0.4), "^there is no constant 'bta'; constants here: method, "),
         (lambda: seen.segments(bta=0.4), "^there is no constant 'bta'; constants here: method, "),
-        (lambda: seen.masks("dog", beta=[0.4]), r"^beta = \[0.4\] must be one value$"),
+        (lambda: seen.masks("dog", beta=[0.4]), r"^beta: \[0\.4\] must be a number in \(0, 1\) or 'otsu'"),
         (lambda: seen.masks("dog", method="best"), "^method = best: needs a capture of its own, .*; use generate or mask$"),
         (lambda: seen.heatmap("dog", picture=picture / 255), r"^the picture: is an array .* of float64; give \(H, W, 3\) of uint8"),
         (lambda: seen.heatmap("dog", picture="none.png"), "^none.png: "),

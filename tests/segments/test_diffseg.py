@@ -119,7 +119,7 @@ def test_a_transposed_picture_has_transposed_segments():
 
 
 def test_the_longer_side_bounds_the_grid():
-    with pytest.raises(UserError, match=r"^num_points = 17 must be from 2 to 16, the longer side of the latents$"):
+    with pytest.raises(UserError, match=r"^num_points: 17 must be from 2 to 16, the longer side of the latents$"):
         anchor_positions((12, 16), 17)
 
 
@@ -168,7 +168,7 @@ def test_bytes_do_not_depend_on_threads():
 
 @pytest.mark.parametrize("num_points", [1, 17])
 def test_a_grid_that_does_not_fit(rows: torch.Tensor, num_points: int):
-    with pytest.raises(UserError, match=f"^num_points = {num_points} must be from 2 to 16, the side of the latents$"):
+    with pytest.raises(UserError, match=f"^num_points: {num_points} must be from 2 to 16, the side of the latents$"):
         diffseg(rows, num_points=num_points)
 
 

@@ -138,5 +138,5 @@ def test_segments_at_the_photograph_s_size(rows: torch.Tensor):
 
 @pytest.mark.parametrize("k", [0, -1, 257])
 def test_more_clusters_than_positions_is_an_error(rows: torch.Tensor, k: int):
-    with pytest.raises(UserError, match=f"^k = {k} must be from 1 to 256, the number of positions$"):
+    with pytest.raises(UserError, match=f"^k: {k} must be from 1 to 256, the number of positions$"):
         kmeans(rows, k)

@@ -8,7 +8,7 @@ import torch
 from shapes import CLASSES, items, scene, small
 from transformers import ResNetBackbone, SegformerConfig
 
-from seediff.config.base import load_config
+from seediff.config.resolve import load_config
 from seediff.config.train import BACKBONES, TrainConfig, make_config
 from seediff.errors import UserError
 from seediff.train import models
@@ -147,9 +147,9 @@ def test_a_whole_network_of_another_backbone_is_refused(tmp_path, architecture):
     config = make_config({"backbone": "tiny", "architecture": architecture})
     build_network(config, CLASSES).save_pretrained(tmp_path / "segmenter")
     given = {"architecture": architecture, "weights": str(tmp_path / "segmenter")}
-    assert check_weights(make_config({"backbone": "tiny"}, given)) is not None
+    assert check_weights(make_config({**given, "backbone": "tiny"})) is not None
     for name in set(BACKBONES[architecture]) - {"tiny"}:
-        other = make_config({"backbone": name}, given)
+        other = make_config({**given, "backbone": name})
         with pytest.raises(UserError, match=rf"segmenter': have backbone tiny, but backbone = '{name}'; train with backbone tiny, or"):
             check_weights(other)
         with pytest.raises(UserError, match="have backbone tiny"):

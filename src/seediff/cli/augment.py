@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from ..config.augment import OPERATIONS, PRESETS, AugmentConfig, Strength
-from ..config.base import configure
-from ..config.fields import field_types
-from .options import RUN, DryRun, EngineOptions, Quiet, carry_out, chosen_engine, field_option, option, options_of, parse_place, table
+from ..config.fields import RUN, WORD
+from ..config.resolve import configure
+from .line import typed
+from .options import LINE, ConfigFile, DryRun, EngineOptions, Quiet, carry_out, chosen_engine, option, parse_place
 
 WHAT = Group("What to add", sort_key=1)
-STRENGTH = Group("Strength; pairs are ranges", sort_key=2)
 KEPT = Group("Output", sort_key=3)
-
-
-@options_of(Strength, {STRENGTH: " ".join(field_types(Strength))})
-class StrengthOptions:
-    """Fields of Strength; pairs as texts with commas."""
 
 
 def augment(
@@ -41,15 +36,19 @@ def augment(
         Literal["diffumask"] | None,
         option(WHAT, "DiffuMask's recipe, scaled to the number of training samples; applied before --add.", "diffumask without --add"),
     ] = None,
-    seed: Annotated[int | None, field_option(AugmentConfig, "seed", WHAT, text="Random seed; another seed gives other pictures.")] = None,
-    strength: StrengthOptions | None = None,
-    keep_originals: Annotated[bool | None, field_option(AugmentConfig, "keep_originals", KEPT)] = None,
-    image_format: Annotated[Literal["png", "jpg"] | None, field_option(AugmentConfig, "image_format", KEPT)] = None,
+    seed: Annotated[int | None, WORD, option(WHAT, "Random seed; another seed gives other pictures.", 0)] = None,
+    strength: Annotated[Strength | None, LINE] = None,
+    keep_originals: Annotated[bool | None, option(KEPT, "Also write the original samples.", "yes")] = None,
+    image_format: Annotated[
+        Literal["png", "jpg"] | None, option(KEPT, "Format of new pictures; masks are always PNG.", "the source's")
+    ] = None,
     link: Annotated[
         bool, option(KEPT, "Hard-link the original pictures instead of copying them, where the file system allows it.", negative=())
     ] = False,
     workers: Annotated[
-        int | None, option(RUN, "Number of processes on this machine, or of Ray workers. The result is the same.", "1; ray: one per core")
+        int | None,
+        WORD,
+        option(RUN, "Number of processes on this machine, or of Ray workers. The result is the same.", "1; ray: one per core"),
     ] = None,
     engine: Annotated[
         Literal["local", "ray"], option(RUN, "Where batches run: on this machine (local), or in Ray workers (ray).", "local")
@@ -60,11 +59,10 @@ def augment(
             RUN, "With --engine ray: address of a running cluster, or auto for the one on this machine.", "start a cluster on this machine"
         ),
     ] = None,
-    batch_size: Annotated[int | None, field_option(AugmentConfig, "batch_size", RUN)] = None,
-    config: Annotated[
-        Path | None,
-        option(RUN, "TOML file with any of these options, such as an augmented set's seediff.toml. The command line overrides it."),
+    batch_size: Annotated[
+        int | None, WORD, option(RUN, "Samples per batch. A stopped run continues after its last finished batch.", 64)
     ] = None,
+    config: ConfigFile = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -86,12 +84,11 @@ def augment(
     from ..run.loop import Processes
 
     line = {"seed": seed, "keep_originals": keep_originals, "image_format": image_format, "batch_size": batch_size}
-    line = {name: value for name, value in line.items() if value is not None}
+    line: dict[str, Any] = {name: value for name, value in line.items() if value is not None}
     if add or preset:
         listed = [part.strip() for text in add or () for part in text.split(",")]
         line["add"] = (*(PRESETS[preset] if preset else ()), *listed)
-    line["strength"] = table(Strength, strength or StrengthOptions())
-    chosen = configure(AugmentConfig, line, config)
+    chosen = configure(AugmentConfig, {**typed, **line}, config)
     place, local = parse_place(out), engine == "local"
     others = chosen_engine(EngineOptions(engine, None if local else workers, address))
     if local and workers not in (None, 1):

@@ -6,16 +6,13 @@ Errors are one line on stderr; with SEEDIFF_DEBUG=1 in the environment, they are
 
 from __future__ import annotations
 
-import itertools
 import os
-import re
-import shlex
 import signal
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,8 +22,9 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 from .. import __version__
 from ..errors import UserError, system_reason
 from ..files.messages import escaped_streams
+from .help import COMMON, HELP_ALL, prepare_help, shown
+from .line import record, spelled
 from .progress import InterruptedRun
-from .short_help import COMMON, HELP_ALL, shorten
 
 HELP = "--help"
 TIDYING = 5.0
@@ -54,10 +52,6 @@ COMMANDS = {
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
 }
 """Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it is used."""
-OTHER_NAMES = {"validation": "val", "validation_share": "val_share", "layout": "labels_format", "pictures": "count"}
-"""Field or argument in Python → the name of its option, where the two differ."""
-SAID = ": |, but | (?:must|would|is|are|cannot|needs|does not) "
-"""Pattern of what follows the field and its value in an error message that is one sentence."""
 
 
 def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset from generate, mask or augment.")]) -> None:
@@ -66,9 +60,9 @@ def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset f
     For example: `seediff preview pets`
     """
     from ..config.augment import AugmentConfig
-    from ..config.base import load_config
     from ..config.generate import load_dataset_config
     from ..config.photographs import MaskPhotosConfig
+    from ..config.resolve import load_config
     from ..dataset import native
     from ..dataset.store import check_finished
     from ..files.documents import read_toml
@@ -151,6 +145,9 @@ def make_app(listing: bool = False) -> App:
         "Start with: `seediff generate --classes dog,cat --per-class 5 --out pets`",
         help_format="markdown",
         suppress_keyboard_interrupt=False,
+        help_flags=("--help", "-h", HELP_ALL),
+        default_parameter=Parameter(show_default=shown, allow_leading_hyphen=False),
+        config=(record,),
         result_action="return_value",
     )
     for name, (where, line) in COMMANDS.items():
@@ -176,16 +173,17 @@ def main(arguments: Sequence[str] | None = None, program: App | None = None) -> 
     interrupt_once()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with escaped_streams():
-        return _run(program or _fitting(arguments), [HELP if argument == HELP_ALL else argument for argument in arguments])
+        return _run(program or _fitting(arguments), arguments)
 
 
 def _fitting(arguments: Sequence[str]) -> App:
-    """The App for these arguments: for the list of commands, one that imports no command; for short help, one with only common options."""
-    if not arguments or arguments[0] in ("-h", HELP):
+    """The App for these arguments: for the list of commands, one that imports no command; for the help of one with many options, one that
+    knows which of them to show."""
+    if not arguments or arguments[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True)
-    if arguments[0] in COMMON and {"-h", HELP} & set(arguments):
+    if arguments[0] in COMMON and {"-h", HELP, HELP_ALL} & set(arguments):
         program = make_app()
-        shorten(program, arguments[0])
+        prepare_help(program, arguments)
         return program
     return app
 
@@ -242,7 +240,7 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, KeyboardInterrupt) or _interrupted:  # some libraries turn it into an error of their own
         code, text = 130, str(error) if isinstance(error, InterruptedRun) else "interrupted"
     elif isinstance(error, UserError):
-        code, text = 2, _with_option(error, arguments)
+        code, text = 2, f"{spelled[error.subject]}: {error.reason}" if error.subject in spelled else str(error)
     elif isinstance(error, CycloptsError):
         code, text = 2, f"{_misread(error)} ({HELP_ALL if arguments[:1] and arguments[0] in COMMON else HELP} lists all options)"
     elif isinstance(error, OSError):
@@ -260,37 +258,12 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
 
 def _misread(error: CycloptsError) -> str:
     """The message for a command line that cannot be parsed: the parser's own, except in two cases where that would not help."""
+    error.verbose = False
     if isinstance(error, UnusedCliTokensError) and (words := error.unused_tokens):
         return f"unexpected argument {words[0]!r}; separate several names with commas, as in --classes dog,cat"
     if isinstance(error, MissingArgumentError) and error.argument and error.keyword is None and not error.argument.tokens:
         return f"{error.argument.name} is missing"
     return str(error)
-
-
-def _with_option(error: UserError, arguments: Sequence[str]) -> str:
-    """The text of an error, beginning with the options that it is about, as they were typed. These are the option that gave its subject (a
-    file or folder), or the options of the fields that it begins with: `capture.steps = 0 must be …` → `--capture-steps 0 must be …`."""
-    typed = {word.partition("=")[0]: word.partition("=")[2] or value for word, value in itertools.pairwise([*arguments, ""])}
-    for option in ("--out", "--json", "--data"):
-        if option in typed and error.subject in (value := typed[option], repr(value), str(Path(value))):
-            return f"{option} {error}"
-    subject = error.subject if error.problem else re.match(f".*?(?={SAID})|", str(error))[0]  # type: ignore[index]
-    return " and ".join(_as_typed(field, typed) for field in subject.split(" and ")) + str(error)[len(subject) :]
-
-
-def _as_typed(field: str, typed: Mapping[str, str]) -> str:
-    """`capture.steps = 0` → `--capture-steps 0`, if that option was typed; else the text unchanged. typed: option → the word after it."""
-    if not (parts := re.fullmatch(r"(capture\.|mask\.|segment\.|strength\.)?([a-z_]+)(?: = (.*))?", field)):
-        return field
-    captures, value = parts[1] == "capture.", parts[3]
-    starts = ("--capture-", "--no-capture-", "--", "--no-", "-")
-    for start, name in itertools.product(starts if captures else reversed(starts), (parts[2], OTHER_NAMES.get(parts[2], parts[2]))):
-        option = f"{start}{name.replace('_', '-')}"
-        if option in typed and value in (None, "true", "false"):
-            return option
-        if option in typed and (captures == ("capture" in start) or typed[option] == value):  # capture.steps is not --steps
-            return f"{option} {shlex.quote(typed[option])}"
-    return field
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -10,26 +10,14 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from ..config.constants import MaskConfig
-from ..config.fields import field_types
+from ..config.constants import CaptureConfig, MaskConfig
+from ..config.fields import CAPTURE, IMAGES, MODEL, WORD, DType, Timestep, read_names
+from ..config.names import parse_classes
 from ..config.photographs import MaskPhotosConfig
+from ..config.sizes import Size
 from ..errors import UserError
-from .options import (
-    CAPTURE,
-    HERE,
-    IMAGES,
-    MASKS,
-    METHOD,
-    MODEL,
-    NUMBERS,
-    SEED,
-    AgainOptions,
-    CaptureOptions,
-    ConfigFile,
-    given,
-    options_of,
-    table,
-)
+from .line import typed
+from .options import HERE, LINE, SEED, ConfigFile
 
 app = App(name="evaluate", help="Compare predictions with labels.")
 
@@ -50,18 +38,23 @@ class Comparison:
         Path | None, Parameter(help="TOML or CSV file that maps the model's class names to the data's.", show_default=False)
     ] = None
     classes: Annotated[
-        str | None,
+        tuple[str, ...] | None,
+        read_names(parse_classes),
         Parameter(
             help="Class names for the ids in PRED, from 1 up, or a file of names.", show_default="its classes.txt, else the data's ids"
         ),
     ] = None
-    scales: Annotated[str, Parameter(help="Relative sizes at which MODEL sees each image, for example 0.5,1,2; scores are averaged.")] = "1"
+    scales: Annotated[
+        tuple[float, ...],
+        WORD,
+        Parameter(help="Relative sizes at which MODEL sees each image, for example 0.5,1,2; scores are averaged."),
+    ] = (1.0,)
     flip: Annotated[bool, Parameter(help="MODEL also sees each image mirrored; scores are averaged.", negative=(), show_default="no")] = (
         False
     )
     boundary: Annotated[bool, Parameter(help="Also compute boundary IoU.", negative="--no-boundary", show_default="yes")] = True
     device: Annotated[str | None, Parameter(help="Device for MODEL: cuda, mps or cpu.", show_default="the fastest available")] = None
-    draws: Annotated[int, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 1000
+    draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 1000
     seed: Annotated[int, SEED, Parameter(help="Random seed for the bootstrap.")] = 0
 
 
@@ -90,20 +83,17 @@ def semantic(
 
     - `seediff evaluate predictions --data cityscapes --protocol cityscapes-human-vehicle --class-map map.toml`
     """
-    from ..config.names import parse_classes
     from ..evaluate.evaluation import evaluate, notes, score_table, write_report
     from ..evaluate.semantic import write_json
     from ..files.output_folders import check_free, check_writable
     from .progress import bar_or_lines
 
     how = how or Comparison()
-    names = None if how.classes is None else parse_classes(how.classes)
-    options = {**vars(how), "classes": names, "scales": _parse_scales(how.scales)}
     check_writable(out, json)
     if out is not None:
         check_free(out, replaced=False)
     with bar_or_lines(quiet) as progress:
-        evaluation = evaluate(predictions, data, progress=progress, **options)
+        evaluation = evaluate(predictions, data, progress=progress, **vars(how))
     if json is not None:
         write_json(evaluation.to_json(), json)  # before the table: its reader may close the output
     if out is not None:
@@ -122,23 +112,6 @@ def _show(tables: Iterable[Any], notes: Iterable[str], **places: Path | None) ->
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _parse_scales(text: str) -> tuple[float, ...]:
-    try:
-        scales = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        scales = ()
-    if not scales or not all(0 < scale <= 8 for scale in scales):
-        raise UserError(f"--scales {text}: must be numbers above 0 and up to 8, separated by commas, such as 0.5,1,2")
-    return scales
-
-
-def _parse_ids(text: str | None) -> tuple[int, ...]:
-    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
-    if text is not None and (not parts or not all(part.isascii() and part.isdecimal() and len(part) <= 5 for part in parts)):
-        raise UserError(f"--void {text}: must be ids separated by commas, such as 0,11")
-    return tuple(int(part) for part in parts)
-
-
 @Parameter(name="*")
 @dataclass(frozen=True)
 class SegmentComparison:
@@ -153,16 +126,19 @@ class SegmentComparison:
         Parameter(name="--labels-format", help="Layout of the labels."),
     ] = "auto"
     num_classes: Annotated[
-        int | None, Parameter(help="Number of classes in a plain folder.", show_default="the number in its classes.txt, or 27")
+        int | None, WORD, Parameter(help="Number of classes in a plain folder.", show_default="the number in its classes.txt, or 27")
     ] = None
     split: Annotated[str | None, Parameter(help="Part of the data set to evaluate.", show_default="val; test for CamVid")] = None
-    void: Annotated[str | None, Parameter(help="Ids in a plain folder to ignore, for example 0,11.", show_default="only 255")] = None
+    void: Annotated[
+        tuple[int, ...], WORD, Parameter(help="Ids in a plain folder to ignore, for example 0,11.", show_default="only 255")
+    ] = ()
     names: Annotated[
         Path | None, Parameter(name="--list", help="Text file with the labels to evaluate, one name per line.", show_default="all of them")
     ] = None
     center_crop: Annotated[bool, Parameter(help="Evaluate only the centred square of each image.", negative=(), show_default="no")] = False
     size: Annotated[
         int | None,
+        WORD,
         Parameter(help="Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers.", show_default="its own"),
     ] = None
     resize_predictions: Annotated[
@@ -171,7 +147,7 @@ class SegmentComparison:
     missing: Annotated[
         Literal["error", "wrong", "skip"], Parameter(help="Labels without a prediction: stop (error), count as wrong, or leave out (skip).")
     ] = "error"
-    draws: Annotated[int, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 2000
+    draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 2000
     seed: Annotated[int, SEED, Parameter(help="Random seed for the bootstrap.")] = 0
 
 
@@ -200,26 +176,10 @@ def segments(
     how = how or SegmentComparison()
     check_writable(None, json)
     with bar_or_lines(quiet) as progress:
-        scores = evaluate_segments(predictions, labels, progress=progress, **{**vars(how), "void": _parse_ids(how.void)})
+        scores = evaluate_segments(predictions, labels, progress=progress, **vars(how))
     if json is not None:
         write_json(to_json(scores), json)  # before the table: its reader may close the output
     _show([score_table(scores)], notes(scores), JSON=json)
-
-
-@options_of(
-    MaskPhotosConfig,
-    {MODEL: "model base size seed device dtype", IMAGES: "fit", CAPTURE: "timesteps"},
-    seed={"text": "Random seed for the noise, the tuning pictures and the bootstrap."},
-    dtype=NUMBERS,
-    size={"type": str},
-)
-class LookingOptions:
-    """Fields of MaskPhotosConfig."""
-
-
-@options_of(MaskConfig, {MASKS: " ".join(name for name in field_types(MaskConfig) if name not in ("beta", "ignore_band"))}, method=METHOD)
-class SoftMaskOptions:
-    """Fields of MaskConfig without thresholds, which the command tunes itself."""
 
 
 @app.command
@@ -232,13 +192,21 @@ def masks(
     split: Annotated[str | None, Parameter(help="Part of the data.", show_default="val for public data, test for CamVid, else all")] = None,
     class_map: Annotated[Path | None, Parameter(help="TOML or CSV file: word for the prompt = class of the data.")] = None,
     tune_share: Annotated[float, Parameter(help="Share of the pictures that set the thresholds and are not scored.")] = 0.2,
-    count: Annotated[int | None, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")] = None,
-    looking: LookingOptions | None = None,
-    soft: SoftMaskOptions | None = None,
-    capture: CaptureOptions | None = None,
-    again: AgainOptions | None = None,
+    count: Annotated[int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")] = None,
+    model: Annotated[str | None, Parameter(group=MODEL, help="As in `seediff mask`.", show_default="mini")] = None,
+    base: Annotated[str | None, Parameter(group=MODEL, help="As in `seediff mask`.")] = None,
+    size: Annotated[Size | None, WORD, Parameter(group=MODEL, help="As in `seediff mask`.", show_default="the model's own")] = None,
+    seed: Annotated[
+        int | None, WORD, Parameter(group=MODEL, help="Random seed for the noise, the tuning pictures and the bootstrap.")
+    ] = None,
+    device: Annotated[str | None, Parameter(group=MODEL, help="As in `seediff mask`.")] = None,
+    dtype: Annotated[DType | None, Parameter(group=MODEL, help="As in `seediff mask`.")] = None,
+    fit: Annotated[Literal["keep", "resize", "crop"] | None, Parameter(group=IMAGES, help="As in `seediff mask`.")] = None,
+    timesteps: Annotated[tuple[Timestep, ...] | None, WORD, Parameter(group=CAPTURE, help="As in `seediff mask`.")] = None,
+    mask: Annotated[MaskConfig | None, LINE] = None,
+    capture: Annotated[CaptureConfig | None, LINE] = None,
     config: ConfigFile = None,
-    draws: Annotated[int, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
+    draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     json: Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")] = None,
     quiet: Annotated[bool, Parameter(help="Show no progress.", negative=(), show_default="no")] = False,
 ) -> None:
@@ -248,8 +216,7 @@ def masks(
 
     For example: `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.4 --method ca_sa --json ca_sa.json`
     """
-    from ..config.base import configure
-    from ..config.constants import CaptureConfig
+    from ..config.resolve import configure
     from ..evaluate.layouts import open_evaluation
     from ..evaluate.masks import mask_table
     from ..evaluate.protocols import read_class_map
@@ -259,11 +226,12 @@ def masks(
     from .options import check_mask_effects
     from .progress import bar_or_lines, telling
 
-    line = table(MaskPhotosConfig, looking or LookingOptions()) | {"classes": ("some", "others")}  # the data's replace these
-    captured = given(capture or CaptureOptions()) | given(again or AgainOptions())
-    line |= {"mask": table(MaskConfig, soft or SoftMaskOptions()), "capture": table(CaptureConfig, captured)}
-    settled = configure(MaskPhotosConfig, line, config)
-    check_mask_effects(line, settled)
+    if name := next((name for name in ("mask.beta", "mask.ignore_band") if name in typed), None):
+        raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
+    given = {"model": model, "base": base, "size": size, "seed": seed, "device": device, "dtype": dtype, "fit": fit, "timesteps": timesteps}
+    line = {name: value for name, value in given.items() if value is not None} | {"classes": ("some", "others")}  # the data's replace these
+    settled = configure(MaskPhotosConfig, {**typed, **line}, config)
+    check_mask_effects(settled.mask)
     how = {"protocols": [name.strip() for name in protocol.split(",")], "tune_share": tune_share, "pictures": count, "draws": draws}
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)

@@ -83,9 +83,9 @@ def export_(
 
     check_apart(out, [data])
     if shard_size is not None and not 0 < shard_size < float("inf"):
-        raise UserError(f"--shard-size {shard_size}: must be a number of MB above 0")
+        raise UserError("shard_size", f"{shard_size} must be a number of MB above 0")
     if seed is not None and split is None:
-        raise UserError("--seed: needs --split SHARE, whose samples it chooses")
+        raise UserError("seed", "needs --split SHARE, whose samples it chooses")
     objective = {"min_area": min_area, "panoptic": panoptic, "polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
     size = round(shard_size * 1e6) if shard_size is not None else None
     asked = {"link": link, "split": split, "seed": seed, **objective, "shard_size": size}

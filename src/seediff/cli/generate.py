@@ -2,64 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from cyclopts import Parameter, Token
-
-from ..config.base import configure
-from ..config.constants import MaskConfig
+from ..config.fields import IMAGES, MASKS, RUN
 from ..config.generate import GenerateConfig
-from ..config.names import parse_names, parse_prompts
-from ..errors import UserError
+from ..config.resolve import configure
 from ..models.info import find_settings
 from ..models.memory import Offload
+from .line import typed
 from .options import (
-    MASKS,
+    LINE,
     OFFLOAD,
-    RUN,
-    CaptureOptions,
+    ConfigFile,
     DatasetOut,
     DryRun,
     EngineOptions,
-    ImageOptions,
-    MaskOptions,
     Quiet,
+    all_classes,
     carry_out,
     check_mask_effects,
     chosen_engine,
-    given,
-    named_classes,
     option,
     parse_place,
-    table,
 )
-
-
-def _named_preset(kind: Any, tokens: Sequence[Token]) -> str:
-    """One of the named presets. Raises UserError for a file, which only `mask` and `segment` take."""
-    text = tokens[0].value
-    if text not in ("model", "paper"):
-        raise UserError(
-            f"--preset {text}: must be model or paper; a file of `seediff tune` is for `seediff mask` and `seediff segment` alone"
-        )
-    return text
 
 
 def generate(
     *,
     out: DatasetOut,
-    images: ImageOptions | None = None,
-    masks: MaskOptions | None = None,
-    capture: CaptureOptions | None = None,
-    config: Annotated[
-        Path | None,
-        option(RUN, "TOML file with any of these options, such as a dataset's seediff.toml. The command line overrides it."),
+    line: Annotated[GenerateConfig | None, LINE] = None,
+    vary: Annotated[
+        str | None, option(IMAGES, "Add phrases to the templates: place, light, view, or several, separated by commas.", "none")
     ] = None,
+    config: ConfigFile = None,
     preset: Annotated[
         Literal["model", "paper"],
-        Parameter(converter=_named_preset),
         option(MASKS, "Default constants: those tuned for the model, if there are any, or the paper's.", "model"),
     ] = "model",
     offload: Annotated[Offload, OFFLOAD] = "none",
@@ -97,7 +74,15 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://bucket/voc`
     """
-    chosen = make_config(images or ImageOptions(), masks or MaskOptions(), capture or CaptureOptions(), config, preset)
+    all_classes(GenerateConfig, config)
+    chosen = configure(GenerateConfig, typed, config, preset=preset)
+    check_mask_effects(chosen.mask, chosen.reject)
+    if vary not in (None, "none"):
+        from ..prompts.variations import varied_prompts
+
+        kinds = [kind.strip() for kind in vary.split(",")]
+        typed["prompts"] = varied_prompts(chosen.prompts, kinds, find_settings(chosen.model, chosen.base).words)
+        chosen = configure(GenerateConfig, typed, config, preset=preset)
     place, workers = parse_place(out), chosen_engine(engine)
     from ..run.generate import GenerateJob
     from ..run.reopen import draw_again
@@ -115,28 +100,3 @@ def generate(
         from .summary import show_summary
 
         show_summary(result, chosen)
-
-
-def make_config(
-    images: ImageOptions, masks: MaskOptions, capture: CaptureOptions, file: Path | None = None, preset: str = "model"
-) -> GenerateConfig:
-    """The configuration: command line before the file of --config before the preset. Raises UserError."""
-    line = table(
-        GenerateConfig, {name: value for name, value in given(images).items() if name not in ("classes", "prompt", "vary", "subclasses")}
-    )
-    if images.classes is not None:
-        line["classes"] = named_classes(images.classes, GenerateConfig, line, file)
-    if images.prompt is not None:
-        line["prompts"] = parse_prompts(images.prompt)
-    if images.subclasses is not None:
-        line["subclasses"] = () if images.subclasses == "none" else parse_names(images.subclasses, "--subclasses", "poodle dog,taxi car")
-    tables = {"mask": table(MaskConfig, masks), "capture": given(capture)}
-    config = configure(GenerateConfig, {**line, **tables}, file, preset=preset)
-    check_mask_effects({**line, **tables}, config)
-    if images.vary in (None, "none"):
-        return config
-    from ..prompts.variations import varied_prompts
-
-    kinds = [kind.strip() for kind in images.vary.split(",")]
-    line["prompts"] = varied_prompts(config.prompts, kinds, find_settings(config.model, config.base).words)
-    return configure(GenerateConfig, {**line, **tables}, file, preset=preset)

@@ -80,7 +80,7 @@ def look(
             "add --i-know if you want this, or use a tunnel: ssh -L 8765:localhost:8765"
         )
     if not 0 <= port < 65536:
-        raise UserError(f"--port {port}: must be from 1 to 65535, or 0 for a free one")
+        raise UserError("port", f"{port} must be from 1 to 65535, or 0 for a free one")
 
     if method is not None:
         from ..masks.own import register_file

@@ -4,98 +4,41 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..config.base import DEFAULT, configure
-from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
+from ..config.base import DEFAULT, TUNED
+from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_FACTS
-from ..config.names import DEFAULT_PROMPTS, parse_names
-from ..config.photographs import Fit, MaskPhotosConfig, SegmentPhotosConfig
-from ..config.presets import THRESHOLDS, TUNED, Tuned, is_tuned, read_tuned
+from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.presets import THRESHOLDS, Tuned, is_tuned, read_tuned
+from ..config.resolve import configure
 from ..errors import UserError
 from ..models.memory import Offload
+from .line import typed
 from .options import (
-    CAPTURE,
-    IMAGES,
-    KEPT,
-    MASKS,
-    MODEL,
-    NUMBERS,
+    LINE,
     OFFLOAD,
-    RUN,
-    AgainOptions,
-    CaptureOptions,
     ConfigFile,
     DatasetOut,
     DryRun,
     EngineOptions,
-    MaskOptions,
     Quiet,
+    all_classes,
     carry_out,
     check_mask_effects,
     chosen_engine,
-    field_option,
-    given,
-    named_classes,
     option,
-    options_of,
     parse_place,
-    table,
 )
 
 if TYPE_CHECKING:
     from ..run.loop import RunResult
 
 PATHS = Parameter(help="Photographs: files, folders (with subfolders), or patterns such as 'photos/*.jpg'.", negative=())
-
-
-@options_of(
-    MaskPhotosConfig,
-    {MODEL: "model base lora lora_scale embedding quantize vae_tiling compile size batch_size seed device dtype threads"},
-    batch_size={"text": "Photographs per batch. Changes rounding, so it is part of the configuration."},
-    seed={"text": "Random seed for the noise (mask) or K-Means (segment)."},
-    dtype=NUMBERS,
-    size={
-        "type": str,
-        "text": "Side in pixels of the square that the model sees; photographs of other shapes get as many positions.",
-    },
-)
-class PhotoOptions:
-    """Fields of RunConfig, and the size at which the model sees a photograph."""
-
-
-@options_of(
-    SegmentConfig,
-    {MASKS: "method kl_threshold rounds num_points weights timestep refine k cut_threshold cut_power"},
-    kl_threshold={"default": "the preset's"},
-    k={"type": str, "name": ["-k", "--k"]},
-)
-class SegmentOptions:
-    """Fields of SegmentConfig; lists as texts with commas."""
-
-
-@options_of(SegmentPhotosConfig, {IMAGES: "vote name_threshold"}, name_threshold={"default": "the model's own"})
-class NamingOptions:
-    """Fields of SegmentPhotosConfig about words."""
-
-
-@options_of(
-    MaskPhotosConfig,
-    {IMAGES: "fit", MASKS: "presence", CAPTURE: "timesteps"},
-    presence={"default": "the model's own"},
-)
-class LookOptions:
-    """Fields of MaskPhotosConfig about how the model sees photographs, and which classes get masks."""
-
-
-@options_of(MaskPhotosConfig, {KEPT: "objects keep_soft keep_attention"})
-class KeptOptions:
-    """Fields of MaskPhotosConfig about extra output."""
 
 
 def segment(
@@ -105,20 +48,12 @@ def segment(
     out: Annotated[
         str, option(RUN, "Folder for the results, or an address such as s3://bucket/name. Continues an unfinished run there.")
     ] = "segments",
-    fit: Annotated[Fit | None, field_option(SegmentPhotosConfig, "fit", IMAGES)] = None,
-    names: Annotated[
-        str | None,
-        option(IMAGES, "Words to name segments with, separated by commas, or a file with one per line."),
-    ] = None,
+    line: Annotated[SegmentPhotosConfig | None, LINE] = None,
     captions: Annotated[
         Path | None,
         option(IMAGES, "Captions whose words name segments: CSV with the columns file and caption, or a folder of NAME.txt files."),
     ] = None,
-    naming: NamingOptions | None = None,
     labels: Annotated[Path | None, option(IMAGES, "With -k truth: folder of label maps, named like the photographs.")] = None,
-    segments: SegmentOptions | None = None,
-    photos: PhotoOptions | None = None,
-    overlays: Annotated[bool | None, field_option(SegmentPhotosConfig, "overlays", KEPT)] = None,
     preset: Annotated[
         str,
         option(
@@ -154,17 +89,9 @@ def segment(
     from ..files.photographs import find_photos
     from ..run.segment import SegmentJob
 
-    line = given(photos or PhotoOptions()) | given(naming or NamingOptions())
-    line |= {name: value for name, value in (("fit", fit), ("overlays", overlays)) if value is not None}
-    if names is not None:
-        line["names"] = parse_names(names)
-    line["segment"] = table(SegmentConfig, segments or SegmentOptions())
-    if "k" in line["segment"]:
-        with suppress(ValueError):  # `truth`, or a text that the configuration refuses
-            line["segment"]["k"] = int(line["segment"]["k"])
     preset, config, tuned = chosen_preset(preset, config, ("model", "coco", "cityscapes"))
-    settled = configure(SegmentPhotosConfig, line, config, preset=preset, tuned=tuned)
-    check_effects(line, settled, labels=labels, named=bool(settled.names) or captions is not None)
+    settled = configure(SegmentPhotosConfig, typed, config, preset=preset, tuned=tuned)
+    check_effects(settled, labels=labels, named=bool(settled.names) or captions is not None)
     place, workers = parse_place(out), chosen_engine(engine)
     check_photographs(paths)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
@@ -188,23 +115,8 @@ def mask(
     paths: Annotated[list[Path], PATHS],
     /,
     *,
-    classes: Annotated[
-        str | None,
-        option(
-            IMAGES,
-            "Names separated by commas, a file with one per line, `voc`, or a .csv with the columns file and classes.",
-        ),
-    ] = None,
     out: DatasetOut,
-    prompt: Annotated[
-        str | None, option(IMAGES, "Template with `{class}`, shown to the model with each photograph.", DEFAULT_PROMPTS[0])
-    ] = None,
-    look: LookOptions | None = None,
-    masks: MaskOptions | None = None,
-    capture: CaptureOptions | None = None,
-    again: AgainOptions | None = None,
-    photos: PhotoOptions | None = None,
-    kept: KeptOptions | None = None,
+    line: Annotated[MaskPhotosConfig | None, LINE] = None,
     preset: Annotated[
         str,
         option(
@@ -242,21 +154,15 @@ def mask(
     check_photographs(paths)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
-    line = table(MaskPhotosConfig, given(photos or PhotoOptions()) | given(look or LookOptions()) | given(kept or KeptOptions()))
-    listed = classes_file(classes, paths)
+    listed = classes_file(paths)
     classes_of = read_classes_csv(listed, found.photos) if listed else {}
     if listed:
         if not any(classes_of.values()):
-            raise UserError(f"{listed}: gives no photograph a class; write names into its column 'classes'")
-        line["classes"] = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
-    elif classes is not None:
-        line["classes"] = named_classes(classes, MaskPhotosConfig, line, config, tuned)
-    if prompt is not None:
-        line["prompts"] = (prompt,)
-    captured = given(capture or CaptureOptions()) | given(again or AgainOptions())
-    line |= {"mask": table(MaskConfig, masks or MaskOptions()), "capture": table(CaptureConfig, captured)}
-    settled = configure(MaskPhotosConfig, line, config, preset=preset, tuned=tuned)
-    check_mask_effects(line, settled)
+            raise UserError(listed, "gives no photograph a class", "write names into its column 'classes'")
+        typed["classes"] = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
+    all_classes(MaskPhotosConfig, config, tuned)
+    settled = configure(MaskPhotosConfig, typed, config, preset=preset, tuned=tuned)
+    check_mask_effects(settled.mask)
     untuned = "" if quiet else never_tuned(settled)
     job = MaskJob(settled, found, classes_of, offload=offload)
     result = carry_out(job, place, workers, "photographs", dry_run=dry_run, quiet=quiet)
@@ -282,12 +188,12 @@ def chosen_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> t
     Raises UserError for any other --preset."""
     if config is not None and is_tuned(config):
         if preset not in names:
-            raise UserError(f"--config {config} and --preset {preset}: only one file of `seediff tune` can be used")
+            raise UserError("preset", f"{preset}: --config {config} is a file of `seediff tune` as well", "only one can be used")
         return preset, None, read_tuned(config)
     if preset in names:
         return preset, config, None
     if not Path(preset).is_file():
-        raise UserError(f"--preset {preset}: must be {', '.join(names)} or a file of `seediff tune`, and there is no such file")
+        raise UserError("preset", f"{preset} must be {', '.join(names)} or a file of `seediff tune`, and there is no such file")
     return names[0], config, read_tuned(Path(preset))
 
 
@@ -304,32 +210,31 @@ def never_tuned(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
     )
 
 
-def classes_file(classes: str | None, paths: Sequence[Path]) -> Path | None:
+def classes_file(paths: Sequence[Path]) -> Path | None:
     """The table that gives each photograph its classes: named by --classes, or found in the folder of photographs."""
-    if classes is not None:
-        return Path(classes) if classes.endswith(".csv") else None
+    if classes := typed.get("classes"):
+        return Path(classes[0]) if len(classes) == 1 and classes[0].endswith(".csv") else None
     tables = [path / "classes.csv" for path in paths if (path / "classes.csv").is_file()]
     if len(tables) > 1:
-        raise UserError(f"{tables[0]} and {tables[1]}: only one table of classes can be used; name it with --classes")
+        raise UserError(f"{tables[0]} and {tables[1]}", "only one table of classes can be used", "name it with --classes")
     return tables[0] if tables else None
 
 
-def check_effects(line: Mapping[str, Any], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
-    """Raise UserError for an option that would have no effect."""
-    chosen, segment = line["segment"], settled.segment
-    if "rounds" in chosen and isinstance(segment.kl_threshold, tuple):
-        raise UserError(
-            f"--rounds: {len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds; leave one of the two out"
-        )
-    for name in chosen:
-        methods = [method for method, facts in SEGMENT_FACTS.items() if name in facts.options and name != "k"]
-        if methods and name not in segment.facts.options:
-            raise UserError(f"--{name.replace('_', '-')}: is an option of method {' and '.join(methods)}, not of {segment.method}")
-    for name in ("vote", "name_threshold"):
-        if name in line and not named:
-            raise UserError(f"--{name.replace('_', '-')}: segments get no names without --names or --captions")
+def check_effects(settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
+    """Raise UserError for an option that was typed and has no effect."""
+    segment = settled.segment
+    if "segment.rounds" in typed and isinstance(segment.kl_threshold, tuple):
+        problem = f"{len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds"
+        raise UserError("segment.rounds", problem, "leave one of the two out")
+    for name in typed:
+        option = name.removeprefix("segment.")
+        methods = [method for method, facts in SEGMENT_FACTS.items() if option in facts.options and option != "k"]
+        if methods and name.startswith("segment.") and segment.method not in methods:
+            raise UserError(name, f"is an option of method {' and '.join(methods)}, not of {segment.method}")
+        if name in ("vote", "name_threshold") and not named:
+            raise UserError(name, "segments get no names without --names or --captions")
     if labels is not None and segment.k != "truth":
-        raise UserError("--labels: is used only with --method kmeans -k truth, which counts the segments in them")
+        raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")
 
 
 def conclude(result: RunResult | None, untuned: str, photos: int) -> None:

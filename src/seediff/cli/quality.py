@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from ..config.fields import WORD
 from ..errors import UserError
 from ..files.messages import counted
 from .formats import LINK, OUTPUT, QUIET, followed, say_reviewed
-from .options import HERE, numbers, option
+from .options import HERE, option
 
 if TYPE_CHECKING:
     from ..dataset.quality.stats import Stats
@@ -130,7 +131,8 @@ def filter_(
     ] = None,
     best: Annotated[int | None, option(CRITERIA, "Keep at most this many samples per class, the most confident first.", "all")] = None,
     ignore_band: Annotated[
-        str | None,
+        tuple[float, float] | None,
+        WORD,
         option(
             CRITERIA,
             "LOW,HIGH: make new label maps from soft masks, 255 (ignored) from LOW up and the class from HIGH up; for example 0.5,0.6.",
@@ -162,10 +164,9 @@ def filter_(
     check_apart(out, [data])
     check_free(out)
     check_finished(data)
-    band: Any = numbers(ignore_band, "--ignore-band", float, 2) if ignore_band is not None else None
     flags = tuple(part.strip() for part in drop_flags.split(",")) if drop_flags is not None else ()
     bounds = min_area, max_area, max_components, min_piece, min_confidence, min_agreement
-    criteria = Criteria(flags, *bounds, best, band, reviewed)
+    criteria = Criteria(flags, *bounds, best, ignore_band, reviewed)
     dataset = Dataset.from_native(data)
     selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=followed(quiet))
     if not selected.samples:

@@ -7,38 +7,18 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
+from ..config.fields import RUN, WORD, read_names
 from ..config.names import parse_classes
-from ..config.train import TrainConfig
+from ..config.train import DATA, PICTURES, TrainConfig
 from ..errors import UserError
 from .formats import say_reviewed
-from .options import HERE, RUN, ConfigFile, DryRun, Quiet, numbers, option, options_of, table
+from .line import typed
+from .options import HERE, LINE, ConfigFile, DryRun, Quiet, option
 from .progress import bar_or_lines, show_progress, telling
-
-DATA = Group("Data", sort_key=1)
-NETWORK = Group("Network", sort_key=2)
-TRAINING = Group("Training", sort_key=3)
-IMAGES = Group("Images", sort_key=4)
-
-
-@options_of(
-    TrainConfig,
-    {
-        NETWORK: "architecture backbone weights queries",
-        TRAINING: "batch_size accumulate learning_rate backbone_factor weight_decay clip schedule warmup ema seed",
-        IMAGES: "crop scale jitter flip test_side",
-        RUN: "device dtype",
-    },
-    backbone={"type": Literal["r50", "swin-t", "swin-b", "b0", "b2", "b5", "tiny"], "default": "swin-b; segformer: b0"},
-    weights={"default": "pretrained; tiny: scratch"},
-    crop={"default": "512; tiny: 128"},
-    test_side={"default": "512; tiny: 128"},
-)
-class TrainOptions:
-    """Fields of TrainConfig; lists as texts with commas. The defaults shown are the paper's; `tiny` brings its own."""
 
 
 def train(
@@ -47,24 +27,26 @@ def train(
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],
     epochs: Annotated[float | None, option(DATA, "Number of passes through the data.", 10)] = None,
-    steps: Annotated[int | None, option(DATA, "Number of steps, instead of --epochs.")] = None,
+    steps: Annotated[int | None, WORD, option(DATA, "Number of steps, instead of --epochs.")] = None,
     mix: Annotated[str | None, option(DATA, "Ratio of the datasets in every batch, such as 3:1.", "by their sizes")] = None,
     finetune: Annotated[list[Path] | None, option(DATA, "Dataset for a second stage; repeat the option for several.", negative=())] = None,
     finetune_epochs: Annotated[float | None, option(DATA, "Epochs of the second stage.", 10)] = None,
-    finetune_steps: Annotated[int | None, option(DATA, "Steps of the second stage, instead of --finetune-epochs.")] = None,
+    finetune_steps: Annotated[int | None, WORD, option(DATA, "Steps of the second stage, instead of --finetune-epochs.")] = None,
     val: Annotated[Path | None, option(DATA, "Dataset to validate with. The segmenter with the best mIoU is kept.")] = None,
     val_share: Annotated[
         float | None,
         option(DATA, "Instead of --val: share of the first dataset to validate with.", "the `val` parts of all datasets, if there are any"),
     ] = None,
     classes: Annotated[
-        str | None, option(DATA, "Names separated by commas, a file with one per line, or `voc`.", "the first dataset's")
+        tuple[str, ...] | None,
+        read_names(parse_classes),
+        option(DATA, "Names separated by commas, a file with one per line, or `voc`.", "the first dataset's"),
     ] = None,
-    options: TrainOptions | None = None,
+    line: Annotated[TrainConfig | None, LINE] = None,
     config: ConfigFile = None,
-    validate_every: Annotated[int | None, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
-    save_every: Annotated[int, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)] = 500,
-    workers: Annotated[int | None, option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most")] = None,
+    validate_every: Annotated[int | None, WORD, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
+    save_every: Annotated[int, WORD, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)] = 500,
+    workers: Annotated[int | None, WORD, option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most")] = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -85,7 +67,7 @@ def train(
     from ..config.train import make_config
     from ..train.plan import plan_training
 
-    chosen = make_config(table(TrainConfig, options or TrainOptions()), config)
+    chosen = make_config(typed, config)
     plan = plan_training(
         data,
         epochs=epochs,
@@ -96,13 +78,13 @@ def train(
         finetune_steps=finetune_steps,
         validation=val,
         validation_share=val_share,
-        classes=parse_classes(classes) if classes is not None else None,
+        classes=classes,
     )
-    for name, value in (("validate-every", validate_every), ("save-every", save_every)):
+    for name, value in (("validate_every", validate_every), ("save_every", save_every)):
         if value is not None and value < 1:
-            raise UserError(f"--{name} {value}: must be at least 1")
+            raise UserError(name, f"{value} must be at least 1")
     if workers is not None and workers < 0:
-        raise UserError(f"--workers {workers}: must be at least 0")
+        raise UserError("workers", f"{workers} must be at least 0")
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # only the first process prints
     seen = [item for stage in plan.stages for item in stage.items] + list(plan.validation)
     if not quiet:
@@ -170,7 +152,7 @@ def _ratios(text: str | None) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(":"))
     except ValueError as error:
-        raise UserError(f"--mix {text}: must be whole numbers separated by colons, such as 3:1") from error
+        raise UserError("mix", f"{text} must be whole numbers separated by colons, such as 3:1") from error
 
 
 def predict(
@@ -180,12 +162,16 @@ def predict(
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for labels/ and overlays/.")],
     scales: Annotated[
-        str | None, option(IMAGES, "Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged.", "1")
+        tuple[float, ...],
+        WORD,
+        option(PICTURES, "Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged.", "1"),
+    ] = (1.0,),
+    flip: Annotated[bool, option(PICTURES, "Also show each picture mirrored; scores are averaged.", negative=())] = False,
+    side: Annotated[
+        int | None, WORD, option(PICTURES, "Shorter side in pixels at which pictures are shown.", "the segmenter's own")
     ] = None,
-    flip: Annotated[bool, option(IMAGES, "Also show each picture mirrored; scores are averaged.", negative=())] = False,
-    side: Annotated[int | None, option(IMAGES, "Shorter side in pixels at which pictures are shown.", "the segmenter's own")] = None,
     overlays: Annotated[bool, option(RUN, "Also write overlays/: each picture with its labels over it.", "yes")] = True,
-    batch_size: Annotated[int, option(RUN, "Pictures per batch.", 8)] = 8,
+    batch_size: Annotated[int, WORD, option(RUN, "Pictures per batch.", 8)] = 8,
     device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -196,16 +182,15 @@ def predict(
     from ..train.predict import predict_files
 
     if batch_size < 1:
-        raise UserError(f"--batch-size {batch_size}: must be at least 1")
+        raise UserError("batch_size", f"{batch_size} must be at least 1")
     if side is not None and side < 32:
-        raise UserError(f"--side {side}: must be at least 32 pixels")
-    sizes = numbers(scales, "--scales", float) if scales is not None else (1.0,)
+        raise UserError("side", f"{side} must be at least 32 pixels")
     with show_progress(quiet, out, "pictures") as progress:
         count = predict_files(
             model,
             paths,
             out,
-            scales=sizes,
+            scales=scales,
             flip=flip,
             side=side,
             overlays=overlays,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ..config.fields import IMAGES, MODEL, RUN, WORD, DType, read_names
 from ..config.names import parse_names
-from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
 from ..files.messages import counted
-from .options import HERE, IMAGES, MODEL, RUN, Quiet, field_option, option
+from .options import HERE, Quiet, option
 
 if TYPE_CHECKING:
     from ..run.tune import Thresholds
@@ -23,13 +23,19 @@ def tune(
     /,
     *,
     out: Annotated[Path, HERE, option(RUN, "File for the thresholds (--preset of `mask` and `segment`).")] = Path("preset.toml"),
-    model: Annotated[str, field_option(MaskPhotosConfig, "model", MODEL)] = "mini",
-    classes: Annotated[str | None, option(IMAGES, "Classes of the set to use: names separated by commas, or a file.", "all")] = None,
+    model: Annotated[
+        str, option(MODEL, "A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file.", "mini")
+    ] = "mini",
+    classes: Annotated[
+        tuple[str, ...],
+        read_names(parse_names),
+        option(IMAGES, "Classes of the set to use: names separated by commas, or a file.", "all"),
+    ] = (),
     split: Annotated[str | None, option(IMAGES, "Part of the set to use.", "val; all of a set without parts")] = None,
-    count: Annotated[int, option(IMAGES, "Maximum number of photographs, evenly spaced.", 50)] = 50,
-    size: Annotated[int | None, field_option(MaskPhotosConfig, "size", MODEL)] = None,
-    device: Annotated[str | None, field_option(MaskPhotosConfig, "device", MODEL)] = None,
-    dtype: Annotated[Literal["float32", "float16", "bfloat16"] | None, field_option(MaskPhotosConfig, "dtype", MODEL)] = None,
+    count: Annotated[int, WORD, option(IMAGES, "Maximum number of photographs, evenly spaced.", 50)] = 50,
+    size: Annotated[int | None, WORD, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")] = None,
+    device: Annotated[str | None, option(MODEL, "Device: cuda, mps or cpu.", "the fastest available")] = None,
+    dtype: Annotated[DType | None, option(MODEL, "Number format.", "float16 on cuda, else float32")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Find a model's own thresholds from a few labelled photographs: `presence` for `mask`, `name_threshold` for `segment --names`.
@@ -52,14 +58,14 @@ def tune(
     from .progress import bar_or_lines
 
     if count < 1:
-        raise UserError(f"--count {count}: must be at least 1")
+        raise UserError("count", f"{count} must be at least 1")
     check_writable(None, out)
     if out.exists():
-        raise UserError(f"--out {out}: already exists; choose another file")
+        raise UserError("out", f"{out} already exists", "choose another file")
     labelled = open_evaluation(data, split=split)
     segment = SegmentPhotosConfig.recommended(model=model).segment
     loaded = load_model(model, device=device, dtype=dtype)
-    kept = countable(labelled, loaded.known_words, parse_names(classes) if classes else ())
+    kept = countable(labelled, loaded.known_words, classes)
     with bar_or_lines(quiet, "photographs") as progress:
         thresholds = seek(loaded, labelled, kept, segment, count=count, size=size, progress=progress)
     note = f"{counted(thresholds.photos, 'photograph')}, asked for {counted(len(kept), 'class')} (from {labelled.about})"

@@ -1,16 +1,15 @@
 """The configuration of `augment`, in frozen dataclasses, and the counts in DiffuMask's paper."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field, fields
 from typing import Annotated, ClassVar, Literal
 
+from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from .base import LOADING, RunConfig
-from .fields import Count, Share, check_fields
+from .base import LOADING, NOT_TYPED, RunConfig
+from .fields import WORD, Count, Share, check_fields
 
 OPERATIONS = {
     "splice-RxC": "R × C other samples as the cells of one picture, such as splice-2x2",
@@ -42,8 +41,9 @@ DIFFUMASK = {
     "boxes": 1500,
     "objects": 1500,
 }
-"""Operation → number of pictures per 60,000. The counts for grids are DiffuMask's; its common count for 1×2 and 2×1 is split
-in half. No counts are known for noise, blur, perspective and occlusion (boxes and objects): 3,000 each is this package's choice."""
+"""Operation → number of pictures per 60,000. The counts for grids are DiffuMask's; its common count for 1×2 and 2×1 is
+split in half. No counts are known for noise, blur, perspective and occlusion (boxes and objects): 3,000 each is this
+package's choice."""
 
 PRESETS = {"diffumask": tuple(f"{name}:{count}/{DIFFUMASK_IMAGES}" for name, count in DIFFUMASK.items())}
 
@@ -53,23 +53,24 @@ Shift = Annotated[float, Meta(ge=0, le=0.45)]
 Few = Annotated[int, Meta(ge=1, le=100)]
 
 
+@Parameter(group=Group("Strength; pairs are ranges", sort_key=2))
 @dataclass(frozen=True)
 class Strength:
     """The strength of the operations. Pairs are ranges from which every picture gets its own value."""
 
-    noise_sigma: tuple[Share, Share] = (0.02, 0.1)
+    noise_sigma: Annotated[tuple[Share, Share], WORD] = (0.02, 0.1)
     """Standard deviation of the noise, where 1 is white minus black."""
-    blur_sigma: tuple[Blur, Blur] = (0.004, 0.015)
+    blur_sigma: Annotated[tuple[Blur, Blur], WORD] = (0.004, 0.015)
     """Sigma of the blur, as a share of the picture's shorter side."""
-    perspective_shift: tuple[Shift, Shift] = (0.05, 0.25)
+    perspective_shift: Annotated[tuple[Shift, Shift], WORD] = (0.05, 0.25)
     """Distance that corners move inwards, as a share of the sides."""
-    box_count: tuple[Few, Few] = (1, 3)
+    box_count: Annotated[tuple[Few, Few], WORD] = (1, 3)
     """Number of noise boxes per picture."""
-    box_side: tuple[Share, Share] = (0.1, 0.3)
+    box_side: Annotated[tuple[Share, Share], WORD] = (0.1, 0.3)
     """Sides of the boxes, as a share of the picture's sides."""
-    object_count: tuple[Few, Few] = (1, 2)
+    object_count: Annotated[tuple[Few, Few], WORD] = (1, 2)
     """Number of pasted objects per picture."""
-    object_side: tuple[Share, Share] = (0.2, 0.5)
+    object_side: Annotated[tuple[Share, Share], WORD] = (0.2, 0.5)
     """Longer side of pasted objects, as a share of the picture's shorter side."""
     colour_change: Share = 0.4
     """Brightness, contrast and saturation change by a factor from 1 − this to 1 + this."""
@@ -79,14 +80,14 @@ class Strength:
     def __post_init__(self) -> None:
         check_fields(self)
         for name, value in vars(self).items():
-            if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
-                raise UserError(f"{name} = {value} must be two numbers, the smaller first")
+            if isinstance(value, tuple) and value[0] > value[1]:
+                raise UserError(name, f"{value} must be two numbers, the smaller first")
 
 
 @dataclass(frozen=True)
 class Addition:
-    """One entry of a recipe. text: the entry as given. operations: applied in this order. count, share: the number of new pictures, or
-    their share of the set's training samples."""
+    """One entry of a recipe. text: the entry as given. operations: applied in this order. count, share: the number of
+    new pictures, or their share of the set's training samples."""
 
     text: str
     operations: tuple[str, ...]
@@ -105,7 +106,7 @@ def parse_recipe(text: str) -> tuple[str, ...]:
     additions: list[str] = []
     for part in (part.strip() for part in text.split(",")):
         if part not in PRESETS and ":" not in part:
-            raise UserError(f"augment: {part!r} must be one of {', '.join(PRESETS)}, or an operation and how many, such as objects:50%")
+            raise UserError("add", f"{part!r} must be one of {', '.join(PRESETS)}, or an operation and how many, such as objects:50%")
         additions += PRESETS.get(part, (part,))
     for addition in additions:
         parse_addition(addition)
@@ -113,24 +114,22 @@ def parse_recipe(text: str) -> tuple[str, ...]:
 
 
 def parse_addition(text: str) -> Addition:
-    """The addition in a text such as `flip+noise:50%`, `splice-2x2:3000/60000` (shares of the training samples) or `blur:200` (pictures).
-    Raises UserError."""
+    """The addition in a text such as `flip+noise:50%`, `splice-2x2:3000/60000` (shares of the training samples) or
+    `blur:200` (pictures). Raises UserError."""
     names, _, amount = text.partition(":")
     operations = tuple(name.strip() for name in names.split("+"))
     for name in operations:
         if grid_of(name) is None and (name not in OPERATIONS or name == "splice-RxC"):
-            raise UserError(f"add '{text}': there is no operation '{name}'; there are {', '.join(OPERATIONS)}")
+            raise UserError("add", f"'{text}': there is no operation '{name}'", f"there are {', '.join(OPERATIONS)}")
     if any(grid_of(name) for name in operations[1:]):
-        raise UserError(f"add '{text}': splice-RxC must come first, because its cells are unchanged pictures of the set")
+        raise UserError("add", f"'{text}': splice-RxC must come first, because its cells are unchanged pictures of the set")
     if parts := re.fullmatch(r"(\d{1,12}(?:\.\d+)?)%|(\d{1,12})/([1-9]\d{,11})|(\d{1,12})", amount.strip()):
         percent, part, whole, count = parts.groups()
         if count is not None:
             return Addition(text, operations, int(count), None)
         return Addition(text, operations, None, float(percent) / 100 if percent is not None else int(part) / int(whole))
-    raise UserError(
-        f"add '{text}': must say how many, with at most 12 digits; for example {names}:10% (of the training samples), "
-        f"{names}:3000/60000, or {names}:500 (pictures)"
-    )
+    examples = f"for example {names}:10% (of the training samples), {names}:3000/60000, or {names}:500 (pictures)"
+    raise UserError("add", f"'{text}' must say how many, with at most 12 digits", examples)
 
 
 def grid_of(operation: str) -> tuple[int, int] | None:
@@ -140,7 +139,7 @@ def grid_of(operation: str) -> tuple[int, int] | None:
         return None
     rows, columns = int(sides[1]), int(sides[2])
     if not (1 <= rows <= MAX_CELLS and 1 <= columns <= MAX_CELLS) or rows * columns == 1:
-        raise UserError(f"'{operation}': a splice has 1 to {MAX_CELLS} rows and columns, and more than one cell")
+        raise UserError("add", f"'{operation}': a splice has 1 to {MAX_CELLS} rows and columns, and more than one cell")
     return rows, columns
 
 
@@ -154,9 +153,9 @@ class AugmentConfig(RunConfig):
     model: str = ""
     batch_size: Count = 64
     """Samples per batch. A stopped run continues after its last finished batch; the result is the same."""
-    data: str = ""
+    data: Annotated[str, NOT_TYPED] = ""
     """Fingerprint of the dataset, from `fingerprint_items`."""
-    add: tuple[str, ...] = PRESETS["diffumask"]
+    add: Annotated[tuple[str, ...], NOT_TYPED] = PRESETS["diffumask"]
     """Additions, in the form that `parse_addition` reads."""
     keep_originals: bool = True
     """Also write the original samples."""
@@ -170,7 +169,7 @@ class AugmentConfig(RunConfig):
         self.additions()
         for f in fields(RunConfig):
             if f.name in ("model", *LOADING, "device", "dtype", "threads") and getattr(self, f.name):
-                raise UserError(f"{f.name} = {getattr(self, f.name)!r}: augment runs no model")
+                raise UserError(f.name, "is not for augment, which runs no model")
 
     @property
     def model_label(self) -> str:

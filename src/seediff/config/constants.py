@@ -1,56 +1,47 @@
-"""`CaptureConfig`, `MaskConfig` and `SegmentConfig`: every constant of the methods. The defaults are the papers' (`preset="paper"`)."""
-
-from __future__ import annotations
+"""`CaptureConfig`, `MaskConfig` and `SegmentConfig`: every constant of the methods. The defaults are the papers'
+(`preset="paper"`).
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from cyclopts import Parameter
 from msgspec import Meta
 
 from ..errors import UserError
 from ..models.groups import Layers, normal_layers
-from .fields import AtLeastZero, Count, Positive, Timestep, check_fields
-from .methods import (
-    BEST,
-    METHOD_FACTS,
-    SEGMENT_FACTS,
-    MethodFacts,
-    SegmentFacts,
-    SegmentMethodName,
-)
+from .fields import CAPTURE, MASKS, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
+from .methods import BEST, METHOD_FACTS, SEGMENT_FACTS, MethodFacts, SegmentFacts, SegmentMethodName
 from .names import check_prompts
 
-CaptureSteps = Literal["all", "second-half"] | Count
+CaptureSteps = Annotated[Literal["all", "second-half"] | Annotated[int, Meta(ge=1)], WORD]
 """Denoising steps to capture; a number k means every k-th."""
 
 
+@Parameter(group=CAPTURE)
 @dataclass(frozen=True)
 class CaptureConfig:
     """Which attention is captured, and how it is averaged."""
 
-    normalize: bool = True
-    """Divide each map by its maximum before averaging.
-
-    The map of each layer and step (eq. 5); False: plain means."""
-    steps: CaptureSteps = "all"
+    normalize: Annotated[bool, Parameter(name="--capture-normalize", negative="--no-capture-normalize")] = True
+    """Divide the map of each layer and step by its maximum before averaging (eq. 5), instead of plain means."""
+    steps: Annotated[CaptureSteps, Parameter(name="--capture-steps")] = "all"
     """Denoising steps to capture: all, second-half, or a number k for every k-th."""
-    layers: Layers = "all"
-    """Layers to capture: all; up or down for one side of a UNet; last for the last layer of each block on its way up; or blocks of a
-    transformer, such as 9-12 or 0,3,8-11. all/last: of cross-attention all, of self-attention the last.
-
-    A UNet's middle belongs to all of these. Blocks are numbered from 0 in the order in which they run."""
-    mean: Literal["arithmetic", "geometric"] = "arithmetic"
+    layers: Annotated[Layers, Parameter(name="--capture-layers")] = "all"
+    """Layers to capture: all; up or down for one side of a UNet (its middle belongs to both); last for the last layer
+    of each block on its way up; or blocks of a transformer, numbered from 0, such as 9-12 or 0,3,8-11. all/last: of
+    cross-attention all, of self-attention the last."""
+    mean: Annotated[Literal["arithmetic", "geometric"], Parameter(name="--capture-mean")] = "arithmetic"
     """Mean over layers of cross-attention: arithmetic, or geometric, which is high only where all layers are."""
-    prompt: str | None = None
-    """Template with `{class}` whose words' cross-attention is captured, on the queries of the model's own prompt; None: that prompt.
-
-    As in OVAM and FA-Seg. The model does not read it, so pictures stay the same. For UNets."""
-    flip: bool = False
-    """Also look at the photograph mirrored, and average both."""
+    prompt: Annotated[str | None, Parameter(name="--capture-prompt")] = None
+    """UNets: template with `{class}` whose words' cross-attention is captured, on the queries of the model's own
+    prompt, as in OVAM and FA-Seg. The model does not read it, so pictures stay the same."""
+    flip: Annotated[bool, Parameter(name="--capture-flip")] = False
+    """Photographs: also look at the photograph mirrored, and average both."""
     text_share: Literal["row", "text"] | None = None
-    """In joint attention (as in FLUX): a word's share of the whole row (picture and text), or of the text alone; None: row.
-
-    Models without joint attention ignore this."""
+    """In joint attention (as in FLUX): a word's share of the whole row (picture and text), which is the default, or of
+    the text alone.
+    """
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
@@ -59,19 +50,19 @@ class CaptureConfig:
             check_prompts((self.prompt,))
 
 
+@Parameter(group=MASKS)
 @dataclass(frozen=True)
 class MaskConfig:
-    """Constants for making a mask from attention. Ablations: CAA is expansion="none", CRE "parallel", IRE "iterative" without
-    background, SeeDiff "iterative" with background."""
+    """Constants for making a mask from attention. Ablations: CAA is expansion="none", CRE "parallel", IRE "iterative"
+    without background, SeeDiff "iterative" with background."""
 
     method: str = "seediff"
-    """Method that makes masks from attention; best: the one that gave the model's best masks on scenes, with its constants;
-    FILE.py:FUNCTION: one of your own, whose file is run.
-
-    In Python, `register_method` adds methods."""
+    """Method that makes masks from attention: seediff, ca, ca_sa, reference, fa_seg, diffsegmenter, iseg_walk,
+    nerve_walk or daam; best: the one that gave the model's best masks on scenes, with its constants; FILE.py:FUNCTION:
+    one of your own, whose file is run."""
     alpha: Annotated[float, Meta(gt=0, le=1)] = 0.5
     """Seed threshold: positions where the map reaches this value are seeds (eq. 6, 9)."""
-    beta: Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"] = 0.3
+    beta: Annotated[Annotated[float, Meta(gt=0, lt=1)] | Literal["otsu"], WORD] = 0.3
     """Threshold for the soft mask; otsu computes it for each image."""
     expansion: Literal["none", "parallel", "iterative"] = "iterative"
     """How seeds expand along self-attention (eq. 7–9)."""
@@ -79,45 +70,45 @@ class MaskConfig:
     """Also expand background seeds, and subtract the result from the mask (eq. 10–11)."""
     seed_level: Count = 4
     """Level of the seeds' cross-attention: its side is the latent's side divided by this."""
-    expand_levels: tuple[Count, ...] = (4, 2, 1)
+    expand_levels: Several = (4, 2, 1)
     """Levels of the expansion, as divisors of the latent's side, from coarse to fine."""
     tau: Count = 4
     """ca_sa: exponent of the self-attention; iseg_walk, nerve_walk: number of rounds."""
     self_level: Count = 2
     """ca_sa, diffsegmenter and the walks: level of the self-attention: its side is the latent's side divided by this.
-
-    Cross-attention of ca_sa and nerve_walk is at L / seed_level."""
-    ignore_band: tuple[float, float] | None = None
-    """Soft values from LOW to HIGH become 255 (ignored), for example 0.5,0.6; replaces --beta.
-
-    Values in [low, high); values from high up become the class. Dataset Diffusion uses 0.5 and 0.6."""
+    """
+    ignore_band: Annotated[tuple[float, float] | None, WORD] = None
+    """Soft values in [LOW, HIGH) become 255 (ignored), and from HIGH up the class; replaces beta. Dataset Diffusion
+    uses 0.5,0.6.
+    """
     compete: bool = False
-    """Several classes of an image compete for each place by how far each stands out there, not by the height of its map."""
+    """Several classes of an image compete for each place by how far each stands out there, not by the height of its
+    map.
+    """
     pamr: bool = True
     """Align masks with the image's edges (PAMR)."""
     pamr_iterations: Count = 10
     """Number of PAMR iterations."""
-    pamr_dilations: tuple[Count, ...] | None = None
-    """Distances of PAMR's neighbours in pixels, for example 1,2,4,8; None: scaled with the image.
-
-    The paper's 1 2 4 8 12 24 at 512², scaled with the image's side (each at least 1, repeats dropped)."""
+    pamr_dilations: Several | None = None
+    """Distances of PAMR's neighbours in pixels, for example 1,2,4,8; by default the paper's 1,2,4,8,12,24 at 512²,
+    scaled with the image's side (each at least 1, repeats dropped)."""
     sam: str | None = None
-    """Folder or hub id of a SAM or SAM 2 model (transformers format) that redraws the outlines of masks that it agrees with; None: none.
-
-    A relative path starts from the current folder."""
+    """Folder or hub id of a SAM or SAM 2 model (transformers format) that redraws the outlines of masks that it agrees
+    with.
+    """
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.method == BEST:
-            raise UserError("method = best", "depends on the model", "in Python, use recommended_mask(model, 'best').mask")
+            raise UserError("method", "best depends on the model", "in Python, use recommended_mask(model, 'best').mask")
         if self.method not in METHOD_FACTS:
             file = "a file runs only if the command line names it (--method FILE.py:FUNCTION), and only with the same bytes"
             fix = file if ".py:" in self.method else f"known: {', '.join([*METHOD_FACTS, BEST])}"
-            raise UserError(f"method = {self.method!r}", "is not known", fix)
+            raise UserError("method", f"'{self.method}' is not known", fix)
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
-            raise UserError(f"expand_levels = {self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
+            raise UserError("expand_levels", f"{self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
         if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:
-            raise UserError(f"ignore_band = {self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")
+            raise UserError("ignore_band", f"{self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")
 
     @property
     def facts(self) -> MethodFacts:
@@ -135,6 +126,7 @@ class MaskConfig:
         return None if self.sam is None else f"{self.sam}/model.safetensors"
 
 
+@Parameter(group=MASKS)
 @dataclass(frozen=True)
 class SegmentConfig:
     """Constants for dividing a photograph into segments without classes. The defaults are DiffSeg's for COCO-Stuff."""
@@ -142,31 +134,25 @@ class SegmentConfig:
     method: SegmentMethodName = "diffseg"
     """Method that finds segments."""
     timestep: Timestep | None = None
-    """Timestep passed to the UNet; None: 300; diffcut: 50.
-
-    The latent itself has no noise."""
-    weights: Literal["proportional", "uniform"] | tuple[AtLeastZero, ...] = "proportional"
-    """Weights of the resolutions: proportional, uniform, or numbers for L,L/2,L/4,L/8, for example 1,0,0,0.
-
-    In the aggregated self-attention. `proportional` means proportional to each map's side."""
+    """Timestep passed to the UNet, with a latent without noise; by default 300, for diffcut 50."""
+    weights: Annotated[Literal["proportional", "uniform"] | tuple[AtLeastZero, ...], WORD] = "proportional"
+    """Weights of the resolutions of self-attention: proportional (to each map's side), uniform, or numbers for
+    L,L/2,L/4,L/8, for example 1,0,0,0."""
     num_points: Count = 16
     """diffseg: number of anchors along each side of the grid."""
-    kl_threshold: Positive | tuple[Positive, ...] = 1.1
-    """diffseg: maps with a KL divergence below this merge. One number, or one per round, separated by commas.
-
-    The symmetric KL divergence."""
+    kl_threshold: Annotated[Positive | tuple[Positive, ...], WORD] = 1.1
+    """diffseg: maps with a symmetric KL divergence below this merge. One number, or one per round, separated by commas.
+    """
     rounds: Count = 3
-    """diffseg: number of merging rounds.
-
-    Includes the first round, if kl_threshold is one number."""
+    """diffseg: number of merging rounds, with the first, if kl_threshold is one number."""
     refine: bool = False
-    """diffseg: run K-Means starting from the segments. diffcut: align segments with edges (PAMR).
-
-    K-Means runs over all positions. PAMR does not work with tiles."""
-    k: Count | Literal["truth"] | None = None
-    """kmeans: number of segments, or `truth` for as many as in --labels.
-
-    `truth` is K-Means-S: the number of classes in the photograph's own label map."""
+    """diffseg: run K-Means over all positions, starting from the segments. diffcut: align segments with edges (PAMR;
+    not with tiles).
+    """
+    k: Annotated[Annotated[int, Meta(ge=1)] | Literal["truth"] | None, WORD, Parameter(name=("-k", "--k"))] = None
+    """kmeans: number of segments, or `truth` (K-Means-S) for the number of classes in the photograph's own label map in
+    --labels.
+    """
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
     """diffcut: divide while the normalised cut costs less than this."""
     cut_power: Positive = 10.0
@@ -175,13 +161,13 @@ class SegmentConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         if isinstance(self.weights, tuple) and not sum(self.weights):
-            raise UserError(f"weights = {self.weights} must be numbers of at least 0 for L, L/2, L/4, L/8, not all of them 0")
+            raise UserError("weights", f"{self.weights} must be numbers of at least 0 for L, L/2, L/4, L/8, not all of them 0")
         if not self.thresholds:
-            raise UserError("kl_threshold = () must be above 0, one number or one per round")
+            raise UserError("kl_threshold", "() must be numbers above 0, one, or one per round")
         if "k" in self.facts.options and self.k is None:
-            raise UserError(f"method {self.method} needs k: the number of segments (6 in the paper), or 'truth' with label maps")
+            raise UserError("k", f"is needed by method {self.method}: the number of segments (6 in the paper), or 'truth' with label maps")
         if self.k is not None and "k" not in self.facts.options:
-            raise UserError(f"k = {self.k} is an option of method kmeans; {self.method} finds the number of segments itself")
+            raise UserError("k", f"{self.k} is an option of method kmeans; {self.method} finds the number of segments itself")
 
     @property
     def facts(self) -> SegmentFacts:

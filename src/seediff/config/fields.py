@@ -1,31 +1,75 @@
-"""Allowed values of a configuration's fields, declared in their types: `Literal` for texts, `Annotated` with `msgspec.Meta` for bounds.
+"""What the fields of a configuration may hold: types with bounds, one check of them, and how a word on the command line
+is read as one.
 
-The same check runs when a configuration is made and when a file with some of its fields is read.
+Types are declared once, in the dataclasses: `Literal` for texts, `Annotated` with `msgspec.Meta` for bounds. Python,
+TOML files and the command line are held to the same types. The dataclasses' modules do without `from __future__ import
+annotations`, because cyclopts looks up the annotations of inherited fields in the module of the class that inherits
+them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import msgspec
+from cyclopts import Group, Parameter, Token
 from msgspec import Meta
 
 from ..errors import UserError
 from ..files.documents import fit
-from ..files.messages import printable, shown
+from ..files.messages import shown
 
-Count = Annotated[int, Meta(ge=1)]
+IMAGES = Group("Input", sort_key=1)
+MODEL = Group("Model", sort_key=2)
+MASKS = Group("Masks", sort_key=3)
+CAPTURE = Group("Attention", sort_key=4)
+KEPT = Group("Extra output", sort_key=5)
+RUN = Group("Run", sort_key=6)
+
+
+def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
+    """A word of the command line as a type: one value, or several with commas between. The parser adds the option to a
+    ValueError.
+
+    The parser's own conversion would read 2.5 as the whole number 2.
+    """
+    word = tokens[0].value
+    parts = [part.strip() for part in word.split(",")]
+    for value in (word, parts) if len(parts) == 1 else (parts,):
+        try:
+            return msgspec.convert(value, kind, strict=False)  # "4" → 4
+        except msgspec.ValidationError:
+            continue
+    raise ValueError(f"{word!r} must be {describe(kind)}")
+
+
+def read_names(parse: Callable[[str], tuple[str, ...]]) -> Parameter:
+    """How the command line reads a list of names: parse, for each text that was typed."""
+
+    def read(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
+        return tuple(name for token in tokens for name in parse(token.value))
+
+    return Parameter(converter=read, negative=(), n_tokens=1)
+
+
+WORD = Parameter(converter=read_word, n_tokens=1, negative=(), allow_repeating=False)
+"""For fields that are read by `read_word`."""
+
+Count = Annotated[int, Meta(ge=1), WORD]
 Share = Annotated[float, Meta(ge=0, le=1)]
 AtLeastZero = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
-Timestep = Annotated[int, Meta(ge=0, lt=1000, description="a whole number from 0 to 999")]
+Timestep = Annotated[int, Meta(ge=0, lt=1000), WORD]
 """A noise level."""
-Seed = Annotated[int, Meta(ge=0, le=2**63 - 1, description="in [0, 2^63)")]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1, description="a whole number in [0, 2^63)"), WORD]
+Several = Annotated[tuple[Count, ...], WORD]
+DType = Literal["float32", "float16", "bfloat16"]
 
 
 @lru_cache
@@ -36,73 +80,87 @@ def field_types(kind: type) -> dict[str, Any]:
 
 
 def check_fields(config: Any) -> None:
-    """Raise UserError for the first field of a dataclass whose text, number or list its type does not allow. Lists become tuples and paths
-    texts, so that equal values are equal however they were given."""
+    """Make every value of a dataclass one of its field's type: lists become tuples, paths texts. Raises UserError for
+    the first that its type does not allow."""
     for name, hint in field_types(type(config)).items():
         value = getattr(config, name)
-        if isinstance(value, PurePath):
-            object.__setattr__(config, name, str(value))
-        if wanted := misfit(value, hint):
-            raise UserError(f"{name} = {value!r} must be {wanted}")
-        if isinstance(value, list):
-            object.__setattr__(config, name, tuple(value))
+        if not is_dataclass(value):
+            object.__setattr__(config, name, fit_field(name, value, hint))
 
 
-def misfit(value: Any, hint: Any) -> str:
-    """If the type does not allow the value, the requirement, such as `in (0, 1] or 'otsu'`; otherwise ""."""
-    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    if value is None and NoneType in parts:
-        return ""
-    is_list = isinstance(value, (tuple, list))
-    wanted = [_wanted(value, part) for part in parts if part is not NoneType and (get_origin(part) is tuple) == is_list]
-    if not wanted and isinstance(value, (str, int, float, tuple, list)):
-        return "one value" if is_list else "a list"
-    return " or ".join(wanted) if all(wanted) else ""
+def fit_field(name: str, value: Any, hint: Any) -> Any:
+    """The value as a field's type. Raises UserError naming the field."""
+    plain = str(value) if isinstance(value, PurePath) else float(value) if isinstance(value, float) else value
+    try:
+        fitting = fit(plain, hint, name)
+    except UserError as error:
+        wanted = describe(hint)
+        raise UserError(name, f"{shown(value)} must be {wanted}" if wanted else error.problem) from error
+    if any(isinstance(number, float) and not math.isfinite(number) for number in _numbers(fitting)):
+        raise UserError(name, f"{shown(value)} must be finite")
+    return fitting
 
 
-def _wanted(value: Any, part: Any) -> str:
-    origin, arguments = get_origin(part), get_args(part)
+def _numbers(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def describe(hint: Any) -> str:
+    """What a type allows: `a number in (0, 1) or 'otsu'`; "" for types of other kinds."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(describe(part) for part in arguments if part is not NoneType)
     if origin is Literal:
         texts = [repr(argument) for argument in arguments]
-        return "" if value in arguments else " or ".join(texts) if len(texts) < 3 else f"one of {', '.join(texts)}"
-    if origin is tuple and (arguments[-1] is ... or len(arguments) == len(value)):
-        each = [misfit(inner, arguments[0 if arguments[-1] is ... else i]) for i, inner in enumerate(value)]
-        return next((f"a list, every value {wanted}" for wanted in each if wanted), "")
-    if origin is not Annotated:
-        return ""
-    kind, meta = arguments[0], arguments[1]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or (kind is int and not isinstance(value, int)):
-        return meta.description or ("a whole number" if kind is int else "a number")
+        return " or ".join(texts) if len(texts) < 3 else f"one of {', '.join(texts)}"
+    if origin is tuple:
+        each = describe(arguments[0])
+        return f"a list, each {each}" if arguments[-1] is ... else f"{len(arguments)} values, each {each}"
+    if origin is Annotated:
+        said, metas = describe(arguments[0]), [part for part in arguments[1:] if isinstance(part, Meta)]
+        return metas[0].description or f"{said}{_bounds(metas[0])}" if metas else said
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(hint, "")
+
+
+def _bounds(meta: Meta) -> str:
     low, high = meta.gt if meta.ge is None else meta.ge, meta.lt if meta.le is None else meta.le
-    above, below = low is None or value > low or value == meta.ge, high is None or value < high or value == meta.le
-    if math.isfinite(value) and above and below:
-        return ""
-    if meta.description or low is None:
-        return meta.description or f"at most {high:g}"
-    if high is None:
-        return f"{'above' if meta.ge is None else 'at least'} {low:g}"
-    return f"in {'(' if meta.ge is None else '['}{low:g}, {high:g}{')' if meta.le is None else ']'}"
+    if low is None or high is None:
+        above = f" {'above' if meta.ge is None else 'of at least'} {low:g}" if low is not None else ""
+        return above or (f" of at most {high:g}" if high is not None else "")
+    return f" in {'(' if meta.ge is None else '['}{low:g}, {high:g}{')' if meta.le is None else ']'}"
+
+
+@lru_cache
+def nested(kind: type) -> dict[str, type]:
+    """Field → dataclass, for the fields of a configuration that are tables, such as `mask`."""
+    plain = {name: get_args(hint)[0] if get_origin(hint) is Annotated else hint for name, hint in field_types(kind).items()}
+    return {name: hint for name, hint in plain.items() if isinstance(hint, type) and is_dataclass(hint)}
+
+
+def flatten(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a configuration by flat names: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if name in nested(kind) else {name: value}
+    return flat
 
 
 def checked(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A table with some of a dataclass's fields, converted to their types.
+    """A table of some of a dataclass's fields, with each value of its field's type. where: the file, for messages.
 
-    Raises UserError for unknown names, wrong types and values out of bounds.
+    Raises UserError for unknown names and values that their types do not allow.
     """
-    known = field_types(kind)
-    values: dict[str, Any] = {}
+    known, values = field_types(kind), dict[str, Any]()
     for key, value in table.items():
         if key not in known:
-            raise UserError(where, f"there is no option '{printable(str(key)[:200])}'", f"options here: {', '.join(known)}")
-        if is_dataclass(known[key]):
+            raise UserError(where, f"there is no option '{str(key)[:200]}'", f"options here: {', '.join(known)}")
+        if key in nested(kind):
             if not isinstance(value, dict):
                 raise UserError(where, f"'{key}' must be a table: [{key}]")
-            values[key] = checked(known[key], value, f"{where} [{key}]")  # type: ignore[arg-type]
+            values[key] = checked(nested(kind)[key], value, f"{where} [{key}]")
             continue
         try:
-            values[key] = fit(value, known[key], where)
+            values[key] = fit_field(key, value, known[key])
         except UserError as error:
-            wanted = misfit(value, known[key])
-            said = f"must be {wanted}" if wanted else error.problem
-            raise UserError(where, f"{key} = {shown(value)}{'' if said.startswith('must') else ':'} {said}") from error
+            raise UserError(where, str(error)) from error
     return values

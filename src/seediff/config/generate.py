@@ -1,22 +1,21 @@
 """The configuration of `generate`, in frozen dataclasses, and the sources of its constants."""
 
-from __future__ import annotations
-
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from cyclopts import Parameter
 
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import counted
-from .base import Layer, RunConfig, differences, load_config, recommend
+from .base import Layer, RunConfig, differences
 from .constants import CaptureConfig, MaskConfig
-from .fields import Count, Share
-from .methods import BEST
-from .names import DEFAULT_PROMPTS, check_classes, check_prompts, check_subclasses
+from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Share, read_names
+from .names import DEFAULT_PROMPTS, check_classes, check_prompts, check_subclasses, parse_classes, parse_prompts, parse_subclasses
 from .presets import find_constants
+from .resolve import load_config, recommend
 from .sizes import Size, check_size
 
 Dataset = TypeVar("Dataset", bound="DatasetConfig")
@@ -30,34 +29,29 @@ class DatasetConfig(RunConfig):
     """The configuration of a dataset with masks: the part that `generate` and `mask` share."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
-    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method")
-    asking: ClassVar[Mapping[str, Any]] = {"mask.method": BEST}
 
-    classes: tuple[str, ...] = field(kw_only=False)
-    """Names, in the order of their ids: classes[0] is 1 in the masks."""
-    prompts: tuple[str, ...] = DEFAULT_PROMPTS
-    """Templates with `{class}`, which take turns."""
-    keep_soft: bool = False
-    """Write soft masks to soft/, one grey PNG per class, 255 = 1.
-
-    soft/<sample>_<class id>.png, 8-bit."""
-    keep_attention: bool = False
-    """Write attention maps to attention/, for other mask methods later. Large.
-
-    attention/<sample>.safetensors, for AttentionMaps.load."""
-    objects: bool = False
-    """Write the objects of each class, its connected pieces, to instances/.
-
-    instances/<sample>.png, 16-bit numbers of objects; their classes and scores are in metadata.jsonl."""
-    capture: CaptureConfig = field(default_factory=CaptureConfig)
-    mask: MaskConfig = field(default_factory=MaskConfig)
+    classes: Annotated[tuple[str, ...], read_names(parse_classes), Parameter(group=IMAGES)] = field(kw_only=False)
+    """Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` of a small
+    model's. In the masks, the first is 1."""
+    prompts: Annotated[tuple[str, ...], read_names(parse_prompts), Parameter(name="--prompt", group=IMAGES)] = DEFAULT_PROMPTS
+    """Template with `{class}`, or a file of templates. Repeat the option for several, which take turns."""
+    keep_soft: Annotated[bool, Parameter(group=KEPT)] = False
+    """Write soft masks to soft/SAMPLE_CLASS.png: 8-bit grey, 255 = 1."""
+    keep_attention: Annotated[bool, Parameter(group=KEPT)] = False
+    """Write attention maps to attention/SAMPLE.safetensors, for other mask methods later (`AttentionMaps.load`). Large.
+    """
+    objects: Annotated[bool, Parameter(group=KEPT)] = False
+    """Write the objects of each class, its connected pieces, to instances/SAMPLE.png: 16-bit numbers, described in
+    metadata.jsonl.
+    """
+    capture: Annotated[CaptureConfig, Parameter(name="*")] = field(default_factory=CaptureConfig)
+    mask: Annotated[MaskConfig, Parameter(name="*")] = field(default_factory=MaskConfig)
 
     def __post_init__(self) -> None:
         for name in (n for n in ("classes", "prompts", "subclasses") if hasattr(self, n)):
             texts = getattr(self, name)
-            if isinstance(texts, str) or not isinstance(texts, Iterable):
-                raise UserError(f"{name} must be a tuple of texts, like ({str(texts or 'dog')!r},)")
-            object.__setattr__(self, name, tuple(texts))
+            if isinstance(texts, Iterable) and not isinstance(texts, str):  # such as the keys of a table
+                object.__setattr__(self, name, tuple(texts))
         super().__post_init__()
         check_classes(self.classes)
         check_prompts(self.prompts)
@@ -66,8 +60,8 @@ class DatasetConfig(RunConfig):
     def recommended(cls: type[Dataset], **values: Any) -> Dataset:
         """The configuration with the model's own constants for values that are not given.
 
-        `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`; a whole MaskConfig or CaptureConfig gives all of
-        them. Calling the class itself always uses the paper's constants. Raises UserError.
+        `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`; a whole MaskConfig or
+        CaptureConfig gives all of them. Calling the class itself always uses the paper's constants. Raises UserError.
         """
         return recommend(cls, values)
 
@@ -78,6 +72,7 @@ class DatasetConfig(RunConfig):
         return [*(model.distilled_layers(chosen.get("lora")) if issubclass(cls, GenerateConfig) else []), *layers]
 
 
+@Parameter(group=IMAGES)
 @dataclass(frozen=True)
 class GenerateConfig(DatasetConfig):
     """The configuration of `generate`. Only `classes` is required."""
@@ -86,31 +81,30 @@ class GenerateConfig(DatasetConfig):
 
     per_class: Count = 10
     """Images that show each class."""
-    subclasses: tuple[str, ...] = ()
-    """What prompts call the classes instead: phrases with a class's name such as `poodle dog`, which take turns.
-
-    Like DiffuMask's, so that the images of a class do not all look alike. A class without phrases keeps its name."""
+    subclasses: Annotated[tuple[str, ...], read_names(parse_subclasses)] = ()
+    """What prompts call the classes, so that the images of a class do not all look alike (as in DiffuMask): phrases
+    with a class's name, such as `poodle dog`, which take turns; separated by commas, a file with one per line, or
+    `none`. A class without phrases keeps its name."""
     negative_prompt: str = ""
     """Negative prompt: what images should not show."""
-    classes_per_image: int | tuple[int, ...] = 1
-    """Number of different classes in each image, or several numbers that take turns, such as 1,1,2,2,3.
-
-    --per-class counts the images that show a class: classes × per-class ÷ this (the mean, of several) in all."""
-    steps: Count = 50
+    classes_per_image: Annotated[int | tuple[int, ...], WORD] = 1
+    """Number of different classes in each image, or several numbers that take turns, such as 1,1,2,2,3: in all, classes
+    × per-class ÷ this images."""
+    steps: Annotated[Count, Parameter(group=MODEL)] = 50
     """Denoising steps."""
-    guidance_scale: float = 7.5
+    guidance_scale: Annotated[AtLeastZero, Parameter(group=MODEL)] = 7.5
     """Guidance scale: how closely images follow the prompt; 1 turns guidance off."""
-    scheduler: str | None = None
-    """Scheduler by name, such as euler, dpm++-karras, ddim or lcm; None: the model's own, or its LoRA's."""
-    size: Size | None = None
-    """Size of the images in pixels: one side, or width x height such as 1024x768; None: the model's own."""
-    reject: bool = False
+    scheduler: Annotated[str | None, Parameter(group=MODEL)] = None
+    """Scheduler by name, such as euler, dpm++-karras, ddim or lcm; by default the model's own, or its LoRA's."""
+    size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
+    """Size of the images in pixels: one side, or width x height such as 1024x768; by default the model's own."""
+    reject: Annotated[bool, Parameter(group=KEPT)] = False
     """Draw a sample again with other noise if its mask is flagged. Leave it out if all attempts are flagged."""
-    attempts: Count = 5
-    """With --reject: maximum number of draws per sample."""
-    min_agreement: Share | None = None
-    """With --reject: also draw a sample again if the agreement of a mask is lower, for example 0.55; None: any agreement."""
-    image_format: Literal["png", "jpg"] = "png"
+    attempts: Annotated[Count, Parameter(group=KEPT)] = 5
+    """With reject: maximum number of draws per sample."""
+    min_agreement: Annotated[Share | None, Parameter(group=KEPT)] = None
+    """With reject: also draw a sample again if the agreement of a mask is lower, for example 0.55."""
+    image_format: Annotated[Literal["png", "jpg"], Parameter(group=KEPT)] = "png"
     """Format of the images; masks are always PNG."""
 
     def __post_init__(self) -> None:
@@ -119,22 +113,21 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "classes_per_image", self.turns[0])
         shown = ",".join(map(str, self.turns)) or "()"
         if self.capture.flip:
-            raise UserError("capture.flip = true", "looks once more at photographs (`seediff mask`), not at drawn pictures", "leave it out")
+            raise UserError("capture.flip", "looks once more at photographs (`seediff mask`), not at drawn pictures", "leave it out")
         if min(self.turns, default=0) < 1:
-            raise UserError(f"classes_per_image = {shown} must be at least 1")
+            raise UserError("classes_per_image", f"{shown} must be at least 1")
         if max(self.turns) > len(self.classes):
             are = "is" if len(self.classes) == 1 else "are"
-            raise UserError(f"classes_per_image = {shown}, but there {are} only {counted(len(self.classes), 'class')}")
+            raise UserError("classes_per_image", f"{shown}, but there {are} only {counted(len(self.classes), 'class')}")
         if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
-            raise UserError(f"per_class = {self.per_class} would be {count} images; at most {MAX_IMAGES} per dataset")
+            raise UserError("per_class", f"{self.per_class} would be {count} images", f"at most {MAX_IMAGES} per dataset")
         if self.min_agreement is not None and not (self.reject and self.mask.has_agreement):
-            raise UserError(f"min_agreement = {self.min_agreement}", "is for --reject and masks of method seediff", "leave it out")
+            raise UserError("min_agreement", "is for `reject` and masks of method seediff", "leave it out")
         check_subclasses(self.subclasses, self.classes)
-        check_guidance(self.guidance_scale)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if not self.negative_prompt.isprintable():
-            raise UserError(f"negative_prompt {self.negative_prompt!r} contains a line break or unprintable characters")
+            raise UserError("negative_prompt", f"{self.negative_prompt!r} contains a line break or unprintable characters")
 
     def extends(self, earlier: RunConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:
@@ -151,14 +144,10 @@ class GenerateConfig(DatasetConfig):
         return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
 
 
-def check_guidance(guidance_scale: float) -> None:
-    """Raise UserError for an invalid guidance scale."""
-    if not (math.isfinite(guidance_scale) and guidance_scale >= 0):
-        raise UserError(f"guidance_scale = {guidance_scale} must be a number of at least 0 (7.5 is usual, 1 is none)")
-
-
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
-    """The configuration in a dataset's seediff.toml, written by `generate` or the command of one of `others`. Raises UserError."""
+    """The configuration in a dataset's seediff.toml, written by `generate` or the command of one of `others`. Raises
+    UserError.
+    """
     kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
     command = read_toml(path).get("command", GenerateConfig.command)
     if command not in kinds:

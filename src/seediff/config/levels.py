@@ -78,8 +78,8 @@ def check_other_text(capture: CaptureConfig, family: Family) -> None:
 
 
 def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> Layers:
-    """`capture.layers` in the groups that this network distinguishes. Raises UserError for blocks that it lacks, and for blocks without the
-    attention that `mask.method` reads: Z-Image's first blocks do not attend to text."""
+    """`capture.layers` in the groups that this network distinguishes. Raises UserError for blocks that it lacks, and
+    for blocks without the attention that `mask.method` reads: Z-Image's first blocks do not attend to text."""
     layers = family.fit_layers(unet, capture.layers)
     check_other_text(capture, family)
     for kind in maps_read(mask):
@@ -92,7 +92,9 @@ def fit_layers(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
 
 
 def _levels_there(unet: Mapping[str, Any], mask: MaskConfig, layers: Layers, family: Family) -> dict[str, list[int]]:
-    """Option → the levels that it may name, finest first: those that the captured layers have in every kind of attention that it sets."""
+    """Option → the levels that it may name, finest first: those that the captured layers have in every kind of
+    attention that it sets.
+    """
     there: dict[str, list[int]] = {}
     for kind, option in _options(mask).items():
         if isinstance(option, str):
@@ -102,9 +104,11 @@ def _levels_there(unet: Mapping[str, Any], mask: MaskConfig, layers: Layers, fam
 
 
 def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family = SD) -> None:
-    """Raise UserError naming the option and the available levels if `mask.method` reads a level that this network does not have.
+    """Raise UserError naming the option and the available levels if `mask.method` reads a level that this network does
+    not have.
 
-    unet: the network's config.json. For families whose levels are fitted (`fit_levels`), only kinds and layers are checked.
+    unet: the network's config.json. For families whose levels are fitted (`fit_levels`), only kinds and layers are
+    checked.
     """
     check_kinds(family, mask)
     layers = fit_layers(unet, mask, capture, family)
@@ -122,9 +126,11 @@ def check_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConf
 
 
 def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> tuple[MaskConfig, list[str]]:
-    """The configuration with levels that the network has, and the changes, one line each. Unchanged for a family that is not fitted.
+    """The configuration with levels that the network has, and the changes, one line each. Unchanged for a family that
+    is not fitted.
 
-    unet: the network's config.json. If two levels are equally near, the finer one is used. Raises UserError if the network has none.
+    unet: the network's config.json. If two levels are equally near, the finer one is used. Raises UserError if the
+    network has none.
     """
     if not family.fitted:
         return mask, []
@@ -145,8 +151,8 @@ def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig
 
 
 def fitted_mask(mask: MaskConfig, unet: Mapping[str, Any], capture: CaptureConfig = CaptureConfig(), family: Family = SD) -> MaskConfig:  # noqa: B008
-    """`mask` with levels that this network has (`fit_levels`). Raises UserError if it lacks attention that the method reads
-    (`check_levels`)."""
+    """`mask` with levels that this network has (`fit_levels`). Raises UserError if it lacks attention that the method
+    reads (`check_levels`)."""
     check_levels(unet, mask, capture, family)
     return fit_levels(unet, mask, capture, family)[0]
 

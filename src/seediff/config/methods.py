@@ -1,7 +1,7 @@
 """The mask and segment methods: what each reads, its constants, and its function.
 
-The dataclasses' defaults are the paper's constants. A method that was published with other constants sets them, so that its name is
-enough (docs/methods.md). A model's own constants for the method (presets.py) take precedence.
+The dataclasses' defaults are the paper's constants. A method that was published with other constants sets them, so that
+its name is enough (docs/methods.md). A model's own constants for the method (presets.py) take precedence.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ Method = Literal[
 ]  # fmt: skip
 """Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
 BEST: Method = "best"
-"""A placeholder for the method and constants measured as best for the model, from its preset or `BEST_FACTS`; `resolve` replaces it."""
+"""A placeholder for the method and constants measured as best for the model, from its preset or `BEST_FACTS`; `resolve`
+replaces it.
+"""
 
 
 @dataclass(frozen=True)
 class Finish:
-    """How a soft map becomes a mask of the image's size. The defaults are SeeDiff's steps 5 and 6. For iterations, dilations and threshold,
-    None means the value in `MaskConfig`."""
+    """How a soft map becomes a mask of the image's size. The defaults are SeeDiff's steps 5 and 6. For iterations,
+    dilations and threshold, None means the value in `MaskConfig`."""
 
     resize: Literal["bilinear", "bicubic"] = "bilinear"
     stretch: bool = False
@@ -41,8 +43,9 @@ class Finish:
 class MethodFacts:
     """A mask method: its function, what it reads, and its constants.
 
-    function: `module.name` in `seediff.masks` of the function that makes a soft mask; imported when the method is first used.
-    cross_levels, self_levels: the option of MaskConfig that sets the levels of this attention, or the levels themselves; None: the method
+    function: `module.name` in `seediff.masks` of the function that makes a soft mask; imported when the method is first
+    used. cross_levels, self_levels: the option of MaskConfig that sets the levels of this attention, or the levels
+    themselves; None: the method
         does not read it. Only maps that the method reads are captured.
     options: the other fields of MaskConfig that it reads and not every method does.
     plain_means: whether it needs plain means of attention.
@@ -82,7 +85,8 @@ METHOD_FACTS: dict[str, MethodFacts] = {
     # FA-Seg's threshold for PASCAL VOC.
     "fa_seg": MethodFacts("fa_seg.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}, finish=Finish(resize="bicubic")),
     "diffsegmenter": MethodFacts("diffsegmenter.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}),
-    # iSeg uses 8 rounds for PASCAL VOC. Its background score is (1 − m)², with m the maximum over classes: below m from m = 0.382 on.
+    # iSeg uses 8 rounds for PASCAL VOC. Its background score is (1 − m)², with m the maximum over classes: below m from
+    # m = 0.382 on.
     "iseg_walk": MethodFacts(
         "iseg.entropy_walk", (8, 4, 2, 1), "self_level", ("tau",), defaults={"mask": {"self_level": 1, "tau": 8, "beta": 0.382}}
     ),
@@ -114,8 +118,8 @@ BEST_FACTS: dict[str, Mapping[str, Mapping[str, Any]]] = {
         "capture": {"normalize": False, "mean": "geometric"},
     },
 }
-"""Kind of network (`Family.network`) → the constants that method `best` stands for if the model's preset has none: the best of
-BEST_MODELS when they were tuned, without the constants that depend on their size."""
+"""Kind of network (`Family.network`) → the constants that method `best` stands for if the model's preset has none: the
+best of BEST_MODELS when they were tuned, without the constants that depend on their size."""
 BEST_MODELS = {"unet": "mini", "transformer": "mini-dit"}
 """Kind of network → the model for which BEST_FACTS were tuned; of mini with its weights before decision 0026."""
 
@@ -126,8 +130,8 @@ SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]
 
 @dataclass(frozen=True)
 class SegmentFacts:
-    """A segment method. method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first used. options: the
-    fields of SegmentConfig that it reads."""
+    """A segment method. method: `module.name` in `seediff.segments` of its SegmentMethod; imported when it is first
+    used. options: the fields of SegmentConfig that it reads."""
 
     method: str
     options: tuple[str, ...]
@@ -144,7 +148,7 @@ def check_capture(method: str, normalized: bool) -> None:
     """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`)."""
     if METHOD_FACTS[method].plain_means and normalized:
         raise UserError(
-            "capture.normalize = true",
-            f"method {method} works on plain means of attention",
+            "capture.normalize",
+            f"true: method {method} works on plain means of attention",
             "use --no-capture-normalize, or leave it out for the method's own",
         )

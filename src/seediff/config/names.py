@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,7 +37,8 @@ def spoken(class_name: str) -> str:
 def join_classes(classes: Sequence[str]) -> str:
     """`(dog,)` → `dog`; `(dog, cat)` → `dog and a cat`; `(dog, cat, bus)` → `dog, a cat and a bus`.
 
-    Made for templates of the form `a photo of a {class}`, which supply the first article. classes: class names, or phrases with one.
+    Made for templates of the form `a photo of a {class}`, which supply the first article. classes: class names, or
+    phrases with one.
     """
     words = [spoken(c) for c in classes]
     if len(words) == 1:
@@ -47,10 +47,11 @@ def join_classes(classes: Sequence[str]) -> str:
 
 
 def any_name(names: Sequence[str]) -> re.Pattern[str]:
-    """A pattern that matches any of the names as whole words, ignoring case, with any white space between words. If several names match at
-    a position, the first in `names` wins.
+    """A pattern that matches any of the names as whole words, ignoring case, with any white space between words. If
+    several names match at a position, the first in `names` wins.
 
-    Group i + 1 is names[i]. Identify the name by the group's number: the matched text may contain other letters that `re` considers equal.
+    Group i + 1 is names[i]. Identify the name by the group's number: the matched text may contain other letters that
+    `re` considers equal.
     """
     patterns = [r"\s+".join(map(re.escape, spoken(name).split())) for name in names]
     return re.compile(rf"(?<!\w)(?:{'|'.join(f'({pattern})' for pattern in patterns)})(?!\w)", re.IGNORECASE)
@@ -74,95 +75,100 @@ def parse_classes(text: str) -> tuple[str, ...]:
 
     Blank lines are skipped, and so is a first line `background`, so that a dataset's classes.txt can be given.
     """
-    if text.strip() == "voc" or (lines := _lines_if_file(text, (".txt", ".names"), "--classes")) is None:
+    if text.strip() == "voc" or (lines := _lines_if_file(text, (".txt", ".names"))) is None:
         return split_classes(text)
     return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)
 
 
 def split_classes(text: str) -> tuple[str, ...]:
     """`voc` → VOC's twenty; other texts → names separated by commas. Opens no file."""
-    return VOC_CLASSES if text.strip() == "voc" else tuple(name.strip() for name in text.split(",") if name.strip())
+    return VOC_CLASSES if text.strip() == "voc" else split_names(text)
 
 
-def parse_names(text: str, option: str = "--names", example: str = "dog,grass,sky") -> tuple[str, ...]:
-    """Names separated by commas, or a file's lines. option, example: for error messages."""
-    if (lines := _lines_if_file(text, (".txt",), option)) is None:
-        lines = [name.strip() for name in text.split(",") if name.strip()]
-    if not lines:
-        raise UserError(f"{option} {text!r}: has no name; for example {option} {shlex.quote(example)}")
-    return tuple(lines)
+def split_names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def parse_prompts(texts: Sequence[str]) -> tuple[str, ...]:
-    """Templates as given; a file's path stands for its lines, one template each."""
-    templates: list[str] = []
-    for text in texts:
-        lines = _lines_if_file(text, (".txt",), "--prompt")
-        for number, template in enumerate([text] if lines is None else lines, 1):
-            if "{class}" not in template:
-                where = "--prompt" if lines is None else f"{text}, template {number}"
-                raise UserError(f"{where}: '{template}' does not contain {{class}}; write for example 'a photo of a {{class}}'")
-            templates.append(template)
-        if lines == []:
-            raise UserError(f"{text}: has no templates; write one per line, for example 'a photo of a {{class}}'")
-    return tuple(templates)
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names separated by commas, or a file's lines. Raises UserError if there is none."""
+    lines = _lines_if_file(text, (".txt",))
+    names = split_names(text) if lines is None else tuple(lines)
+    if not names:
+        raise UserError(repr(text), "has no name", "write for example dog,grass,sky")
+    return names
 
 
-def check_classes(classes: Sequence[str]) -> None:
-    """Raises UserError if the names cannot be classes for a new dataset: they must be words for prompts, at least one, and no two may
-    read the same.
+def parse_subclasses(text: str) -> tuple[str, ...]:
+    """As `parse_names`; `none` stands for no phrase."""
+    return () if text == "none" else parse_names(text)
 
-    For existing datasets, `dataset.rows.check_class_list` is less strict.
+
+def parse_prompts(text: str) -> tuple[str, ...]:
+    """A template as given; a file's path stands for its lines, one template each. Raises UserError."""
+    lines = _lines_if_file(text, (".txt",))
+    if lines == []:
+        raise UserError(text, "has no templates", "write one per line, for example 'a photo of a {class}'")
+    for number, template in enumerate(lines or (), 1):
+        if "{class}" not in template:
+            raise UserError(f"{text}, template {number}", f"'{template}' does not contain {{class}}")
+    return (text,) if lines is None else tuple(lines)
+
+
+def check_classes(classes: Sequence[str], field: str = "classes") -> None:
+    """Raises UserError if the names cannot be classes for a new dataset: they must be words for prompts, at least one,
+    and no two may read the same.
+
+    field: what they are, for messages. For existing datasets, `dataset.rows.check_class_list` is less strict.
     """
     if not classes:
-        raise UserError("the list of classes is empty; name at least one, for example --classes dog,cat")
+        raise UserError(field, "the list is empty", "name at least one, for example dog,cat")
     if len(classes) > MAX_CLASSES:
-        raise UserError(f"{len(classes)} classes are more than the {MAX_CLASSES} that a mask of 8 bits can hold")
+        raise UserError(field, f"{len(classes)} are more than the {MAX_CLASSES} that a mask of 8 bits can hold")
     doubles = sorted({name for name in classes if classes.count(name) > 1})
     if doubles:
-        raise UserError(f"classes named more than once: {', '.join(doubles)}")
+        raise UserError(field, f"named more than once: {', '.join(doubles)}")
     for name in classes:
         if name == BACKGROUND:
-            raise UserError(f"'{BACKGROUND}' is the name of id 0 in every dataset and cannot be a class")
+            raise UserError(field, f"'{BACKGROUND}' is the name of id 0 in every dataset and cannot be a class")
         if name != name.strip() or not name or not name.isprintable():
-            raise UserError(f"{name!r} is not a valid class name: it is empty, or has spaces at its ends or unprintable characters")
+            raise UserError(field, f"{name!r} is empty, or has spaces at its ends or unprintable characters")
     by_sound: dict[str, str] = {}
     for name in classes:
         other = by_sound.setdefault(" ".join(spoken(name).casefold().split()), name)
         if other != name:
-            raise UserError(f"classes {other!r} and {name!r} read the same in a prompt ('{spoken(name)}'); keep one of them")
+            raise UserError(field, f"{other!r} and {name!r} read the same in a prompt ('{spoken(name)}')", "keep one of them")
 
 
 def check_prompts(prompts: Sequence[str]) -> None:
     """Raises UserError if a template cannot name its class."""
     if not prompts:
-        raise UserError("the list of prompts is empty; give at least one, for example 'a photo of a {class}'")
+        raise UserError("prompts", "the list is empty", "give at least one, for example 'a photo of a {class}'")
     for template in prompts:
         if "{class}" not in template:
-            raise UserError(f"prompt '{template}' does not contain {{class}}; write for example 'a photo of a {{class}}'")
+            raise UserError("prompts", f"'{template}' does not contain {{class}}", "write for example 'a photo of a {class}'")
         if not template.isprintable():
-            raise UserError(f"prompt {template!r} contains a line break or unprintable characters")
+            raise UserError("prompts", f"{template!r} contains a line break or unprintable characters")
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
-    """Raises UserError for repeated or unprintable phrases, and for a phrase that does not name exactly one of the classes: its attention
-    is read at the class's name."""
+    """Raises UserError for repeated or unprintable phrases, and for a phrase that does not name exactly one of the
+    classes: its attention is read at the class's name."""
     usable = {phrase for of_class in by_class(phrases, classes).values() for phrase in of_class}
     if len(set(phrases)) < len(phrases):
         often = max(Counter(phrases).items(), key=lambda item: item[1])[0]
-        raise UserError(f"subclasses: {often!r}", "is given more than once", "name each once: they take turns")
+        raise UserError("subclasses", f"{often!r} is given more than once", "name each once: they take turns")
     for phrase in phrases:
         if not phrase.isprintable() or phrase != phrase.strip():
-            raise UserError(f"subclasses: {phrase!r}", "has spaces at its ends or unprintable characters", "leave them out")
+            raise UserError("subclasses", f"{phrase!r} has spaces at its ends or unprintable characters", "leave them out")
         if phrase not in usable:
             raise UserError(
-                f"subclasses: '{phrase}'",
-                "must name exactly one of the classes, so that its attention can be read there",
+                "subclasses",
+                f"'{phrase}' must name exactly one of the classes, so that its attention can be read there",
                 f"for example 'small {spoken(classes[0])}'",
             )
 
 
-def _lines_if_file(text: str, suffixes: tuple[str, ...], option: str) -> list[str] | None:
+def _lines_if_file(text: str, suffixes: tuple[str, ...]) -> list[str] | None:
     """The file's lines without blank ones; None if `text` is not a path. Raises UserError if the file cannot be read."""
     path = Path(text)
     try:
@@ -171,6 +177,6 @@ def _lines_if_file(text: str, suffixes: tuple[str, ...], option: str) -> list[st
         is_file = False
     if not is_file:
         if text.endswith(suffixes) and "," not in text and "{class}" not in text:
-            raise UserError(f"{option} {text}: there is no such file")
+            raise UserError(text, "there is no such file")
         return None
     return [line.strip() for line in read_lines(path) if line.strip()]

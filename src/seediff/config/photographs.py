@@ -1,97 +1,109 @@
 """The configurations of `mask` and `segment`, in frozen dataclasses."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from cyclopts import Parameter
 
 from ..errors import UserError
-from .base import Layer, RunConfig, recommend
+from .base import NOT_TYPED, Layer, RunConfig
 from .constants import SegmentConfig
-from .fields import Share, Timestep
+from .fields import CAPTURE, IMAGES, KEPT, MASKS, MODEL, WORD, Share, Timestep, read_names
 from .generate import DatasetConfig
-from .names import MAX_CLASSES, check_classes
+from .names import MAX_CLASSES, check_classes, parse_classes, parse_names
 from .presets import find_constants
+from .resolve import recommend
 from .sizes import Size, check_size, pixels
 
 Fit = Literal["keep", "resize", "crop", "tile"]
-"""How a model sees a photograph: in its own shape, squeezed into a square, only its centred square, or as several squares."""
+"""How a model sees a photograph: in its own shape, squeezed into a square, only its centred square, or as several
+squares.
+"""
 
 PRESENCE, NAME_THRESHOLD = 0.86, 0.514
-"""Defaults if neither the user nor the model's preset sets them: values for the first embedded model. `mask` and `segment --names` warn
-when they use these; `seediff tune` finds a model's own."""
+"""Defaults if neither the user nor the model's preset sets them: values for the first embedded model. `mask` and
+`segment --names` warn when they use these; `seediff tune` finds a model's own."""
 
 MIN_SIZE = 8
 """Minimum side in pixels at which a model sees a photograph."""
 MAX_LATENT = 128
-"""Maximum side of a square latent: Stable Diffusion's at 1024 pixels. One head of self-attention then has 16384² numbers (1 GiB). At
-twice the side it would have 16 times as many. Other shapes have at most as many positions."""
+"""Maximum side of a square latent: Stable Diffusion's at 1024 pixels. One head of self-attention then has 16384²
+numbers (1 GiB). At twice the side it would have 16 times as many. Other shapes have at most as many positions."""
 
 
+def parse_listed(text: str) -> tuple[str, ...]:
+    """As `parse_classes`; a table of classes stands for itself."""
+    return (text,) if text.endswith(".csv") else parse_classes(text)
+
+
+@Parameter(group=IMAGES)
 @dataclass(frozen=True)
 class MaskPhotosConfig(DatasetConfig):
     """The configuration of `mask`. Only `classes` is required; `prompts` must be one template."""
 
     command: ClassVar[str] = "mask"
 
-    timesteps: tuple[Timestep, ...] = (50, 150, 250, 350, 450, 550)
+    classes: Annotated[tuple[str, ...], read_names(parse_listed)] = field(kw_only=False)
+    """Names separated by commas, a file with one per line, `voc`, `all`, or a .csv with the columns file and classes.
+    """
+    timesteps: Annotated[tuple[Timestep, ...], WORD, Parameter(group=CAPTURE)] = (50, 150, 250, 350, 450, 550)
     """Noise levels at which attention is captured and averaged, each from 0 to 999."""
     fit: Literal["keep", "resize", "crop"] = "keep"
-    """How the model sees photographs: own shape, squeezed into a square, or only the centred square.
-
-    Pixels outside become 255 (ignored)."""
-    size: Size | None = None
-    """Side in pixels of the square that the model sees; None: the model's own.
-
-    With fit keep, any other shape has as many positions as that square. With fit resize also width x height."""
-    presence: Share = PRESENCE
-    """A class whose presence score is below this gets no mask; 0 masks every class.
-
-    Differs from model to model (`seediff tune`)."""
-    photos: str = ""
+    """How the model sees photographs: own shape, squeezed into a square, or only the centred square. Pixels outside
+    become 255 (ignored).
+    """
+    size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
+    """Side in pixels of the square that the model sees, by default the model's own; photographs of other shapes get as
+    many positions. With fit resize also width x height."""
+    presence: Annotated[Share, Parameter(group=MASKS)] = PRESENCE
+    """A class whose presence score is below this gets no mask; 0 masks every class. Differs from model to model
+    (`seediff tune`).
+    """
+    photos: Annotated[str, NOT_TYPED] = ""
     """Fingerprint of the photographs, from `fingerprint_photos`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         if len(self.prompts) != 1:
-            raise UserError(f"prompts: {len(self.prompts)} templates; mask takes only one")
+            raise UserError("prompts", f"{len(self.prompts)} templates", "mask takes only one")
         if not self.timesteps:
-            raise UserError("timesteps = () must be at least one noise level")
+            raise UserError("timesteps", "() must be at least one noise level")
         if len(set(self.timesteps)) < len(self.timesteps):
-            raise UserError(f"timesteps = {self.timesteps}: each may occur only once")
+            raise UserError("timesteps", f"{self.timesteps}: each may occur only once")
 
 
+@Parameter(group=IMAGES)
 @dataclass(frozen=True)
 class SegmentPhotosConfig(RunConfig):
     """The configuration of `segment`. Everything has a default."""
 
     command: ClassVar[str] = "segment"
     last_file: ClassVar[str] = "segments.json"
-    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "segment.method")
 
     fit: Fit = "keep"
-    """How the model sees photographs: own shape, squeezed into a square, the centred square (as in the paper), or overlapping squares.
-
-    Pixels outside the centred square are in no segment (255)."""
-    size: Size | None = None
-    """Side in pixels of the square, or tile, that the model sees; None: the model's own.
-
-    With fit keep, any other shape has as many positions as that square. With fit resize also width x height."""
-    names: tuple[str, ...] = ()
-    """Words to name segments with. With captions each photograph has its own words; `photos` then includes them."""
+    """How the model sees photographs: own shape, squeezed into a square, the centred square (as in the paper; 255
+    outside), or overlapping squares."""
+    size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
+    """Side in pixels of the square, or tile, that the model sees, by default the model's own; photographs of other
+    shapes get as many positions. With fit resize also width x height."""
+    names: Annotated[tuple[str, ...], read_names(parse_names)] = ()
+    """Words to name segments with, separated by commas, or a file with one per line. With captions each photograph has
+    its own words.
+    """
     vote: Literal["mean", "majority"] = "mean"
-    """The word that names a segment: the word with the highest mean attention, or the word that most pixels attend to."""
+    """The word that names a segment: the word with the highest mean attention, or the word that most pixels attend to.
+    """
     name_threshold: Share = NAME_THRESHOLD
-    """Segments whose name scores below this stay unnamed.
-
-    ½ means average attention. Differs from model to model (`seediff tune`)."""
-    overlays: bool = True
+    """Segments whose name scores below this stay unnamed; ½ is average attention. Differs from model to model (`seediff
+    tune`).
+    """
+    overlays: Annotated[bool, Parameter(group=KEPT)] = True
     """Also write overlays/: photographs with their segments."""
-    segment: SegmentConfig = field(default_factory=SegmentConfig)
-    photos: str = ""
+    segment: Annotated[SegmentConfig, Parameter(name="*")] = field(default_factory=SegmentConfig)
+    photos: Annotated[str, NOT_TYPED] = ""
     """Fingerprint of the photographs, from `fingerprint_photos`."""
 
     def __post_init__(self) -> None:
@@ -99,11 +111,13 @@ class SegmentPhotosConfig(RunConfig):
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         check_names(self.names, "names")
         if self.segment.divides_features and self.segment.refine and self.fit == "tile":
-            raise UserError("refine = true does not work with fit tile; use fit keep, resize or crop, or leave it out")
+            raise UserError("segment.refine", "does not work with fit tile", "use fit keep, resize or crop, or leave it out")
 
     @classmethod
-    def recommended(cls, **values: Any) -> SegmentPhotosConfig:
-        """The configuration with the model's own constants for values that are not given, as in `GenerateConfig`; `segment` is a table."""
+    def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
+        """The configuration with the model's own constants for values that are not given, as in `GenerateConfig`;
+        `segment` is a table.
+        """
         return recommend(cls, values)
 
     @classmethod
@@ -114,12 +128,9 @@ class SegmentPhotosConfig(RunConfig):
 def check_names(names: Sequence[str], what: str) -> None:
     """Raise UserError if words cannot be names of segments. what: the subject in the message."""
     if len(names) > MAX_CLASSES:
-        raise UserError(f"{what}: {len(names)} different words, more than the {MAX_CLASSES} of 8-bit label maps; choose fewer with --names")
-    try:
-        if names:
-            check_classes(names)
-    except UserError as error:
-        raise UserError(f"{what}: {error}") from error
+        raise UserError(what, f"{len(names)} different words, more than the {MAX_CLASSES} of 8-bit label maps", "choose fewer with --names")
+    if names:
+        check_classes(names, what)
 
 
 def max_area(factor: int) -> int:
@@ -132,8 +143,10 @@ def check_attention(size: Size | None, factor: int) -> None:
     if size is not None and math.prod(pixels(size)) > max_area(factor):
         most = f"{MAX_LATENT * factor}" if isinstance(size, int) else f"{MAX_LATENT * factor}x{MAX_LATENT * factor} in area"
         raise UserError(
-            f"size = {size} must be at most {most} for this model: attention grows with the fourth power of the side, "
-            "and a larger square would not fit into memory; photographs may have any size"
+            "size",
+            f"{size} must be at most {most} for this model: attention grows with the fourth power of the side, and a larger square would "
+            "not fit into memory",
+            "photographs may have any size",
         )
 
 
@@ -141,10 +154,9 @@ def _checked_size(size: Size | None, fit: str) -> Size | None:
     if size is None:
         return None
     if min(pixels(size)) < MIN_SIZE:
-        raise UserError(f"size = {size} must be at least {MIN_SIZE} pixels; leave it out for the model's own")
+        raise UserError("size", f"{size} must be at least {MIN_SIZE} pixels", "leave it out for the model's own")
     size = check_size(size)
     if not isinstance(size, int) and fit != "resize":
-        raise UserError(
-            f"size = {size}: width x height needs fit resize, which squeezes every photograph into that shape; for fit {fit} give one side"
-        )
+        problem = f"{size}: width x height needs fit resize, which squeezes every photograph into that shape"
+        raise UserError("size", problem, f"for fit {fit} give one side")
     return size

@@ -1,8 +1,8 @@
 """Constants tuned for a model: those in its `seediff.json`, and the thresholds that `seediff tune` finds.
 
-The paper's constants are for Stable Diffusion at 512². A small model needs other constants, tuned on scenes that no study measures on
-(docs/truth.md). They are in the `preset` of its seediff.json, separately for each method. Thresholds for
-other models come from a file of `seediff tune`, given as `--preset` or `--config`:
+The paper's constants are for Stable Diffusion at 512². A small model needs other constants, tuned on scenes that no
+study measures on (docs/truth.md). They are in the `preset` of its seediff.json, separately for each method. Thresholds
+for other models come from a file of `seediff tune`, given as `--preset` or `--config`:
 
     command = "tune"
     model = "sd2-base"
@@ -26,7 +26,7 @@ from ..models.families.unet import SD
 from ..models.hub import resolve_name
 from ..models.info import ModelInfo, Settings, model_info, read_settings
 from ..models.schedulers import check_scheduler, distilled_defaults
-from .base import Layer, model_label
+from .base import BEST_SOURCE, TUNED, Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, checked
 from .levels import check_kinds, fit_levels
@@ -36,14 +36,12 @@ THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
 SEGMENTS: dict[str, dict[str, Any]] = {"coco": {"kl_threshold": 1.1}, "cityscapes": {"kl_threshold": 0.9}}
 """DiffSeg's thresholds for its two benchmarks."""
-BEST_SOURCE = "the best masks of "
-"""Prefix of the source for the values that `best` stands for; a model or a kind of network follows."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """The `preset` in a model's seediff.json. methods: mask method → {"mask": …, "capture": …}; for `best`, "mask" also names the method.
-    segments: segment method → its constants."""
+    """The `preset` in a model's seediff.json. methods: mask method → {"mask": …, "capture": …}; for `best`, "mask" also
+    names the method. segments: segment method → its constants."""
 
     steps: int | None = None
     guidance_scale: float | None = None
@@ -69,9 +67,18 @@ class MethodConstants:
     capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by flat names, such as `mask.beta`."""
+    return {
+        f"{name}.{key}" if key else name: inner
+        for name, value in table.items()
+        for key, inner in (value.items() if isinstance(value, Mapping) else [("", value)])
+    }
+
+
 def read_preset(model: str) -> Preset:
-    """The constants of a local model. Empty for a model without constants, and for a missing model, which loading will report. Raises
-    UserError if the file is broken or has unknown keys."""
+    """The constants of a local model. Empty for a model without constants, and for a missing model, which loading will
+    report. Raises UserError if the file is broken or has unknown keys."""
     try:
         folder = resolve_name(model)
     except UserError:
@@ -101,11 +108,12 @@ class ModelConstants:
     info: ModelInfo | None = None
 
     def mask_layers(self, method: str | None, preset: str = "model", *, drawing: bool = False) -> list[Layer]:
-        """The layers below the given values, for masks. method: None: the model's recommended method. preset: "paper" leaves out the
-        model's constants. drawing: whether images are generated, for which the model's preset may capture only some steps."""
+        """The layers below the given values, for masks. method: None: the model's recommended method. preset: "paper"
+        leaves out the model's constants. drawing: whether images are generated, for which the model's preset may
+        capture only some steps."""
         if (method or (self.preset.method if preset == "model" else None)) == BEST:
             best = self._best(preset)
-            return [best, *self.mask_layers(best.values["mask"]["method"], preset, drawing=drawing)]
+            return [best, *self.mask_layers(best.values["mask.method"], preset, drawing=drawing)]
         mine, source = self.preset, f"{model_label(self.name)}'s preset"
         # Thresholds always come from the model, because the papers have none.
         table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
@@ -116,27 +124,29 @@ class ModelConstants:
             table |= {"steps": mine.steps, "guidance_scale": mine.guidance_scale, "scheduler": mine.scheduler}
             table["capture"] = constants.get("capture", {})
             table["mask"] = {"method": method, **constants.get("mask", {})} if method else {}
-            steps = {"capture": {"steps": mine.capture_steps}} if drawing and mine.capture_steps is not None else {}
+            steps = {"capture.steps": mine.capture_steps} if drawing and mine.capture_steps is not None else {}
         facts = METHOD_FACTS.get(method or MaskConfig.method)
         return [
-            Layer(source, {name: value for name, value in table.items() if value is not None}),
-            *([Layer(f"the authors of {self.info.family.title}", self.info.defaults())] if self.info else []),
-            *([Layer(f"method {method}", facts.defaults)] if facts else []),
+            Layer(source, {name: value for name, value in _flat(table).items() if value is not None}),
+            *([Layer(f"the authors of {self.info.family.title}", _flat(self.info.defaults()))] if self.info else []),
+            *([Layer(f"method {method}", _flat(facts.defaults))] if facts else []),
             Layer(source, steps),
         ]
 
     def _best(self, preset: str) -> Layer:
-        """The method and constants that `best` stands for: those in the model's preset, else those for its kind of network."""
+        """The method and constants that `best` stands for: those in the model's preset, else those for its kind of
+        network.
+        """
         if preset == "model" and BEST in self.preset.methods:
-            return Layer(f"{BEST_SOURCE}{model_label(self.name)}", self.preset.methods[BEST])
+            return Layer(f"{BEST_SOURCE}{model_label(self.name)}", _flat(self.preset.methods[BEST]))
         family = self.info.family if self.info else SD
         if family.no_self_attention:
-            return Layer("a model without maps of self-attention", {"mask": {"method": "ca"}})
-        return Layer(f"{BEST_SOURCE}a small {family.network}", BEST_FACTS[family.network])
+            return Layer("a model without maps of self-attention", {"mask.method": "ca"})
+        return Layer(f"{BEST_SOURCE}a small {family.network}", _flat(BEST_FACTS[family.network]))
 
     def distilled_layers(self, lora: str | None) -> list[Layer]:
-        """Steps, scheduler and guidance for a LoRA that was distilled to a few steps, or else for such a single file or separate network;
-        else no layer."""
+        """Steps, scheduler and guidance for a LoRA that was distilled to a few steps, or else for such a single file or
+        separate network; else no layer."""
         if self.info is None:
             return []
         for named in filter(None, (lora, None if self.info.source.is_whole else self.name)):
@@ -147,14 +157,15 @@ class ModelConstants:
     def segment_layers(self, method: str | None, preset: str = "model") -> list[Layer]:
         """The layers below the given values, for segments. preset: "model", or a name in SEGMENTS."""
         source, threshold = f"{model_label(self.name)}'s preset", self.preset.name_threshold
-        layer = Layer(source, {"segment": self.preset.segments.get(method or SegmentConfig.method, {})})
+        layer = Layer(source, _flat({"segment": self.preset.segments.get(method or SegmentConfig.method, {})}))
         named = Layer(source, {} if threshold is None else {"name_threshold": threshold})
-        return [Layer(f"preset {preset}", {"segment": SEGMENTS[preset]}) if preset in SEGMENTS else layer, named]
+        return [Layer(f"preset {preset}", _flat({"segment": SEGMENTS[preset]})) if preset in SEGMENTS else layer, named]
 
 
 def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -> ModelConstants:
-    """The constants of a model, from its files. base: as in `RunConfig`. fetch: download these files for a hub id, so that the first run
-    equals later runs. Raises UserError like `read_preset`, and for a preset whose scheduler does not work with the model."""
+    """The constants of a model, from its files. base: as in `RunConfig`. fetch: download these files for a hub id, so
+    that the first run equals later runs. Raises UserError like `read_preset`, and for a preset whose scheduler does not
+    work with the model."""
     info = model_info(model, base, fetch=fetch)
     preset = preset_of(info.settings) if info else read_preset(model)
     if info and preset.scheduler is not None:
@@ -167,11 +178,12 @@ def find_constants(model: str, base: str | None = None, *, fetch: bool = True) -
 
 @dataclass(frozen=True)
 class Recommended:
-    """Recommended constants for a model. tuned: whether they were tuned for this model, on exact masks or, for the family of the authors'
-    models, in the papers; if not, they are for other models, at the levels that this model has. notes: changes to fit the model, one line
-    each.
+    """Recommended constants for a model. tuned: whether they were tuned for this model, on exact masks or, for the
+    family of the authors' models, in the papers; if not, they are for other models, at the levels that this model has.
+    notes: changes to fit the model, one line each.
 
-    `capture` is for photographs, where all noise levels count; for generated images, some models' presets capture only some steps."""
+    `capture` is for photographs, where all noise levels count; for generated images, some models' presets capture only
+    some steps."""
 
     mask: MaskConfig
     capture: CaptureConfig
@@ -184,17 +196,17 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
 
         soft = soft_mask(maps, "dog", recommended_mask("sdxl").mask)       # at levels that SDXL has
 
-    model: a name from `seediff models`, a local folder or a hub id. method: None: the model's recommended method. A hub id that has no
-    short name and is not in the cache gets the papers' constants, not tuned. Raises UserError for a method without maps in this model,
-    and for a broken preset.
+    model: a name from `seediff models`, a local folder or a hub id. method: None: the model's recommended method. A hub
+    id that has no short name and is not in the cache gets the papers' constants, not tuned. Raises UserError for a
+    method without maps in this model, and for a broken preset.
     """
     constants = find_constants(model, fetch=False)
     info = constants.info
-    table: dict[str, dict[str, Any]] = {"mask": {"method": method} if method and method != BEST else {}, "capture": {}}
+    flat: dict[str, Any] = {"mask.method": method} if method and method != BEST else {}
     for layer in constants.mask_layers(method):
-        for part, values in table.items():
-            table[part] = {**layer.values.get(part, {}), **values}
-    mask, capture = MaskConfig(**table["mask"]), CaptureConfig(**table["capture"])
+        flat = {**layer.values, **flat}
+    mask = MaskConfig(**{name[5:]: value for name, value in flat.items() if name.startswith("mask.")})
+    capture = CaptureConfig(**{name[8:]: value for name, value in flat.items() if name.startswith("capture.")})
     if info is None:
         return Recommended(mask, capture, tuned=False)
     check_kinds(info.family, mask)
@@ -206,8 +218,8 @@ def recommended_mask(model: str, method: str | None = None) -> Recommended:
 
 
 def foreign_constants(info: ModelInfo, method: str) -> str:
-    """Whose constants a mask method has for a model, if they were never tuned for it; otherwise "". method: one of METHOD_FACTS, or `best`
-    where the user asked for that."""
+    """Whose constants a mask method has for a model, if they were never tuned for it; otherwise "". method: one of
+    METHOD_FACTS, or `best` where the user asked for that."""
     own = method in METHOD_FACTS and METHOD_FACTS[method].own is not None
     if own or preset_of(info.settings).methods.get(method, {}).get("mask"):
         return ""
@@ -216,14 +228,10 @@ def foreign_constants(info: ModelInfo, method: str) -> str:
     return "" if info.family.title == SD.title else f"the papers', of {SD.title}"
 
 
-TUNED = "seediff tune for "
-"""Prefix of the source for values from a file of `seediff tune`; the model's name follows."""
-
-
 @dataclass(frozen=True)
 class Tuned:
-    """A file of `seediff tune`. model: the model's name. weights: its fingerprint, "" if unknown. presence, name_threshold: None if the
-    set could not determine it. note: the photographs used, and the result."""
+    """A file of `seediff tune`. model: the model's name. weights: its fingerprint, "" if unknown. presence,
+    name_threshold: None if the set could not determine it. note: the photographs used, and the result."""
 
     command: ClassVar[str] = "tune"
 

@@ -11,19 +11,23 @@ Size = int | str
 """The side of a square, or a text such as `1024x768` (width x height)."""
 
 MAX_ASPECT = 8
-"""Maximum ratio of the sides. Models were trained up to about 2; at 8, Stable Diffusion's coarsest level is one position wide."""
+"""Maximum ratio of the sides. Models were trained up to about 2; at 8, Stable Diffusion's coarsest level is one
+position wide.
+"""
 MOST = 2**16
 """Maximum side in pixels: more than any model draws."""
 
 
 def check_size(size: Size) -> Size:
-    """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError for an invalid size."""
+    """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError for an invalid
+    size.
+    """
     width, height = _sides(size)
     if min(width, height) < 1 or max(width, height) > MOST:
-        raise UserError(f"size = {size}: sides must be from 1 to {MOST} pixels")
+        raise UserError("size", f"{size}: sides must be from 1 to {MOST} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):
         times = max(width, height) / min(width, height)
-        raise UserError(f"size = {size}: one side is {times:.3g} times the other; at most {MAX_ASPECT} times is drawn or seen")
+        raise UserError("size", f"{size}: one side is {times:.3g} times the other; at most {MAX_ASPECT} times is drawn or seen")
     return size_text((height, width))
 
 
@@ -48,20 +52,21 @@ def _sides(size: Size) -> tuple[int, int]:
     """(width, height)."""
     sides = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size)) if not isinstance(size, bool) else None
     if sides is None:
-        raise UserError(f"size = {size!r} must be a side in pixels, or width x height such as 1024x768")
+        raise UserError("size", f"{size!r} must be a side in pixels, or width x height such as 1024x768")
     return int(sides[1]), int(sides[2] or sides[1])
 
 
 def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None, area: int | None = None) -> None:
-    """Raise UserError for an image size (height, width) that model `name` does not support, naming a supported size near it. largest:
-    maximum side in pixels; None: no limit. area: maximum number of pixels of the size that is named; None: no limit."""
+    """Raise UserError for an image size (height, width) that model `name` does not support, naming a supported size
+    near it. largest: maximum side in pixels; None: no limit. area: maximum number of pixels of the size that is named;
+    None: no limit."""
     said = size_text(shape)
     if min(shape) < 1 or any(side % multiple for side in shape):
         near = size_text(_supported(shape, multiple, largest, area))
         rule = "a multiple" if isinstance(said, int) else "multiples"
-        raise UserError(f"{what} = {said} must be {rule} of {multiple} for model '{name}', for example {near}")
+        raise UserError(what, f"{said} must be {rule} of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
-        raise UserError(f"{what} = {said} must be at most {largest} for model '{name}', which has no further positions")
+        raise UserError(what, f"{said} must be at most {largest} for model '{name}', which has no further positions")
 
 
 def _supported(shape: tuple[int, int], multiple: int, largest: int | None, area: int | None) -> tuple[int, int]:

@@ -123,7 +123,7 @@ def open_labels(
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder of labels" if not folder.exists() else f"{folder}: must be a folder of labels")
     if layout not in ("auto", *get_args(Layout)):
-        raise UserError(f"layout = {layout}", f"must be auto, {', '.join(get_args(Layout))}")
+        raise UserError("layout", f"{layout} must be auto, {', '.join(get_args(Layout))}")
     readers = {"cityscapes": _cityscapes, "camvid": _camvid, "voc": _voc, "coco-stuff": _coco_stuff}
     labels, part = None, folder.name if folder.parent.name == "gtFine" else None
     for name, reader in readers.items():
@@ -175,7 +175,7 @@ def _folder(folder: Path, num_classes: int | None, void: Sequence[int]) -> Label
     source = "given" if num_classes is not None else f"from {listing}" if names else "by default"
     _check_count(count, source)
     if bad := [number for number in void if not 0 <= number < IDS]:
-        raise UserError(f"void = {bad[0]}", f"must be ids of label maps, from 0 to {IDS - 1}")
+        raise UserError("void", f"{bad[0]} must be ids of label maps, from 0 to {IDS - 1}")
     nothing = unlabelled_id(count)
     return LabelSet(
         "folder",
@@ -196,7 +196,7 @@ def unlabelled_id(count: int) -> int:
 
 def _check_count(count: int, source: str) -> None:
     if not 1 <= count <= MAX_CLASSES:
-        raise UserError(f"num_classes = {count} ({source})", f"must be between 1 and {MAX_CLASSES}")
+        raise UserError("num_classes", f"{count} ({source})", f"must be between 1 and {MAX_CLASSES}")
 
 
 def class_names(listing: Path) -> dict[int, str]:

@@ -126,7 +126,7 @@ def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share
     if share is None:
         return [split_of(row) for row in rows]
     if not 0 <= share <= 1:
-        raise UserError(f"split = {share}", "must be the share of samples for validation, in [0, 1]")
+        raise UserError("split", f"{share} must be the share of samples for validation, in [0, 1]")
     check_seed(seed)
     salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
     ranked = sorted(names, key=lambda name: hashlib.blake2b(name.encode("utf-8"), salt=salt).digest())
@@ -142,7 +142,7 @@ def split_of(row: Mapping[str, Any]) -> str:
 def check_seed(seed: int) -> None:
     """Raises UserError for a seed out of range."""
     if not 0 <= seed < 2**63:
-        raise UserError(f"seed = {seed}", "must be in [0, 2^63)")
+        raise UserError("seed", f"{seed} must be in [0, 2^63)")
 
 
 def _look(classes: int, item: Sample) -> tuple[int, list[int]]:

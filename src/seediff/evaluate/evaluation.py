@@ -197,7 +197,7 @@ def evaluate(
     check_protocol(protocol)
     check_seed(seed)
     if draws < 1:
-        raise UserError(f"draws = {draws}", "must be at least 1")
+        raise UserError("draws", f"{draws} must be at least 1")
     mapped = read_class_map(class_map) if class_map else None
     labelled = data if isinstance(data, EvaluationSet) else open_evaluation(data, split=split)
     chosen = protocol_for(protocol, labelled)
@@ -222,7 +222,7 @@ def evaluate(
 def check_protocol(name: str) -> None:
     """Raise UserError unless the name is `own` or one of PROTOCOLS."""
     if name != "own" and name not in PROTOCOLS:
-        raise UserError(f"protocol = {name}", f"must be own or one of {', '.join(PROTOCOLS)}")
+        raise UserError("protocol", f"{name} must be own or one of {', '.join(PROTOCOLS)}")
 
 
 def protocol_for(name: str, data: EvaluationSet) -> Protocol:

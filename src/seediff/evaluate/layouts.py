@@ -98,7 +98,7 @@ def _open(path: Path, split: str | None) -> EvaluationSet:
     if described or not any((path / name).is_dir() for name in MAP_FOLDERS):
         return _dataset(path, split)
     if split is not None:
-        raise UserError(f"split = {split}", f"{path} is a plain folder of label maps, which has no parts")
+        raise UserError("split", f"{split} {path} is a plain folder of label maps, which has no parts")
     return _labelled(open_labels(path, "folder"))
 
 

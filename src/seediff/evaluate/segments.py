@@ -166,13 +166,13 @@ def evaluate_segments(
 
 def _check(protocol: str, missing: str, size: int | None, draws: int) -> None:
     if protocol not in PROTOCOLS:
-        raise UserError(f"protocol = {protocol}", f"must be one of {', '.join(PROTOCOLS)}")
+        raise UserError("protocol", f"{protocol} must be one of {', '.join(PROTOCOLS)}")
     if missing not in ("error", "wrong", "skip"):
-        raise UserError(f"missing = {missing}", "must be error, wrong or skip")
+        raise UserError("missing", f"{missing} must be error, wrong or skip")
     if size is not None and not 1 <= size <= 8192:
-        raise UserError(f"size = {size}", "must be a side in pixels between 1 and 8192")
+        raise UserError("size", f"{size} must be a side in pixels between 1 and 8192")
     if draws < 1:
-        raise UserError(f"draws = {draws}", "must be at least 1")
+        raise UserError("draws", f"{draws} must be at least 1")
 
 
 def _read_pair(

@@ -96,7 +96,7 @@ def evaluate_pairs(
     compare.
     """
     if bootstrap < 1:
-        raise UserError(f"bootstrap = {bootstrap}", "must be at least 1")
+        raise UserError("bootstrap", f"{bootstrap} must be at least 1")
     confusion = Confusion(len(protocol.classes))
     shared, joined = np.zeros((2, len(protocol.classes)), np.int64)
     counted = _columns(protocol, protocol.counted)

@@ -46,12 +46,12 @@ class Other:
         other = open_subject(folder)
         for one in (subject, other):
             if not one.editable:
-                raise UserError(f"--compare: the label maps of {one.folder} number segments and name no class, so nothing can be compared")
+                raise UserError("compare", f"the label maps of {one.folder} number segments and name no class, so nothing can be compared")
         self.subject = other
         self.before = subject.folder.resolve() == other.folder.resolve()
         self.classes = (*subject.classes, *(name for name in other.classes if name not in subject.classes))
         if len(self.classes) > IGNORE - 1:
-            raise UserError(f"--compare: both sets together have {len(self.classes)} classes; at most {IGNORE - 1} can be compared")
+            raise UserError("compare", f"both sets together have {len(self.classes)} classes; at most {IGNORE - 1} can be compared")
         self._ids = np.arange(256, dtype=np.uint8)
         self._ids[1 : len(other.classes) + 1] = [self.classes.index(name) + 1 for name in other.classes]
         corrected = {} if self.before else in_effect(other.folder)
@@ -59,7 +59,7 @@ class Other:
         self._masks |= {name: (action.mask, action.hash) for name, action in corrected.items() if action.mask and name in self._masks}
         self.missing = sum(sample.name not in self._masks for sample in subject.samples)
         if self.missing == len(subject.samples):
-            raise UserError(f"--compare: no sample of {other.folder} has the name of one of {subject.folder}")
+            raise UserError("compare", f"no sample of {other.folder} has the name of one of {subject.folder}")
 
     @property
     def label(self) -> str:

@@ -89,7 +89,7 @@ def open_subject(folder: Path, photos: Sequence[Path] = ()) -> Subject:
     check_finished(folder)
     if (folder / native.METADATA).is_file():
         if photos:
-            raise UserError(f"--photos: {folder} is a dataset, which holds its pictures")
+            raise UserError("photos", f"{folder} is a dataset, which holds its pictures")
         return _dataset(folder)
     pictures = {photo.name: photo.path for photo in find_photos(photos).photos} if photos else {}
     if (folder / SegmentPhotosConfig.last_file).is_file():

@@ -48,14 +48,14 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
-        raise UserError(f"host = {host}", f"is not an address of this machine ({error})") from error
+        raise UserError("host", f"{host} is not an address of this machine ({error})") from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise UserError(f"port = {port}", f"cannot be used at {host} ({error.strerror})", "name another port, or none") from error
+        raise UserError("port", f"{port} cannot be used at {host} ({error.strerror})", "name another port, or none") from error
     return listening
 
 

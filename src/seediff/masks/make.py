@@ -195,12 +195,12 @@ def _check(image: np.ndarray | None, classes: Sequence[str], config: MaskConfig,
         if config.pamr:
             raise UserError("PAMR follows the image, but no image was given: give it, or set pamr = false")
         if config.sam is not None:
-            raise UserError(f"sam = {config.sam}", "SAM looks at the image, and none was given", "give it, or leave sam out")
+            raise UserError("sam", f"{config.sam} SAM looks at the image, and none was given", "give it, or leave sam out")
         if size is None:
             raise UserError("without an image the masks need a size (height, width)")
         return size
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
     if size is not None and tuple(size) != image.shape[:2]:
-        raise UserError(f"size = {tuple(size)} contradicts the image, which has {image.shape[:2]}: give one of them")
+        raise UserError("size", f"{tuple(size)} contradicts the image, which has {image.shape[:2]}: give one of them")
     return image.shape[0], image.shape[1]

@@ -38,7 +38,7 @@ def block_numbers(layers: Layers) -> frozenset[int] | None:
         first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
         if first > last or last >= MOST_BLOCKS:
             choices = "'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or 0,3,8-11, or CROSS/SELF"
-            raise UserError(f"layers = {layers!r} must be {choices}")
+            raise UserError("layers", f"{layers!r} must be {choices}")
         numbers |= set(range(first, last + 1))
     return frozenset(numbers)
 

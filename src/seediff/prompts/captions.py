@@ -38,7 +38,7 @@ def read_words(
     """
     captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
-        raise UserError(f"captions = {source}", f"has no caption for any of the {len(photos)} photographs")
+        raise UserError("captions", f"{source} has no caption for any of the {len(photos)} photographs")
     words = {name: mentioned(text, names) if names else content_words(text) for name, text in captions.items()}
     return {
         name: caption_words if known is None else tuple(word for word in caption_words if word in known)

@@ -49,9 +49,9 @@ class Ray(Engine):
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         if find_spec("ray") is None:
-            raise UserError("engine = ray", "needs a package that is not installed", 'pip install "seediff[ray]"')
+            raise UserError("engine", "ray needs a package that is not installed", 'pip install "seediff[ray]"')
         if workers is not None and workers < 1:
-            raise UserError(f"workers = {workers}", "must be at least 1")
+            raise UserError("workers", f"{workers} must be at least 1")
         self.workers, self.address = workers, address
         self.here = address is None
         self.connected = False

@@ -138,15 +138,15 @@ def evaluate_masks(
 
 def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float, pictures: int | None, draws: int) -> None:
     if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
-        raise UserError(f"protocol = {','.join(protocols)}", f"must be some of {', '.join(MASK_PROTOCOLS)}, each once")
+        raise UserError("protocol", f"{','.join(protocols)} must be some of {', '.join(MASK_PROTOCOLS)}, each once")
     if not LEAST_SHARE <= tune_share <= 0.9:
-        raise UserError(f"tune_share = {tune_share}", f"must be from {LEAST_SHARE} to 0.9")
+        raise UserError("tune_share", f"{tune_share} must be from {LEAST_SHARE} to 0.9")
     if pictures is not None and pictures < 2:
-        raise UserError(f"pictures = {pictures}", "must be at least 2, one for thresholds and one to score")
+        raise UserError("pictures", f"{pictures} must be at least 2, one for thresholds and one to score")
     if draws < 1:
-        raise UserError(f"draws = {draws}", "must be at least 1")
+        raise UserError("draws", f"{draws} must be at least 1")
     if config.fit == "crop":
-        raise UserError("fit = crop", "leaves pixels without masks", "use keep or resize")
+        raise UserError("fit", "crop leaves pixels without masks", "use keep or resize")
 
 
 def _kept(path: Path, key: str) -> dict[str, np.ndarray]:

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
-from ..config.base import Config, differences, load_config
+from ..config.base import Config, differences
 from ..config.generate import DatasetConfig
+from ..config.resolve import load_config
 from ..dataset.native import BATCHES, RUN_FOLDERS
 from ..dataset.reviews import REVIEWS
 from ..errors import UserError, first_line

@@ -143,7 +143,7 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         every_word = tuple(dict.fromkeys(word for spec in self.specs for word in spec.words))
         check_names(every_word, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in self.specs):
-            raise UserError(f"--labels: no label map of any of the {len(self.specs)} photographs among the {truth.about}")
+            raise UserError("labels", f"no label map of any of the {len(self.specs)} photographs among the {truth.about}")
         self.ids = {name: i + 1 for i, name in enumerate(every_word)}
         config = replace(config, photos=fingerprint_photos(photos, others, "captions or label maps of their own"))
         super().__init__(config, [LABELS] + [OVERLAYS] * config.overlays + [NAMED] * bool(self.ids), offload)
@@ -232,7 +232,7 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         shape = seen_shape(self.model, pixels.shape, self.config.fit, self.config.size)
         positions = math.prod(side // self.model.pixels for side in shape)
         if isinstance(k := self.config.segment.k, int) and k > positions:
-            raise UserError(f"k = {k}: this photograph is seen at {shape[1]} × {shape[0]} pixels, which are only {positions} positions")
+            raise UserError("k", f"{k}: this photograph is seen at {shape[1]} × {shape[0]} pixels, which are only {positions} positions")
         if self.truth is None:
             return ReadPhoto(spec, pixels, 1)
         return ReadPhoto(spec, pixels, truth_count(self.truth, spec.label, (height, width), self.config.fit, positions))

@@ -122,7 +122,7 @@ def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence
     chosen class that the set does not have, and if no class is left."""
     objects = {number: name for number, name in data.classes.items() if name != BACKGROUND}
     if unknown := [name for name in chosen if name not in objects.values()]:
-        raise UserError(f"--classes {', '.join(unknown)}: not among the classes of {data.about}: {', '.join(list(objects.values())[:20])}")
+        raise UserError("classes", f"{', '.join(unknown)}: not among the classes of {data.about}: {', '.join(list(objects.values())[:20])}")
     kept = {number: name for number, name in objects.items() if (not chosen or name in chosen) and (known is None or name in known)}
     if not kept:
         listed = ", ".join(list(objects.values())[:8])

@@ -41,7 +41,7 @@ def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "
             )
     if isinstance(weights, str):
         if weights not in ("proportional", "uniform"):
-            raise UserError(f"weights = {weights!r} must be 'proportional', 'uniform' or one number per level L, L/2, L/4, …")
+            raise UserError("weights", f"{weights!r} must be 'proportional', 'uniform' or one number per level L, L/2, L/4, …")
         given = {grid: float(grid[0]) if weights == "proportional" else 1.0 for grid in grids}
     else:
         given = _by_level(grids, latent_size, weights)

@@ -31,7 +31,7 @@ def kmeans(
     last centre. Raises UserError if k is below 1 or above N.
     """
     if not 1 <= k <= len(rows):
-        raise UserError(f"k = {k} must be from 1 to {len(rows)}, the number of positions")
+        raise UserError("k", f"{k} must be from 1 to {len(rows)}, the number of positions")
     rows = rows.cpu().double()
     centres = rows[_plus_plus(rows, k, seed)] if initial is None else initial.cpu().double()
     enough = tolerance * float(rows.var(0, correction=0).mean())
@@ -95,7 +95,7 @@ def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> tor
 
 def _check_k(latent_size: Grid, config: SegmentConfig) -> None:
     if isinstance(config.k, int) and config.k > (positions := latent_size[0] * latent_size[1]):
-        raise UserError(f"k = {config.k} must be from 1 to {positions}, the number of positions")
+        raise UserError("k", f"{config.k} must be from 1 to {positions}, the number of positions")
 
 
 KMEANS = SegmentMethod(_propose, check=_check_k)

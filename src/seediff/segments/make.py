@@ -56,7 +56,7 @@ def make_segments(
     segments for each photograph. seed: for K-Means. batch_size: pictures of one shape per network call.
     """
     if config.k == "truth" and counts is None:
-        raise UserError("k = truth needs the number of segments of each photograph")
+        raise UserError("k", "truth needs the number of segments of each photograph")
     areas = [windows(photo.shape[0], photo.shape[1], fit) for photo in photos]
     shapes = [seen_shape(model, photo.shape, fit, size) for photo in photos]
     todo = [(number, window) for number, photo_windows in enumerate(areas) for window in photo_windows]

@@ -130,7 +130,7 @@ def with_queries(config: TrainConfig) -> TrainConfig:
         return config
     if config.source("queries") == GIVEN:
         fix = "leave it out, or take weights of a backbone alone"
-        raise UserError(f"queries = {config.queries}", f"weights {config.weights!r} have {there.num_queries}", fix)
+        raise UserError("queries", f"{config.queries} weights {config.weights!r} have {there.num_queries}", fix)
     return replace(config, queries=there.num_queries, origins={**config.origins, "queries": ("the weights", there.num_queries)})
 
 
@@ -165,7 +165,7 @@ def _check_backbone(config: TrainConfig, weights_config: PretrainedConfig) -> No
     if (name := names.get(_shape(getattr(weights_config, "backbone_config", weights_config)))) != config.backbone:
         asked_for = f"backbone {name}" if name else f"a backbone of another kind or size than {', '.join(names.values())}"
         advice = f"; train with backbone {name}, or take other weights" if name else ""
-        raise UserError(f"weights = {config.weights!r}: have {asked_for}, but backbone = {config.backbone!r}{advice}")
+        raise UserError("weights", f"{config.weights!r}: have {asked_for}, but backbone = {config.backbone!r}{advice}")
 
 
 def _backbone(architecture: str, name: str) -> PretrainedConfig:
@@ -197,7 +197,7 @@ def _config_file(source: str) -> Path:
     try:
         return Path(hf_hub_download(source, "config.json"))
     except Exception as error:  # not a hub name, no such model, or no connection
-        raise UserError(f"weights = {source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})") from error
+        raise UserError("weights", f"{source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})") from error
 
 
 class Trainee(nn.Module):

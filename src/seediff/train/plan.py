@@ -53,7 +53,7 @@ def plan_training(
         raise UserError("no data: name the folder of a dataset")
     if mix and (len(mix) != len(data) or min(mix) < 1):
         ratios = ":".join(map(str, mix))
-        raise UserError(f"mix = {ratios}", f"must be {len(data)} whole numbers of at least 1, one for each dataset", "such as 3:1 for two")
+        raise UserError("mix", f"{ratios} must be {len(data)} whole numbers of at least 1, one for each dataset", "such as 3:1 for two")
     if validation is not None and validation_share is not None:
         raise UserError("validation and validation_share", "exclude each other", "give one of them")
     opened = [_opened(source) for source in data]
@@ -68,7 +68,7 @@ def plan_training(
         items = as_classes(dataset, names)
         held = validation_part(items) or items
         if not held:
-            raise UserError(f"validation = {dataset.path}", "has no samples")
+            raise UserError("validation", f"{dataset.path} has no samples")
     elif validation_share is None:
         held = [item for items in sets for item in validation_part(items)]
     kept = [*map(training_part, sets)]
@@ -91,7 +91,7 @@ def plan_training(
                 known = {item.source for item in held}  # of a dataset that both stages train on
                 held += [item for item in validation_part(items) if item.source not in known]
         if not real:
-            raise UserError(f"finetune = {dataset.path}", "has no samples to train on")
+            raise UserError("finetune", f"{dataset.path} has no samples to train on")
         if finetune_epochs is None and finetune_steps is None:
             finetune_epochs = 10.0
         stages.append(Stage(real, names, finetune_epochs, finetune_steps, name="finetune"))
@@ -129,7 +129,7 @@ def split_off(items: Sequence[Sample], share: float, where: Data) -> tuple[list[
     splits = assign_splits([item.name for item in items], [item.metadata for item in items], share)
     parts = {name: [item for item, split in zip(items, splits, strict=True) if split == name] for name in ("train", "val")}
     if share and not parts["val"]:
-        raise UserError(f"validation_share = {share}", f"leaves none of the {len(items)} samples of {where} for validation")
+        raise UserError("validation_share", f"{share} leaves none of the {len(items)} samples of {where} for validation")
     return parts["train"], parts["val"]
 
 

@@ -59,9 +59,9 @@ class Segmenter:
         Images of one size go through the network together.
         """
         if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
-            raise UserError(f"scales = {tuple(scales)}: must be one or more numbers above 0, up to {LARGEST_SCALE}")
+            raise UserError("scales", f"{tuple(scales)}: must be one or more numbers above 0, up to {LARGEST_SCALE}")
         if side is not None and not STRIDE <= side <= LARGEST_SIDE:
-            raise UserError(f"side = {side}: must be a whole number of pixels from {STRIDE} to {LARGEST_SIDE}")
+            raise UserError("side", f"{side}: must be a whole number of pixels from {STRIDE} to {LARGEST_SIDE}")
         by_size: dict[tuple[int, ...], list[int]] = {}
         for number, image in enumerate(images):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -137,7 +137,7 @@ def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | N
     has no segmenter, or the device is not available.
     """
     if dtype not in (None, "float32", "bfloat16"):
-        raise UserError(f"dtype = {dtype!r} must be float32 or bfloat16")
+        raise UserError("dtype", f"{dtype!r} must be float32 or bfloat16")
     device = check_device(device or default_device())
     folder = Path(folder)
     if not (folder / "config.json").is_file():

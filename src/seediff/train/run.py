@@ -108,7 +108,7 @@ def train(
     processes = find_processes(config.device)
     if config.batch_size % (processes.count * config.accumulate):
         raise UserError(
-            f"batch_size = {config.batch_size}: cannot be divided among {processes.count} processes × {config.accumulate} parts"
+            "batch_size", f"{config.batch_size}: cannot be divided among {processes.count} processes × {config.accumulate} parts"
         )
     every = [validate_every or max(50, round(len(stage.items) / config.batch_size)) for stage in stages]
     new = State(stages=[describe_stage(stage, config) for stage in stages], validation=[len(validation), *every], data=data)

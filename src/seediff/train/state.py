@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config.base import differences, load_config
+from ..config.base import differences
+from ..config.resolve import load_config
 from ..config.train import TrainConfig, with_device
 from ..dataset import native
 from ..dataset.sample import Sample

@@ -245,7 +245,7 @@ def test_masks_that_are_all_crowds(tmp_path):
     check(read(tmp_path, crowds="objects")[1], {"a": None})
     check(read(tmp_path, crowds="ignored")[1], {"a": None}, 255)
     assert "crowds (iscrowd 1), no objects" in " ".join(Dataset.from_coco(tmp_path, crowds="ignored").notes)
-    with pytest.raises(UserError, match="crowds = people: must be"):
+    with pytest.raises(UserError, match="crowds: people must be ignored or objects"):
         imported("coco", tmp_path, crowds="people")
 
 

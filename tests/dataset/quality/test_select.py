@@ -170,12 +170,12 @@ def test_the_best_of_each_class():
 @pytest.mark.parametrize(
     ("criteria", "message"),
     [
-        ({"min_area": 0.6, "max_area": 0.5}, "min_area = 0.6 and max_area = 0.5: must be shares"),
-        ({"max_components": 0}, "max_components = 0: must be at least 1"),
-        ({"best": -1}, "best = -1"),
-        ({"min_confidence": 2}, "min_confidence = 2"),
-        ({"min_agreement": -0.1}, "min_agreement = -0.1"),
-        ({"ignore_band": (0.6, 0.5)}, "ignore_band = 0.6,0.5"),
+        ({"min_area": 0.6, "max_area": 0.5}, r"min_area: 0\.6 and max_area = 0\.5; must be shares of"),
+        ({"max_components": 0}, "max_components: 0 must be at least 1"),
+        ({"best": -1}, "best: -1 must be at least 1"),
+        ({"min_confidence": 2}, r"min_confidence: 2 must be in \[-1, 1\]"),
+        ({"min_agreement": -0.1}, r"min_agreement: -0\.1 must be in \[0, 1\]"),
+        ({"ignore_band": (0.6, 0.5)}, r"ignore_band: \(0\.6, 0\.5\) must be LOW,HIGH with 0 < LOW <"),
     ],
 )
 def test_criteria_that_make_no_sense(criteria, message):

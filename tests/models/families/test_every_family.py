@@ -27,9 +27,9 @@ from seediff.attention.capture import capture_attention
 from seediff.attention.expected import expect_capture
 from seediff.attention.photograph import capture_clean, encode_images, run_clean, run_noised
 from seediff.attention.recorder import KINDS
-from seediff.config.base import configure
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import configure
 from seediff.errors import UserError
 from seediff.models.families import FAMILIES, REFUSED
 from seediff.models.families.base import Drawing
@@ -282,13 +282,13 @@ def test_sizes_out_of_rule(model):
     """The nearest size that works is named, and it works."""
     unit, largest = model.size_rules
     with pytest.raises(
-        UserError, match=rf"^size = {3 * unit + 1}x{2 * unit} must be multiples of {unit} for model '.*', for example"
+        UserError, match=rf"^size: {3 * unit + 1}x{2 * unit} must be multiples of {unit} for model '.*', for example"
     ) as error:
         generate(model, size=f"{3 * unit + 1}x{2 * unit}")
     assert str(error.value).endswith(f"for example {3 * unit}x{2 * unit}")
     if largest is not None:
         for size in (f"{largest + unit}x{unit}", f"{unit}x{largest + unit}"):
-            with pytest.raises(UserError, match=rf"^size = {size} must be at most {largest} for model "):
+            with pytest.raises(UserError, match=rf"^size: {size} must be at most {largest} for model "):
                 generate(model, size=size)
 
 

@@ -6,8 +6,8 @@ import pytest
 from builders.families import SPECS, check_refused, generate, spelled
 from builders.reference_attentions.flux2_klein import save_flux2_klein
 
-from seediff.config.base import configure
 from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import configure
 from seediff.models.families.flux2_klein import FLUX2_KLEIN
 from seediff.models.registry import load_model
 

@@ -4,8 +4,8 @@ import pytest
 from builders.published import NETWORKS, network, parameters, written
 
 from seediff.attention.expected import expect_capture
-from seediff.config.base import configure
 from seediff.config.generate import GenerateConfig
+from seediff.config.resolve import configure
 from seediff.models.families import pipeline_family
 from seediff.models.families.base import Joint
 from seediff.models.known import BY_NAME, KNOWN

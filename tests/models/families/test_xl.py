@@ -41,8 +41,8 @@ def test_the_trace_names_the_levels_that_were_read(folder, tmp_path):
 
 
 def test_the_plan_says_the_levels_and_the_authors_guidance(folder, tmp_path):
-    from seediff.config.base import configure
     from seediff.config.generate import GenerateConfig
+    from seediff.config.resolve import configure
     from seediff.run.generate import GenerateJob
     from seediff.run.loop import plan
 

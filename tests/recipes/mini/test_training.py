@@ -134,7 +134,7 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     monkeypatch.setattr(train, "SHEET_STEPS", 1)
     draw_samples(whole, tmp_path / "sheet.png")
     assert Image.open(tmp_path / "sheet.png").size == (19 * 64, 2 * 64)
-    with pytest.raises(UserError, match="coarse_samples = 4 would train the inner levels without the outer one"):
+    with pytest.raises(UserError, match="coarse_samples: 4 would train the inner levels without the"):
         train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
     with pytest.raises(UserError, match="--init and --autoencoder"):
         train_mini(TINY, art, tmp_path / "more", init=whole, autoencoder=whole, say=lambda _: None)
@@ -279,21 +279,21 @@ def test_recipe_files(tmp_path: Path):
     [
         (
             "[autoencoder]\nchannels = [8, 12, 8]",
-            r"recipe.toml \[autoencoder\]: channels = \[8, 12, 8\] must be multiples of 8, .* 12 is not",
+            r"recipe\.toml \[autoencoder\]: channels: \[8, 12, 8\] must be multiples of",
         ),
-        ("[denoiser]\nchannels = [16, 24, 16]", r"recipe.toml \[denoiser\]: channels = .* must be multiples of 16, .* 24 is not"),
-        ("[denoiser]\nheads = [1, 2, 3]", r"\[denoiser\]: heads = \[1, 2, 3\] must divide channels = .*: 3 and 160"),
-        ("[denoiser]\nheads = [128, 2, 4]", r"heads = \[128, 2, 4\] must divide .*: 128 and 64"),
-        ("[denoiser]\ngrouping_words_full = 12000", "grouping_words_full = 12000 must be above grouping_words_from = 12000"),
-        ("[denoiser]\nema_decay = 1.5", "ema_decay = 1.5 must be "),
-        ("[denoiser]\ncaption_dropout = 2", "caption_dropout = 2 must be "),
-        ("side = 32", "side = 32 must be a multiple of 16, and at least 64"),
-        ("side = 72", "side = 72 must be a multiple of 16"),
-        ("[denoiser]\nsamples = 16", r"\[denoiser\]: samples = 16 must be at least batch = 32"),
-        ("[autoencoder]\ncrops = 16", "crops = 16 must be at least batch = 32"),
-        ("[transformer]\nheads = 3\nhead_width = 2", "heads = 3 times head_width = 2 is 6, and must be a multiple of 4"),
-        ("objects = [true, true, true]", "objects = .* a whole number"),
-        ("workers = 33", "workers = 33 must be at most the denoiser's batch of 32"),
+        ("[denoiser]\nchannels = [16, 24, 16]", r"recipe.toml \[denoiser\]: channels: .* must be multiples of 16, .* 24 is not"),
+        ("[denoiser]\nheads = [1, 2, 3]", r"\[denoiser\]: heads: \[1, 2, 3\] must divide channels = .*: 3 and 160"),
+        ("[denoiser]\nheads = [128, 2, 4]", r"heads: \[128, 2, 4\] must divide .*: 128 and 64"),
+        ("[denoiser]\ngrouping_words_full = 12000", "grouping_words_full: 12000 must be above grouping_words_from = 12000"),
+        ("[denoiser]\nema_decay = 1.5", "ema_decay: 1.5 must be "),
+        ("[denoiser]\ncaption_dropout = 2", "caption_dropout: 2 must be "),
+        ("side = 32", "side: 32 must be a multiple of 16, and at least 64"),
+        ("side = 72", "side: 72 must be a multiple of 16"),
+        ("[denoiser]\nsamples = 16", r"\[denoiser\]: samples: 16 must be at least batch = 32"),
+        ("[autoencoder]\ncrops = 16", "crops: 16 must be at least batch = 32"),
+        ("[transformer]\nheads = 3\nhead_width = 2", r"recipe\.toml \[transformer\]: heads: 3 times head_width = 2 is 6, and"),
+        ("objects = [true, true, true]", r"recipe\.toml: objects: \[true, true, true\] must be 3"),
+        ("workers = 33", "workers: 33 must be at most the denoiser's batch of 32"),
     ],
 )
 def test_recipes_that_cannot_be_built(tmp_path: Path, text: str, message: str):

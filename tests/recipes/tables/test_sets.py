@@ -111,9 +111,9 @@ def test_drawn_with_a_scheduler_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"capture_steps": 0}, "capture_steps = 0 must be 'all' or 'second-half' or at least 1"),
-        ({"capture_steps": "first"}, "capture_steps = 'first' must be 'all' or 'second-half'"),
-        ({"images": 0}, "images = 0 must be at least 1"),
+        ({"capture_steps": 0}, "capture_steps: 0 must be 'all' or 'second-half' or a whole"),
+        ({"capture_steps": "first"}, "capture_steps: \"first\" must be 'all' or 'second-half' or a"),
+        ({"images": 0}, "images: 0 must be a whole number"),
         ({"objects": (4,)}, "from 1 to 3"),
         ({"objects": ()}, "from 1 to 3"),
         ({"labels": {}}, "at least one way"),

@@ -23,10 +23,10 @@ def test_a_table_that_is_not_there(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scale": 0.0}, "--scale 0.0: must be a share"),
-        ({"seeds": "0,one"}, "--seeds 0,one: must be whole numbers"),
-        ({"rows": ("none",)}, "--rows none: the table has no such row"),
-        ({"data": ("voc",)}, "--data voc: write NAME=FOLDER"),
+        ({"scale": 0.0}, r"scale: 0\.0 must be a share in \(0, 1\]"),
+        ({"seeds": "0,one"}, "table main, row 'exact masks, 1k': seed: \"0\" must be a whole number in \\[0,"),
+        ({"rows": ("none",)}, "rows: none: the table has no such row; there are:"),
+        ({"data": ("voc",)}, "data: voc: write NAME=FOLDER, for example --data"),
     ],
 )
 def test_options_that_cannot_be(tmp_path, options, message):

@@ -109,7 +109,7 @@ def test_what_decides_a_segmenter_decides_its_folder(places):
     [
         ({}, {}, "needs data 'scenes': say where it is with --data scenes=FOLDER"),
         ({}, {"scenes": "missing"}, "there is no such folder"),
-        ({}, {"scenes": "scenes", "voc": "scenes"}, "--data voc: the table has no data of that name; it needs scenes"),
+        ({}, {"scenes": "scenes", "voc": "scenes"}, "data: voc: the table has no data of that name; it needs scenes"),
         ({"data": {"some": Source(scenes="train"), "more": Source(scenes="tune")}}, {}, "name its folder with --art"),
         ({"train": {"backbone": "tiny", "epochs": 0}}, {"scenes": "scenes"}, "epochs = 0 must be a number above 0"),
         ({"metrics": ("miou", "unseen")}, {"scenes": "scenes"}, "metrics: test 'held_out' has no 'unseen'"),
@@ -120,7 +120,7 @@ def test_what_decides_a_segmenter_decides_its_folder(places):
         ({"train": {"backbone": "tinier"}}, {"scenes": "scenes"}, "tinier"),
         ({"data": {"some": Source(scenes="tune"), "more": Source(scenes="tune", masks="yardstik")}}, {}, "data 'more': masks = 'yardstik'"),
         ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
-        ({"tests": {"held_out": HeldOut(scenes="tune", protocol="vocc")}}, {"scenes": "scenes"}, "protocol = vocc: must be own or one of"),
+        ({"tests": {"held_out": HeldOut(scenes="tune", protocol="vocc")}}, {"scenes": "scenes"}, "protocol: vocc must be own or one of"),
     ],
 )
 def test_refused_before_anything_is_made(places, tmp_path, changes, folders, message):
@@ -141,9 +141,9 @@ def test_labels_of_a_folder_are_read_before_anything_is_made(places, tmp_path):
 
 
 def test_seeds_are_named_once(places):
-    with pytest.raises(UserError, match="--seeds"):
+    with pytest.raises(UserError, match="seeds: name one or more, each once, for example"):
         check(small_table(), places, (0, 0))
-    with pytest.raises(UserError, match="--seeds"):
+    with pytest.raises(UserError, match="seeds: name one or more, each once, for example"):
         check(small_table(), places, ())
 
 

@@ -96,7 +96,7 @@ def read(source: Source, *, split: str | None = None, classes: Sequence[str] | N
         name = f"{folder}/{name}" if folder and counts[name] > 1 else name
         samples.append(source.sample(name, picture, partial(decode, mask), {"split": part} if part else {}, picture, picture, mask))
     if not samples and split is not None:
-        raise UserError(f"split = {split}", f"no picture of {root} is in it")
+        raise UserError("split", f"{split}: no picture of {root} is in it")
     return names, samples
 
 

@@ -37,7 +37,7 @@ GROUP, GROUP_BYTES = 100, 64_000_000
 def write(export: Export, *, shard_size: int = 500_000_000) -> None:
     load_extra("pyarrow.parquet", "hf")
     if shard_size < 1:
-        raise UserError(f"shard_size = {shard_size}: must be at least one byte")
+        raise UserError("shard_size", f"{shard_size}: must be at least one byte")
     (export.folder / "data").mkdir()
     shards = {split: _Shards(export.folder / "data", HUB_SPLITS[split], _schema(export.classes), shard_size) for split in export.parts}
     try:

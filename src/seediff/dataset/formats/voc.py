@@ -51,7 +51,7 @@ MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
 
 def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> None:
     if min_area != 1 and not (objects or boxes):
-        raise UserError(f"min_area = {min_area}", "needs --objects or --boxes; without them, no objects are written")
+        raise UserError("min_area", f"{min_area} needs --objects or --boxes; without them, no objects are written")
     counts: Counter[str] = Counter()
     for placed in export.placed(convert, objects=objects, boxes=boxes, min_area=min_area, jpeg=jpeg):
         files, counted = placed.data
@@ -302,7 +302,7 @@ def label_map(path: Path, rows: Sequence[tuple[str, Sequence[str], str]], classe
         lines.append((name, int(np.array(parts, np.uint32) @ WEIGHTS)))
     names = [name for name, _ in lines if name.casefold() not in (*GROUNDS, *IGNORED)]
     if classes is not None and (missing := [name for name in names if name not in classes]):
-        raise UserError(f"--classes: does not name {shown(missing[0])}, which is a class of {path}")
+        raise UserError("classes", f"does not name {shown(missing[0])}, which is a class of {path}")
     named = tuple(names if classes is None else classes)
     ids = {name: number for number, name in enumerate(named, 1)}
     order = tuple(0 if name.casefold() in GROUNDS else ids.get(name, native.IGNORE) for name, _ in lines)

@@ -65,19 +65,19 @@ class Criteria:
     def __post_init__(self) -> None:
         if not 0 <= self.min_area <= self.max_area <= 1:
             raise UserError(
-                f"min_area = {self.min_area} and max_area = {self.max_area}", "must be shares of the picture, 0 ≤ minimum ≤ maximum ≤ 1"
+                "min_area", f"{self.min_area} and max_area = {self.max_area}", "must be shares of the picture, 0 ≤ minimum ≤ maximum ≤ 1"
             )
         if self.reviewed is not None and self.reviewed not in REVIEWED_AS:
-            raise UserError(f"reviewed = {self.reviewed!r}", f"must be one of {', '.join(REVIEWED_AS)}")
+            raise UserError("reviewed", f"{self.reviewed!r} must be one of {', '.join(REVIEWED_AS)}")
         for name in ("max_components", "min_piece", "best"):
             if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"{name} = {value}", "must be at least 1")
+                raise UserError(name, f"{value} must be at least 1")
         if self.min_confidence is not None and not -1 <= self.min_confidence <= 1:
-            raise UserError(f"min_confidence = {self.min_confidence}", "must be in [-1, 1]")
+            raise UserError("min_confidence", f"{self.min_confidence} must be in [-1, 1]")
         if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
-            raise UserError(f"min_agreement = {self.min_agreement}", "must be in [0, 1]")
+            raise UserError("min_agreement", f"{self.min_agreement} must be in [0, 1]")
         if self.ignore_band is not None and not 0 < self.ignore_band[0] < self.ignore_band[1] <= 1:
-            raise UserError(f"ignore_band = {self.ignore_band[0]},{self.ignore_band[1]}", "must be LOW,HIGH with 0 < LOW < HIGH ≤ 1")
+            raise UserError("ignore_band", f"{self.ignore_band} must be LOW,HIGH with 0 < LOW < HIGH ≤ 1")
 
 
 @dataclass(frozen=True)

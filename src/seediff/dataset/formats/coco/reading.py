@@ -135,7 +135,7 @@ def _check_masks(documents: Sequence[Document], crowds: Crowds | None, source: S
     """Raise UserError if the annotations cannot make label maps: all are boxes, or all are crowds and `crowds` is None. Add notes about
     crowds and boxes."""
     if crowds not in (None, "ignored", "objects"):
-        raise UserError(f"crowds = {crowds}", "must be ignored or objects")
+        raise UserError("crowds", f"{crowds} must be ignored or objects")
     annotations = [annotation for document in documents for listed in document.instances.values() for annotation in listed]
     masked = [annotation for annotation in annotations if annotation.masked]
     where = documents[0].where

@@ -1,0 +1,82 @@
+"""`--help` of the commands with many options shows those that most people use, `--help-all` all of them, with the values that the model at
+hand would use."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from cyclopts import App
+from cyclopts.help import DefaultFormatter, HelpPanel
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions
+
+HELP_ALL = "--help-all"
+COMMON = {
+    "generate": "classes per-class prompt vary subclasses classes-per-image seed model steps size method beta reject keep-soft out dry-run",
+    "mask": "classes model size presence method beta keep-soft out dry-run",
+    "segment": "names model size method kl-threshold k refine out dry-run",
+    "train": "epochs steps val-share finetune backbone weights batch-size learning-rate device out dry-run",
+}
+"""Command → the options that `--help` shows."""
+DECIDING = ("--model", "--base", "--method", "--backbone", "--architecture")
+"""Options with which other defaults come."""
+
+
+def shown(value: Any) -> str | None:
+    """A default as it would be typed; None to show none."""
+    if value in (None, "", ()):
+        return None
+    if isinstance(value, tuple):
+        return ",".join(str(shown(each)) for each in value)
+    return ("no", "yes")[value] if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class Help(DefaultFormatter):
+    """Shows a command's arguments and options. names: of the options to show; None: all. defaults: option → the default to show."""
+
+    def __init__(self, names: set[str] | None, defaults: dict[str, str]) -> None:
+        super().__init__()
+        self.names, self.defaults = names, defaults
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> Any:
+        entries = [
+            entry.copy(default=next((self.defaults[name] for name in entry.positive_names if name in self.defaults), entry.default))
+            for entry in panel.entries
+            if self.names is None or not entry.positive_names or self.names & set(entry.positive_names)
+        ]
+        super().__call__(console, options, panel.copy(entries=entries))
+
+
+def prepare_help(program: App, arguments: Sequence[str]) -> None:
+    """Have the help of a command show the options and values that it should for these arguments."""
+    command, app = arguments[0], program[arguments[0]]
+    every = HELP_ALL in arguments
+    app.help_formatter = Help(None if every else {f"--{name}" for name in COMMON[command].split()}, _defaults(app, arguments))
+    if not every:
+        app.help_epilogue = f"These are the most common options. All of them: `seediff {command} {HELP_ALL}`"
+
+
+def _defaults(app: App, arguments: Sequence[str]) -> dict[str, str]:
+    """Option → the value that the command would take from the model, method or backbone that these arguments name, with its source."""
+    from ..config.base import DEFAULT, GIVEN
+    from ..config.generate import DatasetConfig
+    from ..config.resolve import configure
+
+    kind = next(part for part in get_args(get_type_hints(app.default_command)["line"]))
+    fields = {argument.name: ".".join(argument.keys) for argument in app.assemble_argument_collection()}
+    line = {fields[option]: value for option, value in itertools.pairwise(arguments) if option in DECIDING}
+    try:
+        config = configure(kind, {**line, **({"classes": ("dog",)} if issubclass(kind, DatasetConfig) else {})})
+    except UserError:  # the command itself will say it
+        return {}
+    flat, texts = config.flat(), {}
+    for option, name in fields.items():
+        if name != "classes" and (text := shown(flat.get(name))) is not None:
+            source = config.source(name)
+            texts[option] = text if source in (DEFAULT, GIVEN) else f"{text} ({source})"
+    return texts
