@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import refusal
 from hypothesis import given
 from hypothesis import strategies as st
 from layouts import save_map
@@ -31,32 +32,16 @@ def test_one_bit(tmp_path: Path):
     assert read_segment_ids(tmp_path / "a.png").tolist() == [[1, 0]]
 
 
-def broken_files(folder: Path) -> dict[str, str]:
-    """File name → what is said about it."""
-    Image.new("RGB", (4, 4)).save(folder / "colour.png")
-    Image.new("LA", (4, 4)).save(folder / "alpha.png")
-    Image.new("L", (4, 4)).save(folder / "jpeg.png", "JPEG")
-    (folder / "empty.png").write_bytes(b"")
-    (folder / "text.png").write_text("no picture")
-    whole = save_map(folder / "whole.png", np.random.default_rng(0).integers(0, 255, (64, 64))).read_bytes()
-    (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
-    return {
-        "colour.png": "colour picture",
-        "alpha.png": "colour picture",
-        "jpeg.png": "is JPEG inside",
-        "empty.png": "cannot be read",
-        "text.png": "cannot be read",
-        "truncated.png": "cannot be read",
-        "absent.png": "there is no such file",
-    }
-
-
 def test_files_that_are_no_label_maps(tmp_path: Path):
-    for name, reason in broken_files(tmp_path).items():
-        with pytest.raises(UserError, match=reason) as caught:
-            read_segment_ids(tmp_path / name)
-        assert str(caught.value).startswith(str(tmp_path / name))
-        assert "\n" not in str(caught.value)
+    Image.new("RGB", (4, 4)).save(tmp_path / "colour.png")
+    Image.new("LA", (4, 4)).save(tmp_path / "alpha.png")
+    Image.new("L", (4, 4)).save(tmp_path / "jpeg.png", "JPEG")
+    (tmp_path / "text.png").write_text("no picture")
+    whole = save_map(tmp_path / "whole.png", np.random.default_rng(0).integers(0, 255, (64, 64))).read_bytes()
+    (tmp_path / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    for name in ("colour", "alpha", "jpeg", "text", "truncated", "absent"):
+        path = tmp_path / f"{name}.png"
+        assert refusal(lambda path=path: read_segment_ids(path), path)
 
 
 def test_find_maps_below_folders_and_links(tmp_path: Path):

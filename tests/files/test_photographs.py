@@ -6,7 +6,6 @@ import io
 import os
 import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -77,18 +76,15 @@ class TestFind:
         with pytest.raises(UserError, match=r"a/\*\.png: no file or folder matches"):
             find_photos(["a/*.png"])
 
-    def test_the_same_file_once(self, tmp_path):
-        touch(tmp_path, "a.jpg", "sub/b.jpg")
-        (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
+    def test_links_are_followed_and_the_same_file_is_taken_once(self, tmp_path):
+        touch(tmp_path, "here/a.jpg", "here/sub/b.jpg", "elsewhere/x/c.jpg")
+        here = tmp_path / "here"
+        (here / "link.jpg").symlink_to(here / "a.jpg")
+        (here / "more").symlink_to(tmp_path / "elsewhere")
         for number in range(3):
-            (tmp_path / "sub" / f"circle{number}").symlink_to(tmp_path)
-        found = find_photos([tmp_path, tmp_path / "a.jpg", f"{tmp_path}/sub/../a.jpg", tmp_path / "sub"])
-        assert names(found) == ["a", "sub/b"]
-
-    def test_links_to_folders_are_followed(self, tmp_path):
-        touch(tmp_path, "elsewhere/x/b.jpg", "here/a.jpg")
-        (tmp_path / "here" / "more").symlink_to(tmp_path / "elsewhere")
-        assert names(find_photos([tmp_path / "here"])) == ["a", "more/x/b"]
+            (here / "sub" / f"circle{number}").symlink_to(here)
+        found = find_photos([here, here / "a.jpg", f"{here}/sub/../a.jpg", here / "sub"])
+        assert names(found) == ["a", "more/x/c", "sub/b"]
 
     def test_names_are_unique_and_stay_inside(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -164,19 +160,22 @@ class TestFind:
             with pytest.raises(UserError, match=message):
                 find_photos([given, "in"], exclude=tmp_path / "in" / "out")
 
-    def test_nothing_found(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("paths", "said"),
+        [
+            (["."], "no picture found among 2 files"),
+            (["empty"], "no picture found;"),
+            (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
+            ([], "no picture named"),
+            ([""], "empty text"),
+        ],
+    )
+    def test_nothing_found(self, tmp_path, monkeypatch, paths, said):
+        monkeypatch.chdir(tmp_path)
         touch(tmp_path, "notes.txt", "table.csv")
-        with pytest.raises(UserError, match=r"no picture found among 2 files; recognised in folders are avif, .*webp"):
-            find_photos(folder for folder in [tmp_path])
-        with pytest.raises(UserError, match=r"nowhere.jpg: there is no such file or folder"):
-            find_photos([tmp_path / "nowhere.jpg"])
-        with pytest.raises(UserError, match="no picture named"):
-            find_photos([])
-        with pytest.raises(UserError, match="empty text"):
-            find_photos([""])
         (tmp_path / "empty").mkdir()
-        with pytest.raises(UserError, match="no picture found;"):
-            find_photos([tmp_path / "empty"])
+        with pytest.raises(UserError, match=said):
+            find_photos(paths)
 
     @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything is readable to root")
     def test_a_folder_that_cannot_be_listed(self, tmp_path):
@@ -427,53 +426,13 @@ def test_smaller_versions_and_masks_in_a_tiff_are_left_out(tmp_path, second, tak
             read_photo(path)
 
 
-def png_header(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-
-
-def test_size_is_checked_before_decoding(tmp_path):
-    (tmp_path / "huge.png").write_bytes(png_header(20000, 10000))
-    with pytest.raises(UserError, match=r"huge\.png: 200 megapixels \(20000 × 10000\), more than the 100 allowed"):
-        read_photo(tmp_path / "huge.png")
-    with pytest.raises(UserError, match="cannot be read"):  # once it is allowed, it is decoded, and found cut short
-        read_photo(tmp_path / "huge.png", max_megapixels=250)
-    with pytest.raises(UserError, match=r"1\.2e-05|0\.000192 megapixels"):
+def test_sizes_that_are_refused(tmp_path):
+    with pytest.raises(UserError, match="allowed"):
         read_photo(saved(tmp_path / "a.png", picture()), max_megapixels=0.0001)
     for shape in ((1, 1), (7, 300), (300, 7)):
         with pytest.raises(UserError, match="at least 8"):
             read_photo(saved(tmp_path / "small.png", np.zeros((*shape, 3), np.uint8)))
     assert read_photo(saved(tmp_path / "8.png", picture(8, 8))).shape == (8, 8, 3)
-
-
-def test_pillows_own_limit_is_put_aside_and_restored(tmp_path, monkeypatch, recwarn):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    np.testing.assert_array_equal(read_photo(saved(tmp_path / "a.png", picture())), picture())
-    assert Image.MAX_IMAGE_PIXELS == 50
-    assert not recwarn.list
-
-
-def test_what_is_no_picture(tmp_path):
-    cases = {
-        "empty.jpg": (b"", "cannot be read as a picture: it is empty$"),
-        "text.jpg": (b"a text\n" * 50, r".*it is none of a format that is read \(AVIF, BMP, .*"),
-    }
-    cases["script.png"] = (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", ".*it is none of a format that is read")
-    for name, (data, message) in cases.items():
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(UserError, match=rf"{name}: {message}"):
-            read_photo(tmp_path / name)
-    with pytest.raises(UserError, match=r"none\.jpg: there is no such file"):
-        read_photo(tmp_path / "none.jpg")
-    with pytest.raises(UserError, match="is a folder, not a regular file"):
-        read_photo(tmp_path)
-    if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "pipe.jpg")
-        with pytest.raises(UserError, match=r"pipe\.jpg: is a named pipe, not a regular file"):
-            read_photo(tmp_path / "pipe.jpg")
 
 
 def encoded(suffix: str) -> bytes:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import warnings
 import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from damage import BYTES, truncations
+from damage import BYTES, refusal
 from PIL import Image
 
 from seediff.errors import UserError
-from seediff.files.pictures import open_picture
+from seediff.files.pictures import FORMATS, open_picture
 
 
 def png_of(width: int, height: int) -> bytes:
@@ -31,14 +29,15 @@ def png_of(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("size", [(12_000, 8_400), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])
 def test_too_many_pixels_are_one_line_and_no_warning(tmp_path: Path, size: tuple[int, int]) -> None:
     (tmp_path / "a.png").write_bytes(png_of(*size))
+    limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with (
-            pytest.raises(UserError, match=r"a.png: .* megapixels \(\d+ × \d+\), more than the 100 allowed"),
+            pytest.raises(UserError, match=r"a.png: .* megapixels"),
             open_picture(tmp_path / "a.png"),
         ):
             pass
-    assert Image.MAX_IMAGE_PIXELS is not None
+    assert limit == Image.MAX_IMAGE_PIXELS is not None
 
 
 def test_a_picture_of_96_megapixels_is_opened_without_a_warning() -> None:
@@ -48,30 +47,23 @@ def test_a_picture_of_96_megapixels_is_opened_without_a_warning() -> None:
             assert picture.size == (12_000, 8_000)
 
 
-def test_damaged_pictures_are_refused_in_a_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "formats"),
+    [
+        *((data, FORMATS) for data in BYTES.values()),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", FORMATS),
+        (png_of(8, 8), ("JPEG",)),
+    ],
+)
+def test_what_is_no_picture_of_these_formats(tmp_path: Path, data: bytes, formats: tuple[str, ...]) -> None:
     path = tmp_path / "a.png"
-    for format_ in ("PNG", "JPEG"):
-        buffer = io.BytesIO()
-        Image.fromarray(np.arange(3 * 32 * 32, dtype=np.uint8).reshape(32, 32, 3)).save(buffer, format_)
-        for data in (*(d for _, d in truncations(buffer.getvalue()[: len(buffer.getvalue()) * 3 // 4])), *BYTES.values()):
-            path.write_bytes(data)
-            for source in (path, data):
-                with pytest.raises(UserError, match=r"cannot be read as a picture") as caught, open_picture(source, str(path)) as picture:
-                    picture.load()
-                assert str(caught.value).startswith(str(path))
-                assert str(caught.value).isprintable()
+    path.write_bytes(data)
+    for source in (path, data):
+        assert refusal(lambda source=source: open_picture(source, str(path), formats=formats).__enter__(), path)
 
 
 @pytest.mark.timeout(10)
 def test_pipes_and_missing_files_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(UserError, match=r"a.png: is a named pipe, not a regular file"), open_picture(tmp_path / "a.png"):
-        pass
-    with pytest.raises(UserError, match=r"b.png: there is no such file"), open_picture(tmp_path / "b.png"):
-        pass
-
-
-def test_formats_that_were_not_asked_for_are_refused(tmp_path: Path) -> None:
-    Image.new("L", (8, 8)).save(tmp_path / "a.png", "BMP")
-    with pytest.raises(UserError, match="cannot be read as a picture"), open_picture(tmp_path / "a.png", formats=("PNG", "JPEG")):
-        pass
+    for name in ("a.png", "b.png"):
+        assert refusal(open_picture(tmp_path / name).__enter__, tmp_path / name)

@@ -69,12 +69,9 @@ def test_whole_numbers_serve_as_numbers_and_lists_as_tuples() -> None:
 
 def test_checked_takes_part_of_a_configuration() -> None:
     assert checked(Whole, {"pair": [1, 2], "words": ["a"]}, "x") == {"pair": (1.0, 2.0), "words": ("a",)}
-    with pytest.raises(UserError, match=r"x: there is no option 'wrods'; options here: kind, words, "):
-        checked(Whole, {"wrods": []}, "x")
-    with pytest.raises(UserError, match=r'x: pair = "a" must be a list$'):
-        checked(Whole, {"pair": "a"}, "x")
-    with pytest.raises(UserError, match=r"x: kind = \"c\" must be 'a' or 'b'$"):
-        checked(Whole, {"kind": "c"}, "x")
+    for wrong in ({"wrods": []}, {"pair": "a"}, {"kind": "c"}):
+        with pytest.raises(UserError, match=rf"^x: .*{next(iter(wrong))}"):
+            checked(Whole, wrong, "x")
 
 
 @pytest.mark.parametrize(
