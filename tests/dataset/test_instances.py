@@ -244,7 +244,7 @@ def test_objects_in_a_label_map_come_apart_again():
 
 
 BROKEN = [
-    (lambda row, path: path.unlink(), "names objects, but there is no such file", "p0.png: is missing, but the row of sample 'p0' names"),
+    (lambda row, path: path.unlink(), "there is no such file", "p0.png: is missing, but the row of sample 'p0' names"),
     (lambda row, path: row.update(instances=[2, 1], instance_scores=[0.1, 0.2]), *["has an object 3"] * 2),
     (lambda row, path: row.update(instance_scores=[0.1, 0.2]), *["2 `instance_scores` for 3 `instances`; give one for each"] * 2),
     (lambda row, path: row.update(instances=[2, 9, 1]), *["`instances` name class 9; they must be from 1 to 2, as in classes.txt"] * 2),

@@ -174,20 +174,6 @@ def test_a_link_inside_a_set_is_copied_as_its_file_and_a_pipe_is_not(pets, tmp_p
     assert "000000_1.png: is a named pipe" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("planted", ["orphans", "orphans/images", "masks", ".lock"])
-def test_a_repair_moves_and_writes_through_no_link(planted, pets, victim, capsys):
-    (pets / "images/orphan.png").write_bytes(b"")
-    if planted == "masks":
-        shutil.rmtree(pets / "masks")
-    (pets / planted).parent.mkdir(exist_ok=True)
-    (pets / planted).symlink_to(victim / "key" if planted == ".lock" else victim)
-    assert main(["check", str(pets), "--fix", "--quiet"]) == 2
-    said = capsys.readouterr().err
-    assert "fault" not in said
-    assert said.count("\n") == 1
-    assert contents(victim) == HELD
-
-
 def test_a_new_folder_is_not_emptied_through_links(victim, tmp_path):
     def interrupted() -> None:
         with staged(tmp_path / "out") as part:

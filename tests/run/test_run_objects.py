@@ -13,11 +13,10 @@ from photo_set import write_photos
 from seediff.config.generate import GenerateConfig
 from seediff.config.photographs import MaskPhotosConfig
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.quality.check import DAMAGED, check_dataset
+from seediff.dataset.quality.check import check_dataset
 from seediff.files.photographs import find_photos
 from seediff.run.generate import generate
 from seediff.run.mask import mask_photos
-from seediff.run.reopen import reopen
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=2, batch_size=2, classes_per_image=2)
 
@@ -50,19 +49,6 @@ def test_stopped_at_any_write_and_grown_it_has_the_same_bytes(tmp_path, monkeypa
     generate(more, tmp_path / "grown", draw=fake_draw)
     generate(more, tmp_path / "at-once", draw=fake_draw)
     assert contents(tmp_path / "grown") == contents(tmp_path / "at-once")
-
-
-@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"damaged")])
-def test_objects_that_are_damaged_are_made_again(tmp_path, damage):
-    out = tmp_path / "out"
-    generate(WITH_OBJECTS, out, draw=fake_draw)
-    before = contents(out)
-    damage(out / "instances/000001.png")
-    lost = {finding.where for finding in check_dataset(out).findings if finding.kind in DAMAGED}
-    assert lost == {"instances/000001.png"}
-    reopen(out, lost)
-    generate(WITH_OBJECTS, out, draw=fake_draw)
-    assert contents(out) == before
 
 
 @pytest.mark.parametrize(("fit", "mask"), [("keep", {}), ("crop", {"method": "ca"})])

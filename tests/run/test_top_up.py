@@ -9,6 +9,7 @@ from interrupted import check_interrupted, contents
 
 from seediff.cli import main
 from seediff.config.generate import GenerateConfig
+from seediff.dataset.native import METADATA
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, Action, append_action, in_effect
 from seediff.dataset.split import set_splits
@@ -17,7 +18,6 @@ from seediff.errors import UserError
 from seediff.files.outputs import CONFIG as SETTINGS
 from seediff.prompts.specs import redraw, sample_specs
 from seediff.run.generate import generate
-from seediff.run.reopen import reopen
 
 CONFIG = GenerateConfig(
     classes=("dog", "cat", "bus"), per_class=3, batch_size=2, keep_soft=True, keep_attention=True, device="cpu", threads=1
@@ -30,6 +30,10 @@ def review(out, verdicts):
     for name, verdict in verdicts.items():
         version = action.version + 1 if (action := in_effect(out).get(name)) else 1
         append_action(out, Action(sample=name, version=version, action="decide", verdict=verdict))
+
+
+def interrupt(specs):
+    raise KeyboardInterrupt
 
 
 def of_samples(files, names):
@@ -103,31 +107,19 @@ def test_a_line_that_was_cut_short_is_written_again(tmp_path):
     assert contents(tmp_path / "cut") == contents(out)
 
 
-def test_what_is_damaged_later_is_made_again(tmp_path):
-    out = tmp_path / "out"
-    generate(CONFIG, out, draw=fake_draw)
-    review(out, {"000002": "rejected", "000004": "rejected"})
-    generate(CONFIG, out, draw=fake_draw, top_up=True)
-    before = contents(out)
-    for name in ("images/000002.png", "masks/000003.png", "masks/000005.png"):  # drawn again; its neighbour; another's neighbour
-        (out / name).write_bytes(b"damaged")
-    reopen(out, ["images/000002.png", "masks/000003.png", "masks/000005.png"])
-    generate(CONFIG, out, draw=fake_draw)
-    assert contents(out) == before
-
-
 @pytest.mark.parametrize("changes", [{}, REJECT], ids=["plain", "reject"])
 def test_a_stopped_run_may_have_an_old_row_beside_the_new_one(tmp_path, changes):
-    config, out = replace(CONFIG, **changes), tmp_path / "out"
-    rows = generate(config, out, draw=fake_draw).rows
-    first, *_, last = [row["file_name"][7:13] for row in rows]
+    config, out, whole = replace(CONFIG, batch_size=3, **changes), tmp_path / "out", tmp_path / "whole"
+    larger = replace(config, per_class=5)
+    last = generate(config, out, draw=fake_draw).rows[-1]["file_name"][7:13]
     review(out, {last: "rejected"})
-    shutil.copytree(out, tmp_path / "whole")
-    generate(config, tmp_path / "whole", draw=fake_draw, top_up=True)
-    reopen(out, [f"masks/{first}.png"])
-    generate(config, out, draw=fake_draw, top_up=True)
-    assert len(open_native(out)[1]) == len(rows)
-    assert contents(out) == contents(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        generate(larger, out, draw=interrupt)
+    generate(larger, out, draw=fake_draw, top_up=True)
+    generate(larger, whole, draw=fake_draw)
+    review(whole, {last: "rejected"})
+    generate(larger, whole, draw=fake_draw, top_up=True)
+    assert contents(out) == contents(whole)
 
 
 def test_samples_keep_their_split(tmp_path):
@@ -135,10 +127,6 @@ def test_samples_keep_their_split(tmp_path):
     generate(CONFIG, out, draw=fake_draw)
     splits = {f"{number:06d}": ("val", "train")[number % 3 > 0] for number in range(9)}
     set_splits(out, splits)
-    before = contents(out)
-    reopen(out, ["masks/000003.png"])
-    generate(CONFIG, out, draw=fake_draw)
-    assert contents(out) == before
     review(out, {"000002": "rejected", "000007": "rejected"})
     generate(CONFIG, out, draw=fake_draw, top_up=True)
     assert {item.name: item.metadata["split"] for item in open_native(out)[1]} == splits
@@ -149,7 +137,7 @@ def test_a_reviewed_set_without_a_whole_batch_takes_no_other_options(tmp_path):
     generate(config, out, draw=fake_draw)
     review(out, {"000001": "accepted"})
     before = contents(out)
-    reopen(out, ["masks/000003.png"])
+    (out / METADATA).unlink()
     with pytest.raises(UserError, match="holds the output of another configuration"):
         generate(replace(config, seed=7), out, draw=fake_draw)
     generate(config, out, draw=fake_draw)

@@ -35,14 +35,6 @@ JSON = option(OUTPUT, "Also write all results to this JSON file.")
 def check(
     data: Annotated[Path, DATA],
     *,
-    fix: Annotated[
-        bool,
-        option(
-            OUTPUT,
-            "Make safe repairs: lost lists of an imported set, palettes, `classes` and `area` in rows. Moves orphans to orphans/.",
-            negative=(),
-        ),
-    ] = False,
     json: Annotated[Path | None, HERE, JSON] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
@@ -52,43 +44,28 @@ def check(
 
     - `seediff check pets`
 
-    - `seediff check pets --fix --json check.json`
+    - `seediff check pets --json check.json`
     """
-    from ..dataset.native import METADATA
+    from ..dataset.native import CONFIG, METADATA
     from ..dataset.quality.check import DAMAGED, check_dataset
-    from ..dataset.quality.fix import fix_dataset
     from ..files.output_folders import check_writable
-    from ..run.reopen import can_reopen, check_is_dataset, remake, reopen, what_to_do
     from .summary import counts, findings_table
 
-    check_is_dataset(data)
     check_writable(None, json)
     checked = check_dataset(data, followed(quiet))
-    fixed: list[str] = []
-    if fix and any(finding.where == METADATA and finding.kind == "lost" for finding in checked.findings) and (command := remake(data)):
-        raise UserError(f"{data / METADATA}: is missing; this makes every sample again: {command}")
-    for _ in range(2 * fix):  # once metadata.jsonl is restored, more may be repairable
-        if done := fix_dataset(data, checked.findings):
-            fixed += done
-            checked = check_dataset(data, followed(quiet))
-    damaged = {finding.where for finding in checked.findings if finding.kind in DAMAGED}
-    reopened = bool(fix and damaged and can_reopen(data))
-    if reopened:
-        reopen(data, damaged)
     if not quiet:
         if checked.findings:
             show(findings_table(checked))
         if checked.stats:
             show_stats(checked.stats)
-        print(*(f"fixed: {line}\n" for line in fixed), sep="", end="")
-    write_json(json, {**checked.as_json(), "fixed": fixed}, quiet)
-    if reopened:
-        raise UserError(f"{data}: {len(damaged)} damaged file{'s' * (len(damaged) > 1)}; to make their samples again: {remake(data)}")
+    write_json(json, checked.as_json(), quiet)
     if checked.errors:
         kinds: dict[str, int] = {}
         for finding in checked.findings[: checked.errors]:
             kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
-        advice = f"; --fix cannot make samples again: {what_to_do(data)}" if fix and damaged else ""
+        command = f"remove {METADATA} and run the same command again with the same --out"
+        again = command if (data / CONFIG).is_file() else "make the dataset again"
+        advice = f"; restore what is damaged from a copy, or {again}" if kinds.keys() & {*DAMAGED} else ""
         plural = "s" * (checked.errors > 1)
         raise UserError(f"{data}: {checked.errors} error{plural} ({counts(kinds)}); the first: {first(checked)}{advice}")
     if not quiet:
@@ -203,7 +180,7 @@ def left_out(criteria: Any, dropped: Mapping[str, int]) -> str:
 def first(checked: Any) -> str:
     """The text of the first finding."""
     finding = checked.findings[0]
-    return finding.text if finding.kind in ("structure", "lost") else f"{finding.where}: {finding.text}"
+    return finding.text if finding.kind == "structure" else f"{finding.where}: {finding.text}"
 
 
 def show(table: Any) -> None:

@@ -131,18 +131,6 @@ def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
             shutil.copyfileobj(reading, writing, 1 << 20)
 
 
-def move_aside(path: Path, target: Path) -> None:
-    """Move a file, with a number added to its new name if that is taken. Removes its folder if it is then empty."""
-    free, number = target, 0
-    target.parent.mkdir(parents=True, exist_ok=True)
-    while os.path.lexists(free):
-        number += 1
-        free = target.with_name(f"{target.stem}.{number}{target.suffix}")
-    path.rename(free)
-    with suppress(OSError):
-        path.parent.rmdir()
-
-
 def clear_leftovers(folder: Path, below: Collection[str] = (), *, older: float | None = None) -> None:
     """Remove half-written files of killed runs in a folder, and everywhere in its folders `below`. Does not follow links, and leaves files
     that cannot be removed.

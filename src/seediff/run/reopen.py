@@ -1,9 +1,8 @@
-"""Turns a finished dataset back into an unfinished one: to make damaged samples again, to add samples, or to draw again samples that
-people rejected.
+"""Turns a finished dataset back into an unfinished one: to add samples, or to draw again samples that people rejected.
 
 The records of all other batches are written again from the files that exist, then metadata.jsonl is removed. The command that made the
-dataset then continues as after any interruption. The result has the bytes from before the damage, or those of a dataset that was made in
-the larger size from the start. A sample that is drawn again is a batch by itself.
+dataset then continues as after any interruption. A dataset that grows gets the bytes of one that was made in the larger size from the
+start. A sample that is drawn again is a batch by itself.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ import json
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..config.generate import MAX_IMAGES, DatasetConfig, GenerateConfig, load_dataset_config
-from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.base import load_config
+from ..config.generate import MAX_IMAGES, GenerateConfig
 from ..dataset import native
 from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..dataset.store import find_extras
@@ -30,59 +29,9 @@ from ..files.reading import ANNOTATIONS
 from ..prompts.specs import sample_count
 from .output import BatchRecord, Place, open_place, record_path
 
-SAMPLE_FILE = re.compile(rf"(?:{'|'.join((native.IMAGES, native.MASKS, native.INSTANCES, *native.EXTRAS))})/(\d{{6,}})(?:_\d+)?\.\w+")
+PICTURE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
 SPLITS = f"{native.BATCHES}/splits"
 """The split of each picture of a dataset that was divided and then turned back into an unfinished one: file name → split, as JSON."""
-INPUTS = {"generate": "", "mask": "PHOTOS ", "augment": "DATA ", "segment": "PHOTOS "}
-"""Command → the arguments that it needs besides its configuration."""
-
-
-def remake(folder: Path) -> str | None:
-    """The command line that made an output, and makes missing parts again; None if no run of this version made it."""
-    try:
-        about = read_toml(folder / native.CONFIG)
-    except UserError:
-        return None
-    inputs = INPUTS.get(about.get("command", ""))
-    if inputs is None or about.get("version") != __version__:
-        return None
-    return f"seediff {about['command']} {inputs}--config {folder / native.CONFIG} --out {folder}"
-
-
-def check_is_dataset(folder: Path) -> None:
-    """Raise UserError for the output of `segment`, which looks like a dataset that lost all files; the error says how to make it again."""
-    if (folder / SegmentPhotosConfig.last_file).exists() and not (folder / native.METADATA).exists():
-        raise UserError(f"{folder}: is what `seediff segment` made, and no dataset; should a file of it be damaged: {what_to_do(folder)}")
-
-
-def what_to_do(folder: Path) -> str:
-    """Advice on how to make an output again if single samples cannot be made again."""
-    command = remake(folder)
-    if command is None:
-        return "no run of this version of seediff made it: make it again from where its samples came from"
-    last = next(name for name in (native.METADATA, SegmentPhotosConfig.last_file) if (folder / name).exists())
-    return f"remove {folder / last} and run: {command} (with what else it was given), which makes everything again"
-
-
-def can_reopen(folder: Path) -> bool:
-    """Whether `generate` or `mask` of this version made the dataset, and it is finished; samples may be damaged."""
-    command = remake(folder) or ""
-    return command.startswith(("seediff generate ", "seediff mask ")) and (folder / native.METADATA).is_file()
-
-
-def reopen(folder: Path, damaged: Collection[str]) -> None:
-    """Turn the finished dataset in `folder` into an unfinished one without the batches of damaged files, given by their paths in it.
-
-    Only if `can_reopen`. Raises UserError for a file that belongs to no sample, or if another run is using the folder.
-    """
-    config = load_dataset_config(folder / native.CONFIG, MaskPhotosConfig)
-    again = redrawn(folder, config)
-    lost = {batch_number(sample_number(name), config, again) for name in damaged}
-    place = Place(folder)
-    with place.locked():
-        if not isinstance(config, GenerateConfig):  # the batch of a failed photograph is not known
-            lost |= {number for number, record in _rows_by_batch(folder, config).items() if len(record.rows) < config.batch_size}
-        _unfinish(place, config, lost)
 
 
 def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False) -> list[str]:
@@ -103,7 +52,7 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
             raise UserError(out, "is a store, where samples are not drawn again", "copy it to a folder and go on there")
         if state == "shorter":
             raise UserError(out, "a run either adds samples (per_class) or draws rejected ones again (top_up)", "do one after the other")
-        if state == "complete" and not can_reopen(folder):
+        if state == "complete" and read_toml(folder / native.CONFIG).get("version") != __version__:
             raise UserError(out, f"was made by another version of seediff than {__version__}", "make more with another seed; merge the two")
         if dry_run:
             return names
@@ -113,7 +62,7 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
             for name in names:
                 append_action(folder, Action(sample=name, version=versions[name] + 1, action=REDRAWN))
             if (folder / native.METADATA).is_file() and waiting(folder, config):
-                _unfinish(place, config, ())
+                _unfinish(place, config)
         return names
 
 
@@ -122,10 +71,8 @@ def rejected(folder: Path, config: GenerateConfig) -> list[str]:
     return sorted(name for name, action in in_effect(folder).items() if action.verdict == "rejected" and _is_sample(name, config))
 
 
-def redrawn(folder: Path, config: DatasetConfig) -> dict[int, int]:
+def redrawn(folder: Path, config: GenerateConfig) -> dict[int, int]:
     """Sample index → attempt, for all samples that were or have to be drawn again. Their attempts come after those of `reject`."""
-    if not isinstance(config, GenerateConfig):
-        return {}
     times = Counter[str]()
     for action in read_actions(folder):
         times[action.sample] += action.action == REDRAWN
@@ -137,7 +84,7 @@ def _is_sample(name: str, config: GenerateConfig) -> bool:
     return re.fullmatch("[0-9]{6,8}", name) is not None and name == f"{int(name):06d}" and int(name) < sample_count(config)
 
 
-def waiting(folder: Path, config: DatasetConfig) -> list[str]:
+def waiting(folder: Path, config: GenerateConfig) -> list[str]:
     """The names of a finished dataset's samples that still have to be drawn again."""
     again = {f"{index:06d}": attempt for index, attempt in redrawn(folder, config).items()}
     rows = {native.sample_name(row["file_name"]): row for row in (native.read_rows(folder) if again else ())}
@@ -149,15 +96,9 @@ def again_number(index: int) -> int:
     return MAX_IMAGES + index
 
 
-def batch_number(index: int, config: DatasetConfig, again: Collection[int]) -> int:
-    """The number of the batch with a sample's files. again: the indices of samples that were drawn again."""
-    return again_number(index) if index in again else index // config.batch_size
-
-
 def check_growth(folder: Path) -> None:
     """Raise UserError if a dataset cannot grow because a sample of its smaller last batch was reviewed, which would be drawn again."""
-    saved = load_dataset_config(folder / native.CONFIG)
-    assert isinstance(saved, GenerateConfig)
+    saved = load_config(folder / native.CONFIG, GenerateConfig)
     count = sample_count(saved)
     again = {f"{index:06d}" for index in range(count - count % saved.batch_size, count)}
     if reviewed := sorted(again & {action.sample for action in read_actions(folder)}):
@@ -175,18 +116,17 @@ def grow(place: Place, config: GenerateConfig) -> None:
     """
     folder = place.folder
     check_growth(folder)
-    saved = load_dataset_config(folder / native.CONFIG)
-    assert isinstance(saved, GenerateConfig)
+    saved = load_config(folder / native.CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
     if (folder / native.METADATA).is_file():
-        _unfinish(place, saved, {whole} if rest else set())
+        _unfinish(place, saved, lost=whole if rest else None)
     elif rest:
         (folder / record_path(whole)).unlink(missing_ok=True)
     weights = read_toml(folder / native.CONFIG).get("weights", "")
     write_atomic(folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
 
 
-def _rows_by_batch(folder: Path, config: DatasetConfig) -> dict[int, BatchRecord]:
+def _rows_by_batch(folder: Path, config: GenerateConfig) -> dict[int, BatchRecord]:
     """Batch number → a record with the rows of the batch, without files."""
     records: dict[int, BatchRecord] = defaultdict(BatchRecord)
     again = redrawn(folder, config)
@@ -194,22 +134,22 @@ def _rows_by_batch(folder: Path, config: DatasetConfig) -> dict[int, BatchRecord
         index = sample_number(row["file_name"])
         record = records[index // config.batch_size]
         if row.get("attempt") == again.get(index, row.get("attempt")):
-            record = records[batch_number(index, config, again)]
+            record = records[again_number(index)] if index in again else record
             record.rows.append(row)
-    if isinstance(config, GenerateConfig) and config.reject:
+    if config.reject:
         for row in native.read_rows(folder, native.REJECTED):
             records[row["index"] // config.batch_size].rejected.append(row)
     return records
 
 
-def _unfinish(place: Place, config: DatasetConfig, lost: Collection[int]) -> None:
+def _unfinish(place: Place, config: GenerateConfig, lost: int | None = None) -> None:
     """Write the records of all batches of a finished dataset except `lost`, then remove metadata.jsonl, which makes it unfinished."""
     folder, extras = place.folder, find_extras(place.folder)
     place.make_folders([])
     if splits := {row["file_name"]: row["split"] for row in native.read_rows(folder) if "split" in row}:
         write_atomic(folder / SPLITS, json.dumps(splits).encode("utf-8"))
     for number, record in _rows_by_batch(folder, config).items():
-        if number in lost:
+        if number == lost:
             continue
         paths = [path for row in record.rows for path in files_of(folder, row, extras)]
         if not all(path.is_file() for path in paths):
@@ -234,8 +174,8 @@ def files_of(folder: Path, row: Mapping[str, Any], extras: Mapping[str, Mapping[
     return [folder / row["file_name"], folder / row["mask"], *objects, *extras.get(name, {}).values()]
 
 
-def sample_number(name: str) -> int:
-    """The number of the sample that a file belongs to: `soft/000012_3.png` → 12. Raises UserError for any other file."""
-    if not (matched := SAMPLE_FILE.fullmatch(name)):
-        raise UserError(f"{name}: is no sample's file")
+def sample_number(file_name: str) -> int:
+    """The number of a sample from its picture's path: `images/000012.png` → 12. Raises UserError for any other path."""
+    if not (matched := PICTURE.fullmatch(file_name)):
+        raise UserError(f"{file_name}: is no picture that `seediff generate` drew")
     return int(matched[1])

@@ -1,1 +1,1 @@
-"""The quality of a dataset: checks, statistics, selection of samples, and repairs."""
+"""The quality of a dataset: checks, statistics, and selection of samples."""

@@ -1,4 +1,4 @@
-"""Checks a native dataset: `check_dataset` reads all its files and returns findings, some of which fix.py repairs.
+"""Checks a native dataset: `check_dataset` reads all its files and returns what is wrong with them.
 
 Errors are problems that break training code or that it would learn from wrongly; warnings are for a person to judge.
 """
@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from ...errors import UserError
-from ...files.label_maps import voc_palette
 from ...files.messages import printable, shown
 from ...files.pictures import open_picture
 from ...files.reading import PICTURE, inside, read_bytes
 from ...files.tensors import read_header
-from ...masks.flags import LARGEST, SMALLEST, degenerate
 from ...workers import in_threads
 from .. import native
-from ..encoding import read_label_map
+from ..encoding import checked_mask, read_label_map
 from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
 from ..rows import check_class_list, check_row, numbered_rows, shown_classes
 from ..sample import check_kind, picture_suffix
@@ -32,13 +29,10 @@ from ..split import difference_hash, near_groups, same_groups
 from ..store import check_finished, instance_file
 from .stats import Measured, Stats, measure, row_flags, summarize
 
-DAMAGED = ("missing", "picture", "mask", "instances", "soft", "tensors")
-"""Kinds of findings about a sample's file that is missing or damaged; `where` names the file."""
-COUNTED = ("class_ids", "area")
-"""Fields of a row that can be recomputed from its label map. They are read with any type, compared with the map, and rewritten by
-`--fix`."""
-ROUNDING = 1e-6
-"""Tolerance for areas, which are written with six digits."""
+T = TypeVar("T")
+FOLDERS = (native.IMAGES, native.MASKS, native.INSTANCES, *native.EXTRAS, REVIEWED)
+DAMAGED = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors")
+"""Kinds of findings about a file that is missing or damaged, and that another copy would replace."""
 
 
 @dataclass(frozen=True)
@@ -73,30 +67,43 @@ class Checked:
         }
 
 
+@dataclass
+class _Findings:
+    """Collects findings about the files in a folder."""
+
+    folder: Path
+    found: list[Finding] = field(default_factory=list)
+
+    def add(self, kind: str, where: str, text: str, level: Literal["error", "warning"] = "error") -> None:
+        self.found.append(Finding(kind, level, where, text))
+
+    def attempt(self, kind: str, where: str, read: Callable[[], T]) -> T | None:
+        """The result of `read`, or None if it raises UserError, which becomes a finding."""
+        try:
+            return read()
+        except UserError as error:
+            # The subject of an error about a list is its line, which `where` does not name.
+            return self.add(kind, where, str(error) if kind == "structure" else error.reason)
+
+    def read(self, kind: str, file: str, read: Callable[[Path], T]) -> T | None:
+        """Like `attempt`, for a file of the folder, which must exist and not be a link that leads out of it."""
+        path = self.folder / file
+        if self.attempt("path", file, lambda: inside(self.folder, path)) is None:
+            return None
+        if not path.is_file():
+            return self.add("missing", file, "there is no such file")
+        return self.attempt(kind, file, lambda: read(path))
+
+
 @dataclass(frozen=True)
 class _Sample:
-    """The result of reading the files of a row. sha256, look: hashes of its picture, or None if the picture could not be read."""
+    """The result of reading the files of a row. name: None for a row that cannot be used. hashes: SHA-256 of its picture's bytes, and
+    difference hash."""
 
     findings: Sequence[Finding]
+    name: str | None = None
     measured: Measured | None = None
-    sha256: str | None = None
-    look: int | None = None
-
-
-@contextmanager
-def _caught(findings: list[Finding], kind: str, where: str) -> Iterator[None]:
-    """Turns a UserError in the block into a finding."""
-    try:
-        yield
-    except UserError as error:
-        findings.append(Finding(kind, "error", where, error.reason))
-
-
-def _leads_out(folder: Path, path: Path) -> bool:
-    """Whether the path is, or goes through, a link that leads out of the folder."""
-    with _caught(outside := list[Finding](), "path", ""):
-        inside(folder, path)
-    return bool(outside)
+    hashes: tuple[str, int] | None = None
 
 
 def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable[int]] = iter) -> Checked:
@@ -106,254 +113,131 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     """
     folder = Path(folder)
     check_finished(folder)
-    findings: list[Finding] = []
-    classes = _attempt(lambda: native.read_classes(folder), folder / native.CLASSES, findings)
-    rows = _attempt(lambda: [row for _, row in numbered_rows(folder / native.METADATA, native.ABSENT)], folder / native.METADATA, findings)
-    if classes is not None:
-        _attempt(lambda: check_class_list(classes, folder / native.CLASSES), folder / native.CLASSES, findings)
-    if classes is None or findings:
-        return Checked(tuple(findings), None)
-    if not rows:
-        findings.append(Finding("structure", "error", native.METADATA, f"{folder / native.METADATA}: has no rows"))
-        return Checked(tuple(findings), summarize([], classes))  # not `_orphans`: it would list every file
-    samples = list(in_threads(lambda i: _check_sample(folder, i + 1, rows[i], classes), range(len(rows)), follow))
-    names = [_name(row) for row in rows]
-    findings += [finding for sample in samples for finding in sample.findings]
-    findings += _files(folder)
-    findings += _check_reviews(folder, rows)
-    for first, second, *_ in same_groups([name or number for number, name in enumerate(names)]):
-        findings.append(Finding("name", "error", f"row {second + 1}", f"row {first + 1} has a sample '{names[first]}' too"))
-    findings += [Finding("orphan", "warning", name, "no row of metadata.jsonl belongs to it") for name in _orphans(folder, rows, names)]
-    findings += _duplicates(samples, rows)
+    findings = _Findings(folder)
+    classes = findings.attempt("structure", native.CLASSES, lambda: _read_classes(folder))
+    rows = findings.attempt("structure", native.METADATA, lambda: _read_rows(folder))
+    if classes is None or rows is None:
+        return Checked(tuple(findings.found), None)
+    folders = [name for name in FOLDERS if (folder / name).is_dir()]
+    samples = list(in_threads(lambda i: _check_sample(folder, f"row {i + 1}", rows[i], classes, folders), range(len(rows)), follow))
+    findings.found += [finding for sample in samples for finding in sample.findings]
+    names = [sample.name or number for number, sample in enumerate(samples)]
+    for first, second, *_ in same_groups(names):
+        findings.add("name", f"row {second + 1}", f"row {first + 1} has a sample '{names[first]}' too")
+    _check_files(findings, folders, rows, {*names})
+    _check_looks(findings, [(row["file_name"], *sample.hashes) for row, sample in zip(rows, samples, strict=True) if sample.hashes])
     stats = summarize([sample.measured for sample in samples if sample.measured], classes)
-    findings += [Finding("class", "warning", shown.name, "no picture shows this class") for shown in stats.classes if not shown.images]
-    return Checked(tuple(sorted(findings, key=lambda finding: finding.level != "error")), stats)
+    return Checked(tuple(sorted(findings.found, key=lambda finding: finding.level != "error")), stats)
 
 
-def _attempt(read: Callable[[], Any], path: Path, findings: list[Finding]) -> Any:
-    """The result of `read`, or None if it raises UserError, which adds a finding about the file."""
-    try:
-        return read()
-    except UserError as error:
-        findings.append(Finding("structure" if path.exists() else "lost", "error", path.name, str(error)))
-        return None
+def _read_classes(folder: Path) -> tuple[str, ...]:
+    classes = native.read_classes(folder)
+    check_class_list(classes, folder / native.CLASSES)
+    return classes
 
 
-def _check_sample(folder: Path, number: int, row: dict[str, Any], classes: Sequence[str]) -> _Sample:
-    where = f"row {number}"
-    findings: list[Finding] = []
-    with _caught(findings, "value", where):
-        check_row({key: value for key, value in row.items() if key not in COUNTED}, where)
-    if findings:
-        return _Sample(findings)
-    paths: dict[str, Path] = {}
-    for field in ("file_name", "mask"):
-        with _caught(findings, "path", where):
-            paths[field] = inside(folder, row.get(field), where, field)
-            if not paths[field].is_file():
-                del paths[field]
-                findings.append(Finding("missing", "error", row[field], f"{where} names it, but there is no such file"))
-    size = sha256 = look = measured = None
-    if image := paths.get("file_name"):
-        with _caught(findings, "picture", row["file_name"]):
-            size, sha256, look = _read_image(image)
-    if mask := paths.get("mask"):
-        with _caught(findings, "mask", row["mask"]):
-            measured = measure(read_label_map(mask), row_flags(row))
-        if measured is not None:
-            findings += _check_labels(mask, where, row, measured, size, classes)
-    findings += _check_objects(folder, row, paths.get("mask"), classes)
-    findings += _check_soft(folder, row, size)
-    findings += _check_attention(folder, row)
-    return _Sample(findings, measured, sha256, look)
+def _read_rows(folder: Path) -> list[dict[str, Any]]:
+    rows = [row for _, row in numbered_rows(folder / native.METADATA, native.ABSENT)]
+    if not rows:
+        raise UserError(folder / native.METADATA, "has no rows")
+    return rows
 
 
-def _read_image(path: Path) -> tuple[tuple[int, int], str, int]:
-    """(height, width), SHA-256 of the bytes and difference hash of a picture, which is decoded to its end."""
+def _check_sample(folder: Path, where: str, row: dict[str, Any], classes: Sequence[str], folders: Sequence[str]) -> _Sample:
+    findings = _Findings(folder)
+    findings.attempt("value", where, lambda: check_row(row, where))
+    for key in ("file_name", "mask") if not findings.found else ():
+        findings.attempt("path", where, lambda key=key: inside(folder, row.get(key), where, key))
+    if findings.found:
+        return _Sample(findings.found)
+    name, kept = native.sample_name(row["file_name"]), [] if is_replaced(row) else folders  # these files describe the original mask
+    size, hashes = findings.read("picture", row["file_name"], _read_image) or (None, None)
+    measured = None
+    if (labels := findings.read("mask", row["mask"], lambda path: _read_labels(path, size, len(classes)))) is not None:
+        measured = measure(labels, row_flags(row))
+        findings.attempt("row", where, lambda: _check_counts(row, measured.counts, classes, where))
+        if "instances" in row:
+            findings.read("instances", f"{native.INSTANCES}/{name}.png", lambda path: _check_objects(findings, path, row, labels, classes))
+    for class_id in row.get("class_ids", ()) if native.SOFT in kept else ():
+        findings.read("soft", f"{native.SOFT}/{name}_{class_id}.png", lambda path: _check_shape(read_label_map(path), size, "picture"))
+    if native.ATTENTION in kept and row.get("classes"):  # `mask` captures nothing of a picture without a class
+        findings.read("tensors", f"{native.ATTENTION}/{name}.safetensors", read_header)
+    return _Sample(findings.found, name, measured, hashes)
+
+
+def _read_image(path: Path) -> tuple[tuple[int, int], tuple[str, int]]:
+    """(height, width) of a picture, which is decoded to its end; and the SHA-256 of its bytes and its difference hash."""
     picture_suffix(path)
     data = read_bytes(path, PICTURE)
     with open_picture(data, str(path)) as picture:
         check_kind(picture, str(path))
-        return (picture.height, picture.width), hashlib.sha256(data).hexdigest(), difference_hash(picture)
+        return (picture.height, picture.width), (hashlib.sha256(data).hexdigest(), difference_hash(picture))
 
 
-def _check_labels(
-    path: Path, where: str, row: Mapping[str, Any], measured: Measured, size: tuple[int, int] | None, classes: Sequence[str]
-) -> Iterator[Finding]:
-    mask = row["mask"]
-    if size is not None and measured.size != size:
-        yield Finding("size", "error", mask, f"is {measured.size}, but its picture is {size}; both are (height, width)")
-    ids = np.flatnonzero(measured.counts).tolist()
-    if outside := [i for i in ids if len(classes) < i < native.IGNORE]:
-        yield Finding("id", "error", mask, f"has id {outside[0]}, but {native.CLASSES} names 0 to {len(classes)} (255: ignore)")
-        return  # what follows would only say so again
-    with open_picture(path) as picture:
-        palette = picture.getpalette("RGB") if picture.mode == "P" else None
-    # Writers may leave out colours above the highest id in use.
-    if palette is None or any(palette[3 * i : 3 * i + 3] != voc_palette()[3 * i : 3 * i + 3] for i in ids):
-        yield Finding("palette", "warning", mask, "its colours are not Pascal VOC's, which viewers show")
-    try:
-        expected = shown_classes(measured.counts, classes, row.get("classes", []), where)
-    except UserError as error:
-        yield Finding("classes", "error", where, str(error).removeprefix(f"{where}: "))
-        return
-    for field, value in expected.items():
-        if field in row and not _agrees(row[field], value):
-            yield Finding("row", "error", where, f"'{field}' is {shown(row[field])}, but by its label map {shown(value)}")
-    if "flags" in row:
-        yield from _check_flags(row, where, expected["area"])
+def _check_shape(values: np.ndarray, shape: tuple[int, ...] | None, other: str) -> None:
+    if values.shape != (shape or values.shape):
+        raise UserError(f"is {values.shape}, but its {other} is {shape}; both are (height, width)")
 
 
-def _agrees(said: Any, counted: Any) -> bool:
-    """Whether a row's value is the counted one; areas may differ by rounding."""
-    if not isinstance(counted, Mapping) or not isinstance(said, Mapping):
-        return said == counted
-    numbers = all(isinstance(value, int | float) for value in said.values())
-    return numbers and set(said) == set(counted) and all(abs(said[name] - counted[name]) <= ROUNDING for name in counted)
+def _read_labels(path: Path, size: tuple[int, int] | None, classes: int) -> np.ndarray:
+    labels = read_label_map(path)
+    _check_shape(labels, size, "picture")
+    if outside := [i for i in np.unique(labels).tolist() if classes < i < native.IGNORE]:
+        raise UserError(f"has id {outside[0]}, but {native.CLASSES} names 0 to {classes} (255: ignore)")
+    return labels
 
 
-def _check_flags(row: Mapping[str, Any], where: str, areas: Mapping[str, float]) -> Iterator[Finding]:
-    """Flags that contradict the label map; those about attention cannot be checked with it."""
-    flags = row["flags"]
-    for name, share in areas.items():
-        flagged, beside = f"degenerate:{name}" in flags, min(abs(share - SMALLEST), abs(share - LARGEST)) > ROUNDING
-        if beside and flagged != bool(degenerate({name: share})):
-            said = "is flagged" if flagged else "is not flagged"
-            yield Finding("flag", "warning", where, f"{said} degenerate:{name}, but that mask has {share:.2%} of the picture")
-    if "no_class" in flags and any(areas.values()):
-        yield Finding("flag", "warning", where, "is flagged no_class, but its label map has one")
-    for flag in flags:
-        _, colon, name = flag.partition(":")
-        if colon and name not in areas and name not in (row.get("asked") or ()):
-            yield Finding("flag", "warning", where, f"flag '{flag}' is of a class that is not in this picture")
+def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str], where: str) -> None:
+    """Whether a row names the classes that its label map shows. counts: the map's pixels of each id."""
+    said = {**row, "area": {name: round(share, 6) for name, share in row.get("area", {}).items()}}
+    for key, value in shown_classes(counts, classes, row.get("classes", ()), where).items():
+        if key in row and said[key] != value:
+            raise UserError(where, f"'{key}' is {shown(row[key])}, but by its label map {shown(value)}")
 
 
-def _check_objects(folder: Path, row: Mapping[str, Any], mask: Path | None, classes: Sequence[str]) -> list[Finding]:
-    """Objects in a row whose file is missing or cannot be used, or that have no pixel of their class in the label map."""
-    findings, ids = list[Finding](), row.get("instances")
-    if ids is None or (name := _name(row)) is None:
-        return findings
-    file = f"{native.INSTANCES}/{name}.png"
-    if not (path := folder / file).is_file():
-        return [Finding("missing", "error", file, "its row names objects, but there is no such file")]
-    if mask is None or _leads_out(folder, path):  # reported elsewhere
-        return findings
-    with _caught(findings, "instances", file):
-        read = instance_file(folder, name, row, len(classes))
-        assert read is not None
-        labels, instances = read_label_map(mask), read()
-        if instances.numbers.shape != labels.shape:
-            raise UserError(f"is {instances.numbers.shape}, but its label map is {labels.shape}; both are (height, width)")
-        here = np.unique(instances.numbers[instances.label_map() == labels]).tolist()
-        lost = sorted({*range(1, len(ids) + 1)} - {*here})
-        if lost and not is_replaced(row):  # the objects of such a sample are those of its original mask
-            findings.append(Finding("objects", "warning", file, f"object {lost[0]} has no pixel of its class in the label map"))
-    return findings
+def _check_objects(findings: _Findings, path: Path, row: Mapping[str, Any], labels: np.ndarray, classes: Sequence[str]) -> None:
+    """Whether the objects in a file are those that its row names, and are in the label map."""
+    file = path.relative_to(findings.folder)
+    read = instance_file(findings.folder, file.relative_to(native.INSTANCES).with_suffix("").as_posix(), row, len(classes))
+    assert read is not None
+    objects = read()
+    _check_shape(objects.numbers, labels.shape, "label map")
+    here = np.unique(objects.numbers[objects.label_map() == labels]).tolist()
+    lost = sorted({*range(1, len(row["instances"]) + 1)} - {*here})
+    if lost and not is_replaced(row):  # the objects of such a sample are those of its original mask
+        findings.add("objects", file.as_posix(), f"object {lost[0]} has no pixel of its class in the label map", "warning")
 
 
-def _check_soft(folder: Path, row: Mapping[str, Any], size: tuple[int, int] | None) -> list[Finding]:
-    """Soft masks that are missing, although the dataset keeps them, or that cannot be used."""
-    name, ids, findings = _name(row), row.get("class_ids"), list[Finding]()
-    if name is None or not isinstance(ids, list) or not (folder / native.SOFT).is_dir() or is_replaced(row):
-        return findings
-    for file in (f"{native.SOFT}/{name}_{class_id}.png" for class_id in ids):
-        if not (folder / file).is_file():
-            findings.append(Finding("missing", "error", file, "the dataset keeps soft masks, but there is no such file"))
-        elif not _leads_out(folder, folder / file):  # links are reported by `_files`
-            with _caught(findings, "soft", file):
-                if (shape := read_label_map(folder / file).shape) != (size or shape):
-                    raise UserError(f"is {shape}, but its picture is {size}; both are (height, width)")
-    return findings
-
-
-def _check_attention(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
-    """Attention that is missing, although the dataset keeps it. `mask` captures none of a picture without a class, where only a new mask
-    may show one."""
-    if (name := _name(row)) is None or not row.get("classes") or is_replaced(row) or not (folder / native.ATTENTION).is_dir():
-        return
-    if not (folder / (file := f"{native.ATTENTION}/{name}.safetensors")).is_file():
-        yield Finding("missing", "error", file, "the dataset keeps attention, but there is no such file")
-
-
-def _files(folder: Path) -> Iterator[Finding]:
-    """Findings about optional files and objects: links that lead out of the folder, and files of attention/ and steps/ whose length is not
-    that in their header."""
-    for kind in (*native.EXTRAS, native.INSTANCES):
-        top = folder / kind
-        outside = _leads_out(folder, top)
-        for path in [top, *([] if outside else sorted(top.rglob("*")))]:
-            if path.is_symlink() and _leads_out(folder, path):
-                yield Finding("path", "error", path.relative_to(folder).as_posix(), "is a link that leads out of the dataset folder")
-            elif path.suffix == ".safetensors" and kind in (native.ATTENTION, native.STEPS) and not top.is_symlink():
-                try:
-                    read_header(path)
-                except UserError:
-                    yield Finding("tensors", "error", path.relative_to(folder).as_posix(), "is no whole safetensors file")
-
-
-def _check_reviews(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Findings about review.jsonl and corrected masks. Errors: an invalid line; a corrected mask that is missing or differs from the saved
-    one. Warnings: a line about an unknown sample; a file in reviewed/ that no line names."""
-    findings: list[Finding] = []
-    actions = _attempt(lambda: read_actions(folder), folder / REVIEWS, findings)
+def _check_files(findings: _Findings, folders: Sequence[str], rows: Sequence[Mapping[str, Any]], names: set[Any]) -> None:
+    """Corrected masks that are not those that were saved, tensors of steps that are cut off, and files of no sample."""
+    actions = findings.attempt("structure", REVIEWS, lambda: read_actions(findings.folder))
     if actions is None:
-        return findings
-    masks = {native.sample_name(row["file_name"]): row.get("mask") for row in rows if isinstance(row.get("file_name"), str)}
-    last = {action.sample: action for action in actions}
-    for name in sorted(last.keys() - masks.keys()):
-        absent = f"is about a sample '{printable(name)}', which metadata.jsonl does not have"
-        findings.append(Finding("review", "warning", REVIEWS, absent))
-    for name in sorted(last.keys() & masks.keys()):
-        action, about = last[name], f"the corrected mask of sample '{printable(name)}'"
-        with _caught(findings, "review", REVIEWS):
-            if not action.mask:
+        folders, actions = [name for name in folders if name != REVIEWED], []
+    for name, action in sorted({action.sample: action for action in actions}.items()):
+        if name not in names:
+            findings.add("review", REVIEWS, f"is about a sample '{printable(name)}', which {native.METADATA} does not have", "warning")
+        elif action.mask and action.hash:
+            findings.read("review", action.mask, lambda path, sha256=action.hash: checked_mask(path, sha256))
+    named = {os.path.normpath(str(row.get(key))) for row in rows for key in ("file_name", "mask")} | {action.mask for action in actions}
+    for kind in folders:
+        if findings.attempt("path", kind, lambda kind=kind: inside(findings.folder, findings.folder / kind)) is None:
+            continue  # what is there may be in use elsewhere
+        for path in sorted((findings.folder / kind).rglob("*")):
+            if path.is_dir() and not path.is_symlink():
                 continue
-            if not (path := inside(folder, action.mask, REVIEWS, "mask")).is_file():
-                findings.append(Finding("review", "error", action.mask, f"{about} is gone"))
-            elif hashlib.sha256(read_bytes(path, PICTURE)).hexdigest() != action.hash:
-                other = f"{about} is not the one that was saved (its SHA-256 differs from {REVIEWS})"
-                findings.append(Finding("review", "error", action.mask, other))
-    known, top = {action.mask for action in actions}, folder / REVIEWED
-    for path in sorted(top.rglob("*")) if top.is_dir() and not top.is_symlink() else ():
-        if path.is_file() and (where := path.relative_to(folder).as_posix()) not in known:
-            findings.append(Finding("orphan", "warning", where, f"no line of {REVIEWS} names it"))
-    return findings
+            file, own = (path.relative_to(top).as_posix() for top in (findings.folder, findings.folder / kind))
+            own = own.rpartition("_" if kind in (native.SOFT, native.STEPS) else ".")[0]
+            if path.suffix == ".part" or (file not in named if kind in (native.IMAGES, native.MASKS, REVIEWED) else own not in names):
+                findings.add("orphan", file, "belongs to no sample", "warning")
+            elif kind == native.STEPS:
+                findings.read("tensors", file, read_header)
 
 
-def _name(row: Mapping[str, Any]) -> str | None:
-    """A sample's name: the path of its picture below images/, without suffix. None for a row without such a path."""
-    file_name = row.get("file_name")
-    return file_name.removeprefix(f"{native.IMAGES}/").rpartition(".")[0] if isinstance(file_name, str) else None
+def _check_looks(findings: _Findings, read: Sequence[tuple[str, str, int]]) -> None:
+    """Pictures with the same bytes, and pictures that look alike. read: file, SHA-256 and difference hash of each picture."""
 
-
-def _orphans(folder: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str | None]) -> Iterator[str]:
-    """Files in the folders of samples that belong to no row, relative to `folder`."""
-    named = {os.path.normpath(str(row[field])) for row in rows for field in ("file_name", "mask") if isinstance(row.get(field), str)}
-    known = {*names}
-    for kind in (native.IMAGES, native.MASKS, native.INSTANCES, native.SOFT, native.ATTENTION, native.STEPS):
-        top = folder / kind
-        for path in [] if top.is_symlink() else sorted(top.rglob("*")):  # the target of a link may be in use elsewhere
-            if not path.is_file() and not path.is_symlink():
-                continue
-            file, (stem, _, suffix) = path.relative_to(folder).as_posix(), path.relative_to(top).as_posix().rpartition(".")
-            whole = stem if kind in (native.ATTENTION, native.INSTANCES) else stem.rpartition("_")[0]
-            if suffix == "part" or not (file in named if kind in (native.IMAGES, native.MASKS) else whole in known):
-                yield file
-
-
-def _duplicates(samples: Sequence[_Sample], rows: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    read = [
-        (row["file_name"], sample.sha256, sample.look)
-        for row, sample in zip(rows, samples, strict=True)
-        if sample.sha256 is not None and sample.look is not None
-    ]
-
-    def others(group: Sequence[int]) -> str:
-        names = [read[place][0] for place in group[1:]]
-        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-    for group in same_groups([sha256 for _, sha256, _ in read]):
-        yield Finding("duplicate", "warning", read[group[0]][0], f"the same bytes as {others(group)}")
-    for group in near_groups([look for _, _, look in read]):
-        if len({read[place][1] for place in group}) > 1:
-            yield Finding("alike", "warning", read[group[0]][0], f"looks like {others(group)}")
+    same = [("duplicate", "the same bytes as", group) for group in same_groups([sha256 for _, sha256, _ in read])]
+    near = [("alike", "looks like", group) for group in near_groups([look for *_, look in read]) if len({read[i][1] for i in group}) > 1]
+    for kind, text, group in same + near:
+        first, second, *more = [read[i][0] for i in group]
+        findings.add(kind, first, f"{text} {second}" + (f" and {len(more)} more" if more else ""), "warning")
