@@ -9,7 +9,6 @@ import torch
 
 from seediff.devices import BF16_SWITCH, mixed_dtype
 from seediff.errors import UserError, first_line
-from seediff.files.messages import printable
 from seediff.files.outputs import write_tensors
 from seediff.files.tensors import read_header
 
@@ -44,13 +43,13 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, 
     trained_in = file.metadata.get(FORMAT)
     if optimizers and trained_in not in (None, here := _format(model)):
         switch = int(trained_in == "bfloat16")
-        raise UserError(f"{path}: was trained in {printable(trained_in)}, and here is {here}; {BF16_SWITCH}={switch} goes on as it began")
+        raise UserError(f"{path}: was trained in {trained_in}, and here is {here}; {BF16_SWITCH}={switch} goes on as it began")
     tensors = file.load("pt")
     try:
         _restore(tensors, model, optimizers, extra or {})
         return int(tensors["step"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        why = printable(first_line(error))
+        why = first_line(error)
         raise UserError(f"{path}: is no checkpoint of this training ({why}); remove it to begin again, or use another --out") from error
 
 

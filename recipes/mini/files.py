@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from seediff.errors import UserError, first_line
-from seediff.files.messages import printable
 from seediff.files.outputs import fresh_name
 from seediff.files.reading import ABSENT, open_regular
 from seediff.files.tensors import LARGEST
@@ -44,7 +43,7 @@ def map_array(path: Path | str, dtype: type[np.generic], shape: tuple[int | None
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # the header is a Python literal; a damaged one raises errors of many kinds
-        raise UserError(path, f"is no .npy file ({printable(first_line(error))[:300]})") from error
+        raise UserError(path, f"is no .npy file ({first_line(error)[:300]})") from error
     sides = len(array.shape) == len(shape) and all(want in (None, side) for side, want in zip(array.shape, shape, strict=True))
     if array.dtype != dtype or not sides or not array.flags.c_contiguous:
         raise UserError(path, f"holds {array.dtype} {array.shape}, but must hold {np.dtype(dtype)} {shape}")

@@ -18,7 +18,6 @@ from torch import nn
 
 from seediff.devices import mixed_precision
 from seediff.errors import UserError, first_line
-from seediff.files.messages import printable
 from seediff.files.outputs import write_tensors
 from seediff.files.tensors import read_header
 from seediff.metrics.scores import iou
@@ -82,7 +81,7 @@ def load_yardstick(network: nn.Module, path: Path) -> nn.Module:
     try:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except RuntimeError as error:
-        raise UserError(f"{path}: no trained {about} ({printable(first_line(error))})") from error
+        raise UserError(f"{path}: no trained {about} ({first_line(error)})") from error
     return network.eval()
 
 

@@ -45,9 +45,7 @@ def test_files_that_do_not_know_their_size_are_limited_too() -> None:
     assert "has more than 10 bytes" in refusal("/proc/self/status", 10)
 
 
-@pytest.mark.parametrize(
-    ("path", "said"), [("a\0b", "a\\x00b: is no path"), ("a\ud800", "a\\ud800: is no path"), ("none", "there is no such")]
-)
+@pytest.mark.parametrize(("path", "said"), [("a\0b", "a\0b: is no path"), ("a\ud800", "a\ud800: is no path"), ("none", "there is no such")])
 def test_what_is_no_path(path: str, said: str) -> None:
     assert said in refusal(path)
 

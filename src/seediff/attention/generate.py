@@ -15,7 +15,6 @@ from ..config.levels import EVERYTHING, Reads, check_other_text
 from ..config.names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
-from ..files.messages import printable
 from ..models.families.base import Drawing
 from ..models.groups import Layers
 from ..models.registry import Model
@@ -132,7 +131,7 @@ def count_calls(model: Model, steps: int) -> int:
     try:
         return family.calls(pipe, steps)
     except (TypeError, ValueError) as error:
-        raise UserError(f"steps = {steps}: {scheduler} cannot make them: {printable(first_line(error))[:200]}") from error
+        raise UserError(f"steps = {steps}: {scheduler} cannot make them: {first_line(error)[:200]}") from error
 
 
 def check_guidance(model: Model, guidance_scale: float, negative_prompt: str) -> None:

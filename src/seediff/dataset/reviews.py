@@ -23,7 +23,6 @@ import msgspec
 
 from ..errors import UserError
 from ..files.documents import parse_json
-from ..files.messages import printable
 from ..files.outputs import append, write_atomic
 from ..files.reading import ANNOTATIONS, inside, read_bytes
 from ..masks.flags import degenerate
@@ -150,7 +149,7 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
         review["made"] = {key: value for key, value in made.items() if key != "job"}
     row = {key: value for key, value in row.items() if key not in OF_THE_MASK}
     if unknown := [name for name in action.classes if name not in classes]:
-        raise UserError(f"{REVIEWS}: sample '{printable(action.sample)}': class '{printable(unknown[0])}' is none of the set's")
+        raise UserError(f"{REVIEWS}: sample '{action.sample}': class '{unknown[0]}' is none of the set's")
     ids = [list(classes).index(name) + 1 for name in action.classes]
     new = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
     new["flags"] = degenerate({name: action.area.get(name, 0.0) for name in action.classes})

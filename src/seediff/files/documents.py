@@ -25,7 +25,7 @@ from xml.parsers import expat
 import msgspec
 
 from ..errors import UserError, first_line
-from .messages import printable, shown
+from .messages import shown
 from .reading import ABSENT, ANNOTATIONS, LINE, LIST, RECORD, SETTINGS, open_regular, read_bytes, read_text
 
 if sys.version_info >= (3, 11):
@@ -72,7 +72,7 @@ def _reason(error: Exception) -> str:
     said, _, place = str(error).partition(" - at ")
     said = re.sub(r"`([^`]*)`", lambda kinds: " or ".join(WORDS.get(kind, kind) for kind in kinds[1].split(" | ")), said)
     said = said.replace("Expected ", "must be ").replace(", got ", ", not ").replace("Object missing required field", "must have")
-    said = printable(said[:1].lower() + said[1:300])
+    said = said[:1].lower() + said[1:300]
     place = place.replace("`", "").removeprefix("key in ").removeprefix("$").removeprefix(".")
     return f"{place}{'' if said.startswith('must') else ':'} {said}" if place else said
 
@@ -112,7 +112,7 @@ def parse_json(data: bytes | str, kind: type[T], where: str) -> T:
         said = str(error).removeprefix("JSON is malformed: ") if isinstance(error, msgspec.DecodeError) else "the text is not UTF-8"
         byte = re.search(r"\(byte (\d+)\)", said)
         line = raw.count(b"\n", 0, int(byte[1])) if byte else 0
-        raise UserError(f"{where}, line {line + 1}" if line else where, f"is not JSON: {printable(said)}") from error
+        raise UserError(f"{where}, line {line + 1}" if line else where, f"is not JSON: {said}") from error
 
 
 @lru_cache(64)
@@ -149,7 +149,7 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     except RecursionError as error:
         raise UserError(path, TOO_DEEP) from error
     except ValueError as error:  # TOMLDecodeError, and a number of more digits than Python reads
-        said = HUGE if "integer string conversion" in str(error) else printable(first_line(error))
+        said = HUGE if "integer string conversion" in str(error) else first_line(error)
         raise UserError(path, f"is not TOML: {said}") from error
     _check_finite(document, str(path))
     return fit(document, dict[str, Any], str(path))
@@ -174,7 +174,7 @@ def read_yaml(path: Path | str, kind: type[T] = dict[str, Any]) -> T:
         mark = getattr(error, "problem_mark", None)
         line = f", line {min(mark.line, text.count(chr(10))) + 1}" if mark is not None else ""
         said = getattr(error, "problem", None) or first_line(error)
-        raise UserError(f"{where}{line}", f"is not YAML: {printable(said)}") from error
+        raise UserError(f"{where}{line}", f"is not YAML: {said}") from error
     _check_finite(document, where)
     return fit(document, kind, where)
 
@@ -188,11 +188,11 @@ def _check_events(text: str, loader: type, where: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         wrong = TOO_DEEP if depth > DEPTH else None
         if isinstance(event, yaml.AliasEvent):
-            wrong = f"has an alias (*{printable(str(event.anchor))}); write it out"
+            wrong = f"has an alias (*{event.anchor}); write it out"
         elif isinstance(event, yaml.ScalarEvent) and not event.style and len(event.value) > PLAIN and NUMERIC.match(event.value):
             wrong = HUGE
-        elif getattr(event, "tag", None):
-            wrong = f"has a tag ({printable(str(getattr(event, 'tag', None)))}); write plain values"
+        elif tag := getattr(event, "tag", None):
+            wrong = f"has a tag ({tag}); write plain values"
         if wrong:
             raise UserError(f"{where}, line {event.start_mark.line + 1}", wrong)
 
@@ -232,7 +232,7 @@ def _cells(text: str, path: Path | str, delimiter: str = ",") -> Iterator[tuple[
     try:
         yield from ((reader.line_num, row) for row in reader if row)
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}", f"is not CSV: {printable(str(error))}") from error
+        raise UserError(f"{path}, line {reader.line_num}", f"is not CSV: {error}") from error
 
 
 # XML.
@@ -270,7 +270,7 @@ class Node:
     def get(self, name: str) -> str:
         """An attribute. Raises UserError if it is missing."""
         if name not in self.attributes:
-            raise UserError(self.where, f"<{printable(self.tag)}> must have '{name}'")
+            raise UserError(self.where, f"<{self.tag}> must have '{name}'")
         return self.attributes[name]
 
     def whole(self, name: str, default: int | None = None) -> int:
@@ -278,7 +278,7 @@ class Node:
         text = self.get(name) if default is None else self.attributes.get(name, str(default))
         digits = text.strip().removeprefix("-")
         if not (digits.isascii() and digits.isdecimal() and len(digits) <= 18):
-            raise UserError(self.where, f"'{name}' of <{printable(self.tag)}> must be a whole number, not {shown(text)}")
+            raise UserError(self.where, f"'{name}' of <{self.tag}> must be a whole number, not {shown(text)}")
         return int(text)
 
 
@@ -289,13 +289,13 @@ def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
     try:
         builder.parser.Parse(data, True)
     except expat.ExpatError as error:
-        raise UserError(f"{path}, line {error.lineno}", f"is not XML: {printable(expat.ErrorString(error.code))}") from error
+        raise UserError(f"{path}, line {error.lineno}", f"is not XML: {expat.ErrorString(error.code)}") from error
     except (LookupError, ValueError) as error:  # an unknown encoding, or one that is not one byte per character
-        raise UserError(path, f"is not XML that is read: {printable(first_line(error))}", "save it as UTF-8") from error
+        raise UserError(path, f"is not XML that is read: {first_line(error)}", "save it as UTF-8") from error
     node = builder.root
     assert node is not None  # expat reports a missing root element itself
     if node.tag != root:
-        raise UserError(node.where, f"the document is a <{printable(node.tag)}>, not <{root}>")
+        raise UserError(node.where, f"the document is a <{node.tag}>, not <{root}>")
     return node
 
 

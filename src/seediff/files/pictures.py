@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import UserError, first_line
-from .messages import printable
 from .reading import PICTURE, open_regular
 
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
@@ -53,7 +52,7 @@ def open_picture(
         raise UserError(name, f"cannot be read as a picture: it is {what}") from error
     except Exception as error:  # decoders raise nearly anything for broken files
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(name, f"cannot be read as a picture ({printable(reason)})") from error
+        raise UserError(name, f"cannot be read as a picture ({reason})") from error
 
 
 @contextmanager

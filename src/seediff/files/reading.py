@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UserError, first_line
-from .messages import printable, shown
+from .messages import shown
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SETTINGS = 4 * MIB
@@ -49,7 +49,7 @@ def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> Iterator
     except OSError as error:
         raise UserError(path, f"cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a null byte or a lone surrogate in the path
-        raise UserError(printable(str(path)), f"is no path of a file ({error})") from error
+        raise UserError(path, f"is no path of a file ({error})") from error
     with file:
         _check_kind(path, os.fstat(file.fileno()), limit)  # the open file may be another one by now
         try:

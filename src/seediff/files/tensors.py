@@ -14,7 +14,6 @@ from typing import Any, Literal, TypeVar
 
 from ..errors import UserError, first_line
 from .documents import parse_json
-from .messages import printable
 from .reading import ABSENT, open_regular
 
 T = TypeVar("T")
@@ -98,7 +97,7 @@ def read_gguf_header(path: Path) -> dict[str, Tensor]:
             tensors = Reader(str(path)).tensors
         return {tensor.name: Tensor(tensor.tensor_type.name, tuple(int(side) for side in reversed(tensor.shape))) for tensor in tensors}
     except (Exception, RecursionError) as error:  # whatever a hostile header leads to
-        raise UserError(path, f"is no whole GGUF file ({printable(first_line(error))[:200]})") from error
+        raise UserError(path, f"is no whole GGUF file ({first_line(error)[:200]})") from error
 
 
 @contextmanager
@@ -110,7 +109,7 @@ def _opened(path: Path, framework: Literal["np", "pt"]) -> Iterator[Any]:
         with safe_open(str(path), framework) as file:
             yield file
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
-        raise UserError(path, f"is no whole safetensors file ({printable(first_line(error))[:300]})") from error
+        raise UserError(path, f"is no whole safetensors file ({first_line(error)[:300]})") from error
 
 
 def _matches(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

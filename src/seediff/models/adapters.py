@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import printable
 from ..files.tensors import read_header
 from .families.base import Family
 from .hub import cached_file, fetch_file, hub_files, hub_part, not_fetched, path_of
@@ -41,7 +40,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
         raise UserError(f"lora {source}: is an IP-Adapter, whose own attention is not captured; name a LoRA")
     wanted = {key[: marker.start()] for key in keys if (marker := PAIR.search(key))}
     if not wanted:
-        first = printable(keys[0][:80]) if keys else "none"
+        first = keys[0][:80] if keys else "none"
         raise UserError(f"lora {source}: is no LoRA: none of its tensors is called so, the first is {first}")
     if importlib.util.find_spec("peft") is None:
         raise UserError(f"lora {source}: needs peft: pip install 'seediff[lora]'")
@@ -52,7 +51,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     try:
         pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
     except Exception as error:  # sizes that do not fit, names that are not there
-        raise UserError(f"lora {source}: does not fit {target}: {printable(first_line(error))[:200]}") from error
+        raise UserError(f"lora {source}: does not fit {target}: {first_line(error)[:200]}") from error
     adapted = sum(isinstance(module, BaseTunerLayer) for part in parts for module in part.modules())
     if adapted < len(wanted):
         lacking = f"{len(wanted) - adapted} of the {len(wanted)} layers that it is for are not there"
@@ -95,12 +94,12 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     if len(wanted) == 1 and len(tensors) != 1:
         raise UserError(f"embedding {source}: is no textual inversion of one token for {target}: it has {len(tensors)} tensors")
     if len(wanted) > 1 and set(tensors) != set(wanted):
-        there = ", ".join(printable(name[:80]) for name in list(tensors)[:3]) or "none"
+        there = ", ".join(name[:80] for name in list(tensors)[:3]) or "none"
         raise UserError(f"embedding {source}: {target} needs the tensors {' and '.join(wanted)}; there are: {there}")
     only = next(iter(tensors))
     token = f"<{path.stem}>" if len(wanted) > 1 or only == "emb_params" else only
     if PLAIN.fullmatch(token):
-        raise UserError(f"embedding {source}: its token {printable(token[:80])!r} is a plain word; rename the tensor to <name>")
+        raise UserError(f"embedding {source}: its token {token[:80]!r} is a plain word; rename the tensor to <name>")
     parts = [(encoder, tokenizer, tensors[name if len(wanted) > 1 else only]) for name, (encoder, tokenizer) in wanted.items()]
     for name, values in tensors.items():
         _check_numbers(f"embedding {source}", name, values)
@@ -117,12 +116,12 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
             more = {"text_encoder": getattr(pipe, encoder), "tokenizer": getattr(pipe, tokenizer)}
             pipe.load_textual_inversion({token: values}, token=token, **more)
     except ValueError as error:
-        raise UserError(f"embedding {source}: {printable(first_line(error))[:200]}") from error
+        raise UserError(f"embedding {source}: {first_line(error)[:200]}") from error
 
 
 def _check_numbers(what: str, name: str, values: Any) -> None:
     if not bool(values.isfinite().all()):
-        raise UserError(f"{what}: tensor {printable(name[:80])} holds values that are not finite; the file is damaged")
+        raise UserError(f"{what}: tensor {name[:80]} holds values that are not finite; the file is damaged")
 
 
 def weight_file(what: str, source: str) -> Path:

@@ -15,7 +15,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import UserError
-from ..files.messages import printable
 from ..files.tensors import Tensor, read_gguf_header, read_header
 from .families.base import Family
 from .weights import choose_variant, folder_files, part_files
@@ -149,7 +148,7 @@ class Checkpoint:
     def base(self) -> str:
         """The short name of the model that the weights were made from. Raises UserError if the tensors do not tell."""
         if self.layout is None:
-            first = printable(min(self.tensors, default="none")[:80])
+            first = min(self.tensors, default="none")[:80]
             raise UserError(
                 f"model {self.path}: no model that is known has tensors of these names, the first is {first}; name the model that it was "
                 "made from with --base. A LoRA is for --lora, a textual inversion for --embedding"
@@ -186,7 +185,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     scaled = next(filter(QUANTISED.search, tensors), None)
     if scaled:
         raise UserError(
-            f"model {path}: is quantised in a way that is not read here ({printable(scaled[:80])}); take the file in float16, bfloat16 or "
+            f"model {path}: is quantised in a way that is not read here ({scaled[:80]}); take the file in float16, bfloat16 or "
             "plain float8, or a .gguf"
         )
     return Checkpoint(path, (path,), tensors, prefix, layout)
@@ -205,7 +204,7 @@ def _gguf_tensors(path: Path) -> Mapping[str, Tensor]:
     tensors = read_gguf_header(path)
     for name, tensor in tensors.items():
         if tensor.dtype not in GGUF_TYPES:
-            raise UserError(f"model {path}: {printable(name[:80])} is {tensor.dtype}, which is not read; take a file in Q8_0 or Q4_K")
+            raise UserError(f"model {path}: {name[:80]} is {tensor.dtype}, which is not read; take a file in Q8_0 or Q4_K")
     return tensors
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..errors import UserError
 from ..files.documents import fit, read_json
-from ..files.messages import meant, printable, show_bytes, shown
+from ..files.messages import meant, show_bytes, shown
 from ..files.reading import SETTINGS
 from .families import FAMILIES, REFUSED, pipeline_family
 from .families.base import Family
@@ -148,7 +148,7 @@ def check_supported(name: str, base: str | None = None) -> None:
 
 def unsupported(name: str, pipeline: Any) -> UserError:
     """The error for a model whose model_index.json names a pipeline class that no family has, or no class at all."""
-    named = printable(pipeline[:100]) if isinstance(pipeline, str) else shown(pipeline)
+    named = pipeline[:100] if isinstance(pipeline, str) else shown(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in FAMILIES)
     why = REFUSED.get(named, "no file in models/families says where its attention, its words and its noise levels are")
     return UserError(f"model '{name}' is a {named}; supported are {supported}: {why}")

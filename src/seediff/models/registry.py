@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import printable, shown
+from ..files.messages import shown
 from .adapters import load_embedding, load_lora
 from .families import pipeline_family
 from .families.base import Family, Reader
@@ -311,7 +311,7 @@ def _not_loaded(source: Path | str, error: Exception) -> UserError:
     if _blames_torchvision(error):
         return UserError(TORCHVISION)
     if isinstance(source, Path):
-        return UserError(f"model folder {source}: cannot be loaded ({printable(first_line(error))})")
+        return UserError(f"model folder {source}: cannot be loaded ({first_line(error)})")
     return not_fetched(source, hub_error(source) or error)
 
 

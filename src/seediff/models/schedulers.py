@@ -8,7 +8,7 @@ from collections.abc import Container
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import meant, printable
+from ..files.messages import meant
 from .families.base import SCHEDULERS, Family, FlowMatching
 
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -75,7 +75,7 @@ def use_scheduler(pipe: Any, family: Family, name: str) -> None:
     try:
         scheduler = getattr(diffusers, kind).from_config(pipe.scheduler.config, **options)
     except Exception as error:  # a missing library, an unsuitable configuration
-        raise UserError(f"scheduler '{name}': cannot be made of the model's own ({printable(first_line(error))[:200]})") from error
+        raise UserError(f"scheduler '{name}': cannot be made of the model's own ({first_line(error)[:200]})") from error
     if family.gives_sigmas and "sigmas" not in inspect.signature(scheduler.set_timesteps).parameters:
         raise UserError(f"scheduler '{name}': {family.title} gives it the noise levels, which it does not take; use flow-euler")
     pipe.scheduler = scheduler

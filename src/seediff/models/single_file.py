@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import printable, shown
+from ..files.messages import shown
 from ..files.tensors import read_header
 from .checkpoint import CLIP_L, NETWORK, Checkpoint
 from .families.base import Family
@@ -76,7 +76,7 @@ class _Part:
                 raise self.error(f"{name} of its {self.part} has the shape {found}, but {shape} in its base")
         more = sorted(there.keys() - wanted.keys())
         if more and self.is_network:
-            raise self.error(f"{len(more)} tensors of its {self.part} have no place in its base, the first {printable(more[0][:80])}")
+            raise self.error(f"{len(more)} tensors of its {self.part} have no place in its base, the first {more[0][:80]}")
 
     def error(self, what: str) -> UserError:
         return UserError(f"model {self.path}: {what}; get that file again, or name the model that it was made from with --base")
@@ -101,9 +101,9 @@ def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
     try:
         renamed = _convert(of.empty(), kind, config, wanted)
     except KeyError as error:
-        raise of.error(f"tensor {printable(str(error)[:80])} of its {of.part} is not there") from error
+        raise of.error(f"tensor {str(error)[:80]} of its {of.part} is not there") from error
     except Exception as error:  # unexpected shapes or names may raise anything
-        raise of.error(f"its {of.part} cannot be read ({printable(first_line(error)[:200])})") from error
+        raise of.error(f"its {of.part} cannot be read ({first_line(error)[:200]})") from error
     of.check(renamed, wanted)
     tensors = _convert(of.tensors(), kind, config, wanted)
     held = {name: tensor for name, tensor in tensors.items() if name in wanted}

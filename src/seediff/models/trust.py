@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import UserError, first_line
 from ..files.documents import TOO_DEEP
-from ..files.messages import printable, shown
+from ..files.messages import shown
 from ..files.reading import SETTINGS, read_bytes
 from .families.base import Family
 
@@ -72,7 +72,7 @@ def _read_settings(path: Path) -> Any:
     try:
         return json.loads(read_bytes(path, SETTINGS))
     except (ValueError, RecursionError) as error:
-        said = TOO_DEEP if isinstance(error, RecursionError) else f"is not JSON: {printable(first_line(error))}"
+        said = TOO_DEEP if isinstance(error, RecursionError) else f"is not JSON: {first_line(error)}"
         raise UserError(f"{path}: {said}") from error
 
 
@@ -84,7 +84,7 @@ def check_settings(path: Path | str, settings: Any) -> None:
         if isinstance(value, Mapping):
             for key in value:
                 if key in ELSEWHERE and value[key] is not None:
-                    raise UserError(f"{path}: {printable(key)} = {shown(value[key])} leads to code or files elsewhere; remove that key")
+                    raise UserError(f"{path}: {key} = {shown(value[key])} leads to code or files elsewhere; remove that key")
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value

@@ -33,7 +33,6 @@ from ..config.train import BACKBONES as NAMES
 from ..config.train import TrainConfig
 from ..devices import mixed_precision
 from ..errors import UserError, first_line
-from ..files.messages import printable
 from .loss import IGNORE, set_losses
 from .weights import load_network, read_settings
 
@@ -153,7 +152,7 @@ def check_weights(config: TrainConfig) -> PretrainedConfig | None:
     try:
         weights_config = kind.from_dict(settings)
     except Exception as error:  # a modified configuration can raise nearly anything
-        raise UserError(f"{path}: is no {kind.model_type}'s configuration ({printable(first_line(error))})") from error
+        raise UserError(f"{path}: is no {kind.model_type}'s configuration ({first_line(error)})") from error
     if config.weights != "pretrained":
         _check_backbone(config, weights_config)
     return weights_config

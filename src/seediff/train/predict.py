@@ -17,7 +17,6 @@ from ..dataset import native
 from ..devices import check_device, default_device
 from ..errors import UserError, first_line
 from ..files.label_maps import voc_palette
-from ..files.messages import printable
 from ..files.output_folders import staged
 from ..files.outputs import put
 from ..files.photographs import find_photos, read_photo
@@ -160,7 +159,7 @@ def _try_out(network: Network, classes: int, dtype: str | None, folder: Path) ->
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # sizes that fit the weights but not each other
-        raise UserError(f"{folder}: config.json describes no network that works ({printable(first_line(error))})") from error
+        raise UserError(f"{folder}: config.json describes no network that works ({first_line(error)})") from error
     if scores.shape[1] != classes or not bool(torch.isfinite(scores).all()):
         raise UserError(f"{folder}: its weights do not give each of the {classes} classes of config.json a score that is a number")
 

@@ -21,7 +21,7 @@ from ..config.train import LARGEST_SIDE
 from ..dataset.rows import check_class_list
 from ..errors import UserError, first_line
 from ..files.documents import fit, read_json
-from ..files.messages import printable, shown
+from ..files.messages import shown
 from ..files.reading import SETTINGS
 from ..files.tensors import read_header
 from ..models.trust import OWN_ATTENTION, check_settings
@@ -90,7 +90,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
                 source, ignore_mismatched_sizes=True, use_safetensors=True, output_loading_info=True, **OWN_ATTENTION, **options
             )
     except Exception as error:  # a modified configuration can raise nearly anything
-        raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({printable(first_line(error))})") from error
+        raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
     _check_loaded(info, network, where, initial)
     return network
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.documents import Node, read_xml
-from ...files.messages import printable, shown
+from ...files.messages import shown
 from .. import native
 from ..encoding import Instances, number_type
 from ..rows import check_class_list, stem_of
@@ -196,7 +196,7 @@ def _number(node: Node, name: str) -> float:
     except ValueError:
         value = float("nan")
     if not abs(value) < 1e9:  # also true for NaN
-        raise UserError(f"{node.where}: '{name}' of <{printable(node.tag)}> must be a number, not {shown(text)}")
+        raise UserError(f"{node.where}: '{name}' of <{node.tag}> must be a number, not {shown(text)}")
     return value
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from ...errors import UserError
-from ...files.messages import printable, shown
+from ...files.messages import shown
 from ...files.pictures import open_picture
 from ...files.reading import PICTURE, inside, read_bytes
 from ...files.tensors import read_header
@@ -215,7 +215,7 @@ def _check_files(findings: _Findings, folders: Sequence[str], rows: Sequence[Map
         folders, actions = [name for name in folders if name != REVIEWED], []
     for name, action in sorted({action.sample: action for action in actions}.items()):
         if name not in names:
-            findings.add("review", REVIEWS, f"is about a sample '{printable(name)}', which {native.METADATA} does not have", "warning")
+            findings.add("review", REVIEWS, f"is about a sample '{name}', which {native.METADATA} does not have", "warning")
         elif action.mask and action.hash:
             findings.read("review", action.mask, lambda path, sha256=action.hash: checked_mask(path, sha256))
     named = {os.path.normpath(str(row.get(key))) for row in rows for key in ("file_name", "mask")} | {action.mask for action in actions}

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import UserError
-from ....files.messages import printable
 from ....files.pictures import open_picture
 from ....files.reading import inside
 from ... import native
@@ -83,7 +82,7 @@ def read(
                 continue
             picture, stem = at[0], stem_of(portable(image.file_name))
             name = f"{split}/{stem}" if split and len(files) > 1 and stems[stem] > 1 else stem
-            check_row(image.metadata, f"{path}: metadata of image '{printable(image.file_name)}'")
+            check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             row = {**image.metadata, **({"split": split} if split else {})}
             if document.segments is not None and image.id not in document.segments:
                 raise UserError(f"{path}, image {image.id}: has no annotation; in a panoptic file every image has one")
