@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..config.base import load_config
 from ..config.generate import MAX_IMAGES, GenerateConfig
+from ..config.resolve import load_config
 from ..dataset import native
 from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..dataset.store import find_extras
