@@ -56,13 +56,26 @@ def test_every_format_there_and_back(tmp_path, name):
 def test_a_class_comes_back_or_is_refused(tmp_path, name):
     """Formats that read a name as id 0 or 255 do not write it."""
     needs(name)
-    for number, odd in enumerate(("Background", "_background_", "__background__", "Void")):
+    for number, odd in enumerate(("Background", "_background_", "__background__", "Void", "ignore")):
         said = ""
         try:
             export(name, (odd, "dog"), samples(2), tmp_path / f"{number}")
         except UserError as error:
             said = str(error)
         assert said.startswith(f"class '{odd}': means ") or imported(name, tmp_path / f"{number}")[0] == (odd, "dog")
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_bad_samples_are_named_and_leave_nothing(tmp_path, name):
+    needs(name)
+    other = "a/b" if FORMATS[name].flat else "a_b"
+    for bad, said in (
+        ([item(other), item("a_b")], "two samples are called 'a_b'"),
+        ([item("b", np.full((4, 6), 9, np.uint8))], "sample 'b': id 9"),
+    ):
+        with pytest.raises(UserError, match=said):
+            export(name, ("cat",), bad, tmp_path / "set")
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["native", *EVERY])
@@ -91,15 +104,6 @@ def test_nothing_known(tmp_path):
     assert "it holds photo.jpg, but none of metadata.jsonl (native), SegmentationClass/ (VOC), " in str(error.value)
     with pytest.raises(UserError, match="is no dataset"):
         Dataset.open(tmp_path / "photo.jpg")
-
-
-@pytest.mark.parametrize("name", [name for name in EVERY if "split" in export_options(name)])
-def test_a_share_is_set_aside(tmp_path, name):
-    """Whatever the rows said before."""
-    needs(name)
-    export(name, CLASSES, samples(), tmp_path / "set", split=0.5, seed=1)
-    held = [sample.metadata.get("split", "train") for sample in imported(name, tmp_path / "set")[1]]
-    assert sorted(held) == ["train", "train", "val", "val"]
 
 
 def test_it_is_a_sequence(tmp_path):

@@ -190,7 +190,6 @@ def test_panoptic(tmp_path):
     ("change", "message"),
     [
         (lambda given, root: given["annotations"][0]["segments_info"].pop(), r"000000000139\.png: has a segment 258 that"),
-        (lambda given, root: given["annotations"].clear(), "it holds|'categories'|no annotation|must be"),
         (lambda given, root: given["annotations"][0].update(file_name="../../x.png"), "'file_name' leads out"),
         (lambda given, root: given["images"][0].update(width=7), r"image 1: is \(6, 7\), but its picture .* is \(6, 8\)"),
         (lambda given, root: given["annotations"].append(given["annotations"][0]), "which has one already"),
@@ -212,9 +211,6 @@ def test_broken_panoptic_files_are_named(tmp_path, change, message):
     given = json.loads(path.read_text())
     change(given, tmp_path)
     save(path, given)
-    if not given["annotations"]:  # an image without any annotation is one of background in the other kind of file
-        assert not read(path)[1]["000000000139"][0].any()
-        return
     with pytest.raises(UserError, match=message):
         read(path)
 
@@ -264,68 +260,6 @@ def test_boxes_without_a_mask_are_ignored_and_told(tmp_path):
     save(path, given)
     with pytest.raises(UserError, match="its annotations are boxes; label maps need masks"):
         imported("coco", path)
-
-
-@pytest.mark.parametrize(
-    "counts", [[2**63 - 1, 2**63 - 1, 2**63 - 1, 49], [2**62] * 4 + [48], [2**64, 48], [49, -1], "o" * 30, "o" * 30 + "0", "00 ", "0\x7f"]
-)
-def test_counts_that_wrap_are_no_run_lengths(counts):
-    given = document("a.jpg", segmentation={"size": list(SHAPE), "counts": counts})
-    with pytest.raises(UserError, match="annotation 1: 'counts' are no run lengths of 6 × 8 pixels"):
-        from_coco(given)
-
-
-@pytest.mark.parametrize("counts", [[24.0, 24.0], [True, 47], {}, None])
-def test_counts_of_other_kinds(counts):
-    given = document("a.jpg", segmentation={"size": list(SHAPE), "counts": counts})
-    with pytest.raises(UserError, match=r"segmentation\.counts"):
-        from_coco(given)
-
-
-@pytest.mark.parametrize("value", [1e8, 1e9, -1e9, 2**62, float("nan"), float("inf"), 17])
-def test_corners_far_outside_are_named(value):
-    with pytest.raises(UserError, match=r"annotation 1: a corner of its polygon has x = .*, far outside its image of 8 × 6"):
-        from_coco(document("a.jpg", segmentation=[[*CAT, value, 1]]))
-
-
-@pytest.mark.parametrize("value", [2**2000, "1", None, True])
-def test_corners_that_are_no_numbers(value):
-    with pytest.raises(UserError, match=r"annotations\[0\]\.segmentation"):
-        from_coco(document("a.jpg", segmentation=[[*CAT, value, 1]]))
-
-
-def test_a_polygon_of_endless_edges_is_named():
-    given = document("a.jpg", segmentation=[[0, 0, 8, 6] * 300_000])
-    with pytest.raises(UserError, match="the edges of its polygon are 4800000 pixels long"):
-        from_coco(given)
-
-
-@pytest.mark.parametrize(
-    ("size", "message"),
-    [
-        ({"width": -1}, r"images\[0\]\.width must be a whole number >= 1"),
-        ({"width": 10**9, "height": 10**9}, r"image 1: 1e\+12 megapixels \(1000000000 × 1000000000\), more than"),
-        ({"width": 20_000, "height": 20_000}, r"image 1: 400 megapixels \(20000 × 20000\), more than"),
-        ({"width": True}, r"images\[0\]\.width must be"),
-        ({"metadata": 5}, r"images\[0\]\.metadata must be"),
-        ({"id": 2}, "annotation 1 is of image 1, which is not there"),
-    ],
-)
-def test_images_that_cannot_be(size, message):
-    given = document("a.jpg")
-    given["images"][0].update(size)
-    with pytest.raises(UserError, match=message):
-        from_coco(given)
-
-
-def test_ids_that_are_there_twice():
-    given = document("a.jpg", "b.jpg")
-    given["images"][1]["id"] = 1
-    with pytest.raises(UserError, match=r"images\[1\] has the id 1 of another one"):
-        from_coco(given)
-    given = document("a.jpg", categories=({"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}))
-    with pytest.raises(UserError, match=r"categories\[1\] has the id 1 of another one"):
-        from_coco(given)
 
 
 def test_a_size_that_is_not_the_pictures_is_told_before_anything_of_it_is_made(tmp_path):

@@ -113,11 +113,9 @@ def test_polygons_boxes_and_others(tmp_path):
         (mask("bird"), 'is of the label "bird", which <meta> does not name'),
         (mask(rle="1,2"), "run lengths of its mask add up to 3, not to 2 × 2"),
         (mask(rle="-1,5"), "'rle' must be whole numbers separated by commas"),
-        (mask(rle="0,4,"), "'rle' must be whole numbers"),
         (mask(rle="9" * 30), "'rle' must be whole numbers"),
         (mask(box=(5, 1, 2, 2)), "is not inside the picture of 6 × 4"),
         (mask(box=(-1, 1, 2, 2)), "is not inside the picture"),
-        (mask(box=(1, 1, 0, 2)), "is not inside the picture"),
         (mask(box=("x", 1, 2, 2)), "'left' of <mask> must be a whole number"),
         ('<mask label="cat"/>', "<mask> must have 'left'"),
         (mask(z_order="high"), "'z_order' of <mask> must be a whole number"),
@@ -165,12 +163,6 @@ def test_the_file_alone_with_pictures_elsewhere(tmp_path):
     assert np.array_equal(items[1].label_map, some()[1].label_map)
 
 
-def test_a_class_that_would_be_ignored(tmp_path):
-    with pytest.raises(UserError, match="class 'Void': means pixels that are ignored in this format"):
-        export("cvat", ("Void",), some(), tmp_path / "set")
-    assert not (tmp_path / "set").exists()
-
-
 def test_tags_of_pictures_are_no_classes(tmp_path):
     """CVAT lists a task's tags among its labels; a set of tags alone would be a set of classes without a pixel."""
     folder = one_image(tmp_path, '<tag label="sunny" source="manual"></tag>' + mask("dog"))
@@ -203,14 +195,8 @@ def test_a_subsets_export_has_its_name(tmp_path):
     assert np.array_equal(Dataset.open(tmp_path / "set")[0].label_map, some()[0].label_map)
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
-        '<box label="cat" xtl="0" ytl="0" xbr="30" ybr="20"/>',
-        '<polygon label="cat" points="0,0;30,0;30,20;0,20"/>',
-    ],
-)
-def test_shapes_over_and_over_are_refused(shape, tmp_path):
+def test_shapes_over_and_over_are_refused(tmp_path):
+    shape = '<box label="cat" xtl="0" ytl="0" xbr="30" ybr="20"/>'
     export("cvat", CLASSES, some(), tmp_path / "set")
     file = tmp_path / "set/annotations.xml"
     file.write_text(re.sub(r'(<image id="0"[^>]*>)', lambda found: found[1] + shape * 101, file.read_text()))

