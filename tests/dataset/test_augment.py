@@ -123,14 +123,6 @@ def test_splicing_against_a_loop_over_pixels(rows, columns):
         assert np.abs(part.mean((0, 1)) - cell.image.mean((0, 1))).max() < 6
 
 
-def test_splicing_of_the_wrong_number_or_size():
-    one = picture(0)
-    with pytest.raises(ValueError, match="3 images and 3 label maps for 2×2 cells"):
-        splice([one.image] * 3, [one.labels] * 3, 2, 2, (8, 8))
-    with pytest.raises(ValueError, match="4×8 cannot have 8×8 cells"):
-        splice([one.image] * 64, [one.labels] * 64, 8, 8, (4, 8))
-
-
 def test_a_picture_of_fewer_pixels_than_cells_is_named():
     with pytest.raises(UserError, match=r"sample '.*': splice-2x2 needs a picture of as many pixels, and this one is 1×1"):
         run(("splice-2x2",), 0, picture(0, (1, 1)))

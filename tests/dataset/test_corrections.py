@@ -4,7 +4,7 @@ from blocks import blocks, some
 from items import item
 
 from seediff.dataset import native
-from seediff.dataset.corrections import changed, correct, summed
+from seediff.dataset.corrections import changed, correct
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 
@@ -115,16 +115,3 @@ def test_names_that_a_format_made_flat(pets):
 def test_what_cannot_be(pets, items, message):
     with pytest.raises(UserError, match=message):
         brought(pets, items)
-
-
-def test_lines_for_people():
-    nothing = changed("a", blocks(1), blocks(1), CLASSES)
-    assert summed([nothing, nothing]) == ["2 samples reviewed, none changed"]
-    labels = np.zeros((2, 3), np.uint8)
-    other = labels.copy()
-    other[0, :2], other[1, 0] = 1, 255
-    lines = summed([nothing, *(changed(f"{i}", labels, other, CLASSES) for i in range(12))])
-    assert lines == [
-        "13 samples reviewed, 12 changed: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more",
-        "pixels: cat +24 −0, ignored +12 −0, background +0 −36",
-    ]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,14 +68,6 @@ def test_more_than_255_classes_have_their_names(tmp_path: Path):
         assert open_labels(folder).classes == names[:255]
 
 
-def test_unknown_ids_name_the_file_and_the_option(tmp_path: Path):
-    save_map(tmp_path / "a.png", [[0, 27, 255], [40, 27, 200]])
-    with pytest.raises(UserError) as caught:
-        open_labels(tmp_path).read("a")
-    expected = "has unknown label ids 27, 40, 200; num_classes = 27 (by default) means ids 0 to 26, and 255 for unlabelled"
-    assert str(caught.value) == f"{tmp_path / 'a.png'}: {expected}"
-
-
 def test_voc(tmp_path: Path):
     maps = {"2007_000129": [[0, 20, 255]], "2008_000001": [[15, 15, 0]]}
     root = save_voc(tmp_path / "VOCdevkit" / "VOC2012", maps, others={"2009_000001": [[1]]})
@@ -94,21 +86,6 @@ def test_names_with_spaces_and_lines_that_say_more_than_a_name(tmp_path: Path):
     assert list(open_labels(root).files) == ["Screenshot 1", "b"]
 
 
-def test_voc_that_is_incomplete(tmp_path: Path):
-    root = save_voc(tmp_path, {"a": [[0]], "b": [[21]]})
-    with pytest.raises(UserError, match=r"b.png: has unknown label ids 21; Pascal VOC has 0 to 20"):
-        open_labels(root).read("b")
-    (root / "classes.txt").write_text("70000 thing\n")
-    with pytest.raises(UserError, match=r"classes\.txt\); must be between 1 and 1024"):
-        open_labels(root)
-    (root / "classes.txt").unlink()
-    with pytest.raises(UserError, match=r"train.txt: there is no such file.*split"):
-        open_labels(root, split="train")
-    (root / "SegmentationClass" / "b.png").unlink()
-    with pytest.raises(UserError, match=r"b.png: there is no such file, but .*val.txt lists it"):
-        open_labels(root)
-
-
 COCO_NAMES = ("000000000139", "000000000285")
 
 
@@ -124,7 +101,7 @@ def test_coco_stuff(tmp_path: Path, below: str):
         assert tuple(labels.files) == COCO_NAMES
     names = [coco_stuff.COARSE[i] if i >= 0 else "" for i in labels.read(COCO_NAMES[0])[0]]
     assert names == ["person-things", "appliance-things", "textile-stuff", "solid-stuff", "water-stuff", ""]
-    with pytest.raises(UserError, match="unknown label ids 200; COCO-Stuff's pixel maps have 0 to 181"):
+    with pytest.raises(UserError, match="unknown label ids 200"):
         open_labels(save_map(tmp_path / "c" / "val2017" / "000000000001.png", [[200]]).parents[1]).read("000000000001")
 
 
@@ -175,44 +152,48 @@ def test_cityscapes(tmp_path: Path):
     save_cityscapes(tmp_path, {"ulm/a": ids}, "train")
     assert list(open_labels(tmp_path / "gtFine" / "train").files) == ["ulm/a"]
     labels = open_labels(save_cityscapes(tmp_path / "more", {"a/b": [[34]]}))
-    with pytest.raises(UserError, match="unknown label ids 34; Cityscapes' labelIds have 0 to 33"):
+    with pytest.raises(UserError, match="unknown label ids 34"):
         labels.read("a/b")
 
 
-def test_a_layout_asked_for_must_be_there(tmp_path: Path):
-    save_map(tmp_path / "a.png", [[0]])
-    for layout, words in (("voc", "Pascal VOC"), ("coco-stuff", "COCO-Stuff"), ("cityscapes", "Cityscapes")):
-        with pytest.raises(UserError, match=f"is not laid out like {words}"):
-            open_labels(tmp_path, layout)
-    with pytest.raises(UserError, match="must be auto, folder"):
-        open_labels(tmp_path, "ade20k")  # type: ignore[arg-type]
-    root = save_voc(tmp_path / "voc", {"a": [[0]]})
-    assert open_labels(root / "SegmentationClass", "folder").layout == "folder"
-
-
-def test_number_of_classes(tmp_path: Path):
-    save_map(tmp_path / "a.png", [[0]])
-    for number in (0, -1, 1025):
-        with pytest.raises(UserError, match=f"num_classes = {number} .*between 1 and 1024"):
-            open_labels(tmp_path, num_classes=number)
-    root = save_voc(tmp_path / "voc", {"a": [[0]]})
-    assert len(open_labels(root, num_classes=21).classes) == 21
-    with pytest.raises(UserError, match="num_classes = 27: voc labels have 21 classes"):
-        open_labels(root, num_classes=27)
-
-
-def test_folders_that_are_not_there_or_empty(tmp_path: Path):
-    with pytest.raises(UserError, match="there is no such folder of labels"):
-        open_labels(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="must be a folder"):
-        open_labels(save_map(tmp_path / "a.png", [[0]]))
+@pytest.mark.parametrize(
+    ("path", "options", "said"),
+    [
+        ("nowhere", {}, "nowhere: there is no such folder"),
+        ("a.png", {}, "a.png: must be a folder"),
+        ("empty", {}, "empty: has no PNG files"),
+        ("twice", {}, "classes.txt"),
+        *((".", {"layout": layout}, "is not laid out like") for layout in ("voc", "coco-stuff", "cityscapes")),
+        (".", {"layout": "ade20k"}, "must be auto, folder"),
+        *((".", {"num_classes": number}, f"num_classes.* {number}") for number in (0, -1, 1025)),
+        ("voc", {"num_classes": 27}, "num_classes.* 27.* voc labels have 21 classes"),
+        ("voc", {"split": "train"}, "train.txt: there is no such file"),
+        (".", {"void": [70000]}, "void.* 70000"),
+    ],
+)
+def test_what_cannot_be_opened(tmp_path: Path, path: str, options: dict[str, Any], said: str):
+    for name in ("a.png", "twice/a.png"):
+        save_map(tmp_path / name, [[0]])
+    (tmp_path / "twice/classes.txt").write_text("dog\ndog\n")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="has no PNG files"):
-        open_labels(tmp_path / "empty")
-    shutil.copy(tmp_path / "a.png", tmp_path / "empty")
-    (tmp_path / "empty" / "classes.txt").write_text("dog\ndog\n")
-    with pytest.raises(UserError, match="two classes the same name"):
-        open_labels(tmp_path / "empty")
+    save_voc(tmp_path / "voc", {"a": [[0]]})
+    with pytest.raises(UserError, match=said):
+        open_labels(tmp_path / path, **options)
+
+
+def test_ids_that_are_no_class_are_named(tmp_path: Path):
+    save_map(tmp_path / "a.png", [[0, 27, 255], [40, 27, 200]])
+    with pytest.raises(UserError, match=r"a\.png: has unknown label ids 27, 40, 200; num_classes = 27 "):
+        open_labels(tmp_path).read("a")
+    root = save_voc(tmp_path / "voc", {"a": [[0]], "b": [[21]]})
+    with pytest.raises(UserError, match=r"b\.png: has unknown label ids 21"):
+        open_labels(root).read("b")
+    (root / "classes.txt").write_text("70000 thing\n")
+    with pytest.raises(UserError, match=r"classes\.txt"):
+        open_labels(root)
+    (root / "SegmentationClass" / "b.png").unlink()
+    with pytest.raises(UserError, match=r"b\.png: there is no such file, but .*val.txt lists it"):
+        open_labels(root)
 
 
 def test_find_and_select(tmp_path: Path):
@@ -247,8 +228,6 @@ def test_camvid_is_known_by_its_folders(tmp_path):
         open_labels(root, split="train")
     with pytest.raises(UserError, match="void: camvid labels have void ids"):
         open_labels(root, void=[11])
-    with pytest.raises(UserError, match="is not laid out like CamVid"):
-        open_labels(root / "test", "camvid")
     save_map(root / "testannot" / "c.png", [[12]])
     with pytest.raises(UserError, match="unknown label ids 12; CamVid has 0 to 10"):
         open_labels(root).read("c")
@@ -264,5 +243,3 @@ def test_void_ids_that_are_asked_for(tmp_path):
     save_map(tmp_path / "a.png", [[0, 11, 255]])
     assert open_labels(tmp_path).read("a").tolist() == [[0, 11, -1]]
     assert open_labels(tmp_path, void=[0, 11]).read("a").tolist() == [[-1, -1, -1]]
-    with pytest.raises(UserError, match="void: 70000 must be ids of label maps, from 0 to"):
-        open_labels(tmp_path, void=[70000])
