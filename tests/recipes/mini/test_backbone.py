@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +10,13 @@ import pytest
 import torch
 
 from recipes.mini import backbone
-from recipes.mini.backbone import captioned, tagged, train_backbone
+from recipes.mini.backbone import captioned, train_backbone
 from recipes.mini.sets import caption, load_set
 from recipes.mini.yardstick import YardstickRecipe
 from seediff.config.train import make_config
 from seediff.errors import UserError
 from seediff.mini.scenes import CLASSES, load_scenes
-from seediff.train.models import TINY, build_network
+from seediff.train.models import build_network
 
 
 def test_captions_say_which_classes_are_shown() -> None:
@@ -46,7 +45,6 @@ def test_training_learns_and_transformers_reads_it(tmp_path: Path, monkeypatch: 
 
 
 def test_the_packaged_one_tells_classes_apart() -> None:
-    """Scenes of one class are nearer to each other than to others, in the deepest features of a network that was never trained further."""
     scenes = [s for s in load_set("truth", 200) if len(s.classes) == 1]
     encoder = build_network(make_config({"backbone": "tiny", "weights": "pretrained"}), CLASSES).model.pixel_level_module.encoder.eval()
     network = backbone.Tagger()
@@ -56,17 +54,3 @@ def test_the_packaged_one_tells_classes_apart() -> None:
         features = torch.nn.functional.normalize(backbone.run_batched(network, np.stack([s.image for s in scenes])))
     nearest = (features @ features.T - 2 * torch.eye(len(scenes))).argmax(1).tolist()
     assert np.mean([scenes[i].classes == s.classes for i, s in zip(nearest, scenes, strict=True)]) > 0.6
-
-
-def test_tagged_needs_all_classes() -> None:
-    scores = torch.zeros(2, len(CLASSES))
-    scores[0, [3, 5]], scores[1, 2] = 1.0, 1.0
-    network = lambda pixels: scores[: len(pixels)]  # noqa: E731
-    images = np.zeros((2, 8, 8, 3), np.uint8)
-    assert tagged(network, images, [(CLASSES[5], CLASSES[3]), (CLASSES[1],)]) == 0.5  # type: ignore[arg-type]
-
-
-def test_the_packaged_weights_are_small_and_half() -> None:
-    folder = TINY
-    assert json.loads((folder / "config.json").read_text())["dtype"] == "float16"
-    assert (folder / "model.safetensors").stat().st_size < 6e6

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from recipes.mini.denoiser import Denoiser
 from recipes.mini.half_size import pooled, predict_coarse
-from recipes.mini.loop import draw_timesteps
 from recipes.mini.recipe import Denoiser as DenoiserRecipe
 from recipes.mini.recipe import Recipe
 
@@ -42,11 +40,3 @@ def test_coarse_training_leaves_the_outer_level_alone_and_reaches_everything_els
     outer = ("conv_in", "conv_norm_out", "conv_out", "down_blocks.0.", "up_blocks.2.", "up_blocks.1.upsamplers")
     for name, weight in model.unet.named_parameters():
         assert (weight.grad is None) == name.startswith(outer), name
-
-
-def test_timesteps_lie_about_the_middle() -> None:
-    rng = np.random.default_rng(0)
-    middle, uniform = (draw_timesteps(rng, 20_000, share) for share in (1.0, 0.0))
-    assert abs(np.mean((middle > 350) & (middle < 750)) - 0.60) < 0.02
-    assert abs(np.mean((uniform > 350) & (uniform < 750)) - 0.40) < 0.02
-    assert 0 <= uniform.min() <= uniform.max() <= 999

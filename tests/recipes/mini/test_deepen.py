@@ -1,7 +1,6 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
 import torch
 from shared_training import TINY
 
@@ -9,11 +8,10 @@ from recipes.mini.deepen import deepen
 from recipes.mini.denoiser import Denoiser
 
 
-@pytest.mark.parametrize("layers", [2, 3])
-def test_a_deeper_network_predicts_the_same_and_learns(layers):
+def test_a_deeper_network_predicts_the_same_and_learns():
     shallow: Any
     deep: Any
-    shallow, deep = (Denoiser(replace(TINY, denoiser=replace(TINY.denoiser, layers=count))).unet.eval() for count in (1, layers))
+    shallow, deep = (Denoiser(replace(TINY, denoiser=replace(TINY.denoiser, layers=count))).unet.eval() for count in (1, 3))
     deepen(deep, shallow.state_dict())
     side = TINY.side // 4
     given = torch.randn(2, 4, side, side), torch.tensor([10, 800]), torch.randn(2, 5, TINY.denoiser.text_width)
@@ -21,9 +19,3 @@ def test_a_deeper_network_predicts_the_same_and_learns(layers):
     deep(*given).sample.square().mean().backward()
     for ending in (deep.down_blocks[1].resnets[1].conv2, deep.up_blocks[0].attentions[1].proj_out):
         assert ending.weight.grad.abs().sum() > 0
-
-
-def test_another_shape_is_refused():
-    deep = Denoiser(replace(TINY, denoiser=replace(TINY.denoiser, layers=2))).unet
-    with pytest.raises(RuntimeError, match="is missing or has another shape"):
-        deepen(deep, {})

@@ -16,13 +16,6 @@ def test_every_word_of_the_world_is_one_token():
             assert len(ids) == len(text.replace(",", " ,").split()) + 2 <= MAX_TOKENS
 
 
-def test_any_other_text_encodes_to_known_tokens():
-    tokenizer = build_tokenizer()
-    ids = tokenizer("Ein Zebra — 斑馬 🦓")["input_ids"]
-    assert max(ids) < len(tokenizer)
-    assert "zebra" in tokenizer.decode(ids)
-
-
 def test_words_do_not_see_each_other():
     tokenizer = build_tokenizer()
     encoder = build_text_encoder(16, tokenizer).eval()

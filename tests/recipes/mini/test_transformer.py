@@ -113,13 +113,3 @@ def test_the_recipe_runs_continues_and_draws(art: Path, tmp_path: Path) -> None:
     assert all(torch.equal(before[k], after[k]) for k in before)
     with pytest.raises(UserError, match="another recipe"):
         train_mini(dataclasses.replace(TINY, network="unet"), art, tmp_path / "whole", say=lambda _: None)
-
-
-def test_a_recipe_names_its_network(tmp_path: Path) -> None:
-    path = tmp_path / "recipe.toml"
-    path.write_text('network = "transformer"\n[transformer]\nlayers = 3\n')
-    recipe = Recipe.from_toml(path)
-    assert recipe.schedule == Table(layers=3)
-    path.write_text('network = "dit"\n')
-    with pytest.raises(UserError, match="recipe\\.toml: network: \"dit\" must be 'unet' or"):
-        Recipe.from_toml(path)

@@ -9,8 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from recipes.mini.check import SIDE, check_drawings, explained_by, prompts
-from recipes.mini.sets import PLACES
+from recipes.mini.check import SIDE, check_drawings, explained_by
 from seediff.config.generate import GenerateConfig
 from seediff.mini.scenes import CLASSES
 
@@ -45,9 +44,7 @@ def drawn(image: Image.Image, turn: float = 0.0, size: int = SIDE, at: tuple[int
     return pixels.permute(2, 0, 1), alpha[..., 0]
 
 
-@pytest.mark.parametrize(
-    ("turn", "size", "at", "light"), [(0, 64, (0, 0), 1.0), (9, 40, (20, 3), 1.0), (-12, 34, (2, 25), 0.85), (4, 52, (9, 9), 1.1)]
-)
+@pytest.mark.parametrize(("turn", "size", "at", "light"), [(0, 64, (0, 0), 1.0), (-12, 34, (2, 25), 0.85)])
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_whole_object_is_explained_wherever_it_stands(turn, size, at, light, mirrored) -> None:
     image = sprite("left")
@@ -74,10 +71,6 @@ def test_another_colour_does_not_pass_for_light() -> None:
     assert swapped < same - 0.2
 
 
-def test_nothing_there_explains_nothing() -> None:
-    assert explained_by(torch.zeros(3, SIDE, SIDE), torch.zeros(SIDE, SIDE), template(sprite()))[0] == 0
-
-
 def test_drawings_are_measured(art, mini_folder, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(GenerateConfig, "recommended", lambda **given: GenerateConfig(**given, steps=1))
     result = check_drawings(art, str(mini_folder), tmp_path / "q", images=2)
@@ -85,11 +78,3 @@ def test_drawings_are_measured(art, mini_folder, tmp_path, monkeypatch) -> None:
     assert (tmp_path / "q" / "generated.png").is_file()
     assert 0 <= result["explained"] <= 1
     assert list(result["per_class"]) == list(CLASSES[:2])
-
-
-def test_prompts_cover_the_classes_with_and_without_places() -> None:
-    specs = prompts(500, 0)
-    assert min(sum(s.classes == (c,) for s in specs) for c in CLASSES) >= 26
-    placed = sum(s.prompt.endswith(tuple(PLACES)) for s in specs)
-    assert 0.4 < placed / len(specs) < 0.6
-    assert len({s.seed for s in specs}) == 500

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from recipes.studies.score import Scores, exact_masks, label_map, score, soft_masks, sweep, winners
+from recipes.studies.score import Scores, label_map, score, soft_masks, sweep, winners
 from recipes.studies.settings import METHOD_NAMES, PAPER
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
@@ -38,11 +38,6 @@ def random_scene(seed: int = 0, side: int = 64) -> Scene:
     return Scene(
         rng.integers(0, 256, (side, side, 3), dtype=np.uint8), labels, ("dog", "pottedplant"), "a photo of a dog and a potted plant"
     )
-
-
-def test_winners_keep_the_highest_and_the_first_of_equals() -> None:
-    soft = torch.tensor([[[0.2, 0.5, 0.0]], [[0.4, 0.5, 0.0]]])
-    assert torch.equal(winners(soft), torch.tensor([[[0.0, 0.5, 0.0]], [[0.4, 0.0, 0.0]]]))
 
 
 def test_sweep_counts_as_a_loop_does() -> None:
@@ -95,22 +90,6 @@ def test_scores_against_plain_arithmetic() -> None:
     assert "single" not in summary
 
 
-def test_summary_of_a_worked_example() -> None:
-    scores = Scores(
-        intersections=np.array([[1, 3, 4]]),
-        unions=np.array([[2, 4, 4]]),
-        boundary=np.full((1, 3), np.nan),
-        classes=("dog", "dog", "cat"),
-        images=np.array([0, 1, 1]),
-        objects=np.array([1, 2, 2]),
-    )
-    summary = scores.summary(0)
-    assert summary["iou"] == 0.75
-    assert summary["miou"] == pytest.approx((1 + 4 / 6) / 2, abs=1e-4)
-    assert summary["single"]["iou"] == 0.5
-    assert summary["several"]["iou"] == 0.875
-
-
 def test_a_difference_is_paired() -> None:
     """A method that is better by the same on every pair is so surely, however much the pairs differ among themselves."""
     rng = np.random.default_rng(0)
@@ -122,10 +101,3 @@ def test_a_difference_is_paired() -> None:
     assert scores.ahead(1, 1) == {"iou": 0.0, "ci95": [0.0, 0.0]}
     low, high = scores.summary(0)["ci95"]
     assert high - low > 0.05
-
-
-def test_exact_masks_follow_the_caption() -> None:
-    scene = replace(random_scene(), classes=("pottedplant", "dog"))
-    masks = exact_masks(scene)
-    assert torch.equal(masks[0], torch.from_numpy(scene.label_map == CLASS_IDS["pottedplant"]))
-    assert label_map(masks)[40, 30] == 1

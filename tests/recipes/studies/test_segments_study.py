@@ -11,7 +11,7 @@ from recipes.studies import segments
 from recipes.studies.__main__ import app
 from recipes.studies.floors import FLOORS
 from recipes.studies.pairs import folder_pairs, scene_pairs
-from recipes.studies.segments import PAPER, Colours, Outcome, colour_segments, constants, read_best, try_ways
+from recipes.studies.segments import PAPER, Colours, constants, read_best, try_ways
 from seediff.cli.commands import main
 from seediff.config.constants import SegmentConfig
 from seediff.errors import UserError
@@ -50,21 +50,6 @@ def test_photographs_are_cut_to_their_centred_squares(tmp_path):
     Image.fromarray(rng.integers(0, 4, (9, 9), np.uint8)).save(tmp_path / "labels" / "a.png")
     with pytest.raises(UserError, match=r"a\.jpg: \(40, 60\), but its label map is \(9, 9\)"):
         pairs.load[0]()
-
-
-def test_a_way_does_as_well_as_it_is_right():
-    """Against exact label maps: all right is 1, one segment gets the largest class only."""
-    from seediff.metrics.matching import contingency, match, tally
-
-    exact = (np.arange(64).reshape(8, 8) // 32).astype(np.int32)
-    right, one = Outcome(), Outcome()
-    for found, tested in ((exact, right), (exact * 0, one)):
-        table = contingency(found, exact, 3)
-        tested.tallies.append(tally(table, match([table])))
-        tested.segments.append(int(found.max()) + 1)
-    assert (right.figures()["acc"], right.figures()["miou"], right.figures()["segments"]) == (1, 1, 2)
-    assert one.figures()["acc"] == 0.5
-    assert one.miou() == pytest.approx(0.25)  # half of the union for one class, nothing for the other
 
 
 def test_the_study_end_to_end(mini_folder, tmp_path, few_ways, capsys):
@@ -109,13 +94,3 @@ def test_k_means_is_told_the_truth(mini_model, few_ways):
     exact = [len(np.unique(load()[1])) for load in pairs.load]
     assert all(s <= e for s, e in zip(found["s"].segments, exact, strict=True))
     assert [len(one.pictures) for one in found.values()] == [3, 3]
-
-
-def test_segments_follow_colours_at_the_photograph_s_size():
-    image = np.zeros((40, 60, 3), np.uint8)
-    image[:, :30, 0] = image[:, 30:, 2] = 255
-    found = colour_segments(image, 2, seed=0)
-    assert (found.shape, found.dtype) == ((40, 60), np.int32)
-    assert len(np.unique(found[:, :29])) == len(np.unique(found[:, 31:])) == 1
-    assert found[0, 0] != found[0, -1]
-    assert np.array_equal(colour_segments(image, 5, seed=3), colour_segments(image, 5, seed=3))

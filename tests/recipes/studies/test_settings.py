@@ -24,11 +24,11 @@ def test_paper_constants_are_the_papers() -> None:
 
 @pytest.mark.parametrize("method", [name for name in METHOD_NAMES if name in METHOD_FACTS])
 def test_a_papers_constants_are_what_the_commands_take(method: str) -> None:
-    tables: dict = {"mask": {"method": method}, "capture": {}}
+    flat: dict = {"mask.method": method}
     for layer in ModelConstants("a-model", Preset()).mask_layers(method):
-        for part, values in tables.items():
-            tables[part] = {**layer.values.get(part, {}), **values}
-    assert PAPER[method] == Setting(MaskConfig(**tables["mask"]), CaptureConfig(**tables["capture"]))
+        flat = {**layer.values, **flat}
+    mask, capture = ({name[len(part) :]: value for name, value in flat.items() if name.startswith(part)} for part in ("mask.", "capture."))
+    assert PAPER[method] == Setting(MaskConfig(**mask), CaptureConfig(**capture))
 
 
 @pytest.mark.parametrize("method", METHOD_NAMES)
@@ -58,15 +58,3 @@ def test_a_setting_survives_json(method: str) -> None:
         for one in (setting.with_config(beta=0.45), *(setting.with_config(**constants) for constants in PAMRS)):
             assert Setting.from_table(json.loads(json.dumps(one.table())), "a table") == one
     assert PAPER["seediff"].table() == {"method": "seediff", "mask": {}, "capture": {"layers": "all"}}
-
-
-def test_constants_name_only_what_the_method_uses() -> None:
-    assert Setting(MaskConfig(method="ca_sa")).constants() == {
-        "layers": "all", "beta": 0.3, "pamr": "scaled", "tau": 4, "self_level": 2, "seed_level": 4,
-    }  # fmt: skip
-    assert set(PAPER["caa"].constants()) == {"layers", "beta", "pamr", "levels"}
-    assert set(PAPER["fa_seg"].constants()) == {"layers", "beta", "pamr"}
-    assert PAPER["daam"].constants()["normalize"] is False
-    assert Setting(MaskConfig(method="reference")).constants().keys() == {"layers", "beta", "pamr"}  # from a file, as --constants may be
-    assert PAPER["seediff"].with_config(pamr_dilations=(1, 2)).constants()["pamr"] == "1 2"
-    assert PAPER["seediff"].with_config(pamr=False).constants()["pamr"] == "off"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -57,38 +58,29 @@ def test_tables_below_a_folder_are_read(tmp_path):
     assert (kept.scores("s1", "t1"), kept.seconds("s1")) == (scores(0.7), 9)
 
 
+ROW = TABLE["rows"][0]
+
+
 @pytest.mark.parametrize(
-    ("table", "message"),
+    ("table", "field"),
     [
-        (None, "there is no such folder"),
-        ({"set": "truth"}, "holds no results.json of a table"),
-        ("{", "results.json: is not JSON"),
-        ({"table": "main", "rows": []}, "must have"),
-        ({**TABLE, "test_keys": {}}, "test_keys must name every test; 'held_out' is missing"),
-        (
-            {**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": ["high", "low"]}}]},
-            "rows[0].tests[...][0] must be a table, not a text",
-        ),
-        (
-            {**TABLE, "rows": [{**TABLE["rows"][0], "tests": {"held_out": [{"miou": 0.5}] * 2}}]},
-            "rows[0].tests, 'held_out': must have miou_ci95",
-        ),
-        ({**TABLE, "rows": [{**TABLE["rows"][0], "seconds": ["long", 1]}]}, "rows[0].seconds[0] must be a number, not a text"),
-        ({**TABLE, "rows": [{"segmenters": ["s1"]}]}, "rows[0] must have seconds"),
-        ({**TABLE, "rows": [{**TABLE["rows"][0], "seconds": [1.0]}]}, "must have 2 entries, one for each of 'segmenters'"),
+        (None, "no such folder"),
+        ({"set": "truth"}, "no results.json"),
+        ("{", "not JSON"),
+        ({**TABLE, "test_keys": {}}, "test_keys"),
+        ({**TABLE, "rows": [{**ROW, "tests": {"held_out": ["high", "low"]}}]}, "rows[0].tests"),
+        ({**TABLE, "rows": [{**ROW, "tests": {"held_out": [{"miou": 0.5}] * 2}}]}, "miou_ci95"),
+        ({**TABLE, "rows": [{**ROW, "seconds": ["long", 1]}]}, "rows[0].seconds[0]"),
+        ({**TABLE, "rows": [{**ROW, "seconds": [1.0]}]}, "'segmenters'"),
     ],
 )
-def test_refused(tmp_path, table, message):
+def test_refused(tmp_path, table, field):
     if table is not None:
         write(tmp_path / "studies", table)
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError, match=re.escape(field)):
         open_kept(tmp_path / "work", [tmp_path / "studies"])
-    assert message in str(error.value)
-
-
-def test_damaged_scores_of_the_work_folder_are_named(tmp_path):
     kept = open_kept(tmp_path)
     kept.add_scores("s1", "t1", scores(0.5))
     (tmp_path / "scores" / "s1-t1.json").write_text("{")
-    with pytest.raises(UserError, match=r"s1-t1\.json: is not JSON"):
+    with pytest.raises(UserError, match=r"s1-t1\.json"):
         kept.scores("s1", "t1")

@@ -55,24 +55,6 @@ def test_figures():
     assert figure(scores(0.5), "mIoU")[0] == 0.5
 
 
-def test_ratios_to_a_reference():
-    assert [entry["ratio"] for entry in summarised(RESULT)] == [None, None]
-    assert "ratio" not in markdown(RESULT, summarised(RESULT))
-    result = {**RESULT, "reference": "CA"}
-    first, second = summarised(result)
-    assert (first["ratio"], second["ratio"]) == (1.0, round(70 / 55, 3))
-    assert (first["paper_ratio"], second["paper_ratio"]) == (1.0, None)
-    text = markdown(result, [first, second])
-    assert "| mine & yours | 70.0 | 70.0–70.0 | 68.0–72.0 |  | 1.273 |  |" in text
-    assert "Ratios are to “CA”." in text
-
-
-def test_what_has_no_figure_has_no_entry():
-    without = {**scores(0.5), "per_class": {"Human": {"iou": None, "iou_ci95": [None, None]}}}
-    row = {**RESULT["rows"][0], "tests": {"held_out": [without]}}
-    assert [entry["metric"] for entry in summarised({**RESULT, "metrics": ["miou", "human"], "rows": [row]})] == ["miou"]
-
-
 def test_a_papers_figure_may_be_of_one_test():
     row = {**RESULT["rows"][0], "paper": {"shift.miou": 59.4}, "tests": {"held_out": [scores(0.5)], "shift": [scores(0.4)]}}
     assert [entry["paper"] for entry in summarised({**RESULT, "rows": [row]})] == [None, 59.4]
