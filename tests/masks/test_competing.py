@@ -30,15 +30,6 @@ def test_it_is_what_the_equation_says():
     assert competing(soft).numpy() == pytest.approx(reference(soft.numpy()), abs=1e-9)
 
 
-def test_a_worked_example():
-    # Both maps rise from 0 to 1. The second is high almost everywhere, so that only its one low place says anything.
-    soft = torch.tensor([[[0.0, 0.0, 0.0, 0.6]], [[0.0, 1.0, 1.0, 1.0]]])
-    made = competing(soft)
-    assert made.argmax(0)[0].tolist() == [0, 1, 1, 0]
-    assert made[0, 0, 3] == 1  # as likely an object as before, but the first class's
-    assert made[1, 0, 3] == pytest.approx(np.exp(2 * (1 / 3**0.5 - 3**0.5)))
-
-
 def test_a_class_alone_stays_and_a_constant_map_wins_nothing():
     soft = torch.rand(1, 4, 4)
     assert torch.equal(competing(soft), soft)

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from random_maps import random_maps, stretch
 
-from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.masks.daam import daam
 
@@ -22,15 +21,3 @@ def test_equals_the_program_in_float64(class_name: str):
         of_class = maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).view(1, 1, side, side)
         merged.append(F.interpolate(of_class, (16, 16), mode="bicubic").clamp(min=0)[0, 0])
     np.testing.assert_allclose(daam(maps, class_name, CONFIG).soft.numpy(), stretch(torch.stack(merged).mean(0).numpy()), atol=1e-5)
-
-
-def test_by_hand():
-    """Two positions a side, (1, 0; 0, 0), enlarged to four: bicubic gives less than 0 in the far corner, which is cut to 0."""
-    coarse, fine = torch.tensor([[1.0], [0.0], [0.0], [0.0]]), torch.zeros(16, 1)
-    fine[15] = 0.5
-    maps = AttentionMaps({}, {(2, 2): coarse, (4, 4): fine}, (4, 4), {"dog": (0,)}, normalized=False)
-    undershoot = F.interpolate(coarse.view(1, 1, 2, 2), (4, 4), mode="bicubic")[0, 0]
-    assert undershoot[0, 3] < 0
-    soft = daam(maps, "dog", MaskConfig(method="daam", expand_levels=(2, 1))).soft
-    assert soft[0, 3] == 0
-    assert float(soft[3, 3]) == pytest.approx((0.5 + max(float(undershoot[3, 3]), 0)) / float(undershoot[0, 0]), abs=1e-6)

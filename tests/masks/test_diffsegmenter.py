@@ -25,13 +25,6 @@ def test_equals_the_equation_in_float64(class_name: str, normalized: bool):
     assert [str(step) for step in result.trace] == names
 
 
-def test_by_hand():
-    """CA (2, 1, 1), SA (.5, .5, 0; 0, 1, 0; .25, 0, .75): N(CA) = (1, 0, 0), the product (.5, 0, .25), min-max (1, 0, .5)."""
-    rows = torch.tensor([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.25, 0.0, 0.75]])
-    maps = AttentionMaps({(1, 3): rows}, {(1, 3): torch.tensor([[2.0], [1.0], [1.0]])}, (1, 3), {"dog": (0,)})
-    assert diffsegmenter(maps, "dog", CONFIG).soft.tolist() == [[1.0, 0.0, 0.5]]
-
-
 def test_the_authors_weights_where_the_model_has_all_levels():
     """Self-attention that changes nothing: of the positions where one level alone is bright, each has that level's weight."""
     cross = {(side, side): torch.zeros(side * side, 1) for side in (16, 8, 4, 2)}

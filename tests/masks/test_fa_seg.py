@@ -56,14 +56,6 @@ def test_the_map_is_enlarged_bicubically_to_the_image():
     torch.testing.assert_close(enlarge(coarse, (6, 8), CONFIG).double(), exact.clamp(0, 1), atol=1e-6, rtol=0)
 
 
-def test_by_hand():
-    """SA (.8, .2; .2, .8), CA (1, 0): SA² gives (.68, .32), min-max (1, 0)."""
-    maps = AttentionMaps({(1, 2): torch.tensor([[0.8, 0.2], [0.2, 0.8]])}, {(1, 2): torch.tensor([[1.0], [0.0]])}, (1, 2), {"dog": (0,)})
-    result = fa_seg(maps, "dog", CONFIG)
-    assert result.soft.tolist() == [[1.0, 0.0]]
-    assert len(result.trace) == 4
-
-
 def test_levels_have_the_authors_weights_where_the_model_has_them_all():
     """Each level's product is 1 in one place of its own, and its weight stands there."""
     grids = [(8, 8), (4, 4), (2, 2), (1, 1)]

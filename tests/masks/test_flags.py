@@ -9,7 +9,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.methods import METHOD_FACTS
 from seediff.errors import UserError
-from seediff.masks.flags import FLAGS, check_flags, explain_flag, flag_kind
+from seediff.masks.flags import FLAGS, check_flags, flag_kind
 from seediff.masks.make import make_masks
 
 
@@ -30,12 +30,6 @@ def test_what_the_methods_give_is_listed():
 def test_what_is_listed_is_given_somewhere():
     code = [path.read_text(encoding="utf-8") for path in Path(seediff.__file__).parent.rglob("*.py") if path.name != "flags.py"]
     assert {kind for kind in FLAGS if any(re.search(rf'"{kind}(:{{name}})?"', text) for text in code)} == set(FLAGS)
-
-
-def test_explanations():
-    assert explain_flag("no_seeds:dog").startswith("no position reached")
-    assert explain_flag("no_class") == FLAGS["no_class"]
-    assert (explain_flag("mine:dog"), flag_kind("mine:dog")) == ("", "mine")
 
 
 @pytest.mark.parametrize("asked", ["all", "no_class", "no_seeds", "constant_map:cat", "mine", "mine:cow"])

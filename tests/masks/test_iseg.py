@@ -11,10 +11,7 @@ from patience import PATIENT
 from random_maps import class_map, random_maps, replaced, stretch
 
 from seediff.config.constants import MaskConfig
-from seediff.config.methods import METHOD_FACTS
 from seediff.masks.iseg import entropy_walk, less_entropy
-
-CONFIG = MaskConfig(method="iseg_walk", self_level=1, tau=8)
 
 
 @pytest.mark.parametrize(("class_name", "normalized", "level"), [("dog", True, 1), ("cat", False, 1), ("cat", True, 2)])
@@ -38,11 +35,6 @@ def test_equals_the_authors_steps_in_float64(class_name: str, normalized: bool, 
     result = entropy_walk(maps, class_name, MaskConfig(method="iseg_walk", self_level=level, tau=8))
     np.testing.assert_allclose(result.soft.numpy(), stretch(x.reshape(side, side)), atol=1e-3)  # eight rounds leave little contrast
     assert len(result.trace) == 10
-
-
-def test_by_hand():
-    """λ = .2: .1 + .2 log10(.1 e) is below 0, so (.9, .1) becomes (1, 0); (.5, .5) stays."""
-    assert less_entropy(torch.tensor([[0.9, 0.1], [0.5, 0.5]]), 0.2).tolist() == [[1.0, 0.0], [0.5, 0.5]]
 
 
 @pytest.mark.parametrize(("strength", "cut"), [(0.2, 0.107), (0.1, 0.071), (0.015, 0.019), (0.002, 0.004)])
@@ -73,8 +65,3 @@ def test_many_rounds_stay_inside_what_attends_to_itself():
     maps.cross_attention[2, 2][:, 5] = torch.tensor([1.0, 0.5, 0.0, 0.0])
     soft = entropy_walk(maps, "dog", MaskConfig(method="iseg_walk", self_level=1, tau=60)).soft
     torch.testing.assert_close(soft, torch.tensor([1.0, 0.0]).repeat_interleave(8).view(4, 4), atol=1e-5, rtol=0)
-
-
-def test_its_threshold_is_where_its_background_ends():
-    beta = METHOD_FACTS["iseg_walk"].defaults["mask"]["beta"]
-    assert beta == pytest.approx((1 - beta) ** 2, abs=1e-3)

@@ -33,11 +33,6 @@ def test_a_step_of_another_kind_keeps_its_text(text: str):
     assert str(Step.parse(text)) == text
 
 
-def test_a_step_has_a_name():
-    with pytest.raises(ValueError, match="no name"):
-        Step.parse("")
-
-
 def test_without_a_trace_the_masks_are_the_same():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     maps = random_maps()

@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from random_maps import class_map, random_maps, stretch
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
-from seediff.masks import nerve
 from seediff.masks.nerve import restart_walk
 
 
@@ -35,14 +33,3 @@ def test_many_rounds_reach_the_limit():
     limit = 0.2 * np.linalg.solve(np.eye(64) - 0.8 * rows_of(maps, 8), start)
     result = restart_walk(maps, "dog", MaskConfig(method="nerve_walk", tau=100))
     np.testing.assert_allclose(result.soft.numpy(), stretch(limit.reshape(8, 8)), atol=1e-4)
-
-
-def test_by_hand(monkeypatch):
-    """S all .5 on two positions, G = (1, 0), α = .5: P = (.75, .25) after one round, and stays there. A third position that attends to
-    itself and has no cross-attention is 0 throughout, so that min-max divides by .75."""
-    monkeypatch.setattr(nerve, "ALPHA", 0.5)
-    rows = torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
-    maps = AttentionMaps({(1, 3): rows}, {(1, 3): torch.tensor([[1.0], [0.0], [0.0]])}, (1, 3), {"dog": (0,)})
-    for rounds in (1, 2, 9):
-        config = MaskConfig(method="nerve_walk", seed_level=1, self_level=1, tau=rounds)
-        assert restart_walk(maps, "dog", config).soft[0].tolist() == pytest.approx([1, 0.25 / 0.75, 0])

@@ -80,19 +80,11 @@ def test_other_processes_get_the_function_itself(file: Path):
     assert torch.equal(made(name).soft, expected)
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("missing.py:f", "cannot be run"),
-        ("own.py:nothing", "no function 'nothing'"),
-        ("broken.py:f", "cannot be run"),
-        ("exit.py:f", "run"),
-    ],
-)
-def test_a_file_that_is_no_method_is_refused(file: Path, text: str, problem: str):
+@pytest.mark.parametrize("text", ["missing.py:f", "own.py:nothing", "broken.py:f", "exit.py:f"])
+def test_a_file_that_is_no_method_is_refused(file: Path, text: str):
     (file.parent / "broken.py").write_text("def f(:\n")
     (file.parent / "exit.py").write_text("raise SystemExit(0)\n")
-    with pytest.raises(UserError, match=problem):
+    with pytest.raises(UserError, match=text.partition(":")[0]):
         register_file(str(file.parent / text))
 
 

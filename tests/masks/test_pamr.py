@@ -110,12 +110,6 @@ def test_values_stay_within_those_of_the_mask_and_inputs_are_kept(seed: int, dil
     assert torch.equal(masks, before[1])
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_a_flat_image_gives_the_plain_mean_of_neighbours(value: float):
-    weights = affinity(torch.full((3, 8, 8), value), (1, 2))
-    torch.testing.assert_close(weights, torch.full_like(weights, 1 / 16))
-
-
 def test_weights_sum_to_one_even_at_lone_pixels():
     image = torch.zeros(3, 16, 16)
     image[:, 8, 8] = 1  # every neighbour is as far as can be: no weight may underflow
@@ -135,8 +129,3 @@ def test_weights_sum_to_one_even_at_lone_pixels():
 )
 def test_dilations_scale_with_the_shorter_side(size: tuple[int, int], expected: tuple[int, ...]):
     assert scaled_dilations(size) == expected
-
-
-def test_sizes_that_differ_are_an_error():
-    with pytest.raises(ValueError, match="same height and width"):
-        pamr(torch.zeros(8, 8, 3), torch.zeros(1, 8, 9), iterations=1, dilations=(1,))

@@ -60,16 +60,6 @@ def test_equals_the_paper_in_float64(class_name: str, alpha: float, expansion, b
     assert result.flags == ()
 
 
-def test_the_trace_holds_every_step_in_order():
-    trace = seediff(random_maps(), "dog", MaskConfig()).trace
-    assert [str(step) for step in trace] == [
-        "cross_attention", "seeds L/4", "expansion L/4", "seeds L/2", "expansion L/2", "seeds L", "expansion L",
-        "background seeds", "background", "final",
-    ]  # fmt: skip
-    assert [m.shape[0] for m in trace.values()] == [4, 4, 4, 8, 8, 16, 16, 16, 16, 16]
-    assert all(m.dtype == (torch.bool if "seeds" in step.kind else torch.float32) for step, m in trace.items())
-
-
 @pytest.mark.parametrize("levels", [(4, 2), (2, 1), (4,), (1,)])
 @pytest.mark.parametrize(("seed_level", "expansion"), [(4, "none"), (2, "parallel"), (1, "iterative")])
 def test_any_levels_give_a_map_at_the_finest(levels: tuple[int, ...], seed_level: int, expansion):
@@ -103,16 +93,6 @@ def fixed_values():
     torch.manual_seed(0)
 
 
-@pytest.mark.parametrize("alpha", [0.1, 0.5, 1.0])
-def test_seeds_are_the_positions_of_at_least_alpha(alpha: float):
-    soft = torch.rand(8, 8)
-    soft[2, 3] = 1
-    seeds, flags = find_seeds(soft, alpha)
-    expected = {(i, j) for i in range(8) for j in range(8) if soft[i, j] >= np.float32(alpha)}
-    assert {(i, j) for i, j in seeds.nonzero().tolist()} == expected
-    assert flags == ()
-
-
 def test_without_a_seed_the_highest_position_is_one_and_flagged():
     soft = torch.tensor([[0.1, 0.3], [0.2, 0.3]])
     seeds, flags = find_seeds(soft, 0.5)
@@ -140,14 +120,6 @@ def test_expansion_is_the_mean_of_the_seeds_rows(chosen: np.ndarray):
     expected = total / chosen.sum()
     result = expand(rows, torch.tensor(chosen).view(SIDE, SIDE))
     np.testing.assert_allclose(result.numpy().ravel(), expected, atol=1e-6)
-
-
-def test_background_seeds_are_where_the_inverse_reaches_alpha():
-    soft = torch.rand(6, 6)
-    seeds, flags = background_seeds(soft, 0.7)
-    expected = [[bool(np.float32(1) - soft[i, j].numpy() >= np.float32(0.7)) for j in range(6)] for i in range(6)]
-    assert seeds.tolist() == expected
-    assert flags == ()
 
 
 def test_no_background_seed_is_flagged_and_none_is_made_up():
