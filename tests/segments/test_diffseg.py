@@ -18,7 +18,7 @@ from seediff.attention.maps import Grid
 from seediff.devices import cpu_threads
 from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate
-from seediff.segments.diffseg import anchor_positions, diffseg, merge, proposals, refined
+from seediff.segments.diffseg import anchor_positions, diffseg, proposals, refined
 from seediff.segments.suppression import label
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -118,37 +118,12 @@ def test_a_transposed_picture_has_transposed_segments():
     torch.testing.assert_close(other, one[order], rtol=1e-9, atol=1e-12)
 
 
-def test_the_longer_side_bounds_the_grid():
-    with pytest.raises(UserError, match=r"^num_points: 17 must be from 2 to 16, the longer side of the latents$"):
-        anchor_positions((12, 16), 17)
-
-
-def test_absorbed_proposals_still_count_in_later_means():
-    """A chain 0 – 1 – 2 in which 0 and 2 are far apart, and 2 comes before 1 ends: 1 is in the means of both."""
-    chain = torch.tensor([[0.8, 0.2], [0.5, 0.5], [0.2, 0.8]], dtype=torch.float64)
-    found = merge(chain, 0.3)
-    torch.testing.assert_close(found, torch.stack([chain[:2].mean(0), chain[1:].mean(0)]))
-
-
-def test_every_round_merges_or_keeps(rows: torch.Tensor):
-    counts = [len(proposals(rows, (16, 16), 16, (1.0,) * n)) for n in (1, 2, 3, 4)]
-    assert counts[0] == 256
-    assert counts == sorted(counts, reverse=True)
-
-
 def test_refinement_begins_at_the_proposals_and_keeps_their_order(rows: torch.Tensor):
     found = proposals(rows, (16, 16), 8, (1.0,) * 3)
     better = refined(rows, found)
     assert better.shape == found.shape
     overlap = found.float() @ better.float().T
     assert torch.equal(overlap.argmax(0), torch.arange(len(found)))
-
-
-def test_ids_are_consecutive_and_cover_every_pixel(rows: torch.Tensor):
-    segments = label(diffseg(rows), (37, 61))
-    assert segments.shape == (37, 61)
-    assert segments.dtype == torch.int32
-    assert segments.unique().tolist() == list(range(int(segments.max()) + 1))
 
 
 @cpu_threads(1)

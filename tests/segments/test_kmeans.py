@@ -30,10 +30,6 @@ def plain_lloyd(rows: np.ndarray, centres: np.ndarray, iterations: int = 300) ->
     return labels, centres
 
 
-def inertia(rows: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) -> float:
-    return float((rows.double() - centres[labels]).square().sum())
-
-
 @pytest.fixture(scope="module")
 def rows() -> torch.Tensor:
     return aggregate(region_maps(16, seed=1), (16, 16))
@@ -62,15 +58,6 @@ def test_a_fixed_point_of_any_values(seed: int, k: int, columns: int):
     assert torch.equal(values, before)
 
 
-def test_tolerance_and_iterations_stop_early():
-    values = torch.rand(400, 3, generator=torch.Generator().manual_seed(0))
-    best = inertia(values, *kmeans(values, 8, tolerance=0))
-    for early in (kmeans(values, 8, tolerance=0.05), kmeans(values, 8, max_iterations=1, tolerance=0)):
-        means = torch.stack([values[early[0] == c].double().mean(0) for c in range(8)])
-        torch.testing.assert_close(early[1], means)
-        assert best < inertia(values, *early)
-
-
 def test_seeds_are_spread_and_repeatable():
     """Four far groups of unequal size: k-means++ finds all of them, whatever the seed."""
     generator = torch.Generator().manual_seed(0)
@@ -94,13 +81,6 @@ def test_an_empty_cluster_takes_the_farthest_row():
     assert labels[3] == 1
     assert len(labels.unique()) == 3
     assert centres[labels[3]] == 10
-
-
-@pytest.mark.parametrize("k", [1, 3, 6])
-def test_rows_that_are_all_equal(k: int):
-    labels, centres = kmeans(torch.full((6, 4), 0.25), k)
-    assert (labels == 0).all()
-    torch.testing.assert_close(centres, torch.full((k, 4), 0.25, dtype=torch.float64))
 
 
 def test_fewer_distinct_rows_than_clusters():

@@ -9,30 +9,6 @@ from seediff.errors import UserError
 from seediff.segments.naming import check_names, name_maps, name_photos, name_segments, split_prompts
 
 
-def quadrants(side: int = 16) -> np.ndarray:
-    """Four segments, one a quarter."""
-    half = np.arange(side) * 2 // side
-    return (half[:, None] * 2 + half).astype(np.int32)
-
-
-def test_each_segment_takes_the_word_that_is_brightest_in_it():
-    label_map = quadrants()
-    maps = torch.zeros(2, 8, 8)
-    maps[0, :4, :4], maps[1, 4:, 4:], maps[1, :4, 4:] = 1, 0.8, 0.3
-    found = name_segments(label_map, maps, ["dog", "cat"], threshold=0.5)
-    assert [one.name for one in found] == ["dog", None, None, "cat"]
-    assert found[0].score == pytest.approx(1, abs=0.15)  # bilinear edges
-    assert found[1].score == pytest.approx(0.3, abs=0.15)
-
-
-def test_majority_counts_pixels_and_mean_weighs_them():
-    label_map = np.zeros((10, 10), np.int32)
-    maps = torch.zeros(2, 10, 10)
-    maps[0], maps[1, :, :3] = 0.2, 1.0
-    assert name_segments(label_map, maps, ["wide", "bright"])[0].name == "bright"
-    assert name_segments(label_map, maps, ["wide", "bright"], vote="majority")[0].name == "wide"
-
-
 @given(seed=st.integers(0, 2**32 - 1), vote=st.sampled_from(["mean", "majority"]))
 def test_against_a_plain_reference(seed, vote):
     rng = np.random.default_rng(seed)

@@ -39,20 +39,6 @@ def test_equals_the_plain_reference_in_any_bands(seed: int, count: int, side: in
     assert (found.numpy() == plain_label(proposals, size)).all()
 
 
-def test_the_first_of_equals_wins_and_others_leave_no_gap():
-    proposals = torch.tensor([0.0, 0.5, 0.5, 1.0]).view(4, 1, 1).repeat(1, 4, 4)
-    proposals[3, :, 2:] = 0
-    found = label(proposals, (4, 4))
-    assert found.tolist() == [[1, 1, 0, 0]] * 4
-    assert label(proposals[:3], (5, 3)).tolist() == [[0] * 3] * 5
-
-
-def test_a_photograph_as_wide_as_a_band_is_wide():
-    proposals = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))
-    size = (3, suppression.CHUNK["cpu"] + 1)
-    assert (label(proposals, size).numpy() == plain_label(proposals, size)).mean() > 0.99999
-
-
 def test_a_narrow_photograph_with_many_proposals_needs_little_memory():
     """Each allocation is far below what all proposals at all rows would take: 50 MiB."""
     proposals = torch.rand(256, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from seediff.attention.windows import Window, windows
 from seediff.devices import cpu_threads
-from seediff.segments import suppression, tiles
+from seediff.segments import suppression
 from seediff.segments.suppression import label
 from seediff.segments.tiles import merge_labels, merge_proposals
 
@@ -147,39 +146,6 @@ def test_links_equal_the_definition(seed, first, second, shift, threshold):
         for j, other in ids[1].items():
             if one and other:
                 assert (one == other) == ((i, j) in expected)
-
-
-def links_of(merge: Any, **options: Any) -> Any:
-    """The function that decides which segments of two windows are one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiles, "_merge", lambda windows_, maps, shape, links: links)
-        return merge([], [], (8, 8), **options)
-
-
-@settings(PATIENT, max_examples=50)
-@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 9), st.floats(0.1, 50))
-def test_a_segment_is_joined_with_one_at_most(seed, first, second, threshold):
-    """So two segments of one window are never joined, through however many others."""
-    p, q = random_maps(first, seed).flatten(1).double(), random_maps(second, seed + 1).flatten(1).double()
-    for links, least in ((links_of(merge_proposals, kl_threshold=threshold), tiles.PRESENT), (links_of(merge_labels), 1e-9)):
-        pairs = links(p, q)
-        assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs)
-        assert sorted(links(p, p)) == [(i, i) for i in range(first) if (p.argmax(0) == i).double().mean() >= least]
-
-
-def test_no_seam_where_windows_agree():
-    """A horizon that every window sees at the same height stays straight; nothing happens at the windows' borders."""
-    height, width = 64, 256
-    cover = windows(height, width, "tile")
-    y = torch.linspace(0, 1, SIDE)[:, None].expand(SIDE, SIDE)
-    maps = []
-    for number in range(len(cover)):
-        two = torch.stack([torch.sigmoid((0.45 - y) * 8), torch.sigmoid((y - 0.45) * 8)])
-        two = two / two.sum((1, 2), keepdim=True) if number % 2 else (two / two.sum((1, 2), keepdim=True)).flip(0)
-        maps.append(two)
-    found = merge_proposals(cover, maps, (height, width), kl_threshold=0.5)
-    assert found.max() == 1
-    assert (found == found[:, :1]).all()
 
 
 def test_edges_pass_gradually_from_one_window_to_the_next():

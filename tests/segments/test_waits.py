@@ -1,10 +1,8 @@
 """How often a GPU would be waited for, counted on a pretended one, whose results are the CPU's to the byte."""
 
-import math
-
 import pytest
 import torch
-from pretended import DEVICE, Pretended
+from pretended import Pretended
 from region_maps import region_maps
 
 from seediff.segments import aggregate as aggregation
@@ -51,36 +49,3 @@ def test_kmeans_is_computed_on_the_cpu(rows: torch.Tensor):
     assert device.waits == 1  # the rows are brought to the CPU
     assert torch.equal(elsewhere[0], labels)
     assert torch.equal(elsewhere[1], centres)
-
-
-def test_the_pretended_device_counts_and_refuses():
-    """What would make a real device wait, each by its own; and tensors of two devices do not meet."""
-    values = torch.tensor([3.0, 0.0, 2.0])
-    waits = {
-        "a value": lambda t: float(t[0]),
-        "a condition": lambda t: bool(t.sum() > 1),
-        "a list": lambda t: t.tolist(),
-        "positions": lambda t: t.nonzero(),
-        "a mask": lambda t: t[t > 0],
-        "writing by a mask": lambda t: t.clone().__setitem__(t > 0, 1.0),
-        "to the cpu": lambda t: t.cpu(),
-        "from the cpu": lambda t: t + torch.ones(3).to(DEVICE),
-        "counts": lambda t: t.long().bincount(),
-        "unique": lambda t: t.unique(),
-        "an index of one": lambda t: t[t.argmax()],
-    }
-    for what, does in waits.items():
-        with Pretended() as device:
-            there = device.put(values)
-            does(there)
-        assert device.waits == 1, what
-    with Pretended() as device:
-        there = device.put(values)
-        there.mul_(2).add_(torch.tensor(1.0)).clamp_(0, 5)
-        chosen = there[there.sort().indices] + torch.arange(3, device=there.device)
-        assert device.waits == 0
-        assert chosen.device == there.device == DEVICE
-        with pytest.raises(AssertionError, match="two devices"):
-            there + torch.ones(3)
-    assert torch.equal(device.take(chosen), torch.tensor([1.0, 6.0, 7.0]))
-    assert math.isclose(device.operations, 6, abs_tol=4)
