@@ -16,7 +16,7 @@ from PIL import Image
 from seediff.cli import main
 from seediff.errors import UserError
 from seediff.evaluate import evaluation
-from seediff.evaluate.evaluation import SIDE, evaluate, gallery, worst
+from seediff.evaluate.evaluation import SIDE, evaluate, gallery
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
 
@@ -174,12 +174,6 @@ def test_bad_options_are_one_line(voc, predictions, capsys, options, words):
     assert out == ""
     assert words in err
     assert len(err.splitlines()) == 1
-
-
-def test_the_worst_come_first_and_those_without_a_score_not_at_all():
-    images = {"good": 0.9, "none": float("nan"), "bad": 0.1, "also bad": 0.1, "fair": 0.5}
-    assert worst(images, 3) == ["also bad", "bad", "fair"]
-    assert worst(images, 9) == ["also bad", "bad", "fair", "good"]
 
 
 def test_a_line_shows_image_truth_and_prediction():

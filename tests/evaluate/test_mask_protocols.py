@@ -49,11 +49,6 @@ def test_a_value_equal_to_the_threshold_reaches_it_and_the_first_of_equals_wins(
     assert at == {0.5: 2, 0.52: 1, 0.7: 1, 0.72: 0}
 
 
-def test_soft_maps_are_enlarged_bilinearly_to_the_truth():
-    value, _ = strongest(torch.tensor([[[0.0, 1.0]]]), [1], (1, 4))
-    assert value[0] == pytest.approx([0, 0.25, 0.75, 1])
-
-
 def test_the_threshold_comes_from_the_tuning_pictures_alone():
     """Truth: half background, half class 1. Class 1's value is 0.2 outside and 0.4 inside when tuning, 0.6 and 0.8 when scored."""
     truth = np.array([[0, 1]], np.uint8)
@@ -65,3 +60,8 @@ def test_the_threshold_comes_from_the_tuning_pictures_alone():
     assert column.beta == 0.22
     assert (column.miou, column.miou_ci95) == (1 / 4, (1 / 4, 1 / 4))  # all is dog: 0 and 1/2
     assert column.per_class == {"background": 0, "dog": 0.5}
+
+
+def test_soft_maps_are_enlarged_bilinearly_to_the_truth():
+    value, _ = strongest(torch.tensor([[[0.0, 1.0]]]), [1], (1, 4))
+    assert value[0] == pytest.approx([0, 0.25, 0.75, 1])

@@ -97,13 +97,6 @@ def test_a_split_segment_by_hand():
     assert (wider.tp.tolist(), wider.fp.tolist(), wider.fn.tolist()) == ([4, 4, 0], [0, 0, 2], [2, 0, 0])
 
 
-def test_left_over_segments_are_charged_to_the_class_they_cover_most():
-    label = np.array([[0] * 10 + [1] * 10])
-    prediction = np.array([[0] * 7 + [2] * 3 + [2] * 2 + [1] * 8])  # segment 2 covers three of class 0 and two of class 1
-    strict = counts(prediction[None], label[None], 2, "strict")
-    assert (strict.tp.tolist(), strict.fp.tolist(), strict.fn.tolist()) == ([7, 8], [5, 0], [3, 2])
-
-
 def test_pixels_without_prediction_are_false_negatives():
     label = np.array([[0, 0, 0, 1]])
     prediction = np.array([[5, 5, -1, -1]])
@@ -129,14 +122,6 @@ def test_dataset_of_one_image_is_diffseg(pair):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_nothing_labelled_and_nothing_predicted():
-    nothing = np.full((1, 3, 3), -1)
-    for protocol in ("diffseg", "dataset", "strict"):
-        found = counts(nothing, np.zeros((1, 3, 3), int), 2, protocol)
-        assert (found.tp.tolist(), found.fn.tolist(), found.pixels) == ([0, 0], [9, 0], 9)
-        assert counts(np.zeros((1, 3, 3), int), nothing, 2, protocol).pixels == 0
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int64])
 def test_any_integer_type(dtype):
     label, prediction = np.array([[0, 1], [1, 255]], dtype), np.array([[3, 9], [9, 3]], dtype)
@@ -147,14 +132,14 @@ def test_any_integer_type(dtype):
     assert tally(table, taken).tp.tolist() == [1, 2]
 
 
-def test_what_cannot_be_compared():
-    with pytest.raises(ValueError, match=r"prediction \(2, 3\) and label \(3, 2\)"):
-        contingency(np.zeros((2, 3), int), np.zeros((3, 2), int), 2)
-    with pytest.raises(ValueError, match="up to 65535, not 65536"):
-        contingency(np.full((2, 2), 65536), np.zeros((2, 2), int), 2)
-
-
 def test_count_segments():
     assert count_segments(np.array([[0, 0, 7], [255, -1, 7]])) == 2
     assert count_segments(np.array([[0, 255]]), unlabelled=0) == 1
     assert count_segments(np.full((4, 4), -1)) == 0
+
+
+def test_left_over_segments_are_charged_to_the_class_they_cover_most():
+    label = np.array([[0] * 10 + [1] * 10])
+    prediction = np.array([[0] * 7 + [2] * 3 + [2] * 2 + [1] * 8])  # segment 2 covers three of class 0 and two of class 1
+    strict = counts(prediction[None], label[None], 2, "strict")
+    assert (strict.tp.tolist(), strict.fp.tolist(), strict.fn.tolist()) == ([7, 8], [5, 0], [3, 2])

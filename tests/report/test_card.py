@@ -9,7 +9,7 @@ from synthetic import CLASSES, write_dataset
 
 from seediff.errors import UserError
 from seediff.report import dataset_card
-from seediff.report.card import UNKNOWN_MODEL, data_card, markdown_text, model_note, size_category
+from seediff.report.card import UNKNOWN_MODEL, data_card, model_note
 
 yaml = pytest.importorskip("yaml", reason="PyYAML, which the front matter is checked with, is not installed")
 SUMMARY = {
@@ -118,12 +118,3 @@ def test_empty_and_several(tmp_path: Path) -> None:
 )
 def test_model_notes(model: str, says: str) -> None:
     assert any(s in model_note(model) for s in says.split("|"))
-
-
-@pytest.mark.parametrize(("count", "name"), [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (40_000, "10K<n<100K"), (10**9, "n>10M")])
-def test_size_categories(count: int, name: str) -> None:
-    assert size_category(count) == name
-
-
-def test_markdown_text() -> None:
-    assert markdown_text("a *b* <i>\n&amp; c|d") == r"a \*b\* &lt;i\> &amp;amp; c\|d"

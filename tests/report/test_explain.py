@@ -34,15 +34,6 @@ def test_every_step_is_known(method: str, expansion: str) -> None:
     assert UNKNOWN.text not in [text.strip() for text in texts.values()]
 
 
-def test_seediff_names_the_papers_equations() -> None:
-    texts = said(MaskConfig())
-    assert "eq. 6" in texts["seeds L/4"]
-    assert "eq. 8, 9" in texts["seeds L/2"]
-    assert "averaged over the seeds' rows" in texts["expansion L"]
-    assert "eq. 11" in texts["final"]
-    assert explain_mask().equation == "eq. 12"
-
-
 def test_the_reference_is_not_told_as_the_paper() -> None:
     texts = said(MaskConfig(method="reference"))
     assert "Otsu" in texts["seeds L/4"]
@@ -54,10 +45,3 @@ def test_the_reference_is_not_told_as_the_paper() -> None:
         assert "eq." not in texts[name]
     assert "β" not in explain_mask("reference").text
     assert "cut at a half" in explain_before_pamr("reference").text
-
-
-def test_baselines_and_ablations_say_what_they_do() -> None:
-    texts = said(MaskConfig(method="ca_sa"))
-    assert "random walk" in texts["self-attention product 1 L/2"]
-    assert "stretched" in explain_before_pamr("ca").text
-    assert "averaged" in said(MaskConfig(expansion="parallel", background=False))["expansion mean"]

@@ -108,13 +108,6 @@ def test_same_dataset_same_bytes_wherever_it_lies(tmp_path: Path) -> None:
     assert str(tmp_path).encode() not in html
 
 
-def test_stored_steps_draw_as_fresh_ones(tmp_path: Path) -> None:
-    rows = write_dataset(tmp_path, 2)
-    fresh = preview(tmp_path, rows, steps=[trace(0)])
-    save_trace(tmp_path / "t.safetensors", trace(0))
-    assert preview(tmp_path, rows, steps=[load_trace(tmp_path / "t.safetensors")]) == fresh
-
-
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
     rows = write_dataset(tmp_path, 2, classes=(evil, "dog"))
@@ -156,22 +149,6 @@ def test_unusable_pictures_are_named(tmp_path: Path) -> None:
         preview(tmp_path, [rows[0] | {"mask": "masks/small.png"}])
     with pytest.raises(UserError, match=r"row 1: class 'bus' is not one of the dataset's: dog, cat, potted plant"):
         preview(tmp_path, [rows[0] | {"classes": ["bus"]}])
-
-
-def test_no_rows(tmp_path: Path) -> None:
-    html = preview(tmp_path, [], summary={})
-    Page(html)
-    assert "no images yet" in html
-
-
-def test_one_class_and_several_in_an_image(tmp_path: Path) -> None:
-    html = preview(tmp_path / "one", write_dataset(tmp_path / "one", 3, classes=("dog",)), class_names=("dog",))
-    assert 'data-show="1"' not in html  # nothing to choose between
-    rows = write_dataset(tmp_path / "two", 2)
-    rows[0] |= {"classes": ["dog", "cat"], "area": {"dog": 0.2, "cat": 0.0}}
-    html = preview(tmp_path / "two", rows)
-    assert 'data-classes="1 2 "' in html
-    assert "cat 0% of the image" in html
 
 
 def test_flags_are_badges_with_their_meaning(tmp_path: Path) -> None:
@@ -217,3 +194,9 @@ def test_grid_is_spread_evenly_over_classes() -> None:
     assert picked[:3] == [0, 9, 18]
     assert pick_evenly(groups, 500) == list(range(101))
     assert pick_evenly([], 5) == []
+
+
+def test_no_rows(tmp_path: Path) -> None:
+    html = preview(tmp_path, [], summary={})
+    Page(html)
+    assert "no images yet" in html

@@ -74,10 +74,3 @@ def test_without_pamr_there_is_no_after() -> None:
     assert traced.after_pamr is None
     assert (traced.before_pamr == 0.25).all()
     assert (traced.label_map == 7).all()
-
-
-def test_wrong_shapes_are_refused() -> None:
-    good = trace(0)
-    for wrong in ({"image": good.image[..., 0]}, {"label_map": good.label_map[1:]}, {"steps": [("flat", np.zeros(16))]}):
-        with pytest.raises(ValueError, match="must"):
-            type(good)(**{**good.__dict__, **wrong})
