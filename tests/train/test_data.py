@@ -5,7 +5,7 @@ from shapes import CLASSES, items, png, small
 
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
-from seediff.train.data import PAD, Decoded, Stage, augment, batches, jitter, sample_at
+from seediff.train.data import PAD, Decoded, Stage, augment, batches, sample_at
 
 
 def order(stage, count, seed=0):
@@ -66,21 +66,6 @@ def test_image_and_labels_move_together():
         pixels, ids = augment(image, Image.fromarray(labels), np.random.default_rng(seed), small(jitter=0.0))
         sure = ids != 255
         assert ((pixels[..., 0] > 127) == (ids == 1))[sure].mean() > 0.96  # resizing blurs edges by half a pixel
-
-
-def test_jitter():
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
-    changed = [np.asarray(jitter(image, np.random.default_rng(i))) for i in range(100)]
-    assert sum(np.array_equal(one, np.asarray(image)) for one in changed) in range(1, 20)  # (½)⁴ of them stay as they are
-    grey = Image.new("RGB", (4, 4), (90, 90, 90))
-    assert all(np.ptp(np.asarray(jitter(grey, np.random.default_rng(i)))[0, 0].astype(int)) <= 1 for i in range(20))
-
-
-def test_room_for_decoded():
-    decoded = Decoded(items(4), 2, room=2 * 5 * 64 * 64)
-    for i in (0, 1, 2, 1, 3):
-        assert decoded[i][0].size == (64, 64)
-    assert sorted(decoded.kept) == [0, 1]
 
 
 @pytest.mark.parametrize(

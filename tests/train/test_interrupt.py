@@ -2,7 +2,6 @@
 
 import errno
 import signal
-import threading
 
 import pytest
 from shapes import CLASSES, items, small
@@ -90,12 +89,6 @@ def test_a_second_interrupt_ends_at_once(monkeypatch, line, interrupt, capsys, s
     assert capsys.readouterr().err == f"seediff: interrupted with {says} steps kept in {line[-1]}; the same command {then}\n"
 
 
-def test_an_interrupt_that_is_passed_on_is_the_same(line, interrupt, capsys):
-    interrupt(2, times=3)
-    assert main(line) == 130
-    assert f"2 of {STEPS} steps kept" in capsys.readouterr().err
-
-
 def test_a_checkpoint_that_cannot_be_written(monkeypatch, line, interrupt, capsys):
     def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device", "checkpoint")
@@ -136,14 +129,7 @@ def test_a_handler_that_does_not_end_anything():
     assert met == [signal.SIGINT]
 
 
-def test_other_threads_hold_nothing():
-    found = []
-
-    def work():
-        with Interrupts().held():
-            found.append(signal.getsignal(signal.SIGINT))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert found == [signal.default_int_handler]
+def test_an_interrupt_that_is_passed_on_is_the_same(line, interrupt, capsys):
+    interrupt(2, times=3)
+    assert main(line) == 130
+    assert f"2 of {STEPS} steps kept" in capsys.readouterr().err

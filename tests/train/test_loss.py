@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -8,7 +6,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from seediff.config.train import TrainConfig
 from seediff.train import loss
-from seediff.train.loss import _draw_points, set_losses
+from seediff.train.loss import set_losses
 
 B, Q, C, SIDE, POINTS = 3, 6, 4, 16, 40
 CONFIG = TrainConfig(points=POINTS)  # transformers' own weights
@@ -80,18 +78,6 @@ def test_ignored_pixels_supervise_nothing(monkeypatch):
         torch.manual_seed(1)
         values.append(set_losses(one, classes.detach(), labels, CONFIG))
     assert {k: v.item() for k, v in values[0].items()} == {k: v.item() for k, v in values[1].items()}
-
-
-def test_uncertain_points_are_not_ignored_ones(monkeypatch):
-    labels = torch.zeros(1, SIDE, SIDE, dtype=torch.long)
-    labels[:, :8] = 255
-    masks = torch.full((1, 1, SIDE, SIDE), 5.0)
-    masks[:, :, :8] = 0.01  # the least certain of all
-    monkeypatch.setattr(loss, "IMPORTANCE", 1.0)
-    monkeypatch.setattr(loss, "OVERSAMPLE", 10)
-    torch.manual_seed(0)
-    points = _draw_points(masks[0], labels.flatten(1), SIDE, SIDE, replace(CONFIG, points=20))
-    assert (labels.flatten()[points] == 0).all()
 
 
 def test_image_without_any_label_is_nothing():

@@ -51,18 +51,6 @@ def test_flip_is_symmetric(folder):
     assert np.mean(one == other[:, ::-1]) > 0.98  # resizing is not quite symmetric
 
 
-@pytest.mark.parametrize(
-    ("image", "options", "says"),
-    [
-        (np.zeros((64, 64), np.uint8), {}, r"must be \(height, width, 3\) uint8"),
-        (np.zeros((64, 64, 3), np.uint8), {"scales": ()}, "one or more numbers above 0"),
-    ],
-)
-def test_bad_input(folder, image, options, says):
-    with pytest.raises(UserError, match=says):
-        load_segmenter(folder, "cpu").label_maps([image], **options)
-
-
 def test_folders_without_a_segmenter(folder, tmp_path):
     with pytest.raises(UserError, match="there is no such folder"):
         load_segmenter(tmp_path / "missing")

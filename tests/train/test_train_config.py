@@ -1,8 +1,7 @@
 import pytest
 
-from seediff.config.base import differences
 from seediff.config.resolve import load_config
-from seediff.config.train import TrainConfig, make_config, with_device
+from seediff.config.train import TrainConfig, make_config
 from seediff.errors import UserError
 
 
@@ -54,29 +53,6 @@ def test_bad_values(given, says):
     with pytest.raises(UserError) as error:
         make_config(given)
     assert says in str(error.value)
-
-
-def test_bad_files(tmp_path):
-    path = tmp_path / "seediff.toml"
-    for text, says in (
-        ('command = "generate"', "is the configuration of `seediff generate`"),
-        ("quries = 3", "there is no option 'quries'"),
-        ('queries = "many"', "must be a whole number"),
-    ):
-        path.write_text(text)
-        with pytest.raises(UserError) as error:
-            make_config({}, path)
-        assert says in str(error.value)
-
-
-def test_differences():
-    assert differences(TrainConfig(), TrainConfig(seed=1, crop=64)) == ["crop: 512 → 64", "seed: 0 → 1"]
-
-
-def test_device():
-    assert with_device(TrainConfig(device="cpu")).dtype == "float32"
-    with pytest.raises(UserError, match="is not one of cuda, mps, cpu"):
-        with_device(TrainConfig(device="tpu"))
 
 
 def test_a_tiny_backbone_that_knows_something_learns_at_a_tenth_of_the_rate():

@@ -1,4 +1,3 @@
-import json
 import math
 from pathlib import Path
 
@@ -136,13 +135,6 @@ def test_other_folders_are_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_accumulation_sees_the_same_batch(tmp_path):
-    for parts in (1, 2):
-        train(small(architecture="segformer", accumulate=parts, clip=0), [stage(steps=1)], tmp_path / str(parts), workers=0)
-    one, two = (float(read_losses(tmp_path / str(parts) / "losses.csv")[0]["class"]) for parts in (1, 2))
-    assert one == pytest.approx(two, rel=0.05)  # dropout and batch statistics are a part's own
-
-
 def test_weights_of_another_training(tmp_path):
     train(small(), [stage()], tmp_path / "a", workers=0)
     train(small(weights=str(tmp_path / "a"), learning_rate=1e-9), [stage()], tmp_path / "b", workers=0)
@@ -187,12 +179,3 @@ def test_schedules():
     assert learning_rate_at(50, 100, poly) == pytest.approx(0.5**0.9)
     step = TrainConfig(schedule="step")
     assert [learning_rate_at(s, 100, step) for s in (0, 89, 90, 95)] == pytest.approx([1, 1, 0.1, 0.01])
-
-
-def test_training_json_says_what_was_trained(tmp_path):
-    train(small(), [stage()], tmp_path / "out", workers=0)
-    about = json.loads((tmp_path / "out" / "training.json").read_text())
-    assert (about["step"], about["stages"][0]["samples"]) == (2, 6)
-    card = (tmp_path / "out" / "README.md").read_text()
-    assert "square, disc" in card
-    assert "| train | 6 | 2 | scratch |" in card

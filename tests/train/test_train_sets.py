@@ -78,8 +78,3 @@ def test_the_validation_parts_of_all_datasets(native, finetune):
 def test_bad_plans(native, given, says):
     with pytest.raises(UserError, match=says):
         plan_training([native("a")], **given)
-
-
-def test_dataset_of_validation_alone(native):
-    with pytest.raises(UserError, match="has no samples to train on"):
-        plan_training([native("a", 2, val=(0, 1))])
