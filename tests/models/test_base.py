@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -108,14 +107,6 @@ def test_a_folder_by_its_place(name, twin, tuned, monkeypatch):
     assert find_source(name, base).checkpoint.tensors == find_source(str(tuned), base).checkpoint.tensors
 
 
-def test_a_rewritten_file_of_a_folder_is_read_again(twin, tuned):
-    base, before = str(twin("unet")), os.stat(tuned)
-    find_source(str(tuned), base)
-    save_file({**load_file(tuned / WEIGHTS), "further": torch.zeros(1)}, tuned / WEIGHTS)
-    os.utime(tuned, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert "further" in find_source(str(tuned), base).checkpoint.tensors
-
-
 def test_a_file_on_the_hub(twin, tuned, expected, tmp_path, monkeypatch):
     base = str(twin("unet"))
     single = tmp_path / "single"
@@ -163,16 +154,6 @@ def test_a_file_that_is_not_on_the_hub(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().err == "seediff: model 'owner/tuned': has no file typo.safetensors; name one that it has\n"
 
 
-def test_a_repository_that_is_no_whole_model(monkeypatch):
-    from seediff.models import hub
-
-    monkeypatch.setattr(hub, "hub_files", lambda _: ["README.md", "flux1-dev-Q4_0.gguf", "flux1-dev-Q8_0.gguf"])
-    with pytest.raises(UserError, match=r"model 'owner/name': has no model_index.json, and so is no whole model: name its --base"):
-        hub.check_repository("owner/name")
-    monkeypatch.setattr(hub, "hub_files", lambda _: ["model_index.json"])
-    hub.check_repository("owner/name")
-
-
 def test_what_is_no_part(twin, tuned, tmp_path):
     base = str(twin("unet"))
     with pytest.raises(UserError, match="is whole; leave it out"):
@@ -194,3 +175,13 @@ def test_what_is_no_part(twin, tuned, tmp_path):
     (tuned / WEIGHTS).unlink()
     with pytest.raises(UserError, match=r"no whole model, nor config.json beside diffusion_pytorch_model.safetensors"):
         load_model(str(tuned), base=base, device="cpu")
+
+
+def test_a_repository_that_is_no_whole_model(monkeypatch):
+    from seediff.models import hub
+
+    monkeypatch.setattr(hub, "hub_files", lambda _: ["README.md", "flux1-dev-Q4_0.gguf", "flux1-dev-Q8_0.gguf"])
+    with pytest.raises(UserError, match=r"model 'owner/name': has no model_index.json, and so is no whole model: name its --base"):
+        hub.check_repository("owner/name")
+    monkeypatch.setattr(hub, "hub_files", lambda _: ["model_index.json"])
+    hub.check_repository("owner/name")

@@ -23,7 +23,6 @@ from seediff.models.checkpoint import read_checkpoint
 from seediff.models.fingerprint import model_fingerprint
 from seediff.models.info import model_info
 from seediff.models.registry import load_model
-from seediff.models.sources import find_source
 
 
 @pytest.fixture(scope="session")
@@ -154,28 +153,23 @@ KLEIN = {**FLUX, "double_stream_modulation_img__lin__weight": (1,)}
 Z_IMAGE = {"layers__0__adaLN_modulation__0__weight": (1,), "cap_pad_token": (1,)}
 
 
+CROSS = "model__diffusion_model__input_blocks__1__1__transformer_blocks__0__attn2__to_k__weight"
+
+
 @pytest.mark.parametrize(
     ("shapes", "match"),
     [
-        ({**SD, FIRST: (8, 9, 3, 3)}, "it paints holes of pictures, and draws none from words alone"),
-        ({**SD, FIRST: (8, 8, 3, 3)}, "it edits pictures, and draws none"),
-        ({**FLUX, "img_in__weight": (8, 384)}, r"holes of pictures \(Fill\)"),
-        ({**FLUX, "img_in__weight": (8, 128)}, r"it follows edges or depth \(Canny, Depth\)"),
-        ({**KLEIN, "img_in__weight": (3072, 128)}, "whether it was made from klein-4b or klein-base-4b: name it with --base"),
-        ({**KLEIN, "img_in__weight": (4096, 128)}, "whether it was made from klein-9b or klein-base-9b: name it with --base"),
-        ({**KLEIN, "img_in__weight": ()}, "from klein-4b or klein-base-4b or klein-9b or klein-base-9b: name it"),
-        ({**FLUX, "double_blocks__0__img_attn__qkv__scale_weight": ()}, "is quantised in a way that is not read here"),
-        (Z_IMAGE, "does not say whether it was made from z-image-turbo or z-image: name it with --base"),
-        (
-            {
-                **SD,
-                FIRST: (8, 4, 3, 3),
-                "model__diffusion_model__input_blocks__1__1__transformer_blocks__0__attn2__to_k__weight": (8, 1024),
-            },
-            "whether it was made from sd2.1 or sd2.1-base",
-        ),
-        ({"lora_unet_down__lora_down__weight": (1, 1)}, "no model that is known .* A LoRA is for --lora"),
-        ({}, "no model that is known .* the first is none"),
+        ({**SD, FIRST: (8, 9, 3, 3)}, "it paints holes"),
+        ({**SD, FIRST: (8, 8, 3, 3)}, "it edits pictures"),
+        ({**FLUX, "img_in__weight": (8, 384)}, "Fill"),
+        ({**FLUX, "img_in__weight": (8, 128)}, "Canny, Depth"),
+        ({**KLEIN, "img_in__weight": (3072, 128)}, "klein-4b or klein-base-4b: name it with --base"),
+        ({**KLEIN, "img_in__weight": ()}, "klein-4b or klein-base-4b or klein-9b or klein-base-9b: name it"),
+        ({**FLUX, "double_blocks__0__img_attn__qkv__scale_weight": ()}, "is quantised"),
+        (Z_IMAGE, "z-image-turbo or z-image: name it with --base"),
+        ({**SD, FIRST: (8, 4, 3, 3), CROSS: (8, 1024)}, "sd2.1 or sd2.1-base"),
+        ({"lora_unet_down__lora_down__weight": (1, 1)}, "A LoRA is for --lora"),
+        ({}, "the first is none"),
     ],
 )
 def test_files_that_no_model_is_made_of(shapes, match, tmp_path):
@@ -201,25 +195,19 @@ def changed(path: Path, folder: Path, name: str, change) -> Path:
 UNET = "model.diffusion_model."
 
 
+TEXT = "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
+
+
 @pytest.mark.parametrize(
     ("name", "change", "match"),
     [
-        ("unet", lambda t: t.pop(UNET + "middle_block.1.proj_in.weight"), "1 of .* tensors of its unet are not there, the first mid_block"),
-        (
-            "unet",
-            lambda t: t.pop("first_stage_model.decoder.conv_in.bias"),
-            "1 of .* of its vae are not there, the first decoder.conv_in.bias",
-        ),
-        (
-            "unet",
-            lambda t: t.pop("cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight"),
-            "1 of .* of its text_encoder are not there, the first encoder.layers.1.mlp.fc1.weight",
-        ),
-        ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), r"conv_out.bias of its unet has the shape \(7,\), but \(4,\)"),
+        ("unet", lambda t: t.pop(UNET + "middle_block.1.proj_in.weight"), "its unet are not there, the first mid_block"),
+        ("unet", lambda t: t.pop("first_stage_model.decoder.conv_in.bias"), "its vae are not there, the first decoder.conv_in.bias"),
+        ("unet", lambda t: t.pop(TEXT), "its text_encoder are not there, the first encoder.layers.1.mlp.fc1.weight"),
+        ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), "conv_out.bias of its unet has the shape"),
         ("unet", lambda t: t.update({UNET + "input_blocks.1.0.in_layers.9.bias": torch.zeros(7)}), "1 tensors of its unet have no place"),
-        ("flux", lambda t: t.pop(UNET + "double_blocks.1.img_mod.lin.bias"), "tensor .*double_blocks.1.img_mod.lin.bias.* is not there"),
+        ("flux", lambda t: t.pop(UNET + "double_blocks.1.img_mod.lin.bias"), "double_blocks.1.img_mod.lin.bias"),
         ("flux", lambda t: t.update({UNET + "single_blocks.0.linear1.weight": torch.zeros(3, 2, 5)}), "its transformer cannot be read"),
-        ("sd3", lambda t: t.update({UNET + "joint_blocks.0.x_block.attn.qkv.bias": torch.zeros(3)}), "has the shape"),
     ],
 )
 def test_a_file_whose_tensors_are_others(name, change, match, twin, narrow, tmp_path):
@@ -261,18 +249,6 @@ def test_pickles_are_refused_with_the_line_that_converts_them(twin, tmp_path):
     refused(tmp_path / "model.dduf", "a .dduf file is a zip of a folder: python -m zipfile -e")
 
 
-def test_half_precision_and_float8(twin, tmp_path):
-    """A file may be in another number format than the model computes in, as ComfyUI's in float8 are."""
-    folder = twin("xl")
-    held = single_file(folder, "xl", ["unet"])
-    save_file({name: tensor.to(torch.float8_e4m3fn) for name, tensor in held.items()}, path := tmp_path / "fp8.safetensors")
-    model = load_model(str(path), base=str(folder), device="cpu", dtype="bfloat16")
-    assert model.network.dtype == torch.bfloat16
-    exact = load_model(str(folder), device="cpu").network.state_dict()
-    got = model.network.state_dict()
-    assert all(torch.equal(tensor.to(torch.float8_e4m3fn).bfloat16(), got[key]) for key, tensor in exact.items())
-
-
 def test_the_fingerprint_is_of_the_file_and_its_base(twin, tmp_path):
     folder = twin("unet")
     path = save_single_file(tmp_path / "tuned.safetensors", folder, "unet")
@@ -285,13 +261,6 @@ def test_the_fingerprint_is_of_the_file_and_its_base(twin, tmp_path):
     config = base / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"beta_end": 0.02}))
     assert model_fingerprint(str(path), str(base)) not in (first, second)
-
-
-def test_a_file_that_was_written_again_is_read_again(twin, tmp_path):
-    path = save_single_file(tmp_path / "tuned.safetensors", twin("xl"), "xl")
-    assert find_source(str(path)).name == "sdxl"
-    save_single_file(path, twin("unet"), "unet")
-    assert find_source(str(path)).name == "sd1.5"
 
 
 def test_commands_on_a_file(twin, tmp_path):
@@ -307,3 +276,15 @@ def test_commands_on_a_file(twin, tmp_path):
     changed(path, folder, "unet", lambda t: t[UNET + "out.2.bias"].add_(1e-3))
     (tmp_path / "set" / "metadata.jsonl").unlink()
     assert main(line) == 2
+
+
+def test_half_precision_and_float8(twin, tmp_path):
+    """A file may be in another number format than the model computes in, as ComfyUI's in float8 are."""
+    folder = twin("xl")
+    held = single_file(folder, "xl", ["unet"])
+    save_file({name: tensor.to(torch.float8_e4m3fn) for name, tensor in held.items()}, path := tmp_path / "fp8.safetensors")
+    model = load_model(str(path), base=str(folder), device="cpu", dtype="bfloat16")
+    assert model.network.dtype == torch.bfloat16
+    exact = load_model(str(folder), device="cpu").network.state_dict()
+    got = model.network.state_dict()
+    assert all(torch.equal(tensor.to(torch.float8_e4m3fn).bfloat16(), got[key]) for key, tensor in exact.items())

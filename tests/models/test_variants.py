@@ -173,9 +173,3 @@ def test_what_is_fetched(hub, tmp_path):
     assert weights(sent) == sorted(HALF)
     load_from(address, tmp_path / "half", "float32")
     assert weights(sent) == sorted(HALF + PLAIN)
-
-
-def test_nothing_is_fetched_where_float32_is_there(hub, tmp_path):
-    address, sent = hub
-    load_from(address, tmp_path / "full", "float32", "float16", "bfloat16")
-    assert weights(sent) == sorted(PLAIN)
