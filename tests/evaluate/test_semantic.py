@@ -44,7 +44,7 @@ def test_the_set_counts_as_a_whole_not_as_a_mean_of_images():
     scores = evaluate_pairs([("big", big, big), ("small", small * 0, small)], one)
     assert scores.per_class["cat"] == 100 / 101
     assert scores.images == {"big": 1.0, "small": 0.0}
-    with pytest.raises(UserError, match=r"^bootstrap: 0: must be at least 1$"):
+    with pytest.raises(UserError, match="bootstrap"):
         evaluate_pairs([("big", big, big)], one, bootstrap=0)
 
 
