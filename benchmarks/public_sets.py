@@ -4,8 +4,9 @@ says so, and how many pixels of its label maps differ from those that another re
     python benchmarks/public_sets.py clones       # clones/OWNER/NAME: each repository at its commit, see `--list`
     python benchmarks/public_sets.py clones --markdown
 
-The other readers are the annotation tool's own export of the same labels, pycocotools, and PIL; none of them shares code with seediff.
-Datasets whose folder is missing are left out. Needs the extra `coco`.
+The other readers are the annotation tool's own export of the same labels, pycocotools, and PIL; of them seediff itself uses
+pycocotools to fill polygons, and PIL.
+Datasets whose folder is missing are left out.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pycocotools.coco import COCO
 
 from seediff.cli import main as seediff
 from seediff.dataset.store import open_native
@@ -88,8 +90,6 @@ def coco(*files: str) -> Callable[[Path], Maps]:
     """Label maps by pycocotools. Boxes without a mask and crowds are painted first, then masks from the largest to the smallest."""
 
     def read(root: Path) -> Maps:
-        from pycocotools.coco import COCO
-
         for file in files:
             with contextlib.redirect_stdout(io.StringIO()):
                 known = COCO(str(root / file))

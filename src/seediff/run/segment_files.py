@@ -21,7 +21,7 @@ from ..config.photographs import SegmentPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import png
 from ..dataset.native import LABELS, NAMED, OVERLAYS
-from ..dataset.shapes.rle import label_map_rles
+from ..dataset.shapes.rle import encode
 from ..errors import UserError
 from ..files.documents import fit, read_json
 from ..files.label_maps import segment_palette, voc_palette
@@ -64,7 +64,8 @@ def photo_row(label_map: np.ndarray, scores: Sequence[float], called: Called) ->
     height, width = label_map.shape
     rows = []
     areas, boxes = np.bincount(label_map[label_map >= 0]), find_objects(label_map + 1)
-    for segment, rle in label_map_rles(label_map).items():
+    for number, rle in encode(label_map + 1).items():
+        segment = number - 1
         down, across = boxes[segment]
         row: dict[str, Any] = {
             "id": segment,

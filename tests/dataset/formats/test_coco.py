@@ -10,6 +10,8 @@ from blocks import blocks
 from coco_documents import from_coco
 from formats import export, imported
 from items import item
+from pycocotools import mask
+from pycocotools.coco import COCO
 from scipy import ndimage
 
 from seediff.dataset.formats.coco import instances, semantic
@@ -20,9 +22,8 @@ CLASSES = ("cat", "bus", "dog")
 
 
 def load(path: Path):
-    api = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
     with contextlib.redirect_stdout(io.StringIO()):
-        return api.COCO(str(path))
+        return COCO(str(path))
 
 
 def ring():
@@ -38,16 +39,15 @@ def ring():
 @pytest.mark.parametrize("shape", [(1, 1), (9, 1), (33, 47), (512, 40)])
 @pytest.mark.parametrize("zoom", [1, 4])
 def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
-    api = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
     rng = np.random.default_rng(zoom)
     small = rng.choice(np.array([0, 1, 2, 3, 255], np.uint8), tuple(-(-side // zoom) for side in shape))
     labels = np.kron(small, np.ones((zoom, zoom), np.uint8))[: shape[0], : shape[1]]
 
     def expected(masks):
         for class_id, inside in masks:
-            rle: Any = api.encode(np.asfortranarray(inside.astype(np.uint8)))
+            rle: Any = mask.encode(np.asfortranarray(inside.astype(np.uint8)))
             shown = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
-            area, box = int(api.area(rle)), [int(side) for side in api.toBbox(rle)]
+            area, box = int(mask.area(rle)), [int(side) for side in mask.toBbox(rle)]
             yield {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shown}
 
     def pieces():
@@ -93,12 +93,12 @@ def test_pycocotools_reads_what_is_written(tmp_path):
     for image_id, labels in enumerate(maps, 1):
         again = np.zeros_like(labels)
         for one in semantic.loadAnns(semantic.getAnnIds(imgIds=[image_id])):
-            mask = semantic.annToMask(one).astype(bool)
-            assert not again[mask].any()
-            again[mask] = one["category_id"]
-            rows, columns = np.nonzero(mask)
+            inside = semantic.annToMask(one).astype(bool)
+            assert not again[inside].any()
+            again[inside] = one["category_id"]
+            rows, columns = np.nonzero(inside)
             assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
-            assert (one["area"], one["iscrowd"]) == (mask.sum(), 0)
+            assert (one["area"], one["iscrowd"]) == (inside.sum(), 0)
         assert np.array_equal(again, labels)
     first = instances.loadAnns(instances.getAnnIds(imgIds=[1]))
     assert [(one["category_id"], one["area"], one["bbox"]) for one in first] == [(1, 56, [2, 1, 9, 9]), (2, 4, [5, 5, 2, 2])]

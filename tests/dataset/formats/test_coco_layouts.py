@@ -43,11 +43,6 @@ def document(*names, categories=({"id": 1, "name": "cat", "supercategory": ""},)
     return {"licenses": [], "info": {}, "images": images, "annotations": annotations, "categories": list(categories)}
 
 
-@pytest.fixture(autouse=True)
-def polygons_are_filled():
-    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
-
-
 def read(source, **options):
     """Name → (label map, split)."""
     classes, items = imported("coco", source, **options)

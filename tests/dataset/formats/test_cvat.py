@@ -90,7 +90,6 @@ def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
 
 
 def test_polygons_boxes_and_others(tmp_path):
-    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
     notes = []
     shapes = (
         '<box label="cat" xtl="0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog" points="1.0,1.0;5.0,1.0;5.0,4.0;1.0,4.0"/>'

@@ -103,7 +103,6 @@ def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
 
 
 def test_polygons_and_other_results(tmp_path):
-    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
     folder = exported(tmp_path, [item("a", None, {}, (20, 40))])
     tasks = tasks_of(folder)
     points = [[25, 10], [75, 10], [75, 50], [25, 50]]

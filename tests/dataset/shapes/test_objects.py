@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from seediff.dataset.encoding import Instances
 from seediff.dataset.shapes.objects import find_objects, scored_pieces
@@ -50,28 +49,6 @@ def test_objects_tile_their_classes(seed):
         assert (labels[inside] == class_id).all()
         assert area == inside.sum()
         assert box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-
-
-@pytest.mark.parametrize("min_area", [1, 4])
-@pytest.mark.parametrize("seed", range(4))
-def test_objects_are_those_of_scipy_class_by_class(seed, min_area):
-    rng = np.random.default_rng(seed)
-    labels = rng.choice(np.array([0, 1, 2, 255], np.uint8), (40, 37))
-    if seed % 2:
-        labels = np.kron(labels[:12, :9], np.ones((3, 4), np.uint8))
-    expected, small = [], 0
-    for class_id in (1, 2):
-        # scipy counts pieces row by row, and we column by column.
-        pieces, count = ndimage.label((labels == class_id).T, np.ones((3, 3)))
-        for number in range(1, count + 1):
-            inside = (pieces == number).T
-            large = inside.sum() >= min_area
-            expected += [(class_id, inside)] if large else []
-            small += not large
-    found = find_objects(labels, min_area)
-    assert (list(found.class_ids), found.small) == ([class_id for class_id, _ in expected], small)
-    for number, (_, inside) in enumerate(expected):
-        assert np.array_equal(found.index == number, inside)
 
 
 def test_an_ignored_shape_is_no_object():

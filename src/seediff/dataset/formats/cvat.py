@@ -24,8 +24,7 @@ from .. import native
 from ..encoding import Instances, number_type
 from ..rows import check_class_list, stem_of
 from ..sample import Sample
-from ..shapes.polygons import polygon_runs
-from ..shapes.rle import Boxed, area, boxed, boxed_at, check_layers, paint_box, paint_runs
+from ..shapes.rle import Boxed, area, boxed, boxed_at, check_layers, paint_box, paint_runs, polygon_runs
 from .drivers import Export, Source, portable
 from .label_files import IGNORED, PARTS, Shapes, beginning, by_object, check_frame, check_meaning, label_ids, named_colours
 

@@ -25,8 +25,7 @@ from ...files.reading import RECORD, inside
 from .. import native
 from ..encoding import Instances
 from ..sample import Sample
-from ..shapes.polygons import check_near
-from ..shapes.rle import check_layers
+from ..shapes.rle import check_layers, check_near
 from .drivers import Source, portable
 from .label_files import PICTURES, Shapes, beginning, check_frame, class_names, label_ids, listed_classes, shown_size
 

@@ -32,8 +32,7 @@ from ..reviews import is_corrected
 from ..rows import check_class_list, check_row
 from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
-from ..shapes.polygons import polygon_runs
-from ..shapes.rle import check_layers, fill
+from ..shapes.rle import check_layers, fill, polygon_runs
 from .drivers import Export, Source
 from .label_files import IGNORED, PICTURES, Shapes, Side, beginning, by_object, check_meaning, label_ids, named_colours, shown_size
 

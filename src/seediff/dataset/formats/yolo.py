@@ -86,7 +86,7 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
 
 def as_yolo(pieces: Objects) -> str:
     """The text of a label file: one line per object, each a connected piece, in their order; empty without objects."""
-    sides = np.array(pieces.masks.shape[::-1], np.float64)
+    sides = np.array(pieces.index.shape[::-1], np.float64)
     lines = []
     for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):
         shares = (polygon / sides).ravel().tolist()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import ndimage
 
 from ...files.label_maps import IGNORE
 from ..encoding import Instances
-from .rle import Masks, Runs, column_runs, connected, masks_by
 
 LEAST = 0.01
 """The smallest share of the picture that `scored_pieces` takes for an object, so there are at most 100."""
@@ -21,34 +21,28 @@ LEAST = 0.01
 class Objects:
     """The objects in one label map, ordered by class, then by their first pixel column by column.
 
-    masks, class_ids: one entry per object. small: the number of pieces left out.
+    index: (H, W) int32, the object at each pixel, −1 for none. class_ids: one entry per object. small: the number of pieces left out.
     """
 
-    masks: Masks
+    index: np.ndarray
     class_ids: Sequence[int]
-    small: int
+    small: int = 0
 
     @cached_property
     def areas(self) -> list[int]:
         """The area of each object in pixels."""
-        return self.masks.areas.tolist()
+        return np.bincount(self.index.ravel() + 1, minlength=1)[1:].tolist()
 
     @cached_property
     def boxes_xyxy(self) -> list[tuple[int, int, int, int]]:
         """Left, top, right, bottom of each object in pixels; the last two exclusive."""
-        return [(left, top, right, bottom) for left, top, right, bottom in self.masks.boxes_xyxy.tolist()]
-
-    @cached_property
-    def index(self) -> np.ndarray:
-        """(H, W) int32: the object at each pixel, −1 for none."""
-        return self.masks.index_map()
+        return [(across.start, down.start, across.stop, down.stop) for down, across in ndimage.find_objects(self.index + 1)]
 
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
         """The connected pieces of the objects with at least `min_area` pixels, in the same order, and the object of each."""
-        runs = column_runs(self.index)
-        pieces = _numbered(runs, np.array([*self.class_ids, 0], np.uint8)[runs.ids], connected(runs), min_area)
-        columns, rows = np.divmod(pieces.masks.starts[pieces.masks.first], self.masks.shape[0])
-        return pieces, self.index[rows, columns].tolist()
+        pieces, owners = _connected(self.index + 1)
+        found, kept = _ordered(pieces, np.array([0, *self.class_ids], np.uint8)[owners], min_area)
+        return found, (owners[kept] - 1).tolist()
 
 
 def find_objects(labels: np.ndarray, min_area: int = 1, instances: Instances | None = None) -> Objects:
@@ -58,12 +52,19 @@ def find_objects(labels: np.ndarray, min_area: int = 1, instances: Instances | N
     shapes are left out.
     """
     if instances is None:
-        runs, classes = column_runs(labels), np.arange(IGNORE + 1, dtype=np.uint8)
+        numbers, classes = _connected(np.where(labels == IGNORE, np.uint8(0), labels))
     else:
-        runs = column_runs(np.where(instances.label_map() == labels, instances.numbers, np.uint16(0)))
-        classes = np.array([0, *instances.class_ids], np.uint8)
-    piece = connected(runs) if instances is None else _first_runs(runs)
-    return _numbered(runs, classes[runs.ids], piece, min_area)
+        numbers = np.where(instances.label_map() == labels, instances.numbers, np.uint16(0))
+        classes = np.array([0, *instances.class_ids])
+    return _ordered(numbers, classes, min_area)[0]
+
+
+def whole_classes(labels: np.ndarray) -> Objects:
+    """Each id above 0 in labels (H, W) uint8 as one object, also 255."""
+    ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE + 1)[1:]) + 1
+    table = np.full(IGNORE + 1, -1, np.int32)
+    table[ids] = np.arange(len(ids))
+    return Objects(table[labels], ids.tolist())
 
 
 def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[np.ndarray]) -> Instances:
@@ -80,21 +81,27 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
     return Instances(numbers[found.index], tuple(found.class_ids[piece] for piece in order), tuple(scores[piece] for piece in order))
 
 
-def _first_runs(runs: Runs) -> np.ndarray:
-    """(N,) the first run with the id of each run."""
-    _, first, number = np.unique(runs.ids, return_index=True, return_inverse=True)
-    return first[number]
+def _connected(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) int32: the connected pieces of each number above 0 in numbers (H, W) of integers, from 1 on; and the number that each piece is
+    of, with 0 for no piece."""
+    pieces, owners = np.zeros(numbers.shape, np.int32), [0]
+    for number, box in enumerate(ndimage.find_objects(numbers), 1):
+        if box is not None:
+            found, count = ndimage.label(numbers[box] == number, np.ones((3, 3)))
+            pieces[box] += np.where(found > 0, found + np.int32(len(owners) - 1), np.int32(0))
+            owners += [number] * count
+    return pieces, np.array(owners)
 
 
-def _numbered(runs: Runs, classes: np.ndarray, piece: np.ndarray, min_area: int) -> Objects:
-    """The objects formed by runs. classes, piece: (N,) the class and the piece of each run; a piece is the index of its first run. Classes
-    0 and 255 are not objects."""
-    first = np.flatnonzero((piece == np.arange(len(piece))) & (classes > 0) & (classes < IGNORE))
-    first = first[np.argsort(classes[first], kind="stable")]
-    number = np.full(len(piece), len(first))
-    number[first] = np.arange(len(first))
-    masks, class_ids = masks_by(runs, number[piece], len(first)), classes[first]
-    if min_area > 1:
-        large = masks.areas >= min_area
-        masks, class_ids = masks.chosen(large), class_ids[large]
-    return Objects(masks, class_ids.tolist(), len(first) - len(class_ids))
+def _ordered(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[Objects, np.ndarray]:
+    """The objects whose numbers from 1 on are at each pixel (H, W), and the number of each. classes: of each number; 0 and 255 are not
+    objects."""
+    flat = numbers.ravel(order="F")
+    areas, first = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
+    first[flat[::-1]] = np.arange(flat.size)[::-1]  # the last value that is assigned counts, that of the first pixel
+    objects = np.flatnonzero((areas > 0) & (classes > 0) & (classes < IGNORE))
+    kept = objects[areas[objects] >= min_area]
+    kept = kept[np.lexsort((first[kept], classes[kept]))]
+    table = np.full(len(classes), -1, np.int32)
+    table[kept] = np.arange(len(kept))
+    return Objects(table[numbers], classes[kept].tolist(), len(objects) - len(kept)), kept

@@ -8,14 +8,9 @@ right and at the bottom. A hole is joined to the outline above it by a slit of z
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
-from ...errors import UserError
 from .objects import Objects
-from .rle import decompress
 
 NEAR, FAR = 0.05, 0.45
 """Position of outlines within pixels, measured from the left or upper edge, in pixels: NEAR for left and upper sides, FAR for right and
@@ -172,45 +167,3 @@ def _steps(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each index i of `counts`, repeated counts[i] times, and with it 0, 1, … counts[i] − 1."""
     numbers = np.repeat(np.arange(len(counts)), counts)
     return numbers, np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
-MAX_OUTLINE = 4_000_000
-"""Maximum number of pixels along the edges of a polygon: more than any object has. pycocotools takes 500 MB for their points."""
-
-
-def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Run lengths as in `count_runs`, of polygons [x, y, x, y, …] in pixels, filled as pycocotools does.
-
-    A corner may be outside the picture by its width or height. Raises UserError for an invalid polygon.
-    """
-    height, width = shape
-    for polygon in polygons:
-        _check_polygon(polygon, height, width, where)
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise UserError(f'{where}: polygons are filled by pycocotools: pip install "seediff[coco]"') from error
-    filled: dict[str, Any] = mask.merge(mask.frPyObjects(polygons, height, width))  # type: ignore[assignment, call-overload]
-    return decompress(filled["counts"].decode("ascii"))
-
-
-def _check_polygon(polygon: Sequence[float], height: int, width: int, where: str) -> None:
-    if len(polygon) < 6 or len(polygon) % 2:
-        raise UserError(f"{where}: a polygon is a list of at least three x, y")
-    corners = check_near(polygon, (height, width), where)
-    outline = float(np.abs(corners - np.roll(corners, -1, 0)).max(1).sum())
-    if outline > MAX_OUTLINE:
-        raise UserError(f"{where}: the edges of its polygon are {outline:.0f} pixels long; at most {MAX_OUTLINE} can be filled")
-
-
-def check_near(values: Sequence[float], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Corners x, y, x, y, … as (P, 2) float64. Raises UserError for a corner outside a picture of `shape` (H, W) by more than its width or
-    height."""
-    height, width = shape
-    corners = np.array(values, np.float64).reshape(-1, 2)
-    sides = np.array([width, height])
-    if not (near := (corners >= -sides) & (corners <= 2 * sides)).all():  # false for NaN too
-        row, axis = np.argwhere(~near)[0]
-        value = f"{'xy'[axis]} = {corners[row, axis]:g}"
-        raise UserError(f"{where}: a corner of its polygon has {value}, far outside its image of {width} × {height}")
-    return corners

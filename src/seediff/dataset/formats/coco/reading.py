@@ -24,8 +24,7 @@ from ...conversions import Crowds
 from ...encoding import Instances, number_type
 from ...rows import check_row, stem_of
 from ...sample import Sample
-from ...shapes.polygons import polygon_runs
-from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs
+from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs, polygon_runs
 from ..drivers import Source, portable
 from ..label_files import PARTS, Shapes, beginning, check_frame
 from .document import (

@@ -24,9 +24,9 @@ from ....config.names import BACKGROUND
 from ....metrics.scores import iou
 from ... import native
 from ...sample import Sample
-from ...shapes.objects import Objects, find_objects
-from ...shapes.polygons import object_polygons, polygon_runs
-from ...shapes.rle import Masks, column_runs, fill, masks_of_ids, rles
+from ...shapes.objects import Objects, find_objects, whole_classes
+from ...shapes.polygons import object_polygons
+from ...shapes.rle import encode, fill, polygon_runs
 from ...split import split_of
 from ..drivers import Export
 from ..label_files import check_meaning
@@ -61,8 +61,7 @@ def categories(classes: Sequence[str], *, ignore: bool) -> list[dict[str, Any]]:
 
 def semantic(labels: np.ndarray) -> list[dict[str, Any]]:
     """One annotation per class in labels (H, W) uint8, without `id` and `image_id`; 255 counts as a class, 0 does not."""
-    class_ids, masks = masks_of_ids(column_runs(labels))
-    return [annotation for annotation in _annotations(class_ids.tolist(), masks, rles(masks)) if annotation["category_id"] > 0]
+    return of_objects(whole_classes(labels), polygons=False)
 
 
 def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) -> tuple[list[dict[str, Any]], int]:
@@ -77,16 +76,10 @@ def instances(labels: np.ndarray, *, min_area: int = 1, polygons: bool = False) 
 
 def of_objects(objects: Objects, *, polygons: bool) -> list[dict[str, Any]]:
     """One annotation per object, without `id` and `image_id`."""
-    shapes = _polygons(objects) if polygons else rles(objects.masks)
-    return _annotations(objects.class_ids, objects.masks, shapes)
-
-
-def _annotations(class_ids: Sequence[int], masks: Masks, shapes: Sequence[Any]) -> list[dict[str, Any]]:
-    boxes = masks.boxes_xyxy.copy()
-    boxes[:, 2:] -= boxes[:, :2]  # COCO's boxes are left, top, width, height
+    shapes = _polygons(objects) if polygons else encode(objects.index + 1).values()
     return [
-        {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
-        for class_id, area, box, shape in zip(class_ids, masks.areas.tolist(), boxes.tolist(), shapes, strict=True)
+        {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": [x, y, right - x, bottom - y], "segmentation": shape}
+        for class_id, area, (x, y, right, bottom), shape in zip(objects.class_ids, objects.areas, objects.boxes_xyxy, shapes, strict=True)
     ]
 
 
@@ -182,21 +175,17 @@ def panoptic_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
 def panoptic_segments(labels: np.ndarray, classes: int, pieces: Objects) -> tuple[bytes, list[dict[str, Any]]]:
     """The PNG of labels (H, W) uint8, and its segments_info: the objects in `pieces`, then one crowd per class for pixels in no object,
     then the background. classes: their number. Ignored pixels are in no segment."""
-    ids = (pieces.index + 1).astype(np.uint32)
-    of = dict(enumerate(pieces.class_ids, 1))
-    crowds: set[int] = set()
-    left = (ids == 0) & (labels != native.IGNORE)
+    index, class_ids = pieces.index.copy(), [*pieces.class_ids]
+    left = (index < 0) & (labels != native.IGNORE)
     for class_id in [*(number for number in np.unique(labels[left]).tolist() if number), 0]:
         if (inside := left & (labels == class_id)).any():
-            number = len(of) + 1
-            ids[inside], of[number] = number, class_id
-            crowds |= {number} if class_id else set()
-    numbers, masks = masks_of_ids(column_runs(ids))
+            index[inside] = len(class_ids)
+            class_ids.append(class_id)
+    segments, objects = Objects(index, class_ids), len(pieces.class_ids)
     infos = []
-    for number, area, (x, y, right, bottom) in zip(numbers.tolist(), masks.areas.tolist(), masks.boxes_xyxy.tolist(), strict=True):
-        if number:
-            box = [x, y, right - x, bottom - y]
-            category = of[number] or classes + 1
-            infos.append({"id": number, "category_id": category, "area": area, "bbox": box, "iscrowd": int(number in crowds)})
-    colours = (ids[..., None] // SHIFTS % 256).astype(np.uint8)
+    for number, (class_id, area, (x, y, right, bottom)) in enumerate(zip(class_ids, segments.areas, segments.boxes_xyxy, strict=True), 1):
+        crowd = int(number > objects and class_id > 0)
+        box = [x, y, right - x, bottom - y]
+        infos.append({"id": number, "category_id": class_id or classes + 1, "area": area, "bbox": box, "iscrowd": crowd})
+    colours = ((index + 1).astype(np.uint32)[..., None] // SHIFTS % 256).astype(np.uint8)
     return native.encode_image(colours, "png"), infos
