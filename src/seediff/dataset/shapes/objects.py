@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 from scipy import ndimage
@@ -87,7 +88,7 @@ def _connected(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pieces, owners = np.zeros(numbers.shape, np.int32), [0]
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         if box is not None:
-            found, count = ndimage.label(numbers[box] == number, np.ones((3, 3)))
+            found, count = cast(Any, ndimage.label(numbers[box] == number, np.ones((3, 3))))
             pieces[box] += np.where(found > 0, found + np.int32(len(owners) - 1), np.int32(0))
             owners += [number] * count
     return pieces, np.array(owners)
@@ -98,7 +99,8 @@ def _ordered(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[O
     objects."""
     flat = numbers.ravel(order="F")
     areas, first = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
-    first[flat[::-1]] = np.arange(flat.size)[::-1]  # the last value that is assigned counts, that of the first pixel
+    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))[::-1]
+    first[flat[starts]] = starts  # the last value that is assigned counts, that of the first pixel
     objects = np.flatnonzero((areas > 0) & (classes > 0) & (classes < IGNORE))
     kept = objects[areas[objects] >= min_area]
     kept = kept[np.lexsort((first[kept], classes[kept]))]
