@@ -50,16 +50,6 @@ def test_the_wheel_zooms_to_the_pointer_and_the_picture_is_dragged(page):
     until(page, "size => Math.abs(document.querySelector('#layers').getBoundingClientRect().width - size) < 1", size)
 
 
-@pytest.mark.parametrize("width", [1280, 900, 500])
-def test_the_picture_stays_where_it_is_when_a_tool_is_chosen(page, width):
-    open_sample(page, "000000")
-    page.set_viewport_size({"width": width, "height": 860})
-    before = page.locator("#stage").bounding_box()
-    for key in "bepfsgl":
-        page.keyboard.press(key)
-        assert page.locator("#stage").bounding_box() == before, key
-
-
 def test_two_fingers_zoom_and_one_uses_the_tool(browser, pets):
     with window(browser, pets[2].url, has_touch=True) as page:
         open_sample(page, "000011")
@@ -176,14 +166,6 @@ def test_back_and_reload_keep_what_was_shown(page):
     until(page, SHOWN, "24 of 24")
 
 
-def test_nothing_fits_show_all(page):
-    page.fill("#text", "no such prompt")
-    until(page, SHOWN, "0 of 24 shown: nothing fits")
-    page.click("#show-all")
-    until(page, SHOWN, "24 of 24")
-    assert page.locator("#show-all").is_hidden()
-
-
 def test_a_histogram_is_dragged_and_filters(page, pets):
     shares = [sum(row["area"].values()) for row in native.read_rows(pets[0])]
     left, top, right, bottom = box(page, "#area-bars")
@@ -202,12 +184,6 @@ def test_a_histogram_is_dragged_and_filters(page, pets):
     page.mouse.move(left + step / 2, (top + bottom) / 2, steps=3)  # the first bar counts all lower values, too
     page.mouse.up()
     assert (page.input_value("#area-low"), page.input_value("#area-high")) == ("", f"{low * 5 + 10}")
-
-
-def test_counting_after_a_decision_keeps_no_list(page):
-    with page.expect_request("**/api/views**") as asked:
-        page.keyboard.press("r")
-    assert asked.value.url.endswith("/api/views?counts=1")
 
 
 def test_sliders_send_the_exact_constants_until_they_are_moved(page, pets):
@@ -315,30 +291,6 @@ def test_alpha_is_off_where_the_method_has_none(page):
     page.select_option("#method", "ca")
     assert page.locator("#alpha").is_disabled()
     assert page.text_content("#alpha-shown") == "none"
-
-
-def test_why_says_that_it_loads(page):
-    page.route("**/attention", lambda route: None)
-    open_sample(page, "000001")
-    until(page, "() => document.querySelector('#attention-state').textContent.startsWith('Loading')")
-
-
-def test_what_another_window_did_fades(page, pets):
-    open_sample(page, "000014")
-    pets[1].act(14, "accept", 0)
-    until(page, "() => document.querySelector('#notice').textContent.includes('another window')")
-    until(page, "() => document.querySelector('#notice').hidden")
-
-
-def test_the_picture_and_why_are_both_seen_at_1280(browser, pets):
-    with window(browser, pets[2].url, size=(1280, 720)) as page:
-        open_sample(page, "000000")
-        page.wait_for_selector("#attention:not([hidden])")
-        page.mouse.click(*at(page, 30, 30))
-        until(page, "() => document.querySelectorAll('#levels canvas').length === 3")
-        for part in ("#stage", "#paint-classes", "#levels", "#beta", "#apply"):
-            assert box(page, part)[3] <= 720, part
-        assert box(page, "#stage")[3] - box(page, "#stage")[1] > 500
 
 
 @pytest.mark.parametrize("size", [(360, 740), (640, 360)])

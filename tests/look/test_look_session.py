@@ -199,20 +199,6 @@ def test_every_place_where_a_kill_can_cut_the_log(pets):
         assert all(json.loads(line) for line in lines)
 
 
-def test_damage_elsewhere_than_in_the_last_line_is_told(pets):
-    session = opened(pets)
-    for number in range(3):
-        session.act(number, 0, "accept", verdict="accepted")
-    session.close()
-    lines = (pets / REVIEWS).read_bytes().splitlines(keepends=True)
-    (pets / REVIEWS).write_bytes(lines[0] + lines[1][:30] + b"\n" + lines[2])
-    with pytest.raises(UserError, match=r"review.jsonl, line 2: is not JSON"):
-        opened(pets)
-    (pets / REVIEWS).write_bytes(lines[0].replace(b'"accepted"', b'"perhaps"') + lines[1])
-    with pytest.raises(UserError, match=r"review.jsonl, line 1: verdict"):
-        opened(pets)
-
-
 def test_a_second_server_is_told_who_has_the_set(pets):
     session = opened(pets)
     with pytest.raises(UserError, match="in use by another run"):

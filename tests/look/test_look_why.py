@@ -297,14 +297,6 @@ def test_attention_is_captured_again_where_the_model_is(tmp_path, mini_folder):
         assert client.get("/api/samples/1/words")["words"]
 
 
-def test_what_cannot_be_captured_is_told(tmp_path):
-    out = write_set(tmp_path / "pets", 1)
-    with running(out) as (client, _):
-        about = client.get("/api/samples/0/attention")
-        assert "what made this set says no model" in about["told"]
-        assert client.post("/api/samples/0/capture", {}).status == 400
-
-
 def test_masks_of_two_threads_leave_torch_its_threads(copied, monkeypatch):
     """Both make a mask with one thread; the number is the process's, and the second would take the first one's for the usual one."""
     session = Session(open_subject(copied), by="ann")
