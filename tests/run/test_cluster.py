@@ -42,7 +42,7 @@ def cluster():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--engine", "ray", "--workers", "0"], "--workers 0: must be at least 1"),
+        (["--engine", "ray", "--workers", "0"], "--workers: 0 must be at least 1"),
         (["--workers", "2"], "--workers: is an option of --engine ray"),
         (["--address", "auto"], "--address: is an option of --engine ray"),
         (["--engine", "ray", "--address", "127.0.0.1:9"], "--address 127.0.0.1:9: no Ray cluster is reached there ("),
@@ -78,7 +78,7 @@ def test_a_worker_loads_on_the_one_gpu_that_it_sees(tmp_path, monkeypatch):
 def test_ray_is_not_installed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ray_module, "find_spec", lambda name: None)
     assert main(["generate", "--classes", "dog", "--out", str(tmp_path / "out"), "--engine", "ray"]) == 2
-    assert capsys.readouterr().err == 'seediff: --engine ray: needs a package that is not installed; pip install "seediff[ray]"\n'
+    assert capsys.readouterr().err == 'seediff: --engine: ray needs a package that is not installed; pip install "seediff[ray]"\n'
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 """Runs a job in several processes, also on several machines: Ray actors that each load the model once and make batch after batch.
 
-This process hands out numbers of batches, at most AHEAD per worker, and commits the batches that are made; workers write the files directly
-to the output. A worker that dies, alone or with its machine, is replaced, and its batches go to the next free workers. The bytes of a batch
-do not depend on the worker, so the result is the same as that of one process.
-
-Ray Data's pool of actors is not used, because it waited forever with as many actors as cpus.
+This process hands out numbers of batches and commits the batches that are made; workers write the files directly to the output. A worker
+that dies, alone or with its machine, is replaced, and its batch goes to the next free worker. The bytes of a batch do not depend on the
+worker, so the result is the same as that of one process.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import socket
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -27,10 +25,8 @@ from ..files.output_folders import Out, Url
 from .loop import AnyJob, Engine, Made, Say, write_batch
 from .output import BatchRecord, Place, open_place
 
-AHEAD = 2
-"""Batches that a worker has at a time: the next one is ready when it finishes one, and few must be made again if it dies."""
 ATTEMPTS = 3
-"""The run gives up after this many deaths of workers at the same batch, or while one worker loads the model."""
+"""The run gives up after this many deaths of workers at the same batch, or while they load the model."""
 OBJECTS = 512_000_000
 """Bytes of the object store of a cluster that a run starts for itself. Only the job and records of batches go through it."""
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -55,7 +51,9 @@ class Ray(Engine):
         self.workers, self.address = workers, address
         self.here = address is None
         self.connected = False
-        self.members: list[_Member] = []
+        self.idle: list[Any] = []
+        self.pending: dict[Any, tuple[Any, int | None]] = {}
+        """Ray's reference to wait for → the worker, and the number of the batch that it makes, or None while it loads the model."""
 
     def __enter__(self) -> Ray:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -92,13 +90,13 @@ class Ray(Engine):
         """End all workers; idle workers remove their scratch folders first."""
         import ray
 
-        leaving = [member.actor.close.remote() for member in self.members if member.loading is None and not member.given]
+        leaving = [actor.close.remote() for actor in self.idle]
         with suppress(Exception):
             ray.wait(leaving, num_returns=len(leaving), timeout=5.0)
-        for member in self.members:
+        for actor in (*self.idle, *(actor for actor, _ in self.pending.values())):
             with suppress(Exception):
-                ray.kill(member.actor)
-        self.members = []
+                ray.kill(actor)
+        self.idle, self.pending = [], {}
         if self.connected:
             ray.shutdown()
             self.connected = False
@@ -136,97 +134,73 @@ class Ray(Engine):
         self.actor = ray.remote(**needs)(_Actor)  # type: ignore[call-overload]
         self.job = ray.put((job, place.out, os.getcwd(), own_methods()))
         self.weights: str | None = None
-        self.deaths: Counter[int] = Counter()
+        self.deaths: Counter[int | None] = Counter()
         self.queue: deque[int] = deque()
-        self.members = [_Member(*self._hire()) for _ in range(count)]
+        for _ in range(count):
+            self._hire()
         while self.weights is None:
             self._wait()
         return self.weights
 
     def map(self, job: AnyJob, place: Place, numbers: Sequence[int], say: Say) -> Generator[Made, None, None]:
-        self.queue, said = deque(numbers), None
-        while self.queue or any(member.given for member in self.members):
-            ready = [member for member in self.members if member.loading is None]
-            for _ in range(AHEAD):  # in rounds, so that the last batches are spread over all workers
-                for member in ready:
-                    if self.queue and len(member.given) < AHEAD:
-                        number = self.queue.popleft()
-                        member.given[member.actor.make.remote(number)] = number
-            if said != len(ready):
-                say(f"{len(ready)} of {len(self.members)} workers")
-                said = len(ready)
-            for number, record, seconds in self._wait():
+        self.queue, said = deque(numbers), ""
+        self._hand_out()
+        while self.queue or any(number is not None for _, number in self.pending.values()):
+            loading = sum(number is None for _, number in self.pending.values())
+            workers = len(self.idle) + len(self.pending)
+            if said != (said := f"{workers - loading} of {workers} workers"):
+                say(said)
+            if made := self._wait():
+                number, record, seconds = made
                 job.timer.add(seconds)
                 yield number, record
-                said = None  # the caller reports its commit, which replaces this report
+                said = ""  # the caller reports its commit, which replaces this report
 
-    def _hire(self) -> tuple[Any, Any]:
+    def _hire(self) -> None:
         actor = self.actor.remote()
-        return actor, actor.load.remote(self.job)
+        self.pending[actor.load.remote(self.job)] = actor, None
 
-    def _wait(self) -> list[tuple[int, BatchRecord, Mapping[str, float]]]:
-        """Wait for workers, at most LOOK seconds, and return the batches that they made. Notes loaded models, and replaces dead workers."""
+    def _hand_out(self) -> None:
+        while self.queue and self.idle:
+            actor, number = self.idle.pop(), self.queue.popleft()
+            self.pending[actor.make.remote(number)] = actor, number
+
+    def _wait(self) -> tuple[int, BatchRecord, Mapping[str, float]] | None:
+        """Wait for a worker, at most LOOK seconds, and return the batch that it made, with its seconds. Notes a loaded
+        model, and replaces a dead worker, whose batch goes to the front of the queue. Raises UserError after ATTEMPTS
+        deaths."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        pending = {member.loading: member for member in self.members if member.loading is not None}
-        pending |= {answer: member for member in self.members for answer in member.given}
-        answers, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0)
+        answers, _ = ray.wait(list(self.pending), num_returns=1, timeout=LOOK)
         if not answers:
-            answers, _ = ray.wait(list(pending), num_returns=1, timeout=LOOK)
-        made = []
-        for answer in answers:
-            member = pending[answer]
-            if answer is not member.loading and answer not in member.given:
-                continue  # its worker was replaced a moment ago
-            try:
-                result = ray.get(answer)
-            except RayTaskError as error:
-                cause = getattr(error, "cause", None)
-                raise (cause if isinstance(cause, (UserError, OSError)) else error) from None
-            except RayError as error:
-                self._replace(member, error)
-                continue
-            if answer is member.loading:
-                if self.weights not in (None, result):
-                    raise UserError(f"the machines of the cluster have different weights of the model ({self.weights} and {result})")
-                self.weights, member.loading, member.deaths = result, None, 0
-            else:
-                made.append((member.given.pop(answer), *result))
-        return made
-
-    def _replace(self, member: _Member, error: Exception) -> None:
-        """Replace a dead worker; its batches go back to the front of the queue. Raises UserError after ATTEMPTS deaths."""
-        import ray
-
-        reason = first_line(error)
-        numbers = list(member.given.values())
-        if member.loading is not None:
-            member.deaths += 1
-        elif numbers:
-            self.deaths[numbers[0]] += 1  # the batch that it was making; the others had not begun
-        if member.deaths >= ATTEMPTS:
-            raise UserError(
-                f"a worker died {ATTEMPTS} times while it loaded the model; out of memory, perhaps: use fewer --workers ({reason})"
-            )
-        if numbers and self.deaths[numbers[0]] >= ATTEMPTS:
-            raise UserError(f"{ATTEMPTS} workers died of batch {numbers[0]}; out of memory, perhaps: use fewer --workers ({reason})")
-        self.queue.extendleft(reversed(numbers))
-        with suppress(Exception):
-            ray.kill(member.actor)
-        member.given.clear()
-        member.actor, member.loading = self._hire()
-
-
-@dataclass
-class _Member:
-    """A worker, whose actor may be replaced. loading: Ray's reference to wait for until the model is loaded, then None. given: reference to
-    wait for → number, for each of its batches, in order. deaths: those while it loads the model."""
-
-    actor: Any
-    loading: Any
-    given: dict[Any, int] = field(default_factory=dict)
-    deaths: int = 0
+            return None
+        actor, number = self.pending.pop(answers[0])
+        try:
+            result = ray.get(answers[0])
+        except RayTaskError as error:
+            cause = getattr(error, "cause", None)
+            raise (cause if isinstance(cause, (UserError, OSError)) else error) from None
+        except RayError as error:
+            self.deaths[number] += 1
+            if self.deaths[number] >= ATTEMPTS:
+                what = "while they loaded the model" if number is None else f"of batch {number}"
+                why = f"out of memory, perhaps: use fewer --workers ({first_line(error)})"
+                raise UserError(f"{ATTEMPTS} workers died {what}; {why}") from None
+            if number is not None:
+                self.queue.appendleft(number)
+            with suppress(Exception):
+                ray.kill(actor)
+            self._hire()
+            return None
+        self.idle.append(actor)
+        self._hand_out()  # before the caller commits the batch
+        if number is not None:
+            return number, *result
+        if self.weights not in (None, result):
+            raise UserError(f"the machines of the cluster have different weights of the model ({self.weights} and {result})")
+        self.weights, self.deaths[None] = result, 0
+        return None
 
 
 class _Actor:
