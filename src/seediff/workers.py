@@ -1,26 +1,18 @@
-"""Calls one function with many arguments, in this process or in several on this machine. Results come in the order of the arguments.
-
-concurrent.futures is not used, because its threads and queues wait for interrupted workers, some of them forever. Here each worker has its
-own pipe, and all workers are killed when the work ends, for whatever reason. They only compute, or write files that are complete or absent.
-"""
+"""Calls one function with many arguments, in this process or in several on this machine. Results come in the order of the arguments."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
-import queue
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from .errors import UserError
@@ -69,87 +61,28 @@ def in_order(
     if workers == 1:
         yield partial(map, function)
         return
-    team = _Team(function, workers)
+    # Not a fork: this process may have threads, such as a progress bar's.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (function,))
     try:
-        yield partial(_results, team, AHEAD * workers, chunk)
+        yield partial(_results, pool, AHEAD * workers, chunk)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process ended unexpectedly: out of memory, or in a script no `if __name__ == '__main__'`; "
+            "run the same command again, with fewer workers if need be"
+        ) from error
     finally:
-        team.end()
+        pool.shutdown(cancel_futures=True)
 
 
-@dataclass
-class _Chunk:
-    """Arguments that are processed together; once done, their results, up to an exception if there was one."""
-
-    arguments: list[Any]
-    done: bool = False
-    results: list[Any] = field(default_factory=list)
-    error: BaseException | None = None
-
-
-@dataclass
-class _Member:
-    """A worker's process, its pipe, and its queue of chunks."""
-
-    process: Any
-    pipe: Connection
-    given: deque[_Chunk] = field(default_factory=deque)
-
-
-class _Team:
-    def __init__(self, function: Callable[[Any], Any], workers: int) -> None:
-        self.function, self.workers = function, workers
-        self.members: list[_Member] = []
-
-    def give(self, chunk: _Chunk) -> None:
-        """Give a chunk to a new worker if there are too few, otherwise to the one with the shortest queue."""
-        if len(self.members) < self.workers:
-            self._start()
-        member = min(self.members, key=lambda member: len(member.given))
-        member.given.append(chunk)
-        try:
-            member.pipe.send(chunk.arguments)
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise _died() from error
-
-    def wait_for(self, chunk: _Chunk) -> None:
-        """Receive results until this chunk's are there. Raises UserError if a worker has died."""
-        while not chunk.done:
-            ready = wait([member.pipe for member in self.members])
-            for member in self.members:
-                if member.pipe in ready:
-                    try:
-                        results, error = member.pipe.recv()
-                    except (EOFError, OSError) as ended:
-                        raise _died() from ended
-                    first = member.given.popleft()
-                    first.done, first.results, first.error = True, results, error
-
-    def end(self) -> None:
-        for member in self.members:
-            with suppress(OSError, ValueError):
-                member.process.kill()
-        for member in self.members:
-            member.process.join()
-            member.pipe.close()
-
-    def _start(self) -> None:
-        # Not a fork: this process may have threads, such as a progress bar's.
-        spawn = multiprocessing.get_context("spawn")
-        parent_end, child_end = spawn.Pipe()
-        process = spawn.Process(target=_work, args=(self.function, child_end), daemon=True)
-        if os.name == "posix":
-            resource_tracker.ensure_running()  # otherwise `process.start()` starts it, which unblocks interrupts
-        with _uninterrupted():
-            process.start()
-            self.members.append(_Member(process, parent_end))
-        child_end.close()
-
-
-def _died() -> UserError:
-    return UserError(
-        "a worker process ended unexpectedly: out of memory, or in a script no `if __name__ == '__main__'`; "
-        "run the same command again, with fewer workers if need be"
-    )
+def _results(pool: ProcessPoolExecutor, ahead: int, chunk: int, arguments: Iterable[Any]) -> Iterator[Any]:
+    left, waiting = iter(arguments), deque[Future[list[Any]]]()
+    while True:
+        while len(waiting) < ahead and (some := list(islice(left, chunk))):
+            with _uninterrupted():  # starts processes
+                waiting.append(pool.submit(_call, some))
+        if not waiting:
+            return
+        yield from waiting.popleft().result()
 
 
 @contextmanager
@@ -166,46 +99,22 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _results(team: _Team, ahead: int, chunk: int, arguments: Iterable[Any]) -> Iterator[Any]:
-    left, waiting = iter(arguments), deque[_Chunk]()
-    while True:
-        while len(waiting) < ahead and (next_arguments := list(islice(left, chunk))):
-            waiting.append(_Chunk(next_arguments))
-            team.give(waiting[-1])
-        if not waiting:
-            return
-        first = waiting.popleft()
-        team.wait_for(first)
-        yield from first.results
-        if first.error is not None:
-            raise first.error
+_FUNCTION: list[Callable[[Any], Any]] = []
+"""In a worker's process: its function, which is sent once."""
 
 
-def _work(function: Callable[[Any], Any], pipe: Connection) -> None:
-    """A worker's main loop: receives chunks, sends (results, the exception after them or None)."""
+def _begin(function: Callable[[Any], Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems without signal masks
-    chunks: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(pipe, chunks), daemon=True).start()
-    while True:
-        results: list[Any] = []
-        error: BaseException | None = None
-        try:
-            for argument in chunks.get():
-                results.append(function(argument))
-        except Exception as raised:
-            error = raised
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:
-            error = RuntimeError(f"{type(error).__name__}: {error}")
-        pipe.send((results, error))
+    _FUNCTION.append(function)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _receive(pipe: Connection, chunks: queue.SimpleQueue[list[Any]]) -> None:
-    """Receive chunks immediately, so that the sender never waits for the computation. When the parent process ends, the pipe closes, and
-    this process ends, too."""
-    while True:
-        try:
-            chunks.put(pipe.recv())
-        except (EOFError, OSError):
-            os._exit(1)
+def _end_with_parent() -> None:
+    """End this process when the process that started it is killed; otherwise it would wait for work forever."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+    os._exit(1)
+
+
+def _call(arguments: list[Any]) -> list[Any]:
+    return [_FUNCTION[0](argument) for argument in arguments]
