@@ -70,6 +70,10 @@ def in_order(
             "a worker process ended unexpectedly: out of memory, or in a script no `if __name__ == '__main__'`; "
             "run the same command again, with fewer workers if need be"
         ) from error
+    except BaseException:
+        for process in list((pool._processes or {}).values()):  # Python 3.14's kill_workers
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
