@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
-from ..config.augment import OPERATIONS, PRESETS, AugmentConfig, Strength
+from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
 from ..config.resolve import configure
 from .line import typed
-from .options import LINE, ConfigFile, DryRun, EngineOptions, Quiet, carry_out, chosen_engine, option, parse_place
-
-WHAT = Group("What to add", sort_key=1)
-KEPT = Group("Output", sort_key=3)
+from .options import LINE, ConfigFile, DatasetOut, DryRun, EngineOptions, Quiet, carry_out, chosen_engine, option, parse_place
 
 
 def augment(
     data: Annotated[Path, Parameter(help="Folder of a finished dataset.")],
     *,
-    out: Annotated[
-        str, option(RUN, "Folder for the new dataset, or an address such as s3://bucket/name. Continues an unfinished run there.")
-    ],
-    add: Annotated[
-        list[str] | None,
-        option(
-            WHAT,
-            "OPERATION:HOW-MANY, separated by commas or repeated. flip:50% (of the training samples), blur:200 (pictures), flip+noise:10% "
-            f"(one after the other). Operations: {', '.join(OPERATIONS)}.",
-            negative=(),
-        ),
-    ] = None,
-    preset: Annotated[
-        Literal["diffumask"] | None,
-        option(WHAT, "DiffuMask's recipe, scaled to the number of training samples; applied before --add.", "diffumask without --add"),
-    ] = None,
-    seed: Annotated[int | None, WORD, option(WHAT, "Random seed; another seed gives other pictures.", 0)] = None,
-    strength: Annotated[Strength | None, LINE] = None,
-    keep_originals: Annotated[bool | None, option(KEPT, "Also write the original samples.", "yes")] = None,
-    image_format: Annotated[
-        Literal["png", "jpg"] | None, option(KEPT, "Format of new pictures; masks are always PNG.", "the source's")
-    ] = None,
+    out: DatasetOut,
+    line: Annotated[AugmentConfig | None, LINE] = None,
     link: Annotated[
-        bool, option(KEPT, "Hard-link the original pictures instead of copying them, where the file system allows it.", negative=())
+        bool, option(RUN, "Hard-link the original pictures instead of copying them, where the file system allows it.", negative=())
     ] = False,
     workers: Annotated[
         int | None,
@@ -58,9 +35,6 @@ def augment(
         option(
             RUN, "With --engine ray: address of a running cluster, or auto for the one on this machine.", "start a cluster on this machine"
         ),
-    ] = None,
-    batch_size: Annotated[
-        int | None, WORD, option(RUN, "Samples per batch. A stopped run continues after its last finished batch.", 64)
     ] = None,
     config: ConfigFile = None,
     dry_run: DryRun = False,
@@ -77,18 +51,13 @@ def augment(
 
     - `seediff augment pets --add flip:100%,splice-2x2:25% --add flip+noise:500 --workers 4 --out more-pets`
 
-    - `seediff augment pets --preset diffumask --add colour:10% --no-keep-originals --image-format jpg --out new-pets`
+    - `seediff augment pets --add diffumask,colour:10% --no-keep-originals --image-format jpg --out new-pets`
     """
     from ..files.output_folders import check_apart
     from ..run.augment import AugmentJob
     from ..run.loop import Processes
 
-    line = {"seed": seed, "keep_originals": keep_originals, "image_format": image_format, "batch_size": batch_size}
-    line: dict[str, Any] = {name: value for name, value in line.items() if value is not None}
-    if add or preset:
-        listed = [part.strip() for text in add or () for part in text.split(",")]
-        line["add"] = (*(PRESETS[preset] if preset else ()), *listed)
-    chosen = configure(AugmentConfig, {**typed, **line}, config)
+    chosen = configure(AugmentConfig, typed, config)
     place, local = parse_place(out), engine == "local"
     others = chosen_engine(EngineOptions(engine, None if local else workers, address))
     if local and workers not in (None, 1):

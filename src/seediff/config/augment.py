@@ -1,53 +1,41 @@
 """The configuration of `augment`, in frozen dataclasses, and the counts in DiffuMask's paper."""
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from cyclopts import Group, Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from .base import LOADING, NOT_TYPED, RunConfig
-from .fields import WORD, Count, Share, check_fields
+from .base import NOT_TYPED, BatchConfig
+from .fields import RUN, WORD, Count, Seed, Share, check_fields, read_names
 
-OPERATIONS = {
-    "splice-RxC": "R × C other samples as the cells of one picture, such as splice-2x2",
-    "noise": "Gaussian noise",
-    "blur": "Gaussian blur",
-    "perspective": "the picture seen from another side; what is outside of it is ignored (255)",
-    "boxes": "boxes of noise in front of objects; background (0) in the mask",
-    "objects": "objects of other samples in front; their own class in the mask",
-    "flip": "left becomes right",
-    "flip-vertical": "top becomes bottom",
-    "colour": "other brightness, contrast, saturation and hue",
-}
+OPERATIONS = ("splice-RxC", "noise", "blur", "perspective", "boxes", "objects", "flip", "flip-vertical", "colour")
 MAX_CELLS = 16
 """Maximum number of rows, and of columns, in a spliced picture."""
 
-DIFFUMASK_IMAGES = 60_000
-DIFFUMASK = {
-    "splice-1x2": 1500,
-    "splice-2x1": 1500,
-    "splice-2x2": 3000,
-    "splice-3x3": 4000,
-    "splice-5x5": 3000,
-    "splice-6x6": 2000,
-    "splice-7x7": 2000,
-    "splice-8x8": 1000,
-    "noise": 3000,
-    "blur": 3000,
-    "perspective": 3000,
-    "boxes": 1500,
-    "objects": 1500,
-}
-"""Operation → number of pictures per 60,000. The counts for grids are DiffuMask's; its common count for 1×2 and 2×1 is
+DIFFUMASK = (
+    "splice-1x2:1500/60000",
+    "splice-2x1:1500/60000",
+    "splice-2x2:3000/60000",
+    "splice-3x3:4000/60000",
+    "splice-5x5:3000/60000",
+    "splice-6x6:2000/60000",
+    "splice-7x7:2000/60000",
+    "splice-8x8:1000/60000",
+    "noise:3000/60000",
+    "blur:3000/60000",
+    "perspective:3000/60000",
+    "boxes:1500/60000",
+    "objects:1500/60000",
+)
+"""The additions that `diffumask` stands for. The counts for grids are DiffuMask's; its common count for 1×2 and 2×1 is
 split in half. No counts are known for noise, blur, perspective and occlusion (boxes and objects): 3,000 each is this
 package's choice."""
 
-PRESETS = {"diffumask": tuple(f"{name}:{count}/{DIFFUMASK_IMAGES}" for name, count in DIFFUMASK.items())}
 
-
+WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=3)
 Blur = Annotated[float, Meta(ge=0, le=0.2)]
 Shift = Annotated[float, Meta(ge=0, le=0.45)]
 Few = Annotated[int, Meta(ge=1, le=100)]
@@ -102,12 +90,12 @@ class Addition:
 
 
 def parse_recipe(text: str) -> tuple[str, ...]:
-    """The additions in a text of presets and additions separated by commas. Raises UserError."""
+    """The additions in a text of additions separated by commas, of which `diffumask` is one. Raises UserError."""
     additions: list[str] = []
     for part in (part.strip() for part in text.split(",")):
-        if part not in PRESETS and ":" not in part:
-            raise UserError("add", f"{part!r} must be one of {', '.join(PRESETS)}, or an operation and how many, such as objects:50%")
-        additions += PRESETS.get(part, (part,))
+        if part != "diffumask" and ":" not in part:
+            raise UserError("add", f"{part!r} must be diffumask, or an operation and how many, such as objects:50%")
+        additions += DIFFUMASK if part == "diffumask" else (part,)
     for addition in additions:
         parse_addition(addition)
     return tuple(additions)
@@ -144,32 +132,32 @@ def grid_of(operation: str) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentConfig(RunConfig):
-    """What to add to a dataset. Runs no model, so fields about models keep their defaults."""
+class AugmentConfig(BatchConfig):
+    """What to add to a dataset."""
 
     command: ClassVar[str] = "augment"
     last_file: ClassVar[str] = "metadata.jsonl"
 
-    model: str = ""
-    batch_size: Count = 64
+    batch_size: Annotated[Count, Parameter(group=RUN)] = 64
     """Samples per batch. A stopped run continues after its last finished batch; the result is the same."""
+    seed: Annotated[Seed, Parameter(group=WHAT)] = 0
+    """Random seed; another seed gives other pictures."""
     data: Annotated[str, NOT_TYPED] = ""
     """Fingerprint of the dataset, from `fingerprint_items`."""
-    add: Annotated[tuple[str, ...], NOT_TYPED] = PRESETS["diffumask"]
-    """Additions, in the form that `parse_addition` reads."""
-    keep_originals: bool = True
+    add: Annotated[tuple[str, ...], Parameter(group=WHAT, show_default="diffumask"), read_names(parse_recipe)] = DIFFUMASK
+    """OPERATION:HOW-MANY, separated by commas or repeated: flip:50% (of the training samples), blur:200 (pictures),
+    flip+noise:10% (one after the other), or diffumask (DiffuMask's recipe). Operations: splice-RxC,
+    noise, blur, perspective, boxes, objects, flip, flip-vertical, colour.
+    """
+    keep_originals: Annotated[bool, Parameter(group=OUTPUT)] = True
     """Also write the original samples."""
-    image_format: Literal["png", "jpg"] | None = None
-    """Format of new pictures; masks are always PNG; None: the source's."""
-    strength: Strength = field(default_factory=Strength)
+    image_format: Annotated[Literal["png", "jpg"] | None, Parameter(group=OUTPUT)] = None
+    """Format of new pictures; masks are always PNG; by default the source's."""
+    strength: Annotated[Strength, Parameter(name="*")] = field(default_factory=Strength)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "add", tuple(self.add))
+        check_fields(self)
         self.additions()
-        for f in fields(RunConfig):
-            if f.name in ("model", *LOADING, "device", "dtype", "threads") and getattr(self, f.name):
-                raise UserError(f.name, "is not for augment, which runs no model")
 
     @property
     def model_label(self) -> str:

@@ -96,12 +96,37 @@ class Settings:
         return tomli_w.dumps({**about, **_without_none(self.values()), "sources": self.sources()})
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunConfig(Settings):
-    """A configuration of a command that runs a model."""
+class BatchConfig(Settings):
+    """A configuration of a command whose output is made in batches. The names below are fields of subclasses; device,
+    number format and threads stay None without a model.
+    """
 
     last_file: ClassVar[str]
     """The file that is written last: an output folder that has it is complete."""
+
+    batch_size: int
+    seed: int
+    device: str | None = None
+    dtype: DType | None = None
+    threads: int | None = None
+
+    @property
+    def model_label(self) -> str:
+        """The model's name for rows and pages."""
+        raise NotImplementedError
+
+    def extends(self, earlier: "BatchConfig") -> bool:
+        """Whether this configuration only adds samples to those of the earlier one, which stay the same."""
+        return False
+
+    def batches(self, count: int) -> list[range]:
+        """The indices of each batch's samples, for `count` samples in all."""
+        return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(BatchConfig):
+    """A configuration of a command that runs a model."""
 
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
@@ -158,15 +183,8 @@ class RunConfig(Settings):
         """
         return model_label(self.model)
 
-    def extends(self, earlier: "RunConfig") -> bool:
-        """Whether this configuration only adds samples to those of the earlier one, which stay the same."""
-        return False
 
-    def batches(self, count: int) -> list[range]:
-        """The indices of each batch's samples, for `count` samples in all."""
-        return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
-
-
+Batched = TypeVar("Batched", bound=BatchConfig)
 Config = TypeVar("Config", bound=RunConfig)
 
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import counted
-from .base import Layer, RunConfig, differences
+from .base import BatchConfig, Layer, RunConfig, differences
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Share, read_names
 from .names import DEFAULT_PROMPTS, check_classes, check_prompts, check_subclasses, parse_classes, parse_prompts, parse_subclasses
@@ -129,7 +129,7 @@ class GenerateConfig(DatasetConfig):
         if not self.negative_prompt.isprintable():
             raise UserError("negative_prompt", f"{self.negative_prompt!r} contains a line break or unprintable characters")
 
-    def extends(self, earlier: RunConfig) -> bool:
+    def extends(self, earlier: BatchConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:
             return False
         return not differences(replace(earlier, per_class=self.per_class), self)

@@ -17,7 +17,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from ..config.base import Config, RunConfig
+from ..config.base import BatchConfig, Config
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..devices import cpu_threads
 from ..errors import UserError, first_line
@@ -113,7 +113,7 @@ class Ray(Engine):
             threads = max(1, min(int(resources()["CPU"]) // self.workers, largest_node()) if self.workers else 1)
         return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device, config.base), threads=threads)
 
-    def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
+    def share(self, config: BatchConfig) -> tuple[int, dict[str, float]]:
         """The number of workers, and the resources that each takes. Raises UserError if the device is cuda and there is no GPU."""
         there = resources()
         if (config.device or "").startswith("cuda"):

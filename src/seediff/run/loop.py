@@ -20,7 +20,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..config.base import Config, resolve_device
+from ..config.base import Batched, Config, resolve_device
 from ..dataset import native
 from ..devices import cpu_threads
 from ..files.output_folders import Out
@@ -86,7 +86,7 @@ class RunResult:
         return len(self.rows)
 
 
-class Job(ABC, Generic[Config, Item, Captured]):
+class Job(ABC, Generic[Batched, Item, Captured]):
     """The work of one command. A batch must depend only on the configuration, on what `resume` reads and on its number, never on which
     files exist already.
 
@@ -96,7 +96,7 @@ class Job(ABC, Generic[Config, Item, Captured]):
     on_device = True
     """Whether the job computes on the configuration's device, so that device, number format and threads are filled in if left open."""
 
-    def __init__(self, config: Config, folders: Sequence[str], offload: Offload = "none") -> None:
+    def __init__(self, config: Batched, folders: Sequence[str], offload: Offload = "none") -> None:
         """folders: those of the output for files. offload: which parts of the model wait in the computer's memory; changes no byte."""
         self.config, self.folders = config, folders
         self.offload: Offload = offload
@@ -347,7 +347,7 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
         write_atomic(place.folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
         place.send([native.CONFIG])
     else:
-        place.check_weights(config.model, weights)
+        place.check_weights(config.model_label, weights)
     place.make_folders(job.folders)
 
     def say(what: str) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
-from ..config.base import Config, differences
+from ..config.base import Batched, differences
 from ..config.generate import DatasetConfig
 from ..config.resolve import load_config
 from ..dataset.native import BATCHES, RUN_FOLDERS
@@ -88,7 +88,7 @@ class Place:
     def fetch(self) -> None:
         """Bring the files with the state of earlier runs into the folder. Writes nothing to the output."""
 
-    def look_into(self, config: Config) -> tuple[State, Config]:
+    def look_into(self, config: Batched) -> tuple[State, Batched]:
         """The state of the output, and the configuration to continue with. Device, number format and threads, if left open, are those
         that the output was begun with. The number of a GPU is left out, because it changes nothing.
 
@@ -97,7 +97,8 @@ class Place:
         """
         self.fetch()
         out = self.folder
-        config = replace(config, device=config.device.split(":")[0] if config.device else None)
+        if config.device:
+            config = replace(config, device=config.device.split(":")[0])
         if not out.is_dir():
             if next(p for p in (out, *out.absolute().parents) if p.exists()).is_dir():
                 return "new", config
@@ -114,8 +115,8 @@ class Place:
         if not complete and self._nothing_committed() and REVIEWS not in names:  # reviews are about this configuration's samples
             return "new", config
         saved = load_config(out / CONFIG, type(config))
-        left_open = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
-        config = replace(config, **left_open)
+        begun = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
+        config = replace(config, **{name: value for name, value in begun.items() if value is not None})
         changed = differences(saved, config)
         version = about.get("version")
         if changed and self.can_grow and version == __version__ and config.extends(saved):
