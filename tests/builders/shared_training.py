@@ -1,5 +1,5 @@
-"""Trainings of mini: one that two processes share (`python shared_training.py ART FOLDER`), and one whose processes must end with the
-process that started them (`python shared_training.py FOLDER`).
+"""Trainings of mini that two processes share (`python shared_training.py ART FOLDER`): first a whole one in the folder, then one beside it
+whose processes sleep, and must end with the process that started them.
 
 It is a separate process, which imports everything once and forks where a training spawns, before anything has used torch's threads.
 """
@@ -60,4 +60,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     train.mp.spawn = partial(train.mp.start_processes, start_method="fork")  # type: ignore[attr-defined]
     train.draw_samples = lambda pipeline, path: None
-    (complete if len(sys.argv) == 3 else wait_deaf)(*map(Path, sys.argv[1:]))
+    complete(*map(Path, sys.argv[1:]))
+    sys.stdout.flush()
+    wait_deaf(Path(sys.argv[2]).parent)
