@@ -126,23 +126,18 @@ def test_missing_predictions(folders, tmp_path: Path):
             evaluate_segments(predictions, tmp_path / "others", missing=missing)
 
 
-def test_bad_values_and_empty_labels(folders, tmp_path: Path):
-    for options, words in (
-        ({"protocol": "loose"}, "protocol: loose must be one of diffseg, dataset,"),
-        ({"missing": "ignore"}, "missing = ignore"),
-        ({"size": 0}, "size = 0"),
-        ({"draws": 0}, "draws = 0"),
-    ):
-        with pytest.raises(UserError, match=words):
-            evaluate_segments(*folders, **options)
+@pytest.mark.parametrize("options", [{"protocol": "loose"}, {"missing": "ignore"}, {"size": 0}, {"draws": 0}])
+def test_bad_values(folders, options):
+    with pytest.raises(UserError, match=next(iter(options))):
+        evaluate_segments(*folders, **options)
+
+
+def test_labels_of_nothing(folders, tmp_path: Path):
     with pytest.raises(UserError, match="no such folder"):
         evaluate_segments(tmp_path / "nowhere", folders[1])
     save_map(tmp_path / "blank" / "a.png", np.full((3, 4), 255))
     with pytest.raises(UserError, match="no pixel of the 1 labels is labelled"):
         evaluate_segments(folders[0], tmp_path / "blank")
-    save_map(folders[1] / "a.png", np.full((3, 4), 30))
-    with pytest.raises(UserError, match="unknown label ids 30"):
-        evaluate_segments(*folders)
 
 
 def test_all_that_is_wrong_is_told_at_once(folders):
