@@ -195,7 +195,7 @@ def test_completion_scripts(capsys):
 
 
 BAD = [
-    (["--out", "{tmp}/o"], "classes: are missing; for example --classes dog,cat"),
+    (["--out", "{tmp}/o"], "classes: name at least one; for example"),
     (["--classes", ",", "--out", "{tmp}/o"], "--classes: the list is empty; name at least one, for"),
     (["--classes", "dog,dog", "--out", "{tmp}/o"], "more than once: dog"),
     (["--classes", "{tmp}/latin.txt", "--out", "{tmp}/o"], "latin.txt, line 1: is not UTF-8 text"),

@@ -113,5 +113,5 @@ def test_a_dataset_of_options(mini_folder, tmp_path):
         seediff.generate(**options)
     with pytest.raises(UserError, match=r"^steps: given beside a configuration"):
         seediff.generate(seediff.GenerateConfig(classes=("dog",)), tmp_path / "x", steps=3)
-    with pytest.raises(UserError, match=r"^classes: are missing; for example --classes dog,cat"):
+    with pytest.raises(UserError, match=r"^classes: name at least one; for example"):
         seediff.generate(out=tmp_path / "x")

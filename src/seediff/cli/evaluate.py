@@ -16,10 +16,11 @@ from ..config.names import parse_classes
 from ..config.photographs import MaskPhotosConfig
 from ..config.sizes import Size
 from ..errors import UserError
+from .help import HELP_ALL
 from .line import typed
 from .options import HERE, LINE, SEED, ConfigFile
 
-app = App(name="evaluate", help="Compare predictions with labels.")
+app = App(name="evaluate", help="Compare predictions with labels.", help_flags=("--help", "-h", HELP_ALL))
 
 
 @Parameter(name="*")

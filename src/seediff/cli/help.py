@@ -37,17 +37,19 @@ def shown(value: Any) -> str | None:
 
 
 class Help(DefaultFormatter):
-    """Shows a command's arguments and options. names: of the options to show; None: all. defaults: option → the default to show."""
+    """Shows a command's arguments and options. names: of the options to show; None: all but `hidden`. defaults: option →
+    the default to show."""
 
-    def __init__(self, names: set[str] | None, defaults: dict[str, str]) -> None:
+    def __init__(self, names: set[str] | None, hidden: set[str], defaults: dict[str, str]) -> None:
         super().__init__()
-        self.names, self.defaults = names, defaults
+        self.names, self.hidden, self.defaults = names, hidden, defaults
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> Any:
         entries = [
             entry.copy(default=next((self.defaults[name] for name in entry.positive_names if name in self.defaults), entry.default))
             for entry in panel.entries
-            if self.names is None or not entry.positive_names or self.names & set(entry.positive_names)
+            if (not entry.positive_names or self.names is None or self.names & {*entry.positive_names})
+            and not self.hidden & {*entry.positive_names}
         ]
         super().__call__(console, options, panel.copy(entries=entries))
 
@@ -56,7 +58,9 @@ def prepare_help(program: App, arguments: Sequence[str]) -> None:
     """Have the help of a command show the options and values that it should for these arguments."""
     command, app = arguments[0], program[arguments[0]]
     every = HELP_ALL in arguments
-    app.help_formatter = Help(None if every else {f"--{name}" for name in COMMON[command].split()}, _defaults(app, arguments))
+    names = None if every else {f"--{name}" for name in COMMON[command].split()}
+    hidden = {"--capture-flip"} if command == "generate" else set()  # of photographs
+    app.help_formatter = Help(names, hidden, _defaults(app, arguments))
     if not every:
         app.help_epilogue = f"These are the most common options. All of them: `seediff {command} {HELP_ALL}`"
 

@@ -46,7 +46,12 @@ def segment(
     /,
     *,
     out: Annotated[
-        str, option(RUN, "Folder for the results, or an address such as s3://bucket/name. Continues an unfinished run there.")
+        str,
+        option(
+            RUN,
+            "Folder for the results, or an address such as s3://bucket/name. Continues an unfinished run there.",
+            "segments",
+        ),
     ] = "segments",
     line: Annotated[SegmentPhotosConfig | None, LINE] = None,
     captions: Annotated[

@@ -22,7 +22,7 @@ from .progress import bar_or_lines, show_progress, telling
 
 
 def train(
-    data: Annotated[list[Path], Parameter(help="Datasets of any format: native, VOC, COCO, YOLO, parquet, WebDataset.", negative=())],
+    data: Annotated[list[Path], Parameter(help="Datasets, in any format that `seediff import` reads.", negative=())],
     /,
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],

@@ -131,8 +131,8 @@ class RunConfig(BatchConfig):
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
     base: Annotated[str | None, OF_MODEL] = None
-    """The model that the rest is taken from, of a single file or of a network alone; by default, as the file's tensors
-    tell.
+    """Where the missing parts come from if model is a single file or a network alone; by default, as the file's
+    tensors tell.
     """
     lora: Annotated[str | None, OF_MODEL] = None
     """LoRA on top of the model: a .safetensors file, a folder with one, or a hub id."""
@@ -151,7 +151,7 @@ class RunConfig(BatchConfig):
     batch_size: Annotated[Count, OF_MODEL] = 8
     """Pictures per batch. Changes rounding, so it is part of the configuration."""
     seed: Annotated[Seed, OF_MODEL] = 0
-    """Random seed: of images and of the noise on photographs."""
+    """Random seed; another seed gives other results."""
     device: Annotated[str | None, OF_MODEL] = None
     """Device: cuda, mps or cpu; by default the fastest available."""
     dtype: Annotated[DType | None, OF_MODEL] = None

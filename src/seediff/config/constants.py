@@ -26,7 +26,7 @@ class CaptureConfig:
     normalize: Annotated[bool, Parameter(name="--capture-normalize", negative="--no-capture-normalize")] = True
     """Divide the map of each layer and step by its maximum before averaging (eq. 5), instead of plain means."""
     steps: Annotated[CaptureSteps, Parameter(name="--capture-steps")] = "all"
-    """Denoising steps to capture: all, second-half, or a number k for every k-th."""
+    """Denoising steps (for photographs: timesteps) to capture: all, second-half, or a number k for every k-th."""
     layers: Annotated[Layers, Parameter(name="--capture-layers")] = "all"
     """Layers to capture: all; up or down for one side of a UNet (its middle belongs to both); last for the last layer
     of each block on its way up; or blocks of a transformer, numbered from 0, such as 9-12 or 0,3,8-11. all/last: of
@@ -82,8 +82,8 @@ class MaskConfig:
     uses 0.5,0.6.
     """
     compete: bool = False
-    """Several classes of an image compete for each place by how far each stands out there, not by the height of its
-    map.
+    """Several classes of an image compete for each place by how much each stands out there, rather than by the height
+    of its map.
     """
     pamr: bool = True
     """Align masks with the image's edges (PAMR)."""

@@ -88,8 +88,9 @@ class GenerateConfig(DatasetConfig):
     negative_prompt: str = ""
     """Negative prompt: what images should not show."""
     classes_per_image: Annotated[int | tuple[int, ...], WORD] = 1
-    """Number of different classes in each image, or several numbers that take turns, such as 1,1,2,2,3: in all, classes
-    × per-class ÷ this images."""
+    """Number of different classes in each image, or several numbers that take turns, such as 1,1,2,2,3. Images in
+    all: classes × per-class ÷ this.
+    """
     steps: Annotated[Count, Parameter(group=MODEL)] = 50
     """Denoising steps."""
     guidance_scale: Annotated[AtLeastZero, Parameter(group=MODEL)] = 7.5

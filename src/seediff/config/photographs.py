@@ -51,8 +51,8 @@ class MaskPhotosConfig(DatasetConfig):
     timesteps: Annotated[tuple[Timestep, ...], WORD, Parameter(group=CAPTURE)] = (50, 150, 250, 350, 450, 550)
     """Noise levels at which attention is captured and averaged, each from 0 to 999."""
     fit: Literal["keep", "resize", "crop"] = "keep"
-    """How the model sees photographs: own shape, squeezed into a square, or only the centred square. Pixels outside
-    become 255 (ignored).
+    """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: only the centred
+    square, with 255 (ignored) outside.
     """
     size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
     """Side in pixels of the square that the model sees, by default the model's own; photographs of other shapes get as
@@ -84,8 +84,8 @@ class SegmentPhotosConfig(RunConfig):
     last_file: ClassVar[str] = "segments.json"
 
     fit: Fit = "keep"
-    """How the model sees photographs: own shape, squeezed into a square, the centred square (as in the paper; 255
-    outside), or overlapping squares."""
+    """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: the centred
+    square, as in the paper (255 outside); tile: as overlapping squares."""
     size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
     """Side in pixels of the square, or tile, that the model sees, by default the model's own; photographs of other
     shapes get as many positions. With fit resize also width x height."""
@@ -97,8 +97,8 @@ class SegmentPhotosConfig(RunConfig):
     """The word that names a segment: the word with the highest mean attention, or the word that most pixels attend to.
     """
     name_threshold: Share = NAME_THRESHOLD
-    """Segments whose name scores below this stay unnamed; ½ is average attention. Differs from model to model (`seediff
-    tune`).
+    """Segments whose name scores below this stay unnamed; ½ is average attention. Differs from model to model: see
+    `seediff tune`.
     """
     overlays: Annotated[bool, Parameter(group=KEPT)] = True
     """Also write overlays/: photographs with their segments."""

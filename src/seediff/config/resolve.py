@@ -51,7 +51,7 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
         elif name in known:  # presets serve several commands; each takes the fields that it has
             table[name] = value
     if "classes" in known and "classes" not in table:
-        raise UserError("classes", "are missing", "for example --classes dog,cat (or --classes voc, or a file with one per line)")
+        raise UserError("classes", "name at least one", "for example --classes dog,cat (or --classes voc, or a file with one per line)")
     part = ""
     try:
         for part, inner_kind in parts.items():

@@ -54,7 +54,7 @@ class TrainConfig(Settings):
     scale: Annotated[tuple[float, float], WORD, IMAGES] = (0.5, 2.0)
     """LOW,HIGH: the shorter side is CROP times a random number between these."""
     jitter: Annotated[AtLeastZero, IMAGES] = 1.0
-    """Strength of random colour changes, as SSD has them: brightness (±32), contrast and saturation (×½ to 1½), hue
+    """Strength of random colour changes, as in SSD: brightness (±32), contrast and saturation (×½ to 1½), hue
     (±18°); 0 turns them off."""
     flip: Annotated[bool, IMAGES] = True
     """Mirror images with probability ½."""
@@ -84,7 +84,7 @@ class TrainConfig(Settings):
     warmup: Annotated[int, Meta(ge=0), WORD] = 0
     """Number of steps in which the learning rate rises linearly, at the start of every stage."""
     ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Decay of a moving average of the weights, which is validated and kept instead of the last weights; 0 turns it
+    """Decay of a moving average of the weights, which are validated and kept instead of the last weights; 0 turns it
     off.
     """
 

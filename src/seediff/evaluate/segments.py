@@ -107,7 +107,7 @@ def evaluate_segments(
         label_set = select(label_set, names)
     paired, absent = pair(label_set.files, Path(predictions))
     if not paired or (absent and missing == "error"):
-        hint = "" if missing != "error" or not paired else "; missing = wrong counts them as wrong, missing = skip leaves them out"
+        hint = "" if missing != "error" or not paired else "; missing wrong counts them as wrong, missing skip leaves them out"
         raise UserError(
             f"{predictions}: has no prediction for {len(absent)} of {len(label_set.files)} labels, the first '{absent[0]}'{hint}"
         )
