@@ -90,8 +90,8 @@ def test_the_embedded_model_captures_the_second_half_where_it_draws():
         ({"methods": {"ca": {"mask": {"bet": 1}}}}, r"\[preset\.methods\.ca\] \[mask\]: there is no option 'bet'"),
         ({"methods": {"ca": {"masks": {}}}}, r"\[preset\.methods\.ca\]: there is no option 'masks'"),
         ({"methods": {"ca": {"mask": {"beta": 7}}}}, r"seediff\.json \[preset\.methods\.ca\] \[mask\]: beta: 7 must be a"),
-        ({"methods": {"ca": []}}, "must be a table"),
-        ({"methods": 3}, r"\[preset\.methods\]: must be a table"),
+        ({"methods": {"ca": []}}, "Expected `object`"),
+        ({"methods": 3}, r"\[preset\.methods\]: Expected `object`"),
         ({"segments": {"diffseg": {"tau": 1}}}, r"\[preset\.segments\.diffseg\]: there is no option 'tau'"),
     ],
 )

@@ -51,7 +51,7 @@ def test_read_what_was_written(one_sample):
         ("classes.txt", None, r"classes\.txt: there is no such file"),
         ("classes.txt", b"dog\n", r"classes\.txt"),
         ("classes.txt", b"background\n" + b"".join(b"c%d\n" % i for i in range(255)), "255 classes"),
-        ("metadata.jsonl", b"{}\n[1]\n", r"metadata\.jsonl, line 2: must be a table"),
+        ("metadata.jsonl", b"{}\n[1]\n", r"metadata\.jsonl, line 2: Expected `object`"),
     ],
 )
 def test_broken_datasets_name_the_file(one_sample, file, data, place):

@@ -92,7 +92,7 @@ def test_a_class_map(tmp_path, ending):
         ("a.toml", "[classes]\n", "maps nothing"),
         ("a.csv", "cat\n", "line 1: must be two names"),
         ("a.csv", "cat,dog\ncat,cow\n", "line 2: 'cat' is there twice"),
-        ("a.toml", "cat = 3\n", r"a\.toml: .*must be a text, not a whole number"),
+        ("a.toml", "cat = 3\n", r"a\.toml: .*Expected `str`, got `int`"),
         ("a.toml", "cat =\n", "is not TOML"),
         ("a.txt", "cat dog\n", "a .toml or .csv file"),
     ],

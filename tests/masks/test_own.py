@@ -101,7 +101,7 @@ def test_names_of_the_package_and_unknown_constants_are_refused():
         register_method("seediff", lambda maps, name, config: maps.cross_at(4, name))
     with pytest.raises(UserError, match="no option 'bta'"):
         register_method("mine", lambda maps, name, config: maps.cross_at(4, name), {"mask": {"bta": 0.3}})
-    with pytest.raises(UserError, match="must be a table"):
+    with pytest.raises(UserError, match="Expected `object`"):
         register_method("mine", lambda maps, name, config: maps.cross_at(4, name), ["beta"])  # pyright: ignore[reportArgumentType]
 
 

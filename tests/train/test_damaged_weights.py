@@ -83,7 +83,7 @@ def test_a_pickle_is_never_opened(folder: Path) -> None:
 def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder: Path, key: str, value: int) -> None:
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: value}))
-    with pytest.raises(UserError, match=rf"config.json: {key}.* must be|cannot be loaded"):
+    with pytest.raises(UserError, match=rf"config.json: {key}.* must be|{key}`: Expected|cannot be loaded"):
         load_segmenter(folder, "cpu")
 
 

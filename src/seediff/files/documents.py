@@ -37,16 +37,6 @@ T = TypeVar("T")
 TOO_DEEP = "is nested too deeply"
 HUGE = "a number must fit in 64 bits"
 BOM = b"\xef\xbb\xbf"
-WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a text",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-    "null": "nothing",
-}
-"""msgspec's names for types → ours."""
 _LEARNING = threading.RLock()
 """msgspec 0.22 crashes if two threads use a type for the first time at once, so this lock lets in one at a time."""
 
@@ -64,17 +54,13 @@ def fit(value: Any, kind: type[T], where: str) -> T:
 
 
 def _reason(error: Exception) -> str:
-    """msgspec's message in plain words, after the place in the value."""
+    """msgspec's message, after the place in the value."""
     if isinstance(error, RecursionError):
         return TOO_DEEP
     if isinstance(error, UserError):  # the value's own check
         return str(error)
     said, _, place = str(error).partition(" - at ")
-    said = re.sub(r"`([^`]*)`", lambda kinds: " or ".join(WORDS.get(kind, kind) for kind in kinds[1].split(" | ")), said)
-    said = said.replace("Expected ", "must be ").replace(", got ", ", not ").replace("Object missing required field", "must have")
-    said = said[:1].lower() + said[1:300]
-    place = place.replace("`", "").removeprefix("key in ").removeprefix("$").removeprefix(".")
-    return f"{place}{'' if said.startswith('must') else ':'} {said}" if place else said
+    return f"{place}: {said[:300]}" if place else said[:300]
 
 
 def _check_finite(document: Any, where: str) -> None:

@@ -175,7 +175,7 @@ def corner(x):
         # Sums and digits that wrap around 64 bits.
         *(("annotations", rle(counts), "annotation 7: 'counts'") for counts in ([2**62] * 4 + [6], [2**64, 6], "o" * 30, "o" * 30 + "0")),
         *(("annotations", rle(counts), r"segmentation\.counts") for counts in ([3.0, 3.0], [True, 5], {}, None)),
-        ("annotations", {"segmentation": {"size": [2, 3]}}, r"annotations\[0\]\.segmentation must have counts"),
+        ("annotations", {"segmentation": {"size": [2, 3]}}, r"annotations\[0\]\.segmentation`: Object missing required field `counts`"),
         ("annotations", {"segmentation": [[1, 2, 3]]}, "a polygon"),
         *(("annotations", corner(x), "annotation 7: a corner") for x in (1e9, -1e9, 2**62, float("nan"), float("inf"), 17)),
         *(("annotations", corner(x), r"annotations\[0\]\.segmentation") for x in (2**2000, "1", None, True)),
@@ -203,7 +203,7 @@ def test_broken_documents_are_named(part, change, place):
     [
         (None, "there is no such folder or JSON file"),
         ("{", "is not JSON"),
-        ("[]", "must be a table"),
+        ("[]", "Expected `object`"),
         ("{}", "categories"),
         (json.dumps(foreign()), 'image 5: there is no picture "x'),
         *((json.dumps(foreign()).replace('"x.jpg"', f'"{name}"'), "'file_name'") for name in ("../../x.jpg", "", "/")),

@@ -177,7 +177,7 @@ def test_panoptic(tmp_path):
         assert classes == ("person", "rug-merged")
         assert {name: split for name, (_, split) in found.items()} == {"000000000139": "val", "000000000285": "val"}
         assert all(np.array_equal(one, labels) for (one, _), labels in zip(found.values(), expected, strict=True))
-    with pytest.raises(UserError, match=r"annotations\[0\] must have id"):
+    with pytest.raises(UserError, match=r"annotations\[0\]`: Object missing required field `id`"):
         from_coco(json.loads(path.read_text()))
 
 
@@ -192,7 +192,7 @@ def test_panoptic(tmp_path):
         (lambda given, root: given["annotations"][0]["segments_info"][0].update(category_id=7), "of category 7, which is not there"),
         (
             lambda given, root: given["annotations"][0].update(segments_info=[{"id": True}]),
-            r"segments_info\[0\]\.id must",
+            r"segments_info\[0\]\.id`: Expected",
         ),
         (
             lambda given, root: Image.new("L", (SHAPE[1], SHAPE[0])).save(root / "annotations/panoptic_val2017/000000000139.png"),

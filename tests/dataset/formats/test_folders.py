@@ -170,7 +170,7 @@ def test_imagefolder_rows(tmp_path):
         ({"file_name": "../../a.png"}, "line 1: 'file_name' leads out of the dataset folder"),
         ({"label_map_file_name": "/etc/passwd"}, "line 1: 'label_map_file_name' leads out"),
         ({"file_name": "images/b.png"}, "there is no such file"),
-        ({"file_name": 5}, "file_name must be a text"),
+        ({"file_name": 5}, "file_name`: Expected `str`"),
         ({"metadata": "["}, "its metadata: "),
         ({"name": "../b"}, "cannot be a file's"),
     ],

@@ -57,7 +57,7 @@ def test_rows_are_checked_as_everywhere(tmp_path):
     tasks = tasks_of(folder)
     tasks[1]["data"]["seediff"]["metadata"] = {"review": 5}
     save(folder, tasks)
-    with pytest.raises(UserError, match=r"tasks.json: task 2: metadata in its data.seediff: review"):
+    with pytest.raises(UserError, match=r"tasks.json: task 2: metadata in its data.seediff: `\$.review"):
         imported("labelstudio", folder)
 
 
@@ -169,8 +169,8 @@ def value(task, **parts):
     [
         (lambda task: value(task, brushlabels=["bird"]), "must have one label"),
         (lambda task: value(task, rle=[1, 2, 3]), "its 'rle'"),
-        (lambda task: value(task, rle=[0, 0, 9, 96, 300]), "must be a whole number <= 255"),
-        (lambda task: value(task, rle="0"), "must be a list"),
+        (lambda task: value(task, rle=[0, 0, 9, 96, 300]), "rle[4]`: Expected `int` <= 255"),
+        (lambda task: value(task, rle="0"), "rle`: Expected `array`"),
         (lambda task: repeated(task, 3000), "times over; at most 100 times are read"),
         (lambda task: changed(task, original_width=31), "is of a picture of (20, 31)"),
         (lambda task: changed(task, original_width=10**9), "is of a picture of"),
@@ -182,8 +182,8 @@ def value(task, **parts):
         (lambda task: task | {"data": {"image": 5}}, "'data' must have the picture's path as 'image', not 5"),
         (lambda task: task | {"data": task["data"] | {"seediff": {"name": "../a"}}}, "cannot be a file's"),
         (lambda task: task | {"data": task["data"] | {"seediff": {"name": 5}}}, "'name' must be a text"),
-        (lambda task: {"id": 1}, "[0] must have data"),
-        (lambda task: task | {"predictions": [{"result": 5}]}, "must be a list"),
+        (lambda task: {"id": 1}, "[0]`: Object missing required field `data`"),
+        (lambda task: task | {"predictions": [{"result": 5}]}, "result`: Expected `array`"),
     ],
 )
 def test_damage(tmp_path, change, message):

@@ -135,7 +135,7 @@ def link(name, target, kind):
         ([("a.mask.png", MASK)], "it has mask.png"),
         ([("a.png", PICTURE), ("a.png", PICTURE)], "'a.png' is there twice"),
         ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b"{")], "sample 'a': its json: is not JSON"),
-        ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b"[]")], "its json: must be a table"),
+        ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b"[]")], "its json: Expected `object`"),
         ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b'{"name": 3}')], "'name' must be a text"),
         ([("a.png", PICTURE), ("a.mask.png", MASK), ("a.json", b"\xff")], "is not JSON"),
         ([("a.png", b"x"), ("a.mask.png", MASK)], "its image: cannot be read as a picture"),

@@ -126,7 +126,7 @@ def test_broken_lines_are_named(folder, line, message):
     ("text", "message"),
     [
         ("names: [a", "is not YAML"),
-        ("- a", "must be a table"),
+        ("- a", "Expected `object`"),
         ("train: images/train", "'names' must list the classes, not null"),
         ("names: {-1: a}\ntrain: images/train", "'names' must number each class once"),
         ("names: {0: a, x: b}\ntrain: images/train", "'names' must number"),
