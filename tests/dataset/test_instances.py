@@ -15,7 +15,7 @@ from formats import export, imported
 from PIL import Image
 
 from seediff.config.augment import AugmentConfig
-from seediff.dataset.augment import RANDOM, apart, with_objects
+from seediff.dataset.augment import RANDOM
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import Instances
 from seediff.dataset.formats import drivers
@@ -120,12 +120,6 @@ def test_polygons_are_objects_of_one_piece(tmp_path):
         assert np.array_equal(sample.label_map, np.where(truth.label_map == 255, 0, truth.label_map))
         assert objects_of(sample) >= pieces_of(truth)
         assert len(objects_of(sample)) == len(pieces_of(truth)) + (truth.name == "p0")
-
-
-def test_small_pieces_in_no_object_are_left_out_and_counted(tmp_path):
-    notes = export("yolo", CLASSES, pairs(), tmp_path / "yolo", min_area=7).notes
-    assert "1 pieces below 7 pixels are left out" in notes
-    assert not any("in no object" in note for note in notes)
 
 
 def test_polygons_of_coco_divide_objects_that_touch(tmp_path):
@@ -239,13 +233,6 @@ def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
         assert any(len(objects_in(sample).class_ids) > 3 for sample in added)
     if operation == "flip":
         assert np.array_equal(added[0].label_map[:, ::-1] == 1, pairs()[0].label_map == 1)
-
-
-def test_objects_in_a_label_map_come_apart_again():
-    for sample in pairs():
-        labels, instances = apart(with_objects(sample.label_map, sample.objects(sample.label_map)))
-        assert np.array_equal(labels, sample.label_map)
-        assert objects_of(sample.replace(instances=instances)) == objects_of(sample)
 
 
 BROKEN = [

@@ -76,24 +76,23 @@ def test_more_objects_than_a_picture_can_number(tmp_path):
     assert done.notes[-1] == "146 objects beyond 254 in an image, the smallest, are 255 in SegmentationObject"
 
 
-def test_folders_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match="has no SegmentationClass; name the folder"):
+@pytest.mark.parametrize(
+    ("files", "options", "said"),
+    [
+        ({}, {"split": "test"}, "test.txt: there is no such file"),
+        ({"ImageSets/Segmentation/val.txt": "../a\n"}, {}, r"val.txt, line 1: sample name '\.\./a'"),
+        ({"ImageSets/Segmentation/val.txt": "none\n"}, {}, "val.txt, line 1: .*JPEGImages has no picture 'none'"),
+        ({"SegmentationClass/a.png": None}, {}, "trainval.txt, line 1: .*SegmentationClass has no mask of 'a', nor of any other picture"),
+    ],
+)
+def test_folders_that_cannot_be_read(tmp_path, files, options, said):
+    with pytest.raises(UserError, match="has no SegmentationClass"):
         imported("voc", tmp_path)
-    export("voc", ("cat",), [item("a"), item("b")], tmp_path / "voc")
-    lists = tmp_path / "voc/ImageSets/Segmentation"
-    with pytest.raises(UserError, match=r"test\.txt: there is no such file"):
-        imported("voc", tmp_path / "voc", split="test")
-    (lists / "val.txt").write_text("../a\n")
-    with pytest.raises(UserError, match=r"val\.txt, line 1: sample name '\.\./a' cannot be"):
-        imported("voc", tmp_path / "voc")
-    (lists / "val.txt").write_text("none\n")
-    with pytest.raises(UserError, match=r"val\.txt, line 1: .*JPEGImages has no picture 'none'"):
-        imported("voc", tmp_path / "voc")
-    (lists / "val.txt").unlink()
-    for path in (tmp_path / "voc/SegmentationClass").iterdir():
-        path.unlink()
-    with pytest.raises(UserError, match=r"trainval\.txt, line 1: .*SegmentationClass has no mask of 'a', nor of any other picture"):
-        imported("voc", tmp_path / "voc")
+    export("voc", ("cat",), [item("a")], tmp_path)
+    for name, text in files.items():
+        (tmp_path / name).unlink() if text is None else (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=said):
+        imported("voc", tmp_path, **options)
 
 
 @pytest.mark.parametrize("name", ["a.b", "x y", "é"])
