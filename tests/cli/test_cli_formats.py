@@ -10,8 +10,8 @@ from items import item
 
 from seediff.cli.formats import CHOICE, export_, import_
 from seediff.dataset import native
-from seediff.dataset.conversions import import_options
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.formats.known import import_options
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError

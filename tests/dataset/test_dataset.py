@@ -11,9 +11,8 @@ from PIL import Image
 
 import seediff
 from seediff import Dataset, Sample, UserError
-from seediff.dataset.conversions import export_options
 from seediff.dataset.encoding import Instances
-from seediff.dataset.formats.known import FORMATS
+from seediff.dataset.formats.known import FORMATS, export_options
 from seediff.dataset.store import open_native
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow" & co')

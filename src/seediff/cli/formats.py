@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 from cyclopts import Group, Parameter
 
-from ..dataset.conversions import export_options, import_options
-from ..dataset.formats.known import FORMATS, FormatName, SourceName, codec, recognised
+from ..dataset.formats.known import FORMATS, FormatName, SourceName, codec, export_options, import_options, recognised
 from ..errors import UserError
 from ..files.messages import counted
 from .options import HERE, option

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import UserError
 from . import native
-from .conversions import Conversions, import_options
-from .formats.drivers import Follow
-from .formats.known import recognised
+from .formats.drivers import Exported, Follow, export, read_format
+from .formats.known import FormatName, SourceName, export_options, import_options, recognised
 from .merge import merge_sets, set_names
 from .rows import check_class_list
 from .sample import Sample
@@ -26,7 +25,23 @@ if TYPE_CHECKING:
     from .torch_samples import TorchSamples, Transform
 
 
-class Dataset(Conversions, Sequence[Sample]):
+def _from(name: SourceName) -> Callable[..., Dataset]:
+    def method(cls: type[Dataset], path: Path | str, **options: Any) -> Dataset:
+        return cls.load(name, path, **options)
+
+    method.__name__, method.__doc__ = f"from_{name}", f"`load` of {name}; options: those of `seediff.dataset.formats.{name}.read`."
+    return classmethod(method)  # pyright: ignore[reportReturnType]
+
+
+def _as(name: FormatName) -> Callable[..., Exported]:
+    def method(self: Dataset, out: Path | str, **options: Any) -> Exported:
+        return self.export(name, out, **options)
+
+    method.__name__, method.__doc__ = f"as_{name}", f"`export` as {name}; options: those of `seediff.dataset.formats.{name}.write`."
+    return method
+
+
+class Dataset(Sequence[Sample]):
     """Samples, whose files are read when they are accessed, and the classes of their label maps.
 
         pets = Dataset.from_coco("pets-coco").filter(min_area=0.01)
@@ -74,14 +89,52 @@ class Dataset(Conversions, Sequence[Sample]):
         else:
             name = recognised(path)
             if "split" in import_options(name):  # a folder may have parts that rows do not name, such as VOC's trainval
-                return cls._read(name, path, split=split)
-            dataset = cls._read(name, path)
+                return cls.load(name, path, split=split)
+            dataset = cls.load(name, path)
         if split is None:
             return dataset
         parts = [sample.metadata.get("split") or "train" for sample in dataset]
         if split not in parts:
             raise UserError(path, f"has no part '{split}'", f"parts there: {', '.join(sorted(set(parts))) or 'none'}")
         return dataset._of([sample for sample, part in zip(dataset, parts, strict=True) if part == split])
+
+    @classmethod
+    def load(cls, name: SourceName, path: Path | str, **options: Any) -> Dataset:
+        """Reads a format. `Dataset.from_coco(path)` is `Dataset.load("coco", path)`, and likewise for every format.
+
+        path: the folder, or a file for formats that allow one. options: skip_missing, except for parquet, WebDataset and imagefolder: leave
+        out labels without a picture; a note gives their number; and those of the format, the parameters of `read` in its module of
+        `seediff.dataset.formats`. The dataset's `notes` list what was left out. Pictures and label maps are read when they are accessed,
+        except for parquet and WebDataset, whose bytes are kept in memory. Links that lead out of the folder are not followed. Raises
+        UserError naming the file and line that cannot be used, and TypeError for an option that the format does not have.
+        """
+        _check_options(f"from_{name}", options, import_options(name))
+        if isinstance(named := options.get("classes"), str):
+            check_class_list(named)  # formats would take its letters
+        classes, samples, notes = read_format(name, path, **options)
+        return cls(classes, list(samples), path=path, notes=notes)
+
+    from_voc, from_coco, from_yolo, from_parquet = _from("voc"), _from("coco"), _from("yolo"), _from("parquet")
+    from_webdataset, from_ultralytics, from_cvat = _from("webdataset"), _from("ultralytics"), _from("cvat")
+    from_labelstudio, from_imagefolder = _from("labelstudio"), _from("imagefolder")
+    from_labelme, from_masks = _from("labelme"), _from("masks")
+
+    def export(self, name: FormatName, out: Path | str, **options: Any) -> Exported:
+        """Writes a format. `pets.as_coco(out)` is `pets.export("coco", out)`, and likewise for every format.
+
+        out: a folder that appears only when it is complete. options: the following, and those of the format, the parameters of `write` in
+        its module of `seediff.dataset.formats`. split, except for WebDataset: the share of samples for validation, from 0 to 1, chosen by a
+        hash of their names and `seed`; None: the `split` in their metadata, or else all for training. link, except for parquet and
+        WebDataset: hard links to pictures instead of copies. workers: number of processes; the output is the same for any number, and for
+        several a script needs the usual `if __name__ == "__main__"`. Raises UserError naming a sample that cannot be used, and TypeError
+        for an option that the format does not have.
+        """
+        _check_options(f"as_{name}", options, export_options(name))
+        return export(name, self.classes, self.samples, out, **options)
+
+    as_voc, as_coco, as_yolo, as_parquet = _as("voc"), _as("coco"), _as("yolo"), _as("parquet")
+    as_webdataset, as_ultralytics, as_cvat = _as("webdataset"), _as("ultralytics"), _as("cvat")
+    as_labelstudio, as_imagefolder = _as("labelstudio"), _as("imagefolder")
 
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:
@@ -179,3 +232,8 @@ class Dataset(Conversions, Sequence[Sample]):
         from .hub_table import hub_table
 
         return hub_table(self.samples, self.classes)
+
+
+def _check_options(method: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+    if unknown := [option for option in options if option not in known]:
+        raise TypeError(f"{method}() has no option '{unknown[0]}'; it has {', '.join(known) or 'none'}")

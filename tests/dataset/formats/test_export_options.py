@@ -1,30 +1,31 @@
-"""The methods of `Dataset` and the codecs of the formats say the same."""
+"""The options of a format are those of its codec and of the drivers that it has."""
 
 from __future__ import annotations
-
-from inspect import signature
 
 import pytest
 from formats import EVERY, READ
 
-from seediff.dataset.conversions import Conversions, export_options, import_options
-from seediff.dataset.formats.drivers import export
-from seediff.dataset.formats.known import FORMATS, codec
+from seediff import Dataset
+from seediff.dataset.formats.known import FORMATS, codec, export_options, import_options
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_methods_take_what_the_codec_and_the_driver_do(name):
-    shared = [option for option in ("split", "seed", "link", "workers") if option in export_options(name)]
-    written = signature(codec(name).write).parameters
-    assert export_options(name) == [*shared, *list(written)[1:]]
-    method = signature(getattr(Conversions, f"as_{name}")).parameters
-    for option in export_options(name):
-        assert method[option].default == (signature(export).parameters if option in shared else written)[option].default
+def test_what_a_format_does_not_write_is_refused(tmp_path, name):
+    with pytest.raises(TypeError, match=rf"as_{name}\(\) has no option 'layers'; it has (split|workers)"):
+        getattr(Dataset(("dog",), []), f"as_{name}")(tmp_path / "set", layers=2)
+    assert len(set(export_options(name))) == len(export_options(name))
 
 
 @pytest.mark.parametrize("name", READ)
-def test_methods_read_what_the_codec_does(name):
-    assert [option for option in import_options(name) if option != "skip_missing"] == list(signature(codec(name).read).parameters)[1:]
+def test_what_a_format_does_not_read_is_refused(tmp_path, name):
+    with pytest.raises(TypeError, match=rf"from_{name}\(\) has no option 'layers'"):
+        getattr(Dataset, f"from_{name}")(tmp_path, layers=2)
+    assert "layers" not in import_options(name)
+
+
+def test_parquet_links_nothing(tmp_path):
+    with pytest.raises(TypeError, match="as_parquet\\(\\) has no option 'link'; it has split, seed, workers, shard_size"):
+        Dataset(("dog",), []).as_parquet(tmp_path / "set", link=True)
 
 
 def test_every_format_has_its_codec():

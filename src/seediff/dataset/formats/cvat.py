@@ -35,6 +35,7 @@ OTHERS = ("ellipse", "polyline", "points", "cuboid", "skeleton", "tag")
 
 
 def write(export: Export, *, objects: bool = False) -> None:
+    """ "CVAT for images 1.1", in the order of the samples' names. objects: a mask per object instead of one per class."""
     check_meaning(export.classes)
     several = [] if export.parts == ["train"] else export.parts
     images = []
@@ -95,8 +96,14 @@ def find_file(folder: Path) -> Path:
 
 
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """Masks and polygons are painted in the order of `z_order`, then of the file; `by_object` decides whether they are objects. Pixels in a
-    box but in no mask are ignored, because a box is not a mask; other shapes are left out."""
+    """An unpacked export of "CVAT for images 1.1", or its XML file.
+
+    Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` become 255. images: the folder of the pictures; None:
+    images/, or beside the file.
+
+    Masks and polygons are painted in the order of `z_order`, then of the file; `by_object` decides whether they are objects. Pixels in a
+    box but in no mask are ignored, because a box is not a mask; other shapes are left out.
+    """
     file = find_file(source.path) if source.path.is_dir() else source.path
     root = read_xml(file, "annotations", absent="there is no such file; CVAT's export for images has one")
     if track := next(root.all("track"), None):

@@ -126,7 +126,7 @@ def export(
     follow: Follow = iter,
     **options: Any,
 ) -> Exported:
-    """Write samples in a format. options: the format's own, as in `Dataset.as_NAME`. `out` appears only when it is complete.
+    """Write samples in a format. options: those of the codec's `write`. `out` appears only when it is complete.
 
     split: the share of samples for validation, in [0, 1]; None: as the rows say, or else all for training. seed: each seed chooses other
     samples. link: hard links to pictures instead of copies. workers: processes that encode the samples, without an effect on the bytes;
@@ -295,7 +295,7 @@ def read_format(
 ) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
     """The classes without the background, the samples, and lines about what is left out. Samples of parquet, WebDataset and labelme are
     read one by one, as they are asked for, and their notes are complete after the last sample. skip_missing: leave out labels whose picture
-    is missing. options: those of `Dataset.from_NAME`; None counts as not given."""
+    is missing. options: those of the codec's `read`; None counts as not given."""
     read = codec(name).read
     source = Source(Path(path), skip_missing, "images" in signature(read).parameters)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})

@@ -37,6 +37,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def write(export: Export) -> None:
+    """The `imagefolder` format of `datasets`, which the Hugging Face hub shows as two columns of pictures."""
     lines: dict[str, list[dict[str, Any]]] = {split: [] for split in export.parts}
     for placed in export.placed(palette):
         picture, mask = f"{native.IMAGES}/{placed.file_name}", f"{native.MASKS}/{placed.name}.png"
@@ -54,6 +55,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
+    """A folder that SeeDiff wrote: classes.txt, and metadata.jsonl in train/, validation/ and test/."""
     if not is_folder(source.path):
         raise UserError(f"{source.path}: has no {native.CLASSES} with train/{native.METADATA} or another part's beside it")
     classes = native.read_classes(source.path)

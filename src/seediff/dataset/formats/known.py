@@ -1,14 +1,15 @@
 """The table of known formats. The codec of a format is the module with the format's name, imported on first use.
 
 A codec has `read(source, **options)` and `is_folder(folder)`; `write(export, **options)`, unless the format is only read; and
-`is_file(file)`, if another format has files with the same suffix. Its options are those of `Dataset.as_NAME` and `Dataset.from_NAME` that
-`drivers` does not handle.
+`is_file(file)`, if another format has files with the same suffix. The parameters of `write` and `read` declare the options of the format
+that `drivers` does not handle, for `Dataset` and for the commands.
 """
 
 from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -34,24 +35,26 @@ SourceName = Literal[FormatName, "labelme", "masks"]
 @dataclass(frozen=True)
 class Format:
     """looked_for: what a folder of the format contains, for messages. suffixes: of single files that are, or describe, a whole dataset.
-    flat: names of samples contain no folders. like: other formats that each of its folders also looks like."""
+    flat: names of samples contain no folders. like: other formats that each of its folders also looks like. without: options of
+    `drivers` that the format does not have."""
 
     looked_for: str
     suffixes: tuple[str, ...] = ()
     flat: bool = False
     like: tuple[SourceName, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 FORMATS: dict[SourceName, Format] = {
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
     "ultralytics": Format("data.yaml with masks_dir (Ultralytics)", (".yaml", ".yml"), like=("yolo", "masks")),
     "yolo": Format("data.yaml (YOLO)", (".yaml", ".yml"), flat=True),
-    "imagefolder": Format("train/metadata.jsonl (imagefolder)", like=("masks",)),
+    "imagefolder": Format("train/metadata.jsonl (imagefolder)", like=("masks",), without=("skip_missing",)),
     "cvat": Format("annotations.xml (CVAT)", (".xml",)),
     "labelstudio": Format("tasks.json (Label Studio)", (".json",)),
     "labelme": Format("*.json with shapes (labelme)", (".json",)),
-    "parquet": Format("*.parquet", (".parquet",)),
-    "webdataset": Format("*.tar (WebDataset)", (".tar",)),
+    "parquet": Format("*.parquet", (".parquet",), without=("link", "skip_missing")),
+    "webdataset": Format("*.tar (WebDataset)", (".tar",), without=("split", "seed", "link", "skip_missing")),
     "masks": Format("images/ and masks/, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"),
     "coco": Format("annotations/*.json or *.json (COCO)", (".json",)),
 }
@@ -62,6 +65,18 @@ assert set(FORMATS) == set(get_args(SourceName))
 def codec(name: SourceName) -> Any:
     """The codec of a format."""
     return importlib.import_module(f".{name}", __package__)
+
+
+def export_options(name: FormatName) -> list[str]:
+    """The names of the options of a format's export."""
+    shared = [option for option in ("split", "seed", "link", "workers") if option not in FORMATS[name].without]
+    return [*shared, *list(signature(codec(name).write).parameters)[1:]]
+
+
+def import_options(name: SourceName) -> list[str]:
+    """The names of the options of a format's import."""
+    shared = [option for option in ("skip_missing",) if option not in FORMATS[name].without]
+    return [*list(signature(codec(name).read).parameters)[1:], *shared]
 
 
 def format_of(path: Path) -> SourceName | None:

@@ -77,7 +77,11 @@ def is_file(path: Path) -> bool:
 def read(
     source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """Lines and points are left out. Pictures inside the files are decoded when samples are asked for."""
+    """Folders of labelme's JSON files, or one such file. classes: None: those of a labels.txt or class_names.txt, or else the labels in
+    use, sorted by name. images: the folder of the pictures; None: where the files say, or else their `imageData`.
+
+    Lines and points are left out. Pictures inside the files are decoded when samples are asked for.
+    """
     one = source.path.is_file()
     root = source.path.parent if one else source.path
     paths = [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file() and is_file(path)]

@@ -52,6 +52,8 @@ UPLOADED = re.compile(r"[0-9a-f]{8}-")
 
 
 def write(export: Export) -> None:
+    """Label Studio's tasks, with the masks as predictions. A prediction's score is the lowest among its classes; the score of a class is
+    its `confidence` in the metadata, or else its `presence`, if given."""
     check_meaning(export.classes)
     tasks = []
     for placed in export.placed(draw):
@@ -171,8 +173,14 @@ def is_file(path: Path) -> bool:
 
 
 def read(source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """Of each task, the annotation that was changed last and not skipped is read. If any task has an annotation, tasks without are left
-    out; if none has, predictions are read. Brush masks and polygons are painted in their order; other regions are left out."""
+    """A JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
+
+    classes: None: those of the label_config.xml beside the file, or else the labels in use, sorted by name; `ignore`, `ignored`, `void` and
+    `unlabeled` become 255. images: the folder of the pictures; None: images/, or beside the file.
+
+    Of each task, the annotation that was changed last and not skipped is read. If any task has an annotation, tasks without are left
+    out; if none has, predictions are read. Brush masks and polygons are painted in their order; other regions are left out.
+    """
     file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
     if source.path.is_dir() and not file.is_file() and (brush := next(source.path.glob(BRUSHES), None)):
         raise UserError(brush, "is a brush mask that does not say of which picture", "export the project as JSON, which has the same masks")

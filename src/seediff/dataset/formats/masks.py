@@ -76,7 +76,14 @@ def _pairs(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
 
 
 def read(source: Source, *, split: str | None = None, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is ignored."""
+    """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png, also in folders per split; or
+    Cityscapes, ADE20K or CamVid as they are distributed, whose void is ignored (255) and whose classes and ids are known.
+
+    split: "train", "val" or "test"; None: all. classes: None: those of a classes.txt, class_names.txt, labels.txt, labelmap.txt,
+    class_dict.csv, labelmap.csv or dataset_meta.json.
+
+    With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is ignored.
+    """
     root = source.path
     if classes is None and (layout := _public(root)):
         return _read_public(source, layout, split)

@@ -35,6 +35,7 @@ GROUP, GROUP_BYTES = 100, 64_000_000
 
 
 def write(export: Export, *, shard_size: int = 500_000_000) -> None:
+    """Parquet files that `datasets.load_dataset` reads. shard_size: approximate size of a file in bytes."""
     load_extra("pyarrow.parquet", "hf")
     if shard_size < 1:
         raise UserError("shard_size", f"{shard_size}: must be at least one byte")
@@ -130,6 +131,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def read(source: Source, *, split: str | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
+    """A folder of parquet files, or one of them. split: "train", "val" or "test"; None: all."""
     load_extra("pyarrow.parquet", "hf")
     path = source.path
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]

@@ -33,6 +33,7 @@ IGNORED = "ignore_label"
 
 
 def write(export: Export) -> None:
+    """Ultralytics' folders for semantic segmentation."""
     check_meaning(export.classes, (BACKGROUND,), ())
     # The last `images` of a picture's path becomes `masks`, so it must be that of the format.
     export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
@@ -62,8 +63,11 @@ def is_file(file: Path) -> bool:
 
 
 def read(source: Source, *, split: str | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """If no name is `background`, there is no background: every name is a class, and 255 is ignored. A single name means masks of 0
-    (background) and 1."""
+    """A folder of Ultralytics' PNG masks, or the folder of the given YAML file. split, images: as for YOLO.
+
+    If no name is `background`, there is no background: every name is a class, and 255 is ignored. A single name means masks of 0
+    (background) and 1.
+    """
     file = find_yaml(source.path) if source.path.is_dir() else source.path
     data = read_yaml(file, dict[str, Any])
     if not isinstance(folder := data.get(KEY, MASKS), str) or not folder or Path(folder).is_absolute() or ".." in Path(folder).parts:

@@ -50,6 +50,9 @@ MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
 
 
 def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> None:
+    """Pascal VOC's folders. objects: also write SegmentationObject. boxes: also write Annotations, with a box per object. min_area, with
+    one of them: pieces with fewer pixels do not count as objects. jpeg: convert PNG pictures to JPEG of quality 95, because some readers
+    open only NAME.jpg."""
     if min_area != 1 and not (objects or boxes):
         raise UserError("min_area", f"{min_area} needs --objects or --boxes; without them, no objects are written")
     counts: Counter[str] = Counter()
@@ -149,6 +152,13 @@ def is_folder(folder: Path) -> bool:
 def read(
     source: Source, *, split: str | None = None, classes: Sequence[str] | None = None, images: Path | str | None = None
 ) -> tuple[tuple[str, ...], list[Sample]]:
+    """A Pascal VOC folder, or the VOCdevkit that holds it.
+
+    split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if no list is of a
+    part. Names without a mask are left out. classes: None: those of the folder's classes.txt, labelmap.txt, class_names.txt or labels.txt,
+    or else VOC's twenty. Colours in masks have the meaning given by labelmap.txt or by VOC's palette. images: the folder of the pictures,
+    if JPEGImages is a link that leads out of the folder.
+    """
     if (root := find_voc(source.path)) is None:
         raise UserError(f"{source.path}: has no {CLASS_MAPS}; name the folder of a VOC data set that holds it, such as VOCdevkit/VOC2012")
     label_map = None

@@ -38,6 +38,8 @@ LIMITS = {**dict.fromkeys((*PICTURES, MASK), PICTURE), JSON: LIST}
 
 
 def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int = 10_000) -> None:
+    """WebDataset's tar files. shard_size: maximum size of a file in bytes; only a single large sample may exceed it. shard_samples: maximum
+    number of samples per file."""
     if shard_size < 1 or shard_samples < 1:
         raise UserError(f"shard_size = {shard_size}, shard_samples = {shard_samples}: must be at least 1")
     export.put(native.CLASSES, native.classes_text(export.classes))
@@ -90,7 +92,10 @@ def is_folder(folder: Path) -> bool:
 
 
 def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """Nothing is unpacked to disk: a member's path only gives the sample's key, and only regular files count."""
+    """A folder of WebDataset's tar files, or one of them. classes: None: those of the classes.txt beside the tar files.
+
+    Nothing is unpacked to disk: a member's path only gives the sample's key, and only regular files count.
+    """
     files = sorted(source.path.glob("*.tar")) if source.path.is_dir() else [source.path]
     if not files:
         raise UserError(f"{source.path}: has no tar files")

@@ -44,6 +44,8 @@ HAIR = 0.01
 
 
 def write(export: Export, *, min_area: int = 1) -> None:
+    """YOLO's polygons. A note gives the mean and the lowest IoU between a sample's mask and its polygons, filled as readers fill them.
+    min_area: connected pieces with fewer pixels are left out."""
     scores: list[tuple[float, str]] = []
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
@@ -154,6 +156,11 @@ def is_folder(folder: Path) -> bool:
 
 
 def read(source: Source, *, split: str | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+    """A YOLO folder, or the folder of the given YAML file.
+
+    split: "train", "val" or "test"; None: all that the YAML file lists. images: the folder of the pictures, if they lie elsewhere or
+    `images` is a link that leads out of the folder. A picture without a label file is all background.
+    """
     file = find_yaml(source.path) if source.path.is_dir() else source.path
     data = read_yaml(file, dict[str, Any])
     names = numbered_names(data.get("names"), file)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from ....errors import UserError
 from ....files.pictures import open_picture
 from ....files.reading import inside
 from ... import native
-from ...conversions import Crowds
 from ...encoding import Instances, number_type
 from ...rows import check_row, stem_of
 from ...sample import Sample
@@ -43,6 +43,7 @@ from .document import (
     load,
 )
 
+Crowds = Literal["ignored", "objects"]
 ROBOFLOW = "_annotations.coco.json"
 KINDS = (SEMANTIC, INSTANCES, "person_keypoints", PANOPTIC, "stuff")
 """Beginnings of file names. The first kind that a folder has is read."""
@@ -62,8 +63,16 @@ def read(
     annotations: Path | str | None = None,
     crowds: Crowds | None = None,
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """Class ids count from 1 in the order of the category ids, without the parent category that Roboflow writes with id 0. In panoptic
-    files, each segment has its class, and pixels in no segment are ignored."""
+    """A COCO folder, or one JSON file.
+
+    In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names; `annotations` names another file.
+    images: the pictures' folder; None: the usual places near the annotations. Where objects overlap, the smaller one is visible. Pixels
+    that are only in a crowd (iscrowd 1), or only in a box without a mask, are ignored (255). crowds: how to treat crowds; None: as ignored,
+    but with an error if all masks are crowds, because some tools write every mask as a crowd.
+
+    Class ids count from 1 in the order of the category ids, without the parent category that Roboflow writes with id 0. In panoptic
+    files, each segment has its class, and pixels in no segment are ignored.
+    """
     files = [Path(annotations)] if annotations is not None else find_annotations(source.path)
     root = source.path if source.path.is_dir() else source.path.parent
     documents = [load(path) for path in files]

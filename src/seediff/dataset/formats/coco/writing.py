@@ -94,6 +94,9 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
 
 
 def write(export: Export, *, min_area: int = 1, polygons: bool = False, panoptic: bool = False) -> None:
+    """COCO's instances.json, and semantic.json, from which label maps are restored exactly. min_area: objects with fewer pixels are left
+    out. polygons: objects as polygons instead of RLE; a note says what is lost. panoptic: also write panoptic.json, with a PNG of each
+    picture's segments."""
     check_meaning(export.classes, ignored=(), fold=str)  # reading distinguishes capital letters
     parts = [""] if export.parts in ([], ["train"]) else export.parts
     endings = {part: f"_{part}" if part else "" for part in parts}
