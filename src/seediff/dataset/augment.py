@@ -8,7 +8,7 @@ pictures that are processed one at a time need no batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,10 @@ Parameters = dict[str, Any]
 Others = Callable[[int], Sequence[Picture]]
 """Returns the given number of other samples of the set, at random, all different if there are enough."""
 
-Operation = Callable[[Picture, np.random.Generator, Strength, Others], tuple[Picture, Parameters]]
+Changed = tuple[np.ndarray, np.ndarray, Parameters]
+"""The new image and label map, and what was drawn at random for them."""
+
+Operation = Callable[[Picture, np.random.Generator, Strength, Others], Changed]
 
 
 def apply(
@@ -64,11 +67,11 @@ def apply(
     the same result."""
     steps = []
     for name in operations:
-        grid = grid_of(name)
-        if grid is not None:
-            picture, drawn = random_splice(picture, *grid, others)
+        if grid := grid_of(name):
+            image, labels, drawn = random_splice(picture, *grid, others)
         else:
-            picture, drawn = RANDOM[name](picture, rng, strength, others)
+            image, labels, drawn = RANDOM[name](picture, rng, strength, others)
+        picture = replace(picture, image=image, labels=labels)
         steps.append({"operation": name, **drawn})
     return picture, steps
 
@@ -177,14 +180,9 @@ def splice(
 
     images: rows · columns arrays (H, W, 3) uint8 of any sizes. label_maps: as many (H, W) integers of the same sizes. The sides of cells
     differ by at most a pixel. Images are averaged as they shrink; a pixel of a label map is the nearest pixel of its sample, never a
-    mixture. Raises ValueError if there are not as many images and label maps as cells, or if the picture has fewer rows or columns of
-    pixels than of cells.
+    mixture. The picture needs as many rows and columns of pixels as of cells.
     """
-    if not len(images) == len(label_maps) == rows * columns:
-        raise ValueError(f"{len(images)} images and {len(label_maps)} label maps for {rows}×{columns} cells")
     height, width = size
-    if height < rows or width < columns:
-        raise ValueError(f"a picture of {height}×{width} cannot have {rows}×{columns} cells")
     image, labels = np.empty((height, width, 3), np.uint8), np.empty((height, width), label_maps[0].dtype)
     tops, lefts = edges(height, rows), edges(width, columns)
     for number, (picture, label_map) in enumerate(zip(images, label_maps, strict=True)):
@@ -201,18 +199,17 @@ def edges(length: int, parts: int) -> list[int]:
     return [length * i // parts for i in range(parts + 1)]
 
 
-def random_splice(picture: Picture, rows: int, columns: int, others: Others) -> tuple[Picture, Parameters]:
+def random_splice(picture: Picture, rows: int, columns: int, others: Others) -> Changed:
     """Splices the picture, as the first cell, with other samples; the result has its size. Raises UserError if it has fewer rows or columns
     of pixels than of cells."""
-    if picture.labels.shape[0] < rows or picture.labels.shape[1] < columns:
-        height, width = picture.labels.shape
-        raise UserError(
-            f"sample '{picture.name}': splice-{rows}x{columns} needs a picture of as many pixels, and this one is {width}×{height}"
-        )
+    height, width = picture.labels.shape
+    if height < rows or width < columns:
+        why = f"splice-{rows}x{columns} needs a picture of as many pixels, and this one is {width}×{height}"
+        raise UserError(f"sample '{picture.name}': {why}")
     cells = [picture, *others(rows * columns - 1)]
-    size = (picture.labels.shape[0], picture.labels.shape[1])
-    image, labels = splice([cell.image for cell in cells], _numbered_on([cell.labels for cell in cells]), rows, columns, size)
-    return Picture(picture.name, image, labels), {"sources": [cell.name for cell in cells[1:]]}
+    label_maps = _numbered_on([cell.labels for cell in cells])
+    image, labels = splice([cell.image for cell in cells], label_maps, rows, columns, (height, width))
+    return image, labels, {"sources": [cell.name for cell in cells[1:]]}
 
 
 def _numbered_on(label_maps: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
@@ -223,26 +220,26 @@ def _numbered_on(label_maps: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
     return [labels + (labels >= 256) * (first << 8) for labels, first in zip(label_maps, before, strict=False)]
 
 
-def random_noise(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+def random_noise(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     sigma = uniform(rng, strength.noise_sigma)
-    return Picture(picture.name, add_noise(picture.image, sigma, rng), picture.labels), {"sigma": sigma}
+    return add_noise(picture.image, sigma, rng), picture.labels, {"sigma": sigma}
 
 
-def random_blur(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+def random_blur(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     sigma = round(uniform(rng, strength.blur_sigma) * min(picture.labels.shape), 4)
-    return Picture(picture.name, blur(picture.image, sigma), picture.labels), {"sigma": sigma}
+    return blur(picture.image, sigma), picture.labels, {"sigma": sigma}
 
 
-def random_perspective(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+def random_perspective(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Moves each corner inwards by a random share of the sides."""
     height, width = picture.labels.shape
     shifts = rng.uniform(*strength.perspective_shift, (4, 2)) * (width, height)
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)]) + shifts * [(1, 1), (-1, 1), (-1, -1), (1, -1)]
     corners = corners.round(2)
-    return Picture(picture.name, *perspective(picture.image, picture.labels, corners)), {"corners": corners.tolist()}
+    return *perspective(picture.image, picture.labels, corners), {"corners": corners.tolist()}
 
 
-def random_boxes(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+def random_boxes(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Covers the picture with boxes of noise, centred on pixels of objects if there are any, because they are meant to hide parts of
     objects."""
     image, labels = picture.image, picture.labels
@@ -254,10 +251,10 @@ def random_boxes(picture: Picture, rng: np.random.Generator, strength: Strength,
         box = [max(x - half_w, 0), max(y - half_h, 0), min(x + half_w, width), min(y + half_h, height)]
         image, labels = cover(image, labels, box, rng)
         boxes.append(box)
-    return Picture(picture.name, image, labels), {"boxes": boxes}
+    return image, labels, {"boxes": boxes}
 
 
-def random_objects(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+def random_objects(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     """Pastes objects, centred on pixels of the picture's own objects if it has any. Pastes nothing if the samples that were searched have
     no objects."""
     image, labels = picture.image, picture.labels
@@ -276,22 +273,14 @@ def random_objects(picture: Picture, rng: np.random.Generator, strength: Strengt
             sources.append(donor.name)
             pasted.append({"class_id": class_id, "corner": list(corner), "size": list(cutout[1].shape[::-1]), "mirrored": mirrored})
             break
-    return Picture(picture.name, image, labels), {"sources": sources, "objects": pasted}
+    return image, labels, {"sources": sources, "objects": pasted}
 
 
-def random_flip(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
-    return Picture(picture.name, picture.image[:, ::-1], picture.labels[:, ::-1]), {}
-
-
-def random_flip_vertical(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
-    return Picture(picture.name, picture.image[::-1], picture.labels[::-1]), {}
-
-
-def random_colour(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> tuple[Picture, Parameters]:
+def random_colour(picture: Picture, rng: np.random.Generator, strength: Strength, others: Others) -> Changed:
     change = strength.colour_change
-    drawn = {name: uniform(rng, (1 - change, 1 + change)) for name in ("brightness", "contrast", "saturation")}
+    drawn: Parameters = {name: uniform(rng, (1 - change, 1 + change)) for name in ("brightness", "contrast", "saturation")}
     drawn["hue"] = uniform(rng, (-strength.hue_change, strength.hue_change))
-    return Picture(picture.name, change_colour(picture.image, **drawn), picture.labels), {**drawn}
+    return change_colour(picture.image, **drawn), picture.labels, drawn
 
 
 RANDOM: Mapping[str, Operation] = {
@@ -300,8 +289,8 @@ RANDOM: Mapping[str, Operation] = {
     "perspective": random_perspective,
     "boxes": random_boxes,
     "objects": random_objects,
-    "flip": random_flip,
-    "flip-vertical": random_flip_vertical,
+    "flip": lambda picture, *_: (picture.image[:, ::-1], picture.labels[:, ::-1], {}),
+    "flip-vertical": lambda picture, *_: (picture.image[::-1], picture.labels[::-1], {}),
     "colour": random_colour,
 }
 

@@ -83,9 +83,13 @@ def fingerprint_items(classes: Sequence[str], items: Sequence[Sample]) -> str:
     """`120 samples (3f2a…)`: identifies a dataset by its classes, its rows and the sizes in bytes of its pictures."""
     digest = hashlib.blake2b(native.classes_text(classes), digest_size=6)
     for item in items:
-        size = len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size
-        digest.update(json.dumps([item.name, size, item.metadata], ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        digest.update(json.dumps([item.name, size_of(item), item.metadata], ensure_ascii=False).encode("utf-8", "surrogatepass"))
     return f"{len(items)} samples ({digest.hexdigest()})"
+
+
+def size_of(item: Sample) -> int:
+    """The bytes of a sample's picture."""
+    return len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size
 
 
 def training_items(items: Sequence[Sample]) -> list[int]:
@@ -265,13 +269,12 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         items = self.samples
         counts = Counter("+".join(task.operations) for batch in self.batches.values() for task in batch)
         total, originals = counts.total(), counts.pop("", 0)
-        sizes = [len(item.source) if isinstance(item.source, bytes) else item.source.stat().st_size for item in items]
         return [
             f"Would {verb}: {total} samples of {len(self.classes)} classes, in batches of up to {self.config.batch_size}",
             f"Originals: {originals} of {len(items)}; for training, and so sources of new ones: {len(self.sources)}",
             *(f"  {name}: {count}" for name, count in counts.items()),
             f"Dataset in {place.out}: images/, masks/, metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html, {AUGMENTATIONS}",
-            f"Disk: about {show_bytes(total * sum(sizes) / len(sizes))}; free there: {show_bytes(free_bytes(place.folder))}",
+            f"Disk: about {show_bytes(total * sum(map(size_of, items)) / len(items))}; free there: {show_bytes(free_bytes(place.folder))}",
         ]
 
 
