@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,20 +68,20 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
 
 def rejected(folder: Path, config: GenerateConfig) -> list[str]:
     """The names of the dataset's samples that people rejected, in order."""
-    return sorted(name for name, action in in_effect(folder).items() if action.verdict == "rejected" and _is_sample(name, config))
+    last = in_effect(folder)
+    return [name for name in _names(config) if name in last and last[name].verdict == "rejected"]
 
 
 def redrawn(folder: Path, config: GenerateConfig) -> dict[int, int]:
     """Sample index → attempt, for all samples that were or have to be drawn again. Their attempts come after those of `reject`."""
-    times = Counter[str]()
-    for action in read_actions(folder):
-        times[action.sample] += action.action == REDRAWN
+    times = Counter(action.sample for action in read_actions(folder) if action.action == REDRAWN)
     earlier = config.attempts if config.reject else 1
-    return {int(name): earlier + n - 1 for name, n in sorted(times.items()) if n and _is_sample(name, config)}
+    return {index: earlier + times[name] - 1 for index, name in enumerate(_names(config) if times else ()) if times[name]}
 
 
-def _is_sample(name: str, config: GenerateConfig) -> bool:
-    return re.fullmatch("[0-9]{6,8}", name) is not None and name == f"{int(name):06d}" and int(name) < sample_count(config)
+def _names(config: GenerateConfig) -> list[str]:
+    """The names of all samples."""
+    return [f"{index:06d}" for index in range(sample_count(config))]
 
 
 def waiting(folder: Path, config: GenerateConfig) -> list[str]:
@@ -151,7 +151,11 @@ def _unfinish(place: Place, config: GenerateConfig, lost: int | None = None) -> 
     for number, record in _rows_by_batch(folder, config).items():
         if number == lost:
             continue
-        paths = [path for row in record.rows for path in files_of(folder, row, extras)]
+        paths = list[Path]()
+        for row in record.rows:
+            name = native.sample_name(row["file_name"])
+            paths += [folder / row["file_name"], folder / row["mask"], *extras.get(name, {}).values()]
+            paths += [folder / native.INSTANCES / f"{name}.png"] if "instances" in row else []
         if not all(path.is_file() for path in paths):
             continue
         for path in paths:
@@ -165,13 +169,6 @@ def with_splits(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, 
     """The rows, of samples that are made again with the splits that they had before."""
     splits = read_json(folder / SPLITS, dict[str, str], limit=ANNOTATIONS) if (folder / SPLITS).is_file() else {}
     return [{**row, "split": splits[row["file_name"]]} if row["file_name"] in splits else row for row in rows]
-
-
-def files_of(folder: Path, row: Mapping[str, Any], extras: Mapping[str, Mapping[Any, Path]]) -> list[Path]:
-    """All files of the sample of a row. extras: from `find_extras`."""
-    name = native.sample_name(row["file_name"])
-    objects = [folder / native.INSTANCES / f"{name}.png"] if "instances" in row else []
-    return [folder / row["file_name"], folder / row["mask"], *objects, *extras.get(name, {}).values()]
 
 
 def sample_number(file_name: str) -> int:
