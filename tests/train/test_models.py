@@ -158,11 +158,11 @@ def test_a_whole_network_keeps_its_queries(tmp_path):
     assert build_network(small(weights=weights), CLASSES).config.num_queries == 7
     assert with_queries(small(weights=weights, queries=7)).source("queries") == "given"
     given = small(weights=weights, queries=9)
-    with pytest.raises(UserError, match="^queries"):
+    with pytest.raises(UserError, match="queries: 9"):
         build_network(given, CLASSES)
-    with pytest.raises(UserError, match="^queries"):
+    with pytest.raises(UserError, match="queries: 9"):
         describe(given, Plan(CLASSES, (), ()), tmp_path / "out")
-    with pytest.raises(UserError, match="^queries"):
+    with pytest.raises(UserError, match="queries: 9"):
         train(given, [Stage(items(2), CLASSES, steps=1)], tmp_path / "out")
     train(small(weights=weights), [Stage(items(4), CLASSES, steps=1)], tmp_path / "out", workers=0)
     assert load_config(tmp_path / "out" / "seediff.toml", TrainConfig).queries == 7
