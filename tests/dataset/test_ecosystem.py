@@ -66,13 +66,6 @@ def test_supervision_gets_a_detection_of_each_object():
     assert detections.xyxy.tolist() == [[10, 10, 19, 11], [2, 2, 4, 4], [2, 5, 4, 8]]
 
 
-def test_supervision_gets_no_ignored_shape():
-    pytest.importorskip("supervision", reason="supervision is not installed")
-    instances = Instances(np.repeat([[1], [2], [0], [0]], 6, 1).astype(np.uint16), (1, 255))
-    ((_, detections),) = Dataset(CLASSES, [item("a", instances.label_map()).replace(instances=instances)]).as_supervision()
-    assert detections.data["class_name"].tolist() == ["cat"]
-
-
 def test_supervision_gets_the_objects_of_torch():
     """Where the label map has their class."""
     pytest.importorskip("supervision", reason="supervision is not installed")

@@ -102,6 +102,8 @@ def test_an_ignored_shape_is_in_no_export_as_an_object(tmp_path):
     labels = np.where(numbers == 2, 255, given.label_map).astype(np.uint8)
     dataset = Dataset(CLASSES, [given.replace(label_map=labels, instances=Instances(numbers, (2, 255, 1))), other])
     assert dataset.as_torch(objects=True)[0][1]["labels"].tolist() == [1, 2]
+    pytest.importorskip("supervision")
+    assert dataset.as_supervision()[0][1].class_id.tolist() == [0, 1]
     dataset.as_voc(tmp_path / "voc", objects=True, boxes=True)
     assert (tmp_path / "voc/Annotations/p1.xml").read_text().count("<object>") == 2
     for name, options in (("coco", {}), ("voc", {"objects": True}), ("cvat", {"objects": True}), ("labelstudio", {})):

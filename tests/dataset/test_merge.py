@@ -8,7 +8,6 @@ from items import item, names
 
 from seediff.dataset import native, store
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.merge import renumbering, set_names
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
@@ -80,9 +79,3 @@ def test_what_cannot_be_merged(tmp_path):
     many = make(tmp_path / "many", tuple(f"class {i}" for i in range(254)), count=1)
     with pytest.raises(UserError, match="255 classes; label maps hold at most 254"):
         Dataset.from_native(one).merge(Dataset.from_native(many))
-
-
-def test_tables_and_names():
-    table = renumbering(("b", "c"), ("a", "b", "c"))
-    assert (table[[0, 1, 2, 255]] == [0, 2, 3, 255]).all()
-    assert set_names(["x/set", "y/set", "z/.set", "y/other"]) == ["set", "set-2", "set-3", "other"]

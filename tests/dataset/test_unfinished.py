@@ -61,9 +61,3 @@ def test_a_run_that_was_stopped_while_it_tidied_up_is_finished(tmp_path):
     write_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
     (tmp_path / "pets" / ".batches").mkdir()
     check_finished(tmp_path / "pets")
-
-
-def test_a_configuration_that_cannot_be_read_changes_only_the_words(stopped):
-    (stopped / native.CONFIG).write_text("command = \n")
-    with pytest.raises(UserError, match="the same `seediff command` continues it"):
-        check_finished(stopped)

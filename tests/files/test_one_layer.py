@@ -41,7 +41,6 @@ ALLOWED = {
         "json.loads",
     ): "configurations as diffusers writes them, with infinite numbers",
     ("train/run.py", "json.loads"): "what transformers has just written of its configuration, no file",
-    ("workers.py", "pickle.loads"): "what this process has pickled for its own workers",
 }
 
 

@@ -47,11 +47,14 @@ def coloured(tmp_path):
     Image.fromarray(colours[LABELS]).save(tmp_path / "masks/a.png")
 
 
+COLOURS = "name,r,g,b\nbackground,0,0,0\ndog,10,20,30\ncat,200,0,0\nvoid,9,9,9\n"
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\ndog,10,20,30\ncat,200,0,0\nvoid,9,9,9\n"),
-        ("labelmap.csv", "name,r,g,b\nbackground,0,0,0\ndog,10,20,30\ncat,200,0,0\nvoid,9,9,9\n"),
+        ("class_dict.csv", COLOURS),
+        ("labelmap.csv", COLOURS),
         (
             "dataset_meta.json",
             '{"label_map": {"0": "background",\n"2": "cat", "1": "dog",\n"3": "void"},'

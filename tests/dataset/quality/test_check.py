@@ -11,7 +11,6 @@ from seediff.dataset import native
 from seediff.dataset.quality.check import Finding, check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import write_native
-from seediff.errors import UserError
 
 PAGE = Path(__file__).parents[3] / "docs" / "quality.md"
 KINDS_ON_PAGE = {
@@ -153,8 +152,3 @@ def test_files_behind_a_link_are_nobodys_orphans(pets, tmp_path):
     (tmp_path / "elsewhere/7_1.safetensors").write_bytes(b"")
     (pets / "steps").symlink_to(tmp_path / "elsewhere")
     assert kinds(pets) == [("error", "path", "steps")]  # and nothing in there is read or called an orphan
-
-
-def test_no_folder(tmp_path):
-    with pytest.raises(UserError, match="there is no such folder"):
-        check_dataset(tmp_path / "pets")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from seediff.dataset.split import difference_hash, near_groups, same_groups
+from seediff.dataset.split import difference_hash, near_groups
 
 
 def scene(seed: int) -> Image.Image:
@@ -38,8 +38,3 @@ def test_near_groups_are_the_components_of_all_pairs(seed):
                 one |= two
                 groups.remove(two)
     assert sorted(near_groups(hashes)) == sorted(sorted(g) for g in groups if len(g) > 1)
-
-
-def test_same_groups():
-    assert same_groups(["a", "b", "a", "c", "b", "a"]) == [[0, 2, 5], [1, 4]]
-    assert near_groups([]) == same_groups([]) == []
