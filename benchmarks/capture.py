@@ -33,9 +33,9 @@ from on_gpu.pipelines import FEWER, twin
 
 import seediff
 from seediff.attention.capture import capture_attention
+from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.levels import EVERYTHING, fit_levels, maps_read
 from seediff.models.families.base import Family
 from seediff.models.registry import Model
 
@@ -98,10 +98,9 @@ def call_of(model: Model, packed: int) -> Callable[[], None]:
 
 def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager[AttentionRecorder]:
     """Capture what a command captures for `--method`; without it, every map."""
-    reads, chosen = EVERYTHING, CaptureConfig(layers=options.layers)
-    if options.method:
-        reads = maps_read(fit_levels(model.network.config, MaskConfig(method=options.method), chosen, model.family)[0])
-    return capture_attention(model.network, chosen, guidance=guided(model.family), reads=reads)
+    mask = MaskConfig(method=options.method) if options.method else None
+    plan = plan_capture(model.family, model.network.config, CaptureConfig(layers=options.layers), mask=mask)
+    return capture_attention(model.network, plan, guidance=guided(model.family))
 
 
 def floor_share(model: Model, call: Callable[[], None], options: argparse.Namespace) -> float:

@@ -49,7 +49,7 @@ def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]
     from builders.twins import save_unet  # pyright: ignore[reportMissingImports]
     from on_gpu.drawing import Draws
 
-    from seediff.attention.expected import expect_capture
+    from seediff.attention.plan import plan_capture
     from seediff.models.registry import load_model
 
     save: Callable[[Path], Path] = {"unet": partial(save_unet, second=True), "flux": save_flux}[twin]
@@ -57,7 +57,8 @@ def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]
         model = load_model(str(save(Path(folder) / twin)), device="cpu")
     draws, before = Draws(replace(model, image_side=positions * model.pixels), 1), peak()
     (draws.plain if way == "plain" else draws.captured)(steps)
-    expected = expect_capture(model.family, model.network.config, type(model.pipe).__name__, (positions, positions))
+    size = (positions, positions)
+    expected = plan_capture(model.family, model.network.config, pipeline=type(model.pipe).__name__, size=size).expected
     assert expected is not None
     return {"most": peak(), "own": peak() - before, "maps": expected.map_bytes / MIB if way == "capture" else 0}
 

@@ -14,7 +14,7 @@ import torch
 from builders.published import stored
 from PIL import Image
 
-from seediff.models.families import FAMILIES
+from seediff.models.families import families
 from seediff.models.known import BY_NAME
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -51,7 +51,7 @@ def test_narrow_twins_on_a_cpu(tmp_path, monkeypatch, capsys):
 def test_every_family_has_a_model():
     import gpu
 
-    assert all(any(BY_NAME[name].pipeline in family.pipelines for name in gpu.MODELS.split(",")) for family in FAMILIES)
+    assert all(any(BY_NAME[name].pipeline in family.pipelines for name in gpu.MODELS.split(",")) for family in families())
 
 
 @pytest.mark.parametrize("name", ["sd1.5", "flux-dev", "sana"])

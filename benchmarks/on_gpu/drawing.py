@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import torch
 from on_gpu.device import Peak, count, forget_peak_memory, peak_memory, seconds, synchronize
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
+from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import KINDS
-from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.constants import MaskConfig
 from seediff.config.generate import GenerateConfig
-from seediff.config.levels import EVERYTHING, Reads, fit_levels, maps_read
+from seediff.config.levels import EVERYTHING, Reads
 from seediff.models.families.base import Drawing
 from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
@@ -38,7 +40,7 @@ class Draws:
         self.steps: int = own.get("steps", GenerateConfig.steps)
         self.scale: float = own.get("guidance_scale", GenerateConfig.guidance_scale)
         given = MaskConfig(method="ca") if model.family.no_self_attention else MaskConfig()
-        self.mask, _ = fit_levels(model.network.config, given, CaptureConfig(), model.family)
+        self.plan = plan_capture(model.family, model.network.config, mask=given)
 
     def plain(self, steps: int) -> Any:
         pipe, family = self.model.pipe, self.model.family
@@ -53,11 +55,12 @@ class Draws:
         )
         return pipe(**family.call(pipe, drawing)).images
 
-    def captured(self, steps: int, reads: Reads = EVERYTHING) -> tuple[Any, list[AttentionMaps]]:
+    def captured(self, steps: int, reads: Reads | None = EVERYTHING) -> tuple[Any, list[AttentionMaps]]:
         pipe, family = self.model.pipe, self.model.family
         words = [locate_columns(self.model.readers, PROMPT, (CLASS,))] * self.batch
         guidance, calls = family.guided(pipe, self.scale), family.calls(pipe, steps)
-        with capture_attention(self.model.network, CaptureConfig(), guidance=guidance, total_steps=calls, reads=reads) as recorder:
+        plan = self.plan if reads is None else replace(self.plan, reads=reads)
+        with capture_attention(self.model.network, plan, guidance=guidance, total_steps=calls) as recorder:
             images = self.plain(steps)
         return images, recorder.maps(words, [PROMPT] * self.batch)
 
@@ -73,12 +76,14 @@ class Draws:
         def draw(_: object) -> tuple[list[np.ndarray], list[AttentionMaps]]:
             drawn: list[tuple[Any, list[AttentionMaps]]] = []
             began.append(time.perf_counter())
-            prices.append(self.timed(lambda steps: drawn.append(self.captured(steps, maps_read(self.mask))), steps)[1])
+            prices.append(self.timed(lambda steps: drawn.append(self.captured(steps, None)), steps)[1])
             ((images, maps),) = drawn
             return list((images * 255).round().astype("uint8")), maps
 
         count, device = batches * self.batch, self.model.device
-        config = GenerateConfig(classes=(CLASS,), per_class=count, batch_size=self.batch, mask=self.mask, device=device)
+        config = GenerateConfig(
+            classes=(CLASS,), per_class=count, batch_size=self.batch, mask=self.plan.mask or MaskConfig(), device=device
+        )
         took = generate(config, out, draw=draw).seconds
         after = [b - a for a, b in pairwise(began)][1:]  # nothing else runs during the first batch
         return statistics.median(after), statistics.median(prices), (took["masks"] + took["writing"]) / count

@@ -20,7 +20,7 @@ from PIL import Image
 
 from recipes.progress import tracked
 from seediff.attention.generate import generate_batch
-from seediff.config.constants import CaptureConfig
+from seediff.attention.plan import plan_capture
 from seediff.config.generate import GenerateConfig
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
@@ -55,9 +55,10 @@ def check_drawings(art: Path, model: str, out: Path, *, images: int = 76, seed: 
     sprites, segmenter = class_sprites(art), load_segmenter()
     loaded, specs = load_model(model, scheduler=drawing.scheduler), prompts(images, seed)
     options: dict[str, Any] = {"steps": drawing.steps, "guidance_scale": drawing.guidance_scale, "negative_prompt": "", "size": None}
+    plan = plan_capture(loaded.family, loaded.network.config)
     drawn: list[np.ndarray] = []
     for start in tracked(range(0, images, BATCH), "drawing", -(-images // BATCH)):
-        drawn += generate_batch(loaded, specs[start : start + BATCH], **options, capture=CaptureConfig())[0]
+        drawn += generate_batch(loaded, specs[start : start + BATCH], **options, plan=plan)[0]
     names = [spec.classes[0] for spec in specs]
     shares = np.array(explained(np.stack(drawn), names, segmenter, sprites))
     per_class = {name: round(float(shares[[n == name for n in names]].mean()), 4) for name in dict.fromkeys(names)}

@@ -10,6 +10,7 @@ import numpy as np
 from seediff.attention.generate import generate_batch
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.photograph import capture_images
+from seediff.attention.plan import CapturePlan, plan_capture
 from seediff.config.constants import CaptureConfig, CaptureSteps
 from seediff.config.sizes import Size
 from seediff.mini.scenes import Scene
@@ -36,8 +37,7 @@ def captured(model: Model, scenes: Sequence[Scene], sources: Sequence[CaptureCon
                 [s.classes for s in batch],
                 timesteps=TIMESTEPS,
                 seed=seed,
-                capture=capture,
-                groups=[source.layers for source in groups],
+                plan=plan_groups(model, capture, groups),
                 indices=range(start, start + len(batch)),
             )
             maps |= {source: of_groups[source.layers] for source in groups}
@@ -67,11 +67,14 @@ def draw_with_attention(
             guidance_scale=guidance_scale,
             negative_prompt="",
             size=size,
-            capture=replace(capture, steps=capture_steps),
-            groups=[source.layers for source in groups],
+            plan=plan_groups(model, replace(capture, steps=capture_steps), groups),
         )
         maps |= {source: of_groups[source.layers] for source in groups}
     return images, maps
+
+
+def plan_groups(model: Model, capture: CaptureConfig, sources: Sequence[CaptureConfig]) -> CapturePlan:
+    return plan_capture(model.family, model.network.config, capture, groups=[source.layers for source in sources])
 
 
 def by_groups(sources: Sequence[CaptureConfig]) -> dict[CaptureConfig, list[CaptureConfig]]:

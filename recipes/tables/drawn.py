@@ -149,15 +149,14 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         return set_specs(self.config)
 
     def load(self) -> str:
-        from seediff.attention.generate import check_inputs
+        from seediff.attention.generate import check_drawing, check_shape, image_shape
         from seediff.models.registry import load_model
-        from seediff.prompts.tokens import locate_columns
 
         self.model = load_model(self.config.model, device=self.config.device, dtype=self.config.dtype, **self.config.loading)
         specs = [spec for batch in self.batches.values() for spec in batch]
-        check_inputs(self.model, specs, steps=self.config.steps, size=self.config.size)
-        for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
-            locate_columns(self.model.readers, prompt, classes)
+        self.model.check_known(self.config.classes)
+        check_shape(self.model, image_shape(self.model, self.config.size), "size")
+        check_drawing(self.model, specs, steps=self.config.steps, guidance_scale=self.config.guidance_scale, negative_prompt="")
         return weights_fingerprint(*self.config.weight_sources)
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:

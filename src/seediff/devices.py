@@ -30,13 +30,14 @@ def check_device(device: str) -> str:
     kind = device.split(":")[0]
     usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind not in usable:
-        raise UserError(f"device '{device}' is not one of cuda, mps, cpu")
+        raise UserError("device", f"{device} must be one of cuda, mps, cpu")
     try:
         index = torch.device(device).index or 0
     except RuntimeError as error:
-        raise UserError(f"device '{device}' is not one of cuda, cuda:0, mps, cpu") from error
+        raise UserError("device", f"{device} must be one of cuda, cuda:0, mps, cpu") from error
     if not usable[kind] or (kind == "cuda" and index >= torch.cuda.device_count()):
-        raise UserError(f"device '{device}' is not available; available: {', '.join(k for k, there in usable.items() if there)}")
+        available = ", ".join(kind for kind, there in usable.items() if there)
+        raise UserError("device", f"{device}: is not available", f"available: {available}")
     return device
 
 

@@ -2,9 +2,11 @@
 
 import re
 from collections import defaultdict
+from typing import Any
 
 import pytest
 import torch
+from builders.plans import capturing, plan_of
 from builders.pretended import Pretended
 from diffusers.models.attention_processor import AttnProcessor
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
+from seediff.attention.plan import plan_capture
 from seediff.attention.probabilities import Part, Scratch, add_probabilities
 from seediff.attention.recorder import AttentionRecorder, Kind
 from seediff.config.constants import CaptureConfig
@@ -78,7 +81,7 @@ def captured(
     size=(16, 16),
     **options,
 ) -> list[AttentionMaps]:
-    with capture_attention(unet, config, guidance=guidance, total_steps=steps, **options) as recorder:
+    with capturing(unet, config, **options, guidance=guidance, total_steps=steps) as recorder:
         run(unet, images=images, guidance=guidance, only=only, steps=steps, size=size)
     count = recorder.images or 0
     return recorder.maps([{"dog": (2,)}] * count, ["a dog"] * count)
@@ -129,7 +132,7 @@ def test_sides_that_cannot_be_halved_evenly(mini_model, size):
 
 
 def test_positions_of_no_level():
-    recorder = AttentionRecorder(CaptureConfig(), family=SD, guidance=False, total_steps=None, per_layer=False)
+    recorder = AttentionRecorder(plan_capture(SD, {}), guidance=False)
     recorder.latent_size = (16, 24)
     assert [recorder.grid(n) for n in (384, 96, 24)] == [(16, 24), (8, 12), (4, 6)]
     with pytest.raises(UserError, match="attention over 100 positions is of no level of latents of 16 × 24"):
@@ -146,7 +149,7 @@ def layers_per_side(recorder: AttentionRecorder, kind: Kind) -> dict[int, int]:
 )
 def test_layer_counts(model, counts, request):
     unet = request.getfixturevalue(model).pipe.unet
-    with capture_attention(unet, CaptureConfig(), guidance=False, per_layer=True) as recorder:
+    with capturing(unet, guidance=False, per_layer=True) as recorder:
         run(unet, images=1, steps=1, guidance=False)
     assert layers_per_side(recorder, "self") == layers_per_side(recorder, "cross") == counts
 
@@ -154,7 +157,7 @@ def test_layer_counts(model, counts, request):
 def test_output_is_bit_identical_and_the_unet_is_left_as_it_was(unet):
     found = unet.attn_processors
     plain = run(unet)
-    with capture_attention(unet, CaptureConfig(), guidance=True):
+    with capturing(unet, guidance=True):
         recorded = run(unet)
     assert all(torch.equal(a, b) for a, b in zip(plain, recorded, strict=True))
     assert unet.attn_processors == found
@@ -166,7 +169,7 @@ def test_the_unet_is_left_as_it_was_after_an_exception(sd1_model, error):
     unet = sd1_model.pipe.unet
     found = unet.attn_processors
     interrupt = unet.mid_block.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(error()))  # in the midst of a UNet call
-    with pytest.raises(error), capture_attention(unet, CaptureConfig(), guidance=True):
+    with pytest.raises(error), capturing(unet, guidance=True):
         run(unet)
     interrupt.remove()
     assert unet.attn_processors == found
@@ -187,8 +190,8 @@ def test_processors_that_were_set_before_make_the_output(sd1_model):
 
 def test_capture_within_capture(sd1_model):
     unet = sd1_model.pipe.unet
-    with capture_attention(unet, CaptureConfig(), guidance=True):
-        with pytest.raises(RuntimeError, match="already being captured"), capture_attention(unet, CaptureConfig(), guidance=True):
+    with capturing(unet, guidance=True):
+        with pytest.raises(RuntimeError, match="already being captured"), capturing(unet, guidance=True):
             pass
         run(unet)  # the first is not disturbed
 
@@ -205,7 +208,7 @@ def test_attention_mask(sd1_model):
     unet = sd1_model.pipe.unet
     visible = torch.ones(4, CONTEXT)
     visible[:, 4:] = 0
-    with capture_attention(unet, CaptureConfig(normalize=False), guidance=True) as recorder:
+    with capturing(unet, CaptureConfig(normalize=False), guidance=True) as recorder:
         run(unet, encoder_attention_mask=visible)
     cross = recorder.maps([{}] * 2, [""] * 2)[1].cross_attention[16, 16]
     assert cross[:, 4:].max() == 0
@@ -229,7 +232,9 @@ def test_levels(sd1_model):
     [("up", {16: 3, 8: 3, 4: 3, 2: 1}), ("down", {16: 2, 8: 2, 4: 2, 2: 1}), ("last", {16: 1, 8: 1, 4: 1, 2: 1})],
 )
 def test_layers(sd2_model, layers, counts):
-    with capture_attention(sd2_model.pipe.unet, CaptureConfig(layers=layers), guidance=True, per_layer=True) as recorder:
+    with capture_attention(
+        sd2_model.pipe.unet, plan_of(sd2_model.pipe.unet, CaptureConfig(layers=layers)), guidance=True, per_layer=True
+    ) as recorder:
         run(sd2_model.pipe.unet, steps=1)
     assert layers_per_side(recorder, "self") == counts
 
@@ -242,7 +247,7 @@ def test_steps(sd1_model, chosen, steps, recorded):
     maps = captured(unet, CaptureConfig(steps=chosen), steps=steps)
     one_by_one = []
     for step in recorded:
-        with capture_attention(unet, CaptureConfig(), guidance=True) as recorder, torch.no_grad():
+        with capturing(unet, guidance=True) as recorder, torch.no_grad():
             unet(**inputs(unet, 2, step, True))
         one_by_one.append(recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16, 16])
     torch.testing.assert_close(maps[0].self_attention[16, 16], torch.stack(one_by_one).mean(0), atol=1e-5, rtol=0)
@@ -250,7 +255,7 @@ def test_steps(sd1_model, chosen, steps, recorded):
 
 def test_per_layer(sd1_model):
     unet = sd1_model.pipe.unet
-    with capture_attention(unet, CaptureConfig(), guidance=True, per_layer=True) as recorder:
+    with capturing(unet, guidance=True, per_layer=True) as recorder:
         run(unet)
     by_layer = recorder.layer_maps("self", image=1)
     assert {side: len(maps) for (side, _), maps in by_layer.items()} == {16: 5, 8: 5, 4: 5, 2: 1}
@@ -262,7 +267,7 @@ def test_per_layer(sd1_model):
 
 def test_maps_can_be_asked_for_twice_but_not_added_to(sd1_model):
     unet = sd1_model.pipe.unet
-    with capture_attention(unet, CaptureConfig(), guidance=True) as recorder:
+    with capturing(unet, guidance=True) as recorder:
         run(unet)
         first = recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16, 16].clone()
         assert torch.equal(recorder.maps([{}] * 2, [""] * 2)[0].self_attention[16, 16], first)
@@ -287,17 +292,20 @@ def test_bad_use(sd1_model):
     unet = sd1_model.pipe.unet
     with pytest.raises(UserError, match="no attention was captured"):
         captured(unet, reads={"self": (3,), "cross": (3,)})
-    with pytest.raises(ValueError, match="total_steps"), capture_attention(unet, CaptureConfig(steps="second-half"), guidance=True):
+    with (
+        pytest.raises(ValueError, match="total_steps"),
+        capturing(unet, CaptureConfig(steps="second-half"), guidance=True),
+    ):
         pass
-    with pytest.raises(ValueError, match="halves"), capture_attention(unet, CaptureConfig(), guidance=True):
+    with pytest.raises(ValueError, match="halves"), capturing(unet, guidance=True):
         run(unet, images=3, guidance=False)
-    with capture_attention(unet, CaptureConfig(), guidance=True):
+    with capturing(unet, guidance=True):
         run(unet, images=1, steps=1)
         with pytest.raises(ValueError, match="one batch"):
             run(unet, images=2, steps=1)
         with pytest.raises(ValueError, match="1 images of 16, then 1 of 16 × 32"):
             run(unet, images=1, steps=1, size=(16, 32))
-    with capture_attention(unet, CaptureConfig(), guidance=True) as recorder:
+    with capturing(unet, guidance=True) as recorder:
         run(unet)
     with pytest.raises(ValueError, match="2 images"):
         recorder.maps([{}], ["a dog"])
@@ -320,7 +328,7 @@ def test_attention_of_another_kind(sd1_model):
     attention = unet.get_submodule(next(iter(attention_layers(unet))))
     attention.added_kv_proj_dim = 8
     try:
-        with pytest.raises(UserError, match="does not support"), capture_attention(unet, CaptureConfig(), guidance=True):
+        with pytest.raises(UserError, match="does not support"), capturing(unet, guidance=True):
             pass
     finally:
         attention.added_kv_proj_dim = None
@@ -335,7 +343,7 @@ def test_what_is_in_memory_before_is_nothing_to_a_device_that_multiplies_it(monk
     monkeypatch.setattr(torch, "baddbmm", lambda before, a, b, beta, alpha, out: out.mul_(beta).add_(a @ b, alpha=alpha))
     monkeypatch.setattr(Scratch, "take", lambda _self, numbers, like: like.new_full((numbers,), torch.nan))
     with Pretended() as device:
-        there = device.put(total)
+        there: Any = device.put(total)
         add_probabilities([Part(there)], device.put(query), device.put(key), 0.5, normalize=True)
     torch.testing.assert_close(there.held, expected)
 
@@ -380,6 +388,7 @@ def upcast_unet():
     from diffusers import UNet2DConditionModel
 
     torch.manual_seed(0)
+    widths: Any = (2, 4)
     unet = UNet2DConditionModel(
         sample_size=8,
         block_out_channels=(16, 32),
@@ -387,7 +396,7 @@ def upcast_unet():
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         layers_per_block=1,
         cross_attention_dim=16,
-        attention_head_dim=(2, 4),
+        attention_head_dim=widths,
         use_linear_projection=True,
         norm_num_groups=8,
         upcast_attention=True,
@@ -413,7 +422,7 @@ def test_scores_beyond_half_precision(upcast_unet, asked):
         return lambda _module, _inputs, output: kept.__setitem__(name, output.float())
 
     handles = [m.register_forward_hook(keep(n)) for n, m in upcast_unet.named_modules() if n.endswith(("to_q", "to_k"))]
-    with torch.no_grad(), capture_attention(upcast_unet, CaptureConfig(), guidance=False, per_layer=True) as recorder:
+    with torch.no_grad(), capturing(upcast_unet, guidance=False, per_layer=True) as recorder:
         assert upcast_unet(**large_inputs(upcast_unet, torch.float16)).sample.isfinite().all()
     for handle in handles:
         handle.remove()
@@ -436,7 +445,7 @@ def test_maps_under_inference_mode(sd1_model, outside):
     """Steps inside, maps inside or outside the block, and ordinary tensors either way, that may be changed in place."""
     unet = sd1_model.pipe.unet
     expected = captured(unet)[0]
-    with torch.inference_mode(), capture_attention(unet, CaptureConfig(), guidance=True, per_layer=True) as recorder:
+    with torch.inference_mode(), capturing(unet, guidance=True, per_layer=True) as recorder:
         run(unet)
         if not outside:
             recorder.maps([{}] * 2, [""] * 2)
@@ -451,7 +460,7 @@ def test_maps_under_inference_mode(sd1_model, outside):
 
 def test_steps_inside_and_outside_inference_mode(sd1_model):
     unet = sd1_model.pipe.unet
-    with capture_attention(unet, CaptureConfig(), guidance=True) as recorder:
+    with capturing(unet, guidance=True) as recorder:
         with torch.inference_mode():
             unet(**inputs(unet, 2, 0, True))
         with torch.no_grad():

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
+from builders.plans import capturing
 from diffusers import UNet2DConditionModel
 
-from seediff.attention.capture import capture_attention
 from seediff.attention.features import capture_features, encoder_layers
-from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 
 
@@ -73,9 +72,9 @@ def test_features_and_attention_of_one_call(unet):
 
     with capture_features(unet) as features:
         run(unet)
-    with capture_attention(unet, CaptureConfig(), guidance=False) as attention:
+    with capturing(unet, guidance=False) as attention:
         run(unet)
-    with capture_attention(unet, CaptureConfig(), guidance=False) as both_attention, capture_features(unet) as both_features:
+    with capturing(unet, guidance=False) as both_attention, capture_features(unet) as both_features:
         run(unet)
     assert torch.equal(features.features(), both_features.features())
     alone, together = maps(attention), maps(both_attention)

@@ -1,9 +1,13 @@
 """The fused kernels by Triton's interpreter, against float64 and against plain torch."""
 
+from typing import Any
+
 import pytest
 import torch
 
 pytest.importorskip("triton")
+
+from builders.plans import capturing
 
 from seediff.attention import fused
 from seediff.attention.fused import Blocks, add_probabilities_fused, choose_blocks
@@ -99,13 +103,11 @@ def test_what_is_not_a_number_is_told(value):
 
 def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
     """Every layer of a UNet, chosen as on a GPU: the maps of plain torch."""
-    from seediff.attention.capture import capture_attention
-    from seediff.config.constants import CaptureConfig
 
     def maps():
         unet = sd1_model.pipe.unet
         latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad(), capture_attention(unet, CaptureConfig(), guidance=False, reads=dict.fromkeys(KINDS, (4, 8))) as recorder:
+        with torch.no_grad(), capturing(unet, reads=dict.fromkeys(KINDS, (4, 8)), guidance=False) as recorder:
             unet(latents, 300, encoder_hidden_states=torch.randn(1, 7, 32, generator=torch.Generator().manual_seed(1)))
         return recorder.maps([{}], [""])[0]
 
@@ -120,7 +122,7 @@ def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
 def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):
     query = torch.zeros(1, 1, 4, 8)
     assert not fused.can_fuse(query)
-    on_gpu = type("Query", (), {"device": torch.device("cuda"), "shape": query.shape, "dtype": torch.float16})()
+    on_gpu: Any = type("Query", (), {"device": torch.device("cuda"), "shape": query.shape, "dtype": torch.float16})()
     assert fused.can_fuse(on_gpu)
     monkeypatch.setenv("SEEDIFF_FUSED", "0")
     assert not fused.can_fuse(on_gpu)

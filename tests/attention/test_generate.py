@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from builders.plans import plan_of, with_plan
 
-from seediff.attention.generate import check_inputs, generate_batch
+from seediff.attention.generate import check_shape, generate_batch, image_shape
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.prompts.specs import SampleSpec
@@ -20,7 +21,7 @@ SPECS = [
 
 def generate(model, specs=SPECS, **options):
     defaults = {"steps": 3, "guidance_scale": 5.0, "negative_prompt": "", "size": None, "capture": CaptureConfig()}
-    images, found = generate_batch(model, specs, **(defaults | options))
+    images, found = generate_batch(model, specs, **with_plan(model, defaults | options))
     (maps,) = found.values()
     return images, maps
 
@@ -75,7 +76,7 @@ def test_groups_of_layers_are_drawn_once(sd1_model, monkeypatch):
     calls = []
     forward = sd1_model.pipe.unet.forward
     monkeypatch.setattr(sd1_model.pipe.unet, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs))
-    images, together = generate_batch(sd1_model, SPECS, capture=CaptureConfig(), groups=("all", "up", "down"), **options)
+    images, together = generate_batch(sd1_model, SPECS, plan=plan_of(sd1_model, groups=("all", "up", "down")), **options)
     assert len(calls) == 4  # PNDM's: of one drawing
     for group, (own_images, maps) in alone.items():
         assert np.array_equal(np.stack(images), np.stack(own_images))
@@ -91,8 +92,8 @@ def test_groups_of_layers_are_drawn_once(sd1_model, monkeypatch):
     [
         ({"size": 100}, r"size: 100 must be a multiple of 64 .* for example 128"),
         ({"size": 0}, r"size: 0 must be a multiple of 64"),
-        ({"steps": 0}, "steps = 0 must be from 1 to 1000"),
-        ({"steps": 1001}, r"steps = 1001"),
+        ({"steps": 0}, r"steps: 0 must be from 1 to 1000"),
+        ({"steps": 1001}, r"steps: 1001"),
         ({"specs": []}, "no samples"),
         ({"specs": [SampleSpec(4, (), "a dog", 0)]}, "sample 4 has no class"),
         ({"specs": [SampleSpec(0, ("dog",), "a cat", 0)]}, "class 'dog' is not in the prompt 'a cat'"),
@@ -107,12 +108,12 @@ def test_bad_input(sd1_model, options, message):
 @pytest.mark.parametrize(("size", "near"), [("100x64", "128x64"), ("128x100", "128"), ("65x130", "64x128"), ("8x8", "64")])
 def test_sizes_out_of_rule_name_the_nearest_that_work(sd1_model, size, near):
     with pytest.raises(UserError, match=rf"must be (a multiple|multiples) of 64 for model .*, for example {near}$"):
-        check_inputs(sd1_model, SPECS[:1], steps=1, size=size)
+        check_shape(sd1_model, image_shape(sd1_model, size), "size")
 
 
 def test_class_unknown_to_the_model(mini_model):
     with pytest.raises(UserError, match="does not know 'zebra'"):
-        check_inputs(mini_model, [SampleSpec(0, ("zebra",), "a zebra", 0)], steps=1, size=None)
+        generate(mini_model, [SampleSpec(0, ("zebra",), "a zebra", 0)])
 
 
 def test_an_image_that_is_not_a_number(sd1_model):
@@ -120,7 +121,7 @@ def test_an_image_that_is_not_a_number(sd1_model):
     kept = weight.detach().clone()
     weight.data.fill_(float("nan"))
     try:
-        with pytest.raises(UserError, match="image is not a number: float32"):
+        with pytest.raises(UserError, match=r"^dtype: float32: overflowed, the generated image is not a number"):
             generate(sd1_model, SPECS[:1])
     finally:
         weight.data.copy_(kept)

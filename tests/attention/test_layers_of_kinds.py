@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from builders.plans import capturing, expected_of, plan_of
 
-from seediff.attention.capture import capture_attention
-from seediff.attention.expected import expect_capture
 from seediff.attention.photograph import capture_images, encode_images, run_noised
+from seediff.attention.plan import plan_capture
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.levels import check_levels
 from seediff.errors import UserError
+from seediff.models.families.unet import SD
 from seediff.models.groups import by_kind, layers_name
 from seediff.models.registry import load_model
 
@@ -20,16 +22,16 @@ def image_of(model):
     return np.random.default_rng(0).integers(0, 256, (model.image_side, model.image_side, 3), dtype=np.uint8)
 
 
-def see(model, layers="all", *, groups=(), mean="arithmetic"):
+def see(model, layers="all", *, groups=(), mean: Any = "arithmetic") -> Any:
     config = CaptureConfig(layers=layers, mean=mean)
-    how = {"timesteps": (100, 400), "seed": 0, "capture": config, "groups": groups}
+    how = {"timesteps": (100, 400), "seed": 0, "plan": plan_of(model, config, groups=groups)}
     seen = capture_images(model, [image_of(model)], ["a photo of a dog"], [["dog"]], **how)
     return seen if groups else seen[config.layers][0]
 
 
 def layers_of(model, layers, kind):
     """(h, w) → the map of each layer."""
-    with capture_attention(model.network, CaptureConfig(layers=layers), guidance=False, per_layer=True) as recorder:
+    with capturing(model.network, CaptureConfig(layers=layers), guidance=False, per_layer=True) as recorder:
         run_noised(model, encode_images(model, [image_of(model)]), ["a photo of a dog"], timesteps=(100, 400), seed=0, indices=[0])
     return {grid: list(of_grid.values()) for grid, of_grid in recorder.layer_maps(kind, 0).items()}
 
@@ -56,9 +58,9 @@ def test_maps_are_means_of_layers_and_as_large_as_was_said(mini_model, layers):
     maps = see(mini_model, layers)
     for kind, means in (("self", maps.self_attention), ("cross", maps.cross_attention)):
         assert_same({grid: torch.stack(held).mean(0) for grid, held in layers_of(mini_model, layers, kind).items()}, means)
-    about = (mini_model.network.config, "StableDiffusionPipeline", maps.latent_size)
+    about = {"pipeline": "StableDiffusionPipeline", "size": maps.latent_size}
     plain, geometric = (
-        expect_capture(mini_model.family, *about, CaptureConfig(layers=layers, mean=mean)).map_bytes for mean in ("arithmetic", "geometric")
+        expected_of(mini_model, CaptureConfig(layers=layers, mean=mean), **about).map_bytes for mean in ("arithmetic", "geometric")
     )
     columns = mini_model.family.columns("StableDiffusionPipeline")
     assert plain == sum(4 * (columns * len(tensor) if kind == "cross" else tensor.numel()) for kind, _, tensor in maps.tensors())
@@ -68,9 +70,9 @@ def test_maps_are_means_of_layers_and_as_large_as_was_said(mini_model, layers):
 def test_levels_of_each_kind():
     """Of self- and cross-attention by themselves."""
     unet = {"down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"]}
-    check_levels(unet, MaskConfig(method="ca_sa", seed_level=2, self_level=1), CaptureConfig(layers="up/down"))
-    with pytest.raises(UserError, match=r"^self_level = 1: the model has no attention at L/1 in its down/up layers; levels there: 2$"):
-        check_levels(unet, MaskConfig(method="ca_sa", seed_level=1, self_level=1), CaptureConfig(layers="down/up"))
+    plan_capture(SD, unet, CaptureConfig(layers="up/down"), mask=MaskConfig(method="ca_sa", seed_level=2, self_level=1))
+    with pytest.raises(UserError, match=r"^mask.self_level: 1: the model has no attention at L/1 in its down/up layers; levels there: 2$"):
+        plan_capture(SD, unet, CaptureConfig(layers="down/up"), mask=MaskConfig(method="ca_sa", seed_level=1, self_level=1))
 
 
 def test_their_names():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from builders.families import SPECS, generate
+from builders.plans import capturing, plan_of, with_plan
 from diffusers import DDPMScheduler
 
-from seediff.attention.capture import capture_attention
 from seediff.attention.photograph import capture_classes, capture_clean, capture_images, encode_images, join_maps, mirror
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
@@ -27,7 +27,7 @@ def images(mini_model):
 
 def capture(model, images, prompts=PROMPTS, classes=CLASSES, **options):
     given = {"timesteps": TIMESTEPS, "seed": 3, "capture": CaptureConfig()} | options
-    (maps,) = capture_images(model, images, prompts, classes, **given).values()
+    (maps,) = capture_images(model, images, prompts, classes, **with_plan(model, given)).values()
     return maps
 
 
@@ -60,7 +60,7 @@ def test_maps_are_those_of_noised_latents(mini_model, images):
     maps = capture(model, images)
     state = np.random.SeedSequence((3, 1)).generate_state(1, np.uint64)[0]
     generator = torch.Generator().manual_seed(int(state))
-    with torch.no_grad(), capture_attention(pipe.unet, CaptureConfig(), guidance=False) as recorder:
+    with torch.no_grad(), capturing(pipe.unet, guidance=False) as recorder:
         clean = encode_images(model, images)[1:2]
         text = pipe.text_encoder(torch.tensor(pipe.tokenizer([PROMPTS[1]], padding="max_length")["input_ids"])).last_hidden_state
         for timestep in sorted(TIMESTEPS, reverse=True):
@@ -75,7 +75,7 @@ def test_maps_are_those_of_noised_latents(mini_model, images):
 
 def test_groups_in_one_pass_equal_one_pass_each(mini_model, images):
     together = capture_images(
-        mini_model, images, PROMPTS, CLASSES, timesteps=TIMESTEPS, seed=3, capture=CaptureConfig(), groups=("all", "up", "down")
+        mini_model, images, PROMPTS, CLASSES, timesteps=TIMESTEPS, seed=3, plan=plan_of(mini_model, groups=("all", "up", "down"))
     )
     for group, maps in together.items():
         alone = capture(mini_model, images, capture=CaptureConfig(layers=group))
@@ -111,7 +111,7 @@ def test_bad_input(mini_model, images):
         encode_images(mini_model, [])
     with pytest.raises(UserError, match="one size"):
         encode_images(mini_model, [images[0], np.zeros((32, 32, 3), np.uint8)])
-    with pytest.raises(UserError, match=r"timesteps \[1000\] must be from 0 to 999"):
+    with pytest.raises(UserError, match=r"timesteps: \[1000\] must be from 0 to 999"):
         capture(mini_model, images, timesteps=(1000,))
     with pytest.raises(UserError, match="not in the prompt"):
         capture(mini_model, images, classes=[["cat"]] * 3)
@@ -124,7 +124,7 @@ def test_clean_capture_is_one_call_without_noise(mini_model, images, kind):
     latents = encode_images(mini_model, images[:2])
     maps = capture_clean(mini_model, latents, timestep=300, kind=kind)
     pipe = mini_model.pipe
-    with torch.no_grad(), capture_attention(pipe.unet, CaptureConfig(normalize=False), guidance=False) as recorder:
+    with torch.no_grad(), capturing(pipe.unet, CaptureConfig(normalize=False), guidance=False) as recorder:
         empty = torch.tensor(pipe.tokenizer([""], padding="max_length")["input_ids"])
         pipe.unet(latents[:1], 300, pipe.text_encoder(empty).last_hidden_state)
     expected = recorder.maps([{}], [""])[0]
@@ -138,7 +138,7 @@ def test_clean_capture_is_one_call_without_noise(mini_model, images, kind):
 def test_classes_in_several_sentences(mini_model, images):
     """Each class's map is that of its own sentence, self-attention the mean; the order of images and sentences changes nothing."""
     dog, bus = ("a photo of a dog", ("dog",)), ("a photo of a bus", ("bus",))
-    options = {"timesteps": TIMESTEPS, "seed": 3, "capture": CaptureConfig()}
+    options = {"timesteps": TIMESTEPS, "seed": 3, "plan": plan_of(mini_model)}
     maps = capture_classes(mini_model, encode_images(mini_model, images[:2]), [[dog, bus], [bus]], indices=[7, 2], **options)
     one = capture(mini_model, images[:1], [dog[0]], [dog[1]], indices=[7])[0]
     two = capture(mini_model, images[:1], [bus[0]], [bus[1]], indices=[7])[0]
@@ -197,7 +197,7 @@ def test_words_of_another_text_on_the_same_queries(mini_model, images):
 
 def test_another_text_needs_a_unet(joint_folder, images):
     joint = load_model(str(joint_folder), device="cpu")
-    with pytest.raises(UserError, match=r"^capture.prompt = \{class\}: works with UNets"):
+    with pytest.raises(UserError, match=r"^capture.prompt: \{class\}: works with UNets"):
         capture(joint, images, capture=CaptureConfig(prompt="{class}"))
     with pytest.raises(UserError, match=r"does not contain \{class\}"):
         CaptureConfig(prompt="a dog")

@@ -16,6 +16,7 @@ import pytest
 import torch
 from builders.command_line import runner
 from builders.eager import everything_kept, means
+from builders.plans import with_plan
 from builders.reference_attention import book_of
 from PIL import Image
 
@@ -40,7 +41,7 @@ GUIDANCE = 3.0
 
 def generate(model: Model, specs: Sequence[SampleSpec] = SPECS[:2], **options: Any) -> tuple[list[np.ndarray], list[AttentionMaps]]:
     defaults = {"steps": 2, "guidance_scale": GUIDANCE, "negative_prompt": "", "size": 64, "capture": CaptureConfig()}
-    images, maps = generate_batch(model, specs, **(defaults | options))
+    images, maps = generate_batch(model, specs, **with_plan(model, defaults | options))
     return images, next(iter(maps.values()))
 
 
@@ -54,7 +55,7 @@ def see(model: Model, photographs: Sequence[np.ndarray], first: int = 0, **optio
     specs = SPECS[first : first + len(photographs)]
     told = [spec.prompt for spec in specs], [spec.classes for spec in specs]
     defaults = {"timesteps": (200, 600), "seed": 1, "capture": CaptureConfig(), "indices": [spec.index for spec in specs]}
-    return next(iter(capture_images(model, photographs, *told, **(defaults | options)).values()))
+    return next(iter(capture_images(model, photographs, *told, **with_plan(model, defaults | options)).values()))
 
 
 def plain(model: Model, **arguments: Any) -> np.ndarray:

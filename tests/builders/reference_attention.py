@@ -6,7 +6,7 @@ from importlib import import_module
 
 from builders.eager import Book
 
-from seediff.models.families import FAMILIES
+from seediff.models.families import families
 from seediff.models.families.base import Family
 from seediff.models.registry import Model
 
@@ -16,7 +16,7 @@ def file_of(family: Family) -> str:
     return type(family).__module__.rpartition(".")[2]
 
 
-BOOKS: dict[str, Book] = {name: import_module(f"builders.reference_attentions.{name}").BOOK for name in map(file_of, FAMILIES)}
+BOOKS: dict[str, Book] = {name: import_module(f"builders.reference_attentions.{name}").BOOK for name in map(file_of, families())}
 """Name of a file in models/families → its book."""
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from seediff.files.label_maps import voc_palette
 from seediff.masks.steps import Step
-from seediff.report import StepPicture, TracedSample
+from seediff.report.saved_steps import StepPicture, TracedSample
 
 CLASSES = ("dog", "cat", "potted plant")
 

@@ -32,8 +32,17 @@ BASE = ["generate", "--classes", "dog,cat", "--per-class", "2", "--batch-size", 
 
 @pytest.fixture(autouse=True)
 def no_model(monkeypatch):
-    monkeypatch.setattr(run, "model_draw", lambda *_: fake_draw)
-    monkeypatch.setattr(run, "weights_fingerprint", lambda *_: "sha256:0")
+    draw_by(monkeypatch, fake_draw)
+
+
+def draw_by(monkeypatch, draw) -> None:
+    """Draw by a function, where a model would be loaded."""
+
+    def load(job):
+        job.draw = draw
+        return "sha256:0"
+
+    monkeypatch.setattr(run.GenerateJob, "load", load)
 
 
 def one_line(capsys) -> str:
@@ -288,14 +297,14 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
 PLANNED = [
     ("--size 104", "--size: 104 must be a multiple of 16 for model"),
     ("--size 100x64", "--size: 100x64 must be multiples of 16 for model"),
-    ("--size 16384", "size = 16384: the attention maps of an image of this size"),
+    ("--size 16384", "--size: 16384: attention maps of an image of this size take 70.4 TB, and this computer has"),
     ("--model mini-dit --size 1024", "--size: 1024 must be at most 256 for model"),
     ("--model sd2-base --size 520", "--size: 520 must be a multiple of 64 for model"),
     ("--model sd3.5-large --size 4096", "--size: 4096 must be at most 3072 for model"),
-    ("--model flux-dev --negative-prompt bad", "negative_prompt 'bad': model 'flux-dev' cannot use one (distilled guidance)"),
-    ("--model pixart-sigma --lora none", "lora none: diffusers loads no LoRA into PixArt"),
-    ("--model sdxl --lora none.safetensors", "lora none.safetensors: there is no such file or folder, and it is not a hub id"),
-    ("--model flux-dev --embedding none", "embedding none: textual inversion is loaded into models whose text encoders are all CLIP's"),
+    ("--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' cannot use one (distilled guidance)"),
+    ("--model pixart-sigma --lora none", "--lora: none: diffusers loads no LoRA into PixArt"),
+    ("--model sdxl --lora none.safetensors", "--lora: none.safetensors: there is no such file or folder, and it is not a hub id"),
+    ("--model flux-dev --embedding none", "--embedding: none: textual inversion is loaded into models whose text encoders are all CLIP's"),
     ("--model {tmp}", "model_index.json: there is no such file; a folder written by diffusers' save_pretrained is needed"),
 ]
 
@@ -349,7 +358,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
             raise KeyboardInterrupt
         return fake_draw(specs)
 
-    monkeypatch.setattr(run, "model_draw", lambda *_: interrupted)
+    draw_by(monkeypatch, interrupted)
     assert main([*BASE, "--out", str(tmp_path / "out")]) == 130
     assert "interrupted with 2 of 4 images finished" in one_line(capsys)
 
@@ -375,7 +384,7 @@ def test_out_of_memory_is_no_fault(tmp_path, capsys, monkeypatch, error):
     def too_large(specs):
         raise error
 
-    monkeypatch.setattr(run, "model_draw", lambda *_: too_large)
+    draw_by(monkeypatch, too_large)
     assert main([*BASE, "--out", str(tmp_path / "out")]) == 2
     assert "out of memory; use a smaller --batch-size" in one_line(capsys)
 
@@ -411,7 +420,7 @@ def test_faults_show_a_traceback_only_when_asked(tmp_path, capsys, monkeypatch, 
     def broken(specs):
         return [np.zeros(3)], []
 
-    monkeypatch.setattr(run, "model_draw", lambda *_: broken)
+    draw_by(monkeypatch, broken)
     monkeypatch.setenv("SEEDIFF_DEBUG", debug)
     if raised:
         with pytest.raises(ValueError, match="zip"):

@@ -91,7 +91,7 @@ def test_the_plan_says_what_it_is(tmp_path: Path, capsys):
 )
 def test_the_plan_says_whose_constants_were_never_tuned_for_the_model(model: str, method: str, whose: str):
     config = MaskPhotosConfig.recommended(classes=("dog",), model=model, mask={"method": method})
-    said = [line for line in mask_lines(config, "") if line.startswith("Constants: ")]
+    said = [line for line in mask_lines(config, None, "") if line.startswith("Constants: ")]
     assert [line.partition("; they are ")[2] for line in said] == ([whose] if whose else [])
     assert recommended_mask(model, method).tuned is not bool(whose)
 

@@ -1,9 +1,9 @@
 import pytest
 
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.levels import check_levels, levels_read, maps_read
+from seediff.config.levels import fit_levels, levels_read, maps_read
 from seediff.errors import UserError
-from seediff.models.families.unet import attention_layers, levels_of
+from seediff.models.families.unet import SD, attention_layers, levels_of
 
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2", "mini"])
@@ -27,11 +27,11 @@ def test_only_levels_that_the_method_reads_are_checked():
     assert levels_of(unet) == (1, 2)
     assert levels_of({**unet, "mid_block_type": None}) == (1,)
     assert levels_of(unet, "up") == (1, 2)
-    check_levels(unet, MaskConfig(method="ca", expand_levels=(2, 1), seed_level=4), CaptureConfig())
-    with pytest.raises(UserError, match=r"^seed_level = 4: the model has no attention at L/4; levels there: 1, 2$"):
-        check_levels(unet, MaskConfig(expand_levels=(2, 1)), CaptureConfig())
-    with pytest.raises(UserError, match=r"expand_levels = 4,2: the model has no attention at L/4 in its up layers"):
-        check_levels(unet, MaskConfig(expand_levels=(4, 2), seed_level=2), CaptureConfig(layers="up"))
+    fit_levels(unet, MaskConfig(method="ca", expand_levels=(2, 1), seed_level=4), CaptureConfig(), SD)
+    with pytest.raises(UserError, match=r"^mask.seed_level: 4: the model has no attention at L/4; levels there: 1, 2$"):
+        fit_levels(unet, MaskConfig(expand_levels=(2, 1)), CaptureConfig(), SD)
+    with pytest.raises(UserError, match=r"^mask.expand_levels: 4,2: the model has no attention at L/4 in its up layers"):
+        fit_levels(unet, MaskConfig(expand_levels=(4, 2), seed_level=2), CaptureConfig(layers="up"), SD)
 
 
 def test_maps_that_each_method_reads():

@@ -92,7 +92,7 @@ def test_a_lora_of_another_family(other, xl_folder, flux_folder, twin, tmp_path)
     folder = str(twin(other))
     lora = lora_of(load_model(folder, device="cpu"), tmp_path / "lora.safetensors", "transformer")
     onto = xl_folder if other == "flux" else flux_folder
-    with pytest.raises(UserError, match=rf"^lora {re.escape(lora)}: does not fit model '{re.escape(onto)}' \((SDXL|FLUX\.1)\): ") as error:
+    with pytest.raises(UserError, match=rf"^lora: {re.escape(lora)}: does not fit model '{re.escape(onto)}' \((SDXL|FLUX\.1)\): ") as error:
         load_model(onto, device="cpu", lora=lora)
     assert "\n" not in str(error.value)
 
@@ -114,13 +114,13 @@ def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
     }
     for name, message in messages.items():
         path = str(tmp_path / name)
-        with pytest.raises(UserError, match=rf"^lora {re.escape(path)}: {re.escape(message)}$"):
+        with pytest.raises(UserError, match=rf"^lora: {re.escape(path)}: {re.escape(message)}$"):
             load_model(xl_folder, device="cpu", lora=path)
     lora = lora_of(xl, tmp_path / "lora.safetensors")
     with pytest.raises(UserError, match="diffusers loads no LoRA into PixArt"):
         load_model(str(twin("pixart")), device="cpu", lora=lora)
     monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"needs peft: pip install 'seediff\[lora\]'$"):
+    with pytest.raises(UserError, match=r"needs peft; pip install 'seediff\[lora\]'$"):
         load_model(xl_folder, device="cpu", lora=lora)
 
 
@@ -133,7 +133,7 @@ def test_a_folder_has_its_usual_file(xl, tmp_path):
 
 def test_a_lora_of_the_hub(monkeypatch):
     for source in ("owner/my--lora", "owner/lora-"):
-        with pytest.raises(UserError, match=f"^lora {source}: there is no such file or folder, and it is not a hub id"):
+        with pytest.raises(UserError, match=f"^lora: {source}: there is no such file or folder, and it is not a hub id"):
             adapters.weight_file("lora", source)
     with pytest.raises(UserError, match=r"^lora ~nobody-here: is not a path \(Could not determine home directory\)"):
         adapters.weight_file("lora", "~nobody-here")
@@ -141,7 +141,7 @@ def test_a_lora_of_the_hub(monkeypatch):
     names = ["README.md", "style.safetensors", "more/other.safetensors"]
     monkeypatch.setattr(adapters, "hub_files", lambda _: names)
     monkeypatch.setattr(adapters, "fetch_file", lambda hub_id, name, what: Path(hub_id, name))
-    with pytest.raises(UserError, match=r"^lora owner/lora: has 2 \.safetensors files; name one of them, --lora owner/lora/FILE$"):
+    with pytest.raises(UserError, match=r"^lora: owner/lora: has 2 \.safetensors files; name one of them, --lora owner/lora/FILE$"):
         adapters.weight_file("lora", "owner/lora")
     named = "owner/lora/more/other.safetensors"
     assert adapters.weight_file("lora", named) == Path(named)
@@ -150,7 +150,7 @@ def test_a_lora_of_the_hub(monkeypatch):
     names.remove("style.safetensors")
     assert adapters.weight_file("lora", "owner/lora") == Path(named)
     names.clear()
-    with pytest.raises(UserError, match=r"^lora owner/lora: has no \.safetensors file$"):
+    with pytest.raises(UserError, match=r"^lora: owner/lora: has no \.safetensors file$"):
         adapters.weight_file("lora", "owner/lora")
     cached = {"x.safetensors": Path("cached")}
     monkeypatch.setattr(adapters, "cached_file", lambda _, name: cached.get(name))
@@ -165,10 +165,10 @@ def test_a_lora_of_the_hub(monkeypatch):
 
 
 def test_a_scale_of_no_lora():
-    with pytest.raises(UserError, match=r"^lora_scale: 3\.0: needs a lora; give both or neither$"):
+    with pytest.raises(UserError, match=r"^lora_scale: 3\.0 needs a lora; give both or neither$"):
         load_model("mini", device="cpu", lora_scale=3.0)
     for kind in (GenerateConfig, MaskPhotosConfig):
-        with pytest.raises(UserError, match=r"lora_scale: 0\.5: needs a lora"):
+        with pytest.raises(UserError, match=r"lora_scale: 0\.5 needs a lora"):
             kind(("dog",), lora_scale=0.5)
 
 

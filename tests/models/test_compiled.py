@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from builders.families import SPECS, assert_same_maps, generate
+from builders.plans import capturing, plan_of
 from builders.reference_attention import BOOKS
 from PIL import Image
 from torch._dynamo import config as dynamo
 from torch._dynamo.utils import counters
 
 from seediff import cli
-from seediff.attention.capture import capture_attention
 from seediff.attention.features import capture_features
 from seediff.attention.photograph import capture_images, run_clean
 from seediff.config.constants import CaptureConfig
@@ -79,7 +79,8 @@ def pixart(pixart_folder):
 
 
 def test_a_smaller_last_batch_is_compiled_once(pixart):
-    made = [check_same(*pixart, specs) for specs in (SPECS[:2], SPECS[:1], SPECS[:2])]
+    one, other = pixart
+    made = [check_same(one, other, specs) for specs in (SPECS[:2], SPECS[:1], SPECS[:2])]
     assert made[0] < made[1] == made[2]
     generate(pixart[0], SPECS[:2], steps=3, guidance_scale=4.0)
     assert graphs() == made[2]
@@ -88,7 +89,7 @@ def test_a_smaller_last_batch_is_compiled_once(pixart):
 def test_maps_of_photographs(pixart):
     words = [spec.prompt for spec in SPECS[:2]], [spec.classes for spec in SPECS[:2]]
     images = list(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8))
-    options = {"timesteps": (200, 500), "seed": 1, "capture": CaptureConfig()}
+    options = {"timesteps": (200, 500), "seed": 1, "plan": plan_of(pixart[0])}
     found, known = (capture_images(model, images, *words, **options)["all"] for model in pixart)
     for one, other in zip(found, known, strict=True):
         assert_same_maps(one, other, 1e-5)
@@ -101,7 +102,7 @@ def test_graphs_do_not_depend_on_what_is_captured(pixart):
     name = next(iter(model.family.layers(model.network)))
     kept = []
     for one in (plain, model):
-        with capture_attention(one.network, CaptureConfig(steps=2), guidance=True, reads={"self": None}) as recorder:
+        with capturing(one.network, CaptureConfig(steps=2), reads={"self": None}, guidance=True) as recorder:
             same = one.pipe(**one.family.call(one.pipe, drawing())).images[0]
         kept.append(recorder.maps([{}], [""])[0])
     assert_same_maps(kept[1], kept[0], 1e-5)
@@ -126,7 +127,7 @@ def test_features_and_maps_of_a_compiled_unet(sd1_folder, sd1_model):
 
 def clean_maps(model, side):
     """Of one call of the network."""
-    with capture_attention(model.network, CaptureConfig(), guidance=False) as recorder:
+    with capturing(model.network, guidance=False) as recorder:
         run_clean(model, torch.ones(1, 4, side, side), timestep=50)
     return recorder.maps([{}], [""])[0]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from builders.plans import plan_of
 
 from seediff.attention.photograph import capture_images
-from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.files.label_maps import resize_nearest
 from seediff.mini.scenes import CLASS_IDS, load_scenes
@@ -41,7 +41,7 @@ def test_words_are_found_in_scenes(model):
         [scene.classes for scene in scenes],
         timesteps=(250, 450),
         seed=0,
-        capture=CaptureConfig(),
+        plan=plan_of(model),
     )["all"]
     by_level: dict[int, list[float]] = {}
     for scene, one in zip(scenes, maps, strict=True):

@@ -2,8 +2,8 @@
 
 import pytest
 
+from seediff.attention.plan import plan_capture
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.levels import fit_layers
 from seediff.errors import UserError
 from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import layers_in
@@ -35,7 +35,9 @@ def test_one_choice_has_one_spelling(said, spelling):
 
 @pytest.mark.parametrize("count", [10**9, -1, "x", 1.5, True, None])
 def test_a_number_of_blocks_that_is_none(count):
-    with pytest.raises(UserError, match=r"^layers = 0: config.json of the model's transformer does not say how many blocks it has$"):
+    with pytest.raises(
+        UserError, match=r"^capture\.layers: 0: config.json of the model's transformer does not say how many blocks it has$"
+    ):
         FLUX.fit_group({"num_layers": count, "num_single_layers": 2}, "0")
     with pytest.raises(UserError, match="does not say"):
         FLUX.fit_group({}, "0")
@@ -43,9 +45,9 @@ def test_a_number_of_blocks_that_is_none(count):
 
 def test_blocks_that_lack_what_a_method_reads():
     config = {"n_layers": 3, "n_refiner_layers": 2}
-    assert fit_layers(config, MaskConfig(), CaptureConfig(layers="1-2"), Z_IMAGE) == "1-2"
-    with pytest.raises(UserError, match=r"^layers = 0-1: method seediff reads cross-attention, of which these blocks have none$"):
-        fit_layers(config, MaskConfig(), CaptureConfig(layers="0-1"), Z_IMAGE)
+    assert plan_capture(Z_IMAGE, config, CaptureConfig(layers="1-2"), mask=MaskConfig()).capture.layers == "1-2"
+    with pytest.raises(UserError, match=r"^capture\.layers: 0-1: method seediff reads cross-attention, of which these blocks have none$"):
+        plan_capture(Z_IMAGE, config, CaptureConfig(layers="0-1"), mask=MaskConfig())
 
 
 def test_the_last_layer_of_each_block_on_the_way_up():

@@ -20,7 +20,7 @@ from seediff.errors import UserError
 from seediff.files.photographs import find_photos
 from seediff.models import hub as names
 from seediff.models import info
-from seediff.models.families import FAMILIES, pipeline_family
+from seediff.models.families import families, pipeline_family
 from seediff.models.info import list_models, model_info, usual_dtype
 from seediff.models.known import BY_NAME, KNOWN, hub_ids
 from seediff.models.weights import choose_variant, is_enough
@@ -54,8 +54,8 @@ def hub(monkeypatch, tmp_path):
 
 
 def test_every_name_is_of_a_family_and_every_family_has_one():
-    families = [pipeline_family(known.pipeline) for known in KNOWN]
-    assert {family.title for family in families if family} == {family.title for family in FAMILIES}
+    known_families = [pipeline_family(known.pipeline) for known in KNOWN]
+    assert {family.title for family in known_families if family} == {family.title for family in families()}
     names = [name for known in KNOWN for name in (known.name, *known.ids)]
     assert len(names) == len(set(names))
 
@@ -183,7 +183,7 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
 
 def test_levels_that_a_known_model_lacks_are_refused_before_it_is_fetched(hub, tmp_path):
     config = configure(GenerateConfig, {"classes": ("dog",), "model": "sd1.5", "mask": {"seed_level": 16}})
-    with pytest.raises(UserError, match=r"seed_level = 16: the model has no attention at L/16; levels there: 1, 2, 4, 8"):
+    with pytest.raises(UserError, match=r"mask.seed_level: 16: the model has no attention at L/16; levels there: 1, 2, 4, 8"):
         plan(GenerateJob(config), tmp_path / "out")
 
 
@@ -192,7 +192,7 @@ def test_guidance_of_a_distilled_model_is_refused_before_it_is_fetched(hub, mode
     line = ["generate", "--classes", "dog", "--model", model, "--guidance-scale", "5", "--device", "cpu", "--out", str(tmp_path / "set")]
     for more in ([], ["--dry-run"]):
         assert main([*line, *more]) == 2
-        assert f"--guidance-scale 5: model '{model}' draws without guidance" in capsys.readouterr().err
+        assert f"--guidance-scale: 5.0: model '{model}' draws without guidance" in capsys.readouterr().err
     assert not (tmp_path / "set" / "seediff.toml").exists()
     assert hub[1] == []  # nothing was asked for
 
@@ -200,7 +200,7 @@ def test_guidance_of_a_distilled_model_is_refused_before_it_is_fetched(hub, mode
 def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     """bfloat16 where float16 overflows, and the page says for which families."""
     monkeypatch.setattr(devices, "has_bfloat16", lambda device: True)
-    named = {family.title for family in FAMILIES if family.half == "bfloat16"}
+    named = {family.title for family in families() if family.half == "bfloat16"}
     for known in KNOWN:
         family = pipeline_family(known.pipeline)
         assert family is not None
@@ -210,7 +210,7 @@ def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     assert resolve_device(part).dtype == "bfloat16"
     page = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
     said = page[page.index("- **Number format.**") :].split(", whose")[0]
-    assert {title for title in (family.title for family in FAMILIES) if title in said} == named
+    assert {title for title in (family.title for family in families()) if title in said} == named
 
 
 def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):

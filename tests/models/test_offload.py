@@ -4,10 +4,10 @@ import pytest
 import torch
 from builders.families import SPECS, generate
 from builders.off_cpu import elsewhere, offloaded_elsewhere
+from builders.plans import plan_of
 from builders.reference_attention import BOOKS
 
 from seediff.attention.photograph import capture_images, denoising_errors, encode_images, run_clean
-from seediff.config.constants import CaptureConfig
 from seediff.models.registry import load_model
 
 NAMES = [name for name in BOOKS if name not in ("unet", "lcm")]  # their UNet is XL's
@@ -24,7 +24,7 @@ def path(model, device):
     """All that commands have a model do: a picture and its maps, maps of a photograph, a call for what listens, errors of sentences."""
     spec = SPECS[0]
     images, drawn = generate(model, [spec])
-    seen = capture_images(model, images, [spec.prompt], [spec.classes], timesteps=(200,), seed=1, capture=CaptureConfig())["all"]
+    seen = capture_images(model, images, [spec.prompt], [spec.classes], timesteps=(200,), seed=1, plan=plan_of(model))["all"]
     latents = encode_images(model, images)
     run_clean(model, latents, timestep=50)
     errors = denoising_errors(model, latents[0], ["a dog", "a cat"], timesteps=[300])

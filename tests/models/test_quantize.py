@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ def numbers(module, kind):
     """What a quantised layer's weights are, as numbers; None: it is not quantised."""
     if kind == "nf4" and type(module).__name__ == "Linear4bit":
         return pytest.importorskip("bitsandbytes").functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
-    weight = getattr(module, "weight", None)
+    weight: Any = getattr(module, "weight", None)
     return weight.dequantize() if kind == "int8" and hasattr(weight, "dequantize") and type(weight) is not torch.nn.Parameter else None
 
 
@@ -45,13 +47,13 @@ def test_maps_are_those_of_the_numbers_that_are_left(name, kind, twin):
 
 def test_what_is_refused(twin, monkeypatch):
     folder = str(twin("unet"))
-    with pytest.raises(UserError, match="quantize 'nf3' must be one of nf4, int8"):
+    with pytest.raises(UserError, match="quantize: nf3 must be one of nf4, int8"):
         load_model(folder, device="cpu", quantize="nf3")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="quantize nf4: goes with no --compile"):
+    with pytest.raises(UserError, match="quantize: nf4: does not work with a compiled network"):
         load_model(folder, device="cpu", quantize="nf4", compile=True)
-    with pytest.raises(UserError, match=r"quantize nf4: the model's weights are quantised already \(GGUF\)"):
+    with pytest.raises(UserError, match=r"quantize: nf4: the model's weights are quantised already \(GGUF\)"):
         load_model("owner/name/model-Q4_0.gguf", base=folder, device="cpu", quantize="nf4")  # not fetched
     monkeypatch.setattr("seediff.models.quantize.find_spec", lambda name: None)
     for kind, package in PACKAGES.items():
-        with pytest.raises(UserError, match=rf"quantize {kind}: needs {package}: pip install 'seediff\[quantize\]'"):
+        with pytest.raises(UserError, match=rf"quantize: {kind}: needs {package}; pip install 'seediff\[quantize\]'"):
             load_model(folder, device="cpu", quantize=kind)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from seediff.cli.commands import main
-from seediff.models.families import FAMILIES
+from seediff.models.families import families
 from seediff.models.registry import load_model
 from seediff.models.trust import import_without_kernels
 
@@ -44,7 +44,7 @@ class Attack:
     def __init__(self, sound: Path, path: Path) -> None:
         self.folder, self.marker = Path(shutil.copytree(sound, path / "model")), path / "ran"
         self.index = json.loads((self.folder / "model_index.json").read_text())
-        self.family = next(family for family in FAMILIES if self.index["_class_name"] in family.pipelines)
+        self.family = next(family for family in families() if self.index["_class_name"] in family.pipelines)
         for place in ("", "text_encoder", "tokenizer", self.family.network):
             self.code(f"{place}/evil.py")
 

@@ -4,7 +4,8 @@ import pytest
 
 from seediff.errors import UserError
 from seediff.files.photographs import Photo
-from seediff.prompts.captions import content_words, mentioned, read_words
+from seediff.prompts.captions import mentioned, read_words
+from seediff.prompts.tokens import content_words
 
 PHOTOS = (Photo(Path("in/a.jpg"), "a"), Photo(Path("in/trip/b.png"), "trip/b"))
 

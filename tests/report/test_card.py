@@ -8,8 +8,7 @@ import pytest
 from synthetic import CLASSES, write_dataset
 
 from seediff.errors import UserError
-from seediff.report import dataset_card
-from seediff.report.card import UNKNOWN_MODEL, data_card, model_note
+from seediff.report.card import UNKNOWN_MODEL, data_card, dataset_card, model_note
 
 yaml = pytest.importorskip("yaml", reason="PyYAML, which the front matter is checked with, is not installed")
 SUMMARY = {

@@ -14,8 +14,8 @@ from synthetic import CLASSES, trace, write_dataset
 
 from seediff.errors import UserError
 from seediff.masks.steps import Step
-from seediff.report import StepPicture, load_trace, save_trace, write_preview
-from seediff.report.preview import GRID_BYTES, pick_evenly
+from seediff.report.preview import GRID_BYTES, pick_evenly, write_preview
+from seediff.report.saved_steps import StepPicture, load_trace, save_trace
 
 SUMMARY = {
     "model": "mini",

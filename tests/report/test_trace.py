@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from synthetic import trace
 from seediff.errors import UserError
 from seediff.masks.make import MaskResult
 from seediff.masks.steps import BEFORE_PAMR, Step
-from seediff.report import load_trace, save_trace, traced_sample
+from seediff.report.saved_steps import load_trace, save_trace, traced_sample
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_from_a_mask_result() -> None:
 def test_without_pamr_there_is_no_after() -> None:
     image = np.zeros((16, 16, 3), np.uint8)
     ids = np.full((16, 16), 7, np.uint8)
-    result = mask_result()
+    result: Any = mask_result()
     del result.trace["cat"][BEFORE_PAMR]
     traced = traced_sample(5, image, result, "cat", prompt="p", label_map=ids, pamr=False)
     assert traced.after_pamr is None

@@ -155,13 +155,13 @@ def test_words_for_the_prompt(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--protocol", "oracle,blind"], "--protocol oracle,blind"),
+        (["--protocol", "oracle,blind"], "--protocol: oracle,blind"),
         (["--protocol", "oracle,oracle"], "each once"),
-        (["--tune-share", "0.1"], "--tune-share 0.1: must be from 0.2 to 0.9"),
-        (["--draws", "0"], "--draws 0"),
+        (["--tune-share", "0.1"], "--tune-share: 0.1 must be from 0.2 to 0.9"),
+        (["--draws", "0"], "--draws: 0"),
         (["--count", "1"], "must be at least 2, one for thresholds"),
         (["--count", "-3"], "must be at least 2, one for thresholds"),
-        (["--fit", "crop"], "--fit crop"),
+        (["--fit", "crop"], "--fit: crop"),
         (["--split", "val"], "plain folder of label maps, which has no parts"),
         (["--model", "nowhere"], "nowhere"),
     ],

@@ -14,7 +14,7 @@ from seediff.cli.commands import preview
 from seediff.cli.photos import mask
 from seediff.cli.quality import check
 from seediff.dataset import native, store
-from seediff.report import load_trace
+from seediff.report.saved_steps import load_trace
 
 SHAPES = ((64, 96), (96, 64))
 """(height, width)."""

@@ -25,6 +25,7 @@ from seediff.dataset import native, store
 from seediff.errors import UserError
 from seediff.files import output_folders
 from seediff.files.output_folders import LOCK
+from seediff.models import registry
 from seediff.run import generate as run_module
 from seediff.run import output
 from seediff.run.generate import generate
@@ -265,17 +266,17 @@ def test_unwritable_folder_is_found_before_the_model_is_loaded(tmp_path, monkeyp
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
 
     monkeypatch.setattr(output_folders.os, "open", refuse)
-    monkeypatch.setattr(run_module, "model_draw", lambda *_: pytest.fail("model loaded"))
+    monkeypatch.setattr(registry, "load_model", lambda *_, **__: pytest.fail("model loaded"))
     with pytest.raises(UserError, match="cannot be written to: Read-only file system"):
         generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_when_the_model_cannot_be_loaded(tmp_path, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise UserError("no such model")
 
-    monkeypatch.setattr(run_module, "model_draw", fail)
+    monkeypatch.setattr(registry, "load_model", fail)
     with pytest.raises(UserError, match="no such model"):
         generate(replace(CONFIG, device="cpu", dtype="float32"), tmp_path / "a" / "out")
     assert list(tmp_path.iterdir()) == []
@@ -358,12 +359,12 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     [
         ({"classes": ("zebra",)}, "does not know 'zebra'; it knows: "),
         ({"size": 72}, "size: 72 must be a multiple of"),
-        ({"steps": 5000}, "steps = 5000"),
+        ({"steps": 5000}, "steps: 5000"),
         ({"prompts": (" ".join(["very"] * 200) + " {class}",)}, "cut off|token"),
         ({"negative_prompt": " ".join(["very"] * 200)}, "negative_prompt: the prompt has [0-9]+ tokens"),
-        ({"mask": seediff.MaskConfig(seed_level=8)}, "seed_level = 8: the model has no attention at L/8; levels there: 1, 2, 4"),
-        ({"mask": seediff.MaskConfig(method="ca_sa", self_level=3)}, "self_level = 3: the model has no attention at L/3"),
-        ({"mask": seediff.MaskConfig(method="ca", expand_levels=(8, 1))}, "expand_levels = 8,1: the model has no attention at L/8"),
+        ({"mask": seediff.MaskConfig(seed_level=8)}, "mask.seed_level: 8: the model has no attention at L/8; levels there: 1, 2, 4"),
+        ({"mask": seediff.MaskConfig(method="ca_sa", self_level=3)}, "mask.self_level: 3: the model has no attention at L/3"),
+        ({"mask": seediff.MaskConfig(method="ca", expand_levels=(8, 1))}, "mask.expand_levels: 8,1: the model has no attention at L/8"),
     ],
 )
 def test_what_the_model_cannot_do_is_known_before_drawing(tmp_path, mini_folder, change, message):

@@ -272,7 +272,7 @@ BAD = [
     (["--classes", "dog", "--fit", "resize", "--size", "800x16"], "--size 800x16: one side is 50 times the other"),
     (["--classes", "{in}/empty.csv"], "empty.csv: gives no photograph a class"),
     (["--classes", "nowhere.csv"], "nowhere.csv: there is no such file"),
-    (["--classes", "dog", "--seed-level", "64"], "--seed-level 64: the model has no"),
+    (["--classes", "dog", "--seed-level", "64"], "--seed-level: 64: the model has no"),
 ]
 
 

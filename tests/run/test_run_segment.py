@@ -100,7 +100,7 @@ def test_truth_counts_come_from_label_maps(tmp_path, photos, mini_folder, capsys
     assert main([*line, "--labels", str(labels)]) == 2
     assert "another configuration" in capsys.readouterr().err
     assert main([*line[:-1], str(tmp_path / "other")]) == 2
-    assert "needs --labels" in capsys.readouterr().err
+    assert "needs labels" in capsys.readouterr().err
 
 
 def test_a_label_map_that_cannot_be_used_is_its_photographs_failure(tmp_path, photos, mini_folder, capsys):

@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,7 +206,8 @@ def test_classes_that_a_photograph_shows():
     truth[:50] = 1
     truth[99, :3] = 2
     truth[60:70, 60:70] = 255
-    shown, unclear = shown_classes(SimpleNamespace(pixels=8), truth, {1: "dog", 2: "car", 3: "cat"}, np.zeros((64, 64, 3)))
+    model: Any = SimpleNamespace(pixels=8)
+    shown, unclear = shown_classes(model, truth, {1: "dog", 2: "car", 3: "cat"}, np.zeros((64, 64, 3)))
     assert (shown, unclear) == (["dog"], {"car"})
 
 

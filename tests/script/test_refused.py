@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -115,10 +116,10 @@ def test_parts_that_are_drawn_one_by_one(pipe):
 
 
 def test_options(pipe, twin):
-    expected = f"keep = 'everything' must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})"
+    expected = f"keep: 'everything' must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})"
     assert refusal(pipe, keep="everything") == expected
-    assert refusal(pipe, steps="second-half").startswith("steps = second-half: how many steps there will be is not known")
-    assert refusal(pipe, layers="3").startswith("layers = 3: blocks are a transformer's")
+    assert refusal(pipe, steps="second-half").startswith("steps: second-half: how many steps there will be is not known")
+    assert refusal(pipe, layers="3").startswith("capture.layers: 3: blocks are a transformer's")
     sana = load_model(str(twin("sana")), device="cpu").pipe
     for keep in ("segments", "seediff"):
         assert "self-attention" in refusal(sana, keep=keep)
@@ -131,7 +132,7 @@ def test_a_method_that_needs_another_capture(pipe, method):
         with seediff.capture(pipe, keep=keep) as seen:
             pipe("a dog", height=64, width=64, num_inference_steps=1)
         if keep == "all":
-            with pytest.raises(UserError, match=rf"method {method} .*; use capture\(pipe, keep='{method}'\)$"):
+            with pytest.raises(UserError, match=rf"method {method} .* capture\(pipe, keep='{method}'\)$"):
                 seen.masks("dog", method=method, pamr=False)
     assert seen.masks("dog", pamr=False).classes == ("dog",)
 
@@ -159,6 +160,6 @@ def test_kontext(twin):
     from diffusers import FluxKontextPipeline
 
     flux = load_model(str(twin("flux")), device="cpu").pipe
-    kontext = FluxKontextPipeline.from_pipe(flux)
+    kontext: Any = FluxKontextPipeline.from_pipe(flux)
     with pytest.raises(UserError, match=r"those of a reference picture, as in Kontext, are among them"), seediff.capture(kontext):
         kontext(picture(), "a dog", height=64, width=64, num_inference_steps=1, max_area=64 * 64, _auto_resize=False)

@@ -1,5 +1,7 @@
 """`capture(pipe)` of every family's twin: pictures bit for bit those without it, maps those of `generate_batch`, nothing left behind."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -53,7 +55,7 @@ def test_pictures_and_maps(model, guidance):
         images = draw(model, guidance)
     assert left(model.pipe, model.network) == before
     assert np.array_equal(np.stack(expected), (images * 255).round().astype(np.uint8))
-    assert np.array_equal(np.stack(expected), np.stack(seen.pictures))
+    assert np.array_equal(np.stack(expected), np.stack([picture for picture in seen.pictures if picture is not None]))
     assert seen.prompts == PROMPTS
     assert [largest(mine, theirs) for mine, theirs in zip(seen.maps, maps, strict=True)] == [0, 0]
     for number, spec in enumerate(SPECS[:2]):
@@ -119,13 +121,14 @@ def test_layers_that_are_named_come_before_the_methods_own():
     for keep in ("reference", "ca_sa"):
         for given, expected in (("all", recommended_mask("mini", keep).capture.layers), ("down", "down")):
             with seediff.capture(pipe, keep=keep, layers=given, normalize=False) as seen:
-                assert (seen._expects["capture"].layers, seen._expects["capture"].normalize) == (expected, False)
+                assert (seen._plan.capture.layers, seen._plan.capture.normalize) == (expected, False)
 
 
 def test_what_masks_and_heat_maps_cannot_be_made_of():
     pipe = load_model("mini", device="cpu").pipe
-    with seediff.capture(pipe) as seen:
+    with seediff.capture(pipe) as captured:
         pipe("a dog and a cat", num_inference_steps=1)
+    seen: Any = captured
     picture = seen.pictures[0]
     words = r"^\['dog'.*\]: must be a word or phrase, or the numbers of text columns; give words one by one: masks\('dog', 'cat'\)$"
     for call, said in (
@@ -135,7 +138,7 @@ def test_what_masks_and_heat_maps_cannot_be_made_of():
         (lambda: seen.masks("dog", bta=0.4), "^there is no constant 'bta'; constants here: method, "),
         (lambda: seen.segments(bta=0.4), "^there is no constant 'bta'; constants here: method, "),
         (lambda: seen.masks("dog", beta=[0.4]), r"^beta: \[0\.4\] must be a number in \(0, 1\) or 'otsu'"),
-        (lambda: seen.masks("dog", method="best"), "^method = best: needs a capture of its own, .*; use generate or mask$"),
+        (lambda: seen.masks("dog", method="best"), "^method: best: needs a capture of its own, .*; use generate or mask$"),
         (lambda: seen.heatmap("dog", picture=picture / 255), r"^the picture: is an array .* of float64; give \(H, W, 3\) of uint8"),
         (lambda: seen.heatmap("dog", picture="none.png"), "^none.png: "),
     ):

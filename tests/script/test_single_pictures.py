@@ -87,7 +87,7 @@ def test_what_is_no_picture(model, tmp_path):
         seediff.mask(np.zeros((64, 64, 3), np.uint8), ["unicorn"], model=model)
     with pytest.raises(UserError, match=r"^names: segments of a picture in memory are not named"):
         seediff.segment(tmp_path, model=model, names=("dog",))
-    with pytest.raises(UserError, match=r"^segment.k = truth: there are no label maps of a picture in memory; give a number$"):
+    with pytest.raises(UserError, match=r"^segment.k: truth: there are no label maps of a picture in memory; give a number$"):
         seediff.segment(np.zeros((64, 64, 3), np.uint8), model=model, segment={"method": "kmeans", "k": "truth"})
 
 
@@ -109,7 +109,7 @@ def test_a_dataset_of_options(mini_folder, tmp_path):
     assert (made.made, made.done) == (1, 1)
     again = seediff.generate(seediff.GenerateConfig.recommended(**options), tmp_path / "set")
     assert again.done == 0
-    with pytest.raises(UserError, match=r'^out is missing: name the folder of the dataset, out="pets"$'):
+    with pytest.raises(UserError, match=r'^out: is missing; name the folder of the dataset, out="pets"$'):
         seediff.generate(**options)
     with pytest.raises(UserError, match=r"^steps: given beside a configuration"):
         seediff.generate(seediff.GenerateConfig(classes=("dog",)), tmp_path / "x", steps=3)

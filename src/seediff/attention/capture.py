@@ -1,6 +1,7 @@
 """Captures the attention of a network while it runs: a running mean, whose memory does not grow with the number of denoising steps.
 
-    with capture_attention(pipe.unet, CaptureConfig(), guidance=True) as recorder:
+    plan = plan_capture(SD, pipe.unet.config)
+    with capture_attention(pipe.unet, plan, guidance=True) as recorder:
         image = pipe("a photo of a dog").images[0]
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
 
@@ -16,7 +17,7 @@ Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -24,13 +25,11 @@ from weakref import WeakSet
 
 import torch
 
-from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads
 from ..models.compiled import listen
-from ..models.families import network_family
 from ..models.families.base import Joint
 from ..models.groups import by_kind
 from .layers import JointLayer, ProjectedLayer
+from .plan import CapturePlan
 from .recorder import KINDS, AttentionRecorder, Kind
 
 _captured: WeakSet[torch.nn.Module] = WeakSet()
@@ -38,30 +37,25 @@ _captured: WeakSet[torch.nn.Module] = WeakSet()
 
 @contextmanager
 def capture_attention(
-    unet: Any,
-    config: CaptureConfig,
+    network: Any,
+    plan: CapturePlan,
     *,
     guidance: bool,
     total_steps: int | None = None,
     per_layer: bool = False,
-    reads: Reads = EVERYTHING,
-    alone: Collection[Kind] = (),
     asked: torch.Tensor | None = None,
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
     Args:
-        unet: a UNet2DConditionModel, or a transformer of a family in `models/families`. Its attention processors must call the modules
+        network: a UNet2DConditionModel, or a transformer of a family in `models/families`. Its attention processors must call the modules
             that compute queries and keys.
-        config: normalisation, which steps, which layers.
+        plan: what is captured, from `plan_capture` with this network's configuration.
         guidance: whether the network predicts with and without the prompt, as in classifier-free guidance, in two halves of a batch or
             in two calls. Only predictions with the prompt are recorded. False: all predictions have it.
         total_steps: the number of calls with the prompt; needed for `steps="second-half"`.
-        per_layer: keep one running map per layer instead of one per resolution (`AttentionRecorder.layer_maps`).
-        reads: the kinds of attention to record, with their levels: {"cross": (4,), "self": (4, 2)} means L/4, and L/4 and L/2
-            (`maps_read`).
-        alone: in joint attention, the kinds whose softmax is over the picture's columns ("self") or the text's columns ("cross") alone
-            instead of the whole row. `config.text_share` sets this for "cross", too.
+        per_layer: keep one running map per layer instead of one per resolution (`AttentionRecorder.layer_maps`), as a plan of several
+            groups does.
         asked: (B, T, C) text encoder states of one text per image that replaces the prompt in capture: cross-attention is captured between
             the picture's queries and the keys of these texts. The network's own result does not change. Only for cross-attention layers.
 
@@ -69,41 +63,32 @@ def capture_attention(
         RuntimeError: this network is already being captured.
         UserError: the model has attention layers of a kind that this capture does not understand.
     """
-    family = network_family(unet)
-    recorder = AttentionRecorder(
-        config,
-        family=family,
-        guidance=guidance,
-        total_steps=total_steps,
-        per_layer=per_layer,
-        reads=reads,
-        alone={*alone, *({"cross"} if config.text_share == "text" else ())},
-    )
+    recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, per_layer=per_layer)
     recorder.asked = asked
-    with listening(unet, recorder, recorder.start_step):
+    with listening(network, recorder, recorder.start_step):
         yield recorder
 
 
 @contextmanager
-def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None]) -> Iterator[None]:
+def listening(network: Any, recorder: AttentionRecorder, begin: Callable[..., None]) -> Iterator[None]:
     """Connect a recorder to a network inside the `with` block. begin: forward pre-hook of the network (registered with `with_kwargs`) that
     makes the recorder start each call."""
-    if unet in _captured:
+    if network in _captured:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with capture_attention(...)` before the next"
         )
-    family, config = recorder.family, recorder.config
+    plan = recorder.plan
     handles: list[Any] = []
-    hear = partial(listen, unet)
-    _captured.add(unet)
+    hear = partial(listen, network)
+    _captured.add(network)
     try:
-        handles.append(unet.register_forward_pre_hook(begin, with_kwargs=True))
-        everything = recorder.layers = family.layers(unet)
-        groups = by_kind(family.fit_layers(unet.config, config.layers))
-        chosen = {kind: family.chosen(list(everything), groups[kind]) for kind in KINDS if kind in recorder.reads}
+        handles.append(network.register_forward_pre_hook(begin, with_kwargs=True))
+        everything = recorder.layers = plan.family.layers(network)
+        groups = by_kind(plan.capture.layers)
+        chosen = {kind: plan.family.chosen(list(everything), groups[kind]) for kind in KINDS if kind in plan.reads}
         for name, layer in everything.items():
             kinds: list[Kind] = [kind for kind in KINDS if name in chosen.get(kind, ())]
-            attention = unet.get_submodule(name)
+            attention = network.get_submodule(name)
             if isinstance(layer, Joint) and kinds:
                 handles += JointLayer(name, layer, recorder, kinds).hook(attention, hear)
             elif not isinstance(layer, Joint) and layer.kind in kinds:
@@ -112,4 +97,4 @@ def listening(unet: Any, recorder: AttentionRecorder, begin: Callable[..., None]
     finally:
         for handle in handles:
             handle.remove()
-        _captured.discard(unet)
+        _captured.discard(network)

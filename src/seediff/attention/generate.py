@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 
-from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads, check_other_text
 from ..config.names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
@@ -22,6 +18,10 @@ from ..prompts.specs import SampleSpec
 from ..prompts.tokens import check_prompt, locate_columns
 from .capture import capture_attention
 from .maps import AttentionMaps
+from .plan import CapturePlan
+
+Drawn = tuple[list[np.ndarray], dict[Layers, list[AttentionMaps]]]
+"""Images (H, W, 3) uint8, and for each group of the plan their maps, on the model's device."""
 
 
 def generate_batch(
@@ -32,10 +32,8 @@ def generate_batch(
     guidance_scale: float,
     negative_prompt: str,
     size: Size | None,
-    capture: CaptureConfig,
-    groups: Sequence[Layers] = (),
-    reads: Reads = EVERYTHING,
-) -> tuple[list[np.ndarray], dict[Layers, list[AttentionMaps]]]:
+    plan: CapturePlan,
+) -> Drawn:
     """Generate one image per spec, all in one batch, and capture the attention to its prompt.
 
     An image depends on its own seed and prompt. Other images in the batch only change rounding.
@@ -44,31 +42,39 @@ def generate_batch(
         steps: number of denoising steps. Capture counts UNet calls, of which some schedulers make a few more.
         guidance_scale: 1 or less: no guidance, and the negative prompt is not used.
         size: size of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
-        groups: several groups of layers instead of `capture.layers`, captured in one run. This keeps a running map for every layer and
-            needs more memory.
-        reads: the kinds and levels of attention to capture. Fewer cost less; the maps are the same up to rounding.
-
-    Returns: images (H, W, 3) uint8, and {group: their maps}, on the model's device. Without `groups` the only key is `capture.layers`.
+        plan: what is captured, from `plan_capture`. Several groups of layers keep a running map for every layer and need more memory.
 
     Raises:
-        UserError: unusable steps, size, class or prompt, or a result with values that are not finite.
+        UserError: unusable steps, guidance, size, class or prompt, or a result with values that are not finite.
     """
-    fitted = {group: model.family.fit_layers(model.network.config, group) for group in groups or (capture.layers,)}
-    # 1. Check inputs
-    height, width = check_inputs(model, specs, steps=steps, size=size)
+    model.check_known([name for spec in specs for name in spec.classes])
+    check_shape(model, image_shape(model, size), "size")
+    model.family.check_guidance(model.info.network, model.name, guidance_scale)
+    model.family.check_negative(model.name, negative_prompt)
+    check_drawing(model, specs, steps=steps, guidance_scale=guidance_scale, negative_prompt=negative_prompt)
+    how = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": negative_prompt}
+    return draw_batch(model, specs, **how, size=size, plan=plan)
+
+
+def draw_batch(
+    model: Model,
+    specs: Sequence[SampleSpec],
+    *,
+    steps: int,
+    guidance_scale: float,
+    negative_prompt: str,
+    size: Size | None,
+    plan: CapturePlan,
+) -> Drawn:
+    """`generate_batch` of arguments that are checked already."""
+    # 1. The columns of each class
     pipe, family = model.pipe, model.family
-    check_guidance(model, guidance_scale, negative_prompt)
-    guidance = family.guided(pipe, guidance_scale)
     prompts = [spec.prompt for spec in specs]
-    texts, asked = asked_texts(model, capture, prompts, [spec.classes for spec in specs])
+    texts, asked = asked_texts(model, plan, prompts, [spec.classes for spec in specs])
     words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
 
-    # 2. Count the calls of the network that the scheduler will make
-    calls = count_calls(model, steps)
-
-    # 3. Run the pipeline; noise comes from the CPU, so that a seed means the same on every device
-    several = len(fitted) > 1
-    capture = replace(capture, layers="all" if several else next(iter(fitted)))
+    # 2. Run the pipeline; noise comes from the CPU, so that a seed means the same on every device
+    height, width = image_shape(model, size)
     drawing = Drawing(
         prompts=prompts,
         negative_prompt=negative_prompt,
@@ -78,77 +84,72 @@ def generate_batch(
         guidance_scale=guidance_scale,
         generators=[torch.Generator().manual_seed(spec.seed) for spec in specs],
     )
-    how: dict[str, Any] = {"per_layer": several, "reads": reads, "asked": asked}
-    with capture_attention(model.network, capture, guidance=guidance, total_steps=calls, **how) as recorder:
+    guidance, calls = family.guided(pipe, guidance_scale), family.calls(pipe, steps)
+    with capture_attention(model.network, plan, guidance=guidance, total_steps=calls, asked=asked) as recorder:
         result = pipe(**family.call(pipe, drawing))
 
-    # 4. Maps first, because their error names the layer that overflowed; an image would only be black
-    maps = {group: recorder.maps(words, texts, layers=layers if several else None) for group, layers in fitted.items()}
+    # 3. Maps first, because their error names the layer that overflowed; an image would only be black
+    maps = recorder.maps_of_groups(words, texts)
     if not np.isfinite(result.images).all():
-        raise UserError(f"the generated image is not a number: {model.dtype} overflowed; use --dtype float32 or bfloat16")
+        raise UserError("dtype", f"{model.dtype}: overflowed, the generated image is not a number", "use float32 or bfloat16")
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps
 
 
 @torch.no_grad()
 def asked_texts(
-    model: Model, capture: CaptureConfig, prompts: Sequence[str], classes: Sequence[Sequence[str]]
+    model: Model, plan: CapturePlan, prompts: Sequence[str], classes: Sequence[Sequence[str]]
 ) -> tuple[list[str], torch.Tensor | None]:
     """The texts whose words' cross-attention is captured, one per image, and their states (B, T, C) for `capture_attention`; no states if
-    the texts are the prompts. Raises UserError for a model that cannot use other texts."""
-    check_other_text(capture, model.family)
-    if capture.prompt is None:
+    the texts are the prompts."""
+    if plan.capture.prompt is None:
         return list(prompts), None
-    texts = [capture.prompt.replace("{class}", join_classes(tuple(names))) for names in classes]
+    texts = [plan.capture.prompt.replace("{class}", join_classes(tuple(names))) for names in classes]
     states = model.family.encode(model.pipe, texts, model.device)["encoder_hidden_states"]
     model.rest()
     return texts, states
 
 
-def check_inputs(model: Model, specs: Sequence[SampleSpec], *, steps: int, size: Size | None) -> tuple[int, int]:
-    """Height and width of the images in pixels. Raises UserError if generation cannot succeed. Computes nothing."""
+def check_drawing(model: Model, specs: Sequence[SampleSpec], *, steps: int, guidance_scale: float, negative_prompt: str) -> None:
+    """Raise UserError for what only a loaded model can refuse: steps that its scheduler cannot make, and texts that its tokenizers cut off
+    or read otherwise. Computes nothing."""
+    # 1. Samples
     if not specs:
         raise UserError("no samples to generate: the batch is empty")
     for spec in specs:
         if not spec.classes:
             raise UserError(f"sample {spec.index} has no class")
-        model.check_known(spec.classes)
-    longest = len(model.pipe.scheduler.betas) if hasattr(model.pipe.scheduler, "betas") else 1000
-    if not 1 <= steps <= longest:
-        raise UserError(f"steps = {steps} must be from 1 to {longest}")
-    count_calls(model, steps)
-    return check_shape(model, pixels(model.image_side if size is None else size), "size")
+    for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
+        locate_columns(model.readers, prompt, classes)
 
-
-def count_calls(model: Model, steps: int) -> int:
-    """How often the network predicts with the prompt. Raises UserError if the scheduler does not suit the pipeline or the steps."""
-    pipe, family = model.pipe, model.family
-    scheduler = f"the scheduler of model '{model.name}' ({type(pipe.scheduler).__name__})"
-    takes_sigmas = "sigmas" in inspect.signature(pipe.scheduler.set_timesteps).parameters
-    if family.gives_sigmas and not takes_sigmas and not pipe.scheduler.config.get("use_flow_sigmas"):
-        raise UserError(
-            f"{scheduler} takes no noise levels, which the pipelines of {family.title} give; use FlowMatchEulerDiscreteScheduler"
-        )
-    try:
-        return family.calls(pipe, steps)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"steps = {steps}: {scheduler} cannot make them: {first_line(error)[:200]}") from error
-
-
-def check_guidance(model: Model, guidance_scale: float, negative_prompt: str) -> None:
-    """Raise UserError for guidance with a model that draws without it, and for a negative prompt that has no effect or is too long."""
-    pipe, family = model.pipe, model.family
-    family.check_guidance(model.network.config, model.name, guidance_scale)
-    if family.reads_negative(pipe, guidance_scale):
+    # 2. Negative prompt
+    if model.family.reads_negative(model.pipe, guidance_scale):
         try:
             check_prompt(model.readers, negative_prompt)
         except UserError as error:
-            raise UserError(f"negative_prompt: {error}") from error
-    else:
-        family.check_negative(model.name, negative_prompt)
+            raise UserError("negative_prompt", str(error)) from error
+
+    # 3. Scheduler and steps
+    pipe, family = model.pipe, model.family
+    scheduler = f"the scheduler of model '{model.name}' ({type(pipe.scheduler).__name__})"
+    longest = len(pipe.scheduler.betas) if hasattr(pipe.scheduler, "betas") else 1000
+    if not 1 <= steps <= longest:
+        raise UserError("steps", f"{steps} must be from 1 to {longest}")
+    takes_sigmas = "sigmas" in inspect.signature(pipe.scheduler.set_timesteps).parameters
+    if family.gives_sigmas and not takes_sigmas and not pipe.scheduler.config.get("use_flow_sigmas"):
+        problem = f"{scheduler} takes no noise levels, which the pipelines of {family.title} give"
+        raise UserError("scheduler", problem, "use FlowMatchEulerDiscreteScheduler")
+    try:
+        family.calls(pipe, steps)
+    except (TypeError, ValueError) as error:
+        problem = f"{steps}: {scheduler} cannot make them: {first_line(error)[:200]}"
+        raise UserError("steps", problem) from error
 
 
-def check_shape(model: Model, shape: tuple[int, int], what: str) -> tuple[int, int]:
-    """Returns `shape` (height, width) in pixels if the model supports this image size. Otherwise raises UserError naming the nearest
-    size that it supports."""
+def image_shape(model: Model, size: Size | None) -> tuple[int, int]:
+    """(height, width) in pixels of images of this size; None: the model's own."""
+    return pixels(model.image_side if size is None else size)
+
+
+def check_shape(model: Model, shape: tuple[int, int], what: str) -> None:
+    """Raise UserError naming the nearest size that the model supports if (height, width) in pixels is none. what: the subject."""
     check_sides(shape, what, model.name, *model.size_rules)
-    return shape

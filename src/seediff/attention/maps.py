@@ -19,8 +19,6 @@ from msgspec import Meta
 
 from ..errors import UserError
 from ..files.messages import shown
-from ..files.outputs import write_tensors
-from ..files.tensors import read_header
 
 Grid = tuple[int, int]
 """(height, width) of a map, in positions. Positions are counted row by row."""
@@ -99,6 +97,8 @@ class AttentionMaps:
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, atomically. `load` returns an equal object."""
+        from ..files.outputs import write_tensors
+
         tensors = {f"{kind}.{_name(grid)}": tensor.contiguous() for kind, grid, tensor in self.tensors()}
         height, width = self.latent_size
         side = height if height == width else self.latent_size
@@ -108,6 +108,8 @@ class AttentionMaps:
     @classmethod
     def load(cls, path: Path | str) -> AttentionMaps:
         """Read a file from `save`. Raises UserError naming the file if it is anything else."""
+        from ..files.tensors import read_header
+
         what = "saved attention maps"
         file = read_header(path)
         about = file.about("seediff", MapsAbout, what)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads
 from ..errors import UserError
 from ..models.families.base import Condition
 from ..models.groups import Layers
@@ -19,6 +17,7 @@ from ..prompts.tokens import locate_columns
 from .capture import capture_attention
 from .generate import asked_texts, check_shape
 from .maps import AttentionMaps, Grid
+from .plan import PLAIN_MEANS, CapturePlan, plan_capture
 from .recorder import Kind
 
 
@@ -44,7 +43,7 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     latents = model.family.latents(model.pipe, pixels)
     model.rest()
     if not latents.isfinite().all():
-        raise UserError(f"the encoded images are not numbers: {model.dtype} overflowed; use --dtype float32 or bfloat16")
+        raise UserError("dtype", f"{model.dtype}: overflowed, the encoded images are not numbers", "use float32 or bfloat16")
     return latents
 
 
@@ -61,9 +60,7 @@ def capture_images(
     *,
     timesteps: Sequence[int] = (50, 150, 250, 350, 450, 550),
     seed: int,
-    capture: CaptureConfig,
-    groups: Sequence[Layers] = (),
-    reads: Reads = EVERYTHING,
+    plan: CapturePlan,
     indices: Sequence[int] | None = None,
 ) -> dict[Layers, list[AttentionMaps]]:
     """Attention of images to their captions, averaged over timesteps. One UNet call per timestep, without guidance.
@@ -73,16 +70,12 @@ def capture_images(
         timesteps: timesteps of the noise schedule, in any order. The network sees the noisiest first, as in denoising.
         seed: an image's noise depends only on the seed and the image's number, so batches do not change it.
         indices: the images' numbers; None: 0, 1, 2, …
-        capture: as in generation; its steps are these timesteps.
-        groups: several groups of layers instead of `capture.layers`, captured in one run. This keeps a running map for every layer and
-            needs more memory.
-        reads: the kinds and levels of attention to capture. Fewer cost less; the maps are the same up to rounding.
+        plan: what is captured, from `plan_capture`; its steps are these timesteps.
 
-    Returns: {group: maps}, on the model's device. Without `groups` the only key is `capture.layers`.
+    Returns: for each group of the plan, the maps, on the model's device.
     """
     if not len(images) == len(prompts) == len(classes):
         raise ValueError(f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed")
-    check_schedule(model, timesteps)
     latents = encode_images(model, images)
     return capture_noised(
         model,
@@ -91,11 +84,9 @@ def capture_images(
         classes,
         timesteps=timesteps,
         seed=seed,
-        capture=capture,
-        groups=groups,
-        reads=reads,
+        plan=plan,
         indices=range(len(images)) if indices is None else indices,
-        mirrored=encode_mirrored(model, images, capture),
+        mirrored=encode_mirrored(model, images, plan.capture),
     )
 
 
@@ -108,9 +99,7 @@ def capture_noised(
     *,
     timesteps: Sequence[int],
     seed: int,
-    capture: CaptureConfig,
-    groups: Sequence[Layers] = (),
-    reads: Reads = EVERYTHING,
+    plan: CapturePlan,
     indices: Sequence[int],
     mirrored: torch.Tensor | None = None,
 ) -> dict[Layers, list[AttentionMaps]]:
@@ -119,19 +108,17 @@ def capture_noised(
     mirrored: latents from `encode_mirrored`. They get the same noise; their maps are mirrored back and averaged with those of `latents`.
     """
     if mirrored is not None:
-        how: dict[str, Any] = {"timesteps": timesteps, "seed": seed, "capture": capture}
-        how |= {"groups": groups, "reads": reads, "indices": indices}
-        first, second = (capture_noised(model, look, prompts, classes, **how) for look in (latents, mirrored))
+        first, second = (
+            capture_noised(model, look, prompts, classes, timesteps=timesteps, seed=seed, plan=plan, indices=indices)
+            for look in (latents, mirrored)
+        )
         return {group: [mean_of_looks(*both) for both in zip(maps, second[group], strict=True)] for group, maps in first.items()}
-    texts, asked = asked_texts(model, capture, prompts, classes)
+    texts, asked = asked_texts(model, plan, prompts, classes)
     words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
-    fitted = {group: model.family.fit_layers(model.network.config, group) for group in groups or (capture.layers,)}
-    several = len(fitted) > 1
-    capture = replace(capture, layers="all" if several else next(iter(fitted)))
-    more: dict[str, Any] = {"per_layer": several, "reads": reads, "asked": asked}
-    with capture_attention(model.network, capture, guidance=False, total_steps=len(timesteps), **more) as recorder:
+    steps = len(timesteps)
+    with capture_attention(model.network, plan, guidance=False, total_steps=steps, asked=asked) as recorder:
         run_noised(model, latents, prompts, timesteps=timesteps, seed=seed, indices=indices)
-    return {group: recorder.maps(words, texts, layers=layers if several else None) for group, layers in fitted.items()}
+    return recorder.maps_of_groups(words, texts)
 
 
 @torch.no_grad()
@@ -168,7 +155,7 @@ def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
         raise UserError(f"model '{model.name}': its scheduler ({type(scheduler).__name__}) has no noise schedule to add noise by")
     descending = sorted(timesteps, reverse=True)
     if not descending or descending[-1] < 0 or descending[0] >= levels:
-        raise UserError(f"timesteps {list(timesteps)} must be from 0 to {levels - 1}, at least one")
+        raise UserError("timesteps", f"{list(timesteps)} must be from 0 to {levels - 1}, at least one")
     return descending
 
 
@@ -179,8 +166,7 @@ def capture_classes(
     *,
     timesteps: Sequence[int],
     seed: int,
-    capture: CaptureConfig,
-    reads: Reads = EVERYTHING,
+    plan: CapturePlan,
     indices: Sequence[int],
     mirrored: torch.Tensor | None = None,
 ) -> list[AttentionMaps]:
@@ -192,18 +178,18 @@ def capture_classes(
     by_image: list[list[AttentionMaps]] = [[] for _ in latents]
     for turn in range(max(map(len, sentences), default=0)):
         shown = [i for i, sentences_of_image in enumerate(sentences) if turn < len(sentences_of_image)]
-        maps = capture_noised(
+        captured = capture_noised(
             model,
             latents[shown],
             [sentences[i][turn][0] for i in shown],
             [sentences[i][turn][1] for i in shown],
             timesteps=timesteps,
             seed=seed,
-            capture=capture,
-            reads=reads,
+            plan=plan,
             indices=[indices[i] for i in shown],
             mirrored=None if mirrored is None else mirrored[shown],
-        )[capture.layers]
+        )
+        (maps,) = captured.values()
         for i, image_maps in zip(shown, maps, strict=True):
             by_image[i].append(image_maps)
     return [join_maps(image_maps) for image_maps in by_image]
@@ -272,8 +258,8 @@ def capture_clean(
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
     words = [locate_columns(model.readers, text, classes_of_text) for text, classes_of_text in zip(texts, names, strict=True)]
-    config = CaptureConfig(normalize=False)
-    with capture_attention(model.network, config, guidance=False, reads={kind: None}, alone=("self",)) as recorder:
+    plan = plan_capture(model.family, model.network.config, PLAIN_MEANS, reads={kind: None}, alone=("self",))
+    with capture_attention(model.network, plan, guidance=False) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
     return recorder.maps(words, texts)
 

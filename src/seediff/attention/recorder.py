@@ -9,12 +9,11 @@ from typing import Any
 import torch
 
 from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads
 from ..errors import UserError
-from ..models.families.base import Family
 from ..models.groups import Kind, Layers, by_kind
 from .fused import add_fast
 from .maps import AttentionMaps, Grid, grid_at, grid_text
+from .plan import CapturePlan
 from .probabilities import Part, Scratch
 
 KINDS: tuple[Kind, Kind] = ("self", "cross")
@@ -43,26 +42,13 @@ def _ordinary_tensors() -> Iterator[None]:
 class AttentionRecorder:
     """Running sums of attention, one (B, N, T) float32 buffer per resolution (or layer) and kind."""
 
-    def __init__(
-        self,
-        config: CaptureConfig,
-        *,
-        family: Family,
-        guidance: bool,
-        total_steps: int | None,
-        per_layer: bool,
-        reads: Reads = EVERYTHING,
-        alone: Collection[Kind] = (),
-    ) -> None:
-        if config.steps == "second-half" and total_steps is None:
+    def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None = None, per_layer: bool = False) -> None:
+        if plan.capture.steps == "second-half" and total_steps is None:
             raise ValueError("steps='second-half' needs total_steps")
-        self.config = config
-        self.family = family
-        self.reads = reads
-        self.alone = alone
+        self.plan, self.config, self.family = plan, plan.capture, plan.family
         self.guidance = guidance
         self.total_steps = total_steps
-        self.per_layer = per_layer
+        self.per_layer = per_layer or len(plan.groups) > 1
         self.layers: Collection[str] = ()
         """The names of all layers."""
         self.asked: torch.Tensor | None = None
@@ -127,9 +113,9 @@ class AttentionRecorder:
 
     def wants(self, kind: Kind, positions: int) -> bool:
         """Whether to record maps of this kind, with this number of positions, in this network call."""
-        if not self.recording or kind not in self.reads:
+        if not self.recording or kind not in self.plan.reads:
             return False
-        levels = self.reads[kind]
+        levels = self.plan.reads[kind]
         if levels is None:
             return True
         assert self.latent_size is not None
@@ -167,7 +153,7 @@ class AttentionRecorder:
         for kind, columns in parts.items():
             width = len(range(*columns.indices(key.shape[2])))
             if width and self.wants(kind, size[0] * size[1]):
-                wanted.append(Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.alone))
+                wanted.append(Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.plan.alone))
         if not wanted:
             return
         self._add(wanted, name, query, key, query.shape[3] ** -0.5, bias)
@@ -224,6 +210,11 @@ class AttentionRecorder:
             )
             for image in range(len(prompts))
         ]
+
+    def maps_of_groups(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str]) -> dict[Layers, list[AttentionMaps]]:
+        """Group of the plan, as it was asked for → `maps` of its layers."""
+        groups = self.plan.groups
+        return {asked: self.maps(words, prompts, layers=group if len(groups) > 1 else None) for asked, group in groups.items()}
 
     @_ordinary_tensors()
     def layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:

@@ -144,11 +144,7 @@ SEGMENT_FACTS: dict[SegmentMethodName, SegmentFacts] = {
 }
 
 
-def check_capture(method: str, normalized: bool) -> None:
+def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:
     """Raise UserError if a method cannot use maps that were divided by their maxima (`CaptureConfig.normalize`)."""
     if METHOD_FACTS[method].plain_means and normalized:
-        raise UserError(
-            "capture.normalize",
-            f"true: method {method} works on plain means of attention",
-            "use --no-capture-normalize, or leave it out for the method's own",
-        )
+        raise UserError("capture.normalize", f"true: method {method} works on plain means of attention", fix)

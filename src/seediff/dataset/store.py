@@ -144,8 +144,9 @@ def write_native(
     pictures and extras instead of copies, where the file system allows them. workers: number of processes that read label maps; for
     several, samples must be picklable. The output is the same for any number. Raises UserError naming a sample that cannot be used.
     """
-    from ..report import load_trace, write_preview
     from ..report.card import data_card
+    from ..report.preview import write_preview
+    from ..report.saved_steps import load_trace
 
     check_class_list(classes)
     rows: list[dict[str, Any]] = []

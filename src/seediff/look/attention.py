@@ -16,7 +16,7 @@ from ..attention.maps import AttentionMaps
 from ..attention.windows import Window, cut, seen_shape, windows
 from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig, load_dataset_config
-from ..config.levels import level_name
+from ..config.levels import fit_levels, level_name
 from ..config.names import spoken
 from ..config.photographs import MaskPhotosConfig
 from ..dataset import native
@@ -28,7 +28,6 @@ from ..models.info import model_info
 from ..models.sources import find_source
 from ..models.trust import check_index, check_parts
 from ..prompts.tokens import locate_columns
-from ..run.plan import fitted_mask
 from .samples import Sample, Subject, read_image
 
 PIXELS = 8
@@ -112,11 +111,12 @@ def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetC
     size = (image.shape[0], image.shape[1])
     if not maps.words:
         raise UserError(f"the attention of sample '{sample.name}' names no class")
-    mask = fitted_mask(config)[0] if config else MaskConfig()
+    mask, info = config.mask if config else MaskConfig(), model_info(config.model, config.base) if config else None
+    if config and info:
+        mask, _ = fit_levels(info.network, mask, config.capture, info.family)
     if not isinstance(config, MaskPhotosConfig):
         return Seen(maps, image, size, Window(0, 0, *size), mask, True)
     (part,) = windows(*size, config.fit)
-    info = model_info(config.model, config.base)
     sides = info.sides() if info else None
     pixels = sides[1] if sides else PIXELS
     height, width = maps.latent_size
@@ -229,12 +229,17 @@ class Capturer:
         config = _here(config)
         if isinstance(config, GenerateConfig):
             from ..prompts.specs import SampleSpec
-            from ..run.generate import model_draw
+            from ..run.generate import GenerateJob
 
             spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
-            # keep_attention captures all maps: people look at any of them, and try other methods.
-            draw = self._loaded(config, lambda: model_draw(replace(config, keep_attention=True), [spec], config.device))
-            return draw([spec])[1][0].cpu()
+
+            def load_drawing() -> GenerateJob:
+                # keep_attention captures all maps: people look at any of them, and try other methods.
+                job = GenerateJob(replace(config, keep_attention=True))
+                job.load()
+                return job
+
+            return self._loaded(config, load_drawing).draw_batch([spec])[1][0].cpu()
         assert isinstance(config, MaskPhotosConfig)
         from ..attention.photograph import capture_classes, encode_images, encode_mirrored
         from ..files.photographs import Photo
@@ -245,7 +250,7 @@ class Capturer:
         photo = Photo(Path(sample.name), sample.name)
 
         def load() -> MaskJob:
-            job = MaskJob(config, [photo])
+            job = MaskJob(replace(config, keep_attention=True), [photo])
             job.load()
             return job
 
@@ -256,7 +261,7 @@ class Capturer:
         seen = cut(image, part, shape)
         latents, mirrored = encode_images(job.model, [seen]), encode_mirrored(job.model, [seen], config.capture)
         sentences = [job.prompts(tuple(row["classes"]))]
-        common = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture, "mirrored": mirrored}
+        common = {"timesteps": config.timesteps, "seed": config.seed, "plan": job.capture_plan, "mirrored": mirrored}
         return capture_classes(job.model, latents, sentences, indices=[number], **common)[0].cpu()
 
     def _loaded(self, config: DatasetConfig, load: Any) -> Any:

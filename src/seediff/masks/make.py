@@ -100,7 +100,7 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     """`soft_mask` of several classes of one image."""
     module, name = config.facts.function.split(".")
     function = getattr(import_module(f".{module}", __package__), name)
-    check_capture(config.method, maps.normalized)
+    check_capture(config.method, maps.normalized, f"use maps of this method, as of capture(pipe, keep='{config.method}')")
     return [function(maps, name, config) for name in classes]
 
 

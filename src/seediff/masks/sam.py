@@ -49,7 +49,9 @@ def load_sam(name: str) -> Any:
             raise ValueError(f"its weights lack {min(info['missing_keys'], default='values that are finite')}")
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right
         reason = f"cannot be used ({type(error).__name__}: {first_line(error)[:200]})"
-        raise UserError("sam", f"{name} {reason}", f"name a model in transformers' format of model_type {', '.join(KINDS)}") from error
+        raise UserError(
+            "mask.sam", f"{name}: {reason}", f"name a model in transformers' format of model_type {', '.join(KINDS)}"
+        ) from error
     return network
 
 

@@ -30,20 +30,18 @@ NAME = "seediff"
 def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) -> None:
     """Load a LoRA from a file, a folder or a hub id into a pipeline, at `scale`. model: the model's name, for messages.
 
-    Raises UserError if there is no such file, if it is not a LoRA, if it does not fit the model, if diffusers loads none into the family,
-    or if peft is missing.
+    Raises UserError if there is no such file, if it is not a LoRA, if it does not fit the model, or if peft is missing.
     """
-    check_lora(family, source)
     path = weight_file("lora", source)
     keys = list(read_header(path).tensors)
     if any(key.startswith(("ip_adapter.", "image_proj.")) for key in keys):
-        raise UserError(f"lora {source}: is an IP-Adapter, whose own attention is not captured; name a LoRA")
+        raise UserError("lora", f"{source}: is an IP-Adapter, whose own attention is not captured", "name a LoRA")
     wanted = {key[: marker.start()] for key in keys if (marker := PAIR.search(key))}
     if not wanted:
         first = keys[0][:80] if keys else "none"
-        raise UserError(f"lora {source}: is no LoRA: none of its tensors is called so, the first is {first}")
+        raise UserError("lora", f"{source}: is no LoRA: none of its tensors is called so, the first is {first}")
     if importlib.util.find_spec("peft") is None:
-        raise UserError(f"lora {source}: needs peft: pip install 'seediff[lora]'")
+        raise UserError("lora", f"{source}: needs peft", "pip install 'seediff[lora]'")
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     target = f"model '{model}' ({family.title})"
@@ -51,31 +49,18 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     try:
         pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
     except Exception as error:  # sizes that do not fit, names that are not there
-        raise UserError(f"lora {source}: does not fit {target}: {first_line(error)[:200]}") from error
+        raise UserError("lora", f"{source}: does not fit {target}: {first_line(error)[:200]}") from error
     adapted = sum(isinstance(module, BaseTunerLayer) for part in parts for module in part.modules())
     if adapted < len(wanted):
         lacking = f"{len(wanted) - adapted} of the {len(wanted)} layers that it is for are not there"
-        raise UserError(f"lora {source}: does not fit {target}: {lacking}")
+        raise UserError("lora", f"{source}: does not fit {target}: {lacking}")
     pipe.set_adapters([NAME], adapter_weights=[scale])
     for part in parts:
         for name, weight in part.named_parameters():
             if "lora_" in name:
-                _check_numbers(f"lora {source}", name, weight)
+                _check_numbers("lora", source, name, weight)
                 # The LoRA may be in another number format. The part's other weights stay: some are in float32 on purpose
                 weight.data = weight.data.to(part.dtype)
-
-
-def check_lora(family: Family, source: str) -> None:
-    """Raise UserError for a family into which no LoRA can be loaded."""
-    if not family.loads_loras:
-        raise UserError(f"lora {source}: diffusers loads no LoRA into {family.title}")
-
-
-def check_embedding(family: Family, source: str, model: str) -> None:
-    """Raise UserError for a family that does not support textual inversion."""
-    if not family.reads_embeddings:
-        target = f"model '{model}' ({family.title})"
-        raise UserError(f"embedding {source}: textual inversion is loaded into models whose text encoders are all CLIP's, unlike {target}")
 
 
 def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
@@ -88,40 +73,40 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     target = f"model '{model}' ({family.title})"
     encoders = [part for part in family.weights if part.startswith("text_encoder")]
     wanted = dict(tuple(ENCODERS.items())[: len(encoders)])
-    check_embedding(family, source, model)
     path = weight_file("embedding", source)
     tensors = read_header(path).load("pt")
     if len(wanted) == 1 and len(tensors) != 1:
-        raise UserError(f"embedding {source}: is no textual inversion of one token for {target}: it has {len(tensors)} tensors")
+        raise UserError("embedding", f"{source}: is no textual inversion of one token for {target}: it has {len(tensors)} tensors")
     if len(wanted) > 1 and set(tensors) != set(wanted):
         there = ", ".join(name[:80] for name in list(tensors)[:3]) or "none"
-        raise UserError(f"embedding {source}: {target} needs the tensors {' and '.join(wanted)}; there are: {there}")
+        raise UserError("embedding", f"{source}: {target} needs the tensors {' and '.join(wanted)}; there are: {there}")
     only = next(iter(tensors))
     token = f"<{path.stem}>" if len(wanted) > 1 or only == "emb_params" else only
     if PLAIN.fullmatch(token):
-        raise UserError(f"embedding {source}: its token {token[:80]!r} is a plain word; rename the tensor to <name>")
+        raise UserError("embedding", f"{source}: its token {token[:80]!r} is a plain word", "rename the tensor to <name>")
     parts = [(encoder, tokenizer, tensors[name if len(wanted) > 1 else only]) for name, (encoder, tokenizer) in wanted.items()]
     for name, values in tensors.items():
-        _check_numbers(f"embedding {source}", name, values)
+        _check_numbers("embedding", source, name, values)
     for encoder, _, values in parts:
         width = getattr(pipe, encoder).get_input_embeddings().embedding_dim
         if values.ndim not in (1, 2) or values.shape[-1] != width:
             shape = tuple(values.shape)
-            raise UserError(f"embedding {source}: vectors of {shape} do not fit the {encoder} of {target}, which needs {width}")
+            raise UserError("embedding", f"{source}: vectors of {shape} do not fit the {encoder} of {target}, which needs {width}")
     counts = [1 if values.ndim == 1 else len(values) for _, _, values in parts]
     if len(set(counts)) > 1 or not counts[0]:
-        raise UserError(f"embedding {source}: has {' and '.join(map(str, counts))} vectors; text encoders need as many as each other")
+        raise UserError("embedding", f"{source}: has {' and '.join(map(str, counts))} vectors; text encoders need as many as each other")
     try:
         for encoder, tokenizer, values in parts:
             more = {"text_encoder": getattr(pipe, encoder), "tokenizer": getattr(pipe, tokenizer)}
             pipe.load_textual_inversion({token: values}, token=token, **more)
     except ValueError as error:
-        raise UserError(f"embedding {source}: {first_line(error)[:200]}") from error
+        raise UserError("embedding", f"{source}: {first_line(error)[:200]}") from error
 
 
-def _check_numbers(what: str, name: str, values: Any) -> None:
+def _check_numbers(what: str, source: str, name: str, values: Any) -> None:
     if not bool(values.isfinite().all()):
-        raise UserError(f"{what}: tensor {name[:80]} holds values that are not finite; the file is damaged")
+        problem = f"{source}: tensor {name[:80]} holds values that are not finite"
+        raise UserError(what, problem, "the file is damaged")
 
 
 def weight_file(what: str, source: str) -> Path:
@@ -143,18 +128,18 @@ def local_file(what: str, source: str) -> Path | None:
         return path / _one(what, source, names, "give the path of one of them")
     if path.exists():
         if path.suffix != ".safetensors":
-            raise UserError(f"{what} {source}: must be a .safetensors file, or a folder or hub id with one")
+            raise UserError(what, f"{source}: must be a .safetensors file, or a folder or hub id with one")
         return path
     part = hub_part(source)
     if part is None or (part[1] is not None and not part[1].endswith(".safetensors")):
-        raise UserError(f"{what} {source}: there is no such file or folder, and it is not a hub id `owner/name`")
+        raise UserError(what, f"{source}: there is no such file or folder, and it is not a hub id `owner/name`")
     return None
 
 
 def _one(what: str, source: str, names: list[str], fix: str) -> str:
     usual = [name for name in names if name in USUAL]
     if len(usual or names) != 1:
-        raise UserError(f"{what} {source}: has " + (f"{len(names)} .safetensors files; {fix}" if names else "no .safetensors file"))
+        raise UserError(what, f"{source}: has " + (f"{len(names)} .safetensors files; {fix}" if names else "no .safetensors file"))
     return (usual or names)[0]
 
 

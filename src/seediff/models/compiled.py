@@ -133,9 +133,9 @@ def listen(network: Any, module: Any, hook: Hook, *, with_kwargs: bool = False) 
 def check_compile(device: str, offload: str) -> None:
     """Raise UserError where networks are not compiled: on mps, and with sequential offload."""
     if device.startswith("mps"):
-        raise UserError("compile: is not supported on mps; leave it out")
+        raise UserError("compile", "is not supported on mps", "leave it out")
     if offload == "sequential":
-        raise UserError("compile: does not work with offload sequential; use offload model, or leave one of them out")
+        raise UserError("compile", "does not work with offload sequential", "use offload model, or leave one of them out")
 
 
 def compile_network(network: Any, family: Family, device: str) -> None:
@@ -152,7 +152,7 @@ def compile_network(network: Any, family: Family, device: str) -> None:
         torch.compile(_trial, **settings)(torch.zeros(64, device=device))
     except Exception as error:  # torch raises a different error for each missing tool
         why = first_line(getattr(error, "inner_exception", error))
-        raise UserError(f"compile: torch cannot compile for {device} here ({why}); leave it out") from error
+        raise UserError("compile", f"torch cannot compile for {device} here ({why})", "leave it out") from error
     layers = family.layers(network)
     for name, layer in layers.items():
         Tap(network.get_submodule(name), layer)

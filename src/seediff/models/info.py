@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..files.documents import fit, read_json
 from ..files.messages import meant, show_bytes, shown
 from ..files.reading import SETTINGS
-from .families import FAMILIES, REFUSED, pipeline_family
+from .families import REFUSED, families, pipeline_family
 from .families.base import Family
 from .hub import cached_folder, fetch_file, hub_error, local_folder, read_index
 from .known import EMBEDDED, EMBEDDED_PIPELINES, KNOWN, Known, hub_ids, known_model
@@ -52,6 +52,12 @@ class ModelInfo:
     network: Mapping[str, Any]
     vae: Mapping[str, Any]
     settings: Settings = Settings()
+
+    @property
+    def knows_network(self) -> bool:
+        """Whether `network` is enough to tell which attention there is."""
+        blocks = {"down_block_types", "up_block_types"} if self.family.network == "unet" else set()
+        return bool(self.network) and blocks <= set(self.network)
 
     def defaults(self) -> dict[str, Any]:
         """The family's defaults, with the steps and guidance of the model's page where these are known; empty where the package's own
@@ -149,7 +155,7 @@ def check_supported(name: str, base: str | None = None) -> None:
 def unsupported(name: str, pipeline: Any) -> UserError:
     """The error for a model whose model_index.json names a pipeline class that no family has, or no class at all."""
     named = pipeline[:100] if isinstance(pipeline, str) else shown(pipeline)
-    supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in FAMILIES)
+    supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in families())
     why = REFUSED.get(named, "no file in models/families says where its attention, its words and its noise levels are")
     return UserError(f"model '{name}' is a {named}; supported are {supported}: {why}")
 
@@ -189,7 +195,7 @@ def list_models() -> list[tuple[Family, list[Row]]]:
     """Every family, and its models that have short names, embedded models first. Makes no network requests."""
     rows = [(EMBEDDED_PIPELINES[name], _embedded_row(name, folder)) for name, folder in EMBEDDED.items()]
     rows += [(known.pipeline, _known_row(known)) for known in KNOWN]
-    return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in FAMILIES]
+    return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in families()]
 
 
 def _embedded_row(name: str, folder: Path) -> Row:

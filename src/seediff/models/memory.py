@@ -20,13 +20,13 @@ def check_offload(offload: str, device: str) -> None:
     """Raise UserError for a word that `Offload` does not list, for a device where offloading saves nothing, and if accelerate is
     missing."""
     if offload not in get_args(Offload):
-        raise UserError(f"offload {offload!r} must be one of {', '.join(get_args(Offload))}")
+        raise UserError("offload", f"{offload} must be one of {', '.join(get_args(Offload))}")
     if offload == "none":
         return
     if why := NOTHING_TO_SAVE.get(device.split(":")[0]):
-        raise UserError(f"offload {offload}: parts of the model would take turns in a GPU's memory, but {why}; leave it out")
+        raise UserError("offload", f"{offload}: parts of the model would take turns in a GPU's memory, but {why}", "leave it out")
     if find_spec("accelerate") is None:
-        raise UserError(f"offload {offload}: needs accelerate: pip install 'seediff[offload]'")
+        raise UserError("offload", f"{offload}: needs accelerate", "pip install 'seediff[offload]'")
 
 
 def place(pipe: Any, device: str, offload: Offload) -> None:
@@ -43,7 +43,6 @@ def enable_tiling(pipe: Any, model: str) -> None:
     """Have the autoencoder encode and decode anything larger than its own size in overlapping tiles. Raises UserError if it cannot. model:
     the model's name, for messages."""
     if not hasattr(pipe.vae, "use_tiling"):  # how diffusers marks an autoencoder that can tile
-        raise UserError(
-            f"vae_tiling: the autoencoder of model '{model}' ({type(pipe.vae).__name__}) works on whole pictures only; leave it out"
-        )
+        problem = f"the autoencoder of model '{model}' ({type(pipe.vae).__name__}) works on whole pictures only"
+        raise UserError("vae_tiling", problem, "leave it out")
     pipe.vae.enable_tiling()

@@ -20,13 +20,13 @@ def check_quantize(quantize: str, *, compile: bool, quantised: bool) -> None:
     """Raise UserError for a word that `Quantize` does not list, for weights that are quantised already, with `compile`, and if the library
     is missing."""
     if quantize not in get_args(Quantize):
-        raise UserError(f"quantize {quantize!r} must be one of {', '.join(get_args(Quantize))}")
+        raise UserError("quantize", f"{quantize} must be one of {', '.join(get_args(Quantize))}")
     if quantised:
-        raise UserError(f"quantize {quantize}: the model's weights are quantised already (GGUF); leave it out")
+        raise UserError("quantize", f"{quantize}: the model's weights are quantised already (GGUF)", "leave it out")
     if compile:
-        raise UserError(f"quantize {quantize}: goes with no --compile")
+        raise UserError("quantize", f"{quantize}: does not work with a compiled network", "leave out one of the two")
     if find_spec(NEEDS[quantize]) is None:
-        raise UserError(f"quantize {quantize}: needs {NEEDS[quantize]}: pip install 'seediff[quantize]'")
+        raise UserError("quantize", f"{quantize}: needs {NEEDS[quantize]}", "pip install 'seediff[quantize]'")
 
 
 def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:

@@ -17,10 +17,10 @@ from .families import pipeline_family
 from .families.base import Family, Reader
 from .families.unet import SD
 from .hub import fetch_file, fetch_index, hub_error, hub_files, not_fetched, read_index
-from .info import check_known_classes, settings_of, unsupported
+from .info import ModelInfo, Settings, check_known_classes, settings_of, unsupported
 from .memory import Offload, check_offload, enable_tiling, place
 from .quantize import Quantize, check_quantize, quantise
-from .schedulers import follow_marks, use_scheduler
+from .schedulers import check_scheduler, follow_marks, use_scheduler
 from .single_file import load_parts
 from .sources import Source, fetch_part, find_source
 from .trust import check_index, check_parts, import_without_kernels
@@ -62,6 +62,16 @@ class Model:
     def network(self) -> Any:
         """The part of the pipeline that contains the attention."""
         return getattr(self.pipe, self.family.network)
+
+    @property
+    def info(self) -> ModelInfo:
+        """What its files told before it was loaded, as it is now."""
+        network = dict(self.network.config)
+        if (distilled := self.pipe.config.get("is_distilled")) is not None:  # FLUX.2 klein: the network's own does not tell
+            network["is_distilled"] = distilled
+        known = Settings(self.known_classes, self.known_words)
+        whole = Source(self.name, self.name)
+        return ModelInfo(self.name, self.family, type(self.pipe).__name__, whole, network, self.pipe.vae.config, known)
 
     @property
     def pixels(self) -> int:
@@ -132,8 +142,6 @@ def load_model(
     name = str(name)
     base, lora, embedding = (None if value is None else str(value) for value in (base, lora, embedding))
 
-    if lora_scale is not None and lora is None:
-        raise UserError(f"lora_scale = {lora_scale}: needs a lora; give both or neither")
     device = check_device(device or default_device())
     check_offload(offload, device)
     if compile:
@@ -142,10 +150,7 @@ def load_model(
         check_compile(device, offload)
     source = find_source(name, base)
     if dtype not in (None, "float32", "float16", "bfloat16"):
-        raise UserError(f"dtype '{dtype}' is not one of float32, float16, bfloat16")
-
-    if quantize is not None:
-        check_quantize(quantize, compile=compile, quantised=source.is_gguf)
+        raise UserError("dtype", f"{dtype} must be one of float32, float16, bfloat16")
 
     # 2. The pipeline
     whole, folder = (source.whole, source.whole) if isinstance(source.whole, Path) else fetch_index(source.name)
@@ -154,11 +159,15 @@ def load_model(
     if not isinstance(pipeline, str) or family is None:
         raise unsupported(source.name, pipeline)
     source.check(pipeline)
+    added: dict[str, Any] = {"lora": lora, "lora_scale": lora_scale, "embedding": embedding, "scheduler": scheduler}
+    check_additions(family, name, gguf=source.is_gguf, **added, quantize=quantize, compile=compile)
     dtype = dtype or default_dtype(device, family.half)
-    source = fetch_part(replace(source, whole=whole))
-    source.check(pipeline)
-    if quantize is not None:  # which file a repository holds is known only now
-        check_quantize(quantize, compile=compile, quantised=source.is_gguf)
+    if source.part is not None:
+        source = fetch_part(replace(source, whole=whole))
+        source.check(pipeline)
+        if quantize is not None:  # which file a repository holds is known only now
+            check_quantize(quantize, compile=compile, quantised=source.is_gguf)
+    source = replace(source, whole=whole)
     pipe = _load_pipeline(source, folder, pipeline, family, dtype, name)
 
     # 3. What is loaded on top, and the device
@@ -190,6 +199,36 @@ def load_model(
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
     settings = settings_of(source)
     return Model(pipe, name, device, dtype, latent_side, side, settings.classes, settings.words, family, offload, base)
+
+
+def check_additions(
+    family: Family | None,
+    name: str,
+    *,
+    gguf: bool,
+    lora: str | None = None,
+    lora_scale: float | None = None,
+    embedding: str | None = None,
+    scheduler: str | None = None,
+    quantize: str | None = None,
+    compile: bool = False,
+    **_: Any,
+) -> None:
+    """Raise UserError for what cannot be loaded with a model, before its weights are read. Arguments as in `load_model`.
+
+    family: None: not known yet. gguf: whether its weights are in GGUF.
+    """
+    if quantize is not None:
+        check_quantize(quantize, compile=compile, quantised=gguf)
+    if scheduler is not None:
+        check_scheduler(family, scheduler)
+    if lora_scale is not None and lora is None:
+        raise UserError("lora_scale", f"{lora_scale} needs a lora", "give both or neither")
+    if lora is not None and family and not family.loads_loras:
+        raise UserError("lora", f"{lora}: diffusers loads no LoRA into {family.title}")
+    if embedding is not None and family and not family.reads_embeddings:
+        problem = f"{embedding}: textual inversion is loaded into models whose text encoders are all CLIP's"
+        raise UserError("embedding", f"{problem}, unlike model '{name}' ({family.title})")
 
 
 def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, dtype: str, name: str) -> Any:

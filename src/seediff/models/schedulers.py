@@ -52,32 +52,36 @@ def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
     if name in SCHEDULERS:
         return name, {}
     if name not in NAMES:
-        raise UserError(f"scheduler '{name}'{meant(name, NAMES)}: known are {', '.join(NAMES)}, and classes of diffusers that models have")
+        known = f"known are {', '.join(NAMES)}, and classes of diffusers that models have"
+        raise UserError("scheduler", f"{name}: is not known{meant(name, NAMES)}", known)
     return NAMES[name]
 
 
-def check_scheduler(family: Family, name: str) -> None:
-    """Raise UserError for a scheduler that a family cannot use."""
+def check_scheduler(family: Family | None, name: str) -> None:
+    """Raise UserError for an unknown name, and for a scheduler that a family cannot use. family: None: not known yet."""
     kind, _ = scheduler_class(name)
+    if family is None:
+        return
     if isinstance(family, FlowMatching) != kind.startswith("FlowMatch"):
         which = [short for short, (other, _) in NAMES.items() if other.startswith("FlowMatch") == isinstance(family, FlowMatching)]
-        raise UserError(f"scheduler '{name}': {family.title} was trained for others: {', '.join(which)}")
+        raise UserError("scheduler", f"{name}: {family.title} was trained for others", f"use {', '.join(which)}")
     if family.pipelines == ("LatentConsistencyModelPipeline",) and kind != "LCMScheduler":
-        raise UserError(f"scheduler '{name}': {family.title} is drawn with lcm alone; leave it out")
+        raise UserError("scheduler", f"{name}: {family.title} is drawn with lcm alone", "leave it out")
 
 
 def use_scheduler(pipe: Any, family: Family, name: str) -> None:
     """Replace a pipeline's scheduler by the one of this name, with the configuration of the old one. Raises UserError."""
     import diffusers
 
-    check_scheduler(family, name)
     kind, options = scheduler_class(name)
     try:
         scheduler = getattr(diffusers, kind).from_config(pipe.scheduler.config, **options)
     except Exception as error:  # a missing library, an unsuitable configuration
-        raise UserError(f"scheduler '{name}': cannot be made of the model's own ({first_line(error)[:200]})") from error
+        problem = f"{name}: cannot be made of the model's own ({first_line(error)[:200]})"
+        raise UserError("scheduler", problem) from error
     if family.gives_sigmas and "sigmas" not in inspect.signature(scheduler.set_timesteps).parameters:
-        raise UserError(f"scheduler '{name}': {family.title} gives it the noise levels, which it does not take; use flow-euler")
+        problem = f"{name}: {family.title} gives it the noise levels, which it does not take"
+        raise UserError("scheduler", problem, "use flow-euler")
     pipe.scheduler = scheduler
 
 

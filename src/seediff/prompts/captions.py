@@ -12,17 +12,7 @@ from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.photographs import Photo, find_named
 from ..files.reading import read_text
-
-FUNCTION_WORDS = frozenset(
-    """a about above across after against all along also am among an and another any are around as at away back be because been before
-    behind being below beneath beside besides between both but by can close could did do does down each either every few for from front
-    had has have he her here him his how i if in inside into is it its just left like many me more most much my near next no not of off
-    on one only onto or other our out outside over own part past per photo photograph picture image right several shall she side so some
-    such than that the their them then there these they this those three through to together toward towards two under until up upon us
-    very via view was we were what when where which while who whose will with within without you your""".split()  # noqa: SIM905
-)
-"""English words that name nothing visible. A caption's remaining words are its nouns, adjectives and verbs; word classes are not
-guessed."""
+from .tokens import content_words
 
 
 def read_words(
@@ -44,12 +34,6 @@ def read_words(
         name: caption_words if known is None else tuple(word for word in caption_words if word in known)
         for name, caption_words in words.items()
     }
-
-
-def content_words(caption: str) -> tuple[str, ...]:
-    """The words in a caption that may name something, in lower case, each once, in order."""
-    words = re.findall(r"[^\W\d_]+(?:[-'][^\W\d_]+)*", caption.lower())
-    return tuple(dict.fromkeys(word for word in words if word not in FUNCTION_WORDS and len(word) > 1))
 
 
 def mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:

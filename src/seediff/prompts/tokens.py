@@ -1,4 +1,4 @@
-"""Finds words among a prompt's tokens, from the tokenizer's character offsets."""
+"""Words of a prompt: which may name something, and where they are among its tokens, from the tokenizer's character offsets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ from typing import Any
 from ..config.names import any_name, longest_first, spoken
 from ..errors import UserError
 from ..models.families.base import Reader
+
+FUNCTION_WORDS = frozenset(
+    """a about above across after against all along also am among an and another any are around as at away back be because been before
+    behind being below beneath beside besides between both but by can close could did do does down each either every few for from front
+    had has have he her here him his how i if in inside into is it its just left like many me more most much my near next no not of off
+    on one only onto or other our out outside over own part past per photo photograph picture image right several shall she side so some
+    such than that the their them then there these they this those three through to together toward towards two under until up upon us
+    very via view was we were what when where which while who whose will with within without you your""".split()  # noqa: SIM905
+)
+"""English words that name nothing visible. A caption's remaining words are its nouns, adjectives and verbs; word classes are not
+guessed."""
+
+
+def content_words(caption: str) -> tuple[str, ...]:
+    """The words in a caption that may name something, in lower case, each once, in order."""
+    words = re.findall(r"[^\W\d_]+(?:[-'][^\W\d_]+)*", caption.lower())
+    return tuple(dict.fromkeys(word for word in words if word not in FUNCTION_WORDS and len(word) > 1))
 
 
 def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:

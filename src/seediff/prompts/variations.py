@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
 from ..errors import UserError
-from .captions import content_words
+from .tokens import content_words
 
 PHRASES: dict[str, tuple[str, ...]] = {
     "place": (

@@ -280,7 +280,7 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
 
 def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write preview.html from the files in the folder, and return its path. Raises UserError naming a file that cannot be read."""
-    from ..report import write_preview
+    from ..report.preview import write_preview
 
     try:
         sheet = (out / AUGMENTATIONS).read_bytes()

@@ -32,7 +32,6 @@ from ..files.tensors import read_header
 from ..metrics.confusion import IGNORED
 from ..models.info import find_settings
 from .mask import MaskJob
-from .plan import captured_maps
 
 if TYPE_CHECKING:
     import torch
@@ -146,7 +145,7 @@ def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float
     if draws < 1:
         raise UserError("draws", f"{draws} must be at least 1")
     if config.fit == "crop":
-        raise UserError("fit", "crop leaves pixels without masks", "use keep or resize")
+        raise UserError("fit", "crop: leaves pixels without masks", "use keep or resize")
 
 
 def _kept(path: Path, key: str) -> dict[str, np.ndarray]:
@@ -215,8 +214,9 @@ def soft_masks(job: MaskJob, seen: np.ndarray, latents: torch.Tensor, words: tup
     from ..masks.make import make_masks
 
     assert job.model is not None
+    assert job.capture_plan is not None
     config = job.config
-    how = {"timesteps": config.timesteps, "seed": config.seed, "capture": config.capture, "reads": captured_maps(config)}
+    how: dict[str, Any] = {"timesteps": config.timesteps, "seed": config.seed, "plan": job.capture_plan}
     mirrored = encode_mirrored(job.model, [seen], config.capture)
     (maps,) = capture_classes(job.model, latents, [job.prompts(words)], indices=[index], mirrored=mirrored, **how)
-    return make_masks(seen, maps, words, job.method, trace=False).soft
+    return make_masks(seen, maps, words, job.mask_config, trace=False).soft

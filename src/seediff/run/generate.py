@@ -5,29 +5,27 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..config.generate import GenerateConfig
-from ..config.levels import check_levels
 from ..config.sizes import pixels
 from ..dataset import native
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.output_folders import Out, free_bytes
 from ..files.outputs import write_atomic
-from ..models.fingerprint import weights_fingerprint
 from ..models.info import model_info
 from ..models.memory import Offload
 from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .output import BatchRecord, Place
-from .plan import captured_maps, check_files, expected_capture, fitted_mask, mask_lines, model_line, source_lines
+from .plan import mask_lines, model_line, source_lines
 from .reopen import again_number, draw_again, redrawn, sample_number
 from .samples import DatasetJob
 
@@ -70,7 +68,7 @@ def generate(
     using it, the model is missing, or it does not know a class. Raises OSError if the disk fills up.
     """
     if out is None:
-        raise UserError('out is missing: name the folder of the dataset, out="pets"')
+        raise UserError("out", "is missing", 'name the folder of the dataset, out="pets"')
     if config is not None and options:
         raise UserError(f"{', '.join(options)}: given beside a configuration; make them part of it, or leave the configuration out")
     config = config or GenerateConfig.recommended(**options)
@@ -98,8 +96,6 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         super().__init__(config, offload)
         self.draw = draw
         self.on_device = draw is None
-        self.mask = config.mask
-        """The configuration of masks; once the model is loaded, with levels that it has."""
         self.redrawn: Mapping[int, int] = {}
         """From `reopen.redrawn`."""
 
@@ -119,16 +115,30 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
     def samples(self) -> list[SampleSpec]:
         return [spec for batch in self.batches.values() for spec in batch if not spec.attempt]
 
-    def check(self) -> None:
-        check_files(self.config)
-
     def load(self) -> str:
-        if self.draw is not None:
-            return ""
-        self.load_sam()
-        self.draw = model_draw(self.config, self.samples(), self.device, self.offload)
-        self.mask = fitted_mask(self.config)[0]
-        return weights_fingerprint(*self.config.weight_sources, self.config.mask.sam_weights)  # after loading, which may have fetched them
+        return "" if self.draw is not None else super().load()
+
+    def use(self, model: Model) -> None:
+        from ..attention.generate import check_drawing
+
+        super().use(model)
+        check_drawing(model, self.samples(), **self.how)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How the network is run, for all samples."""
+        names = ("steps", "guidance_scale", "negative_prompt")
+        return {name: getattr(self.config, name) for name in names}
+
+    def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+        """Images and attention of specs that are drawn together as one batch."""
+        from ..attention.generate import draw_batch
+
+        assert self.model is not None
+        assert self.capture_plan is not None
+        images, of_groups = draw_batch(self.model, specs, **self.how, size=self.config.size, plan=self.capture_plan)
+        (maps,) = of_groups.values()
+        return images, maps
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
@@ -140,14 +150,13 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         attempts are used up. The configuration alone decides which samples are in these batches. Masks are then made here, otherwise in
         `write`. A sample that people rejected is drawn once more and kept.
         """
-        assert self.draw is not None
         reject = self.config.reject and not batch[0].attempt
         kept: list[Drawn] = []
         rejected: list[dict[str, Any]] = []
         for attempt in range(self.config.attempts if reject else 1):
             specs = [redraw(spec, self.config.seed, attempt) for spec in batch] if attempt else batch
             with self.timer("drawing"):
-                images, maps = self.draw(specs)
+                images, maps = (self.draw or self.draw_batch)(specs)
             batch = []
             for spec, image, attention in zip(specs, images, maps, strict=True):
                 result = self.masks(spec, image, attention) if reject else None
@@ -170,7 +179,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         from ..masks.make import make_masks
 
         with self.timer("masks"):
-            return make_masks(image, attention, spec.classes, self.mask, trace=spec.index in self.traced)
+            return make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)
 
     def write(self, captured: tuple[list[Drawn], list[dict[str, Any]]], out: Path) -> BatchRecord:
         kept, rejected = captured
@@ -206,6 +215,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         sides = info.sides() if info else None
         image_side, factor = sides or (512, 8)
         shape = pixels(config.size or image_side)
+        plan = self.capture_plan and replace(self.capture_plan, size=(shape[0] // factor, shape[1] // factor))
         assumed = " (assumed)" if sides is None and config.size is None else ""
         size = disk_estimate(config, len(specs), shape, factor)
         files = [f"images/*.{config.image_format}", "masks/*.png"]
@@ -222,7 +232,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
             *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
             f"{model_line(config, self.offload)}, "
             f"{config.steps} steps, guidance {config.guidance_scale}, device {config.device or 'the best there is'}",
-            *mask_lines(config, str(expected_capture(config, sides=(image_side, factor)) or "")),
+            *mask_lines(config, plan, str((plan and plan.expected) or "")),
             *source_lines(config),
             f"Files in {place.out}: {', '.join(files)}",
             f"Disk: about {show_bytes(size)}; free there: {show_bytes(free_bytes(place.folder))}",
@@ -237,36 +247,3 @@ def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], f
     positions = [math.prod(side // factor // divisor for side in shape) for divisor in (1, 2, 4, 8)]
     attention = 4 * sum(n * n + 77 * n for n in positions) * config.keep_attention
     return images * int(math.prod(shape) * per_pixel + 1200 + attention)
-
-
-def model_draw(config: GenerateConfig, specs: Sequence[SampleSpec], device: str | None = None, offload: Offload = "none") -> Draw:
-    """Load the configuration's model, check everything that could fail while `specs` are drawn, and return a function to draw a batch."""
-    from ..attention.generate import check_guidance, check_inputs
-    from ..models.registry import load_model
-    from ..prompts.tokens import locate_columns
-
-    check_files(config)
-    model = load_model(config.model, device=device or config.device, dtype=config.dtype, offload=offload, **config.loading)
-    check_inputs(model, specs, steps=config.steps, size=config.size)
-    for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
-        locate_columns(model.readers, prompt, classes)
-    check_guidance(model, config.guidance_scale, config.negative_prompt)
-    check_levels(model.network.config, config.mask, config.capture, model.family)
-    return partial(draw_batch, model, config)
-
-
-def draw_batch(model: Model, config: GenerateConfig, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-    """Images and attention of specs that are drawn together as one batch."""
-    from ..attention.generate import generate_batch
-
-    images, maps = generate_batch(
-        model,
-        specs,
-        steps=config.steps,
-        guidance_scale=config.guidance_scale,
-        negative_prompt=config.negative_prompt,
-        size=config.size,
-        capture=config.capture,
-        reads=captured_maps(config),
-    )
-    return images, maps[config.capture.layers]

@@ -123,6 +123,9 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     def check(self) -> None:
         """Raise UserError for mistakes that a model's small files show before its weights are loaded."""
 
+    def check_device(self, here: bool) -> None:
+        """Raise UserError for a device that is not available, as loading would. here: whether this machine computes."""
+
     def plan(self, place: Place, verb: str) -> list[str]:
         """The lines of `--dry-run` about a run. verb: "make", "continue" for an unfinished output, or "extend to" for an output with fewer
         samples."""
@@ -294,15 +297,13 @@ def run(job: AnyJob, out: Out | str | Place, *, engine: Engine | None = None, pr
 
 def plan(job: AnyJob, out: Out | str, *, engine: Engine | None = None) -> str:
     """What `run` would do, as `--dry-run` prints it. Writes nothing and loads no model. Raises UserError if the run would fail at once."""
-    from .plan import check_loading
-
     with open_place(out) as place:
         state, job.config = place.look_into(job.config)
         job.check()
         if state == "shorter":
             check_growth(place.folder)
         if state != "complete" and job.on_device:
-            check_loading(job.config, job.device, job.offload, engine is None or engine.here)
+            job.check_device(engine is None or engine.here)
         lines = [f"{place.out} is complete already: nothing would be done."] if state == "complete" else []
         verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
         return "\n".join([*lines, *job.plan(place, verb)])

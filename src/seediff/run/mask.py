@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config.levels import check_levels
 from ..config.names import join_classes
-from ..config.photographs import MaskPhotosConfig, check_attention
+from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
 from ..files.messages import counted
 from ..files.output_folders import Out
 from ..files.photographs import Found, Photo, read_photo
-from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
 from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .output import BatchRecord, Place
 from .photos import Captured, PhotoSpec, fingerprint_photos, others_skipped, picture_file, read_all, read_failures, write_failures
-from .plan import captured_maps, check_files, fitted_mask, mask_lines, model_line, photo_capture, source_lines
+from .plan import mask_lines, model_line, photo_capture, source_lines
 from .samples import DatasetJob
 
 if TYPE_CHECKING:
@@ -85,18 +83,12 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         others = ["" if listed[photo.name] == config.classes else repr(listed[photo.name]) for photo in photos]
         super().__init__(replace(config, photos=fingerprint_photos(photos, others, "classes of their own")), offload)
         self.specs = [PhotoSpec(index, photo, listed[photo.name]) for index, photo in enumerate(photos)]
-        self.model: Model | None = None
-        self.method = config.mask
-        """The configuration of masks; once the model is loaded, with levels that it has."""
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
 
     def samples(self) -> Sequence[SampleSpec]:
         return [self.sample(spec, spec.words) for spec in self.specs]
-
-    def check(self) -> None:
-        check_files(self.config)
 
     def describe(self, batch: Sequence[PhotoSpec]) -> str:
         return batch[0].photo.name
@@ -108,26 +100,8 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
-    def load(self) -> str:
-        from ..models.registry import load_model
-
-        self.check()
-        self.load_sam()
-        device = self.device or self.config.device
-        self.use(load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading))
-        return weights_fingerprint(*self.config.weight_sources, self.config.mask.sam_weights)
-
     def use(self, model: Model) -> None:
-        """Use this model, after checking everything that could fail with it."""
-        from ..attention.generate import check_shape
-        from ..config.sizes import pixels
-
-        self.model = model
-        self.model.check_known(self.config.classes)
-        check_attention(self.config.size, self.model.pixels)
-        check_shape(self.model, pixels(self.config.size or self.model.image_side), "size")
-        check_levels(self.model.network.config, self.config.mask, self.config.capture, self.model.family)
-        self.method = fitted_mask(self.config)[0]
+        super().use(model)
         for classes in dict.fromkeys(spec.words for spec in self.specs):
             self.prompts(classes)
 
@@ -171,6 +145,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         from ..masks.presence import find_classes
 
         assert self.model is not None
+        assert self.capture_plan is not None
         answers: list[tuple[dict[str, float], AttentionMaps | None]] = [({}, None) for _ in photos]
         asked = [i for i, (spec, _) in enumerate(photos) if spec.words]
         if not asked:
@@ -186,8 +161,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             [self.prompts(present[row]) for row in rows],
             timesteps=self.config.timesteps,
             seed=self.config.seed,
-            capture=self.config.capture,
-            reads=captured_maps(self.config),
+            plan=self.capture_plan,
             indices=[photos[asked[row]][0].index for row in rows],
             mirrored=encode_mirrored(self.model, [photos[asked[row]][1] for row in rows], self.config.capture) if rows else None,
         )
@@ -223,7 +197,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         """Masks (h, w) at the size that the model sees, None if no class is present; and masks (H, W) at the photograph's full size."""
         from ..masks.make import make_masks
 
-        small = make_masks(seen, maps, list(maps.words), self.method, trace=trace) if maps else None
+        small = make_masks(seen, maps, list(maps.words), self.mask_config, trace=trace) if maps else None
         return small, self.enlarged(small, (photo.shape[0], photo.shape[1]))
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
@@ -277,7 +251,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             f"Classes: {', '.join(config.classes)}; a class that scores below {config.presence} gets no mask",
             f"Prompt: {config.prompts[0]}; timesteps {', '.join(map(str, config.timesteps))}; fit {config.fit}",
             model_line(config, self.offload),
-            *mask_lines(config, photo_capture(config)),
+            *mask_lines(config, self.capture_plan, photo_capture(config, self.capture_plan)),
             *source_lines(config),
             f"Dataset in {place.out}: {', '.join(['images/', 'masks/', *(name for name, asked in kept.items() if asked)])}, "
             "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",

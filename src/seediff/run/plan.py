@@ -1,90 +1,133 @@
-"""Checks that need only a model's small files and the devices, before weights are loaded; and the lines of a dry run."""
+"""Jobs that run a model: what they check before its weights are loaded, what they capture, and the lines of a dry run."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..attention.expected import Expected, expect_capture, memory_bytes
-from ..config.base import GIVEN, RunConfig
-from ..config.constants import CaptureConfig, MaskConfig
+from ..attention.plan import CapturePlan, memory_bytes, plan_capture, plan_segments
+from ..config.base import GIVEN, Config, RunConfig
 from ..config.generate import DatasetConfig, GenerateConfig
-from ..config.levels import EVERYTHING, Reads, check_divides, check_kinds, check_levels, fit_layers, fit_levels, maps_read
+from ..config.levels import EVERYTHING, Reads
 from ..config.methods import BEST, check_capture
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig, check_attention, max_area
 from ..config.presets import BEST_SOURCE, foreign_constants
 from ..config.sizes import check_sides, pixels
 from ..errors import UserError
 from ..files.messages import show_bytes, shown
-from ..models.adapters import check_embedding, check_lora, local_file
+from ..models.adapters import local_file
+from ..models.fingerprint import weights_fingerprint
 from ..models.groups import layers_name
 from ..models.hub import check_repository
 from ..models.info import ModelInfo, check_known_classes, check_supported, model_info
 from ..models.memory import Offload, check_offload
-from ..models.quantize import check_quantize
-from ..models.schedulers import check_scheduler, scheduler_class
+from ..models.registry import check_additions
 from ..models.sources import find_source
+from .loop import Captured, Item, Job
+
+if TYPE_CHECKING:
+    from ..models.registry import Model
 
 ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 """Configurations of the commands that run a model."""
 
 
-def check_files(config: ModelConfig) -> None:
-    """Raise UserError, without loading the model, for a model of no known family, classes that it does not know, guidance if it draws
-    without, levels of attention that it lacks, a size that it does not support, a missing LoRA, and a capture that the method cannot use.
+class ModelJob(Job[Config, Item, Captured]):
+    """A job that runs a model. Its configuration is a `ModelConfig`."""
 
-    Nothing is known about a hub id without a short name before it is fetched. Broken files are left to loading, which reports them better.
+    capture_plan: CapturePlan | None = None
+    """What is captured; None until the job is checked, and until the model is loaded if its small files are not known before."""
+    model: Model | None = None
+
+    def check(self) -> None:
+        self.capture_plan = check_inputs(self.config)  # type: ignore[arg-type]  # a ModelConfig
+
+    def check_device(self, here: bool) -> None:
+        check_loading(self.config, self.device, self.offload, here)
+
+    def load(self) -> str:
+        from ..models.registry import load_model
+
+        config = self.config
+        self.check()
+        beside = self.load_beside()
+        device = self.device or config.device
+        self.use(load_model(config.model, device=device, dtype=config.dtype, offload=self.offload, **config.loading))
+        return weights_fingerprint(*config.weight_sources, beside)  # after loading, which may have fetched them
+
+    def load_beside(self) -> str | None:
+        """Load what is needed beside the model. Returns the source of its weights."""
+        return None
+
+    def use(self, model: Model) -> None:
+        """Use this model, after checking what only a loaded model can tell: that its tokenizers can read the texts."""
+        self.model = model
+        if self.capture_plan is None or self.capture_plan.size is None:  # its small files did not say enough
+            self.capture_plan = check_inputs(self.config, model.info)  # type: ignore[arg-type]
+
+
+def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CapturePlan | None:
+    """Raise UserError for everything in a configuration that the model's small files show to be wrong. Returns the plan of the capture;
+    None if they do not say enough, as those of a hub id that was not fetched yet.
+
+    info: of a loaded model; None: as the files tell. Broken files are left to loading, which reports them better.
     """
+    # 1. The model, and what is loaded with it
+    if info is None:
+        check_supported(config.model, config.base)
+        info, gguf = model_info(config.model, config.base), find_source(config.model, config.base).is_gguf
+        check_additions(info.family if info else None, config.model, gguf=gguf, **config.loading)
+        sam = config.mask.sam_weights if isinstance(config, DatasetConfig) else None
+        for what, source in (("lora", config.lora), ("embedding", config.embedding), ("sam", sam)):
+            if source is not None:
+                local_file(what, source)
+
+    # 2. Method and capture
     if isinstance(config, DatasetConfig):
         check_capture(config.mask.method, config.capture.normalize)
-        if config.mask.sam_weights is not None:
-            local_file("sam", config.mask.sam_weights)
-    check_supported(config.model, config.base)
-    info = model_info(config.model, config.base)
-    if info and isinstance(config, DatasetConfig):
-        check_known_classes(config.model, info.settings.classes, config.classes)
-    if info and config.lora is not None:
-        check_lora(info.family, config.lora)
-    if isinstance(config, GenerateConfig) and config.scheduler is not None:
-        check_scheduler(info.family, config.scheduler) if info else scheduler_class(config.scheduler)
-    if config.quantize is not None:
-        check_quantize(config.quantize, compile=config.compile, quantised=find_source(config.model, config.base).is_gguf)
-    if info and config.embedding is not None:
-        check_embedding(info.family, config.embedding, config.model)
-    for what, source in (("lora", config.lora), ("embedding", config.embedding)):
-        if source is not None:
-            local_file(what, source)
     if info is None:
-        return
+        return None
+
+    # 3. Classes
     if isinstance(config, DatasetConfig):
-        check_kinds(info.family, config.mask)
-        if isinstance(config, GenerateConfig):
-            if info.network:
-                info.family.check_guidance(info.network, config.model, config.guidance_scale)
-            info.family.check_negative(config.model, config.negative_prompt)
+        check_known_classes(config.model, info.settings.classes, config.classes)
+
+    # 4. Guidance
+    if isinstance(config, GenerateConfig):
         if info.network:
-            fit_layers(info.network, config.mask, config.capture, info.family)
-        if {"down_block_types", "up_block_types"} <= set(info.network):
-            check_levels(info.network, config.mask, config.capture, info.family)
-    else:
-        check_divides(info.family, config.segment, config.model)
-    _check_size(config, info)
+            info.family.check_guidance(info.network, config.model, config.guidance_scale)
+        info.family.check_negative(config.model, config.negative_prompt)
 
-
-def _check_size(config: ModelConfig, info: ModelInfo) -> None:
-    """Raise UserError for a size that the model does not support, or whose maps do not fit into this computer's memory."""
+    # 5. Size
     rules, sides = info.size_rules(), info.sides()
-    if config.size is None or rules is None or sides is None:
-        return
-    area = None if isinstance(config, GenerateConfig) else max_area(sides[1])
-    check_sides(pixels(config.size), "size", config.model, *rules, area)
-    if area is not None:
-        check_attention(config.size, sides[1])
-    expected, there = expected_capture(config), memory_bytes()
-    if expected and there and expected.map_bytes > there:
-        raise UserError(
-            f"size = {config.size}: the attention maps of an image of this size take {show_bytes(expected.map_bytes)}, and this computer "
-            f"has {show_bytes(there)} of memory; choose a smaller one (model '{config.model}' has {sides[0]} of its own)"
-        )
+    size = None
+    if rules and sides:
+        height, width = pixels(config.size or sides[0])
+        if isinstance(config, GenerateConfig):
+            check_sides((height, width), "size", config.model, *rules)
+        else:
+            check_sides((height, width), "size", config.model, *rules, max_area(sides[1]))
+            check_attention(config.size, sides[1])
+        size = height // sides[1], width // sides[1]
+
+    # 6. Kinds, layers and levels of attention
+    if not info.knows_network:
+        return None
+    known: dict[str, Any] = {"pipeline": info.pipeline, "size": size}
+    if isinstance(config, DatasetConfig):
+        reads = EVERYTHING if config.keep_attention else None
+        plan = plan_capture(info.family, info.network, config.capture, mask=config.mask, reads=reads, **known)
+    else:
+        plan = plan_segments(info.family, info.network, config.segment, config.model, **known)
+
+    # 7. Memory
+    expected = plan.expected if config.size is not None else None
+    if sides and expected and (there := memory_bytes()) and expected.map_bytes > there:
+        needed = f"attention maps of an image of this size take {show_bytes(expected.map_bytes)}"
+        problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
+        raise UserError("size", problem, f"choose a smaller one (model '{config.model}' has {sides[0]} of its own)")
+    return plan
 
 
 def check_loading(config: RunConfig, device: str | None, offload: Offload, here: bool = True) -> None:
@@ -105,35 +148,6 @@ def check_loading(config: RunConfig, device: str | None, offload: Offload, here:
         check_compile(device, offload)
 
 
-def fitted_mask(config: DatasetConfig) -> tuple[MaskConfig, list[str]]:
-    """The configuration of masks with levels that the model has, and notes on the changes, from `levels.fit_levels`; unchanged if nothing
-    is known about the model yet."""
-    info = model_info(config.model, config.base)
-    return fit_levels(info.network, config.mask, config.capture, info.family) if info and info.network else (config.mask, [])
-
-
-def captured_maps(config: ModelConfig) -> Reads:
-    """The maps to capture: those that the method reads, or all if they are saved."""
-    if isinstance(config, DatasetConfig):
-        return EVERYTHING if config.keep_attention else maps_read(fitted_mask(config)[0])
-    return {} if config.segment.divides_features else {"self": None}
-
-
-def expected_capture(config: ModelConfig, reads: Reads | None = None, sides: tuple[int, int] | None = None) -> Expected | None:
-    """The expected capture of an image, or of a photograph that fills the square; None if nothing is known about the model yet.
-
-    reads: instead of those of the method. sides: the model's image side in pixels, and pixels per position, if its files do not say.
-    """
-    info = model_info(config.model, config.base)
-    sides = (info.sides() if info else None) or sides
-    if info is None or sides is None:
-        return None
-    height, width = (side // sides[1] for side in pixels(config.size or sides[0]))
-    capture = config.capture if isinstance(config, DatasetConfig) else CaptureConfig()
-    reads = captured_maps(config) if reads is None else reads
-    return expect_capture(info.family, info.network, info.pipeline, (height, width), capture, reads)
-
-
 def model_line(config: RunConfig, offload: Offload) -> str:
     """The line about the model that will be loaded, and how. Raises UserError for a name that is no model's."""
     source, info = find_source(config.model, config.base), model_info(config.model, config.base)
@@ -148,7 +162,7 @@ def model_line(config: RunConfig, offload: Offload) -> str:
     return ", ".join([f"Model: {config.model} ({where})", *given, *([f"offload {offload}"] if offload != "none" else [])])
 
 
-def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
+def mask_lines(config: DatasetConfig, plan: CapturePlan | None, expected: str) -> list[str]:
     """Describes how masks will be made: the method, the attention, the capture's contents, replaced levels, and untuned constants."""
     mask, capture, info = config.mask, config.capture, model_info(config.model, config.base)
     steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
@@ -166,7 +180,7 @@ def mask_lines(config: DatasetConfig, expected: str) -> list[str]:
         ", ".join([f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}", *extra]),
         f"Attention: {means}, {layers_name(capture.layers)}, {steps}{mean}{share}",
         *capture_line(expected),
-        *(f"Levels: {note}" for note in fitted_mask(config)[1]),
+        *(f"Levels: {note}" for note in (plan.notes if plan else ())),
     ]
     asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else mask.method
     if info and (whose := foreign_constants(info, asked)):
@@ -178,9 +192,12 @@ def capture_line(*parts: str) -> list[str]:
     return [f"Capture: {said}"] if (said := "; ".join(filter(None, parts))) else []
 
 
-def photo_capture(config: ModelConfig, reads: Reads | None = None) -> str:
-    """The contents of the capture for a photograph, for `capture_line`; photographs of other shapes have nearly as many positions."""
-    expected = expected_capture(config, reads)
+def photo_capture(config: ModelConfig, plan: CapturePlan | None, reads: Reads | None = None) -> str:
+    """The contents of the capture for a photograph, for `capture_line`; photographs of other shapes have nearly as many positions. reads:
+    instead of the plan's."""
+    if plan is not None and reads is not None:
+        plan = replace(plan, reads=reads)
+    expected = plan.expected if plan else None
     return f"{expected}{', nearly as much in other shapes' if getattr(config, 'fit', '') == 'keep' else ''}" if expected else ""
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .. import __version__
+from ..config.constants import MaskConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..dataset import native
 from ..dataset.encoding import encode_objects
@@ -21,8 +22,9 @@ from ..dataset.store import instance_row
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..models.memory import Offload
-from .loop import Captured, Item, Job
+from .loop import Captured, Item
 from .output import BatchRecord
+from .plan import ModelJob
 from .reopen import with_splits
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
@@ -36,7 +38,7 @@ TRACED_CLASSES, TRACED_SAMPLES = 8, 2
 """For this many classes, the first samples keep every step of their masks for preview.html: two samples, as `reject` may drop one."""
 
 
-class DatasetJob(Job[Dataset, Item, Captured]):
+class DatasetJob(ModelJob[Dataset, Item, Captured]):
     """A job whose output is a native dataset."""
 
     def __init__(self, config: Dataset, offload: Offload = "none") -> None:
@@ -55,12 +57,19 @@ class DatasetJob(Job[Dataset, Item, Captured]):
         """Sample index → the classes for which the sample keeps the steps."""
         return traced_classes(self.samples())
 
-    def load_sam(self) -> None:
-        """Load SAM, if it redraws outlines, before the model, which takes longer. Raises UserError if it cannot be used."""
+    @property
+    def mask_config(self) -> MaskConfig:
+        """The constants of masks, with levels that the model has."""
+        plan = self.capture_plan
+        return plan.mask if plan and plan.mask else self.config.mask
+
+    def load_beside(self) -> str | None:
+        """SAM, if it redraws outlines. Raises UserError if it cannot be used."""
         if self.config.mask.sam is not None:
             from ..masks.sam import load_sam
 
             load_sam(self.config.mask.sam)
+        return self.config.mask.sam_weights
 
     def write_sample(
         self,
@@ -124,7 +133,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
 
     def _write_steps(self, record: BatchRecord, out: Path, spec: SampleSpec, image: np.ndarray, result: MaskResult) -> None:
         """Write the steps of masks that preview.html draws."""
-        from ..report import save_trace, traced_sample
+        from ..report.saved_steps import save_trace, traced_sample
 
         for name in self.traced.get(spec.index, ()):
             if name in result.classes:
@@ -142,7 +151,7 @@ class DatasetJob(Job[Dataset, Item, Captured]):
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         """Writes metadata.jsonl last: a dataset that has it is complete."""
-        from ..report import dataset_card
+        from ..report.card import dataset_card
 
         rows = with_splits(out, rows)
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
@@ -182,7 +191,8 @@ def _save(record: BatchRecord, out: Path, name: str, write: Callable[[Path], obj
 
 def preview(out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Mapping[str, Any]]) -> Path:
     """Write preview.html from the files in the folder, and return its path. rejected: rows of rejected.jsonl."""
-    from ..report import load_trace, write_preview
+    from ..report.preview import write_preview
+    from ..report.saved_steps import load_trace
 
     steps = [load_trace(path) for path in sorted((out / native.STEPS).glob("*.safetensors"))]
     return write_preview(

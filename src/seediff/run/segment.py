@@ -13,7 +13,7 @@ import numpy as np
 
 from ..config.levels import EVERYTHING
 from ..config.names import BACKGROUND
-from ..config.photographs import SegmentPhotosConfig, check_attention, check_names
+from ..config.photographs import SegmentPhotosConfig, check_names
 from ..dataset import native
 from ..dataset.native import LABELS, NAMED, OVERLAYS
 from ..errors import UserError
@@ -21,13 +21,12 @@ from ..files.messages import counted
 from ..files.output_folders import Out
 from ..files.outputs import write_atomic
 from ..files.photographs import Found, Photo, read_photo
-from ..models.fingerprint import weights_fingerprint
 from ..models.memory import Offload
 from ..workers import Progress
-from .loop import Engine, Job, RunResult, run
+from .loop import Engine, RunResult, run
 from .output import BatchRecord, Place
 from .photos import Captured, PhotoSpec, fingerprint_photos, others_skipped, read_all, read_failures, write_failures
-from .plan import capture_line, check_files, model_line, photo_capture, source_lines
+from .plan import ModelJob, capture_line, model_line, photo_capture, source_lines
 from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelS
     if config.segment.k != "truth":
         return None
     if labels is None:
-        raise UserError("-k truth: needs --labels, a folder of label maps called as the photographs")
+        raise UserError("segment.k", "truth: needs labels", "name a folder of label maps called as the photographs")
     from ..dataset.labels import open_labels
 
     return open_labels(labels)
@@ -109,7 +108,7 @@ class Divided:
     names: Sequence[tuple[str | None, float]]
 
 
-class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
+class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
     """Reads photographs, divides them, names segments and writes the files. specs: one per photograph. ids: word → id, for all words."""
 
     def __init__(
@@ -147,36 +146,22 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         self.ids = {name: i + 1 for i, name in enumerate(every_word)}
         config = replace(config, photos=fingerprint_photos(photos, others, "captions or label maps of their own"))
         super().__init__(config, [LABELS] + [OVERLAYS] * config.overlays + [NAMED] * bool(self.ids), offload)
-        self.model: Model | None = None
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
 
-    def check(self) -> None:
-        check_files(self.config)
-
     def describe(self, batch: Sequence[PhotoSpec]) -> str:
         return batch[0].photo.name
 
-    def load(self) -> str:
-        from ..models.registry import load_model
-
-        self.check()
-        device = self.device or self.config.device
-        self.use(load_model(self.config.model, device=device, dtype=self.config.dtype, offload=self.offload, **self.config.loading))
-        return weights_fingerprint(*self.config.weight_sources)
-
     def use(self, model: Model) -> None:
-        """Use this model, after checking everything that could fail with it."""
         from ..segments import naming
-        from ..segments.make import check_fits
+        from ..segments.make import check_levels
 
-        self.model = model
-        check_attention(self.config.size, self.model.pixels)
-        check_fits(self.model, self.config.segment, self.config.size)
+        super().use(model)
+        check_levels(model, self.config.segment, self.config.size)
         for words in dict.fromkeys(spec.words for spec in self.specs if spec.words):  # before any photograph is read
-            naming.check_names(self.model, words)
-            naming.split_prompts(self.model.readers, words)
+            naming.check_names(model, words)
+            naming.split_prompts(model.readers, words)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> Captured[Divided]:
         """Segments and their names, which need the model."""
@@ -279,9 +264,9 @@ class SegmentJob(Job[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         size = f"{config.size} pixels" if config.size is not None else "the model's own size"
         size += ", as many positions in any shape" * (config.size is not None and config.fit == "keep")
         if method.divides_features:
-            captured = ["features of the UNet's encoder", photo_capture(config, {"cross": None}) if self.ids else ""]
+            captured = ["features of the UNet's encoder", photo_capture(config, self.capture_plan, {"cross": None}) if self.ids else ""]
         else:
-            captured = [photo_capture(config, EVERYTHING if self.ids else None)]
+            captured = [photo_capture(config, self.capture_plan, EVERYTHING if self.ids else None)]
         return [
             f"Would {verb.replace('make', 'do')}: {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, "
             f"in batches of up to {config.batch_size}",

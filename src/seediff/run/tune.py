@@ -13,7 +13,7 @@ import numpy as np
 from ..config.constants import SegmentConfig
 from ..config.names import BACKGROUND
 from ..config.photographs import Fit, check_attention
-from ..config.sizes import Size, pixels
+from ..config.sizes import Size
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet, Sample
 from ..masks.presence_questions import Answers, best_threshold, questions
@@ -66,14 +66,12 @@ def tune(
 
     Raises UserError if no photograph can be used.
     """
-    from ..attention.generate import check_shape
     from ..attention.photograph import encode_images
     from ..masks.presence import find_classes
     from ..segments.make import check_fits
     from ..segments.naming import check_names, split_prompts
 
     check_attention(size, model.pixels)
-    check_shape(model, pixels(model.image_side if size is None else size), "size")
     check_fits(model, segment, size)
     known = tuple(dict.fromkeys(classes.values()))
     check_names(model, known)

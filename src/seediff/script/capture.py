@@ -10,25 +10,27 @@ are bit-identical to those without capture (`attention/capture.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
+import torch
+
 from ..attention.capture import listening
-from ..attention.expected import expect_capture, memory_bytes
 from ..attention.maps import Grid
+from ..attention.plan import CapturePlan, memory_bytes, plan_capture, plan_segments
 from ..attention.recorder import AttentionRecorder
-from ..config.constants import CaptureConfig
-from ..config.levels import EVERYTHING, Reads, fitted_mask, maps_read
+from ..attention.refused import check_processors, find_network
+from ..config.constants import CaptureConfig, SegmentConfig
+from ..config.levels import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.base import Family, Reader
 from .captured import Captured, own_capture, own_constants
 from .listener import Heard, Listener
-from .refused import check_processors, find_network
 
 SEGMENTS = "segments"
 
@@ -72,26 +74,18 @@ def capture(
     network, family = find_network(pipe)
     check_processors(network)
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
-    config, reads, alone = kept(keep, pipe, family, network.config, config)
-    recorder = AttentionRecorder(config, family=family, guidance=False, total_steps=None, per_layer=False, reads=reads, alone=alone)
+    plan = plan_pipeline(keep, pipe, family, network.config, config)
+    recorder = AttentionRecorder(plan, guidance=False)
     listener = Listener(
         recorder,
         pipeline=None if pipe is network else type(pipe),
         clean=getattr(pipe, "_text_preprocessing", None),
         prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
-        check=partial(_check_memory, network, family, type(pipe).__name__, config, reads),
+        check=partial(_check_memory, network, plan),
     )
     readers = (Reader("tokenizer", tokenizer, tokenizer.model_max_length),) if tokenizer is not None else None
     method: Any = keep if keep in METHOD_FACTS else None
-    seen = Captured(
-        listener,
-        pipe,
-        network,
-        family,
-        method=method,
-        expects={"capture": config, "reads": reads},
-        readers=readers,
-    )
+    seen = Captured(listener, pipe, plan, method=method, readers=readers)
     with ExitStack() as stack:
         encode = next((name for name in ("encode_prompt", "_encode_prompt") if hasattr(pipe, name)), None)
         if encode is None and pipe is not network and not prompts:
@@ -123,41 +117,35 @@ def heard(owner: Any, name: str, tell: Any) -> Iterator[None]:
             vars(owner)[name] = before
 
 
-def kept(
-    keep: str, pipe: Any, family: Family, network: Any, config: CaptureConfig
-) -> tuple[CaptureConfig, Reads, tuple[Literal["self"], ...]]:
-    """The capture for `keep`: its configuration, the maps to read, and the kinds whose softmax is over their own columns alone.
+def plan_pipeline(keep: str, pipe: Any, family: Family, network: Mapping[str, Any], capture: CaptureConfig) -> CapturePlan:
+    """What `keep` captures of a pipeline. network: config.json of its network. Raises UserError for attention that it does not have."""
+    # 1. Steps
+    if capture.steps == "second-half":
+        problem = "second-half: how many steps there will be is not known before the pipeline runs"
+        raise UserError("steps", problem, "use a number k for every k-th")
 
-    network: its config.json. Raises UserError for attention that this network does not have.
-    """
-    if config.steps == "second-half":
-        raise UserError(
-            "steps = second-half: how many steps there will be is not known before the pipeline runs; use a number k for every k-th"
-        )
-    config = replace(config, layers=family.fit_layers(network, config.layers))
+    # 2. Everything, or what segments need
+    pipeline = type(pipe).__name__
     if keep == "all":
-        return config, {"cross": None} if family.no_self_attention else EVERYTHING, ()
+        reads: Reads = {"cross": None} if family.no_self_attention else EVERYTHING
+        return plan_capture(family, network, capture, reads=reads, pipeline=pipeline)
     if keep == SEGMENTS:
-        if why := family.no_self_attention:
-            raise UserError(f"keep = segments: they need self-attention, and {family.title} has no maps of it: {why}")
-        return replace(config, normalize=False), {"self": None}, ("self",)
-    method: Any = keep
+        return plan_segments(family, network, SegmentConfig(), pipeline, replace(capture, normalize=False), pipeline=pipeline)
+
+    # 3. What a method reads, captured as the method's and the model's own constants say
     if keep not in METHOD_FACTS:
-        raise UserError(f"keep = {keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
-    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **own_capture(pipe, method)}
-    if config.layers != "all":
-        own["layers"] = config.layers
-    if not config.normalize:
+        raise UserError("keep", f"{keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
+    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **own_capture(pipe, keep), "steps": capture.steps}
+    if family.fit_layers(network, capture.layers) != "all":
+        own["layers"] = capture.layers
+    if not capture.normalize:
         own["normalize"] = False
-    config = replace(config, **{**own, "steps": config.steps})
-    config = replace(config, layers=family.fit_layers(network, config.layers))
-    return config, maps_read(fitted_mask(own_constants(pipe, method), network, config, family)), ()
+    return plan_capture(family, network, replace(capture, **own), mask=own_constants(pipe, keep), pipeline=pipeline)
 
 
-def _check_memory(network: Any, family: Family, pipeline: str, config: CaptureConfig, reads: Reads, size: Grid, images: int) -> None:
+def _check_memory(network: Any, plan: CapturePlan, size: Grid, images: int) -> None:
     """Raise UserError if the maps of `images` images with L = `size` do not fit into the memory of the network's device."""
-    expected = expect_capture(family, network.config, pipeline, size, config, reads)
-    there = _memory(network)
+    expected, there = replace(plan, size=size).expected, _memory(network)
     if expected and there and expected.map_bytes * images > there:
         raise UserError(
             f"the attention maps of {images} images of {size[1]} × {size[0]} positions take {show_bytes(expected.map_bytes * images)}, and "
@@ -168,8 +156,4 @@ def _check_memory(network: Any, family: Family, pipeline: str, config: CaptureCo
 def _memory(network: Any) -> int | None:
     """Bytes of memory on the device where a network's attention is captured: a computer's whole memory, or a GPU's free memory."""
     device = next(network.parameters()).device
-    if device.type != "cuda":
-        return memory_bytes()
-    import torch
-
-    return torch.cuda.mem_get_info(device)[0]
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory_bytes()

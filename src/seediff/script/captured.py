@@ -8,30 +8,26 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from ..attention.expected import Expected, expect_capture
 from ..attention.maps import AttentionMaps, Grid
-from ..attention.windows import Window
+from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
 from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import field_types
-from ..config.levels import check_divides, fitted_mask
-from ..config.methods import BEST, check_capture
-from ..config.presets import Recommended, recommended_mask
+from ..config.methods import BEST
 from ..errors import UserError
-from ..files.photographs import read_picture
 from ..masks.make import MaskResult, enlarge, make_masks, soft_mask
-from ..models.families.base import Family, Reader
-from ..models.info import read_settings
-from ..prompts.captions import content_words
-from ..prompts.tokens import find_columns
-from ..segments.make import Segments, join_windows
-from ..segments.methods import segment_method
+from ..models.families.base import Reader
+from ..prompts.tokens import content_words, find_columns
 from .heatmap import HeatMap
 from .listener import INSTRUCTION, Listener, Run, Texts
+
+if TYPE_CHECKING:
+    from ..config.presets import Recommended
+    from ..segments.make import Segments
 
 Phrase = str | Sequence[int]
 """A word or phrase of the prompt; or the numbers of text columns."""
@@ -53,16 +49,13 @@ class Captured:
         self,
         listener: Listener,
         pipe: Any,
-        network: Any,
-        family: Family,
+        plan: CapturePlan,
         *,
         method: str | None,
-        expects: dict[str, Any],
         readers: Sequence[Reader] | None,
     ) -> None:
-        self._listener, self._pipe, self._network, self._family = listener, pipe, network, family
-        self._method: str | None = method
-        self._expects, self._readers = expects, readers
+        self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
+        self._method, self._readers = method, readers
 
     # What was captured
 
@@ -102,11 +95,10 @@ class Captured:
         """The expected capture of an image of height × width pixels (by default the pipeline's own size), known before anything is drawn;
         None if the network's configuration does not say."""
         factor = getattr(self._pipe, "vae_scale_factor", 8)
-        config = self._network.config
-        side = self._family.image_side(factor, config)
-        cell = self._family.pixels(factor, config)
+        side = self._family.image_side(factor, self._plan.network)
+        cell = self._family.pixels(factor, self._plan.network)
         size = (height or side) // cell, (width or height or side) // cell
-        return expect_capture(self._family, config, type(self._pipe).__name__, size, **self._expects)
+        return replace(self._plan, size=size).expected
 
     # Heat maps, masks and segments
 
@@ -138,16 +130,14 @@ class Captured:
         if method is None:
             method = "ca" if self._family.no_self_attention else "seediff"
         if method == BEST:
-            raise UserError(f"method = {method}", "needs a capture of its own, which `capture` does not have", "use generate or mask")
+            problem = f"{method}: needs a capture of its own, which `capture` does not have"
+            raise UserError("method", problem, "use generate or mask")
         _check_constants(MaskConfig, constants)
-        config = fitted_mask(replace(own_constants(self._pipe, method), **constants), self._network.config, family=self._family)
+        config = replace(own_constants(self._pipe, method), **constants)
+        config = plan_capture(self._family, self._plan.network, mask=config).mask or config
         maps, shown = self._maps(image, phrases), self._picture(image, picture)
         if shown is None and config.pamr:
             raise UserError("masks follow the picture's edges, but the pipeline gave none (latents?): give picture=, or pamr=False")
-        try:
-            check_capture(config.method, maps.normalized)
-        except UserError as error:
-            raise UserError(error.subject, error.problem, f"use capture(pipe, keep='{config.method}')") from error
         size = None if shown is not None else self._size(maps, None)
         return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=size)
 
@@ -155,13 +145,18 @@ class Captured:
         """Segments of one picture without any words, from its self-attention. constants: fields of SegmentConfig, such as method="kmeans"
         and k=6. The maps are those of all steps that drew the picture; the papers look once at a picture without noise. picture: the
         picture, if the pipeline did not return it (latents)."""
+        from ..attention.windows import Window
+        from ..segments.make import join_windows
+        from ..segments.methods import segment_method
+
         _check_constants(SegmentConfig, constants)
         config = SegmentConfig(**constants)
         if config.divides_features:
-            raise UserError(f"method {config.method} cuts features, but what was captured is attention: use diffseg or kmeans")
+            problem = f"{config.method}: cuts features, but what was captured is attention"
+            raise UserError("method", problem, "use diffseg or kmeans")
         if config.k == "truth":
-            raise UserError("k = truth: there are no label maps of a picture that was drawn; give a number")
-        check_divides(self._family, config, type(self._pipe).__name__)
+            raise UserError("k", "truth: there are no label maps of a picture that was drawn", "give a number")
+        plan_segments(self._family, self._plan.network, config, type(self._pipe).__name__)
         maps, shown = self._maps(image, ()), self._picture(image, picture)
         method = segment_method(config)
         if method.check:
@@ -249,6 +244,8 @@ class Captured:
     def _picture(self, image: int, picture: Picture) -> np.ndarray | None:
         if picture is None:
             return self.pictures[image] if 0 <= image < len(self.pictures) else None
+        from ..files.photographs import read_picture
+
         return read_picture(np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture)
 
     def _size(self, maps: AttentionMaps, picture: np.ndarray | None) -> Grid:
@@ -256,7 +253,7 @@ class Captured:
         if picture is not None:
             return picture.shape[0], picture.shape[1]
         factor = getattr(self._pipe, "vae_scale_factor", None)
-        cell = 1 if factor is None else self._family.pixels(factor, self._network.config)
+        cell = 1 if factor is None else self._family.pixels(factor, self._plan.network)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
 
@@ -277,7 +274,12 @@ def own_capture(pipe: Any, method: str) -> dict[str, Any]:
 def _recommended(pipe: Any, method: str) -> Recommended | None:
     """The constants of a method for a pipeline whose model's folder has constants; otherwise None."""
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    return recommended_mask(str(folder), method) if folder and read_settings(Path(folder)).preset else None
+    if not folder or not (Path(folder) / "seediff.json").is_file():
+        return None
+    from ..config.presets import recommended_mask
+    from ..models.info import read_settings
+
+    return recommended_mask(str(folder), method) if read_settings(Path(folder)).preset else None
 
 
 def _check_constants(kind: type, constants: Mapping[str, Any]) -> None:

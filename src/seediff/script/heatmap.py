@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, first_line
-from ..files.outputs import write_atomic
 from ..report.pictures import heat_colours, to_levels
 
 
@@ -49,6 +48,8 @@ class HeatMap:
     def save(self, path: Path | str, *, over: bool = False) -> None:
         """Write `image()` to a file, in the format of its suffix. over: write `over()` instead. Raises UserError for a
         suffix whose format Pillow cannot write."""
+        from ..files.outputs import write_atomic
+
         file, path = io.BytesIO(), Path(path)
         kind = Image.registered_extensions().get(path.suffix.lower())
         if kind not in Image.SAVE:

@@ -24,9 +24,9 @@ import torch
 
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.recorder import AttentionRecorder
+from ..attention.refused import check_processors
 from ..errors import UserError
 from ..files.messages import shown
-from .refused import check_processors
 
 Texts = Mapping[str, str]
 """The texts of one image, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""

@@ -44,7 +44,8 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
     config = MaskPhotosConfig.recommended(**{**options, **_source(model), "classes": _names(classes), "keep_soft": True})
     photo = read_picture(image)
     job = MaskJob(config, ())
-    job.check()
+    if not isinstance(model, Model):
+        job.check()
     job.use(_loaded(config, model))
     spec = PhotoSpec(0, HERE, config.classes)
     seen = job.seen(photo)
@@ -66,14 +67,15 @@ def segment(image: Picture, *, model: str | Path | Model = "mini", **options: An
     Raises UserError for a picture or option that cannot be used.
     """
     if "names" in options:
-        raise UserError("names: segments of a picture in memory are not named; use segment_photos, or ask `mask` for the words")
+        raise UserError("names", "segments of a picture in memory are not named", "use segment_photos, or ask `mask` for the words")
     _check(options, model)
     photo = read_picture(image)
     config = SegmentPhotosConfig.recommended(**{**options, **_source(model)})
     if config.segment.k == "truth":
-        raise UserError("segment.k = truth: there are no label maps of a picture in memory; give a number")
+        raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
     job = SegmentJob(config, ())
-    job.check()
+    if not isinstance(model, Model):
+        job.check()
     job.use(_loaded(config, model))
     (segments,) = job.segments([job.checked(PhotoSpec(0, HERE, ()), photo)])
     return segments
@@ -94,7 +96,7 @@ def _check(options: Mapping[str, Any], model: str | Path | Model) -> None:
     """Raise UserError for an option that would have no effect."""
     for name in (name for name, value in options.items() if value):
         if name in OF_DATASETS:
-            raise UserError(f"{name}: has no effect on a picture in memory; leave it out, or use mask_photos or segment_photos")
+            raise UserError(name, "has no effect on a picture in memory", "leave it out, or use mask_photos or segment_photos")
         if name in (*LOADING, "device", "dtype") and isinstance(model, Model):
             raise UserError(f"{name}: the model is loaded already; give it to load_model")
 

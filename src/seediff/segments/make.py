@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from ..attention.features import capture_features
-from ..attention.generate import check_shape
+from ..attention.generate import check_shape, image_shape
 from ..attention.photograph import capture_clean, encode_images, run_clean
+from ..attention.plan import plan_segments
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, windows
 from ..config.constants import SegmentConfig
-from ..config.levels import check_divides
 from ..config.photographs import Fit
-from ..config.sizes import Size, pixels
+from ..config.sizes import Size
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..models.registry import Model
@@ -56,7 +56,7 @@ def make_segments(
     segments for each photograph. seed: for K-Means. batch_size: pictures of one shape per network call.
     """
     if config.k == "truth" and counts is None:
-        raise UserError("k", "truth needs the number of segments of each photograph")
+        raise UserError("segment.k", "truth: needs the number of segments of each photograph")
     areas = [windows(photo.shape[0], photo.shape[1], fit) for photo in photos]
     shapes = [seen_shape(model, photo.shape, fit, size) for photo in photos]
     todo = [(number, window) for number, photo_windows in enumerate(areas) for window in photo_windows]
@@ -106,9 +106,15 @@ def _scores(
 
 def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     """Raise UserError if photographs cannot be divided with this model at this size. Computes nothing."""
-    height, width = check_shape(model, pixels(model.image_side if size is None else size), "size")
+    check_shape(model, image_shape(model, size), "size")
+    plan_segments(model.family, model.network.config, config, model.name)
+    check_levels(model, config, size)
+
+
+def check_levels(model: Model, config: SegmentConfig, size: Size | None) -> None:
+    """Raise UserError if the method's constants do not fit the model's levels of attention at a size that the model supports."""
+    height, width = image_shape(model, size)
     latent_size = height // model.pixels, width // model.pixels
-    check_divides(model.family, config, model.name)
     if not config.divides_features:
         levels = model.family.levels(model.network.config)
         level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)

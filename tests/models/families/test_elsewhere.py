@@ -5,6 +5,7 @@ import pytest
 import torch
 from builders.families import SPECS, generate
 from builders.off_cpu import elsewhere
+from builders.plans import plan_of
 from builders.reference_attention import BOOKS
 
 from seediff.attention import layers
@@ -25,7 +26,7 @@ def whole_path(model):
     """Maps drawn and seen, on the model's device, a mask of each, errors of two sentences, and segments where there is self-attention."""
     spec = SPECS[0]
     images, drawn = generate(model, [spec])
-    seen = capture_images(model, images, [spec.prompt], [spec.classes], timesteps=(200, 500), seed=1, capture=CaptureConfig())["all"]
+    seen = capture_images(model, images, [spec.prompt], [spec.classes], timesteps=(200, 500), seed=1, plan=plan_of(model))["all"]
     errors = denoising_errors(model, encode_images(model, images)[0], ["a dog", "a cat"], timesteps=[300])
     method = MaskConfig(method="ca" if model.family.no_self_attention else "seediff")
     config = fit_levels(model.network.config, method, CaptureConfig(), model.family)[0]

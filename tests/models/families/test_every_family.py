@@ -1,9 +1,10 @@
-"""What holds for every family of FAMILIES, each tried on its twin (builders/reference_attention.py): on squares and on rectangles."""
+"""What holds for every family, each tried on its twin (builders/reference_attention.py): on squares and on rectangles."""
 
 import dataclasses
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,18 +21,17 @@ from builders.families import (
     run_commands,
     see,
 )
+from builders.plans import capturing, expected_of
 from builders.reference_attention import BOOKS, book_of
 from safetensors.torch import save_file
 
-from seediff.attention.capture import capture_attention
-from seediff.attention.expected import expect_capture
 from seediff.attention.photograph import capture_clean, encode_images, run_clean, run_noised
 from seediff.attention.recorder import KINDS
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
 from seediff.errors import UserError
-from seediff.models.families import FAMILIES, REFUSED
+from seediff.models.families import REFUSED, families
 from seediff.models.families.base import Drawing
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
@@ -149,7 +149,7 @@ def told(arguments, path=()):
 
 def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model):
     """Prompts, masks, sizes and positions are those that the pipeline hands over when it draws in that shape."""
-    calls = []
+    calls: list[Any] = []
     hook = model.network.register_forward_pre_hook(
         lambda _module, args, kwargs: calls.append({**dict(enumerate(args)), **kwargs}), with_kwargs=True
     )
@@ -162,7 +162,7 @@ def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model):
     for where, value in ours.items():
         if torch.is_tensor(value):
             torch.testing.assert_close(value, theirs[where], msg=lambda text, where=where: f"{where}: {text}")
-        elif where[-1] != "return_dict":
+        elif where[-1:] != ("return_dict",):
             assert value == theirs[where], where
     level = next(calls[-1][name] for name in ("timestep", "t", 1) if name in calls[-1])
     assert torch.as_tensor(level).flatten().tolist() == pytest.approx([book_of(model).level] * torch.as_tensor(level).numel())
@@ -172,7 +172,7 @@ def test_latents_are_packed_as_the_pipeline_packs(model):
     pipe = model.pipe
     if not hasattr(pipe, "_unpack_latents"):
         pytest.skip("latents are not packed, or test_flux2.py says how")
-    calls = []
+    calls: list[Any] = []
     hook = model.network.register_forward_pre_hook(lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True)
     latents = encode_images(model, photographs(model))
     with torch.no_grad():
@@ -237,9 +237,9 @@ def test_a_rectangle_does_not_depend_on_the_batch(model):
 def test_what_is_expected_is_what_is_held(model):
     """The memory that --dry-run says: of all maps but the text's of prompts that are not padded."""
     (maps,) = see(model, photographs(model, 1))
-    about = (type(model.pipe).__name__, maps.latent_size)
-    expected = expect_capture(model.family, model.network.config, *about)
-    own = expect_capture(model.family, model.network.config, *about, reads={"self": None})
+    about = {"pipeline": type(model.pipe).__name__, "size": maps.latent_size}
+    expected = expected_of(model, **about)
+    own = expected_of(model, reads={"self": None}, **about)
     assert own.map_bytes == sum(4 * one.numel() for one in maps.self_attention.values())
     held = own.map_bytes + sum(4 * one.numel() for one in maps.cross_attention.values())
     assert held <= expected.map_bytes
@@ -257,7 +257,7 @@ def test_rows_of_a_map_are_where_the_picture_is(model):
         latents = torch.zeros(1, channels, height, width)
         latents[0, :, y : y + 2, x : x + 2] = value
         capture = CaptureConfig(normalize=False, text_share="text")
-        with torch.no_grad(), capture_attention(model.network, capture, guidance=False, per_layer=True) as recorder:
+        with torch.no_grad(), capturing(model.network, capture, guidance=False, per_layer=True) as recorder:
             model.family.denoise(model.pipe, latents, 100, condition)
         grid, layers = next(iter(recorder.layer_maps("cross", 0).items()))
         found.append(next(iter(layers.values())))
@@ -270,7 +270,8 @@ def test_rows_of_a_map_are_where_the_picture_is(model):
 def test_a_prompt_that_a_tokenizer_would_cut_off(model):
     """Of every tokenizer whose tokens are columns; told with what would be lost."""
     words = " and a bus" * max(reader.limit for reader in model.readers)
-    for options in ({"specs": [SampleSpec(0, ("dog",), f"a dog{words}", 0)]}, {"negative_prompt": f"a dog{words}"}):
+    tried: Any = {"specs": [SampleSpec(0, ("dog",), f"a dog{words}", 0)]}, {"negative_prompt": f"a dog{words}"}
+    for options in tried:
         if "negative_prompt" in options and not model.family.reads_negative(model.pipe, 3.0):
             continue
         with pytest.raises(UserError, match=r"the prompt has \d+ tokens and the model reads \d+: .* would be cut off: ") as error:
@@ -297,7 +298,7 @@ def test_a_turbo_model_with_guidance(model):
     if not model.family.unguided(model.network.config, turbo.name):
         assert model.family.distilled  # FLUX.1, LCM: the weights tell, not the name
         return
-    with pytest.raises(UserError, match=r"^guidance_scale = 3\.0: model 'owner/own-turbo' draws without guidance; use"):
+    with pytest.raises(UserError, match=r"^guidance_scale: 3\.0: model 'owner/own-turbo' draws without guidance; use"):
         generate(turbo)
 
 
@@ -308,8 +309,9 @@ def test_a_lora_and_an_embedding_of_another_family(folder, model, tmp_path):
         tmp_path / "o.safetensors",
     )
     for what in ("lora", "embedding"):
-        with pytest.raises(UserError, match=rf"^{what} .*o\.safetensors: .*(model '|diffusers loads no LoRA into)") as error:
-            load_model(str(folder), device="cpu", **{what: str(tmp_path / "o.safetensors")})
+        added: Any = {what: str(tmp_path / "o.safetensors")}
+        with pytest.raises(UserError, match=rf"^{what}: .*o\.safetensors: .*(model '|diffusers loads no LoRA into)") as error:
+            load_model(str(folder), device="cpu", **added)
         assert "\n" not in str(error.value)
 
 
@@ -318,7 +320,7 @@ def test_the_commands(folder, tmp_path):
     run_commands(folder, tmp_path)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=[family.title for family in FAMILIES])
+@pytest.mark.parametrize("family", families(), ids=[family.title for family in families()])
 def test_the_page_has_a_row_for_it(family):
     row = next(line for line in PAGE.splitlines() if line.startswith("|") and all(f"`{name}`" in line for name in family.pipelines))
     own = [family.steps, family.guidance_scale]
@@ -328,7 +330,7 @@ def test_the_page_has_a_row_for_it(family):
 
 def test_diffusers_has_the_classes_that_are_named():
     diffusers = import_module("diffusers")
-    named = [name for family in FAMILIES for name in (*family.pipelines, family.class_name)]
+    named = [name for family in families() for name in (*family.pipelines, family.class_name)]
     assert [name for name in (*named, *REFUSED) if not hasattr(diffusers, name)] == []
 
 
@@ -336,7 +338,7 @@ def test_blocks_are_chosen_by_their_numbers(model):
     """A mean over some blocks is that of their layers' own maps; a UNet has sides instead."""
     family, config = model.family, model.network.config
     if family.network == "unet":
-        with pytest.raises(UserError, match=r"^layers = 0-1: blocks are a transformer's, and this model has a UNet"):
+        with pytest.raises(UserError, match=r"^capture\.layers: 0-1: blocks are a transformer's, and this model has a UNet"):
             see(model, photographs(model, 1), capture=CaptureConfig(layers="0-1"))
         return
     names, count = list(family.layers(model.network)), len(family.blocks(config))
@@ -353,13 +355,13 @@ def test_blocks_are_chosen_by_their_numbers(model):
         for grid, found in maps.items():
             means = [layer for name, layer in own[kind][grid].items() if name in wanted]
             torch.testing.assert_close(found, torch.stack(means).mean(0), atol=1e-6, rtol=1e-5)
-    with pytest.raises(UserError, match=rf"^layers = {count}: the model has blocks 0 to {count - 1}$"):
+    with pytest.raises(UserError, match=rf"^capture\.layers: {count}: the model has blocks 0 to {count - 1}$"):
         see(model, seen, capture=CaptureConfig(layers=f"{count}"))
 
 
 def see_layers(model, seen):
     """kind → grid → layer name → map, as `see` looks at one photograph."""
-    with capture_attention(model.network, CaptureConfig(), guidance=False, per_layer=True) as recorder, torch.no_grad():
+    with capturing(model.network, guidance=False, per_layer=True) as recorder, torch.no_grad():
         run_noised(model, encode_images(model, seen), [SPECS[0].prompt], timesteps=(200, 600), seed=1, indices=[0])
     return {kind: recorder.layer_maps(kind, 0) for kind in KINDS}
 

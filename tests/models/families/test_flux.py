@@ -30,7 +30,7 @@ def test_words_are_t5s_and_a_long_prompt_is_clips_affair(model):
 
 def test_a_negative_prompt_is_refused(model):
     check_refused(
-        model, r"negative_prompt 'a cat': model '.*' cannot use one \(distilled guidance\); leave it out", negative_prompt="a cat"
+        model, r"negative_prompt: 'a cat': model '.*' cannot use one \(distilled guidance\); leave it out", negative_prompt="a cat"
     )
 
 
@@ -43,5 +43,5 @@ def test_a_scheduler_that_does_not_suit(folder):
 
 def test_schnell_draws_without_guidance(tmp_path):
     schnell = load_model(str(save_flux(tmp_path / "schnell", guidance=False)), device="cpu")
-    with pytest.raises(UserError, match=r"guidance_scale = 3\.5: model '.*schnell' draws without guidance"):
+    with pytest.raises(UserError, match=r"guidance_scale: 3\.5: model '.*schnell' draws without guidance"):
         generate(schnell, guidance_scale=3.5)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from builders.families import SPECS, check_refused, generate, spelled
+from builders.plans import capturing
 
-from seediff.attention.capture import capture_attention
 from seediff.attention.photograph import encode_images
 from seediff.config.constants import CaptureConfig
 from seediff.errors import UserError
@@ -54,14 +54,14 @@ def test_what_is_attended_to_is_picture_and_text(model):
 
 
 def test_a_negative_prompt_is_refused(model):
-    check_refused(model, r"^negative_prompt 'bad': model '.*' cannot use one \(distilled guidance\); leave it out$", negative_prompt="bad")
+    check_refused(model, r"^negative_prompt: 'bad': model '.*' cannot use one \(distilled guidance\); leave it out$", negative_prompt="bad")
 
 
 def test_other_images_beside_the_one_drawn_are_refused(model):
     from PIL import Image
 
     with (
-        capture_attention(model.network, CaptureConfig(), guidance=False),
+        capturing(model.network, guidance=False),
         pytest.raises(UserError, match=r"^the network is shown other images beside the one it draws \(image=…\)"),
     ):
         model.pipe(Image.new("RGB", (64, 64)), "a dog", height=64, width=64, num_inference_steps=1)

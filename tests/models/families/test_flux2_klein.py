@@ -17,7 +17,7 @@ def test_words_are_found_within_the_chat(model):
 
 
 def test_a_negative_prompt_is_refused(model):
-    check_refused(model, r"^negative_prompt 'bad': model '.*' reads none \(it compares with the empty prompt\)", negative_prompt="bad")
+    check_refused(model, r"^negative_prompt: 'bad': model '.*' reads none \(it compares with the empty prompt\)", negative_prompt="bad")
 
 
 @pytest.mark.parametrize(
@@ -35,5 +35,5 @@ def test_a_folder_says_that_it_is_distilled(tmp_path):
     assert (config.steps, config.guidance_scale) == (4, 0.0)
     model = load_model(str(folder), device="cpu")
     assert not model.family.guided(model.pipe, 3.0)
-    check_refused(model, r"^guidance_scale = 3\.0: the model is made to draw without guidance; use --guidance-scale 0$")
+    check_refused(model, r"^guidance_scale: 3\.0: model '.*' draws without guidance; use 0$")
     assert generate(dataclasses.replace(model), SPECS[:1], guidance_scale=0.0)[0]

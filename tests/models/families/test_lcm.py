@@ -66,8 +66,8 @@ def test_schedulers_for_weights_of_few_steps(save, scheduler, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"negative_prompt": "a cat"}, r"negative_prompt 'a cat': model '.*' cannot use one \(distilled guidance\); leave it out"),
-        ({"steps": 60}, r"steps = 60: the scheduler of model '.*' \(LCMScheduler\) cannot make them: "),
+        ({"negative_prompt": "a cat"}, r"negative_prompt: 'a cat': model '.*' cannot use one \(distilled guidance\); leave it out"),
+        ({"steps": 60}, r"steps: 60: the scheduler of model '.*' \(LCMScheduler\) cannot make them: "),
     ],
 )
 def test_bad_input(model, options, message):

@@ -3,7 +3,7 @@
 import pytest
 from builders.published import NETWORKS, network, parameters, written
 
-from seediff.attention.expected import expect_capture
+from seediff.attention.plan import plan_capture
 from seediff.config.generate import GenerateConfig
 from seediff.config.resolve import configure
 from seediff.models.families import pipeline_family
@@ -65,12 +65,13 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
 def test_memory_does_not_grow_with_layers_and_steps():
     family = pipeline_family("FluxPipeline")
     assert family is not None
-    small = expect_capture(family, {"num_layers": 1, "num_single_layers": 0}, "FluxPipeline", (64, 64))
-    large = expect_capture(family, {"num_layers": 19, "num_single_layers": 38}, "FluxPipeline", (64, 64))
+    about = {"pipeline": "FluxPipeline", "size": (64, 64)}
+    small = plan_capture(family, {"num_layers": 1, "num_single_layers": 0}, **about).expected
+    large = plan_capture(family, {"num_layers": 19, "num_single_layers": 38}, **about).expected
     assert small is not None
     assert large is not None
     assert small.map_bytes == large.map_bytes == 4 * 4096 * (4096 + 512)
-    assert expect_capture(family, {}, "FluxPipeline", (64, 64)) is None
+    assert plan_capture(family, {}, **about).expected is None
 
 
 @pytest.mark.parametrize("name", [known.name for known in KNOWN if known.name in NETWORKS])

@@ -50,12 +50,14 @@ def test_methods_that_need_self_attention_say_so(folder, model, tmp_path, capsys
     for method in ("seediff", "ca_sa", "reference"):
         for more in ((), ("--dry-run",)):
             with pytest.raises(
-                UserError, match=rf"^method {method} needs self-attention, and Sana has no maps of it: {why}; use method ca$"
+                UserError, match=rf"^mask\.method: {method}: needs self-attention, and Sana has no maps of it: {why}; use method ca$"
             ):
                 run("generate", *options, "--method", method, *more)
     assert not (tmp_path / "set").exists()
     for method in ("diffseg", "diffcut"):
-        with pytest.raises(UserError, match=rf"^segments need self-attention, and Sana has no maps of it: {why}; use another model$"):
+        with pytest.raises(
+            UserError, match=rf"^model: .*: segments need self-attention, and Sana has no maps of it: {why}; use another model$"
+        ):
             check_fits(model, SegmentConfig(method=method), 64)
     line = ["segment", str(tmp_path / "photo.png"), "--model", str(folder), "--out", str(tmp_path / "parts"), "--dry-run"]
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")

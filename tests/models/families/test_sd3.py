@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 import torch
 from builders.families import SPECS, assert_same_maps, check_refused, generate
+from builders.plans import capturing
 from builders.reference_attentions.sd3 import save_sd3
 
-from seediff.attention.capture import capture_attention
 from seediff.attention.photograph import denoising_errors, encode_images
 from seediff.config.constants import CaptureConfig, SegmentConfig
-from seediff.config.levels import EVERYTHING
+from seediff.config.levels import EVERYTHING, Reads
 from seediff.errors import UserError
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
@@ -47,8 +47,12 @@ def test_shares(model):
 def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
     latents = encode_images(model, generate(model, SPECS[:1])[0])
     found = []
-    for reads in ({"cross": None}, EVERYTHING):
-        with capture_attention(model.network, CaptureConfig(text_share="text"), guidance=False, reads=reads) as recorder, torch.no_grad():
+    kinds: tuple[Reads, ...] = ({"cross": None}, EVERYTHING)
+    for reads in kinds:
+        with (
+            capturing(model.network, CaptureConfig(text_share="text"), reads=reads, guidance=False) as recorder,
+            torch.no_grad(),
+        ):
             condition = model.family.encode(model.pipe, ["a dog"], "cpu")
             model.family.denoise(model.pipe, latents, 200, condition)
         found.append(recorder.maps([{}], ["a dog"])[0].cross_attention[16, 16])
@@ -91,7 +95,7 @@ def test_bad_input(model, options, message):
 
 
 def test_what_a_transformer_has_not(model):
-    with pytest.raises(UserError, match="method diffcut divides the features of a UNet's encoder"):
+    with pytest.raises(UserError, match="diffcut: divides the features of a UNet's encoder"):
         check_fits(model, SegmentConfig(method="diffcut"), None)
     up = generate(model, SPECS[:1], capture=CaptureConfig(layers="up"))[1][0]
     assert_same_maps(up, generate(model, SPECS[:1])[1][0], 0)

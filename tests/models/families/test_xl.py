@@ -59,7 +59,7 @@ def test_turbo_with_guidance_is_one_line(folder, dry, tmp_path, capsys):
     line = ["generate", "--classes", "dog", "--model", str(tmp_path / "sdxl-turbo"), "--guidance-scale", "7.5", "--device", "cpu"]
     assert main([*line, "--out", str(tmp_path / "set"), *["--dry-run"] * dry]) == 2
     error = capsys.readouterr().err.splitlines()
-    assert error == [f"seediff: --guidance-scale 7.5: model '{tmp_path / 'sdxl-turbo'}' draws without guidance; use --guidance-scale 0"]
+    assert error == [f"seediff: --guidance-scale: 7.5: model '{tmp_path / 'sdxl-turbo'}' draws without guidance; use 0"]
     assert not (tmp_path / "set").exists()
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from builders.plans import plan_of
 from PIL import Image
 
 from recipes.studies.score import soft_masks
@@ -74,13 +76,15 @@ def test_attention_of_some_steps_alone(tmp_path):
     made = {}
     for name in ("all", "later"):
         _, items = labelled(tmp_path / name, "seediff")
-        made[name] = [(item.source.read_bytes(), item.label_map) for item in items]
+        made[name] = [(Path(str(item.source)).read_bytes(), item.label_map) for item in items]
     for (image, mask), (same, other) in zip(made["all"], made["later"], strict=True):
         assert image == same
         assert (mask != other).any()
     model = load_model("mini", device=two.device, dtype=two.dtype)
     capture = CaptureConfig(steps="second-half")
-    _, maps = generate_batch(model, set_specs(two), steps=2, guidance_scale=1.0, negative_prompt="", size=None, capture=capture)
+    _, maps = generate_batch(
+        model, set_specs(two), steps=2, guidance_scale=1.0, negative_prompt="", size=None, plan=plan_of(model, capture)
+    )
     _, items = labelled(tmp_path / "later", "seediff")
     for item, found in zip(items, maps["all"], strict=True):
         names = item.metadata["classes"]

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from ...errors import UserError
 from .base import Family
-from .chroma import CHROMA
-from .ernie_image import ERNIE_IMAGE
-from .flux import FLUX
-from .flux2 import FLUX2
-from .flux2_klein import FLUX2_KLEIN
-from .lcm import LCM
-from .lumina2 import LUMINA2
-from .pixart import PIXART
-from .qwen_image import QWEN_IMAGE
-from .sana import SANA
-from .sd3 import SD3
-from .unet import SD
-from .xl import SDXL
-from .z_image import Z_IMAGE
 
-FAMILIES: tuple[Family, ...] = (
-    *(SD, LCM, SDXL, SD3, FLUX, FLUX2, FLUX2_KLEIN, PIXART),
-    *(Z_IMAGE, CHROMA, QWEN_IMAGE, ERNIE_IMAGE, LUMINA2, SANA),
+FILES = (
+    *("unet.SD", "lcm.LCM", "xl.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2_klein.FLUX2_KLEIN", "pixart.PIXART"),
+    *("z_image.Z_IMAGE", "chroma.CHROMA", "qwen_image.QWEN_IMAGE", "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2"),
+    "sana.SANA",
 )
+"""`file.NAME` of every family, in the order in which they are listed and looked through."""
 
 REFUSED = {
     "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",
@@ -36,16 +26,22 @@ REFUSED = {
 """Pipeline class → why it is not supported, and what would be needed."""
 
 
+def families() -> Iterator[Family]:
+    """Every family. Its file is imported when it is reached: who looks for Stable Diffusion imports no other."""
+    for place in FILES:
+        file, name = place.split(".")
+        yield getattr(import_module(f".{file}", __name__), name)
+
+
 def pipeline_family(pipeline: str) -> Family | None:
     """The family of a pipeline class by its name; None: there is none."""
-    return next((family for family in FAMILIES if pipeline in family.pipelines), None)
+    return next((family for family in families() if pipeline in family.pipelines), None)
 
 
 def network_family(network: Any) -> Family:
     """The family of a loaded network, by its class. Raises UserError where there is none."""
     names = [kind.__name__ for kind in type(network).__mro__]
-    for family in FAMILIES:
-        if family.class_name in names:
-            return family
-    known = ", ".join(dict.fromkeys(family.class_name for family in FAMILIES))
+    if found := next((family for family in families() if family.class_name in names), None):
+        return found
+    known = ", ".join(dict.fromkeys(family.class_name for family in families()))
     raise UserError(f"attention of a {names[0]} cannot be captured; known are {known}")

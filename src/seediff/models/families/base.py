@@ -231,9 +231,10 @@ class Family:
         try:
             count = len(self.blocks(config))
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"layers = {layers}: config.json of the model's {self.network} does not say how many blocks it has") from error
+            problem = f"{layers}: config.json of the model's {self.network} does not say how many blocks it has"
+            raise UserError("capture.layers", problem) from error
         if max(numbers) >= count:
-            raise UserError(f"layers = {layers}: the model has blocks 0 to {count - 1}")
+            raise UserError("capture.layers", f"{layers}: the model has blocks 0 to {count - 1}")
         return layers
 
     def fit_layers(self, config: Mapping[str, Any], layers: Layers) -> Layers:
@@ -305,12 +306,13 @@ class Family:
     def check_guidance(self, config: Mapping[str, Any], name: str, guidance_scale: float) -> None:
         """Raise UserError for guidance with a model that was distilled to draw without. config, name: as in `unguided`."""
         if guidance_scale > 1 and self.unguided(config, name):
-            raise UserError(f"guidance_scale = {guidance_scale}: model '{name}' draws without guidance; use --guidance-scale 0")
+            raise UserError("guidance_scale", f"{guidance_scale}: model '{name}' draws without guidance", "use 0")
 
     def check_negative(self, name: str, negative_prompt: str) -> None:
         """Raise UserError for a negative prompt with a distilled model, which never predicts without the prompt."""
         if negative_prompt and self.distilled:
-            raise UserError(f"negative_prompt {negative_prompt!r}: model '{name}' cannot use one (distilled guidance); leave it out")
+            problem = f"{negative_prompt!r}: model '{name}' cannot use one (distilled guidance)"
+            raise UserError("negative_prompt", problem, "leave it out")
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether the network predicts twice per step, with the prompt and without (`conditional`)."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .base import QWEN_TOKENIZER, Drawing, Family, qwen_chat
+from .base import QWEN_TOKENIZER, Family, qwen_chat
 from .flux2 import FLUX2, Flux2
 
 DISTILLED = re.compile(r"klein-\d+b", re.IGNORECASE)
@@ -26,22 +26,14 @@ class Klein(Flux2):
 
     def check_negative(self, name: str, negative_prompt: str) -> None:
         if negative_prompt:
-            raise UserError(
-                f"negative_prompt {negative_prompt!r}: model '{name}' reads none (it compares with the empty prompt); leave it out"
-            )
+            problem = f"{negative_prompt!r}: model '{name}' reads none (it compares with the empty prompt)"
+            raise UserError("negative_prompt", problem, "leave it out")
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         return guidance_scale > 1 and not pipe.config.is_distilled
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
         return False
-
-    def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        if pipe.config.is_distilled and drawing.guidance_scale > 1:
-            raise UserError(
-                f"guidance_scale = {drawing.guidance_scale}: the model is made to draw without guidance; use --guidance-scale 0"
-            )
-        return super().call(pipe, drawing)
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
         return {}

@@ -39,7 +39,8 @@ class UNet(Family):
 
     def fit_group(self, config: Mapping[str, Any], layers: Layers) -> Layers:
         if block_numbers(layers) is not None:
-            raise UserError(f"layers = {layers}: blocks are a transformer's, and this model has a UNet: all, up, down or last")
+            problem = f"{layers}: blocks are a transformer's, and this model has a UNet"
+            raise UserError("capture.layers", problem, "use all, up, down or last")
         return layers
 
     def chosen(self, names: Sequence[str], group: Layers) -> list[str]:

@@ -8,8 +8,6 @@ from ..errors import UserError
 from ..models.compiled import MARK
 from ..models.families import REFUSED, network_family, pipeline_family
 from ..models.families.base import Family, refuse_adapters
-from ..models.families.unet import SD
-from ..models.families.xl import SDXL
 
 NETWORKS = ("unet", "transformer")
 """Pipelines' names for the part that has the attention."""
@@ -46,8 +44,8 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
     network = pipe if part is None else getattr(pipe, part)
     _check_compiled(network)
     family = next((found for kind in type(pipe).__mro__ if (found := pipeline_family(kind.__name__))), network_family(network))
-    if family is SD and getattr(pipe, "tokenizer_2", None) is not None:
-        family = SDXL
+    if family is pipeline_family("StableDiffusionPipeline") and getattr(pipe, "tokenizer_2", None) is not None:
+        family = pipeline_family("StableDiffusionXLPipeline") or family
     return network, family
 
 

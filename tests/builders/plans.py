@@ -1,0 +1,36 @@
+"""The plan of a capture for a loaded network or model, without saying its family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seediff.attention.capture import capture_attention
+from seediff.attention.plan import CapturePlan, Expected, plan_capture
+from seediff.config.constants import CaptureConfig
+from seediff.config.levels import Reads
+from seediff.models.families import network_family
+
+
+def plan_of(loaded: Any, capture: CaptureConfig = CaptureConfig(), **more: Any) -> CapturePlan:  # noqa: B008
+    """loaded: a network, or a Model. more: arguments of `plan_capture`."""
+    network = getattr(loaded, "network", loaded)
+    family = getattr(loaded, "family", None) or network_family(network)
+    return plan_capture(family, network.config, capture, **more)
+
+
+def with_plan(model: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a test, with `capture`, `groups` and `reads` made into the plan."""
+    planned = {name: options[name] for name in ("capture", "groups", "reads") if name in options}
+    return {**{name: value for name, value in options.items() if name not in planned}, "plan": plan_of(model, **planned)}
+
+
+def capturing(network: Any, capture: CaptureConfig = CaptureConfig(), *, reads: Reads | None = None, **how: Any) -> Any:  # noqa: B008
+    """`capture_attention` of a network's own plan. how: its other arguments."""
+    return capture_attention(network, plan_of(network, capture, reads=reads), **how)
+
+
+def expected_of(loaded: Any, capture: CaptureConfig = CaptureConfig(), **more: Any) -> Expected:  # noqa: B008
+    """What `plan_of` expects, with its `size` and `pipeline` in `more`."""
+    expected = plan_of(loaded, capture, **more).expected
+    assert expected is not None
+    return expected
