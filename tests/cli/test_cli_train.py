@@ -68,7 +68,7 @@ def test_dry_run(data, tmp_path, capsys):
         (["--mix", "3:x"], "--mix: 3:x must be whole numbers separated by"),
         (["--mix", "3:1"], "--mix: 3:1 must be 1 whole numbers of at least 1,"),
         (["--val", "pets", "--val-share", "0.1"], "validation and validation_share: exclude each other; give one of them"),
-        (["--epochs", "-1"], "epochs must be above 0"),
+        (["--epochs", "-1"], "epochs must be a number above 0"),
         (["--scale", "1"], "Invalid value for --scale: '1' must be 2 values, each a number"),
         (["--queries", "0"], "--queries: 0 must be a whole number of at least 1"),
         (["--classes", "square"], "class 'disc' is none of square"),

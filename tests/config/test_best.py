@@ -49,6 +49,12 @@ def test_what_is_given_goes_before_it_and_a_file_may_name_it(tmp_path: Path):
     assert config.mask.pamr_iterations == row["pamr_iterations"]
 
 
+def test_it_is_asked_for_over_a_file_that_names_a_method(tmp_path: Path):
+    (tmp_path / "hand.toml").write_text('classes = ["dog"]\n[mask]\nmethod = "ca"\n')
+    config, best = configure(GenerateConfig, BEST, tmp_path / "hand.toml"), GenerateConfig.recommended(classes=("dog",), **BEST)
+    assert (config.mask, config.capture) == (best.mask, best.capture)
+
+
 def test_an_output_s_file_may_be_edited_to_ask_for_it(tmp_path: Path):
     plain, best = (GenerateConfig.recommended(classes=("dog",), **given) for given in ({}, BEST))
     (tmp_path / "seediff.toml").write_text(plain.to_toml().replace('method = "seediff"', 'method = "best"'))

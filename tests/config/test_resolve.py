@@ -124,6 +124,12 @@ def test_another_model_over_segments_and_another_backbone_over_a_training(model:
     assert configure(TrainConfig, {"seed": 5}, tmp_path / "seediff.toml") == replace(tiny, seed=5)
 
 
+def test_a_preset_and_a_tuned_file_count_over_the_file_of_an_output(model: str, tmp_path: Path):
+    file = written(configure(MaskPhotosConfig, {**DOG, "model": model, "mask": {"alpha": 0.2}}), tmp_path)
+    assert configure(MaskPhotosConfig, {}, file, preset="paper").mask == MaskConfig(alpha=0.2)
+    assert configure(MaskPhotosConfig, {}, file, tuned=Tuned(model, presence=0.3)).presence == 0.3
+
+
 def test_a_tuned_model_stays_with_another_method(tmp_path: Path):
     tuned = configure(MaskPhotosConfig, DOG, tuned=Tuned("sd2-base", presence=0.6))
     ca = configure(MaskPhotosConfig, {"mask": {"method": "ca"}}, written(tuned, tmp_path))

@@ -87,7 +87,7 @@ def test_bad_samples(labels, image, says):
         ({"items": []}, "no samples"),
         ({"epochs": None}, "either epochs or steps"),
         ({"steps": 3}, "either epochs or steps"),
-        ({"epochs": 0}, "epochs must be above 0"),
+        ({"epochs": 0}, "epochs must be a number above 0"),
     ],
 )
 def test_bad_stages(given, says):

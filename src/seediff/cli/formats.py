@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 from cyclopts import Group, Parameter
 
+from ..config.fields import WORD
 from ..dataset.formats.known import FORMATS, FormatName, SourceName, codec, export_options, import_options, recognised
 from ..errors import UserError
 from ..files.messages import counted
@@ -45,13 +46,13 @@ def export_(
     to: Annotated[FormatName, option(OUTPUT, "The format.")],
     out: Annotated[Path, HERE, option(OUTPUT, "New folder; it appears when it is complete.")],
     link: Annotated[bool | None, export_option("link", LINK, group=OUTPUT)] = None,
-    workers: Annotated[int, option(OUTPUT, "Number of processes that convert samples. The result is the same.", 1)] = 1,
+    workers: Annotated[int, WORD, option(OUTPUT, "Number of processes that convert samples. The result is the same.", 1)] = 1,
     split: Annotated[
         float | None,
         export_option("split", "share of the samples for validation, from 0 to 1.", "`split` in metadata.jsonl, else 0"),
     ] = None,
-    seed: Annotated[int | None, option(CHOICE, "With --split: random seed; another seed chooses other samples.", 0)] = None,
-    min_area: Annotated[int | None, export_option("min_area", "smallest object in pixels; smaller pieces are left out.", 1)] = None,
+    seed: Annotated[int | None, WORD, option(CHOICE, "With --split: random seed; another seed chooses other samples.", 0)] = None,
+    min_area: Annotated[int | None, WORD, export_option("min_area", "smallest object in pixels; smaller pieces are left out.", 1)] = None,
     panoptic: Annotated[
         bool | None, export_option("panoptic", "also write panoptic.json and one PNG per picture with its segments.")
     ] = None,
@@ -103,7 +104,7 @@ def import_(
     from_: Annotated[SourceName | None, option(OUTPUT, "The format.", "found out, and said", name="--from")] = None,
     out: Annotated[Path, HERE, option(OUTPUT, "Folder for the new dataset; it appears when it is complete.")],
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no", negative=())] = None,
-    workers: Annotated[int, option(OUTPUT, "Number of processes that read label maps. The result is the same.", 1)] = 1,
+    workers: Annotated[int, WORD, option(OUTPUT, "Number of processes that read label maps. The result is the same.", 1)] = 1,
     split: Annotated[str | None, import_option("split", "only this part, such as val.", "all")] = None,
     classes: Annotated[
         str | None,

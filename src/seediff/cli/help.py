@@ -73,7 +73,8 @@ def _defaults(app: App, arguments: Sequence[str]) -> dict[str, str]:
 
     kind = next(part for part in get_args(get_type_hints(app.default_command)["line"]))
     fields = {argument.name: ".".join(argument.keys) for argument in app.assemble_argument_collection()}
-    line = {fields[option]: value for option, value in itertools.pairwise(arguments) if option in DECIDING}
+    words = [part for word in arguments for part in word.split("=", 1)]
+    line = {fields[option]: value for option, value in itertools.pairwise(words) if option in DECIDING}
     try:
         config = configure(kind, {**line, **({"classes": ("dog",)} if issubclass(kind, DatasetConfig) else {})})
     except UserError:  # the command itself will say it

@@ -17,6 +17,7 @@ def record(app: App, commands: tuple[str, ...], arguments: Any) -> None:
     typed.clear()
     spelled.clear()
     configuration, prefix = False, ""
+    words = [token.value for argument in arguments for token in argument.tokens]
     for argument in arguments:
         if not argument.keys:  # an argument of the command itself; the fields of a dataclass follow it
             kind = argument.resolved_hint
@@ -27,7 +28,8 @@ def record(app: App, commands: tuple[str, ...], arguments: Any) -> None:
         name = prefix + ".".join(argument.keys) if argument.keys else argument.field_info.name
         if option := argument.tokens[0].keyword:
             word = argument.tokens[0].value
-            spelled.update({word: f"{option} {word}", repr(word): f"{option} {word!r}"} if word not in spelled else {})
+            if words.count(word) == 1:
+                spelled.update({word: f"{option} {word}", repr(word): f"{option} {word!r}"})
             spelled[name] = option
         if configuration and argument.keys:
             value = argument.convert_and_validate()

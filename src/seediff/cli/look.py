@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from ..config.fields import WORD
 from ..errors import UserError
 from ..files.messages import counted
 from .options import option
@@ -37,7 +38,7 @@ def look(
         Path | None,
         option(PAGE, "Another set of the same pictures to compare with; the same folder again: what was there before corrections."),
     ] = None,
-    port: Annotated[int, option(PAGE, "Port to listen on.", "a free one")] = 0,
+    port: Annotated[int, WORD, option(PAGE, "Port to listen on.", "a free one")] = 0,
     host: Annotated[
         str, option(PAGE, "Address to listen on; any address but this machine's own needs --i-know.", "127.0.0.1")
     ] = "127.0.0.1",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Group, Parameter, Token
 
 from ..config.constants import MaskConfig
-from ..config.fields import MODEL, RUN
+from ..config.fields import MODEL, RUN, WORD
 from ..config.generate import DatasetConfig
 from ..config.methods import METHOD_FACTS
 from ..config.resolve import chosen_model
@@ -69,7 +69,7 @@ class EngineOptions:
 
     engine: Literal["local", "ray"] = "local"
     """Where batches run: in this process (local), or in Ray workers on this machine or a cluster (ray)."""
-    workers: int | None = None
+    workers: Annotated[int | None, WORD] = None
     """With --engine ray: number of workers, by default one per GPU, else one per core."""
     address: str | None = None
     """With --engine ray: address of a running cluster, or auto for the one on this machine; by default a cluster is started here."""

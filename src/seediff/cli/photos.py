@@ -15,7 +15,7 @@ from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_FACTS
 from ..config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS, Tuned, is_tuned, read_tuned
-from ..config.resolve import configure
+from ..config.resolve import configure, read_file
 from ..errors import UserError
 from ..models.memory import Offload
 from .line import typed
@@ -164,7 +164,10 @@ def mask(
     if listed:
         if not any(classes_of.values()):
             raise UserError(listed, "gives no photograph a class", "write names into its column 'classes'")
-        typed["classes"] = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
+        of_table = tuple(dict.fromkeys(name for names in classes_of.values() for name in names))
+        if config is not None and {*read_file(config, MaskPhotosConfig).values.get("classes", of_table)} != {*of_table}:
+            raise UserError("config", f"{config} and {listed} name different classes", "choose with --classes")
+        typed["classes"] = of_table
     all_classes(MaskPhotosConfig, config, tuned)
     settled = configure(MaskPhotosConfig, typed, config, preset=preset, tuned=tuned)
     check_mask_effects(settled.mask)
@@ -218,7 +221,10 @@ def never_tuned(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
 def classes_file(paths: Sequence[Path]) -> Path | None:
     """The table that gives each photograph its classes: named by --classes, or found in the folder of photographs."""
     if classes := typed.get("classes"):
-        return Path(classes[0]) if len(classes) == 1 and classes[0].endswith(".csv") else None
+        table = next((name for name in classes if name.lower().endswith(".csv")), None)
+        if table is not None and len(classes) > 1:
+            raise UserError("classes", f"{table} is a table, and classes are named beside it", "give one of the two")
+        return Path(table) if table else None
     tables = [path / "classes.csv" for path in paths if (path / "classes.csv").is_file()]
     if len(tables) > 1:
         raise UserError(f"{tables[0]} and {tables[1]}", "only one table of classes can be used", "name it with --classes")

@@ -1,4 +1,6 @@
-"""`seediff check`, `seediff stats` and `seediff filter`: find a dataset's faults, summarise its contents, select its better samples."""
+"""`seediff check`, `seediff stats` and `seediff filter`: find a dataset's faults, summarise its contents, select its
+better samples.
+"""
 
 from __future__ import annotations
 
@@ -96,8 +98,10 @@ def filter_(
     ] = None,
     min_area: Annotated[float, option(CRITERIA, "Minimum area of every class in a sample, as a share of the picture.", 0)] = 0.0,
     max_area: Annotated[float, option(CRITERIA, "Maximum area of every class in a sample, as a share of the picture.", 1)] = 1.0,
-    max_components: Annotated[int | None, option(CRITERIA, "Maximum number of connected pieces of every class.", "any number")] = None,
-    min_piece: Annotated[int, option(CRITERIA, "With --max-components: smallest piece that counts, in pixels.", 1)] = 1,
+    max_components: Annotated[
+        int | None, WORD, option(CRITERIA, "Maximum number of connected pieces of every class.", "any number")
+    ] = None,
+    min_piece: Annotated[int, WORD, option(CRITERIA, "With --max-components: smallest piece that counts, in pixels.", 1)] = 1,
     min_confidence: Annotated[
         float | None,
         option(CRITERIA, "Minimum confidence of every class: mean soft value inside its mask minus outside, from -1 to 1.", "any"),
@@ -106,7 +110,9 @@ def filter_(
         float | None,
         option(CRITERIA, "Minimum agreement of every class with CA·SA on the same maps (method seediff), from 0 to 1.", "any"),
     ] = None,
-    best: Annotated[int | None, option(CRITERIA, "Keep at most this many samples per class, the most confident first.", "all")] = None,
+    best: Annotated[
+        int | None, WORD, option(CRITERIA, "Keep at most this many samples per class, the most confident first.", "all")
+    ] = None,
     ignore_band: Annotated[
         tuple[float, float] | None,
         WORD,
@@ -122,7 +128,8 @@ def filter_(
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Make a dataset from the samples that are worth training on. Confidence and --ignore-band need soft masks (`--keep-soft`).
+    """Make a dataset from the samples that are worth training on. Confidence and --ignore-band need soft masks
+    (`--keep-soft`).
 
     For example:
 

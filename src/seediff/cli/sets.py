@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from ..config.fields import WORD
 from ..errors import UserError
 from ..files.messages import counted
 from .formats import LINK, OUTPUT, QUIET, followed, say_notes, say_reviewed
@@ -49,7 +50,7 @@ def split(
     *,
     val: Annotated[float, option(PARTS, "Share of the samples for validation.", 0.2)] = 0.2,
     test: Annotated[float | None, option(PARTS, "Share of the samples for testing.", "none")] = None,
-    seed: Annotated[int, option(PARTS, "Random seed; another seed gives other parts.", 0)] = 0,
+    seed: Annotated[int, WORD, option(PARTS, "Random seed; another seed gives other parts.", 0)] = 0,
     out: Annotated[Path | None, HERE, option(OUTPUT, "New folder with one dataset per part: OUT/train, OUT/val, OUT/test.")] = None,
     in_place: Annotated[
         bool, option(OUTPUT, "Instead of --out: write `split` into the dataset's rows, which `export` and `train` follow.", negative=())

@@ -47,7 +47,7 @@ class CaptureConfig:
         object.__setattr__(self, "layers", normal_layers(self.layers))  # one spelling for each choice
         check_fields(self)
         if self.prompt is not None:
-            check_prompts((self.prompt,))
+            check_prompts((self.prompt,), "prompt")
 
 
 @Parameter(group=MASKS)

@@ -40,13 +40,23 @@ def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
     The parser's own conversion would read 2.5 as the whole number 2.
     """
     word = tokens[0].value
-    parts = [part.strip() for part in word.split(",")]
-    for value in (word, parts) if len(parts) == 1 else (parts,):
+    parts = [_number(part.strip()) for part in word.split(",")]
+    for value in (parts[0], parts) if len(parts) == 1 else (parts,):
         try:
-            return msgspec.convert(value, kind, strict=False)  # "4" → 4
+            return msgspec.convert(value, kind)
         except msgspec.ValidationError:
             continue
     raise ValueError(f"{word!r} must be {describe(kind)}")
+
+
+def _number(text: str) -> int | float | str:
+    """`4` → 4, `.5` → 0.5; any other text as it is."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def read_names(parse: Callable[[str], tuple[str, ...]]) -> Parameter:

@@ -75,6 +75,8 @@ def parse_classes(text: str) -> tuple[str, ...]:
 
     Blank lines are skipped, and so is a first line `background`, so that a dataset's classes.txt can be given.
     """
+    if text.lower().endswith(".csv"):
+        raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with one per line")
     if text.strip() == "voc" or (lines := _lines_if_file(text, (".txt", ".names"))) is None:
         return split_classes(text)
     return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)
@@ -86,7 +88,11 @@ def split_classes(text: str) -> tuple[str, ...]:
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """Names separated by commas. Raises UserError for a word that stands for a list beside others."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if len(names) > 1 and (word := next((name for name in names if name in ("all", "voc")), None)):
+        raise UserError("classes", f"'{word}' stands for a whole list and cannot be in one", "give it alone, or name the classes")
+    return names
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -130,8 +136,8 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
     for name in classes:
         if name == BACKGROUND:
             raise UserError(field, f"'{BACKGROUND}' is the name of id 0 in every dataset and cannot be a class")
-        if name != name.strip() or not name or not name.isprintable():
-            raise UserError(field, f"{name!r} is empty, or has spaces at its ends or unprintable characters")
+        if name != name.strip() or not name or not name.isprintable() or "," in name:
+            raise UserError(field, f"{name!r} is empty, or has a comma, spaces at its ends or unprintable characters")
     by_sound: dict[str, str] = {}
     for name in classes:
         other = by_sound.setdefault(" ".join(spoken(name).casefold().split()), name)
@@ -139,15 +145,15 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
             raise UserError(field, f"{other!r} and {name!r} read the same in a prompt ('{spoken(name)}')", "keep one of them")
 
 
-def check_prompts(prompts: Sequence[str]) -> None:
+def check_prompts(prompts: Sequence[str], field: str = "prompts") -> None:
     """Raises UserError if a template cannot name its class."""
     if not prompts:
-        raise UserError("prompts", "the list is empty", "give at least one, for example 'a photo of a {class}'")
+        raise UserError(field, "the list is empty", "give at least one, for example 'a photo of a {class}'")
     for template in prompts:
         if "{class}" not in template:
-            raise UserError("prompts", f"'{template}' does not contain {{class}}", "write for example 'a photo of a {class}'")
+            raise UserError(field, f"'{template}' does not contain {{class}}", "write for example 'a photo of a {class}'")
         if not template.isprintable():
-            raise UserError("prompts", f"{template!r} contains a line break or unprintable characters")
+            raise UserError(field, f"{template!r} contains a line break or unprintable characters")
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ numbers (1 GiB). At twice the side it would have 16 times as many. Other shapes 
 
 def parse_listed(text: str) -> tuple[str, ...]:
     """As `parse_classes`; a table of classes stands for itself."""
-    return (text,) if text.endswith(".csv") else parse_classes(text)
+    return (text,) if text.lower().endswith(".csv") else parse_classes(text)
 
 
 @Parameter(group=IMAGES)

@@ -29,8 +29,6 @@ fingerprint.
 """
 DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
 """Fields with which other defaults come."""
-ASKS = ("mask.method", BEST)
-"""The value that asks for what the layers below have measured as best."""
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
@@ -41,7 +39,7 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
     """
     found: dict[str, tuple[Layer, Any]] = {}
     for layer in reversed(layers):
-        found |= {name: (layer, value) for name, value in layer.values.items() if name not in found or (name, value) != ASKS}
+        found |= {name: (layer, value) for name, value in layer.values.items()}
     parts, known = nested(kind), {f.name for f in fields(kind)}
     table: dict[str, Any] = {name: {} for name in parts}
     for name, (_, value) in found.items():
@@ -132,13 +130,17 @@ def configure(
     if file is not None:
         read = read_file(file, kind)
         now = {**read.values, **line}
-        other = any(now.get(name) != read.values.get(name) or (name, now.get(name)) == ASKS for name in DECIDING)
+        other = preset != "model" or tuned is not None or now.get("mask.method") == BEST
+        other = other or any(now.get(name) != read.values.get(name) for name in DECIDING)
         layers += read.layers(given=read.sources is not None and other)
         if read.sources is not None and not other:
             return resolve(kind, layers)
     if tuned is not None:
         layers.append(tuned.layer(kind.command, _values(layers).get("model")))
-    return resolve(kind, [*layers, *kind.behind(_values(layers), preset)])
+    chosen = _values(layers)
+    if chosen.get("mask.method") == BEST:  # what the layers below have measured as best, whatever a file says
+        layers = [layer._replace(values={k: v for k, v in layer.values.items() if k != "mask.method"}) for layer in layers]
+    return resolve(kind, [*layers, *kind.behind(chosen, preset)])
 
 
 def chosen_model(kind: type[RunConfig], line: Mapping[str, Any], file: Path | None, tuned: Any = None) -> tuple[str, str | None]:

@@ -141,7 +141,7 @@ def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float
     if not LEAST_SHARE <= tune_share <= 0.9:
         raise UserError("tune_share", f"{tune_share} must be from {LEAST_SHARE} to 0.9")
     if pictures is not None and pictures < 2:
-        raise UserError("pictures", f"{pictures} must be at least 2, one for thresholds and one to score")
+        raise UserError("count", f"{pictures} must be at least 2, one for thresholds and one to score")
     if draws < 1:
         raise UserError("draws", f"{draws} must be at least 1")
     if config.fit == "crop":

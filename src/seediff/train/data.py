@@ -6,6 +6,7 @@ training continues with the same images, for any number of threads or processes.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,8 +50,8 @@ class Stage:
             raise UserError(f"stage '{self.name}': has no samples to train on")
         if (self.epochs is None) == (self.steps is None):
             raise UserError(f"stage '{self.name}': must have either epochs or steps")
-        if (self.epochs if self.epochs is not None else self.steps or 0) <= 0:
-            raise UserError(f"stage '{self.name}': {'epochs' if self.steps is None else 'steps'} must be above 0")
+        if not 0 < (self.epochs if self.epochs is not None else self.steps or 0) < math.inf:
+            raise UserError(f"stage '{self.name}': {'epochs' if self.steps is None else 'steps'} must be a number above 0")
 
     def step_count(self, batch_size: int) -> int:
         """The number of steps in the stage. An epoch has as many images as the stage has items."""

@@ -68,7 +68,7 @@ def plan_training(
         items = as_classes(dataset, names)
         held = validation_part(items) or items
         if not held:
-            raise UserError("validation", f"{dataset.path} has no samples")
+            raise UserError("val", f"{dataset.path} has no samples")
     elif validation_share is None:
         held = [item for items in sets for item in validation_part(items)]
     kept = [*map(training_part, sets)]
@@ -129,7 +129,7 @@ def split_off(items: Sequence[Sample], share: float, where: Data) -> tuple[list[
     splits = assign_splits([item.name for item in items], [item.metadata for item in items], share)
     parts = {name: [item for item, split in zip(items, splits, strict=True) if split == name] for name in ("train", "val")}
     if share and not parts["val"]:
-        raise UserError("validation_share", f"{share} leaves none of the {len(items)} samples of {where} for validation")
+        raise UserError("val_share", f"{share} leaves none of the {len(items)} samples of {where} for validation")
     return parts["train"], parts["val"]
 
 
