@@ -72,7 +72,7 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     assert re.search(r"[01]\.\d\d of \d+ segments get the right name, or none where it would be a wrong one", said)
     first = out.read_bytes()
     assert main([*line, "--quiet"]) == 2
-    assert capsys.readouterr().err == f"seediff: --out {out}: already exists; choose another file\n"
+    assert capsys.readouterr().err == f"seediff: --out: {out} already exists; choose another file\n"
     assert out.read_bytes() == first
     out.unlink()
     assert main([*line, "--quiet"]) == 0
