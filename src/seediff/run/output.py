@@ -39,7 +39,6 @@ State = Literal["new", "unfinished", "complete", "shorter"]
 
 BEGUN = f"{BATCHES}/begun"
 """An object that marks the folder of records as there, because stores have no empty folders."""
-PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 
 
 @dataclass
@@ -223,11 +222,7 @@ class Storage:
         self.url = url
         try:
             self.system, root = fsspec.url_to_fs(url.text)
-        except (ImportError, ValueError) as error:
-            package = PACKAGES.get(url.scheme)
-            known = f"needs a package that is not installed: pip install {package}" if package else first_line(error)
-            raise UserError(url, known) from error
-        except Exception as error:
+        except Exception as error:  # each store has its own errors; one whose package is missing names it
             raise UserError(url, first_line(error)) from error
         self.root = root.rstrip("/")
 
