@@ -186,17 +186,17 @@ def test_panoptic(tmp_path):
     [
         (lambda given, root: given["annotations"][0]["segments_info"].pop(), r"000000000139\.png: has a segment 258 that"),
         (lambda given, root: given["annotations"][0].update(file_name="../../x.png"), "'file_name' leads out"),
-        (lambda given, root: given["images"][0].update(width=7), r"image 1: is \(6, 7\), but its picture .* is \(6, 8\)"),
+        (lambda given, root: given["images"][0].update(width=7), r"image 1: is \(6, 7\)"),
         (lambda given, root: given["annotations"].append(given["annotations"][0]), "which has one already"),
-        (lambda given, root: given["annotations"][0].update(image_id=7), "is of image 7, which is not there"),
-        (lambda given, root: given["annotations"][0]["segments_info"][0].update(category_id=7), "of category 7, which is not there"),
+        (lambda given, root: given["annotations"][0].update(image_id=7), "is of image 7"),
+        (lambda given, root: given["annotations"][0]["segments_info"][0].update(category_id=7), "of category 7"),
         (
             lambda given, root: given["annotations"][0].update(segments_info=[{"id": True}]),
             r"segments_info\[0\]\.id`: Expected",
         ),
         (
             lambda given, root: Image.new("L", (SHAPE[1], SHAPE[0])).save(root / "annotations/panoptic_val2017/000000000139.png"),
-            "is PNG L inside; a panoptic mask is a PNG in colours",
+            "is PNG L inside",
         ),
         (lambda given, root: (root / "annotations/panoptic_val2017/000000000139.png").unlink(), "there is no such file"),
     ],

@@ -173,7 +173,6 @@ def value(task, **parts):
         (lambda task: value(task, rle="0"), "rle`: Expected `array`"),
         (lambda task: repeated(task, 3000), "times over; at most 100 times are read"),
         (lambda task: changed(task, original_width=31), "is of a picture of (20, 31)"),
-        (lambda task: changed(task, original_width=10**9), "is of a picture of"),
         (lambda task: changed(task, image_rotation=90), "turned by 90°"),
         (lambda task: task | {"data": {"image": "../../secret.png"}}, "'image' leads out"),
         (lambda task: task | {"data": {"image": "/data/local-files/?d=..%2F..%2Fsecret.png"}}, "'image' leads out"),
@@ -194,10 +193,8 @@ def test_damage(tmp_path, change, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "value", [{"format": "rle", "rle": [1] * 3000, "brushlabels": ["cat"]}, {"points": [[1, 2]] * 2000, "closed": True}]
-)
-def test_json_min_is_refused_with_the_way_that_works(tmp_path, value):
+def test_json_min_is_refused_with_the_way_that_works(tmp_path):
+    value = {"format": "rle", "rle": [1] * 3000, "brushlabels": ["cat"]}
     task = {"image": "/data/upload/1/a.png", "id": 1, "tag": [{**value, "original_width": 6, "original_height": 4}], "annotation_id": 1}
     (tmp_path / "project.json").write_text(json.dumps([task]))
     for path in (tmp_path, tmp_path / "project.json"):
