@@ -210,15 +210,3 @@ def test_a_program_of_its_own(pixart_folder, monkeypatch):
     model = load_model(pixart_folder, device="cpu", compile=True)
     assert_same_maps(clean_maps(model, 32), clean_maps(load_model(pixart_folder, device="cpu"), 32), 1e-5)
     assert not counters["graph_break"]
-
-
-def test_the_command(pixart_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(compiled, "BACKEND", "eager")
-    words = ["generate", "--classes", "dog", "--per-class", "2", "--batch-size", "1", "--steps", "2", "--size", "64", "--device", "cpu"]
-    words += ["--model", pixart_folder, "--compile", "--quiet", "--out", str(tmp_path / "set")]
-    assert cli.main(words) == 0
-    assert "compile = true\n" in (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
-    assert len((tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()) == 2
-    monkeypatch.delitem(memory.NOTHING_TO_SAVE, "cpu")
-    assert cli.main([*words[:-1], str(tmp_path / "other"), "--offload", "sequential", "--dry-run"]) == 2
-    assert "compile: does not work with offload sequential" in capsys.readouterr().err

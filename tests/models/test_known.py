@@ -99,23 +99,13 @@ def test_what_is_in_the_cache_goes_first(monkeypatch):
 @pytest.mark.parametrize(
     ("model", "steps", "guidance"),
     [
-        ("sd2-base", 50, 7.5),
-        ("sdxl", 50, 5.0),
         ("sdxl-turbo", 4, 0.0),
-        ("stabilityai/sdxl-turbo", 4, 0.0),
         ("flux-dev", 28, 3.5),
         ("black-forest-labs/FLUX.1-dev", 28, 3.5),
-        ("flux-schnell", 4, 0.0),
         ("flux2-dev", 50, 4.0),
-        ("klein-4b", 4, 0.0),
         ("black-forest-labs/FLUX.2-klein-base-9B", 50, 4.0),
-        ("z-image-turbo", 8, 0.0),
-        ("sd3.5-large-turbo", 4, 0.0),
         ("qwen-image", 50, 4.0),
-        ("ernie-image", 50, 4.0),
         ("lumina2", 30, 4.0),
-        ("ernie-image-turbo", 8, 0.0),
-        ("sd3.5-medium", 40, 4.5),
         ("sd3.5-large", 28, 3.5),
         ("chroma", 40, 3.0),
         ("lcm-dreamshaper", 4, 8.0),
@@ -187,7 +177,7 @@ def test_levels_that_a_known_model_lacks_are_refused_before_it_is_fetched(hub, t
         plan(GenerateJob(config), tmp_path / "out")
 
 
-@pytest.mark.parametrize("model", ["sdxl-turbo", "z-image-turbo", "sd3.5-large-turbo", "flux-schnell", "stabilityai/sdxl-turbo"])
+@pytest.mark.parametrize("model", ["sdxl-turbo", "flux-schnell", "stabilityai/sdxl-turbo"])
 def test_guidance_of_a_distilled_model_is_refused_before_it_is_fetched(hub, model, tmp_path, capsys):
     line = ["generate", "--classes", "dog", "--model", model, "--guidance-scale", "5", "--device", "cpu", "--out", str(tmp_path / "set")]
     for more in ([], ["--dry-run"]):

@@ -42,8 +42,7 @@ def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
         memory.check_offload("model", "cuda")
 
 
-@pytest.mark.parametrize("more", [(), ("--dry-run",)])
-@pytest.mark.parametrize("command", ["generate", "mask", "segment"])
+@pytest.mark.parametrize(("command", "more"), [("generate", ("--dry-run",)), ("mask", ()), ("segment", ("--dry-run",))])
 @pytest.mark.parametrize(
     ("options", "why"),
     [

@@ -1,8 +1,5 @@
 """SDXL's narrow twin: two tokenizers, pooled state, sizes told, no attention at L."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from builders.families import SPECS, generate, plain
@@ -10,8 +7,6 @@ from builders.families import SPECS, generate, plain
 from seediff.cli.commands import main
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.levels import fit_levels
-from seediff.errors import UserError
-from seediff.models.registry import load_model
 
 
 @pytest.mark.parametrize(("guidance", "negative"), [(3.0, "a cat"), (3.0, ""), (0.0, "")])
@@ -63,19 +58,6 @@ def test_turbo_with_guidance_is_one_line(folder, dry, tmp_path, capsys):
     assert not (tmp_path / "set").exists()
 
 
-def test_a_folder_without_its_second_text_encoder(folder, tmp_path):
-    import shutil
-
-    copy = Path(shutil.copytree(folder, tmp_path / "model"))
-    index = json.loads((copy / "model_index.json").read_text())
-    (copy / "model_index.json").write_text(json.dumps({k: v for k, v in index.items() if k != "text_encoder_2"}))
-    with pytest.raises(UserError, match="cannot be loaded"):
-        load_model(str(copy), device="cpu")
-    shutil.rmtree(copy / "tokenizer_2")
-    with pytest.raises(UserError, match="cannot be loaded"):
-        load_model(str(copy), device="cpu")
-
-
 def test_diffcut_reads_the_encoder(model):
     from seediff.config.constants import SegmentConfig
     from seediff.segments.make import make_segments
@@ -83,8 +65,3 @@ def test_diffcut_reads_the_encoder(model):
     image = generate(model, SPECS[:1])[0][0]
     (found,) = make_segments(model, [image], SegmentConfig(method="diffcut"), size=64)
     assert found.label_map.shape == (64, 64)
-
-
-def test_groups_of_layers(model):
-    up = generate(model, SPECS[:1], capture=CaptureConfig(layers="up"))[1][0]
-    assert list(up.self_attention) == [(4, 4), (2, 2)]
