@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 
 from seediff.segments.aggregate import aggregate
-from seediff.segments.diffseg import anchor_positions, diffseg, proposals, refined
+from seediff.segments.diffseg import anchor_positions, diffseg, proposals, refine_segments
 from seediff.segments.kmeans import kmeans
 from seediff.segments.suppression import label
 
@@ -55,7 +55,7 @@ def main() -> None:
             "merging": merged,
             "K-Means, k = 6": partial(kmeans, rows, 6, seed=0),
             "K-Means, k = 20": partial(kmeans, rows, 20, seed=0),
-            "refinement": partial(refined, rows, merged()),
+            "refinement": partial(refine_segments, rows, merged()),
         }
         session.compare("K-Means", ways, "merging", floor_s=4 * rows.numel() / bandwidth)
         ways = {

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import ResNetBackbone
 
 from seediff.config.names import spoken
-from seediff.files.output_folders import staged
+from seediff.files.output_folders import stage_output
 from seediff.mini.scenes import CLASSES
 from seediff.train.models import BACKBONES, MEAN, STAGES, STD
 
@@ -65,7 +65,7 @@ def train_backbone(
     if `out` is not free.
     """
     recipe = Recipe(close_ups=0.0)  # no close-ups: the backbone serves segmenters, which see several objects
-    with staged(out) as part:
+    with stage_output(out) as part:
         images, captions = rendered_scenes(recipe, art, work)
         torch.manual_seed(tagging.seed)
         network = Tagger()

@@ -11,7 +11,7 @@ import numpy as np
 
 from seediff.errors import UserError
 from seediff.files.documents import read_json
-from seediff.files.outputs import replaced, write_atomic
+from seediff.files.outputs import replace_file, write_atomic
 from seediff.files.reading import ANNOTATIONS
 
 from .files import map_array
@@ -30,7 +30,7 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
         folder.mkdir(parents=True, exist_ok=True)
         captions: list[str] = []
         draw = partial(_draw, art, recipe)
-        with replaced(pixels) as part:
+        with replace_file(pixels) as part:
             images = np.lib.format.open_memmap(part, "w+", np.uint8, (recipe.scenes, recipe.side, recipe.side, 3))
             with ProcessPoolExecutor(workers) as pool:
                 for index, (image, caption) in enumerate(pool.map(draw, range(recipe.scenes), chunksize=64)):

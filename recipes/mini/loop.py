@@ -18,7 +18,7 @@ import torch.distributed as dist
 from diffusers import AutoencoderKL
 
 from seediff.devices import default_device, mixed_precision
-from seediff.files.outputs import replaced
+from seediff.files.outputs import replace_file
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .files import map_array
@@ -98,7 +98,7 @@ def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[n
             with mixed_precision(device):
                 posterior = vae.encode(to_pixels(images[start : start + 64]).to(device)).latent_dist  # type: ignore[union-attr]
             chunks.append(posterior.mean.half().cpu().numpy())
-        with replaced(path) as part, part.open("xb") as file:
+        with replace_file(path) as part, part.open("xb") as file:
             np.save(file, np.concatenate(chunks))
     latents = np.array(map_array(path, np.float16, (len(images), 4, None, None)))
     scaling = 1 / float(latents[:2000].astype(np.float32).std())

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from seediff.config.fields import checked
+from seediff.config.fields import check_table
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
 
@@ -164,7 +164,7 @@ class Recipe:
     @classmethod
     def from_toml(cls, path: Path) -> Recipe:
         """Read a recipe. Raises UserError naming an unknown key or a wrong value."""
-        return _built(cls, checked(cls, read_toml(path), path.name), path.name)
+        return _built(cls, check_table(cls, read_toml(path), path.name), path.name)
 
 
 def _built(kind: Any, values: dict[str, Any], where: str) -> Any:

@@ -18,7 +18,7 @@ from torch import nn
 
 from seediff.devices import mixed_precision
 from seediff.errors import UserError
-from seediff.files.outputs import replaced
+from seediff.files.outputs import replace_file
 from seediff.train.models import TINY
 
 from .backbone import Tagger
@@ -67,7 +67,7 @@ def taught_features(
                 raise UserError(f"[teacher] samples = 0: the package lacks its backbone ({TINY}); recipes/mini/backbone.py makes one")
             load_yardstick(teacher.backbone, TINY / "model.safetensors")
         features = compressed(encode(teacher.to(device).eval(), images), config.features)
-        with replaced(path) as part, part.open("xb") as file:
+        with replace_file(path) as part, part.open("xb") as file:
             np.save(file, features)
     return map_array(path, np.float16, (len(images), config.features, side, side))
 

@@ -19,7 +19,7 @@ from scipy.cluster.vq import kmeans2
 from recipes.progress import tracked
 from seediff.attention.windows import Window, cut
 from seediff.config.constants import SegmentConfig
-from seediff.config.fields import checked
+from seediff.config.fields import check_table
 from seediff.errors import UserError
 from seediff.files.documents import fit, read_json
 from seediff.files.label_maps import resize_nearest, voc_palette
@@ -246,7 +246,7 @@ def _way(paper: Way, table: Mapping[str, Any], where: str) -> Way:
     if not isinstance(paper, SegmentConfig):
         return fit(table, Colours, where)
     try:
-        return replace(paper, **checked(SegmentConfig, table, where))
+        return replace(paper, **check_table(SegmentConfig, table, where))
     except UserError as error:
         raise error if where in str(error) else UserError(f"{where}: {error}") from error
 

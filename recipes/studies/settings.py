@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.fields import checked
+from seediff.config.fields import check_table
 from seediff.config.levels import fit_levels
 from seediff.config.methods import METHOD_FACTS
 from seediff.errors import UserError
@@ -114,9 +114,9 @@ class Setting:
     def from_table(cls, table: Mapping[str, Any], where: str) -> Setting:
         """The setting whose `table` this is. where: the file and the place in it, for messages. Raises UserError for an invalid table."""
         setting = fit(table, SettingTable, where)
-        mask = checked(MaskConfig, {**setting.mask, "method": setting.method}, where)
+        mask = check_table(MaskConfig, {**setting.mask, "method": setting.method}, where)
         try:
-            return cls(MaskConfig(**mask), CaptureConfig(**checked(CaptureConfig, setting.capture, where)))
+            return cls(MaskConfig(**mask), CaptureConfig(**check_table(CaptureConfig, setting.capture, where)))
         except UserError as error:
             raise error if where in str(error) else UserError(f"{where}: {error}") from error
 

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import msgspec
 
 from seediff.config.augment import parse_recipe
-from seediff.config.fields import checked
+from seediff.config.fields import check_table
 from seediff.config.resolve import load_config
 from seediff.errors import UserError
 from seediff.files.documents import fit, read_toml
@@ -217,7 +217,7 @@ def _made(kind: Any, table: dict[str, Any], where: str) -> Any:
 def _filled(make: Callable[..., Any], kind: Any, table: dict[str, Any], where: str) -> Any:
     """make(**table), after its keys and types were checked against the fields of `kind`. Errors begin with `where`."""
     try:
-        return make(**checked(kind, table, where))
+        return make(**check_table(kind, table, where))
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
 

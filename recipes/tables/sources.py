@@ -22,7 +22,7 @@ from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.config.augment import parse_recipe
 from seediff.config.names import BACKGROUND
 from seediff.dataset import native
-from seediff.dataset.merge import renumbered, renumbering
+from seediff.dataset.merge import renumber, renumber_table
 from seediff.dataset.sample import Sample as DatasetSample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError, first_line
@@ -107,8 +107,8 @@ def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
     classes = tuple(dict.fromkeys([*classes, *(name for part in parts for name in part.classes)]))
     items: list[DatasetSample] = []
     for part in parts:
-        ids = renumbering(part.classes, classes)
-        items += [renumbered(item, ids, len(part.classes)) for item in part.items]
+        ids = renumber_table(part.classes, classes)
+        items += [renumber(item, ids, len(part.classes)) for item in part.items]
     return Samples(classes, items)
 
 

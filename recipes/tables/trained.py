@@ -20,7 +20,7 @@ from typing import Any
 from recipes.mini.sets import SETS
 from recipes.mini.world import RENDERED
 from seediff import __version__
-from seediff.config.fields import checked
+from seediff.config.fields import check_table
 from seediff.config.names import BACKGROUND
 from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
@@ -208,7 +208,7 @@ def _training(values: Mapping[str, Any], data: tuple[str, ...], where: str) -> T
         epochs = EPOCHS if epochs is None else epochs
         if not isinstance(epochs, int | float) or not 0 < epochs < math.inf:
             raise UserError(f"{where}: epochs = {epochs!r} must be a number above 0")
-    return Training(make_config(checked(TrainConfig, values, where)), data, None if epochs is None else float(epochs), steps)
+    return Training(make_config(check_table(TrainConfig, values, where)), data, None if epochs is None else float(epochs), steps)
 
 
 def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,9 +119,9 @@ class Client:
 @contextmanager
 def running(path: Path, **options: Any) -> Iterator[tuple[Client, Any]]:
     """Run a server on a dataset in a thread of this process; gives a client that has the token, and the opened dataset."""
-    from seediff.look.serve import served
+    from seediff.look.serve import serve
 
-    with served(path, by="ann", **options) as (opened, server, listening):
+    with serve(path, by="ann", **options) as (opened, server, listening):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:

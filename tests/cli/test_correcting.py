@@ -13,7 +13,7 @@ from photo_set import write_photos
 from seediff.cli import main
 from seediff.dataset import native
 from seediff.dataset.shapes.brush import decode_brush, encode_brush
-from seediff.dataset.shapes.rle import boxed
+from seediff.dataset.shapes.rle import crop_to_box
 from seediff.dataset.store import open_native
 
 
@@ -46,7 +46,7 @@ def in_cvat(folder: Path, before) -> dict[str, np.ndarray]:
     gives back, pretty-printed by it and without the pictures."""
     root = ElementTree.parse(folder / "annotations.xml")
     first, second, *_ = root.getroot().findall("image")
-    box = boxed(corner(np.zeros_like(before[0].label_map), 1) == 1)
+    box = crop_to_box(corner(np.zeros_like(before[0].label_map), 1) == 1)
     place = {name: str(getattr(box, name)) for name in ("left", "top", "width", "height")}
     rle = ", ".join(map(str, box.counts.tolist()))
     ElementTree.SubElement(first, "mask", {"label": "cat", "source": "manual", "occluded": "0", "rle": rle, **place, "z_order": "1"})

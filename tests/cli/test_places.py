@@ -4,7 +4,7 @@ import pytest
 
 from seediff.cli import main
 from seediff.errors import UserError
-from seediff.files.output_folders import STORES, Url, parse_folder, parse_out, staged
+from seediff.files.output_folders import STORES, Url, parse_folder, parse_out, stage_output
 from seediff.run.output import Storage
 
 HERE = {
@@ -60,10 +60,10 @@ def test_schemes():
 
 def test_a_folder_by_its_address(tmp_path):
     assert parse_folder(f"file://{tmp_path}/a/") == tmp_path / "a"
-    with staged(f"file://{tmp_path}/a") as part:
+    with stage_output(f"file://{tmp_path}/a") as part:
         (part / "b").touch()
     assert (tmp_path / "a" / "b").is_file()
-    with pytest.raises(UserError, match="writes to a folder of this machine"), staged("s3://bucket/a"):
+    with pytest.raises(UserError, match="writes to a folder of this machine"), stage_output("s3://bucket/a"):
         pass
 
 

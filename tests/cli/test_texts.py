@@ -8,7 +8,7 @@ from seediff.cli.commands import main
 from seediff.cli.help import HELP_ALL
 from seediff.config.base import Settings
 from seediff.config.constants import CaptureConfig
-from seediff.config.fields import field_types, nested
+from seediff.config.fields import field_types, tables_of
 from seediff.config.generate import GenerateConfig
 from seediff.config.methods import METHOD_FACTS
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
@@ -30,9 +30,9 @@ def shown(capsys, *arguments: str) -> str:
 )
 def test_every_field_of_a_command_is_an_option_with_a_text(command: str, kind: type[Settings], capsys) -> None:
     said = shown(capsys, command, HELP_ALL)
-    for part in (kind, *nested(kind).values()):
+    for part in (kind, *tables_of(kind).values()):
         for name in field_types(part):
-            if name in nested(kind) or name in IN_FILES or (command == "generate" and name == "flip"):
+            if name in tables_of(kind) or name in IN_FILES or (command == "generate" and name == "flip"):
                 continue
             option = OTHER_NAMES.get(name, f"capture-{name}" if part is CaptureConfig else name.replace("_", "-"))
             assert f"--{option} " in said

@@ -17,7 +17,7 @@ from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
 from seediff.files.label_maps import voc_palette
-from seediff.files.output_folders import staged
+from seediff.files.output_folders import stage_output
 from seediff.files.outputs import fresh_name
 
 
@@ -108,18 +108,18 @@ def test_classes_that_no_list_can_hold(classes):
 
 def test_staged_appears_whole(tmp_path):
     out = tmp_path / "deep" / "out"
-    with staged(out) as part:
+    with stage_output(out) as part:
         (part / "a").write_text("a")
         assert not out.exists()
         assert part.parent == out.parent
-        with pytest.raises(UserError, match=rf"{out}: in use by another run \(process {os.getpid()}\)"), staged(out):
+        with pytest.raises(UserError, match=rf"{out}: in use by another run \(process {os.getpid()}\)"), stage_output(out):
             pass
     assert names(tmp_path) == ["deep/out/a"]
     (tmp_path / "empty").mkdir()
-    with staged(tmp_path / "empty"):
+    with stage_output(tmp_path / "empty"):
         pass
     for wrong in (out, out / "a"):
-        with pytest.raises(UserError, match=f"{wrong}: "), staged(wrong):
+        with pytest.raises(UserError, match=f"{wrong}: "), stage_output(wrong):
             pass
 
 
@@ -127,20 +127,20 @@ def test_a_name_may_be_as_long_as_the_system_takes(tmp_path):
     out = tmp_path / ("n" * 255)
     killed = tmp_path / fresh_name(out.name)
     killed.mkdir()  # by a run that was killed before it had its lock
-    with staged(out) as part:
+    with stage_output(out) as part:
         (part / "a").write_text("1")
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
-    with pytest.raises(UserError, match=r"^.*n: File name too long; choose another folder$"), staged(tmp_path / ("n" * 256)):
+    with pytest.raises(UserError, match=r"^.*n: File name too long; choose another folder$"), stage_output(tmp_path / ("n" * 256)):
         pass
 
 
 def test_staged_replaces_neither_the_current_folder_nor_a_mounted_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"^\.: is the current folder, .*; name a new folder in it"), staged("."):
+    with pytest.raises(UserError, match=r"^\.: is the current folder, .*; name a new folder in it"), stage_output("."):
         pass
     (tmp_path / "disk").mkdir()
     monkeypatch.setattr("os.path.ismount", lambda path: True)
-    with pytest.raises(UserError, match="disk: is a mounted folder"), staged("disk"):
+    with pytest.raises(UserError, match="disk: is a mounted folder"), stage_output("disk"):
         pass
 
 
@@ -148,7 +148,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
     code = """
 import sys, time
 from seediff.files.output_folders import staged
-with staged(sys.argv[1]) as part:
+with stage_output(sys.argv[1]) as part:
     (part / "images").mkdir()
     (part / "images/old").write_text("old")
     print("ready", flush=True)
@@ -157,12 +157,12 @@ with staged(sys.argv[1]) as part:
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout
         assert run.stdout.readline() == "ready\n"
-        with pytest.raises(UserError, match="in use by another run"), staged(tmp_path / "out"):
+        with pytest.raises(UserError, match="in use by another run"), stage_output(tmp_path / "out"):
             pass
         run.send_signal(signal.SIGKILL)
     time.sleep(0.05)
     assert [name.partition("/")[2] for name in names(tmp_path)] == [".lock", "images/old"]
-    with staged(tmp_path / "out") as part:
+    with stage_output(tmp_path / "out") as part:
         (part / "new").touch()
     assert names(tmp_path) == ["out/new"]
 

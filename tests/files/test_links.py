@@ -21,7 +21,7 @@ from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.dataset.store import open_native, write_native
 from seediff.errors import UserError
-from seediff.files.output_folders import staged
+from seediff.files.output_folders import stage_output
 from seediff.files.outputs import fresh_name
 from seediff.files.reading import inside
 from seediff.run.augment import augment
@@ -128,7 +128,7 @@ def test_leftovers_of_killed_runs_vanish(begun, pets, victim, tmp_path):
     for folder in (left, other):
         (folder / "images").mkdir(parents=True)
         (folder / "deep").symlink_to(victim)
-    with staged(tmp_path / "new") as part:
+    with stage_output(tmp_path / "new") as part:
         (part / "a").touch()
     assert not left.exists()
     assert other.exists()
@@ -176,7 +176,7 @@ def test_a_link_inside_a_set_is_copied_as_its_file_and_a_pipe_is_not(pets, tmp_p
 
 def test_a_new_folder_is_not_emptied_through_links(victim, tmp_path):
     def interrupted() -> None:
-        with staged(tmp_path / "out") as part:
+        with stage_output(tmp_path / "out") as part:
             (part / "images").symlink_to(victim)
             raise KeyboardInterrupt
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 
-from seediff.config.fields import checked
+from seediff.config.fields import check_table
 from seediff.errors import UserError
 from seediff.files.documents import fit
 from seediff.files.messages import shown
@@ -67,10 +67,10 @@ def test_whole_numbers_serve_as_numbers_and_lists_as_tuples() -> None:
 
 
 def test_checked_takes_part_of_a_configuration() -> None:
-    assert checked(Whole, {"pair": [1, 2], "words": ["a"]}, "x") == {"pair": (1.0, 2.0), "words": ("a",)}
+    assert check_table(Whole, {"pair": [1, 2], "words": ["a"]}, "x") == {"pair": (1.0, 2.0), "words": ("a",)}
     for wrong in ({"wrods": []}, {"pair": "a"}, {"kind": "c"}):
         with pytest.raises(UserError, match=rf"^x: .*{next(iter(wrong))}"):
-            checked(Whole, wrong, "x")
+            check_table(Whole, wrong, "x")
 
 
 @pytest.mark.parametrize(

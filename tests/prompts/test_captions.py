@@ -4,7 +4,7 @@ import pytest
 
 from seediff.errors import UserError
 from seediff.files.photographs import Photo
-from seediff.prompts.captions import mentioned, read_words
+from seediff.prompts.captions import classes_mentioned, read_words
 from seediff.prompts.tokens import content_words
 
 PHOTOS = (Photo(Path("in/a.jpg"), "a"), Photo(Path("in/trip/b.png"), "trip/b"))
@@ -18,8 +18,11 @@ def test_content_words():
 
 
 def test_mentioned_names():
-    assert mentioned("Two Dogs beside a potted plant in the skyline", ("dog", "pottedplant", "sky", "cat")) == ("dog", "pottedplant")
-    assert mentioned("a red fire\nhydrant", ("fire hydrant",)) == ("fire hydrant",)
+    assert classes_mentioned("Two Dogs beside a potted plant in the skyline", ("dog", "pottedplant", "sky", "cat")) == (
+        "dog",
+        "pottedplant",
+    )
+    assert classes_mentioned("a red fire\nhydrant", ("fire hydrant",)) == ("fire hydrant",)
 
 
 def test_from_a_table_and_from_a_folder(tmp_path):

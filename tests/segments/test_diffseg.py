@@ -18,7 +18,7 @@ from seediff.attention.maps import Grid
 from seediff.devices import cpu_threads
 from seediff.errors import UserError
 from seediff.segments.aggregate import aggregate
-from seediff.segments.diffseg import anchor_positions, diffseg, proposals, refined
+from seediff.segments.diffseg import anchor_positions, diffseg, proposals, refine_segments
 from seediff.segments.suppression import label
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -120,7 +120,7 @@ def test_a_transposed_picture_has_transposed_segments():
 
 def test_refinement_begins_at_the_proposals_and_keeps_their_order(rows: torch.Tensor):
     found = proposals(rows, (16, 16), 8, (1.0,) * 3)
-    better = refined(rows, found)
+    better = refine_segments(rows, found)
     assert better.shape == found.shape
     overlap = found.float() @ better.float().T
     assert torch.equal(overlap.argmax(0), torch.arange(len(found)))

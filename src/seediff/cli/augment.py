@@ -11,7 +11,7 @@ from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
 from ..config.resolve import configure
 from .line import typed
-from .options import LINE, ConfigFile, DatasetOut, DryRun, EngineOptions, Quiet, carry_out, chosen_engine, option, parse_place
+from .options import LINE, ConfigFile, DatasetOut, DryRun, EngineOptions, Quiet, carry_out, make_engine, option, parse_place
 
 
 def augment(
@@ -59,19 +59,19 @@ def augment(
 
     chosen = configure(AugmentConfig, typed, config)
     place, local = parse_place(out), engine == "local"
-    others = chosen_engine(EngineOptions(engine, None if local else workers, address))
+    others = make_engine(EngineOptions(engine, None if local else workers, address))
     if local and workers not in (None, 1):
         others = Processes(workers)
     job = AugmentJob(chosen, data, link=link)
     check_apart(place, [data])
     result = carry_out(job, place, others, "samples", dry_run=dry_run, quiet=quiet)
     if result and not quiet:
-        from .summary import command_line, following, look_at
+        from .summary import command_line, look_at, next_steps
 
         added = result.made - job.originals
         print(f"{'' if result.done else 'Complete: '}{job.originals} originals and {added} new samples in {place}")
         if job.reviewed:
             print(f"Reviewed: {job.reviewed}")
         if isinstance(place, Path):
-            print(following(command_line("train", out, "--out", "segmenter")))
+            print(next_steps(command_line("train", out, "--out", "segmenter")))
         print(f"\n{look_at(place / result.picture)}")

@@ -22,7 +22,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 from .. import __version__
 from ..errors import UserError, system_reason
 from ..files.messages import escaped_streams
-from .help import COMMON, HELP_ALL, prepare_help, shown
+from .help import COMMON, HELP_ALL, prepare_help, show_default
 from .line import record, spelled
 from .progress import InterruptedRun
 
@@ -146,7 +146,7 @@ def make_app(listing: bool = False) -> App:
         help_format="markdown",
         suppress_keyboard_interrupt=False,
         help_flags=("--help", "-h", HELP_ALL),
-        default_parameter=Parameter(show_default=shown, allow_leading_hyphen=False),
+        default_parameter=Parameter(show_default=show_default, allow_leading_hyphen=False),
         config=(record,),
         result_action="return_value",
     )

@@ -225,7 +225,7 @@ def masks(
     from ..files.output_folders import check_writable
     from ..run.evaluate_masks import evaluate_masks
     from .options import check_mask_effects
-    from .progress import bar_or_lines, telling
+    from .progress import bar_or_lines, report_on_interrupt
 
     if name := next((name for name in ("mask.beta", "mask.ignore_band") if name in typed), None):
         raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
@@ -238,7 +238,7 @@ def masks(
     check_writable(None, json)
     keep = json and json.with_name(f"{json.name}.parts")
     command = f"the same command continues, with {keep}" if keep else "with --json, the same command would continue"
-    with telling(lambda: "no scores yet", lambda: command), bar_or_lines(quiet, "looks") as progress:
+    with report_on_interrupt(lambda: "no scores yet", lambda: command), bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(settled, photos, data, class_map=words, progress=progress, keep=keep, **how)
     if json is not None and keep is not None:
         options = plain({**settled.flat(), **how, "classes": None, "split": split, "class_map": words})

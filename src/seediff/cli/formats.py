@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 from cyclopts import Group, Parameter
 
 from ..config.fields import WORD
-from ..dataset.formats.known import FORMATS, FormatName, SourceName, codec, export_options, import_options, recognised
+from ..dataset.formats.known import FORMATS, FormatName, SourceName, codec, export_options, import_options, recognise
 from ..errors import UserError
 from ..files.messages import counted
 from .options import HERE, option
@@ -89,9 +89,9 @@ def export_(
     objective = {"min_area": min_area, "panoptic": panoptic, "polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
     size = round(shard_size * 1e6) if shard_size is not None else None
     asked = {"link": link, "split": split, "seed": seed, **objective, "shard_size": size}
-    chosen = fitting(export_options(to), asked, f"--to {to}")
+    chosen = options_given(export_options(to), asked, f"--to {to}")
     dataset = Dataset.from_native(data)
-    done = export(to, dataset.classes, dataset, out, workers=workers, follow=followed(quiet), **chosen)
+    done = export(to, dataset.classes, dataset, out, workers=workers, follow=follow_progress(quiet), **chosen)
     if not quiet:
         print(f"{counted(done.samples, 'sample')} in {out} ({counted(done.files, 'file')})")
         say_reviewed(dataset)
@@ -136,7 +136,7 @@ def import_(
     - `seediff import annotations.xml --from cvat --corrects pets --out corrected`
     """
     from ..config.names import parse_classes
-    from ..dataset.corrections import Change, correct, summed
+    from ..dataset.corrections import Change, correct, sum_changes
     from ..dataset.formats.drivers import read_format
     from ..dataset.store import write_native
     from ..files.output_folders import check_apart
@@ -145,7 +145,7 @@ def import_(
     names = parse_classes(classes) if classes is not None else None
     asked = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds, "skip_missing": skip_missing}
     if from_ is None:
-        from_ = recognised(source)
+        from_ = recognise(source)
         if not quiet:
             print(f"{source} is read as {from_}: {FORMATS[from_].looked_for}")
             for other in FORMATS if source.is_dir() else ():
@@ -156,24 +156,24 @@ def import_(
     brought = any((folder / name).is_dir() for name in (IMAGES, "JPEGImages"))  # the source brings its own pictures
     if corrects is not None and images is None and "images" in known and not brought:
         asked["images"] = corrects / IMAGES
-    given = fitting(known, asked, f"--from {from_}")
+    given = options_given(known, asked, f"--from {from_}")
     class_names, samples, notes = read_format(from_, source, **given)  # streams the samples of a single large file
-    samples, changes = some(samples, source, empty=corrects is not None), list[Change]()
+    samples, changes = require_samples(samples, source, empty=corrects is not None), list[Change]()
     if corrects is not None:
         class_names, samples = correct(corrects, class_names, samples, by=from_, tell=changes.append)
     about = {"command": "import", "format": from_}
-    count = write_native(out, class_names, followed(quiet)(samples), about=about, link=bool(link), workers=workers)
+    count = write_native(out, class_names, follow_progress(quiet)(samples), about=about, link=bool(link), workers=workers)
     if quiet:
         return
     print(f"{counted(count, 'sample')} of {counted(len(class_names), 'class')} in {out}")
     if corrects is not None:
-        print(*summed(changes), sep="\n")
+        print(*sum_changes(changes), sep="\n")
         if left := count - len(changes):
             print(f"{counted(left, 'sample')} of {corrects} did not come back: left as before")
     say_notes(notes)
-    from .summary import command_line, following
+    from .summary import command_line, next_steps
 
-    print(following(command_line("check", out), command_line("train", out, "--out", "segmenter")))
+    print(next_steps(command_line("check", out), command_line("train", out, "--out", "segmenter")))
 
 
 def say_reviewed(samples: Iterable[Sample]) -> None:
@@ -188,7 +188,7 @@ def say_notes(notes: Iterable[str]) -> None:
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
 
 
-def some(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
+def require_samples(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
     """Yields the samples. Raises UserError at the end if there were none, or if none shows a class. empty: allow that none does."""
     count, shows = 0, empty
     for sample in samples:
@@ -202,7 +202,7 @@ def some(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sa
         raise UserError(source, what, "name the folder that holds the labels as well, or the --from that they are in")
 
 
-def fitting(known: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:
+def options_given(known: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:
     """The options that were given. Raises UserError for an option that the format does not have."""
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
@@ -212,7 +212,7 @@ def fitting(known: Collection[str], options: Mapping[str, Any], format_: str) ->
     return given
 
 
-def followed(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
+def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
     """A function that wraps an iterable of samples to show a progress bar on a terminal; elsewhere, or if quiet, it shows nothing."""
     if quiet or not sys.stderr.isatty():
         return iter

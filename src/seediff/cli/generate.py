@@ -21,7 +21,7 @@ from .options import (
     all_classes,
     carry_out,
     check_mask_effects,
-    chosen_engine,
+    make_engine,
     option,
     parse_place,
 )
@@ -83,7 +83,7 @@ def generate(
         kinds = [kind.strip() for kind in vary.split(",")]
         typed["prompts"] = varied_prompts(chosen.prompts, kinds, find_settings(chosen.model, chosen.base).words)
         chosen = configure(GenerateConfig, typed, config, preset=preset)
-    place, workers = parse_place(out), chosen_engine(engine)
+    place, workers = parse_place(out), make_engine(engine)
     from ..run.generate import GenerateJob
     from ..run.reopen import draw_again
 

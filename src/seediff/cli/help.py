@@ -27,12 +27,12 @@ DECIDING = ("--model", "--base", "--method", "--backbone", "--architecture")
 """Options with which other defaults come."""
 
 
-def shown(value: Any) -> str | None:
+def show_default(value: Any) -> str | None:
     """A default as it would be typed; None to show none."""
     if value in (None, "", ()):
         return None
     if isinstance(value, tuple):
-        return ",".join(str(shown(each)) for each in value)
+        return ",".join(str(show_default(each)) for each in value)
     return ("no", "yes")[value] if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -81,7 +81,7 @@ def _defaults(app: App, arguments: Sequence[str]) -> dict[str, str]:
         return {}
     flat, texts = config.flat(), {}
     for option, name in fields.items():
-        if name != "classes" and (text := shown(flat.get(name))) is not None:
+        if name != "classes" and (text := show_default(flat.get(name))) is not None:
             source = config.source(name)
             texts[option] = text if source in (DEFAULT, GIVEN) else f"{text} ({source})"
     return texts

@@ -13,7 +13,7 @@ from ..config.constants import MaskConfig
 from ..config.fields import MODEL, RUN, WORD
 from ..config.generate import DatasetConfig
 from ..config.methods import METHOD_FACTS
-from ..config.resolve import chosen_model
+from ..config.resolve import choose_model
 from ..errors import UserError
 from ..files.output_folders import Out, Url, parse_folder, parse_out
 from .line import typed
@@ -82,13 +82,13 @@ def all_classes(kind: type[DatasetConfig], file: Path | None, tuned: Tuned | Non
         return
     from ..models.info import find_settings
 
-    model, base = chosen_model(kind, typed, file, tuned)
+    model, base = choose_model(kind, typed, file, tuned)
     if not (known := find_settings(model, base).classes):
         raise UserError("classes", f"all: model '{model}' is not limited to a list of classes", "name those that you want")
     typed["classes"] = known
 
 
-def chosen_engine(options: EngineOptions | None) -> Engine | None:
+def make_engine(options: EngineOptions | None) -> Engine | None:
     """The engine for the batches; None: this process. Raises UserError for options that need --engine ray."""
     options = options or EngineOptions()
     if options.engine == "ray":

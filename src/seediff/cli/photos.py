@@ -30,7 +30,7 @@ from .options import (
     all_classes,
     carry_out,
     check_mask_effects,
-    chosen_engine,
+    make_engine,
     option,
     parse_place,
 )
@@ -94,10 +94,10 @@ def segment(
     from ..files.photographs import find_photos
     from ..run.segment import SegmentJob
 
-    preset, config, tuned = chosen_preset(preset, config, ("model", "coco", "cityscapes"))
+    preset, config, tuned = choose_preset(preset, config, ("model", "coco", "cityscapes"))
     settled = configure(SegmentPhotosConfig, typed, config, preset=preset, tuned=tuned)
     check_effects(settled, labels=labels, named=bool(settled.names) or captions is not None)
-    place, workers = parse_place(out), chosen_engine(engine)
+    place, workers = parse_place(out), make_engine(engine)
     check_photographs(paths)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
     words: dict[str, tuple[str, ...]] = {}
@@ -155,10 +155,10 @@ def mask(
     from ..run.mask import MaskJob
     from ..run.photos import read_classes_csv
 
-    place, workers = parse_place(out), chosen_engine(engine)
+    place, workers = parse_place(out), make_engine(engine)
     check_photographs(paths)
     found = find_photos(paths, exclude=place if isinstance(place, Path) else None)
-    preset, config, tuned = chosen_preset(preset, config, ("model", "paper"))
+    preset, config, tuned = choose_preset(preset, config, ("model", "paper"))
     listed = classes_file(paths)
     classes_of = read_classes_csv(listed, found.photos) if listed else {}
     if listed:
@@ -191,7 +191,7 @@ def check_photographs(paths: Sequence[Path]) -> None:
             raise UserError(f"{path}: is a SeeDiff dataset, whose label maps are not photographs; give {path / PICTURES}")
 
 
-def chosen_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> tuple[str, Path | None, Tuned | None]:
+def choose_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> tuple[str, Path | None, Tuned | None]:
     """The named preset, the configuration file, and the contents of a file of `seediff tune`, which may be given as --preset or --config.
     Raises UserError for any other --preset."""
     if config is not None and is_tuned(config):

@@ -24,7 +24,7 @@ class InterruptedRun(KeyboardInterrupt):
 
 
 @contextmanager
-def telling(state: Callable[[], str], again: Callable[[], str] = lambda: "the same command continues") -> Iterator[None]:
+def report_on_interrupt(state: Callable[[], str], again: Callable[[], str] = lambda: "the same command continues") -> Iterator[None]:
     """Turn Ctrl-C into InterruptedRun, and OSError (such as a full disk) into UserError, with the run's state and how to continue.
 
     state, again: give these two texts; called only when needed.
@@ -48,7 +48,7 @@ def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progr
             return "nothing finished yet by this run"
         return f"{finished[0]} of {finished[1]} {what} finished in {shlex.quote(str(out))}"
 
-    with telling(state), bar_or_lines(quiet, what) as show:
+    with report_on_interrupt(state), bar_or_lines(quiet, what) as show:
 
         def progress(done: int, total: int, current: str) -> None:
             finished[:] = [done, total]

@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 from ..config.fields import WORD
 from ..errors import UserError
 from ..files.messages import counted
-from .formats import LINK, OUTPUT, QUIET, followed, say_reviewed
+from .formats import LINK, OUTPUT, QUIET, follow_progress, say_reviewed
 from .options import HERE, option
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check(
     from .summary import counts, findings_table
 
     check_writable(None, json)
-    checked = check_dataset(data, followed(quiet))
+    checked = check_dataset(data, follow_progress(quiet))
     if not quiet:
         if checked.findings:
             show(findings_table(checked))
@@ -83,7 +83,7 @@ def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, HERE, JSO
     from ..files.output_folders import check_writable
 
     check_writable(None, json)
-    counted = Dataset.from_native(data).stats(followed(quiet))
+    counted = Dataset.from_native(data).stats(follow_progress(quiet))
     if not quiet:
         show_stats(counted)
     write_json(json, counted.as_json(), quiet)
@@ -152,17 +152,17 @@ def filter_(
     bounds = min_area, max_area, max_components, min_piece, min_confidence, min_agreement
     criteria = Criteria(flags, *bounds, best, ignore_band, reviewed)
     dataset = Dataset.from_native(data)
-    selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=followed(quiet))
+    selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=follow_progress(quiet))
     if not selected.samples:
-        raise UserError(f"{data}: no sample meets the criteria: {left_out(criteria, selected.dropped)}; nothing was written")
-    about = {"command": "filter", **described(criteria), "dropped": sum(selected.dropped.values())}
-    Dataset(dataset.classes, selected.samples).save(out, about=about, link=bool(link), follow=followed(quiet))
+        raise UserError(f"{data}: no sample meets the criteria: {count_dropped(criteria, selected.dropped)}; nothing was written")
+    about = {"command": "filter", **describe_criteria(criteria), "dropped": sum(selected.dropped.values())}
+    Dataset(dataset.classes, selected.samples).save(out, about=about, link=bool(link), follow=follow_progress(quiet))
     if not quiet:
         print(f"{counted(len(selected.samples), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
         say_reviewed(selected.samples)
 
 
-def described(criteria: Any) -> dict[str, Any]:
+def describe_criteria(criteria: Any) -> dict[str, Any]:
     """The criteria that differ from their defaults, for the dataset card."""
     from dataclasses import fields
 
@@ -170,11 +170,11 @@ def described(criteria: Any) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}
 
 
-def left_out(criteria: Any, dropped: Mapping[str, int]) -> str:
+def count_dropped(criteria: Any, dropped: Mapping[str, int]) -> str:
     """How many samples each option dropped: `--reviewed accepted leaves out 40 of 40`."""
     if not dropped:
         return "the dataset has none"
-    chosen = described(criteria)
+    chosen = describe_criteria(criteria)
     texts = []
     for reason, count in dropped.items():
         values = {name: chosen[name] for name in DECIDED_BY[reason] if name in chosen}

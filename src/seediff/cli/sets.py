@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from ..config.fields import WORD
 from ..errors import UserError
 from ..files.messages import counted
-from .formats import LINK, OUTPUT, QUIET, followed, say_notes, say_reviewed
+from .formats import LINK, OUTPUT, QUIET, follow_progress, say_notes, say_reviewed
 from .options import HERE, option
 from .quality import DATA
 
@@ -38,7 +38,7 @@ def merge(
         raise UserError("merge: one folder is given twice, and its samples would be doubled")
     first, *others = [Dataset.from_native(folder) for folder in data]
     merged = first.merge(*others)
-    merged.save(out, about={"command": "merge", "datasets": set_names(data)}, link=bool(link), follow=followed(quiet))
+    merged.save(out, about={"command": "merge", "datasets": set_names(data)}, link=bool(link), follow=follow_progress(quiet))
     if not quiet:
         print(f"{counted(len(merged), 'sample')} of {counted(len(merged.classes), 'class')} in {out}")
         say_reviewed(merged)
@@ -68,7 +68,7 @@ def split(
     """
     from ..dataset.dataset import Dataset
     from ..dataset.split import set_splits
-    from ..files.output_folders import check_apart, check_free, staged
+    from ..files.output_folders import check_apart, check_free, stage_output
 
     if (out is None) != in_place:
         raise UserError("split: give either --out FOLDER (one dataset per part) or --in-place (`split` in the rows)")
@@ -77,14 +77,14 @@ def split(
         check_free(out)
     dataset = Dataset.from_native(data)
     shares = {"val": val, **({"test": test} if test is not None else {})}
-    parts = dict(zip(("train", *shares), dataset.split(**shares, seed=seed, follow=followed(quiet)), strict=True))
+    parts = dict(zip(("train", *shares), dataset.split(**shares, seed=seed, follow=follow_progress(quiet)), strict=True))
     if out is None:
         set_splits(data, {sample.name: name for name, part in parts.items() for sample in part})
     else:
-        with staged(out) as folder:
+        with stage_output(out) as folder:
             for name, part in parts.items():
                 about = {"command": "split", **shares, "seed": seed, "part": name}
-                part.save(folder / name, about=about, link=bool(link), follow=followed(quiet))
+                part.save(folder / name, about=about, link=bool(link), follow=follow_progress(quiet))
     if not quiet:
         counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
         print(f"{counts} of {counted(len(dataset), 'sample')}: {out or data}")

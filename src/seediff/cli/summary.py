@@ -34,7 +34,7 @@ ROWS_SHOWN = 12
 BARS = " ▁▂▃▄▅▆▇█"
 
 
-def following(*commands: str) -> str:
+def next_steps(*commands: str) -> str:
     """An empty line, then commands under the heading "Next:"."""
     return "\n  ".join(("\nNext:", *commands))
 
@@ -108,7 +108,7 @@ def _show(result: RunResult, table: Table, text: str, parts: Sequence[str], comm
     if shares := time_shares(result.seconds, parts):
         console.print(f"Time: {shares}", highlight=False, markup=False)
     if commands:
-        plain(console, following(*commands))
+        plain(console, next_steps(*commands))
     plain(console, f"\n{look_at(result.out / result.picture)}")
 
 

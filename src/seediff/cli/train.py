@@ -18,7 +18,7 @@ from ..errors import UserError
 from .formats import say_reviewed
 from .line import typed
 from .options import HERE, LINE, ConfigFile, DryRun, Quiet, option
-from .progress import bar_or_lines, show_progress, telling
+from .progress import bar_or_lines, report_on_interrupt, show_progress
 
 
 def train(
@@ -97,7 +97,7 @@ def train(
     from ..train.run import train as run
 
     with (
-        _telling_kept(out, sum(stage.step_count(chosen.batch_size) for stage in plan.stages)) as keep,
+        _report_steps(out, sum(stage.step_count(chosen.batch_size) for stage in plan.stages)) as keep,
         bar_or_lines(quiet, "steps") as progress,
     ):
         result = run(
@@ -116,14 +116,14 @@ def train(
         print(f"{result.steps} steps, {how}: {out}")
         if plan.validation:
             print(f"mIoU {result.miou:.4f} on {len(plan.validation)} samples, at step {result.best_step}")
-        from .summary import command_line, following
+        from .summary import command_line, next_steps
 
         labels = command_line("predict", out, "PHOTOS", "--out", "predicted", about="label maps of pictures")
-        print(following(labels, command_line("evaluate", out, "--data", "DATASET", about="against masks of another set")))
+        print(next_steps(labels, command_line("evaluate", out, "--data", "DATASET", about="against masks of another set")))
 
 
 @contextmanager
-def _telling_kept(out: Path, total: int) -> Iterator[Callable[[int], None]]:
+def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
     """Yields a function that takes the number of saved steps, which the message after an interruption or a full disk then names."""
     kept: int | None = None
 
@@ -142,7 +142,7 @@ def _telling_kept(out: Path, total: int) -> Iterator[Callable[[int], None]]:
     if os.environ.get("RANK", "0") != "0":  # only the first process prints
         yield keep
         return
-    with telling(state, again):
+    with report_on_interrupt(state, again):
         yield keep
 
 

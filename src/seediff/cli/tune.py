@@ -72,13 +72,13 @@ def tune(
     tuned = Tuned(model, model_fingerprint(model), thresholds.presence, thresholds.name_threshold, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
-        for line in said(thresholds, len(kept), out):
+        for line in describe_thresholds(thresholds, len(kept), out):
             print(line)
     for name, reason in thresholds.failed:
         print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
 
 
-def said(thresholds: Thresholds, classes: int, out: Path) -> list[str]:
+def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list[str]:
     """Lines about the thresholds: their values and quality, and how to use the file."""
     lines = [f"{counted(thresholds.photos, 'photograph')}, {counted(classes, 'class')}"]
     if thresholds.presence is None:

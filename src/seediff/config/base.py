@@ -17,7 +17,7 @@ from cyclopts import Parameter
 
 from .. import __version__
 from ..errors import UserError
-from .fields import MODEL, Count, DType, Seed, check_fields, flatten, nested
+from .fields import MODEL, Count, DType, Seed, check_fields, flatten, tables_of
 
 LOADING = ("base", "lora", "lora_scale", "embedding", "quantize", "vae_tiling", "compile")
 """Fields of RunConfig that change how a model is loaded, except device and number format. Same names as in
@@ -199,7 +199,7 @@ def defaults(kind: type) -> dict[str, Any]:
     plain: dict[str, Any] = {
         f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(kind) if f.compare
     }
-    return flatten(kind, {name: asdict(value) if name in nested(kind) else value for name, value in plain.items()})
+    return flatten(kind, {name: asdict(value) if name in tables_of(kind) else value for name, value in plain.items()})
 
 
 def differences(old: Settings, new: Settings) -> list[str]:

@@ -141,7 +141,7 @@ def _bounds(meta: Meta) -> str:
 
 
 @lru_cache
-def nested(kind: type) -> dict[str, type]:
+def tables_of(kind: type) -> dict[str, type]:
     """Field → dataclass, for the fields of a configuration that are tables, such as `mask`."""
     plain = {name: get_args(hint)[0] if get_origin(hint) is Annotated else hint for name, hint in field_types(kind).items()}
     return {name: hint for name, hint in plain.items() if isinstance(hint, type) and is_dataclass(hint)}
@@ -151,11 +151,11 @@ def flatten(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
     """Values of a configuration by flat names: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
-        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if name in nested(kind) else {name: value}
+        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if name in tables_of(kind) else {name: value}
     return flat
 
 
-def checked(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
     """A table of some of a dataclass's fields, with each value of its field's type. where: the file, for messages.
 
     Raises UserError for unknown names and values that their types do not allow.
@@ -164,10 +164,10 @@ def checked(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
     for key, value in table.items():
         if key not in known:
             raise UserError(where, f"there is no option '{str(key)[:200]}'", f"options here: {', '.join(known)}")
-        if key in nested(kind):
+        if key in tables_of(kind):
             if not isinstance(value, dict):
                 raise UserError(where, f"'{key}' must be a table: [{key}]")
-            values[key] = checked(nested(kind)[key], value, f"{where} [{key}]")
+            values[key] = check_table(tables_of(kind)[key], value, f"{where} [{key}]")
             continue
         try:
             values[key] = fit_field(key, value, known[key])

@@ -28,7 +28,7 @@ from ..models.info import ModelInfo, Settings, model_info, read_settings
 from ..models.schedulers import check_scheduler, distilled_defaults
 from .base import BEST_SOURCE, TUNED, Layer, model_label
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
-from .fields import Share, checked
+from .fields import Share, check_table
 from .levels import check_kinds, fit_levels
 from .methods import BEST, BEST_FACTS, BEST_MODELS, METHOD_FACTS, Method
 
@@ -92,11 +92,11 @@ def preset_of(settings: Settings) -> Preset:
     tables: dict[str, dict[str, Any]] = {}
     for name, kind in (("methods", MethodConstants), ("segments", SegmentConfig)):
         methods = fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{where}.{name}]")
-        tables[name] = {key: checked(kind, constants, f"{where}.{name}.{key}]") for key, constants in methods.items()}
+        tables[name] = {key: check_table(kind, constants, f"{where}.{name}.{key}]") for key, constants in methods.items()}
     best = tables["methods"].get(BEST)
     if best is not None and best.get("mask", {}).get("method", BEST) == BEST:
         raise UserError(f"{where}.methods.{BEST}]", "does not say which method is best", '[mask] with for example method = "ca_sa"')
-    return Preset(**checked(Preset, table, f"{where}]"), methods=tables["methods"], segments=tables["segments"])
+    return Preset(**check_table(Preset, table, f"{where}]"), methods=tables["methods"], segments=tables["segments"])
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def read_tuned(path: Path) -> Tuned:
     table = read_toml(path)
     if table.get("command") != Tuned.command:
         raise UserError(f"{path}: is not a file of `seediff tune`: it should say command = 'tune'")
-    values = checked(Tuned, {key: value for key, value in table.items() if key not in ("command", "version")}, str(path))
+    values = check_table(Tuned, {key: value for key, value in table.items() if key not in ("command", "version")}, str(path))
     if "model" not in values:
         raise UserError(f"{path}: does not say which model it is for (model = …)")
     return Tuned(**values)

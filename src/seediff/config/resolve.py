@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..files.messages import shown
 from .base import BEST_SOURCE, DEFAULT, GIVEN, TUNED, Layer, RunConfig, Settings
-from .fields import checked, flatten, nested
+from .fields import check_table, flatten, tables_of
 from .methods import BEST
 from .names import split_classes
 
@@ -40,7 +40,7 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
     found: dict[str, tuple[Layer, Any]] = {}
     for layer in reversed(layers):
         found |= {name: (layer, value) for name, value in layer.values.items()}
-    parts, known = nested(kind), {f.name for f in fields(kind)}
+    parts, known = tables_of(kind), {f.name for f in fields(kind)}
     table: dict[str, Any] = {name: {} for name in parts}
     for name, (_, value) in found.items():
         part, _, inner = name.rpartition(".")
@@ -108,7 +108,7 @@ def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
         table["classes"] = list(split_classes(classes))
     if isinstance(table.get("prompts"), str):
         table["prompts"] = [table["prompts"]]
-    return ConfigFile(path, flatten(kind, checked(kind, table, str(path))), sources)
+    return ConfigFile(path, flatten(kind, check_table(kind, table, str(path))), sources)
 
 
 def configure(
@@ -143,7 +143,7 @@ def configure(
     return resolve(kind, [*layers, *kind.behind(chosen, preset)])
 
 
-def chosen_model(kind: type[RunConfig], line: Mapping[str, Any], file: Path | None, tuned: Any = None) -> tuple[str, str | None]:
+def choose_model(kind: type[RunConfig], line: Mapping[str, Any], file: Path | None, tuned: Any = None) -> tuple[str, str | None]:
     """The model and base that `configure` would take, from the same arguments. Raises UserError for a file that cannot
     be read.
     """
@@ -163,7 +163,7 @@ def recommend(kind: type[AnySettings], values: Mapping[str, Any]) -> AnySettings
     """
     values = {name: str(value) if isinstance(value, PurePath) else value for name, value in values.items()}
     table = {name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value for name, value in values.items()}
-    for name, part in (("", kind), *nested(kind).items()):
+    for name, part in (("", kind), *tables_of(kind).items()):
         given = table.get(name, {}) if name else table
         if not isinstance(given, Mapping):
             raise UserError(name, f"must be a {part.__name__} or a table of its fields, not {given!r}")

@@ -38,7 +38,7 @@ class Change:
     lost: Mapping[str, int]
 
 
-def changed(name: str, before: np.ndarray, after: np.ndarray, classes: Sequence[str]) -> Change:
+def compare_maps(name: str, before: np.ndarray, after: np.ndarray, classes: Sequence[str]) -> Change:
     """The change between two label maps (H, W) uint8 whose ids are those of `classes`."""
     names = {0: BACKGROUND, native.IGNORE: IGNORED, **dict(enumerate(classes, 1))}
     other = before != after
@@ -106,7 +106,7 @@ def _corrected(
     """The original with the item's mask. If the mask changed, facts about the old mask are removed from the row."""
     before = original.labels(len(names))
     after = table[item.replace(image=original.source).labels(count)]
-    change = changed(original.name, before, after, names)
+    change = compare_maps(original.name, before, after, names)
     tell(change)
     counts = {"gained": dict(change.gained), "lost": dict(change.lost)} if change.pixels else {}
     present = original.instances
@@ -122,7 +122,7 @@ def _corrected(
     return original.replace(label_map=after, instances=objects, metadata={**row, "flags": flags, "review": review}, extras=extras)
 
 
-def summed(changes: Iterable[Change]) -> list[str]:
+def sum_changes(changes: Iterable[Change]) -> list[str]:
     """A summary in lines for people: the number of returned samples, which of them changed, and the pixels gained and lost per class."""
     changes = list(changes)
     other = [change for change in changes if change.pixels]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ..errors import UserError
 from . import native
 from .formats.drivers import Exported, Follow, export, read_format
-from .formats.known import FormatName, SourceName, export_options, import_options, recognised
+from .formats.known import FormatName, SourceName, export_options, import_options, recognise
 from .merge import merge_sets, set_names
 from .rows import check_class_list
 from .sample import Sample
@@ -87,7 +87,7 @@ class Dataset(Sequence[Sample]):
         if (path / native.METADATA).is_file():
             dataset = cls.from_native(path)
         else:
-            name = recognised(path)
+            name = recognise(path)
             if "split" in import_options(name):  # a folder may have parts that rows do not name, such as VOC's trainval
                 return cls.load(name, path, split=split)
             dataset = cls.load(name, path)

@@ -32,7 +32,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     apart = any(count > 1 for count in names.values())
     merged = []
     for label, class_names, samples in sets:
-        ids = renumbering(class_names, classes)
+        ids = renumber_table(class_names, classes)
         for sample in samples:
             extras = {
                 (kind, class_id if class_id is None else int(ids[class_id])): path
@@ -43,7 +43,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
             if "class_ids" in row:  # `Sample.soft` finds the soft masks by them
                 row["class_ids"] = [int(ids[class_id]) for class_id in row["class_ids"]]
             name = f"{label}/{sample.name}" if apart else sample.name
-            merged.append(renumbered(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
+            merged.append(renumber(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
     return classes, merged, [f"{kind}/ stays behind: not every dataset has it for these ids" for kind in left_behind]
 
 
@@ -60,7 +60,7 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
     return names
 
 
-def renumbering(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """(256,) uint8: id in a set → id in `classes`. 0 and 255 stay."""
     table = np.zeros(256, np.uint8)
     table[1 : len(class_names) + 1] = [list(classes).index(name) + 1 for name in class_names]
@@ -68,7 +68,7 @@ def renumbering(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarra
     return table
 
 
-def renumbered(sample: Sample, ids: np.ndarray, count: int) -> Sample:
+def renumber(sample: Sample, ids: np.ndarray, count: int) -> Sample:
     """The sample with the ids in its label map and instances mapped by `ids`; the same sample if they stay. count: the number of its set's
     classes."""
     if np.array_equal(ids[: count + 1], np.arange(count + 1)):

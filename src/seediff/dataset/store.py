@@ -13,7 +13,7 @@ from ..config.photographs import SegmentPhotosConfig
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import shown
-from ..files.output_folders import staged
+from ..files.output_folders import stage_output
 from ..files.outputs import copy_new, put
 from ..files.reading import SETTINGS, inside, read_bytes
 from ..workers import in_order
@@ -152,7 +152,7 @@ def write_native(
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
     made: dict[Path, str] = {}
-    with staged(out) as part, in_order(partial(_encoded, classes=tuple(classes)), workers, chunk=CHUNK) as encoded:
+    with stage_output(out) as part, in_order(partial(_encoded, classes=tuple(classes)), workers, chunk=CHUNK) as encoded:
         kept, sent = tee(samples)
         for sample, (files, row) in zip(kept, encoded(sent), strict=True):
             check_name(sample.name, names)

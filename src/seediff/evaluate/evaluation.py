@@ -25,7 +25,7 @@ from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..report.pictures import contact_sheet, fit_side, overlay
 from .layouts import EvaluationSet, Sample, open_evaluation
-from .protocols import IGNORED, PROTOCOLS, Protocol, listed, read_class_map
+from .protocols import IGNORED, PROTOCOLS, Protocol, join_names, read_class_map
 from .semantic import Scores, evaluate_pairs, percent, percents, write_json
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
     paired, missing = pair([sample.name for sample in data.samples], path)
     if missing:
         raise UserError(
-            f"{folder}: has no prediction for {len(missing)} of {len(data.samples)} images: {listed(missing, NAMED)}; "
+            f"{folder}: has no prediction for {len(missing)} of {len(data.samples)} images: {join_names(missing, NAMED)}; "
             "label maps are PNG files named like the images"
         )
     listing = next((file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()), None)
@@ -104,7 +104,7 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
         ids = stored.astype(np.uint8)  # −1 is 255
         if stored.max(initial=-1) >= IGNORED or not known[ids].all():
             unknown = [str(i) for i in np.unique(stored) if i >= IGNORED or not known[i]]
-            raise UserError(f"{file}: has ids {listed(unknown, NAMED)}, which are no classes; ids are those of {source}, and 255")
+            raise UserError(f"{file}: has ids {join_names(unknown, NAMED)}, which are no classes; ids are those of {source}, and 255")
         return table[ids]
 
     about = f"label maps in {folder}, {len(names)} classes ({source})"
@@ -116,7 +116,7 @@ def check_pictures(data: EvaluationSet) -> None:
     failure of the slow segmenting."""
     without = [sample.name for sample in data.samples if sample.image is None]
     if without:
-        raise UserError(f"{data.about}: {len(without)} of {len(data.samples)} labels have no picture: {listed(without, NAMED)}")
+        raise UserError(f"{data.about}: {len(without)} of {len(data.samples)} labels have no picture: {join_names(without, NAMED)}")
     for sample in data.samples:
         if (of_truth := sample.truth().shape) != (of_picture := sample.size()):
             raise UserError(f"'{sample.name}': its truth is {of_truth}, but its picture {of_picture}; both are (height, width)")
@@ -311,10 +311,10 @@ def notes(evaluation: Evaluation) -> list[str]:
     """Notes about the scores for readers, one per line."""
     lines = [f"{evaluation.data.about}.", f"{evaluation.predictor.about}."]
     if absent := evaluation.absent:
-        lines.append(f"Classes of the protocol that the data does not have: {listed(absent)}.")
+        lines.append(f"Classes of the protocol that the data does not have: {join_names(absent)}.")
     if never := evaluation.never:
-        lines.append(f"Classes that are never predicted, because there is no such class: {listed(never)}.")
+        lines.append(f"Classes that are never predicted, because there is no such class: {join_names(never)}.")
     named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORED}
     if named:
-        lines.append(f"Predicted classes that the protocol does not have or ignores count as wrong: {listed(named)}.")
+        lines.append(f"Predicted classes that the protocol does not have or ignores count as wrong: {join_names(named)}.")
     return lines

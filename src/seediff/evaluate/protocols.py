@@ -71,7 +71,9 @@ class Protocol:
         """
         table, has_any = self._table(classes, self.truth)
         if not has_any:
-            raise UserError(f"{where}: has none of the classes of protocol {self.name} ({listed(self.counted)}), but {listed(classes)}")
+            raise UserError(
+                f"{where}: has none of the classes of protocol {self.name} ({join_names(self.counted)}), but {join_names(classes)}"
+            )
         return table
 
     def predicted_table(
@@ -88,14 +90,16 @@ class Protocol:
         for name, target in (class_map or {}).items():
             here = self._find(target, {**self.truth, **self.predicted})
             if here is None:
-                raise UserError(f"class map: '{name}' is to be '{target}', which protocol {self.name} has not: {listed(self.classes)}")
+                raise UserError(f"class map: '{name}' is to be '{target}', which protocol {self.name} has not: {join_names(self.classes)}")
             if plain_name(name) not in plain_names:
-                raise UserError(f"class map: '{name}' is not a class of {where}, which knows {listed(classes)}")
+                raise UserError(f"class map: '{name}' is not a class of {where}, which knows {join_names(classes)}")
             given[name] = here
         table, has_any = self._table(classes, {**self.truth, **self.predicted, **given})
         if not has_any:
             hint = "" if class_map else "; --class-map says what they mean"
-            raise UserError(f"{where}: no class of it ({listed(classes)}) is one of protocol {self.name}: {listed(self.counted)}{hint}")
+            raise UserError(
+                f"{where}: no class of it ({join_names(classes)}) is one of protocol {self.name}: {join_names(self.counted)}{hint}"
+            )
         return table
 
     def _table(self, classes: Mapping[int, str], names: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
@@ -171,7 +175,7 @@ def read_class_map(path: Path) -> dict[str, str]:
     return names
 
 
-def listed(names: Mapping[int, str] | Sequence[str], most: int = 8) -> str:
+def join_names(names: Mapping[int, str] | Sequence[str], most: int = 8) -> str:
     """Names for an error, the first few."""
     all_names = list(names.values()) if isinstance(names, Mapping) else list(names)
     return ", ".join(all_names[:most]) + (f", … ({len(all_names)} in all)" if len(all_names) > most else "")

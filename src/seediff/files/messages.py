@@ -38,11 +38,11 @@ def shown(value: Any, nesting: int = NESTING) -> str:
         if nesting == 0 or not entries:
             return ends[0] + "…" * bool(entries) + ends[1]
         parts = [(f"{shown(key, 0)}: " if ends == "{}" else "") + shown(entry, nesting - 1) for key, entry in entries[:ITEMS]]
-        return _shortened(ends[0] + ", ".join(parts) + ", …" * (len(entries) > ITEMS) + ends[1])
-    return _shortened(str(value))
+        return _shorten(ends[0] + ", ".join(parts) + ", …" * (len(entries) > ITEMS) + ends[1])
+    return _shorten(str(value))
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= 2 * TEXT else text[: 2 * TEXT - 1] + "…"
 
 
@@ -51,7 +51,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
-def meant(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` (did you mean 'bicycle'?)`, or "" if no known name is similar."""
     near = get_close_matches(name.casefold(), list(known), 1)
     return f" (did you mean {near[0]!r}?)" if near else ""
@@ -73,7 +73,7 @@ UP = re.compile(r"[\n\r]*(\x1b\[A)+")
 """Complete writes of libraries that show several progress bars above each other."""
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return CONTROL.sub(lambda control: control[0].encode("unicode_escape").decode("ascii"), text)
 
 
@@ -87,7 +87,7 @@ class Shown:
         self.rich_proxied_file = stream
 
     def write(self, text: str) -> int:
-        self.rich_proxied_file.write(text if UP.fullmatch(text) else _escaped(text))
+        self.rich_proxied_file.write(text if UP.fullmatch(text) else _escape(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -106,7 +106,7 @@ def make_console(*, stderr: bool = False) -> Console:
     class Escaping(Console):
         def render(self, *given: Any, **options: Any) -> Iterator[Segment]:
             for segment in super().render(*given, **options):
-                yield segment if segment.control else Segment(_escaped(segment.text), segment.style)
+                yield segment if segment.control else Segment(_escape(segment.text), segment.style)
 
     stream: Any = sys.stderr if stderr else sys.stdout
     while (behind := getattr(stream, "rich_proxied_file", stream)) is not stream:  # also of a bar that is being shown

@@ -146,7 +146,7 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
     except OSError as error:
         raise UserError(out, f"the folder cannot be made: {error.strerror}") from error
     try:
-        with _locked(folder, out):
+        with _lock(folder, out):
             clear_leftovers(folder, below)
             yield
     finally:
@@ -156,7 +156,7 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
 
 
 @contextmanager
-def _locked(folder: Path, out: Path) -> Iterator[None]:
+def _lock(folder: Path, out: Path) -> Iterator[None]:
     """Hold a folder's lock, and remove its file afterwards. Raises UserError naming `out` if another run holds it (InUse), if the lock's
     name belongs to something else, or if nothing can be written."""
     from filelock import FileLock, Timeout
@@ -187,7 +187,7 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def staged(out: Path | str) -> Iterator[Path]:
+def stage_output(out: Path | str) -> Iterator[Path]:
     """A hidden folder beside `out`, with a random name, that becomes `out` if the block succeeds, and is removed otherwise.
 
     First removes leftovers of killed runs. Raises UserError if another run is making the same `out`, or if `out` exists and is not
@@ -200,7 +200,7 @@ def staged(out: Path | str) -> Iterator[Path]:
     for left in target.parent.glob(f"{part.name[:9]}*.part"):
         try:
             if not left.is_symlink():
-                with _locked(left, out):
+                with _lock(left, out):
                     shutil.rmtree(left, ignore_errors=True)
         except InUse:
             raise

@@ -37,7 +37,7 @@ def fresh_name(of: str = "") -> str:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def name_errors(path: Path) -> Iterator[None]:
     """OSErrors in the block name this file, because systems do not report the file on a full disk."""
     try:
         yield
@@ -46,11 +46,11 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replace_file(path: Path) -> Iterator[Path]:
     """Yields a free path in the same folder, which is made if needed. The file there becomes `path` if the block succeeds. OSErrors name
     `path`."""
     part = path.with_name(fresh_name())
-    with naming(path):
+    with name_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield part
@@ -66,7 +66,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
 
     durable: the data is on the disk when this returns. Raises OSError naming the file.
     """
-    with replaced(path) as part, part.open("xb") as file:
+    with replace_file(path) as part, part.open("xb") as file:
         file.write(data)
         if durable:
             file.flush()
@@ -89,7 +89,7 @@ def check_new(path: Path) -> None:
 def append(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Append to a file, which is made if needed, in one write. If the data does not fit, nothing is appended. durable: the data is on the
     disk when this returns. Raises OSError naming the file."""
-    with naming(path), path.open("ab", buffering=0) as file:
+    with name_errors(path), path.open("ab", buffering=0) as file:
         before = file.tell()
         if file.write(data) < len(data):
             file.truncate(before)
@@ -123,7 +123,7 @@ def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
     Raises UserError if the name is taken, or if the source is missing or not a file (a pipe, a folder); OSError naming the target.
     """
     check_new(target)
-    with open_regular(source, sys.maxsize) as reading, replaced(target) as part:
+    with open_regular(source, sys.maxsize) as reading, replace_file(target) as part:
         if link:
             with suppress(OSError):
                 return os.link(source.resolve(), part)  # a hard link to a symbolic link would be one itself

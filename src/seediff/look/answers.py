@@ -183,7 +183,7 @@ class Look:
         number = self.number(request)
         version = self.session.history(number).version  # read before the pixels, so that it is never newer than they are
         labels = await anyio.to_thread.run_sync(self.session.labels, number, limiter=self.decoding)
-        return packed(labels, {"x-version": str(version)})
+        return pack(labels, {"x-version": str(version)})
 
     async def pieces(self, request: Request) -> Response:
         """The objects of the current label map, or its connected pieces if no objects are known: two bytes per pixel, numbers from 1, 0
@@ -197,7 +197,7 @@ class Look:
 
         version = self.session.history(number).version
         pieces = await anyio.to_thread.run_sync(make, limiter=self.decoding)
-        return packed(pieces, {"x-version": str(version)})
+        return pack(pieces, {"x-version": str(version)})
 
     # Comparison with other masks.
 
@@ -215,7 +215,7 @@ class Look:
         def read() -> np.ndarray:
             return other.labels(self.session.subject.samples[number].name, self.session.labels(number).shape)
 
-        return packed(await anyio.to_thread.run_sync(read, limiter=self.decoding))
+        return pack(await anyio.to_thread.run_sync(read, limiter=self.decoding))
 
     def comparison(self) -> Comparison:
         if self.session.comparison is None:
@@ -327,7 +327,7 @@ def tagged(request: Request, data: bytes, tag: str, media_type: str) -> Response
     return Response(data, media_type=media_type, headers=headers)
 
 
-def packed(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
+def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
     """A response with a label map (H, W), uint8 or little-endian uint16: gzip bytes, which the browser itself unpacks, and headers with its
     height and width."""
     height, width = labels.shape

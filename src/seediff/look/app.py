@@ -79,17 +79,17 @@ class DeferredWhy:
         return answer
 
 
-async def refused(request: Request, error: Exception) -> Response:
+async def refuse(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
 
 
-async def unsaved(request: Request, error: Exception) -> Response:
+async def refuse_unsaved(request: Request, error: Exception) -> Response:
     """The response to a failed save, most often because of a full disk."""
     assert isinstance(error, OSError)
     return JSONResponse({"error": f"it could not be saved: {system_reason(error)}"}, 507)
 
 
-async def explained(request: Request, error: Exception) -> Response:
+async def explain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
@@ -127,4 +127,4 @@ def make_app(session: Session, events: Events) -> Starlette:
         *why.routes(),
         Mount("/static", StaticFiles(packages=[(PACKAGE, "static")])),
     ]
-    return Starlette(routes=routes, exception_handlers={UserError: refused, HTTPException: explained, OSError: unsaved})
+    return Starlette(routes=routes, exception_handlers={UserError: refuse, HTTPException: explain, OSError: refuse_unsaved})

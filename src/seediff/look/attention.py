@@ -74,7 +74,7 @@ def read_config(folder: Path, made: str | None = None) -> DatasetConfig | None:
         return None
 
 
-def kept_path(subject: Subject, sample: Sample) -> Path | None:
+def maps_path(subject: Subject, sample: Sample) -> Path | None:
     """The file of a sample's attention; None if the dataset has none."""
     if subject.kind != "dataset":
         return None

@@ -103,7 +103,7 @@ def _for_good() -> Iterator[None]:
 
 
 @contextmanager
-def served(
+def serve(
     path: Path,
     *,
     by: str,
@@ -157,7 +157,7 @@ def look(
 ) -> tuple[int, bool]:
     """Serve a set until the server is stopped. Returns the number of saved actions, and whether Ctrl-C stopped it. ready: called once the
     socket accepts connections."""
-    with served(path, by=by, photos=photos, compare=compare, host=host, port=port) as (opened, server, listening):
+    with serve(path, by=by, photos=photos, compare=compare, host=host, port=port) as (opened, server, listening):
         ready(opened)
         server.run(sockets=[listening])
         return opened.session.acted, server.interrupted

@@ -53,14 +53,14 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
         """The configuration with these constants. A new method also brings the other constants that its authors chose. If any constant
         changes, `ignore_band` is turned off."""
         tried: dict[str, Any] = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
-        if Constants(**tried) == shown(config):  # `self` may have more fields
+        if Constants(**tried) == show_result(config):  # `self` may have more fields
             return config
         tried |= {"ignore_band": None}
         others = METHOD_FACTS[self.method].defaults.get("mask", {}) if self.method != config.method else {}
         return replace(config, **{**others, **tried})
 
 
-def shown(config: MaskConfig) -> Constants:
+def show_result(config: MaskConfig) -> Constants:
     """A configuration's constants. If each image has a threshold of its own ("otsu"), β is the usual 0.3."""
     return Constants(method=config.method, alpha=config.alpha, beta=0.3 if config.beta == "otsu" else config.beta, pamr=config.pamr)
 
@@ -126,7 +126,7 @@ class Tuner:
         return self._small
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
-        """Every step of one class's mask, as in preview.html: {name, text, equation, height, width, data}. data: `encoded` levels."""
+        """Every step of one class's mask, as in preview.html: {name, text, equation, height, width, data}. data: `encode_result` levels."""
         seen, config = self.seen, constants.of(self.seen.config)
         if name not in seen.classes:
             raise UserError(f"there is no class '{name}' here")
@@ -135,20 +135,20 @@ class Tuner:
         before = trace.pop(BEFORE_PAMR, None)
         steps, done = [], []
         for step, values in trace.items():
-            steps.append(_drawn(str(step), values, explain_step(step, before=done, method=config.method)))
+            steps.append(_draw(str(step), values, explain_step(step, before=done, method=config.method)))
             done.append(step)
         soft = result.soft[seen.classes.index(name)]
         if before is not None:
-            steps += [_drawn("before PAMR", before, explain_before_pamr(config.method)), _drawn("after PAMR", soft, AFTER_PAMR)]
+            steps += [_draw("before PAMR", before, explain_before_pamr(config.method)), _draw("after PAMR", soft, AFTER_PAMR)]
         return steps
 
 
-def _drawn(name: str, values: torch.Tensor, why: Explanation) -> dict[str, Any]:
+def _draw(name: str, values: torch.Tensor, why: Explanation) -> dict[str, Any]:
     levels = shrink(to_levels(values.cpu().numpy()), SHOWN_SIDE, Image.Resampling.BOX)
     height, width = levels.shape
-    return {"name": name, "text": why.text, "equation": why.equation, "height": height, "width": width, "data": encoded(levels)}
+    return {"name": name, "text": why.text, "equation": why.equation, "height": height, "width": width, "data": encode_result(levels)}
 
 
-def encoded(levels: np.ndarray) -> str:
+def encode_result(levels: np.ndarray) -> str:
     """uint8 levels as base64 text, row by row."""
     return base64.b64encode(np.ascontiguousarray(levels).tobytes()).decode("ascii")

@@ -27,10 +27,10 @@ from ..files.documents import fit, parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.suppression import label
-from .answers import UNCHANGED, Look, packed
-from .attention import Capturer, Seen, cannot_capture, find_words, grids, kept_path, pixel_maps, read_config, seen, size_of, word_maps
+from .answers import UNCHANGED, Look, pack
+from .attention import Capturer, Seen, cannot_capture, find_words, grids, maps_path, pixel_maps, read_config, seen, size_of, word_maps
 from .events import Cache
-from .tuning import Constants, Tuner, encoded, shown
+from .tuning import Constants, Tuner, encode_result, show_result
 
 MEMORY = 1 << 30
 """Maximum bytes of cached attention; at least one sample's."""
@@ -84,7 +84,7 @@ class Why:
         """The constants of a sample's current mask, or the usual ones if they are not known; and a note about this for the page."""
         row, config = self.session.row(number), self.config(number)
         made = row.get("review", {}).get("made")
-        usual = shown(config.mask if config else MaskConfig())
+        usual = show_result(config.mask if config else MaskConfig())
         if made is not None:
             with suppress(UserError):
                 return fit(dict(made), Constants, "the constants"), ""
@@ -98,7 +98,7 @@ class Why:
                 return held
             subject = self.session.subject
             sample = subject.samples[number]
-            path = kept_path(subject, sample)
+            path = maps_path(subject, sample)
             maps = self.captured.get(number) or (AttentionMaps.load(path) if path else None)
             return None if maps is None else self.tuners.put(number, Tuner(seen(subject, sample, maps, self.config(number))))
 
@@ -158,7 +158,7 @@ class Why:
             return pixel_maps(seen, x, y)
 
         levels = await run_in_threadpool(maps)
-        return JSONResponse({"maps": [{**level, "values": None, "data": encoded(level["values"])} for level in levels]})
+        return JSONResponse({"maps": [{**level, "values": None, "data": encode_result(level["values"])} for level in levels]})
 
     async def steps(self, request: Request) -> Response:
         number, name = self.look.number(request), request.query_params.get("name", "")
@@ -169,7 +169,7 @@ class Why:
         """A label map with other constants, not saved."""
         number, constants = self.look.number(request), _constants(request)
         fast = request.query_params.get("fast") == "1"
-        return packed(await run_in_threadpool(self.made, number, constants.of, fast=fast))
+        return pack(await run_in_threadpool(self.made, number, constants.of, fast=fast))
 
     def made(self, number: int, of: Callable[[MaskConfig], MaskConfig], *, fast: bool = False) -> np.ndarray:
         """The label map for the configuration that `of` makes from the sample's. fast: for display only, with one thread, because the
@@ -211,13 +211,13 @@ class Why:
             raise UserError(f"fine must be from 0 to {len(THRESHOLDS) - 1}")
 
         if fine is not None:
-            return packed(await self.look.worker.do(lambda: self.held(number, fine)), {"x-fine": str(fine)})
+            return pack(await self.look.worker.do(lambda: self.held(number, fine)), {"x-fine": str(fine)})
         labels, at = await self.look.worker.do(lambda: self.usual(number))
-        return packed(labels, {"x-fine": str(at)})
+        return pack(labels, {"x-fine": str(at)})
 
     def held(self, number: int, fine: int) -> np.ndarray:
         """A sample's segments at one of THRESHOLDS."""
-        return self.segmented.made((number, fine), lambda: divided(self.needed(number), THRESHOLDS[fine]))
+        return self.segmented.made((number, fine), lambda: divide(self.needed(number), THRESHOLDS[fine]))
 
     def usual(self, number: int) -> tuple[np.ndarray, int]:
         """The coarsest division with at least FEW segments, and the index of its threshold."""
@@ -251,7 +251,7 @@ class Why:
         return MADE if state["version"] > version else UNCHANGED
 
 
-def divided(tuner: Tuner, threshold: float) -> np.ndarray:
+def divide(tuner: Tuner, threshold: float) -> np.ndarray:
     """(H, W) uint16: DiffSeg's segments from a sample's attention, numbered from 1; 0 outside the part that the model saw."""
     seen = tuner.seen
     size = seen.maps.latent_size

@@ -119,7 +119,7 @@ SHARPNESS = 2.0
 """How fast a class's value decays, per standard deviation by which another class stands out more; 1 to 4 gave the same masks."""
 
 
-def competing(soft: torch.Tensor) -> torch.Tensor:
+def compete(soft: torch.Tensor) -> torch.Tensor:
     """Soft maps (C, …, h, w) after competition: the highest value of any class at a position, times how far the class stands out there.
 
         M_c ← max_k M_k · exp(2 (z_c − max_k z_k)),   z_c = (M_c − mean M_c) / std M_c over the map

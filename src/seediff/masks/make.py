@@ -14,7 +14,7 @@ from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
 from ..config.methods import check_capture
 from ..errors import UserError
-from .arithmetic import competing, min_max, otsu, resize
+from .arithmetic import compete, min_max, otsu, resize
 from .flags import degenerate
 from .pamr import affinity, pamr, scaled_dilations
 from .seediff import agreement
@@ -113,7 +113,7 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
     elif finish.resize == "bicubic":
         soft = soft.clamp(0, 1)
     if config.compete:
-        soft = competing(soft)
+        soft = compete(soft)
     return soft if finish.cut is None else (soft > finish.cut).float()
 
 

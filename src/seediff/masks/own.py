@@ -21,7 +21,7 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.constants import MaskConfig
-from ..config.fields import checked
+from ..config.fields import check_table
 from ..config.methods import METHOD_FACTS, MethodFacts
 from ..config.presets import MethodConstants
 from ..errors import UserError, first_line
@@ -41,7 +41,7 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
     if name in METHOD_FACTS and METHOD_FACTS[name].own is None:
         raise UserError(f"method {name}", "is one of the package's", "choose another name")
     where = f"constants of method {name}"
-    values = checked(MethodConstants, fit(constants or {}, dict[str, Any], where), where)
+    values = check_table(MethodConstants, fit(constants or {}, dict[str, Any], where), where)
     METHOD_FACTS[name] = MethodFacts("own.soft_mask", (), None, defaults=values, own=function)
 
 

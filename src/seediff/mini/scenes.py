@@ -61,8 +61,8 @@ def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes")
         count = len(about)
     if not 1 <= count <= len(about):
         raise UserError(f"{option} = {count}: {path.name} holds {len(about)}, so choose from 1 to {len(about)}")
-    drawn = decoded(images[:count], f"{path}, images", "RGB", LARGEST)
-    pairs = zip(drawn, decoded(masks[:count], f"{path}, masks", "L", LARGEST), strict=True)
+    drawn = decode_scene(images[:count], f"{path}, images", "RGB", LARGEST)
+    pairs = zip(drawn, decode_scene(masks[:count], f"{path}, masks", "L", LARGEST), strict=True)
     scenes = [Scene(image, mask, row.classes, row.caption) for (image, mask), row in zip(pairs, about[:count], strict=True)]
     for number, scene in enumerate(scenes):
         if scene.image.shape[:2] != scene.label_map.shape:
@@ -83,7 +83,7 @@ def read_blobs(file: TensorFile, kind: str, count: int, what: str) -> list[bytes
     return [data[a:b] for a, b in pairwise(ends)]
 
 
-def decoded(blobs: Sequence[bytes], where: str, mode: str, most: int) -> Iterator[np.ndarray]:
+def decode_scene(blobs: Sequence[bytes], where: str, mode: str, most: int) -> Iterator[np.ndarray]:
     """Decode a picture as (H, W) or (H, W, bands) uint8 in a Pillow mode, with sides up to `most`. Raises UserError naming the picture."""
     for number, blob in enumerate(blobs):
         name = f"{where}, picture {number}"

@@ -160,10 +160,10 @@ def compile_network(network: Any, family: Family, device: str) -> None:
     for block in dict.fromkeys(name.rpartition(".")[0] for name in layers):
         network.get_submodule(block).compile(**settings)
     logging.getLogger("torch._dynamo.convert_frame").addFilter(_unless_error)
-    network.forward = limited(network.forward)
+    network.forward = limit_graphs(network.forward)
 
 
-def limited(forward: Callable[..., Any]) -> Callable[..., Any]:
+def limit_graphs(forward: Callable[..., Any]) -> Callable[..., Any]:
     """A network's `forward` that raises UserError beyond MOST_GRAPHS graphs. torch keeps these limits per thread; they are set only during
     a call, so that programs that the user compiles keep theirs."""
     from torch._dynamo import config as dynamo

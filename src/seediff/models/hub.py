@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UserError, first_line
 from ..files.documents import read_json
-from ..files.messages import meant
+from ..files.messages import did_you_mean
 from ..files.reading import SETTINGS
 from .known import BY_NAME, EMBEDDED, hub_ids
 
@@ -90,7 +90,7 @@ def resolve_name(name: str) -> Path | str:
         if not part:
             names = (*EMBEDDED, *BY_NAME)
             raise UserError(
-                f"no model '{name}'{meant(name, names)}: there is no such folder; known names: {', '.join(names)}, or a hub id `owner/name`"
+                f"no model '{name}'{did_you_mean(name, names)}: there is no such folder; known names: {', '.join(names)}, or a hub id `owner/name`"
             )
     ids = hub_ids(name)
     return next(filter(cached_folder, ids), ids[0])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..errors import UserError
 from ..files.documents import fit, read_json
-from ..files.messages import meant, show_bytes, shown
+from ..files.messages import did_you_mean, show_bytes, shown
 from ..files.reading import SETTINGS
 from .families import REFUSED, families, pipeline_family
 from .families.base import Family
@@ -164,7 +164,7 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
     """Raise UserError, listing what the model `name` knows, if a class is not among `known`. known: None: no limit."""
     unknown = [name for name in classes if known is not None and name not in known]
     if unknown:
-        listed = ", ".join(f"{name!r}{meant(name, known or ())}" for name in unknown)
+        listed = ", ".join(f"{name!r}{did_you_mean(name, known or ())}" for name in unknown)
         raise UserError(
             f"model '{name}' does not know {listed}; it knows: {', '.join(known or ())}. Leave out what it does not know (--classes all is "
             "all that it knows), or name a real model: --model sd2-base, a local diffusers folder or a hub id"

@@ -8,7 +8,7 @@ from collections.abc import Container
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import meant
+from ..files.messages import did_you_mean
 from .families.base import SCHEDULERS, Family, FlowMatching
 
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -53,7 +53,7 @@ def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
         return name, {}
     if name not in NAMES:
         known = f"known are {', '.join(NAMES)}, and classes of diffusers that models have"
-        raise UserError("scheduler", f"{name}: is not known{meant(name, NAMES)}", known)
+        raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, NAMES)}", known)
     return NAMES[name]
 
 

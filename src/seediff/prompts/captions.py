@@ -29,14 +29,14 @@ def read_words(
     captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
         raise UserError("captions", f"{source} has no caption for any of the {len(photos)} photographs")
-    words = {name: mentioned(text, names) if names else content_words(text) for name, text in captions.items()}
+    words = {name: classes_mentioned(text, names) if names else content_words(text) for name, text in captions.items()}
     return {
         name: caption_words if known is None else tuple(word for word in caption_words if word in known)
         for name, caption_words in words.items()
     }
 
 
-def mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
+def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
     """The names that the caption contains as whole words, ignoring case, also with a final s or es, or with a line break inside."""
     words = {name: r"\s+".join(map(re.escape, spoken(name).split())) for name in names}
     return tuple(name for name in names if re.search(rf"(?<!\w){words[name]}(?:s|es)?(?!\w)", caption, re.IGNORECASE))

@@ -42,7 +42,7 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
     an order that changes from round to round, so that each meets different templates.
     """
     kinds = len(config.classes)
-    phrases = called(config.subclasses, config.classes, config.seed)
+    phrases = phrase_of(config.subclasses, config.classes, config.seed)
     groups = class_groups(kinds, config.turns, config.seed)
     specs: list[SampleSpec] = []
     shown = current = begun = 0  # classes so far, the round in which the image begins, that round's first image
@@ -81,7 +81,7 @@ def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
     return order if size == 1 else sorted(order, key=lambda position: _stable_hash(seed, "round", number, position))
 
 
-def called(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
+def phrase_of(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
     """Class → an endless series of its names in prompts: its subclasses, or the class itself if it has none. Every round uses each name
     once; the seed gives each round another order."""
     return {name: _turns(phrases or (name,), name, seed) for name, phrases in by_class(subclasses, classes).items()}

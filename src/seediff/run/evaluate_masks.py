@@ -22,7 +22,7 @@ from ..config.photographs import MaskPhotosConfig
 from ..errors import UserError
 from ..evaluate.layouts import EvaluationSet, Sample
 from ..evaluate.masks import MASK_PROTOCOLS, Column, count, score_column, strongest
-from ..evaluate.protocols import Protocol, listed
+from ..evaluate.protocols import Protocol, join_names
 from ..evaluate.semantic import plain
 from ..files.label_maps import PHOTO_ENDING
 from ..files.output_folders import open_folder
@@ -60,7 +60,7 @@ class MaskScores:
 
     def notes(self) -> list[str]:
         """Notes for readers, one per line."""
-        never = [f"Classes that are never predicted, because the model has no word for them: {listed(self.never)}."]
+        never = [f"Classes that are never predicted, because the model has no word for them: {join_names(self.never)}."]
         return [f"{self.data}.", *(never if self.never else [])]
 
 
@@ -175,7 +175,7 @@ def read_labelled(photos: Path, data: EvaluationSet, classes: Protocol, most: in
     paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
     if missing := [sample.name for sample in data.samples if sample.name not in paths]:
         raise UserError(
-            photos, f"has no picture for {len(missing)} of {len(data.samples)} labels ({listed(missing)})", "names must be equal"
+            photos, f"has no picture for {len(missing)} of {len(data.samples)} labels ({join_names(missing)})", "names must be equal"
         )
     total = len(data.samples)
     chosen = np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int))

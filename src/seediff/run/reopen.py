@@ -45,8 +45,8 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
         folder, (state, _) = place.folder, place.look_into(config)
         if state == "new":
             raise UserError(out, "there is no dataset whose rejected samples could be drawn again", "make it first, without top_up")
-        names = rejected(folder, config)
-        if not names and (state != "complete" or not waiting(folder, config)):
+        names = rejected_names(folder, config)
+        if not names and (state != "complete" or not names_waiting(folder, config)):
             return []
         if not place.can_grow:
             raise UserError(out, "is a store, where samples are not drawn again", "copy it to a folder and go on there")
@@ -57,16 +57,16 @@ def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False)
         if dry_run:
             return names
         with place.locked():
-            names = rejected(folder, config)
+            names = rejected_names(folder, config)
             versions = {action.sample: action.version for action in mend(folder)}
             for name in names:
                 append_action(folder, Action(sample=name, version=versions[name] + 1, action=REDRAWN))
-            if (folder / native.METADATA).is_file() and waiting(folder, config):
+            if (folder / native.METADATA).is_file() and names_waiting(folder, config):
                 _unfinish(place, config)
         return names
 
 
-def rejected(folder: Path, config: GenerateConfig) -> list[str]:
+def rejected_names(folder: Path, config: GenerateConfig) -> list[str]:
     """The names of the dataset's samples that people rejected, in order."""
     last = in_effect(folder)
     return [name for name in _names(config) if name in last and last[name].verdict == "rejected"]
@@ -84,7 +84,7 @@ def _names(config: GenerateConfig) -> list[str]:
     return [f"{index:06d}" for index in range(sample_count(config))]
 
 
-def waiting(folder: Path, config: GenerateConfig) -> list[str]:
+def names_waiting(folder: Path, config: GenerateConfig) -> list[str]:
     """The names of a finished dataset's samples that still have to be drawn again."""
     again = {f"{index:06d}": attempt for index, attempt in redrawn(folder, config).items()}
     rows = {native.sample_name(row["file_name"]): row for row in (native.read_rows(folder) if again else ())}

@@ -95,16 +95,16 @@ def capture(
                 "name the text, capture(pipe, prompts='…')",
             )
         if encode is not None:
-            stack.enter_context(heard(pipe, encode, listener.heard_encoding))
+            stack.enter_context(record_attention(pipe, encode, listener.heard_encoding))
         processor = getattr(pipe, "image_processor", None)
         if hasattr(processor, "postprocess"):
-            stack.enter_context(heard(processor, "postprocess", listener.heard_pictures))
+            stack.enter_context(record_attention(processor, "postprocess", listener.heard_pictures))
         stack.enter_context(listening(network, recorder, listener.begin))
         yield seen
 
 
 @contextmanager
-def heard(owner: Any, name: str, tell: Any) -> Iterator[None]:
+def record_attention(owner: Any, name: str, tell: Any) -> Iterator[None]:
     """Inside the `with` block, call `tell` after each call of an object's method, with its arguments and its result."""
     before = vars(owner).get(name)
     vars(owner)[name] = Heard(getattr(owner, name), tell)

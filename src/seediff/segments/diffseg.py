@@ -18,7 +18,7 @@ from ..config.constants import SegmentConfig
 from ..errors import UserError
 from .divergence import BAND, symmetric_kl
 from .kmeans import kmeans
-from .methods import Seen, SegmentMethod, aggregated
+from .methods import Seen, SegmentMethod, aggregate_self
 from .tiles import merge_proposals
 
 
@@ -51,7 +51,7 @@ def diffseg(
     segments = proposals(rows, size, num_points, kl_thresholds)
 
     # 2. Optional refinement.
-    return (refined(rows, segments) if refine else segments).unflatten(1, size)
+    return (refine_segments(rows, segments) if refine else segments).unflatten(1, size)
 
 
 def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
@@ -110,14 +110,14 @@ def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
     return torch.stack([maps[group].mean(0) for group in members])
 
 
-def refined(rows: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+def refine_segments(rows: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """Proposals (P, N) after K-Means on the rows (N, N), starting from them; empty clusters are dropped."""
     labels, centres = kmeans(rows, len(maps), initial=maps)
     return centres[labels.bincount(minlength=len(centres)) > 0].to(rows.device)
 
 
 def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
-    rows, size = aggregated(seen, config)
+    rows, size = aggregate_self(seen, config)
     return diffseg(rows, size, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)
 
 

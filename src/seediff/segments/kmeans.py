@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from ..attention.maps import Grid
 from ..config.constants import SegmentConfig
 from ..errors import UserError
-from .methods import Seen, SegmentMethod, aggregated
+from .methods import Seen, SegmentMethod, aggregate_self
 
 BAND = 64
 """Rows of which distances are computed at a time."""
@@ -89,7 +89,7 @@ def _squared_distances(rows: torch.Tensor, centre: torch.Tensor) -> torch.Tensor
 def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
     """(k, h, w): each cluster's positions as zeros and ones."""
     assert k is not None
-    rows, size = aggregated(seen, config)
+    rows, size = aggregate_self(seen, config)
     return F.one_hot(kmeans(rows, k, seed=seed)[0], k).T.unflatten(1, size).float()
 
 

@@ -47,7 +47,7 @@ def segment_method(config: SegmentConfig) -> SegmentMethod:
     return getattr(import_module(f".{module}", __package__), name)
 
 
-def aggregated(seen: Seen, config: SegmentConfig) -> tuple[torch.Tensor, Grid]:
+def aggregate_self(seen: Seen, config: SegmentConfig) -> tuple[torch.Tensor, Grid]:
     """Self-attention of all levels as one (N, N) matrix, and the size (h, w) of L with its N positions."""
     assert isinstance(seen, AttentionMaps)
     return aggregate(seen.self_attention, seen.latent_size, config.weights), seen.latent_size

@@ -260,10 +260,10 @@ def class_scores(network: Network, images: torch.Tensor, dtype: str | None = Non
         return F.interpolate(output.logits.float(), images.shape[1:3], mode="bilinear").softmax(1)
     classes = output.class_queries_logits.float().softmax(-1)[..., :-1]
     # One image at a time, because the masks of all queries at full size take the most memory.
-    return torch.stack([_summed(*of_image, images.shape[1:3]) for of_image in zip(classes, output.masks_queries_logits, strict=True)])
+    return torch.stack([_sum_losses(*of_image, images.shape[1:3]) for of_image in zip(classes, output.masks_queries_logits, strict=True)])
 
 
-def _summed(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
+def _sum_losses(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Scores (C, H, W) from one image's class probabilities (Q, C) and mask logits (Q, h, w)."""
     full = F.interpolate(masks[None].float(), size, mode="bilinear").sigmoid()[0]
     return torch.einsum("qc,qhw->chw", classes, full)
@@ -293,7 +293,7 @@ def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, An
     ]
 
 
-def averaged(average: Mapping[str, torch.Tensor], network: nn.Module, decay: float) -> dict[str, torch.Tensor]:
+def average_losses(average: Mapping[str, torch.Tensor], network: nn.Module, decay: float) -> dict[str, torch.Tensor]:
     """The moving average of the weights after one more step; whole numbers, such as counters, are copied."""
     now = network.state_dict()
     return {k: v.lerp(now[k], 1 - decay) if v.is_floating_point() else now[k].clone() for k, v in average.items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..config.train import TrainConfig, with_device
 from ..dataset.dataset import Dataset
-from ..dataset.merge import renumbered, renumbering
+from ..dataset.merge import renumber, renumber_table
 from ..dataset.rows import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
@@ -119,8 +119,8 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
     if unknown := [name for name in dataset.classes if name not in names]:
         fix = "name all classes of all datasets as classes, or rename this one"
         raise UserError(dataset.path or "data", f"class '{unknown[0]}' is none of {', '.join(names)}", fix)
-    ids = renumbering(dataset.classes, names)
-    return [renumbered(item, ids, len(dataset.classes)) for item in dataset.samples]
+    ids = renumber_table(dataset.classes, names)
+    return [renumber(item, ids, len(dataset.classes)) for item in dataset.samples]
 
 
 def split_off(items: Sequence[Sample], share: float, where: Data) -> tuple[list[Sample], list[Sample]]:

@@ -17,7 +17,7 @@ from ..dataset import native
 from ..devices import check_device, default_device
 from ..errors import UserError, first_line
 from ..files.label_maps import voc_palette
-from ..files.output_folders import staged
+from ..files.output_folders import stage_output
 from ..files.outputs import put
 from ..files.photographs import find_photos, read_photo
 from ..report.pictures import overlay
@@ -185,7 +185,7 @@ def predict_files(
     found = find_photos([str(path) for path in paths], exclude=out).photos
     segmenter = load_segmenter(model, device)
 
-    with staged(out) as part:
+    with stage_output(out) as part:
         put(part / native.CLASSES, native.classes_text(segmenter.classes))
         for first in range(0, len(found), batch_size):
             photos = found[first : first + batch_size]

@@ -33,7 +33,7 @@ from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic, write_tensors
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, Stage, batches
-from .models import Network, Trainee, averaged, build_network, parameter_groups, with_queries
+from .models import Network, Trainee, average_losses, build_network, parameter_groups, with_queries
 from .plan import Data, plan_training
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
@@ -231,7 +231,7 @@ class _Training:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
-            self.average = averaged(self.average, self.network, config.ema)
+            self.average = average_losses(self.average, self.network, config.ema)
         values = self.processes.mean(torch.stack([*total.values(), norm])).tolist()  # one transfer from the device
         return dict(zip(total, values, strict=False)), values[-1]
 

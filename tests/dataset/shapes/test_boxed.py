@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seediff.dataset.shapes.rle import boxed, boxed_at
+from seediff.dataset.shapes.rle import boxed_at, crop_to_box
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -9,7 +9,7 @@ def test_there_and_back(seed):
     rng = np.random.default_rng(seed)
     inside = rng.random((9, 13)) < 0.3
     inside[:2], inside[:, :3] = False, False
-    one = boxed(inside)
+    one = crop_to_box(inside)
     rows, columns = np.nonzero(inside)
     assert (one.left, one.top) == (columns.min(), rows.min())
     assert (one.width, one.height) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
@@ -25,5 +25,5 @@ def test_there_and_back(seed):
 def test_a_mask_that_fills_its_box_begins_with_nothing_outside():
     inside = np.zeros((4, 4), bool)
     inside[1:3, 2:4] = True
-    assert boxed(inside).counts.tolist() == [0, 4]
+    assert crop_to_box(inside).counts.tolist() == [0, 4]
     assert boxed_at(inside[1:3, 1:], 1, 1).counts.tolist() == [1, 2, 1, 2]

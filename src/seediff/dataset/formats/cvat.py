@@ -24,9 +24,9 @@ from .. import native
 from ..encoding import Instances, number_type
 from ..rows import check_class_list, stem_of
 from ..sample import Sample
-from ..shapes.rle import Boxed, area, boxed, boxed_at, check_layers, paint_box, paint_runs, polygon_runs
+from ..shapes.rle import Boxed, area, boxed_at, check_layers, crop_to_box, paint_box, paint_runs, polygon_runs
 from .drivers import Export, Source, portable
-from .label_files import IGNORED, PARTS, Shapes, beginning, by_object, check_frame, check_meaning, label_ids, named_colours
+from .label_files import IGNORED, PARTS, Shapes, by_object, check_frame, check_meaning, label_ids, named_colours, read_beginning
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -74,7 +74,7 @@ def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tupl
         for number, (class_id, (left, top, right, bottom)) in enumerate(zip(pieces.class_ids, pieces.boxes_xyxy, strict=True)):
             masks.append((class_id, boxed_at(pieces.index[top:bottom, left:right] == number, left, top)))
         labels = np.where(pieces.index >= 0, np.uint8(0), labels)
-    masks += [(number, boxed(labels == number)) for number in np.unique(labels).tolist() if number]
+    masks += [(number, crop_to_box(labels == number)) for number in np.unique(labels).tolist() if number]
     return (labels.shape[0], labels.shape[1]), "".join(_mask(names[class_id], mask) for class_id, mask in masks)
 
 
@@ -91,7 +91,7 @@ def is_folder(folder: Path) -> bool:
 def find_file(folder: Path) -> Path:
     """The only XML file of CVAT in a folder without annotations.xml, because exports of a subset are named after it; otherwise
     annotations.xml, even if it is missing."""
-    others = [path for path in folder.glob("*.xml") if path.is_file() and b"<annotations" in beginning(path)]
+    others = [path for path in folder.glob("*.xml") if path.is_file() and b"<annotations" in read_beginning(path)]
     return folder / ANNOTATIONS if (folder / ANNOTATIONS).is_file() or len(others) != 1 else others[0]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from ...errors import UserError
 from ...files.messages import shown
 from ...files.orientation import orientation_of, turned_back
-from ...files.output_folders import staged
+from ...files.output_folders import stage_output
 from ...files.outputs import put
 from ...files.reading import inside
 from ...workers import in_order
@@ -137,7 +137,7 @@ def export(
     samples = list(samples)
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     splits = assign_splits([sample.name for sample in samples], [sample.metadata for sample in samples], split, seed)
-    with staged(out) as folder, ExitStack() as stack:
+    with stage_output(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, split, stack, link, workers, follow)
         write = codec(name).write
         write(export, **options)
@@ -226,9 +226,9 @@ class Source:
         only its class counts, or a function that returns the objects. shapes: the number of shapes, or of the objects that it returns."""
         check_name(name, self.taken, where)
         paint, *others = self.as_stored(image, where, paint, *([objects] if callable(objects) else []), shown=shown)
-        labels, instances = seen(paint)
+        labels, instances = see_samples(paint)
         if others:
-            _, instances = seen(others[0])
+            _, instances = see_samples(others[0])
         return Sample(image, labels, instances if objects and self.numbered(shapes) else None, row, name=name)
 
     def numbered(self, shapes: int) -> bool:
@@ -245,10 +245,10 @@ class Source:
         if not 2 <= turn <= 8:
             return reads
         self.turned += 1
-        return tuple(partial(_turned_back, read, image, turn, shown, str(where)) for read in reads)
+        return tuple(partial(_turn_back, read, image, turn, shown, str(where)) for read in reads)
 
 
-def _turned_back(
+def _turn_back(
     read: Callable[[], np.ndarray | Instances], image: Path | bytes, turn: int, shown: bool, where: str
 ) -> np.ndarray | Instances:
     drawn, size = read(), picture_size(image, where if isinstance(image, bytes) else None)
@@ -263,22 +263,22 @@ def _turned_back(
     return replace(drawn, numbers=back) if isinstance(drawn, Instances) else back
 
 
-def seen(paint: Callable[[], Instances]) -> tuple[Callable[[], np.ndarray], Callable[[], Instances]]:
+def see_samples(paint: Callable[[], Instances]) -> tuple[Callable[[], np.ndarray], Callable[[], Instances]]:
     """Functions that read the label map of painted shapes, and their objects."""
     return partial(_labels, paint), partial(_objects, paint)
 
 
 @lru_cache(maxsize=1)
-def _painted(paint: Callable[[], Instances]) -> Instances:
+def _paint(paint: Callable[[], Instances]) -> Instances:
     return paint()  # cached, so that a sample's label map and its objects are painted once
 
 
 def _labels(paint: Callable[[], Instances]) -> np.ndarray:
-    return _painted(paint).label_map()
+    return _paint(paint).label_map()
 
 
 def _objects(paint: Callable[[], Instances]) -> Instances:
-    return _painted(paint).seen()
+    return _paint(paint).seen()
 
 
 def portable(name: str) -> str:
@@ -300,11 +300,11 @@ def read_format(
     source = Source(Path(path), skip_missing, "images" in signature(read).parameters)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
     if isinstance(samples, Sequence):
-        return classes, list(_counted(source, samples)), source.notes
-    return classes, _counted(source, samples), source.notes
+        return classes, list(_count_samples(source, samples)), source.notes
+    return classes, _count_samples(source, samples), source.notes
 
 
-def _counted(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
+def _count_samples(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
     """Yield the samples, then add notes about samples that were left out, and pictures that were turned or have too many shapes."""
     yield from samples
     if source.crowded:

@@ -89,7 +89,7 @@ def format_of(path: Path) -> SourceName | None:
     raise UserError(f"{path}: is no dataset; name its folder, or a .parquet, .tar, .json or .xml file or a data.yaml")
 
 
-def recognised(path: Path) -> SourceName:
+def recognise(path: Path) -> SourceName:
     """The format of a folder or file. Raises UserError if nothing in it can be imported."""
     if not path.exists():
         raise UserError(path, "there is no such folder or file")

@@ -123,7 +123,7 @@ def by_object(pictures: Iterable[Sequence[str]]) -> bool:
     return any(len({*labels}) < len(labels) for labels in pictures)
 
 
-def beginning(path: Path, count: int = 4096) -> bytes:
+def read_beginning(path: Path, count: int = 4096) -> bytes:
     """The first `count` bytes of a file, without a byte-order mark or white space before them, to tell formats with the same suffix
     apart."""
     with open_regular(path, ANNOTATIONS) as opened:

@@ -27,7 +27,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import check_layers, check_near
 from .drivers import Source, portable
-from .label_files import PICTURES, Shapes, beginning, check_frame, class_names, label_ids, listed_classes, shown_size
+from .label_files import PICTURES, Shapes, check_frame, class_names, label_ids, listed_classes, read_beginning, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -69,7 +69,7 @@ def is_folder(folder: Path) -> bool:
 
 def is_file(path: Path) -> bool:
     try:
-        return b'"shapes"' in (head := beginning(path)) and b'"images"' not in head
+        return b'"shapes"' in (head := read_beginning(path)) and b'"images"' not in head
     except UserError:
         return False
 

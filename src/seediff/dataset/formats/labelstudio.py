@@ -34,7 +34,7 @@ from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import check_layers, fill, polygon_runs
 from .drivers import Export, Source
-from .label_files import IGNORED, PICTURES, Shapes, Side, beginning, by_object, check_meaning, label_ids, named_colours, shown_size
+from .label_files import IGNORED, PICTURES, Shapes, Side, by_object, check_meaning, label_ids, named_colours, read_beginning, shown_size
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
 KEYS, KEYS_OF_MIN = (b'"data"', b'"annotations"', b'"predictions"'), (b'"annotation_id"', b'"original_width"', b'"rle"', b'"points"')
@@ -168,7 +168,7 @@ def _tasks(folder: Path) -> Path | None:
 
 def is_file(path: Path) -> bool:
     """Whether a JSON file is a list of tasks, not COCO's results, which are a list too."""
-    head = beginning(path)
+    head = read_beginning(path)
     return head.startswith(b"[") and any(key in head for key in KEYS + KEYS_OF_MIN)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
-from ...files.outputs import naming
+from ...files.outputs import name_errors
 from .. import native
 from ..rows import check_class_list
 from ..sample import SPLITS, Sample
@@ -87,14 +87,14 @@ class _Shards:
 
     def write_group(self) -> None:
         if self.group:
-            with naming(self.path):
+            with name_errors(self.path):
                 self.writer.write_table(load_extra("pyarrow", "hf").Table.from_pylist(self.group, schema=self.schema))
         self.group, self.in_group = [], 0
 
     def close(self) -> None:
         writer, self.writer = self.writer, None
         if writer is not None:
-            with naming(self.path), self.file:
+            with name_errors(self.path), self.file:
                 writer.close()
 
 

@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from ...errors import UserError, first_line
 from ...files.documents import parse_json
 from ...files.messages import shown
-from ...files.outputs import naming
+from ...files.outputs import name_errors
 from ...files.reading import LIST, PICTURE
 from .. import native
 from ..rows import check_class_list
@@ -54,7 +54,7 @@ def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int =
                 shard = None
                 shard = (export.folder / f"{export.files - 1:06d}.tar").open("xb")
                 export.files, size, samples = export.files + 1, 0, 0
-            with naming(Path(shard.name)):
+            with name_errors(Path(shard.name)):
                 shard.write(data)
             size, samples = size + len(data), samples + 1
     finally:
@@ -63,7 +63,7 @@ def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int =
 
 
 def _close(shard: BinaryIO) -> None:
-    with naming(Path(shard.name)), shard:
+    with name_errors(Path(shard.name)), shard:
         shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
 
 

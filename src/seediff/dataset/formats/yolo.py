@@ -29,7 +29,7 @@ from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from ..shapes.rle import check_layers, paint_box
-from .drivers import Export, Source, seen
+from .drivers import Export, Source, see_samples
 from .label_files import Shapes, shown_size
 from .yolo_data import DATA, IMAGES, LABELS, check_used, find_pictures, find_yaml, label_file, named, numbered_names, write_data
 
@@ -182,7 +182,7 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
         boxes, lines = boxes + len(BOX.findall(text)), lines + count
         paint = partial(_paint, picture.path, label if exists else None, tuple(names))
         (paint,) = source.as_stored(picture.path, label, paint, shown=True)
-        labels, objects = seen(paint)
+        labels, objects = see_samples(paint)
         instances = objects if source.numbered(count) else None
         samples.append(Sample(picture.path, labels, instances, {"split": picture.split}, name=name))
     if samples and without == len(samples):

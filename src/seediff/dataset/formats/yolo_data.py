@@ -92,9 +92,9 @@ def find_pictures(
     for name in wanted:
         entries = data[name] if isinstance(data[name], list) else [data[name]]
         found: list[Picture] = []
-        for path, lexical in (_found(place, name, entry) for entry in entries):
+        for path, lexical in (_find(place, name, entry) for entry in entries):
             if lexical is None:
-                found += _listed(place, name, path)
+                found += _list(place, name, path)
             else:
                 found += _below(path, name, lexical)
                 places[labels(lexical / "any").parent].add(path)  # also if it has no pictures, but labels
@@ -106,7 +106,7 @@ def find_pictures(
     return replace(place, labels=places), list(pictures.values())
 
 
-def _found(place: Place, split: str, entry: Any) -> tuple[Path, Path | None]:
+def _find(place: Place, split: str, entry: Any) -> tuple[Path, Path | None]:
     """The folder or the text file of pictures that an entry of a split names; and for a folder, the path from which the paths of its label
     files follow."""
     if not isinstance(entry, str):
@@ -143,7 +143,7 @@ def _below(folder: Path, split: str, lexical: Path) -> list[Picture]:
     return [Picture(folder / name, split, name.with_suffix("").as_posix(), lexical / name) for name in names]
 
 
-def _listed(place: Place, split: str, file: Path) -> list[Picture]:
+def _list(place: Place, split: str, file: Path) -> list[Picture]:
     """The pictures that a text file lists, relative to it, to `path` or to the YAML file. Of a path on another machine, only the part after
     its last `images/` counts. Raises UserError naming the line."""
     beside = place.file.parent

@@ -181,7 +181,7 @@ class Boxed:
         labels[self.top : self.top + self.height, self.left : self.left + self.width][inside] = value
 
 
-def boxed(inside: np.ndarray) -> Boxed:
+def crop_to_box(inside: np.ndarray) -> Boxed:
     """The mask (H, W) bool, which must not be empty, in its bounding box."""
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     left, top = int(columns[0]), int(rows[0])

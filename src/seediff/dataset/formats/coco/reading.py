@@ -26,7 +26,7 @@ from ...rows import check_row, stem_of
 from ...sample import Sample
 from ...shapes.rle import area, check_layers, count_runs, paint_box, paint_runs, polygon_runs
 from ..drivers import Source, portable
-from ..label_files import PARTS, Shapes, beginning, check_frame
+from ..label_files import PARTS, Shapes, check_frame, read_beginning
 from .document import (
     ANNOTATIONS,
     IMAGES,
@@ -52,7 +52,7 @@ KEYS = re.compile(rb'"(?:images|annotations|categories|info|licenses)"')
 
 
 def is_folder(folder: Path) -> bool:
-    ours = any(KEYS.search(beginning(path)) for path in sorted(folder.glob("*.json"))[:8] if path.is_file())
+    ours = any(KEYS.search(read_beginning(path)) for path in sorted(folder.glob("*.json"))[:8] if path.is_file())
     return (folder / ANNOTATIONS).is_dir() or ours or any(folder.glob(f"*/{ROBOFLOW}"))
 
 
