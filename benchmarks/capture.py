@@ -1,15 +1,18 @@
-"""The cost of capturing attention in every model family: one call of the network, with and without capture, in interleaved runs.
+"""The cost of capturing attention in every model family: one call of the network, with and without capture, in
+interleaved runs.
 
-    python benchmarks/capture.py --models sd3.5-large,flux-dev --threads 1 --clock process
-    python benchmarks/capture.py --models sd2-base --narrow --rounds 5   # a UNet of half of Stable Diffusion 2's width
-    python benchmarks/capture.py --models flux-dev --layers 1            # capture one of the three blocks that it has here
-    python benchmarks/capture.py --models sdxl --method ca_sa            # only the maps that this method reads
+    python benchmarks/capture.py --models sd3.5-large,flux-dev --threads 1 --clock process python benchmarks/capture.py
+    --models sd2-base --narrow --rounds 5   # a UNet of half of Stable Diffusion 2's width python benchmarks/capture.py
+    --models flux-dev --layers 1            # capture one of the three blocks that it has here python
+    benchmarks/capture.py --models sdxl --method ca_sa            # only the maps that this method reads
 
-Widths, heads, sides and numbers of columns are the published ones; weights are random. Repeating blocks are cut to a few of each kind,
-because capture costs the same share of each block. Under classifier-free guidance the batch has a picture with the prompt and one without;
-the picture with the prompt is captured. The text encoders are narrow and are not timed.
+Widths, heads, sides and numbers of columns are the published ones; weights are random. Repeating blocks are cut to a
+few of each kind, because capture costs the same share of each block. Under classifier-free guidance the batch has a
+picture with the prompt and one without; the picture with the prompt is captured. The text encoders are narrow and are
+not timed.
 
-The floor is what no capture of dense maps can avoid: computing QKᵀ once more for the captured rows, divided by all operations of the call.
+The floor is what no capture of dense maps can avoid: computing QKᵀ once more for the captured rows, divided by all
+operations of the call.
 """
 
 from __future__ import annotations
@@ -43,31 +46,41 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
     "sd2-base": {"block_out_channels": (160, 320, 640, 640)},
     "sdxl": {"block_out_channels": (160, 320, 640), "attention_head_dim": (5, 5, 10)},
 }
-"""Half the width and half the heads, at all positions. Products of width by width shrink more than those that capture repeats."""
+"""Half the width and half the heads, at all positions. Products of width by width shrink more than those that capture
+repeats.
+"""
 
 TEXT = ("cross_attention_dim", "joint_attention_dim", "pooled_projection_dim", "projection_class_embeddings_input_dim")
 TEXT += ("caption_channels", "cap_feat_dim")
-"""A network's options that depend on the width of its text encoders. Here they are the twin's, whose text encoders are used. PixArt's
-cross-attention has the width of its own projection."""
+"""A network's options that depend on the width of its text encoders. Here they are the twin's, whose text encoders are
+used. PixArt's cross-attention has the width of its own projection."""
 
 TIMESTEP = 500
 PROMPT = "a photo of a cat"
 
 
 def shape(name: str, device: str, dtype: str, folder: Path, half: bool = False) -> tuple[Model, int]:
-    """A model whose network has the published shape with fewer blocks, and how many latents it packs into one with more channels."""
+    """A model whose network has the published shape with fewer blocks, and how many latents it packs into one with more
+    channels.
+    """
     import diffusers
 
     narrow = twin(name, device, dtype, folder)
     kind, config = NETWORKS[name]
     own = narrow.network.config
-    of_text = {key: own[key] for key in TEXT if key in own and not (key == "cross_attention_dim" and "caption_channels" in own)}
+    of_text = {
+        key: own[key] for key in TEXT if key in own and not (key == "cross_attention_dim" and "caption_channels" in own)
+    }
     if "addition_time_embed_dim" in config:  # added to the pooled text: embeddings of six sizes
         pooled = own["projection_class_embeddings_input_dim"] - 6 * own["addition_time_embed_dim"]
         of_text["projection_class_embeddings_input_dim"] = pooled + 6 * config["addition_time_embed_dim"]
-    packed = narrow.network.config.in_channels // narrow.pipe.vae.config.get("latent_channels", narrow.pipe.vae.config.get("z_dim"))
+    packed = narrow.network.config.in_channels // narrow.pipe.vae.config.get(
+        "latent_channels", narrow.pipe.vae.config.get("z_dim")
+    )
     torch.manual_seed(0)
-    network = getattr(diffusers, kind).from_config({**config, **of_text, **FEWER.get(kind, {}), **(NARROW[name] if half else {})})
+    network = getattr(diffusers, kind).from_config(
+        {**config, **of_text, **FEWER.get(kind, {}), **(NARROW[name] if half else {})}
+    )
     pipe = narrow.pipe
     pipe.register_modules(**{narrow.family.network: network.to(device=device, dtype=getattr(torch, dtype)).eval()})
     side = narrow.family.image_side(pipe.vae_scale_factor, network.config)
@@ -81,12 +94,14 @@ def guided(family: Family) -> bool:
 
 
 def call_of(model: Model, packed: int) -> Callable[[], None]:
-    """A function that calls the network once: for one picture with the prompt, and under guidance also for one without. packed: the second
-    result of `shape`."""
+    """A function that calls the network once: for one picture with the prompt, and under guidance also for one without.
+    packed: the second result of `shape`."""
     family, pipe = model.family, model.pipe
     batch = 2 if guided(family) else 1
     side = model.image_side // pipe.vae_scale_factor
-    pictures = torch.randn(batch, model.network.config.in_channels // packed, side, side, generator=torch.Generator().manual_seed(1))
+    pictures = torch.randn(
+        batch, model.network.config.in_channels // packed, side, side, generator=torch.Generator().manual_seed(1)
+    )
     latents = pictures.to(model.network.device, model.network.dtype)
     condition = family.encode(pipe, [PROMPT] * batch, model.device)
 
@@ -104,8 +119,8 @@ def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager
 
 
 def floor_share(model: Model, call: Callable[[], None], options: argparse.Namespace) -> float:
-    """The operations of one more QKᵀ for the captured rows, as a share of all operations of the call. Both are counted during the call,
-    which runs without fused attention, because its products are not counted on a CPU."""
+    """The operations of one more QKᵀ for the captured rows, as a share of all operations of the call. Both are counted
+    during the call, which runs without fused attention, because its products are not counted on a CPU."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -139,7 +154,9 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
         recorder.maps([{}], [""])
 
     def in_a_script() -> None:
-        with seediff.capture(model.network, prompts=[PROMPT], keep=options.method or "all", layers=options.layers) as seen:
+        with seediff.capture(
+            model.network, prompts=[PROMPT], keep=options.method or "all", layers=options.layers
+        ) as seen:
             plain()
         assert len(seen.maps) == 1
 
@@ -151,7 +168,9 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
 
 def main() -> None:
     parser = timing.parser(__doc__, rounds=3)
-    parser.add_argument("--models", default="sd3.5-medium,flux-dev,pixart-sigma,z-image,sdxl", help=f"of {', '.join(NETWORKS)}")
+    parser.add_argument(
+        "--models", default="sd3.5-medium,flux-dev,pixart-sigma,z-image,sdxl", help=f"of {', '.join(NETWORKS)}"
+    )
     parser.add_argument("--method", choices=("seediff", "ca", "ca_sa"), help="capture the maps that it reads, not all")
     parser.add_argument("--layers", default="all", help="as --capture-layers; blocks of those that are left")
     parser.add_argument("--narrow", action="store_true", help=f"half the width, of {', '.join(NARROW)}")

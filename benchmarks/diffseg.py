@@ -1,4 +1,5 @@
-"""Time and memory of dividing a photograph into segments, from the captured attention on. Synthetic attention, no model.
+"""Time and memory of dividing a photograph into segments, from the captured attention on. Synthetic attention, no
+model.
 
     python benchmarks/diffseg.py --threads 1                              # about two minutes on a free core
     python benchmarks/diffseg.py --threads 1 --clock process --json diffseg.json   # on a busy machine
@@ -6,11 +7,14 @@
 
 SeeDiff's functions ("ours") are compared with:
 
-    one by one  the original's aggregation: each of the 16 layers' maps is upsampled, normalised, tiled and added separately
-    original    only the divergences of the first round (`DiffSeg.KL` of google/diffseg): a broadcast over all pairs with the
-                logarithms inside, in float16 as in the original and in float32, timed on a few anchors and scaled to all
+    one by one  the original's aggregation: each of the 16 layers' maps is upsampled, normalised, tiled and added
+    separately original    only the divergences of the first round (`DiffSeg.KL` of google/diffseg): a broadcast over
+    all pairs with the
+                logarithms inside, in float16 as in the original and in float32, timed on a few anchors and scaled to
+                all
 
-Floors are bytes divided by copying speed, or operations divided by the speed of a large matrix product; both speeds are measured here.
+Floors are bytes divided by copying speed, or operations divided by the speed of a large matrix product; both speeds are
+measured here.
 """
 
 from __future__ import annotations
@@ -45,7 +49,9 @@ def main() -> None:
     thresholds = [given.threshold] * ROUNDS
     with torch.inference_mode():
         maps = attention(given.side, session.device)
-        refined_peak = session.peak_mib(partial(everything, maps, given.side, thresholds, refine=True))  # first, while the process is fresh
+        refined_peak = session.peak_mib(
+            partial(everything, maps, given.side, thresholds, refine=True)
+        )  # first, while the process is fresh
         bandwidth, speed = session.bandwidth(), session.product_speed()
         measure_aggregation(session, maps, given.side, bandwidth)
         rows = aggregate(maps, (given.side, given.side))
@@ -68,7 +74,9 @@ def main() -> None:
 
 
 def measure_aggregation(session: timing.Session, maps: Maps, side: int, bandwidth: float) -> None:
-    """Aggregation of the means that capture holds, the same with the averaging of the 16 maps included, and of one map after another."""
+    """Aggregation of the means that capture holds, the same with the averaging of the 16 maps included, and of one map
+    after another.
+    """
     counts = dict(zip(maps, LAYERS, strict=True))
     layers = [(size[0], maps[size].clone()) for size, count in counts.items() for _ in range(count)]
 
@@ -110,7 +118,9 @@ def layer_shares(layers: list[tuple[int, torch.Tensor]]) -> list[float]:
     return [at / sum(set(sides)) / sides.count(at) for at in sides]
 
 
-def measure_merging(session: timing.Session, rows: torch.Tensor, threshold: float, slow_rounds: int, speed: float) -> None:
+def measure_merging(
+    session: timing.Session, rows: torch.Tensor, threshold: float, slow_rounds: int, speed: float
+) -> None:
     """All three rounds of merging, against only the first round's divergences as the original computes them."""
     ours = partial(proposals, rows, square_of(rows), POINTS, [threshold] * ROUNDS)
     anchors = rows[anchor_positions(square_of(rows), POINTS).to(rows.device)]
@@ -130,7 +140,9 @@ def square_of(rows: torch.Tensor) -> tuple[int, int]:
 
 
 def original_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """The original's arithmetic (google/diffseg, MIT): all pairs and positions at once, in the precision of the inputs."""
+    """The original's arithmetic (google/diffseg, MIT): all pairs and positions at once, in the precision of the
+    inputs.
+    """
     x, y = anchors[:, None], rows[None]
     quotient = x.log() - y.log()
     return (x * quotient).sum(2) / 2 - (y * quotient).sum(2) / 2
@@ -142,7 +154,9 @@ def everything(maps: Maps, side: int, thresholds: list[float], *, refine: bool) 
 
 
 def attention(latent_side: int, device: torch.device) -> Maps:
-    """{(h, w): (h·w, h·w)} at L, L/2, L/4 and L/8: in a smooth noisy picture, positions attend to nearby positions of similar colour."""
+    """{(h, w): (h·w, h·w)} at L, L/2, L/4 and L/8: in a smooth noisy picture, positions attend to nearby positions of
+    similar colour.
+    """
     torch.manual_seed(0)
     picture = F.interpolate(torch.rand(1, 3, 4, 4), (latent_side, latent_side), mode="bicubic")
     maps = {}

@@ -1,4 +1,6 @@
-"""Compares the files of two folders, and says what differs in them: which field of a row, which tensor, which member of an archive."""
+"""Compares the files of two folders, and says what differs in them: which field of a row, which tensor, which member of
+an archive.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,12 @@ NUMBER = re.compile(r"\[\d+\]")
 
 
 def compare(old: Path, new: Path, out: str) -> tuple[int, int, list[str]]:
-    """Compare the files under `out` of two folders: how many were compared, how many of them differ, and lines that say what differs."""
+    """Compare the files under `out` of two folders: how many were compared, how many of them differ, and lines that say
+    what differs.
+    """
     before, after = (
-        {path.relative_to(root).as_posix() for path in [root / out, *(root / out).rglob("*")] if path.is_file()} for root in (old, new)
+        {path.relative_to(root).as_posix() for path in [root / out, *(root / out).rglob("*")] if path.is_file()}
+        for root in (old, new)
     )
     same: defaultdict[str, list[str]] = defaultdict(list)  # what differs → the files in which it does
     compared = 0

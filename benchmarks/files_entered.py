@@ -120,7 +120,10 @@ def main(tree: Path, case: str) -> None:
     climbs = sorted((a, b) for a, b in trace.calls if a and rank[a] < rank[b])
     print(*(f"climb: {a} → {b}" for a, b in climbs), sep="\n")
     imported = sum(name.split(".")[0] == "seediff" for name in sys.modules)
-    parts = [f"{len(stops)} stops of {part} in {len({file for file, _ in stops})} files" for part, stops in trace.stops.items()]
+    parts = [
+        f"{len(stops)} stops of {part} in {len({file for file, _ in stops})} files"
+        for part, stops in trace.stops.items()
+    ]
     print(f"{case}: {len(trace.files)} files entered, {imported} imported, {len(climbs)} climbs; {', '.join(parts)}")
 
 

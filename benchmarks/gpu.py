@@ -1,16 +1,17 @@
-"""Speed and correctness on a GPU: the capture kernels, every family at its published shape with random weights, and the work afterwards.
+"""Speed and correctness on a GPU: the capture kernels, every family at its published shape with random weights, and the
+work afterwards.
 
     python benchmarks/gpu.py --minutes 40 --json gpu.json --table gpu.md
     python benchmarks/gpu.py --models flux-dev,sdxl --batches 1
     python benchmarks/gpu.py --models sdxl,flux-dev --offload model        # or --compile: the same rows with it
     python benchmarks/gpu.py --tiny --device cpu          # narrow twins: checks that it runs, also on a CPU
 
-Nothing is downloaded. A row that does not fit into memory or time says so, and the next row is tried. Images per second are for the
-family's default number of steps, computed from a run of 6 steps and the time of a step within it. Images with masks and files are made by
-`generate`, which captures only the maps that the masks read, and on a GPU makes masks and files during the next batch. "Of peak" compares
-operations per second (of a step's matrix products, convolutions and attention) with those of a large matrix product, or bytes per second
-with those of a copy; both are measured first. Bytes are counted as if every operation ran alone, so their share may exceed 1 if a cache
-holds them.
+Nothing is downloaded. A row that does not fit into memory or time says so, and the next row is tried. Images per second
+are for the family's default number of steps, computed from a run of 6 steps and the time of a step within it. Images
+with masks and files are made by `generate`, which captures only the maps that the masks read, and on a GPU makes masks
+and files during the next batch. "Of peak" compares operations per second (of a step's matrix products, convolutions and
+attention) with those of a large matrix product, or bytes per second with those of a copy; both are measured first.
+Bytes are counted as if every operation ran alone, so their share may exceed 1 if a cache holds them.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--models", default=MODELS, help=f"of {', '.join(NETWORKS)}")
     parser.add_argument("--batches", default="1,8")
     parser.add_argument("--device", default=default_device())
-    parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], help="default: bfloat16 on a GPU that has it")
+    parser.add_argument(
+        "--dtype", choices=["float32", "float16", "bfloat16"], help="default: bfloat16 on a GPU that has it"
+    )
     parser.add_argument("--offload", choices=get_args(Offload), default="none", help="of all rows; needs a GPU")
     parser.add_argument("--compile", action="store_true", help="all rows' networks")
     parser.add_argument("--rounds", type=int, default=3)
@@ -97,7 +100,10 @@ def main() -> int:
     rounds = 1 if given.tiny else given.rounds
 
     # 1. The kernels: if they are wrong, their cost in a drawing says little
-    networks = {"mini": load_model("mini", device="cpu", dtype="float32").network, **{name: network(name) for name in given.models}}
+    networks = {
+        "mini": load_model("mini", device="cpu", dtype="float32").network,
+        **{name: network(name) for name in given.models},
+    }
     widths = head_widths(networks)
     for width, models in list(widths.items())[: 1 if given.tiny else None]:
         row = attempt(lambda width=width: compare(given.device, given.dtype, width), until)
@@ -124,7 +130,9 @@ def main() -> int:
             why = attempt(load, until)
             for batch in given.batches:
                 row = why or attempt(
-                    lambda batch=batch, made=made: draw_row(made["model"], batch, peak, folder, made=2 if given.tiny else 6, rounds=rounds),
+                    lambda batch=batch, made=made: draw_row(
+                        made["model"], batch, peak, folder, made=2 if given.tiny else 6, rounds=rounds
+                    ),
                     until,
                 )
                 report["drawing"].append({"model": name, "batch": batch, **row})
@@ -171,12 +179,16 @@ def write(report: dict[str, Any], given: argparse.Namespace) -> None:
 def table(report: dict[str, Any]) -> str:
     peak = report["peak"]
     lines = [
-        f"{report['device']}, {report['dtype']}, torch {report['torch']}, {report['shapes']} shapes, random weights, "
-        f"offload {report['offload']}, {'' if report['compiled'] else 'not '}compiled; "
-        f"measured peak {peak['flops'] / 1e12:.3g} TFLOP/s, {peak['bytes'] / 1e9:.3g} GB/s.",
+        (
+            f"{report['device']}, {report['dtype']}, torch {report['torch']}, {report['shapes']} shapes, random"
+            f" weights, offload {report['offload']}, {'' if report['compiled'] else 'not '}compiled; measured peak"
+            f" {peak['flops'] / 1e12:.3g} TFLOP/s, {peak['bytes'] / 1e9:.3g} GB/s."
+        ),
         "",
-        "| model | batch | steps | images/s plain | with capture | with masks and files | capture's ratio | self | cross "
-        "| peak plain, GiB | with capture | step's operations, of peak |",
+        (
+            "| model | batch | steps | images/s plain | with capture | with masks and files | capture's ratio | self |"
+            " cross | peak plain, GiB | with capture | step's operations, of peak |"
+        ),
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in report["drawing"]:
@@ -191,9 +203,17 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} | {row['share_of_peak']:.1%} |")
     lines += ["", "| a photograph | ms | bytes, of peak |", "|---|--:|--:|"]
     for row in report["after"]:
-        cells = row["why"].replace("|", "/") + " | " if "why" in row else f"{1000 * row['seconds']:.3g} | {row['share_of_peak']:.1%}"
+        cells = (
+            row["why"].replace("|", "/") + " | "
+            if "why" in row
+            else f"{1000 * row['seconds']:.3g} | {row['share_of_peak']:.1%}"
+        )
         lines.append(f"| {row['what']} | {cells} |")
-    lines += ["", "| kernels of capture, channels a head | models | positions | largest difference from plain torch |", "|--:|---|--:|--:|"]
+    lines += [
+        "",
+        "| kernels of capture, channels a head | models | positions | largest difference from plain torch |",
+        "|--:|---|--:|--:|",
+    ]
     for row in report["kernels"]:
         cells = [str(row["width"]), ", ".join(row["models"])]
         if "why" in row:

@@ -1,19 +1,20 @@
-"""Kills a command at random moments, again and again, then lets it finish. Checks that its files equal those of an undisturbed run, and
-that no process is left.
+"""Kills a command at random moments, again and again, then lets it finish. Checks that its files equal those of an
+undisturbed run, and that no process is left.
 
-    python benchmarks/kills.py                                 # ten kills of a `seediff generate` that keeps everything it can
-    python benchmarks/kills.py --kills 20 --seed 1 -- generate --classes dog --per-class 40 --out {out}
-    python benchmarks/kills.py --kills 20 --signal INT --twice -- export pets --to voc --workers 2 --out {out}
-    python benchmarks/kills.py --all --kills 5                 # every writing command with every kind of signal: a table
+    python benchmarks/kills.py                                 # ten kills of a `seediff generate` that keeps everything
+    it can python benchmarks/kills.py --kills 20 --seed 1 -- generate --classes dog --per-class 40 --out {out} python
+    benchmarks/kills.py --kills 20 --signal INT --twice -- export pets --to voc --workers 2 --out {out} python
+    benchmarks/kills.py --all --kills 5                 # every writing command with every kind of signal: a table
 
-After `--` comes any command of seediff, with {out} in place of its output folder. It runs once undisturbed. Then, in another folder, it is
-started `--kills` times, each time with a signal to all of its processes, and once more to finish. One signal in five comes at a random
-moment before the first file is written. The others come at a random moment after it, chosen so that the attempts together get about as far
-as the whole run. The SHA-256 of every file, hidden files included, and the names of all folders are compared. A process that still runs
-three seconds after the command ended counts as left. Exit code 1: a difference, a process left, a wrong exit code, or a traceback.
+After `--` comes any command of seediff, with {out} in place of its output folder. It runs once undisturbed. Then, in
+another folder, it is started `--kills` times, each time with a signal to all of its processes, and once more to finish.
+One signal in five comes at a random moment before the first file is written. The others come at a random moment after
+it, chosen so that the attempts together get about as far as the whole run. The SHA-256 of every file, hidden files
+included, and the names of all folders are compared. A process that still runs three seconds after the command ended
+counts as left. Exit code 1: a difference, a process left, a wrong exit code, or a traceback.
 
---signal INT is Ctrl-C; --twice sends the signal again up to half a second later. Every attempt is a fork of this process, which has
-imported everything once, so that most signals come while the command is at work. Linux only.
+--signal INT is Ctrl-C; --twice sends the signal again up to half a second later. Every attempt is a fork of this
+process, which has imported everything once, so that most signals come while the command is at work. Linux only.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ from seediff.dataset.formats.known import FormatName
 
 DRAW = "generate --classes dog,cat,car --classes-per-image 2 --batch-size 2 --threads 1 --keep-soft --keep-attention"
 COMMAND = f"{DRAW} --per-class 12 --steps 8 --reject --out {{out}}"
-TRAIN = "train native --architecture segformer --backbone tiny --weights scratch --batch-size 2 --crop 32 --test-side 32 --device cpu"
+TRAIN = (
+    "train native --architecture segformer --backbone tiny --weights scratch --batch-size 2 --crop 32 --test-side 32"
+    " --device cpu"
+)
 LOOK = "native/images --batch-size 1 --threads 1"
 KINDS = get_args(FormatName)
 INPUTS = {
@@ -74,7 +78,9 @@ PLANS = ((signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGINT, False
 
 
 def warm_up() -> None:
-    """Import what commands import, so that no attempt has to. Must not use torch's threads, which a fork would not have."""
+    """Import what commands import, so that no attempt has to. Must not use torch's threads, which a fork would not
+    have.
+    """
     os.environ |= {"HF_HUB_OFFLINE": "1", "SEEDIFF_DEBUG": "0", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
     import torch
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
@@ -84,7 +90,11 @@ def warm_up() -> None:
     # Libraries import these parts when they are first accessed.
     assert all((AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel))
     assert all((CLIPTextModel, CLIPTokenizer, SegformerForSemanticSegmentation))
-    own = [module.name for module in pkgutil.walk_packages(seediff.__path__, "seediff.") if not module.name.endswith("__main__")]
+    own = [
+        module.name
+        for module in pkgutil.walk_packages(seediff.__path__, "seediff.")
+        if not module.name.endswith("__main__")
+    ]
     for name in (*own, "pyarrow.parquet", "scipy.ndimage", "rich.progress", "safetensors.torch"):
         with suppress(ImportError):
             importlib.import_module(name)
@@ -99,7 +109,9 @@ def measure_all(kills: int, seed: int, only: Sequence[str], folder: Path) -> boo
     with (folder / "inputs.txt").open("w", encoding="utf-8") as log:
         for name, line in INPUTS.items():
             finish([*line.split(), "--out", name, "--quiet"], folder / name, log)
-    print("| command | killed | ended | Ctrl-C | twice | met at work | slowest end, s | processes left | files | bytes |")
+    print(
+        "| command | killed | ended | Ctrl-C | twice | met at work | slowest end, s | processes left | files | bytes |"
+    )
     print("|---|" + "---|" * 9, flush=True)
     total, wrong = Report(), []
     for name, (line, prepared) in lines.items():
@@ -113,7 +125,11 @@ def measure_all(kills: int, seed: int, only: Sequence[str], folder: Path) -> boo
             shutil.rmtree(own, ignore_errors=True)
             wrong += [f"{name}, {kind.name}{' twice' if twice else ''}: {text}" for text in parts[-1].wrong]
         bad = any("bytes" in text or "after kills" in text for part in parts for text in part.wrong)
-        cells = [*(part.met for part in parts), sum(part.busy for part in parts), f"{max(part.slowest for part in parts):.1f}"]
+        cells = [
+            *(part.met for part in parts),
+            sum(part.busy for part in parts),
+            f"{max(part.slowest for part in parts):.1f}",
+        ]
         cells += [sum(part.left for part in parts), parts[0].files, "**differ**" if bad else "equal"]
         print(f"| {name} | " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
         total.met += sum(part.met for part in parts)
@@ -131,7 +147,9 @@ def main() -> None:
     parser.add_argument("--signal", choices=[one.name.removeprefix("SIG") for one in CODES], default="KILL")
     parser.add_argument("--twice", action="store_true", help="a second signal, up to half a second later")
     parser.add_argument("--folder", type=Path, help="where the two runs write, and stay; by default a temporary folder")
-    parser.add_argument("--all", action="store_true", help="every writing command; `command` then chooses among them by parts of names")
+    parser.add_argument(
+        "--all", action="store_true", help="every writing command; `command` then chooses among them by parts of names"
+    )
     parser.add_argument("command", nargs="*", help="after --: a command of seediff with {out} in it")
     given = parser.parse_args()
     command = given.command or COMMAND.split()
@@ -151,7 +169,10 @@ def main() -> None:
             report = measure(command, plan, folder)
         except RuntimeError as error:
             sys.exit(str(error))
-    print(f"{report.files} files; {report.met} of {report.sent} signals met a running process, {report.busy} of them after it wrote")
+    print(
+        f"{report.files} files; {report.met} of {report.sent} signals met a running process, {report.busy} of them"
+        " after it wrote"
+    )
     print(f"exit codes {dict(report.codes)}; the slowest end took {report.slowest:.1f} s; {report.left} processes left")
     for line in report.wrong:
         print(line)

@@ -1,11 +1,13 @@
-"""Measures a review of 100 samples in `seediff look`: how many keys, clicks and drags it takes, and how fast the page responds.
+"""Measures a review of 100 samples in `seediff look`: how many keys, clicks and drags it takes, and how fast the page
+responds.
 
     python benchmarks/look.py                          # 100 samples of 512², two minutes on two cores
     python benchmarks/look.py --samples 20 --side 256  # a quick look
 
-A script reviews a dataset in Chromium. Of every ten samples it accepts eight, rejects one and corrects one, with the brush and with α in
-turn. It does so in two ways: sample by sample, and from the grid, where all remaining samples are accepted at once. Keys, clicks and drags
-are counted. The page itself measures the time until it shows a result. A person also needs time to look and decide, which is not measured.
+A script reviews a dataset in Chromium. Of every ten samples it accepts eight, rejects one and corrects one, with the
+brush and with α in turn. It does so in two ways: sample by sample, and from the grid, where all remaining samples are
+accepted at once. Keys, clicks and drags are counted. The page itself measures the time until it shows a result. A
+person also needs time to look and decide, which is not measured.
 """
 
 from __future__ import annotations
@@ -33,23 +35,33 @@ from seediff.attention.maps import AttentionMaps
 from seediff.dataset import native
 from seediff.dataset.reviews import in_effect
 
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 TRIES = 20
 """Number of measurements of each kind."""
 WATCH = """([on, event, off]) => {
   window.took = null;
   let begun = 0;
   const seen = new MutationObserver(() => {
-    if (begun && window.took === null) requestAnimationFrame(() => { window.took = performance.now() - begun; seen.disconnect(); });
+    if (begun && window.took === null) requestAnimationFrame(() => {
+      window.took = performance.now() - begun;
+      seen.disconnect();
+    });
   });
-  document.querySelector(on).addEventListener(event, () => { begun ||= performance.now(); }, { capture: true, once: true });
+  document.querySelector(on).addEventListener(
+    event, () => { begun ||= performance.now(); }, { capture: true, once: true });
   seen.observe(document.querySelector(off), { childList: true, characterData: true, subtree: true });
 }"""
-"""JavaScript that measures the time from an event on one element to the first frame after a change of another element."""
+"""JavaScript that measures the time from an event on one element to the first frame after a change of another
+element.
+"""
 
 
 def write_set(out: Path, count: int, side: int) -> list[int]:
-    """Write samples of noise with a rectangle in the middle. Every twentieth has attention in a UNet's shape; returns their numbers."""
+    """Write samples of noise with a rectangle in the middle. Every twentieth has attention in a UNet's shape; returns
+    their numbers.
+    """
     rng, rows = np.random.default_rng(0), []
     labels = np.zeros((side, side), np.uint8)
     labels[side // 4 : -side // 4, side // 4 : -side // 4] = 1
@@ -100,7 +112,9 @@ class Reviewer:
 
     def opened(self, name: str) -> None:
         """Wait until a sample is open."""
-        self.until("name => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === name", name)
+        self.until(
+            "name => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === name", name
+        )
 
     def drag(self) -> None:
         """Drag through the middle of the picture."""
@@ -163,7 +177,10 @@ def from_the_grid(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
         page.wait_for_timeout(500)
     reviewer.click("#states input")
     reviewer.until(
-        "() => !document.querySelector('#shown').textContent.startsWith(document.querySelector('#set-count').textContent.split(' ')[0])"
+        "() =>"
+        " !document.querySelector('#shown').textContent.startsWith("
+        "document.querySelector('#set-count').textContent.split('"
+        " ')[0])"
     )
     page.locator("#grid").focus()
     reviewer.press("Control+a", "a")
@@ -179,7 +196,9 @@ def reach(page: Any, place: int) -> None:
 
 
 def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
-    """Milliseconds until the page shows the result of a change of β or α, of a click on a pixel, and of a dragged box."""
+    """Milliseconds until the page shows the result of a change of β or α, of a click on a pixel, and of a dragged
+    box.
+    """
     page, found = reviewer.page, {}
 
     def timed(kind: str, on: str, event: str, off: str, act: Any) -> None:
@@ -202,11 +221,16 @@ def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
     for kind in ("beta", "alpha"):
         page.focus(f"#{kind}")
         timed(
-            kind, f"#{kind}", "input", "#tuned-shown", lambda turn: page.keyboard.press("ArrowRight" if turn < TRIES / 2 else "ArrowLeft")
+            kind,
+            f"#{kind}",
+            "input",
+            "#tuned-shown",
+            lambda turn: page.keyboard.press("ArrowRight" if turn < TRIES / 2 else "ArrowLeft"),
         )
     box = page.locator("#layers").bounding_box()
     at = [
-        (box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in np.random.default_rng(0).uniform(0.1, 0.9, (TRIES + 1, 2))
+        (box["x"] + box["width"] * x, box["y"] + box["height"] * y)
+        for x, y in np.random.default_rng(0).uniform(0.1, 0.9, (TRIES + 1, 2))
     ]
     page.click("#untune")
     page.mouse.click(*at[0])
@@ -240,7 +264,9 @@ def opened(folder: Path) -> Iterator[Reviewer]:
         address = re.search(r"http://[^ ]+", server.stdout.readline())
         assert address is not None
         with sync_playwright() as playwright:
-            page = playwright.chromium.launch(executable_path=BROWSER, args=options).new_page(viewport={"width": 1440, "height": 900})
+            page = playwright.chromium.launch(executable_path=BROWSER, args=options).new_page(
+                viewport={"width": 1440, "height": 900}
+            )
             page.set_default_timeout(60_000)
             page.goto(address[0])
             page.wait_for_selector(".tile img[src]")
@@ -278,7 +304,10 @@ def main() -> None:
     print(f"| {given.samples} samples | keys | clicks | drags | the script took |\n|---|---|---|---|---|")
     for way in ("one_by_one", "from_the_grid"):
         done = found[way]
-        print(f"| {way.replace('_', ' ')} | {done['keys']} | {done['clicks']} | {done['drags']} | {done['seconds']:.0f} s |")
+        print(
+            f"| {way.replace('_', ' ')} | {done['keys']} | {done['clicks']} | {done['drags']} |"
+            f" {done['seconds']:.0f} s |"
+        )
     print("\n| from the input to what is shown | median | 95th percentile |\n|---|---|---|")
     for kind, took in found["times"].items():
         print(f"| {kind} | {np.median(took):.0f} ms | {np.quantile(took, 0.95):.0f} ms |")

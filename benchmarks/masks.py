@@ -28,7 +28,9 @@ def main() -> None:
     parser = timing.parser(__doc__)
     parser.add_argument("--side", type=int, default=512, help="of the image; the latent's is an eighth")
     parser.add_argument("--classes", type=int, default=21, help="of the second PAMR measurement")
-    parser.add_argument("--slow-rounds", type=int, default=2, help="of the original's PAMR with several classes: half a minute each")
+    parser.add_argument(
+        "--slow-rounds", type=int, default=2, help="of the original's PAMR with several classes: half a minute each"
+    )
     given = parser.parse_args()
     session = timing.Session.begin(given)
     with torch.inference_mode():
@@ -82,9 +84,15 @@ def original_pamr(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def measure_after_capture(session: timing.Session, maps: AttentionMaps, side: int) -> None:
-    """Whole masks of one class from captured maps: each method with PAMR, SeeDiff also without it, and SeeDiff's soft map alone."""
+    """Whole masks of one class from captured maps: each method with PAMR, SeeDiff also without it, and SeeDiff's soft
+    map alone.
+    """
     image = (scene(side, 1, torch.device("cpu"))[0] * 255).byte().numpy()
-    configs = {"seediff without PAMR": MaskConfig(pamr=False), "ca": MaskConfig(method="ca"), "ca_sa": MaskConfig(method="ca_sa")}
+    configs = {
+        "seediff without PAMR": MaskConfig(pamr=False),
+        "ca": MaskConfig(method="ca"),
+        "ca_sa": MaskConfig(method="ca_sa"),
+    }
     ways = {name: partial(make_masks, image, maps, ["dog"], config) for name, config in configs.items()}
     seediff = partial(make_masks, image, maps, ["dog"], MaskConfig())
     ways |= {"seediff": seediff, "seediff soft map": partial(soft_mask, maps, "dog", MaskConfig())}

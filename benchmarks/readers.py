@@ -1,11 +1,12 @@
-"""Reads exported datasets with the tools that they are for, and compares each tool's label maps with the originals, pixel by pixel.
+"""Reads exported datasets with the tools that they are for, and compares each tool's label maps with the originals,
+pixel by pixel.
 
-    PYTHONPATH=src python benchmarks/readers.py --install /tmp/tools     # makes one environment per tool: gigabytes, minutes
-    PYTHONPATH=src SEEDIFF_TOOLS=/tmp/tools python benchmarks/readers.py --json docs/readers.json
+    PYTHONPATH=src python benchmarks/readers.py --install /tmp/tools     # makes one environment per tool: gigabytes,
+    minutes PYTHONPATH=src SEEDIFF_TOOLS=/tmp/tools python benchmarks/readers.py --json docs/readers.json
 
-The tools' pinned dependencies conflict with each other and with SeeDiff's. So each tool has its own environment, `TOOL/` in the folder that
-SEEDIFF_TOOLS names, and a program in readers/ that runs there without SeeDiff. A tool that is neither there nor in SeeDiff's environment is
-left out, and a line says so.
+The tools' pinned dependencies conflict with each other and with SeeDiff's. So each tool has its own environment,
+`TOOL/` in the folder that SEEDIFF_TOOLS names, and a program in readers/ that runs there without SeeDiff. A tool that
+is neither there nor in SeeDiff's environment is left out, and a line says so.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ QUIET = {"YOLO_OFFLINE": "true", "FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_
 
 @dataclass(frozen=True)
 class Reading:
-    """A format, the options of its export, and the tool that reads it. kind: the tool's name for the format. lost: the loss, in words."""
+    """A format, the options of its export, and the tool that reads it. kind: the tool's name for the format. lost: the
+    loss, in words.
+    """
 
     format: FormatName
     tool: str
@@ -80,7 +83,9 @@ READINGS = (
 
 
 def interpreter(tool: str) -> str | None:
-    """The Python that has a tool: the one in the tool's environment below SEEDIFF_TOOLS, or else this one. None if neither has it."""
+    """The Python that has a tool: the one in the tool's environment below SEEDIFF_TOOLS, or else this one. None if
+    neither has it.
+    """
     if folder := os.environ.get("SEEDIFF_TOOLS"):
         python = Path(folder, tool, "bin", "python")
         if python.is_file():
@@ -95,7 +100,9 @@ def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Sample]:
     for number in range(count):
         small = rng.choice(np.array([0, 0, 1, 2, 3, 255], np.uint8), (shape[0] // 4, shape[1] // 4))
         labels = np.kron(small, np.ones((4, 4), np.uint8))
-        labels[rng.integers(0, shape[0], 40), rng.integers(0, shape[1], 40)] = rng.integers(0, 4, 40)  # pieces of one pixel
+        labels[rng.integers(0, shape[0], 40), rng.integers(0, shape[1], 40)] = rng.integers(
+            0, 4, 40
+        )  # pieces of one pixel
         suffix = ("png", "jpg")[number % 2]
         picture = np.asarray(Image.fromarray(rng.integers(0, 255, (8, 10, 3), np.uint8)).resize((shape[1], shape[0])))
         name, split = f"{'trip/' * (number == 3)}{number:06d}", ("train", "val")[number == 2]
@@ -104,14 +111,28 @@ def samples(count: int = 4, shape: tuple[int, int] = (64, 80)) -> list[Sample]:
 
 
 def read(reading: Reading, items: Sequence[Sample], folder: Path) -> dict[str, np.ndarray]:
-    """Export the samples and read them with the tool; returns sample name → label map. Raises RuntimeError with the end of its stderr."""
+    """Export the samples and read them with the tool; returns sample name → label map. Raises RuntimeError with the end
+    of its stderr.
+    """
     python = interpreter(reading.tool)
     assert python is not None
     out = folder / "read.npz"
     export(reading.format, CLASSES, items, folder / "set", **reading.options)
     classes = VOC_CLASSES[: len(CLASSES)] if reading.lost == NO_NAMES else CLASSES
-    words = [python, str(PROGRAMS / f"read_{reading.tool}.py"), reading.kind, str(folder / "set"), json.dumps(classes), str(out)]
-    home = {"HOME": str(folder), "YOLO_CONFIG_DIR": str(folder), "FIFTYONE_DATABASE_DIR": str(folder / "db"), "HF_HOME": str(folder / "hf")}
+    words = [
+        python,
+        str(PROGRAMS / f"read_{reading.tool}.py"),
+        reading.kind,
+        str(folder / "set"),
+        json.dumps(classes),
+        str(out),
+    ]
+    home = {
+        "HOME": str(folder),
+        "YOLO_CONFIG_DIR": str(folder),
+        "FIFTYONE_DATABASE_DIR": str(folder / "db"),
+        "HF_HOME": str(folder / "hf"),
+    }
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(words, env={**kept, **QUIET, **home}, capture_output=True, text=True, timeout=600)
     if done.returncode:
@@ -121,7 +142,9 @@ def read(reading: Reading, items: Sequence[Sample], folder: Path) -> dict[str, n
 
 
 def compare(reading: Reading, items: Sequence[Sample], maps: dict[str, np.ndarray]) -> tuple[int, int]:
-    """The number of pixels that differ, and the number of all pixels. A label map that was not read differs everywhere."""
+    """The number of pixels that differ, and the number of all pixels. A label map that was not read differs
+    everywhere.
+    """
     differing = pixels = 0
     for item in items:
         truth = item.label_map
@@ -138,7 +161,10 @@ def version(tool: str) -> str:
     python = interpreter(tool)
     package = PACKAGES.get(tool, (tool,))[0]
     done = subprocess.run(
-        [str(python), "-c", f"import importlib.metadata as m; print(m.version({package!r}))"], capture_output=True, text=True, check=True
+        [str(python), "-c", f"import importlib.metadata as m; print(m.version({package!r}))"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return f"{package} {done.stdout.strip()}"
 
@@ -161,13 +187,19 @@ def main() -> None:
     print("| format | reader | pixels | differing | lost |\n|---|---|---|---|---|")
     for reading in READINGS:
         if interpreter(reading.tool) is None:
-            print(f"{reading.name}: left out: no {MODULES[reading.tool]} here, nor in {os.environ.get('SEEDIFF_TOOLS', 'SEEDIFF_TOOLS')}")
+            print(
+                f"{reading.name}: left out: no {MODULES[reading.tool]} here, nor in"
+                f" {os.environ.get('SEEDIFF_TOOLS', 'SEEDIFF_TOOLS')}"
+            )
             continue
         with tempfile.TemporaryDirectory() as folder:
             differing, pixels = compare(reading, items, read(reading, items, Path(folder)))
         shown = {"format": reading.label or reading.format, "reader": f"{version(reading.tool)}, {reading.kind}"}
         rows.append({**shown, "pixels": pixels, "differing": differing, "lost": reading.lost})
-        print(f"| `{shown['format']}` | {shown['reader']} | {pixels:,} | {differing} | {reading.lost or 'nothing'} |", flush=True)
+        print(
+            f"| `{shown['format']}` | {shown['reader']} | {pixels:,} | {differing} | {reading.lost or 'nothing'} |",
+            flush=True,
+        )
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

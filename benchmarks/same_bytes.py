@@ -1,11 +1,14 @@
-"""Checks whether two source trees write the same files: runs small commands of every kind with both, and says what differs in which file.
+"""Checks whether two source trees write the same files: runs small commands of every kind with both, and says what
+differs in which file.
 
-    python benchmarks/same_bytes.py OLD NEW                      # both are checkouts of this repository; 15 minutes per tree
-    python benchmarks/same_bytes.py OLD NEW --only generate      # cases whose names begin so, and those that they need
-    python benchmarks/same_bytes.py OLD NEW --work /tmp/same     # keeps OLD's files there, and reuses them the next time
+    python benchmarks/same_bytes.py OLD NEW                      # both are checkouts of this repository; 15 minutes per
+    tree python benchmarks/same_bytes.py OLD NEW --only generate      # cases whose names begin so, and those that they
+    need python benchmarks/same_bytes.py OLD NEW --work /tmp/same     # keeps OLD's files there, and reuses them the
+    next time
 
-Pictures in PNG are compared by mode, palette and pixels, safetensors by their tensors and their header's fields, archives by their members,
-everything else byte by byte. Exit code 1: a file differs, or a command fails in one of the trees. --without leaves out cases.
+Pictures in PNG are compared by mode, palette and pixels, safetensors by their tensors and their header's fields,
+archives by their members, everything else byte by byte. Exit code 1: a file differs, or a command fails in one of the
+trees. --without leaves out cases.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ DRAW = "generate --classes dog,cat --per-class 3 --steps 2 --batch-size 4 --keep
 LOOK = "--timesteps 150 --batch-size 4"
 TWINS = {name: f"--device cpu --size {SIDES.get(name, 64)} --model twins/{name}" for name in FAMILIES}
 PIECES = "otsu --objects"
-"""The end of the options of generate-compete. In trees with several ways of separating objects, `--objects` names one."""
+"""The end of the options of generate-compete. In trees with several ways of separating objects, `--objects` names
+one.
+"""
 METHODS = ("ca", "ca_sa", "reference", "best", "daam", "diffsegmenter", "fa_seg", "iseg_walk", "nerve_walk")
 EXPORTS = {
     "voc": "--objects --boxes",
@@ -49,25 +54,39 @@ rows = [{ name = "CA", train = ["ca"] }]
 COMMANDS = {
     "generate": f"{DRAW} --out generate",
     **{f"generate-{method}": f"{DRAW} --method {method} --out generate-{method}" for method in METHODS},
-    "generate-reject": f"{DRAW} --classes-per-image 1,2 --reject --expansion parallel --image-format jpg --out generate-reject",
+    "generate-reject": (
+        f"{DRAW} --classes-per-image 1,2 --reject --expansion parallel --image-format jpg --out generate-reject"
+    ),
     "generate-compete": f"{DRAW} --classes-per-image 2 --compete --beta {PIECES} --out generate-compete",
-    "generate-geometric": f"{DRAW} --capture-mean geometric --capture-layers up/last --no-capture-normalize --out generate-geometric",
+    "generate-geometric": (
+        f"{DRAW} --capture-mean geometric --capture-layers up/last --no-capture-normalize --out generate-geometric"
+    ),
     "generate-asked": f"{DRAW} --capture-prompt={{class}} --ignore-band 0.3,0.6 --out generate-asked",
-    "generate-dit": "generate --classes dog --per-class 2 --steps 2 --model mini-dit --keep-attention --out generate-dit",
+    "generate-dit": (
+        "generate --classes dog --per-class 2 --steps 2 --model mini-dit --keep-attention --out generate-dit"
+    ),
     "mask": f"mask generate/images --classes dog,cat {LOOK} --keep-soft --keep-attention --out mask",
     "mask-crop": f"mask generate/images --classes dog --fit crop --method ca_sa --no-pamr {LOOK} --out mask-crop",
-    "mask-flip": f"mask generate/images --classes dog,cat --presence 0 --capture-flip {LOOK} --keep-attention --out mask-flip",
+    "mask-flip": (
+        f"mask generate/images --classes dog,cat --presence 0 --capture-flip {LOOK} --keep-attention --out mask-flip"
+    ),
     "segment": "segment generate/images --names dog,cat,grass --batch-size 4 --out segment",
-    "segment-refine": "segment generate/images --refine --kl-threshold 0.9 --num-points 8 --fit tile --size 48 --out segment-refine",
+    "segment-refine": (
+        "segment generate/images --refine --kl-threshold 0.9 --num-points 8 --fit tile --size 48 --out segment-refine"
+    ),
     "segment-kmeans": "segment generate/images --method kmeans -k 4 --fit resize --out segment-kmeans",
     "segment-diffcut": "segment generate/images --method diffcut --refine --out segment-diffcut",
     **{f"capture-{name}": f"same_bytes_families.py {name} --out capture-{name}" for name in FAMILIES},
     **{
-        f"generate-{name}": f"generate --classes dog,cat --per-class 1 --steps 2 --keep-attention {twin} --out generate-{name}"
+        f"generate-{name}": (
+            f"generate --classes dog,cat --per-class 1 --steps 2 --keep-attention {twin} --out generate-{name}"
+        )
         for name, twin in TWINS.items()
     },
     **{
-        f"mask-{name}": f"mask generate/images --classes dog,cat --presence 0 {LOOK} --keep-attention {twin} --out mask-{name}"
+        f"mask-{name}": (
+            f"mask generate/images --classes dog,cat --presence 0 {LOOK} --keep-attention {twin} --out mask-{name}"
+        )
         for name, twin in TWINS.items()
     },
     **{
@@ -75,7 +94,10 @@ COMMANDS = {
         for name, twin in TWINS.items()
         if name not in WITHOUT_SELF_ATTENTION
     },
-    "augment": "augment generate --add flip:50%,splice-2x2:50%,noise:2,blur:2,perspective:2,boxes:2,objects:2,colour:2 --out augment",
+    "augment": (
+        "augment generate --add flip:50%,splice-2x2:50%,noise:2,blur:2,perspective:2,boxes:2,objects:2,colour:2 --out"
+        " augment"
+    ),
     **{f"export-{name}": f"export generate --to {name} {more} --out export-{name}" for name, more in EXPORTS.items()},
     "export-voc-objects": "export generate-compete --to voc --objects --boxes --out export-voc-objects",
     "export-coco-objects": "export generate-compete --to coco --polygons --min-area 9 --out export-coco-objects",
@@ -91,14 +113,16 @@ COMMANDS = {
     "evaluate-segments": "evaluate segments segment --labels generate/masks --json evaluate-segments.json",
     "table": "-m recipes.tables pamr --config table.toml --seeds 0 --out table/results --work table/work",
 }
-"""Name → a command of `seediff`, of a file in this folder, or (-m) of a module in the tree. It runs in a folder that has the files of the
-commands before it, and `twins/`, a narrow model of each family."""
+"""Name → a command of `seediff`, of a file in this folder, or (-m) of a module in the tree. It runs in a folder that
+has the files of the commands before it, and `twins/`, a narrow model of each family."""
 
 
 def needed(name: str) -> list[str]:
     """The commands that a command depends on, and the command itself, in order."""
     words = COMMANDS[name].split()
-    before = [other for word in words[:-1] if (other := word.split("/")[0]) in COMMANDS and other not in (name, words[0])]
+    before = [
+        other for word in words[:-1] if (other := word.split("/")[0]) in COMMANDS and other not in (name, words[0])
+    ]
     return [*dict.fromkeys(one for other in before for one in needed(other)), name]
 
 
@@ -136,7 +160,9 @@ for argument in arguments:
 
 
 def run(tree: Path, work: Path, names: list[str]) -> set[str]:
-    """Run commands that have not succeeded yet with the sources of `tree`, in the folder `work`; returns the names of those that failed."""
+    """Run commands that have not succeeded yet with the sources of `tree`, in the folder `work`; returns the names of
+    those that failed.
+    """
 
     def succeeded(name: str) -> bool:
         return (work / f"{name}.code").is_file() and (work / f"{name}.code").read_text() == "0"
@@ -150,12 +176,18 @@ def run(tree: Path, work: Path, names: list[str]) -> set[str]:
     failed = {name for name in names if not succeeded(name)}
     for name in sorted(failed):
         log = work / f"{name}.log"
-        print(f"{tree}: {name} failed: {log.read_text(errors='replace').strip()[-500:] if log.is_file() else 'not begun'}", flush=True)
+        print(
+            f"{tree}: {name} failed:"
+            f" {log.read_text(errors='replace').strip()[-500:] if log.is_file() else 'not begun'}",
+            flush=True,
+        )
     return failed
 
 
 def save_twins(folder: Path) -> None:
-    """Save a narrow model of each family with this tree's builders, unless they are there: both trees get the same files."""
+    """Save a narrow model of each family with this tree's builders, unless they are there: both trees get the same
+    files.
+    """
     if not folder.is_dir():
         root = HERE.parent
         environment = {

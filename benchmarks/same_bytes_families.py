@@ -1,8 +1,9 @@
-"""A case of same_bytes.py for each family of models: its narrow twin draws a picture within `capture`, and masks and segments are made of
-the attention. Uses only names that `seediff` itself offers, so that it runs with the sources of either tree.
+"""A case of same_bytes.py for each family of models: its narrow twin draws a picture within `capture`, and masks and
+segments are made of the attention. Uses only names that `seediff` itself offers, so that it runs with the sources of
+either tree.
 
-    python benchmarks/same_bytes_families.py flux --out FOLDER      # needs twins/flux here
-    python benchmarks/same_bytes_families.py --save twins           # saves the twins of all families; needs tests/ on the path
+    python benchmarks/same_bytes_families.py flux --out FOLDER      # needs twins/flux here python
+    benchmarks/same_bytes_families.py --save twins           # saves the twins of all families; needs tests/ on the path
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from typing import Any
 TRUE_GUIDANCE = {"true_cfg_scale": 3.0, "negative_prompt": "a bus"}
 UNCHANGED = {"use_resolution_binning": False, "clean_caption": False}
 FAMILIES: dict[str, dict[str, Any]] = {
-    **{name: {} for name in ("unet", "lcm", "xl", "sd3", "flux", "chroma", "flux2", "flux2_klein", "lumina2", "z_image")},
+    **{
+        name: {}
+        for name in ("unet", "lcm", "xl", "sd3", "flux", "chroma", "flux2", "flux2_klein", "lumina2", "z_image")
+    },
     "pixart": UNCHANGED,
     "sana": UNCHANGED,
     "qwen_image": TRUE_GUIDANCE,
@@ -109,7 +113,10 @@ def capture(name: str, out: Path) -> None:
         fitted = {"seed_level": levels[len(levels) // 2], "self_level": levels[-1], "expand_levels": levels}
         for case, config in configs.items():
             config = seediff.MaskConfig(**{**fitted, **config})
-            keep(f"stored.{file}.{case}", lambda stored=stored, config=config: seediff.make_masks(picture, stored, WORDS, config))
+            keep(
+                f"stored.{file}.{case}",
+                lambda stored=stored, config=config: seediff.make_masks(picture, stored, WORDS, config),
+            )
     save_file(tensors, out / "masks.safetensors")
     (out / "flags.json").write_text(json.dumps(said, indent=1), encoding="utf-8")
 

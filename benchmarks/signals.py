@@ -30,8 +30,9 @@ CODES = {signal.SIGKILL: (-9,), signal.SIGTERM: (-15, 143), signal.SIGINT: (130,
 
 @dataclass
 class Report:
-    """What the signals did. met: signals that met a running command. busy: those of them that came after its first write. slowest: the most
-    seconds from a signal to the end. left: processes that still ran. wrong: a line per problem."""
+    """What the signals did. met: signals that met a running command. busy: those of them that came after its first
+    write. slowest: the most seconds from a signal to the end. left: processes that still ran. wrong: a line per
+    problem."""
 
     sent: int = 0
     met: int = 0
@@ -46,8 +47,9 @@ class Report:
 def hashes(folder: Path) -> dict[str, str]:
     """Path → SHA-256 of the content, for everything below `folder`; "" for folders.
 
-    In JSON files, seconds and the folder's path are ignored. Temporary files (`outputs.LEFTOVER`) are left out: a process that is killed
-    while it writes leaves them, and the next run in the folder removes them, at once or after an hour.
+    In JSON files, seconds and the folder's path are ignored. Temporary files (`outputs.LEFTOVER`) are left out: a
+    process that is killed while it writes leaves them, and the next run in the folder removes them, at once or after an
+    hour.
     """
     named = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")))
     return {
@@ -138,7 +140,9 @@ class Fork:
 
 @contextmanager
 def running(command: Sequence[str], out: Path, log: IO[str]) -> Iterator[Fork]:
-    """Run the command during the block. If it still runs at the end of the block, it is killed with all its processes."""
+    """Run the command during the block. If it still runs at the end of the block, it is killed with all its
+    processes.
+    """
     process = Fork([word.replace("{out}", str(out)) for word in command], log)
     try:
         yield process
@@ -149,7 +153,9 @@ def running(command: Sequence[str], out: Path, log: IO[str]) -> Iterator[Fork]:
 
 
 def finish(command: Sequence[str], out: Path, log: IO[str]) -> tuple[float, float]:
-    """Run the command to its end; returns the seconds until its first file, and in total. Raises RuntimeError if it fails."""
+    """Run the command to its end; returns the seconds until its first file, and in total. Raises RuntimeError if it
+    fails.
+    """
     started = time.monotonic()
     before, first = file_states(out.parent), None
     with running(command, out, log) as process:
@@ -171,7 +177,9 @@ def _end_of(log: IO[str], start: int = 0) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """kills: number of signals. signal: goes to all processes of the command. twice: is sent again up to half a second later."""
+    """kills: number of signals. signal: goes to all processes of the command. twice: is sent again up to half a second
+    later.
+    """
 
     kills: int
     seed: int
@@ -179,9 +187,19 @@ class Plan:
     twice: bool = False
 
 
-def meet(command: Sequence[str], out: Path, log: IO[str], plan: Plan, wait: float, again: float, report: Report, *, written: bool) -> bool:
-    """Start the command, and signal it `wait` seconds after its start, or with `written` after its first write; with `plan.twice`, again
-    after `again` seconds. Returns whether the command finished its work."""
+def meet(
+    command: Sequence[str],
+    out: Path,
+    log: IO[str],
+    plan: Plan,
+    wait: float,
+    again: float,
+    report: Report,
+    *,
+    written: bool,
+) -> bool:
+    """Start the command, and signal it `wait` seconds after its start, or with `written` after its first write; with
+    `plan.twice`, again after `again` seconds. Returns whether the command finished its work."""
     before, said = file_states(out.parent), Path(log.name).stat().st_size
     with running(command, out, log) as process:
         while written and process.poll() is None and file_states(out.parent) == before:
@@ -215,8 +233,12 @@ def meet(command: Sequence[str], out: Path, log: IO[str], plan: Plan, wait: floa
     return code == 0
 
 
-def measure(command: Sequence[str], plan: Plan, folder: Path, prepared: Path | None = None, *, say: bool = True) -> Report:
-    """Do the whole experiment in `folder`. prepared: a folder to copy to {out} first. Raises RuntimeError if the command itself fails."""
+def measure(
+    command: Sequence[str], plan: Plan, folder: Path, prepared: Path | None = None, *, say: bool = True
+) -> Report:
+    """Do the whole experiment in `folder`. prepared: a folder to copy to {out} first. Raises RuntimeError if the
+    command itself fails.
+    """
     unbroken, broken = (folder / name / "out" for name in ("undisturbed", "killed"))
     report = Report()
     for out in (unbroken, broken):
@@ -239,7 +261,11 @@ def measure(command: Sequence[str], plan: Plan, folder: Path, prepared: Path | N
             done = meet(command, broken, log, plan, wait, moments.uniform(0, 0.5), report, written=written)
             if say:
                 fate = "had finished" if done else "met"
-                print(f"{plan.signal.name} {number}: {fate} {wait:.2f} s after {'its first write' if written else 'its start'}", flush=True)
+                print(
+                    f"{plan.signal.name} {number}: {fate} {wait:.2f} s after"
+                    f" {'its first write' if written else 'its start'}",
+                    flush=True,
+                )
             done = done or hashes(broken.parent) == found  # the signal came after the last write
             if done and prepared is None:
                 break

@@ -27,7 +27,9 @@ def parser(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:
     made.add_argument("--device", default="cpu")
     made.add_argument("--threads", type=int, help="PyTorch's threads (default: its own choice)")
     made.add_argument("--rounds", type=int, default=7)
-    made.add_argument("--clock", choices=list(CLOCKS), default="wall", help="process: CPU time, for a machine that is busy otherwise")
+    made.add_argument(
+        "--clock", choices=list(CLOCKS), default="wall", help="process: CPU time, for a machine that is busy otherwise"
+    )
     made.add_argument("--json", type=Path, help="write the figures here too")
     made.set_defaults(**defaults)
     return made
@@ -64,7 +66,12 @@ class Session:
         torch.manual_seed(0)
         session = cls(torch.device(given.device), CLOCKS[given.clock], given.rounds)
         name = torch.cuda.get_device_name(session.device) if session.device.type == "cuda" else given.device
-        session.report = {"device": name, "threads": torch.get_num_threads(), "clock": given.clock, "torch": torch.__version__}
+        session.report = {
+            "device": name,
+            "threads": torch.get_num_threads(),
+            "clock": given.clock,
+            "torch": torch.__version__,
+        }
         print(", ".join(f"{key} {value}" for key, value in session.report.items()), flush=True)
         return session
 
@@ -100,11 +107,15 @@ class Session:
         scale: Mapping[str, float] | None = None,
         **more: Any,
     ) -> None:
-        """Print and record a line per way, with its ratio to the way `against`. scale: factors for ways that do only part of the work."""
+        """Print and record a line per way, with its ratio to the way `against`. scale: factors for ways that do only
+        part of the work.
+        """
         times = self.interleave(ways, rounds or self.rounds)
         for name, factor in (scale or {}).items():
             times[name] = [factor * value for value in times[name]]
-        row: dict[str, Any] = {name: {"median_s": statistics.median(t), **ratio(t, times[against])} for name, t in times.items()}
+        row: dict[str, Any] = {
+            name: {"median_s": statistics.median(t), **ratio(t, times[against])} for name, t in times.items()
+        }
         self.report[title] = {**row, "floor_s": floor_s, **more}
         print(title + "".join(f", {name} {value:.3g}" for name, value in more.items()))
         for name, figures in row.items():
@@ -125,7 +136,9 @@ class Session:
         return 2 * 1024**3 / min(self.seconds(lambda: square @ square) for _ in range(9))
 
     def peak_mib(self, run: Callable[[], object]) -> float:
-        """Peak MiB during `run` above what was held before, from CUDA's allocator or the Linux kernel; NaN elsewhere."""
+        """Peak MiB during `run` above what was held before, from CUDA's allocator or the Linux kernel; NaN
+        elsewhere.
+        """
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             before = torch.cuda.memory_allocated(self.device)
@@ -136,7 +149,9 @@ class Session:
             return float("nan")
 
         def held(name: str) -> float:
-            return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name)) / 1024
+            return (
+                next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name)) / 1024
+            )
 
         ctypes.CDLL(None).malloc_trim(0)  # otherwise freed memory that the allocator kept would hide what `run` takes
         before = held("VmRSS")

@@ -1,11 +1,12 @@
-"""Tests the package with the oldest versions of its dependencies that pyproject.toml allows, and with the newest that exist.
+"""Tests the package with the oldest versions of its dependencies that pyproject.toml allows, and with the newest that
+exist.
 
-    python benchmarks/versions.py                                    # both; downloads some 6 GB, half an hour on two cores
-    python benchmarks/versions.py floors --venvs /tmp/seediff-versions
+    python benchmarks/versions.py                                    # both; downloads some 6 GB, half an hour on two
+    cores python benchmarks/versions.py floors --venvs /tmp/seediff-versions
 
-Each gets a virtual environment with nothing but the package, its core dependencies (pinned to their floors, or the newest that pip finds)
-and the tools that its tests need. There, a dataset of two images is drawn, checked and segmented, and TESTS run. The table shows the
-versions. An existing environment is updated, not made again.
+Each gets a virtual environment with nothing but the package, its core dependencies (pinned to their floors, or the
+newest that pip finds) and the tools that its tests need. There, a dataset of two images is drawn, checked and
+segmented, and TESTS run. The table shows the versions. An existing environment is updated, not made again.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ TESTS = (
     *("tests/cli/test_cli.py", "tests/models/test_registry.py", "tests/models/test_whole.py", "tests/run/test_run.py"),
     *(f"tests/train/test_{name}.py" for name in ("data", "loss", "models", "predict")),
 )
-"""Tests of code that uses other packages' interfaces: pipelines and hooks of diffusers, tokenizers, networks and weights of transformers,
-pictures, schemas, pages and the command line."""
+"""Tests of code that uses other packages' interfaces: pipelines and hooks of diffusers, tokenizers, networks and
+weights of transformers, pictures, schemas, pages and the command line."""
 
 
 def core() -> list[Requirement]:
@@ -60,7 +61,9 @@ def install(python: Path, which: str) -> None:
 
 
 def installed(python: Path) -> dict[str, str]:
-    listed = subprocess.run([str(python), "-m", "pip", "list", "--format", "json"], check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        [str(python), "-m", "pip", "list", "--format", "json"], check=True, capture_output=True, text=True
+    ).stdout
     names = {re.sub(r"[-_.]+", "-", row["name"]).lower(): row["version"] for row in json.loads(listed)}
     return {one.name: names[re.sub(r"[-_.]+", "-", one.name).lower()] for one in core()}
 
@@ -75,7 +78,9 @@ def try_out(python: Path) -> dict[str, Any]:
             ["segment", "set/images", "--device", "cpu", "--out", "segments"],
         ):
             run([*cli, *command], f"seediff {command[0]}", cwd=folder)
-    said = subprocess.run([str(python), "-m", "pytest", "-p", "no:cacheprovider", *TESTS], cwd=ROOT, capture_output=True, text=True)
+    said = subprocess.run(
+        [str(python), "-m", "pytest", "-p", "no:cacheprovider", *TESTS], cwd=ROOT, capture_output=True, text=True
+    )
     last = said.stdout.strip().splitlines()[-1] if said.stdout.strip() else said.stderr[-300:]
     print(said.stdout[-6000:], flush=True)
     return {"tests": last, "passed": said.returncode == 0}
@@ -91,7 +96,12 @@ def run(command: Sequence[str], what: str, cwd: str | None = None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", nargs="*", default=["floors", "newest"], help="floors, newest or both")
-    parser.add_argument("--venvs", type=Path, default=Path(tempfile.gettempdir()) / "seediff-versions", help="where environments are made")
+    parser.add_argument(
+        "--venvs",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "seediff-versions",
+        help="where environments are made",
+    )
     given = parser.parse_args()
     if unknown := set(given.which) - {"floors", "newest"}:
         parser.error(f"{min(unknown)}: floors or newest")

@@ -1,4 +1,5 @@
-"""Make one picture of a dataset: every image next to a copy with its mask overlaid, labelled with its classes and sorted by class.
+"""Make one picture of a dataset: every image next to a copy with its mask overlaid, labelled with its classes and
+sorted by class.
 
     python recipes/contact_sheet.py pets sheet.jpg
     python recipes/contact_sheet.py pets sheet.png --columns 4 --count 12 --side 256
@@ -27,7 +28,8 @@ FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 
 def dataset_sheet(dataset: Path, *, columns: int, side: int, count: int | None = None) -> np.ndarray:
-    """(H, W, 3) uint8: the first `count` samples (None: all) in rows of `columns`; the longer side of an image is at most `side` pixels.
+    """(H, W, 3) uint8: the first `count` samples (None: all) in rows of `columns`; the longer side of an image is at
+    most `side` pixels.
 
     Raises UserError if the folder is not a finished dataset or has no samples.
     """

@@ -1,12 +1,13 @@
 """Put new weights of the embedded model, and the constants tuned for them, into the package.
 
-    python recipes/new_weights.py ship runs/mini/pipeline
-    python recipes/renew.py                                            # then remakes everything that depends on them, constants first
-    python recipes/new_weights.py constants docs/preset.json [--model mini]
+    python recipes/new_weights.py ship runs/mini/pipeline python recipes/renew.py
+    # then remakes everything that depends on them, constants first python recipes/new_weights.py constants
+    docs/preset.json [--model mini]
 
-`constants` writes the constants found by a study of truth into the model's preset and, for mini, into the sets of masks that tables
-train on. The preset's note says which method's masks are best. The preset's method stays as it is until segmenters learn more from another
-method's masks (decision 0019). Its steps, guidance, thresholds and segments, and the images that the set draws, stay as well.
+`constants` writes the constants found by a study of truth into the model's preset and, for mini, into the sets of masks
+that tables train on. The preset's note says which method's masks are best. The preset's method stays as it is until
+segmenters learn more from another method's masks (decision 0019). Its steps, guidance, thresholds and segments, and the
+images that the set draws, stay as well.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ PARTS = ("unet", "text_encoder", "vae")
 
 
 def ship(pipeline: Path) -> None:
-    """Replace mini's weights by a pipeline's. Mini keeps its scheduler, its tokenizer and, until `constants` runs, its preset."""
+    """Replace mini's weights by a pipeline's. Mini keeps its scheduler, its tokenizer and, until `constants` runs, its
+    preset.
+    """
     about = EMBEDDED["mini"] / "seediff.json"
     old, new = (read_json(path, dict[str, Any], limit=SETTINGS) for path in (about, pipeline / "seediff.json"))
     for part in PARTS:
@@ -54,20 +57,28 @@ def take_constants(model: str, truth_file: Path) -> None:
     method = settings["preset"].get("method", found["method"])
     if method != found["method"]:
         note += "; which method is the default: decision 0019"
-    methods = settings["preset"].get("methods", {}) | found.get("methods", {})  # the study does not measure every method
+    methods = settings["preset"].get("methods", {}) | found.get(
+        "methods", {}
+    )  # the study does not measure every method
     settings["preset"] = {**settings["preset"], **found, "methods": methods, "note": note, "method": method}
     write_atomic(about, (json.dumps(settings, indent=2) + "\n").encode())
     if model == "mini":
         tables, measured = read_toml(SET), labels(truth)
-        wanted = {name: measured[name] for name in tables["labels"]}  # every labelling takes time in each set that is drawn
+        wanted = {
+            name: measured[name] for name in tables["labels"]
+        }  # every labelling takes time in each set that is drawn
         write_atomic(SET, tomli_w.dumps({**tables, "labels": wanted}).encode())
 
 
 def labels(truth: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Name → constants of masks that tables can train on: each method at its best constants, also without PAMR, at the paper's constants,
-    and CA at each level."""
+    """Name → constants of masks that tables can train on: each method at its best constants, also without PAMR, at the
+    paper's constants, and CA at each level."""
     names = {"own_best": "{}", "own_best_without": "{}_without_pamr", "paper": "{}_paper", "ca_side": "ca_at_{}"}
-    return {shown.format(name.replace("/", "")): row["setting"] for kind, shown in names.items() for name, row in truth[kind].items()}
+    return {
+        shown.format(name.replace("/", "")): row["setting"]
+        for kind, shown in names.items()
+        for name, row in truth[kind].items()
+    }
 
 
 def main() -> None:

@@ -16,8 +16,12 @@ LINE_SECONDS = 60.0
 Item = TypeVar("Item")
 
 
-def tracked(items: Iterable[Item], label: str, total: int, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Item]:
-    """Yield `items`, which are `total` in number, and show the progress. An item counts as done when the next is requested."""
+def tracked(
+    items: Iterable[Item], label: str, total: int, *, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Item]:
+    """Yield `items`, which are `total` in number, and show the progress. An item counts as done when the next is
+    requested.
+    """
     if sys.stderr.isatty():
         yield from track(items, label, total, console=make_console(stderr=True), transient=True)
         return

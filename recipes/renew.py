@@ -1,14 +1,14 @@
 """Remake every figure, table, picture, notebook output and JSON file of the docs whose ingredients have changed.
 
     python recipes/renew.py --dry-run                  # print what is out of date and why, and what it would cost
-    python recipes/renew.py                            # remake it; a run that was stopped continues where it was
-    python recipes/renew.py look truth --anew          # these outputs, even if they are current
-    python recipes/renew.py truth --scale 0.01         # a trial with a hundredth of the scenes, published to runs/renew/docs
+    python recipes/renew.py                            # remake it; a run that was stopped continues where it was python
+    recipes/renew.py look truth --anew          # these outputs, even if they are current python recipes/renew.py truth
+    --scale 0.01         # a trial with a hundredth of the scenes, published to runs/renew/docs
 
-recipes/outputs.toml lists the outputs. docs/ingredients.json records what each was made from: weights, constants of the methods that it
-shows, scenes, commands, and other outputs. Code is not among them: `python benchmarks/same_bytes.py OLD NEW` guards what it computes.
-Tables of trained segmenters have their own keys instead. Sentences about figures, and tables that no `tables` entry names, are edited by
-hand.
+recipes/outputs.toml lists the outputs. docs/ingredients.json records what each was made from: weights, constants of the
+methods that it shows, scenes, commands, and other outputs. Code is not among them:
+`python benchmarks/same_bytes.py OLD NEW` guards what it computes. Tables of trained segmenters have their own keys
+instead. Sentences about figures, and tables that no `tables` entry names, are edited by hand.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ WIDEST = 1600
 
 @dataclass(frozen=True)
 class Place:
-    """Where outputs are made. work: the folder for unfinished outputs. folders: name → folder that commands read; by default, the folder of
-    that name in the repository. scale: below 1, a trial, which publishes below `work` and records nothing."""
+    """Where outputs are made. work: the folder for unfinished outputs. folders: name → folder that commands read; by
+    default, the folder of that name in the repository. scale: below 1, a trial, which publishes below `work` and
+    records nothing."""
 
     work: Path
     folders: Mapping[str, Path]
@@ -65,7 +66,9 @@ class Place:
             name = match[1]
             if name.isdigit():
                 return str(max(FEWEST, math.ceil(int(name) * self.scale)))
-            return {"work": str(work), "runs": str(self.work), "scale": f"{self.scale:g}"}.get(name) or str(self._folder(name))
+            return {"work": str(work), "runs": str(self.work), "scale": f"{self.scale:g}"}.get(name) or str(
+                self._folder(name)
+            )
 
         return [re.sub(r"\{([\w-]+)\}", value, word) for word in shlex.split(text)]
 
@@ -78,23 +81,34 @@ class Place:
 
 
 def make(output: Output, place: Place) -> str:
-    """Run the commands of an output, publish its files and record its ingredients. Returns an error message, "" on success."""
+    """Run the commands of an output, publish its files and record its ingredients. Returns an error message, "" on
+    success.
+    """
     made_of = known.ingredients(output)
-    work = place.work / output.name / known.digest(made_of)  # the same for the same ingredients, so that a stopped run continues
+    work = (
+        place.work / output.name / known.digest(made_of)
+    )  # the same for the same ingredients, so that a stopped run continues
     work.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for text in output.commands:
         command = place.command(text, work)
         print(f"{output.name}: {shlex.join(command)}", flush=True)
         with (work / "log.txt").open("a", encoding="utf-8") as log:
-            code = subprocess.run(command, cwd=known.ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT).returncode
+            code = subprocess.run(
+                command, cwd=known.ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            ).returncode
         if code:
             return f"exit code {code}, see {work / 'log.txt'}"
     for file, source in output.files.items():
         publish(work / source, place.target(file))
     for table in output.tables:
         page = place.target(table.page) if place.target(table.page).is_file() else known.ROOT / table.page
-        pasted = with_tables(page.read_text(encoding="utf-8"), (work / table.file).read_text(encoding="utf-8"), table.heading, table.under)
+        pasted = with_tables(
+            page.read_text(encoding="utf-8"),
+            (work / table.file).read_text(encoding="utf-8"),
+            table.heading,
+            table.under,
+        )
         write(place.target(table.page), pasted.encode())
     if place.scale == 1:
         today = datetime.now(timezone.utc).date().isoformat()
@@ -132,7 +146,9 @@ def renew(chosen: list[Output], outputs: list[Output], place: Place, *, anew: bo
         why = f"out of date: {', '.join(stale[output.name])}" if output.name in stale else "current"
         obstacle, wanted = place.obstacle(output), anew or output.name in stale
         if dry_run or (wanted and obstacle):
-            print(f"{output.minutes * place.scale:6.1f} min  {output.name:36}{why}{f'; {obstacle}' if obstacle else ''}")
+            print(
+                f"{output.minutes * place.scale:6.1f} min  {output.name:36}{why}{f'; {obstacle}' if obstacle else ''}"
+            )
         if not wanted or obstacle:
             continue
         minutes += output.minutes * place.scale
@@ -145,15 +161,22 @@ def renew(chosen: list[Output], outputs: list[Output], place: Place, *, anew: bo
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("renew.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "renew.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="outputs; all by default")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--anew", action="store_true", help="also what is current")
     parser.add_argument(
-        "--scale", type=float, default=1, help="share of scenes, images and steps; below 1 nothing in the repository changes"
+        "--scale",
+        type=float,
+        default=1,
+        help="share of scenes, images and steps; below 1 nothing in the repository changes",
     )
     parser.add_argument("--work", type=Path, default=known.ROOT / "runs" / "renew", help="folder of what is under way")
-    parser.add_argument("--data", nargs="*", default=[], metavar="NAME=FOLDER", help="folders that outputs need and that are elsewhere")
+    parser.add_argument(
+        "--data", nargs="*", default=[], metavar="NAME=FOLDER", help="folders that outputs need and that are elsewhere"
+    )
     given = parser.parse_args(arguments)
     outputs = known.read_outputs()
     if unknown := set(given.names) - {output.name for output in outputs}:

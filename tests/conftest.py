@@ -1,7 +1,8 @@
-"""Fixtures of tiny pipelines with random weights, saved as local diffusers folders; the environment and the order of all tests.
+"""Fixtures of tiny pipelines with random weights, saved as local diffusers folders; the environment and the order of
+all tests.
 
-The pipelines are narrow twins of the structures that the package works on. Each keeps the block types, layers, projections and heads of its
-original; only widths, sides and the depth of the text tower are small.
+The pipelines are narrow twins of the structures that the package works on. Each keeps the block types, layers,
+projections and heads of its original; only widths, sides and the depth of the text tower are small.
 """
 
 from __future__ import annotations
@@ -39,25 +40,33 @@ def methods_as_shipped():
 
 @pytest.fixture(scope="session")
 def sd1_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's text tower."""
+    """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's
+    text tower.
+    """
     return save_unet(tmp_path_factory.mktemp("models") / "sd1")
 
 
 @pytest.fixture(scope="session")
 def sd2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stable Diffusion 2-base: heads of one width, so their number grows with the level, linear layers, OpenCLIP's text tower."""
+    """Stable Diffusion 2-base: heads of one width, so their number grows with the level, linear layers, OpenCLIP's text
+    tower.
+    """
     return save_unet(tmp_path_factory.mktemp("models") / "sd2", second=True)
 
 
 @pytest.fixture(scope="session")
 def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded model's structure: attention at 16, 8 and 4, images of 64², its own tokenizer and text encoder, known classes."""
+    """The embedded model's structure: attention at 16, 8 and 4, images of 64², its own tokenizer and text encoder,
+    known classes.
+    """
     return save_mini(tmp_path_factory.mktemp("models") / "mini")
 
 
 @pytest.fixture(scope="session")
 def joint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained MM-DiT of the embedded world, of Stable Diffusion 3's classes, for images of 64²: joint attention at one side."""
+    """An untrained MM-DiT of the embedded world, of Stable Diffusion 3's classes, for images of 64²: joint attention at
+    one side.
+    """
     from recipes.mini.autoencoder import build_autoencoder
     from recipes.mini.recipe import Autoencoder, Recipe
     from recipes.mini.recipe import Transformer as Table
@@ -109,11 +118,18 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 LONGEST = (
-    *("test_every_family.py", "test_browser.py", "test_compiled.py", "test_docs.py", "test_cluster.py", "test_training.py"),
+    *(
+        "test_every_family.py",
+        "test_browser.py",
+        "test_compiled.py",
+        "test_docs.py",
+        "test_cluster.py",
+        "test_training.py",
+    ),
     *("test_corpus.py", "test_offload.py", "test_elsewhere.py", "test_site.py", "test_notebooks.py"),
 )
-"""The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them keeps one process
-busy when the others are done."""
+"""The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them
+keeps one process busy when the others are done."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

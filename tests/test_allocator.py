@@ -33,7 +33,9 @@ print(resident() - before)
 def kept(way: str) -> float:
     """MiB that stay with a process that made 512 MiB of tensors and freed them."""
     usual = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "THP_", "GLIBC_"))}
-    return float(subprocess.run([sys.executable, "-c", STEP, way], env=usual, capture_output=True, text=True, check=True).stdout)
+    return float(
+        subprocess.run([sys.executable, "-c", STEP, way], env=usual, capture_output=True, text=True, check=True).stdout
+    )
 
 
 def test_freed_memory_is_kept():

@@ -1,9 +1,12 @@
-"""Damaged and hostile inputs that once ended in a traceback, a hang, or a wrong set without a word: `corpus/NAME.json` each.
+"""Damaged and hostile inputs that once ended in a traceback, a hang, or a wrong set without a word: `corpus/NAME.json`
+each.
 
-{"why": "what went wrong", "line": "check {case}/in/native", "edits": [{"kind": "write", "path": "in/native/classes.txt", "text": "…"}],
+{"why": "what went wrong", "line": "check {case}/in/native", "edits": [{"kind": "write", "path":
+"in/native/classes.txt", "text": "…"}],
  "code": 2, "says": "the beginning of its one line on stderr; empty if it succeeds"}
 
-`in/` holds the inputs of `builders/inputs.py`, the current folder is `work/cwd`, and nothing may change in or copy from `secret/`.
+`in/` holds the inputs of `builders/inputs.py`, the current folder is `work/cwd`, and nothing may change in or copy from
+`secret/`.
 """
 
 from __future__ import annotations
@@ -36,7 +39,9 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def change(case: Path, kind: str, path: str, to: str = "", size: int = 0, **data: str) -> None:
-    """Write to a file, remove it, copy it to `to`, or put a folder, a link, or a file of `size` bytes without content in its place."""
+    """Write to a file, remove it, copy it to `to`, or put a folder, a link, or a file of `size` bytes without content
+    in its place.
+    """
     target = case / path
     if kind == "copy":
         shutil.copyfile(case / to, target) if not target.exists() else shutil.copyfile(target, case / to)
@@ -62,7 +67,13 @@ def test_a_case_that_failed_once(name, valid, tmp_path, monkeypatch, capfd):
     used = set(
         re.findall(
             r"\bin/(\w+)",
-            " ".join((table["line"], "in/model" if "GENERATE" in table["line"] else "", *(edit["path"] for edit in table["edits"]))),
+            " ".join(
+                (
+                    table["line"],
+                    "in/model" if "GENERATE" in table["line"] else "",
+                    *(edit["path"] for edit in table["edits"]),
+                )
+            ),
         )
     )
     sources = [make(one, valid) for one in sorted(used)]

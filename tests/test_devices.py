@@ -82,6 +82,8 @@ def test_checkpoint_is_not_continued_in_another_format(tmp_path: Path, monkeypat
     save_checkpoint(file, model, adam, 3)
     assert load_checkpoint(file, model, adam) == 3
     monkeypatch.setenv(BF16_SWITCH, "0")
-    with pytest.raises(UserError, match=r"was trained in bfloat16, and here is float32; SEEDIFF_BF16=1 goes on as it began"):
+    with pytest.raises(
+        UserError, match=r"was trained in bfloat16, and here is float32; SEEDIFF_BF16=1 goes on as it began"
+    ):
         load_checkpoint(file, model, adam)
     assert load_checkpoint(file, model, {}) == 3  # read, not continued

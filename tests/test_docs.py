@@ -1,10 +1,11 @@
-"""README.md and docs/ say what is true as far as running them shows: every command and every piece of Python there is run.
+"""README.md and docs/ say what is true as far as running them shows: every command and every piece of Python there is
+run.
 
-Commands run in this process, in the order of their page, in one folder per page that holds photographs, their label maps and two model
-folders. They are made small: by SMALL, Python by FEW_IMAGES, the embedded model by a narrow twin.
+Commands run in this process, in the order of their page, in one folder per page that holds photographs, their label
+maps and two model folders. They are made small: by SMALL, Python by FEW_IMAGES, the embedded model by a narrow twin.
 
-Only tried with --dry-run, or parsed where a command has none: what names a model that is in no folder here (gigabytes). Only parsed or
-compiled: a block below the line `<!-- not run: why -->`, and commands within a sentence.
+Only tried with --dry-run, or parsed where a command has none: what names a model that is in no folder here (gigabytes).
+Only parsed or compiled: a block below the line `<!-- not run: why -->`, and commands within a sentence.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ RECIPES = {
 }
 """Programs beside the package, which fetch art, draw and train for hours: parsed alone."""
 WELL = ("README.md", "docs/first.md")
-"""What these pages go on with must be drawn well: by `mini` itself. On the others the embedded models are narrow twins."""
+"""What these pages go on with must be drawn well: by `mini` itself. On the others the embedded models are narrow
+twins.
+"""
 LOADED = tuple(cache(registry.load_model) for _ in range(2))
 """Commands share a model."""
 PROGRAM = re.compile(r"(?:\.venv/bin/)?seediff ")
@@ -86,7 +89,9 @@ class Block:
 
 def blocks(page: str) -> Iterator[Block]:
     text = (ROOT / page).read_text(encoding="utf-8")
-    for found in re.finditer(r"^(?:<!-- not run: (?P<why>.+) -->\n+)?```(?P<tag>.*)\n(?P<text>(?s:.*?))^```$", text, re.M):
+    for found in re.finditer(
+        r"^(?:<!-- not run: (?P<why>.+) -->\n+)?```(?P<tag>.*)\n(?P<text>(?s:.*?))^```$", text, re.M
+    ):
         yield Block(found["tag"], found["text"], text.count("\n", 0, found.start("text")) + 1, found["why"] or "")
 
 
@@ -139,7 +144,9 @@ def try_command(words: list[str], runs: bool, capsys: pytest.CaptureFixture[str]
 
 
 def other_command(command: str) -> str:
-    """What is wrong with a command that is not seediff's, "" when all that it names is there. These install or take long: none is run."""
+    """What is wrong with a command that is not seediff's, "" when all that it names is there. These install or take
+    long: none is run.
+    """
     words = shlex.split(command, comments=True)
     if words[0] == "make":
         return "" if re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M) else "no such target"
@@ -173,8 +180,8 @@ def run_python(block: Block, page: str, namespace: dict) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """photos/; labels/ of each with ids below 21 (VOC's); the tables of CSV; my-finetuned-sd/, a model that does not say what it knows;
-    my-coco/, a COCO set of scenes that are learnt in seconds."""
+    """photos/; labels/ of each with ids below 21 (VOC's); the tables of CSV; my-finetuned-sd/, a model that does not
+    say what it knows; my-coco/, a COCO set of scenes that are learnt in seconds."""
     found = find_photos([write_photos(folder / "photos", 3)]).photos
     for photo in found:
         width, height = Image.open(photo.path).size
@@ -194,13 +201,17 @@ def prepare(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def twins(mini_folder, joint_folder, tmp_path_factory) -> dict[str, Path]:
-    """Narrow twins of the embedded models with random weights, and with their presets, but SeeDiff with another threshold."""
+    """Narrow twins of the embedded models with random weights, and with their presets, but SeeDiff with another
+    threshold.
+    """
     folders = {}
     for name, twin in (("mini", mini_folder), ("mini-dit", joint_folder)):
         folders[name] = tmp_path_factory.mktemp("embedded") / name
         shutil.copytree(twin, folders[name])
         settings = json.loads((known.EMBEDDED[name] / "seediff.json").read_text())
-        settings["preset"]["methods"]["seediff"] = {"mask": {"beta": 0.6}}  # masks of random attention cover whole pictures below it
+        settings["preset"]["methods"]["seediff"] = {
+            "mask": {"beta": 0.6}
+        }  # masks of random attention cover whole pictures below it
         (folders[name] / "seediff.json").write_text(json.dumps(settings))
     return folders
 
@@ -230,7 +241,12 @@ def run_page(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> lis
 
 def code(page: str) -> set[str]:
     """Each of a page's commands, and its blocks of Python."""
-    commands = {command.split("#")[0].strip() for block in blocks(page) if block.tag == "sh" for _, command in shell_lines(block)}
+    commands = {
+        command.split("#")[0].strip()
+        for block in blocks(page)
+        if block.tag == "sh"
+        for _, command in shell_lines(block)
+    }
     return commands | {block.text for block in blocks(page) if block.tag == "python"}
 
 
@@ -247,7 +263,9 @@ def test_what_a_page_says_can_be_done(page, twins, tmp_path, capsys, monkeypatch
     wrong = run_page(page, tmp_path, capsys)
     assert not wrong, "\n".join(wrong)
     if page == "docs/formats.md":
-        unexplained = [name for name in written_names(tmp_path) if f"`{name}`" not in (ROOT / page).read_text(encoding="utf-8")]
+        unexplained = [
+            name for name in written_names(tmp_path) if f"`{name}`" not in (ROOT / page).read_text(encoding="utf-8")
+        ]
         assert unexplained == []
 
 
@@ -268,12 +286,21 @@ def test_tables_are_those_of_the_pages():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_are_whole_and_stand_where_they_are_tried(page):
-    """And none has a presence of 0, with which `mask` gives a picture of a dog masks of all the other classes, too: readers copy them."""
-    words = [shlex.split(command, comments=True) for block in blocks(page) if block.tag == "sh" for _, command in shell_lines(block)]
+    """And none has a presence of 0, with which `mask` gives a picture of a dog masks of all the other classes, too:
+    readers copy them.
+    """
+    words = [
+        shlex.split(command, comments=True)
+        for block in blocks(page)
+        if block.tag == "sh"
+        for _, command in shell_lines(block)
+    ]
     assert not [line for line in words if "mask" in line[:2] and ("--presence", "0") in pairwise(line)]
     for block in blocks(page):
         assert block.tag in TAGS, f"{page}:{block.line}: ```{block.tag} is none of {', '.join(TAGS)}"
-        assert block.tag == "sh" or not any(map(PROGRAM.match, block.text.splitlines())), f"{page}:{block.line}: commands go into ```sh"
+        assert block.tag == "sh" or not any(map(PROGRAM.match, block.text.splitlines())), (
+            f"{page}:{block.line}: commands go into ```sh"
+        )
     text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
     for command in re.findall(r"`seediff ([^`]* -[^`]*)`", text):
         words = shlex.split(command)
@@ -287,8 +314,17 @@ def test_commands_are_whole_and_stand_where_they_are_tried(page):
 
 @pytest.mark.parametrize("page", WRITTEN)
 def test_lines_are_short_enough_for_a_diff(page):
-    text = re.sub(r"^```.*?^```$", lambda block: "\n" * block[0].count("\n"), (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
-    long = [number for number, line in enumerate(text.splitlines(), 1) if len(line) > WRAP and not line.startswith(("|", "!["))]
+    text = re.sub(
+        r"^```.*?^```$",
+        lambda block: "\n" * block[0].count("\n"),
+        (ROOT / page).read_text(encoding="utf-8"),
+        flags=re.M | re.S,
+    )
+    long = [
+        number
+        for number, line in enumerate(text.splitlines(), 1)
+        if len(line) > WRAP and not line.startswith(("|", "!["))
+    ]
     assert not long, f"{page}: lines {long} have more than {WRAP} characters"
 
 

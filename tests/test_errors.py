@@ -4,7 +4,9 @@ from seediff.cli import commands
 from seediff.errors import first_line
 
 
-@pytest.mark.parametrize(("error", "text"), [(ValueError(), "ValueError"), (OSError("\n a \nb"), "a"), (KeyError("x"), "'x'")])
+@pytest.mark.parametrize(
+    ("error", "text"), [(ValueError(), "ValueError"), (OSError("\n a \nb"), "a"), (KeyError("x"), "'x'")]
+)
 def test_first_line(error, text):
     assert first_line(error) == text
 

@@ -36,7 +36,9 @@ def test_narrow_twins_on_a_cpu(tmp_path, monkeypatch, capsys):
     report = json.loads(found.read_text())
     (row,) = report["drawing"]
     assert set(row["images_per_s"]) == {"plain", "capture", "masks and files"}
-    assert all(value > 0 for value in (*row["images_per_s"].values(), *row["ratio"].values(), *row["peak_bytes"].values()))
+    assert all(
+        value > 0 for value in (*row["images_per_s"].values(), *row["ratio"].values(), *row["peak_bytes"].values())
+    )
     assert row["step_flop"] > 1e6
     assert set(row["ratio"]) == {"capture", "self", "cross"}
     kinds = ["aggregation", "DiffSeg", "K-Means, k = 6", "K-Means, k = 20", "PAMR, 10 iterations"]
@@ -51,7 +53,9 @@ def test_narrow_twins_on_a_cpu(tmp_path, monkeypatch, capsys):
 def test_every_family_has_a_model():
     import gpu
 
-    assert all(any(BY_NAME[name].pipeline in family.pipelines for name in gpu.MODELS.split(",")) for family in families())
+    assert all(
+        any(BY_NAME[name].pipeline in family.pipelines for name in gpu.MODELS.split(",")) for family in families()
+    )
 
 
 @pytest.mark.parametrize("name", ["sd1.5", "flux-dev", "sana"])
@@ -105,8 +109,13 @@ def test_rows_say_why_they_have_no_figures():
     assert [row.get("failed", False) for row in rows] == [False, True, False]
     about = {"device": "cpu", "dtype": "float32", "torch": "2", "shapes": "twins", "peak": {"flops": 1.0, "bytes": 1.0}}
     about |= {"offload": "none", "compiled": False}
-    kernels = [{"width": 64, "models": ["sdxl", "mini"], **row} for row in (*rows, {"positions": 40, "difference": 0.1, "failed": True})]
-    page = gpu.table({**about, "kernels": kernels, "drawing": [{"model": "sana", "batch": 8, **row} for row in rows], "after": []})
+    kernels = [
+        {"width": 64, "models": ["sdxl", "mini"], **row}
+        for row in (*rows, {"positions": 40, "difference": 0.1, "failed": True})
+    ]
+    page = gpu.table(
+        {**about, "kernels": kernels, "drawing": [{"model": "sana", "batch": 8, **row} for row in rows], "after": []}
+    )
     assert [line for line in why if f"| sana | 8 | {line} |" not in page] == []
     assert [line for line in why if f"| 64 | sdxl, mini | | {line} |" not in page] == []
     assert "| 64 | sdxl, mini | 40 | 1.0e-01, wrong: more than 1e-04 |" in page

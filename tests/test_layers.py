@@ -1,4 +1,6 @@
-"""Imports follow the table of docs/architecture.md: from a module's own folder or one above it in the table, never from one below."""
+"""Imports follow the table of docs/architecture.md: from a module's own folder or one above it in the table, never from
+one below.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ LAYERS = re.findall(r"^\| `(\w+)` \|", PAGE.split("| layer |")[1].split("\n\n")[
 
 
 def imported(code: str, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
-    """(line, folder or module at the top) of every import within seediff, also in functions. package: the module's, () at the top."""
+    """(line, folder or module at the top) of every import within seediff, also in functions. package: the module's, ()
+    at the top.
+    """
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             absolute = [alias.name.split(".") for alias in node.names]
@@ -43,7 +47,9 @@ def modules() -> Iterator[tuple[Path, str, tuple[str, ...]]]:
 
 def test_every_folder_and_module_at_the_top_has_a_layer():
     there = {
-        path.stem if path.suffix else path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+        path.stem if path.suffix else path.name
+        for path in PACKAGE.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
     assert sorted(there - {"__init__", "__main__"}) == sorted(LAYERS)
 
@@ -61,13 +67,21 @@ def test_a_planted_import_is_found():
     assert upward("masks", "def f():\n    from ..run.loop import run\n", ("masks",)) == [(2, "run")]
     assert upward("files", "from seediff import cli\n", ("files",)) == [(1, "cli")]
     assert upward("devices", "from .masks.make import make_masks\n", ()) == [(1, "masks")]
-    assert upward("dataset", "from ...masks.make import MaskResult\nfrom ..native import Sample\n", ("dataset", "formats")) == []
+    assert (
+        upward("dataset", "from ...masks.make import MaskResult\nfrom ..native import Sample\n", ("dataset", "formats"))
+        == []
+    )
 
 
 def test_no_circles_between_modules():
-    names = {path: ".".join(p for p in path.relative_to(PACKAGE).with_suffix("").parts if p != "__init__") for path, _, _ in modules()}
+    names = {
+        path: ".".join(p for p in path.relative_to(PACKAGE).with_suffix("").parts if p != "__init__")
+        for path, _, _ in modules()
+    }
     known = set(names.values())
-    TopologicalSorter({name: _modules_imported(path, known) - {name} for path, name in names.items()}).prepare()  # CycleError names them
+    TopologicalSorter(
+        {name: _modules_imported(path, known) - {name} for path, name in names.items()}
+    ).prepare()  # CycleError names them
 
 
 def _modules_imported(path: Path, known: set[str]) -> set[str]:
@@ -82,14 +96,18 @@ def _modules_imported(path: Path, known: set[str]) -> set[str]:
     return found & known
 
 
-STEPS = re.findall(r"^\| \d \| (.*) \| (`.*`) \|$", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M)
+STEPS = re.findall(
+    r"^\| \d \| (.*) \| (`.*`) \|$", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M
+)
 
 
 def test_the_way_of_a_class_name_is_there_as_the_page_tells_it():
     assert len(STEPS) == 8
     for functions, folders in STEPS:
         code = "\n".join(
-            path.read_text(encoding="utf-8") for folder in re.findall(r"\w+", folders) for path in (PACKAGE / folder).rglob("*.py")
+            path.read_text(encoding="utf-8")
+            for folder in re.findall(r"\w+", folders)
+            for path in (PACKAGE / folder).rglob("*.py")
         )
         for name in re.findall(r"`(\w+)[(`]", functions):
             assert re.search(rf"\b(def|class|import) .*\b{name}\b", code), f"{name} is not in {folders}"

@@ -44,7 +44,9 @@ def test_a_notebook_runs_and_holds_its_outputs(path, tmp_path, monkeypatch):
     notebook = smaller(path)
     outputs = run_cells(notebook, path.name)
     held = [cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert [kinds(cell) for cell in held] == [kinds(cell) for cell in outputs], "python website/execute.py writes them anew"
+    assert [kinds(cell) for cell in held] == [kinds(cell) for cell in outputs], (
+        "python website/execute.py writes them anew"
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

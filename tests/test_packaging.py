@@ -20,12 +20,16 @@ WEIGHTS = ("seediff/models/mini/weights/",)
 def data_files() -> set[str]:
     """Every file of the package's folder that is not made by running it, as the wheel would name it."""
     found = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {f"seediff/{path.relative_to(PACKAGE).as_posix()}" for path in found if not path.name.endswith((".part", ".pyc"))}
+    return {
+        f"seediff/{path.relative_to(PACKAGE).as_posix()}" for path in found if not path.name.endswith((".part", ".pyc"))
+    }
 
 
 def wheel_files() -> set[str]:
     """What hatchling would put into the wheel, without building it."""
-    builder = pytest.importorskip("hatchling.builders.wheel", reason="hatchling, which builds the wheel, is not installed")
+    builder = pytest.importorskip(
+        "hatchling.builders.wheel", reason="hatchling, which builds the wheel, is not installed"
+    )
     return {file.distribution_path for file in builder.WheelBuilder(str(ROOT)).recurse_included_files()}
 
 

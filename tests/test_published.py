@@ -32,7 +32,12 @@ def test_no_figure_is_out_of_date():
 
 def test_every_published_file_has_a_command():
     published = {file for output in OUTPUTS for file in output.files}
-    kept = [path for kind in ("*.jpg", "*.json", "*.ipynb", "results.*") for path in DOCS.rglob(kind) if path != known.RECORD]
+    kept = [
+        path
+        for kind in ("*.jpg", "*.json", "*.ipynb", "results.*")
+        for path in DOCS.rglob(kind)
+        if path != known.RECORD
+    ]
     assert {path.relative_to(ROOT).as_posix() for path in kept} == published
 
 
@@ -43,7 +48,11 @@ PROGRAMS = {
     "python -m recipes.tables": recipes_tables.app,
 }
 COMMANDS = [
-    (output.name, text, start) for output in OUTPUTS for text in output.commands for start in PROGRAMS if text.startswith(f"{start} ")
+    (output.name, text, start)
+    for output in OUTPUTS
+    for text in output.commands
+    for start in PROGRAMS
+    if text.startswith(f"{start} ")
 ]
 
 

@@ -28,7 +28,11 @@ RELEASE = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(enco
 
 def instructions() -> list[tuple[str, str]]:
     """(instruction, the rest of it) of the Dockerfile, comments apart, continued lines joined."""
-    lines = [line for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+        if not line.lstrip().startswith("#")
+    ]
     whole = "\n".join(lines).replace("\\\n", " ").splitlines()
     return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in whole if line.strip())]
 
@@ -87,7 +91,11 @@ def test_actions_have_their_major_version_and_no_secret_is_read(path):
     text = path.read_text(encoding="utf-8")
     uses = re.findall(r"uses: (\S+)", text)
     assert uses
-    assert [name for name in uses if not re.fullmatch(r"(actions/[\w-]+@v\d+|pypa/gh-action-pypi-publish@release/v\d+)", name)] == []
+    assert [
+        name
+        for name in uses
+        if not re.fullmatch(r"(actions/[\w-]+@v\d+|pypa/gh-action-pypi-publish@release/v\d+)", name)
+    ] == []
     assert "secrets." not in text
 
 
@@ -99,11 +107,17 @@ def test_a_tag_starts_a_release_that_only_one_job_may_publish():
     publish = RELEASE["jobs"]["publish"]
     assert publish["needs"] == ["test", "build", "image"]
     assert publish["environment"] == "pypi"
-    assert [set(step) - {"uses", "with"} for step in publish["steps"]] == [set(), set()], "it runs no code of this repository"
+    assert [set(step) - {"uses", "with"} for step in publish["steps"]] == [set(), set()], (
+        "it runs no code of this repository"
+    )
 
 
 def test_what_is_published_is_what_was_built():
-    given = {step["with"]["name"]: step["with"]["path"] for step in steps("build") if step.get("uses", "").startswith("actions/upload")}
+    given = {
+        step["with"]["name"]: step["with"]["path"]
+        for step in steps("build")
+        if step.get("uses", "").startswith("actions/upload")
+    }
     assert given == {"dist": "dist/", "sbom": "sbom.cdx.json"}
     taken, upload = steps("publish")
     assert taken["with"] == {"name": "dist", "path": "dist/"}
@@ -118,12 +132,16 @@ def test_scripts_of_the_workflow_are_shell_and_their_commands_ours():
             assert checked.returncode == 0, checked.stderr
         for line in re.findall(r"seediff (generate .*)", script):
             app.parse_args(shlex.split(line), exit_on_error=False, print_error=False)
-        for path in re.findall(r"(?:^|\s)(\.ci/\w+|constraints\.txt|CHANGELOG\.md|pyproject\.toml|Dockerfile)\b", script):
+        for path in re.findall(
+            r"(?:^|\s)(\.ci/\w+|constraints\.txt|CHANGELOG\.md|pyproject\.toml|Dockerfile)\b", script
+        ):
             assert (ROOT / path).is_file(), path
 
 
 def test_the_version_of_the_package_is_read_without_its_dependencies():
     """As the workflow compares it with the tag."""
     code = "import seediff; print(seediff.__version__)"
-    done = subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True
+    )
     assert (done.stdout.strip(), done.returncode) == (seediff.__version__, 0), done.stderr

@@ -128,7 +128,11 @@ def test_what_is_out_of_date_is_made_once(repository, capsys):
     assert runs(repository) == ["500", "1"]  # both are current
     (repository / "docs" / "data.json").write_text('{"a": 2}')
     assert run(repository) == 0
-    assert runs(repository) == ["500", "1", "500"]  # the second is made of what the first gives, which is the same, but for the seconds
+    assert runs(repository) == [
+        "500",
+        "1",
+        "500",
+    ]  # the second is made of what the first gives, which is the same, but for the seconds
 
 
 def test_what_is_made_of_something_out_of_date_is_in_the_plan(repository, capsys):

@@ -1,4 +1,6 @@
-"""The site of `make docs`: it builds without a warning, every link within it leads somewhere, and a page asks nobody for anything."""
+"""The site of `make docs`: it builds without a warning, every link within it leads somewhere, and a page asks nobody
+for anything.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ for needed in ("sphinx", "myst_parser", "furo", "griffe"):
 
 ROOT = Path(__file__).parents[1]
 EARLIER_FIRST = (
-    "docs/first", "docs/photographs", "docs/look", "docs/training", "docs/models", "docs/methods", "docs/formats", "docs/studies",
+    "docs/first", "docs/photographs", "docs/look", "docs/training", "docs/models", "docs/methods", "docs/formats",
+    "docs/studies",
     "docs/benchmarks", "docs/architecture",
 )  # fmt: skip
 """Pages in the order in which a person needs them."""
@@ -28,9 +31,25 @@ EARLIER_FIRST = (
 
 def build(root: Path, out: Path) -> subprocess.CompletedProcess[str]:
     """As `make docs`, without the list of functions beside each page of the API: it takes as long as all the rest."""
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-c", str(ROOT / "website"), "-d", f"{out}-doctrees"]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-E",
+        "-c",
+        str(ROOT / "website"),
+        "-d",
+        f"{out}-doctrees",
+    ]
     command += ["-D", "toc_object_entries=0"]
-    environment = {**os.environ, "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # nobody answers there
+    environment = {
+        **os.environ,
+        "http_proxy": "http://127.0.0.1:9",
+        "https_proxy": "http://127.0.0.1:9",
+    }  # nobody answers there
     return subprocess.run([*command, str(root), str(out)], capture_output=True, text=True, env=environment)
 
 
@@ -88,10 +107,16 @@ def test_nothing_is_fetched_from_elsewhere(site, pages):
     for path, page in pages.items():
         foreign = [link[:80] for link in page.loaded if re.match(r"(\w+:)?//", link)]
         assert foreign == [], path.relative_to(site)
-        missing = [link for link in page.loaded if not link.startswith("data:") and not (path.parent / link.split("?")[0]).is_file()]
+        missing = [
+            link
+            for link in page.loaded
+            if not link.startswith("data:") and not (path.parent / link.split("?")[0]).is_file()
+        ]
         assert missing == [], path.relative_to(site)
     for style in site.rglob("*.css"):
-        assert not re.search(r"""(url\(\s*["']?|@import\s+["'])(https?:)?//""", style.read_text(encoding="utf-8")), style.relative_to(site)
+        assert not re.search(r"""(url\(\s*["']?|@import\s+["'])(https?:)?//""", style.read_text(encoding="utf-8")), (
+            style.relative_to(site)
+        )
 
 
 def test_pages_come_in_the_order_in_which_they_are_needed(pages, site):
@@ -121,7 +146,10 @@ def test_outputs_of_notebooks_are_shown(pages, site):
 
 
 FAULTS = {
-    "README.md": ("# One\n\n[gone](docs/gone.md)\n\n[nowhere](#nowhere)\n\n![a picture](docs/gone.jpg)\n\n$$\n\\nosuchcommand{x}\n$$\n"),
+    "README.md": (
+        "# One\n\n[gone](docs/gone.md)\n\n[nowhere](#nowhere)\n\n![a"
+        " picture](docs/gone.jpg)\n\n$$\n\\nosuchcommand{x}\n$$\n"
+    ),
     "docs/unlisted.md": "# Nobody lists this page\n",
     "docs/api/one.md": "# One\n\n- `seediff.nosuchmodule`\n",
 }

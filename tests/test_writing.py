@@ -28,14 +28,44 @@ ALLOWED = {
 
 METHODS = {
     *("write_text", "write_bytes", "touch", "rename", "symlink_to", "hardlink_to", "link_to", "chmod", "truncate"),
-    *("tofile", "savez", "savez_compressed", "memmap", "open_memmap", "savefig", "to_csv", "to_parquet", "save_file", "save_model"),
-    *("save_pretrained", "save_state", "export_chrome_trace", "ParquetWriter", "write_table", "extract", "extractall", "save_to_disk"),
+    *(
+        "tofile",
+        "savez",
+        "savez_compressed",
+        "memmap",
+        "open_memmap",
+        "savefig",
+        "to_csv",
+        "to_parquet",
+        "save_file",
+        "save_model",
+    ),
+    *(
+        "save_pretrained",
+        "save_state",
+        "export_chrome_trace",
+        "ParquetWriter",
+        "write_table",
+        "extract",
+        "extractall",
+        "save_to_disk",
+    ),
     *("FileHandler", "NamedTemporaryFile", "mkstemp", "urlretrieve"),
 }
 """Calls by these names, of whatever object."""
 MODULES = {
     "os": {"rename", "renames", "replace", "link", "symlink", "truncate", "chmod", "mkfifo"},
-    "shutil": {"copy", "copy2", "copyfile", "copytree", "copymode", "copystat", "move", "make_archive", "unpack_archive"},
+    "shutil": {
+        "copy",
+        "copy2",
+        "copyfile",
+        "copytree",
+        "copymode",
+        "copystat",
+        "move",
+        "make_archive",
+        "unpack_archive",
+    },
 }
 """Calls of modules."""
 OPENERS = {"open": 1, "fdopen": 1, "ZipFile": 1, "GzipFile": 1, "TarFile": 1, "LZMAFile": 1, "BZ2File": 1}
@@ -62,7 +92,9 @@ def writing_calls(text: str) -> Iterator[tuple[int, str]]:
 def _written(call: ast.Call, buffers: set[str]) -> str:
     """How a call that writes is listed; "" for others."""
     function = call.func
-    own = function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    own = (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
     module = function.value.id if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) else ""
     if own in MODULES.get(module, ()):
         return f"{module}.{own}"
@@ -70,9 +102,13 @@ def _written(call: ast.Call, buffers: set[str]) -> str:
         return ""
     if own in OPENERS:
         return own if _opens_to_write(call, own, module, isinstance(function, ast.Attribute)) else ""
-    if own in METHODS and (own != "write_table" or isinstance(function, ast.Attribute)):  # a function of our own has this name
+    if own in METHODS and (
+        own != "write_table" or isinstance(function, ast.Attribute)
+    ):  # a function of our own has this name
         return own
-    if own == "replace" and isinstance(function, ast.Attribute) and len(call.args) == 1 and not call.keywords:  # of a text it takes two
+    if (
+        own == "replace" and isinstance(function, ast.Attribute) and len(call.args) == 1 and not call.keywords
+    ):  # of a text it takes two
         return own
     if own == "save" and call.args:  # np.save, torch.save, a picture's; not into memory
         into = call.args[1] if module == "torch" and len(call.args) > 1 else call.args[0]
@@ -84,8 +120,12 @@ def _opens_to_write(call: ast.Call, own: str, module: str, is_method: bool) -> b
     if (module, own) == ("os", "open"):
         flags = ast.unparse(call.args[1]) if len(call.args) > 1 else ""
         return any(flag in flags for flag in ("O_WRONLY", "O_RDWR", "O_CREAT", "O_APPEND", "O_TRUNC"))
-    place = OPENERS[own] - (is_method and own == "open" and module not in ("io", "tarfile", "gzip", "bz2", "lzma", "os", "Image", "wave"))
-    mode = next((one.value for one in call.keywords if one.arg == "mode"), call.args[place] if len(call.args) > place else None)
+    place = OPENERS[own] - (
+        is_method and own == "open" and module not in ("io", "tarfile", "gzip", "bz2", "lzma", "os", "Image", "wave")
+    )
+    mode = next(
+        (one.value for one in call.keywords if one.arg == "mode"), call.args[place] if len(call.args) > place else None
+    )
     if mode is None:
         return False
     return not (isinstance(mode, ast.Constant) and isinstance(mode.value, str)) or bool(set("wax+") & set(mode.value))
@@ -95,8 +135,16 @@ FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.p
 
 
 def test_writing_goes_through_outputs():
-    found = {(file, name): line for file in FILES for line, name in writing_calls((SOURCE / file).read_text(encoding="utf-8"))}
-    strange = [f"{file}:{line}: {name}" for (file, name), line in found.items() if file not in WRITERS and (file, name) not in ALLOWED]
+    found = {
+        (file, name): line
+        for file in FILES
+        for line, name in writing_calls((SOURCE / file).read_text(encoding="utf-8"))
+    }
+    strange = [
+        f"{file}:{line}: {name}"
+        for (file, name), line in found.items()
+        if file not in WRITERS and (file, name) not in ALLOWED
+    ]
     assert not strange, "use seediff.files.outputs, or say in ALLOWED why not"
     assert set(ALLOWED) <= found.keys()
 
@@ -131,7 +179,9 @@ text.replace('a', 'b')
 tarfile.open(path, 'r:')
 write_atomic(path, b'')
 """
-INTO_MEMORY = [f"buffer = io.BytesIO()\n{call}" for call in ("picture.save(buffer, 'PNG')", "torch.save(values, buffer)")]
+INTO_MEMORY = [
+    f"buffer = io.BytesIO()\n{call}" for call in ("picture.save(buffer, 'PNG')", "torch.save(values, buffer)")
+]
 
 
 def test_what_writes_is_found_and_nothing_else():

@@ -1,4 +1,5 @@
-"""Pages of docs/api from docstrings: there a list item that is a module's name alone stands for what the module documents.
+"""Pages of docs/api from docstrings: there a list item that is a module's name alone stands for what the module
+documents.
 
 The package is read, not imported: building the site takes no torch. Docstrings are Markdown, as the pages are.
 """
@@ -52,7 +53,9 @@ def module_lines(name: str) -> Iterator[str]:
             yield from _function("function", member)
         elif member.is_attribute:
             yield from _attribute("data", member)
-    if names := [member for member in module.members.values() if member.is_alias and member.name in (module.exports or ())]:
+    if names := [
+        member for member in module.members.values() if member.is_alias and member.name in (module.exports or ())
+    ]:
         yield from _table(names)
 
 
@@ -83,7 +86,9 @@ def _is_protocol(member) -> bool:
 
 
 def _shown(expression: griffe.Expr | str | None) -> str:
-    """An annotation or a default, on one line; the package's own names in full, of which Sphinx shows the last part and makes links."""
+    """An annotation or a default, on one line; the package's own names in full, of which Sphinx shows the last part and
+    makes links.
+    """
     if expression is None or isinstance(expression, str):
         return expression or ""
     parts = [part if isinstance(part, str) else _name(part) for part in expression.iterate(flat=True)]

@@ -1,7 +1,7 @@
 """How Sphinx builds the site: the repository's own pages where they lie, in the order of README.md's lists.
 
-    make docs                                                       # into build/site; open build/site/index.html
-    python -m sphinx -W --keep-going -c website . build/site        # the same, with any python that has the extra `docs`
+    make docs                                                       # into build/site; open build/site/index.html python
+    -m sphinx -W --keep-going -c website . build/site        # the same, with any python that has the extra `docs`
 
 Warnings are errors, so a link that leads nowhere ends the build. Nothing is fetched while building or reading.
 """

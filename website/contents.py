@@ -1,4 +1,5 @@
-"""The order of the site's pages is that of the lists of README.md; a folder's pages follow the page that introduces them.
+"""The order of the site's pages is that of the lists of README.md; a folder's pages follow the page that introduces
+them.
 
 A page in none of them is one that no reader would find: Sphinx warns of it, and the build ends.
 """

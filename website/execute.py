@@ -4,8 +4,9 @@
     python website/execute.py first-masks --into /tmp/copies   # one, by its name
     python website/execute.py first-masks --share 0.01         # only the first cell, a trial
 
-The cells of one run in this process, in order, in a folder that is made for it and removed: no Jupyter is needed. An output is what a cell
-prints, and the value of its last line: a picture as PNG, else as text. tests/test_notebooks.py runs them in the same way.
+The cells of one run in this process, in order, in a folder that is made for it and removed: no Jupyter is needed. An
+output is what a cell prints, and the value of its last line: a picture as PNG, else as text. tests/test_notebooks.py
+runs them in the same way.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ def run_cells(notebook: dict[str, Any], name: str) -> list[list[dict[str, Any]]]
 
 def _run(source: str, where: str, namespace: dict[str, Any]) -> list[dict[str, Any]]:
     tree = ast.parse(source, where)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) and not source.rstrip().endswith(";") else None
+    last = (
+        tree.body.pop()
+        if tree.body and isinstance(tree.body[-1], ast.Expr) and not source.rstrip().endswith(";")
+        else None
+    )
     value = None
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(tree, where, "exec"), namespace)
@@ -53,7 +58,9 @@ def _data(value: Any) -> dict[str, Any]:
     if not hasattr(value, "_repr_png_"):
         return as_text
     picture = io.BytesIO()
-    value.quantize(128, dither=0).save(picture, "PNG", optimize=True)  # a third of the bytes; a repository keeps them for ever
+    value.quantize(128, dither=0).save(
+        picture, "PNG", optimize=True
+    )  # a third of the bytes; a repository keeps them for ever
     as_text["text/plain"] = [f"{value.width} × {value.height} pixels"]  # its repr has an address, another one each time
     return {"image/png": base64.b64encode(picture.getvalue()).decode(), **as_text}
 
@@ -85,7 +92,9 @@ def main() -> None:
             os.chdir(folder)
             outputs = run_cells(notebook, path.name)
             os.chdir(before)
-        path.write_text(json.dumps(with_outputs(notebook, outputs), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps(with_outputs(notebook, outputs), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 

@@ -1,4 +1,6 @@
-"""Equations as MathML, made while the site is built by docutils' own converter: browsers draw it, and nothing is fetched."""
+"""Equations as MathML, made while the site is built by docutils' own converter: browsers draw it, and nothing is
+fetched.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ from torch.utils._pytree import tree_flatten
 
 @dataclass(frozen=True)
 class Peak:
-    """flops: operations per second of a matrix product in the models' number format. bytes: per second of a copy, read and written."""
+    """flops: operations per second of a matrix product in the models' number format. bytes: per second of a copy, read
+    and written.
+    """
 
     flops: float
     bytes: float
@@ -25,8 +27,8 @@ class Peak:
 
 @dataclass(frozen=True)
 class Work:
-    """Costs of a piece of work. flops: operations of matrix products and convolutions, attention included. bytes: those that all operations
-    read and write, each as if it ran alone."""
+    """Costs of a piece of work. flops: operations of matrix products and convolutions, attention included. bytes: those
+    that all operations read and write, each as if it ran alone."""
 
     flops: float
     bytes: float
@@ -42,7 +44,11 @@ class Counting(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         if not func.is_view and "empty" not in func._schema.name:
-            self.bytes += sum(one.numel() * one.element_size() for one in tree_flatten((args, kwargs, found))[0] if torch.is_tensor(one))
+            self.bytes += sum(
+                one.numel() * one.element_size()
+                for one in tree_flatten((args, kwargs, found))[0]
+                if torch.is_tensor(one)
+            )
         return found
 
 
@@ -79,7 +85,9 @@ def forget_peak_memory(device: str) -> None:
 
 
 def peak_memory(device: str) -> int:
-    """Peak memory in bytes. On cuda, allocated since `forget_peak_memory`; elsewhere, resident in this process so far, which only grows."""
+    """Peak memory in bytes. On cuda, allocated since `forget_peak_memory`; elsewhere, resident in this process so far,
+    which only grows.
+    """
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -32,7 +32,9 @@ PROMPT, CLASS = "a photo of a cat", "cat"
 
 
 class Draws:
-    """Draws batches with one model. `self.steps` is the family's default number of steps; methods take the number that is really made."""
+    """Draws batches with one model. `self.steps` is the family's default number of steps; methods take the number that
+    is really made.
+    """
 
     def __init__(self, model: Model, batch: int) -> None:
         own = model.family.defaults(model.network.config, model.name)
@@ -65,10 +67,11 @@ class Draws:
         return images, recorder.maps(words, [PROMPT] * self.batch)
 
     def to_files(self, steps: int, out: Path, batches: int) -> tuple[float, float, float]:
-        """Draw `batches` batches, at least three, with `generate`'s capture, masks and files. On a GPU, masks and files are made during the
-        next batch.
+        """Draw `batches` batches, at least three, with `generate`'s capture, masks and files. On a GPU, masks and files
+        are made during the next batch.
 
-        Returns the median seconds from one batch to the next and per step within a batch, and the seconds per image of masks and files.
+        Returns the median seconds from one batch to the next and per step within a batch, and the seconds per image of
+        masks and files.
         """
         began: list[float] = []
         prices: list[float] = []
@@ -89,8 +92,8 @@ class Draws:
         return statistics.median(after), statistics.median(prices), (took["masks"] + took["writing"]) / count
 
     def timed(self, work: Callable[[int], object], steps: int) -> tuple[float, float]:
-        """(seconds of a run of at least 2 steps, seconds per step). Steps are timed from the network's first call to its last, so that
-        costs paid once are left out, and a busy machine cannot make it negative."""
+        """(seconds of a run of at least 2 steps, seconds per step). Steps are timed from the network's first call to
+        its last, so that costs paid once are left out, and a busy machine cannot make it negative."""
         began: list[float] = []
         device = self.model.device
 
@@ -103,7 +106,9 @@ class Draws:
             whole = seconds(device, lambda: work(steps))
         finally:
             hook.remove()
-        calls = self.model.family.calls(self.model.pipe, steps)  # in some families, the network is called twice per step under guidance
+        calls = self.model.family.calls(
+            self.model.pipe, steps
+        )  # in some families, the network is called twice per step under guidance
         return whole, (began[-1] - began[0]) / (len(began) - 1) * len(began) / calls
 
 
@@ -111,8 +116,8 @@ class Draws:
 def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, rounds: int) -> dict[str, Any]:
     """Figures of one model and batch. made: steps of a run, at least 2.
 
-    The time for the family's default number of steps is the time of the run plus that of a step for each further step. Ways are
-    interleaved; ratios are to the plain step of the same round.
+    The time for the family's default number of steps is the time of the run plus that of a step for each further step.
+    Ways are interleaved; ratios are to the plain step of the same round.
     """
     draws, device = Draws(model, batch), model.device
     ways: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
@@ -128,7 +133,9 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
         files, files_step, beside = draws.to_files(made, Path(out) / "set", rounds + 2)
     calls = {steps: model.family.calls(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
     with torch.compiler.set_stance("force_eager"):  # operations of a compiled network cannot be counted
-        flops = (count(lambda: draws.plain(made + 1)).flops - count(lambda: draws.plain(made)).flops) / (calls[made + 1] - calls[made])
+        flops = (count(lambda: draws.plain(made + 1)).flops - count(lambda: draws.plain(made)).flops) / (
+            calls[made + 1] - calls[made]
+        )
     step: dict[str, list[float]] = {way: [] for way in ways}
     whole: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(rounds):
@@ -149,7 +156,11 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
             "masks and files": batch / (files + (calls[draws.steps] - calls[made]) * files_step),
         },
         "masks_and_files_s": beside,
-        "ratio": {way: statistics.median(a / b for a, b in zip(step[way], step["plain"], strict=True)) for way in ways if way != "plain"},
+        "ratio": {
+            way: statistics.median(a / b for a, b in zip(step[way], step["plain"], strict=True))
+            for way in ways
+            if way != "plain"
+        },
         "peak_bytes": peaks,
         "step_flop": flops,
         "share_of_peak": flops / plain_step / peak.flops,

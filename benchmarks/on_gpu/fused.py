@@ -14,8 +14,8 @@ from seediff.models.families import network_family
 from seediff.models.families.base import Joint
 
 ACCEPTABLE = 1e-4
-"""The largest acceptable difference, as a share of a map's maximum. Float32 sums in another order differ by 1e-6 to 1e-5; factors rounded
-to TF32, or scores in half precision, by 3e-4 to 1e-2."""
+"""The largest acceptable difference, as a share of a map's maximum. Float32 sums in another order differ by 1e-6 to
+1e-5; factors rounded to TF32, or scores in half precision, by 3e-4 to 1e-2."""
 
 
 class Shape(NamedTuple):
@@ -37,7 +37,9 @@ def head_widths(networks: Mapping[str, Any]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for name, made in networks.items():
         layers = ((made.get_submodule(path), layer) for path, layer in network_family(made).layers(made).items())
-        widths = {part.to_q.out_features // (layer if isinstance(layer, Joint) else part).heads for part, layer in layers}
+        widths = {
+            part.to_q.out_features // (layer if isinstance(layer, Joint) else part).heads for part, layer in layers
+        }
         for width in sorted(widths):
             found.setdefault(width, []).append(name)
     return dict(sorted(found.items()))
@@ -45,7 +47,9 @@ def head_widths(networks: Mapping[str, Any]) -> dict[int, list[str]]:
 
 @torch.no_grad()
 def compare(device: str, dtype: str, width: int) -> dict[str, Any]:
-    """The largest difference of any map, or `why` there is none. Without a GPU, Triton's interpreter runs a small shape on the CPU."""
+    """The largest difference of any map, or `why` there is none. Without a GPU, Triton's interpreter runs a small shape
+    on the CPU.
+    """
     if not has_triton():
         return {"why": "there is no Triton: plain torch computes"}
     on_gpu = device.startswith("cuda")
@@ -57,21 +61,27 @@ def compare(device: str, dtype: str, width: int) -> dict[str, Any]:
 
 
 def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape) -> float:
-    """The largest difference of any map, in units of plain torch's maximum. Compares self- and cross-attention apart, as in a UNet, and in
-    one softmax with hidden columns; each normalised, as for masks, and not, as for segments."""
+    """The largest difference of any map, in units of plain torch's maximum. Compares self- and cross-attention apart,
+    as in a UNet, and in one softmax with hidden columns; each normalised, as for masks, and not, as for segments."""
     generator = torch.Generator().manual_seed(width)
     images, heads, positions, text = shape
     columns = positions + text
     query, key = (
-        torch.randn(images, rows, heads, width, generator=generator).to(device, dtype).transpose(1, 2) for rows in (positions, columns)
+        torch.randn(images, rows, heads, width, generator=generator).to(device, dtype).transpose(1, 2)
+        for rows in (positions, columns)
     )
     padding = torch.zeros(images, 1, 1, columns, device=device)
     padding[..., columns - text // 4 :] = -torch.inf
     picture, words = slice(0, positions), slice(positions, columns)
 
-    def maps(add: Any, some: slice, bias: torch.Tensor | None, cuts: Sequence[tuple[slice, bool]], normalize: bool) -> list[torch.Tensor]:
+    def maps(
+        add: Any, some: slice, bias: torch.Tensor | None, cuts: Sequence[tuple[slice, bool]], normalize: bool
+    ) -> list[torch.Tensor]:
         where = range(columns)[some]
-        parts = [Part(query.new_zeros(images, positions, len(where[cut]), dtype=torch.float32), cut, each) for cut, each in cuts]
+        parts = [
+            Part(query.new_zeros(images, positions, len(where[cut]), dtype=torch.float32), cut, each)
+            for cut, each in cuts
+        ]
         add(parts, query, key[:, :, some], width**-0.5, bias, normalize=normalize)
         return [part.total for part in parts]
 

@@ -1,7 +1,7 @@
 """Pipelines with random weights: every family at its published shape, and its narrow twin.
 
-Shapes, classes and number formats are the original's; weights are random. The tokenizers are those of the tests' twins, so a prompt has
-other tokens than in the original; the number of columns, on which the cost depends, is the pipeline's.
+Shapes, classes and number formats are the original's; weights are random. The tokenizers are those of the tests' twins,
+so a prompt has other tokens than in the original; the number of columns, on which the cost depends, is the pipeline's.
 """
 
 from __future__ import annotations
@@ -59,18 +59,21 @@ MROPE = {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e
 
 
 def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
-    """The narrow twin of a model's family, under the model's name, drawing pictures of TWIN_SIDE positions per side. Otherwise pipelines
-    whose size is in no configuration would draw as large as the original."""
+    """The narrow twin of a model's family, under the model's name, drawing pictures of TWIN_SIDE positions per side.
+    Otherwise pipelines whose size is in no configuration would draw as large as the original."""
     save = TWINS.get(BY_NAME[name].pipeline)
     source = "mini" if save is None else str(save(folder / name))
     model = load_model(source, device=device, dtype=dtype)
     return replace(model, name=name, known_classes=None, latent_side=TWIN_SIDE, image_side=TWIN_SIDE * model.pixels)
 
 
-def exact(name: str, device: str, dtype: str, folder: Path, text_layers: int | None = None, fewer: bool = False) -> Model:
+def exact(
+    name: str, device: str, dtype: str, folder: Path, text_layers: int | None = None, fewer: bool = False
+) -> Model:
     """A model of the published shape, made on the device, which may be "meta", without memory. name: a key of NETWORKS.
 
-    text_layers: the number of layers of each text encoder, on which no later shape depends; None: all. fewer: only the blocks in FEWER.
+    text_layers: the number of layers of each text encoder, on which no later shape depends; None: all. fewer: only the
+    blocks in FEWER.
     """
     import diffusers
     import transformers
@@ -109,19 +112,27 @@ def _told(kind: str, config: Mapping[str, Any], tokenizer: Any, layers: int | No
 
 
 THIN = {"vocab_size": 512, "intermediate_size": 64, "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 64}
-"""Sizes of a language model whose middle layers are read, as in FLUX.2: it keeps all layers and the width of their states."""
+"""Sizes of a language model whose middle layers are read, as in FLUX.2: it keeps all layers and the width of their
+states.
+"""
 
 
 def _shallow(config: Mapping[str, Any], layers: int, thin: bool = False) -> dict[str, Any]:
-    """The configuration with so many layers in each network, vision included. thin: the language model keeps its layers and gets THIN."""
-    told = {key: _shallow(value, layers, thin) if isinstance(value, Mapping) else value for key, value in config.items()}
+    """The configuration with so many layers in each network, vision included. thin: the language model keeps its layers
+    and gets THIN.
+    """
+    told = {
+        key: _shallow(value, layers, thin) if isinstance(value, Mapping) else value for key, value in config.items()
+    }
     if thin and "vocab_size" in config:
         return told | THIN
     return told | {key: layers for key in ("num_layers", "num_hidden_layers", "depth") if key in config}
 
 
 def _made(make: Callable[[], torch.nn.Module], *, device: str, dtype: torch.dtype) -> torch.nn.Module:
-    """Make a network on its device and in its number format. Float32 on the host first would need four times the memory."""
+    """Make a network on its device and in its number format. Float32 on the host first would need four times the
+    memory.
+    """
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -21,7 +21,9 @@ THRESHOLDS = (0.5,) * 3
 
 @torch.no_grad()
 def works(device: str, latent_side: int) -> Iterator[tuple[str, Callable[[], object]]]:
-    """(name, function) of pieces of work on synthetic attention with so many positions per side, or on a picture of 8 times the side."""
+    """(name, function) of pieces of work on synthetic attention with so many positions per side, or on a picture of 8
+    times the side.
+    """
     size = (latent_side, latent_side)
     maps = {grid: one.to(device) for grid, one in region_maps(latent_side).items()}
     rows = aggregate(maps, size)
@@ -40,4 +42,9 @@ def measure_work(device: str, work: Callable[[], object], peak: Peak, rounds: in
     """Seconds, and the bytes of all operations as a share of those that a copy moves in that time."""
     asked = count(work)  # this also warms up
     took = statistics.median(seconds(device, work) for _ in range(rounds))
-    return {"seconds": took, "bytes": asked.bytes, "flop": asked.flops, "share_of_peak": asked.bytes / took / peak.bytes}
+    return {
+        "seconds": took,
+        "bytes": asked.bytes,
+        "flop": asked.flops,
+        "share_of_peak": asked.bytes / took / peak.bytes,
+    }

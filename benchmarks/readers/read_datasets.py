@@ -1,4 +1,6 @@
-"""Reads an exported dataset with `datasets`, which the hub's viewer uses: two columns of pictures. See ../readers.py."""
+"""Reads an exported dataset with `datasets`, which the hub's viewer uses: two columns of pictures. See
+../readers.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Reads an exported dataset with Datumaro. Runs in an environment that has datumaro but not SeeDiff: see ../readers.py."""
+"""Reads an exported dataset with Datumaro. Runs in an environment that has datumaro but not SeeDiff: see
+../readers.py.
+"""
 
 from __future__ import annotations
 

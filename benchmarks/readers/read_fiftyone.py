@@ -1,4 +1,6 @@
-"""Reads an exported dataset with FiftyOne's importer, without its database. Runs in an environment that has fiftyone: see ../readers.py."""
+"""Reads an exported dataset with FiftyOne's importer, without its database. Runs in an environment that has fiftyone:
+see ../readers.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ def main(kind: str, folder: str, classes: list[str], out: str) -> None:
     read: dict[str, np.ndarray] = {}
     for pictures in Path(folder, "images").iterdir():
         masks = Path(folder, "masks", pictures.name)
-        with ImageSegmentationDirectoryImporter(data_path=str(pictures), labels_path=str(masks), load_masks=True) as importer:
+        with ImageSegmentationDirectoryImporter(
+            data_path=str(pictures), labels_path=str(masks), load_masks=True
+        ) as importer:
             for path, _, segmentation in importer:
                 name = Path(path).resolve().relative_to(pictures.resolve()).with_suffix("").as_posix()
                 read[name] = np.asarray(segmentation.mask)

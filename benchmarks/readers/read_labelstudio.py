@@ -1,4 +1,6 @@
-"""Decodes exported tasks with Label Studio's converter. Runs in an environment that has label-studio-sdk: see ../readers.py."""
+"""Decodes exported tasks with Label Studio's converter. Runs in an environment that has label-studio-sdk: see
+../readers.py.
+"""
 
 from __future__ import annotations
 

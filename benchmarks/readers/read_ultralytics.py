@@ -1,4 +1,6 @@
-"""Reads an exported dataset with Ultralytics' data loader. Runs in an environment that has ultralytics: see ../readers.py."""
+"""Reads an exported dataset with Ultralytics' data loader. Runs in an environment that has ultralytics: see
+../readers.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def main(kind: str, folder: str, classes: list[str], out: str) -> None:
     read: dict[str, np.ndarray] = {}
     for split in ("train", "val"):
         images = Path(data[split])
-        dataset = build_yolo_dataset(get_cfg(overrides={"task": "semantic", "cache": False}), str(images), 4, data, mode="val")
+        dataset = build_yolo_dataset(
+            get_cfg(overrides={"task": "semantic", "cache": False}), str(images), 4, data, mode="val"
+        )
         assert type(dataset).__name__ == "SemanticDataset"
         for number, label in enumerate(dataset.labels):
             name = Path(label["im_file"]).resolve().relative_to(images.resolve()).with_suffix("").as_posix()

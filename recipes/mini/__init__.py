@@ -1,1 +1,3 @@
-"""The recipe of the embedded model: art → rendered scenes → autoencoder → denoiser → a pipeline folder; and what measures it."""
+"""The recipe of the embedded model: art → rendered scenes → autoencoder → denoiser → a pipeline folder; and what
+measures it.
+"""

@@ -42,7 +42,10 @@ def train(
     config: Annotated[Path | None, Parameter(help="TOML file with recipe values; every key has a default.")] = None,
     minutes: Annotated[float, Parameter(help="Stop after this many minutes; the same command continues.")] = math.inf,
     init: Annotated[
-        str | None, Parameter(help="Start from the weights of `mini` or of a pipeline folder, with coarse_samples = 0 in the recipe.")
+        str | None,
+        Parameter(
+            help="Start from the weights of `mini` or of a pipeline folder, with coarse_samples = 0 in the recipe."
+        ),
     ] = None,
     autoencoder: Annotated[
         str | None, Parameter(help="Use the autoencoder of `mini` or of a pipeline folder instead of training one.")
@@ -103,9 +106,14 @@ def scenes(
     out: Annotated[Path, HERE, Parameter(help="Folder for the new dataset.")],
     scene_set: Annotated[
         Literal["train", "shift-train", "truth", "shift", "tune"],
-        Parameter(name="--set", help="train, shift-train: rendered, to train on. truth, shift, tune: the stored scenes of the studies."),
+        Parameter(
+            name="--set",
+            help="train, shift-train: rendered, to train on. truth, shift, tune: the stored scenes of the studies.",
+        ),
     ] = "train",
-    count: Annotated[int | None, Parameter(help="Number of scenes; by default 1000 rendered or all stored ones.")] = None,
+    count: Annotated[
+        int | None, Parameter(help="Number of scenes; by default 1000 rendered or all stored ones.")
+    ] = None,
     seed: Annotated[int, SEED, Parameter(help="Random seed of rendered scenes.")] = 2000,
 ) -> None:
     """Write scenes with their exact masks as a dataset, to train or evaluate segmenters on.
@@ -119,7 +127,8 @@ def scenes(
 
 @app.command
 def yardstick(
-    art: Art, out: Annotated[Path | None, HERE, Parameter(help="File for the weights; by default the recipes' own.")] = None
+    art: Art,
+    out: Annotated[Path | None, HERE, Parameter(help="File for the weights; by default the recipes' own.")] = None,
 ) -> None:
     """Train the segmenter that measures masks of drawings, from rendered scenes only, and print its IoU.
 
@@ -146,7 +155,10 @@ def check(
     from .check import check_drawings
 
     result = check_drawings(art, model, out, images=images, seed=seed)
-    print(f"The best sprite explains {result['explained']:.3f} of an object ({result['ci95'][0]:.3f}–{result['ci95'][1]:.3f})")
+    print(
+        f"The best sprite explains {result['explained']:.3f} of an object"
+        f" ({result['ci95'][0]:.3f}–{result['ci95'][1]:.3f})"
+    )
     print(f"Figures: {out / 'quality.json'}   Drawings: {out / 'generated.png'}")
 
 
@@ -156,7 +168,8 @@ def backbone(
     work: Annotated[Path, HERE, Parameter(help="Folder for the training scenes.")],
     out: Annotated[Path, HERE, Parameter(help="Folder for the weights, in transformers' format.")],
 ) -> None:
-    """Train the backbone that `seediff train --backbone tiny --weights pretrained` starts from: which classes a captioned scene shows.
+    """Train the backbone that `seediff train --backbone tiny --weights pretrained` starts from: which classes a
+    captioned scene shows.
 
     Example: python -m recipes.mini backbone --art art --work runs/mini --out backbone
     """

@@ -1,8 +1,8 @@
 """Sprites of the embedded world: which emoji shows which class, and where the art comes from.
 
-The repository holds no art. The other commands of `python -m recipes.mini` read it from a folder that `art` fills with package managers:
-Fluent Emoji 3D from npm (training and held-out scenes), and Noto Color Emoji from Debian (the "shift" scenes, in which another vendor
-draws the same things).
+The repository holds no art. The other commands of `python -m recipes.mini` read it from a folder that `art` fills with
+package managers: Fluent Emoji 3D from npm (training and held-out scenes), and Noto Color Emoji from Debian (the "shift"
+scenes, in which another vendor draws the same things).
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ NOTO_SIZE = 109  # the only bitmap size in Noto Color Emoji
 
 @dataclass(frozen=True)
 class Sprite:
-    """One drawing: VOC class, name, Unicode code points, split, box of the object in it (fractions), and phrase for captions."""
+    """One drawing: VOC class, name, Unicode code points, split, box of the object in it (fractions), and phrase for
+    captions.
+    """
 
     class_name: str
     name: str
@@ -46,7 +48,12 @@ class Sprite:
 def sprite_table() -> tuple[Sprite, ...]:
     """The sprites of the world, from `sprites.tsv` beside this file."""
     path = Path(__file__).parent / "sprites.tsv"
-    rows = [row for _, row in parse_csv(read_text(path), ("class", "name", "codepoint", "split", "box", "phrase"), path, delimiter="\t")]
+    rows = [
+        row
+        for _, row in parse_csv(
+            read_text(path), ("class", "name", "codepoint", "split", "box", "phrase"), path, delimiter="\t"
+        )
+    ]
     whole = "0 0 1 1"
     return tuple(
         Sprite(
@@ -103,7 +110,9 @@ def _noto_image(art: Path, sprite: Sprite) -> Image.Image:
 
 
 def fetch_art(out: Path, vendors: tuple[str, ...] = ("fluent", "noto")) -> list[Path]:
-    """Fetch the art with npm and apt, each vendor's into a folder of `out`, unless that exists. Returns these folders."""
+    """Fetch the art with npm and apt, each vendor's into a folder of `out`, unless that exists. Returns these
+    folders.
+    """
     made = []
     for vendor in vendors:
         target = out / vendor

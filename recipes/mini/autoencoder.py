@@ -57,7 +57,9 @@ def train_autoencoder(
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         with mixed_precision(device):
             posterior = model.encode(pixels).latent_dist  # type: ignore[union-attr]
-            latents = posterior.mean + config.latent_noise * torch.randn(posterior.mean.shape, generator=generator).to(device)
+            latents = posterior.mean + config.latent_noise * torch.randn(posterior.mean.shape, generator=generator).to(
+                device
+            )
             decoded = model.decode(latents).sample.float()  # type: ignore[union-attr]
         difference = decoded - pixels
         mean = posterior.mean.float()
@@ -71,7 +73,15 @@ def train_autoencoder(
         mse = difference.detach().square().mean().item() / 4
         running = mse if running is None else 0.99 * running + 0.01 * mse
         if step % 50 == 0 or step == steps:
-            report({"stage": "autoencoder", "step": step, "steps": steps, "psnr": -10 * math.log10(running), "std": mean.std().item()})
+            report(
+                {
+                    "stage": "autoencoder",
+                    "step": step,
+                    "steps": steps,
+                    "psnr": -10 * math.log10(running),
+                    "std": mean.std().item(),
+                }
+            )
         now = time.monotonic()
         out_of_time = now - started > 60 * minutes
         if step == steps or out_of_time or now - saved > 60 * recipe.checkpoint_minutes:

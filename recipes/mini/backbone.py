@@ -1,8 +1,9 @@
-"""Trains a backbone for `tiny` segmenters on the embedded world's images, as the papers' backbones are trained on ImageNet.
+"""Trains a backbone for `tiny` segmenters on the embedded world's images, as the papers' backbones are trained on
+ImageNet.
 
-It learns from captions which classes a scene shows and never sees a mask: captions are to scenes what ImageNet's labels are to photographs.
-With it, the tables of trained segmenters follow the papers' protocol: a network that already knows real images is trained on synthetic and
-real pairs.
+It learns from captions which classes a scene shows and never sees a mask: captions are to scenes what ImageNet's labels
+are to photographs. With it, the tables of trained segmenters follow the papers' protocol: a network that already knows
+real images is trained on synthetic and real pairs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ CHECK_SCENES = 300
 
 
 class Tagger(nn.Module):
-    """(B, 3, S, S) in [-1, 1] → logits (B, answers): the backbone and a linear layer. By default one logit per class, as in CLASSES."""
+    """(B, 3, S, S) in [-1, 1] → logits (B, answers): the backbone and a linear layer. By default one logit per class,
+    as in CLASSES.
+    """
 
     def __init__(self, answers: int = len(CLASSES)) -> None:
         super().__init__()
@@ -58,11 +61,12 @@ def train_backbone(
     tagging: YardstickRecipe = TAGGING,
     report: Callable[[dict], None] = lambda row: None,
 ) -> dict[str, float]:
-    """Train on rendered scenes and their captions, and write the backbone to `out` in half precision and transformers' format.
+    """Train on rendered scenes and their captions, and write the backbone to `out` in half precision and transformers'
+    format.
 
-    Returns the share of scenes whose classes all score highest: for stored scenes, half of whose objects are drawings never trained on,
-    and for new scenes with the training sprites. work: the folder of the training scenes, which are rendered if missing. Raises UserError
-    if `out` is not free.
+    Returns the share of scenes whose classes all score highest: for stored scenes, half of whose objects are drawings
+    never trained on, and for new scenes with the training sprites. work: the folder of the training scenes, which are
+    rendered if missing. Raises UserError if `out` is not free.
     """
     recipe = Recipe(close_ups=0.0)  # no close-ups: the backbone serves segmenters, which see several objects
     with stage_output(out) as part:

@@ -1,8 +1,9 @@
 """Measures how well a model draws: how much of a drawn object the best single drawing of its class explains.
 
-A classifier is satisfied by parts: it accepts a horse with a head at either end. Here the object's mask and colours are compared with every
-training sprite of its class, mirrored or not, turned, scaled and moved. The share of the area that the best sprite explains is low for a
-mixture of several. To tell whether a new training is better, compare its share with that of the weights that ship, drawn with one seed.
+A classifier is satisfied by parts: it accepts a horse with a head at either end. Here the object's mask and colours are
+compared with every training sprite of its class, mirrored or not, turned, scaled and moved. The share of the area that
+the best sprite explains is low for a mixture of several. To tell whether a new training is better, compare its share
+with that of the weights that ship, drawn with one seed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ SIDE = 64
 """Side in pixels at which drawings and sprites are compared."""
 TURNS = (-12.0, -6.0, 0.0, 6.0, 12.0)  # degrees; sprites in the embedded world turn this far
 COLOUR = 0.25
-"""Root mean square difference over the three channels (range 1) from which a pixel is unexplained; below it, the pixel counts in part."""
+"""Root mean square difference over the three channels (range 1) from which a pixel is unexplained; below it, the pixel
+counts in part.
+"""
 GAINS = (0.6, 1.4)  # gain per channel, because the embedded world varies brightness, saturation and tint
 KEPT = 8  # candidates that are refined
 
@@ -47,14 +50,19 @@ BATCH = 16
 
 
 def check_drawings(art: Path, model: str, out: Path, *, images: int = 76, seed: int = 0) -> dict[str, Any]:
-    """Draw `images` as `seediff generate` does, classes in turn. Write the share that the best sprite explains, over all with its 95 %
-    interval and per class, to quality.json in `out`, and the drawings to generated.png. Returns the figures. Raises UserError like
-    `load_model`, and for missing art."""
+    """Draw `images` as `seediff generate` does, classes in turn. Write the share that the best sprite explains, over
+    all with its 95 % interval and per class, to quality.json in `out`, and the drawings to generated.png. Returns the
+    figures. Raises UserError like `load_model`, and for missing art."""
     drawing = GenerateConfig.recommended(classes=CLASSES, model=model)
     check_writable(out)
     sprites, segmenter = class_sprites(art), load_segmenter()
     loaded, specs = load_model(model, scheduler=drawing.scheduler), prompts(images, seed)
-    options: dict[str, Any] = {"steps": drawing.steps, "guidance_scale": drawing.guidance_scale, "negative_prompt": "", "size": None}
+    options: dict[str, Any] = {
+        "steps": drawing.steps,
+        "guidance_scale": drawing.guidance_scale,
+        "negative_prompt": "",
+        "size": None,
+    }
     plan = plan_capture(loaded.family, loaded.network.config)
     drawn: list[np.ndarray] = []
     for start in tracked(range(0, images, BATCH), "drawing", -(-images // BATCH)):
@@ -62,8 +70,19 @@ def check_drawings(art: Path, model: str, out: Path, *, images: int = 76, seed: 
     names = [spec.classes[0] for spec in specs]
     shares = np.array(explained(np.stack(drawn), names, segmenter, sprites))
     per_class = {name: round(float(shares[[n == name for n in names]].mean()), 4) for name in dict.fromkeys(names)}
-    about = {"model": loaded.name, "images": images, "seed": seed, "steps": drawing.steps, "guidance_scale": drawing.guidance_scale}
-    result = {**about, "explained": round(float(shares.mean()), 4), "ci95": list(mean_interval(shares)), "per_class": per_class}
+    about = {
+        "model": loaded.name,
+        "images": images,
+        "seed": seed,
+        "steps": drawing.steps,
+        "guidance_scale": drawing.guidance_scale,
+    }
+    result = {
+        **about,
+        "explained": round(float(shares.mean()), 4),
+        "ci95": list(mean_interval(shares)),
+        "per_class": per_class,
+    }
     write_atomic(out / "quality.json", (json.dumps(result, indent=2) + "\n").encode())
     write_atomic(out / "generated.png", encoded(contact_sheet(drawn, len(CLASSES), [spec.prompt for spec in specs])))
     return result
@@ -95,9 +114,11 @@ def class_sprites(art: Path) -> dict[str, torch.Tensor]:
     return {name: torch.stack(row) for name, row in rows.items()}
 
 
-def explained(images: np.ndarray, classes: Sequence[str], segmenter: Segmenter, sprites: Mapping[str, torch.Tensor]) -> list[float]:
-    """For drawings (n, S, S, 3) uint8, each with one object of a known class: the explained share in [0, 1]. The yardstick finds
-    the object; an image without an object gets 0."""
+def explained(
+    images: np.ndarray, classes: Sequence[str], segmenter: Segmenter, sprites: Mapping[str, torch.Tensor]
+) -> list[float]:
+    """For drawings (n, S, S, 3) uint8, each with one object of a known class: the explained share in [0, 1]. The
+    yardstick finds the object; an image without an object gets 0."""
     scores = []
     for image, name, logits in zip(images, classes, run_batched(segmenter, images), strict=True):
         probability = logits[[0, CLASSES.index(name) + 1]].softmax(0)[1]
@@ -110,13 +131,16 @@ def explained(images: np.ndarray, classes: Sequence[str], segmenter: Segmenter, 
 def explained_by(pixels: torch.Tensor, mask: torch.Tensor, sprites: torch.Tensor) -> tuple[float, int]:
     """The share of the object that the best sprite explains, and the sprite's index.
 
-    pixels (3, SIDE, SIDE) and mask (SIDE, SIDE) in [0, 1]; sprites (n, 4, SIDE, SIDE). Every sprite is first placed by area and centroid,
-    at every angle and mirrored. Then the best few are moved, scaled and turned in ever smaller steps.
+    pixels (3, SIDE, SIDE) and mask (SIDE, SIDE) in [0, 1]; sprites (n, 4, SIDE, SIDE). Every sprite is first placed by
+    area and centroid, at every angle and mirrored. Then the best few are moved, scaled and turned in ever smaller
+    steps.
     """
     area = mask.sum()
     if area < 8:
         return 0.0, 0
-    places = torch.tensor([(i, f, math.radians(t), 1.0, 0.0, 0.0) for i in range(len(sprites)) for f in (1.0, -1.0) for t in TURNS])
+    places = torch.tensor(
+        [(i, f, math.radians(t), 1.0, 0.0, 0.0) for i in range(len(sprites)) for f in (1.0, -1.0) for t in TURNS]
+    )
     # Each sprite's centroid, in coordinates from -1 to 1, and area give its first pose.
     axis = (torch.arange(SIDE) + 0.5) * 2 / SIDE - 1
     alpha = sprites[:, 3]
@@ -127,7 +151,14 @@ def explained_by(pixels: torch.Tensor, mask: torch.Tensor, sprites: torch.Tensor
 
     def shares(places: torch.Tensor) -> torch.Tensor:
         which = places[:, 0].long()
-        placed = _placed(sprites[which], centres[which], sizes[which] * places[:, 3], places[:, 1], places[:, 2], target + places[:, 4:])
+        placed = _placed(
+            sprites[which],
+            centres[which],
+            sizes[which] * places[:, 3],
+            places[:, 1],
+            places[:, 2],
+            target + places[:, 4:],
+        )
         return _shares(placed, pixels, mask)
 
     values = shares(places)
@@ -152,18 +183,24 @@ def explained_by(pixels: torch.Tensor, mask: torch.Tensor, sprites: torch.Tensor
 def _placed(sprites, centres, sizes, mirrored, turns, targets) -> torch.Tensor:
     """Sprites (n, 4, R, R) with their centroid at `targets` (n, 2), scaled, mirrored (-1) and turned."""
     cos, sin = turns.cos() / sizes, turns.sin() / sizes
-    rows = torch.stack([torch.stack([cos * mirrored, sin * mirrored], 1), torch.stack([-sin, cos], 1)], 1)  # (n, 2, 2), output → sprite
+    rows = torch.stack(
+        [torch.stack([cos * mirrored, sin * mirrored], 1), torch.stack([-sin, cos], 1)], 1
+    )  # (n, 2, 2), output → sprite
     offset = centres - (rows @ targets[:, :, None])[..., 0]
     grid = F.affine_grid(torch.cat([rows, offset[:, :, None]], 2), list(sprites.shape), align_corners=False)
     return F.grid_sample(sprites, grid, align_corners=False)
 
 
 def _shares(placed: torch.Tensor, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(n,): the area where mask and sprite overlap and their colours agree up to a gain per channel, as a share of their union."""
+    """(n,): the area where mask and sprite overlap and their colours agree up to a gain per channel, as a share of
+    their union.
+    """
     colours, alpha = placed[:, :3], placed[:, 3]
     both = alpha * mask
     product = (colours * pixels * mask).sum((2, 3))
-    gains = (product / (colours.square() / alpha[:, None].clamp_min(1e-3) * mask).sum((2, 3)).clamp_min(1e-6)).clamp(*GAINS)
+    gains = (product / (colours.square() / alpha[:, None].clamp_min(1e-3) * mask).sum((2, 3)).clamp_min(1e-6)).clamp(
+        *GAINS
+    )
     straight = colours / alpha[:, None].clamp_min(1e-3)
     difference = (pixels - gains[:, :, None, None] * straight).square().mean(1) / COLOUR**2
     agreed = (both * (1 - difference.clamp_max(1))).sum((1, 2))

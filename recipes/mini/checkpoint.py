@@ -18,9 +18,12 @@ FORMAT = "number_format"
 """Header key: the number format in which the steps so far were computed."""
 
 
-def save_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, step: int, **extra: torch.Tensor) -> None:
-    """Write the model's weights, the named optimizers' tensors, the step and the `extra` tensors to `path`. Without optimizers, the
-    weights do not come from steps of this training, so no number format is recorded and training may continue in any."""
+def save_checkpoint(
+    path: Path, model: torch.nn.Module, optimizers: Optimizers, step: int, **extra: torch.Tensor
+) -> None:
+    """Write the model's weights, the named optimizers' tensors, the step and the `extra` tensors to `path`. Without
+    optimizers, the weights do not come from steps of this training, so no number format is recorded and training may
+    continue in any."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     for name, optimizer in optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
@@ -29,32 +32,43 @@ def save_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, 
     tensors["step"] = torch.tensor(step)
     # Copied, because safetensors refuses tensors that share storage.
     write_tensors(
-        path, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {FORMAT: _format(model)} if optimizers else {}
+        path,
+        {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
+        {FORMAT: _format(model)} if optimizers else {},
     )
 
 
-def load_checkpoint(path: Path, model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor] | None = None) -> int:
+def load_checkpoint(
+    path: Path, model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor] | None = None
+) -> int:
     """Restore in place what `save_checkpoint` wrote, including the `extra` tensors. Returns the step, 0 without a file.
-    Raises UserError for a checkpoint of another training; with optimizers, also for one in another number format, because its result would
-    differ."""
+    Raises UserError for a checkpoint of another training; with optimizers, also for one in another number format,
+    because its result would differ."""
     if not path.is_file():
         return 0
     file = read_header(path)
     trained_in = file.metadata.get(FORMAT)
     if optimizers and trained_in not in (None, here := _format(model)):
         switch = int(trained_in == "bfloat16")
-        raise UserError(f"{path}: was trained in {trained_in}, and here is {here}; {BF16_SWITCH}={switch} goes on as it began")
+        raise UserError(
+            f"{path}: was trained in {trained_in}, and here is {here}; {BF16_SWITCH}={switch} goes on as it began"
+        )
     tensors = file.load("pt")
     try:
         _restore(tensors, model, optimizers, extra or {})
         return int(tensors["step"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         why = first_line(error)
-        raise UserError(f"{path}: is no checkpoint of this training ({why}); remove it to begin again, or use another --out") from error
+        raise UserError(
+            f"{path}: is no checkpoint of this training ({why}); remove it to begin again, or use another --out"
+        ) from error
 
 
 def _restore(
-    tensors: Mapping[str, torch.Tensor], model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor]
+    tensors: Mapping[str, torch.Tensor],
+    model: torch.nn.Module,
+    optimizers: Optimizers,
+    extra: Mapping[str, torch.Tensor],
 ) -> None:
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     for name, optimizer in optimizers.items():

@@ -40,7 +40,10 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
         write_atomic(words, json.dumps(captions).encode("utf-8"))  # written last: if it exists, both files are complete
     captions = read_json(words, list[str], limit=ANNOTATIONS)
     if len(captions) != recipe.scenes:
-        raise UserError(f"{words}: has {len(captions)} captions, but the recipe {recipe.scenes} scenes; remove it to render them again")
+        raise UserError(
+            f"{words}: has {len(captions)} captions, but the recipe {recipe.scenes} scenes; remove it to render them"
+            " again"
+        )
     return map_array(pixels, np.uint8, (recipe.scenes, recipe.side, recipe.side, 3)), captions
 
 
@@ -53,6 +56,13 @@ def _name(recipe: Recipe) -> str:
 def _draw(art: Path, recipe: Recipe, index: int) -> tuple[np.ndarray, str]:
     close = bool(np.random.default_rng((recipe.seed, CLOSE_UPS, index)).random() < recipe.close_ups)
     scene = render_scene(
-        art, index, seed=recipe.seed, side=recipe.side, odds=recipe.objects, describe=recipe.describe, named=recipe.named, close=close
+        art,
+        index,
+        seed=recipe.seed,
+        side=recipe.side,
+        odds=recipe.objects,
+        describe=recipe.describe,
+        named=recipe.named,
+        close=close,
     )
     return scene.image, scene.caption

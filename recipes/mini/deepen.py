@@ -1,7 +1,9 @@
-"""Starts a deeper UNet from a shallower one: the new layers leave what passes through them as it is, so both predict the same.
+"""Starts a deeper UNet from a shallower one: the new layers leave what passes through them as it is, so both predict
+the same.
 
-A block of n layers per level has n residual blocks with attention on the way down, and n + 1 on the way up, each of which reads one
-output of the way down. The shallow layers keep the ends: the first on the way down, the first and the last on the way up.
+A block of n layers per level has n residual blocks with attention on the way down, and n + 1 on the way up, each of
+which reads one output of the way down. The shallow layers keep the ends: the first on the way down, the first and the
+last on the way up.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ LAYER = re.compile(r"(down_blocks|up_blocks)\.(\d+)\.(resnets|attentions)\.(\d+)
 
 @torch.no_grad()
 def deepen(unet: UNet2DConditionModel, shallow: Mapping[str, torch.Tensor]) -> None:
-    """Fill `unet`, of n layers per block, with the weights of a UNet that has one. Other new weights keep their initial values.
+    """Fill `unet`, of n layers per block, with the weights of a UNet that has one. Other new weights keep their initial
+    values.
 
     Raises RuntimeError if the two differ in more than their layers.
     """
@@ -42,6 +45,8 @@ def deepen(unet: UNet2DConditionModel, shallow: Mapping[str, torch.Tensor]) -> N
                 for ending in (resnet.conv2, attention.proj_out):
                     ending.weight.zero_()
                     ending.bias.zero_()
-                if (shortcut := resnet.conv_shortcut) is not None:  # passes on the input from below and ignores the skip connection
+                if (
+                    shortcut := resnet.conv_shortcut
+                ) is not None:  # passes on the input from below and ignores the skip connection
                     shortcut.weight.copy_(torch.eye(*shortcut.weight.shape[:2])[..., None, None])
                     shortcut.bias.zero_()

@@ -1,4 +1,6 @@
-"""The embedded model's UNet and text encoder, trained together: v-prediction, half-size latents first, and a loss that groups attention."""
+"""The embedded model's UNet and text encoder, trained together: v-prediction, half-size latents first, and a loss that
+groups attention.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ MIDDLE = 2  # ratio of the latents' side to the middle level's
 
 
 class Denoiser(Student):
-    """What this stage trains, as one module: `unet` and `text_encoder`, and two parts that the pipeline drops: `coarse` and `alignment`."""
+    """What this stage trains, as one module: `unet` and `text_encoder`, and two parts that the pipeline drops: `coarse`
+    and `alignment`.
+    """
 
     schedule: Table
     preset = {"steps": 8, "guidance_scale": 2.5, "scheduler": "euler-a"}  # noqa: RUF012  # docs/mini.md
@@ -123,7 +127,8 @@ class Denoiser(Student):
 
 
 def build_scheduler() -> DPMSolverMultistepScheduler:
-    """Stable Diffusion's noise schedule with v-prediction, as in its 2.x models, and a second-order solver, which needs few steps.
+    """Stable Diffusion's noise schedule with v-prediction, as in its 2.x models, and a second-order solver, which needs
+    few steps.
 
     Steps begin at the noisiest level ("trailing"), because with a dozen steps the first decides the layout.
     """
@@ -138,7 +143,9 @@ def build_scheduler() -> DPMSolverMultistepScheduler:
 
 
 def class_tokens(captions: list[str], tokenizer) -> torch.Tensor:
-    """(n, 3, T) weights: for each class named in a caption, in order, a row that averages over its tokens; the other rows are zero."""
+    """(n, 3, T) weights: for each class named in a caption, in order, a row that averages over its tokens; the other
+    rows are zero.
+    """
     words = {spoken(c): c for c in CLASSES}
     pattern = re.compile(r"\b(" + "|".join(sorted(words, key=len, reverse=True)) + r")\b")
     encoded = tokenizer(captions, padding="max_length", return_offsets_mapping=True)

@@ -1,4 +1,6 @@
-"""Files for making models: large memory-mapped arrays, and files and folders that appear only when they are complete."""
+"""Files for making models: large memory-mapped arrays, and files and folders that appear only when they are
+complete.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from seediff.files.tensors import LARGEST
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Yields a new folder, which replaces `folder` if the block succeeds. Raises UserError if `folder` is a link or a file."""
+    """Yields a new folder, which replaces `folder` if the block succeeds. Raises UserError if `folder` is a link or a
+    file.
+    """
     folder = folder.absolute()
     part = folder.with_name(fresh_name(folder.name))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -33,8 +37,11 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def map_array(path: Path | str, dtype: type[np.generic], shape: tuple[int | None, ...], absent: str = ABSENT) -> np.ndarray:
-    """The array in a .npy file, memory-mapped read-only. shape: None stands for any size. Object arrays, which are pickles, are refused.
+def map_array(
+    path: Path | str, dtype: type[np.generic], shape: tuple[int | None, ...], absent: str = ABSENT
+) -> np.ndarray:
+    """The array in a .npy file, memory-mapped read-only. shape: None stands for any size. Object arrays, which are
+    pickles, are refused.
 
     Raises UserError naming the file if it holds no array, an array of another type or shape, or only a part of it.
     """
@@ -44,7 +51,9 @@ def map_array(path: Path | str, dtype: type[np.generic], shape: tuple[int | None
         array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # the header is a Python literal; a damaged one raises errors of many kinds
         raise UserError(path, f"is no .npy file ({first_line(error)[:300]})") from error
-    sides = len(array.shape) == len(shape) and all(want in (None, side) for side, want in zip(array.shape, shape, strict=True))
+    sides = len(array.shape) == len(shape) and all(
+        want in (None, side) for side, want in zip(array.shape, shape, strict=True)
+    )
     if array.dtype != dtype or not sides or not array.flags.c_contiguous:
         raise UserError(path, f"holds {array.dtype} {array.shape}, but must hold {np.dtype(dtype)} {shape}")
     if not array.size or size != array.offset + array.nbytes:

@@ -1,9 +1,10 @@
 """A loss that teaches self-attention to group positions that belong together, without masks.
 
-In a model of this size the convolutions do all the work at the top level and self-attention stays uniform, so region expansion would
-return noise. Two signals that the model has anyway show which positions belong together: the clean latents (colours) and the model's
-cross-attention to the class words. Each sampled query row is pulled towards
-T_ij ∝ exp(-Σ_w (m_wi - m_wj)²/σ_m² - |x_i - x_j|²/σ_x²), with m the min-max scaled maps of the class words (no gradient) and x the latents.
+In a model of this size the convolutions do all the work at the top level and self-attention stays uniform, so region
+expansion would return noise. Two signals that the model has anyway show which positions belong together: the clean
+latents (colours) and the model's cross-attention to the class words. Each sampled query row is pulled towards T_ij ∝
+exp(-Σ_w (m_wi - m_wj)²/σ_m² - |x_i - x_j|²/σ_x²), with m the min-max scaled maps of the class words (no gradient) and x
+the latents.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ COLOUR_SIGMA2 = 6.0
 
 @dataclass
 class AttentionTap:
-    """Collects, during one forward pass, what the losses need: query rows of self-attention and word maps of cross-attention."""
+    """Collects, during one forward pass, what the losses need: query rows of self-attention and word maps of
+    cross-attention.
+    """
 
     rows: int
     word_side: int  # side of the level whose cross-attention is trusted: the middle level
     token_weights: torch.Tensor | None = None  # (B, C, T): mean over the tokens of each class word
-    sampled: list[tuple[torch.Tensor, torch.Tensor, int]] = field(default_factory=list)  # log-probabilities, row indices, side
+    sampled: list[tuple[torch.Tensor, torch.Tensor, int]] = field(
+        default_factory=list
+    )  # log-probabilities, row indices, side
     word_maps: list[torch.Tensor] = field(default_factory=list)  # (B, C, N) of the trusted layers, no gradient
     other_maps: list[tuple[torch.Tensor, int]] = field(default_factory=list)  # (B, C, N) of every other layer, side
 
@@ -40,7 +45,9 @@ class AttentionTap:
 
 
 class TappedProcessor:
-    """Scaled-dot-product attention that records what a tap needs. Only for training; seediff.attention.capture is the general way."""
+    """Scaled-dot-product attention that records what a tap needs. Only for training; seediff.attention.capture is the
+    general way.
+    """
 
     def __init__(self, tap: AttentionTap, up: bool) -> None:
         self.tap, self.up = tap, up
@@ -63,7 +70,10 @@ class TappedProcessor:
         elif self.tap.token_weights is not None:
             trusted = self.up and side == self.tap.word_side
             # Without autocast: in bfloat16, distances between such maps would be noise.
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not trusted), torch.autocast(query.device.type, enabled=False):
+            with (
+                torch.set_grad_enabled(torch.is_grad_enabled() and not trusted),
+                torch.autocast(query.device.type, enabled=False),
+            ):
                 probabilities = (query.float() @ key.float().transpose(-1, -2) * attn.scale).softmax(-1).mean(1)
                 maps = torch.einsum("bnt,bct->bcn", probabilities, self.tap.token_weights)
             if trusted:
@@ -92,17 +102,21 @@ def attach(unet, tap: AttentionTap) -> None:
 
 
 def trusted_maps(tap: AttentionTap) -> torch.Tensor:
-    """(B, C, S, S) in [0, 1]: the class words' maps at the trusted level, min-max scaled; zero for words that a caption lacks."""
+    """(B, C, S, S) in [0, 1]: the class words' maps at the trusted level, min-max scaled; zero for words that a caption
+    lacks.
+    """
     maps = torch.stack(tap.word_maps).mean(0).unflatten(-1, (tap.word_side, tap.word_side))
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
-    return torch.where(tap.present[..., None, None], (maps - low) / (high - low).clamp_min(1e-6), torch.zeros_like(maps))
+    return torch.where(
+        tap.present[..., None, None], (maps - low) / (high - low).clamp_min(1e-6), torch.zeros_like(maps)
+    )
 
 
 def agreement_loss(tap: AttentionTap, maps: torch.Tensor, signal: torch.Tensor, words: float) -> torch.Tensor:
     """KL(T ‖ A) of a word's trusted map T and its map A in another layer: sum over words, mean over layers and scenes.
 
-    maps: (B, C, S, S) from `trusted_maps`. signal (the weight of a scene), words: as in `grouping_loss`. Both maps are normalised over
-    positions, so each layer remains free in how much attention the word gets.
+    maps: (B, C, S, S) from `trusted_maps`. signal (the weight of a scene), words: as in `grouping_loss`. Both maps are
+    normalised over positions, so each layer remains free in how much attention the word gets.
     """
     counts = tap.present * signal[:, None]
     losses = []
@@ -115,11 +129,13 @@ def agreement_loss(tap: AttentionTap, maps: torch.Tensor, signal: torch.Tensor, 
     return words * torch.stack(losses).mean()
 
 
-def grouping_loss(tap: AttentionTap, maps: torch.Tensor, latents: torch.Tensor, signal: torch.Tensor, words: float) -> torch.Tensor:
+def grouping_loss(
+    tap: AttentionTap, maps: torch.Tensor, latents: torch.Tensor, signal: torch.Tensor, words: float
+) -> torch.Tensor:
     """KL(T ‖ A) averaged over the sampled rows of all layers, each scene weighted by `signal`.
 
-    maps: (B, C, S, S) from `trusted_maps`. latents: (B, 4, L, L) clean. signal: (B,) in [0, 1], how much of each image remains under the
-    noise. words: in [0, 1], the weight of the word maps, which grows during training.
+    maps: (B, C, S, S) from `trusted_maps`. latents: (B, 4, L, L) clean. signal: (B,) in [0, 1], how much of each image
+    remains under the noise. words: in [0, 1], the weight of the word maps, which grows during training.
     """
     losses = []
     for log_attention, picks, side in tap.sampled:

@@ -1,9 +1,10 @@
 """Trains on latents of half the side first, which teaches shapes at two fifths of the cost or less.
 
-Where an object is and how its parts fit is decided at that size. Averaging 2 × 2 noisy latents gives noisy latents of half the side at the
-same timestep: a·pool(x) + b·pool(ε). In a UNet, the inner levels denoise these, between two small convolutions that replace the outer
-level. Every other weight keeps its role, its input's size and its timestep, so the whole UNet continues from these weights. A transformer
-denoises them unchanged, with a quarter of the tokens, each at the middle of the four that it replaces.
+Where an object is and how its parts fit is decided at that size. Averaging 2 × 2 noisy latents gives noisy latents of
+half the side at the same timestep: a·pool(x) + b·pool(ε). In a UNet, the inner levels denoise these, between two small
+convolutions that replace the outer level. Every other weight keeps its role, its input's size and its timestep, so the
+whole UNet continues from these weights. A transformer denoises them unchanged, with a quarter of the tokens, each at
+the middle of the four that it replaces.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class CoarseHeads(nn.Module):
     def __init__(self, channels: tuple[int, ...], groups: int, latent_channels: int = 4) -> None:
         super().__init__()
         self.enter = nn.Conv2d(latent_channels, channels[0], 3, padding=1)
-        self.leave = nn.Sequential(nn.GroupNorm(groups, channels[1]), nn.SiLU(), nn.Conv2d(channels[1], latent_channels, 3, padding=1))
+        self.leave = nn.Sequential(
+            nn.GroupNorm(groups, channels[1]), nn.SiLU(), nn.Conv2d(channels[1], latent_channels, 3, padding=1)
+        )
 
 
 def pooled(latents: torch.Tensor) -> torch.Tensor:
@@ -35,7 +38,9 @@ def pooled(latents: torch.Tensor) -> torch.Tensor:
 def predict_coarse(
     unet: UNet2DConditionModel, heads: CoarseHeads, noisy: torch.Tensor, timesteps: torch.Tensor, words: torch.Tensor
 ) -> torch.Tensor:
-    """The inner levels' prediction (B, 4, L/2, L/2) for pooled noisy latents of that shape, timesteps (B,) and words (B, T, width)."""
+    """The inner levels' prediction (B, 4, L/2, L/2) for pooled noisy latents of that shape, timesteps (B,) and words
+    (B, T, width).
+    """
     embedded = unet.time_embedding(unet.time_proj(timesteps).to(noisy.dtype))
     sample = heads.enter(noisy)
     skips = (sample,)
@@ -45,7 +50,9 @@ def predict_coarse(
     sample = unet.mid_block(sample, embedded, encoder_hidden_states=words)  # type: ignore[misc]
     for block in unet.up_blocks[:-2]:
         block_skips, skips = skips[-len(block.resnets) :], skips[: -len(block.resnets)]  # type: ignore[arg-type]
-        sample = block(hidden_states=sample, temb=embedded, res_hidden_states_tuple=block_skips, encoder_hidden_states=words)
+        sample = block(
+            hidden_states=sample, temb=embedded, res_hidden_states_tuple=block_skips, encoder_hidden_states=words
+        )
     middle = unet.up_blocks[-2]
     # Without its upsampler, which belongs to the outer level.
     for resnet, attention, skip in zip(middle.resnets, middle.attentions, reversed(skips), strict=True):  # type: ignore[arg-type]
@@ -56,7 +63,9 @@ def predict_coarse(
 
 @contextmanager
 def half_side(embed: PatchEmbed) -> Iterator[None]:
-    """A block in which the tokens of half-side latents get the position embeddings of the whole side, averaged over 2 × 2 tokens."""
+    """A block in which the tokens of half-side latents get the position embeddings of the whole side, averaged over 2 ×
+    2 tokens.
+    """
     places = embed.cropped_pos_embed
 
     def middles(height: int, width: int) -> torch.Tensor:

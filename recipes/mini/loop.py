@@ -1,4 +1,5 @@
-"""Stage 2 of the recipe, the part common to all networks: noisy latents of the rendered scenes, two optimizers, averaged weights.
+"""Stage 2 of the recipe, the part common to all networks: noisy latents of the rendered scenes, two optimizers,
+averaged weights.
 
 A `Student` defines the network, its inputs and its loss: `denoiser.py` for a UNet, `transformer.py` for an MM-DiT.
 """
@@ -33,9 +34,9 @@ CHECKPOINT = "denoiser.safetensors"
 class Batch:
     """The samples of one training step.
 
-    clean, noise: (B, 4, L, L), both of unit variance. timesteps: (B,) in 0 … 999. rows: (B,) indices of the scenes. dropped: (B,) True
-    where the caption is replaced by the empty prompt. seen: number of samples before this step. features: (B, F, L/4, L/4) of the teacher;
-    None without a teacher.
+    clean, noise: (B, 4, L, L), both of unit variance. timesteps: (B,) in 0 … 999. rows: (B,) indices of the scenes.
+    dropped: (B,) True where the caption is replaced by the empty prompt. seen: number of samples before this step.
+    features: (B, F, L/4, L/4) of the teacher; None without a teacher.
     """
 
     clean: torch.Tensor
@@ -60,11 +61,15 @@ class Student(torch.nn.Module):
         raise NotImplementedError
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
-        """The loss to minimise, and the curves to report: "error", the mean squared error of the network's prediction, and others."""
+        """The loss to minimise, and the curves to report: "error", the mean squared error of the network's prediction,
+        and others.
+        """
         raise NotImplementedError
 
     def for_muon(self, name: str) -> bool:
-        """Whether a weight of this name belongs to the inner part of the network, whose matrices and kernels Muon trains."""
+        """Whether a weight of this name belongs to the inner part of the network, whose matrices and kernels Muon
+        trains.
+        """
         raise NotImplementedError
 
     @property
@@ -76,7 +81,9 @@ class Student(torch.nn.Module):
         return batch.seen < self.coarse_steps * self.schedule.batch
 
     def began(self, step: int) -> int:
-        """The first step of the part of training (coarse or full) that `step` belongs to; rates and averages restart there."""
+        """The first step of the part of training (coarse or full) that `step` belongs to; rates and averages restart
+        there.
+        """
         return 0 if step < self.coarse_steps else self.coarse_steps
 
     def parts(self) -> Mapping[str, torch.nn.Module]:
@@ -90,7 +97,9 @@ class Student(torch.nn.Module):
 
 @torch.inference_mode()
 def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[np.ndarray, float]:
-    """Latents (n, 4, L, L) float16 of all images, and the factor that scales them to unit variance. The latents are cached in `path`."""
+    """Latents (n, 4, L, L) float16 of all images, and the factor that scales them to unit variance. The latents are
+    cached in `path`.
+    """
     if not path.is_file():
         device = next(vae.parameters()).device
         chunks = []
@@ -117,7 +126,9 @@ def optimizers(model: Student, learning_rate: float) -> dict[str, torch.optim.Op
 
 
 def load_student(model: Student, folder: Path) -> int:
-    """Load the averaged weights of the last checkpoint in `folder` into the model. Returns the number of samples it has seen."""
+    """Load the averaged weights of the last checkpoint in `folder` into the model. Returns the number of samples it has
+    seen.
+    """
     average = {k: v.detach().clone() for k, v in model.named_parameters()}
     step = load_checkpoint(folder / CHECKPOINT, model, {}, average)
     with torch.no_grad():
@@ -218,8 +229,11 @@ def draw_timesteps(rng: np.random.Generator, count: int, middle_share: float) ->
     return np.minimum((1000 * at).astype(np.int64), 999)
 
 
-def _set_rates(optimizers_: Iterable[torch.optim.Optimizer], config: Schedule, step: int, steps: int, since: int) -> None:
-    """Set the learning rate: linear warm-up, then constant, then linear to 2 % over `descent`. A run can be prolonged until then.
+def _set_rates(
+    optimizers_: Iterable[torch.optim.Optimizer], config: Schedule, step: int, steps: int, since: int
+) -> None:
+    """Set the learning rate: linear warm-up, then constant, then linear to 2 % over `descent`. A run can be prolonged
+    until then.
 
     since: steps since the warm-up began.
     """

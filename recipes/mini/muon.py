@@ -1,7 +1,8 @@
 """Muon for matrices and convolution kernels: momentum whose singular values are pushed towards one.
 
-`torch.optim.Muon` takes matrices only; a UNet's weights are mostly kernels, which are treated here as (out, in·k·k) matrices. The update
-is scaled as in "Muon is Scalable for LLM Training" (0.2·√max(rows, columns)), so that AdamW's learning rates apply.
+`torch.optim.Muon` takes matrices only; a UNet's weights are mostly kernels, which are treated here as (out, in·k·k)
+matrices. The update is scaled as in "Muon is Scalable for LLM Training" (0.2·√max(rows, columns)), so that AdamW's
+learning rates apply.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon on every given parameter of two or more dimensions.
 
-    Within an initialised process group, where all processes have the same gradients, each orthogonalises a share of the matrices.
+    Within an initialised process group, where all processes have the same gradients, each orthogonalises a share of the
+    matrices.
     """
 
     def __init__(self, params, lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.01) -> None:

@@ -17,7 +17,9 @@ from .world import NAMED, ODDS
 CROP = 64
 """Side in pixels of the crops that the autoencoder is trained on."""
 SIDE_MULTIPLE = 16
-"""An image's side must be a multiple of this: the latents' side is a quarter of it, and the denoiser halves that twice."""
+"""An image's side must be a multiple of this: the latents' side is a quarter of it, and the denoiser halves that
+twice.
+"""
 NETWORKS = {"unet": "denoiser", "transformer": "transformer"}
 """Network that can be trained → its table in the recipe."""
 TEACHER_CHANNELS = 128
@@ -33,7 +35,9 @@ Three = tuple[Count, Count, Count]
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """AutoencoderKL with 4 latent channels at a quarter of the image's side; trained on 64² crops (no attention, so any size)."""
+    """AutoencoderKL with 4 latent channels at a quarter of the image's side; trained on 64² crops (no attention, so any
+    size).
+    """
 
     channels: Three = (16, 32, 64)
     crops: Count = 40_000  # in total
@@ -52,7 +56,9 @@ class Autoencoder:
 class Teacher:
     """The network whose features a denoiser is drawn towards (see teacher.py)."""
 
-    samples: Amount = 48_000  # in total; 0: no training, the teacher is the packaged backbone, which knows classes but not drawings
+    samples: Amount = (
+        48_000  # in total; 0: no training, the teacher is the packaged backbone, which knows classes but not drawings
+    )
     batch: Count = 64
     features: Count = 64  # principal components kept of its 128 channels
 
@@ -73,7 +79,9 @@ class Schedule:
     coarse_samples: Amount = 256_000  # the first of `samples`, trained on latents of half the side (see half_size.py)
     ema_decay: Share = 0.9995
     caption_dropout: Share = 0.1
-    middle_share: Share = 0.8  # of timesteps drawn logit-normally about the middle, as in Stable Diffusion 3; the others are uniform
+    middle_share: Share = (
+        0.8  # of timesteps drawn logit-normally about the middle, as in Stable Diffusion 3; the others are uniform
+    )
     alignment_weight: Weight = 0.2  # of the loss that pulls inner features towards a teacher's; 0: no teacher
 
     def __post_init__(self) -> None:
@@ -83,14 +91,18 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Denoiser(Schedule):
-    """UNet2DConditionModel with attention at sides 32, 16 and 8, and a text encoder without layers, so that words keep their meaning."""
+    """UNet2DConditionModel with attention at sides 32, 16 and 8, and a text encoder without layers, so that words keep
+    their meaning.
+    """
 
     channels: Three = (64, 96, 160)
     heads: Three = (1, 2, 4)
     text_width: Count = 96
     layers: Count = 1  # residual blocks with attention per level on the way down; one more on the way up
     grouping_weight: Weight = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
-    agreement_weight: Weight = 0.05  # of the loss that pulls the word maps of all levels towards the middle level's; needs grouping
+    agreement_weight: Weight = (
+        0.05  # of the loss that pulls the word maps of all levels towards the middle level's; needs grouping
+    )
     grouping_rows: Count = 64  # random query rows per image and layer that the loss looks at
     grouping_words_from: Amount = 12_000  # samples after which word maps, not only colours, define the groups
     grouping_words_full: Count = 30_000  # samples after which word maps have their full weight
@@ -101,17 +113,22 @@ class Denoiser(Schedule):
         for count, heads in zip(self.channels, self.heads, strict=True):
             if count % heads:
                 raise UserError(
-                    "heads", f"{list(self.heads)} must divide channels = {list(self.channels)}, each its own: {heads} and {count}"
+                    "heads",
+                    f"{list(self.heads)} must divide channels = {list(self.channels)}, each its own: {heads} and"
+                    f" {count}",
                 )
         if self.grouping_words_full <= self.grouping_words_from:
             raise UserError(
-                "grouping_words_full", f"{self.grouping_words_full} must be above grouping_words_from = {self.grouping_words_from}"
+                "grouping_words_full",
+                f"{self.grouping_words_full} must be above grouping_words_from = {self.grouping_words_from}",
             )
 
 
 @dataclass(frozen=True)
 class Transformer(Schedule):
-    """SD3Transformer2DModel, as Stable Diffusion 3.5 has it without T5: tokens of 2 × 2 latents, two text encoders side by side."""
+    """SD3Transformer2DModel, as Stable Diffusion 3.5 has it without T5: tokens of 2 × 2 latents, two text encoders side
+    by side.
+    """
 
     layers: Count = 6
     heads: Count = 6
@@ -121,7 +138,9 @@ class Transformer(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (width := self.heads * self.head_width) % 4:
-            raise UserError("heads", f"{self.heads} times head_width = {self.head_width} is {width}, and must be a multiple of 4")
+            raise UserError(
+                "heads", f"{self.heads} times head_width = {self.head_width} is {width}, and must be a multiple of 4"
+            )
 
 
 @dataclass(frozen=True)
@@ -148,7 +167,8 @@ class Recipe:
             raise UserError("side", f"{self.side} must be a multiple of {SIDE_MULTIPLE}, and at least {CROP}")
         if self.workers > self.schedule.batch:
             raise UserError(
-                "workers", f"{self.workers} must be at most the {self.table}'s batch of {self.schedule.batch}, which they share"
+                "workers",
+                f"{self.workers} must be at most the {self.table}'s batch of {self.schedule.batch}, which they share",
             )
 
     @property
@@ -180,4 +200,6 @@ def _built(kind: Any, values: dict[str, Any], where: str) -> Any:
 def _check_channels(channels: tuple[int, ...], groups: int) -> None:
     for count in channels:
         if count % groups:
-            raise UserError("channels", f"{list(channels)} must be multiples of {groups}, the groups of the norms; {count} is not")
+            raise UserError(
+                "channels", f"{list(channels)} must be multiples of {groups}, the groups of the norms; {count} is not"
+            )

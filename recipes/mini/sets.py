@@ -1,7 +1,7 @@
 """The embedded world's sets of scenes with exact masks, which world.py renders and studies measure on.
 
-`truth` and `tune`, half of whose objects are sprites that the embedded model was never trained on; `shift`, another vendor's art. The first
-scenes of `truth` are in the package, too.
+`truth` and `tune`, half of whose objects are sprites that the embedded model was never trained on; `shift`, another
+vendor's art. The first scenes of `truth` are in the package, too.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ SETS = ("truth", "shift", "tune")
 
 
 def caption(names: tuple[str, ...], place: str | None, mirrored: bool = False) -> str:
-    """`a photo of a dog and a cat on grass`: a caption as from the commands' templates. names: classes, or phrases that contain them."""
+    """`a photo of a dog and a cat on grass`: a caption as from the commands' templates. names: classes, or phrases that
+    contain them.
+    """
     return f"a {'mirrored ' * mirrored}photo of a {join_classes(names)}" + (f" {place}" if place else "")
 
 
 def load_set(name: str, count: int | None = None, *, option: str = "") -> list[Scene]:
-    """The first `count` scenes of a set; all of them by default. option: the name of the option that gave `count`. Raises UserError if
-    there are fewer."""
+    """The first `count` scenes of a set; all of them by default. option: the name of the option that gave `count`.
+    Raises UserError if there are fewer."""
     if name not in SETS:
         raise UserError(f"scenes '{name}' are not known; known: {', '.join(SETS)}")
     return read_scenes(scenes_file(name), count, option=option or ("tune_scenes" if name == "tune" else "scenes"))
@@ -53,7 +55,9 @@ def scenes_file(name: str) -> Path:
 
 
 def dataset_ids(classes: Sequence[str]) -> np.ndarray:
-    """(256,) uint8: VOC's id, used in scenes' label maps → the id in a dataset with `classes`; 0 for missing classes."""
+    """(256,) uint8: VOC's id, used in scenes' label maps → the id in a dataset with `classes`; 0 for missing
+    classes.
+    """
     ids = np.zeros(256, np.uint8)
     ids[native.IGNORE] = native.IGNORE
     for number, name in enumerate(classes, 1):
@@ -62,10 +66,14 @@ def dataset_ids(classes: Sequence[str]) -> np.ndarray:
 
 
 def write_scenes_as_dataset(out: Path, scenes: Iterable[Scene], about: Mapping[str, Any]) -> int:
-    """Write scenes as a native dataset with CLASSES, and return their number. Raises UserError if the folder is not free."""
+    """Write scenes as a native dataset with CLASSES, and return their number. Raises UserError if the folder is not
+    free.
+    """
     ids = dataset_ids(CLASSES)
     items = (
-        Sample(s.image, ids[s.label_map], metadata={"prompt": s.caption, "classes": list(s.classes)}, name=f"{index:06d}")
+        Sample(
+            s.image, ids[s.label_map], metadata={"prompt": s.caption, "classes": list(s.classes)}, name=f"{index:06d}"
+        )
         for index, s in enumerate(scenes)
     )
     return write_native(out, CLASSES, items, about={"command": "recipes.mini scenes", **about})
@@ -73,4 +81,7 @@ def write_scenes_as_dataset(out: Path, scenes: Iterable[Scene], about: Mapping[s
 
 def pack_blobs(kind: str, blobs: Sequence[bytes]) -> dict[str, np.ndarray]:
     """Pack encoded pictures into two tensors: `kind`, uint8, and `kind.ends`, int64."""
-    return {kind: np.frombuffer(b"".join(blobs), np.uint8), f"{kind}.ends": np.cumsum([len(blob) for blob in blobs], dtype=np.int64)}
+    return {
+        kind: np.frombuffer(b"".join(blobs), np.uint8),
+        f"{kind}.ends": np.cumsum([len(blob) for blob in blobs], dtype=np.int64),
+    }

@@ -1,8 +1,10 @@
-"""Target features for the denoiser, from a small teacher network that has learnt only from captions what clean scenes show.
+"""Target features for the denoiser, from a small teacher network that has learnt only from captions what clean scenes
+show.
 
-A denoiser must recognise what is in the noise before it can draw it, and its denoising error teaches that slowly. So its innermost features
-are pulled towards the teacher's features of the clean scene (REPA: Yu et al., Representation Alignment for Generation, ICLR 2025). The
-teacher is trained only for this and is not shipped: `python -m recipes.mini check` measures with another network.
+A denoiser must recognise what is in the noise before it can draw it, and its denoising error teaches that slowly. So
+its innermost features are pulled towards the teacher's features of the clean scene (REPA: Yu et al., Representation
+Alignment for Generation, ICLR 2025). The teacher is trained only for this and is not shipped:
+`python -m recipes.mini check` measures with another network.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from .recipe import Recipe
 from .yardstick import YardstickRecipe, fit, load_yardstick, to_pixels
 
 UNTOLD = {"a", "an", "photo", "of", "and", "mirrored"}
-"""Caption words that say nothing about what is shown. `mirrored` is one, because the teacher sees its scenes mirrored at random."""
+"""Caption words that say nothing about what is shown. `mirrored` is one, because the teacher sees its scenes mirrored
+at random.
+"""
 STRIDE = 16
 """Pixels per position of the features, as at the UNet's innermost level."""
 HIDDEN = 256
@@ -41,7 +45,9 @@ class AlignmentHead(nn.Sequential):
     """Inner features of a denoiser (B, channels, R, R) → predicted features of the teacher (B, features, R, R)."""
 
     def __init__(self, channels: int, features: int) -> None:
-        super().__init__(nn.GroupNorm(1, channels), nn.Conv2d(channels, HIDDEN, 1), nn.SiLU(), nn.Conv2d(HIDDEN, features, 1))
+        super().__init__(
+            nn.GroupNorm(1, channels), nn.Conv2d(channels, HIDDEN, 1), nn.SiLU(), nn.Conv2d(HIDDEN, features, 1)
+        )
 
     def error(self, inside: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Mean squared error of the prediction from `inside`, which is first averaged to the side of `features`."""
@@ -49,11 +55,16 @@ class AlignmentHead(nn.Sequential):
 
 
 def taught_features(
-    recipe: Recipe, images: np.ndarray, captions: Sequence[str], path: Path, report: Callable[[dict], None], device: str = "cpu"
+    recipe: Recipe,
+    images: np.ndarray,
+    captions: Sequence[str],
+    path: Path,
+    report: Callable[[dict], None],
+    device: str = "cpu",
 ) -> np.ndarray:
-    """The teacher's features (n, F, S/16, S/16) float16 of all scenes, of unit variance overall. The first call trains the teacher and
-    writes them to `path`. If the recipe gives the teacher no samples, the teacher is the packaged backbone; raises UserError if that is
-    missing."""
+    """The teacher's features (n, F, S/16, S/16) float16 of all scenes, of unit variance overall. The first call trains
+    the teacher and writes them to `path`. If the recipe gives the teacher no samples, the teacher is the packaged
+    backbone; raises UserError if that is missing."""
     config, side = recipe.teacher, recipe.side // STRIDE
     if not path.is_file():
         words = told_words(captions)
@@ -64,7 +75,10 @@ def taught_features(
             fit(teacher, images, words, F.binary_cross_entropy_with_logits, training, report, device)
         else:
             if not (TINY / "model.safetensors").is_file():
-                raise UserError(f"[teacher] samples = 0: the package lacks its backbone ({TINY}); recipes/mini/backbone.py makes one")
+                raise UserError(
+                    f"[teacher] samples = 0: the package lacks its backbone ({TINY}); recipes/mini/backbone.py"
+                    " makes one"
+                )
             load_yardstick(teacher.backbone, TINY / "model.safetensors")
         features = compressed(encode(teacher.to(device).eval(), images), config.features)
         with replace_file(path) as part, part.open("xb") as file:
@@ -97,8 +111,8 @@ def encode(teacher: Teacher, images: np.ndarray) -> np.ndarray:
 def compressed(features: np.ndarray, count: int) -> np.ndarray:
     """The `count` strongest principal components of standardised features, (n, C, R, R) → (n, count, R, R) float16.
 
-    Each component's variance is replaced by its square root, up to a common factor: unchanged, a few components would be all of the loss;
-    whitened, most would be noise.
+    Each component's variance is replaced by its square root, up to a common factor: unchanged, a few components would
+    be all of the loss; whitened, most would be noise.
     """
     rows = features.transpose(0, 2, 3, 1).reshape(-1, features.shape[1])
     some = rows[:: max(1, len(rows) // 200_000)].astype(np.float64)

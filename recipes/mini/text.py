@@ -1,7 +1,7 @@
 """Tokenizer and text encoder of the embedded model: every word of the world is one token, and no word sees another.
 
-A text encoder that mixes words puts the whole caption into its last tokens, and then no image position needs to attend to the class word.
-Without layers, only the class word knows the class.
+A text encoder that mixes words puts the whole caption into its last tokens, and then no image position needs to attend
+to the class word. Without layers, only the class word knows the class.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def build_tokenizer() -> CLIPTokenizer:
 def learn_merges(words: list[str]) -> list[tuple[str, str]]:
     """Byte-pair merges, most frequent pair first, until every word is one token.
 
-    The tokenizers library's trainer breaks ties differently from run to run, but token ids must not change between two runs of one
-    training. Here, ties go to the first pair in alphabetical order.
+    The tokenizers library's trainer breaks ties differently from run to run, but token ids must not change between two
+    runs of one training. Here, ties go to the first pair in alphabetical order.
     """
     pieces = [[*word[:-1], word[-1] + "</w>"] for word in words]
     merges = []
@@ -66,7 +66,9 @@ def build_text_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def build_projected_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
-    """CLIPTextModelWithProjection whose states before its only layer are its embeddings, and whose pooled state (B, width) is zero."""
+    """CLIPTextModelWithProjection whose states before its only layer are its embeddings, and whose pooled state (B,
+    width) is zero.
+    """
     encoder = CLIPTextModelWithProjection(_text_config(width, tokenizer, layers=1))
     encoder.requires_grad_(False)
     encoder.text_projection.weight.zero_()

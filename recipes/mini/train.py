@@ -1,4 +1,6 @@
-"""Runs the whole recipe in order: render, autoencoder, latents, denoiser, assemble. Continues wherever an earlier run stopped."""
+"""Runs the whole recipe in order: render, autoencoder, latents, denoiser, assemble. Continues wherever an earlier run
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ def train_mini(
     """Train in `folder` for at most `minutes` and assemble the pipeline into `folder`/pipeline.
 
     Every loss goes to `folder`/losses.jsonl; `folder`/samples.png shows two images per class. Returns the pipeline's
-    folder (None while the autoencoder is still in training) and whether the recipe is complete; if not, the same call continues it.
+    folder (None while the autoencoder is still in training) and whether the recipe is complete; if not, the same call
+    continues it.
 
     init: a finished pipeline to start from. autoencoder: a pipeline of which only the autoencoder is used.
 
@@ -69,7 +72,8 @@ def train_mini(
     _check_recipe(recipe, folder)
     if init and autoencoder:
         raise UserError(
-            "--init and --autoencoder: the pipeline to start from has an autoencoder, and its network knows no other; leave one out"
+            "--init and --autoencoder: the pipeline to start from has an autoencoder, and its network knows no other;"
+            " leave one out"
         )
     start = read_start(init, recipe, folder) if init else None
     vae_start = read_autoencoder(autoencoder, recipe, folder) if autoencoder else None
@@ -163,10 +167,20 @@ def _share(meeting: str, workers: int, told: tuple[Any, ...]) -> None:
 
 
 def _share_training(
-    rank: int, world: int, meeting: str, recipe: Recipe, scaling: float, captions: list[str], folder: Path, minutes: float
+    rank: int,
+    world: int,
+    meeting: str,
+    recipe: Recipe,
+    scaling: float,
+    captions: list[str],
+    folder: Path,
+    minutes: float,
 ) -> None:
-    """One of `world` processes with one thread each: on small matrices, processes wait less for one another than threads do."""
-    # torch asks the system for this signal when the parent process ends; a shell's background job ignores it by default.
+    """One of `world` processes with one thread each: on small matrices, processes wait less for one another than
+    threads do.
+    """
+    # torch asks the system for this signal when the parent process ends; a shell's background job ignores it by
+    # default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world)
@@ -175,7 +189,9 @@ def _share_training(
         features = None
         if recipe.schedule.alignment_weight:
             features = map_array(folder / FEATURES, np.float16, (len(captions), recipe.teacher.features, None, None))
-        _train_network(recipe, latents, scaling, captions, features, folder, Reporter(folder / "losses.jsonl", print), minutes)
+        _train_network(
+            recipe, latents, scaling, captions, features, folder, Reporter(folder / "losses.jsonl", print), minutes
+        )
     except UserError as error:
         write_atomic(Path(meeting) / f"{REFUSED}{rank}", str(error).encode())
         raise SystemExit(2) from error
@@ -187,7 +203,9 @@ def _check_recipe(recipe: Recipe, folder: Path) -> None:
     """Raise UserError if `folder` holds the training of another recipe."""
     path = folder / RECIPE
     # A key that is newer than the training had the effect of its default.
-    if path.is_file() and _filled(read_json(path, dict[str, Any]), _lasting(Recipe(network=recipe.network))) != _lasting(recipe):
+    if path.is_file() and _filled(
+        read_json(path, dict[str, Any]), _lasting(Recipe(network=recipe.network))
+    ) != _lasting(recipe):
         raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
 
 
@@ -197,10 +215,13 @@ def _filled(table: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lasting(recipe: Recipe) -> dict[str, Any]:
-    """The values of a recipe that may not change within a training, in JSON's types. Its length may: a training can be prolonged."""
+    """The values of a recipe that may not change within a training, in JSON's types. Its length may: a training can be
+    prolonged.
+    """
     table = json.loads(json.dumps(asdict(recipe)))
     for length in (table[recipe.table], table):
-        # "crops" stays: all latents are from one autoencoder. The ends of the coarse part and of the whole may be decided during training.
+        # "crops" stays: all latents are from one autoencoder. The ends of the coarse part and of the whole may be
+        # decided during training.
         for key in ("samples", "coarse_samples", "workers", "checkpoint_minutes"):
             length.pop(key, None)
     for name in NETWORKS.values():
@@ -226,7 +247,8 @@ def draw_samples(pipeline: Path, path: Path) -> None:
 
 
 def assemble(vae: AutoencoderKL, student: Student, scaling: float, folder: Path, about: dict) -> Path:
-    """Write the pipeline to `folder` (replaced if it exists) as fp16 safetensors, with its classes and words in `seediff.json`.
+    """Write the pipeline to `folder` (replaced if it exists) as fp16 safetensors, with its classes and words in
+    `seediff.json`.
 
     about: further entries of that file, such as samples seen, the recipe, and the history of the weights.
     """

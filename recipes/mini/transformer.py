@@ -1,8 +1,10 @@
-"""An MM-DiT that knows the embedded world: Stable Diffusion 3's classes with a few million parameters, trained by flow matching.
+"""An MM-DiT that knows the embedded world: Stable Diffusion 3's classes with a few million parameters, trained by flow
+matching.
 
-The text columns are as in Stable Diffusion 3 without T5: the states of two CLIP text encoders, concatenated along channels, then 256
-columns of zeros. The pipeline reads a text encoder's states before its last layer. With one layer, these are its embeddings, so no word
-sees another. The pooled state is always zero: a network that receives the class outside attention need not attend to the word.
+The text columns are as in Stable Diffusion 3 without T5: the states of two CLIP text encoders, concatenated along
+channels, then 256 columns of zeros. The pipeline reads a text encoder's states before its last layer. With one layer,
+these are its embeddings, so no word sees another. The pooled state is always zero: a network that receives the class
+outside attention need not attend to the word.
 """
 
 from __future__ import annotations
@@ -34,10 +36,11 @@ LEVELS = 1000
 
 
 class OneForAll:
-    """Joint attention whose last column stands for `copies` equal ones: its score is raised by log(copies), which gives the same softmax.
+    """Joint attention whose last column stands for `copies` equal ones: its score is raised by log(copies), which gives
+    the same softmax.
 
-    The columns of zeros start equal, have no position and have equal queries, so they stay equal in every layer. One column is enough and
-    saves a third of the network's work.
+    The columns of zeros start equal, have no position and have equal queries, so they stay equal in every layer. One
+    column is enough and saves a third of the network's work.
     """
 
     def __init__(self, copies: int) -> None:
@@ -54,7 +57,9 @@ class OneForAll:
         text_query, text_key = attn.norm_added_q(text_query), attn.norm_added_k(text_key)
         query, key = torch.cat([query, text_query], 2), torch.cat([key, text_key], 2)
         value = torch.cat([value, text_value], 2).to(query.dtype)
-        with torch.autocast(query.device.type, enabled=False):  # plain products: a CPU's fused kernel is slower in bfloat16
+        with torch.autocast(
+            query.device.type, enabled=False
+        ):  # plain products: a CPU's fused kernel is slower in bfloat16
             scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
             bias = torch.zeros(key.shape[2], dtype=scores.dtype, device=scores.device)
             bias[-1] = math.log(self.copies)
@@ -65,7 +70,9 @@ class OneForAll:
 
 
 class Transformer(Student):
-    """What is trained: `transformer`, the embeddings of `text_encoder` and `text_encoder_2`, and `alignment`, which the pipeline drops."""
+    """What is trained: `transformer`, the embeddings of `text_encoder` and `text_encoder_2`, and `alignment`, which the
+    pipeline drops.
+    """
 
     preset = {"steps": 14, "guidance_scale": 3.0}  # noqa: RUF012  # docs/mini.md
     schedule: Table
@@ -100,7 +107,9 @@ class Transformer(Student):
         self.empty = torch.tensor(self.tokenizer([""], padding="max_length")["input_ids"])
         self.transformer.set_attn_processor(OneForAll(ZERO_COLUMNS))
         if self.schedule.alignment_weight:
-            self.transformer.transformer_blocks[(self.schedule.layers - 1) // 2].register_forward_hook(self._keep_inside)
+            self.transformer.transformer_blocks[(self.schedule.layers - 1) // 2].register_forward_hook(
+                self._keep_inside
+            )
 
     def _keep_inside(self, module: torch.nn.Module, given: object, made: tuple[torch.Tensor, torch.Tensor]) -> None:
         self.inside = made[1]
@@ -126,7 +135,9 @@ class Transformer(Student):
         curves = {"error": error}
         if batch.features is not None and self.inside is not None:
             side = clean.shape[-1] // PATCH
-            curves["alignment"] = self.alignment.error(self.inside.transpose(1, 2).unflatten(2, (side, side)), batch.features)
+            curves["alignment"] = self.alignment.error(
+                self.inside.transpose(1, 2).unflatten(2, (side, side)), batch.features
+            )
             loss = loss + self.schedule.alignment_weight * curves["alignment"]
         return loss, curves
 

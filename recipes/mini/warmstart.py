@@ -35,8 +35,9 @@ THIS, EARLIER = "of this recipe", "of an earlier recipe"
 class Origin:
     """What a training keeps of the pipeline that it started from.
 
-    samples: number of samples that its weights had seen. history: how they were trained. preset: its constants, which are better than none.
-    scaling: the factor of its latents, which its network needs; None: the factor is computed from the new scenes.
+    samples: number of samples that its weights had seen. history: how they were trained. preset: its constants, which
+    are better than none. scaling: the factor of its latents, which its network needs; None: the factor is computed from
+    the new scenes.
     """
 
     samples: int = 0
@@ -45,7 +46,9 @@ class Origin:
     scaling: float | None = None
 
     def about(self, seen: int, preset: dict[str, Any]) -> dict[str, Any]:
-        """Entries for the new pipeline's seediff.json after `seen` further samples. preset: used if the origin has none."""
+        """Entries for the new pipeline's seediff.json after `seen` further samples. preset: used if the origin has
+        none.
+        """
         if not self.samples:
             return {"samples": seen, "preset": preset}
         before = self.history.replace(THIS, EARLIER) or f"{self.samples:,} samples of a pipeline that says no more"
@@ -60,10 +63,16 @@ def read_origin(folder: Path) -> Origin:
 
 
 def origin_of(pipeline: Path) -> Origin:
-    """The origin that a pipeline describes: in its seediff.json, if it has one, and in its autoencoder's configuration (scaling)."""
+    """The origin that a pipeline describes: in its seediff.json, if it has one, and in its autoencoder's configuration
+    (scaling).
+    """
     path = pipeline / "seediff.json"
     said = read_json(path, dict[str, Any], limit=SETTINGS) if path.is_file() else {}
-    kept = {key: said[key] for key, kind in (("samples", int), ("history", str), ("preset", dict)) if isinstance(said.get(key), kind)}
+    kept = {
+        key: said[key]
+        for key, kind in (("samples", int), ("history", str), ("preset", dict))
+        if isinstance(said.get(key), kind)
+    }
     scaling = read_json(pipeline / "vae" / "config.json", dict[str, Any], limit=SETTINGS).get("scaling_factor")
     return Origin(**kept, scaling=scaling if isinstance(scaling, float) else None)
 
@@ -71,9 +80,9 @@ def origin_of(pipeline: Path) -> Origin:
 def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[AutoencoderKL, Student, Origin]:
     """The pipeline's weights in the recipe's networks, and its origin. Writes nothing.
 
-    This is for earlier trainings of which only the weights are left, without the optimizers' states. A UNet with one layer per block can
-    start a deeper one (see deepen.py). Raises UserError if `folder` already has checkpoints, if the pipeline is not of the recipe's shape,
-    or if the recipe would train only a UNet's inner levels.
+    This is for earlier trainings of which only the weights are left, without the optimizers' states. A UNet with one
+    layer per block can start a deeper one (see deepen.py). Raises UserError if `folder` already has checkpoints, if the
+    pipeline is not of the recipe's shape, or if the recipe would train only a UNet's inner levels.
     """
     if any((folder / name).exists() for name in (AUTOENCODER, DENOISER)):
         raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
@@ -92,7 +101,10 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
             weights = kind.from_pretrained(pipeline, subfolder=name, use_safetensors=True, **options).float()
             there, wanted = getattr(weights.config, "layers_per_block", 0), recipe.denoiser.layers
             if isinstance(part, UNet2DConditionModel) and there > wanted:
-                raise UserError(f"{pipeline}: has {there} layers per block, the recipe {wanted}: set layers in [denoiser] of --config")
+                raise UserError(
+                    f"{pipeline}: has {there} layers per block, the recipe {wanted}: set layers in [denoiser] of"
+                    " --config"
+                )
             if isinstance(part, UNet2DConditionModel) and there == 1 < wanted:
                 deepen(part, weights.state_dict())
             else:
@@ -105,7 +117,9 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
 def read_autoencoder(pipeline: Path, recipe: Recipe, folder: Path) -> AutoencoderKL:
     """The pipeline's autoencoder in the recipe's network. Writes nothing. Raises UserError like `read_start`."""
     if (folder / AUTOENCODER).exists():
-        raise UserError(f"{folder} already holds an autoencoder: leave out --autoencoder to continue with it, or use another --out")
+        raise UserError(
+            f"{folder} already holds an autoencoder: leave out --autoencoder to continue with it, or use another --out"
+        )
     return _autoencoder_of(pipeline, recipe)
 
 
@@ -126,7 +140,9 @@ def write_autoencoder(vae: AutoencoderKL, recipe: Recipe, folder: Path) -> None:
 
 
 def write_start(vae: AutoencoderKL, student: Student, origin: Origin, recipe: Recipe, folder: Path) -> None:
-    """Write the origin and these weights to `folder`: checkpoints of a complete autoencoder and of a network at step 0."""
+    """Write the origin and these weights to `folder`: checkpoints of a complete autoencoder and of a network at step
+    0.
+    """
     write_atomic(folder / ORIGIN, json.dumps(asdict(origin), indent=2).encode())
     write_autoencoder(vae, recipe, folder)
     average = {k: v.detach() for k, v in student.named_parameters()}

@@ -1,8 +1,8 @@
 """Renders scenes of the embedded world: sprites composited on procedural backgrounds, so that every mask is exact.
 
-A scene is a pure function of its seed, split, index and the options of `render_scene`: it is the same on any machine and in any order.
-Scenes held out for measurement use other random numbers than training, and half of their objects are sprites that training never sees,
-if their class has such sprites.
+A scene is a pure function of its seed, split, index and the options of `render_scene`: it is the same on any machine
+and in any order. Scenes held out for measurement use other random numbers than training, and half of their objects are
+sprites that training never sees, if their class has such sprites.
 """
 
 from __future__ import annotations
@@ -23,8 +23,17 @@ from seediff.report.pictures import encoded
 from .art import load_sprite, sprite_table
 from .sets import PLACES, caption, load_set, pack_blobs, write_scenes_as_dataset
 
-SPLITS = {"train": 0, "tune": 1, "held": 2, "shift": 3}  # the number is part of the random seed, so no two splits share a scene
-OBJECT_SIZE = {1: (0.45, 0.85), 2: (0.34, 0.56), 3: (0.28, 0.42)}  # an object's longer side, as a share of the image's shorter
+SPLITS = {
+    "train": 0,
+    "tune": 1,
+    "held": 2,
+    "shift": 3,
+}  # the number is part of the random seed, so no two splits share a scene
+OBJECT_SIZE = {
+    1: (0.45, 0.85),
+    2: (0.34, 0.56),
+    3: (0.28, 0.42),
+}  # an object's longer side, as a share of the image's shorter
 CLOSE = (0.6, 0.95)  # the same for the object of a close-up
 ODDS = (4, 4, 2)  # of one, two and three objects in a scene
 MIN_VISIBLE = 0.75  # minimum share of each object that stays visible under later ones, if 20 tries find it
@@ -33,13 +42,15 @@ NAMED, MIRRORED = 0.5, 0.25  # shares of named objects and of mirrored scenes, w
 MEASURED = {"truth": ("held", 600), "shift": ("shift", 300), "tune": ("tune", 200)}
 """Stored set → split, number of scenes."""
 OBJECTS = (1, 2, 1, 3, 2, 1, 2, 1, 3, 1, 2, 1, 2, 3, 1, 2, 1, 3, 2, 1)
-"""The numbers of objects in stored scenes, cycled: 45 % of the scenes show one. The cycle's length and the 19 classes share no divisor,
-so every class comes with every number."""
+"""The numbers of objects in stored scenes, cycled: 45 % of the scenes show one. The cycle's length and the 19 classes
+share no divisor, so every class comes with every number."""
 WEBP_QUALITY = 95
 RENDERED = {"train": "train", "shift-train": "shift"}
 """Set to train on → the split from which it is rendered."""
 SCENE_SEED = 2000
-"""Seed of the scenes to train segmenters on. The embedded model (0) and the yardstick (1000) learnt from other seeds of the same split."""
+"""Seed of the scenes to train segmenters on. The embedded model (0) and the yardstick (1000) learnt from other seeds of
+the same split.
+"""
 
 
 def render_scene(
@@ -58,15 +69,16 @@ def render_scene(
 ) -> Scene:
     """Render scene `index` of a split. `objects` fixes how many objects it shows; by default 1, 2 or 3 with these odds.
 
-    shape: (height, width) in pixels instead of a square of `side`; objects are as large as in a square of the shorter side.
+    shape: (height, width) in pixels instead of a square of `side`; objects are as large as in a square of the shorter
+    side.
 
-    While the noise is high, a model averages a drawing and its mirror image under one caption to a symmetric chimera, and likewise
-    different drawings of one class. With `describe`, single objects are therefore never mirrored. Instead, a quarter of the scenes is
-    mirrored as a whole and called so in the caption, and a share `named` of the objects is called by its drawing's phrase
-    (`a penguin bird`).
+    While the noise is high, a model averages a drawing and its mirror image under one caption to a symmetric chimera,
+    and likewise different drawings of one class. With `describe`, single objects are therefore never mirrored. Instead,
+    a quarter of the scenes is mirrored as a whole and called so in the caption, and a share `named` of the objects is
+    called by its drawing's phrase (`a penguin bird`).
 
-    close: one large object, because small objects, the only kind in scenes of several, show little of a shape. The frequency of a class
-    is proportional to the square root of its number of drawings.
+    close: one large object, because small objects, the only kind in scenes of several, show little of a shape. The
+    frequency of a class is proportional to the square root of its number of drawings.
     """
     rng = np.random.default_rng((seed, SPLITS[split], index))
     count = objects or int(rng.choice((1, 2, 3), p=np.divide(odds, sum(odds))))
@@ -121,7 +133,9 @@ def _random_sprite(rng, art, class_name, split, size_range, side, flips) -> tupl
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     longest = side * float(rng.uniform(*size_range))
     scale = longest / max(image.size)
-    image = image.resize((max(4, round(image.width * scale)), max(4, round(image.height * scale))), Image.Resampling.BOX)
+    image = image.resize(
+        (max(4, round(image.width * scale)), max(4, round(image.height * scale))), Image.Resampling.BOX
+    )
     image = image.rotate(float(rng.uniform(-12, 12)), Image.Resampling.BICUBIC, expand=True)
     alpha = image.getchannel("A")
     rgb = ImageEnhance.Brightness(image.convert("RGB")).enhance(float(rng.uniform(0.8, 1.15)))
@@ -144,7 +158,9 @@ def _class_sprites(art: Path, class_name: str, split: str) -> tuple[tuple[Image.
     """Drawings of a class, each with the phrase that captions may use for it."""
     vendor = "noto" if split == "shift" else "fluent"
     table = [s for s in sprite_table() if s.class_name == class_name]
-    if vendor == "noto":  # one drawing per first code point, as only that is drawn: variants of its sequence would repeat it
+    if (
+        vendor == "noto"
+    ):  # one drawing per first code point, as only that is drawn: variants of its sequence would repeat it
         table = list({s.codepoint.split("-")[0]: s for s in reversed(table)}.values())[::-1]
     else:
         seen = [s for s in table if s.split == "train"]
@@ -170,8 +186,12 @@ def _bleed(image: Image.Image) -> Image.Image:
     weight = image.getchannel("A")
     for radius in (2, 8, 64):
         small = (max(1, image.width // radius), max(1, image.height // radius))
-        colour = np.asarray(flat.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32)
-        share = np.asarray(weight.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32)
+        colour = np.asarray(
+            flat.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32
+        )
+        share = np.asarray(
+            weight.resize(small, Image.Resampling.BOX).resize(image.size, Image.Resampling.BILINEAR), np.float32
+        )
         known = (alpha[..., 0] < 0.02) & (share > 2)
         rgb[known] = np.clip(colour[known] / (share[known, None] / 255), 0, 255)
         alpha = np.where(known[..., None], 0.03, alpha)  # so that wider radii skip filled pixels
@@ -179,7 +199,9 @@ def _bleed(image: Image.Image) -> Image.Image:
 
 
 def draw_background(rng: np.random.Generator, place: str | None, shape: tuple[int, int]) -> np.ndarray:
-    """A procedural background (H, W, 3) uint8 of a shape (H, W): two tones with a horizon or gradient, soft blobs, fine grain."""
+    """A procedural background (H, W, 3) uint8 of a shape (H, W): two tones with a horizon or gradient, soft blobs, fine
+    grain.
+    """
     if place is None:
         upper, lower = rng.uniform(30, 235, 3), rng.uniform(30, 235, 3)
     else:
@@ -212,7 +234,9 @@ def render_scenes(art: Path, out: Path) -> list[Path]:
 
 
 def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
-    """Write one set of scenes to `path`, atomically. Images are slightly lossy (WebP); label maps, classes and captions are exact."""
+    """Write one set of scenes to `path`, atomically. Images are slightly lossy (WebP); label maps, classes and captions
+    are exact.
+    """
     images = [encoded(s.image, "WEBP", quality=WEBP_QUALITY, method=6) for s in scenes]
     masks = [encoded(s.label_map, "PNG", optimize=True) for s in scenes]
     tensors = pack_blobs("images", images) | pack_blobs("masks", masks)
@@ -220,19 +244,25 @@ def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
     write_tensors(path, tensors, {"scenes": json.dumps(about)})
 
 
-def write_scene_set(out: Path, name: str, *, count: int | None = None, art: Path | None = None, seed: int = SCENE_SEED) -> int:
+def write_scene_set(
+    out: Path, name: str, *, count: int | None = None, art: Path | None = None, seed: int = SCENE_SEED
+) -> int:
     """Write scenes as a native dataset and return their number.
 
-    name: a stored set (`truth`, `shift`, `tune`), of which the first `count` scenes are written; or `train` or `shift-train`: scenes
-    with the training sprites or with the other vendor's art, rendered from the folder `art` with `seed`.
-    Raises UserError for an unknown name, missing art, a wrong count, or an `out` that is not free.
+    name: a stored set (`truth`, `shift`, `tune`), of which the first `count` scenes are written; or `train` or
+    `shift-train`: scenes with the training sprites or with the other vendor's art, rendered from the folder `art` with
+    `seed`. Raises UserError for an unknown name, missing art, a wrong count, or an `out` that is not free.
     """
     about = {"scenes": name, **({"seed": seed} if art else {})}
     if name not in RENDERED:
         return write_scenes_as_dataset(out, load_set(name, count, option="count"), about)
     if art is None:
-        raise UserError(f"--set {name} is rendered: name the folder of the art with --art (`python -m recipes.mini art` fetches it)")
+        raise UserError(
+            f"--set {name} is rendered: name the folder of the art with --art (`python -m recipes.mini art` fetches it)"
+        )
     count = 1000 if count is None else count
     if count < 1:
         raise UserError("count", f"{count} must be at least 1")
-    return write_scenes_as_dataset(out, (render_scene(art, i, seed=seed, split=RENDERED[name]) for i in range(count)), about)
+    return write_scenes_as_dataset(
+        out, (render_scene(art, i, seed=seed, split=RENDERED[name]) for i in range(count)), about
+    )

@@ -1,6 +1,7 @@
 """The yardstick: a small segmenter of the embedded world, for images that have no exact masks.
 
-It is a measuring instrument: trained only on rendered scenes of the training split, never on images that the embedded model drew.
+It is a measuring instrument: trained only on rendered scenes of the training split, never on images that the embedded
+model drew.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Block(nn.Sequential):
 class Segmenter(nn.Module):
     """A small U-Net: (B, 3, S, S) in [-1, 1] → logits (B, 20, S, S), background first, then CLASSES. 0.7 M parameters.
 
-    It works at half the image's side, with 2 × 2 pixels as channels at input and output. On a CPU this is four times faster than
-    convolutions at full size, and loses no detail.
+    It works at half the image's side, with 2 × 2 pixels as channels at input and output. On a CPU this is four times
+    faster than convolutions at full size, and loses no detail.
     """
 
     def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
@@ -53,7 +54,9 @@ class Segmenter(nn.Module):
             self.down.append(nn.Sequential(Block(inputs, outputs, stride=2), Block(outputs, outputs)))
         # Recognising an object needs all of it, so the mean of the deepest features is added everywhere.
         self.context = nn.Linear(widths[-1], widths[-1])
-        self.up = nn.ModuleList([Block(deep + skip, skip) for deep, skip in zip(widths[:0:-1], widths[-2::-1], strict=True)])
+        self.up = nn.ModuleList(
+            [Block(deep + skip, skip) for deep, skip in zip(widths[:0:-1], widths[-2::-1], strict=True)]
+        )
         self.head = nn.Conv2d(widths[0], 4 * (1 + len(CLASSES)), 1)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -103,8 +106,8 @@ def run_batched(network: nn.Module, images: np.ndarray) -> torch.Tensor:
 
 
 def segment_known(network: Segmenter, images: np.ndarray, classes: list[tuple[str, ...]]) -> list[np.ndarray]:
-    """Label maps (H, W) uint8 with VOC ids for images (n, H, W, 3) uint8: at each pixel the best of the image's known classes and the
-    background.
+    """Label maps (H, W) uint8 with VOC ids for images (n, H, W, 3) uint8: at each pixel the best of the image's known
+    classes and the background.
 
     Mask methods also know the classes, so this comparison is fair.
     """
@@ -118,7 +121,11 @@ def segment_known(network: Segmenter, images: np.ndarray, classes: list[tuple[st
 def segmenter_iou(network: Segmenter, scenes: list[Scene]) -> float:
     """Mean IoU over (image, class) pairs of scenes with exact masks and known classes."""
     predicted = segment_known(network, np.stack([s.image for s in scenes]), [s.classes for s in scenes])
-    values = [iou(p == CLASS_IDS[c], s.label_map == CLASS_IDS[c]) for p, s in zip(predicted, scenes, strict=True) for c in s.classes]
+    values = [
+        iou(p == CLASS_IDS[c], s.label_map == CLASS_IDS[c])
+        for p, s in zip(predicted, scenes, strict=True)
+        for c in s.classes
+    ]
     return float(np.mean(values))
 
 
@@ -134,15 +141,21 @@ class YardstickRecipe:
     seed: int = 0
 
 
-def train_yardstick(art: Path, out: Path = SEGMENTER, *, report: Callable[[dict], None] = lambda row: None) -> dict[str, float]:
-    """Train the segmenter on rendered scenes, write it to `out` in half precision, and return its mean IoU on the stored held-out scenes
-    (half of their objects are sprites never trained on) and on new scenes of the training sprites, which are what the model draws."""
+def train_yardstick(
+    art: Path, out: Path = SEGMENTER, *, report: Callable[[dict], None] = lambda row: None
+) -> dict[str, float]:
+    """Train the segmenter on rendered scenes, write it to `out` in half precision, and return its mean IoU on the
+    stored held-out scenes (half of their objects are sprites never trained on) and on new scenes of the training
+    sprites, which are what the model draws."""
     recipe = YardstickRecipe()
     scenes = [render_scene(art, i, seed=SCENE_SEED) for i in range(recipe.scenes + CHECK_SCENES)]
     segmenter = train_segmenter(scenes[: recipe.scenes], recipe, report)
     weights = {k: v.half() if v.is_floating_point() else v for k, v in segmenter.state_dict().items()}
     held = load_set("truth", CHECK_SCENES)
-    quality = {"held_scenes": segmenter_iou(segmenter, held), "known_sprites": segmenter_iou(segmenter, scenes[recipe.scenes :])}
+    quality = {
+        "held_scenes": segmenter_iou(segmenter, held),
+        "known_sprites": segmenter_iou(segmenter, scenes[recipe.scenes :]),
+    }
     write_tensors(out, weights, {k: f"{v:.4f}" for k, v in quality.items()})
     return quality
 
@@ -160,10 +173,14 @@ def train_segmenter(scenes: list[Scene], recipe: YardstickRecipe, report: Callab
     return network
 
 
-def augment(pixels: torch.Tensor, targets: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random flips, brightness, contrast, noise and (in a third of the images) blur: generated images are softer than rendered ones.
+def augment(
+    pixels: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random flips, brightness, contrast, noise and (in a third of the images) blur: generated images are softer than
+    rendered ones.
 
-    pixels: (B, 3, H, W) in [-1, 1]. targets: label maps (B, H, W), which are flipped along, or targets (B, …) that flips do not change.
+    pixels: (B, 3, H, W) in [-1, 1]. targets: label maps (B, H, W), which are flipped along, or targets (B, …) that
+    flips do not change.
     """
     size = (len(pixels), 1, 1, 1)
     flip = torch.rand(size, generator=generator) < 0.5
@@ -187,12 +204,15 @@ def fit(
     report: Callable[[dict], None],
     device: str = "cpu",
 ) -> nn.Module:
-    """Train `network` on images (n, H, W, 3) uint8. `loss_of(output, targets of a batch)` is a scalar; targets: as in `augment`. Uses AdamW
-    with a one-cycle rate, and bfloat16 if the device has it. Returns the network on the CPU, in evaluation mode."""
+    """Train `network` on images (n, H, W, 3) uint8. `loss_of(output, targets of a batch)` is a scalar; targets: as in
+    `augment`. Uses AdamW with a one-cycle rate, and bfloat16 if the device has it. Returns the network on the CPU, in
+    evaluation mode."""
     network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     steps = max(1, recipe.samples // recipe.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps + 1, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=steps + 1, pct_start=0.1
+    )
     running = None
     for step in range(steps):
         rng = np.random.default_rng((recipe.seed, step))
@@ -208,7 +228,9 @@ def fit(
         schedule.step()
         running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
         if not math.isfinite(running):
-            raise RuntimeError(f"{type(network).__name__}: the loss is {running} at step {step}; lower the learning rate")
+            raise RuntimeError(
+                f"{type(network).__name__}: the loss is {running} at step {step}; lower the learning rate"
+            )
         if (step + 1) % 20 == 0 or step == steps - 1:
             report({"stage": type(network).__name__.lower(), "step": step + 1, "steps": steps, "loss": running})
     return network.to("cpu").eval()

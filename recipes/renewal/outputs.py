@@ -22,13 +22,16 @@ RECORD = ROOT / "docs" / "ingredients.json"
 DRAWING = ("steps", "guidance_scale", "scheduler", "capture_steps")
 """The keys of a model's preset that decide what it draws: the ingredient "MODEL drawing"."""
 DEFAULTS = ("method", "presence", "name_threshold")
-"""The keys that decide the masks that commands make without options: "MODEL preset", with the constants of that method."""
+"""The keys that decide the masks that commands make without options: "MODEL preset", with the constants of that
+method.
+"""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Tables to paste into a page from a Markdown file that a command writes: the first table below each heading that file and page share.
-    With `heading` and `under`, only the first table below the file's `heading`, which goes below the page's heading `under`."""
+    """Tables to paste into a page from a Markdown file that a command writes: the first table below each heading that
+    file and page share. With `heading` and `under`, only the first table below the file's `heading`, which goes below
+    the page's heading `under`."""
 
     file: str
     page: str
@@ -70,7 +73,9 @@ def ingredients(output: Output) -> dict[str, str]:
 
 
 def changed(output: Output, record: Mapping[str, Any]) -> list[str]:
-    """The ingredients that have changed since the output was made; for a trained table, its rows without current figures."""
+    """The ingredients that have changed since the output was made; for a trained table, its rows without current
+    figures.
+    """
     if output.kind == "trained table":
         from recipes.renewal.trained import rows_without_figures
 
@@ -80,7 +85,9 @@ def changed(output: Output, record: Mapping[str, Any]) -> list[str]:
 
 
 def out_of_date(outputs: list[Output]) -> dict[str, list[str]]:
-    """Name of each out-of-date output → its changed ingredients, or else those that other out-of-date outputs will remake."""
+    """Name of each out-of-date output → its changed ingredients, or else those that other out-of-date outputs will
+    remake.
+    """
     record = read_record()
     stale: dict[str, list[str]] = {}
     renewed: set[str] = set()

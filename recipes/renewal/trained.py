@@ -1,4 +1,6 @@
-"""Checks whether the tables of trained segmenters are current. Each figure has a key: a digest of everything that determines it."""
+"""Checks whether the tables of trained segmenters are current. Each figure has a key: a digest of everything that
+determines it.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,13 @@ STUDIES = Path(__file__).parents[2] / "docs" / "studies"
 
 
 def rows_without_figures(name: str) -> list[str]:
-    """Rows of the table, as it is defined now, for which docs/studies lacks figures with the current weights, data and settings."""
+    """Rows of the table, as it is defined now, for which docs/studies lacks figures with the current weights, data and
+    settings.
+    """
     before = os.environ.get(BF16_SWITCH)
-    os.environ[BF16_SWITCH] = "1"  # the published figures are from a CPU with bfloat16, and the number format is part of a key
+    os.environ[BF16_SWITCH] = (
+        "1"  # the published figures are from a CPU with bfloat16, and the number format is part of a key
+    )
     try:
         return _rows_without_figures(name)
     finally:

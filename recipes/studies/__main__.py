@@ -12,16 +12,26 @@ from seediff.cli.commands import main
 from seediff.cli.options import HERE, SEED
 from seediff.errors import UserError
 
-app = App(name="python -m recipes.studies", help="Measure masks and segments.", help_format="markdown", result_action="return_value")
+app = App(
+    name="python -m recipes.studies",
+    help="Measure masks and segments.",
+    help_format="markdown",
+    result_action="return_value",
+)
 
 Out = Annotated[Path, HERE, Parameter(help="Folder for results.json, results.md and pictures.")]
 Scenes = Annotated[int, Parameter(help="Number of held-out scenes to measure on.")]
 TuneScenes = Annotated[int, Parameter(help="Number of scenes to tune each method's constants on.")]
 SceneSet = Annotated[
-    Literal["truth", "shift"], Parameter(name="--set", help="truth: held-out scenes. shift: scenes with another vendor's art.")
+    Literal["truth", "shift"],
+    Parameter(name="--set", help="truth: held-out scenes. shift: scenes with another vendor's art."),
 ]
-Constants = Annotated[Path | None, Parameter(help="results.json of an earlier study: use its constants instead of tuning.")]
-AnyModel = Annotated[str, Parameter(help="`mini`, `mini-dit`, or the folder of a pipeline trained on the embedded world.")]
+Constants = Annotated[
+    Path | None, Parameter(help="results.json of an earlier study: use its constants instead of tuning.")
+]
+AnyModel = Annotated[
+    str, Parameter(help="`mini`, `mini-dit`, or the folder of a pipeline trained on the embedded world.")
+]
 Seed = Annotated[int, SEED]
 Device = Annotated[str | None, Parameter(help="Device: cuda, mps or cpu; by default the fastest available.")]
 
@@ -44,7 +54,14 @@ def truth(
     """
     from .truth import run_truth
 
-    options = {"scene_set": scene_set, "tune_scenes": tune_scenes, "constants": constants, "model": model, "seed": seed, "device": device}
+    options = {
+        "scene_set": scene_set,
+        "tune_scenes": tune_scenes,
+        "constants": constants,
+        "model": model,
+        "seed": seed,
+        "device": device,
+    }
     run_truth(out, scenes=scenes, **options)
     print(f"Tables: {out / 'results.md'}")
 
@@ -90,7 +107,7 @@ def segments(
 
     - `python -m recipes.studies segments --out segments`
 
-    - `python -m recipes.studies segments --images photos --labels labels --constants segments/results.json --out photos-study`
+    - `python -m recipes.studies segments --images photos --labels labels --constants segments/results.json --out own`
     """
     from .pairs import folder_pairs, scene_pairs
     from .segments import read_best, run_segments

@@ -1,4 +1,6 @@
-"""Captures the attention that masks are made from, of scenes or of images while they are drawn, so that settings can share it."""
+"""Captures the attention that masks are made from, of scenes or of images while they are drawn, so that settings can
+share it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Captured = tuple[int, Scene, dict[CaptureConfig, AttentionMaps]]
 """A scene's index, the scene, and its attention."""
 
 
-def captured(model: Model, scenes: Sequence[Scene], sources: Sequence[CaptureConfig], *, seed: int) -> Iterator[Captured]:
+def captured(
+    model: Model, scenes: Sequence[Scene], sources: Sequence[CaptureConfig], *, seed: int
+) -> Iterator[Captured]:
     """Every scene with its attention, captured with its caption, a batch at a time. Earlier batches are not kept."""
     for start in range(0, len(scenes), BATCH):
         batch = scenes[start : start + BATCH]
@@ -55,8 +59,8 @@ def draw_with_attention(
     size: Size | None = None,
     capture_steps: CaptureSteps = "all",
 ) -> tuple[list[np.ndarray], dict[CaptureConfig, list[AttentionMaps]]]:
-    """(H, W, 3) uint8 of every sample, and its maps for every source. The samples are drawn once per entry of `by_groups`, the same each
-    time."""
+    """(H, W, 3) uint8 of every sample, and its maps for every source. The samples are drawn once per entry of
+    `by_groups`, the same each time."""
     images: list[np.ndarray] = []
     maps: dict[CaptureConfig, list[AttentionMaps]] = {}
     for capture, groups in by_groups(sources).items():

@@ -1,7 +1,8 @@
-"""Floors for unnamed segments: divisions that never look at the picture, and how far a method is ahead of each. Pure functions.
+"""Floors for unnamed segments: divisions that never look at the picture, and how far a method is ahead of each. Pure
+functions.
 
-Photographers put things in the middle, the sky above and the ground below. So one segment, or a box in the middle, scores well without
-any method. A method that looks at the picture must score higher on the same images.
+Photographers put things in the middle, the sky above and the ground below. So one segment, or a box in the middle,
+scores well without any method. A method that looks at the picture must score higher on the same images.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ FLOORS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference between two predictions of a set in ACC and mIoU, −1 to 1, with percentile intervals (low, high)."""
+    """The difference between two predictions of a set in ACC and mIoU, −1 to 1, with percentile intervals (low,
+    high).
+    """
 
     acc: float
     acc_ci95: tuple[float, float]
@@ -75,7 +78,12 @@ def floor_map(floor: str, height: int, width: int, *, pieces: int = 1) -> np.nda
 
 
 def score_floors(
-    method: Tallies, floors: Mapping[str, Tallies], segments: Mapping[str, Sequence[int]], *, seed: int = 0, draws: int = 2000
+    method: Tallies,
+    floors: Mapping[str, Tallies],
+    segments: Mapping[str, Sequence[int]],
+    *,
+    seed: int = 0,
+    draws: int = 2000,
 ) -> dict[str, FloorScore]:
     """Each floor's scores, and how far the method is ahead of it, from the counts of the same images in the same order.
 
@@ -93,13 +101,15 @@ def score_floors(
 def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, draws: int = 2000) -> list[Difference]:
     """The difference between `tallies` and each of the others, with 95 % intervals from the same draws as `bootstrap`.
 
-    Paired: a draw takes the same images for both, so images that are hard for both do not widen the interval. All counts must be of the
-    same images in one order; raises ValueError if their labelled pixels differ.
+    Paired: a draw takes the same images for both, so images that are hard for both do not widen the interval. All
+    counts must be of the same images in one order; raises ValueError if their labelled pixels differ.
     """
     if any(not np.array_equal(tallies.pixels, other.pixels) for other in others):
         raise ValueError("only predictions of the same labels in the same order can be compared")
     every, classes = [tallies, *others], tallies.tp.shape[1]
-    tp, fp, fn = (np.concatenate([getattr(t, key) for t in every], axis=1) for key in ("tp", "fp", "fn"))  # (I, C of each in turn)
+    tp, fp, fn = (
+        np.concatenate([getattr(t, key) for t in every], axis=1) for key in ("tp", "fp", "fn")
+    )  # (I, C of each in turn)
     whole = Tallies(tp.sum(0), fp.sum(0), fn.sum(0), tallies.pixels.sum())
     drawn = resample(Tallies(tp, fp, fn, tallies.pixels), seed=seed, draws=draws)
 
@@ -107,7 +117,9 @@ def differences(tallies: Tallies, others: Sequence[Tallies], *, seed: int = 0, d
         """ACC and mIoU of every prediction, from its columns."""
         parts = [slice(n * classes, (n + 1) * classes) for n in range(len(every))]
         accs = [accuracy(counts.tp[..., part], counts.pixels) for part in parts]
-        return accs, [mean_iou(class_iou(counts.tp[..., part], counts.fp[..., part], counts.fn[..., part])) for part in parts]
+        return accs, [
+            mean_iou(class_iou(counts.tp[..., part], counts.fp[..., part], counts.fn[..., part])) for part in parts
+        ]
 
     (accs, mious), (drawn_accs, drawn_mious) = scores(whole), scores(drawn)
     return [

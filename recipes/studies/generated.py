@@ -1,6 +1,8 @@
-"""Masks of generated images, which have no exact masks, against a yardstick: a segmenter trained on exact masks of rendered scenes.
+"""Masks of generated images, which have no exact masks, against a yardstick: a segmenter trained on exact masks of
+rendered scenes.
 
-The segmenter is given each image's classes, as the methods are. Its own IoU on held-out scenes shows how far to trust it.
+The segmenter is given each image's classes, as the methods are. Its own IoU on held-out scenes shows how far to trust
+it.
 """
 
 from __future__ import annotations
@@ -33,11 +35,13 @@ EMPTY_SHARE = 0.01  # a class whose share of the image, by the yardstick, is les
 def run_generated(
     out: Path, constants: Path, *, images: int = 190, model: str = "mini", seed: int = 0, device: str | None = None
 ) -> dict[str, Any]:
-    """Generate `images`, half with one class and half with two, as `seediff generate` draws them, and compare every method's masks with the
-    yardstick's. constants: results.json of a study of truth. Writes results.json, results.md and scenes.png to `out`.
+    """Generate `images`, half with one class and half with two, as `seediff generate` draws them, and compare every
+    method's masks with the yardstick's. constants: results.json of a study of truth. Writes results.json, results.md
+    and scenes.png to `out`.
 
-    Images in which the yardstick misses a class are left out and counted in `not_drawn`: they show how well the model draws, not how well a
-    method masks. Raises UserError: an unknown model, unusable `constants`, or no place to write to.
+    Images in which the yardstick misses a class are left out and counted in `not_drawn`: they show how well the model
+    draws, not how well a method masks. Raises UserError: an unknown model, unusable `constants`, or no place to write
+    to.
     """
     chosen = {key: setting for key, setting in read_chosen(constants).items() if key[0] in KINDS[:4]}
     drawing = GenerateConfig.recommended(classes=CLASSES, model=model)
@@ -75,13 +79,22 @@ def specs(count: int, seed: int) -> list[SampleSpec]:
 
 
 def drawn(
-    model: Model, samples: Sequence[SampleSpec], sources: Sequence[CaptureConfig], yardstick: Segmenter, drawing: GenerateConfig
+    model: Model,
+    samples: Sequence[SampleSpec],
+    sources: Sequence[CaptureConfig],
+    yardstick: Segmenter,
+    drawing: GenerateConfig,
 ) -> Iterator[Captured]:
-    """Generated images as scenes with the yardstick's label maps, and their attention. Images in which it misses a class are skipped.
+    """Generated images as scenes with the yardstick's label maps, and their attention. Images in which it misses a
+    class are skipped.
 
     Raises UserError if all are skipped.
     """
-    options: dict[str, Any] = {"steps": drawing.steps, "guidance_scale": drawing.guidance_scale, "capture_steps": drawing.capture.steps}
+    options: dict[str, Any] = {
+        "steps": drawing.steps,
+        "guidance_scale": drawing.guidance_scale,
+        "capture_steps": drawing.capture.steps,
+    }
     kept = 0
     for start in range(0, len(samples), BATCH):
         batch = samples[start : start + BATCH]
@@ -90,6 +103,13 @@ def drawn(
         for offset, (spec, image, label_map) in enumerate(zip(batch, images, label_maps, strict=True)):
             if all((label_map == CLASS_IDS[c]).mean() >= EMPTY_SHARE for c in spec.classes):
                 kept += 1
-                yield spec.index, Scene(image, label_map, spec.classes, spec.prompt), {source: of[offset] for source, of in maps.items()}
+                yield (
+                    spec.index,
+                    Scene(image, label_map, spec.classes, spec.prompt),
+                    {source: of[offset] for source, of in maps.items()},
+                )
     if not kept:
-        raise UserError(f"the yardstick finds its class in none of the {len(samples)} images: is '{model.name}' trained on its classes?")
+        raise UserError(
+            f"the yardstick finds its class in none of the {len(samples)} images: is '{model.name}' trained on its"
+            " classes?"
+        )

@@ -1,4 +1,6 @@
-"""Images with label maps, on which segments are measured: scenes of the embedded world, or photographs from a folder."""
+"""Images with label maps, on which segments are measured: scenes of the embedded world, or photographs from a
+folder.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ from seediff.mini.scenes import CLASS_IDS
 
 @dataclass(frozen=True)
 class Pairs:
-    """name: a description for people. classes: their number, including the background. load: functions that return an image (H, W, 3) uint8
-    and a label map (H, W) int32, −1 = unlabelled, both square."""
+    """name: a description for people. classes: their number, including the background. load: functions that return an
+    image (H, W, 3) uint8 and a label map (H, W) int32, −1 = unlabelled, both square."""
 
     name: str
     classes: int
@@ -37,7 +39,9 @@ def scene_pairs(name: str, count: int) -> Pairs:
 
 
 def folder_pairs(images: Path, labels: Path, count: int | None = None) -> Pairs:
-    """The first `count` photographs of a folder that have a label map, each cut to its centred square, as in DiffSeg's evaluation."""
+    """The first `count` photographs of a folder that have a label map, each cut to its centred square, as in DiffSeg's
+    evaluation.
+    """
     known = open_labels(labels)
     inside = labels.resolve() != images.resolve() and labels.resolve().is_relative_to(images.resolve())
     photos = find_photos([images], exclude=labels if inside else None).photos  # label maps are pictures, too
@@ -48,9 +52,14 @@ def folder_pairs(images: Path, labels: Path, count: int | None = None) -> Pairs:
     def load(path: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
         photo, label_map = read_photo(path), known.read(label)
         if photo.shape[:2] != label_map.shape:
-            raise UserError(f"{path}: {photo.shape[:2]}, but its label map is {label_map.shape}; both are (height, width)")
+            raise UserError(
+                f"{path}: {photo.shape[:2]}, but its label map is {label_map.shape}; both are (height, width)"
+            )
         centre = windows(label_map.shape[0], label_map.shape[1], "crop")[0].slices
         return photo[centre], label_map[centre]
 
-    about = f"{len(pairs)} photographs of {images.resolve().parent.name} ({known.layout} labels, {len(known.classes)} classes)"
+    about = (
+        f"{len(pairs)} photographs of {images.resolve().parent.name} ({known.layout} labels, {len(known.classes)}"
+        " classes)"
+    )
     return Pairs(about, len(known.classes), [partial(load, path, label) for path, label in pairs])

@@ -28,9 +28,14 @@ from .settings import Setting
 def small_masks(
     classes: Sequence[str], maps: Mapping[CaptureConfig, AttentionMaps], settings: Sequence[Setting]
 ) -> dict[Setting, torch.Tensor]:
-    """Soft masks (C, R, R), by the `without_refinement` of every setting: settings that differ only in later steps share one."""
+    """Soft masks (C, R, R), by the `without_refinement` of every setting: settings that differ only in later steps
+    share one.
+    """
     wanted = dict.fromkeys(s.without_refinement for s in settings)
-    return {bare: torch.stack([soft_mask(maps[bare.capture], name, bare.config).soft for name in classes]) for bare in wanted}
+    return {
+        bare: torch.stack([soft_mask(maps[bare.capture], name, bare.config).soft for name in classes])
+        for bare in wanted
+    }
 
 
 def soft_masks(
@@ -40,9 +45,11 @@ def soft_masks(
     return refined_masks(image, small_masks(classes, maps, settings), settings)
 
 
-def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], settings: Sequence[Setting]) -> torch.Tensor:
-    """The result of `soft_masks`, from the `small_masks` of these settings (or of more). PAMR runs once for all settings with the same PAMR
-    constants, so that its weights are computed once."""
+def refined_masks(
+    image: np.ndarray, small: Mapping[Setting, torch.Tensor], settings: Sequence[Setting]
+) -> torch.Tensor:
+    """The result of `soft_masks`, from the `small_masks` of these settings (or of more). PAMR runs once for all
+    settings with the same PAMR constants, so that its weights are computed once."""
     bare = [(s.without_refinement, s.config.compete) for s in settings]
     before = {
         (plain, compete): enlarge(small[plain], image.shape[:2], replace(plain.config, compete=compete))
@@ -60,19 +67,23 @@ def refined_masks(image: np.ndarray, small: Mapping[Setting, torch.Tensor], sett
 
 
 def winners(soft: torch.Tensor) -> torch.Tensor:
-    """(…, C, H, W): soft masks with each pixel's highest class kept (the first if several are equal) and the others zero, ready for a
-    threshold."""
+    """(…, C, H, W): soft masks with each pixel's highest class kept (the first if several are equal) and the others
+    zero, ready for a threshold."""
     highest = soft.amax(-3)
     taken = torch.zeros_like(highest, dtype=torch.bool)
     kept = torch.empty_like(soft)
-    for index, of_class in enumerate(soft.unbind(-3)):  # a few classes: several times faster than an argmax over a strided dimension
+    for index, of_class in enumerate(
+        soft.unbind(-3)
+    ):  # a few classes: several times faster than an argmax over a strided dimension
         wins = (of_class == highest) & ~taken
         taken |= wins
         torch.mul(of_class, wins, out=kept.select(-3, index))
     return kept
 
 
-def sweep(soft: torch.Tensor, exact: torch.Tensor, betas: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def sweep(
+    soft: torch.Tensor, exact: torch.Tensor, betas: Sequence[float] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Intersections and unions (S, C, T), in pixels, of soft ≥ β with the exact masks, for every β at once.
 
     soft (S, C, H, W) as `winners` gives it; exact (C, H, W) bool; betas rising, above 0.
@@ -84,7 +95,9 @@ def sweep(soft: torch.Tensor, exact: torch.Tensor, betas: Sequence[float] | np.n
     row = torch.arange(settings * classes, device=soft.device, dtype=torch.int32).view(settings, classes, 1, 1)
     cells = passed.add_(row * (len(thresholds) + 1)).mul_(2).add_(exact)
     counts = torch.bincount(cells.flatten(), minlength=settings * classes * (len(thresholds) + 1) * 2)
-    counts = counts.view(settings, classes, -1, 2)[:, :, 1:].flip(2).cumsum(2).flip(2)  # pixels that reach each threshold
+    counts = (
+        counts.view(settings, classes, -1, 2)[:, :, 1:].flip(2).cumsum(2).flip(2)
+    )  # pixels that reach each threshold
     intersections = counts[..., 1]
     unions = counts.sum(-1) + exact.flatten(1).sum(1)[:, None] - intersections
     return intersections.cpu().numpy(), unions.cpu().numpy()
@@ -104,8 +117,8 @@ def label_map(masks: torch.Tensor) -> np.ndarray:
 class Scores:
     """The results of every setting on every (image, class) pair.
 
-    intersections, unions: (S, P) pixels. boundary: (S, P) boundary F-score, NaN where not computed. classes, images, objects: (P,)
-    the pair's class, its image's index, and the number of objects in the image.
+    intersections, unions: (S, P) pixels. boundary: (S, P) boundary F-score, NaN where not computed. classes, images,
+    objects: (P,) the pair's class, its image's index, and the number of objects in the image.
     """
 
     intersections: np.ndarray
@@ -122,8 +135,9 @@ class Scores:
     def summary(self, setting: int) -> dict[str, Any]:
         """Figures of one setting.
 
-        iou: mean over (image, class) pairs, ci95 its bootstrap interval over images; miou: mean over classes, each class's intersections
-        and unions summed over the data set; boundary_f; single, several: iou by number of objects.
+        iou: mean over (image, class) pairs, ci95 its bootstrap interval over images; miou: mean over classes, each
+        class's intersections and unions summed over the data set; boundary_f; single, several: iou by number of
+        objects.
         """
         values = self.iou(setting)
         classes = np.unique(self.classes, return_inverse=True)[1]
@@ -147,8 +161,8 @@ class Scores:
 
 
 def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()) -> Scores:
-    """Run every setting at its own threshold, a number, on every captured scene. boundary_of: settings whose boundary F-score, which is
-    slow, is computed."""
+    """Run every setting at its own threshold, a number, on every captured scene. boundary_of: settings whose boundary
+    F-score, which is slow, is computed."""
     with_boundary = [i for i, s in enumerate(settings) if s in set(boundary_of)]
     thresholds = torch.tensor([float(s.config.beta) for s in settings]).view(-1, 1, 1, 1)
     columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -173,23 +187,31 @@ BOUNDARY_TOLERANCE = 0.0075  # of the image's diagonal: 0.75 %, as in DAVIS and 
 
 
 def boundary_tolerance(height: int, width: int) -> int:
-    """Maximum distance in pixels at which two boundaries still agree: 0.75 % of the diagonal, rounded up, at least 1."""
+    """Maximum distance in pixels at which two boundaries still agree: 0.75 % of the diagonal, rounded up, at least
+    1.
+    """
     return max(1, math.ceil(BOUNDARY_TOLERANCE * math.hypot(height, width)))
 
 
 def boundary(mask: np.ndarray) -> np.ndarray:
-    """Boundary pixels of a mask (H, W) bool: mask pixels with a 4-neighbour outside. The image's edge is not a boundary."""
+    """Boundary pixels of a mask (H, W) bool: mask pixels with a 4-neighbour outside. The image's edge is not a
+    boundary.
+    """
     return mask & ~np.asarray(binary_erosion(mask, border_value=1))
 
 
 def boundary_f(predicted: np.ndarray, exact: np.ndarray) -> float:
-    """Boundary F-score of two masks (H, W) bool: harmonic mean of the share of predicted boundary pixels that lie within
-    `boundary_tolerance` of the exact boundary (precision) and the reverse (recall). 1 if neither has a boundary."""
+    """Boundary F-score of two masks (H, W) bool: harmonic mean of the share of predicted boundary pixels that lie
+    within `boundary_tolerance` of the exact boundary (precision) and the reverse (recall). 1 if neither has a boundary.
+    """
     tolerance = boundary_tolerance(*exact.shape)
     predicted_edge, exact_edge = boundary(predicted), boundary(exact)
     if not predicted_edge.any() or not exact_edge.any():
         return float(predicted_edge.any() == exact_edge.any())
-    to_theirs, to_ours = np.asarray(distance_transform_edt(~exact_edge)), np.asarray(distance_transform_edt(~predicted_edge))
+    to_theirs, to_ours = (
+        np.asarray(distance_transform_edt(~exact_edge)),
+        np.asarray(distance_transform_edt(~predicted_edge)),
+    )
     precision = float((to_theirs[predicted_edge] <= tolerance).mean())
     recall = float((to_ours[exact_edge] <= tolerance).mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

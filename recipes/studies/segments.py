@@ -1,4 +1,5 @@
-"""Segments by DiffSeg, K-Means and DiffCut, at the papers' constants and each at its best constants, against floors without a model.
+"""Segments by DiffSeg, K-Means and DiffCut, at the papers' constants and each at its best constants, against floors
+without a model.
 
 The comparison is fair: the constants of every method, baselines included, are tuned on the same separate scenes.
 """
@@ -40,15 +41,17 @@ from .pairs import Pairs
 
 @dataclass(frozen=True)
 class Colours:
-    """K-Means on colour and position, without a model. k: the number of clusters; "truth": as many as the label map shows classes."""
+    """K-Means on colour and position, without a model. k: the number of clusters; "truth": as many as the label map
+    shows classes.
+    """
 
     k: Annotated[int, Meta(ge=1)] | Literal["truth"]
 
 
 @dataclass(frozen=True)
 class Blind:
-    """A floor of `floors`, which does not look at the picture. like: for `grid`, the name of an earlier way, whose number
-    of segments it has."""
+    """A floor of `floors`, which does not look at the picture. like: for `grid`, the name of an earlier way, whose
+    number of segments it has."""
 
     floor: str
     like: str = ""
@@ -75,8 +78,8 @@ STUDIED = ("k", "kl_threshold", "cut_threshold", "cut_power", "weights", "refine
 """The constants that define a way in the tables."""
 BATCH, PICTURES, SIDE = 16, 8, 160
 GRID, POSITION_WEIGHT = 64, 0.5
-"""Of K-Means on colours: positions along a side, as many as attention has in Stable Diffusion at 512²; and the weight of x and y in [0, 1],
-relative to red, green and blue in [0, 1], chosen once, not tuned."""
+"""Of K-Means on colours: positions along a side, as many as attention has in Stable Diffusion at 512²; and the weight
+of x and y in [0, 1], relative to red, green and blue in [0, 1], chosen once, not tuned."""
 TITLES = {
     "paper": "At the papers' constants",
     "best": "Each at its own best on the tuning set",
@@ -104,8 +107,8 @@ def grid() -> dict[str, list[Way]]:
 
 @dataclass
 class Outcome:
-    """The results of one way, per image: the counts by DiffSeg's protocol, and the number of segments. pictures: the segments (H, W) of the
-    first images."""
+    """The results of one way, per image: the counts by DiffSeg's protocol, and the number of segments. pictures: the
+    segments (H, W) of the first images."""
 
     tallies: list[Tally] = field(default_factory=list)
     segments: list[int] = field(default_factory=list)
@@ -119,8 +122,8 @@ class Outcome:
         return float(mean_iou(class_iou(counts.tp.sum(0), counts.fp.sum(0), counts.fn.sum(0))))
 
     def figures(self) -> dict[str, Any]:
-        """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, and the mean number of
-        segments."""
+        """acc and miou by DiffSeg's protocol (matching per image) with 95 % bootstrap intervals over images, and the
+        mean number of segments."""
         counts = self.counts()
         intervals = bootstrap(counts)
         return {
@@ -133,11 +136,18 @@ class Outcome:
 
 
 def run_segments(
-    out: Path, pairs: Pairs, *, tune: Pairs | None, best: Mapping[str, Way], model: str = "mini", seed: int = 0, device: str | None = None
+    out: Path,
+    pairs: Pairs,
+    *,
+    tune: Pairs | None,
+    best: Mapping[str, Way],
+    model: str = "mini",
+    seed: int = 0,
+    device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure every way on `pairs`, at its paper's constants and at its best constants, and how far it is above the floors. The best
-    constants have the highest mIoU on `tune`; without `tune` they are those in `best` (from `read_best`, may be empty). seed: for K-Means.
-    Writes results.json, results.md and segments.jpg to `out`."""
+    """Measure every way on `pairs`, at its paper's constants and at its best constants, and how far it is above the
+    floors. The best constants have the highest mIoU on `tune`; without `tune` they are those in `best` (from
+    `read_best`, may be empty). seed: for K-Means. Writes results.json, results.md and segments.jpg to `out`."""
     check_writable(out)
     loaded, best = load_model(model, device=device), dict(best)
     result: dict[str, Any] = {"model": loaded.name, "pairs": pairs.name, "images": len(pairs)}
@@ -154,7 +164,9 @@ def run_segments(
     tiles = {_blind(AS_MANY, name): Blind(AS_MANY, like=name) for name in methods}
     tested = try_ways(loaded, pairs, {**ways, **fixed, **tiles}, about="measuring", seed=seed)
     for kind, group in groups.items():
-        result[kind] = {name: {**tested[f"{kind} {name}"].figures(), "constants": constants(way)} for name, way in group.items()}
+        result[kind] = {
+            name: {**tested[f"{kind} {name}"].figures(), "constants": constants(way)} for name, way in group.items()
+        }
         result.setdefault("ahead", {})[kind] = {
             name: ahead_of_floors(tested, kind, name) for name, way in group.items() if isinstance(way, SegmentConfig)
         }
@@ -167,14 +179,18 @@ def run_segments(
 
 
 def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str, seed: int) -> dict[str, Outcome]:
-    """Run every way on every pair; ways of one method share one run of the model per image. about: label of the progress."""
+    """Run every way on every pair; ways of one method share one run of the model per image. about: label of the
+    progress.
+    """
     tested = {name: Outcome() for name in ways}
     looks = {way.method: way for way in ways.values() if isinstance(way, SegmentConfig)}
     seen: dict[str, Sequence[Any]] = {}
     for number in tracked(range(len(pairs)), about, len(pairs)):
         if number % BATCH == 0:
             batch = [load() for load in pairs.load[number : number + BATCH]]
-            squares = [cut(image, Window(0, 0, *image.shape[:2]), (model.image_side, model.image_side)) for image, _ in batch]
+            squares = [
+                cut(image, Window(0, 0, *image.shape[:2]), (model.image_side, model.image_side)) for image, _ in batch
+            ]
             seen = {method: look(model, squares, way) for method, way in looks.items()}
         (image, exact), size = batch[number % BATCH], batch[number % BATCH][1].shape
         truth = max(1, count_segments(exact, unlabelled=-1))
@@ -184,7 +200,9 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str,
             elif isinstance(way, Colours):
                 segments = colour_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
             else:
-                proposals = segment_method(way).propose(seen[way.method][number % BATCH], way, truth if way.k == "truth" else way.k, seed)
+                proposals = segment_method(way).propose(
+                    seen[way.method][number % BATCH], way, truth if way.k == "truth" else way.k, seed
+                )
                 segments = fit_to_edges(image, label(proposals, size).numpy(), way)
             table = contingency(segments, exact, pairs.classes)
             tested[name].tallies.append(tally(table, match([table])))
@@ -195,8 +213,12 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str,
 
 
 def colour_segments(image: np.ndarray, k: int, *, seed: int) -> np.ndarray:
-    """(H, W) int32: at most k segments of a photograph (H, W, 3) uint8, from K-Means on a grid of colours and positions, enlarged."""
-    colours = np.asarray(Image.fromarray(image).resize((GRID, GRID), Image.Resampling.BOX), np.float64) / 255  # (64, 64, 3)
+    """(H, W) int32: at most k segments of a photograph (H, W, 3) uint8, from K-Means on a grid of colours and
+    positions, enlarged.
+    """
+    colours = (
+        np.asarray(Image.fromarray(image).resize((GRID, GRID), Image.Resampling.BOX), np.float64) / 255
+    )  # (64, 64, 3)
     along = (np.arange(GRID) + 0.5) / GRID
     position = np.stack(np.meshgrid(along, along, indexing="ij"), axis=-1)
     points = np.concatenate([colours, POSITION_WEIGHT * position], axis=-1).reshape(GRID * GRID, 5)
@@ -205,13 +227,15 @@ def colour_segments(image: np.ndarray, k: int, *, seed: int) -> np.ndarray:
 
 
 def ahead_of_floors(tested: Mapping[str, Outcome], kind: str, method: str) -> dict[str, Any]:
-    """Floor → its mean number of segments, acc and miou, and in `ahead` how far the method is above it. K-Means on colour and position is
-    among the floors: it looks at the picture but uses no model."""
+    """Floor → its mean number of segments, acc and miou, and in `ahead` how far the method is above it. K-Means on
+    colour and position is among the floors: it looks at the picture but uses no model."""
     like = f"{kind} {method}"
     outcomes = {floor: tested[_blind(floor, like if floor == AS_MANY else "")] for floor in FLOORS}
     outcomes |= {name: tested[f"{kind} {name}"] for name, way in PAPER.items() if isinstance(way, Colours)}
     counts = {floor: outcome.counts() for floor, outcome in outcomes.items()}
-    scores = score_floors(tested[like].counts(), counts, {floor: outcome.segments for floor, outcome in outcomes.items()})
+    scores = score_floors(
+        tested[like].counts(), counts, {floor: outcome.segments for floor, outcome in outcomes.items()}
+    )
     return {floor: _rounded(asdict(score)) for floor, score in scores.items()}
 
 
@@ -242,7 +266,9 @@ def read_best(path: Path) -> dict[str, Way]:
 
 
 def _way(paper: Way, table: Mapping[str, Any], where: str) -> Way:
-    """The way that a table written by `constants` describes. paper: the same way at its paper's constants. Raises UserError."""
+    """The way that a table written by `constants` describes. paper: the same way at its paper's constants. Raises
+    UserError.
+    """
     if not isinstance(paper, SegmentConfig):
         return fit(table, Colours, where)
     try:
@@ -263,11 +289,24 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [", ".join(f"{key}: {result[key]}" for key in ("model", "pairs", "images", "tune") if key in result)]
     for section, title in TITLES.items():
         rows = [[name, *_cells(row)] for name, row in result.get(section, {}).items()]
-        lines += ["", f"### {title}", "", *markdown_table(["", "ACC", "95 %", "mIoU", "95 %", "segments", "constants"], rows)]
+        lines += [
+            "",
+            f"### {title}",
+            "",
+            *markdown_table(["", "ACC", "95 %", "mIoU", "95 %", "segments", "constants"], rows),
+        ]
     for section, methods in result["ahead"].items():
         for score, title in (("acc", "ACC"), ("miou", "mIoU")):
-            floors = [[floor, *(_ahead(of[floor], score) for of in methods.values())] for floor in next(iter(methods.values()))]
-            lines += ["", f"### {TITLES[section]}: {title} above each floor's", "", *markdown_table(["", *methods], floors)]
+            floors = [
+                [floor, *(_ahead(of[floor], score) for of in methods.values())]
+                for floor in next(iter(methods.values()))
+            ]
+            lines += [
+                "",
+                f"### {TITLES[section]}: {title} above each floor's",
+                "",
+                *markdown_table(["", *methods], floors),
+            ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,9 @@
-"""The methods that the studies of masks compare: each at its authors' constants, and the grid of settings over which it is tuned.
+"""The methods that the studies of masks compare: each at its authors' constants, and the grid of settings over which it
+is tuned.
 
-The comparison is fair: for every method, baselines included, the averaged layers, its levels, its other constants, PAMR's dilations (or no
-PAMR) and its threshold are tuned. A method with fewer constants has a smaller grid, never a coarser one.
+The comparison is fair: for every method, baselines included, the averaged layers, its levels, its other constants,
+PAMR's dilations (or no PAMR) and its threshold are tuned. A method with fewer constants has a smaller grid, never a
+coarser one.
 """
 
 from __future__ import annotations
@@ -35,20 +37,22 @@ PAMRS: tuple[Mapping[str, Any], ...] = (
     {"pamr_dilations": (1, 2, 4, 8)},
     {"pamr_dilations": (1, 2, 4, 8, 16), "pamr_iterations": 20},
 )
-"""PAMR's constants tried: the paper's dilations, scaled to the image's side; fixed dilations; wider dilations with more iterations."""
+"""PAMR's constants tried: the paper's dilations, scaled to the image's side; fixed dilations; wider dilations with more
+iterations.
+"""
 
 ALPHAS = (0.3, 0.4, 0.5, 0.6)
 LEVELS = ((4, 2, 1), (4, 2), (2, 1), (2,))
 CROSS_LEVELS = ((4, 2, 1), (4, 2), (2, 1), (4,), (2,), (1,))
 ONE_LEVEL = (4, 2, 1)
-"""Levels that are tried alone. Seeds that are finer than the first expanded level are averaged down to it: they bring other layers'
-attention, not finer seeds."""
+"""Levels that are tried alone. Seeds that are finer than the first expanded level are averaged down to it: they bring
+other layers' attention, not finer seeds."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A method of the studies. title: its name in tables. tried: option of MaskConfig → values tried, the authors' among them. switches:
-    options that turn SeeDiff into an ablation; empty for a method of METHOD_FACTS."""
+    """A method of the studies. title: its name in tables. tried: option of MaskConfig → values tried, the authors'
+    among them. switches: options that turn SeeDiff into an ablation; empty for a method of METHOD_FACTS."""
 
     title: str
     tried: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -68,8 +72,8 @@ CONTEST: dict[str, Entry] = {
     "nerve_walk": Entry("NERVE", {"tau": (1, 2, 5, 10), "self_level": ONE_LEVEL, "seed_level": ONE_LEVEL}),
     "daam": Entry("DAAM", {"expand_levels": CROSS_LEVELS}),
 }
-"""Every method, and the options tuned for it besides layers, PAMR and threshold. `reference` does not take part: it chooses its seeds, and
-cuts its masks before and after PAMR, by its own rules."""
+"""Every method, and the options tuned for it besides layers, PAMR and threshold. `reference` does not take part: it
+chooses its seeds, and cuts its masks before and after PAMR, by its own rules."""
 METHOD_NAMES = tuple(CONTEST)
 AFTER = ("beta", "compete", "pamr", "pamr_iterations", "pamr_dilations")
 """Options of MaskConfig that apply to the classes' soft masks at the image's size."""
@@ -98,12 +102,16 @@ class Setting:
 
     @cached_property  # used again in every scene
     def without_refinement(self) -> Setting:
-        """The setting of the soft mask at the attention's size, with defaults for AFTER. Settings that differ only in AFTER share it."""
+        """The setting of the soft mask at the attention's size, with defaults for AFTER. Settings that differ only in
+        AFTER share it.
+        """
         plain = MaskConfig()
         return self.with_config(**{name: getattr(plain, name) for name in AFTER})
 
     def table(self) -> dict[str, Any]:
-        """What defines the setting, for programs, in JSON types: the method, and the options that differ from SeeDiff's paper."""
+        """What defines the setting, for programs, in JSON types: the method, and the options that differ from SeeDiff's
+        paper.
+        """
         mask = _changed(self.config)
         return {"method": mask.pop("method", MaskConfig.method), "mask": mask, "capture": self._captured()}
 
@@ -112,7 +120,9 @@ class Setting:
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], where: str) -> Setting:
-        """The setting whose `table` this is. where: the file and the place in it, for messages. Raises UserError for an invalid table."""
+        """The setting whose `table` this is. where: the file and the place in it, for messages. Raises UserError for an
+        invalid table.
+        """
         setting = fit(table, SettingTable, where)
         mask = check_table(MaskConfig, {**setting.mask, "method": setting.method}, where)
         try:
@@ -124,18 +134,26 @@ class Setting:
         """What defines the setting, for tables of results: only the constants that its method uses."""
         shown = {**self._captured(), "beta": self.config.beta, "pamr": pamr_name(self.config)}
         choices = {name: value for name, value in self.choices().items() if value is not False}  # no "compete": False
-        return shown | {name.removeprefix("expand_"): list(v) if isinstance(v, tuple) else v for name, v in choices.items()}
+        return shown | {
+            name.removeprefix("expand_"): list(v) if isinstance(v, tuple) else v for name, v in choices.items()
+        }
 
     def choices(self) -> dict[str, Any]:
         """The setting's values of the options that are tuned for its method."""
-        tried = next((CONTEST[name].tried for name, paper in PAPER.items() if _kind(paper.config) == _kind(self.config)), ())
+        tried = next(
+            (CONTEST[name].tried for name, paper in PAPER.items() if _kind(paper.config) == _kind(self.config)), ()
+        )
         return {option: getattr(self.config, option) for option in ("compete", *tried)}
 
 
 def _changed(config: MaskConfig | CaptureConfig) -> dict[str, Any]:
     plain = type(config)()
     values = {one.name: getattr(config, one.name) for one in fields(config)}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value != getattr(plain, name)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value != getattr(plain, name)
+    }
 
 
 def _kind(config: MaskConfig) -> tuple[str, str, bool]:
@@ -143,11 +161,15 @@ def _kind(config: MaskConfig) -> tuple[str, str, bool]:
 
 
 def pamr_name(config: MaskConfig) -> str:
-    """A short name for PAMR's constants: `off`, or `scaled` or its dilations, with the iterations if they are not the default."""
+    """A short name for PAMR's constants: `off`, or `scaled` or its dilations, with the iterations if they are not the
+    default.
+    """
     if not config.pamr:
         return "off"
     dilations = "scaled" if config.pamr_dilations is None else " ".join(str(d) for d in config.pamr_dilations)
-    return dilations if config.pamr_iterations == MaskConfig.pamr_iterations else f"{dilations} × {config.pamr_iterations}"
+    return (
+        dilations if config.pamr_iterations == MaskConfig.pamr_iterations else f"{dilations} × {config.pamr_iterations}"
+    )
 
 
 def _paper(name: str) -> Setting:
@@ -162,18 +184,25 @@ PAPER = {name: _paper(name) for name in CONTEST}
 
 
 def grid(method: str) -> list[Setting]:
-    """The settings of `method`, with and without `compete`, that are tried with every threshold without PAMR; `contenders` also with it."""
+    """The settings of `method`, with and without `compete`, that are tried with every threshold without PAMR;
+    `contenders` also with it.
+    """
     tried = {**CONTEST[method].tried, "compete": (False, True)}
-    configs = [PAPER[method].with_config(**dict(zip(tried, values, strict=True))) for values in product(*tried.values())]
-    return [replace(setting, capture=replace(setting.capture, layers=layers)) for layers in LAYERS for setting in configs]
+    configs = [
+        PAPER[method].with_config(**dict(zip(tried, values, strict=True))) for values in product(*tried.values())
+    ]
+    return [
+        replace(setting, capture=replace(setting.capture, layers=layers)) for layers in LAYERS for setting in configs
+    ]
 
 
 def contenders(ranked: Sequence[tuple[Setting, float]], paper: Setting) -> list[Setting]:
-    """The settings of a method to try with PAMR, which costs more than everything else. ranked: settings, each with its mean IoU without
-    PAMR.
+    """The settings of a method to try with PAMR, which costs more than everything else. ranked: settings, each with its
+    mean IoU without PAMR.
 
-    They are the paper's setting, the LEADERS best, and for every value of every constant the best setting that has it. So a constant that
-    gains more from PAMR than others is not lost, and reports can fix any one constant. The rest is far behind even before PAMR.
+    They are the paper's setting, the LEADERS best, and for every value of every constant the best setting that has it.
+    So a constant that gains more from PAMR than others is not lost, and reports can fix any one constant. The rest is
+    far behind even before PAMR.
     """
     order = [setting for setting, _ in sorted(ranked, key=lambda pair: -pair[1])]
     kept = dict.fromkeys(setting for setting in order if setting.without_refinement == paper.without_refinement)
@@ -202,8 +231,8 @@ def fitted_paper(model: Model) -> dict[str, Setting]:
 
 
 def fitted(model: Model, setting: Setting) -> list[Setting]:
-    """The setting with the levels that this model has, once per group of its layers and share of its attention; the layers and the share
-    that commands use come first."""
+    """The setting with the levels that this model has, once per group of its layers and share of its attention; the
+    layers and the share that commands use come first."""
     config, _ = fit_levels(model.network.config, setting.config, setting.capture, model.family)
     is_joint = any(isinstance(layer, Joint) for layer in model.family.layers(model.network).values())
     return [
@@ -213,12 +242,15 @@ def fitted(model: Model, setting: Setting) -> list[Setting]:
 
 
 def layer_groups(model: Model, layers: Layers) -> Sequence[Layers]:
-    """The groups of layers that are tried in place of a UNet's `layers`. For a transformer, which has no sides: all blocks, and each third
-    of them."""
+    """The groups of layers that are tried in place of a UNet's `layers`. For a transformer, which has no sides: all
+    blocks, and each third of them."""
     if {*by_kind(layers).values()} <= {*model.family.groups}:
         if len(model.family.groups) > 1:
             return (layers,)
         count = len(model.family.blocks(model.network.config))
         ends = [round(third * count / 3) for third in range(4)]
-        return ("all", *(str(first) if end == first + 1 else f"{first}-{end - 1}" for first, end in pairwise(ends) if end > first))
+        return (
+            "all",
+            *(str(first) if end == first + 1 else f"{first}-{end - 1}" for first, end in pairwise(ends) if end > first),
+        )
     return ("all",)

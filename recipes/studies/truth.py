@@ -1,6 +1,8 @@
-"""Masks of held-out scenes, made from attention alone, against the exact masks: every method at its paper's constants and at its own best.
+"""Masks of held-out scenes, made from attention alone, against the exact masks: every method at its paper's constants
+and at its own best.
 
-A scene is encoded, noised at several timesteps and captured with its caption; every method then makes its mask from the same attention.
+A scene is encoded, noised at several timesteps and captured with its caption; every method then makes its mask from the
+same attention.
 """
 
 from __future__ import annotations
@@ -65,13 +67,14 @@ def run_truth(
     seed: int = 0,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure the methods on the first `scenes` of `scene_set`. Write results.json, results.md and scenes.png to `out`; return the result.
+    """Measure the methods on the first `scenes` of `scene_set`. Write results.json, results.md and scenes.png to `out`;
+    return the result.
 
-    Each method's own best constants are tuned on the first `tune_scenes` of the tuning set, or read from `constants`, the results.json of
-    an earlier study. The result's `preset` is
-    what a model's `seediff.json` takes.
+    Each method's own best constants are tuned on the first `tune_scenes` of the tuning set, or read from `constants`,
+    the results.json of an earlier study. The result's `preset` is what a model's `seediff.json` takes.
 
-    Raises UserError: more scenes asked for than there are, an unknown model, unusable `constants`, or no place to write to.
+    Raises UserError: more scenes asked for than there are, an unknown model, unusable `constants`, or no place to write
+    to.
     """
     chosen = read_chosen(constants) if constants else {}
     held, tuning = load_set(scene_set, scenes), [] if chosen else load_set("tune", tune_scenes)
@@ -95,20 +98,26 @@ def sources(chosen: Chosen) -> list[CaptureConfig]:
 
 
 def measure(items: Iterable[Captured], chosen: Chosen) -> tuple[dict[str, Any], Scores, np.ndarray]:
-    """Measure every chosen setting on every captured scene. Returns the figures by kind and name, the scores behind them, and a picture
-    with a row per scene for the first SHEET_SCENES: the exact masks, and every method's at its own best."""
+    """Measure every chosen setting on every captured scene. Returns the figures by kind and name, the scores behind
+    them, and a picture with a row per scene for the first SHEET_SCENES: the exact masks, and every method's at its own
+    best."""
     settings = list(dict.fromkeys(chosen.values()))
     items = iter(items)
     first = list(islice(items, SHEET_SCENES))
     headline = [setting for (kind, _), setting in chosen.items() if kind in KINDS[:2]]
     scores = score(chain(first, items), settings, boundary_of=headline)
-    sheet = picture_grid([scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first])
+    sheet = picture_grid(
+        [scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first]
+    )
     figures: dict[str, Any] = {kind: {} for kind in KINDS}
     for (kind, name), setting in chosen.items():
         row = scores.summary(settings.index(setting))
         if kind in KINDS[:2]:
             rivals = {rival: chosen[kind, rival] for rival in RIVALS if rival != name and (kind, rival) in chosen}
-            row |= {f"ahead_of_{r}": scores.ahead(settings.index(setting), settings.index(other)) for r, other in rivals.items()}
+            row |= {
+                f"ahead_of_{r}": scores.ahead(settings.index(setting), settings.index(other))
+                for r, other in rivals.items()
+            }
         else:
             row.pop("boundary_f", None)
         figures[kind][name] = row | {"setting": setting.table()}
@@ -119,12 +128,17 @@ def sheet_masks(scene: Scene, maps: Mapping[CaptureConfig, AttentionMaps], chose
     """A scene's label maps by title: the exact map, then every method's at its own best."""
     own = {method: setting for (kind, method), setting in chosen.items() if kind == "own_best"}
     soft = winners(soft_masks(scene.image, scene.classes, maps, [*own.values()])).cpu()
-    cut = {TITLES.get(m, m): label_map(masks >= float(setting.config.beta)) for (m, setting), masks in zip(own.items(), soft, strict=True)}
+    cut = {
+        TITLES.get(m, m): label_map(masks >= float(setting.config.beta))
+        for (m, setting), masks in zip(own.items(), soft, strict=True)
+    }
     return {"exact": label_map(exact_masks(scene)), **cut}
 
 
 def picture_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """One row per scene: the image, then each label map (i + 1 = the scene's class i) over it, titled; (H, W, 3) uint8."""
+    """One row per scene: the image, then each label map (i + 1 = the scene's class i) over it, titled; (H, W, 3)
+    uint8.
+    """
     tiles, labels = [], []
     for scene, row in zip(scenes, label_maps, strict=True):
         tiles += [scene.image, *(overlay(scene.image, mask, voc_palette()) for mask in row.values())]

@@ -1,7 +1,9 @@
-"""The constants that a study measures with: tuned on the `tune` scenes, on which nothing is reported, or taken from an earlier study.
+"""The constants that a study measures with: tuned on the `tune` scenes, on which nothing is reported, or taken from an
+earlier study.
 
-Tuning has two rounds: every soft mask of every grid without PAMR at every threshold, then the contenders with PAMR. Attention is captured
-once and dropped; the soft masks, at the attention's size, are small enough to keep between the rounds.
+Tuning has two rounds: every soft mask of every grid without PAMR at every threshold, then the contenders with PAMR.
+Attention is captured once and dropped; the soft masks, at the attention's size, are small enough to keep between the
+rounds.
 """
 
 from __future__ import annotations
@@ -25,13 +27,25 @@ from seediff.models.registry import Model
 
 from .capture import captured
 from .score import exact_masks, refined_masks, small_masks, sweep, winners
-from .settings import BETAS, LEVELS, METHOD_NAMES, ONE_LEVEL, PAMRS, SHARES, Setting, contenders, fitted_grid, fitted_paper, pamr_name
+from .settings import (
+    BETAS,
+    LEVELS,
+    METHOD_NAMES,
+    ONE_LEVEL,
+    PAMRS,
+    SHARES,
+    Setting,
+    contenders,
+    fitted_grid,
+    fitted_paper,
+    pamr_name,
+)
 
 CLEAR = 0.01
 """The lead in mean IoU over the whole of SeeDiff, on the tuning scenes, that another method needs to be recommended.
 
-A quarter of the width of a 95 % interval over 500 scenes, and less of an interval over fewer: a smaller lead is noise, which must not
-decide the recommendation. The default method in a model's preset is for people to choose."""
+A quarter of the width of a 95 % interval over 500 scenes, and less of an interval over fewer: a smaller lead is noise,
+which must not decide the recommendation. The default method in a model's preset is for people to choose."""
 KINDS = ("own_best", "paper", "own_best_without", "paper_without", "ca_side", "seed_side", "seed_side_paper", "variant")
 """What a setting is chosen for: see `choose`."""
 
@@ -61,7 +75,9 @@ def read_chosen(path: Path) -> Chosen:
     for kind in KINDS:
         for name, row in fit(result.get(kind, {}), dict[str, Row], f"{path}: {kind}").items():
             chosen[kind, name] = Setting.from_table(row.setting, f"{path}: {kind}.{name}.setting")
-    if missing := [f"{kind} of {name}" for kind in ("own_best", "paper") for name in METHOD_NAMES if (kind, name) not in chosen]:
+    if missing := [
+        f"{kind} of {name}" for kind in ("own_best", "paper") for name in METHOD_NAMES if (kind, name) not in chosen
+    ]:
         raise UserError(f"constants '{path}': has no setting for {missing[0]}; a study of truth writes a file with all")
     return chosen
 
@@ -69,9 +85,10 @@ def read_chosen(path: Path) -> Chosen:
 def choose(trials: Sequence[Trial], model: Model) -> Chosen:
     """The settings to measure on the held-out scenes.
 
-    Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA baseline; seed_side
-    and seed_side_paper, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the rest at its best. Only levels, layers
-    and shares that were tried are included. Next to every method's own best, `best`: what the model's `--method best` makes.
+    Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA
+    baseline; seed_side and seed_side_paper, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the
+    rest at its best. Only levels, layers and shares that were tried are included. Next to every method's own best,
+    `best`: what the model's `--method best` makes.
     """
     chosen: Chosen = {}
     papers = fitted_paper(model)
@@ -104,15 +121,20 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
         name = pamr_name(papers["seediff"].with_config(pamr=True, **constants).config)
         fix("variant", f"pamr {name}", lambda s, name=name: pamr_name(s.config) == name)
     for compete in (False, True):
-        fix("variant", f"classes {'compete' if compete else 'by themselves'}", lambda s, compete=compete: s.config.compete == compete)
+        fix(
+            "variant",
+            f"classes {'compete' if compete else 'by themselves'}",
+            lambda s, compete=compete: s.config.compete == compete,
+        )
     shipped = recommended_mask(model.name, BEST)
     return chosen | {("own_best", BEST): Setting(shipped.mask, shipped.capture)}
 
 
 def preset(trials: Sequence[Trial]) -> dict[str, Any]:
-    """A model's preset, as `config/presets.py` reads it. methods: constants by the name that `--method` takes; the row `best` is the best
-    method's, however small its lead. method: the recommended method, which is the best on the tuning scenes, or SeeDiff if it is less than
-    `CLEAR` behind. note: the reason. SeeDiff's ablations (CAA, CRE, IRE) are in the note alone, because `--method` does not take them.
+    """A model's preset, as `config/presets.py` reads it. methods: constants by the name that `--method` takes; the row
+    `best` is the best method's, however small its lead. method: the recommended method, which is the best on the tuning
+    scenes, or SeeDiff if it is less than `CLEAR` behind. note: the reason. SeeDiff's ablations (CAA, CRE, IRE) are in
+    the note alone, because `--method` does not take them.
     """
     top = {method: best(trials, method) for method in METHOD_NAMES}
     tables = {name: top[name].setting.table() for name in top if name in METHOD_FACTS}
@@ -128,8 +150,12 @@ def preset(trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def tune(model: Model, scenes: Sequence[Scene], *, seed: int) -> list[Trial]:
-    """Try every setting of every method's grid without PAMR, and the contenders with each of PAMRS, each at its best threshold."""
-    first = [(method, setting.with_config(pamr=False)) for method in METHOD_NAMES for setting in fitted_grid(model, method)]
+    """Try every setting of every method's grid without PAMR, and the contenders with each of PAMRS, each at its best
+    threshold.
+    """
+    first = [
+        (method, setting.with_config(pamr=False)) for method in METHOD_NAMES for setting in fitted_grid(model, method)
+    ]
     papers, settings = fitted_paper(model), [setting for _, setting in first]
     kept: list[tuple[Scene, dict[Setting, torch.Tensor]]] = []
     items = captured(model, scenes, list(dict.fromkeys(setting.capture for setting in settings)), seed=seed)
@@ -145,7 +171,9 @@ def tune(model: Model, scenes: Sequence[Scene], *, seed: int) -> list[Trial]:
     return trials + _tried(second, tracked(kept, "tuning PAMR", len(kept)))
 
 
-def _tried(tried: Sequence[tuple[str, Setting]], scenes: Iterable[tuple[Scene, Mapping[Setting, torch.Tensor]]]) -> list[Trial]:
+def _tried(
+    tried: Sequence[tuple[str, Setting]], scenes: Iterable[tuple[Scene, Mapping[Setting, torch.Tensor]]]
+) -> list[Trial]:
     """Each method's setting at its best threshold, the lowest if several are equal."""
     total, pairs = np.zeros((len(tried), len(BETAS))), 0
     for scene, small in scenes:

@@ -1,4 +1,6 @@
-"""`python -m recipes.tables TABLE`: draw what is missing, train, measure, and write the table beside the paper's figures."""
+"""`python -m recipes.tables TABLE`: draw what is missing, train, measure, and write the table beside the paper's
+figures.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,12 @@ from .sources import Places
 from .stored_results import open_kept
 from .trained import Watch, check, planned, run_table
 
-app = App(name="python -m recipes.tables", help="Make the papers' tables.", help_format="markdown", result_action="return_value")
+app = App(
+    name="python -m recipes.tables",
+    help="Make the papers' tables.",
+    help_format="markdown",
+    result_action="return_value",
+)
 
 
 @Parameter(name="*")
@@ -34,32 +41,47 @@ app = App(name="python -m recipes.tables", help="Make the papers' tables.", help
 class Options:
     """Options for making a table."""
 
-    out: Annotated[Path | None, HERE, Parameter(help="Folder for results.md, .json, .svg.", show_default="studies/TABLE")] = None
-    work: Annotated[Path, HERE, Parameter(help="Folder for sets, scenes and segmenters, shared by all tables.")] = Path("studies/work")
+    out: Annotated[
+        Path | None, HERE, Parameter(help="Folder for results.md, .json, .svg.", show_default="studies/TABLE")
+    ] = None
+    work: Annotated[Path, HERE, Parameter(help="Folder for sets, scenes and segmenters, shared by all tables.")] = Path(
+        "studies/work"
+    )
     world: Annotated[
         Literal["embedded", "full"],
-        Parameter(help="embedded: the embedded world on a CPU. full: the paper's scale, with Stable Diffusion and real data."),
+        Parameter(
+            help="embedded: the embedded world on a CPU. full: the paper's scale, with Stable Diffusion and real data."
+        ),
     ] = "embedded"
     config: Annotated[Path | None, Parameter(help="File of a table of your own.")] = None
     data: Annotated[
         tuple[str, ...],
-        Parameter(help="Folder of a data set, as NAME=FOLDER; repeat the option for several.", negative=(), show_default=False),
+        Parameter(
+            help="Folder of a data set, as NAME=FOLDER; repeat the option for several.", negative=(), show_default=False
+        ),
     ] = ()
-    art: Annotated[Path | None, Parameter(help="Folder from `python -m recipes.mini art`, for rendering exact scenes.")] = None
+    art: Annotated[
+        Path | None, Parameter(help="Folder from `python -m recipes.mini art`, for rendering exact scenes.")
+    ] = None
     model: Annotated[str | None, Parameter(help="Model to draw with, instead of the table's.")] = None
     scale: Annotated[float, Parameter(help="Share of all samples to draw and to train on.")] = 1.0
     seeds: Annotated[tuple[int, ...], WORD, Parameter(help="Seeds of the trainings, separated by commas.")] = (0, 1, 2)
     rows: Annotated[
-        tuple[str, ...], Parameter(help="Make only this row; repeat the option for several.", negative=(), show_default="all")
+        tuple[str, ...],
+        Parameter(help="Make only this row; repeat the option for several.", negative=(), show_default="all"),
     ] = ()
     device: Annotated[str | None, Parameter(help="Device: cuda, mps or cpu; by default the fastest available.")] = None
     dry_run: Annotated[
-        bool, Parameter(help="Print what would be drawn and trained from scratch, and stop.", negative=(), show_default="no")
+        bool,
+        Parameter(help="Print what would be drawn and trained from scratch, and stop.", negative=(), show_default="no"),
     ] = False
     reuse: Annotated[
         tuple[Path, ...],
         Parameter(
-            help="Folder with results.json of earlier tables; unchanged rows and seeds are reused. Repeat the option for several.",
+            help=(
+                "Folder with results.json of earlier tables; unchanged rows and seeds are reused. Repeat the option for"
+                " several."
+            ),
             negative=(),
             show_default=False,
         ),
@@ -101,7 +123,9 @@ def run(
     write_table(out, result)
     show_rows(result)
     make_console().print(
-        f"Table: {out / 'results.md'}   Plot: {out / 'results.svg'}   JSON: {out / 'results.json'}", markup=False, soft_wrap=True
+        f"Table: {out / 'results.md'}   Plot: {out / 'results.svg'}   JSON: {out / 'results.json'}",
+        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -128,7 +152,9 @@ def chosen_table(name: str, options: Options) -> Table:
 
 
 def parse_folders(data: tuple[str, ...]) -> dict[str, Path]:
-    """`voc=VOCdevkit/VOC2012` → {"voc": Path(…)}. Raises UserError for a malformed text, a missing folder or a repeated name."""
+    """`voc=VOCdevkit/VOC2012` → {"voc": Path(…)}. Raises UserError for a malformed text, a missing folder or a repeated
+    name.
+    """
     folders = {}
     for text in data:
         name, equals, folder = text.partition("=")

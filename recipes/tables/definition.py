@@ -1,15 +1,15 @@
 """Reads a paper's table from a TOML file, which defines the data, the segmenters trained on them, and the tests.
 
-    title = "…"                       paper = "table 2"            metrics = ["miou"]
-    [sets] main = "set.toml"          sets to draw (`SetConfig`): for each, the file beside this one that describes it
-    [sets.other]                      `file`, and keys of SetConfig that differ from it; `labels` names the labellings to keep
-    [data.cre]                        samples to train on; a table of `Source`
-    [test.held_out]                   samples to measure on; a table of `HeldOut`
-    [train]                           the segmenter and its training, for all rows; as `seediff train --config` takes it
-    reference = "exact masks"         optional: the row by whose figures the others are divided
-    [[rows]]                          a row; a table of `Row`
+    title = "…"                       paper = "table 2"            metrics = ["miou"] [sets] main = "set.toml"
+    sets to draw (`SetConfig`): for each, the file beside this one that describes it [sets.other]
+    `file`, and keys of SetConfig that differ from it; `labels` names the labellings to keep [data.cre]
+    samples to train on; a table of `Source` [test.held_out]                   samples to measure on; a table of
+    `HeldOut` [train]                           the segmenter and its training, for all rows; as
+    `seediff train --config` takes it reference = "exact masks"         optional: the row by whose figures the others
+    are divided [[rows]]                          a row; a table of `Row`
 
-The files are in the folders beside this module: `embedded` for the embedded world, `full` for Stable Diffusion and real data.
+The files are in the folders beside this module: `embedded` for the embedded world, `full` for Stable Diffusion and real
+data.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ FOLDER = Path(__file__).parent
 class Source:
     """Samples from one of three places: a drawn set, scenes of the embedded world, or a folder.
 
-    set, labels: the name of a set under [sets], and one of its labellings. scenes: a set of recipes/mini/world.py. folder, split: a name
-    for `--data NAME=FOLDER`, and a split of that data. skip, count: the `count` samples after the first `skip`. only, without: of these,
-    the samples that show no classes but these, or none of these. seed: of
-    rendered scenes and of the augmentation; a drawn set is drawn again with it, which gives other images of the same kind. masks: other
-    masks for the same images (relabel.py). augment: a preset of `seediff augment`, or what its `--add` takes, separated by commas.
+    set, labels: the name of a set under [sets], and one of its labellings. scenes: a set of recipes/mini/world.py.
+    folder, split: a name for `--data NAME=FOLDER`, and a split of that data. skip, count: the `count` samples after the
+    first `skip`. only, without: of these, the samples that show no classes but these, or none of these. seed: of
+    rendered scenes and of the augmentation; a drawn set is drawn again with it, which gives other images of the same
+    kind. masks: other masks for the same images (relabel.py). augment: a preset of `seediff augment`, or what its
+    `--add` takes, separated by commas.
     """
 
     set: str | None = None
@@ -69,7 +70,10 @@ class Source:
         if self.folder is not None:
             for name in ("only", "without", "masks"):
                 if getattr(self, name):
-                    raise UserError(f"{name}: is for drawn sets and scenes, whose rows say which classes an image shows; not for a folder")
+                    raise UserError(
+                        f"{name}: is for drawn sets and scenes, whose rows say which classes an image shows; not for a"
+                        " folder"
+                    )
 
     def scaled(self, factor: float) -> Source:
         """The source with `count` multiplied by `factor`, but at least 2."""
@@ -93,9 +97,9 @@ class HeldOut(Source):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table. train: names of the data to train on, mixed. then: names of the data for fine-tuning afterwards. tests: names of
-    the tests. settings: override [train]. then_settings: override both in fine-tuning. paper: the paper's figures in percent, by METRIC or
-    TEST.METRIC."""
+    """A row of a table. train: names of the data to train on, mixed. then: names of the data for fine-tuning
+    afterwards. tests: names of the tests. settings: override [train]. then_settings: override both in fine-tuning.
+    paper: the paper's figures in percent, by METRIC or TEST.METRIC."""
 
     name: str
     train: tuple[str, ...]
@@ -115,7 +119,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as its file defines it. name: of the file. sets: name → what is drawn. metrics: figures shown; the first is plotted."""
+    """A table as its file defines it. name: of the file. sets: name → what is drawn. metrics: figures shown; the first
+    is plotted.
+    """
 
     name: str
     title: str
@@ -132,8 +138,14 @@ class Table:
     def scaled(self, factor: float) -> Table:
         """The table with the numbers of samples to draw and to train on multiplied by `factor`."""
         data = {name: source.scaled(factor) for name, source in self.data.items()}
-        needed = {name: max((s.skip + (s.count or 0) for s in data.values() if s.set == name), default=0) for name in self.sets}
-        sets = {name: replace(one, images=max(2, round(one.images * factor), needed[name])) for name, one in self.sets.items()}
+        needed = {
+            name: max((s.skip + (s.count or 0) for s in data.values() if s.set == name), default=0)
+            for name in self.sets
+        }
+        sets = {
+            name: replace(one, images=max(2, round(one.images * factor), needed[name]))
+            for name, one in self.sets.items()
+        }
         return replace(self, data=data, sets=sets)
 
     def with_model(self, model: str) -> Table:
@@ -185,8 +197,13 @@ def read_table(path: Path) -> Table:
     data = {name: _made(Source, table, f"{path} [data.{name}]") for name, table in file.data.items()}
     tests = {name: _made(HeldOut, table, f"{path} [test.{name}]") for name, table in file.test.items()}
     sets = {name: _set(given, path, f"{path} [sets.{name}]") for name, given in file.sets.items()}
-    rows = tuple(_made(Row, {"tests": list(tests), **table}, f"{path}, row {number}") for number, table in enumerate(file.rows, 1))
-    table = Table(path.stem, file.title, rows, data, tests, sets, file.train, file.metrics, file.paper, file.note, file.reference)
+    rows = tuple(
+        _made(Row, {"tests": list(tests), **table}, f"{path}, row {number}")
+        for number, table in enumerate(file.rows, 1)
+    )
+    table = Table(
+        path.stem, file.title, rows, data, tests, sets, file.train, file.metrics, file.paper, file.note, file.reference
+    )
     _check_names(table, path)
     return table
 
@@ -230,16 +247,25 @@ def _check_names(table: Table, path: Path) -> None:
                 raise UserError(f"{path}: {name}: there is no set '{source.set}' under [sets]")
             if source.labels not in table.sets[source.set].labels:
                 known = ", ".join(table.sets[source.set].labels)
-                raise UserError(f"{path}: {name}: set '{source.set}' has no labelling '{source.labels}'; there are: {known}")
+                raise UserError(
+                    f"{path}: {name}: set '{source.set}' has no labelling '{source.labels}'; there are: {known}"
+                )
             if source.skip + (source.count or 0) > (images := table.sets[source.set].images):
-                raise UserError(f"{path}: {name}: count = {source.count}, skip = {source.skip}, but set '{source.set}' has {images} images")
+                raise UserError(
+                    f"{path}: {name}: count = {source.count}, skip = {source.skip}, but set '{source.set}' has {images}"
+                    " images"
+                )
     for row in table.rows:
         for name in (*row.train, *row.then):
             if name not in table.data:
-                raise UserError(f"{path}: row '{row.name}': there is no data '{name}'; there are: {', '.join(table.data)}")
+                raise UserError(
+                    f"{path}: row '{row.name}': there is no data '{name}'; there are: {', '.join(table.data)}"
+                )
         for name in row.tests:
             if name not in table.tests:
-                raise UserError(f"{path}: row '{row.name}': there is no test '{name}'; there are: {', '.join(table.tests)}")
+                raise UserError(
+                    f"{path}: row '{row.name}': there is no test '{name}'; there are: {', '.join(table.tests)}"
+                )
     names = [row.name for row in table.rows]
     if table.reference and table.reference not in names:
         raise UserError(f"{path}: reference = '{table.reference}': there is no row of that name")

@@ -1,7 +1,8 @@
 """Draws images once and labels them with many methods; the studies of trained segmenters train on them.
 
-Methods are compared on the same images, so that only their masks differ. Drawing costs a hundred times as much as a mask and is done once.
-The output folder is like that of any run: made in batches, resumable, and with the same bytes however often it was interrupted.
+Methods are compared on the same images, so that only their masks differ. Drawing costs a hundred times as much as a
+mask and is done once. The output folder is like that of any run: made in batches, resumable, and with the same bytes
+however often it was interrupted.
 
     set/  images/000000.png   masks/<labelling>/000000.png   classes.txt   metadata.jsonl   seediff.toml
 
@@ -92,14 +93,16 @@ class SetConfig(RunConfig):
 
 
 def draw_set(config: SetConfig, out: Path, *, device: str | None = None, progress: Progress | None = None) -> None:
-    """Draw and label the images of `config` in the folder `out`. Continues an interrupted run, on the device that it began on. Raises the
-    same errors as `run`."""
+    """Draw and label the images of `config` in the folder `out`. Continues an interrupted run, on the device that it
+    began on. Raises the same errors as `run`."""
     config = on_device(config, out, device)
     run(SetJob(config), out, progress=progress)
 
 
 def on_device(config: Config, out: Path, device: str | None) -> Config:
-    """The configuration with `device`; unchanged if a run has begun in `out`, which continues on the device that it began on."""
+    """The configuration with `device`; unchanged if a run has begun in `out`, which continues on the device that it
+    began on.
+    """
     return config if (out / native.CONFIG).is_file() else replace(config, device=device or config.device)
 
 
@@ -123,7 +126,9 @@ def mask_path(labelling: str, index: int) -> str:
 
 
 def set_specs(config: SetConfig) -> list[SampleSpec]:
-    """The specifications of all images, from the configuration alone. Images with the same number of classes cycle through all classes."""
+    """The specifications of all images, from the configuration alone. Images with the same number of classes cycle
+    through all classes.
+    """
     from seediff.prompts.specs import SampleSpec
 
     groups = {count: class_groups(len(config.classes), (count,), config.seed + count) for count in set(config.objects)}
@@ -152,17 +157,23 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         from seediff.attention.generate import check_drawing, check_shape, image_shape
         from seediff.models.registry import load_model
 
-        self.model = load_model(self.config.model, device=self.config.device, dtype=self.config.dtype, **self.config.loading)
+        self.model = load_model(
+            self.config.model, device=self.config.device, dtype=self.config.dtype, **self.config.loading
+        )
         specs = [spec for batch in self.batches.values() for spec in batch]
         self.model.check_known(self.config.classes)
         check_shape(self.model, image_shape(self.model, self.config.size), "size")
-        check_drawing(self.model, specs, steps=self.config.steps, guidance_scale=self.config.guidance_scale, negative_prompt="")
+        check_drawing(
+            self.model, specs, steps=self.config.steps, guidance_scale=self.config.guidance_scale, negative_prompt=""
+        )
         return weights_fingerprint(*self.config.weight_sources)
 
     def describe(self, batch: Sequence[SampleSpec]) -> str:
         return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
 
-    def capture(self, batch: Sequence[SampleSpec]) -> tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]]:
+    def capture(
+        self, batch: Sequence[SampleSpec]
+    ) -> tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]]:
         from recipes.studies.capture import draw_with_attention
 
         assert self.model is not None
@@ -178,7 +189,9 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
             )
         return batch, images, maps
 
-    def write(self, captured: tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]], out: Path) -> BatchRecord:
+    def write(
+        self, captured: tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]], out: Path
+    ) -> BatchRecord:
         from recipes.studies.score import soft_masks
         from seediff.masks.make import label_pixels
 

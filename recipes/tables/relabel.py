@@ -1,7 +1,8 @@
 """Gives the same images other masks, to separate the effect of the masks on a segmenter from that of the images.
 
-The key `masks` of a source chooses them: `yardstick` stands for the embedded world's segmenter, `SET.LABELLING` for `seediff mask` with the
-constants of that labelling, which treats the images as photographs. Both know the classes that each image shows.
+The key `masks` of a source chooses them: `yardstick` stands for the embedded world's segmenter, `SET.LABELLING` for
+`seediff mask` with the constants of that labelling, which treats the images as photographs. Both know the classes that
+each image shows.
 """
 
 from __future__ import annotations
@@ -40,13 +41,18 @@ def check_masks(masks: str, what: str, classes: Sequence[str], sets: Mapping[str
 
 
 def labelling(masks: str, sets: Mapping[str, SetConfig], what: str = "data") -> tuple[SetConfig, dict]:
-    """The set that `SET.LABELLING` names, and the labelling's constants. Raises UserError if there is no such set or labelling."""
+    """The set that `SET.LABELLING` names, and the labelling's constants. Raises UserError if there is no such set or
+    labelling.
+    """
     name, _, labels = masks.partition(".")
     if name not in sets:
         known = ", ".join([YARDSTICK, *(f"{one}.{label}" for one, config in sets.items() for label in config.labels)])
         raise UserError(f"{what}: masks = '{masks}': there are: {known}")
     if labels not in sets[name].labels:
-        raise UserError(f"{what}: masks = '{masks}': set '{name}' has no labelling '{labels}'; there are: {', '.join(sets[name].labels)}")
+        raise UserError(
+            f"{what}: masks = '{masks}': set '{name}' has no labelling '{labels}'; there are:"
+            f" {', '.join(sets[name].labels)}"
+        )
     return sets[name], sets[name].labels[labels]
 
 
@@ -59,11 +65,15 @@ def relabelled(
     progress: Progress | None = None,
     device: str | None = None,
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """Classes and samples with those masks. They are stored in `out`, where an interrupted call continues. Raises UserError."""
+    """Classes and samples with those masks. They are stored in `out`, where an interrupted call continues. Raises
+    UserError.
+    """
     if masks != YARDSTICK:
         _mask(classes, items, masks, sets, out, progress, device)
     elif not out.is_dir():
-        write_native(out, classes, _measured(classes, items), about={"command": "recipes.tables", "masks": masks}, link=True)
+        write_native(
+            out, classes, _measured(classes, items), about={"command": "recipes.tables", "masks": masks}, link=True
+        )
     return open_native(out)
 
 

@@ -28,10 +28,10 @@ def write_table(out: Path, result: Mapping[str, Any]) -> None:
 
 
 def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One entry per row, test and metric, in percent: the mean, lowest and highest figure over seeds, the bootstrap interval over images
-    averaged over seeds, and the paper's figure (None if the paper has none). `ratio` and `paper_ratio` divide by the figures of the
-    reference row; None without one. There is no entry where a figure is undefined, as the IoU of a class that is neither in the truth nor
-    predicted."""
+    """One entry per row, test and metric, in percent: the mean, lowest and highest figure over seeds, the bootstrap
+    interval over images averaged over seeds, and the paper's figure (None if the paper has none). `ratio` and
+    `paper_ratio` divide by the figures of the reference row; None without one. There is no entry where a figure is
+    undefined, as the IoU of a class that is neither in the truth nor predicted."""
     entries = []
     for row in result["rows"]:
         for test, scores in row["tests"].items():
@@ -59,12 +59,16 @@ def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     for one in entries:
         other = references.get((one["test"], one["metric"]))
         one["ratio"] = round(one["mean"] / other["mean"], 3) if other and other["mean"] else None
-        one["paper_ratio"] = round(one["paper"] / other["paper"], 3) if other and other["paper"] and one["paper"] is not None else None
+        one["paper_ratio"] = (
+            round(one["paper"] / other["paper"], 3) if other and other["paper"] and one["paper"] is not None else None
+        )
     return entries
 
 
 def figure(scores: Mapping[str, Any], metric: str) -> tuple[float, Sequence[float]]:
-    """A metric of `Scores.table` and its interval, ignoring case: `miou`, `pixel_accuracy`, a group such as `unseen`, or a class."""
+    """A metric of `Scores.table` and its interval, ignoring case: `miou`, `pixel_accuracy`, a group such as `unseen`,
+    or a class.
+    """
     metric = metric.lower()
     if metric in ("miou", "pixel_accuracy"):
         return scores[metric], scores[f"{metric}_ci95"]
@@ -76,19 +80,28 @@ def figure(scores: Mapping[str, Any], metric: str) -> tuple[float, Sequence[floa
 
 
 def fitted(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, float] | None:
-    """A curve for tables whose rows are numbers n of images: a − b · n^(−c), which saturates at a. Without saturation in the
-    figures, where c or a is at its bound: the line at_first + per_doubling · log2(n / n_first). None for other tables and for fewer than
-    four rows."""
+    """A curve for tables whose rows are numbers n of images: a − b · n^(−c), which saturates at a. Without saturation
+    in the figures, where c or a is at its bound: the line at_first + per_doubling · log2(n / n_first). None for other
+    tables and for fewer than four rows."""
     points = [(float(row["row"]), row["mean"]) for row in rows if row["row"].isdigit() and row["metric"] == metric]
     if len(points) < 4 or len(points) < len({row["row"] for row in rows}):
         return None
     sizes, values = (np.array(one) for one in zip(*points, strict=True))
     if (constants := _power_law(sizes, values)) is not None:
         a, b, c = constants
-        return {"a": round(a, 2), "b": round(b, 2), "c": round(c, 3), "largest_error": _largest(a - b * sizes ** (-c) - values)}
+        return {
+            "a": round(a, 2),
+            "b": round(b, 2),
+            "c": round(c, 3),
+            "largest_error": _largest(a - b * sizes ** (-c) - values),
+        }
     doublings = np.log2(sizes / sizes[0])
     slope, start = map(float, np.polyfit(doublings, values, 1))
-    return {"at_first": round(start, 2), "per_doubling": round(slope, 2), "largest_error": _largest(start + slope * doublings - values)}
+    return {
+        "at_first": round(start, 2),
+        "per_doubling": round(slope, 2),
+        "largest_error": _largest(start + slope * doublings - values),
+    }
 
 
 def _power_law(sizes: np.ndarray, values: np.ndarray) -> tuple[float, float, float] | None:
@@ -115,7 +128,9 @@ def _largest(errors: np.ndarray) -> float:
     return round(float(np.abs(errors).max()), 2)
 
 
-def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: Mapping[str, float] | None = None) -> str:
+def markdown(
+    result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: Mapping[str, float] | None = None
+) -> str:
     """The table as Markdown, with the paper's figures beside the measured ones."""
     lines = [f"# {result['title']}", ""]
     lines += [f"Paper: {result['paper']}.", ""] if result["paper"] else []
@@ -128,21 +143,30 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
     for row in rows:
         numbers = (row["paper"], *([row["ratio"], row["paper_ratio"]] if compared else []))
         figures = [f"{row['test'].replace('_', ' ')}, {row['metric']}"] if several else []
-        table.append([row["row"], *figures, *shown(row), *("" if number is None else str(number) for number in numbers)])
-    lines += [f"| {' | '.join(columns)} |", *markdown_table(columns, table)[1:]]  # the header as in the published tables
+        table.append(
+            [row["row"], *figures, *shown(row), *("" if number is None else str(number) for number in numbers)]
+        )
+    lines += [
+        f"| {' | '.join(columns)} |",
+        *markdown_table(columns, table)[1:],
+    ]  # the header as in the published tables
     tests = ", ".join(dict.fromkeys(row["test"].replace("_", " ") for row in rows))
     minutes = sum({row["row"]: row["minutes"] for row in rows}.values())
     train = ", ".join(f"{key} {value}" for key, value in result["train"].items())
     lines += [
         "",
-        f"Measured on {tests}; seeds {', '.join(map(str, result['seeds']))}; training: {train}; {minutes:.0f} minutes of training and"
-        f" measuring in all; seediff {result['version']}.",
+        (
+            f"Measured on {tests}; seeds {', '.join(map(str, result['seeds']))}; training: {train}; {minutes:.0f}"
+            f" minutes of training and measuring in all; seediff {result['version']}."
+        ),
     ]
     if compared:
         lines += ["", f"Ratios are to “{result['reference']}”."]
     if fit:
         curve = (
-            f"{fit['a']} − {fit['b']} · n^−{fit['c']}" if "a" in fit else f"{fit['at_first']} at first and {fit['per_doubling']} a doubling"
+            f"{fit['a']} − {fit['b']} · n^−{fit['c']}"
+            if "a" in fit
+            else f"{fit['at_first']} at first and {fit['per_doubling']} a doubling"
         )
         lines += ["", f"Fit: {curve}, off by at most {fit['largest_error']}."]
     return "\n".join(lines) + "\n"
@@ -150,7 +174,11 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], fit: 
 
 def shown(row: Mapping[str, Any]) -> tuple[str, str, str]:
     """The mean, the seeds' range and the interval of an entry of `summarised`, as texts."""
-    return f"{row['mean']:.1f}", f"{row['lowest']:.1f}–{row['highest']:.1f}", "–".join(f"{bound:.1f}" for bound in row["ci95"])
+    return (
+        f"{row['mean']:.1f}",
+        f"{row['lowest']:.1f}–{row['highest']:.1f}",
+        "–".join(f"{bound:.1f}" for bound in row["ci95"]),
+    )
 
 
 def plot(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -163,7 +191,10 @@ def plot(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         return LEFT + (WIDTH - LEFT - RIGHT) * min(max(value, 0.0), 100.0) / 100
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="12">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif"'
+            ' font-size="12">'
+        ),
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
         f'<text x="10" y="20" font-size="14">{escape(result["title"])}</text>',
     ]
@@ -179,9 +210,15 @@ def plot(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         parts += [
             f'<text x="{LEFT - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(name)}</text>',
             f'<rect x="{LEFT}" y="{top}" width="{x(row["mean"]) - LEFT:.1f}" height="{ROW - 6}" fill="#4c78a8"/>',
-            f'<line x1="{x(row["lowest"]):.1f}" y1="{middle}" x2="{x(row["highest"]):.1f}" y2="{middle}" stroke="black" stroke-width="2"/>',
+            (
+                f'<line x1="{x(row["lowest"]):.1f}" y1="{middle}" x2="{x(row["highest"]):.1f}" y2="{middle}"'
+                ' stroke="black" stroke-width="2"/>'
+            ),
             f'<text x="{x(row["mean"]) + 8:.1f}" y="{middle + 4:.1f}">{row["mean"]:.1f}</text>',
         ]
         if row["paper"] is not None:
-            parts.append(f'<circle cx="{x(row["paper"]):.1f}" cy="{middle:.1f}" r="5" fill="none" stroke="#e45756" stroke-width="2"/>')
+            parts.append(
+                f'<circle cx="{x(row["paper"]):.1f}" cy="{middle:.1f}" r="5" fill="none" stroke="#e45756"'
+                ' stroke-width="2"/>'
+            )
     return "\n".join([*parts, "</svg>"]) + "\n"

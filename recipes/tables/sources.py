@@ -39,9 +39,10 @@ from .relabel import YARDSTICK, labelling, relabelled
 
 @dataclass(frozen=True)
 class Places:
-    """Folders and device of a study. work: the folder for sets, scenes and segmenters. folders: name → folder given by `--data`. art: the
-    folder of the embedded world's art, for scenes to train on. device: for drawing, masks and measuring; None: the best available. known:
-    a cache of the fingerprints of files, which every row and seed needs; the files must not change while a study runs."""
+    """Folders and device of a study. work: the folder for sets, scenes and segmenters. folders: name → folder given by
+    `--data`. art: the folder of the embedded world's art, for scenes to train on. device: for drawing, masks and
+    measuring; None: the best available. known: a cache of the fingerprints of files, which every row and seed needs;
+    the files must not change while a study runs."""
 
     work: Path
     folders: Mapping[str, Path]
@@ -73,8 +74,12 @@ class Samples:
     items: Sequence[DatasetSample]
 
 
-def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None = None) -> Samples:
-    """The samples of a source to train on, made first if they do not exist. Raises UserError if anything needed is missing."""
+def open_source(
+    source: Source, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None = None
+) -> Samples:
+    """The samples of a source to train on, made first if they do not exist. Raises UserError if anything needed is
+    missing.
+    """
     if source.set is not None:
         config = set_config(source, sets)
         folder = set_folder(config, places)
@@ -87,7 +92,9 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places, p
     items = chosen(source, found, classes)
     if source.masks is not None:
         key = digest(described(replace(source, augment=None), sets, places))
-        classes, items = relabelled(classes, items, source.masks, sets, places.folder("relabelled", key), progress, places.device)
+        classes, items = relabelled(
+            classes, items, source.masks, sets, places.folder("relabelled", key), progress, places.device
+        )
     if source.augment is not None:
         classes, items = open_native(_augmented(source, Samples(classes, items), sets, places, progress))
     return Samples(classes, items)
@@ -98,7 +105,11 @@ def open_test(test: HeldOut, places: Places) -> EvaluationSet:
     found = open_evaluation(_scenes(test, places) if test.scenes else place(test, places), split=test.split)
     end = None if test.count is None else test.skip + test.count
     samples = found.samples[test.skip : end]
-    about = found.about if len(samples) == len(found.samples) else f"{found.about}, {len(samples)} of them from number {test.skip}"
+    about = (
+        found.about
+        if len(samples) == len(found.samples)
+        else f"{found.about}, {len(samples)} of them from number {test.skip}"
+    )
     return replace(found, samples=samples, about=about)
 
 
@@ -113,13 +124,15 @@ def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
 
 
 def chosen(source: Source, items: Sequence[DatasetSample], classes: Sequence[str]) -> list[DatasetSample]:
-    """The samples that the source selects: `skip` and `count` apply first, then `only` and `without`, by the classes that the
-    rows name. Raises UserError if none is left."""
+    """The samples that the source selects: `skip` and `count` apply first, then `only` and `without`, by the classes
+    that the rows name. Raises UserError if none is left."""
     end = None if source.count is None else source.skip + source.count
     found = list(items[source.skip : end])
     check_named(source, classes)
     if source.only:
-        found = [item for item in found if item.metadata.get("classes") and set(item.metadata["classes"]) <= set(source.only)]
+        found = [
+            item for item in found if item.metadata.get("classes") and set(item.metadata["classes"]) <= set(source.only)
+        ]
     if source.without:
         found = [item for item in found if not set(item.metadata.get("classes", ())) & set(source.without)]
     if not found:
@@ -134,10 +147,14 @@ def check_named(source: Source, classes: Sequence[str]) -> None:
 
 
 def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> dict[str, Any]:
-    """Everything that determines a source's samples, in JSON's types; it is part of the key of a trained segmenter. A folder is identified
-    by its name in the table and by its files (`data_fingerprint`), not by its path; rendered scenes by name, number and seed, not by the
-    art."""
-    about = {name: value for name, value in asdict(source).items() if value not in (None, ()) and (name, value) != ("skip", 0)}
+    """Everything that determines a source's samples, in JSON's types; it is part of the key of a trained segmenter. A
+    folder is identified by its name in the table and by its files (`data_fingerprint`), not by its path; rendered
+    scenes by name, number and seed, not by the art."""
+    about = {
+        name: value
+        for name, value in asdict(source).items()
+        if value not in (None, ()) and (name, value) != ("skip", 0)
+    }
     if source.set is not None:
         config = set_config(source, sets)
         about |= {**_set_described(config, places), "labels": config.labels[str(source.labels)]}
@@ -166,12 +183,23 @@ def _set_described(config: SetConfig, places: Places) -> dict[str, Any]:
 
 def _maker_described(config: SetConfig, places: Places) -> dict[str, Any]:
     """The part of a set's configuration that determines its model's masks of other images, without that for drawing."""
-    return {"model": config.model, "batch_size": config.batch_size, "threads": config.threads, **_weights(config, places)}
+    return {
+        "model": config.model,
+        "batch_size": config.batch_size,
+        "threads": config.threads,
+        **_weights(config, places),
+    }
 
 
 def _weights(config: SetConfig, places: Places) -> dict[str, str]:
-    """The fingerprint of the weights. Empty for a model of the hub, whose weights are unknown before the download: its id alone counts."""
-    return {"weights": places.once(model_fingerprint, config.model)} if isinstance(resolve_name(config.model), Path) else {}
+    """The fingerprint of the weights. Empty for a model of the hub, whose weights are unknown before the download: its
+    id alone counts.
+    """
+    return (
+        {"weights": places.once(model_fingerprint, config.model)}
+        if isinstance(resolve_name(config.model), Path)
+        else {}
+    )
 
 
 def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:
@@ -184,16 +212,22 @@ def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) ->
 
 
 def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
-    """The configuration of a source's set; with the source's seed, if it names one, for other images of the same kind."""
+    """The configuration of a source's set; with the source's seed, if it names one, for other images of the same
+    kind.
+    """
     config = sets[str(source.set)]
     return config if source.seed is None else replace(config, seed=source.seed)
 
 
 def set_digest(config: SetConfig) -> str:
-    # Options that are newer than published keys count only if they differ from the default, so that these keys stay valid: how a model
-    # is loaded, and at which steps the attention is captured.
+    # Options that are newer than published keys count only if they differ from the default, so that these keys stay
+    # valid: how a model is loaded, and at which steps the attention is captured.
     young = {**dict.fromkeys(config.loading), "capture_steps": "all"}
-    table = {name: value for name, value in config.values().items() if name not in young or not (value is False or value == young[name])}
+    table = {
+        name: value
+        for name, value in config.values().items()
+        if name not in young or not (value is False or value == young[name])
+    }
     return digest({"version": 1, **table})
 
 
@@ -227,8 +261,8 @@ def _scenes(source: Source, places: Places) -> Path:
 
 
 def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[DatasetSample]]:
-    """The classes and labelled images of a public data set, as samples to train on. A data set without a background stays without: all its
-    pixels belong to a class or are ignored."""
+    """The classes and labelled images of a public data set, as samples to train on. A data set without a background
+    stays without: all its pixels belong to a class or are ignored."""
     names = {number: name for number, name in found.classes.items() if name != BACKGROUND}
     table = np.full(256, native.IGNORE, np.uint8)
     for number, name in found.classes.items():
@@ -242,7 +276,9 @@ def _items(found: EvaluationSet) -> tuple[tuple[str, ...], list[DatasetSample]]:
     return tuple(names.values()), [item(sample) for sample in found.samples]
 
 
-def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None) -> Path:
+def _augmented(
+    source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None
+) -> Path:
     """The folder of a source's samples after `seediff augment`, made first if it does not exist."""
     from seediff.config.augment import AugmentConfig
     from seediff.run.augment import augment

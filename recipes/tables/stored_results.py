@@ -1,9 +1,11 @@
-"""Figures that studies have already measured, so that nothing is trained twice: scores by segmenter and test, seconds by segmenter.
+"""Figures that studies have already measured, so that nothing is trained twice: scores by segmenter and test, seconds
+by segmenter.
 
     work/scores/<segmenter>-<test>.json   as `seediff evaluate` writes them
     work/costs/<segmenter>.json           seconds by activity
 
-A table's results.json holds the same figures under the same keys, so a table can be continued from it after its work folder is lost.
+A table's results.json holds the same figures under the same keys, so a table can be continued from it after its work
+folder is lost.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ class TableRow:
 
     def __post_init__(self) -> None:
         if {len(self.seconds), *map(len, self.tests.values())} != {len(self.segmenters)}:
-            raise UserError(f"'seconds' and every test must have {len(self.segmenters)} entries, one for each of 'segmenters'")
+            raise UserError(
+                f"'seconds' and every test must have {len(self.segmenters)} entries, one for each of 'segmenters'"
+            )
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ class Kept:
 
 
 def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
-    """The figures in a work folder and in every table below the folders `reuse`. If several have the same figure, the first counts.
+    """The figures in a work folder and in every table below the folders `reuse`. If several have the same figure, the
+    first counts.
 
     Raises UserError for a folder that does not exist or holds no table, and for a file that cannot be read.
     """

@@ -1,7 +1,7 @@
 """Makes tables of trained segmenters: for every row and seed, the samples, a segmenter trained on them, and its scores.
 
-Every result is stored under a digest of everything that determines it, and is made once for all tables: an interrupted study continues, a
-row that several tables share is trained once, and a changed row is trained again.
+Every result is stored under a digest of everything that determines it, and is made once for all tables: an interrupted
+study continues, a row that several tables share is trained once, and a changed row is trained again.
 
     work/segmenters/<digest>/          as `seediff train` writes it
     work/scores/, work/costs/          figures (stored_results.py)
@@ -32,7 +32,19 @@ from seediff.workers import Progress
 
 from .definition import HeldOut, Row, Table, used_data
 from .relabel import check_masks
-from .sources import Places, Samples, check_named, classes_of, described, digest, joined, open_source, open_test, place, set_config
+from .sources import (
+    Places,
+    Samples,
+    check_named,
+    classes_of,
+    described,
+    digest,
+    joined,
+    open_source,
+    open_test,
+    place,
+    set_config,
+)
 from .stored_results import Kept, open_kept
 
 EPOCHS = 20.0
@@ -44,7 +56,9 @@ Watch = Callable[[str], Progress]
 
 @dataclass(frozen=True)
 class Training:
-    """A segmenter to train. data: names of data. epochs, steps: the length; one of them is None. base: the training that it continues."""
+    """A segmenter to train. data: names of data. epochs, steps: the length; one of them is None. base: the training
+    that it continues.
+    """
 
     config: TrainConfig
     data: tuple[str, ...]
@@ -85,7 +99,9 @@ def run_table(
                 found[name].append(scores)
             segmenters.append(segmenter)
         about = {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then)}
-        rows.append({**about, "segmenters": segmenters, "seconds": [kept.seconds(one) for one in segmenters], "tests": found})
+        rows.append(
+            {**about, "segmenters": segmenters, "seconds": [kept.seconds(one) for one in segmenters], "tests": found}
+        )
     return {
         "table": table.name,
         "title": table.title,
@@ -103,8 +119,9 @@ def run_table(
 
 
 def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None = None) -> None:
-    """Raise UserError for anything that would stop the study later: unnamed or unusable data, missing art, unknown training options,
-    unavailable weights. Rows whose figures are all kept need no art and no model, but they do need the folders of their data."""
+    """Raise UserError for anything that would stop the study later: unnamed or unusable data, missing art, unknown
+    training options, unavailable weights. Rows whose figures are all kept need no art and no model, but they do need
+    the folders of their data."""
     from seediff.train.models import check_weights
 
     if not seeds or len(set(seeds)) < len(seeds):
@@ -133,23 +150,36 @@ def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None 
             raise UserError(f"test '{name}': no sample is left of it")
         if test.folder is not None:
             check_pictures(found)
-        known = ("miou", "pixel_accuracy", *protocol.groups, *(["harmonic"] if protocol.harmonic else []), *protocol.classes)
+        known = (
+            "miou",
+            "pixel_accuracy",
+            *protocol.groups,
+            *(["harmonic"] if protocol.harmonic else []),
+            *protocol.classes,
+        )
         if unknown := [one for one in table.metrics if one.lower() not in map(str.lower, known)]:
             raise UserError(f"metrics: test '{name}' has no '{unknown[0]}'; there are: {', '.join(known)}")
         for row in rows:
             if name in row.tests:
-                protocol.predicted_table(dict(enumerate((BACKGROUND, *row_classes(row, table, places)))), where=f"row '{row.name}'")
+                protocol.predicted_table(
+                    dict(enumerate((BACKGROUND, *row_classes(row, table, places)))), where=f"row '{row.name}'"
+                )
 
 
 def planned(table: Table, seeds: Sequence[int]) -> list[str]:
-    """A line per set of images and per training that a table needs if nothing exists yet. Raises UserError for a faulty table."""
+    """A line per set of images and per training that a table needs if nothing exists yet. Raises UserError for a faulty
+    table.
+    """
     sources = [table.data[name] for name in used_data(table.rows)]
     drawn = {(source.set, source.seed): set_config(source, table.sets) for source in sources if source.set}
     lines = [
-        f"draw {config.images} images ({name}, {config.model}), {len(config.labels)} sets of masks" for (name, _), config in drawn.items()
+        f"draw {config.images} images ({name}, {config.model}), {len(config.labels)} sets of masks"
+        for (name, _), config in drawn.items()
     ]
     trainings = [training_of(row, table, seeds[0]) for row in table.rows]
-    for part in dict.fromkeys(part for training in trainings for part in (training.base, training) if part):  # rows may share a training
+    for part in dict.fromkeys(
+        part for training in trainings for part in (training.base, training) if part
+    ):  # rows may share a training
         length = f"{part.epochs:g} epochs" if part.epochs is not None else f"{part.steps} steps"
         begun = f"after {' + '.join(part.base.data)}" if part.base else part.config.weights
         lines.append(f"train {part.config.backbone} ({begun}) on {' + '.join(part.data)}, {length}: {len(seeds)} times")
@@ -163,7 +193,9 @@ def _all_kept(row: Row, table: Table, places: Places, seeds: Sequence[int], kept
 
 
 def check_source(name: str, table: Table, places: Places) -> None:
-    """Raise UserError for data that cannot be drawn or trained on. Reads the label maps of a folder, not its pictures."""
+    """Raise UserError for data that cannot be drawn or trained on. Reads the label maps of a folder, not its
+    pictures.
+    """
     from seediff.train.data import Stage
     from seediff.train.state import check_stages
 
@@ -174,21 +206,31 @@ def check_source(name: str, table: Table, places: Places) -> None:
         samples = open_source(replace(source, augment=None), table.sets, places)
         needed = source.count if not (source.only or source.without) else None
         if needed is not None and len(samples.items) < needed:
-            raise UserError(f"data '{name}': the table takes {needed} samples, but {place(source, places)} has {len(samples.items)} for it")
+            raise UserError(
+                f"data '{name}': the table takes {needed} samples, but {place(source, places)} has {len(samples.items)}"
+                " for it"
+            )
         check_stages([Stage(samples.items, samples.classes, epochs=1, name=name)])
         return
     if source.scenes and source.scenes not in SETS:
         if source.scenes not in RENDERED:
-            raise UserError(f"data '{name}': there are no scenes '{source.scenes}'; there are: {', '.join([*SETS, *RENDERED])}")
+            raise UserError(
+                f"data '{name}': there are no scenes '{source.scenes}'; there are: {', '.join([*SETS, *RENDERED])}"
+            )
         if places.art is None or not places.art.is_dir():
-            raise UserError(f"data '{name}' is rendered from the art: name its folder with --art (`python -m recipes.mini art` fetches it)")
+            raise UserError(
+                f"data '{name}' is rendered from the art: name its folder with --art (`python -m recipes.mini art`"
+                " fetches it)"
+            )
     if source.set:
         resolve_name(table.sets[source.set].model)
     check_named(source, classes_of(source, table.sets, places))
 
 
 def training_of(row: Row, table: Table, seed: int) -> Training:
-    """The training for a row. If the row is fine-tuned, this is the fine-tuning, and its `base` is the training before."""
+    """The training for a row. If the row is fine-tuned, this is the fine-tuning, and its `base` is the training
+    before.
+    """
     where = f"table {table.name}, row '{row.name}'"
     given = _merged(table.train, row.settings)
     first = _training({**given, "seed": seed}, row.train, where)
@@ -208,11 +250,15 @@ def _training(values: Mapping[str, Any], data: tuple[str, ...], where: str) -> T
         epochs = EPOCHS if epochs is None else epochs
         if not isinstance(epochs, int | float) or not 0 < epochs < math.inf:
             raise UserError(f"{where}: epochs = {epochs!r} must be a number above 0")
-    return Training(make_config(check_table(TrainConfig, values, where)), data, None if epochs is None else float(epochs), steps)
+    return Training(
+        make_config(check_table(TrainConfig, values, where)), data, None if epochs is None else float(epochs), steps
+    )
 
 
 def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Merged settings: later tables override earlier ones, and `steps` or `epochs` in a later table replaces both in earlier ones."""
+    """Merged settings: later tables override earlier ones, and `steps` or `epochs` in a later table replaces both in
+    earlier ones.
+    """
     merged: dict[str, Any] = {}
     for table in tables:
         if {"steps", "epochs"} & set(table):
@@ -236,7 +282,10 @@ def train_one(training: Training, row: Row, table: Table, places: Places, kept: 
         config = replace(config, weights=str(before))
     begun = time.perf_counter()
     train(
-        config, [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)], folder, watch(f"{label}: training")
+        config,
+        [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)],
+        folder,
+        watch(f"{label}: training"),
     )
     kept.add_seconds(folder.name, "training", time.perf_counter() - begun)
     return folder
@@ -244,7 +293,9 @@ def train_one(training: Training, row: Row, table: Table, places: Places, kept: 
 
 def samples_of(training: Training, row: Row, table: Table, places: Places, label: str, watch: Watch) -> Samples:
     """The samples of one part of a row's training, with class ids in the order of `row_classes`."""
-    opened = [open_source(table.data[name], table.sets, places, watch(f"{label}: data '{name}'")) for name in training.data]
+    opened = [
+        open_source(table.data[name], table.sets, places, watch(f"{label}: data '{name}'")) for name in training.data
+    ]
     return joined(opened, row_classes(row, table, places))
 
 
@@ -259,7 +310,9 @@ def training_digest(training: Training, row: Row, table: Table, places: Places) 
     parts = {
         "data": [described(table.data[name], table.sets, places) for name in training.data],
         "classes": row_classes(row, table, places),
-        "config": {key: _json(value) for key, value in training.config.values().items() if key not in ("device", "dtype")},
+        "config": {
+            key: _json(value) for key, value in training.config.values().items() if key not in ("device", "dtype")
+        },
         "dtype": with_device(training.config).dtype,
         "weights": _first_weights(training.config, places),
         **({"epochs": training.epochs} if training.steps is None else {"steps": training.steps}),
@@ -269,7 +322,9 @@ def training_digest(training: Training, row: Row, table: Table, places: Places) 
 
 
 def _first_weights(config: TrainConfig, places: Places) -> str | None:
-    """The fingerprint of the initial weights; None for random weights, and for those of the hub, whose id is in the configuration."""
+    """The fingerprint of the initial weights; None for random weights, and for those of the hub, whose id is in the
+    configuration.
+    """
     from seediff.train.models import weights_source
 
     if config.weights == "scratch":
@@ -282,7 +337,12 @@ def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: st
     """Measure a segmenter on a test; store and return its scores."""
     begun = time.perf_counter()
     evaluation = evaluate(
-        folder, open_test(test, places), protocol=test.protocol, boundary=False, device=places.device, progress=watch(label)
+        folder,
+        open_test(test, places),
+        protocol=test.protocol,
+        boundary=False,
+        device=places.device,
+        progress=watch(label),
     )
     kept.add_seconds(folder.name, "measuring", time.perf_counter() - begun)
     return kept.add_scores(folder.name, test_digest(test, places), evaluation.to_json())

@@ -10,8 +10,9 @@
         sample.label_map                                    # (H, W) uint8: 0 background, 1 dog, 2 cat, 255 ignore
         sample.metadata["prompt"], sample.metadata["flags"]
 
-These few names are for everyday use; everything else comes from its module, such as `seediff.attention.generate.generate_batch`
-(docs/architecture.md). Names are imported when they are first used: `import seediff` takes a moment, torch takes seconds.
+These few names are for everyday use; everything else comes from its module, such as
+`seediff.attention.generate.generate_batch` (docs/architecture.md). Names are imported when they are first used:
+`import seediff` takes a moment, torch takes seconds.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from __future__ import annotations
 class UserError(Exception):
     """Bad input. The command line prints the error as one line and exits with code 2. Nothing half-written is left.
 
-    subject: the file, folder or field. problem: what is wrong with it. fix: what would be right. A whole sentence is passed as the
-    subject alone. The command line adds the names of its options.
+    subject: the file, folder or field. problem: what is wrong with it. fix: what would be right. A whole sentence is
+    passed as the subject alone. The command line adds the names of its options.
     """
 
     def __init__(self, subject: object, problem: str = "", fix: str = "") -> None:

@@ -1,4 +1,6 @@
-"""Calls one function with many arguments, in this process or in several on this machine. Results come in the order of the arguments."""
+"""Calls one function with many arguments, in this process or in several on this machine. Results come in the order of
+the arguments.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 Progress = Callable[[int, int, str], None]
-"""Progress of long work: called with (images done, total images, current activity) at the start, then before and after every batch."""
+"""Progress of long work: called with (images done, total images, current activity) at the start, then before and after
+every batch.
+"""
 
 AHEAD = 4
 """Chunks queued per process: enough that no process waits, few enough to limit memory."""
@@ -34,10 +38,12 @@ def check_workers(count: int) -> None:
 
 
 def in_threads(
-    function: Callable[[Argument], Result], arguments: Sequence[Argument], follow: Callable[[Sequence[Argument]], Iterable[Argument]] = iter
+    function: Callable[[Argument], Result],
+    arguments: Sequence[Argument],
+    follow: Callable[[Sequence[Argument]], Iterable[Argument]] = iter,
 ) -> Iterator[Result]:
-    """`map` in at most eight threads, for work that releases Python's lock, such as Pillow's, zlib's and hashlib's. follow: wraps the
-    arguments, to show progress."""
+    """`map` in at most eight threads, for work that releases Python's lock, such as Pillow's, zlib's and hashlib's.
+    follow: wraps the arguments, to show progress."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(function, arguments)
         try:
@@ -52,10 +58,12 @@ def in_threads(
 def in_order(
     function: Callable[[Argument], Result], workers: int, *, chunk: int = 1
 ) -> Iterator[Callable[[Iterable[Argument]], Iterable[Result]]]:
-    """A `map` for one function: in this process, or in several `workers`, which start with the first arguments and end with the block.
+    """A `map` for one function: in this process, or in several `workers`, which start with the first arguments and end
+    with the block.
 
-    With several, the function, its arguments and its results must be picklable. chunk: the number of arguments sent together; use more for
-    a quick function. Raises UserError if `workers` is below 1 or a worker dies, and whatever the function raises.
+    With several, the function, its arguments and its results must be picklable. chunk: the number of arguments sent
+    together; use more for a quick function. Raises UserError if `workers` is below 1 or a worker dies, and whatever the
+    function raises.
     """
     check_workers(workers)
     if workers == 1:
@@ -91,8 +99,8 @@ def _results(pool: ProcessPoolExecutor, ahead: int, chunk: int, arguments: Itera
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Processes started in the block ignore Ctrl-C, which a terminal sends to every process, also to one that is still importing. A
-    Ctrl-C during the block takes effect in this process at its end."""
+    """Processes started in the block ignore Ctrl-C, which a terminal sends to every process, also to one that is still
+    importing. A Ctrl-C during the block takes effect in this process at its end."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -114,11 +114,19 @@ def test_equals_naive_eager_capture(unet, guidance, normalize, size):
     levels = [level for level in (1, 2, 4, 8) if ("self", size[0] * size[1] // level**2) in expected]
     for image, of in enumerate(maps):
         assert of.latent_size == size
-        assert list(of.self_attention) == list(of.cross_attention) == [(size[0] // level, size[1] // level) for level in levels]
+        assert (
+            list(of.self_attention)
+            == list(of.cross_attention)
+            == [(size[0] // level, size[1] // level) for level in levels]
+        )
         for grid in of.self_attention:
             positions = grid[0] * grid[1]
-            torch.testing.assert_close(of.self_attention[grid].double(), expected["self", positions][image], atol=1e-5, rtol=0)
-            torch.testing.assert_close(of.cross_attention[grid].double(), expected["cross", positions][image], atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                of.self_attention[grid].double(), expected["self", positions][image], atol=1e-5, rtol=0
+            )
+            torch.testing.assert_close(
+                of.cross_attention[grid].double(), expected["cross", positions][image], atol=1e-5, rtol=0
+            )
 
 
 @pytest.mark.parametrize("size", [(9, 13), (5, 16)])
@@ -145,7 +153,11 @@ def layers_per_side(recorder: AttentionRecorder, kind: Kind) -> dict[int, int]:
 
 @pytest.mark.parametrize(
     ("model", "counts"),
-    [("sd1_model", {16: 5, 8: 5, 4: 5, 2: 1}), ("sd2_model", {16: 5, 8: 5, 4: 5, 2: 1}), ("mini_model", {16: 3, 8: 3, 4: 4})],
+    [
+        ("sd1_model", {16: 5, 8: 5, 4: 5, 2: 1}),
+        ("sd2_model", {16: 5, 8: 5, 4: 5, 2: 1}),
+        ("mini_model", {16: 3, 8: 3, 4: 4}),
+    ],
 )
 def test_layer_counts(model, counts, request):
     unet = request.getfixturevalue(model).pipe.unet
@@ -168,7 +180,9 @@ def test_output_is_bit_identical_and_the_unet_is_left_as_it_was(unet):
 def test_the_unet_is_left_as_it_was_after_an_exception(sd1_model, error):
     unet = sd1_model.pipe.unet
     found = unet.attn_processors
-    interrupt = unet.mid_block.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(error()))  # in the midst of a UNet call
+    interrupt = unet.mid_block.register_forward_pre_hook(
+        lambda *_: (_ for _ in ()).throw(error())
+    )  # in the midst of a UNet call
     with pytest.raises(error), capturing(unet, guidance=True):
         run(unet)
     interrupt.remove()
@@ -240,7 +254,8 @@ def test_layers(sd2_model, layers, counts):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "steps", "recorded"), [("second-half", 5, [2, 3, 4]), ("second-half", 1, [0]), (2, 5, [0, 2, 4]), (9, 5, [0])]
+    ("chosen", "steps", "recorded"),
+    [("second-half", 5, [2, 3, 4]), ("second-half", 1, [0]), (2, 5, [0, 2, 4]), (9, 5, [0])],
 )
 def test_steps(sd1_model, chosen, steps, recorded):
     unet = sd1_model.pipe.unet
@@ -340,7 +355,9 @@ def test_what_is_in_memory_before_is_nothing_to_a_device_that_multiplies_it(monk
     query, key = (torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
     expected, total = torch.zeros(2, 1, 5, 5)
     add_probabilities([Part(expected)], query, key, 0.5, normalize=True)
-    monkeypatch.setattr(torch, "baddbmm", lambda before, a, b, beta, alpha, out: out.mul_(beta).add_(a @ b, alpha=alpha))
+    monkeypatch.setattr(
+        torch, "baddbmm", lambda before, a, b, beta, alpha, out: out.mul_(beta).add_(a @ b, alpha=alpha)
+    )
     monkeypatch.setattr(Scratch, "take", lambda _self, numbers, like: like.new_full((numbers,), torch.nan))
     with Pretended() as device:
         there: Any = device.put(total)
@@ -378,7 +395,9 @@ def test_half_precision_is_of_queries_and_keys_alone(dtype, spread):
     mean = scores.softmax(-1).mean(1)
     total = torch.zeros(2, 64, 64)
     add_probabilities([Part(total)], query, key, 0.35, normalize=True)
-    torch.testing.assert_close(total.double(), mean / mean.amax((1, 2), keepdim=True), atol=1e-5 if spread == 1 else 1e-2, rtol=0)
+    torch.testing.assert_close(
+        total.double(), mean / mean.amax((1, 2), keepdim=True), atol=1e-5 if spread == 1 else 1e-2, rtol=0
+    )
     assert spread == 1 or scores.abs().max() > torch.finfo(torch.float16).max
 
 
@@ -407,13 +426,15 @@ def upcast_unet():
 
 
 def large_inputs(unet, dtype: torch.dtype) -> dict:
-    return {key: value.to(dtype) if torch.is_tensor(value) else value for key, value in inputs(unet, 1, 0, False).items()}
+    return {
+        key: value.to(dtype) if torch.is_tensor(value) else value for key, value in inputs(unet, 1, 0, False).items()
+    }
 
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_scores_beyond_half_precision(upcast_unet, asked):
-    """The picture is finite, and so are the maps, those of the same queries and keys in float32, whether the model asks for them or not:
-    what makes the picture keeps scores in float32 either way."""
+    """The picture is finite, and so are the maps, those of the same queries and keys in float32, whether the model asks
+    for them or not: what makes the picture keeps scores in float32 either way."""
     for attention in attention_layers(upcast_unet).values():
         attention.upcast_attention = asked
     kept = {}
@@ -431,11 +452,16 @@ def test_scores_beyond_half_precision(upcast_unet, asked):
         for maps in recorder.layer_maps(kind, 0).values():
             for name, found in maps.items():
                 attention = upcast_unet.get_submodule(name)
-                query, key = (kept[f"{name}.{end}"].unflatten(2, (attention.heads, -1)).transpose(1, 2) for end in ("to_q", "to_k"))
+                query, key = (
+                    kept[f"{name}.{end}"].unflatten(2, (attention.heads, -1)).transpose(1, 2)
+                    for end in ("to_q", "to_k")
+                )
                 scores = query @ key.transpose(2, 3) * attention.scale
                 largest = max(largest, float(scores.abs().max()))
                 mean = scores.softmax(-1).mean(1)[0]
-                expected = mean / (mean.amax(0) if kind == "cross" else mean.max()).clamp_min(torch.finfo(torch.float32).tiny)
+                expected = mean / (mean.amax(0) if kind == "cross" else mean.max()).clamp_min(
+                    torch.finfo(torch.float32).tiny
+                )
                 torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
     assert largest > torch.finfo(torch.float16).max
 

@@ -29,7 +29,12 @@ def no_hooks(unet) -> bool:
 def naive(unet, block: int, **options) -> torch.Tensor:
     """The published program's way: the output of the last `attn1` of an encoder block, (B, N, C)."""
     kept = []
-    handle = unet.down_blocks[block].attentions[-1].transformer_blocks[-1].attn1.register_forward_hook(lambda *a: kept.append(a[2]))
+    handle = (
+        unet.down_blocks[block]
+        .attentions[-1]
+        .transformer_blocks[-1]
+        .attn1.register_forward_hook(lambda *a: kept.append(a[2]))
+    )
     run(unet, **options)
     handle.remove()
     (features,) = kept
@@ -83,7 +88,9 @@ def test_features_and_attention_of_one_call(unet):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_hooks_are_removed_after_an_exception(unet, error):
-    interrupt = unet.mid_block.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(error()))  # in the midst of a UNet call
+    interrupt = unet.mid_block.register_forward_pre_hook(
+        lambda *_: (_ for _ in ()).throw(error())
+    )  # in the midst of a UNet call
     with pytest.raises(error), capture_features(unet):
         run(unet)
     interrupt.remove()

@@ -26,8 +26,13 @@ def small_tiles(monkeypatch):
 
 def states(images=2, heads=2, queries=40, keys=50, width=10, spread=1.0, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
-    shapes = ((images, queries, heads, width), (images, keys, heads, width))  # as they leave a projection: heads are no outer dimension
-    query, key = (torch.randn(shape, generator=generator).mul(spread).to(DEVICE, dtype).transpose(1, 2) for shape in shapes)
+    shapes = (
+        (images, queries, heads, width),
+        (images, keys, heads, width),
+    )  # as they leave a projection: heads are no outer dimension
+    query, key = (
+        torch.randn(shape, generator=generator).mul(spread).to(DEVICE, dtype).transpose(1, 2) for shape in shapes
+    )
     return query, key
 
 
@@ -36,7 +41,9 @@ def by_the_book(part: Part, before, query, key, scale, bias, normalize):
     scores = scores if bias is None else scores + bias.double()
     mean = (scores[..., part.columns].softmax(-1) if part.alone else scores.softmax(-1)[..., part.columns]).mean(1)
     peak = mean.amax(1 if part.per_column else (1, 2), keepdim=True)
-    return before.double() + (mean / peak.clamp_min(torch.finfo(torch.float32).tiny) if normalize else mean), float(peak.sum())
+    return before.double() + (mean / peak.clamp_min(torch.finfo(torch.float32).tiny) if normalize else mean), float(
+        peak.sum()
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +66,12 @@ def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
         bias[1, ..., :33] = -torch.inf  # nothing to be seen in the first tile
     elif biased:
         bias = torch.randn(2, 2, 40, 50, generator=torch.Generator().manual_seed(1)).to(DEVICE)
-    cuts = [(slice(0, 40), False, False), (slice(40, 50), True, False), (slice(40, 50), True, True), (slice(None), True, False)]
+    cuts = [
+        (slice(0, 40), False, False),
+        (slice(40, 50), True, False),
+        (slice(40, 50), True, True),
+        (slice(None), True, False),
+    ]
     begun = torch.rand(2, 40, 50, generator=torch.Generator().manual_seed(2)).to(DEVICE)
     if biased == "mask":
         cuts = [cut for cut in cuts if not cut[2]]
@@ -76,7 +88,9 @@ def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
     assert float(peak) == pytest.approx(in_all, rel=1e-4)
 
 
-@pytest.mark.parametrize(("images", "heads", "queries", "keys", "width"), [(1, 1, 1, 1, 1), (1, 3, 16, 32, 16), (3, 1, 17, 33, 40)])
+@pytest.mark.parametrize(
+    ("images", "heads", "queries", "keys", "width"), [(1, 1, 1, 1, 1), (1, 3, 16, 32, 16), (3, 1, 17, 33, 40)]
+)
 def test_shapes_that_fill_tiles_and_do_not(images, heads, queries, keys, width):
     query, key = states(images, heads, queries, keys, width)
     total = torch.zeros(images, queries, keys, device=DEVICE)
@@ -98,7 +112,9 @@ def test_scores_beyond_half_precision():
 def test_what_is_not_a_number_is_told(value):
     query, key = states()
     query[1, 0, 3, 2] = value
-    assert not add_probabilities_fused([Part(torch.zeros(2, 40, 50, device=DEVICE))], query, key, 0.3, normalize=True).isfinite()
+    assert not add_probabilities_fused(
+        [Part(torch.zeros(2, 40, 50, device=DEVICE))], query, key, 0.3, normalize=True
+    ).isfinite()
 
 
 def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
@@ -115,8 +131,12 @@ def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
     monkeypatch.setattr(fused, "can_fuse", lambda _: True)
     kernels = maps()
     for side in (4, 2):
-        torch.testing.assert_close(kernels.self_attention[side, side], plain.self_attention[side, side], atol=1e-5, rtol=0)
-        torch.testing.assert_close(kernels.cross_attention[side, side], plain.cross_attention[side, side], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            kernels.self_attention[side, side], plain.self_attention[side, side], atol=1e-5, rtol=0
+        )
+        torch.testing.assert_close(
+            kernels.cross_attention[side, side], plain.cross_attention[side, side], atol=1e-5, rtol=0
+        )
 
 
 def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):

@@ -75,8 +75,12 @@ def test_groups_of_layers_are_drawn_once(sd1_model, monkeypatch):
     alone = {group: generate(sd1_model, capture=CaptureConfig(layers=group)) for group in ("all", "up", "down")}
     calls = []
     forward = sd1_model.pipe.unet.forward
-    monkeypatch.setattr(sd1_model.pipe.unet, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs))
-    images, together = generate_batch(sd1_model, SPECS, plan=plan_of(sd1_model, groups=("all", "up", "down")), **options)
+    monkeypatch.setattr(
+        sd1_model.pipe.unet, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs)
+    )
+    images, together = generate_batch(
+        sd1_model, SPECS, plan=plan_of(sd1_model, groups=("all", "up", "down")), **options
+    )
     assert len(calls) == 4  # PNDM's: of one drawing
     for group, (own_images, maps) in alone.items():
         assert np.array_equal(np.stack(images), np.stack(own_images))
@@ -105,7 +109,9 @@ def test_bad_input(sd1_model, options, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("size", "near"), [("100x64", "128x64"), ("128x100", "128"), ("65x130", "64x128"), ("8x8", "64")])
+@pytest.mark.parametrize(
+    ("size", "near"), [("100x64", "128x64"), ("128x100", "128"), ("65x130", "64x128"), ("8x8", "64")]
+)
 def test_sizes_out_of_rule_name_the_nearest_that_work(sd1_model, size, near):
     with pytest.raises(UserError, match=rf"must be (a multiple|multiples) of 64 for model .*, for example {near}$"):
         check_shape(sd1_model, image_shape(sd1_model, size), "size")

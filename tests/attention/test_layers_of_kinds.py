@@ -32,7 +32,14 @@ def see(model, layers="all", *, groups=(), mean: Any = "arithmetic") -> Any:
 def layers_of(model, layers, kind):
     """(h, w) → the map of each layer."""
     with capturing(model.network, CaptureConfig(layers=layers), guidance=False, per_layer=True) as recorder:
-        run_noised(model, encode_images(model, [image_of(model)]), ["a photo of a dog"], timesteps=(100, 400), seed=0, indices=[0])
+        run_noised(
+            model,
+            encode_images(model, [image_of(model)]),
+            ["a photo of a dog"],
+            timesteps=(100, 400),
+            seed=0,
+            indices=[0],
+        )
     return {grid: list(of_grid.values()) for grid, of_grid in recorder.layer_maps(kind, 0).items()}
 
 
@@ -42,7 +49,9 @@ def assert_same(found, wanted):
         torch.testing.assert_close(found[grid], tensor, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("fixture", "cross", "own"), [("mini", "all", "last"), ("mini", "last", "up"), ("joint", "0", "1")])
+@pytest.mark.parametrize(
+    ("fixture", "cross", "own"), [("mini", "all", "last"), ("mini", "last", "up"), ("joint", "0", "1")]
+)
 def test_each_kind_has_its_own_layers(request, fixture, cross, own):
     model = load_model(str(request.getfixturevalue(f"{fixture}_folder")), device="cpu")
     both, of_cross, of_self = (see(model, layers) for layers in (f"{cross}/{own}", cross, own))
@@ -57,22 +66,37 @@ def test_each_kind_has_its_own_layers(request, fixture, cross, own):
 def test_maps_are_means_of_layers_and_as_large_as_was_said(mini_model, layers):
     maps = see(mini_model, layers)
     for kind, means in (("self", maps.self_attention), ("cross", maps.cross_attention)):
-        assert_same({grid: torch.stack(held).mean(0) for grid, held in layers_of(mini_model, layers, kind).items()}, means)
+        assert_same(
+            {grid: torch.stack(held).mean(0) for grid, held in layers_of(mini_model, layers, kind).items()}, means
+        )
     about = {"pipeline": "StableDiffusionPipeline", "size": maps.latent_size}
     plain, geometric = (
-        expected_of(mini_model, CaptureConfig(layers=layers, mean=mean), **about).map_bytes for mean in ("arithmetic", "geometric")
+        expected_of(mini_model, CaptureConfig(layers=layers, mean=mean), **about).map_bytes
+        for mean in ("arithmetic", "geometric")
     )
     columns = mini_model.family.columns("StableDiffusionPipeline")
-    assert plain == sum(4 * (columns * len(tensor) if kind == "cross" else tensor.numel()) for kind, _, tensor in maps.tensors())
-    assert geometric - plain == sum(4 * columns * h * w * len(held) for (h, w), held in layers_of(mini_model, layers, "cross").items())
+    assert plain == sum(
+        4 * (columns * len(tensor) if kind == "cross" else tensor.numel()) for kind, _, tensor in maps.tensors()
+    )
+    assert geometric - plain == sum(
+        4 * columns * h * w * len(held) for (h, w), held in layers_of(mini_model, layers, "cross").items()
+    )
 
 
 def test_levels_of_each_kind():
     """Of self- and cross-attention by themselves."""
-    unet = {"down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"]}
+    unet = {
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+    }
     plan_capture(SD, unet, CaptureConfig(layers="up/down"), mask=MaskConfig(method="ca_sa", seed_level=2, self_level=1))
-    with pytest.raises(UserError, match=r"^mask.self_level: 1: the model has no attention at L/1 in its down/up layers; levels there: 2$"):
-        plan_capture(SD, unet, CaptureConfig(layers="down/up"), mask=MaskConfig(method="ca_sa", seed_level=1, self_level=1))
+    with pytest.raises(
+        UserError,
+        match=r"^mask.self_level: 1: the model has no attention at L/1 in its down/up layers; levels there: 2$",
+    ):
+        plan_capture(
+            SD, unet, CaptureConfig(layers="down/up"), mask=MaskConfig(method="ca_sa", seed_level=1, self_level=1)
+        )
 
 
 def test_their_names():

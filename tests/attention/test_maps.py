@@ -23,14 +23,19 @@ from seediff.errors import UserError
 )
 def test_foreign_files_are_named(tmp_path, tensors, about):
     path = tmp_path / "a.safetensors"
-    save_file(tensors, path, metadata={"seediff": about if isinstance(about, str) else json.dumps(about)} if about else None)
+    save_file(
+        tensors, path, metadata={"seediff": about if isinstance(about, str) else json.dumps(about)} if about else None
+    )
     with pytest.raises(UserError, match=r"a\.safetensors(:|, 'seediff')"):
         AttentionMaps.load(path)
 
 
 def test_saved_maps_are_loaded_again(tmp_path):
     """Of a square as ever, so that the bytes stay; of a rectangle with height and width."""
-    for size, names, side in (((8, 8), ("self.8", "self.4", "self.2"), 8), ((8, 12), ("self.8,12", "self.4,6", "self.2,3"), [8, 12])):
+    for size, names, side in (
+        ((8, 8), ("self.8", "self.4", "self.2"), 8),
+        ((8, 12), ("self.8,12", "self.4,6", "self.2,3"), [8, 12]),
+    ):
         maps = random_maps(size)
         maps.save(tmp_path / "a.safetensors")
         with safe_open(tmp_path / "a.safetensors", "pt") as file:

@@ -9,7 +9,14 @@ from builders.families import SPECS, generate
 from builders.plans import capturing, plan_of, with_plan
 from diffusers import DDPMScheduler
 
-from seediff.attention.photograph import capture_classes, capture_clean, capture_images, encode_images, join_maps, mirror
+from seediff.attention.photograph import (
+    capture_classes,
+    capture_clean,
+    capture_images,
+    encode_images,
+    join_maps,
+    mirror,
+)
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
@@ -22,7 +29,9 @@ TIMESTEPS = (100, 400)
 
 @pytest.fixture(scope="module")
 def images(mini_model):
-    return list(np.random.default_rng(0).integers(0, 256, (3, mini_model.image_side, mini_model.image_side, 3), dtype=np.uint8))
+    return list(
+        np.random.default_rng(0).integers(0, 256, (3, mini_model.image_side, mini_model.image_side, 3), dtype=np.uint8)
+    )
 
 
 def capture(model, images, prompts=PROMPTS, classes=CLASSES, **options):
@@ -45,7 +54,9 @@ def test_autoencoder_tiny(sd1_model):
 
     torch.manual_seed(0)
     kept = sd1_model.pipe.vae
-    sd1_model.pipe.vae = AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4).eval()
+    sd1_model.pipe.vae = AutoencoderTiny(
+        encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4
+    ).eval()
     try:
         assert encode_images(sd1_model, [np.zeros((128, 128, 3), np.uint8)]).shape == (1, 4, 16, 16)
         assert generate(sd1_model, SPECS[:1])[0][0].shape == (64, 64, 3)
@@ -56,26 +67,40 @@ def test_autoencoder_tiny(sd1_model):
 def test_maps_are_those_of_noised_latents(mini_model, images):
     """The same by hand, with diffusers' own add_noise."""
     model, pipe = mini_model, mini_model.pipe
-    noising: Any = DDPMScheduler.from_config(pipe.scheduler.config)  # a solver's own add_noise knows the levels of its steps alone
+    noising: Any = DDPMScheduler.from_config(
+        pipe.scheduler.config
+    )  # a solver's own add_noise knows the levels of its steps alone
     maps = capture(model, images)
     state = np.random.SeedSequence((3, 1)).generate_state(1, np.uint64)[0]
     generator = torch.Generator().manual_seed(int(state))
     with torch.no_grad(), capturing(pipe.unet, guidance=False) as recorder:
         clean = encode_images(model, images)[1:2]
-        text = pipe.text_encoder(torch.tensor(pipe.tokenizer([PROMPTS[1]], padding="max_length")["input_ids"])).last_hidden_state
+        text = pipe.text_encoder(
+            torch.tensor(pipe.tokenizer([PROMPTS[1]], padding="max_length")["input_ids"])
+        ).last_hidden_state
         for timestep in sorted(TIMESTEPS, reverse=True):
             noise = torch.randn(clean.shape[1:], generator=generator)[None]
             pipe.unet(noising.add_noise(clean, noise, torch.tensor([timestep])), timestep, text)
     expected = recorder.maps([{}], [PROMPTS[1]])[0]
     for side in (16, 8, 4):
-        torch.testing.assert_close(maps[1].self_attention[side, side], expected.self_attention[side, side], atol=1e-5, rtol=0)
-        torch.testing.assert_close(maps[1].cross_attention[side, side], expected.cross_attention[side, side], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            maps[1].self_attention[side, side], expected.self_attention[side, side], atol=1e-5, rtol=0
+        )
+        torch.testing.assert_close(
+            maps[1].cross_attention[side, side], expected.cross_attention[side, side], atol=1e-5, rtol=0
+        )
     assert maps[1].words == {"cat": (5,), "pottedplant": (8, 9)}
 
 
 def test_groups_in_one_pass_equal_one_pass_each(mini_model, images):
     together = capture_images(
-        mini_model, images, PROMPTS, CLASSES, timesteps=TIMESTEPS, seed=3, plan=plan_of(mini_model, groups=("all", "up", "down"))
+        mini_model,
+        images,
+        PROMPTS,
+        CLASSES,
+        timesteps=TIMESTEPS,
+        seed=3,
+        plan=plan_of(mini_model, groups=("all", "up", "down")),
     )
     for group, maps in together.items():
         alone = capture(mini_model, images, capture=CaptureConfig(layers=group))
@@ -136,10 +161,14 @@ def test_clean_capture_is_one_call_without_noise(mini_model, images, kind):
 
 
 def test_classes_in_several_sentences(mini_model, images):
-    """Each class's map is that of its own sentence, self-attention the mean; the order of images and sentences changes nothing."""
+    """Each class's map is that of its own sentence, self-attention the mean; the order of images and sentences changes
+    nothing.
+    """
     dog, bus = ("a photo of a dog", ("dog",)), ("a photo of a bus", ("bus",))
     options = {"timesteps": TIMESTEPS, "seed": 3, "plan": plan_of(mini_model)}
-    maps = capture_classes(mini_model, encode_images(mini_model, images[:2]), [[dog, bus], [bus]], indices=[7, 2], **options)
+    maps = capture_classes(
+        mini_model, encode_images(mini_model, images[:2]), [[dog, bus], [bus]], indices=[7, 2], **options
+    )
     one = capture(mini_model, images[:1], [dog[0]], [dog[1]], indices=[7])[0]
     two = capture(mini_model, images[:1], [bus[0]], [bus[1]], indices=[7])[0]
     torch.testing.assert_close(maps[0].cross_at(2, "dog"), one.cross_at(2, "dog"), atol=1e-5, rtol=1e-3)
@@ -154,7 +183,9 @@ def test_a_mirrored_second_look(mini_model, images):
     both = capture(mini_model, images, capture=CaptureConfig(flip=True))
     plain, mirrored = capture(mini_model, images), capture(mini_model, [i[:, ::-1] for i in images])
     for found, one, other in zip(both, plain, mirrored, strict=True):
-        for (kind, (h, w), first), (*_, second), (*where, mean) in zip(one.tensors(), other.tensors(), found.tensors(), strict=True):
+        for (kind, (h, w), first), (*_, second), (*where, mean) in zip(
+            one.tensors(), other.tensors(), found.tensors(), strict=True
+        ):
             assert where == [kind, (h, w)]
             back = second.double().numpy().reshape(h, w, -1)[:, ::-1].reshape(h * w, -1)
             if kind == "self":
@@ -176,7 +207,9 @@ def test_mirrored_twice_is_the_same():
 
 
 def test_words_of_another_text_on_the_same_queries(mini_model, images):
-    """OVAM: the keys of another text; self-attention, which that text does not reach, is the same, and so is a drawing."""
+    """OVAM: the keys of another text; self-attention, which that text does not reach, is the same, and so is a
+    drawing.
+    """
     asked = capture(mini_model, images, capture=CaptureConfig(prompt="{class}"))
     plain = capture(mini_model, images)
     assert [maps.prompt for maps in asked] == ["dog", "cat and a pottedplant", "bus"] or asked[0].prompt.endswith("dog")
@@ -184,7 +217,9 @@ def test_words_of_another_text_on_the_same_queries(mini_model, images):
         for grid, tensor in found.self_attention.items():
             assert torch.equal(tensor, other.self_attention[grid])
         assert set(found.words) == set(other.words)
-    same = capture(mini_model, images[:1], PROMPTS[:1], CLASSES[:1], capture=CaptureConfig(prompt="a photo of a {class}"))
+    same = capture(
+        mini_model, images[:1], PROMPTS[:1], CLASSES[:1], capture=CaptureConfig(prompt="a photo of a {class}")
+    )
     for grid, tensor in same[0].cross_attention.items():
         torch.testing.assert_close(tensor, plain[0].cross_attention[grid], atol=1e-5, rtol=0)
     assert same[0].words == plain[0].words

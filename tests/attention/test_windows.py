@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from patience import PATIENT
 from PIL import Image
 
-from seediff.attention.windows import Window, batches_by_shape, cut, paste, seen_shape, sides_of_shape, window_count, windows
+from seediff.attention.windows import (
+    Window,
+    batches_by_shape,
+    cut,
+    paste,
+    seen_shape,
+    sides_of_shape,
+    window_count,
+    windows,
+)
 from seediff.errors import UserError
 from seediff.files.photographs import read_photo
 
@@ -121,7 +130,11 @@ def test_a_kept_photograph_has_its_shape_and_at_most_the_positions_of_the_square
     long, short = max(h, w), min(h, w)
     aspect = max(height, width) / min(height, width)
     pairs = [(a, b) for b in range(16, 65, 16) for a in range(b, 257, 16) if a * b <= 64 * 64]
-    assert not [(a, b) for a, b in pairs if abs(math.log(a / b / aspect)) < abs(math.log(long / short / aspect)) and a * b > h * w]
+    assert not [
+        (a, b)
+        for a, b in pairs
+        if abs(math.log(a / b / aspect)) < abs(math.log(long / short / aspect)) and a * b > h * w
+    ]
     assert seen_shape(mini_model, (width, height), "keep", None) == (w, h)
     assert windows(height, width, "keep") == [Window(0, 0, height, width)]
 
@@ -136,7 +149,8 @@ def test_at_which_size_a_photograph_is_seen(mini_model):
     assert seen_shape(mini_model, (300, 400), "resize", "128x64") == (64, 128)
     assert seen_shape(mini_model, (300, 400), "crop", 32) == seen_shape(mini_model, (300, 4000), "tile", 32) == (32, 32)
     with pytest.raises(
-        UserError, match=r"^4000 × 80 pixels: one side is 50 times the other, and a photograph of more than 8 times keeps no"
+        UserError,
+        match=r"^4000 × 80 pixels: one side is 50 times the other, and a photograph of more than 8 times keeps no",
     ):
         seen_shape(mini_model, (80, 4000), "keep", None)
 

@@ -20,5 +20,12 @@ def blobs(seed: int, shape=(64, 80), classes: int = 3, ignore: bool = False) -> 
 
 def some(count=5, shape=(64, 80), ignore=True):
     """Samples with names, rows and pictures of various kinds."""
-    rows = [{}, {"prompt": 'é "quoted" <b>', "classes": ["cat"], "seed": 2**63 + 1, "area": {"cat": 0.5}}, {"split": "val"}]
-    return [item(f"trip/é {i}.v2", blobs(i, shape, ignore=ignore), rows[i % 3], shape, ("png", "jpg")[i % 2]) for i in range(count)]
+    rows = [
+        {},
+        {"prompt": 'é "quoted" <b>', "classes": ["cat"], "seed": 2**63 + 1, "area": {"cat": 0.5}},
+        {"split": "val"},
+    ]
+    return [
+        item(f"trip/é {i}.v2", blobs(i, shape, ignore=ignore), rows[i % 3], shape, ("png", "jpg")[i % 2])
+        for i in range(count)
+    ]

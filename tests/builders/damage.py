@@ -51,8 +51,8 @@ BYTES: dict[str, bytes] = {
 
 
 def refusal(read: Callable[[], Any], path: Path) -> str | None:
-    """The error that reading a damaged file raises, checked to be short and to name the file; None if the file can be read. Other
-    errors fail the test."""
+    """The error that reading a damaged file raises, checked to be short and to name the file; None if the file can be
+    read. Other errors fail the test."""
     try:
         read()
     except UserError as error:
@@ -71,8 +71,9 @@ def truncations(data: bytes, count: int = 12) -> Iterator[tuple[str, bytes]]:
 
 
 def json_damages(document: Any) -> Iterator[tuple[str, bytes]]:
-    """A JSON document with each of its parts, in turn, left out, replaced by values of every type, and replaced by text that is no JSON. Of
-    each list, only the first item is damaged. Then the document cut off, and other files in its place."""
+    """A JSON document with each of its parts, in turn, left out, replaced by values of every type, and replaced by text
+    that is no JSON. Of each list, only the first item is damaged. Then the document cut off, and other files in its
+    place."""
     for path in _paths(document):
         name = ".".join(map(str, path)) or "all"
         if path and isinstance(_at(document, path[:-1]), dict):
@@ -124,7 +125,9 @@ def tensor_file(header: bytes, data: bytes) -> bytes:
 
 
 def tensor_damages(whole: bytes) -> Iterator[tuple[str, bytes]]:
-    """A safetensors file cut off, lengthened, with another length of header, with each entry of its header damaged; and other files."""
+    """A safetensors file cut off, lengthened, with another length of header, with each entry of its header damaged; and
+    other files.
+    """
     yield from truncations(whole)
     yield "longer", whole + b"\0"
     for length in (0, 1, 2**31, 2**63 - 1, 2**64 - 1):

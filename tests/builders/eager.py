@@ -1,5 +1,5 @@
-"""Reference attention ("by the book"): computed eagerly in float64 from the inputs of each attention module, with everything kept. Shares
-no code with the package's attention."""
+"""Reference attention ("by the book"): computed eagerly in float64 from the inputs of each attention module, with
+everything kept. Shares no code with the package's attention."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import torch
 from seediff.models.registry import Model
 
 Probabilities = Callable[[Any, torch.Tensor, dict[str, Any]], torch.Tensor]
-"""(attention module in float64, hidden states, its other arguments) → (B, H, S, S or T), queries and keys in the order of the product."""
+"""(attention module in float64, hidden states, its other arguments) → (B, H, S, S or T), queries and keys in the order
+of the product.
+"""
 
 Columns = Callable[[Model, int, Sequence[str]], tuple[slice, slice]]
 """(model, N, prompts of the batch) → the picture's columns and the text's columns in joint attention."""
@@ -31,10 +33,11 @@ def guided(guidance: float, negative: str) -> dict[str, Any]:
 class Book:
     """A family's twin, and its reference attention.
 
-    save: saves the twin into a folder; variants: the same for other twins of the family. attention: computes a layer's probabilities.
-    columns: None: no attention is joint. first: whether the prompts are in the first half of a guided batch, not the second. calls: 2 if
-    guidance makes two calls, with the prompt and without. plain: (guidance, negative prompt) → the arguments of diffusers' pipeline for
-    them. level: the network's input for timestep 100. padded: whether every prompt gets as many columns as the longest possible one.
+    save: saves the twin into a folder; variants: the same for other twins of the family. attention: computes a layer's
+    probabilities. columns: None: no attention is joint. first: whether the prompts are in the first half of a guided
+    batch, not the second. calls: 2 if guidance makes two calls, with the prompt and without. plain: (guidance, negative
+    prompt) → the arguments of diffusers' pipeline for them. level: the network's input for timestep 100. padded:
+    whether every prompt gets as many columns as the longest possible one.
     """
 
     save: Callable[[Path], Path]
@@ -64,7 +67,8 @@ def everything_kept(network: Any, names: Mapping[str, Probabilities]) -> Iterato
         module = network.get_submodule(name)
 
         def keep(module: Any, args: Any, kwargs: Any, *, name: str = name, way: Probabilities = probabilities) -> None:
-            # One layer at a time, because a published shape has gigabytes of weights. The processor, which captures, is not copied.
+            # One layer at a time, because a published shape has gigabytes of weights. The processor, which captures, is
+            # not copied.
             exact = deepcopy(module, {id(processor := module.processor): processor}).double()
             given = {key: _double(value) for key, value in kwargs.items() if key != "hidden_states"}
             hidden = _double(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])
@@ -80,12 +84,20 @@ def everything_kept(network: Any, names: Mapping[str, Probabilities]) -> Iterato
 
 
 def means(
-    kept: list[Seen], images: int, picture: slice, text: slice, *, normalize: bool = True, share: str = "row", first: bool = False
+    kept: list[Seen],
+    images: int,
+    picture: slice,
+    text: slice,
+    *,
+    normalize: bool = True,
+    share: str = "row",
+    first: bool = False,
 ) -> dict[tuple[str, int], torch.Tensor]:
-    """Means by equation 5: (kind, N) → (images, N, columns), of the last `images` rows of each batch, or with `first` of the first.
+    """Means by equation 5: (kind, N) → (images, N, columns), of the last `images` rows of each batch, or with `first`
+    of the first.
 
-    picture, text: columns of joint attention; other layers are recognised by their names. share: "text" divides each column of the text by
-    their sum.
+    picture, text: columns of joint attention; other layers are recognised by their names. share: "text" divides each
+    column of the text by their sum.
     """
     found = defaultdict(list)
     for name, probabilities in kept:
@@ -95,7 +107,10 @@ def means(
         else:
             rows = every[:, :, picture]
             words = rows[..., text]
-            parts = {"self": rows[..., picture], "cross": words / words.sum(-1, keepdim=True) if share == "text" else words}
+            parts = {
+                "self": rows[..., picture],
+                "cross": words / words.sum(-1, keepdim=True) if share == "text" else words,
+            }
         for kind, part in parts.items():
             if not part.shape[3]:  # a layer of the picture alone
                 continue
@@ -113,7 +128,9 @@ def heads(states: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def softmax_of(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-    """Attention probabilities. mask: (B, S) bool, where False is hidden, or numbers (B, 1, S, S) to add to the scores."""
+    """Attention probabilities. mask: (B, S) bool, where False is hidden, or numbers (B, 1, S, S) to add to the
+    scores.
+    """
     scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
     if mask is not None:
         scores = scores.masked_fill(~mask[:, None, None], -torch.inf) if mask.dtype == torch.bool else scores + mask

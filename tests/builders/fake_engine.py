@@ -16,7 +16,9 @@ IMAGE_SIDE = 32
 
 
 def fake_draw(specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-    """One disc per image and class. Every pixel depends on the whole batch, as by rounding, so that a wrong batch gives other bytes."""
+    """One disc per image and class. Every pixel depends on the whole batch, as by rounding, so that a wrong batch gives
+    other bytes.
+    """
     together = zlib.crc32(repr([(s.index, s.seed) for s in specs]).encode())
     return [fake_image(spec, together) for spec in specs], [fake_maps(spec) for spec in specs]
 
@@ -47,8 +49,8 @@ def fake_maps(spec: SampleSpec) -> AttentionMaps:
 
 
 def discs(spec: SampleSpec, side: int) -> list[np.ndarray]:
-    """(side, side) bool per class: a disc, and rings around it for further classes, centred by the seed. Empty if the seed is a multiple of
-    3, so that maps are constant."""
+    """(side, side) bool per class: a disc, and rings around it for further classes, centred by the seed. Empty if the
+    seed is a multiple of 3, so that maps are constant."""
     if spec.seed % 3 == 0:
         return [np.zeros((side, side), bool) for _ in spec.classes]
     centre = np.random.default_rng(spec.seed).uniform(0.3, 0.7, 2)

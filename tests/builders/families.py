@@ -39,14 +39,18 @@ SPECS = (
 GUIDANCE = 3.0
 
 
-def generate(model: Model, specs: Sequence[SampleSpec] = SPECS[:2], **options: Any) -> tuple[list[np.ndarray], list[AttentionMaps]]:
+def generate(
+    model: Model, specs: Sequence[SampleSpec] = SPECS[:2], **options: Any
+) -> tuple[list[np.ndarray], list[AttentionMaps]]:
     defaults = {"steps": 2, "guidance_scale": GUIDANCE, "negative_prompt": "", "size": 64, "capture": CaptureConfig()}
     images, maps = generate_batch(model, specs, **with_plan(model, defaults | options))
     return images, next(iter(maps.values()))
 
 
 def same_pictures(images: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
-    """Whether pictures of two copies of a model differ by at most 1: on some CPUs, rounding depends on where numbers are in memory."""
+    """Whether pictures of two copies of a model differ by at most 1: on some CPUs, rounding depends on where numbers
+    are in memory.
+    """
     return np.abs(np.stack(images).astype(int) - np.stack(others).astype(int)).max() <= 1
 
 
@@ -54,7 +58,12 @@ def see(model: Model, photographs: Sequence[np.ndarray], first: int = 0, **optio
     """Maps of photographs with the prompts of SPECS from number `first` on."""
     specs = SPECS[first : first + len(photographs)]
     told = [spec.prompt for spec in specs], [spec.classes for spec in specs]
-    defaults = {"timesteps": (200, 600), "seed": 1, "capture": CaptureConfig(), "indices": [spec.index for spec in specs]}
+    defaults = {
+        "timesteps": (200, 600),
+        "seed": 1,
+        "capture": CaptureConfig(),
+        "indices": [spec.index for spec in specs],
+    }
     return next(iter(capture_images(model, photographs, *told, **with_plan(model, defaults | options)).values()))
 
 
@@ -73,21 +82,36 @@ def plain(model: Model, **arguments: Any) -> np.ndarray:
 
 
 def largest_difference(model: Model, *, capture: CaptureConfig = CaptureConfig(), **options: Any) -> float:  # noqa: B008
-    """The largest difference of maps, captured while two images are drawn at once, from the reference. Every layer must have been seen."""
+    """The largest difference of maps, captured while two images are drawn at once, from the reference. Every layer must
+    have been seen.
+    """
     guided = model.family.guided(model.pipe, options.get("guidance_scale", GUIDANCE))
     prompts = [spec.prompt for spec in SPECS[:2]]
     return _difference(model, lambda: generate(model, capture=capture, **options)[1], prompts, capture, guided=guided)
 
 
-def difference_of_photographs(model: Model, photographs: Sequence[np.ndarray], capture: CaptureConfig = CaptureConfig()) -> float:  # noqa: B008
+def difference_of_photographs(
+    model: Model,
+    photographs: Sequence[np.ndarray],
+    capture: CaptureConfig = CaptureConfig(),  # noqa: B008
+) -> float:
     """As `largest_difference`, for given photographs, at most as many as SPECS."""
     return _difference(
-        model, lambda: see(model, photographs, capture=capture), [spec.prompt for spec in SPECS[: len(photographs)]], capture, guided=False
+        model,
+        lambda: see(model, photographs, capture=capture),
+        [spec.prompt for spec in SPECS[: len(photographs)]],
+        capture,
+        guided=False,
     )
 
 
 def _difference(
-    model: Model, run: Callable[[], list[AttentionMaps]], prompts: Sequence[str], capture: CaptureConfig, *, guided: bool
+    model: Model,
+    run: Callable[[], list[AttentionMaps]],
+    prompts: Sequence[str],
+    capture: CaptureConfig,
+    *,
+    guided: bool,
 ) -> float:
     book = book_of(model)
     layers = dict.fromkeys(model.family.layers(model.network), book.attention)
@@ -102,7 +126,11 @@ def _difference(
     shared: Any = {"normalize": capture.normalize, "share": capture.text_share or "row"}
     expected = means(kept, len(prompts), picture, text, first=book.first, **shared)
     by_size = [
-        {(kind, grid[0] * grid[1]): tensor for kind in ("self", "cross") for grid, tensor in getattr(of, f"{kind}_attention").items()}
+        {
+            (kind, grid[0] * grid[1]): tensor
+            for kind in ("self", "cross")
+            for grid, tensor in getattr(of, f"{kind}_attention").items()
+        }
         for of in maps
     ]
     assert set(by_size[0]) == set(expected)
@@ -142,14 +170,16 @@ def check_singles(model: Model, count: int = 3, **options: Any) -> None:
 
 
 def held_beyond_plain(model: Model, steps: int) -> list[int]:
-    """The bytes that capture holds after the first and after the last call of the network: those of all existing tensors, less those
-    without capture."""
+    """The bytes that capture holds after the first and after the last call of the network: those of all existing
+    tensors, less those without capture."""
     calls = model.family.calls(model.pipe, steps)
 
     def held(draw: Callable[[], object]) -> list[int]:
         found: list[int] = []
         numbers = count(1)
-        hook = model.network.register_forward_hook(lambda *_: found.append(_bytes_of_tensors()) if next(numbers) in (1, calls) else None)
+        hook = model.network.register_forward_hook(
+            lambda *_: found.append(_bytes_of_tensors()) if next(numbers) in (1, calls) else None
+        )
         try:
             draw()
         finally:
@@ -164,16 +194,21 @@ def held_beyond_plain(model: Model, steps: int) -> list[int]:
 
 def _bytes_of_tensors() -> int:
     """Bytes of the storages of all tensors of this process, each counted once."""
-    storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in gc.get_objects() if type(one) is torch.Tensor}
+    storages = {
+        one.untyped_storage().data_ptr(): one.untyped_storage().nbytes()
+        for one in gc.get_objects()
+        if type(one) is torch.Tensor
+    }
     return sum(storages.values())
 
 
 def spelled(model: Model, specs: Sequence[SampleSpec], cut: int = 0, **options: Any) -> list[dict[str, str]]:
-    """For each image, class → the text of the tokens in the class's columns, from the ids that the text encoder was given. cut: how many
-    ids come before column 0."""
+    """For each image, class → the text of the tokens in the class's columns, from the ids that the text encoder was
+    given. cut: how many ids come before column 0."""
     seen: list[torch.Tensor] = []
     hook = model.pipe.text_encoder.register_forward_pre_hook(
-        lambda _m, args, kwargs: seen.append(kwargs["input_ids"] if "input_ids" in kwargs else args[0]), with_kwargs=True
+        lambda _m, args, kwargs: seen.append(kwargs["input_ids"] if "input_ids" in kwargs else args[0]),
+        with_kwargs=True,
     )
     maps = generate(model, specs, **options)[1]
     hook.remove()
@@ -185,13 +220,28 @@ def spelled(model: Model, specs: Sequence[SampleSpec], cut: int = 0, **options: 
 
 
 def run_commands(folder: Path, out: Path, *, generate_options: Sequence[str] = ()) -> None:
-    """Run `generate`, `mask` and `segment` with a model in a local folder; `segment` only if the family has maps of self-attention."""
+    """Run `generate`, `mask` and `segment` with a model in a local folder; `segment` only if the family has maps of
+    self-attention.
+    """
     from seediff.cli.generate import generate as generate_command
     from seediff.cli.photos import mask, segment
 
     run = runner(generate_command, mask, segment)
     common = ("--model", folder, "--device", "cpu", "--size", 64)
-    run("generate", "--classes", "dog,cat", "--per-class", 1, "--steps", 2, *generate_options, *common, "--out", out / "set", "--quiet")
+    run(
+        "generate",
+        "--classes",
+        "dog,cat",
+        "--per-class",
+        1,
+        "--steps",
+        2,
+        *generate_options,
+        *common,
+        "--out",
+        out / "set",
+        "--quiet",
+    )
     rows = [json.loads(line) for line in (out / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["classes"] for row in rows] == [["dog"], ["cat"]]
     assert all(np.asarray(Image.open(out / "set" / row["mask"])).shape == (64, 64) for row in rows)

@@ -27,7 +27,9 @@ def export(name: str, classes: Sequence[str], samples: Iterable[Sample], out: Pa
     return getattr(Dataset(classes, list(samples)), f"as_{name}")(out, **options)
 
 
-def imported(name: str, path: Path, *, note: Callable[[str], None] = print, **options: Any) -> tuple[tuple[str, ...], list[Sample]]:
+def imported(
+    name: str, path: Path, *, note: Callable[[str], None] = print, **options: Any
+) -> tuple[tuple[str, ...], list[Sample]]:
     """Classes and samples of `Dataset.from_NAME`; `note` is called with each of its notes."""
     dataset = getattr(Dataset, f"from_{name}")(path, **options)
     for line in dataset.notes:

@@ -18,7 +18,9 @@ BINARY = next((path for name in NAMES if (path := shutil.which(name))), None)
 WAIT = 1000 * PATIENCE
 """Milliseconds that anything may take on a busy machine."""
 
-needs_chromium = pytest.mark.skipif(BINARY is None, reason=f"needs one of {', '.join(NAMES)} (apt-get install chromium)")
+needs_chromium = pytest.mark.skipif(
+    BINARY is None, reason=f"needs one of {', '.join(NAMES)} (apt-get install chromium)"
+)
 
 
 @contextmanager
@@ -35,9 +37,11 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def window(browser: Any, url: str, *, faults: bool = False, size: tuple[int, int] = (1280, 860), **options: Any) -> Iterator[Any]:
-    """Open a page in a new window that shares nothing with other windows. faults: errors are expected. Raises AssertionError at the end if
-    the page's console had an error, or the page sent a request to any other server."""
+def window(
+    browser: Any, url: str, *, faults: bool = False, size: tuple[int, int] = (1280, 860), **options: Any
+) -> Iterator[Any]:
+    """Open a page in a new window that shares nothing with other windows. faults: errors are expected. Raises
+    AssertionError at the end if the page's console had an error, or the page sent a request to any other server."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
     page = context.new_page()
     page.set_default_timeout(WAIT)
@@ -45,7 +49,9 @@ def window(browser: Any, url: str, *, faults: bool = False, size: tuple[int, int
     base = url.partition("/?")[0]
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith(base + "/") else wrong.append(f"asked {request.url}"))
+    page.on(
+        "request", lambda request: None if request.url.startswith(base + "/") else wrong.append(f"asked {request.url}")
+    )
     page.on("dialog", lambda dialog: dialog.accept())
     try:
         page.goto(url)
@@ -63,7 +69,9 @@ def open_sample(page: Any, name: str) -> None:
         page.click("#back")
         page.wait_for_selector("#browse:not([hidden])")
     page.fill("#text", name)
-    page.wait_for_function("name => document.querySelector('.tile:not([hidden]) .name bdi')?.textContent === name", arg=name)
+    page.wait_for_function(
+        "name => document.querySelector('.tile:not([hidden]) .name bdi')?.textContent === name", arg=name
+    )
     page.press("#text", "Escape")  # moves to the grid
     page.keyboard.press("Enter")
     # A sample that was open before shows its name at once, but strokes have no effect until its label map has arrived.
@@ -80,7 +88,8 @@ def shown_mask(page: Any) -> np.ndarray:
 
     found = page.evaluate(
         """() => { const canvas = document.querySelector('#mask');
-        return [canvas.height, canvas.width, [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]]; }"""
+        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+        return [canvas.height, canvas.width, [...data]]; }"""
     )
     pixels = np.array(found[2], np.int16).reshape(found[0], found[1], 4)
     table = np.array(voc_palette(), np.int16).reshape(256, 3)[[0, 1, 2, 3, 4, 5, 255]]
@@ -94,7 +103,9 @@ def until(page: Any, condition: str, argument: Any = None) -> None:
 
 
 def soon(page: Any, condition: Callable[[], bool]) -> None:
-    """Wait until a condition in this process is true, while the page keeps running; for example, for requests that a route holds back."""
+    """Wait until a condition in this process is true, while the page keeps running; for example, for requests that a
+    route holds back.
+    """
     end = time.monotonic() + WAIT / 1000
     while not condition():
         assert time.monotonic() < end, "it never came to be"
@@ -110,7 +121,9 @@ def at(page: Any, x: float, y: float) -> tuple[float, float]:
     """Window coordinates of the centre of a pixel of the picture, after any changed text has moved the picture."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     box = page.locator("#layers").bounding_box()
-    width, height = page.evaluate("() => [document.querySelector('#mask').width, document.querySelector('#mask').height]")
+    width, height = page.evaluate(
+        "() => [document.querySelector('#mask').width, document.querySelector('#mask').height]"
+    )
     return box["x"] + (x + 0.5) / width * box["width"], box["y"] + (y + 0.5) / height * box["height"]
 
 
@@ -119,4 +132,8 @@ def violations(page: Any) -> list[str]:
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}" for one in found for node in one["nodes"]]
+    return [
+        f"{one['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
+        for one in found
+        for node in one["nodes"]
+    ]

@@ -26,17 +26,28 @@ ROWS: tuple[dict[str, Any], ...] = (
     {},
 )
 SHORT = {
-    "GENERATE": "--classes dog,cat --per-class 2 --batch-size 2 --steps 1 --threads 1 --keep-soft --keep-attention --model ../../in/model",
-    "TRAIN": "--architecture segformer --backbone tiny --weights scratch --batch-size 2 --crop 32 --test-side 32 --steps 2 --save-every 1 "
-    "--workers 0 --device cpu",
+    "GENERATE": (
+        "--classes dog,cat --per-class 2 --batch-size 2 --steps 1 --threads 1 --keep-soft --keep-attention --model"
+        " ../../in/model"
+    ),
+    "TRAIN": (
+        "--architecture segformer --backbone tiny --weights scratch --batch-size 2 --crop 32 --test-side 32 --steps 2"
+        " --save-every 1 --workers 0 --device cpu"
+    ),
     "SEGMENT": "--method kmeans -k 3 --batch-size 1 --threads 1 --model ../../in/model",
 }
-"""Options of the cases' lines, and of the lines that make inputs. They name the model as seen from a case's current folder."""
+"""Options of the cases' lines, and of the lines that make inputs. They name the model as seen from a case's current
+folder.
+"""
 
 
 def words(line: str, case: Path) -> list[str]:
     """The words of a case's line: {case} is its folder, and the names in SHORT are options."""
-    return [word.replace("{case}", str(case)) for part in shlex.split(line) for word in shlex.split(SHORT.get(part, "")) or [part]]
+    return [
+        word.replace("{case}", str(case))
+        for part in shlex.split(line)
+        for word in shlex.split(SHORT.get(part, "")) or [part]
+    ]
 
 
 def label_map(number: int, classes: int = 3) -> np.ndarray:
@@ -57,7 +68,10 @@ def photos(folder: Path) -> None:
 def native(folder: Path) -> None:
     samples = [
         Sample(
-            encode_image(np.full((32, 40, 3), 40 * number, np.uint8), name[-3:]), label_map(number), metadata=ROWS[number], name=name[:-4]
+            encode_image(np.full((32, 40, 3), 40 * number, np.uint8), name[-3:]),
+            label_map(number),
+            metadata=ROWS[number],
+            name=name[:-4],
         )
         for number, name in enumerate(NAMES)
     ]

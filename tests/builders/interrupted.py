@@ -24,9 +24,11 @@ def replace_writes(patch: pytest.MonkeyPatch, write: Callable[[Callable[[], obje
     patch.setattr(Path, "replace", lambda part, path: write(lambda: replace(part, path)))
 
 
-def check_interrupted(run: Callable[[Path], object], folder: Path, monkeypatch: pytest.MonkeyPatch, stops: Iterable[int]) -> None:
-    """Check that `run`, which writes the output that it is given, leaves the same bytes when it is stopped after each of these numbers of
-    writes and started again. The undisturbed output is folder/whole."""
+def check_interrupted(
+    run: Callable[[Path], object], folder: Path, monkeypatch: pytest.MonkeyPatch, stops: Iterable[int]
+) -> None:
+    """Check that `run`, which writes the output that it is given, leaves the same bytes when it is stopped after each
+    of these numbers of writes and started again. The undisturbed output is folder/whole."""
     run(folder / "whole")
     whole = contents(folder / "whole")
     left = [0]

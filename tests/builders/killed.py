@@ -1,6 +1,8 @@
-"""Trains twice, once undisturbed and once killed twice: `python killed.py UNDISTURBED KILLED`. Prints how many runs were killed.
+"""Trains twice, once undisturbed and once killed twice: `python killed.py UNDISTURBED KILLED`. Prints how many runs
+were killed.
 
-It is a separate process, which imports everything once and forks a child for every attempt, before anything has used torch's threads.
+It is a separate process, which imports everything once and forks a child for every attempt, before anything has used
+torch's threads.
 """
 
 import os
@@ -24,7 +26,14 @@ def child(out: Path) -> int:
     if process == 0:
         torch.set_num_threads(1)
         stages = [Stage(items(6), CLASSES, steps=6), Stage(items(4, first=20), CLASSES, steps=3, name="finetune")]
-        run.train(small(architecture="segformer", ema=0.9), stages, out, validation=items(2, first=40), validate_every=3, save_every=2)
+        run.train(
+            small(architecture="segformer", ema=0.9),
+            stages,
+            out,
+            validation=items(2, first=40),
+            validate_every=3,
+            save_every=2,
+        )
         os._exit(0)
     return process
 

@@ -1,9 +1,11 @@
 """Makes a run meet a limit on file sizes, kills it at random moments, again and again, then lets it finish:
 `python killing.py OUT KILLS SEED`.
 
-Prints the exit code at the limit, the number of half-written files that it left, how many runs were killed, and the exit code at the end.
+Prints the exit code at the limit, the number of half-written files that it left, how many runs were killed, and the
+exit code at the end.
 
-It is a separate process, which imports everything once and forks a child for every attempt, before anything has used torch's threads.
+It is a separate process, which imports everything once and forks a child for every attempt, before anything has used
+torch's threads.
 """
 
 from __future__ import annotations
@@ -28,15 +30,24 @@ from seediff.run.generate import generate
 PRELOADED = (masks, report)
 """Imported here, so that no child has to."""
 KILLED_WITHIN = 0.25  # seconds
-WRITE = 0.015  # minimum seconds; at this rate, the 168 files of samples take longer than ten kills, however fast the machine is
+# minimum seconds; at this rate, the 168 files of samples take longer than ten kills, however fast the machine is
+WRITE = 0.015
 
 CONFIG = GenerateConfig(
-    classes=("dog", "cat", "bus"), per_class=14, batch_size=3, reject=True, attempts=2, keep_soft=True, keep_attention=True
+    classes=("dog", "cat", "bus"),
+    per_class=14,
+    batch_size=3,
+    reject=True,
+    attempts=2,
+    keep_soft=True,
+    keep_attention=True,
 )
 
 
 def child(out: Path, file_limit: int | None = None) -> int:
-    """Start a run in a forked process, which may not write files larger than `file_limit` bytes. Exit code 5: it met that limit."""
+    """Start a run in a forked process, which may not write files larger than `file_limit` bytes. Exit code 5: it met
+    that limit.
+    """
     process = os.fork()
     if process == 0:
         torch.set_num_threads(1)

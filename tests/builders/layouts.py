@@ -53,7 +53,11 @@ def add_pictures(root: Path, folder: str, maps: dict, ending: str) -> Path:
     return root
 
 
-OBJECTS = {13: "person, individual, someone, somebody, mortal, soul", 21: "car, auto, automobile, machine, motorcar", 81: "bus, autobus"}
+OBJECTS = {
+    13: "person, individual, someone, somebody, mortal, soul",
+    21: "car, auto, automobile, machine, motorcar",
+    81: "bus, autobus",
+}
 
 
 def save_ade20k(root: Path, maps: dict) -> Path:

@@ -1,4 +1,6 @@
-"""A small dataset for `seediff look`, a server that shows it, and a client that asks the server over a real connection."""
+"""A small dataset for `seediff look`, a server that shows it, and a client that asks the server over a real
+connection.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,12 @@ CLASSES = ("dog", "cat", "potted plant")
 
 
 def write_set(
-    out: Path, count: int = 6, classes: tuple[str, ...] = CLASSES, *, side: int = 64, changes: Sequence[dict[str, Any]] = ()
+    out: Path,
+    count: int = 6,
+    classes: tuple[str, ...] = CLASSES,
+    *,
+    side: int = 64,
+    changes: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write a finished native dataset of discs. changes: fields to change in the first rows."""
     rows = write_dataset(out, count, classes, side)
@@ -40,8 +47,12 @@ def write_set(
     return out
 
 
-def keep_attention(out: Path, names: Sequence[str], latent_side: int = 16, words: dict[str, tuple[int, ...]] | None = None) -> None:
-    """Write random attention for some samples. words: class → columns; by default a dog of one token and a cat of two."""
+def keep_attention(
+    out: Path, names: Sequence[str], latent_side: int = 16, words: dict[str, tuple[int, ...]] | None = None
+) -> None:
+    """Write random attention for some samples. words: class → columns; by default a dog of one token and a cat of
+    two.
+    """
     (out / native.ATTENTION).mkdir(exist_ok=True)
     for number, name in enumerate(names):
         maps = random_maps(latent_side, seed=number)
@@ -105,7 +116,9 @@ class Client:
         return self.post(f"/api/samples/{number}/act", {"action": action, "version": version, **more})
 
     def paint(self, number: int, labels: np.ndarray, version: int, tool: str = "brush") -> Asked:
-        return self.ask("POST", f"/api/samples/{number}/labels?tool={tool}&version={version}", zlib.compress(labels.tobytes()))
+        return self.ask(
+            "POST", f"/api/samples/{number}/labels?tool={tool}&version={version}", zlib.compress(labels.tobytes())
+        )
 
     def labels(self, number: int) -> np.ndarray:
         return self.ask("GET", f"/api/samples/{number}/labels").labels
@@ -118,14 +131,23 @@ class Client:
 
 @contextmanager
 def running(path: Path, **options: Any) -> Iterator[tuple[Client, Any]]:
-    """Run a server on a dataset in a thread of this process; gives a client that has the token, and the opened dataset."""
+    """Run a server on a dataset in a thread of this process; gives a client that has the token, and the opened
+    dataset.
+    """
     from seediff.look.serve import serve
 
     with serve(path, by="ann", **options) as (opened, server, listening):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:
-            yield Client(listening.getsockname()[1], opened.token, f"seediff_look_{listening.getsockname()[1]}={opened.token}"), opened
+            yield (
+                Client(
+                    listening.getsockname()[1],
+                    opened.token,
+                    f"seediff_look_{listening.getsockname()[1]}={opened.token}",
+                ),
+                opened,
+            )
         finally:
             server.should_exit = server.force_exit = True
             thread.join(PATIENCE)
@@ -137,7 +159,10 @@ class Heard:
     def __init__(self, opened: Any) -> None:
         self.reports: list[dict[str, Any]] = []
         tell = opened.session.tell
-        opened.session.tell = lambda report: (self.reports.append(report) if report["kind"] == "job" else None, tell(report))
+        opened.session.tell = lambda report: (
+            self.reports.append(report) if report["kind"] == "job" else None,
+            tell(report),
+        )
 
     def ended(self) -> dict[str, Any]:
         """Wait for the last report of a job, and return it."""

@@ -18,5 +18,7 @@ def narrow_converters(monkeypatch: pytest.MonkeyPatch) -> None:
         assert PUBLISHED in published.__code__.co_consts
         constants = tuple(NARROW if value == PUBLISHED else value for value in published.__code__.co_consts)
         monkeypatch.setitem(
-            table, "checkpoint_mapping_fn", FunctionType(published.__code__.replace(co_consts=constants), published.__globals__)
+            table,
+            "checkpoint_mapping_fn",
+            FunctionType(published.__code__.replace(co_consts=constants), published.__globals__),
         )

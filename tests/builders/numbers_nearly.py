@@ -8,14 +8,18 @@ DECIMAL = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e[-+]?\d+)?(?![\w.])")
 
 
 def assert_nearly(text: str, expected: str) -> None:
-    """Numbers with a decimal point may differ by one in the last digit shown, or by a ten-thousandth; integers and words must be equal.
+    """Numbers with a decimal point may differ by one in the last digit shown, or by a ten-thousandth; integers and
+    words must be equal.
 
-    CPUs with other instructions add in another order. A figure halfway between two roundings may then be rounded the other way, and a
-    least-squares fit may end slightly elsewhere.
+    CPUs with other instructions add in another order. A figure halfway between two roundings may then be rounded the
+    other way, and a least-squares fit may end slightly elsewhere.
     """
     assert DECIMAL.sub("#", text) == DECIMAL.sub("#", expected)
     for number, other in zip(DECIMAL.findall(text), DECIMAL.findall(expected), strict=True):
-        assert abs(float(number) - float(other)) <= max(1.01 * _last_digit(number), 1e-4 * abs(float(other))), (number, other)
+        assert abs(float(number) - float(other)) <= max(1.01 * _last_digit(number), 1e-4 * abs(float(other))), (
+            number,
+            other,
+        )
 
 
 def _last_digit(number: str) -> float:

@@ -25,7 +25,9 @@ from seediff.models.registry import Model
 
 
 class _Made(TorchFunctionMode):
-    """Makes tensors of Python numbers, and of lists used as indices, on the CPU and copies them: torch makes them unseen by any mode."""
+    """Makes tensors of Python numbers, and of lists used as indices, on the CPU and copies them: torch makes them
+    unseen by any mode.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -63,17 +65,24 @@ def elsewhere(model: Model) -> Iterator[tuple[Model, Pretended]]:
 
 @contextmanager
 def offloaded_elsewhere(model: Model, offload: Offload) -> Iterator[tuple[Model, Pretended, Callable[[], set[str]]]]:
-    """The model with its parts moved to the simulated device when they run, the device, and a function that returns which other parts were
-    there while the network or the autoencoder ran. Several text encoders may be there together, as pipelines have it."""
+    """The model with its parts moved to the simulated device when they run, the device, and a function that returns
+    which other parts were there while the network or the autoencoder ran. Several text encoders may be there together,
+    as pipelines have it."""
     pipe = deepcopy(model.pipe)
     parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
     found: set[str] = set()
 
     def look(at_work: str, *_: Any) -> None:
         others = {name: part for name, part in parts.items() if name != at_work}
-        found.update(name for name, part in others.items() if any(weight.device.type == DEVICE.type for weight in part.parameters()))
+        found.update(
+            name
+            for name, part in others.items()
+            if any(weight.device.type == DEVICE.type for weight in part.parameters())
+        )
 
-    cache = mock.patch("diffusers.pipelines.pipeline_utils.empty_device_cache")  # torch has no module for the simulated device
+    cache = mock.patch(
+        "diffusers.pipelines.pipeline_utils.empty_device_cache"
+    )  # torch has no module for the simulated device
     with cache, _without_autocast(), _Made(), Pretended() as device:
         place(pipe, str(DEVICE), offload)
         for name in (model.family.network, "vae"):

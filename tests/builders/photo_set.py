@@ -9,7 +9,9 @@ from PIL import Image
 
 
 def scene_photo(number: int, height: int = 96, width: int = 128) -> np.ndarray:
-    """(H, W, 3) uint8: a bright disc on a plain dark background, in colours that depend on `number`, with a little noise."""
+    """(H, W, 3) uint8: a bright disc on a plain dark background, in colours that depend on `number`, with a little
+    noise.
+    """
     rng = np.random.default_rng(number)
     ground, disc = rng.integers(0, 110, 3), rng.integers(140, 255, 3)
     y, x = np.mgrid[:height, :width]

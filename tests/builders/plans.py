@@ -21,7 +21,10 @@ def plan_of(loaded: Any, capture: CaptureConfig = CaptureConfig(), **more: Any) 
 def with_plan(model: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Options of a test, with `capture`, `groups` and `reads` made into the plan."""
     planned = {name: options[name] for name in ("capture", "groups", "reads") if name in options}
-    return {**{name: value for name, value in options.items() if name not in planned}, "plan": plan_of(model, **planned)}
+    return {
+        **{name: value for name, value in options.items() if name not in planned},
+        "plan": plan_of(model, **planned),
+    }
 
 
 def capturing(network: Any, capture: CaptureConfig = CaptureConfig(), *, reads: Reads | None = None, **how: Any) -> Any:  # noqa: B008

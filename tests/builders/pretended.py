@@ -1,13 +1,15 @@
-"""Simulates an accelerator on a CPU: tensors that claim to be on another device, and a count of what would make the host wait for it.
+"""Simulates an accelerator on a CPU: tensors that claim to be on another device, and a count of what would make the
+host wait for it.
 
     with Pretended() as device:
         maps = {side: device.put(tensor) for side, tensor in on_cpu.items()}
         rows = aggregate(maps, 64)
     assert device.waits <= 10
 
-Arithmetic is the CPU's. The rest is as on a real device: an operation on tensors of two devices fails (a CPU tensor without dimensions is
-allowed), and the host waits when it needs a tensor's values or the size of a result: for a value that is read, a copy to or from the CPU,
-positions of nonzero values (also by indexing with a mask), unique values, and counts of values.
+Arithmetic is the CPU's. The rest is as on a real device: an operation on tensors of two devices fails (a CPU tensor
+without dimensions is allowed), and the host waits when it needs a tensor's values or the size of a result: for a value
+that is read, a copy to or from the CPU, positions of nonzero values (also by indexing with a mask), unique values, and
+counts of values.
 """
 
 from __future__ import annotations
@@ -22,7 +24,17 @@ from torch.utils._pytree import tree_flatten, tree_map
 DEVICE = torch.device("lazy", 0)
 """The only kind of device that torch lets programs name and copy to without having it."""
 
-WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount", "equal", "histc")
+WAITING = (
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "_unique2",
+    "unique_dim",
+    "unique_consecutive",
+    "bincount",
+    "equal",
+    "histc",
+)
 """Operations for which the host needs the result or its size."""
 BY_MASK = ("index", "index_put", "index_put_", "_unsafe_index")
 
@@ -34,13 +46,20 @@ class _There(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: torch.Tensor, requires_grad: bool = False) -> Any:
-        """requires_grad: accelerate makes weights by `type(weight)(values, requires_grad=…)`; on the meta device, ordinary parameters."""
+        """requires_grad: accelerate makes weights by `type(weight)(values, requires_grad=…)`; on the meta device,
+        ordinary parameters.
+        """
         if isinstance(held, _There):
             return held
         if held.device.type == "meta":
             return torch.nn.Parameter(held, requires_grad=requires_grad)
         there = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype, device=DEVICE
+            cls,
+            held.size(),
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
+            device=DEVICE,
         )
         there.held = held
         return there
@@ -57,7 +76,9 @@ class _There(torch.Tensor):
 
 
 class Pretended(TorchDispatchMode):
-    """The simulated device. waits: how often the host waited; operations: their number. `waited` and `done` count them by name."""
+    """The simulated device. waits: how often the host waited; operations: their number. `waited` and `done` count them
+    by name.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +119,9 @@ class Pretended(TorchDispatchMode):
         elif foreign := [one for one in tensors if not isinstance(one, _There) and one.ndim]:
             raise AssertionError(f"{name}: tensors of two devices, one of them {tuple(foreign[0].shape)} on the CPU")
         self.done[name] += 1
-        if name in WAITING or (name in BY_MASK and any(one is not None and one.dtype in (torch.bool, torch.uint8) for one in args[1])):
+        if name in WAITING or (
+            name in BY_MASK and any(one is not None and one.dtype in (torch.bool, torch.uint8) for one in args[1])
+        ):
             self.waited[name] += 1
         if name == "repeat_interleave" and kwargs.get("output_size") is None:
             self.waited[name] += 1
@@ -106,7 +129,9 @@ class Pretended(TorchDispatchMode):
         found = func(*tree_map(self.take, args), **tree_map(self.take, given))
         if not onto:
             return found
-        written = {id(self.take(one)): one for one in there}  # a tensor changed in place, or given as `out`, stays the same object
+        written = {
+            id(self.take(one)): one for one in there
+        }  # a tensor changed in place, or given as `out`, stays the same object
 
         def back(one: Any) -> Any:
             if not isinstance(one, torch.Tensor) or isinstance(one, _There):

@@ -1,5 +1,6 @@
-"""Published configurations of models: the values in which each differs from the defaults of diffusers and transformers, from the models'
-papers and diffusers' own conversion scripts. Networks are made on torch's meta device, without memory."""
+"""Published configurations of models: the values in which each differs from the defaults of diffusers and transformers,
+from the models' papers and diffusers' own conversion scripts. Networks are made on torch's meta device, without memory.
+"""
 
 from __future__ import annotations
 
@@ -42,14 +43,43 @@ UNET_SSD = {
     "transformer_layers_per_block": [[1], [2, 2], [4, 4]],
     "reverse_transformer_layers_per_block": [[4, 4, 10], [2, 1, 1], 1],
 }
-PIXART = {"sample_size": 128, "use_additional_conditions": False, "caption_channels": 4096, "norm_elementwise_affine": False}
-SD3 = {"caption_projection_dim": 1536, "pooled_projection_dim": 2048, "joint_attention_dim": 4096, "out_channels": 16, "num_layers": 24}
+PIXART = {
+    "sample_size": 128,
+    "use_additional_conditions": False,
+    "caption_channels": 4096,
+    "norm_elementwise_affine": False,
+}
+SD3 = {
+    "caption_projection_dim": 1536,
+    "pooled_projection_dim": 2048,
+    "joint_attention_dim": 4096,
+    "out_channels": 16,
+    "num_layers": 24,
+}
 SD3 |= {"num_attention_heads": 24, "pos_embed_max_size": 192}
 SD3_LARGE = {**SD3, "num_layers": 38, "num_attention_heads": 38, "caption_projection_dim": 2432, "qk_norm": "rms_norm"}
 
-KLEIN_4B = {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "joint_attention_dim": 7680, "guidance_embeds": False}
-KLEIN_9B = {"num_layers": 8, "num_single_layers": 24, "num_attention_heads": 32, "joint_attention_dim": 12288, "guidance_embeds": False}
-ERNIE = {"hidden_size": 4096, "num_attention_heads": 32, "num_layers": 36, "ffn_hidden_size": 12288, "text_in_dim": 3072}
+KLEIN_4B = {
+    "num_layers": 5,
+    "num_single_layers": 20,
+    "num_attention_heads": 24,
+    "joint_attention_dim": 7680,
+    "guidance_embeds": False,
+}
+KLEIN_9B = {
+    "num_layers": 8,
+    "num_single_layers": 24,
+    "num_attention_heads": 32,
+    "joint_attention_dim": 12288,
+    "guidance_embeds": False,
+}
+ERNIE = {
+    "hidden_size": 4096,
+    "num_attention_heads": 32,
+    "num_layers": 36,
+    "ffn_hidden_size": 12288,
+    "text_in_dim": 3072,
+}
 FLUX2 = ("flux2-dev", "klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b")
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "sd1.4": ("UNet2DConditionModel", UNET_1),
@@ -111,31 +141,94 @@ DC = {
     "scaling_factor": 0.41407,
 }
 AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
-    **dict.fromkeys(("sd1.4", "sd1.5", "sd2-base", "sd2.1-base", "sd2.1", "lcm-dreamshaper", "pixart-alpha"), ("AutoencoderKL", KL)),
+    **dict.fromkeys(
+        ("sd1.4", "sd1.5", "sd2-base", "sd2.1-base", "sd2.1", "lcm-dreamshaper", "pixart-alpha"), ("AutoencoderKL", KL)
+    ),
     **dict.fromkeys(("sdxl", "sdxl-turbo", "ssd-1b", "pixart-sigma"), ("AutoencoderKL", KL_XL)),
     **dict.fromkeys(("sd3", "sd3.5-medium", "sd3.5-large", "sd3.5-large-turbo"), ("AutoencoderKL", KL_SD3)),
-    **dict.fromkeys(("flux-dev", "flux-schnell", "z-image", "z-image-turbo", "chroma", "lumina2"), ("AutoencoderKL", KL_FLUX)),
-    **dict.fromkeys((*FLUX2, "ernie-image", "ernie-image-turbo"), ("AutoencoderKLFlux2", {"block_out_channels": [128, 256, 512, 512]})),
+    **dict.fromkeys(
+        ("flux-dev", "flux-schnell", "z-image", "z-image-turbo", "chroma", "lumina2"), ("AutoencoderKL", KL_FLUX)
+    ),
+    **dict.fromkeys(
+        (*FLUX2, "ernie-image", "ernie-image-turbo"),
+        ("AutoencoderKLFlux2", {"block_out_channels": [128, 256, 512, 512]}),
+    ),
     "qwen-image": ("AutoencoderKLQwenImage", {"temperal_downsample": [False, True, True]}),
     "sana": ("AutoencoderDC", DC),
 }
 
-CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12, "projection_dim": 768}
-CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20, "projection_dim": 1280}
-CLIP_H = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16, "projection_dim": 512}
-T5 = {"vocab_size": 32128, "d_model": 4096, "d_ff": 10240, "num_layers": 24, "num_heads": 64, "d_kv": 64, "feed_forward_proj": "gated-gelu"}
-QWEN_3 = {"vocab_size": 151936, "hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32}
+CLIP_L = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "projection_dim": 768,
+}
+CLIP_G = {
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "projection_dim": 1280,
+}
+CLIP_H = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 23,
+    "num_attention_heads": 16,
+    "projection_dim": 512,
+}
+T5 = {
+    "vocab_size": 32128,
+    "d_model": 4096,
+    "d_ff": 10240,
+    "num_layers": 24,
+    "num_heads": 64,
+    "d_kv": 64,
+    "feed_forward_proj": "gated-gelu",
+}
+QWEN_3 = {
+    "vocab_size": 151936,
+    "hidden_size": 2560,
+    "intermediate_size": 9728,
+    "num_hidden_layers": 36,
+    "num_attention_heads": 32,
+}
 QWEN_3 |= {"num_key_value_heads": 8, "head_dim": 128}
 QWEN_3_8B = {**QWEN_3, "hidden_size": 4096, "intermediate_size": 12288}
-MISTRAL = {"model_type": "mistral", "vocab_size": 131072, "hidden_size": 5120, "intermediate_size": 32768, "num_hidden_layers": 40}
+MISTRAL = {
+    "model_type": "mistral",
+    "vocab_size": 131072,
+    "hidden_size": 5120,
+    "intermediate_size": 32768,
+    "num_hidden_layers": 40,
+}
 MISTRAL |= {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
 MINISTRAL = {**MISTRAL, "hidden_size": 3072, "intermediate_size": 9216, "num_hidden_layers": 26}
-PIXTRAL = {"model_type": "pixtral", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+PIXTRAL = {
+    "model_type": "pixtral",
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+}
 PIXTRAL |= {"image_size": 1540, "patch_size": 14}
-QWEN_VL = {"vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28}
+QWEN_VL = {
+    "vocab_size": 152064,
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+}
 QWEN_VL |= {"num_key_value_heads": 4}
 VISION = {"hidden_size": 1280, "intermediate_size": 3420, "depth": 32, "num_heads": 16, "out_hidden_size": 3584}
-GEMMA = {"vocab_size": 256000, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "num_attention_heads": 8}
+GEMMA = {
+    "vocab_size": 256000,
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 8,
+}
 GEMMA |= {"num_key_value_heads": 4, "head_dim": 256}
 L, G, H = ("CLIPTextModel", CLIP_L), ("CLIPTextModelWithProjection", CLIP_G), ("CLIPTextModel", CLIP_H)
 TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
@@ -143,15 +236,23 @@ TEXT_ENCODERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     **dict.fromkeys(("sd2-base", "sd2.1-base", "sd2.1"), (H,)),
     **dict.fromkeys(("sdxl", "sdxl-turbo", "ssd-1b"), (L, G)),
     **dict.fromkeys(
-        ("sd3", "sd3.5-medium", "sd3.5-large", "sd3.5-large-turbo"), (("CLIPTextModelWithProjection", CLIP_L), G, ("T5EncoderModel", T5))
+        ("sd3", "sd3.5-medium", "sd3.5-large", "sd3.5-large-turbo"),
+        (("CLIPTextModelWithProjection", CLIP_L), G, ("T5EncoderModel", T5)),
     ),
     **dict.fromkeys(("flux-dev", "flux-schnell"), (L, ("T5EncoderModel", T5))),
     **dict.fromkeys(("pixart-alpha", "pixart-sigma", "chroma"), (("T5EncoderModel", T5),)),
     **dict.fromkeys(("z-image", "z-image-turbo"), (("Qwen3Model", QWEN_3),)),
-    "flux2-dev": (("Mistral3ForConditionalGeneration", {"text_config": MISTRAL, "vision_config": PIXTRAL, "tie_word_embeddings": False}),),
+    "flux2-dev": (
+        (
+            "Mistral3ForConditionalGeneration",
+            {"text_config": MISTRAL, "vision_config": PIXTRAL, "tie_word_embeddings": False},
+        ),
+    ),
     **dict.fromkeys(("klein-4b", "klein-base-4b"), (("Qwen3ForCausalLM", {**QWEN_3, "tie_word_embeddings": True}),)),
     **dict.fromkeys(("klein-9b", "klein-base-9b"), (("Qwen3ForCausalLM", QWEN_3_8B),)),
-    **dict.fromkeys(("ernie-image", "ernie-image-turbo"), (("Mistral3Model", {"text_config": MINISTRAL, "vision_config": PIXTRAL}),)),
+    **dict.fromkeys(
+        ("ernie-image", "ernie-image-turbo"), (("Mistral3Model", {"text_config": MINISTRAL, "vision_config": PIXTRAL}),)
+    ),
     "qwen-image": (("Qwen2_5_VLForConditionalGeneration", {"text_config": QWEN_VL, "vision_config": VISION}),),
     **dict.fromkeys(("lumina2", "sana"), (("Gemma2Model", GEMMA),)),
 }
@@ -164,11 +265,19 @@ def network(name: str) -> Any:
 
 def parameters(name: str) -> int:
     """The number of stored values of all parts of a model."""
-    return stored([_diffusers(*NETWORKS[name]), _diffusers(*AUTOENCODERS[name]), *(_transformers(*one) for one in TEXT_ENCODERS[name])])
+    return stored(
+        [
+            _diffusers(*NETWORKS[name]),
+            _diffusers(*AUTOENCODERS[name]),
+            *(_transformers(*one) for one in TEXT_ENCODERS[name]),
+        ]
+    )
 
 
 def stored(parts: Sequence[torch.nn.Module]) -> int:
-    """The number of stored values of all parts: parameters and persistent buffers, such as Stable Diffusion 3's table of positions."""
+    """The number of stored values of all parts: parameters and persistent buffers, such as Stable Diffusion 3's table
+    of positions.
+    """
     buffers = [
         buffer
         for part in parts

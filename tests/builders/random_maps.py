@@ -1,4 +1,6 @@
-"""Attention maps with random values and the structure that methods rely on: softmax rows, divided by maxima if normalised."""
+"""Attention maps with random values and the structure that methods rely on: softmax rows, divided by maxima if
+normalised.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ CLASSES = ("dog", "cat")
 
 
 def random_maps(latent_size: int | tuple[int, int] = 16, seed: int = 0, normalized: bool = True) -> AttentionMaps:
-    """Self- and cross-attention at L, L/2 and L/4 for "dog" (one token) and "cat" (two tokens). latent_size: a side, or (height, width)."""
+    """Self- and cross-attention at L, L/2 and L/4 for "dog" (one token) and "cat" (two tokens). latent_size: a side, or
+    (height, width).
+    """
     height, width = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
     generator = torch.Generator().manual_seed(seed)
     self_attention, cross_attention = {}, {}
@@ -23,19 +27,29 @@ def random_maps(latent_size: int | tuple[int, int] = 16, seed: int = 0, normaliz
         tokens = torch.randn(positions, 8, generator=generator).softmax(1)
         self_attention[grid] = rows / rows.max() if normalized else rows
         cross_attention[grid] = tokens / tokens.amax(0) if normalized else tokens
-    return AttentionMaps(self_attention, cross_attention, (height, width), {"dog": (5,), "cat": (2, 3)}, "a cat and a dog", normalized)
+    return AttentionMaps(
+        self_attention, cross_attention, (height, width), {"dog": (5,), "cat": (2, 3)}, "a cat and a dog", normalized
+    )
 
 
-def replaced(maps: AttentionMaps, *, self_value: float | None = None, cross_value: float | None = None) -> AttentionMaps:
+def replaced(
+    maps: AttentionMaps, *, self_value: float | None = None, cross_value: float | None = None
+) -> AttentionMaps:
     """The maps with all of self- or cross-attention set to one value."""
-    self_attention = {s: t if self_value is None else torch.full_like(t, self_value) for s, t in maps.self_attention.items()}
-    cross_attention = {s: t if cross_value is None else torch.full_like(t, cross_value) for s, t in maps.cross_attention.items()}
+    self_attention = {
+        s: t if self_value is None else torch.full_like(t, self_value) for s, t in maps.self_attention.items()
+    }
+    cross_attention = {
+        s: t if cross_value is None else torch.full_like(t, cross_value) for s, t in maps.cross_attention.items()
+    }
     return AttentionMaps(self_attention, cross_attention, maps.latent_size, maps.words, maps.prompt, maps.normalized)
 
 
 def class_map(maps: AttentionMaps, side: int, class_name: str, to: int) -> np.ndarray:
     """Float64 cross-attention (to, to) of a class, captured at one side and enlarged to another."""
-    columns = maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).reshape(1, 1, side, side)
+    columns = (
+        maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).reshape(1, 1, side, side)
+    )
     return F.interpolate(columns, (to, to), mode="bilinear", align_corners=False)[0, 0].numpy()
 
 

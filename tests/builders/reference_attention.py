@@ -1,4 +1,6 @@
-"""Every family's twin and its reference attention, found by the name of the family's file: `reference_attentions/NAME.py`."""
+"""Every family's twin and its reference attention, found by the name of the family's file:
+`reference_attentions/NAME.py`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def file_of(family: Family) -> str:
     return type(family).__module__.rpartition(".")[2]
 
 
-BOOKS: dict[str, Book] = {name: import_module(f"builders.reference_attentions.{name}").BOOK for name in map(file_of, families())}
+BOOKS: dict[str, Book] = {
+    name: import_module(f"builders.reference_attentions.{name}").BOOK for name in map(file_of, families())
+}
 """Name of a file in models/families → its book."""
 
 

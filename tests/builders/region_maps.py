@@ -9,8 +9,8 @@ import torch.nn.functional as F
 def region_maps(
     latent_size: int | tuple[int, int] = 32, seed: int = 0, levels: int = 4, floor: float = 0.1
 ) -> dict[tuple[int, int], torch.Tensor]:
-    """{(h, w): (h·w, h·w)} float32 at L, L/2, …; rows sum to 1. latent_size: a side, or (height, width). floor: the share of every row that
-    is spread evenly over all positions."""
+    """{(h, w): (h·w, h·w)} float32 at L, L/2, …; rows sum to 1. latent_size: a side, or (height, width). floor: the
+    share of every row that is spread evenly over all positions."""
     size = (latent_size, latent_size) if isinstance(latent_size, int) else latent_size
     generator = torch.Generator().manual_seed(seed)
     picture = F.interpolate(torch.rand(1, 3, 5, 5, generator=generator), size, mode="nearest")

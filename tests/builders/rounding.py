@@ -6,8 +6,8 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 ARITHMETIC = ("attention", "masks", "metrics", "segments", "models/test_embedded.py", "test_published.py")
-"""Folders and files that compare computed numbers with a reference, with figures written on another machine, or with another order of the
-same sum. A CPU with other instructions rounds differently."""
+"""Folders and files that compare computed numbers with a reference, with figures written on another machine, or with
+another order of the same sum. A CPU with other instructions rounds differently."""
 
 
 def depends_on_rounding(test: Path) -> bool:

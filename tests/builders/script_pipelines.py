@@ -1,4 +1,5 @@
-"""Pipelines that people run in scripts, made from the parts of the families' twins, and the arguments of each besides the prompt.
+"""Pipelines that people run in scripts, made from the parts of the families' twins, and the arguments of each besides
+the prompt.
 
 Each draws a picture of 64 pixels in two steps, which takes about a second.
 """
@@ -58,7 +59,9 @@ def _adapted(name: str, channels: list[int]) -> Callable[[Any], Any]:
         torch.manual_seed(1)
         kind = "full_adapter_xl" if "XL" in name else "full_adapter"
         factor = 16 if "XL" in name else 8
-        adapter = diffusers.T2IAdapter(in_channels=3, channels=channels, num_res_blocks=1, downscale_factor=factor, adapter_type=kind)
+        adapter = diffusers.T2IAdapter(
+            in_channels=3, channels=channels, num_res_blocks=1, downscale_factor=factor, adapter_type=kind
+        )
         return getattr(diffusers, name).from_pipe(pipe, adapter=adapter)
 
     return make
@@ -69,7 +72,9 @@ def _told_by_words(pipe: Any) -> Any:
     from diffusers import StableDiffusionInstructPix2PixPipeline
 
     torch.manual_seed(1)
-    return StableDiffusionInstructPix2PixPipeline(**parts(pipe, unet=unet(in_channels=8)), requires_safety_checker=False)
+    return StableDiffusionInstructPix2PixPipeline(
+        **parts(pipe, unet=unet(in_channels=8)), requires_safety_checker=False
+    )
 
 
 def _refiner(pipe: Any) -> Any:
@@ -82,7 +87,9 @@ def _refiner(pipe: Any) -> Any:
     none = {"text_encoder": None, "tokenizer": None, "tokenizer_2": clip_tokenizer("!")}
     encoder = clip_encoder(none["tokenizer_2"], projected=True)
     return StableDiffusionXLImg2ImgPipeline(
-        **parts(pipe, unet=sharpen(network), text_encoder_2=encoder, **none), requires_aesthetics_score=True, add_watermarker=False
+        **parts(pipe, unet=sharpen(network), text_encoder_2=encoder, **none),
+        requires_aesthetics_score=True,
+        add_watermarker=False,
     )
 
 
@@ -114,9 +121,9 @@ INPAINTED = {"image": picture(), "mask_image": hole(), "strength": 1.0, **SIDES}
 
 @dataclass(frozen=True)
 class Kind:
-    """A pipeline class. twin: the family of its parts. call: its arguments besides the prompt. guided: the place of the prediction with the
-    prompt under guidance: "halves" (the second half of the batch), "first half", "third" (the first), "calls" (the first of two), "second
-    call", or "" (no guidance)."""
+    """A pipeline class. twin: the family of its parts. call: its arguments besides the prompt. guided: the place of the
+    prediction with the prompt under guidance: "halves" (the second half of the batch), "first half", "third" (the
+    first), "calls" (the first of two), "second call", or "" (no guidance)."""
 
     twin: str
     make: Callable[[Any], Any]
@@ -128,7 +135,9 @@ PIPELINES: dict[str, Kind] = {
     "StableDiffusionPipeline": Kind("unet", lambda pipe: pipe, SIDES),
     "StableDiffusionImg2ImgPipeline": Kind("unet", _same("StableDiffusionImg2ImgPipeline"), CHANGED),
     "StableDiffusionInpaintPipeline": Kind("unet", _same("StableDiffusionInpaintPipeline"), INPAINTED),
-    "StableDiffusionControlNetPipeline": Kind("unet", _controlled("StableDiffusionControlNetPipeline"), {"image": picture(), **SIDES}),
+    "StableDiffusionControlNetPipeline": Kind(
+        "unet", _controlled("StableDiffusionControlNetPipeline"), {"image": picture(), **SIDES}
+    ),
     "StableDiffusionAdapterPipeline": Kind(
         "unet", _adapted("StableDiffusionAdapterPipeline", [16, 32, 64, 64]), {"image": picture(), **SIDES}
     ),
@@ -140,29 +149,44 @@ PIPELINES: dict[str, Kind] = {
     "StableDiffusionXLImg2ImgPipeline": Kind("xl", _same("StableDiffusionXLImg2ImgPipeline"), CHANGED),
     "the refiner": Kind("xl", _refiner, CHANGED),
     "StableDiffusionXLInpaintPipeline": Kind("xl", _same("StableDiffusionXLInpaintPipeline"), INPAINTED),
-    "StableDiffusionXLControlNetPipeline": Kind("xl", _controlled("StableDiffusionXLControlNetPipeline"), {"image": picture(), **SIDES}),
+    "StableDiffusionXLControlNetPipeline": Kind(
+        "xl", _controlled("StableDiffusionXLControlNetPipeline"), {"image": picture(), **SIDES}
+    ),
     "StableDiffusionXLAdapterPipeline": Kind(
         "xl", _adapted("StableDiffusionXLAdapterPipeline", [16, 32, 64, 64]), {"image": picture(), **SIDES}
     ),
     "StableDiffusion3Pipeline": Kind("sd3", lambda pipe: pipe, SIDES),
     "StableDiffusion3Img2ImgPipeline": Kind("sd3", _same("StableDiffusion3Img2ImgPipeline"), CHANGED | SIDES),
     "FluxPipeline": Kind("flux", lambda pipe: pipe, SIDES, ""),
-    "FluxPipeline, true_cfg_scale": Kind("flux", lambda pipe: pipe, {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}, "calls"),
+    "FluxPipeline, true_cfg_scale": Kind(
+        "flux", lambda pipe: pipe, {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}, "calls"
+    ),
     "FluxImg2ImgPipeline": Kind("flux", _same("FluxImg2ImgPipeline"), CHANGED | SIDES, ""),
     "FluxInpaintPipeline": Kind("flux", _same("FluxInpaintPipeline"), INPAINTED, ""),
-    "PixArtSigmaPipeline": Kind("pixart", lambda pipe: pipe, {"use_resolution_binning": False, "clean_caption": False, **SIDES}),
+    "PixArtSigmaPipeline": Kind(
+        "pixart", lambda pipe: pipe, {"use_resolution_binning": False, "clean_caption": False, **SIDES}
+    ),
     "SanaPipeline": Kind("sana", lambda pipe: pipe, {"use_resolution_binning": False, "clean_caption": False, **SIDES}),
     "ChromaPipeline": Kind("chroma", lambda pipe: pipe, SIDES, "calls"),
-    "ChromaImg2ImgPipeline": Kind("chroma", _same("ChromaImg2ImgPipeline"), {"image": picture(), "strength": 0.9, **SIDES}, "calls"),
-    "QwenImagePipeline": Kind("qwen_image", lambda pipe: pipe, {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}, "calls"),
+    "ChromaImg2ImgPipeline": Kind(
+        "chroma", _same("ChromaImg2ImgPipeline"), {"image": picture(), "strength": 0.9, **SIDES}, "calls"
+    ),
+    "QwenImagePipeline": Kind(
+        "qwen_image", lambda pipe: pipe, {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **SIDES}, "calls"
+    ),
     "QwenImageImg2ImgPipeline": Kind(
-        "qwen_image", _same("QwenImageImg2ImgPipeline"), {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **CHANGED, **SIDES}, "calls"
+        "qwen_image",
+        _same("QwenImageImg2ImgPipeline"),
+        {"true_cfg_scale": 3.0, "negative_prompt": "a cat", **CHANGED, **SIDES},
+        "calls",
     ),
     "Flux2Pipeline": Kind("flux2", lambda pipe: pipe, SIDES, ""),
     "Flux2KleinPipeline": Kind("flux2_klein", lambda pipe: pipe, SIDES, "calls"),
     "ErnieImagePipeline": Kind("ernie_image", lambda pipe: pipe, {"use_pe": False, **SIDES}),
     "Lumina2Pipeline": Kind("lumina2", lambda pipe: pipe, SIDES, "calls"),
-    "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", lambda pipe: pipe, {"cfg_trunc_ratio": 0.5, **SIDES}, "calls"),  # guides step 1
+    "Lumina2Pipeline, cfg_trunc_ratio": Kind(
+        "lumina2", lambda pipe: pipe, {"cfg_trunc_ratio": 0.5, **SIDES}, "calls"
+    ),  # guides step 1
     "ZImagePipeline": Kind("z_image", lambda pipe: pipe, SIDES, "first half"),
     "ZImageImg2ImgPipeline": Kind("z_image", _same("ZImageImg2ImgPipeline"), CHANGED | SIDES, "first half"),
 }

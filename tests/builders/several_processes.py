@@ -1,7 +1,8 @@
-"""Runs a line of seediff in several processes of one group, as a launcher would: `python several_processes.py COUNT train …`.
+"""Runs a line of seediff in several processes of one group, as a launcher would:
+`python several_processes.py COUNT train …`.
 
-It is a separate process, which imports everything once and forks a child for each, before anything has used torch's threads.
-`accelerate launch` is not used, because without GPUs it starts only one process, whatever number is requested.
+It is a separate process, which imports everything once and forks a child for each, before anything has used torch's
+threads. `accelerate launch` is not used, because without GPUs it starts only one process, whatever number is requested.
 """
 
 import os
@@ -22,7 +23,12 @@ def child(rank: int, count: int, port: int, line: list[str]) -> int:
     process = os.fork()
     if process == 0:
         torch.set_num_threads(1)
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+        os.environ |= {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(count),
+            "LOCAL_WORLD_SIZE": str(count),
+        }
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
         code = 70
         try:

@@ -1,4 +1,6 @@
-"""A toy dataset that a network learns in seconds: class 1 is a bright square on dark ground, class 2 a dark disc on bright ground."""
+"""A toy dataset that a network learns in seconds: class 1 is a bright square on dark ground, class 2 a dark disc on
+bright ground.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def scene(number: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
     distance = np.stack([abs(y - centre[0]), abs(x - centre[1])])
     kind = number % 2 + 1
     inside = distance.max(0) < radius if kind == 1 else np.hypot(*distance) < radius
-    image = np.where(inside[..., None], (230, 60, 60) if kind == 1 else (30, 40, 90), (40, 60, 40) if kind == 1 else (200, 220, 200))
+    image = np.where(
+        inside[..., None], (230, 60, 60) if kind == 1 else (30, 40, 90), (40, 60, 40) if kind == 1 else (200, 220, 200)
+    )
     labels = np.where(inside, kind, 0).astype(np.uint8)
     labels[:, :2] = 255
     return (image + rng.integers(-10, 10, image.shape)).clip(0, 255).astype(np.uint8), labels
@@ -41,5 +45,13 @@ def items(count: int = 8, side: int = SIDE, first: int = 0) -> list[Sample]:
 
 def small(**given) -> TrainConfig:
     """A tiny configuration for toy scenes."""
-    toy = {"backbone": "tiny", "crop": 64, "test_side": 64, "batch_size": 4, "points": 256, "warmup": 2, "device": "cpu"}
+    toy = {
+        "backbone": "tiny",
+        "crop": 64,
+        "test_side": 64,
+        "batch_size": 4,
+        "points": 256,
+        "warmup": 2,
+        "device": "cpu",
+    }
     return make_config({**toy, **given})

@@ -1,7 +1,8 @@
-"""Trainings of mini that two processes share (`python shared_training.py ART FOLDER`): first a whole one in the folder, then one beside it
-whose processes sleep, and must end with the process that started them.
+"""Trainings of mini that two processes share (`python shared_training.py ART FOLDER`): first a whole one in the folder,
+then one beside it whose processes sleep, and must end with the process that started them.
 
-It is a separate process, which imports everything once and forks where a training spawns, before anything has used torch's threads.
+It is a separate process, which imports everything once and forks where a training spawns, before anything has used
+torch's threads.
 """
 
 from __future__ import annotations
@@ -27,13 +28,23 @@ TINY = Recipe(
     workers=1,
     autoencoder=Autoencoder(channels=(8, 8, 8), crops=8, batch=4),
     teacher=Teacher(samples=8, batch=4, features=8),
-    denoiser=Denoiser(channels=(16, 16, 16), heads=(1, 1, 2), text_width=16, samples=12, coarse_samples=4, batch=4, grouping_words_from=0),
+    denoiser=Denoiser(
+        channels=(16, 16, 16),
+        heads=(1, 1, 2),
+        text_width=16,
+        samples=12,
+        coarse_samples=4,
+        batch=4,
+        grouping_words_from=0,
+    ),
 )
 SHORT = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, samples=8))
 
 
 def complete(art: Path, folder: Path) -> None:
-    """Train to the end, then continue with a damaged checkpoint. Prints whether the training is complete, and the error."""
+    """Train to the end, then continue with a damaged checkpoint. Prints whether the training is complete, and the
+    error.
+    """
     recipe = dataclasses.replace(SHORT, workers=2)
     print(train.train_mini(recipe, art, folder, say=lambda _: None)[1])
     (folder / "denoiser.safetensors").write_bytes(b"torn")
@@ -44,7 +55,9 @@ def complete(art: Path, folder: Path) -> None:
 
 
 def wait_deaf(folder: Path) -> None:
-    """Ignore interrupts, as a shell's background job does, and start two processes that sleep for ten minutes; each makes a file first."""
+    """Ignore interrupts, as a shell's background job does, and start two processes that sleep for ten minutes; each
+    makes a file first.
+    """
 
     def waits(*_: Any) -> None:
         (folder / f"{time.monotonic_ns()}.begun").touch()

@@ -1,5 +1,5 @@
-"""Converts a twin's folder to a single file with the tensor names of the model's authors, as A1111, ComfyUI and the authors' own programs
-write it: the reverse of diffusers' converters.
+"""Converts a twin's folder to a single file with the tensor names of the model's authors, as A1111, ComfyUI and the
+authors' own programs write it: the reverse of diffusers' converters.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ UNET = (
     *(("time_embedding.linear_1", "time_embed.0"), ("time_embedding.linear_2", "time_embed.2")),
     *(("add_embedding.linear_1", "label_emb.0.0"), ("add_embedding.linear_2", "label_emb.0.2")),
     *(("conv_in", "input_blocks.0.0"), ("conv_norm_out", "out.0"), ("conv_out", "out.2")),
-    *(("mid_block.resnets.0", "middle_block.0"), ("mid_block.attentions.0", "middle_block.1"), ("mid_block.resnets.1", "middle_block.2")),
+    *(
+        ("mid_block.resnets.0", "middle_block.0"),
+        ("mid_block.attentions.0", "middle_block.1"),
+        ("mid_block.resnets.1", "middle_block.2"),
+    ),
 )
 
 
@@ -34,7 +38,9 @@ def replaced(name: str, table: Sequence[tuple[str, str]]) -> str:
 
 
 def unet(state: Tensors) -> Tensors:
-    """The UNet of Stable Diffusion 1, 2 and XL. A downsampler is a block of its own; an upsampler joins the block of the last layer."""
+    """The UNet of Stable Diffusion 1, 2 and XL. A downsampler is a block of its own; an upsampler joins the block of
+    the last layer.
+    """
     made = {}
     for name, tensor in state.items():
         block = re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.*)", name)
@@ -50,7 +56,9 @@ def unet(state: Tensors) -> Tensors:
                 attended = any(other.startswith(f"up_blocks.{number}.attentions") for other in state)
                 key = f"output_blocks.{3 * number + 2}.{1 + attended}.{rest}" if kind == "upsamplers" else ""
             key = key or f"{at}.{0 if kind == 'resnets' else 1}.{rest}"
-        made[replaced(key, RESNET) if ".transformer_blocks." not in key and not key.startswith("out.") else key] = tensor
+        made[replaced(key, RESNET) if ".transformer_blocks." not in key and not key.startswith("out.") else key] = (
+            tensor
+        )
     return made
 
 
@@ -77,7 +85,10 @@ def vae(state: Tensors) -> Tensors:
 
 def clip(state: Tensors) -> Tensors:
     """CLIP with the names that transformers wrote before version 5.6."""
-    made = {name if name.startswith(("text_model.", "text_projection")) else f"text_model.{name}": tensor for name, tensor in state.items()}
+    made = {
+        name if name.startswith(("text_model.", "text_projection")) else f"text_model.{name}": tensor
+        for name, tensor in state.items()
+    }
     return {**made, "text_model.embeddings.position_ids": torch.arange(77)[None]}
 
 
@@ -87,7 +98,12 @@ def sd3_clip(state: Tensors) -> Tensors:
 
 
 OPEN_CLIP = (
-    *(("encoder.layers", "transformer.resblocks"), ("layer_norm1", "ln_1"), ("layer_norm2", "ln_2"), ("mlp.fc1", "mlp.c_fc")),
+    *(
+        ("encoder.layers", "transformer.resblocks"),
+        ("layer_norm1", "ln_1"),
+        ("layer_norm2", "ln_2"),
+        ("mlp.fc1", "mlp.c_fc"),
+    ),
     *(
         ("mlp.fc2", "mlp.c_proj"),
         ("self_attn", "attn"),
@@ -104,14 +120,23 @@ def open_clip(state: Tensors) -> Tensors:
         key = replaced(name.removeprefix("text_model."), OPEN_CLIP)
         made[key] = tensor
     width = made["ln_final.weight"].shape[0]
-    made["text_projection"] = made.pop("text_projection.weight").T.contiguous() if "text_projection.weight" in made else torch.eye(width)
+    made["text_projection"] = (
+        made.pop("text_projection.weight").T.contiguous() if "text_projection.weight" in made else torch.eye(width)
+    )
     for part in ("weight", "bias"):
-        join(made, rf"(.*\.attn)\.q_proj\.{part}", [rf"{{}}.{which}_proj.{part}" for which in "qkv"], rf"{{}}.in_proj_{part}")
+        join(
+            made,
+            rf"(.*\.attn)\.q_proj\.{part}",
+            [rf"{{}}.{which}_proj.{part}" for which in "qkv"],
+            rf"{{}}.in_proj_{part}",
+        )
     return {**made, "logit_scale": torch.ones(())}
 
 
 def join(made: Tensors, first: str, names: Sequence[str], joined: str) -> None:
-    """Concatenate tensors that diffusers keeps apart. first: pattern of the first name; its group replaces {} in `names` and `joined`."""
+    """Concatenate tensors that diffusers keeps apart. first: pattern of the first name; its group replaces {} in
+    `names` and `joined`.
+    """
     for found in filter(None, (re.fullmatch(first, name) for name in list(made))):
         made[joined.format(found[1])] = torch.cat([made.pop(name.format(found[1])) for name in names])
 
@@ -127,10 +152,20 @@ SD3 = (
         ("time_text_embed.timestep_embedder.linear_1", "t_embedder.mlp.0"),
         ("time_text_embed.timestep_embedder.linear_2", "t_embedder.mlp.2"),
     ),
-    *(("time_text_embed.text_embedder.linear_1", "y_embedder.mlp.0"), ("time_text_embed.text_embedder.linear_2", "y_embedder.mlp.2")),
-    *(("norm_out.linear", "final_layer.adaLN_modulation.1"), ("norm1_context.linear", "context_block.adaLN_modulation.1")),
+    *(
+        ("time_text_embed.text_embedder.linear_1", "y_embedder.mlp.0"),
+        ("time_text_embed.text_embedder.linear_2", "y_embedder.mlp.2"),
+    ),
+    *(
+        ("norm_out.linear", "final_layer.adaLN_modulation.1"),
+        ("norm1_context.linear", "context_block.adaLN_modulation.1"),
+    ),
     *(("norm1.linear", "x_block.adaLN_modulation.1"), ("ff_context.net.0.proj", "context_block.mlp.fc1")),
-    *(("ff_context.net.2", "context_block.mlp.fc2"), ("ff.net.0.proj", "x_block.mlp.fc1"), ("ff.net.2", "x_block.mlp.fc2")),
+    *(
+        ("ff_context.net.2", "context_block.mlp.fc2"),
+        ("ff.net.0.proj", "x_block.mlp.fc1"),
+        ("ff.net.2", "x_block.mlp.fc2"),
+    ),
     *(("attn.to_add_out", "context_block.attn.proj"), ("attn.norm_added_q", "context_block.attn.ln_q")),
     *(("attn.norm_added_k", "context_block.attn.ln_k"), ("transformer_blocks", "joint_blocks")),
 )
@@ -147,12 +182,19 @@ def sd3(state: Tensors) -> Tensors:
             f"{{}}.context_block.attn.qkv.{part}",
         )
         for attn in ("attn", "attn2"):
-            join(made, rf"(.*)\.{attn}\.to_q\.{part}", [f"{{}}.{attn}.to_{c}.{part}" for c in "qkv"], f"{{}}.x_block.{attn}.qkv.{part}")
+            join(
+                made,
+                rf"(.*)\.{attn}\.to_q\.{part}",
+                [f"{{}}.{attn}.to_{c}.{part}" for c in "qkv"],
+                f"{{}}.x_block.{attn}.qkv.{part}",
+            )
         for name in (f"norm_out.linear.{part}", f"transformer_blocks.{last}.norm1_context.linear.{part}"):
             made[name] = swapped(made[name])
     renamed = {}
     for name, tensor in made.items():
-        key = "final_layer.linear" + name.removeprefix("proj_out") if name.startswith("proj_out") else replaced(name, SD3)
+        key = (
+            "final_layer.linear" + name.removeprefix("proj_out") if name.startswith("proj_out") else replaced(name, SD3)
+        )
         key = re.sub(r"\.(attn2?)\.to_out\.0", r".x_block.\1.proj", key)
         renamed[re.sub(r"(?<!block)\.(attn2?)\.norm_([qk])", r".x_block.\1.ln_\2", key)] = tensor
     return renamed
@@ -163,30 +205,66 @@ FLUX = (
         ("time_text_embed.timestep_embedder.linear_1", "time_in.in_layer"),
         ("time_text_embed.timestep_embedder.linear_2", "time_in.out_layer"),
     ),
-    *(("time_text_embed.text_embedder.linear_1", "vector_in.in_layer"), ("time_text_embed.text_embedder.linear_2", "vector_in.out_layer")),
+    *(
+        ("time_text_embed.text_embedder.linear_1", "vector_in.in_layer"),
+        ("time_text_embed.text_embedder.linear_2", "vector_in.out_layer"),
+    ),
     *(("time_text_embed.guidance_embedder.linear_1", "guidance_in.in_layer"),),
-    *(("time_text_embed.guidance_embedder.linear_2", "guidance_in.out_layer"), ("context_embedder", "txt_in"), ("x_embedder", "img_in")),
-    *(("norm_out.linear", "final_layer.adaLN_modulation.1"), ("norm1_context.linear", "txt_mod.lin"), ("norm1.linear", "img_mod.lin")),
-    *(("ff_context.net.0.proj", "txt_mlp.0"), ("ff_context.net.2", "txt_mlp.2"), ("ff.net.0.proj", "img_mlp.0"), ("ff.net.2", "img_mlp.2")),
+    *(
+        ("time_text_embed.guidance_embedder.linear_2", "guidance_in.out_layer"),
+        ("context_embedder", "txt_in"),
+        ("x_embedder", "img_in"),
+    ),
+    *(
+        ("norm_out.linear", "final_layer.adaLN_modulation.1"),
+        ("norm1_context.linear", "txt_mod.lin"),
+        ("norm1.linear", "img_mod.lin"),
+    ),
+    *(
+        ("ff_context.net.0.proj", "txt_mlp.0"),
+        ("ff_context.net.2", "txt_mlp.2"),
+        ("ff.net.0.proj", "img_mlp.0"),
+        ("ff.net.2", "img_mlp.2"),
+    ),
     *(("attn.to_add_out", "txt_attn.proj"), ("attn.to_out.0", "img_attn.proj")),
-    *(("attn.norm_added_q.weight", "txt_attn.norm.query_norm.scale"), ("attn.norm_added_k.weight", "txt_attn.norm.key_norm.scale")),
-    *(("norm.linear", "modulation.lin"), ("single_transformer_blocks", "single_blocks"), ("transformer_blocks", "double_blocks")),
+    *(
+        ("attn.norm_added_q.weight", "txt_attn.norm.query_norm.scale"),
+        ("attn.norm_added_k.weight", "txt_attn.norm.key_norm.scale"),
+    ),
+    *(
+        ("norm.linear", "modulation.lin"),
+        ("single_transformer_blocks", "single_blocks"),
+        ("transformer_blocks", "double_blocks"),
+    ),
 )
 
 
 def flux(state: Tensors) -> Tensors:
-    """FLUX.1 and Chroma. Chroma's blocks have no modulation of their own, and some names in its guidance layer differ."""
+    """FLUX.1 and Chroma. Chroma's blocks have no modulation of their own, and some names in its guidance layer
+    differ.
+    """
     made = dict(state)
     for part in ("weight", "bias"):
         single = [f"{{}}.{name}.{part}" for name in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")]
         join(made, rf"(single_.*)\.attn\.to_q\.{part}", single, f"{{}}.linear1.{part}")
-        join(made, rf"(.*)\.attn\.add_q_proj\.{part}", [f"{{}}.attn.add_{c}_proj.{part}" for c in "qkv"], f"{{}}.txt_attn.qkv.{part}")
-        join(made, rf"(.*)\.attn\.to_q\.{part}", [f"{{}}.attn.to_{c}.{part}" for c in "qkv"], f"{{}}.img_attn.qkv.{part}")
+        join(
+            made,
+            rf"(.*)\.attn\.add_q_proj\.{part}",
+            [f"{{}}.attn.add_{c}_proj.{part}" for c in "qkv"],
+            f"{{}}.txt_attn.qkv.{part}",
+        )
+        join(
+            made, rf"(.*)\.attn\.to_q\.{part}", [f"{{}}.attn.to_{c}.{part}" for c in "qkv"], f"{{}}.img_attn.qkv.{part}"
+        )
         if f"norm_out.linear.{part}" in made:
             made[f"norm_out.linear.{part}"] = swapped(made[f"norm_out.linear.{part}"])
     renamed = {}
     for name, tensor in made.items():
-        key = "final_layer.linear" + name.removeprefix("proj_out") if name.startswith("proj_out") else replaced(name, FLUX)
+        key = (
+            "final_layer.linear" + name.removeprefix("proj_out")
+            if name.startswith("proj_out")
+            else replaced(name, FLUX)
+        )
         key = re.sub(r"(single_blocks\.\d+)\.proj_out", r"\1.linear2", key)
         for c, which in (("q", "query"), ("k", "key")):
             key = re.sub(rf"(single_blocks\.\d+)\.attn\.norm_{c}\.weight", rf"\1.norm.{which}_norm.scale", key)
@@ -200,10 +278,18 @@ def flux(state: Tensors) -> Tensors:
 
 FLUX2 = (
     *(("linear_1", "in_layer"), ("linear_2", "out_layer"), ("time_guidance_embed.timestep_embedder", "time_in")),
-    *(("time_guidance_embed.guidance_embedder", "guidance_in"), ("context_embedder", "txt_in"), ("x_embedder", "img_in")),
+    *(
+        ("time_guidance_embed.guidance_embedder", "guidance_in"),
+        ("context_embedder", "txt_in"),
+        ("x_embedder", "img_in"),
+    ),
     *(("modulation_img.linear", "modulation_img.lin"), ("modulation_txt.linear", "modulation_txt.lin")),
     *(("stream_modulation.linear", "stream_modulation.lin"), ("norm_out.linear", "final_layer.adaLN_modulation.1")),
-    *(("attn.to_qkv_mlp_proj", "linear1"), ("single_transformer_blocks", "single_blocks"), ("transformer_blocks", "double_blocks")),
+    *(
+        ("attn.to_qkv_mlp_proj", "linear1"),
+        ("single_transformer_blocks", "single_blocks"),
+        ("transformer_blocks", "double_blocks"),
+    ),
     *(("attn.to_add_out", "txt_attn.proj"), ("attn.to_out.0", "img_attn.proj"), ("attn.to_out", "linear2")),
     *(("ff_context.linear_in", "txt_mlp.0"), ("ff_context.linear_out", "txt_mlp.2"), ("ff.linear_in", "img_mlp.0")),
     *(("ff.linear_out", "img_mlp.2"), ("attn.norm_added_q.weight", "txt_attn.norm.query_norm.scale")),
@@ -212,9 +298,16 @@ FLUX2 = (
 
 
 def flux2(state: Tensors) -> Tensors:
-    """FLUX.2 dev and klein: blocks share their modulation and have no biases; a one-stream block has one projection for everything."""
+    """FLUX.2 dev and klein: blocks share their modulation and have no biases; a one-stream block has one projection for
+    everything.
+    """
     made = dict(state)
-    join(made, r"(.*)\.attn\.add_q_proj\.weight", [f"{{}}.attn.add_{c}_proj.weight" for c in "qkv"], "{}.txt_attn.qkv.weight")
+    join(
+        made,
+        r"(.*)\.attn\.add_q_proj\.weight",
+        [f"{{}}.attn.add_{c}_proj.weight" for c in "qkv"],
+        "{}.txt_attn.qkv.weight",
+    )
     join(made, r"(.*)\.attn\.to_q\.weight", [f"{{}}.attn.to_{c}.weight" for c in "qkv"], "{}.img_attn.qkv.weight")
     made["norm_out.linear.weight"] = swapped(made["norm_out.linear.weight"])
     renamed = {}
@@ -231,7 +324,9 @@ def z_image(state: Tensors) -> Tensors:
     made = dict(state)
     join(made, r"(.*\.attention)\.to_q\.weight", [f"{{}}.to_{c}.weight" for c in "qkv"], "{}.qkv.weight")
     table = (("all_final_layer.2-1.", "final_layer."), ("all_x_embedder.2-1.", "x_embedder."), ("to_out.0", "out"))
-    return {replaced(name, (*table, ("norm_q", "q_norm"), ("norm_k", "k_norm"))): tensor for name, tensor in made.items()}
+    return {
+        replaced(name, (*table, ("norm_q", "q_norm"), ("norm_k", "k_norm"))): tensor for name, tensor in made.items()
+    }
 
 
 def same(state: Tensors) -> Tensors:
@@ -269,7 +364,9 @@ FORMATS: dict[str, dict[str, tuple[str, Callable[[Tensors], Tensors]]]] = {
     "z_image": {"transformer": ("", z_image), "vae": FIRST},
     "qwen_image": {"transformer": ("", same)},
 }
-"""Family → part → (prefix of its names, empty for the network, whose prefix is NETWORK; the function that renames its tensors)."""
+"""Family → part → (prefix of its names, empty for the network, whose prefix is NETWORK; the function that renames its
+tensors).
+"""
 NETWORK = "model.diffusion_model."
 
 
@@ -280,11 +377,16 @@ def part_state(folder: Path, part: str) -> Tensors:
 
 
 def single_file(folder: Path, family: str, parts: Sequence[str] | None = None, *, prefix: str = NETWORK) -> Tensors:
-    """The tensors of a single file. parts: the parts that it has; None: all that such files have. prefix: of the network's names."""
+    """The tensors of a single file. parts: the parts that it has; None: all that such files have. prefix: of the
+    network's names.
+    """
     made: Tensors = {}
     for part, (start, rename) in FORMATS[family].items():
         if (parts is None or part in parts) and (folder / part).is_dir():
-            made |= {(start or prefix) + name: tensor.clone().contiguous() for name, tensor in rename(part_state(folder, part)).items()}
+            made |= {
+                (start or prefix) + name: tensor.clone().contiguous()
+                for name, tensor in rename(part_state(folder, part)).items()
+            }
     return made
 
 

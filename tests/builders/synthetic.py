@@ -63,7 +63,11 @@ def trace(index: int, name: str = "dog", side: int = 64, latent: int = 32) -> Tr
     """A made-up but plausible trace of sample `index`, with every step of SeeDiff."""
     image, label_map, centre, radius = draw(index, 1, side)
     rng = np.random.default_rng(index)
-    steps = [StepPicture(Step("cross_attention"), (disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2)))]
+    steps = [
+        StepPicture(
+            Step("cross_attention"), (disc(latent // 4, centre, radius * 1.3) * rng.uniform(0.7, 1, (latent // 4,) * 2))
+        )
+    ]
     for divisor in (4, 2, 1):
         grown = disc(latent // divisor, centre, radius * 1.2)
         steps.append(StepPicture(Step("seeds", divisor), grown >= 0.5))

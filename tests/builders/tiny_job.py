@@ -1,4 +1,6 @@
-"""A job for the engine that imports very little: 20 short texts in batches of two. A test decides what happens meanwhile."""
+"""A job for the engine that imports very little: 20 short texts in batches of two. A test decides what happens
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -92,8 +94,8 @@ def tiny(
 class Trouble:
     """Things that happen before certain items: the process is killed the first time or every time, or the disk is full.
 
-    folder: each process that does a batch leaves a file there, named by its id. seconds: the time for each item, until `folder` has a
-    file "hurry".
+    folder: each process that does a batch leaves a file there, named by its id. seconds: the time for each item, until
+    `folder` has a file "hurry".
     """
 
     folder: Path

@@ -1,4 +1,5 @@
-"""Narrow twins of the families: their exact classes, a few channels wide, with random weights from a seed, saved as local folders.
+"""Narrow twins of the families: their exact classes, a few channels wide, with random weights from a seed, saved as
+local folders.
 
 This file has the parts that several twins share, the embedded model, and Stable Diffusion 1 and 2; other twins are in
 `reference_attentions/`.
@@ -20,7 +21,9 @@ WIDTH = 32
 
 
 def sharpen(network: torch.nn.Module, factor: float = 4) -> torch.nn.Module:
-    """Enlarge queries and keys, because untrained attention is almost uniform. Norms that follow and undo this are scaled too."""
+    """Enlarge queries and keys, because untrained attention is almost uniform. Norms that follow and undo this are
+    scaled too.
+    """
     for name, weight in network.named_parameters():
         if any(part in name for part in ("to_q", "to_k", "add_q_proj", "add_k_proj", "norm_q", "norm_k", "norm_added")):
             weight.data *= factor**0.5 if "norm" in name else factor
@@ -44,7 +47,9 @@ def autoencoder(channels: int, blocks: int, **more: Any) -> Any:
 
 @lru_cache
 def clip_tokenizer(pad: str = "<|endoftext|>") -> Any:
-    """A tokenizer of CLIP's class, for 77 tokens. The second tokenizer of SDXL and SD 3 pads with an exclamation mark."""
+    """A tokenizer of CLIP's class, for 77 tokens. The second tokenizer of SDXL and SD 3 pads with an exclamation
+    mark.
+    """
     from transformers import CLIPTokenizer
 
     from recipes.mini.text import build_tokenizer
@@ -111,7 +116,9 @@ def save_pipeline(folder: Path, **parts: Any) -> Path:
 
 
 def save_mini(folder: Path, side: int = 16) -> Path:
-    """Save a twin of the embedded model: attention at `side`, side / 2 and side / 4, pictures of 4 · side, known classes."""
+    """Save a twin of the embedded model: attention at `side`, side / 2 and side / 4, pictures of 4 · side, known
+    classes.
+    """
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     from recipes.mini.denoiser import build_scheduler
@@ -148,7 +155,9 @@ def save_mini(folder: Path, side: int = 16) -> Path:
 
 
 def unet(*, second: bool = False, **more: Any) -> Any:
-    """A UNet of Stable Diffusion, for latents of 16² (so maps at 16, 8, 4 and 2) and images of 128². second: as in `save_unet`."""
+    """A UNet of Stable Diffusion, for latents of 16² (so maps at 16, 8, 4 and 2) and images of 128². second: as in
+    `save_unet`.
+    """
     from diffusers import UNet2DConditionModel
 
     made: Any = UNet2DConditionModel(
@@ -171,18 +180,27 @@ def unet_parts(*, second: bool = False) -> dict[str, Any]:
     torch.manual_seed(0)
     tokenizer = clip_tokenizer()
     parts = {"unet": unet(second=second), "vae": autoencoder(4, 4, sample_size=128), "tokenizer": tokenizer}
-    tower = {"num_hidden_layers": 4, "hidden_act": "gelu"} if second else {"num_hidden_layers": 3, "hidden_act": "quick_gelu"}
+    tower = (
+        {"num_hidden_layers": 4, "hidden_act": "gelu"}
+        if second
+        else {"num_hidden_layers": 3, "hidden_act": "quick_gelu"}
+    )
     return parts | {"text_encoder": clip_encoder(tokenizer, projected=False, intermediate_size=64, **tower)}
 
 
 def save_unet(folder: Path, *, second: bool = False) -> Path:
-    """Save a narrow twin of Stable Diffusion at 512². 1.x has the same number of heads at every level, 1 × 1 convolutions around attention,
-    and CLIP ViT-L's text tower. second: 2-base, with heads of one width, so that their number grows with the level, linear layers, and
-    OpenCLIP's text tower."""
+    """Save a narrow twin of Stable Diffusion at 512². 1.x has the same number of heads at every level, 1 × 1
+    convolutions around attention, and CLIP ViT-L's text tower. second: 2-base, with heads of one width, so that their
+    number grows with the level, linear layers, and OpenCLIP's text tower."""
     from diffusers import PNDMScheduler
 
     scheduler = PNDMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        skip_prk_steps=True,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
     return save_pipeline(folder, **unet_parts(second=second), scheduler=scheduler)
 
@@ -198,15 +216,21 @@ SPOKEN = "a photo of a cat and a potted plant , bus so on"
 """Words that are one token each; `dog` is three."""
 
 
-def _trained(tokenizer: Any, texts: Sequence[str], size: int, specials: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _trained(
+    tokenizer: Any, texts: Sequence[str], size: int, specials: Sequence[str]
+) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Vocabulary and merges of a tokenizer of this class, learnt from texts."""
     from tokenizers import pre_tokenizers, trainers
 
     alphabet = (
-        pre_tokenizers.ByteLevel.alphabet() if type(tokenizer).__name__ == "Qwen2Tokenizer" else list("abcdefghijklmnopqrstuvwxyz▁.,")
+        pre_tokenizers.ByteLevel.alphabet()
+        if type(tokenizer).__name__ == "Qwen2Tokenizer"
+        else list("abcdefghijklmnopqrstuvwxyz▁.,")
     )
     backend = tokenizer.backend_tokenizer
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=list(specials), initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=list(specials), initial_alphabet=alphabet, show_progress=False
+    )
     backend.train_from_iterator(list(texts), trainer)
     model = json.loads(backend.to_str())["model"]
     return model["vocab"], [tuple(pair) for pair in model["merges"]]
@@ -214,7 +238,9 @@ def _trained(tokenizer: Any, texts: Sequence[str], size: int, specials: Sequence
 
 @lru_cache
 def qwen_tokenizer() -> Any:
-    """A tokenizer of Qwen's class, in which Qwen-Image's template has 34 tokens before the prompt, as in the real one."""
+    """A tokenizer of Qwen's class, in which Qwen-Image's template has 34 tokens before the prompt, as in the real
+    one.
+    """
     from diffusers import QwenImagePipeline
     from transformers import Qwen2Tokenizer
 
@@ -225,7 +251,9 @@ def qwen_tokenizer() -> Any:
     for special in specials:
         words = words.replace(special, "\n")
     vocabulary, merges = _trained(Qwen2Tokenizer(), [words, words.replace("\n", "\nuser\n"), SPOKEN] * 9, 900, specials)
-    own = Qwen2Tokenizer(vocab=vocabulary, merges=merges, additional_special_tokens=list(specials[1:]), model_max_length=131072)
+    own = Qwen2Tokenizer(
+        vocab=vocabulary, merges=merges, additional_special_tokens=list(specials[1:]), model_max_length=131072
+    )
     own.chat_template = CHAT
     return own
 
@@ -240,7 +268,9 @@ MISTRAL_CHAT = (
 
 @lru_cache
 def mistral_tokenizer() -> Any:
-    """A tokenizer like Mistral's: one token before every text, and padding before that. It knows the words of FLUX.2's instruction."""
+    """A tokenizer like Mistral's: one token before every text, and padding before that. It knows the words of FLUX.2's
+    instruction.
+    """
     from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
@@ -271,5 +301,11 @@ def gemma() -> tuple[Any, Any]:
     specials = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
     vocabulary, merges = _trained(GemmaTokenizer(), words, 900, specials)
     tokenizer = GemmaTokenizer(vocab=vocabulary, merges=merges, model_max_length=8192)
-    sizes = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "head_dim": 8, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes = {
+        "hidden_size": WIDTH,
+        "intermediate_size": WIDTH,
+        "head_dim": 8,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     return tokenizer, Gemma2Model(Gemma2Config(vocab_size=len(tokenizer), num_hidden_layers=2, **sizes))

@@ -27,7 +27,19 @@ from seediff.run import generate as run
 from seediff.run import output
 
 ROOT = Path(__file__).parents[2]
-BASE = ["generate", "--classes", "dog,cat", "--per-class", "2", "--batch-size", "2", "--device", "cpu", "--dtype", "float32"]
+BASE = [
+    "generate",
+    "--classes",
+    "dog,cat",
+    "--per-class",
+    "2",
+    "--batch-size",
+    "2",
+    "--device",
+    "cpu",
+    "--dtype",
+    "float32",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +74,18 @@ def test_help_imports_nothing_heavy_and_version_is_told(capsys):
     assert all(name in done.stdout for name in ("generate", "preview", "models", "tune", "completion"))
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "cyclopts" in imported
-    assert not imported & {"torch", "diffusers", "transformers", "numpy", "scipy", "PIL", "cv2", "pyarrow", "pydantic", "matplotlib"}
+    assert not imported & {
+        "torch",
+        "diffusers",
+        "transformers",
+        "numpy",
+        "scipy",
+        "PIL",
+        "cv2",
+        "pyarrow",
+        "pydantic",
+        "matplotlib",
+    }
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"seediff {__version__}"
     code = "import sys, seediff.cli.evaluate, seediff.cli.formats, seediff.cli.quality; print(*sys.modules)"
@@ -79,7 +102,18 @@ def test_every_commands_help_has_an_example(command, capsys):
 @pytest.mark.parametrize(
     "command",
     [
-        *("generate", "mask", "segment", "tune", "train", "predict", "evaluate", "evaluate segments", "export", "import"),
+        *(
+            "generate",
+            "mask",
+            "segment",
+            "tune",
+            "train",
+            "predict",
+            "evaluate",
+            "evaluate segments",
+            "export",
+            "import",
+        ),
         *("check", "stats", "filter", "merge", "split", "augment"),
     ],
 )
@@ -131,7 +165,10 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     (tmp_path / "weights" / "model_index.json").write_text("{}")
     monkeypatch.setitem(EMBEDDED, "mini", tmp_path / "weights")
     out = tmp_path / "out"
-    assert main([*BASE, "--out", str(out), "--dry-run", "--keep-soft", "--prompt", "a {class}", "--prompt", "the {class}"]) == 0
+    assert (
+        main([*BASE, "--out", str(out), "--dry-run", "--keep-soft", "--prompt", "a {class}", "--prompt", "the {class}"])
+        == 0
+    )
     said = capsys.readouterr().out
     assert "Would make: 4 images" in said
     assert "dog 2, cat 2" in said
@@ -153,15 +190,25 @@ def test_disk_estimate_is_near(tmp_path):
 
 
 def test_every_option_reaches_the_configuration(tmp_path, capsys):
-    options = """--negative-prompt blur --classes-per-image 1,2 --model mini --steps 9 --guidance-scale 3 --size 64 --seed 4 --reject
+    options = """--negative-prompt blur --classes-per-image 1,2 --model mini --steps 9 --guidance-scale 3 --size 64
+        --seed 4 --reject
         --threads 1
         --attempts 2 --keep-soft --keep-attention --image-format jpg --method seediff --alpha 0.4 --expansion parallel
         --no-background --expand-levels 4,2 --ignore-band 0.4,0.5 --pamr-iterations 3
         --pamr-dilations 1,2 --capture-steps second-half --capture-layers up --no-capture-normalize --prompt"""
-    assert main([*BASE, *options.split(), "the {class}", "--out", str(tmp_path / "out"), "--quiet"]) == 0, capsys.readouterr().err
+    assert main([*BASE, *options.split(), "the {class}", "--out", str(tmp_path / "out"), "--quiet"]) == 0, (
+        capsys.readouterr().err
+    )
     c = load_config(tmp_path / "out" / "seediff.toml", GenerateConfig)
     assert c.threads == 1
-    assert (c.negative_prompt, c.classes_per_image, c.steps, c.guidance_scale, c.size, c.seed) == ("blur", (1, 2), 9, 3.0, 64, 4)
+    assert (c.negative_prompt, c.classes_per_image, c.steps, c.guidance_scale, c.size, c.seed) == (
+        "blur",
+        (1, 2),
+        9,
+        3.0,
+        64,
+        4,
+    )
     assert (c.reject, c.attempts, c.keep_soft, c.keep_attention, c.image_format, c.prompts) == (
         True,
         2,
@@ -174,7 +221,20 @@ def test_every_option_reaches_the_configuration(tmp_path, capsys):
     assert (m.alpha, m.expansion, m.background, m.expand_levels) == (0.4, "parallel", False, (4, 2))
     assert (m.ignore_band, m.pamr_iterations, m.pamr_dilations) == ((0.4, 0.5), 3, (1, 2))
     assert (c.capture.steps, c.capture.layers, c.capture.normalize) == ("second-half", "up", False)
-    options = ["--method", "ca_sa", "--tau", "2", "--seed-level", "2", "--self-level", "4", "--beta", "otsu", "--no-pamr", "--quiet"]
+    options = [
+        "--method",
+        "ca_sa",
+        "--tau",
+        "2",
+        "--seed-level",
+        "2",
+        "--self-level",
+        "4",
+        "--beta",
+        "otsu",
+        "--no-pamr",
+        "--quiet",
+    ]
     assert main([*BASE, *options, "--out", str(tmp_path / "other")]) == 0, capsys.readouterr().err
     m = load_config(tmp_path / "other" / "seediff.toml", GenerateConfig).mask
     assert (m.tau, m.seed_level, m.self_level, m.beta, m.pamr) == (2, 2, 4, "otsu", False)
@@ -211,7 +271,10 @@ BAD = [
     (["--classes", "none.txt", "--out", "{tmp}/o"], "none.txt: there is no such file"),
     (["--classes", "dog", "--per-class", "many", "--out", "{tmp}/o"], "--per-class"),
     (["--classes", "dog", "--alpha", "2", "--out", "{tmp}/o"], "--alpha: 2.0 must be a number in (0, 1]"),
-    (["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"], "--per-class: 0 must be a whole number of at least 1"),
+    (
+        ["--classes", "dog", "--per-class", "0", "--out", "{tmp}/o"],
+        "--per-class: 0 must be a whole number of at least 1",
+    ),
     (
         ["--classes", "dog", "--capture-steps", "0", "--steps", "9", "--out", "{tmp}/o"],
         "--capture-steps: 0 must be 'all' or 'second-half' or a whole",
@@ -290,7 +353,21 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
         raise UserError(subject, "50 must be at most 9")
 
     monkeypatch.setattr(run.GenerateJob, "check", refuse)
-    assert main(["generate", "--classes=dog", "--capture-steps", "3", "--no-pamr", "--out", str(tmp_path / "o"), "--dry-run"]) == 2
+    assert (
+        main(
+            [
+                "generate",
+                "--classes=dog",
+                "--capture-steps",
+                "3",
+                "--no-pamr",
+                "--out",
+                str(tmp_path / "o"),
+                "--dry-run",
+            ]
+        )
+        == 2
+    )
     assert one_line(capsys) == f"{said}\n"
 
 
@@ -301,11 +378,23 @@ PLANNED = [
     ("--model mini-dit --size 1024", "--size: 1024 must be at most 256 for model"),
     ("--model sd2-base --size 520", "--size: 520 must be a multiple of 64 for model"),
     ("--model sd3.5-large --size 4096", "--size: 4096 must be at most 3072 for model"),
-    ("--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' cannot use one (distilled guidance)"),
+    (
+        "--model flux-dev --negative-prompt bad",
+        "--negative-prompt: 'bad': model 'flux-dev' cannot use one (distilled guidance)",
+    ),
     ("--model pixart-sigma --lora none", "--lora: none: diffusers loads no LoRA into PixArt"),
-    ("--model sdxl --lora none.safetensors", "--lora: none.safetensors: there is no such file or folder, and it is not a hub id"),
-    ("--model flux-dev --embedding none", "--embedding: none: textual inversion is loaded into models whose text encoders are all CLIP's"),
-    ("--model {tmp}", "model_index.json: there is no such file; a folder written by diffusers' save_pretrained is needed"),
+    (
+        "--model sdxl --lora none.safetensors",
+        "--lora: none.safetensors: there is no such file or folder, and it is not a hub id",
+    ),
+    (
+        "--model flux-dev --embedding none",
+        "--embedding: none: textual inversion is loaded into models whose text encoders are all CLIP's",
+    ),
+    (
+        "--model {tmp}",
+        "model_index.json: there is no such file; a folder written by diffusers' save_pretrained is needed",
+    ),
 ]
 
 
@@ -315,7 +404,13 @@ def test_a_dry_run_refuses_what_loading_the_model_would(tmp_path, capsys, comman
     if command == "mask" and re.search("--negative|x64|16384", options):  # it has another rule for these, or none
         return
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
-    words = [command, *[str(tmp_path)] * (command == "mask"), "--classes", "dog", *options.replace("{tmp}", str(tmp_path)).split()]
+    words = [
+        command,
+        *[str(tmp_path)] * (command == "mask"),
+        "--classes",
+        "dog",
+        *options.replace("{tmp}", str(tmp_path)).split(),
+    ]
     assert main([*words, "--out", str(tmp_path / "o"), "--dry-run"]) == 2
     assert message in one_line(capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
@@ -375,7 +470,10 @@ def test_ctrl_c_before_the_first_report(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     "error",
     [
-        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"
+            " allocate"
+        ),
         RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
         MemoryError(),
     ],
@@ -392,7 +490,15 @@ def test_out_of_memory_is_no_fault(tmp_path, capsys, monkeypatch, error):
 def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
     now = [0.0]
     with progress.progress_lines(clock=lambda: now[0]) as show:
-        for seconds, done in ((0, 4), (60, 4), (66, 8), (69, 12), (80, 16), (84, 20), (120, 24)):  # a minute to load the model
+        for seconds, done in (
+            (0, 4),
+            (60, 4),
+            (66, 8),
+            (69, 12),
+            (80, 16),
+            (84, 20),
+            (120, 24),
+        ):  # a minute to load the model
             now[0] = seconds
             show(done, 24, "dog")
     assert capsys.readouterr().err.splitlines() == [
@@ -447,7 +553,23 @@ def test_help_shows_common_options_and_help_all_the_rest(capsys):
 
 
 def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):
-    assert main(["generate", "--classes", "all", "--per-class", "2", "--vary", "place,light", "--out", str(tmp_path), "--dry-run"]) == 0
+    assert (
+        main(
+            [
+                "generate",
+                "--classes",
+                "all",
+                "--per-class",
+                "2",
+                "--vary",
+                "place,light",
+                "--out",
+                str(tmp_path),
+                "--dry-run",
+            ]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "aeroplane 2, bicycle 2" in said
     assert "diningtable" not in said
@@ -456,7 +578,16 @@ def test_all_classes_of_the_model_and_varied_prompts(tmp_path, capsys):
     assert "--classes: all: model 'sd2-base' is not limited to a" in one_line(capsys)
     assert main(["generate", "--classes", "dog", "--vary", "lights", "--out", str(tmp_path), "--dry-run"]) == 2
     assert "'lights' is not a kind of phrase; choose among place, light, view" in one_line(capsys)
-    part = ["generate", "--model", "owner/models/mine.safetensors", "--base", "mini", "--out", str(tmp_path), "--dry-run"]
+    part = [
+        "generate",
+        "--model",
+        "owner/models/mine.safetensors",
+        "--base",
+        "mini",
+        "--out",
+        str(tmp_path),
+        "--dry-run",
+    ]
     assert main([*part, "--classes", "fox", "--vary", "place"]) == 0  # not in the hub's cache yet
     assert "  a photo of a fox in a garden" in capsys.readouterr().out
     assert main([*part, "--classes", "all"]) == 2

@@ -42,7 +42,11 @@ def test_there_and_back(pets, tmp_path, capsys):
     one, two = open_native(pets), open_native(tmp_path / "back")
     assert one[0] == two[0]
     for a, b in zip(one[1], two[1], strict=True):
-        assert (a.name, a.metadata["classes"], a.metadata["area"]) == (b.name, b.metadata["classes"], b.metadata["area"])
+        assert (a.name, a.metadata["classes"], a.metadata["area"]) == (
+            b.name,
+            b.metadata["classes"],
+            b.metadata["area"],
+        )
         assert np.array_equal(a.label_map, b.label_map)
         assert a.data() == b.data()
 
@@ -111,10 +115,35 @@ def test_a_worker_names_what_it_cannot_read(pets, tmp_path):
 
 
 def test_options_of_a_format(pets, tmp_path, capsys):
-    run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--objects", "--boxes", "--min-area", 70, "--split", 0.25)
+    run(
+        "export",
+        pets,
+        "--to",
+        "voc",
+        "--out",
+        tmp_path / "voc",
+        "--objects",
+        "--boxes",
+        "--min-area",
+        70,
+        "--split",
+        0.25,
+    )
     assert "no objects (255 in SegmentationObject)" in capsys.readouterr().out
     assert len((tmp_path / "voc/ImageSets/Segmentation/val.txt").read_text().split()) == 1
-    run("import", tmp_path / "voc", "--from", "voc", "--out", tmp_path / "val", "--split", "val", "--classes", "a,b", "--quiet")
+    run(
+        "import",
+        tmp_path / "voc",
+        "--from",
+        "voc",
+        "--out",
+        tmp_path / "val",
+        "--split",
+        "val",
+        "--classes",
+        "a,b",
+        "--quiet",
+    )
     assert open_native(tmp_path / "val")[0] == ("a", "b")
     assert capsys.readouterr().out == ""
 
@@ -129,9 +158,13 @@ def test_the_help_names_the_formats_that_have_an_option(capsys):
 
 
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
-    with pytest.raises(UserError, match="--polygons is not an option of --to voc; it has --link, --split, --seed, --min-area"):
+    with pytest.raises(
+        UserError, match="--polygons is not an option of --to voc; it has --link, --split, --seed, --min-area"
+    ):
         run("export", pets, "--to", "voc", "--out", tmp_path / "voc", "--polygons")
-    with pytest.raises(UserError, match="--classes is not an option of --from coco; it has --images, --annotations, --crowds"):
+    with pytest.raises(
+        UserError, match="--classes is not an option of --from coco; it has --images, --annotations, --crowds"
+    ):
         run("import", pets, "--from", "coco", "--out", tmp_path / "x", "--classes", "a")
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
@@ -140,7 +173,9 @@ def test_an_import_without_an_object_is_an_error(tmp_path, pets):
     """Whoever imports labels and gets none has named the wrong folder; what a person emptied comes back as it is."""
     empty = [item(f"{i:06d}", np.full((32, 48), 255 * (i == 1), np.uint8), shape=(32, 48)) for i in range(4)]
     Dataset(("dog", "cat"), empty).as_coco(tmp_path / "empty")
-    with pytest.raises(UserError, match=r"empty: has 4 pictures but no object: .* is background or ignored; nothing was written; name"):
+    with pytest.raises(
+        UserError, match=r"empty: has 4 pictures but no object: .* is background or ignored; nothing was written; name"
+    ):
         run("import", tmp_path / "empty", "--from", "coco", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     run("import", tmp_path / "empty", "--from", "coco", "--out", tmp_path / "out", "--corrects", pets, "--quiet")
@@ -149,28 +184,36 @@ def test_an_import_without_an_object_is_an_error(tmp_path, pets):
 def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     Dataset.open(pets).as_yolo(tmp_path / "yolo")
     run("import", tmp_path / "yolo", "--out", tmp_path / "out")
-    assert capsys.readouterr().out.startswith(f"{tmp_path / 'yolo'} is read as yolo: data.yaml (YOLO)\n4 samples of 2 classes in ")
+    assert capsys.readouterr().out.startswith(
+        f"{tmp_path / 'yolo'} is read as yolo: data.yaml (YOLO)\n4 samples of 2 classes in "
+    )
     Dataset.open(pets).as_coco(tmp_path / "coco")
     shutil.copytree(tmp_path / "coco/annotations", tmp_path / "yolo/annotations")
     run("import", tmp_path / "yolo", "--out", tmp_path / "both")
     note = f"note: {tmp_path / 'yolo'} also looks like annotations/*.json or *.json (COCO); --from coco reads that\n"
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'yolo'} is read as yolo: data.yaml (YOLO)\n{note}")
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(UserError, match=r"nothing: no dataset of a known format: it holds nothing, but none of metadata.jsonl"):
+    with pytest.raises(
+        UserError, match=r"nothing: no dataset of a known format: it holds nothing, but none of metadata.jsonl"
+    ):
         run("import", tmp_path / "nothing", "--out", tmp_path / "other")
     (tmp_path / "nothing/.batches").mkdir()
     (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
     with pytest.raises(UserError, match=r"is not finished; the same `seediff segment` continues it"):
         run("import", tmp_path / "nothing", "--out", tmp_path / "other")
     (tmp_path / "nothing/segments.json").write_text('{"images": [], "annotations": []}')
-    with pytest.raises(UserError, match=r"is the output of `seediff segment`, without the photographs; give --from coco, and --images"):
+    with pytest.raises(
+        UserError, match=r"is the output of `seediff segment`, without the photographs; give --from coco, and --images"
+    ):
         run("import", tmp_path / "nothing", "--out", tmp_path / "other")
 
 
 def test_labels_whose_pictures_are_missing_are_left_out_and_counted(tmp_path, pets, capsys):
     Dataset.open(pets).as_coco(tmp_path / "coco")
     (tmp_path / "coco/images/000002.png").unlink()
-    with pytest.raises(UserError, match=r'image 3: there is no picture "000002\.png" .*; --images .*, and --skip-missing leaves out'):
+    with pytest.raises(
+        UserError, match=r'image 3: there is no picture "000002\.png" .*; --images .*, and --skip-missing leaves out'
+    ):
         run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out")
     run("import", tmp_path / "coco", "--from", "coco", "--out", tmp_path / "out", "--skip-missing")
     assert "note: labels whose picture is not there, left out: 1\n" in capsys.readouterr().out

@@ -17,7 +17,9 @@ def test_a_dataset_is_no_folder_of_photographs(tmp_path, monkeypatch, capsys, wo
     write_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
     line = [*words, "--out", "out", "--dry-run"]
     assert main([*line, "pets"]) == 2
-    assert capsys.readouterr().err == ("seediff: pets: is a SeeDiff dataset, whose label maps are not photographs; give pets/images\n")
+    assert capsys.readouterr().err == (
+        "seediff: pets: is a SeeDiff dataset, whose label maps are not photographs; give pets/images\n"
+    )
     assert main([*line, "pets/images"]) == 0
     assert "1 photograph" in capsys.readouterr().out
 
@@ -44,5 +46,7 @@ def test_captions_for_a_network_that_is_not_fetched_yet(tmp_path, capsys):
     write_photos(tmp_path / "photos")
     (tmp_path / "captions.csv").write_text("file,caption\n0.png,A fox.\n")
     line = ["segment", str(tmp_path / "photos"), "--captions", str(tmp_path / "captions.csv"), "--dry-run"]
-    assert main([*line, "--model", "owner/models/mine.safetensors", "--base", "mini", "--out", str(tmp_path / "out")]) == 0
+    assert (
+        main([*line, "--model", "owner/models/mine.safetensors", "--base", "mini", "--out", str(tmp_path / "out")]) == 0
+    )
     assert "base mini" in capsys.readouterr().out

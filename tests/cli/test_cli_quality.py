@@ -50,14 +50,17 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     rows[1]["area"] = {"cat": 1.0}
     (pets / native.METADATA).write_bytes(native.jsonl(rows))
     (pets / "masks/9.png").write_bytes(b"")
-    wrong = r'pets: 1 error \(row 1\); the first: row 2: .area. is \{"cat": 1.0\}, but by its label map \{"cat": 0.25\}$'
+    wrong = (
+        r'pets: 1 error \(row 1\); the first: row 2: .area. is \{"cat": 1.0\}, but by its label map \{"cat": 0.25\}$'
+    )
     with pytest.raises(UserError, match=wrong):
         run("check", pets, "--json", tmp_path / "check.json")
     assert "masks/9.png" in capsys.readouterr().out
     assert json.loads((tmp_path / "check.json").read_text())["warnings"] == 1
     (pets / native.METADATA).unlink()
     with pytest.raises(
-        UserError, match=r"1 error \(structure 1\); the first: .*metadata.jsonl: there is no such file.*; restore what is damaged"
+        UserError,
+        match=r"1 error \(structure 1\); the first: .*metadata.jsonl: there is no such file.*; restore what is damaged",
     ):
         run("check", pets, "--quiet")
     assert capsys.readouterr().out == ""
@@ -67,11 +70,26 @@ def test_stats(pets, tmp_path, capsys):
     run("stats", pets, "--json", tmp_path / "stats.json")
     assert "flags: constant 1" in capsys.readouterr().out
     found = json.loads((tmp_path / "stats.json").read_text())
-    assert [(one["name"], one["images"], one["mean_area"]) for one in found["classes"]] == [("dog", 2, 0.25), ("cat", 2, 0.25)]
+    assert [(one["name"], one["images"], one["mean_area"]) for one in found["classes"]] == [
+        ("dog", 2, 0.25),
+        ("cat", 2, 0.25),
+    ]
 
 
 def test_filter(pets, tmp_path, capsys):
-    run("filter", pets, "--out", tmp_path / "good", "--drop-flags", "all", "--best", 1, "--ignore-band", "0.5,0.6", "--link")
+    run(
+        "filter",
+        pets,
+        "--out",
+        tmp_path / "good",
+        "--drop-flags",
+        "all",
+        "--best",
+        1,
+        "--ignore-band",
+        "0.5,0.6",
+        "--link",
+    )
     assert capsys.readouterr().out == f"2 samples in {tmp_path / 'good'}; dropped: flags 1, best 1\n"
     items = open_native(tmp_path / "good")[1]
     assert [item.name for item in items] == ["000001", "000002"]
@@ -86,16 +104,31 @@ def test_filter(pets, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--min-area", "0.9"], r"no sample meets the criteria: --min-area 0\.9 leaves out 4 of 4; nothing was written"),
-        (["--reviewed", "accepted"], r"no sample meets the criteria: --reviewed accepted leaves out 4 of 4; nothing was written"),
+        (
+            ["--min-area", "0.9"],
+            r"no sample meets the criteria: --min-area 0\.9 leaves out 4 of 4; nothing was written",
+        ),
+        (
+            ["--reviewed", "accepted"],
+            r"no sample meets the criteria: --reviewed accepted leaves out 4 of 4; nothing was written",
+        ),
         (
             ["--drop-flags", "all,no_seeds", "--min-area", "0.9", "--max-area", "0.95"],
-            r"--min-area 0\.9 --max-area 0\.95 leave out 3 of 4; --drop-flags all,no_seeds leaves out 1 of 4; nothing was written",
+            (
+                r"--min-area 0\.9 --max-area 0\.95 leave out 3 of 4; --drop-flags all,no_seeds leaves out 1 of 4;"
+                r" nothing was written"
+            ),
         ),
         (["--ignore-band", "0.5"], "'0.5' must be 2 values"),
         (["--max-area", "2"], "must be shares"),
-        (["--drop-flags", "all,no_seed"], r"drop_flags = no_seed: there is no such flag; there are no_seeds, .*no_class, constant and all"),
-        (["--drop-flags", "no_seeds:cow"], r"drop_flags = no_seeds:cow: there is no such flag; .* for example no_seeds:dog$"),
+        (
+            ["--drop-flags", "all,no_seed"],
+            r"drop_flags = no_seed: there is no such flag; there are no_seeds, .*no_class, constant and all",
+        ),
+        (
+            ["--drop-flags", "no_seeds:cow"],
+            r"drop_flags = no_seeds:cow: there is no such flag; .* for example no_seeds:dog$",
+        ),
         (["--drop-flags", "constant:dog"], "there is no such flag"),
         (["--drop-flags", ""], "drop_flags = : there is no such flag"),
         (["--out", "pets/sub"], "must not be the dataset .*pets itself, nor lie in it"),

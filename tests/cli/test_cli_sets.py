@@ -43,7 +43,9 @@ def test_split_to_folders(pets, tmp_path, capsys):
 def test_split_in_place_is_what_export_follows(pets, tmp_path):
     run("split", pets, "--val", 0.2, "--test", 0.1, "--in-place", "--quiet")
     run("export", pets, "--to", "coco", "--out", tmp_path / "coco", "--quiet")
-    counts = {p.stem: len(json.loads(p.read_text())["images"]) for p in (tmp_path / "coco/annotations").glob("instances*")}
+    counts = {
+        p.stem: len(json.loads(p.read_text())["images"]) for p in (tmp_path / "coco/annotations").glob("instances*")
+    }
     assert counts == {"instances_train": 7, "instances_val": 2, "instances_test": 1}
     run("export", pets, "--to", "yolo", "--out", tmp_path / "yolo", "--quiet")
     assert len(list((tmp_path / "yolo/labels/test").iterdir())) == 1
@@ -73,7 +75,11 @@ def test_merge(pets, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [([], "give either --out"), (["--in-place", "--out", "x"], "give either"), (["--in-place", "--val", 1], "must be a share")],
+    [
+        ([], "give either --out"),
+        (["--in-place", "--out", "x"], "give either"),
+        (["--in-place", "--val", 1], "must be a share"),
+    ],
 )
 def test_a_split_that_cannot_be(pets, words, message):
     before = (pets / native.METADATA).read_bytes()

@@ -28,13 +28,40 @@ def data(tmp_path):
     return write(tmp_path / "data")
 
 
-SMALL = ["--backbone", "tiny", "--crop", "64", "--test-side", "64", "--batch-size", "2", "--device", "cpu", "--dtype", "float32"]
+SMALL = [
+    "--backbone",
+    "tiny",
+    "--crop",
+    "64",
+    "--test-side",
+    "64",
+    "--batch-size",
+    "2",
+    "--device",
+    "cpu",
+    "--dtype",
+    "float32",
+]
 
 
 def test_stages_and_resume(data, tmp_path, capsys):
     out = tmp_path / "out"
     real = write(tmp_path / "real", 2)
-    line = ["train", data, "--out", str(out), *SMALL, "--steps", "2", "--finetune", real, "--finetune-steps", "1", "--val-share", "0.25"]
+    line = [
+        "train",
+        data,
+        "--out",
+        str(out),
+        *SMALL,
+        "--steps",
+        "2",
+        "--finetune",
+        real,
+        "--finetune-steps",
+        "1",
+        "--val-share",
+        "0.25",
+    ]
     assert cli.main(line) == 0
     said = capsys.readouterr().out
     assert "3 steps, " in said
@@ -47,14 +74,32 @@ def test_stages_and_resume(data, tmp_path, capsys):
     assert "holds another training (seed: 0 → 1)" in capsys.readouterr().err
     # The configuration of a training is one for another.
     assert (
-        cli.main(["train", data, "--config", str(out / "seediff.toml"), "--out", str(tmp_path / "again"), "--steps", "1", "--quiet"]) == 0
+        cli.main(
+            [
+                "train",
+                data,
+                "--config",
+                str(out / "seediff.toml"),
+                "--out",
+                str(tmp_path / "again"),
+                "--steps",
+                "1",
+                "--quiet",
+            ]
+        )
+        == 0
     )
     assert capsys.readouterr().out == ""
 
 
 def test_dry_run(data, tmp_path, capsys):
     out = tmp_path / "out"
-    assert cli.main(["train", data, data, "--mix", "3:1", "--out", str(out), "--backbone", "r50", "--steps", "8", "--dry-run"]) == 0
+    assert (
+        cli.main(
+            ["train", data, data, "--mix", "3:1", "--out", str(out), "--backbone", "r50", "--steps", "8", "--dry-run"]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "mask2former, backbone r50, 44.0 million parameters" in said
     assert "Stage train: 8 samples (mixed 3 of 4 : 1 of 4), 8 steps of 16 images (16.0 epochs)" in said
@@ -67,7 +112,10 @@ def test_dry_run(data, tmp_path, capsys):
         (["--mix", "3"], None),
         (["--mix", "3:x"], "--mix: 3:x must be whole numbers separated by"),
         (["--mix", "3:1"], "--mix: 3:1 must be 1 whole numbers of at least 1,"),
-        (["--val", "pets", "--val-share", "0.1"], "validation and validation_share: exclude each other; give one of them"),
+        (
+            ["--val", "pets", "--val-share", "0.1"],
+            "validation and validation_share: exclude each other; give one of them",
+        ),
         (["--epochs", "-1"], "epochs must be a number above 0"),
         (["--scale", "1"], "Invalid value for --scale: '1' must be 2 values, each a number"),
         (["--queries", "0"], "--queries: 0 must be a whole number of at least 1"),

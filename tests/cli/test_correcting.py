@@ -22,7 +22,19 @@ def masked(tmp_path_factory) -> Path:
     """Three photographs by `mask`, each asked for a class that may be anywhere."""
     folder = tmp_path_factory.mktemp("correcting")
     write_photos(folder / "photos", 2)
-    words = ["mask", folder / "photos", "--classes", "dog,cat", "--presence", 0, "--timesteps", 300, "--out", folder / "masked", "--quiet"]
+    words = [
+        "mask",
+        folder / "photos",
+        "--classes",
+        "dog,cat",
+        "--presence",
+        0,
+        "--timesteps",
+        300,
+        "--out",
+        folder / "masked",
+        "--quiet",
+    ]
     assert main([str(word) for word in words]) == 0
     return folder / "masked"
 
@@ -42,14 +54,16 @@ def corner(labels, value):
 
 
 def in_cvat(folder: Path, before) -> dict[str, np.ndarray]:
-    """The first image's corner becomes cat, by a mask above the others; all masks of the second are removed; the file is what CVAT
-    gives back, pretty-printed by it and without the pictures."""
+    """The first image's corner becomes cat, by a mask above the others; all masks of the second are removed; the file
+    is what CVAT gives back, pretty-printed by it and without the pictures."""
     root = ElementTree.parse(folder / "annotations.xml")
     first, second, *_ = root.getroot().findall("image")
     box = crop_to_box(corner(np.zeros_like(before[0].label_map), 1) == 1)
     place = {name: str(getattr(box, name)) for name in ("left", "top", "width", "height")}
     rle = ", ".join(map(str, box.counts.tolist()))
-    ElementTree.SubElement(first, "mask", {"label": "cat", "source": "manual", "occluded": "0", "rle": rle, **place, "z_order": "1"})
+    ElementTree.SubElement(
+        first, "mask", {"label": "cat", "source": "manual", "occluded": "0", "rle": rle, **place, "z_order": "1"}
+    )
     for mask in second.findall("mask"):
         second.remove(mask)
     ElementTree.indent(root)
@@ -69,7 +83,9 @@ def in_label_studio(folder: Path, before) -> dict[str, np.ndarray]:
     brush = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": ["cat"]}
     sides = {"original_width": shape[1], "original_height": shape[0], "image_rotation": 0}
     results.append({"type": "brushlabels", "from_name": "label", "to_name": "image", "value": brush, **sides})
-    tasks[0]["annotations"] = [{"id": 1, "result": results, "was_cancelled": False, "updated_at": "2026-11-21T00:00:00Z"}]
+    tasks[0]["annotations"] = [
+        {"id": 1, "result": results, "was_cancelled": False, "updated_at": "2026-11-21T00:00:00Z"}
+    ]
     tasks[1]["annotations"] = [{"id": 2, "result": [], "was_cancelled": False}]
     for number, task in enumerate(tasks, 1):
         task |= {"id": number, "predictions": [], "project": 1}
@@ -98,10 +114,16 @@ def test_there_corrected_and_back(masked, tmp_path, capsys, tool, edit, back):
         for number, name in enumerate(gained):
             gained[name] += int(((truth == number) & (one.label_map != number)).sum())
             lost[name] += int(((truth != number) & (one.label_map == number)).sum())
-    changed = [name for name, truth in truths.items() if (truth != next(one for one in before if one.name == name).label_map).any()]
+    changed = [
+        name
+        for name, truth in truths.items()
+        if (truth != next(one for one in before if one.name == name).label_map).any()
+    ]
     assert changed
     assert f"{back} samples reviewed, {len(changed)} changed: {', '.join(changed)}" in said.splitlines()
-    pixels = dict(re.findall(r"(\w+) (\+\d+ −\d+)", next(line for line in said.splitlines() if line.startswith("pixels:"))))
+    pixels = dict(
+        re.findall(r"(\w+) (\+\d+ −\d+)", next(line for line in said.splitlines() if line.startswith("pixels:")))
+    )
     assert pixels == {name: f"+{gained[name]} −{lost[name]}" for name in gained if gained[name] or lost[name]}
     assert [one.metadata.get("review", {}).get("verdict") for one in after] == ["accepted"] * back + [None] * (3 - back)
     if back < 3:
@@ -119,7 +141,9 @@ def test_what_is_not_of_the_set(masked, tmp_path, capsys):
     first = open_native(masked)[1][0]
     file.write_text(file.read_text().replace(f'name="{first.name}.', 'name="other.'))
     (renamed / f"{first.name}.{first.suffix}").rename(renamed / f"other.{first.suffix}")
-    code = main(["import", str(tmp_path / "cvat"), "--from", "cvat", "--corrects", str(masked), "--out", str(tmp_path / "out")])
+    code = main(
+        ["import", str(tmp_path / "cvat"), "--from", "cvat", "--corrects", str(masked), "--out", str(tmp_path / "out")]
+    )
     assert code == 2
     assert "sample 'other': is none of" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -21,7 +21,10 @@ def said(print_to: Any) -> str:
 
 
 def segments_of(names: tuple[str, ...]) -> RunResult:
-    rows = [{"photo": name, "width": 4, "height": 2, "segments": [{"area": 6, "name": name}, {"area": 2, "name": ""}]} for name in names]
+    rows = [
+        {"photo": name, "width": 4, "height": 2, "segments": [{"area": 6, "name": name}, {"area": 2, "name": ""}]}
+        for name in names
+    ]
     return RunResult(Path("out[b]"), rows, len(rows), {"segmenting": 1.0}, picture="labels")
 
 
@@ -32,7 +35,9 @@ def test_names_are_no_markup(name: str):
     (row,) = (line for line in text.splitlines() if "75%" in line)
     assert row.count(name) == 2  # the photograph's and the segment's
     assert "Look at 'out[b]/labels'" in text
-    run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}], 1, {})
+    run = RunResult(
+        Path("out"), [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}], 1, {}
+    )
     config = MaskPhotosConfig(classes=(name,))
     assert name in said(lambda console: show_masks(run, config, 0, console))
 
@@ -60,7 +65,9 @@ def test_the_time_of_masks_is_not_called_drawing():
     row = {"file_name": "images/0.png", "classes": ["dog"], "asked": ["dog"], "area": {"dog": 0.5}}
     run = RunResult(Path("out"), [row], 1, {"loading": 1.0, "reading": 0.5, "capturing attention": 8.5, "masks": 1.0})
     text = said(lambda console: show_masks(run, MaskPhotosConfig(classes=("dog",)), 0, console))
-    assert "Time: reading 5.0%, capturing attention 85.0%, masks 10.0% of 10.0 s, after 1.0 s of loading the model" in text
+    assert (
+        "Time: reading 5.0%, capturing attention 85.0%, masks 10.0% of 10.0 s, after 1.0 s of loading the model" in text
+    )
     assert "1 photograph with masks" in text
 
 

@@ -53,7 +53,9 @@ def test_classes_have_no_control_characters(name):
     ],
 )
 def test_streams(line, code):
-    done = subprocess.run(["bash", "-c", line.format(seediff=f"{sys.executable} -m seediff")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", line.format(seediff=f"{sys.executable} -m seediff")], capture_output=True, text=True, check=False
+    )
     assert done.returncode == code, done.stderr
     assert "fault" not in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,6 @@
-"""What stands beneath a configuration's fields is what the command line says of its options, with the values of the model at hand."""
+"""What stands beneath a configuration's fields is what the command line says of its options, with the values of the
+model at hand.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,17 @@ from seediff.config.methods import METHOD_FACTS
 from seediff.config.photographs import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.train import TrainConfig
 
-IN_FILES = {"photos", "power", "drops", "class_weight", "mask_weight", "dice_weight", "no_object", "points", "auxiliary"}
+IN_FILES = {
+    "photos",
+    "power",
+    "drops",
+    "class_weight",
+    "mask_weight",
+    "dice_weight",
+    "no_object",
+    "points",
+    "auxiliary",
+}
 """Fields without an option."""
 OTHER_NAMES = {"prompts": "prompt", "text_share": "text-share"}
 
@@ -26,7 +38,12 @@ def shown(capsys, *arguments: str) -> str:
 
 @pytest.mark.parametrize(
     ("command", "kind"),
-    [("generate", GenerateConfig), ("mask", MaskPhotosConfig), ("segment", SegmentPhotosConfig), ("train", TrainConfig)],
+    [
+        ("generate", GenerateConfig),
+        ("mask", MaskPhotosConfig),
+        ("segment", SegmentPhotosConfig),
+        ("train", TrainConfig),
+    ],
 )
 def test_every_field_of_a_command_is_an_option_with_a_text(command: str, kind: type[Settings], capsys) -> None:
     said = shown(capsys, command, HELP_ALL)

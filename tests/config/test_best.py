@@ -51,7 +51,10 @@ def test_what_is_given_goes_before_it_and_a_file_may_name_it(tmp_path: Path):
 
 def test_it_is_asked_for_over_a_file_that_names_a_method(tmp_path: Path):
     (tmp_path / "hand.toml").write_text('classes = ["dog"]\n[mask]\nmethod = "ca"\n')
-    config, best = configure(GenerateConfig, BEST, tmp_path / "hand.toml"), GenerateConfig.recommended(classes=("dog",), **BEST)
+    config, best = (
+        configure(GenerateConfig, BEST, tmp_path / "hand.toml"),
+        GenerateConfig.recommended(classes=("dog",), **BEST),
+    )
     assert (config.mask, config.capture) == (best.mask, best.capture)
 
 
@@ -59,12 +62,15 @@ def test_an_output_s_file_may_be_edited_to_ask_for_it(tmp_path: Path):
     plain, best = (GenerateConfig.recommended(classes=("dog",), **given) for given in ({}, BEST))
     (tmp_path / "seediff.toml").write_text(plain.to_toml().replace('method = "seediff"', 'method = "best"'))
     assert configure(GenerateConfig, {}, tmp_path / "seediff.toml").mask == best.mask
-    with pytest.raises(UserError, match=r"seediff\.toml\); in Python, use recommended_mask\(model,"):  # where nothing is resolved
+    with pytest.raises(
+        UserError, match=r"seediff\.toml\); in Python, use recommended_mask\(model,"
+    ):  # where nothing is resolved
         load_config(tmp_path / "seediff.toml", GenerateConfig)
 
 
 @pytest.mark.parametrize(
-    ("model", "method", "layers"), [("sd1.5", "ca_sa", "up/last"), ("sd3.5-medium", "ca_sa", "all"), ("sana", "ca", "all")]
+    ("model", "method", "layers"),
+    [("sd1.5", "ca_sa", "up/last"), ("sd3.5-medium", "ca_sa", "all"), ("sana", "ca", "all")],
 )
 def test_a_model_without_a_row_has_that_of_its_kind(model: str, method: str, layers: str, tmp_path: Path):
     config = MaskPhotosConfig.recommended(classes=("dog",), model=model, **BEST)

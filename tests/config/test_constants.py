@@ -47,7 +47,9 @@ def test_possible_ones():
 
 
 def test_lists_are_tuples(tmp_path):
-    assert MaskConfig(expand_levels=[2], ignore_band=[0.5, 0.6]) == MaskConfig(expand_levels=(2,), ignore_band=(0.5, 0.6))
+    assert MaskConfig(expand_levels=[2], ignore_band=[0.5, 0.6]) == MaskConfig(
+        expand_levels=(2,), ignore_band=(0.5, 0.6)
+    )
     assert SegmentConfig(kl_threshold=[1.0, 0.9]).thresholds == (1.0, 0.9)
     config = MaskPhotosConfig(["dog"], timesteps=[50, 150])
     (tmp_path / "seediff.toml").write_text(config.to_toml())

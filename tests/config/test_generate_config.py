@@ -30,7 +30,9 @@ FULL = GenerateConfig(
 )
 
 
-@pytest.mark.parametrize("config", [FULL, GenerateConfig(classes=("dog",)), replace(FULL, capture=CaptureConfig(steps="second-half"))])
+@pytest.mark.parametrize(
+    "config", [FULL, GenerateConfig(classes=("dog",)), replace(FULL, capture=CaptureConfig(steps="second-half"))]
+)
 def test_toml_round_trip(tmp_path, config):
     path = tmp_path / "seediff.toml"
     path.write_text(config.to_toml(), encoding="utf-8")
@@ -40,7 +42,9 @@ def test_toml_round_trip(tmp_path, config):
 
 def test_command_line_before_file_before_default(tmp_path):
     path = tmp_path / "c.toml"
-    path.write_text('classes = "dog, cat"\nper_class = 7\nseed = 5\nguidance_scale = 3\n[mask]\nalpha = 0.4\nbeta = 0.2\n')
+    path.write_text(
+        'classes = "dog, cat"\nper_class = 7\nseed = 5\nguidance_scale = 3\n[mask]\nalpha = 0.4\nbeta = 0.2\n'
+    )
     config = configure(GenerateConfig, {"model": "owner/name", "per_class": 9, "mask": {"beta": 0.6}}, path)
     assert (config.classes, config.per_class, config.seed, config.steps) == (("dog", "cat"), 9, 5, 50)
     assert (config.mask.alpha, config.mask.beta, config.mask.tau) == (0.4, 0.6, 4)
@@ -119,7 +123,14 @@ def test_impossible_values(values, message):
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("1024x768", "1024x768"), ("1024X768", "1024x768"), (" 1024 × 768 ", "1024x768"), ("512x512", 512), ("512", 512), (512, 512)],
+    [
+        ("1024x768", "1024x768"),
+        ("1024X768", "1024x768"),
+        (" 1024 × 768 ", "1024x768"),
+        ("512x512", 512),
+        ("512", 512),
+        (512, 512),
+    ],
 )
 def test_a_size_has_one_form(given, kept, tmp_path):
     """So that a square is the same configuration, and the same seediff.toml, however it was written."""
@@ -153,13 +164,23 @@ def test_the_size_that_a_message_names_is_supported(size, rules, near):
 
 
 def test_a_path_is_as_good_as_its_text():
-    assert GenerateConfig(["dog"], model=Path("x"), lora=Path("y")).to_toml() == GenerateConfig(["dog"], model="x", lora="y").to_toml()
-    assert MaskPhotosConfig.recommended(classes={"dog"}, model=Path("mini")) == MaskPhotosConfig.recommended(classes=["dog"], model="mini")
+    assert (
+        GenerateConfig(["dog"], model=Path("x"), lora=Path("y")).to_toml()
+        == GenerateConfig(["dog"], model="x", lora="y").to_toml()
+    )
+    assert MaskPhotosConfig.recommended(classes={"dog"}, model=Path("mini")) == MaskPhotosConfig.recommended(
+        classes=["dog"], model="mini"
+    )
 
 
 def test_differences_name_key_and_both_values():
     new = replace(FULL, seed=1, size=None, mask=replace(FULL.mask, alpha=0.4), classes=("dog",))
-    assert differences(FULL, new) == ["seed: 1099511627776 → 1", "classes: dog,café → dog", "mask.alpha: 0.5 → 0.4", "size: 256 → unset"]
+    assert differences(FULL, new) == [
+        "seed: 1099511627776 → 1",
+        "classes: dog,café → dog",
+        "mask.alpha: 0.5 → 0.4",
+        "size: 256 → unset",
+    ]
     assert differences(FULL, FULL) == []
 
 

@@ -23,14 +23,19 @@ def test_levels_are_those_of_the_layers_that_are_captured(request, kind, layers)
 
 
 def test_only_levels_that_the_method_reads_are_checked():
-    unet = {"down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"]}
+    unet = {
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    }
     assert levels_of(unet) == (1, 2)
     assert levels_of({**unet, "mid_block_type": None}) == (1,)
     assert levels_of(unet, "up") == (1, 2)
     fit_levels(unet, MaskConfig(method="ca", expand_levels=(2, 1), seed_level=4), CaptureConfig(), SD)
     with pytest.raises(UserError, match=r"^mask.seed_level: 4: the model has no attention at L/4; levels there: 1, 2$"):
         fit_levels(unet, MaskConfig(expand_levels=(2, 1)), CaptureConfig(), SD)
-    with pytest.raises(UserError, match=r"^mask.expand_levels: 4,2: the model has no attention at L/4 in its up layers"):
+    with pytest.raises(
+        UserError, match=r"^mask.expand_levels: 4,2: the model has no attention at L/4 in its up layers"
+    ):
         fit_levels(unet, MaskConfig(expand_levels=(4, 2), seed_level=2), CaptureConfig(layers="up"), SD)
 
 
@@ -38,7 +43,10 @@ def test_maps_that_each_method_reads():
     """What is not captured raises an error when a mask is made."""
     assert maps_read(MaskConfig()) == {"cross": (4,), "self": (4, 2, 1)}
     assert maps_read(MaskConfig(expansion="parallel")) == {"cross": (4, 2, 1), "self": (4, 2, 1)}
-    assert maps_read(MaskConfig(expansion="none")) == {"cross": (4, 2, 1), "self": (4, 2, 1)}  # the background is expanded
+    assert maps_read(MaskConfig(expansion="none")) == {
+        "cross": (4, 2, 1),
+        "self": (4, 2, 1),
+    }  # the background is expanded
     assert maps_read(MaskConfig(expansion="none", background=False)) == {"cross": (4, 2, 1)}
     assert maps_read(MaskConfig(method="ca")) == {"cross": (4, 2, 1)}
     assert maps_read(MaskConfig(method="ca_sa")) == {"cross": (4,), "self": (2,)}
@@ -47,5 +55,13 @@ def test_maps_that_each_method_reads():
 
 def test_what_each_method_reads():
     assert list(levels_read(MaskConfig(method="ca_sa"))) == ["seed_level", "self_level"]
-    assert list(levels_read(MaskConfig(method="ca"))) == list(levels_read(MaskConfig(expansion="parallel"))) == ["expand_levels"]
-    assert list(levels_read(MaskConfig())) == list(levels_read(MaskConfig(method="reference"))) == ["seed_level", "expand_levels"]
+    assert (
+        list(levels_read(MaskConfig(method="ca")))
+        == list(levels_read(MaskConfig(expansion="parallel")))
+        == ["expand_levels"]
+    )
+    assert (
+        list(levels_read(MaskConfig()))
+        == list(levels_read(MaskConfig(method="reference")))
+        == ["seed_level", "expand_levels"]
+    )

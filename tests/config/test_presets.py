@@ -28,7 +28,9 @@ def test_there_are_defaults_for_every_method():
     for method, facts in METHOD_FACTS.items():  # all of them are configurations
         mask, capture = (facts.defaults.get(part, {}) for part in ("mask", "capture"))
         others = {name: value for name, value in facts.defaults.items() if name not in ("mask", "capture")}
-        GenerateConfig(classes=("dog",), mask=MaskConfig(method=method, **mask), capture=CaptureConfig(**capture), **others)
+        GenerateConfig(
+            classes=("dog",), mask=MaskConfig(method=method, **mask), capture=CaptureConfig(**capture), **others
+        )
 
 
 def test_maps_that_the_method_cannot_work_with_are_refused():
@@ -44,7 +46,18 @@ def test_the_command_line_says_what_is_captured(tmp_path: Path, mini_folder, cap
     from photo_set import write_photos
 
     paths = [str(write_photos(tmp_path / "in", 1))] if command == "mask" else []
-    line = [command, *paths, "--classes", "dog", "--model", str(mini_folder), "--out", str(tmp_path / "out"), "--method", "reference"]
+    line = [
+        command,
+        *paths,
+        "--classes",
+        "dog",
+        "--model",
+        str(mini_folder),
+        "--out",
+        str(tmp_path / "out"),
+        "--method",
+        "reference",
+    ]
     levels = ["--seed-level", "4", "--expand-levels", "4,2,1"]
     assert main([*line, *levels, "--dry-run"]) == 0, capsys.readouterr()
     assert "Attention: plain means, up layers, all steps\n" in capsys.readouterr().out
@@ -93,7 +106,10 @@ def test_the_embedded_model_captures_the_second_half_where_it_draws():
         ({"presence": 2}, r"seediff\.json \[preset\]: presence: 2 must be a number in \[0,"),
         ({"methods": {"ca": {"mask": {"bet": 1}}}}, r"\[preset\.methods\.ca\] \[mask\]: there is no option 'bet'"),
         ({"methods": {"ca": {"masks": {}}}}, r"\[preset\.methods\.ca\]: there is no option 'masks'"),
-        ({"methods": {"ca": {"mask": {"beta": 7}}}}, r"seediff\.json \[preset\.methods\.ca\] \[mask\]: beta: 7 must be a"),
+        (
+            {"methods": {"ca": {"mask": {"beta": 7}}}},
+            r"seediff\.json \[preset\.methods\.ca\] \[mask\]: beta: 7 must be a",
+        ),
         ({"methods": {"ca": []}}, "Expected `object`"),
         ({"methods": 3}, r"\[preset\.methods\]: Expected `object`"),
         ({"segments": {"diffseg": {"tau": 1}}}, r"\[preset\.segments\.diffseg\]: there is no option 'tau'"),

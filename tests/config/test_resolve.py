@@ -1,4 +1,6 @@
-"""Which source a value is from, what seediff.toml says of it, and what stays when another model or method is named over that file."""
+"""Which source a value is from, what seediff.toml says of it, and what stays when another model or method is named over
+that file.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ PRESET = {
     "presence": 0.7,
     "note": "best on the tuning scenes",
     "methods": {
-        "ca_sa": {"mask": {"beta": 0.4, "tau": 1, "expand_levels": [2, 1], "pamr_dilations": [1, 2]}, "capture": {"layers": "up"}},
+        "ca_sa": {
+            "mask": {"beta": 0.4, "tau": 1, "expand_levels": [2, 1], "pamr_dilations": [1, 2]},
+            "capture": {"layers": "up"},
+        },
         "ca": {"mask": {"beta": 0.5}},
     },
 }
@@ -55,11 +60,20 @@ def bare(tmp_path: Path) -> str:
 
 def test_every_value_has_its_source(model: str, tmp_path: Path):
     (tmp_path / "hand.toml").write_text("seed = 3\nalpha = 0.2\n".replace("alpha", "[mask]\nalpha"))
-    config = configure(MaskPhotosConfig, {**DOG, "model": model}, tmp_path / "hand.toml", tuned=Tuned(model, presence=0.6))
+    config = configure(
+        MaskPhotosConfig, {**DOG, "model": model}, tmp_path / "hand.toml", tuned=Tuned(model, presence=0.6)
+    )
     assert (config.seed, config.mask.alpha, config.presence, config.mask.beta) == (3, 0.2, 0.6, 0.4)
     assert config.sources() == {
         "given": ["model", "seed", "classes", "mask.alpha"],
-        "own's preset": ["capture.layers", "mask.method", "mask.beta", "mask.expand_levels", "mask.tau", "mask.pamr_dilations"],
+        "own's preset": [
+            "capture.layers",
+            "mask.method",
+            "mask.beta",
+            "mask.expand_levels",
+            "mask.tau",
+            "mask.pamr_dilations",
+        ],
         f"seediff tune for {model}": ["presence"],
     }
     assert config.source("mask.self_level") == "default"
@@ -96,7 +110,9 @@ def test_what_no_line_says_is_unset_and_no_preset_fills_it(model: str, tmp_path:
 
 
 def test_another_method_takes_its_own_and_what_was_given_stays(model: str, tmp_path: Path):
-    given = configure(GenerateConfig, {**DOG, "model": model, "steps": 9, "mask": {"alpha": 0.2}, "capture": {"steps": 3}})
+    given = configure(
+        GenerateConfig, {**DOG, "model": model, "steps": 9, "mask": {"alpha": 0.2}, "capture": {"steps": 3}}
+    )
     ca = configure(GenerateConfig, {"mask": {"method": "ca"}}, written(given, tmp_path))
     assert ca.mask == MaskConfig(method="ca", alpha=0.2, beta=0.5)
     assert (ca.capture, ca.steps, ca.guidance_scale) == (CaptureConfig(steps=3), 9, 4.0)
@@ -107,11 +123,14 @@ def test_another_method_takes_its_own_and_what_was_given_stays(model: str, tmp_p
 def test_another_model_brings_its_own_and_what_was_given_stays(model: str, tmp_path: Path):
     line = {**DOG, "model": model, "mask": {"beta": 0.4}, "capture": {"steps": "second-half"}, "guidance_scale": 4.0}
     other = configure(GenerateConfig, {"model": "owner/name"}, written(configure(GenerateConfig, line), tmp_path))
-    # Also where it is what the first model's preset would have said; the method, which nobody chose, is the other model's.
+    # Also where it is what the first model's preset would have said; the method, which nobody chose, is the other
+    # model's.
     capture, mask = CaptureConfig(steps="second-half"), MaskConfig(beta=0.4)
     assert other == GenerateConfig(classes=("dog",), model="owner/name", guidance_scale=4.0, mask=mask, capture=capture)
     file = written(GenerateConfig(classes=("dog",), model="owner/name", mask=MaskConfig(method="ca_sa")), tmp_path)
-    assert configure(GenerateConfig, {"model": model}, file) == GenerateConfig.recommended(classes=("dog",), model=model)
+    assert configure(GenerateConfig, {"model": model}, file) == GenerateConfig.recommended(
+        classes=("dog",), model=model
+    )
 
 
 def test_another_model_over_segments_and_another_backbone_over_a_training(model: str, tmp_path: Path):
@@ -147,12 +166,21 @@ def test_the_reference_is_made_of_plain_means_of_the_up_layers(bare: str, kind, 
 
 
 def test_what_is_given_and_the_models_preset_go_before_the_methods(tmp_path: Path, bare: str):
-    config = configure(GenerateConfig, {**DOG, "model": bare, "guidance_scale": 3.0, "capture": {"layers": "all"}, **REFERENCE})
+    config = configure(
+        GenerateConfig, {**DOG, "model": bare, "guidance_scale": 3.0, "capture": {"layers": "all"}, **REFERENCE}
+    )
     assert (config.guidance_scale, config.capture) == (3.0, CaptureConfig(normalize=False))
-    own = {"guidance_scale": 5.0, "capture_steps": 2, "methods": {"reference": {"capture": {"layers": "down"}}, "ca": {}}}
+    own = {
+        "guidance_scale": 5.0,
+        "capture_steps": 2,
+        "methods": {"reference": {"capture": {"layers": "down"}}, "ca": {}},
+    }
     (Path(bare) / "seediff.json").write_text(json.dumps({"preset": own}))
     config = configure(GenerateConfig, {**DOG, "model": bare, **REFERENCE})
-    assert (config.guidance_scale, config.capture) == (5.0, replace(PLAIN, layers="down"))  # all steps, as the authors' program
+    assert (config.guidance_scale, config.capture) == (
+        5.0,
+        replace(PLAIN, layers="down"),
+    )  # all steps, as the authors' program
     assert configure(GenerateConfig, {**DOG, "model": bare, "mask": {"method": "ca"}}).capture.steps == 2
     config = configure(GenerateConfig, {**DOG, "model": bare, **REFERENCE}, preset="paper")
     assert (config.guidance_scale, config.capture) == (7.0, PLAIN)

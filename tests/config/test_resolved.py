@@ -1,4 +1,6 @@
-"""Command lines, models, methods and files of --config → the values that the command ends with, as the table beside this file has them."""
+"""Command lines, models, methods and files of --config → the values that the command ends with, as the table beside
+this file has them.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,21 @@ PRESET = {
     "presence": 0.7,
     "name_threshold": 0.6,
     "methods": {
-        "ca_sa": {"mask": {"beta": 0.4, "tau": 1, "expand_levels": [2, 1], "pamr_dilations": [1, 2]}, "capture": {"layers": "up"}},
+        "ca_sa": {
+            "mask": {"beta": 0.4, "tau": 1, "expand_levels": [2, 1], "pamr_dilations": [1, 2]},
+            "capture": {"layers": "up"},
+        },
         "ca": {"mask": {"beta": 0.5}, "capture": {"steps": 2}},
         "reference": {"mask": {"alpha": 0.45}},
     },
     "segments": {"diffseg": {"kl_threshold": 0.5, "weights": [0.0, 1.0]}},
 }
-JOBS = ("seediff.run.generate.GenerateJob", "seediff.run.mask.MaskJob", "seediff.run.segment.SegmentJob", "seediff.run.augment.AugmentJob")
+JOBS = (
+    "seediff.run.generate.GenerateJob",
+    "seediff.run.mask.MaskJob",
+    "seediff.run.segment.SegmentJob",
+    "seediff.run.augment.AugmentJob",
+)
 
 
 class Resolved(Exception):
@@ -71,8 +81,15 @@ def resolved(line: str) -> dict[str, Any]:
     with pytest.raises(Resolved) as caught:
         main([*line.split(), "--out", "out", "--quiet"])
     config = caught.value.args[0]
-    plain = {**flat(asdict(type(config)(**({"classes": ("dog",)} if hasattr(config, "classes") else {})))), "classes": []}
-    return {name: value for name, value in flat(asdict(config)).items() if not name.startswith("origins") and value != plain[name]}
+    plain = {
+        **flat(asdict(type(config)(**({"classes": ("dog",)} if hasattr(config, "classes") else {})))),
+        "classes": [],
+    }
+    return {
+        name: value
+        for name, value in flat(asdict(config)).items()
+        if not name.startswith("origins") and value != plain[name]
+    }
 
 
 def test_values_are_those_of_the_table(place: Path) -> None:

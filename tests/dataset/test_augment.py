@@ -64,7 +64,9 @@ def test_masks_are_never_mixed(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ids_that_nobody_has_do_not_appear(name):
-    """Background and ignored pixels too: without any in the sources there are none, but where an operation states them."""
+    """Background and ignored pixels too: without any in the sources there are none, but where an operation states
+    them.
+    """
     labels = np.where(np.arange(40)[:, None] < 20, 3, np.where(np.arange(50) < 25, 200, 254)).astype(np.uint8)
     base = Picture("a", np.zeros((40, 50, 3), np.uint8), labels)
     after, _ = apply(base, [name], np.random.default_rng(1), Strength(), lambda count: [base] * count)
@@ -92,7 +94,9 @@ def test_the_same_seed_gives_the_same_and_another_another():
 def test_recipes_say_what_was_done():
     base = picture(0)
     after, steps, _ = run(["flip", "blur", "colour"], 5, base)
-    again = change_colour(blur(base.image[:, ::-1], steps[1]["sigma"]), **{k: v for k, v in steps[2].items() if k != "operation"})
+    again = change_colour(
+        blur(base.image[:, ::-1], steps[1]["sigma"]), **{k: v for k, v in steps[2].items() if k != "operation"}
+    )
     np.testing.assert_array_equal(after.image, again)
     after, (step,), _ = run(["perspective"], 5, base)
     moved = perspective(base.image, base.labels, np.array(step["corners"]))
@@ -113,7 +117,10 @@ def test_splicing_against_a_loop_over_pixels(rows, columns):
             column = max(i for i in range(columns) if lefts[i] <= x)
             source = cells[row * columns + column].labels
             height, width = tops[row + 1] - tops[row], lefts[column + 1] - lefts[column]
-            sy, sx = (y - tops[row] + 0.5) * source.shape[0] / height, (x - lefts[column] + 0.5) * source.shape[1] / width
+            sy, sx = (
+                (y - tops[row] + 0.5) * source.shape[0] / height,
+                (x - lefts[column] + 0.5) * source.shape[1] / width,
+            )
             expected[y, x] = source[int(sy), int(sx)]
     # Pillow steps through a row by adding, which may fall on the other side of a boundary that is met exactly.
     assert (labels == expected).mean() > 0.99
@@ -124,7 +131,9 @@ def test_splicing_against_a_loop_over_pixels(rows, columns):
 
 
 def test_a_picture_of_fewer_pixels_than_cells_is_named():
-    with pytest.raises(UserError, match=r"sample '.*': splice-2x2 needs a picture of as many pixels, and this one is 1×1"):
+    with pytest.raises(
+        UserError, match=r"sample '.*': splice-2x2 needs a picture of as many pixels, and this one is 1×1"
+    ):
         run(("splice-2x2",), 0, picture(0, (1, 1)))
 
 
@@ -273,7 +282,10 @@ def test_strengths_out_of_range(wrong):
 
 
 def test_configuration():
-    assert sum(addition.of(60_000) for addition in AugmentConfig().additions() if addition.text.startswith("splice")) == 18_000
+    assert (
+        sum(addition.of(60_000) for addition in AugmentConfig().additions() if addition.text.startswith("splice"))
+        == 18_000
+    )
     wrongs: list[dict[str, Any]] = [{"add": "flip:5"}, {"add": ("x:1",)}, {"image_format": "gif"}]
     for wrong in wrongs:
         with pytest.raises(UserError):

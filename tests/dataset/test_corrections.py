@@ -60,7 +60,9 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     }
     assert (first["prompt"], "area" in first, "junk" in first) == ("p", False, False)
     shares = {name: float((after == number).mean()) for number, name in enumerate(CLASSES, 1)}
-    assert first["flags"] == [f"degenerate:{name}" for name, share in shares.items() if share and not 0.01 <= share <= 0.95]
+    assert first["flags"] == [
+        f"degenerate:{name}" for name, share in shares.items() if share and not 0.01 <= share <= 0.95
+    ]
     assert third["review"] == {"verdict": "accepted", "corrected": False, "by": "cvat"}
     assert second == before[1].metadata
     write_native(tmp_path / "corrected", names, found, about={})
@@ -109,7 +111,10 @@ def test_names_that_a_format_made_flat(pets):
     [
         ([item("other")], "sample 'other': is none of .*pets, whose masks are said to be corrected"),
         ([item("trip/0"), item("trip_0")], "sample 'trip_0': is there twice, once as 'trip/0'"),
-        ([item("trip/0", np.zeros((4, 6), np.uint8))], r"sample 'trip/0': label map is \(4, 6\), but its picture is \(20, 30\)"),
+        (
+            [item("trip/0", np.zeros((4, 6), np.uint8))],
+            r"sample 'trip/0': label map is \(4, 6\), but its picture is \(20, 30\)",
+        ),
     ],
 )
 def test_what_cannot_be(pets, items, message):

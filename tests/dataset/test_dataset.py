@@ -24,7 +24,10 @@ def samples(classes=3):
     """Wide and high by turns."""
     rows = [{"prompt": "p", "split": ("train", "val")[number == 2]} for number in range(4)]
     shapes = ((20, 30), (30, 20)) * 2
-    return [item(f"trip/{i}", blocks(i, classes, shapes[i]), row, shapes[i], ("png", "jpg")[i % 2]) for i, row in enumerate(rows)]
+    return [
+        item(f"trip/{i}", blocks(i, classes, shapes[i]), row, shapes[i], ("png", "jpg")[i % 2])
+        for i, row in enumerate(rows)
+    ]
 
 
 def pets(folder=None):
@@ -204,11 +207,16 @@ def test_filter_takes_a_function_and_the_criteria_of_the_command():
 
 def test_split_gives_parts_that_say_so():
     rng = np.random.default_rng(0)
-    given = [Sample(rng.integers(0, 255, (16, 16, 3), np.uint8), blocks(i, 2, (20, 20))[:16, :16], name=f"{i}") for i in range(10)]
+    given = [
+        Sample(rng.integers(0, 255, (16, 16, 3), np.uint8), blocks(i, 2, (20, 20))[:16, :16], name=f"{i}")
+        for i in range(10)
+    ]
     train, val, test = Dataset(("cat", "dog"), given).split(val=0.3, test=0.2)
     assert [len(train), len(val), len(test)] == [5, 3, 2]
     assert {sample.metadata["split"] for sample in val} == {"val"}
-    assert sorted(sample.name for part in (train, val, test) for sample in part) == sorted(sample.name for sample in given)
+    assert sorted(sample.name for part in (train, val, test) for sample in part) == sorted(
+        sample.name for sample in given
+    )
     assert len(train.merge(val, test)) == 10
 
 

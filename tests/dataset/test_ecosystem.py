@@ -1,4 +1,6 @@
-"""Datasets as other libraries' own types: supervision's detections, Hugging Face's tables, and what transformers' processors take."""
+"""Datasets as other libraries' own types: supervision's detections, Hugging Face's tables, and what transformers'
+processors take.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ def pets():
     maps = [blocks(i, 3, SHAPES[i % 2]) for i in range(4)]
     maps[0][:3, :4] = 255
     maps[1][:] = 0
-    return Dataset(CLASSES, [item(f"trip/{i}", maps[i], {"prompt": f"é {i}"}, SHAPES[i % 2], ("png", "jpg")[i % 2]) for i in range(4)])
+    return Dataset(
+        CLASSES,
+        [item(f"trip/{i}", maps[i], {"prompt": f"é {i}"}, SHAPES[i % 2], ("png", "jpg")[i % 2]) for i in range(4)],
+    )
 
 
 def objects():
@@ -93,7 +98,9 @@ def test_supervision_draws_them_and_makes_its_own_dataset(tmp_path):
     assert [len(each) for _, _, each in theirs] == [len(each) for _, each in given.as_supervision()]
 
 
-@pytest.mark.parametrize(("class_ids", "message"), [((1,), "has an object 2"), ((1, 4), "class id 4 of an object, but there are 3")])
+@pytest.mark.parametrize(
+    ("class_ids", "message"), [((1,), "has an object 2"), ((1, 4), "class id 4 of an object, but there are 3")]
+)
 def test_objects_of_no_class_are_refused(class_ids, message):
     pytest.importorskip("supervision", reason="supervision is not installed")
     numbers = np.repeat(np.arange(3, dtype=np.uint16), 2)[None].repeat(4, axis=0)
@@ -136,7 +143,9 @@ def test_a_table_goes_to_parquet_and_back(tmp_path):
     given.as_datasets().to_parquet(tmp_path / "pets.parquet")
     again = datasets.Dataset.from_parquet(str(tmp_path / "pets.parquet"), cache_dir=str(tmp_path / "cache"))
     assert again.features == given.as_datasets().features
-    assert [np.array_equal(np.asarray(row["label_map"]), sample.label_map) for row, sample in zip(again, given, strict=True)] == [True] * 4
+    assert [
+        np.array_equal(np.asarray(row["label_map"]), sample.label_map) for row, sample in zip(again, given, strict=True)
+    ] == [True] * 4
 
 
 def test_a_set_without_samples_keeps_its_columns():
@@ -190,7 +199,10 @@ def test_a_processor_of_mask2former_takes_samples_and_objects():
     classes = dict(enumerate(sample.instances.class_ids, 1))
     processor = Mask2FormerImageProcessorPil(do_resize=False, ignore_index=0)
     batch = processor(
-        images=[sample.image], segmentation_maps=[sample.instances.numbers], instance_id_to_semantic_id=classes, return_tensors="pt"
+        images=[sample.image],
+        segmentation_maps=[sample.instances.numbers],
+        instance_id_to_semantic_id=classes,
+        return_tensors="pt",
     )
     assert batch["class_labels"][0].tolist() == [2, 2, 1]
     assert batch["mask_labels"][0].sum((1, 2)).tolist() == [9, 12, 20]

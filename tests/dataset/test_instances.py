@@ -36,7 +36,9 @@ def objects_in(sample: Sample) -> Instances:
 
 
 def pairs() -> list[Sample]:
-    """Two dogs that touch and a cat, of two pieces but for the second picture; the first has pixels of a cat that are in no object."""
+    """Two dogs that touch and a cat, of two pieces but for the second picture; the first has pixels of a cat that are
+    in no object.
+    """
     samples = []
     for number in range(3):
         numbers = np.zeros(SIZE, np.uint16)
@@ -84,7 +86,8 @@ def test_objects_come_back(tmp_path, name, out, back):
     assert classes == CLASSES
     for sample, truth in zip(sorted(samples, key=lambda sample: sample.name), pairs(), strict=True):
         assert np.array_equal(sample.label_map, truth.label_map)
-        # CVAT's and Label Studio's masks do not say that they are no objects: the first picture's lone pixels become one.
+        # CVAT's and Label Studio's masks do not say that they are no objects: the first picture's lone pixels become
+        # one.
         more = name in ("cvat", "labelstudio") and truth.name == "p0"
         assert objects_of(sample) >= objects_of(truth)
         assert len(objects_of(sample)) == len(objects_of(truth)) + more
@@ -93,7 +96,9 @@ def test_objects_come_back(tmp_path, name, out, back):
 @pytest.mark.parametrize(("name", "fix"), [("cvat", "; --objects writes them"), ("imagefolder", "")])
 def test_what_writes_objects_that_are_left_out(tmp_path, name, fix):
     given = pairs()
-    assert drivers.export(name, CLASSES, given, tmp_path / "set").notes == (f"objects of {len(given)} samples are left out{fix}",)
+    assert drivers.export(name, CLASSES, given, tmp_path / "set").notes == (
+        f"objects of {len(given)} samples are left out{fix}",
+    )
 
 
 def test_an_ignored_shape_is_in_no_export_as_an_object(tmp_path):
@@ -138,7 +143,11 @@ def test_without_instances_the_files_are_as_of_connected_pieces(tmp_path):
     for sample in plain:
         found = find_objects(sample.label_map)
         told.append(sample.replace(instances=Instances((found.index + 1).astype(np.uint16), tuple(found.class_ids))))
-    for name, options in (("coco", {"panoptic": True, "polygons": True}), ("yolo", {}), ("voc", {"objects": True, "boxes": True})):
+    for name, options in (
+        ("coco", {"panoptic": True, "polygons": True}),
+        ("yolo", {}),
+        ("voc", {"objects": True, "boxes": True}),
+    ):
         for which, samples in (("plain", plain), ("told", told)):
             export(name, CLASSES, samples, tmp_path / which / name, **options)
     files = {path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*") if path.is_file()}
@@ -161,10 +170,18 @@ def _png(mask: np.ndarray) -> str:
 
 def labelme(root: Path, masks: list[np.ndarray]) -> None:
     shapes = [
-        {"label": "dog", "points": [[0, 0], [29, 23]], "group_id": 0 if i else None, "shape_type": "mask", "mask": _png(mask)}
+        {
+            "label": "dog",
+            "points": [[0, 0], [29, 23]],
+            "group_id": 0 if i else None,
+            "shape_type": "mask",
+            "mask": _png(mask),
+        }
         for i, mask in enumerate(masks)
     ]
-    (root / "a.json").write_text(json.dumps({"version": "5", "shapes": shapes, "imagePath": "a.png", "imageData": None}))
+    (root / "a.json").write_text(
+        json.dumps({"version": "5", "shapes": shapes, "imagePath": "a.png", "imageData": None})
+    )
     Image.new("RGB", (SIZE[1], SIZE[0])).save(root / "a.png")
 
 
@@ -240,8 +257,14 @@ def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
 BROKEN = [
     (lambda row, path: path.unlink(), "there is no such file", "p0.png: is missing, but the row of sample 'p0' names"),
     (lambda row, path: row.update(instances=[2, 1], instance_scores=[0.1, 0.2]), *["has an object 3"] * 2),
-    (lambda row, path: row.update(instance_scores=[0.1, 0.2]), *["2 `instance_scores` for 3 `instances`; give one for each"] * 2),
-    (lambda row, path: row.update(instances=[2, 9, 1]), *["`instances` name class 9; they must be from 1 to 2, as in classes.txt"] * 2),
+    (
+        lambda row, path: row.update(instance_scores=[0.1, 0.2]),
+        *["2 `instance_scores` for 3 `instances`; give one for each"] * 2,
+    ),
+    (
+        lambda row, path: row.update(instances=[2, 9, 1]),
+        *["`instances` name class 9; they must be from 1 to 2, as in classes.txt"] * 2,
+    ),
     (lambda row, path: row.update(instances=[2, 2, 1]), "object 2 has no pixel of its class", None),
     (lambda row, path: Image.fromarray(np.zeros((3, 3), np.uint16)).save(path), "(3, 3)", "(3, 3)"),
 ]
@@ -285,5 +308,7 @@ def test_objects_for_detectors(tmp_path):
         assert target["boxes"][-1].tolist() == [20, 16, 26, 22]
         assert target["masks"].shape == (len(target["labels"]), *SIZE)
         assert np.array_equal(target["masks"].sum(0).numpy() > 0, samples[1].label_map % 255 > 0)
-    empty = Dataset(CLASSES, [Sample(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8), name="e")]).as_torch(objects=True)[0][1]
+    empty = Dataset(CLASSES, [Sample(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8), name="e")]).as_torch(
+        objects=True
+    )[0][1]
     assert [empty[key].shape for key in ("masks", "labels", "boxes")] == [(0, 4, 5), (0,), (0, 4)]

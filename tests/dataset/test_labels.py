@@ -89,9 +89,12 @@ def test_names_with_spaces_and_lines_that_say_more_than_a_name(tmp_path: Path):
 COCO_NAMES = ("000000000139", "000000000285")
 
 
-@pytest.mark.parametrize("below", ["annotations/val2017", "dataset/annotations/val2017", "stuffthingmaps_trainval2017/val2017", "val2017"])
+@pytest.mark.parametrize(
+    "below", ["annotations/val2017", "dataset/annotations/val2017", "stuffthingmaps_trainval2017/val2017", "val2017"]
+)
 def test_coco_stuff(tmp_path: Path, below: str):
-    # person, microwave, banner, wood and water-other in COCO-Stuff's pixel maps: published ids 1, 78, 92, 182, 178, less one.
+    # person, microwave, banner, wood and water-other in COCO-Stuff's pixel maps: published ids 1, 78, 92, 182, 178,
+    # less one.
     save_map(tmp_path / below / f"{COCO_NAMES[0]}.png", [[0, 77, 91, 181, 177, 255]], palette=False)
     save_map(tmp_path / below / f"{COCO_NAMES[1]}.png", [[0]], palette=False)
     save_map(tmp_path / below / f"{COCO_NAMES[1]}_labelTrainIds.png", [[200]])  # what other programs leave there
@@ -113,8 +116,39 @@ def test_coco_stuff_mapping():
     things, stuff = fine[:91], fine[91:]
     assert set(things) == set(range(12))  # ids 1 to 91 are things, and so are coarse classes 0 to 11
     assert set(stuff) == set(range(12, 27))
-    assert np.bincount(fine).tolist() == [6, 6, 10, 10, 8, 8, 8, 10, 6, 1, 10, 8, 2, 6, 4, 11, 4, 11, 7, 2, 6, 11, 9, 2, 6, 5, 5]
-    assert (int(fine.sum()), int((fine * np.arange(182)).sum())) == (2223, 253662)  # as IIC's, STEGO's and DiffSeg's table
+    assert np.bincount(fine).tolist() == [
+        6,
+        6,
+        10,
+        10,
+        8,
+        8,
+        8,
+        10,
+        6,
+        1,
+        10,
+        8,
+        2,
+        6,
+        4,
+        11,
+        4,
+        11,
+        7,
+        2,
+        6,
+        11,
+        9,
+        2,
+        6,
+        5,
+        5,
+    ]
+    assert (int(fine.sum()), int((fine * np.arange(182)).sum())) == (
+        2223,
+        253662,
+    )  # as IIC's, STEGO's and DiffSeg's table
 
 
 def coco_listing() -> str:
@@ -127,7 +161,9 @@ def test_coco_stuff_own_label_list_is_checked(tmp_path: Path):
     listing.write_text(coco_listing())
     assert open_labels(tmp_path).layout == "coco-stuff"
     listing.write_text(coco_listing().replace("18: dog", "18: wolf"))
-    with pytest.raises(UserError, match=r"labels.txt, line 19: COCO-Stuff's labels.txt has '18: dog' there, not '18: wolf'"):
+    with pytest.raises(
+        UserError, match=r"labels.txt, line 19: COCO-Stuff's labels.txt has '18: dog' there, not '18: wolf'"
+    ):
         open_labels(tmp_path)
     listing.write_text(coco_listing()[:40])
     with pytest.raises(UserError, match="has '4: motorcycle' there, not 'nothing'"):
@@ -208,7 +244,11 @@ def test_find_and_select(tmp_path: Path):
     chosen = select(labels, names)
     assert list(chosen.files) == ["a/a_1", "b/same"]
     assert "2 of them listed" in chosen.about
-    for text, words in (("nobody\n", "lists 'nobody'"), ("same\n", "not the name of one label"), ("\n", "lists no names")):
+    for text, words in (
+        ("nobody\n", "lists 'nobody'"),
+        ("same\n", "not the name of one label"),
+        ("\n", "lists no names"),
+    ):
         names.write_text(text)
         with pytest.raises(UserError, match=words):
             select(labels, names)

@@ -33,7 +33,9 @@ def test_more_shapes_than_16_bits_number_are_a_whole_label_map_without_objects(t
     else:
         numbers = np.append(np.arange(1, count + 1), np.zeros(side * side - count, int)).reshape(side, side).T
         (tmp_path / kind).mkdir()
-        Image.fromarray(np.stack([numbers & 255, numbers >> 8 & 255, numbers >> 16], -1).astype(np.uint8)).save(tmp_path / kind / "a.png")
+        Image.fromarray(np.stack([numbers & 255, numbers >> 8 & 255, numbers >> 16], -1).astype(np.uint8)).save(
+            tmp_path / kind / "a.png"
+        )
         info = [{"id": i, "category_id": int(class_id)} for i, class_id in enumerate(ids, 1)]
         document["annotations"] = [{"image_id": 1, "file_name": "a.png", "segments_info": info}]
     (tmp_path / f"{kind}.json").write_text(json.dumps(document))

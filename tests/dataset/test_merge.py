@@ -21,7 +21,10 @@ def attention(text: str) -> bytes:
 
 def make(folder: Path, classes, count=2, first=0, soft=False, shape=(32, 40)) -> Path:
     """A dataset of numbered samples; with soft masks of constant value, 10 · class id, and attention when asked."""
-    items = [item(f"{first + i:06d}", blobs(first + i, shape, len(classes), ignore=True), {"prompt": f"p{i}"}, shape) for i in range(count)]
+    items = [
+        item(f"{first + i:06d}", blobs(first + i, shape, len(classes), ignore=True), {"prompt": f"p{i}"}, shape)
+        for i in range(count)
+    ]
     write_native(folder, classes, items, about={})
     for row in native.read_rows(folder) if soft else ():
         for class_id in row["class_ids"]:
@@ -29,7 +32,9 @@ def make(folder: Path, classes, count=2, first=0, soft=False, shape=(32, 40)) ->
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(native.encode_soft(np.full(shape, class_id * 10 / 255)))
         (folder / "attention").mkdir(exist_ok=True)
-        (folder / "attention" / f"{native.sample_name(row['file_name'])}.safetensors").write_bytes(attention(row["prompt"]))
+        (folder / "attention" / f"{native.sample_name(row['file_name'])}.safetensors").write_bytes(
+            attention(row["prompt"])
+        )
     return folder
 
 
@@ -55,7 +60,9 @@ def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
     for number, sample in [*enumerate(merged), *enumerate(store.read_dataset(tmp_path / "out"))]:
         before = {"dog": 1, "cat": 2, "bus": 3} if number < 2 else {"cat": 1, "fox": 2, "dog": 3}
         assert sample.soft is not None
-        assert [round(float(one.max() * 255)) for one in sample.soft] == [10 * before[name] for name in sample.metadata["classes"]]
+        assert [round(float(one.max() * 255)) for one in sample.soft] == [
+            10 * before[name] for name in sample.metadata["classes"]
+        ]
     assert (tmp_path / "out/attention/zoo/000001.safetensors").read_bytes() == attention("p1")
     assert check_dataset(tmp_path / "out").errors == 0
 

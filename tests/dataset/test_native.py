@@ -25,7 +25,9 @@ def one_sample(tmp_path):
     store.write_native(tmp_path / "set", ("x", "a", "b", "c", "d", "e", "é"), [given], about={})
     (tmp_path / "set" / native.SOFT).mkdir()
     for class_id, value in ((2, 0.0), (7, 1.0)):
-        (tmp_path / f"set/soft/000003_{class_id}.png").write_bytes(native.encode_soft(np.full((4, 6), value, np.float32)))
+        (tmp_path / f"set/soft/000003_{class_id}.png").write_bytes(
+            native.encode_soft(np.full((4, 6), value, np.float32))
+        )
     return tmp_path / "set", given
 
 
@@ -87,7 +89,11 @@ def test_class_list_round_trip(tmp_path):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (300, 5), (64, 80)])
 def test_masks_are_palette_pngs_with_every_id(shape):
     rng = np.random.default_rng(0)
-    for labels in (rng.integers(0, 256, shape).astype(np.uint8), np.zeros(shape, np.uint8), np.full(shape[::-1], 255, np.uint8).T):
+    for labels in (
+        rng.integers(0, 256, shape).astype(np.uint8),
+        np.zeros(shape, np.uint8),
+        np.full(shape[::-1], 255, np.uint8).T,
+    ):
         data = native.encode_mask(labels)
         with Image.open(io.BytesIO(data)) as picture:
             picture.verify()  # checksums of all chunks

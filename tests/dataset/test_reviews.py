@@ -34,7 +34,9 @@ def pets(tmp_path):
     (out / "soft").mkdir()
     for row in native.read_rows(out):
         labels = native.read_label_map(out / row["mask"])
-        (out / f"soft/{native.sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(native.encode_soft((labels > 0) * 0.8))
+        (out / f"soft/{native.sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(
+            native.encode_soft((labels > 0) * 0.8)
+        )
     session = Session(open_subject(out), by="ann")
     session.act(0, 0, "accept", verdict="accepted")
     session.act(1, 0, "reject", verdict="rejected")
@@ -64,7 +66,10 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     sample = list(store.read_dataset(pets))[3]
     assert np.unique(sample.label_map).tolist() == [0, 2]
     assert count_reviews(item.metadata for item in items) == {"accepted": 2, "rejected": 1, "corrected": 1, "made": 0}
-    assert review_summary(item.metadata for item in items) == "1 corrected mask is used; 1 sample that a person rejected is among them"
+    assert (
+        review_summary(item.metadata for item in items)
+        == "1 corrected mask is used; 1 sample that a person rejected is among them"
+    )
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
     assert len(classes) == 3
 
@@ -95,13 +100,17 @@ def test_a_corrected_mask_is_certain_and_not_made_anew(pets, tmp_path):
     run("filter", pets, "--out", tmp_path / "out", "--ignore-band", "0.5,0.9", "--min-confidence", "0.1")
     rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(tmp_path / "out")}
     assert rows["000003"]["confidence"] == {"cat": 1.0}
-    labels = {name: np.unique(native.read_label_map(tmp_path / "out" / row["mask"])).tolist() for name, row in rows.items()}
+    labels = {
+        name: np.unique(native.read_label_map(tmp_path / "out" / row["mask"])).tolist() for name, row in rows.items()
+    }
     assert labels == {"000003": [0, 2]}  # 0.8 is inside the band: of the others nothing is certain
 
 
 @pytest.fixture
 def returned(pets, tmp_path):
-    """`pets`, back from another tool: the masks of 1 and 2 were changed there, and the soft masks of the others stay."""
+    """`pets`, back from another tool: the masks of 1 and 2 were changed there, and the soft masks of the others
+    stay.
+    """
     classes, items = open_native(pets)
     back = [items[i].replace(label_map=np.where(items[i].label_map == 0, np.uint8(3), np.uint8(0))) for i in (1, 2)]
     write_native(tmp_path / "returned", *correct(pets, classes, back, by="cvat"), about={})
@@ -170,7 +179,11 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path, capsys):
     assert [items[i].metadata["review"] for i in (2, 4)] == [{"verdict": None, **said}, {"verdict": "accepted", **said}]
     assert "confidence" not in items[2].metadata
     assert [any(kind == "soft" for kind, _ in item.extras) for item in items] == [True, True, False, False, False, True]
-    for reviewed, names in (("corrected", ["000003"]), ("unreviewed", ["000002", "000005"]), ("accepted", ["000000", "000003", "000004"])):
+    for reviewed, names in (
+        ("corrected", ["000003"]),
+        ("unreviewed", ["000002", "000005"]),
+        ("accepted", ["000000", "000003", "000004"]),
+    ):
         run("filter", remade, "--out", tmp_path / reviewed, "--reviewed", reviewed)
         assert [item.name for item in open_native(tmp_path / reviewed)[1]] == names
         assert not check_dataset(tmp_path / reviewed).errors
@@ -182,7 +195,12 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path, capsys):
     session.close()
     classes, items = open_native(tmp_path / "unreviewed")
     assert items[0].metadata["review"] == {"verdict": "rejected", **said, "by": "bob"}
-    _, back = correct(tmp_path / "unreviewed", classes, [items[0], items[1].replace(label_map=np.zeros((64, 64), np.uint8))], by="cvat")
+    _, back = correct(
+        tmp_path / "unreviewed",
+        classes,
+        [items[0], items[1].replace(label_map=np.zeros((64, 64), np.uint8))],
+        by="cvat",
+    )
     assert [item.metadata["review"].get("made") for item in back] == [CONSTANTS, None]
 
 
@@ -200,7 +218,14 @@ def test_how_certain_a_mask_is_that_nobody_drew_is_not_known(remade, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["export {} --to webdataset", "filter {}", "merge {} {}2", "split {} --val 0.5", "augment {} --add flip:100% --workers 2"]
+    "line",
+    [
+        "export {} --to webdataset",
+        "filter {}",
+        "merge {} {}2",
+        "split {} --val 0.5",
+        "augment {} --add flip:100% --workers 2",
+    ],
 )
 def test_commands_use_the_corrected_masks_and_say_so(pets, tmp_path, line, capsys):
     write_set(tmp_path / "pets2", 2, ("cat", "dog"))
@@ -277,7 +302,9 @@ def test_a_line_without_a_hash_is_refused(pets):
 
 
 @pytest.mark.parametrize("before", [b"", b"all"])
-@pytest.mark.parametrize("damage", [b"\0" * 1000, b'{"sample": "a\0\0\0\0', b'{"sample": "000000", "version": 0}', b"[]", b'{"name": "'])
+@pytest.mark.parametrize(
+    "damage", [b"\0" * 1000, b'{"sample": "a\0\0\0\0', b'{"sample": "000000", "version": 0}', b"[]", b'{"name": "']
+)
 def test_damage_at_the_end_is_no_line_cut_off(pets, before, damage):
     data = (before and (pets / REVIEWS).read_bytes()) + damage
     (pets / REVIEWS).write_bytes(data)

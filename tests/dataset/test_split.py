@@ -19,12 +19,18 @@ def picture(rng, shape=(32, 40)):
 
 
 def samples(count=60, seed=0, copies=0):
-    """Items of unlike pictures, of one class of three each in turn, every fifth of two; the first `copies` again, a little brighter."""
+    """Items of unlike pictures, of one class of three each in turn, every fifth of two; the first `copies` again, a
+    little brighter.
+    """
     rng = np.random.default_rng(seed)
     items = []
     images = [picture(rng) for _ in range(count)]
     for number in range(count + copies):
-        image = images[number] if number < count else np.clip(images[number - count].astype(int) + 2, 0, 255).astype(np.uint8)
+        image = (
+            images[number]
+            if number < count
+            else np.clip(images[number - count].astype(int) + 2, 0, 255).astype(np.uint8)
+        )
         labels = np.zeros(image.shape[:2], np.uint8)
         labels[:8] = 1 + number % count % 3
         if number % 5 == 0:

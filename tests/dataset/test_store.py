@@ -25,7 +25,11 @@ def test_native_round_trip(tmp_path):
     labels = np.zeros((4, 6), np.uint8)
     labels[1, 1:5] = 3, 1, 255, 3
     given = [
-        item("000000", labels, {"prompt": "é", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "file_name": "x", "mask": "y"}),
+        item(
+            "000000",
+            labels,
+            {"prompt": "é", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "file_name": "x", "mask": "y"},
+        ),
         item("trip/1", suffix="jpg"),
     ]
     assert write_native(tmp_path / "out", ("cat", "bus", "dog"), given, about={"command": "test"}) == 2
@@ -39,7 +43,10 @@ def test_native_round_trip(tmp_path):
     assert (row["classes"], row["class_ids"]) == (["bus", "cat", "dog"], [2, 1, 3])
     assert row["area"] == {"bus": 0.0, "cat": round(1 / 24, 6), "dog": round(2 / 24, 6)}
     assert len(list(store.read_dataset(tmp_path / "out"))) == 2
-    files = "README.md classes.txt images/000000.png images/trip/1.jpg masks/000000.png masks/trip/1.png metadata.jsonl preview.html"
+    files = (
+        "README.md classes.txt images/000000.png images/trip/1.jpg masks/000000.png masks/trip/1.png metadata.jsonl"
+        " preview.html"
+    )
     assert names(tmp_path / "out") == files.split()
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| command | test |" in card
@@ -112,7 +119,10 @@ def test_staged_appears_whole(tmp_path):
         (part / "a").write_text("a")
         assert not out.exists()
         assert part.parent == out.parent
-        with pytest.raises(UserError, match=rf"{out}: in use by another run \(process {os.getpid()}\)"), stage_output(out):
+        with (
+            pytest.raises(UserError, match=rf"{out}: in use by another run \(process {os.getpid()}\)"),
+            stage_output(out),
+        ):
             pass
     assert names(tmp_path) == ["deep/out/a"]
     (tmp_path / "empty").mkdir()
@@ -130,7 +140,10 @@ def test_a_name_may_be_as_long_as_the_system_takes(tmp_path):
     with stage_output(out) as part:
         (part / "a").write_text("1")
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
-    with pytest.raises(UserError, match=r"^.*n: File name too long; choose another folder$"), stage_output(tmp_path / ("n" * 256)):
+    with (
+        pytest.raises(UserError, match=r"^.*n: File name too long; choose another folder$"),
+        stage_output(tmp_path / ("n" * 256)),
+    ):
         pass
 
 
@@ -154,7 +167,9 @@ with stage_output(sys.argv[1]) as part:
     print("ready", flush=True)
     time.sleep(60)
 """
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True
+    ) as run:
         assert run.stdout
         assert run.stdout.readline() == "ready\n"
         with pytest.raises(UserError, match="in use by another run"), stage_output(tmp_path / "out"):
@@ -172,7 +187,9 @@ def test_images_are_copied_or_linked(tmp_path):
     Image.new("RGB", (1, 1)).save(source)
     stored = source.read_bytes()
     (tmp_path / "link.jpg").symlink_to(source)
-    for number, (image, link, same) in enumerate([(source, True, True), (source, False, False), (tmp_path / "link.jpg", True, True)]):
+    for number, (image, link, same) in enumerate(
+        [(source, True, True), (source, False, False), (tmp_path / "link.jpg", True, True)]
+    ):
         target = tmp_path / "out" / f"{number}.jpg"
         Sample(image, np.zeros((1, 1), np.uint8), name="a").put_image(target, link=link)
         assert target.read_bytes() == stored
@@ -184,7 +201,12 @@ def test_images_are_copied_or_linked(tmp_path):
 
 def test_what_else_is_kept_of_a_sample_comes_along(tmp_path):
     write_native(tmp_path / "out", ("cat", "dog"), [item("trip/a.v2_1"), item("trip/a.v2"), item("b")], about={})
-    for name in ("soft/trip/a.v2_1.png", "soft/trip/a.v2_2.png", "attention/trip/a.v2.safetensors", "attention/b.safetensors"):
+    for name in (
+        "soft/trip/a.v2_1.png",
+        "soft/trip/a.v2_2.png",
+        "attention/trip/a.v2.safetensors",
+        "attention/b.safetensors",
+    ):
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / name).write_text(name)
     (tmp_path / "out/soft/trip/a.v2_2.png.part").write_text("half")
@@ -196,7 +218,12 @@ def test_what_else_is_kept_of_a_sample_comes_along(tmp_path):
     ]
     write_native(tmp_path / "again", ("cat", "dog"), items[1:], about={}, link=True)
     found = {name for name in names(tmp_path / "again") if name.startswith(("soft", "att"))}
-    assert found == {"soft/trip/a.v2_1.png", "soft/trip/a.v2_2.png", "attention/trip/a.v2.safetensors", "attention/b.safetensors"}
+    assert found == {
+        "soft/trip/a.v2_1.png",
+        "soft/trip/a.v2_2.png",
+        "attention/trip/a.v2.safetensors",
+        "attention/b.safetensors",
+    }
     assert (tmp_path / "again/soft/trip/a.v2_1.png").samefile(tmp_path / "out/soft/trip/a.v2_1.png")
 
 

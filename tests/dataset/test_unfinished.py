@@ -40,7 +40,10 @@ def test_commands_say_that_the_run_is_not_finished(stopped, monkeypatch, capsys,
     monkeypatch.chdir(stopped.parent)
     before = sorted(stopped.parent.rglob("*"))
     assert main([words[0], "pets", *words[1:]]) == 2
-    assert capsys.readouterr().err == "seediff: pets: the run that makes it is not finished; the same `seediff mask` continues it\n"
+    assert (
+        capsys.readouterr().err
+        == "seediff: pets: the run that makes it is not finished; the same `seediff mask` continues it\n"
+    )
     assert sorted(stopped.parent.rglob("*")) == before
 
 

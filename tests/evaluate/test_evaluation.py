@@ -42,7 +42,19 @@ def run(*arguments: object) -> int:
 
 def test_the_command_and_its_files(voc, predictions, tmp_path, capsys):
     report = tmp_path / "report"
-    arguments = (predictions, "--data", voc, "--protocol", "voc", "--json", tmp_path / "voc.json", "--out", report, "--draws", 20)
+    arguments = (
+        predictions,
+        "--data",
+        voc,
+        "--protocol",
+        "voc",
+        "--json",
+        tmp_path / "voc.json",
+        "--out",
+        report,
+        "--draws",
+        20,
+    )
     assert run(*arguments) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -138,7 +150,11 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
     [
         (lambda p, d: (p / "2007_000042.png").unlink(), (), "no prediction for 1 of 2 images: 2007_000042"),
         (lambda p, d: save_map(p / "2007_000042.png", np.full((2, 4), 300), bits=16), (), "ids 300"),
-        (lambda p, d: (p / "classes.txt").write_text("0 background\n1 person\n300 dog\n"), (), "classes.txt: names id 300"),
+        (
+            lambda p, d: (p / "classes.txt").write_text("0 background\n1 person\n300 dog\n"),
+            (),
+            "classes.txt: names id 300",
+        ),
         (lambda p, d: (d / "ImageSets" / "Segmentation" / "val.txt").write_text(""), (), "lists no images"),
         (None, ("--protocol", "camvid"), "protocol camvid"),
         (None, ("--protocol", "coco"), "--protocol"),

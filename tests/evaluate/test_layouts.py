@@ -142,7 +142,9 @@ def test_a_picture_that_is_missing_or_none(tmp_path):
         broken.picture()
 
 
-@pytest.mark.parametrize(("name", "classes", "images"), [("voc274_dev", 21, 220), ("voc_val_dev", 21, 200), ("camvid_dev", 11, 40)])
+@pytest.mark.parametrize(
+    ("name", "classes", "images"), [("voc274_dev", 21, 220), ("voc_val_dev", 21, 200), ("camvid_dev", 11, 40)]
+)
 def test_subsets_of_the_public_data(name, classes, images):
     if not (DATA / name).is_dir():
         pytest.skip(f"{DATA / name} is not on this machine")

@@ -50,7 +50,9 @@ def test_a_value_equal_to_the_threshold_reaches_it_and_the_first_of_equals_wins(
 
 
 def test_the_threshold_comes_from_the_tuning_pictures_alone():
-    """Truth: half background, half class 1. Class 1's value is 0.2 outside and 0.4 inside when tuning, 0.6 and 0.8 when scored."""
+    """Truth: half background, half class 1. Class 1's value is 0.2 outside and 0.4 inside when tuning, 0.6 and 0.8 when
+    scored.
+    """
     truth = np.array([[0, 1]], np.uint8)
 
     def counted(outside: float, inside: float) -> np.ndarray:

@@ -30,20 +30,45 @@ def test_zero_shot_parts_are_vocs_last_five_and_the_others_without_the_backgroun
 
 def test_human_and_vehicle():
     expected = dict.fromkeys(CITYSCAPES_CLASSES, "background")
-    expected |= {"person": "Human", "rider": "Human", "car": "Vehicle", "truck": "Vehicle", "bus": "Vehicle", "train": "Vehicle"}
-    ignored = "motorcycle", "bicycle", "parking", "rail track", "guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer"
+    expected |= {
+        "person": "Human",
+        "rider": "Human",
+        "car": "Vehicle",
+        "truck": "Vehicle",
+        "bus": "Vehicle",
+        "train": "Vehicle",
+    }
+    ignored = (
+        "motorcycle",
+        "bicycle",
+        "parking",
+        "rail track",
+        "guard rail",
+        "bridge",
+        "tunnel",
+        "polegroup",
+        "caravan",
+        "trailer",
+    )
     expected |= dict.fromkeys(ignored, "ignored")
     assert by_name("cityscapes-human-vehicle", CITYSCAPES) == expected
     assert set(PROTOCOLS["cityscapes-human-vehicle"].truth_table(CITYSCAPES)[[0, 6, 34, 255]].tolist()) == {255}
     predicted = by_name("cityscapes-human-vehicle", {0: "background", 1: "human", 2: "vehicle"}, truth=False)
     assert predicted == {"background": "background", "human": "Human", "vehicle": "Vehicle"}
     model = by_name("cityscapes-human-vehicle", VOC, truth=False)
-    assert (model["person"], model["bus"], model["dog"], model["motorbike"]) == ("Human", "Vehicle", "background", "ignored")
+    assert (model["person"], model["bus"], model["dog"], model["motorbike"]) == (
+        "Human",
+        "Vehicle",
+        "background",
+        "ignored",
+    )
 
 
 def test_domain_is_the_same_on_both_data_sets():
     on_voc, on_cityscapes = by_name("domain", VOC), by_name("domain", CITYSCAPES)
-    assert {name: to for name, to in on_voc.items() if to != "background"} == {n: n for n in ("car", "person", "motorbike")}
+    assert {name: to for name, to in on_voc.items() if to != "background"} == {
+        n: n for n in ("car", "person", "motorbike")
+    }
     found = {name: to for name, to in on_cityscapes.items() if to not in ("background", "ignored")}
     assert found == {"car": "car", "person": "person", "rider": "person", "motorcycle": "motorbike"}
     assert on_cityscapes["bicycle"] == on_cityscapes["truck"] == "background"
@@ -77,7 +102,9 @@ def test_own_classes():
 @pytest.mark.parametrize("ending", ["toml", "csv"])
 def test_a_class_map(tmp_path, ending):
     path = tmp_path / f"map.{ending}"
-    path.write_text({"toml": '[classes]\nkitty = "cat"\npup = "dog"\n', "csv": "predicted,class\nkitty,cat\npup,dog\n"}[ending])
+    path.write_text(
+        {"toml": '[classes]\nkitty = "cat"\npup = "dog"\n', "csv": "predicted,class\nkitty,cat\npup,dog\n"}[ending]
+    )
     assert (mapped := read_class_map(path)) == {"kitty": "cat", "pup": "dog"}
     model = {0: "background", 1: "pup", 2: "kitty"}
     assert own(("background", "cat", "dog")).predicted_table(model, mapped)[:3].tolist() == [0, 2, 1]

@@ -14,7 +14,8 @@ from seediff.evaluate import segments
 from seediff.evaluate.segments import evaluate_segments, notes, score_table, to_json
 from seediff.evaluate.semantic import write_json
 
-# Class 0 has six labelled pixels, class 1 four; two pixels are unlabelled. Segments 9 and 3 stand for them, two pixels are mistaken.
+# Class 0 has six labelled pixels, class 1 four; two pixels are unlabelled. Segments 9 and 3 stand for them, two pixels
+# are mistaken.
 LABEL = [[0, 0, 0, 1], [0, 0, 0, 1], [255, 255, 1, 1]]
 PREDICTION = [[9, 9, 9, 3], [9, 9, 3, 3], [9, 9, 9, 3]]
 
@@ -61,7 +62,9 @@ def test_pixels_outside_every_segment_are_wrong(folders):
     scores = evaluate_segments(*folders, num_classes=2)
     assert scores.acc == 10 / 13
     assert scores.unpredicted == 3 / 13
-    assert any("23.1% of the labelled pixels have no segment" in line and "--center-crop" in line for line in notes(scores))
+    assert any(
+        "23.1% of the labelled pixels have no segment" in line and "--center-crop" in line for line in notes(scores)
+    )
 
 
 def test_center_crop_and_size(tmp_path: Path):
@@ -90,7 +93,10 @@ def test_sizes_that_differ(folders):
     save_map(predictions / "labels" / "a.png", np.repeat(np.repeat(PREDICTION, 2, 0), 2, 1))
     with pytest.raises(UserError) as caught:
         evaluate_segments(predictions, labels)
-    text = f"{predictions}/labels/a.png: is 8 × 6 pixels, but its label {labels}/a.png 4 × 3; resize_predictions scales it (nearest)"
+    text = (
+        f"{predictions}/labels/a.png: is 8 × 6 pixels, but its label {labels}/a.png 4 × 3; resize_predictions scales it"
+        " (nearest)"
+    )
     assert str(caught.value) == text
     assert evaluate_segments(predictions, labels, resize_predictions=True, num_classes=2).acc == 11 / 13
     save_map(predictions / "labels" / "a.png", np.zeros((3, 3)))
@@ -148,7 +154,9 @@ def test_all_that_is_wrong_is_told_at_once(folders):
         save_map(labels / f"c{number:02d}.png", [[0, 1]])
         save_map(predictions / "labels" / f"c{number:02d}.png", [[0, 1]])
     for protocol in ("diffseg", "dataset"):
-        with pytest.raises(UserError, match=r"^2 of 32 labels .*a\.png: has unknown label ids 30.*; the others: 'deep/b'$"):
+        with pytest.raises(
+            UserError, match=r"^2 of 32 labels .*a\.png: has unknown label ids 30.*; the others: 'deep/b'$"
+        ):
             evaluate_segments(predictions, labels, protocol=protocol)
     for number in range(30):
         save_map(labels / f"c{number:02d}.png", [[30, 1]])
@@ -176,7 +184,12 @@ def test_json_and_table(folders, tmp_path: Path):
     written = json.loads(path.read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(to_json(scores)))
     assert written.keys() == segments.SegmentScores.__dataclass_fields__.keys()
-    assert (written["protocol"], written["acc"], written["miou"], written["seed"]) == ("diffseg", scores.acc, scores.miou, 5)
+    assert (written["protocol"], written["acc"], written["miou"], written["seed"]) == (
+        "diffseg",
+        scores.acc,
+        scores.miou,
+        5,
+    )
     assert written["acc_ci95"] == [0.8, 1]
     assert written["per_class"]["0"]["iou"] == 0.75
     assert written["per_class"]["2"] == {"iou": None, "iou_ci95": [None, None], "tp": 0, "fp": 0, "fn": 0}

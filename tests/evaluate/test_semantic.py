@@ -66,7 +66,10 @@ def test_the_two_readings_of_an_excluded_background():
     with_pixels, without = PROTOCOLS["voc-zero-shot"], PROTOCOLS["voc-zero-shot-objects"]
     voc = dict(enumerate(VOC.classes))
     stored, said = np.array([[0, 0, 1, 1]], np.uint8), np.array([[1, 0, 1, 0]], np.uint8)
-    found = [evaluate_pairs([("a", p.predicted_table(voc)[said], p.truth_table(voc)[stored])], p).miou for p in (with_pixels, without)]
+    found = [
+        evaluate_pairs([("a", p.predicted_table(voc)[said], p.truth_table(voc)[stored])], p).miou
+        for p in (with_pixels, without)
+    ]
     assert found == [1 / 3, 1 / 2]
 
 
@@ -78,7 +81,11 @@ def test_intervals_are_those_of_a_plain_bootstrap():
 
     def miou(chosen) -> float:
         truth, predicted = (np.concatenate([pairs[i][k][pairs[i][2] != 255] for i in chosen]) for k in (2, 1))
-        return float(np.mean([((truth == c) & (predicted == c)).sum() / ((truth == c) | (predicted == c)).sum() for c in range(3)]))
+        return float(
+            np.mean(
+                [((truth == c) & (predicted == c)).sum() / ((truth == c) | (predicted == c)).sum() for c in range(3)]
+            )
+        )
 
     assert scores.miou == pytest.approx(miou(range(12)))
     expected = np.quantile([miou(rng.integers(0, 12, 12)) for _ in range(400)], [0.025, 0.975])
@@ -103,7 +110,10 @@ def test_json_has_no_nan_and_the_key_miou():
     ("pairs", "match"),
     [
         ([], "there are no images"),
-        ([("a", np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))], "a: prediction is 3 × 2 pixels, but the truth 2 × 3"),
+        (
+            [("a", np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))],
+            "a: prediction is 3 × 2 pixels, but the truth 2 × 3",
+        ),
         ([("a", np.full((2, 2), 30, np.uint8), np.zeros((2, 2), np.uint8))], "a: prediction has ids 30"),
         ([("a", np.zeros((2, 2), np.uint8), np.full((2, 2), 255, np.uint8))], "no pixel of the 1 truths counts"),
     ],

@@ -53,7 +53,9 @@ def test_place_of_what_is_malformed(text: str, said: str) -> None:
     assert str(caught.value) == said
 
 
-@pytest.mark.parametrize("raw", [b'"\xcc"', b'"x" y', b"[1, \xcc", b"5 \xcc", b'{"name": 5, "\xcc": 1}', b'{"name": 5, "counts": [1'])
+@pytest.mark.parametrize(
+    "raw", [b'"\xcc"', b'"x" y', b"[1, \xcc", b"5 \xcc", b'{"name": 5, "\xcc": 1}', b'{"name": 5, "counts": [1']
+)
 def test_what_is_of_another_type_and_malformed_too(raw: bytes) -> None:
     with pytest.raises(UserError, match=r"f\.json: "):
         parse_json(raw, Record, "f.json")
@@ -93,8 +95,10 @@ def test_a_line_without_end_is_refused_before_it_is_read(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "text",
     [
-        "a = nan", "a = [1.0, -inf]", "a = " + "9" * DIGITS, "a = " + "[" * DEEP, "[[a]]\nb.c = [1, {d = 1e999}]", "a = 1\na = 2",
-        'a = "\\ud800"', "a" * 1000, ".".join("a" * 3000) + " = 1", *(data.decode("latin-1") for data in BYTES.values() if data),
+        "a = nan", "a = [1.0, -inf]", "a = " + "9" * DIGITS, "a = " + "[" * DEEP, "[[a]]\nb.c = [1, {d = 1e999}]",
+        "a = 1\na = 2",
+        'a = "\\ud800"', "a" * 1000, ".".join("a" * 3000) + " = 1",
+        *(data.decode("latin-1") for data in BYTES.values() if data),
     ],
     ids=range(13),
 )  # fmt: skip
@@ -104,7 +108,9 @@ def test_damaged_toml_is_refused_in_a_line(tmp_path: Path, text: str) -> None:
     assert refusal(lambda: read_toml(path), path)
 
 
-LAUGHS = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+LAUGHS = "a: &a [x, x]\n" + "".join(
+    f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
 
 
 @pytest.mark.timeout(30)
@@ -118,7 +124,10 @@ LAUGHS = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for 
         ("a: [1, {b: .inf}]", "holds inf or nan"),
         ("a: " + "9" * DIGITS, "line 1: a number must fit in 64 bits"),
         ("a: 2020-13-45", "is not YAML"),
-        ("a: !!python/object/apply:os.system [ls]", "line 1: has a tag (tag:yaml.org,2002:python/object/apply:os.system)"),
+        (
+            "a: !!python/object/apply:os.system [ls]",
+            "line 1: has a tag (tag:yaml.org,2002:python/object/apply:os.system)",
+        ),
         ('a: !!int "1:1:1"', "line 1: has a tag"),
         ("a: " + "1:" * 1_000_000 + "1", "line 1: a number must fit in 64 bits"),
         ("? {a: b}\n: c", "is not YAML"),

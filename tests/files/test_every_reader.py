@@ -1,4 +1,6 @@
-"""Damaged files of studies, of the embedded model's measures and trainings, of attention maps: read, or one line that names the file."""
+"""Damaged files of studies, of the embedded model's measures and trainings, of attention maps: read, or one line that
+names the file.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,12 @@ def saved_maps() -> bytes:
 def saved_scenes() -> bytes:
     tensors = pack_blobs("images", [picture((8, 8, 3), "WEBP")]) | pack_blobs("masks", [picture((8, 8), "PNG")])
     return save(
-        tensors, {"scenes": json.dumps([{"classes": [next(name for name in CLASSES if CLASS_IDS[name] == 3)], "caption": "a thing"}])}
+        tensors,
+        {
+            "scenes": json.dumps(
+                [{"classes": [next(name for name in CLASSES if CLASS_IDS[name] == 3)], "caption": "a thing"}]
+            )
+        },
     )
 
 
@@ -171,7 +178,12 @@ def test_arrays(tmp_path: Path) -> None:
     np.save(path, np.arange(12, dtype=np.uint8).reshape(3, 4))
     whole = path.read_bytes()
     np.testing.assert_array_equal(map_array(path, np.uint8, (3, None)), np.arange(12).reshape(3, 4))
-    damages = [*truncations(whole), *BYTES.items(), ("longer", whole + b"\0"), ("a header of 65,535", whole[:8] + b"\xff\xff" + whole[10:])]
+    damages = [
+        *truncations(whole),
+        *BYTES.items(),
+        ("longer", whole + b"\0"),
+        ("a header of 65,535", whole[:8] + b"\xff\xff" + whole[10:]),
+    ]
     for name, data in damages:
         path.write_bytes(data)
         assert refusal(lambda: map_array(path, np.uint8, (3, None)), path) is not None, name
@@ -189,7 +201,12 @@ def test_arrays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["csv", "toml"])
 def test_class_maps(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"map.{ending}"
-    for name, data in (*BYTES.items(), ("open quotes", b'a,"b\n'), ("a number", b"a = 1\n"), ("deep", b"a = " + b"[" * 9999)):
+    for name, data in (
+        *BYTES.items(),
+        ("open quotes", b'a,"b\n'),
+        ("a number", b"a = 1\n"),
+        ("deep", b"a = " + b"[" * 9999),
+    ):
         path.write_bytes(data)
         assert refusal(lambda: read_class_map(path), path) is not None, name
 

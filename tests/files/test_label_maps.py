@@ -74,7 +74,11 @@ def test_pairs_by_path_then_by_file_name(tmp_path: Path):
     for name in ("labels/a.png", "labels/city/b_leftImg8bit.png", "labels/deep/c.png", "labels/more.png"):
         save_map(tmp_path / name, [[0]])
     paired, missing = pair(["a", "city/b", "x/c", "d"], tmp_path)
-    assert names_of(paired, tmp_path / "labels") == {"a": "a.png", "city/b": "city/b_leftImg8bit.png", "x/c": "deep/c.png"}
+    assert names_of(paired, tmp_path / "labels") == {
+        "a": "a.png",
+        "city/b": "city/b_leftImg8bit.png",
+        "x/c": "deep/c.png",
+    }
     assert missing == ["d"]
     assert pair(["city/b_leftImg8bit"], tmp_path) == ({"city/b_leftImg8bit": paired["city/b"]}, [])
 
@@ -92,7 +96,9 @@ def test_same_file_names_in_several_folders(tmp_path: Path):
         pair(["a"], tmp_path / "empty")
 
 
-@pytest.mark.parametrize(("shape", "expected"), [((2, 5), [[1, 2], [6, 7]]), ((5, 2), [[2, 3], [4, 5]]), ((2, 2), [[0, 1], [2, 3]])])
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((2, 5), [[1, 2], [6, 7]]), ((5, 2), [[2, 3], [4, 5]]), ((2, 2), [[0, 1], [2, 3]])]
+)
 def test_centre_square(shape, expected):
     assert centre_square(np.arange(shape[0] * shape[1]).reshape(shape)).tolist() == expected
 
@@ -103,7 +109,10 @@ def test_resize_takes_what_lies_beneath_each_centre(height, width, new_height, n
     array = np.random.default_rng(0).integers(0, 99, (height, width))
     found = resize_nearest(array, new_height, new_width)
     expected = [
-        [array[int((i + 0.5) * height / new_height + 1e-9), int((j + 0.5) * width / new_width + 1e-9)] for j in range(new_width)]
+        [
+            array[int((i + 0.5) * height / new_height + 1e-9), int((j + 0.5) * width / new_width + 1e-9)]
+            for j in range(new_width)
+        ]
         for i in range(new_height)
     ]
     np.testing.assert_array_equal(found, expected)

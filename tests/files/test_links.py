@@ -31,7 +31,9 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need rights there
 
 SECRET = b"-----BEGIN PRIVATE KEY-----"
 CLASSES = ("cat", "dog")
-HELD = dict.fromkeys(("key", "000000.png", "000000.json", "000000.safetensors", "images/000000.png", "deep/a/key"), SECRET)
+HELD = dict.fromkeys(
+    ("key", "000000.png", "000000.json", "000000.safetensors", "images/000000.png", "deep/a/key"), SECRET
+)
 RUNS = ("generate", "augment")
 
 
@@ -56,14 +58,20 @@ def pets(tmp_path: Path) -> Path:
     write_native(tmp_path / "pets", CLASSES, made, about={})
     (tmp_path / "pets/soft").mkdir()
     for number in range(6):
-        (tmp_path / f"pets/soft/{number:06d}_{1 + number % 2}.png").write_bytes(native.encode_soft(np.full((24, 32), 0.5)))
+        (tmp_path / f"pets/soft/{number:06d}_{1 + number % 2}.png").write_bytes(
+            native.encode_soft(np.full((24, 32), 0.5))
+        )
     return tmp_path / "pets"
 
 
 def run(command: str, out: Path, pets: Path) -> None:
     """One of RUNS, which continue what is in `out`."""
     if command == "generate":
-        generate(GenerateConfig(classes=CLASSES, per_class=2, batch_size=2, keep_soft=True, keep_attention=True), out, draw=fake_draw)
+        generate(
+            GenerateConfig(classes=CLASSES, per_class=2, batch_size=2, keep_soft=True, keep_attention=True),
+            out,
+            draw=fake_draw,
+        )
     else:
         augment(AugmentConfig(add=parse_recipe("flip:3"), batch_size=4), pets, out)
 
@@ -102,7 +110,9 @@ def test_what_is_no_lock(kind, pets, victim, tmp_path):
     lock = tmp_path / "out/.lock"
     lock.parent.mkdir()
     {"symbolic": lambda: lock.symlink_to(victim / "key"), "fifo": lambda: os.mkfifo(lock), "folder": lock.mkdir}[kind]()
-    with pytest.raises(UserError, match=r"\.lock in it is a link or no regular file, which no run of seediff left; remove it"):
+    with pytest.raises(
+        UserError, match=r"\.lock in it is a link or no regular file, which no run of seediff left; remove it"
+    ):
         run("generate", lock.parent, pets)
     assert contents(victim) == HELD
 
@@ -124,7 +134,10 @@ def test_leftovers_of_killed_runs_vanish(begun, pets, victim, tmp_path):
         (out / folder / fresh_name()).write_bytes(b"half")
     run(command, out, pets)
     assert contents(out) == whole
-    left, other = tmp_path / fresh_name("new"), tmp_path / fresh_name("another")  # of a staged output; what is behind its links stays
+    left, other = (
+        tmp_path / fresh_name("new"),
+        tmp_path / fresh_name("another"),
+    )  # of a staged output; what is behind its links stays
     for folder in (left, other):
         (folder / "images").mkdir(parents=True)
         (folder / "deep").symlink_to(victim)
@@ -135,7 +148,11 @@ def test_leftovers_of_killed_runs_vanish(begun, pets, victim, tmp_path):
     assert contents(victim) == HELD
 
 
-COPYING = {"split": ["--val", "0.4"], "export": ["--to", "voc", "--link"], "augment": ["--add", "flip:1", "--batch-size", "4"]}
+COPYING = {
+    "split": ["--val", "0.4"],
+    "export": ["--to", "voc", "--link"],
+    "augment": ["--add", "flip:1", "--batch-size", "4"],
+}
 PLANTED = {
     "attention": "",
     "soft/000000_1.png": "key",
@@ -190,7 +207,9 @@ def test_names_that_lead_out_or_nowhere(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "up").symlink_to("..")
     for name in ("../a", "/a", "a/../../b", "up/a", "up"):
-        with pytest.raises(UserError, match=r"^row 1: 'mask' leads out of the dataset folder: \".*\"; paths are relative to it$"):
+        with pytest.raises(
+            UserError, match=r"^row 1: 'mask' leads out of the dataset folder: \".*\"; paths are relative to it$"
+        ):
             inside(tmp_path, name, "row 1", "mask")
     for name in ("images/\0", "a" * 5000, "a/" * 300_000, "loop"):
         with pytest.raises(UserError, match=r"^row 1: 'mask' is no path that can be used: \".*\" \(.*\)$"):
@@ -198,6 +217,8 @@ def test_names_that_lead_out_or_nowhere(tmp_path):
     for name in ("", None, 3):
         with pytest.raises(UserError, match=r"^row 1: 'mask' must be the path of a picture inside the dataset, not "):
             inside(tmp_path, name, "row 1", "mask")
-    with pytest.raises(UserError, match=r"/up/a: is a link that leads out of .*; what is outside of it is neither read nor written$"):
+    with pytest.raises(
+        UserError, match=r"/up/a: is a link that leads out of .*; what is outside of it is neither read nor written$"
+    ):
         inside(tmp_path, tmp_path / "up/a")
     assert inside(tmp_path, "deep/../new") == tmp_path / "deep/../new"

@@ -59,7 +59,9 @@ def test_a_file_does_not_take_the_place_of_a_device(tmp_path: Path) -> None:
 def test_tensors_of_both_kinds_are_the_same_file(tmp_path: Path) -> None:
     values = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1, 255], np.uint8)}
     write_tensors(tmp_path / "numpy", values, {"about": "{}"})
-    write_tensors(tmp_path / "torch", {name: torch.from_numpy(value) for name, value in values.items()}, {"about": "{}"})
+    write_tensors(
+        tmp_path / "torch", {name: torch.from_numpy(value) for name, value in values.items()}, {"about": "{}"}
+    )
     assert (tmp_path / "numpy").read_bytes() == (tmp_path / "torch").read_bytes()
     with safe_open(tmp_path / "torch", "np") as file:
         assert file.metadata() == {"about": "{}"}

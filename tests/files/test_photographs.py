@@ -37,10 +37,23 @@ def names(found) -> list[str]:
 
 class TestFind:
     def test_folder_is_searched_in_natural_order(self, tmp_path):
-        touch(tmp_path, "img10.jpg", "img2.JPG", "trip/b.webp", "Ä 1.png", "notes.txt", "noext", ".hidden.jpg", "._img2.JPG", ".git/x.png")
+        touch(
+            tmp_path,
+            "img10.jpg",
+            "img2.JPG",
+            "trip/b.webp",
+            "Ä 1.png",
+            "notes.txt",
+            "noext",
+            ".hidden.jpg",
+            "._img2.JPG",
+            ".git/x.png",
+        )
         found = find_photos([tmp_path])
         assert names(found) == ["img2", "img10", "trip/b", "Ä 1"]
-        assert [p.path for p in found.photos] == [tmp_path / n for n in ("img2.JPG", "img10.jpg", "trip/b.webp", "Ä 1.png")]
+        assert [p.path for p in found.photos] == [
+            tmp_path / n for n in ("img2.JPG", "img10.jpg", "trip/b.webp", "Ä 1.png")
+        ]
         assert found.skipped == 2
 
     def test_a_named_file_is_taken_whatever_it_is_called(self, tmp_path):
@@ -102,7 +115,17 @@ class TestFind:
         touch(tmp_path, "a.jpg", "a.png", "a.jpg.png", "B.jpg", "b.gif", "c.JPG", "c.jpg", "Straße.jpg", "strasse.png")
         found = names(find_photos([tmp_path]))
         assert len({n.casefold() for n in found}) == 9
-        assert {"a.jpg", "a.png", "a.jpg.png", "B.jpg", "b.gif", "c.JPG", "c.jpg~2", "Straße.jpg", "strasse.png"} == set(found)
+        assert {
+            "a.jpg",
+            "a.png",
+            "a.jpg.png",
+            "B.jpg",
+            "b.gif",
+            "c.JPG",
+            "c.jpg~2",
+            "Straße.jpg",
+            "strasse.png",
+        } == set(found)
 
     def test_a_folder_called_like_a_photographs_result(self, tmp_path):
         """overlays/trip.jpg cannot be a picture and a folder; neither can labels/tour.png."""
@@ -118,11 +141,21 @@ class TestFind:
         assert found == {"a.jpg", "a.jpg.jpg", "b.jpg", "b.PNG", "x/a.jpg", "c.JPG", "c.jpg~2.jpg"}
         touch(tmp_path, "scan.0001")
         assert find_photos([tmp_path / "scan.0001"]).photos[0].file_name == "scan.0001"
-        assert Photo(Path(os.fsdecode(b"caf\xe9.jpg")), "caf\N{REPLACEMENT CHARACTER}").file_name == "caf\N{REPLACEMENT CHARACTER}.jpg"
+        assert (
+            Photo(Path(os.fsdecode(b"caf\xe9.jpg")), "caf\N{REPLACEMENT CHARACTER}").file_name
+            == "caf\N{REPLACEMENT CHARACTER}.jpg"
+        )
 
     def test_outputs_of_earlier_runs_are_not_read(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        touch(tmp_path, "in/a.jpg", "in/old/seediff.toml", "in/old/labels/a.png", "in/old/labels/deep/b.png", "in/other/c.jpg")
+        touch(
+            tmp_path,
+            "in/a.jpg",
+            "in/old/seediff.toml",
+            "in/old/labels/a.png",
+            "in/old/labels/deep/b.png",
+            "in/other/c.jpg",
+        )
         for given, skipped in (("in", 3), ("in/*", 3), ("in/**/*.*g", 2)):
             found = find_photos([given])
             assert {photo.path.name for photo in found.photos} == {"a.jpg", "c.jpg"}
@@ -224,15 +257,35 @@ def test_sixteen_bit_grey_is_scaled(tmp_path, suffix):
     assert (pixels.min(), pixels.max()) == (0, 255)
 
 
-def tiff(path: Path, data: bytes, width: int, height: int, bits: int, *, photometric: int = 1, kind: int = 1, second: int | None = None):
+def tiff(
+    path: Path,
+    data: bytes,
+    width: int,
+    height: int,
+    bits: int,
+    *,
+    photometric: int = 1,
+    kind: int = 1,
+    second: int | None = None,
+):
     """An uncompressed grey little-endian TIFF. kind: SampleFormat, 1 unsigned, 2 signed, 3 float.
 
-    second: a second page of the first half of the rows, of this NewSubfileType: 0 an equal, 1 a smaller version, 4 a mask.
+    second: a second page of the first half of the rows, of this NewSubfileType: 0 an equal, 1 a smaller version, 4 a
+    mask.
     """
     start, pages = 8 + len(data), [height] if second is None else [height, height // 2]
     written = struct.pack("<2sHI", b"II", 42, start) + data
     for number, rows in enumerate(pages):
-        tags = [(254, second if number else 0), (256, width), (257, rows), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1)]
+        tags = [
+            (254, second if number else 0),
+            (256, width),
+            (257, rows),
+            (258, bits),
+            (259, 1),
+            (262, photometric),
+            (273, 8),
+            (277, 1),
+        ]
         tags += [(278, rows), (279, len(data) * rows // height), (339, kind)]
         following = len(written) + 2 + 12 * len(tags) + 4 if number + 1 < len(pages) else 0
         entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
@@ -246,7 +299,9 @@ def test_unusual_tiffs(tmp_path):
     inverted = read_photo(tiff(tmp_path / "w.tif", values.tobytes(), 8, 8, 16, photometric=0))
     np.testing.assert_array_equal(inverted[..., 0], 255 - (values / 257).round())
     twelve = np.linspace(0, 4095, 64).round().astype(np.uint32).reshape(32, 2)
-    packed = np.stack([twelve[:, 0] >> 4, (twelve[:, 0] & 15) << 4 | twelve[:, 1] >> 8, twelve[:, 1] & 255], 1).astype(np.uint8)
+    packed = np.stack([twelve[:, 0] >> 4, (twelve[:, 0] & 15) << 4 | twelve[:, 1] >> 8, twelve[:, 1] & 255], 1).astype(
+        np.uint8
+    )
     pixels = read_photo(tiff(tmp_path / "12.tif", packed.tobytes(), 8, 8, 12))
     np.testing.assert_allclose(pixels[..., 0], (twelve * 255 / 4095).reshape(8, 8), atol=0.51)
     big = saved(tmp_path / "big.tif", Image.frombytes("I;16B", (8, 8), values.astype(">u2").tobytes()))
@@ -256,7 +311,9 @@ def test_unusual_tiffs(tmp_path):
 @pytest.mark.parametrize(("dtype", "kind"), [("<f4", 3), ("<i4", 2), ("<u4", 1), ("<i2", 2)])
 def test_pixels_without_a_white_are_refused(tmp_path, dtype, kind):
     path = tiff(tmp_path / "a.tif", np.ones((8, 8), dtype).tobytes(), 8, 8, 8 * np.dtype(dtype).itemsize, kind=kind)
-    with pytest.raises(UserError, match=r"a\.tif: .* pixels say nowhere which value is white; save it with 8 or 16 bits"):
+    with pytest.raises(
+        UserError, match=r"a\.tif: .* pixels say nowhere which value is white; save it with 8 or 16 bits"
+    ):
         read_photo(path)
 
 
@@ -265,7 +322,11 @@ def test_transparency_is_laid_on_white(tmp_path):
     rgba[..., :3] = RED
     rgba[:4, :, 3], rgba[4:, :, 3] = 255, 51
     expected = np.round(np.array(RED) * 0.2 + 255 * 0.8)
-    for path in (saved(tmp_path / "a.png", rgba), saved(tmp_path / "a.tif", rgba), saved(tmp_path / "a.webp", rgba, lossless=True)):
+    for path in (
+        saved(tmp_path / "a.png", rgba),
+        saved(tmp_path / "a.tif", rgba),
+        saved(tmp_path / "a.webp", rgba, lossless=True),
+    ):
         pixels = read_photo(path)
         assert (pixels[:4] == RED).all()
         assert np.abs(pixels[4:] - expected).max() <= 1
@@ -281,7 +342,9 @@ def test_premultiplied_grey(tmp_path):
     tags += [(277, 4, 1, 2), (278, 4, 1, 8), (279, 4, 1, 128), (338, 4, 1, 1)]
     entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
     path = tmp_path / "a.tif"
-    path.write_bytes(struct.pack("<2sHI", b"II", 42, 136) + bytes([40, 102]) * 64 + struct.pack("<H", len(tags)) + entries + bytes(4))
+    path.write_bytes(
+        struct.pack("<2sHI", b"II", 42, 136) + bytes([40, 102]) * 64 + struct.pack("<H", len(tags)) + entries + bytes(4)
+    )
     try:
         Image.open(path).load()
     except (OSError, SyntaxError, ValueError) as error:  # Pillow 12
@@ -328,7 +391,9 @@ def test_cmyk_and_ycck(tmp_path):
 
 def test_lab_and_ycbcr(tmp_path):
     muted = picture() // 2 + 64
-    lab = ImageCms.profileToProfile(Image.fromarray(muted), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB")
+    lab = ImageCms.profileToProfile(
+        Image.fromarray(muted), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
     for mode, image in (("LAB", lab), ("YCbCr", Image.fromarray(muted).convert("YCbCr"))):
         assert image is not None
         pixels = read_photo(saved(tmp_path / f"{mode}.tif", image, compression="tiff_lzw"))
@@ -371,12 +436,16 @@ def test_colour_profiles(tmp_path):
 def test_unusable_profiles_are_ignored(tmp_path):
     profile = display_p3()
     for number, broken in enumerate((b"nonsense", profile[:100], profile[:200], bytes(600))):
-        np.testing.assert_array_equal(read_photo(saved(tmp_path / f"{number}.png", picture(), icc_profile=broken)), picture())
+        np.testing.assert_array_equal(
+            read_photo(saved(tmp_path / f"{number}.png", picture(), icc_profile=broken)), picture()
+        )
     grey = picture()[..., 0]
     np.testing.assert_array_equal(read_photo(saved(tmp_path / "grey.png", grey, icc_profile=profile))[..., 2], grey)
 
 
-@pytest.mark.parametrize(("suffix", "orientation"), [("jpg", n) for n in range(1, 9)] + [("png", 6), ("webp", 6), ("tif", 6)])
+@pytest.mark.parametrize(
+    ("suffix", "orientation"), [("jpg", n) for n in range(1, 9)] + [("png", 6), ("webp", 6), ("tif", 6)]
+)
 def test_orientation(tmp_path, suffix, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -45,7 +45,9 @@ def test_files_that_do_not_know_their_size_are_limited_too() -> None:
     assert "has more than 10 bytes" in refusal("/proc/self/status", 10)
 
 
-@pytest.mark.parametrize(("path", "said"), [("a\0b", "a\0b: is no path"), ("a\ud800", "a\ud800: is no path"), ("none", "there is no such")])
+@pytest.mark.parametrize(
+    ("path", "said"), [("a\0b", "a\0b: is no path"), ("a\ud800", "a\ud800: is no path"), ("none", "there is no such")]
+)
 def test_what_is_no_path(path: str, said: str) -> None:
     assert said in refusal(path)
 
@@ -74,7 +76,9 @@ PHOTO = {"id": 1, "photo": "a", "width": 2, "height": 2}
         '{"images": [], "categories": [1], "annotations": []}',
         json.dumps({"images": [PHOTO | {"photo": None}], "categories": [], "annotations": []}),
         json.dumps({"images": [PHOTO | {"width": "x"}], "categories": [], "annotations": []}),
-        json.dumps({"images": [PHOTO], "categories": [], "annotations": [{"image_id": 1, "category_id": 7, "area": 4}]}),
+        json.dumps(
+            {"images": [PHOTO], "categories": [], "annotations": [{"image_id": 1, "category_id": 7, "area": 4}]}
+        ),
         '{"files": {"a": "b"}}',
     ],
 )

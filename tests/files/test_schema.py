@@ -50,7 +50,10 @@ class Whole:
         ({"share": {"dog": True}}, "`$.share[...]`: Expected `float`, got `bool`"),
         ({"parts": [{"name": "x"}, {"size": 3}]}, "`$.parts[1]`: Object missing required field `name`"),
         ({"parts": [{"name": "x", "size": 0}]}, "`$.parts[0].size`: Expected `int` >= 1"),
-        ({"by_name": {"a": {}, "b": {"c": {"name": "x"}, "d": 5}}}, "`$.by_name[...][...]`: Expected `object`, got `int`"),
+        (
+            {"by_name": {"a": {}, "b": {"c": {"name": "x"}, "d": 5}}},
+            "`$.by_name[...][...]`: Expected `object`, got `int`",
+        ),
         ({"limit": 0}, "`$.limit`: Expected `float` > 0"),
         ({"kind": "\x1b[31m" + "x" * 1000}, "`$.kind`: Invalid enum value '\\x1b[31m"),
     ],
@@ -102,7 +105,8 @@ def work(kind, gate):
 sys.setswitchinterval(1e-6)
 with ThreadPoolExecutor(8) as pool:
     for number in range(60):
-        part = make_dataclass(f"Part{number}", [(f"a{i}", dict[str, float], field(default_factory=dict)) for i in range(20)])
+        names = [(f"a{i}", dict[str, float], field(default_factory=dict)) for i in range(20)]
+        part = make_dataclass(f"Part{number}", names)
         kind = make_dataclass(f"Whole{number}", [(f"b{i}", list[part], field(default_factory=list)) for i in range(20)])
         gate = threading.Barrier(8)
         for one in [pool.submit(work, kind, gate) for _ in range(8)]:

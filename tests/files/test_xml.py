@@ -54,7 +54,9 @@ def test_elements_in_elements_are_read_and_removed_at_any_depth(tmp_path):
 
 
 def test_whole_numbers_are_of_a_size_that_computers_reckon_with(tmp_path):
-    root = read_xml(save(tmp_path, f'<a big="{"9" * 5000}" most="{"9" * 18}" more="{"9" * 19}" text="1_0" odd="²" none=""/>'), "a")
+    root = read_xml(
+        save(tmp_path, f'<a big="{"9" * 5000}" most="{"9" * 18}" more="{"9" * 19}" text="1_0" odd="²" none=""/>'), "a"
+    )
     assert root.whole("most") == 10**18 - 1
     for name in ("big", "more", "text", "odd", "none"):
         with pytest.raises(UserError, match="must be a whole number"):

@@ -13,7 +13,9 @@ def browser():
 
 @pytest.fixture(scope="module")
 def pets(request, tmp_path_factory):
-    """The module's NAMES as samples, the first KEPT with the attention of a dog and a cat: the folder, a client, and what is open."""
+    """The module's NAMES as samples, the first KEPT with the attention of a dog and a cat: the folder, a client, and
+    what is open.
+    """
     names = request.module.NAMES
     changes = [{"prompt": "a cat and a dog"}] * len(names)
     out = write_set(tmp_path_factory.mktemp("browser") / "pets", len(names), ("dog", "cat", "bus"), changes=changes)

@@ -1,4 +1,6 @@
-"""The page as somebody uses it, in a real Chromium: every view and tool, two windows, a killed server, the keyboard alone, a telephone."""
+"""The page as somebody uses it, in a real Chromium: every view and tool, two windows, a killed server, the keyboard
+alone, a telephone.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +27,11 @@ def test_all_samples_and_filters(page):
     assert count == "13"
     page.locator("#classes input").nth(1).check()
     until(page, "() => document.querySelector('#shown').textContent === '13 of 40 shown'")
-    until(page, "() => [...document.querySelectorAll('.tile:not([hidden]) .more')].every((one) => one.textContent.startsWith('cat'))")
+    until(
+        page,
+        "() => [...document.querySelectorAll('.tile:not([hidden]) .more')].every((one) =>"
+        " one.textContent.startsWith('cat'))",
+    )
     page.click("#reset-filters")
     page.select_option("#sort", "-order")
     until(page, "() => document.querySelector('.tile[data-place=\"0\"] .name')?.textContent === '000039'")
@@ -127,8 +133,12 @@ def test_beta_is_dragged_and_used(page, pets):
     page.mouse.down()
     page.mouse.move(slider["x"] + slider["width"] * 0.7, slider["y"] + slider["height"] / 2, steps=15)
     page.mouse.up()
-    until(page, "() => /^tried, not saved .* ms\\)$/.test(document.querySelector('#tuned-shown').textContent)")  # at rest
-    constants = page.evaluate("() => Object.fromEntries(['alpha', 'beta', 'method'].map((id) => [id, document.getElementById(id).value]))")
+    until(
+        page, "() => /^tried, not saved .* ms\\)$/.test(document.querySelector('#tuned-shown').textContent)"
+    )  # at rest
+    constants = page.evaluate(
+        "() => Object.fromEntries(['alpha', 'beta', 'method'].map((id) => [id, document.getElementById(id).value]))"
+    )
     assert 0.6 < float(constants["beta"]) < 0.8
     address = "&".join(f"{name}={value}" for name, value in constants.items())
     wanted = pets[1].ask("GET", f"/api/samples/1/tuned?{address}&pamr=true").labels
@@ -349,7 +359,9 @@ def test_the_keyboard_alone(browser, tmp_path):
         until(page, "() => !document.querySelector('#browse').hidden")
         last = in_effect(out)
         assert [last[name].verdict for name in NAMES] == ["rejected" if i % 4 == 3 else "accepted" for i in range(40)]
-        assert [i for i, name in enumerate(NAMES) if last[name].mask] == [i for i in range(4, 40, 5) if i % 3 != 1 or last[NAMES[i]].mask]
+        assert [i for i, name in enumerate(NAMES) if last[name].mask] == [
+            i for i in range(4, 40, 5) if i % 3 != 1 or last[NAMES[i]].mask
+        ]
         keys.press("?")
         assert page.locator("#help").is_visible()
         keys.press("Escape")

@@ -30,7 +30,9 @@ MANY = 100_000
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """Classes, prompts, flags and values of rows are text that would be something else in another place; and one name is 5,000 letters."""
+    """Classes, prompts, flags and values of rows are text that would be something else in another place; and one name
+    is 5,000 letters.
+    """
     classes = (*HOSTILE[:5], "x" * 5000)
     rows = [
         {
@@ -45,7 +47,9 @@ def hostile(tmp_path_factory):
         }
         for number, text in enumerate(HOSTILE)
     ]
-    out = write_set(tmp_path_factory.mktemp("hostile") / f"a'b{SCRIPT.replace('/', '')}\u202e", len(HOSTILE), changes=rows)
+    out = write_set(
+        tmp_path_factory.mktemp("hostile") / f"a'b{SCRIPT.replace('/', '')}\u202e", len(HOSTILE), changes=rows
+    )
     (out / native.CLASSES).write_bytes(native.classes_text(classes))
     for number, row in enumerate(native.read_rows(out)):
         labels = np.zeros((64, 64), np.uint8)
@@ -75,7 +79,11 @@ def test_no_text_is_anything_but_text(browser, hostile):
         page.keyboard.press("f")
         page.locator("#stage").press("Space")
         saved(page)
-        assert page.evaluate("() => [window.pwned, document.images.length > 500, document.scripts.length]") == [None, False, 1]
+        assert page.evaluate("() => [window.pwned, document.images.length > 500, document.scripts.length]") == [
+            None,
+            False,
+            1,
+        ]
         page.evaluate("() => { location.hash = '../../0<script>'; }")
         page.reload()
         page.wait_for_selector(".tile img[src]")
@@ -106,7 +114,11 @@ def write_many(out, count):
                     "classes": [class_],
                 }
                 flags = [f"degenerate:{class_}"] * (number == 7)
-                more = {"class_ids": [number % 3 + 1], "flags": flags, "area": {class_: round(600 / 4096 + folder * 1e-5, 6)}}
+                more = {
+                    "class_ids": [number % 3 + 1],
+                    "flags": flags,
+                    "area": {class_: round(600 / 4096 + folder * 1e-5, 6)},
+                }
                 file.write(json.dumps({**row, **more}) + "\n")
     (out / "classes.txt").write_bytes(native.classes_text(("dog", "cat", "bus")))
     return out
@@ -139,7 +151,10 @@ def test_a_hundred_thousand_samples(browser, tmp_path):
         assert page.evaluate(tiles) < 120
         page.locator("#flags input").first.check()
         until(page, "() => document.querySelector('#shown').textContent === '1,000 of 100,000 shown'")
-        assert client.post("/api/views", {"text": "cat", "sort": "area", "descending": True, "classes": [2]}).json["count"] == 33_000
+        assert (
+            client.post("/api/views", {"text": "cat", "sort": "area", "descending": True, "classes": [2]}).json["count"]
+            == 33_000
+        )
 
 
 def test_keys_wait_for_the_number_of_the_next_sample(browser, tmp_path):
@@ -165,7 +180,11 @@ def test_a_stroke_is_of_the_pictures_class_and_any_class_is_found_by_typing(brow
     classes = tuple(f"{word} {number}" for number in range(15) for word in ("cup", "plate"))
     out = write_set(tmp_path / "kitchen", 30, classes)
     with running(out) as (_, opened), window(browser, opened.url) as page:
-        painted = "() => document.querySelector('input[name=paint-class]:checked').closest('label').querySelector('bdi').textContent"
+        painted = (
+            "() =>"
+            " document.querySelector('input[name=paint-class]:checked').closest('label')"
+            ".querySelector('bdi').textContent"
+        )
         open_sample(page, "000025")
         assert page.evaluate(painted) == "plate 12"
         assert page.locator("#paint-classes bdi").first.text_content() == "plate 12"

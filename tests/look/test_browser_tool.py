@@ -1,4 +1,6 @@
-"""The page as a tool: zoom, outlines, Back and the address, many samples at once, histograms, cleaning, comparing, small windows."""
+"""The page as a tool: zoom, outlines, Back and the address, many samples at once, histograms, cleaning, comparing,
+small windows.
+"""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -94,7 +96,10 @@ def test_colours_by_object_follow_what_is_painted(page):
     of_class = shown_mask(page)
     middle = int(np.nonzero(of_class)[1].mean())
     page.keyboard.press("e")
-    page.evaluate("() => { const size = document.querySelector('#brush-size'); size.value = 6; size.dispatchEvent(new Event('input')); }")
+    page.evaluate(
+        "() => { const size = document.querySelector('#brush-size'); size.value = 6; size.dispatchEvent(new"
+        " Event('input')); }"
+    )
     page.keyboard.press("h")
     assert page.is_checked("#by-object")
     page.mouse.move(*at(page, middle, 0))
@@ -145,17 +150,30 @@ def test_back_and_reload_keep_what_was_shown(page):
     page.keyboard.press("Enter")
     until(page, "name => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === name", name)
     page.keyboard.press("j")
-    until(page, "name => ![undefined, name].includes(document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent)", name)
+    until(
+        page,
+        "name => ![undefined, name].includes(document.querySelector('#sample[aria-busy=false]"
+        " #sample-name')?.textContent)",
+        name,
+    )
     second = page.text_content("#sample-name")
     page.reload()
-    until(page, "name => document.querySelector('#sample[aria-busy=false]:not([hidden]) #sample-name')?.textContent === name", second)
+    until(
+        page,
+        "name => document.querySelector('#sample[aria-busy=false]:not([hidden]) #sample-name')?.textContent === name",
+        second,
+    )
     assert page.text_content("#sample-place") == "3 of 8"
     page.go_back()
     page.wait_for_selector("#browse:not([hidden])")
     until(page, "name => document.querySelector('.tile.active .name bdi')?.textContent === name", second)
     assert page.input_value("#sort") == "-order"
     page.go_forward()
-    until(page, "name => document.querySelector('#sample[aria-busy=false]:not([hidden]) #sample-name')?.textContent === name", second)
+    until(
+        page,
+        "name => document.querySelector('#sample[aria-busy=false]:not([hidden]) #sample-name')?.textContent === name",
+        second,
+    )
     page.keyboard.press("Escape")
     page.wait_for_selector("#browse:not([hidden])")
     page.reload()
@@ -215,9 +233,13 @@ def test_many_are_selected_accepted_and_undone(page, pets):
     page.keyboard.press("a")
     until(page, ENDED, "4 accepted")
     last = in_effect(pets[0])
-    assert {name for name in NAMES if name in last and last[name].verdict == "accepted"} == {NAMES[i] for i in (2, 3, 4, 7)}
+    assert {name for name in NAMES if name in last and last[name].verdict == "accepted"} == {
+        NAMES[i] for i in (2, 3, 4, 7)
+    }
     beside = "() => document.querySelector('#tile-3 .name span').textContent === '✓ accepted'"
-    until(page, f"{beside} && document.querySelector('#tile-3 .more').textContent.startsWith('dog')")  # the class stays in its place
+    until(
+        page, f"{beside} && document.querySelector('#tile-3 .more').textContent.startsWith('dog')"
+    )  # the class stays in its place
     page.click("#job-undo")
     until(page, ENDED, "4 undone")
     assert {in_effect(pets[0])[NAMES[i]].verdict for i in (2, 3, 4, 7)} == {None}
@@ -230,7 +252,10 @@ def test_many_are_selected_accepted_and_undone(page, pets):
 
 
 def test_tiles_have_a_size(page):
-    columns = "() => new Set([...document.querySelectorAll('.tile:not([hidden])')].map((one) => one.getBoundingClientRect().left)).size"
+    columns = (
+        "() => new Set([...document.querySelectorAll('.tile:not([hidden])')].map((one) =>"
+        " one.getBoundingClientRect().left)).size"
+    )
     before = page.evaluate(columns)
     page.locator("#tile-size").fill("400")
     until(page, "() => document.querySelector('#tile-0 img').src.includes('side=')")
@@ -240,7 +265,9 @@ def test_tiles_have_a_size(page):
 
 
 def cleaned(labels, least):
-    """The smallest piece of fewer than `least` pixels gets the label that most of its border touches, until there is none."""
+    """The smallest piece of fewer than `least` pixels gets the label that most of its border touches, until there is
+    none.
+    """
     labels = labels.copy()
     while True:
         pieces = []
@@ -253,7 +280,9 @@ def cleaned(labels, least):
         touched = np.zeros(256, int)
         for axis, by in ((0, 1), (0, -1), (1, 1), (1, -1)):
             beside = np.roll(piece, by, axis)
-            beside[(0 if by > 0 else -1) if axis == 0 else slice(None), (0 if by > 0 else -1) if axis == 1 else slice(None)] = False
+            beside[
+                (0 if by > 0 else -1) if axis == 0 else slice(None), (0 if by > 0 else -1) if axis == 1 else slice(None)
+            ] = False
             touched += np.bincount(labels[beside], minlength=256) * 1
         touched[labels[piece][0]] = 0
         labels[piece] = touched.argmax()

@@ -37,7 +37,9 @@ def test_against_a_plain_reference():
 
 @pytest.fixture
 def two(tmp_path):
-    """Four pictures; and another set of three of them, its classes in another order and one of its own, the second mask without its top."""
+    """Four pictures; and another set of three of them, its classes in another order and one of its own, the second mask
+    without its top.
+    """
     here = write_set(tmp_path / "here", 4)
     there = write_set(tmp_path / "there", 3, ("bus", "potted plant", "cat", "dog"))
     ids = np.array([0, 4, 3, 2], np.uint8)

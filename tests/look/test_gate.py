@@ -28,7 +28,9 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("cookie", ["", "seediff_look_{port}=wrong", "seediff_look_{port}=", "other={token}", "seediff_look_1={token}"])
+@pytest.mark.parametrize(
+    "cookie", ["", "seediff_look_{port}=wrong", "seediff_look_{port}=", "other={token}", "seediff_look_1={token}"]
+)
 def test_nothing_without_the_token(asked, path, cookie):
     client, opened = asked
     headers = {"Cookie": cookie.format(port=client.port, token=opened.token)}
@@ -40,9 +42,13 @@ def test_the_token_becomes_a_cookie_that_scripts_and_other_pages_do_not_have(ask
     client, opened = asked
     answer = client.ask("GET", f"/?token={opened.token}", headers={"Cookie": ""})
     assert answer.status == 200
-    assert answer.headers["set-cookie"] == f"seediff_look_{client.port}={opened.token}; HttpOnly; Path=/; SameSite=strict"
+    assert (
+        answer.headers["set-cookie"] == f"seediff_look_{client.port}={opened.token}; HttpOnly; Path=/; SameSite=strict"
+    )
     assert opened.token.encode() not in answer.body
-    assert client.ask("GET", f"/?token={opened.token}").headers["location"] == "/"  # who is in gets it out of the address
+    assert (
+        client.ask("GET", f"/?token={opened.token}").headers["location"] == "/"
+    )  # who is in gets it out of the address
     for wrong in ("", "x", opened.token[:-1], opened.token + "x", "é"):
         refused = client.ask("GET", "/?token=" + urllib.parse.quote(wrong), headers={"Cookie": ""})
         assert (refused.status, "set-cookie" in refused.headers) == (401, False)
@@ -55,7 +61,12 @@ def test_the_form_asks_for_the_token(asked):
     assert (wrong.status, b"not the token" in wrong.body) == (401, True)
     right = client.ask("POST", "/token", f"token={opened.token}".encode(), {"Cookie": ""})
     assert (right.status, opened.token in right.headers["set-cookie"]) == (200, True)
-    assert client.ask("POST", "/token", f"token={opened.token}".encode(), {"Cookie": "", "Origin": "http://evil.example"}).status == 403
+    assert (
+        client.ask(
+            "POST", "/token", f"token={opened.token}".encode(), {"Cookie": "", "Origin": "http://evil.example"}
+        ).status
+        == 403
+    )
 
 
 def test_the_address_that_a_browser_is_started_with_lets_in_once(tmp_path):
@@ -67,14 +78,25 @@ def test_the_address_that_a_browser_is_started_with_lets_in_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:{port}", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1:{port}", "a b", ""]
+    "host",
+    [
+        "evil.example",
+        "evil.example:{port}",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "10.0.0.1:{port}",
+        "a b",
+        "",
+    ],
 )
 def test_other_names_of_the_server_are_refused(asked, host):
     client, _ = asked
     connection = socket.create_connection(("127.0.0.1", client.port), 10)
     with connection:
         name = host.format(port=client.port)
-        connection.sendall(f"GET /api/set HTTP/1.1\r\nHost: {name}\r\nCookie: {client.cookie}\r\nConnection: close\r\n\r\n".encode())
+        connection.sendall(
+            f"GET /api/set HTTP/1.1\r\nHost: {name}\r\nCookie: {client.cookie}\r\nConnection: close\r\n\r\n".encode()
+        )
         line = connection.makefile("rb").readline()
     assert line.split()[1] in (b"421", b"400")
 
@@ -89,7 +111,9 @@ def test_names_of_this_machine():
     assert not allowed_host("evil.example", "0.0.0.0")
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}", ""])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}", ""]
+)
 def test_pages_of_others_change_nothing(asked, origin):
     client, opened = asked
     body = b'{"action": "accept", "version": 0}'
@@ -105,13 +129,17 @@ def test_other_methods_are_refused(asked):
         assert client.ask(method, "/api/samples/0").status == 405
 
 
-@pytest.mark.parametrize("path", ["/api/samples/0/act", "/api/samples/0/labels?tool=brush&version=0", "/api/views", "/token", "/"])
+@pytest.mark.parametrize(
+    "path", ["/api/samples/0/act", "/api/samples/0/labels?tool=brush&version=0", "/api/views", "/token", "/"]
+)
 def test_a_hundred_megabytes_are_not_read(asked, path):
     client, _ = asked
     limit = MASK if "labels" in path else SMALL
     with socket.create_connection(("127.0.0.1", client.port), 10) as connection:
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nCookie: {client.cookie}\r\n"
-        connection.sendall(f"{head}Content-Length: {100 << 20}\r\n\r\n".encode())  # and no byte of it: the answer comes at once
+        connection.sendall(
+            f"{head}Content-Length: {100 << 20}\r\n\r\n".encode()
+        )  # and no byte of it: the answer comes at once
         assert connection.makefile("rb").readline().split()[1] == b"413"
     with socket.create_connection(("127.0.0.1", client.port), 10) as connection:
         connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())  # of a length that is not told

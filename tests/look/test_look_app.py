@@ -72,7 +72,11 @@ def test_a_set_that_does_not_know_confidence_says_so(tmp_path):
         assert client.get("/api/set")["confidence"] is True
         assert client.numbers(sort="confidence") == [1, 0, 2]
         view = client.post("/api/views", {}).json["view"]
-        assert [one["confidence"] for one in client.get(f"/api/views/{view}?from=0&count=3")["samples"]] == [0.5, -0.25, None]
+        assert [one["confidence"] for one in client.get(f"/api/views/{view}?from=0&count=3")["samples"]] == [
+            0.5,
+            -0.25,
+            None,
+        ]
         client.paint(0, np.ones((64, 64), np.uint8), 0)
         assert client.get("/api/samples/0")["confidence"] is None  # it was of the mask that was made
 
@@ -100,13 +104,17 @@ def test_painting_saves_what_was_painted(pets):
     answer = client.paint(5, labels, 0)
     assert (answer.status, answer.json["corrected"], answer.json["version"]) == (200, True, 1)
     np.testing.assert_array_equal(client.labels(5), labels)
-    np.testing.assert_array_equal(native.read_label_map(opened.session.subject.folder / "reviewed/000005.1.png"), labels)
+    np.testing.assert_array_equal(
+        native.read_label_map(opened.session.subject.folder / "reviewed/000005.1.png"), labels
+    )
     late = client.paint(5, labels, 0)
     assert (late.status, late.json["version"]) == (409, 1)
     assert client.ask("POST", "/api/samples/5/labels?tool=axe&version=1", b"").status == 400
     assert client.ask("POST", "/api/samples/5/labels?tool=brush&version=1", b"nothing").status == 400
     client.act(5, "original", 1)
-    np.testing.assert_array_equal(client.labels(5), native.read_label_map(opened.session.subject.folder / "masks/000005.png"))
+    np.testing.assert_array_equal(
+        client.labels(5), native.read_label_map(opened.session.subject.folder / "masks/000005.png")
+    )
 
 
 @pytest.mark.parametrize("what", ["labels", "pieces"])
@@ -140,7 +148,9 @@ def test_pictures_are_what_they_are_and_not_what_they_are_called(tmp_path):
 
 def test_rows_that_lead_out_of_the_set_show_nothing_of_it(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "secret.png")
-    out = write_set(tmp_path / "pets", 3, changes=[{"file_name": "../secret.png"}, {"mask": str(tmp_path / "secret.png")}])
+    out = write_set(
+        tmp_path / "pets", 3, changes=[{"file_name": "../secret.png"}, {"mask": str(tmp_path / "secret.png")}]
+    )
     with running(out) as (client, _):
         for path in ("0/image", "0/thumb", "1/labels", "1/thumb"):
             answer = client.ask("GET", f"/api/samples/{path}")
@@ -188,7 +198,9 @@ def test_output_of_segment_and_predict(tmp_path):
     assert (out / "reviewed/trip/a.1.png").is_file()
 
     Image.new("RGB", (30, 20)).save(tmp_path / "secret.jpg")
-    (out / "segments.json").write_bytes(json.dumps(coco([row | {"photo": "../../secret"}, row | {"photo": "\0"}], ids)).encode())
+    (out / "segments.json").write_bytes(
+        json.dumps(coco([row | {"photo": "../../secret"}, row | {"photo": "\0"}], ids)).encode()
+    )
     with running(out) as (client, _):
         answers = [client.ask("GET", f"/api/samples/{index}/{what}") for index in (0, 1) for what in ("image", "thumb")]
         assert [answer.status for answer in answers] == [400] * 4

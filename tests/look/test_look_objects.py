@@ -44,7 +44,9 @@ def test_without_objects_the_page_gets_connected_pieces(pets):
 def apart(pets):
     """The second sample's left piece is two objects that touch."""
     numbers = np.zeros((64, 64), np.uint16)
-    numbers[5:20, 2:8], numbers[5:20, 8:14], numbers[8:24, 44:60], numbers[50:60, 20:40], numbers[30:40, 30:50] = range(1, 6)
+    numbers[5:20, 2:8], numbers[5:20, 8:14], numbers[8:24, 44:60], numbers[50:60, 20:40], numbers[30:40, 30:50] = range(
+        1, 6
+    )
     (pets / native.INSTANCES).mkdir()
     rows = native.read_rows(pets)
     (pets / native.INSTANCES / f"{native.sample_name(rows[1]['file_name'])}.png").write_bytes(encode_grey(numbers))
@@ -56,7 +58,9 @@ def apart(pets):
 def areas(folder):
     instances = open_native(folder)[1][1].instances
     assert instances is not None
-    return list(zip(instances.class_ids, np.bincount(instances.numbers.ravel()).tolist()[1:], instances.scores, strict=True))
+    return list(
+        zip(instances.class_ids, np.bincount(instances.numbers.ravel()).tolist()[1:], instances.scores, strict=True)
+    )
 
 
 def test_objects_follow_every_correction_and_its_undo(apart, tmp_path):

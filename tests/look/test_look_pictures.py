@@ -63,7 +63,9 @@ def test_a_picture_of_each_view(tmp_path, browser):
     def take(page, kind):
         page.wait_for_timeout(400)
         with Image.open(io.BytesIO(page.screenshot())) as picture:
-            picture.convert("RGB").save(target / f"look-{kind}.jpg", quality=78, optimize=True, progressive=True, subsampling=0)
+            picture.convert("RGB").save(
+                target / f"look-{kind}.jpg", quality=78, optimize=True, progressive=True, subsampling=0
+            )
 
     with running(out) as (client, opened), window(browser, opened.url, size=(1100, 800)) as page:
         for key in ("a", "a", "x", "ArrowRight"):

@@ -41,7 +41,9 @@ def test_it_ends_at_once_whoever_listens(pets, number, code):
 
 
 def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
-    """Two kills while somebody reviews as fast as can be: every action that was answered is there, and no file is half-written."""
+    """Two kills while somebody reviews as fast as can be: every action that was answered is there, and no file is
+    half-written.
+    """
     answered: dict[int, int] = {}
     for kill in range(2):
         run, client = start(pets)
@@ -73,7 +75,9 @@ def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
         for action in last.values():
             assert action.version <= answered.get(int(action.sample), 0) + 1 + kill
     assert len(answered) >= 5
-    with subprocess.Popen([sys.executable, "-m", "seediff", "check", str(pets), "--quiet"], stderr=subprocess.PIPE, text=True) as check:
+    with subprocess.Popen(
+        [sys.executable, "-m", "seediff", "check", str(pets), "--quiet"], stderr=subprocess.PIPE, text=True
+    ) as check:
         assert "0 errors" in (said := check.communicate()[1]) or not said, said
     run, client = start(pets)
     assert client.get("/api/samples/0")["version"] == answered[0]
@@ -102,7 +106,9 @@ def test_what_cannot_be_is_told_in_a_line(pets, options, said, capsys):
 
 def test_with_i_know_the_token_is_asked_for(pets):
     run = subprocess.Popen(
-        [sys.executable, "-m", "seediff", "look", str(pets), "--host", "0.0.0.0", "--i-know"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "seediff", "look", str(pets), "--host", "0.0.0.0", "--i-know"],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert run.stdout is not None
     first, second = run.stdout.readline(), run.stdout.readline()

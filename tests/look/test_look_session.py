@@ -1,4 +1,6 @@
-"""What people do to samples: saved before it is answered, found again after a kill, refused when somebody else was faster."""
+"""What people do to samples: saved before it is answered, found again after a kill, refused when somebody else was
+faster.
+"""
 
 import hashlib
 import json
@@ -46,12 +48,21 @@ def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
     np.testing.assert_array_equal(native.read_label_map(file), labels)
     assert first["from"] == hashlib.sha256(before).hexdigest()
     assert first["hash"] == hashlib.sha256(file.read_bytes()).hexdigest() == second["from"] == second["hash"]
-    assert (first["sample"], first["by"], first["action"], first["version"], first["verdict"]) == ("000001", "ann", "brush", 1, None)
+    assert (first["sample"], first["by"], first["action"], first["version"], first["verdict"]) == (
+        "000001",
+        "ann",
+        "brush",
+        1,
+        None,
+    )
     assert first["classes"] == ["cat"]
     assert first["area"] == {"cat": round(float((labels == 2).mean()), 6)}
     assert (second["verdict"], second["by"], second["mask"]) == ("accepted", "ann", first["mask"])
     assert (state["version"], state["corrected"], state["undo"], state["redo"]) == (1, True, True, False)
-    assert [(one["kind"], one["window"], one["action"]) for one in told] == [("state", "w", "brush"), ("state", "", "accept")]
+    assert [(one["kind"], one["window"], one["action"]) for one in told] == [
+        ("state", "w", "brush"),
+        ("state", "", "accept"),
+    ]
 
 
 def test_undo_and_redo_go_on_after_the_server_was_started_again(pets):
@@ -95,7 +106,9 @@ def test_a_sample_that_is_set_back_is_not_reviewed(pets):
 
 @pytest.fixture
 def returned(pets):
-    """`pets` with reviews in its rows, as a set from `import --corrects` or `filter` has: 0 was corrected, 1 accepted, 2 rejected."""
+    """`pets` with reviews in its rows, as a set from `import --corrects` or `filter` has: 0 was corrected, 1 accepted,
+    2 rejected.
+    """
     rows = native.read_rows(pets)
     rows[0]["review"] = {"verdict": "accepted", "corrected": True, "by": "cvat", "gained": {"dog": 9}}
     rows[1]["review"] = {"verdict": "accepted", "corrected": False, "by": "cvat"}
@@ -178,7 +191,9 @@ def test_whoever_is_late_is_refused_and_nothing_is_written(pets):
 
 
 def test_every_place_where_a_kill_can_cut_the_log(pets):
-    """Whatever is left of the last line: the actions before it are there, the next ones too, and the file is whole again."""
+    """Whatever is left of the last line: the actions before it are there, the next ones too, and the file is whole
+    again.
+    """
     session = opened(pets)
     session.act(0, 0, "accept", verdict="accepted")
     session.act(1, 0, "brush", labels=painted(session, 1))

@@ -27,7 +27,9 @@ from seediff.look.tuning import Tuner
 from seediff.look.why import Apply, ApplyToMany, Constants, Why
 from seediff.run.generate import generate
 
-CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=2, batch_size=3, classes_per_image=2, keep_attention=True)
+CONFIG = GenerateConfig(
+    classes=("dog", "cat", "bus"), per_class=2, batch_size=3, classes_per_image=2, keep_attention=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,9 @@ def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_pa
     Dataset.open(copied).filter(min_area=0.0001).save(tmp_path / "filtered")
     train = Dataset.open(tmp_path / "other").split(val=0.4)[0]
     train.save(tmp_path / "train", link=True)
-    Dataset.open(tmp_path / "filtered").merge(Dataset.open(tmp_path / "train"), Dataset.open(copied)).save(tmp_path / "merged")
+    Dataset.open(tmp_path / "filtered").merge(Dataset.open(tmp_path / "train"), Dataset.open(copied)).save(
+        tmp_path / "merged"
+    )
     assert {len(list((tmp_path / name / native.MADE).iterdir())) for name in ("filtered", "train")} == {1}
     assert len(list((tmp_path / "merged" / native.MADE).iterdir())) == 2
     for name in ("filtered", "train", "merged"):
@@ -79,7 +83,9 @@ def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_pa
 
 
 def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
-    """A configuration that was lost, that a row names outside of the folder, and a label map that somebody's script replaced."""
+    """A configuration that was lost, that a row names outside of the folder, and a label map that somebody's script
+    replaced.
+    """
     (copied / native.CONFIG).rename(copied / "lost.toml")
     rows = native.read_rows(copied)
     rows[1]["made"] = "../drawn/lost.toml"
@@ -126,7 +132,9 @@ def test_a_mask_of_a_saved_set_that_was_made_on_the_page(copied):
         assert "person" not in told
 
 
-@pytest.mark.parametrize("change", [{"beta": 0.6}, {"alpha": 0.8}, {"method": "ca_sa"}, {"pamr": False}, {"method": "ca", "beta": 0.45}])
+@pytest.mark.parametrize(
+    "change", [{"beta": 0.6}, {"alpha": 0.8}, {"method": "ca_sa"}, {"pamr": False}, {"method": "ca", "beta": 0.45}]
+)
 def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
     mask = replace(CONFIG.mask, **change)
     generate(replace(CONFIG, mask=mask), tmp_path / "other", draw=fake_draw)
@@ -156,7 +164,9 @@ def test_one_thread_while_it_is_dragged_and_those_of_the_set_at_rest(copied, mon
 
     (copied / native.CONFIG).write_text("threads = 3\n" + (copied / native.CONFIG).read_text())
     used, make = [], Tuner.labels
-    monkeypatch.setattr(Tuner, "labels", lambda *args, **options: used.append(torch.get_num_threads()) or make(*args, **options))
+    monkeypatch.setattr(
+        Tuner, "labels", lambda *args, **options: used.append(torch.get_num_threads()) or make(*args, **options)
+    )
     before = torch.get_num_threads()
     with running(copied) as (client, _):
         constants = client.get("/api/samples/1/attention")["constants"]
@@ -211,7 +221,11 @@ def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
     maps = random_maps(16)
     with running(out) as (client, _):
         found = client.get("/api/samples/0/attends?x=33&y=10")["maps"]
-        assert [(one["name"], one["height"], one["width"]) for one in found] == [("L", 16, 16), ("L/2", 8, 8), ("L/4", 4, 4)]
+        assert [(one["name"], one["height"], one["width"]) for one in found] == [
+            ("L", 16, 16),
+            ("L/2", 8, 8),
+            ("L/4", 4, 4),
+        ]
         for one, side in zip(found, (16, 8, 4), strict=True):
             row = maps.self_attention[side, side][(10 * side // 64) * side + 33 * side // 64].numpy()
             levels = np.frombuffer(base64.b64decode(one["data"]), np.uint8)
@@ -234,7 +248,16 @@ def test_words_of_the_embedded_model(tmp_path):
 
     maps = random_maps(8)
     found = find_words(replace(maps, prompt="a photo of a cat and a dog", words={"dog": (8,), "cat": (5,)}), "mini")
-    assert [("a photo of a cat and a dog"[one.start : one.end]) for one in found] == ["a", "photo", "of", "a", "cat", "and", "a", "dog"]
+    assert [("a photo of a cat and a dog"[one.start : one.end]) for one in found] == [
+        "a",
+        "photo",
+        "of",
+        "a",
+        "cat",
+        "and",
+        "a",
+        "dog",
+    ]
     assert found[1].columns == (2,)  # after the start token and the article
 
 
@@ -273,14 +296,18 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
         assert client.post("/api/samples/2/tuned", {**constants, "version": 0}).status == 409
         view = client.post("/api/views", {}).json["view"]
         assert client.post("/api/job/masks", {**constants, "beta": 0.8, "view": view}).json == {"samples": 3}
-        assert heard.ended()["text"] == "1 new masks; 1 unchanged, 1 reviewed by somebody"  # the first mask is empty, with any constants
+        assert (
+            heard.ended()["text"] == "1 new masks; 1 unchanged, 1 reviewed by somebody"
+        )  # the first mask is empty, with any constants
     made = {action.sample: action.detail for action in read_actions(copied)}
     assert {name: detail.get("beta") for name, detail in made.items()} == {"000002": 0.8}
 
 
 def test_attention_is_captured_again_where_the_model_is(tmp_path, mini_folder):
     """All of it, not only what the set's own method read."""
-    base = GenerateConfig(classes=("dog", "cat"), per_class=1, batch_size=1, model=str(mini_folder), steps=2, guidance_scale=1.0)
+    base = GenerateConfig(
+        classes=("dog", "cat"), per_class=1, batch_size=1, model=str(mini_folder), steps=2, guidance_scale=1.0
+    )
     config = replace(base, mask=MaskConfig(method="ca"))
     kept = replace(config, keep_attention=True)
     generate(config, tmp_path / "without")
@@ -298,7 +325,9 @@ def test_attention_is_captured_again_where_the_model_is(tmp_path, mini_folder):
 
 
 def test_masks_of_two_threads_leave_torch_its_threads(copied, monkeypatch):
-    """Both make a mask with one thread; the number is the process's, and the second would take the first one's for the usual one."""
+    """Both make a mask with one thread; the number is the process's, and the second would take the first one's for the
+    usual one.
+    """
     session = Session(open_subject(copied), by="ann")
     before, labels, inside, most = torch.get_num_threads(), Tuner.labels, [], []
     torch.set_num_threads(3)
@@ -322,9 +351,13 @@ def test_masks_of_two_threads_leave_torch_its_threads(copied, monkeypatch):
 
     try:
         why = Why(Look(session, Events()))
-        constants = Constants(**{name: why.about_sample(0)["constants"][name] for name in ("method", "alpha", "beta", "pamr")})
+        constants = Constants(
+            **{name: why.about_sample(0)["constants"][name] for name in ("method", "alpha", "beta", "pamr")}
+        )
         monkeypatch.setattr(Tuner, "labels", slowly)
-        threads = [threading.Thread(target=why.made, args=(number, constants.of), kwargs={"fast": True}) for number in (0, 1)]
+        threads = [
+            threading.Thread(target=why.made, args=(number, constants.of), kwargs={"fast": True}) for number in (0, 1)
+        ]
         for thread in threads:
             thread.start()
             time.sleep(0.1)

@@ -24,14 +24,21 @@ def test_many_are_accepted_relabelled_and_undone_as_one(pets):
         view = client.post("/api/views", {"sort": "order", "descending": True}).json["view"]  # 8, 7, …
         client.act(8, "accept", 0)
         client.act(5, "reject", 0)
-        assert client.post("/api/job", {"view": view, "places": [[0, 2], [3, 5]], "action": "accept"}).json == {"samples": 4}
+        assert client.post("/api/job", {"view": view, "places": [[0, 2], [3, 5]], "action": "accept"}).json == {
+            "samples": 4
+        }
         job = heard.ended()
         assert job["text"] == "3 accepted; 1 unchanged"
         assert {i for i in range(9) if client.get(f"/api/samples/{i}")["verdict"] == "accepted"} == {4, 5, 7, 8}
         client.act(4, "reject", 1)  # what somebody decides after it stays
         client.post("/api/job/undo", {"job": job["job"]})
         assert heard.ended()["text"] == "2 undone"
-        assert [client.get(f"/api/samples/{i}")["verdict"] for i in (4, 5, 7, 8)] == ["rejected", "rejected", None, "accepted"]
+        assert [client.get(f"/api/samples/{i}")["verdict"] for i in (4, 5, 7, 8)] == [
+            "rejected",
+            "rejected",
+            None,
+            "accepted",
+        ]
 
         before = [client.labels(i) for i in range(9)]
         client.post("/api/job", {"view": view, "places": [[0, 9]], "action": "relabel", "old": 1, "new": 2})

@@ -20,7 +20,9 @@ def test_ca_is_the_mean_over_levels(class_name: str, levels: tuple[int, ...]):
 
 @pytest.mark.parametrize("normalized", [True, False])
 @pytest.mark.parametrize(("tau", "self_level", "seed_level"), [(1, 2, 4), (4, 2, 4), (8, 1, 2), (2, 4, 4), (2, 4, 1)])
-def test_ca_sa_is_the_matrix_power_of_row_stochastic_self_attention(tau: int, self_level: int, seed_level: int, normalized: bool):
+def test_ca_sa_is_the_matrix_power_of_row_stochastic_self_attention(
+    tau: int, self_level: int, seed_level: int, normalized: bool
+):
     maps, side = random_maps(normalized=normalized), 16 // self_level
     transition = maps.self_attention[side, side].double().numpy()
     transition = transition / transition.sum(1, keepdims=True)
@@ -31,5 +33,9 @@ def test_ca_sa_is_the_matrix_power_of_row_stochastic_self_attention(tau: int, se
         factor = self_level // seed_level
         cross = fine.reshape(side, factor, side, factor).mean((1, 3))
     expected = stretch((np.linalg.matrix_power(transition, tau) @ cross.ravel()).reshape(side, side))
-    result = cross_times_self(maps, "cat", MaskConfig(method="ca_sa", tau=tau, self_level=self_level, seed_level=seed_level))
-    np.testing.assert_allclose(result.soft.numpy(), expected, atol=2e-3 if tau == 8 else 1e-4)  # many steps leave little contrast
+    result = cross_times_self(
+        maps, "cat", MaskConfig(method="ca_sa", tau=tau, self_level=self_level, seed_level=seed_level)
+    )
+    np.testing.assert_allclose(
+        result.soft.numpy(), expected, atol=2e-3 if tau == 8 else 1e-4
+    )  # many steps leave little contrast

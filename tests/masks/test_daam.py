@@ -18,6 +18,10 @@ def test_equals_the_program_in_float64(class_name: str):
     maps = random_maps(normalized=False)
     merged = []
     for side in (4, 8, 16):
-        of_class = maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).view(1, 1, side, side)
+        of_class = (
+            maps.cross_attention[side, side][:, list(maps.words[class_name])].double().mean(1).view(1, 1, side, side)
+        )
         merged.append(F.interpolate(of_class, (16, 16), mode="bicubic").clamp(min=0)[0, 0])
-    np.testing.assert_allclose(daam(maps, class_name, CONFIG).soft.numpy(), stretch(torch.stack(merged).mean(0).numpy()), atol=1e-5)
+    np.testing.assert_allclose(
+        daam(maps, class_name, CONFIG).soft.numpy(), stretch(torch.stack(merged).mean(0).numpy()), atol=1e-5
+    )

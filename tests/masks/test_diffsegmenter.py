@@ -18,7 +18,13 @@ def test_equals_the_equation_in_float64(class_name: str, normalized: bool):
     maps = random_maps(normalized=normalized)
     rows = maps.self_attention[16, 16].double().numpy()
     rows /= rows.sum(1, keepdims=True)
-    cross = sum(weight * stretch(class_map(maps, 16 // level, class_name, 16)) for level, weight in {4: 0.5, 2: 0.1, 1: 0.1}.items()) / 0.7
+    cross = (
+        sum(
+            weight * stretch(class_map(maps, 16 // level, class_name, 16))
+            for level, weight in {4: 0.5, 2: 0.1, 1: 0.1}.items()
+        )
+        / 0.7
+    )
     result = diffsegmenter(maps, class_name, CONFIG)
     np.testing.assert_allclose(result.soft.numpy(), stretch((rows @ cross.ravel()).reshape(16, 16)), atol=1e-5)
     names = ["cross_attention L/4", "cross_attention L/2", "cross_attention L", "self-attention product L", "final"]
@@ -26,7 +32,9 @@ def test_equals_the_equation_in_float64(class_name: str, normalized: bool):
 
 
 def test_the_authors_weights_where_the_model_has_all_levels():
-    """Self-attention that changes nothing: of the positions where one level alone is bright, each has that level's weight."""
+    """Self-attention that changes nothing: of the positions where one level alone is bright, each has that level's
+    weight.
+    """
     cross = {(side, side): torch.zeros(side * side, 1) for side in (16, 8, 4, 2)}
     for side, column in ((16, 0), (8, 2), (4, 1), (2, 1)):
         cross[side, side][column] = 1  # in the first row, each where the others are dark enough

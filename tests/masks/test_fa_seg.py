@@ -44,7 +44,11 @@ def test_equals_the_authors_order_of_work_in_float64(class_name: str, normalized
     maps = random_maps(normalized=normalized)
     result = fa_seg(maps, class_name, CONFIG)
     np.testing.assert_allclose(result.soft.numpy(), recipe(maps, class_name), atol=1e-4)
-    assert [str(step) for step in result.trace][:3] == ["cross_attention", "self-attention product 1 L/4", "self-attention product 2 L/4"]
+    assert [str(step) for step in result.trace][:3] == [
+        "cross_attention",
+        "self-attention product 1 L/4",
+        "self-attention product 2 L/4",
+    ]
 
 
 def test_the_map_is_enlarged_bicubically_to_the_image():
@@ -74,4 +78,6 @@ def test_other_words_and_levels_that_it_does_not_read_make_no_difference():
     cross[16, 16] = torch.rand(256, 8)  # L: has no weight
     for values in cross.values():
         values[:, 0] = 7
-    assert torch.equal(fa_seg(replace(maps, cross_attention=cross), "cat", CONFIG).soft, fa_seg(maps, "cat", CONFIG).soft)
+    assert torch.equal(
+        fa_seg(replace(maps, cross_attention=cross), "cat", CONFIG).soft, fa_seg(maps, "cat", CONFIG).soft
+    )

@@ -22,13 +22,19 @@ def test_what_the_methods_give_is_listed():
         maps = AttentionMaps(own, cross, (16, 16), {"dog": (1,)}, "a dog", normalized=False)
         for method in METHOD_FACTS:
             for alpha in (0.5, 1.0):
-                found = make_masks(None, maps, ["dog"], MaskConfig(method=method, alpha=alpha, pamr=False), size=(32, 32))
+                found = make_masks(
+                    None, maps, ["dog"], MaskConfig(method=method, alpha=alpha, pamr=False), size=(32, 32)
+                )
                 given |= {flag_kind(flag) for flag in found.flags}
     assert {"constant_map", "degenerate", "no_seeds"} <= given <= set(FLAGS)
 
 
 def test_what_is_listed_is_given_somewhere():
-    code = [path.read_text(encoding="utf-8") for path in Path(seediff.__file__).parent.rglob("*.py") if path.name != "flags.py"]
+    code = [
+        path.read_text(encoding="utf-8")
+        for path in Path(seediff.__file__).parent.rglob("*.py")
+        if path.name != "flags.py"
+    ]
     assert {kind for kind in FLAGS if any(re.search(rf'"{kind}(:{{name}})?"', text) for text in code)} == set(FLAGS)
 
 

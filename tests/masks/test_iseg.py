@@ -33,7 +33,9 @@ def test_equals_the_authors_steps_in_float64(class_name: str, normalized: bool, 
         x -= x.min()
         x /= x.sum()
     result = entropy_walk(maps, class_name, MaskConfig(method="iseg_walk", self_level=level, tau=8))
-    np.testing.assert_allclose(result.soft.numpy(), stretch(x.reshape(side, side)), atol=1e-3)  # eight rounds leave little contrast
+    np.testing.assert_allclose(
+        result.soft.numpy(), stretch(x.reshape(side, side)), atol=1e-3
+    )  # eight rounds leave little contrast
     assert len(result.trace) == 10
 
 

@@ -54,14 +54,20 @@ def test_every_method_gives_masks_of_the_image_s_size(method, use_pamr: bool):
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))
-@pytest.mark.parametrize("changes", [{}, {"expansion": "parallel"}, {"expansion": "none"}, {"expansion": "none", "background": False}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"expansion": "parallel"}, {"expansion": "none"}, {"expansion": "none", "background": False}]
+)
 def test_no_other_maps_are_read_than_are_captured(method, changes):
     maps, config = maps_for(method), MaskConfig(method=method, **changes)
     reads = maps_read(config)
     some = replace(
         maps,
-        self_attention={grid: one for grid, one in maps.self_attention.items() if maps.level(grid) in (reads.get("self") or ())},
-        cross_attention={grid: one for grid, one in maps.cross_attention.items() if maps.level(grid) in (reads.get("cross") or ())},
+        self_attention={
+            grid: one for grid, one in maps.self_attention.items() if maps.level(grid) in (reads.get("self") or ())
+        },
+        cross_attention={
+            grid: one for grid, one in maps.cross_attention.items() if maps.level(grid) in (reads.get("cross") or ())
+        },
     )
     whole = make_masks(IMAGE, maps, CLASSES, config)
     assert np.array_equal(make_masks(IMAGE, some, CLASSES, config).soft, whole.soft)
@@ -69,7 +75,9 @@ def test_no_other_maps_are_read_than_are_captured(method, changes):
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))
 def test_alpha_changes_the_masks_of_the_methods_that_read_it_and_of_no_others(method):
-    low, high = (soft_mask(maps_for(method), "dog", MaskConfig(method=method, alpha=alpha)).soft for alpha in (0.2, 0.8))
+    low, high = (
+        soft_mask(maps_for(method), "dog", MaskConfig(method=method, alpha=alpha)).soft for alpha in (0.2, 0.8)
+    )
     assert torch.equal(low, high) is not ("alpha" in METHOD_FACTS[method].options)
 
 
@@ -93,7 +101,9 @@ def test_ca_is_min_maxed_at_the_image_s_size():
 
 def test_the_reference_refines_a_binary_map():
     config = MaskConfig(method="reference", pamr=False)
-    assert set(enlarge(soft_mask(maps_for("reference"), "dog", config).soft[None], (48, 64), config).unique().tolist()) == {0, 1}
+    assert set(
+        enlarge(soft_mask(maps_for("reference"), "dog", config).soft[None], (48, 64), config).unique().tolist()
+    ) == {0, 1}
 
 
 def plain_labels(soft: np.ndarray, threshold: float) -> np.ndarray:
@@ -148,7 +158,9 @@ def test_masks_of_nearly_nothing_or_nearly_everything_are_degenerate(beta: float
 def test_saved_maps_give_identical_masks(method, tmp_path: Path):
     maps, config = maps_for(method), MaskConfig(method=method)
     maps.save(tmp_path / "maps.safetensors")
-    fresh, saved = (make_masks(IMAGE, m, CLASSES, config) for m in (maps, AttentionMaps.load(tmp_path / "maps.safetensors")))
+    fresh, saved = (
+        make_masks(IMAGE, m, CLASSES, config) for m in (maps, AttentionMaps.load(tmp_path / "maps.safetensors"))
+    )
     assert np.array_equal(fresh.label_map, saved.label_map)
     assert torch.equal(fresh.soft, saved.soft)
     assert fresh.flags == saved.flags
@@ -177,7 +189,8 @@ def test_bad_input_is_answered_in_one_line(changes: dict, message: str):
 
 
 @pytest.mark.parametrize(
-    "config", [MaskConfig(), MaskConfig(beta="otsu"), MaskConfig(ignore_band=(0.4, 0.7)), MaskConfig(method="reference")]
+    "config",
+    [MaskConfig(), MaskConfig(beta="otsu"), MaskConfig(ignore_band=(0.4, 0.7)), MaskConfig(method="reference")],
 )
 @pytest.mark.parametrize("size", [(50, 31), (8, 8), (6, 40)])
 def test_labels_of_enlarged_masks_one_class_at_a_time(config, size):

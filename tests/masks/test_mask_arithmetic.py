@@ -98,7 +98,9 @@ def test_sum_of_rows_in_float64(matrix: torch.Tensor, count: int):
 @pytest.mark.parametrize("shape", [(SIDE, SIDE), (1, 7), (3, 1000), (700, 900)])
 def test_times_vector_in_float64(shape: tuple[int, int]):
     values, vector = torch.rand(shape), torch.rand(shape[1])
-    torch.testing.assert_close(times_vector(values, vector).double(), values.double() @ vector.double(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        times_vector(values, vector).double(), values.double() @ vector.double(), rtol=1e-6, atol=0
+    )
 
 
 @pytest.mark.parametrize("misaligned", [1, 3, 5, 8])

@@ -48,7 +48,9 @@ def file(tmp_path) -> Path:
 
 
 def made(method: str):
-    return make_masks(None, random_maps(), ["dog", "cat"], MaskConfig(method=method, beta=0.5, pamr=False), size=(32, 32))
+    return make_masks(
+        None, random_maps(), ["dog", "cat"], MaskConfig(method=method, beta=0.5, pamr=False), size=(32, 32)
+    )
 
 
 def test_a_function_by_a_name_is_a_method():
@@ -89,7 +91,8 @@ def test_a_file_that_is_no_method_is_refused(file: Path, text: str):
 
 
 @pytest.mark.parametrize(
-    ("function", "problem"), [("fails", "line 15.*KeyError: 'dog'"), ("large", r"returned \(4, 4\).*\[0, 1\]"), ("empty", "empty")]
+    ("function", "problem"),
+    [("fails", "line 15.*KeyError: 'dog'"), ("large", r"returned \(4, 4\).*\[0, 1\]"), ("empty", "empty")],
 )
 def test_a_function_that_fails_or_returns_no_soft_mask_is_one_line(file: Path, function: str, problem: str):
     with pytest.raises(UserError, match=problem):

@@ -24,10 +24,16 @@ def fixed_values():
 
 def neighbourhood(i: int, j: int, height: int, width: int, dilation: int) -> list[tuple[int, int]]:
     """The 3 × 3 positions around (i, j), clamped to the image; the pixel itself is the fifth."""
-    return [(min(max(i + a * dilation, 0), height - 1), min(max(j + b * dilation, 0), width - 1)) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+    return [
+        (min(max(i + a * dilation, 0), height - 1), min(max(j + b * dilation, 0), width - 1))
+        for a in (-1, 0, 1)
+        for b in (-1, 0, 1)
+    ]
 
 
-def plain_pamr(image: np.ndarray, masks: np.ndarray, iterations: int, dilations: tuple[int, ...], bandwidth: float = 0.1) -> np.ndarray:
+def plain_pamr(
+    image: np.ndarray, masks: np.ndarray, iterations: int, dilations: tuple[int, ...], bandwidth: float = 0.1
+) -> np.ndarray:
     """Section 6 of the description, pixel by pixel in float64. image (H, W, 3), masks (C, H, W)."""
     height, width, _ = image.shape
     neighbours, weights = {}, {}
@@ -48,9 +54,13 @@ def plain_pamr(image: np.ndarray, masks: np.ndarray, iterations: int, dilations:
 
 
 def photo(height: int, width: int, seed: int = 0) -> torch.Tensor:
-    """(H, W, 3) in [0, 1] on the grid of uint8: smooth, with noise, and with a perfectly flat and a flat dark red corner."""
+    """(H, W, 3) in [0, 1] on the grid of uint8: smooth, with noise, and with a perfectly flat and a flat dark red
+    corner.
+    """
     generator = torch.Generator().manual_seed(seed)
-    smooth = F.interpolate(torch.rand(1, 3, 3, 3, generator=generator), (height, width), mode="bilinear")[0].permute(1, 2, 0)
+    smooth = F.interpolate(torch.rand(1, 3, 3, 3, generator=generator), (height, width), mode="bilinear")[0].permute(
+        1, 2, 0
+    )
     noisy = (smooth + 0.1 * torch.randn(height, width, 3, generator=generator)).clamp(0, 1)
     noisy[: height // 2, : width // 2] = 1
     noisy[height // 2 :, width // 2 :] = torch.tensor([0.3, 0, 0])
@@ -58,7 +68,8 @@ def photo(height: int, width: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("iterations", "dilations", "bandwidth"), [(1, (1,), 0.1), (3, (1, 2, 4), 0.1), (2, PAPER_DILATIONS, 0.1), (4, (1,), 0.2)]
+    ("iterations", "dilations", "bandwidth"),
+    [(1, (1,), 0.1), (3, (1, 2, 4), 0.1), (2, PAPER_DILATIONS, 0.1), (4, (1,), 0.2)],
 )
 def test_equals_the_plain_reference(iterations: int, dilations: tuple[int, ...], bandwidth: float):
     image, masks = photo(11, 14), torch.rand(2, 11, 14)
@@ -69,7 +80,8 @@ def test_equals_the_plain_reference(iterations: int, dilations: tuple[int, ...],
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason="the original program's outputs are not beside the checkout")
 @pytest.mark.parametrize(
-    ("name", "iterations", "dilations"), [("d1_it1", 1, (1,)), ("d1248_it10", 10, (1, 2, 4, 8)), ("paper_it10", 10, PAPER_DILATIONS)]
+    ("name", "iterations", "dilations"),
+    [("d1_it1", 1, (1,)), ("d1248_it10", 10, (1, 2, 4, 8)), ("paper_it10", 10, PAPER_DILATIONS)],
 )
 def test_equals_the_original_program(name: str, iterations: int, dilations: tuple[int, ...]):
     golden = np.load(GOLDEN)

@@ -24,7 +24,9 @@ WORDS = {"dog": (5,), "pottedplant": (8, 9)}  # start, a, photo, of, a, dog, and
 def cross_maps(seed: int = 0, words: dict[str, tuple[int, ...]] = WORDS) -> AttentionMaps:
     """Plain cross-attention of three levels to twelve tokens."""
     generator = torch.Generator().manual_seed(seed)
-    cross = {(s, s): torch.randn(s * s, 12, generator=generator).mul(2).softmax(1) for s in (SIDE, SIDE // 2, SIDE // 4)}
+    cross = {
+        (s, s): torch.randn(s * s, 12, generator=generator).mul(2).softmax(1) for s in (SIDE, SIDE // 2, SIDE // 4)
+    }
     return AttentionMaps({}, cross, (SIDE, SIDE), words, "a photo of a dog and a potted plant", normalized=False)
 
 
@@ -32,7 +34,9 @@ def changed(maps: AttentionMaps, column: int, factor: float) -> AttentionMaps:
     """The maps with one token's attention multiplied."""
     factors = torch.ones(12)
     factors[column] = factor
-    return replace(maps, cross_attention={side: attention * factors for side, attention in maps.cross_attention.items()})
+    return replace(
+        maps, cross_attention={side: attention * factors for side, attention in maps.cross_attention.items()}
+    )
 
 
 def bilinear(values: np.ndarray, side: int) -> np.ndarray:
@@ -52,13 +56,18 @@ def test_equals_plain_arithmetic(name: str) -> None:
         plain = attention.double().numpy()
         ratio = plain[:, list(WORDS[name])].mean(1) / plain[:, 1:5].mean(1)
         logs.append(bilinear(np.log(ratio).reshape(side, side), SIDE))
-    ratio = np.exp(np.sort(np.mean(logs, 0).ravel())[-round(STRONGEST * SIDE**2) :].mean()) * 2**0.25  # a sentence of two classes
+    ratio = (
+        np.exp(np.sort(np.mean(logs, 0).ravel())[-round(STRONGEST * SIDE**2) :].mean()) * 2**0.25
+    )  # a sentence of two classes
     assert presence(maps, name) == pytest.approx(ratio / (1 + ratio), abs=1e-6)
 
 
 def test_as_much_as_nothing_is_a_half() -> None:
     cross = {(side, side): torch.full((side * side, 12), 1 / 12) for side in (SIDE, SIDE // 2)}
-    assert presence(AttentionMaps({}, cross, (SIDE, SIDE), {"dog": (5,)}, "a photo of a dog", normalized=False), "dog") == 0.5
+    assert (
+        presence(AttentionMaps({}, cross, (SIDE, SIDE), {"dog": (5,)}, "a photo of a dog", normalized=False), "dog")
+        == 0.5
+    )
 
 
 @given(st.floats(0.05, 20), st.integers(0, 5))
@@ -72,7 +81,9 @@ def test_words_elsewhere_in_the_sentence_do_not_count(factor: float, seed: int) 
 def test_a_sentence_that_begins_with_a_class_is_measured_against_the_start(dog: int, start: int) -> None:
     """Where there is no start token, against the first token of no class."""
     maps = cross_maps(words={"dog": (dog,)})
-    expected = torch.log(maps.cross_attention[SIDE, SIDE][:, dog] / maps.cross_attention[SIDE, SIDE][:, start]).reshape(SIDE, SIDE)
+    expected = torch.log(maps.cross_attention[SIDE, SIDE][:, dog] / maps.cross_attention[SIDE, SIDE][:, start]).reshape(
+        SIDE, SIDE
+    )
     only = replace(maps, cross_attention={(SIDE, SIDE): maps.cross_attention[SIDE, SIDE]})
     torch.testing.assert_close(log_ratio(only, "dog"), expected)
 
@@ -114,7 +125,9 @@ def ratios_of(rows: dict[str, int]) -> dict[str, torch.Tensor]:
 
 
 def test_the_class_that_explains_where_both_look() -> None:
-    """A car asked for a bus: attention to both in the same place, where the error is smaller with the one than with the other and none."""
+    """A car asked for a bus: attention to both in the same place, where the error is smaller with the one than with the
+    other and none.
+    """
     errors = errors_of({"": 0.5, "car": 0.4, "bus": 0.2}, better={"": 0.3, "car": 0.2, "bus": 0.25}, row=3)
     found = gains(errors, ratios_of({"car": 3, "bus": 3}))
     assert found == pytest.approx({"car": math.log(0.25 / 0.2), "bus": math.log(0.2 / 0.25)}, abs=1e-6)
@@ -144,7 +157,10 @@ def test_errors_are_those_of_the_models_own_denoising(mini_model) -> None:
     """Of a v-prediction model: by plain arithmetic from its predictions, and any number of prompts at once."""
     pipe = mini_model.pipe
     latents = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(0))
-    prompts = ["", *(f"a photo of a {name}" for name in ("dog", "cat", "car", "bus", "boat", "bird", "cow", "horse", "sheep"))]
+    prompts = [
+        "",
+        *(f"a photo of a {name}" for name in ("dog", "cat", "car", "bus", "boat", "bird", "cow", "horse", "sheep")),
+    ]
     found = denoising_errors(mini_model, latents, prompts, timesteps=(300, 500))
     assert found.shape == (10, 2, 16, 16)
     signal = float(pipe.scheduler.alphas_cumprod[500])
@@ -165,7 +181,9 @@ def test_more_classes_than_are_compared(mini_model, monkeypatch) -> None:
     monkeypatch.setattr("seediff.masks.presence.MOST_COMPARED", 1)
     latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     (scores,) = find_classes(mini_model, latents, [[("a photo of a dog and a cat", ("dog", "cat"))]])
-    maps = capture_clean(mini_model, latents, ["a photo of a dog and a cat"], [("dog", "cat")], timestep=TIMESTEP, kind="cross")[0]
+    maps = capture_clean(
+        mini_model, latents, ["a photo of a dog and a cat"], [("dog", "cat")], timestep=TIMESTEP, kind="cross"
+    )[0]
     last = min(("dog", "cat"), key=lambda name: presence(maps, name))
     assert scores[last] == pytest.approx(presence(maps, last, -LARGEST_GAIN), abs=1e-5)
 
@@ -173,7 +191,11 @@ def test_more_classes_than_are_compared(mini_model, monkeypatch) -> None:
 def test_scores_do_not_depend_on_the_batch(mini_model) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(3)]
-    sentences = [[("a photo of a dog", ("dog",)), ("a photo of a cat", ("cat",))], [], [("a photo of a bus and a car", ("car", "bus"))]]
+    sentences = [
+        [("a photo of a dog", ("dog",)), ("a photo of a cat", ("cat",))],
+        [],
+        [("a photo of a bus and a car", ("car", "bus"))],
+    ]
     latents = encode_images(mini_model, images)
     together = find_classes(mini_model, latents, sentences)
     assert [list(scores) for scores in together] == [["dog", "cat"], [], ["car", "bus"]]
@@ -188,7 +210,8 @@ def test_tells_present_from_absent_on_the_embedded_model() -> None:
     scenes = [scene for scene in load_scenes(12) if len(scene.classes) == 1][:4]
     others = [next(name for name in ("boat", "sofa", "sheep") if name != scene.classes[0]) for scene in scenes]
     sentences = [
-        [(f"a photo of a {other} and a {scene.classes[0]}", (other, scene.classes[0]))] for scene, other in zip(scenes, others, strict=True)
+        [(f"a photo of a {other} and a {scene.classes[0]}", (other, scene.classes[0]))]
+        for scene, other in zip(scenes, others, strict=True)
     ]
     model = load_model("mini", device="cpu")
     found = find_classes(model, encode_images(model, [scene.image for scene in scenes]), sentences)

@@ -28,7 +28,9 @@ def test_equals_the_description_in_float64(class_name: str):
     cross = stretch(maps.cross_at(4, class_name).double().numpy())
     soft = cosines(rows[2, 2], [i for i, v in enumerate((cross**2).ravel()) if v >= otsu(torch.tensor(cross**2))])
     for side in (4, 8):
-        soft = F.interpolate(torch.tensor(soft)[None, None], (side, side), mode="bicubic", align_corners=False)[0, 0].numpy()
+        soft = F.interpolate(torch.tensor(soft)[None, None], (side, side), mode="bicubic", align_corners=False)[
+            0, 0
+        ].numpy()
         split = otsu(torch.tensor(soft**2))
         behind = cosines(rows[side, side], [i for i, v in enumerate((soft**2).ravel()) if v < split])
         soft = stretch((1 - stretch(behind)) * stretch(soft))

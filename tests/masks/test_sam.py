@@ -1,4 +1,6 @@
-"""Outlines by SAM and SAM 2: narrow twins of both, with weights drawn by chance, and a model that answers as it is told."""
+"""Outlines by SAM and SAM 2: narrow twins of both, with weights drawn by chance, and a model that answers as it is
+told.
+"""
 
 from __future__ import annotations
 
@@ -23,37 +25,57 @@ from seediff.run.generate import GenerateJob
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 PROMPTS: dict[str, Any] = {"hidden_size": 16, "image_size": 64, "mask_input_channels": 4}
-DECODER: dict[str, Any] = {"hidden_size": 16, "mlp_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "iou_head_hidden_dim": 16}
+DECODER: dict[str, Any] = {
+    "hidden_size": 16,
+    "mlp_dim": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "iou_head_hidden_dim": 16,
+}
 
 
 def save_sam(folder: Path) -> Path:
     from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
     vision = SamVisionConfig(
-        hidden_size=16, output_channels=16, num_hidden_layers=1, num_attention_heads=2, image_size=64, mlp_dim=16, num_pos_feats=8,
+        hidden_size=16, output_channels=16, num_hidden_layers=1, num_attention_heads=2, image_size=64, mlp_dim=16,
+        num_pos_feats=8,
         global_attn_indexes=[0], window_size=2,
     )  # fmt: skip
     prompts, decoder = SamPromptEncoderConfig(**PROMPTS), SamMaskDecoderConfig(**DECODER)
     torch.manual_seed(0)
-    SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)).save_pretrained(folder)
+    SamModel(
+        SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
+    ).save_pretrained(folder)
     return folder
 
 
 def save_sam2(folder: Path) -> Path:
-    from transformers import Sam2Config, Sam2HieraDetConfig, Sam2MaskDecoderConfig, Sam2Model, Sam2PromptEncoderConfig, Sam2VisionConfig
+    from transformers import (
+        Sam2Config,
+        Sam2HieraDetConfig,
+        Sam2MaskDecoderConfig,
+        Sam2Model,
+        Sam2PromptEncoderConfig,
+        Sam2VisionConfig,
+    )
 
     backbone = Sam2HieraDetConfig(
-        hidden_size=8, num_attention_heads=1, image_size=[64, 64], blocks_per_stage=[1, 1, 1, 1], embed_dim_per_stage=[8, 16, 32, 64],
+        hidden_size=8, num_attention_heads=1, image_size=[64, 64], blocks_per_stage=[1, 1, 1, 1],
+        embed_dim_per_stage=[8, 16, 32, 64],
         num_attention_heads_per_stage=[1, 1, 2, 2], window_size_per_stage=[2, 2, 2, 2], global_attention_blocks=[],
         window_positional_embedding_background_size=[2, 2],
     )  # fmt: skip
     vision = Sam2VisionConfig(
-        backbone_config=backbone, backbone_channel_list=[64, 32, 16, 8], backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
+        backbone_config=backbone, backbone_channel_list=[64, 32, 16, 8], backbone_feature_sizes=[[16, 16], [8, 8], [4,
+        4]],
         fpn_hidden_size=16,
     )  # fmt: skip
     prompts, decoder = Sam2PromptEncoderConfig(**PROMPTS), Sam2MaskDecoderConfig(**DECODER)
     torch.manual_seed(0)
-    Sam2Model(Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)).save_pretrained(folder)
+    Sam2Model(
+        Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
+    ).save_pretrained(folder)
     return folder
 
 
@@ -138,7 +160,9 @@ def test_sam_2_sees_the_picture_squeezed(monkeypatch):
 
 
 def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
-    with pytest.raises(UserError, match=r"^sam: .*absent/model\.safetensors: there is no such file or folder, and it is not a hub id"):
+    with pytest.raises(
+        UserError, match=r"^sam: .*absent/model\.safetensors: there is no such file or folder, and it is not a hub id"
+    ):
         make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(sam=str(tmp_path / "absent"), pamr=False))
     with pytest.raises(UserError, match="SAM looks at the image, and none was given"):
         make_masks(None, random_maps(), CLASSES, MaskConfig(sam="x", pamr=False), size=(8, 8))
@@ -146,9 +170,15 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
     settings = json.loads((folder / "config.json").read_text())
     for altered, problem in [
         ({"auto_map": {"AutoModel": "evil.Model"}}, "auto_map = .* leads to code"),
-        ({"model_type": "bert"}, r"^mask.sam: .*sam: cannot be used \(KeyError: 'bert'\); name .* of model_type sam, sam2"),
+        (
+            {"model_type": "bert"},
+            r"^mask.sam: .*sam: cannot be used \(KeyError: 'bert'\); name .* of model_type sam, sam2",
+        ),
         ({"vision_config": {"hidden_size": 24}}, r"^mask\.sam: .*: cannot be used"),
-        ({"prompt_encoder_config": settings["prompt_encoder_config"] | {"image_size": "64"}}, r"^mask\.sam: .*: cannot be used"),
+        (
+            {"prompt_encoder_config": settings["prompt_encoder_config"] | {"image_size": "64"}},
+            r"^mask\.sam: .*: cannot be used",
+        ),
     ]:
         (folder / "config.json").write_text(json.dumps(settings | altered))
         with pytest.raises(UserError, match=problem):
@@ -168,7 +198,9 @@ def test_what_is_no_sam_is_refused_in_a_line(tmp_path: Path):
         load_sam(str(folder))
 
 
-def test_a_run_loads_sam_before_its_model_and_goes_on_with_these_weights_alone(tmp_path: Path, mini_folder: Path, monkeypatch):
+def test_a_run_loads_sam_before_its_model_and_goes_on_with_these_weights_alone(
+    tmp_path: Path, mini_folder: Path, monkeypatch
+):
     mask = MaskConfig(sam=str(save_sam(tmp_path / "sam")))
     config = GenerateConfig(classes=("dog",), steps=2, model=str(mini_folder), device="cpu", mask=mask)
     begun = GenerateJob(config).load()

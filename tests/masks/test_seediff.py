@@ -22,7 +22,9 @@ def up(x: np.ndarray, side: int) -> np.ndarray:
 
 def class_map(maps: AttentionMaps, side: int, class_name: str) -> np.ndarray:
     """Mean of the class's token maps, (R, R) float64."""
-    return sum(maps.cross_attention[side, side][:, c].double().numpy() for c in maps.words[class_name]).reshape(side, side)
+    return sum(maps.cross_attention[side, side][:, c].double().numpy() for c in maps.words[class_name]).reshape(
+        side, side
+    )
 
 
 def grow(maps: AttentionMaps, soft: np.ndarray, alpha: float) -> np.ndarray:
@@ -39,7 +41,9 @@ def paper(maps: AttentionMaps, class_name: str, alpha: float, expansion: str, ba
     if expansion == "none":
         soft = stretch(np.mean([up(class_map(maps, s, class_name), sides[-1]) for s in sides], 0))
     elif expansion == "parallel":
-        soft = stretch(np.mean([up(grow(maps, stretch(class_map(maps, s, class_name)), alpha), sides[-1]) for s in sides], 0))
+        soft = stretch(
+            np.mean([up(grow(maps, stretch(class_map(maps, s, class_name)), alpha), sides[-1]) for s in sides], 0)
+        )
     else:
         soft = stretch(class_map(maps, sides[0], class_name))
         for side in sides:
@@ -78,7 +82,9 @@ def test_constant_cross_attention_is_flagged_and_still_gives_a_mask():
 
 def test_a_level_that_was_not_captured_is_named():
     maps = random_maps()
-    without = AttentionMaps({(16, 16): maps.self_attention[16, 16]}, maps.cross_attention, (16, 16), maps.words, maps.prompt)
+    without = AttentionMaps(
+        {(16, 16): maps.self_attention[16, 16]}, maps.cross_attention, (16, 16), maps.words, maps.prompt
+    )
     with pytest.raises(UserError, match="self-attention at L/4"):
         seediff(without, "dog", MaskConfig())
 

@@ -10,7 +10,9 @@ from seediff.metrics.boundary import boundary_band, boundary_counts, boundary_di
 
 
 def reference_band(mask: np.ndarray, distance: int) -> np.ndarray:
-    """The pixels of a mask that `distance` erosions with a 3 × 3 square take away; outside the image there is no mask."""
+    """The pixels of a mask that `distance` erosions with a 3 × 3 square take away; outside the image there is no
+    mask.
+    """
     return mask & ~binary_erosion(mask, np.ones((3, 3)), iterations=distance, border_value=0)
 
 

@@ -15,7 +15,9 @@ def maps(seed: int, classes: int, *, ignored: float = 0.1, images: int = 3) -> l
     pairs = []
     for _ in range(images):
         truth = rng.integers(0, classes, (17, 23)).astype(np.uint8)
-        predicted = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, classes, truth.shape)).astype(np.uint8)
+        predicted = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, classes, truth.shape)).astype(
+            np.uint8
+        )
         truth[rng.random(truth.shape) < ignored] = 255
         pairs.append((predicted, truth))
     return pairs

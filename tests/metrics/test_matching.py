@@ -21,7 +21,9 @@ def totals(tallies) -> Tally:
 
 def counts(prediction, label, num_classes, protocol) -> Tally:
     """Of a stack of images (B, H, W)."""
-    return totals(tally_images((contingency(p, y, num_classes) for p, y in zip(prediction, label, strict=True)), protocol))
+    return totals(
+        tally_images((contingency(p, y, num_classes) for p, y in zip(prediction, label, strict=True)), protocol)
+    )
 
 
 @pytest.mark.skipif(not GOLDEN.is_file(), reason="the original program's outputs are not here")
@@ -48,7 +50,9 @@ def test_matched_pixels_are_as_many_as_any_assignment_has(pair):
     prediction, label = pair
     for p, y in zip(prediction, label, strict=True):
         # Every way to give each of three classes another of four segments.
-        best = max(sum(int(((p == s) & (y == c)).sum()) for c, s in enumerate(given)) for given in permutations(range(4), 3))
+        best = max(
+            sum(int(((p == s) & (y == c)).sum()) for c, s in enumerate(given)) for given in permutations(range(4), 3)
+        )
         assert int(counts(p[None], y[None], 3, "diffseg").tp.sum()) == best
 
 
@@ -85,14 +89,21 @@ def test_numbering_of_segments_does_not_matter_to_accuracy(pair, order):
 
 
 def test_a_split_segment_by_hand():
-    # Class 0 has six pixels, class 1 four. Segment 0 covers four of class 0, 1 the other two, 2 all of class 1, 3 two unlabelled ones.
+    # Class 0 has six pixels, class 1 four. Segment 0 covers four of class 0, 1 the other two, 2 all of class 1, 3 two
+    # unlabelled ones.
     label = np.array([[0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 255, -1]])
     prediction = np.array([[0, 0, 0, 0, 1, 1], [2, 2, 2, 2, 3, 3]])
     published = counts(prediction[None], label[None], 2, "diffseg")
-    assert (published.tp.tolist(), published.fp.tolist(), published.fn.tolist(), published.pixels) == ([4, 4], [0, 0], [2, 0], 10)
+    assert (published.tp.tolist(), published.fp.tolist(), published.fn.tolist(), published.pixels) == (
+        [4, 4],
+        [0, 0],
+        [2, 0],
+        10,
+    )
     strict = counts(prediction[None], label[None], 2, "strict")
     assert (strict.tp.tolist(), strict.fp.tolist(), strict.fn.tolist()) == ([4, 4], [2, 0], [2, 0])
-    # With a third class, which the image does not show, that class takes the segment left over, and has its pixels as false positives.
+    # With a third class, which the image does not show, that class takes the segment left over, and has its pixels as
+    # false positives.
     wider = counts(prediction[None], label[None], 3, "diffseg")
     assert (wider.tp.tolist(), wider.fp.tolist(), wider.fn.tolist()) == ([4, 4, 0], [0, 0, 2], [2, 0, 0])
 
@@ -140,6 +151,8 @@ def test_count_segments():
 
 def test_left_over_segments_are_charged_to_the_class_they_cover_most():
     label = np.array([[0] * 10 + [1] * 10])
-    prediction = np.array([[0] * 7 + [2] * 3 + [2] * 2 + [1] * 8])  # segment 2 covers three of class 0 and two of class 1
+    prediction = np.array(
+        [[0] * 7 + [2] * 3 + [2] * 2 + [1] * 8]
+    )  # segment 2 covers three of class 0 and two of class 1
     strict = counts(prediction[None], label[None], 2, "strict")
     assert (strict.tp.tolist(), strict.fp.tolist(), strict.fn.tolist()) == ([7, 8], [5, 0], [3, 2])

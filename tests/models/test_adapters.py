@@ -1,4 +1,6 @@
-"""LoRA and textual inversion on twins: what diffusers makes of them, captured undisturbed; what does not fit, in one line."""
+"""LoRA and textual inversion on twins: what diffusers makes of them, captured undisturbed; what does not fit, in one
+line.
+"""
 
 import re
 from pathlib import Path
@@ -71,7 +73,10 @@ def test_a_lora_in_kohyas_way_has_an_alpha_for_every_layer(xl, xl_folder, xl_lor
     for name, tensor in load_file(xl_lora).items():
         layer, side = name.removeprefix("unet.").removesuffix(".weight").rsplit(".", 1)
         called = f"lora_unet_{layer.replace('.', '_')}"
-        tensors |= {f"{called}.lora_{'down' if side == 'lora_A' else 'up'}.weight": tensor, f"{called}.alpha": torch.tensor(2.0)}
+        tensors |= {
+            f"{called}.lora_{'down' if side == 'lora_A' else 'up'}.weight": tensor,
+            f"{called}.alpha": torch.tensor(2.0),
+        }
     save_file(tensors, tmp_path / "kohya.safetensors")
     images, _ = generate(load_model(xl_folder, device="cpu", lora=str(tmp_path / "kohya.safetensors")))
     assert np.array_equal(images[0], generate(load_model(xl_folder, device="cpu", lora=xl_lora))[0][0])
@@ -92,7 +97,9 @@ def test_a_lora_of_another_family(other, xl_folder, flux_folder, twin, tmp_path)
     folder = str(twin(other))
     lora = lora_of(load_model(folder, device="cpu"), tmp_path / "lora.safetensors", "transformer")
     onto = xl_folder if other == "flux" else flux_folder
-    with pytest.raises(UserError, match=rf"^lora: {re.escape(lora)}: does not fit model '{re.escape(onto)}' \((SDXL|FLUX\.1)\): ") as error:
+    with pytest.raises(
+        UserError, match=rf"^lora: {re.escape(lora)}: does not fit model '{re.escape(onto)}' \((SDXL|FLUX\.1)\): "
+    ) as error:
         load_model(onto, device="cpu", lora=lora)
     assert "\n" not in str(error.value)
 
@@ -133,7 +140,9 @@ def test_a_folder_has_its_usual_file(xl, tmp_path):
 
 def test_a_lora_of_the_hub(monkeypatch):
     for source in ("owner/my--lora", "owner/lora-"):
-        with pytest.raises(UserError, match=f"^lora: {source}: there is no such file or folder, and it is not a hub id"):
+        with pytest.raises(
+            UserError, match=f"^lora: {source}: there is no such file or folder, and it is not a hub id"
+        ):
             adapters.weight_file("lora", source)
     with pytest.raises(UserError, match=r"^lora ~nobody-here: is not a path \(Could not determine home directory\)"):
         adapters.weight_file("lora", "~nobody-here")
@@ -141,7 +150,9 @@ def test_a_lora_of_the_hub(monkeypatch):
     names = ["README.md", "style.safetensors", "more/other.safetensors"]
     monkeypatch.setattr(adapters, "hub_files", lambda _: names)
     monkeypatch.setattr(adapters, "fetch_file", lambda hub_id, name, what: Path(hub_id, name))
-    with pytest.raises(UserError, match=r"^lora: owner/lora: has 2 \.safetensors files; name one of them, --lora owner/lora/FILE$"):
+    with pytest.raises(
+        UserError, match=r"^lora: owner/lora: has 2 \.safetensors files; name one of them, --lora owner/lora/FILE$"
+    ):
         adapters.weight_file("lora", "owner/lora")
     named = "owner/lora/more/other.safetensors"
     assert adapters.weight_file("lora", named) == Path(named)
@@ -160,7 +171,9 @@ def test_a_lora_of_the_hub(monkeypatch):
         raise ConnectionError
 
     monkeypatch.setattr(adapters, "hub_files", offline)
-    with pytest.raises(UserError, match=r"^weights of 'owner/lora' .*: the hub cannot be reached\. .* then --lora FOLDER$"):
+    with pytest.raises(
+        UserError, match=r"^weights of 'owner/lora' .*: the hub cannot be reached\. .* then --lora FOLDER$"
+    ):
         adapters.weight_file("lora", "owner/lora")
 
 
@@ -179,7 +192,9 @@ def test_an_ip_adapter_is_refused_by_name(flux_folder):
         pass
 
     model.network.transformer_blocks[1].attn.processor = FluxIPAdapterAttnProcessor()
-    with pytest.raises(UserError, match=r"an IP-Adapter is loaded \(transformer_blocks\.1\.attn\): its own attention is not captured"):
+    with pytest.raises(
+        UserError, match=r"an IP-Adapter is loaded \(transformer_blocks\.1\.attn\): its own attention is not captured"
+    ):
         generate(model)
 
 
@@ -221,18 +236,26 @@ def xl_embedding(xl, tmp_path_factory):
 
 
 def test_textual_inversion_of_two_text_encoders(xl, xl_folder, xl_embedding):
-    """The pipeline's own picture, by diffusers' documented calls; a class behind the token is one column further on, in both."""
+    """The pipeline's own picture, by diffusers' documented calls; a class behind the token is one column further on, in
+    both.
+    """
     prompt = "a photo of <toy> and a dog"
     model = load_model(xl_folder, device="cpu", embedding=xl_embedding)
     images, maps = generate(model, [SampleSpec(0, ("dog",), prompt, 3)])
     for tokenizer in (model.pipe.tokenizer, model.pipe.tokenizer_2):
-        tokens = tokenizer.convert_ids_to_tokens(tokenizer(model.pipe.maybe_convert_prompt(prompt, tokenizer)).input_ids)
+        tokens = tokenizer.convert_ids_to_tokens(
+            tokenizer(model.pipe.maybe_convert_prompt(prompt, tokenizer)).input_ids
+        )
         assert tokens[4:6] == ["<toy>", "<toy>_1"]
         assert [tokens[column] for column in maps[0].words["dog"]] == ["dog</w>"]
     theirs = load_model(xl_folder, device="cpu").pipe
     vectors = load_file(xl_embedding)
-    theirs.load_textual_inversion(vectors["clip_l"], token="<toy>", text_encoder=theirs.text_encoder, tokenizer=theirs.tokenizer)
-    theirs.load_textual_inversion(vectors["clip_g"], token="<toy>", text_encoder=theirs.text_encoder_2, tokenizer=theirs.tokenizer_2)
+    theirs.load_textual_inversion(
+        vectors["clip_l"], token="<toy>", text_encoder=theirs.text_encoder, tokenizer=theirs.tokenizer
+    )
+    theirs.load_textual_inversion(
+        vectors["clip_g"], token="<toy>", text_encoder=theirs.text_encoder_2, tokenizer=theirs.tokenizer_2
+    )
     call = {"height": 64, "width": 64, "num_inference_steps": 2, "guidance_scale": 3.0, "output_type": "pil"}
     expected = theirs([prompt], generator=[torch.Generator().manual_seed(3)], **call).images[0]
     assert np.array_equal(images[0], np.asarray(expected))
@@ -243,7 +266,10 @@ def test_textual_inversion_of_two_text_encoders(xl, xl_folder, xl_embedding):
 def test_textual_inversion_of_a_family_that_reads_none(family, twin, xl_embedding):
     """SD 3's pipeline takes none, FLUX.1's only for CLIP's pooled state; both read T5, too."""
     folder = str(twin(family))
-    why = r"is loaded into models whose text encoders are all CLIP's, unlike model '.*' \((FLUX\.1|Stable Diffusion 3 and 3\.5)\)$"
+    why = (
+        r"is loaded into models whose text encoders are all CLIP's, unlike model '.*' \((FLUX\.1|Stable Diffusion 3 and"
+        r" 3\.5)\)$"
+    )
     with pytest.raises(UserError, match=why):
         load_model(folder, device="cpu", embedding=xl_embedding)
 
@@ -255,22 +281,54 @@ def test_textual_inversion_that_does_not_fit(sd1_folder, xl_folder, embedding, x
             load_model(str(folder), device="cpu", embedding=str(tmp_path / "own.safetensors"))
         assert "\n" not in str(error.value)
 
-    refused(sd1_folder, {"<toy>": torch.zeros(5)}, r"vectors of \(5,\) do not fit the text_encoder of model .*, which needs \d+$")
-    of_two = r"is no textual inversion of one token for model '.*' \(Stable Diffusion 1\.x and 2\.x\): it has 2 tensors$"
+    refused(
+        sd1_folder,
+        {"<toy>": torch.zeros(5)},
+        r"vectors of \(5,\) do not fit the text_encoder of model .*, which needs \d+$",
+    )
+    of_two = (
+        r"is no textual inversion of one token for model '.*' \(Stable Diffusion 1\.x and 2\.x\): it has 2 tensors$"
+    )
     refused(sd1_folder, load_file(xl_embedding), of_two)
-    refused(xl_folder, load_file(embedding), r"model '.*' \(SDXL\) needs the tensors clip_l and clip_g; there are: <toy>$")
+    refused(
+        xl_folder, load_file(embedding), r"model '.*' \(SDXL\) needs the tensors clip_l and clip_g; there are: <toy>$"
+    )
     both = load_file(xl_embedding)
-    refused(xl_folder, {**both, "clip_g": torch.zeros(5)}, r"vectors of \(5,\) do not fit the text_encoder_2 of model .*, which needs \d+$")
-    refused(xl_folder, {**both, "clip_g": both["clip_g"][0].clone()}, r"has 2 and 1 vectors; text encoders need as many as each other$")
+    refused(
+        xl_folder,
+        {**both, "clip_g": torch.zeros(5)},
+        r"vectors of \(5,\) do not fit the text_encoder_2 of model .*, which needs \d+$",
+    )
+    refused(
+        xl_folder,
+        {**both, "clip_g": both["clip_g"][0].clone()},
+        r"has 2 and 1 vectors; text encoders need as many as each other$",
+    )
 
 
 def test_the_command(xl_folder, xl_lora, tmp_path):
     from seediff.cli.generate import generate as command
 
     run = runner(command)
-    options = ("--classes", "dog", "--per-class", 1, "--steps", 1, "--size", 64, "--device", "cpu", "--quiet", "--model", xl_folder)
+    options = (
+        "--classes",
+        "dog",
+        "--per-class",
+        1,
+        "--steps",
+        1,
+        "--size",
+        64,
+        "--device",
+        "cpu",
+        "--quiet",
+        "--model",
+        xl_folder,
+    )
     run("generate", *options, "--lora", xl_lora, "--lora-scale", 0.5, "--out", tmp_path / "set")
     written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
     assert f'lora = "{xl_lora}"\nlora_scale = 0.5\n' in written
     assert f'weights = "{weights_fingerprint(xl_folder, None, xl_lora)}"' in written
-    assert weights_fingerprint(xl_folder, None, xl_lora, None).startswith(weights_fingerprint(xl_folder, None) + "+sha256:")
+    assert weights_fingerprint(xl_folder, None, xl_lora, None).startswith(
+        weights_fingerprint(xl_folder, None) + "+sha256:"
+    )

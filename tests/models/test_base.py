@@ -30,7 +30,11 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 def tuned(twin, tmp_path):
     """A UNet that was trained further, as its training saved it, in a folder of its own."""
     folder = Path(shutil.copytree(twin("unet") / "unet", tmp_path / "tuned"))
-    save_file({name: tensor * 1.01 for name, tensor in load_file(folder / WEIGHTS).items()}, folder / WEIGHTS, metadata={"format": "pt"})
+    save_file(
+        {name: tensor * 1.01 for name, tensor in load_file(folder / WEIGHTS).items()},
+        folder / WEIGHTS,
+        metadata={"format": "pt"},
+    )
     return folder
 
 
@@ -64,7 +68,9 @@ def test_a_network_in_several_files(twin, tuned, expected):
     names = sorted(tensors)
     (tuned / WEIGHTS).unlink()
     for number, part in enumerate((names[::2], names[1::2]), 1):
-        save_file({name: tensors[name] for name in part}, tuned / f"diffusion_pytorch_model-0000{number}-of-00002.safetensors")
+        save_file(
+            {name: tensors[name] for name in part}, tuned / f"diffusion_pytorch_model-0000{number}-of-00002.safetensors"
+        )
     base = str(twin("unet"))
     assert same_pictures(images(str(tuned), base=base), expected)
     first = model_fingerprint(str(tuned), base)
@@ -80,7 +86,9 @@ class Hub:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.fetched = folder, list[str]()
-        monkeypatch.setattr(sources, "hub_files", lambda _: [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()])
+        monkeypatch.setattr(
+            sources, "hub_files", lambda _: [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
+        )
         monkeypatch.setattr(sources, "fetch_file", self.fetch)
 
     def fetch(self, hub_id: str, name: str) -> Path:
@@ -147,11 +155,23 @@ def test_a_file_that_is_not_on_the_hub(monkeypatch, tmp_path, capsys):
         raise EntryNotFoundError(name)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
-    line = ["generate", "--model", "owner/tuned/typo.safetensors", "--base", "mini", "--classes", "dog", "--out", str(tmp_path / "out")]
+    line = [
+        "generate",
+        "--model",
+        "owner/tuned/typo.safetensors",
+        "--base",
+        "mini",
+        "--classes",
+        "dog",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main([*line, "--dry-run"]) == 0
     assert "unet from the hub, the rest from mini" in capsys.readouterr().out
     assert main(line) == 2
-    assert capsys.readouterr().err == "seediff: model 'owner/tuned': has no file typo.safetensors; name one that it has\n"
+    assert (
+        capsys.readouterr().err == "seediff: model 'owner/tuned': has no file typo.safetensors; name one that it has\n"
+    )
 
 
 def test_what_is_no_part(twin, tuned, tmp_path):
@@ -166,7 +186,9 @@ def test_what_is_no_part(twin, tuned, tmp_path):
     (tuned / "evil.py").unlink()
     config = json.loads((tuned / "config.json").read_text())
     (tuned / "config.json").write_text(json.dumps(config | {"_class_name": "UNet3DConditionModel"}))
-    with pytest.raises(UserError, match=r"config.json: is of a .UNet3DConditionModel., but its base has a UNet2DConditionModel"):
+    with pytest.raises(
+        UserError, match=r"config.json: is of a .UNet3DConditionModel., but its base has a UNet2DConditionModel"
+    ):
         load_model(str(tuned), base=base, device="cpu")
     (tuned / "config.json").write_text(json.dumps(config | {"layers_per_block": 1000}))
     with pytest.raises(UserError, match="at most 200 layers"):
@@ -181,7 +203,9 @@ def test_a_repository_that_is_no_whole_model(monkeypatch):
     from seediff.models import hub
 
     monkeypatch.setattr(hub, "hub_files", lambda _: ["README.md", "flux1-dev-Q4_0.gguf", "flux1-dev-Q8_0.gguf"])
-    with pytest.raises(UserError, match=r"model 'owner/name': has no model_index.json, and so is no whole model: name its --base"):
+    with pytest.raises(
+        UserError, match=r"model 'owner/name': has no model_index.json, and so is no whole model: name its --base"
+    ):
         hub.check_repository("owner/name")
     monkeypatch.setattr(hub, "hub_files", lambda _: ["model_index.json"])
     hub.check_repository("owner/name")

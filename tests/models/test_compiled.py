@@ -1,4 +1,6 @@
-"""Compiled blocks: maps as uncompiled, whole graphs, made once for each shape, shared by blocks alike, whoever listens."""
+"""Compiled blocks: maps as uncompiled, whole graphs, made once for each shape, shared by blocks alike, whoever
+listens.
+"""
 
 import logging
 import os
@@ -113,7 +115,9 @@ def test_graphs_do_not_depend_on_what_is_captured(pixart):
 
 def drawing():
     noise = [torch.Generator().manual_seed(3)]
-    return Drawing(prompts=["a dog"], negative_prompt="", height=64, width=64, steps=4, guidance_scale=3.0, generators=noise)
+    return Drawing(
+        prompts=["a dog"], negative_prompt="", height=64, width=64, steps=4, guidance_scale=3.0, generators=noise
+    )
 
 
 def test_features_and_maps_of_a_compiled_unet(sd1_folder, sd1_model):
@@ -172,12 +176,23 @@ def test_more_shapes_than_torch_expects_in_another_thread(pixart_folder, monkeyp
     assert graphs() == made
 
 
-def test_too_many_shapes_end_a_run_in_one_line_and_the_next_goes_on(pixart_folder, tmp_path, monkeypatch, capfd, caplog):
+def test_too_many_shapes_end_a_run_in_one_line_and_the_next_goes_on(
+    pixart_folder, tmp_path, monkeypatch, capfd, caplog
+):
     monkeypatch.setattr(compiled, "BACKEND", "eager")
     monkeypatch.setattr(compiled, "MOST_GRAPHS", 4)
     for number in range(3):
         Image.new("RGB", (64 + 32 * number, 64), (200, 80 * number, 0)).save(tmp_path / f"{number}.png")
-    words = ["mask", *(str(tmp_path / f"{number}.png") for number in range(3)), "--classes", "dog", "--batch-size", "1", "--presence", "0"]
+    words = [
+        "mask",
+        *(str(tmp_path / f"{number}.png") for number in range(3)),
+        "--classes",
+        "dog",
+        "--batch-size",
+        "1",
+        "--presence",
+        "0",
+    ]
     words += ["--model", pixart_folder, "--compile", "--device", "cpu", "--quiet", "--out", str(tmp_path / "set")]
     monkeypatch.setattr(logging.getLogger("torch._dynamo.convert_frame"), "handlers", [caplog.handler])
     codes = []
@@ -186,7 +201,9 @@ def test_too_many_shapes_end_a_run_in_one_line_and_the_next_goes_on(pixart_folde
         codes.append(cli.main(words))
         said = capfd.readouterr().err.strip()
         if codes[-1]:
-            assert said.startswith("seediff: --compile: too many shapes: torch has made 4 graphs of one class of blocks, the most")
+            assert said.startswith(
+                "seediff: --compile: too many shapes: torch has made 4 graphs of one class of blocks, the most"
+            )
             assert "\n" not in said
     assert (codes[0], codes[-1]) == (2, 0)
     assert not [one for one in caplog.messages if "hit config" in one]  # torch would log lines of its own
@@ -195,11 +212,15 @@ def test_too_many_shapes_end_a_run_in_one_line_and_the_next_goes_on(pixart_folde
 
 def test_without_a_compiler(pixart_folder):
     """In a process of its own: torch remembers which compiler there is."""
-    program = f"from seediff.models.registry import load_model; load_model({pixart_folder!r}, device='cpu', compile=True)"
+    program = (
+        f"from seediff.models.registry import load_model; load_model({pixart_folder!r}, device='cpu', compile=True)"
+    )
     env = {**os.environ, "CXX": "no-such-compiler", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=False)
     line = done.stderr.strip().splitlines()[-1]
-    assert re.fullmatch(r"seediff\.errors\.UserError: compile: torch cannot compile for cpu here \(.*compiler.*\); leave it out", line)
+    assert re.fullmatch(
+        r"seediff\.errors\.UserError: compile: torch cannot compile for cpu here \(.*compiler.*\); leave it out", line
+    )
 
 
 def test_a_program_of_its_own(pixart_folder, monkeypatch):

@@ -56,4 +56,7 @@ def test_words_are_found_in_scenes(model):
 
 
 def test_the_package_stays_small():
-    assert sum(path.stat().st_size for folder in EMBEDDED.values() for path in folder.rglob("*") if path.is_file()) < LARGEST
+    assert (
+        sum(path.stat().st_size for folder in EMBEDDED.values() for path in folder.rglob("*") if path.is_file())
+        < LARGEST
+    )

@@ -6,7 +6,9 @@ from seediff.models.fingerprint import content_fingerprint, data_fingerprint, mo
 
 def test_one_byte_of_a_small_part_shows(tmp_path):
     (tmp_path / "unet").mkdir()
-    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "P", "unet": ["diffusers", "U"], "safety_checker": [None, None]}))
+    (tmp_path / "model_index.json").write_text(
+        json.dumps({"_class_name": "P", "unet": ["diffusers", "U"], "safety_checker": [None, None]})
+    )
     weights = tmp_path / "unet" / "w.safetensors"
     weights.write_bytes(bytes(5000))
     first = model_fingerprint(str(tmp_path))
@@ -35,7 +37,9 @@ def test_of_large_files_samples_are_read(tmp_path, monkeypatch):
 def test_of_a_hub_id_the_commit(monkeypatch):
     import huggingface_hub
 
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: "/cache/snapshots/abc123/model_index.json")
+    monkeypatch.setattr(
+        huggingface_hub, "try_to_load_from_cache", lambda *_: "/cache/snapshots/abc123/model_index.json"
+    )
     assert model_fingerprint("owner/name") == "commit:abc123"
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
     assert model_fingerprint("owner/name") == ""

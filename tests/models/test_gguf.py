@@ -1,4 +1,6 @@
-"""GGUF files of city96's layout, written by the `gguf` package: the names of the authors' files, without a prefix, the network alone."""
+"""GGUF files of city96's layout, written by the `gguf` package: the names of the authors' files, without a prefix, the
+network alone.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +46,18 @@ def write(path: Path, folder: Path, name: str, kind: str) -> dict[str, torch.Ten
     return said
 
 
-@pytest.mark.parametrize(("name", "kind"), [("flux", "Q8_0"), ("flux", "Q4_0"), ("flux", "BF16"), ("sd3", "Q5_1"), ("qwen_image", "Q8_0")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("flux", "Q8_0"), ("flux", "Q4_0"), ("flux", "BF16"), ("sd3", "Q5_1"), ("qwen_image", "Q8_0")]
+)
 def test_maps_are_those_of_the_numbers_that_the_file_says(name, kind, twin, tmp_path):
     from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
 
     folder = twin(name)
     said = write(tmp_path / "model.gguf", folder, name, kind)
     save_file(said, tmp_path / "said.safetensors")
-    model, exact = (load_model(str(tmp_path / file), base=str(folder), device="cpu") for file in ("model.gguf", "said.safetensors"))
+    model, exact = (
+        load_model(str(tmp_path / file), base=str(folder), device="cpu") for file in ("model.gguf", "said.safetensors")
+    )
     for place, module in model.network.named_modules():
         if type(module).__name__ == "GGUFLinear":  # diffusers multiplies in float16
             weight = exact.network.get_submodule(place).weight
@@ -82,18 +88,30 @@ def test_damaged_files(twin, tmp_path):
     for cut in (3, 30, 2000, len(whole) - 1):
         path.write_bytes(whole[:cut])
         refused(path, "is no (whole )?GGUF file", base=str(folder))
-    for at, number in ((8, 2**62), (16, 2**62), (24, 2**62)):  # how many tensors, how many values, how long the first one's name
+    for at, number in (
+        (8, 2**62),
+        (16, 2**62),
+        (24, 2**62),
+    ):  # how many tensors, how many values, how long the first one's name
         path.write_bytes(whole[:at] + number.to_bytes(8, "little") + whole[at + 8 :])
         refused(path, "is no whole GGUF file", base=str(folder))
     endless = b"GGUF" + (3).to_bytes(4, "little") + bytes(8) + (1).to_bytes(8, "little")
-    endless += (1).to_bytes(8, "little") + b"a" + (9).to_bytes(4, "little") + (0).to_bytes(4, "little") + (2**60).to_bytes(8, "little")
+    endless += (
+        (1).to_bytes(8, "little")
+        + b"a"
+        + (9).to_bytes(4, "little")
+        + (0).to_bytes(4, "little")
+        + (2**60).to_bytes(8, "little")
+    )
     path.write_bytes(endless)
     refused(path, "is no whole GGUF file", base=str(folder))
 
 
 def test_a_dry_run_says_what_is_from_where(twin, tmp_path, capsys):
     write(path := tmp_path / "model.gguf", twin("flux"), "flux", "Q8_0")
-    assert main(["generate", "--model", str(path), "--classes", "dog", "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    assert (
+        main(["generate", "--model", str(path), "--classes", "dog", "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    )
     assert "(FLUX.1: transformer from the file, the rest from flux-dev, fetched" in capsys.readouterr().out
 
 

@@ -1,5 +1,5 @@
-"""GGUF's K types, in which most files are passed on: the `gguf` package reads them and writes none, so blocks are made here, of random bits
-and scales of a chosen size."""
+"""GGUF's K types, in which most files are passed on: the `gguf` package reads them and writes none, so blocks are made
+here, of random bits and scales of a chosen size."""
 
 from __future__ import annotations
 
@@ -60,7 +60,11 @@ def test_a_file_of_them(kind, twin, tmp_path, monkeypatch):
             writer.add_tensor(key, tensor.numpy(), raw_dtype=gguf.GGMLQuantizationType.F32)
     write(writer)
     model = load_model(str(path), base=str(folder), device="cpu")
-    held = [module for module in model.network.modules() if getattr(getattr(module, "weight", None), "quant_type", None) == quantised]
+    held = [
+        module
+        for module in model.network.modules()
+        if getattr(getattr(module, "weight", None), "quant_type", None) == quantised
+    ]
     assert len(held) == len(said) > 0
     images, _ = generate(model)
     assert np.isfinite(np.stack(images)).all()

@@ -12,7 +12,8 @@ from seediff.models.groups import block_numbers
 
 
 @pytest.mark.parametrize(
-    ("layers", "numbers"), [("all", None), ("up", None), ("3", {3}), ("9-12", {9, 10, 11, 12}), ("0, 3,8-9", {0, 3, 8, 9}), ("4,4", {4})]
+    ("layers", "numbers"),
+    [("all", None), ("up", None), ("3", {3}), ("9-12", {9, 10, 11, 12}), ("0, 3,8-9", {0, 3, 8, 9}), ("4,4", {4})],
 )
 def test_numbers_of_blocks(layers, numbers):
     assert block_numbers(layers) == numbers
@@ -21,13 +22,15 @@ def test_numbers_of_blocks(layers, numbers):
 @pytest.mark.parametrize("layers", ["", "left", "3-1", "-1", "1-", "1,,2", "0-200", "99999", "²", 3, None])
 def test_what_is_no_group_is_told_in_a_line(layers):
     with pytest.raises(
-        UserError, match=r"^layers: .* must be 'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or"
+        UserError,
+        match=r"^layers: .* must be 'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or",
     ):
         CaptureConfig(layers=layers)
 
 
 @pytest.mark.parametrize(
-    ("said", "spelling"), [("12,9-11", "9-12"), ("9,10,11,12", "9-12"), ("3", "3"), ("0,2-3,5", "0,2-3,5"), ("up", "up")]
+    ("said", "spelling"),
+    [("12,9-11", "9-12"), ("9,10,11,12", "9-12"), ("3", "3"), ("0,2-3,5", "0,2-3,5"), ("up", "up")],
 )
 def test_one_choice_has_one_spelling(said, spelling):
     assert CaptureConfig(layers=said).layers == spelling
@@ -36,7 +39,8 @@ def test_one_choice_has_one_spelling(said, spelling):
 @pytest.mark.parametrize("count", [10**9, -1, "x", 1.5, True, None])
 def test_a_number_of_blocks_that_is_none(count):
     with pytest.raises(
-        UserError, match=r"^capture\.layers: 0: config.json of the model's transformer does not say how many blocks it has$"
+        UserError,
+        match=r"^capture\.layers: 0: config.json of the model's transformer does not say how many blocks it has$",
     ):
         FLUX.fit_group({"num_layers": count, "num_single_layers": 2}, "0")
     with pytest.raises(UserError, match="does not say"):
@@ -46,7 +50,10 @@ def test_a_number_of_blocks_that_is_none(count):
 def test_blocks_that_lack_what_a_method_reads():
     config = {"n_layers": 3, "n_refiner_layers": 2}
     assert plan_capture(Z_IMAGE, config, CaptureConfig(layers="1-2"), mask=MaskConfig()).capture.layers == "1-2"
-    with pytest.raises(UserError, match=r"^capture\.layers: 0-1: method seediff reads cross-attention, of which these blocks have none$"):
+    with pytest.raises(
+        UserError,
+        match=r"^capture\.layers: 0-1: method seediff reads cross-attention, of which these blocks have none$",
+    ):
         plan_capture(Z_IMAGE, config, CaptureConfig(layers="0-1"), mask=MaskConfig())
 
 

@@ -1,4 +1,6 @@
-"""Models by short names: where they are looked for, what is known of them before anything is fetched, and what `seediff models` says."""
+"""Models by short names: where they are looked for, what is known of them before anything is fetched, and what
+`seediff models` says.
+"""
 
 import json
 import shutil
@@ -36,7 +38,9 @@ ANSWER: Any = SimpleNamespace(status_code=404, headers={}, request=None)
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """A hub whose answers a test chooses: hub id → why it gives nothing, or None: it gives `tmp_path / id`; and what was asked."""
+    """A hub whose answers a test chooses: hub id → why it gives nothing, or None: it gives `tmp_path / id`; and what
+    was asked.
+    """
     answers: dict[str, Exception | None] = {}
     asked: list[str] = []
 
@@ -142,10 +146,14 @@ def test_what_is_kept_of_a_model_is_what_was_published(hub, name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monkeypatch):
-    """Of `generate`, `mask` and `segment`: with nothing in the cache, with its model_index.json alone, and with all small files."""
+    """Of `generate`, `mask` and `segment`: with nothing in the cache, with its model_index.json alone, and with all
+    small files.
+    """
     (tmp_path / "photo.png").touch()
     found, out = find_photos([tmp_path / "photo.png"]), tmp_path / "out"
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))  # other programs fill and empty it meanwhile
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9)
+    )  # other programs fill and empty it meanwhile
     folder = written(name, tmp_path / "cache" / name)
     shorter = tmp_path / "index"
     shorter.mkdir()
@@ -161,7 +169,11 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
             [
                 plan(GenerateJob(configure(GenerateConfig, line)), out),
                 plan(MaskJob(configure(MaskPhotosConfig, line), found), out),
-                *([] if own.family.no_self_attention else [plan(SegmentJob(SegmentPhotosConfig(model=name), found), out)]),
+                *(
+                    []
+                    if own.family.no_self_attention
+                    else [plan(SegmentJob(SegmentPhotosConfig(model=name), found), out)]
+                ),
             ]
         )
     assert plans[0] == plans[1] == plans[2]
@@ -173,13 +185,27 @@ def test_plans_are_the_same_before_a_model_is_fetched(hub, name, tmp_path, monke
 
 def test_levels_that_a_known_model_lacks_are_refused_before_it_is_fetched(hub, tmp_path):
     config = configure(GenerateConfig, {"classes": ("dog",), "model": "sd1.5", "mask": {"seed_level": 16}})
-    with pytest.raises(UserError, match=r"mask.seed_level: 16: the model has no attention at L/16; levels there: 1, 2, 4, 8"):
+    with pytest.raises(
+        UserError, match=r"mask.seed_level: 16: the model has no attention at L/16; levels there: 1, 2, 4, 8"
+    ):
         plan(GenerateJob(config), tmp_path / "out")
 
 
 @pytest.mark.parametrize("model", ["sdxl-turbo", "flux-schnell", "stabilityai/sdxl-turbo"])
 def test_guidance_of_a_distilled_model_is_refused_before_it_is_fetched(hub, model, tmp_path, capsys):
-    line = ["generate", "--classes", "dog", "--model", model, "--guidance-scale", "5", "--device", "cpu", "--out", str(tmp_path / "set")]
+    line = [
+        "generate",
+        "--classes",
+        "dog",
+        "--model",
+        model,
+        "--guidance-scale",
+        "5",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "set"),
+    ]
     for more in ([], ["--dry-run"]):
         assert main([*line, *more]) == 2
         assert f"--guidance-scale: 5.0: model '{model}' draws without guidance" in capsys.readouterr().err
@@ -220,7 +246,9 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
 
 def test_the_list_says_what_each_takes(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("seediff.models.info.cached_folder", lambda hub_id: Path("/cache") if hub_id == "Qwen/Qwen-Image" else None)
+    monkeypatch.setattr(
+        "seediff.models.info.cached_folder", lambda hub_id: Path("/cache") if hub_id == "Qwen/Qwen-Image" else None
+    )
     assert main(["models"]) == 0
     shown = capsys.readouterr().out
     lines = shown.splitlines()
@@ -246,7 +274,9 @@ SHARDS = [f"{ENCODER}-0000{i}-of-00002.safetensors" for i in (1, 2)]
 
 @pytest.mark.parametrize(
     ("files", "expected"),
-    [  # Sana's repository, one with bfloat16 beside, Qwen-Image's in bfloat16 without a name for it, and one of half precision alone
+    # Sana's repository, one with bfloat16 beside, Qwen-Image's in bfloat16 without a name for it, and one of half
+    # precision alone
+    [
         ([f"{TRANSFORMER}{v}.safetensors" for v in ("-00001-of-00002", ".fp16")], {"float32": None, "float16": "fp16"}),
         ([f"{TRANSFORMER}{v}.safetensors" for v in ("", ".bf16")], {"float32": None, "bfloat16": "bf16"}),
         ([f"{TRANSFORMER}-00001-of-00009.safetensors"], {"float32": None, "float16": None, "bfloat16": None}),

@@ -46,7 +46,10 @@ def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (("--device", "cpu", "--offload", "model"), "--offload: model: parts of the model would take turns in a GPU's memory"),
+        (
+            ("--device", "cpu", "--offload", "model"),
+            "--offload: model: parts of the model would take turns in a GPU's memory",
+        ),
         (("--device", "cuda:99"), "--device: cuda:99: is not available; available: "),
     ],
 )
@@ -55,7 +58,9 @@ def test_one_line_and_exit_2(options, why, command, more, tmp_path, capsys):
     from PIL import Image
 
     Image.new("RGB", (64, 64)).save(photo)
-    words = {"generate": ["--classes", "dog"], "mask": [str(photo), "--classes", "dog"], "segment": [str(photo)]}[command]
+    words = {"generate": ["--classes", "dog"], "mask": [str(photo), "--classes", "dog"], "segment": [str(photo)]}[
+        command
+    ]
     code = cli.main([command, *words, *options, "--out", str(tmp_path / "out"), *more])
     said = capsys.readouterr().err.strip()
     assert code == 2
@@ -77,7 +82,19 @@ def test_machines_elsewhere_are_not_asked_what_they_have(monkeypatch):
 
 
 def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered, monkeypatch):
-    options = ["--classes", "dog,cat", "--per-class", "1", "--steps", "2", "--device", "cpu", "--model", str(mini_folder), "--quiet"]
+    options = [
+        "--classes",
+        "dog,cat",
+        "--per-class",
+        "1",
+        "--steps",
+        "2",
+        "--device",
+        "cpu",
+        "--model",
+        str(mini_folder),
+        "--quiet",
+    ]
     command = ["generate", *options, "--out", str(tmp_path / "set")]
     assert cli.main([*command, "--offload", "model"]) == 0
     written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
@@ -105,7 +122,8 @@ def test_tiles_blend_pictures_and_latents_of_more_than_the_autoencoders_size(sd1
 
 def test_an_autoencoder_without_tiles():
     with pytest.raises(
-        UserError, match=r"^vae_tiling: the autoencoder of model 'own' \(Linear\) works on whole pictures only; leave it out$"
+        UserError,
+        match=r"^vae_tiling: the autoencoder of model 'own' \(Linear\) works on whole pictures only; leave it out$",
     ):
         memory.enable_tiling(SimpleNamespace(vae=torch.nn.Linear(1, 1)), "own")
 
@@ -126,7 +144,9 @@ def test_how_a_model_is_loaded_is_part_of_the_configuration(tmp_path):
 
 def test_keys_of_published_studies_stay():
     config = SetConfig(("dog",), objects=(1,), labels={"a": Setting().table()})
-    table = {name: value for name, value in config.values().items() if name not in (*LOADING, "scheduler", "capture_steps")}
+    table = {
+        name: value for name, value in config.values().items() if name not in (*LOADING, "scheduler", "capture_steps")
+    }
     assert set_digest(config) == digest({"version": 1, **table})
     others = [
         replace(config, vae_tiling=True),

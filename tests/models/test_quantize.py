@@ -19,9 +19,15 @@ PACKAGES = {"nf4": "bitsandbytes", "int8": "torchao"}
 def numbers(module, kind):
     """What a quantised layer's weights are, as numbers; None: it is not quantised."""
     if kind == "nf4" and type(module).__name__ == "Linear4bit":
-        return pytest.importorskip("bitsandbytes").functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
+        return pytest.importorskip("bitsandbytes").functional.dequantize_4bit(
+            module.weight.data, module.weight.quant_state
+        )
     weight: Any = getattr(module, "weight", None)
-    return weight.dequantize() if kind == "int8" and hasattr(weight, "dequantize") and type(weight) is not torch.nn.Parameter else None
+    return (
+        weight.dequantize()
+        if kind == "int8" and hasattr(weight, "dequantize") and type(weight) is not torch.nn.Parameter
+        else None
+    )
 
 
 @pytest.mark.parametrize("kind", ["nf4", "int8"])

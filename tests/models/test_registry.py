@@ -52,7 +52,9 @@ def test_dtype(sd1_folder):
 
 def test_known_classes(mini_model):
     mini_model.check_known(["dog", "tvmonitor"])
-    with pytest.raises(UserError, match=r"does not know 'zebra', 'diningtable'; it knows: .*dog.* --model sd2-base") as error:
+    with pytest.raises(
+        UserError, match=r"does not know 'zebra', 'diningtable'; it knows: .*dog.* --model sd2-base"
+    ) as error:
         mini_model.check_known(["dog", "zebra", "diningtable"])
     one_line(error)
     with pytest.raises(UserError, match=r"does not know 'bicicle' \(did you mean 'bicycle'\?\), 'zebra'; it knows"):
@@ -77,7 +79,8 @@ def test_defaults_suit_the_machine():
 
 
 @pytest.mark.parametrize(
-    ("device", "message"), [("tpu", "must be one of cuda"), ("cuda:99", "is not available"), ("cuda:x", "must be one of")]
+    ("device", "message"),
+    [("tpu", "must be one of cuda"), ("cuda:99", "is not available"), ("cuda:x", "must be one of")],
 )
 def test_bad_device(sd1_folder, device, message):
     with pytest.raises(UserError, match=message) as error:
@@ -102,9 +105,12 @@ def test_names(tmp_path):
         resolve_name(str(tmp_path / "model.txt"))
     for name in ("user/my--model", "user/model-", "user/mod\xe8le", "user/model/../file.safetensors"):
         for refused in (lambda: resolve_name(name), lambda: find_source(name, "mini")):  # noqa: B023  called at once
-            with pytest.raises(UserError, match=rf"no model '{name}': there is no such folder; .*, or a hub id `owner/name`$"):
+            with pytest.raises(
+                UserError, match=rf"no model '{name}': there is no such folder; .*, or a hub id `owner/name`$"
+            ):
                 refused()
-    said = r"is not a path \(.*\); name a folder, a file or a hub id|there is no such folder"  # later Pythons find no name too long
+    # later Pythons find no name too long
+    said = r"is not a path \(.*\); name a folder, a file or a hub id|there is no such folder"
     for name in ("~nobody-here/model", "a" * 300):
         with pytest.raises(UserError, match=rf"model '{name}'.*: ({said})"):
             resolve_name(name)
@@ -131,7 +137,9 @@ def test_broken_model_index(folder, content):
 def test_other_families(folder, family, reason):
     path = folder / "model_index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"_class_name": family}))
-    with pytest.raises(UserError, match=rf"is a {family}; supported are Stable Diffusion 1\.x and 2\.x .*: {reason}") as error:
+    with pytest.raises(
+        UserError, match=rf"is a {family}; supported are Stable Diffusion 1\.x and 2\.x .*: {reason}"
+    ) as error:
         load_model(str(folder), device="cpu")
     one_line(error)
 
@@ -182,7 +190,9 @@ def test_a_tokenizer_with_more_tokens_than_the_text_encoder_knows(folder, specia
 @pytest.mark.parametrize("longest", [None, 2, 78, 20.5, "many"])
 def test_a_tokenizer_of_more_places_than_the_text_encoder_has(folder, longest):
     retold(folder, "tokenizer/tokenizer_config.json", model_max_length=longest)
-    with pytest.raises(UserError, match=r"model_max_length of its tokenizer is .*, but must be a whole number from 3 to 77") as error:
+    with pytest.raises(
+        UserError, match=r"model_max_length of its tokenizer is .*, but must be a whole number from 3 to 77"
+    ) as error:
         load_model(str(folder), device="cpu")
     one_line(error)
 
@@ -195,7 +205,9 @@ def test_broken_class_list(folder):
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"PYTHONPATH": str(SRC), "OMP_NUM_THREADS": "1"} | environment
-    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
 
 
 def test_missing_weights_without_a_network(sd1_folder, tmp_path, monkeypatch):
@@ -210,16 +222,26 @@ def test_missing_weights_without_a_network(sd1_folder, tmp_path, monkeypatch):
     for name, hub_id in (("sd2-base", BY_NAME["sd2-base"].ids[0]), ("owner/partial", "owner/partial")):
         with pytest.raises(UserError) as error:
             load_model(name, device="cpu")
-        for part in (f"'{hub_id}'", str(tmp_path), "the hub cannot be reached", f"hf download {hub_id}", "--model FOLDER"):
+        for part in (
+            f"'{hub_id}'",
+            str(tmp_path),
+            "the hub cannot be reached",
+            f"hf download {hub_id}",
+            "--model FOLDER",
+        ):
             assert part in one_line(error)
 
 
 def test_stray_torchvision(sd1_folder, tmp_path):
     """A torchvision of another build fails when diffusers or transformers import it."""
     (tmp_path / "torchvision").mkdir()
-    (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    (tmp_path / "torchvision" / "__init__.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')"
+    )
     (tmp_path / "torchvision-0.1.dist-info").mkdir()
-    (tmp_path / "torchvision-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n")
+    (tmp_path / "torchvision-0.1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n"
+    )
     code = f"""if True:
         from seediff.models.registry import load_model
         try: load_model({str(sd1_folder)!r}, device="cpu")
@@ -232,8 +254,8 @@ def test_stray_torchvision(sd1_folder, tmp_path):
 
 def test_loading_is_quiet_and_importing_is_light(sd1_folder):
     code = (
-        "import sys, seediff.models.registry as r\nassert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)\n"
-        f"r.load_model({str(sd1_folder)!r}, device='cpu')"
+        "import sys, seediff.models.registry as r\nassert not {'torch', 'diffusers', 'transformers'} &"
+        f" set(sys.modules)\nr.load_model({str(sd1_folder)!r}, device='cpu')"
     )
     result = run_python(code)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -38,9 +38,14 @@ def test_every_scheduler_draws_what_it_draws_without_capture(name, model):
 def test_a_model_is_loaded_with_it(twin):
     model = load_model(str(twin("flux")), device="cpu", scheduler="flow-euler")
     assert type(model.pipe.scheduler).__name__ == "FlowMatchEulerDiscreteScheduler"
-    with pytest.raises(UserError, match=r"scheduler: flow-heun: FLUX.1 gives it the noise levels, which it does not take"):
+    with pytest.raises(
+        UserError, match=r"scheduler: flow-heun: FLUX.1 gives it the noise levels, which it does not take"
+    ):
         load_model(str(twin("flux")), device="cpu", scheduler="flow-heun")
-    assert type(load_model(str(twin("xl")), device="cpu", scheduler="DDIMScheduler").pipe.scheduler).__name__ == "DDIMScheduler"
+    assert (
+        type(load_model(str(twin("xl")), device="cpu", scheduler="DDIMScheduler").pipe.scheduler).__name__
+        == "DDIMScheduler"
+    )
 
 
 def test_schedulers_of_another_kind_are_refused():
@@ -83,7 +88,9 @@ def test_distilled_weights_are_known_by_their_names(family, source, expected):
 
 def test_a_distilled_lora_brings_its_own(twin, tmp_path):
     folder = str(twin("xl"))
-    config = GenerateConfig.recommended(classes=("dog",), model=folder, lora="loras/sdxl_lightning_8step_lora.safetensors")
+    config = GenerateConfig.recommended(
+        classes=("dog",), model=folder, lora="loras/sdxl_lightning_8step_lora.safetensors"
+    )
     assert (config.scheduler, config.steps, config.guidance_scale) == ("euler-trailing", 8, 0.0)
     assert config.source("steps") == "what sdxl_lightning_8step_lora.safetensors was distilled for"
     given = GenerateConfig.recommended(

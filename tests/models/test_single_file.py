@@ -36,9 +36,15 @@ def folder_of(twin, tmp_path_factory):
         if name != "sd3":
             return twin(name)
         copy = Path(shutil.copytree(twin(name), tmp_path_factory.mktemp("models") / "sd3"))
-        weights = copy / "text_encoder" / "model.safetensors"  # as published: what SD 3's files leave out is the identity
+        weights = (
+            copy / "text_encoder" / "model.safetensors"
+        )  # as published: what SD 3's files leave out is the identity
         state = load_file(weights)
-        save_file({**state, "text_projection.weight": torch.eye(len(state["text_projection.weight"]))}, weights, metadata={"format": "pt"})
+        save_file(
+            {**state, "text_projection.weight": torch.eye(len(state["text_projection.weight"]))},
+            weights,
+            metadata={"format": "pt"},
+        )
         return copy
 
     return folder
@@ -96,7 +102,11 @@ def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):
     folder = twin("sd3")
     path = tmp_path / "tuned.safetensors"
     shutil.copy(folder / "transformer" / "diffusion_pytorch_model.safetensors", path)
-    refused(path, "no model that is known has tensors of these names, the first is .*; name the model that it was made from with --base")
+    refused(
+        path,
+        "no model that is known has tensors of these names, the first is .*; name the model that it was made from with"
+        " --base",
+    )
     model = load_model(str(path), base=str(folder), device="cpu")
     assert largest_difference(model) < 1e-5
 
@@ -107,7 +117,10 @@ def test_a_line_says_what_is_from_where(twin, tmp_path, capsys):
     line = ["generate", "--model", str(path), "--classes", "dog", "--dry-run", "--out", str(tmp_path / "out")]
     assert main(line) == 0
     said = capsys.readouterr().out
-    assert f"Model: {path} (SDXL: unet, vae from the file, the rest from sdxl, fetched from the hub unless it is in the cache)" in said
+    assert (
+        f"Model: {path} (SDXL: unet, vae from the file, the rest from sdxl, fetched from the hub unless it is in the"
+        " cache)" in said
+    )
     assert "authors of SDXL: " in said
     assert main([*line, "--base", str(folder)]) == 0
     assert f"the rest from {folder}, found), base {folder}" in capsys.readouterr().out
@@ -178,7 +191,9 @@ def test_files_that_no_model_is_made_of(shapes, match, tmp_path):
 
 def test_another_base_is_refused(twin, tmp_path):
     path = save_single_file(tmp_path / "tuned.safetensors", twin("xl"), "xl")
-    refused(path, r"is of a StableDiffusionXLPipeline, but its base '.*' is Stable Diffusion 1.x", base=str(twin("unet")))
+    refused(
+        path, r"is of a StableDiffusionXLPipeline, but its base '.*' is Stable Diffusion 1.x", base=str(twin("unet"))
+    )
     refused(path, r"is of a StableDiffusionXLPipeline, but its base 'mini' is Stable Diffusion 1.x", base="mini")
     refused(path, "base .*: is a file; name a model in diffusers' format", base=str(path))
     with pytest.raises(UserError, match="base sdxl: model 'mini' is whole; leave it out"):
@@ -201,13 +216,29 @@ TEXT = "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
 @pytest.mark.parametrize(
     ("name", "change", "match"),
     [
-        ("unet", lambda t: t.pop(UNET + "middle_block.1.proj_in.weight"), "its unet are not there, the first mid_block"),
-        ("unet", lambda t: t.pop("first_stage_model.decoder.conv_in.bias"), "its vae are not there, the first decoder.conv_in.bias"),
+        (
+            "unet",
+            lambda t: t.pop(UNET + "middle_block.1.proj_in.weight"),
+            "its unet are not there, the first mid_block",
+        ),
+        (
+            "unet",
+            lambda t: t.pop("first_stage_model.decoder.conv_in.bias"),
+            "its vae are not there, the first decoder.conv_in.bias",
+        ),
         ("unet", lambda t: t.pop(TEXT), "its text_encoder are not there, the first encoder.layers.1.mlp.fc1.weight"),
         ("unet", lambda t: t.update({UNET + "out.2.bias": torch.zeros(7)}), "conv_out.bias of its unet has the shape"),
-        ("unet", lambda t: t.update({UNET + "input_blocks.1.0.in_layers.9.bias": torch.zeros(7)}), "1 tensors of its unet have no place"),
+        (
+            "unet",
+            lambda t: t.update({UNET + "input_blocks.1.0.in_layers.9.bias": torch.zeros(7)}),
+            "1 tensors of its unet have no place",
+        ),
         ("flux", lambda t: t.pop(UNET + "double_blocks.1.img_mod.lin.bias"), "double_blocks.1.img_mod.lin.bias"),
-        ("flux", lambda t: t.update({UNET + "single_blocks.0.linear1.weight": torch.zeros(3, 2, 5)}), "its transformer cannot be read"),
+        (
+            "flux",
+            lambda t: t.update({UNET + "single_blocks.0.linear1.weight": torch.zeros(3, 2, 5)}),
+            "its transformer cannot be read",
+        ),
     ],
 )
 def test_a_file_whose_tensors_are_others(name, change, match, twin, narrow, tmp_path):
@@ -216,7 +247,9 @@ def test_a_file_whose_tensors_are_others(name, change, match, twin, narrow, tmp_
 
 
 def test_values_that_are_no_numbers(twin, tmp_path):
-    path = changed(tmp_path / "nan.safetensors", twin("unet"), "unet", lambda t: t[UNET + "out.2.bias"].fill_(torch.nan))
+    path = changed(
+        tmp_path / "nan.safetensors", twin("unet"), "unet", lambda t: t[UNET + "out.2.bias"].fill_(torch.nan)
+    )
     refused(path, "conv_out.bias of its unet holds values that are not finite in float32", base=str(twin("unet")))
 
 
@@ -229,9 +262,15 @@ def test_broken_headers(data, tmp_path):
 def test_marks_of_what_a_network_predicts(twin, tmp_path):
     folder = str(twin("xl"))
     mark = torch.zeros(0)
-    path = changed(tmp_path / "v.safetensors", twin("xl"), "xl", lambda t: t.update({"v_pred": mark, "ztsnr": mark.clone()}))
+    path = changed(
+        tmp_path / "v.safetensors", twin("xl"), "xl", lambda t: t.update({"v_pred": mark, "ztsnr": mark.clone()})
+    )
     config = load_model(str(path), base=folder, device="cpu", scheduler="euler").pipe.scheduler.config
-    assert (config["prediction_type"], config["rescale_betas_zero_snr"], config["timestep_spacing"]) == ("v_prediction", True, "trailing")
+    assert (config["prediction_type"], config["rescale_betas_zero_snr"], config["timestep_spacing"]) == (
+        "v_prediction",
+        True,
+        "trailing",
+    )
     path = changed(tmp_path / "edm.safetensors", twin("xl"), "xl", lambda t: t.update({"edm_mean": mark}))
     refused(path, "is made from Playground 2.5, which has noise levels of its own: name it with --base")
 
@@ -240,7 +279,9 @@ def test_pickles_are_refused_with_the_line_that_converts_them(twin, tmp_path):
     """The line, run, makes a file that is the model."""
     folder, path = twin("unet"), tmp_path / "old.ckpt"
     torch.save({"state_dict": single_file(folder, "unet"), "global_step": 3}, path)
-    with pytest.raises(UserError, match="files are pickles, which can run code when they are read; convert it") as error:
+    with pytest.raises(
+        UserError, match="files are pickles, which can run code when they are read; convert it"
+    ) as error:
         load_model(str(path), base=str(folder), device="cpu")
     line = str(error.value).split('python -c "')[1].removesuffix('"')
     subprocess.run([sys.executable, "-c", line], cwd=tmp_path, check=True)
@@ -267,7 +308,19 @@ def test_commands_on_a_file(twin, tmp_path):
     """A run goes on where it stopped, and its rows name the file without its folder."""
     folder = twin("unet")
     path = save_single_file(tmp_path / "tuned.safetensors", folder, "unet")
-    line = ["generate", "--model", str(path), "--base", str(folder), "--classes", "dog,cat", "--per-class", "1", "--steps", "2"]
+    line = [
+        "generate",
+        "--model",
+        str(path),
+        "--base",
+        str(folder),
+        "--classes",
+        "dog,cat",
+        "--per-class",
+        "1",
+        "--steps",
+        "2",
+    ]
     line += ["--size", "64", "--batch-size", "1", "--device", "cpu", "--quiet", "--out", str(tmp_path / "set")]
     assert main(line) == 0
     rows = [json.loads(row) for row in (tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -282,7 +335,9 @@ def test_half_precision_and_float8(twin, tmp_path):
     """A file may be in another number format than the model computes in, as ComfyUI's in float8 are."""
     folder = twin("xl")
     held = single_file(folder, "xl", ["unet"])
-    save_file({name: tensor.to(torch.float8_e4m3fn) for name, tensor in held.items()}, path := tmp_path / "fp8.safetensors")
+    save_file(
+        {name: tensor.to(torch.float8_e4m3fn) for name, tensor in held.items()}, path := tmp_path / "fp8.safetensors"
+    )
     model = load_model(str(path), base=str(folder), device="cpu", dtype="bfloat16")
     assert model.network.dtype == torch.bfloat16
     exact = load_model(str(folder), device="cpu").network.state_dict()

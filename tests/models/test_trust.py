@@ -1,4 +1,6 @@
-"""Nobody's code runs: folders, and repositories of the hub, that would have theirs run if a library were left to read them."""
+"""Nobody's code runs: folders, and repositories of the hub, that would have theirs run if a library were left to read
+them.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ AUTO_MAP = {
 }
 
 
-@pytest.fixture(scope="module", params=["unet", "sana", "qwen_image", "flux2"])  # other tokenizers, processors and numbers of parts
+@pytest.fixture(
+    scope="module", params=["unet", "sana", "qwen_image", "flux2"]
+)  # other tokenizers, processors and numbers of parts
 def sound(request, twin):
     return twin(request.param)
 
@@ -87,7 +91,9 @@ def test_a_class_that_looks_for_code(attack, tmp_path, capsys):
     attack.retell("text_encoder/config.json", auto_map=AUTO_MAP, model_type="evil")
     for kind in ("AutoModel", "AutoModelForCausalLM", "AutoConfig"):
         attack.retell("model_index.json", text_encoder=["transformers", kind])
-        assert f'text_encoder = ["transformers", "{kind}"] must be ["transformers", "' in refused(attack, tmp_path / "out", capsys)
+        assert f'text_encoder = ["transformers", "{kind}"] must be ["transformers", "' in refused(
+            attack, tmp_path / "out", capsys
+        )
 
 
 def test_other_parts_of_such_a_class(attack, tmp_path, capsys):
@@ -111,7 +117,10 @@ def test_other_parts_of_such_a_class(attack, tmp_path, capsys):
 def test_configurations_that_name_code(attack, tmp_path, capsys):
     """Of a class that would not look at them, in every part, at any depth."""
     attack.without_code("text_encoder", "tokenizer", attack.family.network)
-    files = ["model_index.json", *(p.relative_to(attack.folder).as_posix() for p in attack.folder.glob("*/*config.json"))]
+    files = [
+        "model_index.json",
+        *(p.relative_to(attack.folder).as_posix() for p in attack.folder.glob("*/*config.json")),
+    ]
     assert len(files) > 4
     for file in files:
         kept = (attack.folder / file).read_bytes()
@@ -125,7 +134,9 @@ def test_configurations_that_name_code(attack, tmp_path, capsys):
 def test_code_where_a_library_looks_for_it(attack, tmp_path, capsys):
     attack.without_code("text_encoder", "tokenizer", attack.family.network)
     attack.code(f"{attack.family.network}/diffusers.py")
-    assert "diffusers.py: code and adapters in a model's folder are not read" in refused(attack, tmp_path / "out", capsys)
+    assert "diffusers.py: code and adapters in a model's folder are not read" in refused(
+        attack, tmp_path / "out", capsys
+    )
 
 
 def test_a_pipeline_of_its_own(attack, tmp_path, capsys):
@@ -143,7 +154,9 @@ def test_of_a_hub_id(attack, tmp_path, capsys, monkeypatch):
     (snapshot / "model_index.json").write_text(json.dumps(index))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert 'text_encoder = ["transformers", "AutoModel"] must be' in refused(attack, tmp_path / "out", capsys, "owner/evil")
+    assert 'text_encoder = ["transformers", "AutoModel"] must be' in refused(
+        attack, tmp_path / "out", capsys, "owner/evil"
+    )
 
 
 def test_which_attention_computes_is_not_the_configurations_choice(attack):
@@ -154,7 +167,9 @@ def test_which_attention_computes_is_not_the_configurations_choice(attack):
         return load_model(str(attack.folder), device="cpu").pipe.text_encoder.config._attn_implementation
 
     before = chosen()
-    attack.retell("text_encoder/config.json", attn_implementation="someone/kernels", _attn_implementation="someone/kernels")
+    attack.retell(
+        "text_encoder/config.json", attn_implementation="someone/kernels", _attn_implementation="someone/kernels"
+    )
     assert chosen() == before in ("sdpa", "eager")
 
 
@@ -176,9 +191,22 @@ def inversion(sd1_folder, tmp_path) -> Callable[..., str]:
 @pytest.mark.parametrize("token", WORDS)
 def test_a_token_that_reads_as_plain_words(sd1_folder, inversion, token, tmp_path, capsys):
     """It would mean something else in every prompt, without a word."""
-    line = ["generate", "--classes", "dog", "--model", str(sd1_folder), "--embedding", inversion(token), "--device", "cpu", "--quiet"]
+    line = [
+        "generate",
+        "--classes",
+        "dog",
+        "--model",
+        str(sd1_folder),
+        "--embedding",
+        inversion(token),
+        "--device",
+        "cpu",
+        "--quiet",
+    ]
     assert main([*line, "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.endswith(f"own.safetensors: its token {token!r} is a plain word; rename the tensor to <name>\n")
+    assert capsys.readouterr().err.endswith(
+        f"own.safetensors: its token {token!r} is a plain word; rename the tensor to <name>\n"
+    )
 
 
 def test_tokens_of_their_own(sd1_folder, inversion):
@@ -198,7 +226,18 @@ def test_weights_that_are_not_numbers(sd1_folder, tmp_path, capsys):
                              ("B", (model.network.get_submodule(f"{name}.to_q").weight.shape[0], 2)))},
         tmp_path / "lora.safetensors",
     )  # fmt: skip
-    line = ["generate", "--classes", "dog", "--model", str(sd1_folder), "--device", "cpu", "--quiet", "--out", str(tmp_path / "out")]
+    line = [
+        "generate",
+        "--classes",
+        "dog",
+        "--model",
+        str(sd1_folder),
+        "--device",
+        "cpu",
+        "--quiet",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     for option, file in (("--embedding", "own"), ("--lora", "lora")):
         assert main([*line, option, str(tmp_path / f"{file}.safetensors")]) == 2
         assert f"{file}.safetensors: tensor " in (error := capsys.readouterr().err)

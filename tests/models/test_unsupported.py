@@ -1,4 +1,6 @@
-"""Pipelines that no family has: refused in the same line by plans, by runs and by loading, before anything else of the folder is read."""
+"""Pipelines that no family has: refused in the same line by plans, by runs and by loading, before anything else of the
+folder is read.
+"""
 
 import json
 

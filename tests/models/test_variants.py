@@ -46,7 +46,9 @@ def test_choice(files, float32, float16, bfloat16):
     assert is_enough(files, "float16")
 
 
-@pytest.mark.parametrize("files", [[], PLAIN[1:], HALF[:2], [*HALF[:2], OTHERS[2]], [f.replace("safetensors", "bin") for f in PLAIN]])
+@pytest.mark.parametrize(
+    "files", [[], PLAIN[1:], HALF[:2], [*HALF[:2], OTHERS[2]], [f.replace("safetensors", "bin") for f in PLAIN]]
+)
 def test_nothing_to_choose(files):
     assert choose_variant(files, "float16") is None
     assert not is_enough(files, "float16")
@@ -74,7 +76,9 @@ def halve(folder: Path, *, keep: bool) -> Path:
     """Give every part a .fp16 file of zeros, to tell it apart, beside the one that it has, or instead of it."""
     for part, name in WEIGHTS.items():
         plain = folder / part / f"{name}.safetensors"
-        tensors = {key: value.half().zero_() if value.is_floating_point() else value for key, value in load_file(plain).items()}
+        tensors = {
+            key: value.half().zero_() if value.is_floating_point() else value for key, value in load_file(plain).items()
+        }
         save_file(tensors, folder / part / f"{name}.fp16.safetensors", metadata={"format": "pt"})
         if not keep:
             plain.unlink()
@@ -88,7 +92,9 @@ def is_full(model) -> list[bool]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_a_folder_of_half_precision_alone(sd1_folder, tmp_path, dtype):
-    model = load_model(str(halve(Path(shutil.copytree(sd1_folder, tmp_path / "model")), keep=False)), device="cpu", dtype=dtype)
+    model = load_model(
+        str(halve(Path(shutil.copytree(sd1_folder, tmp_path / "model")), keep=False)), device="cpu", dtype=dtype
+    )
     assert is_full(model) == [False] * 3
     assert {p.dtype for part in PARTS for p in getattr(model.pipe, part).parameters()} == {getattr(torch, dtype)}
 
@@ -101,7 +107,9 @@ def test_a_folder_of_both(sd1_folder, tmp_path, dtype, full):
 
 @pytest.fixture
 def hub(sd1_folder, tmp_path) -> Iterator[tuple[str, list[str]]]:
-    """The part of the hub's protocol that its client needs, with one model of both kinds of weights; and which files it sent."""
+    """The part of the hub's protocol that its client needs, with one model of both kinds of weights; and which files it
+    sent.
+    """
     folder = halve(Path(shutil.copytree(sd1_folder, tmp_path / "served")), keep=True)
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     sent: list[str] = []
@@ -147,7 +155,10 @@ def hub(sd1_folder, tmp_path) -> Iterator[tuple[str, list[str]]]:
 
 def load_from(address: str, cache: Path, *dtypes: str) -> None:
     """From the hub at an address, which the hub's client reads when it is imported."""
-    constants = {"ENDPOINT": address, "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}"}
+    constants = {
+        "ENDPOINT": address,
+        "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}",
+    }
     constants |= {"HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": True}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
@@ -165,7 +176,9 @@ def weights(sent: list[str]) -> list[str]:
 
 
 def test_what_is_fetched(hub, tmp_path):
-    """Half precision fetches no float32; what the cache holds is enough without a network; float32 is not half precision by chance."""
+    """Half precision fetches no float32; what the cache holds is enough without a network; float32 is not half
+    precision by chance.
+    """
     address, sent = hub
     load_from(address, tmp_path / "half", "float16")
     assert weights(sent) == sorted(HALF)

@@ -41,16 +41,22 @@ def test_a_missing_tensor_is_named(folder, part, accelerate, monkeypatch):
     if not accelerate:
         monkeypatch.setattr("diffusers.utils.import_utils._accelerate_available", False)
     rewrite(folder / part / FILES[part], without_one)
-    with pytest.raises(UserError, match=rf"1 of \d+ tensors in its {part} are missing from its weights, the first \w+") as error:
+    with pytest.raises(
+        UserError, match=rf"1 of \d+ tensors in its {part} are missing from its weights, the first \w+"
+    ) as error:
         load_model(str(folder), device="cpu")
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("part", FILES)
 def test_weights_that_are_not_numbers_are_named(folder, part):
-    rewrite(folder / part / FILES[part], lambda tensors: {**tensors, (key := max(tensors)): tensors[key].fill_(float("nan"))})
+    rewrite(
+        folder / part / FILES[part],
+        lambda tensors: {**tensors, (key := max(tensors)): tensors[key].fill_(float("nan"))},
+    )
     with pytest.raises(
-        UserError, match=rf"model '.*': [\w.]+ of its {part} holds values that are not finite in float32; download it again"
+        UserError,
+        match=rf"model '.*': [\w.]+ of its {part} holds values that are not finite in float32; download it again",
     ):
         load_model(str(folder), device="cpu")
 
@@ -58,7 +64,9 @@ def test_weights_that_are_not_numbers_are_named(folder, part):
 def test_of_two_files_of_a_part_the_one_that_is_loaded_counts(folder):
     path = folder / "unet" / FILES["unet"]
     save_file(
-        {key: value.half() for key, value in load_file(path).items()}, path.with_suffix(".fp16.safetensors"), metadata={"format": "pt"}
+        {key: value.half() for key, value in load_file(path).items()},
+        path.with_suffix(".fp16.safetensors"),
+        metadata={"format": "pt"},
     )
     rewrite(path.with_suffix(".fp16.safetensors"), without_one)
     load_model(str(folder), device="cpu", dtype="float32")
@@ -70,7 +78,12 @@ def test_names_of_older_files(folder):
     """As Stable Diffusion 1.4 has them."""
 
     def older(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        for new, old in ((".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value."), (".to_out.0.", ".proj_attn.")):
+        for new, old in (
+            (".to_q.", ".query."),
+            (".to_k.", ".key."),
+            (".to_v.", ".value."),
+            (".to_out.0.", ".proj_attn."),
+        ):
             tensors = {key.replace(new, old): value for key, value in tensors.items()}
         return tensors
 
@@ -78,7 +91,9 @@ def test_names_of_older_files(folder):
         named = {f"text_model.{key.removeprefix('text_model.')}": value for key, value in tensors.items()}
         return named | {"text_model.embeddings.position_ids": torch.arange(77)[None]}
 
-    before = {part: getattr(load_model(str(folder), device="cpu").pipe, part).state_dict() for part in ("vae", "text_encoder")}
+    before = {
+        part: getattr(load_model(str(folder), device="cpu").pipe, part).state_dict() for part in ("vae", "text_encoder")
+    }
     rewrite(folder / "vae" / FILES["vae"], older)
     rewrite(folder / "text_encoder" / FILES["text_encoder"], prefixed)
     assert any(".proj_attn." in key for key in load_file(folder / "vae" / FILES["vae"]))
@@ -88,8 +103,13 @@ def test_names_of_older_files(folder):
 
 
 def test_a_text_encoder_under_names_that_transformers_does_not_read(folder, monkeypatch):
-    """Before 5.6 it did not read those that later ones write, and drew all of mini's text encoder at random: all are in the file."""
+    """Before 5.6 it did not read those that later ones write, and drew all of mini's text encoder at random: all are in
+    the file.
+    """
     monkeypatch.setattr(weights, "RENAMED", (*weights.RENAMED, (re.compile(r"^elsewhere\."), "")))
-    rewrite(folder / "text_encoder" / FILES["text_encoder"], lambda tensors: {f"elsewhere.{key}": value for key, value in tensors.items()})
+    rewrite(
+        folder / "text_encoder" / FILES["text_encoder"],
+        lambda tensors: {f"elsewhere.{key}": value for key, value in tensors.items()},
+    )
     with pytest.raises(UserError, match=r"(\d+) of \1 tensors in its text_encoder are missing from its weights"):
         load_model(str(folder), device="cpu")

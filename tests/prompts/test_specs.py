@@ -26,11 +26,15 @@ def test_several_classes_an_image_are_distinct_and_balanced(kinds, per_class, k)
     assert all(len(set(s.classes)) == k for s in specs)
     counts = Counter(name for s in specs for name in s.classes)
     exact = kinds * per_class % k == 0
-    assert all(counts[name] == per_class if exact else counts[name] in (per_class, per_class + 1) for name in config.classes)
+    assert all(
+        counts[name] == per_class if exact else counts[name] in (per_class, per_class + 1) for name in config.classes
+    )
     assert specs == sample_specs(config)
 
 
-@pytest.mark.parametrize(("kinds", "per_class", "turns"), [(19, 90, (1, 1, 2, 2, 3)), (3, 4, (1, 2)), (5, 6, (3, 1)), (2, 1, (1, 2))])
+@pytest.mark.parametrize(
+    ("kinds", "per_class", "turns"), [(19, 90, (1, 1, 2, 2, 3)), (3, 4, (1, 2)), (5, 6, (3, 1)), (2, 1, (1, 2))]
+)
 def test_numbers_of_classes_take_turns_and_every_class_is_shown_as_often(kinds, per_class, turns):
     config = GenerateConfig(classes=tuple("abcdefghijklmnopqrs"[:kinds]), per_class=per_class, classes_per_image=turns)
     specs = sample_specs(config)
@@ -41,9 +45,13 @@ def test_numbers_of_classes_take_turns_and_every_class_is_shown_as_often(kinds, 
 
 
 def test_one_number_that_takes_turns_with_itself_is_that_number():
-    one, same = (sample_specs(GenerateConfig(classes=tuple("abcde"), per_class=6, classes_per_image=k)) for k in (2, (2,)))
+    one, same = (
+        sample_specs(GenerateConfig(classes=tuple("abcde"), per_class=6, classes_per_image=k)) for k in (2, (2,))
+    )
     assert one == same
-    assert GenerateConfig(classes=("a", "b"), classes_per_image=(2,)) == GenerateConfig(classes=("a", "b"), classes_per_image=2)
+    assert GenerateConfig(classes=("a", "b"), classes_per_image=(2,)) == GenerateConfig(
+        classes=("a", "b"), classes_per_image=2
+    )
 
 
 def test_companions_vary():
@@ -61,7 +69,11 @@ def test_seeds_are_stable_and_exact_in_json():
 
 def test_subclasses_take_turns_beside_the_templates():
     config = GenerateConfig(
-        classes=("dog", "cat"), per_class=8, prompts=("a {class}", "one {class}"), subclasses=("poodle dog", "orange dog"), seed=4
+        classes=("dog", "cat"),
+        per_class=8,
+        prompts=("a {class}", "one {class}"),
+        subclasses=("poodle dog", "orange dog"),
+        seed=4,
     )
     specs = sample_specs(config)
     assert Counter(s.prompt for s in specs if s.classes == ("cat",)) == {"a cat": 4, "one cat": 4}
@@ -85,7 +97,9 @@ def test_subclasses_leave_noise_and_prompts_of_other_classes_as_they_are():
 
 def test_subclasses_may_be_a_list_but_no_text():
     phrases = ("poodle dog",)
-    assert GenerateConfig(classes=["dog"], subclasses=[*phrases]) == GenerateConfig(classes=("dog",), subclasses=phrases)  # type: ignore[arg-type]
+    assert GenerateConfig(classes=["dog"], subclasses=[*phrases]) == GenerateConfig(
+        classes=("dog",), subclasses=phrases
+    )  # type: ignore[arg-type]
     with pytest.raises(UserError, match="subclasses must be a tuple of texts"):
         GenerateConfig(classes=("dog",), subclasses="poodle dog")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="subclasses must be a tuple of texts"):

@@ -43,27 +43,40 @@ def test_class_is_found(tokenizer, prompt, name, columns):
         assert found == columns
     from seediff.config.names import spoken
 
-    assert spelled(tokenizer, prompt, found).replace(" ", "") == " ".join([spoken(name)] * max(1, prompt.count("a dog"))).replace(" ", "")
+    assert spelled(tokenizer, prompt, found).replace(" ", "") == " ".join(
+        [spoken(name)] * max(1, prompt.count("a dog"))
+    ).replace(" ", "")
 
 
 def test_several_classes(tokenizer):
-    assert located(tokenizer, "a photo of a dog and a tv monitor", ["tvmonitor", "dog"]) == {"tvmonitor": (8, 9), "dog": (5,)}
+    assert located(tokenizer, "a photo of a dog and a tv monitor", ["tvmonitor", "dog"]) == {
+        "tvmonitor": (8, 9),
+        "dog": (5,),
+    }
 
 
 def test_longer_class_claims_the_words(tokenizer):
-    assert located(tokenizer, "a potted plant and a plant", ["plant", "pottedplant"]) == {"plant": (6,), "pottedplant": (2, 3)}
+    assert located(tokenizer, "a potted plant and a plant", ["plant", "pottedplant"]) == {
+        "plant": (6,),
+        "pottedplant": (2, 3),
+    }
 
 
 @pytest.mark.parametrize(
-    ("name", "prompt"), [("kiwi", "a \u212aiwi"), ("bus", "a bu\u017f"), ("fish", "a f\u0130sh"), ("iron", "an \u0131ron")]
+    ("name", "prompt"),
+    [("kiwi", "a \u212aiwi"), ("bus", "a bu\u017f"), ("fish", "a f\u0130sh"), ("iron", "an \u0131ron")],
 )
 def test_letters_whose_cases_are_no_pair(tokenizer, name, prompt):
-    """`re` takes the Kelvin sign for a k and the long s for an s; what it found is the class, whatever `lower` makes of it."""
+    """`re` takes the Kelvin sign for a k and the long s for an s; what it found is the class, whatever `lower` makes of
+    it.
+    """
     assert located(tokenizer, prompt, [name])[name]
 
 
 def test_class_that_is_not_there(tokenizer):
-    with pytest.raises(UserError, match=r"class 'tvmonitor' \(in a prompt: 'tv monitor'\) is not in the prompt 'a photo of a dog'"):
+    with pytest.raises(
+        UserError, match=r"class 'tvmonitor' \(in a prompt: 'tv monitor'\) is not in the prompt 'a photo of a dog'"
+    ):
         located(tokenizer, "a photo of a dog", ["dog", "tvmonitor"])
     with pytest.raises(UserError, match="'dog'"):
         located(tokenizer, "two dogs", ["dog"])

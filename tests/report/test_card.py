@@ -48,7 +48,9 @@ def test_says_what_is_in_the_folder(tmp_path: Path) -> None:
 def test_photographs_are_not_said_to_be_drawn(tmp_path: Path) -> None:
     rows = [row | {"model": "sd1.4", "asked": ["dog"]} for row in write_dataset(tmp_path, 2)]
     card = dataset_card(summary=SUMMARY, rows=rows, class_names=CLASSES, drawn=False)
-    later = data_card(about={"command": "filter"}, rows=[*rows, rows[0] | {"asked": [], "classes": []}], class_names=CLASSES)
+    later = data_card(
+        about={"command": "filter"}, rows=[*rows, rows[0] | {"asked": [], "classes": []}], class_names=CLASSES
+    )
     for text in (card, later):
         assert not {"synthetic", "diffusion"} & set(front_matter(text)["tags"])
         assert "enerated" not in text

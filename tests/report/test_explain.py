@@ -24,7 +24,9 @@ def maps() -> AttentionMaps:
 
 def said(config: MaskConfig) -> dict[str, str]:
     steps = list(soft_mask(maps(), "dog", config).trace)
-    return {str(step): " ".join(explain_step(step, before=steps[:i], method=config.method)) for i, step in enumerate(steps)}
+    return {
+        str(step): " ".join(explain_step(step, before=steps[:i], method=config.method)) for i, step in enumerate(steps)
+    }
 
 
 @pytest.mark.parametrize("method", METHOD_FACTS)

@@ -16,7 +16,15 @@ from seediff.report.pictures import contact_sheet, heat_colours, heat_uri, overl
 def test_palette_is_vocs() -> None:
     colours = np.array(voc_palette()).reshape(256, 3)
     assert len(np.unique(colours, axis=0)) == 256
-    known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 8: (64, 0, 0), 15: (192, 128, 128), 20: (0, 64, 128), 255: (224, 224, 192)}
+    known = {
+        0: (0, 0, 0),
+        1: (128, 0, 0),
+        2: (0, 128, 0),
+        8: (64, 0, 0),
+        15: (192, 128, 128),
+        20: (0, 64, 128),
+        255: (224, 224, 192),
+    }
     assert {k: tuple(colours[k]) for k in known} == known
 
 

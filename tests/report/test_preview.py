@@ -68,7 +68,15 @@ def test_shows_the_dataset_and_its_steps(tmp_path: Path) -> None:
     assert "eq. 11" in html
     assert "after PAMR" in html
     assert re.search(r"mask\.expand_levels</th><td>4, 2, 1<", html)
-    names = ("cross-attention <", "seeds L/4", "expansion L <", "background seeds", "before PAMR", "after PAMR", "final mask")
+    names = (
+        "cross-attention <",
+        "seeds L/4",
+        "expansion L <",
+        "background seeds",
+        "before PAMR",
+        "after PAMR",
+        "final mask",
+    )
     order = [html.index(name) for name in names]
     assert order == sorted(order)
 
@@ -102,7 +110,9 @@ def test_same_dataset_same_bytes_wherever_it_lies(tmp_path: Path) -> None:
         out = tmp_path / name
         rows = write_dataset(out, 6)
         save_trace(out / "trace.safetensors", trace(0))
-        write_preview(out, summary=SUMMARY, rows=rows, class_names=CLASSES, steps=[load_trace(out / "trace.safetensors")])
+        write_preview(
+            out, summary=SUMMARY, rows=rows, class_names=CLASSES, steps=[load_trace(out / "trace.safetensors")]
+        )
     html = (tmp_path / "a/preview.html").read_bytes()
     assert html == (tmp_path / "b/preview.html").read_bytes()
     assert str(tmp_path).encode() not in html
@@ -112,7 +122,14 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
     rows = write_dataset(tmp_path, 2, classes=(evil, "dog"))
     rows[0] |= {"prompt": evil, "flags": [f"{evil}:dog"], "seed": evil}
-    summary = {"model": evil, "method": evil, evil: evil, "prompts": [evil], "config": {evil: evil}, "rejected": {evil: {evil: 1}}}
+    summary = {
+        "model": evil,
+        "method": evil,
+        evil: evil,
+        "prompts": [evil],
+        "config": {evil: evil},
+        "rejected": {evil: {evil: 1}},
+    }
     html = preview(tmp_path, rows, class_names=(evil, "dog"), steps=[trace(0, evil)], summary=summary)
     page = Page(html)
     assert len(page.all("script")) == 1
@@ -122,7 +139,9 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["file_name", "mask"])
-@pytest.mark.parametrize("path", ["../secret.png", "images/../../secret.png", "ABSOLUTE", "images/link.png", "", None, 3, "images/\0.png"])
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "images/../../secret.png", "ABSOLUTE", "images/link.png", "", None, 3, "images/\0.png"]
+)
 def test_paths_out_of_the_dataset_are_refused(tmp_path: Path, field: str, path) -> None:
     out = tmp_path / "out"
     rows = write_dataset(out, 1)

@@ -1,4 +1,6 @@
-"""Masks and files made beside the drawing: the same bytes, also when it is stopped or fails, and never more in the queue than allowed."""
+"""Masks and files made beside the drawing: the same bytes, also when it is stopped or fails, and never more in the
+queue than allowed.
+"""
 
 import threading
 import time
@@ -50,7 +52,10 @@ def test_the_same_bytes_with_samples_drawn_again(tmp_path):
 
 def test_stopped_at_writes_and_continued(tmp_path, monkeypatch, inline):
     check_interrupted(
-        lambda out: generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=1)), tmp_path, monkeypatch, (0, 1, 2, 4, 7, 12, 20)
+        lambda out: generate(CONFIG, out, draw=fake_draw, engine=Local(ahead=1)),
+        tmp_path,
+        monkeypatch,
+        (0, 1, 2, 4, 7, 12, 20),
     )
     assert contents(tmp_path / "whole") == inline
 
@@ -160,13 +165,15 @@ def segment(mini_folder, tmp_path_factory):
     folder = write_photos(tmp_path_factory.mktemp("photos") / "in")
     (folder / "1.jpg").write_text("no picture")
     constants = SegmentConfig(kl_threshold=0.3, num_points=8)
-    config = SegmentPhotosConfig(model=str(mini_folder), segment=constants, names=("dog",), batch_size=2, device="cpu", threads=1)
+    config = SegmentPhotosConfig(
+        model=str(mini_folder), segment=constants, names=("dog",), batch_size=2, device="cpu", threads=1
+    )
     return partial(segment_photos, config, find_photos([folder]))
 
 
 def test_files_of_segments_are_made_while_the_next_batch_is_named(tmp_path, segment, monkeypatch):
-    """The files of the first batch wait until the second one's names are found: one after the other, nobody would come. On a CPU, where
-    the same cores would do both, nothing runs beside."""
+    """The files of the first batch wait until the second one's names are found: one after the other, nobody would come.
+    On a CPU, where the same cores would do both, nothing runs beside."""
     segment(tmp_path / "inline")
     second, real, makers = threading.Event(), SegmentJob.names, set()
 

@@ -25,13 +25,17 @@ HEALTH = {"initial_delay_ms": 500, "period_ms": 500, "timeout_ms": 5000, "failur
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A machine of two cores, to which others may come; it finds out within seconds that one has left. This process is connected to it."""
+    """A machine of two cores, to which others may come; it finds out within seconds that one has left. This process is
+    connected to it.
+    """
     from ray.cluster_utils import Cluster
 
     system = {"worker_niceness": 0, **{f"health_check_{name}": value for name, value in HEALTH.items()}}
     head = {"num_cpus": 2, "object_store_memory": 80_000_000, "_system_config": system}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(BUILDERS), str(BUILDERS.parents[1] / "src")]))  # workers find tiny_job.py there
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join([str(BUILDERS), str(BUILDERS.parents[1] / "src")])
+        )  # workers find tiny_job.py there
         cluster = Cluster(initialize_head=True, head_node_args=head)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         yield cluster
@@ -78,7 +82,10 @@ def test_a_worker_loads_on_the_one_gpu_that_it_sees(tmp_path, monkeypatch):
 def test_ray_is_not_installed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ray_module, "find_spec", lambda name: None)
     assert main(["generate", "--classes", "dog", "--out", str(tmp_path / "out"), "--engine", "ray"]) == 2
-    assert capsys.readouterr().err == 'seediff: --engine: ray needs a package that is not installed; pip install "seediff[ray]"\n'
+    assert (
+        capsys.readouterr().err
+        == 'seediff: --engine: ray needs a package that is not installed; pip install "seediff[ray]"\n'
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +125,9 @@ def test_an_error_and_ctrl_c_leave_what_any_engine_continues(cluster, tmp_path, 
 
 
 def test_a_machine_joins_and_leaves(cluster, tmp_path):
-    """Three workers where there is room for two: the third waits for the second machine, and is lost with it, its batches begun."""
+    """Three workers where there is room for two: the third waits for the second machine, and is lost with it, its
+    batches begun.
+    """
     config = TinyConfig(items=1000)  # minutes, unless the second machine has come
     machines = []
 
@@ -181,7 +190,9 @@ with Ray(workers=1):
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="sockets are read from Linux's /proc/net")
 def test_a_cluster_of_its_own_listens_on_loopback_alone():
-    found = subprocess.run([sys.executable, "-c", LISTENS], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", LISTENS], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
     sockets = json.loads(found.stdout.splitlines()[-1])
     assert sockets
     for socket in sockets:

@@ -59,7 +59,9 @@ def made_up(monkeypatch) -> list[tuple[str, ...]]:
 
 
 def test_each_protocol_by_hand(tmp_path, made_up):
-    """Truth: background, dog; dog, cat. Half the pictures set the thresholds; all are equal, so these are the scored ones' best."""
+    """Truth: background, dog; dog, cat. Half the pictures set the thresholds; all are equal, so these are the scored
+    ones' best.
+    """
     folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
     scores = evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
     assert (scores.images, scores.tuned_on, scores.never) == (1, 1, ())
@@ -129,7 +131,9 @@ def test_a_photograph_of_other_proportions_is_refused(tmp_path, made_up):
     folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
     height, width = scene_photo(0).shape[:2]
     save_map(folder / "labels" / "1.png", np.ones((width, height // 2), np.uint8))
-    with pytest.raises(UserError, match=rf"1\.jpg: is {width} × {height}, but the labels '1' are {height // 2} × {width}, of other"):
+    with pytest.raises(
+        UserError, match=rf"1\.jpg: is {width} × {height}, but the labels '1' are {height // 2} × {width}, of other"
+    ):
         evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
     save_map(folder / "labels" / "1.png", np.ones((round(height / 3), round(width / 3)), np.uint8))
     evaluate_masks(CONFIG, folder / "images", open_evaluation(folder))
@@ -227,5 +231,7 @@ def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
     result = mask_photos(config, find_photos(folder / "images"), tmp_path / "masked", classes_of=of)
     made = [read_segment_ids(result.out / row["mask"]).astype(np.uint8) for row in result.rows]
     scored = np.random.default_rng(0).permutation(3)[1:]
-    compared = evaluate_pairs([(str(i), made[i], truths[i]) for i in scored], own(("background", "dog", "car")), bootstrap=5)
+    compared = evaluate_pairs(
+        [(str(i), made[i], truths[i]) for i in scored], own(("background", "dog", "car")), bootstrap=5
+    )
     assert oracle["miou"] == pytest.approx(compared.miou)

@@ -15,13 +15,25 @@ from seediff.run.generate import GenerateJob, generate
 from seediff.run.loop import plan
 
 CONFIG = GenerateConfig(
-    classes=("dog", "cat", "bus"), per_class=3, batch_size=2, keep_soft=True, keep_attention=True, device="cpu", threads=1
+    classes=("dog", "cat", "bus"),
+    per_class=3,
+    batch_size=2,
+    keep_soft=True,
+    keep_attention=True,
+    device="cpu",
+    threads=1,
 )
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"reject": True, "attempts": 2}, {"classes_per_image": (1, 1, 2)}, {"batch_size": 3}, {"prompts": ("a {class}", "the {class}")}],
+    [
+        {},
+        {"reject": True, "attempts": 2},
+        {"classes_per_image": (1, 1, 2)},
+        {"batch_size": 3},
+        {"prompts": ("a {class}", "the {class}")},
+    ],
     ids=["plain", "reject", "several classes", "whole batches", "templates"],
 )
 def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
@@ -70,7 +82,9 @@ def test_what_would_be_done_is_said(tmp_path):
 def test_a_reviewed_sample_is_not_drawn_again(tmp_path):
     generate(CONFIG, tmp_path / "out", draw=fake_draw)
     for sample, refused in (("000000", False), ("000008", True)):  # 9 samples in batches of 2
-        (tmp_path / "out" / REVIEWS).write_text(f'{{"sample": "{sample}", "version": 1, "action": "accept", "verdict": "accepted"}}\n')
+        (tmp_path / "out" / REVIEWS).write_text(
+            f'{{"sample": "{sample}", "version": 1, "action": "accept", "verdict": "accepted"}}\n'
+        )
         before = contents(tmp_path / "out")
         if refused:
             with pytest.raises(UserError, match=r"would draw 000008 again, which was reviewed.*seediff merge"):
@@ -82,7 +96,10 @@ def test_a_reviewed_sample_is_not_drawn_again(tmp_path):
 
 def test_fewer_images_and_other_options_are_refused(tmp_path):
     generate(CONFIG, tmp_path / "out", draw=fake_draw)
-    for changes, said in (({"per_class": 2}, "per_class: 3 → 2"), ({"per_class": 5, "seed": 1}, "seed: 0 → 1; per_class: 3 → 5")):
+    for changes, said in (
+        ({"per_class": 2}, "per_class: 3 → 2"),
+        ({"per_class": 5, "seed": 1}, "seed: 0 → 1; per_class: 3 → 5"),
+    ):
         with pytest.raises(UserError, match=said):
             generate(replace(CONFIG, **changes), tmp_path / "out", draw=fake_draw)
 

@@ -74,7 +74,9 @@ def command(name: str, inputs: Path, model: Path):
     if name == "mask":
         return partial(mask_photos, MaskPhotosConfig(classes=("dog",), presence=0.0, timesteps=(100,), **small), photos)
     if name == "segment":
-        config = SegmentPhotosConfig(segment=SegmentConfig(method="kmeans", k="truth"), size=32, names=("dog", "car"), **small)
+        config = SegmentPhotosConfig(
+            segment=SegmentConfig(method="kmeans", k="truth"), size=32, names=("dog", "car"), **small
+        )
         return partial(segment_photos, config, photos, labels=inputs / "labels")
     return partial(augment, AugmentConfig(add=("flip:2", "noise:2"), batch_size=3), inputs / "dataset")
 
@@ -97,5 +99,8 @@ def test_the_same_bytes_elsewhere_and_in_a_store(name, inputs, mini_folder, tmp_
 
 def test_a_folder_that_another_machine_does_not_have(tmp_path):
     """A worker looks for the run's lock, in the folder that is called like the output where it is."""
-    with open_place(tmp_path) as place, pytest.raises(UserError, match="this folder is not the same on all machines of the cluster"):
+    with (
+        open_place(tmp_path) as place,
+        pytest.raises(UserError, match="this folder is not the same on all machines of the cluster"),
+    ):
         place.join([])

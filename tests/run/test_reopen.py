@@ -23,7 +23,14 @@ from seediff.run.reopen import sample_number
 from seediff.run.segment import segment_photos
 
 CONFIG = GenerateConfig(
-    classes=("dog", "cat", "bus"), per_class=3, batch_size=2, reject=True, attempts=2, keep_soft=True, keep_attention=True, device="cpu"
+    classes=("dog", "cat", "bus"),
+    per_class=3,
+    batch_size=2,
+    reject=True,
+    attempts=2,
+    keep_soft=True,
+    keep_attention=True,
+    device="cpu",
 )
 
 
@@ -43,7 +50,9 @@ def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
     generate(CONFIG, tmp_path / "pets", draw=fake_draw)
     first, *_, last = [item.name for item in open_native(tmp_path / "pets")[1]]
     files = f"images/{first}.png", f"masks/{first}.png", f"attention/{last}.safetensors"
-    check_repeat(tmp_path / "pets", native.METADATA, lambda: generate(CONFIG, tmp_path / "pets", draw=fake_draw), *files)
+    check_repeat(
+        tmp_path / "pets", native.METADATA, lambda: generate(CONFIG, tmp_path / "pets", draw=fake_draw), *files
+    )
 
     def augmented():
         augment(AugmentConfig(add=("flip:50%",), batch_size=2), tmp_path / "pets", tmp_path / "out")
@@ -55,9 +64,14 @@ def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
 def test_damaged_segments_are_made_again_by_their_command(tmp_path, mini_folder):
     (tmp_path / "photos").mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "photos/0.png")
-    config, found = SegmentPhotosConfig(model=str(mini_folder), device="cpu", threads=1), find_photos([tmp_path / "photos"]).photos
+    config, found = (
+        SegmentPhotosConfig(model=str(mini_folder), device="cpu", threads=1),
+        find_photos([tmp_path / "photos"]).photos,
+    )
     segment_photos(config, found, tmp_path / "out")
-    check_repeat(tmp_path / "out", config.last_file, lambda: segment_photos(config, found, tmp_path / "out"), "labels/0.png")
+    check_repeat(
+        tmp_path / "out", config.last_file, lambda: segment_photos(config, found, tmp_path / "out"), "labels/0.png"
+    )
 
 
 def test_files_are_known_by_their_numbers():

@@ -50,11 +50,14 @@ def environment() -> dict[str, str]:
 
 def test_layout_rows_and_masks(tmp_path):
     out = tmp_path / "deep" / "pets"
-    config = replace(CONFIG, classes_per_image=2, keep_soft=True, keep_attention=True, prompts=("a {class}", "the {class}"))
+    config = replace(
+        CONFIG, classes_per_image=2, keep_soft=True, keep_attention=True, prompts=("a {class}", "the {class}")
+    )
     calls = []
     result = generate(config, out, draw=fake_draw, progress=lambda *call: calls.append(call))
     assert sorted(p.name for p in out.iterdir()) == [
-        "README.md", "attention", "classes.txt", "images", "masks", "metadata.jsonl", "preview.html", "seediff.toml", "soft", "steps",
+        "README.md", "attention", "classes.txt", "images", "masks", "metadata.jsonl", "preview.html", "seediff.toml",
+        "soft", "steps",
     ]  # fmt: skip
     assert (result.made, result.done) == (5, 5)
     assert calls[0] == (0, 5, "loading mini")
@@ -109,7 +112,9 @@ def test_finished_folder_is_left_alone(tmp_path, unbroken):
 
 
 def test_interrupted_at_every_write(tmp_path, monkeypatch, unbroken):
-    """Stop before (n whole) or after (n and a half) a write, and continue: always the same bytes. Every write at the start and the end."""
+    """Stop before (n whole) or after (n and a half) a write, and continue: always the same bytes. Every write at the
+    start and the end.
+    """
 
     class Stopped(BaseException):
         pass
@@ -210,7 +215,9 @@ def test_another_configuration_is_refused_with_the_differences(tmp_path):
 
 
 def test_nothing_committed_binds_nobody(tmp_path, unbroken):
-    """What failed in its first batch may be put right: other options go into the same folder, and no file of the first try stays."""
+    """What failed in its first batch may be put right: other options go into the same folder, and no file of the first
+    try stays.
+    """
     out = tmp_path / "out"
 
     def fails(specs):
@@ -330,7 +337,9 @@ def test_when_every_draw_is_flagged_nothing_is_kept(tmp_path):
 def test_public_names_are_few_and_lazy():
     assert len(seediff.__all__) <= 20
     heavy = {"torch", "numpy", "PIL", "diffusers"}
-    code = f"import sys, seediff, seediff.cli; seediff.GenerateConfig; assert not {heavy} & set(sys.modules), sys.modules"
+    code = (
+        f"import sys, seediff, seediff.cli; seediff.GenerateConfig; assert not {heavy} & set(sys.modules), sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
     assert all(getattr(seediff, name) is not None for name in seediff.__all__)
     assert seediff.generate is generate
@@ -339,12 +348,17 @@ def test_public_names_are_few_and_lazy():
 
 
 def test_with_a_real_pipeline(tmp_path, mini_folder):
-    config = GenerateConfig(classes=("dog", "pottedplant"), per_class=2, batch_size=2, steps=2, model=str(mini_folder), classes_per_image=2)
+    config = GenerateConfig(
+        classes=("dog", "pottedplant"), per_class=2, batch_size=2, steps=2, model=str(mini_folder), classes_per_image=2
+    )
     result = generate(config, tmp_path / "out")
     assert result.made == 2
     assert set(result.seconds) == {"loading", "drawing", "masks", "writing"}
     assert result.rows[0]["model"] == "mini"
-    assert str(mini_folder.parent) not in (tmp_path / "out" / "README.md").read_text() + (tmp_path / "out" / "preview.html").read_text()
+    assert (
+        str(mini_folder.parent)
+        not in (tmp_path / "out" / "README.md").read_text() + (tmp_path / "out" / "preview.html").read_text()
+    )
     before = fingerprints(tmp_path / "out")
     assert load_config(tmp_path / "out" / native.CONFIG, GenerateConfig).threads == torch.get_num_threads()
     (tmp_path / "out" / native.METADATA).unlink()
@@ -362,9 +376,18 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
         ({"steps": 5000}, "steps: 5000"),
         ({"prompts": (" ".join(["very"] * 200) + " {class}",)}, "cut off|token"),
         ({"negative_prompt": " ".join(["very"] * 200)}, "negative_prompt: the prompt has [0-9]+ tokens"),
-        ({"mask": seediff.MaskConfig(seed_level=8)}, "mask.seed_level: 8: the model has no attention at L/8; levels there: 1, 2, 4"),
-        ({"mask": seediff.MaskConfig(method="ca_sa", self_level=3)}, "mask.self_level: 3: the model has no attention at L/3"),
-        ({"mask": seediff.MaskConfig(method="ca", expand_levels=(8, 1))}, "mask.expand_levels: 8,1: the model has no attention at L/8"),
+        (
+            {"mask": seediff.MaskConfig(seed_level=8)},
+            "mask.seed_level: 8: the model has no attention at L/8; levels there: 1, 2, 4",
+        ),
+        (
+            {"mask": seediff.MaskConfig(method="ca_sa", self_level=3)},
+            "mask.self_level: 3: the model has no attention at L/3",
+        ),
+        (
+            {"mask": seediff.MaskConfig(method="ca", expand_levels=(8, 1))},
+            "mask.expand_levels: 8,1: the model has no attention at L/8",
+        ),
     ],
 )
 def test_what_the_model_cannot_do_is_known_before_drawing(tmp_path, mini_folder, change, message):
@@ -394,7 +417,9 @@ def stopped_after_one_batch(monkeypatch, config: GenerateConfig, out: Path) -> N
 
 
 def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monkeypatch, mini_folder):
-    """Products of matrices are split among threads: a continuation with another number of them would differ in the last bits."""
+    """Products of matrices are split among threads: a continuation with another number of them would differ in the last
+    bits.
+    """
     config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(mini_folder), device="cpu")
     before = torch.get_num_threads()
     used = []

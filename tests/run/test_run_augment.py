@@ -82,10 +82,18 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
 
 def test_a_model_that_only_saw_the_picture_is_not_in_the_new_row():
     recipe = {"steps": [{"operation": "flip"}]}
-    rows = [{"prompt": "a dog", "split": "val", "model": "mini"}, {"prompt": "a dog", "model": "mini", "asked": ["dog"]}]
+    rows = [
+        {"prompt": "a dog", "split": "val", "model": "mini"},
+        {"prompt": "a dog", "model": "mini", "asked": ["dog"]},
+    ]
     image, labels = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8)
-    found = [new_row("a", "png", Sample(image, labels, metadata=row, name="b"), labels, ("dog",), recipe) for row in rows]
-    assert [{key: row[key] for key in ("prompt", "split", "model") if key in row} for row in found] == [rows[0], {"prompt": "a dog"}]
+    found = [
+        new_row("a", "png", Sample(image, labels, metadata=row, name="b"), labels, ("dog",), recipe) for row in rows
+    ]
+    assert [{key: row[key] for key in ("prompt", "split", "model") if key in row} for row in found] == [
+        rows[0],
+        {"prompt": "a dog"},
+    ]
 
 
 def test_a_picture_into_which_nothing_was_pasted_keeps_its_prompt(tmp_path):
@@ -109,7 +117,9 @@ def test_every_recipe_is_in_its_row(made, pets):
         sources = [recipe["source"], *(one for step in recipe["steps"] for one in step.get("sources", ()))]
         assert set(sources) <= training
         labels = [originals[one].label_map for one in sources]
-        found = np.asarray(next(s.label_map for s in store.read_dataset(made) if s.metadata["file_name"] == row["file_name"]))
+        found = np.asarray(
+            next(s.label_map for s in store.read_dataset(made) if s.metadata["file_name"] == row["file_name"])
+        )
         assert set(np.unique(found)) <= {0, 255} | set().union(*map(np.unique, labels))
         assert found.shape == labels[0].shape
         assert ("prompt" in row) == ("splice" not in name and "objects" not in name)
@@ -175,7 +185,14 @@ def test_adding_more_leaves_the_first_as_they_are(made, pets, tmp_path):
         assert longer[row["file_name"]] == shorter[row["file_name"]]
     augment(config(seed=6), pets, tmp_path / "other")
     other = contents(tmp_path / "other")
-    assert sum(other[row["file_name"]] == shorter[row["file_name"]] for row in native.read_rows(made)[8:] if row["file_name"] in other) == 0
+    assert (
+        sum(
+            other[row["file_name"]] == shorter[row["file_name"]]
+            for row in native.read_rows(made)[8:]
+            if row["file_name"] in other
+        )
+        == 0
+    )
 
 
 def test_an_augmented_set_can_be_augmented_again(made, tmp_path):
@@ -201,7 +218,10 @@ def test_an_augmented_set_without_its_originals_can_be_augmented_again(pets, tmp
     augment(config(add=("flip:1", "blur:2"), keep_originals=False), pets, tmp_path / "new")
     augment(config(add=("flip:1", "noise:1")), tmp_path / "new", tmp_path / "out")
     assert check_dataset(tmp_path / "out").errors == 0
-    with Image.open(tmp_path / "out/augmentations.jpg") as sheet, Image.open(tmp_path / "new/augmentations.jpg") as earlier:
+    with (
+        Image.open(tmp_path / "out/augmentations.jpg") as sheet,
+        Image.open(tmp_path / "new/augmentations.jpg") as earlier,
+    ):
         assert sheet.size == earlier.size  # of the two new pictures, not of the three copies
 
 
@@ -258,7 +278,9 @@ def test_a_broken_picture_is_named_and_finished_batches_stay(pets, tmp_path):
         augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "out")
     assert [path.name for path in (tmp_path / "out/.batches").iterdir()] == ["000000.json"]
     broken.write_bytes(whole)
-    with pytest.raises(UserError, match=r"another configuration \(data: .*; choose another folder"):  # repaired, it is another dataset
+    with pytest.raises(
+        UserError, match=r"another configuration \(data: .*; choose another folder"
+    ):  # repaired, it is another dataset
         augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "out")
     augment(config(add=("flip:100%",)), tmp_path / "bad", tmp_path / "other")
 
@@ -305,7 +327,9 @@ def test_preview_writes_the_same_page_again(made, tmp_path, capsys):
     assert (copy / native.PREVIEW).read_bytes() == page
     (copy / "augmentations.jpg").unlink()
     assert main(["preview", str(copy)]) == 2
-    assert capsys.readouterr().err == f"seediff: {copy / 'augmentations.jpg'}: cannot be read: No such file or directory\n"
+    assert (
+        capsys.readouterr().err == f"seediff: {copy / 'augmentations.jpg'}: cannot be read: No such file or directory\n"
+    )
 
 
 def test_absurd_numbers_are_refused_at_once(pets, tmp_path):
@@ -319,13 +343,26 @@ def test_absurd_numbers_are_refused_at_once(pets, tmp_path):
 
 
 def test_options_of_the_command(pets, tmp_path, capsys):
-    run("augment", pets, "--add", "noise:2", "--noise-sigma", "0.5,0.5", "--no-keep-originals", "--out", tmp_path / "out", "--quiet")
+    run(
+        "augment",
+        pets,
+        "--add",
+        "noise:2",
+        "--noise-sigma",
+        "0.5,0.5",
+        "--no-keep-originals",
+        "--out",
+        tmp_path / "out",
+        "--quiet",
+    )
     rows = native.read_rows(tmp_path / "out")
     assert [row["recipe"]["steps"] for row in rows] == [[{"operation": "noise", "sigma": 0.5}]] * 2
     saved = load_config(tmp_path / "out/seediff.toml", AugmentConfig)
     assert saved.strength.noise_sigma == (0.5, 0.5)
     run("augment", pets, "--out", tmp_path / "default", "--quiet")
-    assert {json.dumps(list(load_config(tmp_path / "default/seediff.toml", AugmentConfig).add))} == {json.dumps(list(AugmentConfig.add))}
+    assert {json.dumps(list(load_config(tmp_path / "default/seediff.toml", AugmentConfig).add))} == {
+        json.dumps(list(AugmentConfig.add))
+    }
     run("augment", pets, "--add", "diffumask,flip:1", "--out", tmp_path / "both", "--quiet")
     assert load_config(tmp_path / "both/seediff.toml", AugmentConfig).add == (*AugmentConfig.add, "flip:1")
     for wrong, said in (

@@ -58,8 +58,17 @@ def test_photographs_are_seen_in_their_own_shape(tmp_path, photos, mini_folder):
     """Attention is of the photograph's shape, in what is kept and in the steps that the preview draws."""
     found = find_photos([photos]).photos
     mask_photos(config(mini_folder, keep_attention=True), found, tmp_path / "out")
-    shapes = [AttentionMaps.load(tmp_path / "out" / f"attention/{index:06d}.safetensors").latent_size for index in range(6)]
-    assert shapes == [(12, 16), (16, 12), (16, 16), (8, 20), (12, 20), (12, 16)]  # of 96×128, 128×96, 100², 60×150, 33×47 and 96×128
+    shapes = [
+        AttentionMaps.load(tmp_path / "out" / f"attention/{index:06d}.safetensors").latent_size for index in range(6)
+    ]
+    assert shapes == [
+        (12, 16),
+        (16, 12),
+        (16, 16),
+        (8, 20),
+        (12, 20),
+        (12, 16),
+    ]  # of 96×128, 128×96, 100², 60×150, 33×47 and 96×128
     traced = load_trace(tmp_path / "out" / "steps/000000_1.safetensors")
     assert traced.image.shape == (48, 64, 3)
     assert {values.shape for _, values in traced.steps} == {(3, 4), (6, 8), (12, 16)}
@@ -91,7 +100,18 @@ def test_which_photographs_go_together_changes_no_mask(tmp_path, photos, mini_fo
 def test_a_strip_does_not_stop_the_others(tmp_path, mini_folder, capsys):
     folder = write_photos(tmp_path / "in", 1)
     Image.fromarray(scene_photo(0, 20, 1000)).save(folder / "strip.png")
-    line = ["mask", str(folder), "--classes", "dog", "--model", str(mini_folder), "--timesteps", "100", "--out", str(tmp_path / "out")]
+    line = [
+        "mask",
+        str(folder),
+        "--classes",
+        "dog",
+        "--model",
+        str(mini_folder),
+        "--timesteps",
+        "100",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(line) == 2
     error = capsys.readouterr().err
     assert "1 of 3 photographs could not be used (strip.png: 1000 × 20 pixels: one side is 50 times the other" in error
@@ -109,7 +129,9 @@ def test_absent_classes_get_no_mask(tmp_path, photos, mini_folder):
 
 
 def test_every_photograph_is_encoded_once(tmp_path, photos, mini_folder, monkeypatch):
-    """Presence and as many sentences as there are classes look at the same latents; a photograph without classes needs none."""
+    """Presence and as many sentences as there are classes look at the same latents; a photograph without classes needs
+    none.
+    """
     import seediff.attention.photograph
 
     encoded = []
@@ -120,20 +142,46 @@ def test_every_photograph_is_encoded_once(tmp_path, photos, mini_folder, monkeyp
         return real(model, images)
 
     monkeypatch.setattr(seediff.attention.photograph, "encode_images", counting)
-    classes = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dog", "horse", "motorbike", "person")
+    classes = (
+        "aeroplane",
+        "bicycle",
+        "bird",
+        "boat",
+        "bottle",
+        "bus",
+        "car",
+        "cat",
+        "chair",
+        "cow",
+        "dog",
+        "horse",
+        "motorbike",
+        "person",
+    )
     found = find_photos([photos]).photos
     classes_of = {found[1].name: ()}
     mask_photos(config(mini_folder, classes=classes), found, tmp_path / "out", classes_of=classes_of)
     assert len(encoded) == len(set(encoded)) == len(found) - 1
-    assert {sample.metadata["source"]: len(sample.metadata["asked"]) for sample in store.read_dataset(tmp_path / "out")} == {
-        photo.name: 0 if photo.name in classes_of else len(classes) for photo in found
-    }
+    assert {
+        sample.metadata["source"]: len(sample.metadata["asked"]) for sample in store.read_dataset(tmp_path / "out")
+    } == {photo.name: 0 if photo.name in classes_of else len(classes) for photo in found}
 
 
 def test_each_photograph_its_own_classes(tmp_path, photos, mini_folder, capsys):
     table = tmp_path / "classes.csv"
     table.write_text('file,classes\n0.png,dog\n1,"car,dog"\ntrip/last.png,cat\n2.png,\n', encoding="utf-8")
-    line = ["mask", str(photos), "--model", str(mini_folder), "--presence", "0", "--timesteps", "100", "--out", str(tmp_path / "out")]
+    line = [
+        "mask",
+        str(photos),
+        "--model",
+        str(mini_folder),
+        "--presence",
+        "0",
+        "--timesteps",
+        "100",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main([*line, "--classes", str(table)]) == 0
     rows = {row["source"]: row["asked"] for row in native.read_rows(tmp_path / "out")}
     assert rows == {
@@ -176,7 +224,9 @@ def test_more_classes_than_a_prompt_holds(tmp_path, photos, mini_folder):
 
 
 def test_degenerate_is_about_the_whole_photograph(mini_folder):
-    """A class that fills the middle square of a wide photograph has a quarter of it; 3 % of the square are less than 1 %."""
+    """A class that fills the middle square of a wide photograph has a quarter of it; 3 % of the square are less than 1
+    %.
+    """
     job = MaskJob(config(mini_folder, fit="crop"), ())
     soft = torch.ones(2, 8, 8)
     soft[1] = 0
@@ -196,13 +246,27 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     out = tmp_path / "out"
     table = tmp_path / "classes.csv"
     table.write_text("file,classes\n0.png,dog\n1,car\n", encoding="utf-8")
-    line = ["mask", str(photos), "--classes", str(table), "--model", str(mini_folder), "--timesteps", "100", "--out", str(out)]
+    line = [
+        "mask",
+        str(photos),
+        "--classes",
+        str(table),
+        "--model",
+        str(mini_folder),
+        "--timesteps",
+        "100",
+        "--out",
+        str(out),
+    ]
     line += ["--batch-size", "2", "--quiet"]
     assert main([*line, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("Would do: 6 photographs")
     size = "; of these self-attention at L, L/2, L/4, cross-attention at L/4 of 16×16; maps of 284.5 kB an image"
-    assert f"Capture: 10 layers of self-attention, 10 layers of cross-attention{size}, nearly as much in other shapes\n" in said
+    assert (
+        f"Capture: 10 layers of self-attention, 10 layers of cross-attention{size}, nearly as much in other shapes\n"
+        in said
+    )
     assert main([*line, "--dry-run", "--keep-attention"]) == 0
     assert "cross-attention, at L, L/2, L/4 of 16×16; maps of 383.0 kB an image" in capsys.readouterr().out
     assert main([*line, "--dry-run", "--fit", "resize", "--size", "96x64"]) == 0
@@ -233,7 +297,16 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
 
 def test_only_what_changed_is_listed(tmp_path, photos, mini_folder, capsys):
     """Other classes are not other photographs; classes of single photographs are told apart from both."""
-    line = ["mask", str(photos / "0.png"), str(photos / "1.jpg"), "--model", str(mini_folder), "--timesteps", "100", "--quiet"]
+    line = [
+        "mask",
+        str(photos / "0.png"),
+        str(photos / "1.jpg"),
+        "--model",
+        str(mini_folder),
+        "--timesteps",
+        "100",
+        "--quiet",
+    ]
     tables = []
     for number, text in enumerate(("0.png,dog\n1.jpg,cat\n", "0.png,dog\n1.jpg,dog;cat\n")):
         tables.append(tmp_path / f"{number}.csv")
@@ -246,7 +319,9 @@ def test_only_what_changed_is_listed(tmp_path, photos, mini_folder, capsys):
     first = tmp_path / "a"
     join = f"; --out {first}-2 and then `seediff merge {first} {first}-2 --out {first}-both` has both in one set"
     assert f"give the options as they were, which --config {first}/seediff.toml does{join}" in said[0]
-    same = re.search(r"\(photos: (.*), classes of their own \(\w{12}\) → (.*), classes of their own \(\w{12}\)\); choose", said[1])
+    same = re.search(
+        r"\(photos: (.*), classes of their own \(\w{12}\) → (.*), classes of their own \(\w{12}\)\); choose", said[1]
+    )
     assert same
     assert same[1] == same[2]
 
@@ -281,7 +356,9 @@ def test_bad_input_is_answered_in_one_line(tmp_path, mini_folder, capsys, line, 
     Image.fromarray(scene_photo(0)).save(tmp_path / "a.png")
     (tmp_path / "empty.csv").write_text("file,classes\na.png,\n", encoding="utf-8")
     line = [part.replace("{in}", str(tmp_path)) for part in line]
-    assert main(["mask", str(tmp_path / "a.png"), *line, "--model", str(mini_folder), "--out", str(tmp_path / "out")]) == 2
+    assert (
+        main(["mask", str(tmp_path / "a.png"), *line, "--model", str(mini_folder), "--out", str(tmp_path / "out")]) == 2
+    )
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1

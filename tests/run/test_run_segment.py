@@ -46,7 +46,9 @@ def test_every_photograph_has_a_label_map_of_its_size(tmp_path, photos, mini_fol
         assert np.array_equal(np.unique(label_map[label_map >= 0]), np.arange(len(row["segments"])))
         for one in row["segments"]:
             mask = label_map == one["segment"]
-            np.testing.assert_array_equal(fill(decompress(one["segmentation"]["counts"]), one["segmentation"]["size"]), mask)
+            np.testing.assert_array_equal(
+                fill(decompress(one["segmentation"]["counts"]), one["segmentation"]["size"]), mask
+            )
             rows, columns = np.nonzero(mask)
             assert one["area"] == mask.sum()
             assert one["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
@@ -67,9 +69,15 @@ def test_a_photograph_with_fewer_positions_than_k(tmp_path, photos, mini_folder)
 
 def test_methods_and_names(tmp_path, photos, mini_folder):
     found = find_photos([photos]).photos
-    for segment in (SegmentConfig(method="kmeans", k=3), SegmentConfig(method="diffcut"), SegmentConfig(refine=True, kl_threshold=0.3)):
+    for segment in (
+        SegmentConfig(method="kmeans", k=3),
+        SegmentConfig(method="diffcut"),
+        SegmentConfig(refine=True, kl_threshold=0.3),
+    ):
         out = tmp_path / f"{segment.method}{segment.refine}"
-        result = segment_photos(config(mini_folder, segment=segment, names=("dog", "car"), name_threshold=0.0), found, out)
+        result = segment_photos(
+            config(mini_folder, segment=segment, names=("dog", "car"), name_threshold=0.0), found, out
+        )
         assert all(one["name"] in ("dog", "car") for row in result.rows for one in row["segments"])
         assert (out / "classes.txt").read_text().split() == ["background", "dog", "car"]
         named = np.asarray(Image.open(out / "named" / "0.png"))
@@ -91,7 +99,18 @@ def test_truth_counts_come_from_label_maps(tmp_path, photos, mini_folder, capsys
         # Ids beyond the classes that a plain folder has by default are no error, and 255 of 16 bits is an id.
         shape = read_photo(photo.path).shape
         write_label(labels / f"{photo.name}.png", (shape[0], shape[1]), 1 + number, first=(0, 100, 255)[number % 3])
-    line = ["segment", str(photos), "--model", str(mini_folder), "--method", "kmeans", "-k", "truth", "--out", str(tmp_path / "out")]
+    line = [
+        "segment",
+        str(photos),
+        "--model",
+        str(mini_folder),
+        "--method",
+        "kmeans",
+        "-k",
+        "truth",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main([*line, "--labels", str(labels)]) == 0
     counts = [len(row["segments"]) for row in read_segments(tmp_path / "out")]
     assert all(count <= 1 + number for number, count in enumerate(counts))
@@ -121,7 +140,9 @@ def test_a_label_map_that_cannot_be_used_is_its_photographs_failure(tmp_path, ph
     assert "there is no label map" in failed["0.png"]
     assert failed["1.jpg"].startswith("label map '1': cannot be read")
     assert failed["2.png"] == "label map '2' is 20 × 10 pixels, the photograph 100 × 100"
-    assert failed["trip/last.png"] == f"label map 'trip/last' has 128 classes; K-Means divides only {positions} positions"
+    assert (
+        failed["trip/last.png"] == f"label map 'trip/last' has 128 classes; K-Means divides only {positions} positions"
+    )
     assert all(str(tmp_path) not in reason for reason in failed.values())
     assert [row["photo"] for row in read_segments(tmp_path / "out")] == ["3", "4"]
     capsys.readouterr()
@@ -162,7 +183,9 @@ def test_a_batch_is_written_photograph_by_photograph(tmp_path, photos, mini_fold
         return photo_files(*given, **more)
 
     monkeypatch.setattr(segment_module, "photo_files", files)
-    segment_photos(replace(config(mini_folder, names=("dog",)), batch_size=6), find_photos([photos]).photos, tmp_path / "out")
+    segment_photos(
+        replace(config(mini_folder, names=("dog",)), batch_size=6), find_photos([photos]).photos, tmp_path / "out"
+    )
     assert here == [0, 1, 2, 3, 4, 5]
 
 
@@ -184,14 +207,18 @@ def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, photos, mini_f
         segment_photos(chosen, found[:-1], tmp_path / "whole")
     with pytest.raises(UserError, match="another configuration"):
         segment_photos(replace(chosen, fit="crop"), found, tmp_path / "whole")
-    with pytest.raises(UserError, match=r"another configuration \(names: dog → car\); choose"):  # the photographs are the same
+    with pytest.raises(
+        UserError, match=r"another configuration \(names: dog → car\); choose"
+    ):  # the photographs are the same
         segment_photos(replace(chosen, names=("car",)), found, tmp_path / "whole")
 
 
 def test_segments_do_not_depend_on_the_batch_or_the_threads(tmp_path, photos, mini_folder):
     found = find_photos([photos]).photos[:3]
     for batch_size, threads in ((1, 1), (4, 2)):
-        segment_photos(replace(config(mini_folder), batch_size=batch_size, threads=threads), found, tmp_path / f"{batch_size}")
+        segment_photos(
+            replace(config(mini_folder), batch_size=batch_size, threads=threads), found, tmp_path / f"{batch_size}"
+        )
     labels = [{k: v for k, v in contents(tmp_path / f"{b}").items() if k.startswith("labels/")} for b in (1, 4)]
     assert labels[0] == labels[1]
     assert len(labels[0]) == 3
@@ -209,7 +236,18 @@ def test_bad_photographs_do_not_stop_the_others(tmp_path, photos, mini_folder, c
     frames = [Image.fromarray(scene_photo(i)) for i in range(3)]
     frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
     Image.new("1", (20_000, 10_000)).save(folder / "huge.png")
-    line = ["segment", str(folder), "--model", str(mini_folder), "--out", str(folder / "out"), "--kl-threshold", "0.3", "--num-points", "8"]
+    line = [
+        "segment",
+        str(folder),
+        "--model",
+        str(mini_folder),
+        "--out",
+        str(folder / "out"),
+        "--kl-threshold",
+        "0.3",
+        "--num-points",
+        "8",
+    ]
     assert main(line) == 2
     captured = capsys.readouterr()
     assert "6 of 10 photographs could not be used" in captured.err
@@ -266,7 +304,10 @@ BAD = [
     (["{in}", "--vote", "majority"], "--vote: segments get no names without"),
     (["{in}", "--name-threshold", "0.6"], "--name-threshold: segments get no names without"),
     (["{in}", "--cut-threshold", "0.6"], "--cut-threshold: is an option of method diffcut, not of diffseg"),
-    (["{in}", "--method", "kmeans", "-k", "2", "--cut-power", "3"], "--cut-power: is an option of method diffcut, not of kmeans"),
+    (
+        ["{in}", "--method", "kmeans", "-k", "2", "--cut-power", "3"],
+        "--cut-power: is an option of method diffcut, not of kmeans",
+    ),
     (["{in}", "--timestep", "1000"], "--timestep: 1000 must be a whole number in [0, 1000)"),
     (["{in}", "--size", "100"], "must be a multiple of"),
     (["{in}/out/labels/0.png"], "out"),
@@ -291,16 +332,34 @@ def test_what_a_dry_run_says(tmp_path, photos, mini_folder, capsys):
     out = tmp_path / "out"
     captions = tmp_path / "captions.csv"
     captions.write_text("file,caption\n0.png,a dog on a background\n1.jpg,a car\n", encoding="utf-8")
-    line = ["segment", str(photos), "--captions", str(captions), "--model", str(mini_folder), "--batch-size", "2", "--quiet"]
+    line = [
+        "segment",
+        str(photos),
+        "--captions",
+        str(captions),
+        "--model",
+        str(mini_folder),
+        "--batch-size",
+        "2",
+        "--quiet",
+    ]
     line += ["--out", str(out)]
     assert main([*line, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("Would do: 6 photographs")
     assert "Names: those of the captions" in said
-    assert "Capture: 10 layers of self-attention, 10 layers of cross-attention, at L, L/2, L/4 of 16×16; maps of 383.0 kB an image" in said
+    assert (
+        "Capture: 10 layers of self-attention, 10 layers of cross-attention, at L, L/2, L/4 of 16×16; maps of 383.0 kB"
+        " an image" in said
+    )
     assert main(["segment", str(photos), "--model", str(mini_folder), "--out", str(out), "--dry-run"]) == 0
     assert "Capture: 10 layers of self-attention, at L, L/2, L/4 of 16×16; maps of " in capsys.readouterr().out
-    assert main(["segment", str(photos), "--model", str(mini_folder), "--method", "diffcut", "--out", str(out), "--dry-run"]) == 0
+    assert (
+        main(
+            ["segment", str(photos), "--model", str(mini_folder), "--method", "diffcut", "--out", str(out), "--dry-run"]
+        )
+        == 0
+    )
     assert "Capture: features of the UNet's encoder\n" in capsys.readouterr().out
     assert not out.exists()
     assert main(line) == 0

@@ -66,7 +66,12 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     assert tuned.presence is not None
     assert tuned.name_threshold is not None
     assert "5 photographs" in tuned.note
-    for part in ("5 photographs, 2 classes", f"presence = {tuned.presence}", f"name_threshold = {tuned.name_threshold}", f"--preset {out}"):
+    for part in (
+        "5 photographs, 2 classes",
+        f"presence = {tuned.presence}",
+        f"name_threshold = {tuned.name_threshold}",
+        f"--preset {out}",
+    ):
         assert part in said
     assert f"5 photographs, asked for 2 classes (from label maps in Pascal VOC's layout in {labelled}" in tuned.note
     assert re.search(r"[01]\.\d\d of \d+ segments get the right name, or none where it would be a wrong one", said)
@@ -81,10 +86,34 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     photos = write_photos(tmp_path / "photos", 2)
     for option in ("--preset", "--config"):
         masked = tmp_path / f"masked{option}"
-        assert main(["mask", str(photos), "--classes", "dog", option, str(out), "--out", str(masked), "--timesteps", "100"]) == 0
-        assert (read_toml(masked / "seediff.toml")["presence"], read_toml(masked / "seediff.toml")["model"]) == (tuned.presence, str(bare))
+        assert (
+            main(
+                ["mask", str(photos), "--classes", "dog", option, str(out), "--out", str(masked), "--timesteps", "100"]
+            )
+            == 0
+        )
+        assert (read_toml(masked / "seediff.toml")["presence"], read_toml(masked / "seediff.toml")["model"]) == (
+            tuned.presence,
+            str(bare),
+        )
         named = tmp_path / f"named{option}"
-        assert main(["segment", str(photos), "--names", "dog,car", "--num-points", "4", option, str(out), "--out", str(named)]) == 0
+        assert (
+            main(
+                [
+                    "segment",
+                    str(photos),
+                    "--names",
+                    "dog,car",
+                    "--num-points",
+                    "4",
+                    option,
+                    str(out),
+                    "--out",
+                    str(named),
+                ]
+            )
+            == 0
+        )
         assert read_toml(named / "seediff.toml")["name_threshold"] == tuned.name_threshold
         assert "never tuned" not in capsys.readouterr().err
 
@@ -95,7 +124,10 @@ def test_a_class_that_is_too_small_everywhere_leaves_presence_unset(labelled, ba
     Image.fromarray(truth).save(labelled / "SegmentationClass" / "0.png")
     line = ["tune", str(labelled), "--model", str(bare), "--classes", "dog", "--device", "cpu", "--count", "1"]
     assert main([*line, "--out", str(tmp_path / "own.toml")]) == 0
-    assert "presence: not found: every class is in every photograph, or none in any, or all are too small" in capsys.readouterr().out
+    assert (
+        "presence: not found: every class is in every photograph, or none in any, or all are too small"
+        in capsys.readouterr().out
+    )
     assert read_tuned(tmp_path / "own.toml").presence is None
 
 
@@ -133,7 +165,9 @@ def test_thresholds_that_nobody_tuned_are_told(mini_folder, bare, tmp_path, caps
         (tmp_path / "mine.toml").write_text(f"{name} = 0.5\n")
         assert told(*line, str(bare), "--config", str(tmp_path / "mine.toml")) == ""
         assert told(*line, "mini") == ""
-    assert told("segment", photos, "--out", str(tmp_path / "out"), "--dry-run", "--model", str(bare)) == ""  # nothing is named
+    assert (
+        told("segment", photos, "--out", str(tmp_path / "out"), "--dry-run", "--model", str(bare)) == ""
+    )  # nothing is named
 
 
 def test_a_models_own_thresholds(bare, tmp_path, capsys):
@@ -142,16 +176,37 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
     assert read_preset(str(bare)).presence == 0.6
     assert read_preset(str(bare)).name_threshold == 0.7
     for preset in ("model", "paper"):  # no paper has a threshold of presence
-        assert main(["mask", photos, "--classes", "dog", "--model", str(bare), "--preset", preset, "--out", "x", "--dry-run"]) == 0
+        assert (
+            main(
+                [
+                    "mask",
+                    photos,
+                    "--classes",
+                    "dog",
+                    "--model",
+                    str(bare),
+                    "--preset",
+                    preset,
+                    "--out",
+                    "x",
+                    "--dry-run",
+                ]
+            )
+            == 0
+        )
         told = capsys.readouterr()
         assert "scores below 0.6 gets no mask" in told.out
         assert not told.err
     file = tmp_path / "seediff.toml"
     out = tmp_path / "out"
-    assert main(["mask", photos, "--classes", "dog", "--model", str(bare), "--out", str(out), "--timesteps", "100"]) == 0
+    assert (
+        main(["mask", photos, "--classes", "dog", "--model", str(bare), "--out", str(out), "--timesteps", "100"]) == 0
+    )
     shutil.copy(out / "seediff.toml", file)
     capsys.readouterr()
-    assert main(["mask", photos, "--config", str(file), "--model", "mini", "--out", str(tmp_path / "x"), "--dry-run"]) == 0
+    assert (
+        main(["mask", photos, "--config", str(file), "--model", "mini", "--out", str(tmp_path / "x"), "--dry-run"]) == 0
+    )
     own = read_preset("mini").presence
     assert f"scores below {own} gets no mask" in capsys.readouterr().out  # another model's threshold gives way
 
@@ -223,4 +278,8 @@ def test_questions_of_pictures_that_show_nothing_or_everything():
     assert {group for group, _ in questions((), ("dog", "car"), 1, 0)} == {"several", "one", "many"}
     assert {group for group, _ in questions((), ("dog", "car"), 0, 0)} == {"one", "many"}
     assert all(classes for _, classes in questions(("dog", "car"), ("dog", "car"), 3, 0))
-    assert [len(classes) for group, classes in questions(("a",), tuple("abcdefghijklmnopqrstuvwxyz"), 3, 0) if group == "many"] == [20]
+    assert [
+        len(classes)
+        for group, classes in questions(("a",), tuple("abcdefghijklmnopqrstuvwxyz"), 3, 0)
+        if group == "many"
+    ] == [20]

@@ -169,7 +169,9 @@ def test_plans_speak_of_the_address(url):
 def test_the_scratch_folder_stays_small_and_goes(url, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     most = []
-    monkeypatch.setattr(Store, "lost", lambda self, records: most.append(sum(p.is_file() for p in self.folder.rglob("*"))) or [])
+    monkeypatch.setattr(
+        Store, "lost", lambda self, records: most.append(sum(p.is_file() for p in self.folder.rglob("*"))) or []
+    )
     tiny(url)
     assert most == [1]  # the configuration
     assert not list(tmp_path.iterdir())
@@ -177,8 +179,13 @@ def test_the_scratch_folder_stays_small_and_goes(url, tmp_path, monkeypatch):
 
 def test_generate_from_the_command_line(url, capsys, monkeypatch):
     """The model itself, its preview made from what is brought back."""
-    monkeypatch.setattr("seediff.cli.generate.parse_place", parse_out)  # which refuses a memory that would end with the command
-    assert main(["generate", "--classes", "dog", "--per-class", "2", "--steps", "1", "--device", "cpu", "--out", str(url)]) == 0
+    monkeypatch.setattr(
+        "seediff.cli.generate.parse_place", parse_out
+    )  # which refuses a memory that would end with the command
+    assert (
+        main(["generate", "--classes", "dog", "--per-class", "2", "--steps", "1", "--device", "cpu", "--out", str(url)])
+        == 0
+    )
     assert f"Look at {url}/preview.html" in capsys.readouterr().out
     there = objects(url)
     assert {name for name in there if "/" not in name} == {

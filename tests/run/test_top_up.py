@@ -20,7 +20,13 @@ from seediff.prompts.specs import redraw, sample_specs
 from seediff.run.generate import generate
 
 CONFIG = GenerateConfig(
-    classes=("dog", "cat", "bus"), per_class=3, batch_size=2, keep_soft=True, keep_attention=True, device="cpu", threads=1
+    classes=("dog", "cat", "bus"),
+    per_class=3,
+    batch_size=2,
+    keep_soft=True,
+    keep_attention=True,
+    device="cpu",
+    threads=1,
 )
 REJECT = {"reject": True, "attempts": 2}
 
@@ -41,7 +47,9 @@ def of_samples(files, names):
     return {path for path in files if "/" in path and path.partition("/")[2][:6] in names}
 
 
-@pytest.mark.parametrize("changes", [{}, REJECT, {"batch_size": 1}, {"classes_per_image": 2}], ids=["plain", "reject", "single", "two"])
+@pytest.mark.parametrize(
+    "changes", [{}, REJECT, {"batch_size": 1}, {"classes_per_image": 2}], ids=["plain", "reject", "single", "two"]
+)
 def test_only_rejected_samples_are_drawn_again(tmp_path, changes):
     config, out = replace(CONFIG, **changes), tmp_path / "out"
     rows = {row["file_name"][7:13]: row for row in generate(config, out, draw=fake_draw).rows}
@@ -67,7 +75,11 @@ def test_only_rejected_samples_are_drawn_again(tmp_path, changes):
     now = {row["file_name"][7:13]: row for row in result.rows}
     assert list(now) == names
     assert {name: row["attempt"] for name, row in now.items() if row != rows[name]} == {first: attempt, last: attempt}
-    assert {name: action.verdict for name, action in in_effect(out).items()} == {first: None, names[1]: "accepted", last: None}
+    assert {name: action.verdict for name, action in in_effect(out).items()} == {
+        first: None,
+        names[1]: "accepted",
+        last: None,
+    }
     assert not check_dataset(out).errors
 
     again = generate(config, out, draw=fake_draw, top_up=True)  # nothing is rejected any more
@@ -151,7 +163,12 @@ def test_a_dataset_grows_before_and_after(tmp_path):
         for step in steps:
             if step is True:
                 review(tmp_path / out, {"000002": "rejected"})
-            generate(larger if step is larger or out == "before" else config, tmp_path / out, draw=fake_draw, top_up=step is True)
+            generate(
+                larger if step is larger or out == "before" else config,
+                tmp_path / out,
+                draw=fake_draw,
+                top_up=step is True,
+            )
     assert contents(tmp_path / "before") == contents(tmp_path / "after")
 
 
@@ -195,7 +212,19 @@ def test_what_cannot_be_drawn_again_is_refused(tmp_path):
 
 
 def test_by_the_command_line(tmp_path, capsys):
-    line = ["generate", "--classes", "dog", "--per-class", "2", "--steps", "1", "--threads", "1", "--out", str(tmp_path / "out")]
+    line = [
+        "generate",
+        "--classes",
+        "dog",
+        "--per-class",
+        "2",
+        "--steps",
+        "1",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main([*line, "--quiet"]) == 0
     assert main([*line, "--top-up"]) == 0
     assert "no sample is rejected" in capsys.readouterr().out

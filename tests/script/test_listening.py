@@ -1,4 +1,6 @@
-"""What people do with a pipeline inside the block: several calls, lists, embeddings, skipped guidance, errors, threads."""
+"""What people do with a pipeline inside the block: several calls, lists, embeddings, skipped guidance, errors,
+threads.
+"""
 
 import threading
 from functools import partial
@@ -21,7 +23,15 @@ def pipe(sd1_folder):
 def draw(pipe, prompt="a dog and a cat", seed=0, **more):
     noise = torch.Generator().manual_seed(seed)
     return pipe(
-        **{"prompt": prompt, "height": 64, "width": 64, "num_inference_steps": 2, "generator": noise, "output_type": "np"} | more
+        **{
+            "prompt": prompt,
+            "height": 64,
+            "width": 64,
+            "num_inference_steps": 2,
+            "generator": noise,
+            "output_type": "np",
+        }
+        | more
     ).images
 
 
@@ -78,7 +88,11 @@ def test_guidance_that_a_callback_ends(pipe):
             tensors["prompt_embeds"] = tensors["prompt_embeds"].chunk(2)[-1]
         return tensors
 
-    more = {"callback_on_step_end": stop, "callback_on_step_end_tensor_inputs": ["prompt_embeds"], "num_inference_steps": 4}
+    more = {
+        "callback_on_step_end": stop,
+        "callback_on_step_end_tensor_inputs": ["prompt_embeds"],
+        "num_inference_steps": 4,
+    }
     plain = draw(pipe, **more)
     with seediff.capture(pipe) as seen:
         assert np.array_equal(draw(pipe, **more), plain)
@@ -102,7 +116,8 @@ def test_embeddings_alone(pipe, encoded_inside):
     assert seen.prompts == [""]
     assert seen.masks((2, 3), pamr=False).classes == ("columns 2, 3",)
     with pytest.raises(
-        UserError, match=r"^'dog': the pipeline was given no prompt, only embeddings: name it, capture\(pipe, prompts='…'\)$"
+        UserError,
+        match=r"^'dog': the pipeline was given no prompt, only embeddings: name it, capture\(pipe, prompts='…'\)$",
     ):
         seen.heatmap("dog")
     with seediff.capture(pipe, prompts="a dog") as seen:
@@ -112,8 +127,8 @@ def test_embeddings_alone(pipe, encoded_inside):
 
 
 def by_hand(pipe, first, second, *, together, called=(0, 1)):
-    """A loop of one's own over two texts that were encoded apart, in this order. together: in one batch, else in two calls, in the order
-    `called`."""
+    """A loop of one's own over two texts that were encoded apart, in this order. together: in one batch, else in two
+    calls, in the order `called`."""
     states = [pipe.encode_prompt(text, "cpu", 1, False)[0] for text in (first, second)]
     states = [states[number] for number in called]
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -125,7 +140,9 @@ def by_hand(pipe, first, second, *, together, called=(0, 1)):
 
 @pytest.mark.parametrize("order", [("a cat", "a dog"), ("a dog", "a cat")])
 def test_texts_that_were_encoded_apart(pipe, order):
-    """The second half of a batch is the prompt's, whichever was encoded first; of two calls nothing says, unless the text is named."""
+    """The second half of a batch is the prompt's, whichever was encoded first; of two calls nothing says, unless the
+    text is named.
+    """
     called = (order.index("a cat"), order.index("a dog"))
     with seediff.capture(pipe) as expected:
         pipe.encode_prompt("a dog", "cpu", 1, False)
@@ -135,7 +152,10 @@ def test_texts_that_were_encoded_apart(pipe, order):
     assert seen.prompts == ["a dog"]
     for grid, tensor in expected.maps[0].cross_attention.items():
         torch.testing.assert_close(seen.maps[0].cross_attention[grid], tensor, atol=1e-5, rtol=0)
-    said = r'^texts were encoded apart, and the first call of the network has \["a cat"\]: whether that is the prompt is not known'
+    said = (
+        r'^texts were encoded apart, and the first call of the network has \["a cat"\]: whether that is the prompt is'
+        r" not known"
+    )
     with pytest.raises(UserError, match=said), seediff.capture(pipe):
         by_hand(pipe, *order, together=False, called=called)
     with seediff.capture(pipe, prompts="a dog") as seen:
@@ -201,9 +221,14 @@ def test_the_network_alone(pipe):
     with seediff.capture(pipe.unet, prompts="a dog") as seen:
         draw(pipe, "a dog", guidance_scale=1.0)
     assert [maps.words for maps in seen.maps] == [{}]
-    with pytest.raises(UserError, match=r"^'dog': which columns it has, only the tokenizer knows: capture\(network, tokenizer=…\)"):
+    with pytest.raises(
+        UserError, match=r"^'dog': which columns it has, only the tokenizer knows: capture\(network, tokenizer=…\)"
+    ):
         seen.heatmap("dog")
-    with seediff.capture(pipe.unet, prompts=["a dog", "a cat"]) as seen, pytest.raises(UserError, match="a batch of 1 for 2 prompts"):
+    with (
+        seediff.capture(pipe.unet, prompts=["a dog", "a cat"]) as seen,
+        pytest.raises(UserError, match="a batch of 1 for 2 prompts"),
+    ):
         draw(pipe, "a dog", guidance_scale=1.0)
 
 
@@ -292,7 +317,9 @@ def offloaded(pipe, how):
     from accelerate import cpu_offload
 
     for part in (pipe.text_encoder, pipe.unet, pipe.vae):
-        cpu_offload(part, torch.device("cpu"))  # what enable_sequential_cpu_offload calls: weights are on meta until a layer runs
+        cpu_offload(
+            part, torch.device("cpu")
+        )  # what enable_sequential_cpu_offload calls: weights are on meta until a layer runs
 
 
 @pytest.mark.parametrize("how", ["sequential", "group"])
@@ -341,7 +368,9 @@ def test_maps_are_saved_and_used_later(pipe, tmp_path):
         draw(pipe)
     seen.maps[0].save(tmp_path / "maps.safetensors")
     config = seediff.MaskConfig(seed_level=2, expand_levels=(2, 1))
-    later = seediff.make_masks(seen.pictures[0], AttentionMaps.load(tmp_path / "maps.safetensors"), ["dog", "cat"], config)
+    later = seediff.make_masks(
+        seen.pictures[0], AttentionMaps.load(tmp_path / "maps.safetensors"), ["dog", "cat"], config
+    )
     now = seen.masks("dog", "cat", seed_level=2, expand_levels=(2, 1))
     assert np.array_equal(later.label_map, now.label_map)
     assert now.trace["dog"]
@@ -364,7 +393,10 @@ def test_latents_instead_of_pictures(pipe):
     assert seen.masks("dog", picture=np.zeros((64, 64, 3), np.uint8)).label_map.shape == (64, 64)
     with pytest.raises(UserError, match=r"the pipeline gave none \(latents\?\): give picture=, or pamr=False$"):
         seen.masks("dog")
-    assert seen.segments(method="diffseg", num_points=4, refine=True).label_map.shape == (64, 64)  # K-Means, which needs no picture
+    assert seen.segments(method="diffseg", num_points=4, refine=True).label_map.shape == (
+        64,
+        64,
+    )  # K-Means, which needs no picture
 
 
 @pytest.mark.parametrize(("keep", "kinds"), [("ca", {"cross"}), ("seediff", {"self", "cross"}), ("segments", {"self"})])

@@ -1,4 +1,6 @@
-"""`capture(pipe)` of pipelines by name: maps by the book whatever the batch is made of, pictures bit for bit, nothing left behind."""
+"""`capture(pipe)` of pipelines by name: maps by the book whatever the batch is made of, pictures bit for bit, nothing
+left behind.
+"""
 
 import re
 from collections import Counter
@@ -36,7 +38,12 @@ def made(twin):
 
 
 def draw(pipe, name, **more):
-    arguments = {"num_inference_steps": 2, "generator": torch.Generator().manual_seed(4), "output_type": "np", **PIPELINES[name].call}
+    arguments = {
+        "num_inference_steps": 2,
+        "generator": torch.Generator().manual_seed(4),
+        "output_type": "np",
+        **PIPELINES[name].call,
+    }
     return pipe(**({"prompt": PROMPT} | arguments | more)).images
 
 
@@ -47,7 +54,10 @@ def test_maps_by_the_book(made, name):
     family, book = network_family(network), BOOKS[kind.twin]
     plain = draw(pipe, name)
     attributes = set(vars(pipe))
-    with everything_kept(network, dict.fromkeys(family.layers(network), book.attention)) as kept, seediff.capture(pipe) as seen:
+    with (
+        everything_kept(network, dict.fromkeys(family.layers(network), book.attention)) as kept,
+        seediff.capture(pipe) as seen,
+    ):
         images = draw(pipe, name)
     assert np.array_equal(plain, images)
     assert set(vars(pipe)) == attributes
@@ -56,7 +66,11 @@ def test_maps_by_the_book(made, name):
         kept = [one for one in kept if (turns.update([one.name]) or turns[one.name]) % 2 == first]
     (maps,) = seen.maps
     height, width = maps.latent_size
-    picture, text = book.columns(SimpleNamespace(pipe=pipe), height * width, [PROMPT]) if book.columns else (slice(0, 0), slice(0, 0))
+    picture, text = (
+        book.columns(SimpleNamespace(pipe=pipe), height * width, [PROMPT])
+        if book.columns
+        else (slice(0, 0), slice(0, 0))
+    )
     expected = means(kept, 1, picture, text, first=kind.guided in ("first half", "third"))
     difference = 0.0
     for (which, positions), tensor in expected.items():

@@ -1,4 +1,6 @@
-"""The README's block as it stands, with a twin in the place of its model; test_script_capture.py tries its parts with every family."""
+"""The README's block as it stands, with a twin in the place of its model; test_script_capture.py tries its parts with
+every family.
+"""
 
 import re
 from pathlib import Path

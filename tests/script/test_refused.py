@@ -20,7 +20,10 @@ LINES = re.findall(r"^\| [^|]+ \| `([^`]+)` \|$", PAGE.split("## What is refused
 def on_the_page(line):
     """A line of an error, which a row of the page has."""
     assert "\n" not in line
-    assert any(re.fullmatch(re.escape(shown).replace("…", ".+").replace("prompts='.+'", "prompts='…'"), line) for shown in LINES), line
+    assert any(
+        re.fullmatch(re.escape(shown).replace("…", ".+").replace("prompts='.+'", "prompts='…'"), line)
+        for shown in LINES
+    ), line
     return line
 
 
@@ -39,8 +42,10 @@ def test_perturbed_attention_guidance(pipe):
     from diffusers import StableDiffusionPAGPipeline
 
     changed = StableDiffusionPAGPipeline.from_pipe(pipe, pag_applied_layers="mid")
-    assert on_the_page(refusal(changed)) == (
-        "a StableDiffusionPAGPipeline: perturbed-attention guidance adds attention of its own; use the pipeline without PAG"
+    assert (
+        on_the_page(refusal(changed))
+        == "a StableDiffusionPAGPipeline: perturbed-attention guidance adds attention of its own; use the pipeline"
+        " without PAG"
     )
 
 
@@ -49,9 +54,10 @@ def test_an_ip_adapter(pipe):
 
     attention = pipe.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
     attention.set_processor(IPAdapterAttnProcessor2_0(hidden_size=64, cross_attention_dim=32))
-    assert on_the_page(refusal(pipe)) == (
-        "an IP-Adapter is loaded (mid_block.attentions.0.transformer_blocks.0.attn2): its own attention is not captured; "
-        "call pipe.unload_ip_adapter() first"
+    assert (
+        on_the_page(refusal(pipe))
+        == "an IP-Adapter is loaded (mid_block.attentions.0.transformer_blocks.0.attn2): its own attention is not"
+        " captured; call pipe.unload_ip_adapter() first"
     )
 
 
@@ -62,9 +68,14 @@ def test_processors_that_do_more(pipe, within):
 
     def change():
         name = "mid_block.attentions.0.transformer_blocks.0.attn2"
-        pipe.unet.get_submodule(name).set_processor(CustomDiffusionAttnProcessor2_0(hidden_size=64, cross_attention_dim=32))
+        pipe.unet.get_submodule(name).set_processor(
+            CustomDiffusionAttnProcessor2_0(hidden_size=64, cross_attention_dim=32)
+        )
 
-    said = "attn2 has a CustomDiffusionAttnProcessor2_0, whose attention is not the network's own alone; use a pipeline without it"
+    said = (
+        "attn2 has a CustomDiffusionAttnProcessor2_0, whose attention is not the network's own alone; use a pipeline"
+        " without it"
+    )
     if not within:
         change()
         assert on_the_page(refusal(pipe)).endswith(said)
@@ -77,8 +88,8 @@ def test_processors_that_do_more(pipe, within):
 
 def test_a_compiled_network(pipe):
     expected = (
-        "the network was compiled by torch, and its graphs ignore hooks that are added later: capture before it is compiled, or have "
-        "seediff.load_model(name, compile=True) compile it"
+        "the network was compiled by torch, and its graphs ignore hooks that are added later: capture before it is"
+        " compiled, or have seediff.load_model(name, compile=True) compile it"
     )
     plain = pipe.unet
     pipe.unet = torch.compile(plain)
@@ -89,7 +100,9 @@ def test_a_compiled_network(pipe):
 
 
 def test_what_is_no_pipeline_of_a_known_family(pipe):
-    assert refusal(pipe.vae).startswith("attention of a AutoencoderKL cannot be captured; known are UNet2DConditionModel, ")
+    assert refusal(pipe.vae).startswith(
+        "attention of a AutoencoderKL cannot be captured; known are UNet2DConditionModel, "
+    )
     assert refusal(3) == "a int: has no unet and no transformer; give a diffusers pipeline, or its network"
 
 
@@ -97,9 +110,10 @@ def test_a_pipeline_that_encodes_its_text_elsewhere(pipe):
     class Own:
         unet = pipe.unet
 
-    assert on_the_page(refusal(Own())) == (
-        "a Own: encodes its text by no encode_prompt, so that nothing says which part of a batch has the prompt; name the text, "
-        "capture(pipe, prompts='…')"
+    assert (
+        on_the_page(refusal(Own()))
+        == "a Own: encodes its text by no encode_prompt, so that nothing says which part of a batch has the prompt;"
+        " name the text, capture(pipe, prompts='…')"
     )
     with seediff.capture(Own(), prompts="a dog"):
         pass
@@ -111,14 +125,17 @@ def test_parts_that_are_drawn_one_by_one(pipe):
     panorama = StableDiffusionPanoramaPipeline(**pipe.components, requires_safety_checker=False)
     assert (
         on_the_page(refusal(panorama))
-        == "a StableDiffusionPanoramaPipeline: cannot be captured; it draws parts that overlap, each with maps of its own"
+        == "a StableDiffusionPanoramaPipeline: cannot be captured; it draws parts that overlap, each with maps of"
+        " its own"
     )
 
 
 def test_options(pipe, twin):
     expected = f"keep: 'everything' must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})"
     assert refusal(pipe, keep="everything") == expected
-    assert refusal(pipe, steps="second-half").startswith("steps: second-half: how many steps there will be is not known")
+    assert refusal(pipe, steps="second-half").startswith(
+        "steps: second-half: how many steps there will be is not known"
+    )
     assert refusal(pipe, layers="3").startswith("capture.layers: 3: blocks are a transformer's")
     sana = load_model(str(twin("sana")), device="cpu").pipe
     for keep in ("segments", "seediff"):
@@ -161,5 +178,8 @@ def test_kontext(twin):
 
     flux = load_model(str(twin("flux")), device="cpu").pipe
     kontext: Any = FluxKontextPipeline.from_pipe(flux)
-    with pytest.raises(UserError, match=r"those of a reference picture, as in Kontext, are among them"), seediff.capture(kontext):
+    with (
+        pytest.raises(UserError, match=r"those of a reference picture, as in Kontext, are among them"),
+        seediff.capture(kontext),
+    ):
         kontext(picture(), "a dog", height=64, width=64, num_inference_steps=1, max_area=64 * 64, _auto_resize=False)

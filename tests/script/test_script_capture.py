@@ -1,4 +1,6 @@
-"""`capture(pipe)` of every family's twin: pictures bit for bit those without it, maps those of `generate_batch`, nothing left behind."""
+"""`capture(pipe)` of every family's twin: pictures bit for bit those without it, maps those of `generate_batch`,
+nothing left behind.
+"""
 
 from typing import Any
 
@@ -40,7 +42,8 @@ def largest(one, other):
 def left(pipe, network):
     """All that a listener could leave on a pipeline: attributes, hooks, processors."""
     hooks = [
-        (len(module._forward_hooks), len(module._forward_pre_hooks), len(module._forward_hooks_with_kwargs)) for module in network.modules()
+        (len(module._forward_hooks), len(module._forward_pre_hooks), len(module._forward_hooks_with_kwargs))
+        for module in network.modules()
     ]
     processors = [type(getattr(module, "processor", None)) for module in network.modules()]
     return set(vars(pipe)), set(vars(pipe.image_processor)), hooks, processors
@@ -75,7 +78,9 @@ def test_what_is_made_of_it(model):
     assert result.classes == ("cat", "potted plant")
     if not model.family.no_self_attention:
         assert seen.segments(image=1, num_points=4).label_map.shape == (64, 64)
-    with pytest.raises(seediff.UserError, match=r"^'bus' is not in what the model read of the prompt 'a photo of a dog'"):
+    with pytest.raises(
+        seediff.UserError, match=r"^'bus' is not in what the model read of the prompt 'a photo of a dog'"
+    ):
         seen.heatmap("bus")
 
 
@@ -130,7 +135,10 @@ def test_what_masks_and_heat_maps_cannot_be_made_of():
         pipe("a dog and a cat", num_inference_steps=1)
     seen: Any = captured
     picture = seen.pictures[0]
-    words = r"^\['dog'.*\]: must be a word or phrase, or the numbers of text columns; give words one by one: masks\('dog', 'cat'\)$"
+    words = (
+        r"^\['dog'.*\]: must be a word or phrase, or the numbers of text columns; give words one by one: masks\('dog',"
+        r" 'cat'\)$"
+    )
     for call, said in (
         (lambda: seen.masks(["dog", "cat"]), words),
         (lambda: seen.heatmap(["dog"]), words),
@@ -138,8 +146,14 @@ def test_what_masks_and_heat_maps_cannot_be_made_of():
         (lambda: seen.masks("dog", bta=0.4), "^there is no constant 'bta'; constants here: method, "),
         (lambda: seen.segments(bta=0.4), "^there is no constant 'bta'; constants here: method, "),
         (lambda: seen.masks("dog", beta=[0.4]), r"^beta: \[0\.4\] must be a number in \(0, 1\) or 'otsu'"),
-        (lambda: seen.masks("dog", method="best"), "^method: best: needs a capture of its own, .*; use generate or mask$"),
-        (lambda: seen.heatmap("dog", picture=picture / 255), r"^the picture: is an array .* of float64; give \(H, W, 3\) of uint8"),
+        (
+            lambda: seen.masks("dog", method="best"),
+            "^method: best: needs a capture of its own, .*; use generate or mask$",
+        ),
+        (
+            lambda: seen.heatmap("dog", picture=picture / 255),
+            r"^the picture: is an array .* of float64; give \(H, W, 3\) of uint8",
+        ),
         (lambda: seen.heatmap("dog", picture="none.png"), "^none.png: "),
     ):
         with pytest.raises(seediff.UserError, match=said):

@@ -33,7 +33,12 @@ def test_masks_are_those_of_the_command(model, mini_folder, photo, tmp_path):
     seediff.mask_photos(seediff.MaskPhotosConfig.recommended(**given), seediff.find_photos([photo]), tmp_path / "out")
     expected = np.asarray(Image.open(tmp_path / "out" / "masks" / "000000.png"))
     picture = Image.open(photo)
-    for image, of in ((photo, mini_folder), (str(photo), str(mini_folder)), (picture, model), (np.asarray(picture), model)):
+    for image, of in (
+        (photo, mini_folder),
+        (str(photo), str(mini_folder)),
+        (picture, model),
+        (np.asarray(picture), model),
+    ):
         result = seediff.mask(image, ["dog", "cat"], model=of, **LOOK)
         assert np.array_equal(result.label_map, expected)
         assert result.classes == ("dog", "cat")
@@ -60,7 +65,9 @@ def test_a_class_that_is_absent(model, photo):
 
 def test_segments_are_those_of_the_command(model, mini_folder, photo, tmp_path):
     given = {"model": str(mini_folder), "segment": {"num_points": 4}}
-    seediff.segment_photos(seediff.SegmentPhotosConfig.recommended(**given), seediff.find_photos([photo]), tmp_path / "out")
+    seediff.segment_photos(
+        seediff.SegmentPhotosConfig.recommended(**given), seediff.find_photos([photo]), tmp_path / "out"
+    )
     (expected,) = json.loads((tmp_path / "out" / "segments.json").read_text(encoding="utf-8"))["images"]
     label_map = np.asarray(Image.open(next((tmp_path / "out" / native.LABELS).glob("*.png"))))
     for fit in ("keep", "tile"):
@@ -87,19 +94,29 @@ def test_what_is_no_picture(model, tmp_path):
         seediff.mask(np.zeros((64, 64, 3), np.uint8), ["unicorn"], model=model)
     with pytest.raises(UserError, match=r"^names: segments of a picture in memory are not named"):
         seediff.segment(tmp_path, model=model, names=("dog",))
-    with pytest.raises(UserError, match=r"^segment.k: truth: there are no label maps of a picture in memory; give a number$"):
+    with pytest.raises(
+        UserError, match=r"^segment.k: truth: there are no label maps of a picture in memory; give a number$"
+    ):
         seediff.segment(np.zeros((64, 64, 3), np.uint8), model=model, segment={"method": "kmeans", "k": "truth"})
 
 
 def test_options_without_effect(model, photo):
-    for name, value in (("dtype", "bfloat16"), ("device", "cpu"), ("compile", True), ("vae_tiling", True), ("lora", "a.safetensors")):
+    for name, value in (
+        ("dtype", "bfloat16"),
+        ("device", "cpu"),
+        ("compile", True),
+        ("vae_tiling", True),
+        ("lora", "a.safetensors"),
+    ):
         for call in (partial(seediff.mask, photo, ["dog"]), partial(seediff.segment, photo)):
             with pytest.raises(UserError, match=f"^{name}: the model is loaded already; give it to load_model$"):
                 call(model=model, **{name: value})
     for name, value in (("threads", 1), ("objects", "pieces"), ("keep_attention", True)):
         with pytest.raises(UserError, match=f"^{name}: has no effect on a picture in memory"):
             seediff.mask(photo, ["dog"], model=model, **{name: value})
-    assert seediff.mask(photo, ["dog"], model=model, keep_soft=True, compile=False, base=None, **LOOK).classes == ("dog",)
+    assert seediff.mask(photo, ["dog"], model=model, keep_soft=True, compile=False, base=None, **LOOK).classes == (
+        "dog",
+    )
 
 
 def test_a_dataset_of_options(mini_folder, tmp_path):

@@ -26,7 +26,9 @@ def plain_aggregate(maps: dict[Grid, torch.Tensor], size: Grid, shares: dict[Gri
     return total
 
 
-@pytest.mark.parametrize("weights", ["proportional", "uniform", (1,), (0, 1), (0, 0, 2, 1), (0.5, 0.2, 0.2, 0.1), (0, 0, 0, 3)])
+@pytest.mark.parametrize(
+    "weights", ["proportional", "uniform", (1,), (0, 1), (0, 0, 2, 1), (0.5, 0.2, 0.2, 0.1), (0, 0, 0, 3)]
+)
 @pytest.mark.parametrize("size", [(16, 16), (16, 24), (8, 16)])
 def test_equals_the_plain_reference(weights, size: Grid):
     maps = region_maps(size)

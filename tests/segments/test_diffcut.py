@@ -1,4 +1,6 @@
-"""DiffCut against the published program restated in float64, on planted segments, on degenerate input, and on the embedded model."""
+"""DiffCut against the published program restated in float64, on planted segments, on degenerate input, and on the
+embedded model.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +27,9 @@ def diffcut(features: torch.Tensor, *, size: tuple[int, int], tau: float = 0.5, 
     return label(DIFFCUT.propose(features, config, None, 0), size).numpy()
 
 
-def published_cut(graph: np.ndarray, tau: float, painted: np.ndarray, clusters: list[np.ndarray], level: int = 0) -> None:
+def published_cut(
+    graph: np.ndarray, tau: float, painted: np.ndarray, clusters: list[np.ndarray], level: int = 0
+) -> None:
     """`recursive_ncut` of PaulCouairon/DiffCut (MIT, © 2024 Paul Couairon): appends a mask (N,) a cut."""
     graph = graph * (1 - np.outer(painted, painted))
     keep = np.arange(len(graph)) if level == 0 else np.flatnonzero((graph != 0).all(1))
@@ -35,7 +39,9 @@ def published_cut(graph: np.ndarray, tau: float, painted: np.ndarray, clusters: 
     degrees = small.sum(1)
     laplacian = np.diag(degrees) - small
     vector = np.linalg.eigh(laplacian / np.sqrt(np.outer(degrees, degrees)))[1][:, 1] / np.sqrt(degrees)
-    first = np.flatnonzero(np.abs(vector) > np.abs(vector).max() * (1 - 1e-9))[0]  # of two positions both are the largest
+    first = np.flatnonzero(np.abs(vector) > np.abs(vector).max() * (1 - 1e-9))[
+        0
+    ]  # of two positions both are the largest
     vector = vector * np.sign(vector[first])
     costs, partitions = [], []
     for threshold in np.linspace(vector.min() * 0.99, vector.max() * 0.99, 100):
@@ -57,18 +63,24 @@ def published(features: torch.Tensor, tau: float, alpha: float, size: tuple[int,
     unit = F.normalize(features.double(), dim=0)
     cosine = (unit.flatten(1).T @ unit.flatten(1)).numpy()
     clusters: list[np.ndarray] = []
-    published_cut(((cosine - cosine.min()) / (cosine.max() - cosine.min())) ** alpha, tau, np.zeros(len(cosine)), clusters)
+    published_cut(
+        ((cosine - cosine.min()) / (cosine.max() - cosine.min())) ** alpha, tau, np.zeros(len(cosine)), clusters
+    )
     assembled, value = np.zeros(len(cosine)), 1.0
     for cluster in clusters:
         assembled += value * cluster
         value = assembled.max() + 1
-    means = torch.stack([unit.flatten(1)[:, torch.from_numpy(assembled == one)].mean(1) for one in np.unique(assembled)])
+    means = torch.stack(
+        [unit.flatten(1)[:, torch.from_numpy(assembled == one)].mean(1) for one in np.unique(assembled)]
+    )
     enlarged = F.interpolate(unit[None], size, mode="bilinear")[0]
     return torch.einsum("kc,chw->khw", means, enlarged).argmax(0).numpy()
 
 
 def smooth(side: int | tuple[int, int], seed: int, channels: int = 8) -> torch.Tensor:
-    """Features (C, h, w) that vary smoothly, with an offset that all share and a little noise, as those of a UNet do."""
+    """Features (C, h, w) that vary smoothly, with an offset that all share and a little noise, as those of a UNet
+    do.
+    """
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(1, channels, 4, 4, generator=generator)
     features = F.interpolate(coarse, (side, side) if isinstance(side, int) else side, mode="bicubic")[0] + torch.randn(
@@ -104,7 +116,9 @@ def test_equals_the_published_program(tau, alpha):
         assert ours.dtype == np.int32
         counts.append(ours.max() + 1)
         assert counts[-1] == len(np.unique(theirs))
-        assert (by_appearance(ours) == by_appearance(theirs)).mean() > 0.998  # scores in float32 and float64: pixels on an edge
+        assert (
+            by_appearance(ours) == by_appearance(theirs)
+        ).mean() > 0.998  # scores in float32 and float64: pixels on an edge
     if tau >= 0.5 and alpha >= 10:
         assert max(counts) > 2  # or the recursion was not tested
 
@@ -160,13 +174,17 @@ def test_symmetries(seed, tau):
 
 @pytest.mark.parametrize("side", [6, 14])  # all eigenvectors, Lanczos
 def test_equal_eigenvalues_do_not_depend_on_rounding(side):
-    """Three equal, evenly spaced kinds of features: λ2 = λ3, any mixture is an eigenvector, and last digits would choose."""
+    """Three equal, evenly spaced kinds of features: λ2 = λ3, any mixture is an eigenvector, and last digits would
+    choose.
+    """
     angle = torch.arange(side * side).reshape(side, side) % 3 * 2 * torch.pi / 3
     features = torch.stack([angle.cos(), angle.sin(), torch.ones_like(angle)]).double()
     segments = diffcut(features, tau=0.9, size=(side, side))
     assert segments.max() > 0
     for seed in range(5):
-        rounding = 1e-14 * torch.randn(features.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        rounding = 1e-14 * torch.randn(
+            features.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        )
         assert np.array_equal(diffcut(features + rounding, tau=0.9, size=(side, side)), segments)
 
 

@@ -59,7 +59,15 @@ def rows() -> torch.Tensor:
     return aggregate(region_maps(16, seed=1), (16, 16))
 
 
-CASES = [(16, (1.0,)), (8, (1.0, 1.0, 1.0)), (5, (0.3, 0.6, 0.9)), (16, (0.8, 0.5)), (2, (1.5, 0.2)), (7, (1e-9, 1.0)), (6, (30.0, 1.0))]
+CASES = [
+    (16, (1.0,)),
+    (8, (1.0, 1.0, 1.0)),
+    (5, (0.3, 0.6, 0.9)),
+    (16, (0.8, 0.5)),
+    (2, (1.5, 0.2)),
+    (7, (1e-9, 1.0)),
+    (6, (30.0, 1.0)),
+]
 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 12), (8, 24)])
@@ -73,7 +81,9 @@ def test_equals_the_plain_reference(size: Grid, num_points: int, thresholds: tup
 
     segments = label(diffseg(rows, size, num_points=num_points, kl_thresholds=thresholds), (50, 30))
     best = F.interpolate(torch.from_numpy(expected).view(1, -1, *size), (50, 30), mode="bilinear")[0].argmax(0)
-    assert (segments.numpy() == np.unique(best, return_inverse=True)[1].reshape(50, 30)).mean() > 0.997  # pixels on an edge
+    assert (
+        segments.numpy() == np.unique(best, return_inverse=True)[1].reshape(50, 30)
+    ).mean() > 0.997  # pixels on an edge
 
 
 @pytest.mark.parametrize(
@@ -109,7 +119,9 @@ def test_a_rectangle_has_the_squares_spacing(size: Grid, num_points: int, down: 
 
 
 def test_a_transposed_picture_has_transposed_segments():
-    """Later rounds take proposals in order, which a transposition changes: one round, whose proposals are independent."""
+    """Later rounds take proposals in order, which a transposition changes: one round, whose proposals are
+    independent.
+    """
     size, rows = (16, 24), aggregate(region_maps((16, 24), seed=3, levels=2), (16, 24))
     turned = rows.view(16, 24, 16, 24).permute(1, 0, 3, 2).reshape(len(rows), -1)
     one = diffseg(rows, size, num_points=6, kl_thresholds=(0.8,))

@@ -102,7 +102,9 @@ def test_labels_do_not_depend_on_threads_or_place(rows: torch.Tensor):
 
 def test_segments_at_the_photograph_s_size(rows: torch.Tensor):
     def propose(levels: dict, size: tuple[int, int], k: int) -> torch.Tensor:
-        return KMEANS.propose(AttentionMaps(levels, {}, size, normalized=False), SegmentConfig(method="kmeans", k=k), k, 0)
+        return KMEANS.propose(
+            AttentionMaps(levels, {}, size, normalized=False), SegmentConfig(method="kmeans", k=k), k, 0
+        )
 
     maps = region_maps(16, seed=1)
     proposals = propose(maps, (16, 16), 6)

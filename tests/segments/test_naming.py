@@ -34,7 +34,9 @@ def test_words_are_looked_up_at_three_levels():
     found = name_maps(maps, ["dog", "cat"])
     assert found.shape == (2, 16, 16)
     assert 0 <= found.min() <= found.max() < 1
-    scaled = AttentionMaps({}, {side: one * torch.tensor([1.0, 5.0, 1.0, 1.0]) for side, one in cross.items()}, (16, 16), maps.words, "")
+    scaled = AttentionMaps(
+        {}, {side: one * torch.tensor([1.0, 5.0, 1.0, 1.0]) for side, one in cross.items()}, (16, 16), maps.words, ""
+    )
     torch.testing.assert_close(name_maps(scaled, ["dog", "cat"]), found)
     flat = AttentionMaps({}, {(8, 8): torch.full((64, 4), 0.3)}, (16, 16), maps.words, "")
     torch.testing.assert_close(name_maps(flat, ["dog"]), torch.full((1, 8, 8), 0.5))

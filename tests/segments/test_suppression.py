@@ -29,7 +29,9 @@ def plain_label(proposals: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     st.sampled_from([1, 300, suppression.ROWS["cpu"]]),
 )
 @settings(PATIENT, max_examples=60)
-def test_equals_the_plain_reference_in_any_bands(seed: int, count: int, side: int, size: tuple[int, int], chunk: int, rows: int):
+def test_equals_the_plain_reference_in_any_bands(
+    seed: int, count: int, side: int, size: tuple[int, int], chunk: int, rows: int
+):
     proposals = torch.rand(count, side, side, generator=torch.Generator().manual_seed(seed))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(suppression.CHUNK, "cpu", chunk)

@@ -40,7 +40,9 @@ def known_segments(height: int, width: int, seed: int) -> np.ndarray:
 
 
 def seen_in(truth: np.ndarray, window: Window, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a method might make of a window: proposals (P, L, L), each spread a little over the rest, and labels (L, L); in any order."""
+    """What a method might make of a window: proposals (P, L, L), each spread a little over the rest, and labels (L, L);
+    in any order.
+    """
     part = torch.from_numpy(truth[window.slices])
     shares = torch.stack([(part == i).double() for i in part.unique()])
     shares = F.interpolate(shares[None], (SIDE, SIDE), mode="area")[0]
@@ -76,8 +78,8 @@ def test_known_segments_come_back_whole(shape, seed):
         assert found.dtype == np.int32
         assert found.max() == truth.max()
         assert set(np.unique(found)) == set(range(found.max() + 1))
-        # Well inside each segment there is one id, and no other segment has it. Edges of proposals are another matter: the smaller
-        # a segment, the higher its distribution, and the farther it reaches over its neighbours.
+        # Well inside each segment there is one id, and no other segment has it. Edges of proposals are another matter:
+        # the smaller a segment, the higher its distribution, and the farther it reaches over its neighbours.
         pairs = np.unique(np.stack([truth[inside(truth)], found[inside(truth)]]), axis=1)
         assert pairs.shape[1] == len(set(pairs[0])) == len(set(pairs[1]))
 
@@ -95,7 +97,9 @@ def test_one_window_is_plain_non_maximum_suppression(shape):
     whole = Window(0, 0, *shape)
     np.testing.assert_array_equal(merge_proposals([whole], [maps], shape, kl_threshold=1), label(maps, shape).numpy())
     hard = maps.argmax(0)
-    np.testing.assert_array_equal(merge_labels([whole], [hard], shape), label(F.one_hot(hard, 6).permute(2, 0, 1), shape).numpy())
+    np.testing.assert_array_equal(
+        merge_labels([whole], [hard], shape), label(F.one_hot(hard, 6).permute(2, 0, 1), shape).numpy()
+    )
 
 
 def test_outside_a_crop_nothing_is_segmented():
@@ -112,7 +116,9 @@ def plain_links(windows_, maps, threshold):
     For windows whose overlap is a whole number of positions in both, so that the points are the positions."""
     step = windows_[0].width // SIDE
     shift = (windows_[1].left - windows_[0].left) // step
-    p, q = (m.double().numpy()[:, :, s] for m, s in zip(maps, (slice(shift, None), slice(None, SIDE - shift)), strict=True))
+    p, q = (
+        m.double().numpy()[:, :, s] for m, s in zip(maps, (slice(shift, None), slice(None, SIDE - shift)), strict=True)
+    )
     there = [[(m.argmax(0) == i).mean() >= 0.01 for i in range(len(m))] for m in (p, q)]
     distance = np.full((len(p), len(q)), np.inf)
     for i, one in enumerate(p):
@@ -120,7 +126,9 @@ def plain_links(windows_, maps, threshold):
             if there[0][i] and there[1][j]:
                 a, b = one / one.sum(), other / other.sum()
                 distance[i, j] = ((a - b) * np.log(a / b)).sum() / 2
-    pairs = {(i, int(distance[i].argmin())) for i in range(len(p))} & {(int(distance[:, j].argmin()), j) for j in range(len(q))}
+    pairs = {(i, int(distance[i].argmin())) for i in range(len(p))} & {
+        (int(distance[:, j].argmin()), j) for j in range(len(q))
+    }
     return {(i, j) for i, j in pairs if distance[i, j] < threshold}
 
 
@@ -132,7 +140,9 @@ def test_links_equal_the_definition(seed, first, second, shift, threshold):
     cover = [Window(0, 0, pixels, pixels), Window(0, 2 * shift, pixels, pixels)]
     maps = [random_maps(first, seed), random_maps(second, seed + 1)]
     # The second window sees half of what the first sees, so that some links exist.
-    maps[1][: min(first, second), :, : SIDE - shift] = maps[0][: min(first, second), :, shift:] * (1 + maps[1][:1, :, : SIDE - shift])
+    maps[1][: min(first, second), :, : SIDE - shift] = maps[0][: min(first, second), :, shift:] * (
+        1 + maps[1][:1, :, : SIDE - shift]
+    )
     maps[1] /= maps[1].sum((1, 2), keepdim=True)
     expected = plain_links(cover, maps, threshold)
     found = merge_proposals(cover, maps, (pixels, pixels + 2 * shift), kl_threshold=threshold)
@@ -149,7 +159,9 @@ def test_links_equal_the_definition(seed, first, second, shift, threshold):
 
 
 def test_edges_pass_gradually_from_one_window_to_the_next():
-    """Two windows that put a horizon at different heights: in the overlap it slopes from one to the other, without a jump."""
+    """Two windows that put a horizon at different heights: in the overlap it slopes from one to the other, without a
+    jump.
+    """
     height, width = 96, 144
     cover = windows(height, width, "tile")
     y = torch.linspace(0, 1, SIDE)[:, None].expand(SIDE, SIDE)

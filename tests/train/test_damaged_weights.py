@@ -1,4 +1,6 @@
-"""Segmenters and checkpoints whose files are damaged, hostile or of another network: refused in a line, never run with random weights."""
+"""Segmenters and checkpoints whose files are damaged, hostile or of another network: refused in a line, never run with
+random weights.
+"""
 
 from __future__ import annotations
 
@@ -70,15 +72,25 @@ def test_a_pickle_is_never_opened(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save(tensors, folder / "pytorch_model.bin")
-    with pytest.raises(UserError, match=r"model.safetensors: there is no such file; weights are read in safetensors alone"):
+    with pytest.raises(
+        UserError, match=r"model.safetensors: there is no such file; weights are read in safetensors alone"
+    ):
         load_segmenter(folder, "cpu")
-    with pytest.raises(UserError, match=r"model.safetensors: there is no such file; weights are read in safetensors alone"):
+    with pytest.raises(
+        UserError, match=r"model.safetensors: there is no such file; weights are read in safetensors alone"
+    ):
         build_network(small(weights=str(folder)), CLASSES)
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("decoder_layers", 1_000_000), ("encoder_layers", 10**9), ("hidden_dim", 2**40), ("num_queries", 10**12), ("test_side", 10**9)],
+    [
+        ("decoder_layers", 1_000_000),
+        ("encoder_layers", 10**9),
+        ("hidden_dim", 2**40),
+        ("num_queries", 10**12),
+        ("test_side", 10**9),
+    ],
 )
 def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder: Path, key: str, value: int) -> None:
     about = json.loads((folder / "config.json").read_text())
@@ -105,7 +117,9 @@ def test_configurations_that_lead_elsewhere_are_refused(
     for model_type in (about["model_type"], "evil"):
         (folder / "config.json").write_text(json.dumps({**about, key: value, "model_type": model_type}))
         for load in (lambda: load_segmenter(folder, "cpu"), lambda: build_network(small(weights=str(folder)), CLASSES)):
-            with pytest.raises(UserError, match=rf"config.json: .*{key}.* {message}" if model_type != "evil" else "evil"):
+            with pytest.raises(
+                UserError, match=rf"config.json: .*{key}.* {message}" if model_type != "evil" else "evil"
+            ):
                 load()
     assert not (tmp_path / "ran").exists()
 
@@ -198,7 +212,9 @@ def test_tensors_of_another_network_fill_nothing(tmp_path: Path, changed) -> Non
 
 
 def test_a_network_whose_sizes_do_not_fit_each_other_is_a_line(tmp_path: Path) -> None:
-    folder = train(small(architecture="segformer"), [Stage(items(4), CLASSES, steps=1)], tmp_path / "out", workers=0).out
+    folder = train(
+        small(architecture="segformer"), [Stage(items(4), CLASSES, steps=1)], tmp_path / "out", workers=0
+    ).out
     file = folder / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "strides": [64, 64, 64, 64]}))
     assert "describes no network that works" in (refusal(lambda: load_segmenter(folder, "cpu"), folder) or "")

@@ -1,4 +1,6 @@
-"""Ctrl-C in the middle of a step: the step is finished and kept, and the same command goes on from there to the same bytes."""
+"""Ctrl-C in the middle of a step: the step is finished and kept, and the same command goes on from there to the same
+bytes.
+"""
 
 import errno
 import signal
@@ -14,7 +16,8 @@ from seediff.train.processes import Interrupts
 from seediff.train.record import CHECKPOINT, read_state
 
 STEPS = 4
-OPTIONS = f"--backbone tiny --batch-size 2 --crop 64 --test-side 64 --steps {STEPS} --workers 0 --device cpu --dtype float32".split()
+SIZES = "--backbone tiny --batch-size 2 --crop 64 --test-side 64 --workers 0 --device cpu --dtype float32"
+OPTIONS = f"{SIZES} --steps {STEPS}".split()
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +60,13 @@ def contents(folder):
 def test_interrupts_change_nothing(tmp_path, interrupt):
     def train(name):
         stages = [Stage(items(6), CLASSES, steps=6), Stage(items(4, first=20), CLASSES, steps=3, name="finetune")]
-        run.train(small(architecture="segformer", ema=0.9), stages, tmp_path / name, validation=items(2, first=40), validate_every=3)
+        run.train(
+            small(architecture="segformer", ema=0.9),
+            stages,
+            tmp_path / name,
+            validation=items(2, first=40),
+            validate_every=3,
+        )
 
     train("undisturbed")
     for number, kept in ((2, 2), (5, 7)):
@@ -73,7 +82,8 @@ def test_the_command_says_what_is_kept(tmp_path, line, interrupt, capsys):
     interrupt(2)
     assert main(line) == 130
     assert (
-        capsys.readouterr().err == f"seediff: interrupted with 2 of {STEPS} steps kept in {tmp_path / 'out'}; the same command continues\n"
+        capsys.readouterr().err
+        == f"seediff: interrupted with 2 of {STEPS} steps kept in {tmp_path / 'out'}; the same command continues\n"
     )
     assert main([*line, "--quiet"]) == 0
     assert main([*line[:-1], str(tmp_path / "undisturbed"), "--quiet"]) == 0
@@ -86,7 +96,10 @@ def test_a_second_interrupt_ends_at_once(monkeypatch, line, interrupt, capsys, s
     interrupt(3, times=2)
     assert main([*line, "--save-every", str(save_every)]) == 130
     then = "continues" if save_every == 2 else "starts again"
-    assert capsys.readouterr().err == f"seediff: interrupted with {says} steps kept in {line[-1]}; the same command {then}\n"
+    assert (
+        capsys.readouterr().err
+        == f"seediff: interrupted with {says} steps kept in {line[-1]}; the same command {then}\n"
+    )
 
 
 def test_a_checkpoint_that_cannot_be_written(monkeypatch, line, interrupt, capsys):

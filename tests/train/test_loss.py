@@ -28,7 +28,9 @@ def label_maps(seed=0, ignored=False):
 
 @pytest.fixture
 def same_points(monkeypatch):
-    """transformers draws points in [0, 1)², we draw pixels: let both take the same pixels' centres, whatever they ask for."""
+    """transformers draws points in [0, 1)², we draw pixels: let both take the same pixels' centres, whatever they ask
+    for.
+    """
     calls = {"row": 0}
 
     def pixels(rows, count):
@@ -73,7 +75,9 @@ def test_ignored_pixels_supervise_nothing(monkeypatch):
     changed = masks.detach().clone()
     changed[ignored] = 50 * torch.randn(int(ignored.sum()))
     values = []
-    monkeypatch.setattr(loss, "IMPORTANCE", 0.0)  # all points are drawn at random: which pixels are uncertain depends on predictions
+    monkeypatch.setattr(
+        loss, "IMPORTANCE", 0.0
+    )  # all points are drawn at random: which pixels are uncertain depends on predictions
     for one in (masks.detach(), changed):
         torch.manual_seed(1)
         values.append(set_losses(one, classes.detach(), labels, CONFIG))

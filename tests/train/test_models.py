@@ -42,7 +42,9 @@ def gradients(trainee, images, labels, seed=0):
 
 @pytest.mark.parametrize("architecture", BOTH)
 def test_what_is_below_255_changes_no_gradient(architecture):
-    """Two truths that differ only where both are painted over with 255 are one and the same supervision; painting changes it."""
+    """Two truths that differ only where both are painted over with 255 are one and the same supervision; painting
+    changes it.
+    """
     config = small(architecture=architecture, dtype="float32")
     trainee = Trainee(build_network(config, CLASSES), config).train()
     images, labels = batch()
@@ -109,10 +111,12 @@ def test_backbone_from_a_folder(tmp_path):
     assert all(torch.equal(mine[k], theirs[k]) for k in mine)
     with pytest.raises(UserError, match="have backbone tiny, but backbone = 'r50'"):
         build_network(make_config({"backbone": "r50", "weights": str(tmp_path / "backbone")}), CLASSES)
-    ResNetBackbone(backbone.config.__class__(**{**backbone.config.to_dict(), "layer_type": "bottleneck"})).save_pretrained(
-        tmp_path / "other"
-    )
-    with pytest.raises(UserError, match="have a backbone of another kind or size"):  # as wide and deep, but otherwise built
+    ResNetBackbone(
+        backbone.config.__class__(**{**backbone.config.to_dict(), "layer_type": "bottleneck"})
+    ).save_pretrained(tmp_path / "other")
+    with pytest.raises(
+        UserError, match="have a backbone of another kind or size"
+    ):  # as wide and deep, but otherwise built
         build_network(small(weights=str(tmp_path / "other")), CLASSES)
 
 
@@ -129,9 +133,9 @@ def test_backbone_from_a_folder(tmp_path):
 def test_sizes_are_the_papers(architecture, backbone, millions):
     """Mask2Former's own table has 44, 47 and 107 million parameters; SegFormer's 3.8 and 84.7."""
     assert backbone in PRETRAINED
-    assert count_parameters(make_config({"architecture": architecture, "backbone": backbone}), CLASSES) / 1e6 == pytest.approx(
-        millions, rel=0.03
-    )
+    assert count_parameters(
+        make_config({"architecture": architecture, "backbone": backbone}), CLASSES
+    ) / 1e6 == pytest.approx(millions, rel=0.03)
 
 
 @pytest.mark.parametrize("architecture", BOTH)
@@ -142,7 +146,9 @@ def test_a_whole_network_of_another_backbone_is_refused(tmp_path, architecture):
     assert check_weights(make_config({**given, "backbone": "tiny"})) is not None
     for name in set(BACKBONES[architecture]) - {"tiny"}:
         other = make_config({**given, "backbone": name})
-        with pytest.raises(UserError, match=rf"segmenter': have backbone tiny, but backbone = '{name}'; train with backbone tiny, or"):
+        with pytest.raises(
+            UserError, match=rf"segmenter': have backbone tiny, but backbone = '{name}'; train with backbone tiny, or"
+        ):
             check_weights(other)
         with pytest.raises(UserError, match="have backbone tiny"):
             build_network(other, CLASSES)

@@ -83,7 +83,9 @@ def test_pictures(folder, tmp_path, capsys):
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()) == [
         "classes.txt", "labels/0.png", "labels/trip/1.png", "overlays/0.jpg", "overlays/trip/1.jpg",
     ]  # fmt: skip
-    assert np.array_equal(read_label_map(out / "labels" / "0.png"), load_segmenter(folder, "cpu").label_maps([scene(0)[0]])[0])
+    assert np.array_equal(
+        read_label_map(out / "labels" / "0.png"), load_segmenter(folder, "cpu").label_maps([scene(0)[0]])[0]
+    )
     assert cli.main(["predict", str(folder), str(tmp_path / "photos"), "--out", str(out)]) == 2
     assert "not empty" in capsys.readouterr().err
 

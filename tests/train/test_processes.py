@@ -49,12 +49,16 @@ if __name__ == "__main__":
         run.learning_rate_at = function
         print(*start(int(sys.argv[1]), [*line, "--out", out]), flush=True)
 """
-"""Trains three times: undisturbed, interrupted in the second step of one process alone, and once more into the same folder."""
+"""Trains three times: undisturbed, interrupted in the second step of one process alone, and once more into the same
+folder.
+"""
 
 
 @pytest.fixture
 def line(tmp_path) -> list[str]:
-    """What trains on toy scenes, all with as many labelled pixels, from weights of a network that drops nothing at random."""
+    """What trains on toy scenes, all with as many labelled pixels, from weights of a network that drops nothing at
+    random.
+    """
     write_native(tmp_path / "scenes", CLASSES, items(6), about={})
     network = build_network(make_config({"architecture": "segformer", "backbone": "tiny"}), CLASSES)
     network.config.classifier_dropout_prob = 0.0
@@ -64,7 +68,8 @@ def line(tmp_path) -> list[str]:
 
 @several
 def test_two_processes_are_one_with_the_same_batches_and_stop_together(tmp_path, line):
-    # 1. One process, which sees each batch in two parts, as two processes do; two processes; and two of which one is interrupted.
+    # 1. One process, which sees each batch in two parts, as two processes do; two processes; and two of which one is
+    #   interrupted.
     assert main([*line, "--accumulate", "2", "--out", str(tmp_path / "one")]) == 0
     script = tmp_path / "interrupted.py"
     script.write_text(INTERRUPTED)

@@ -30,8 +30,13 @@ def test_card():
     rows = [{"miou": ""}, {"miou": "0.8"}, {"miou": "0.6"}, {"miou": "0.7"}]
     two = State(best=0.7, best_step=4, stages=[*STAGES, {**STAGES[0], "name": "finetune"}])
     card = model_card(make_config({"backbone": "tiny"}), two, rows, 1)
-    assert "Weights of step 4, the best of 2 measured in stage finetune. Validation mIoU, with the background: **0.7000**" in card
-    assert "No validation set was given" in model_card(make_config({"backbone": "tiny"}), State(stages=STAGES), [{"miou": ""}], 1)
+    assert (
+        "Weights of step 4, the best of 2 measured in stage finetune. Validation mIoU, with the background: **0.7000**"
+        in card
+    )
+    assert "No validation set was given" in model_card(
+        make_config({"backbone": "tiny"}), State(stages=STAGES), [{"miou": ""}], 1
+    )
 
 
 @pytest.mark.parametrize("row", [b"x,train", b'1,"', b"1,train,\xe9", b"1," + b"x" * 200_000])

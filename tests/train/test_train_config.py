@@ -7,10 +7,27 @@ from seediff.errors import UserError
 
 def test_defaults_are_the_papers():
     config = TrainConfig()
-    assert (config.architecture, config.backbone, config.weights, config.queries) == ("mask2former", "swin-b", "pretrained", 100)
+    assert (config.architecture, config.backbone, config.weights, config.queries) == (
+        "mask2former",
+        "swin-b",
+        "pretrained",
+        100,
+    )
     assert (config.learning_rate, config.weight_decay, config.backbone_factor, config.clip) == (1e-4, 0.05, 0.1, 0.01)
-    assert (config.batch_size, config.crop, config.scale, config.schedule, config.power) == (16, 512, (0.5, 2.0), "poly", 0.9)
-    assert (config.class_weight, config.mask_weight, config.dice_weight, config.no_object, config.points) == (2, 5, 5, 0.1, 12544)
+    assert (config.batch_size, config.crop, config.scale, config.schedule, config.power) == (
+        16,
+        512,
+        (0.5, 2.0),
+        "poly",
+        0.9,
+    )
+    assert (config.class_weight, config.mask_weight, config.dice_weight, config.no_object, config.points) == (
+        2,
+        5,
+        5,
+        0.1,
+        12544,
+    )
     assert config.auxiliary == 0
 
 
@@ -35,7 +52,10 @@ def test_toml_comes_back(tmp_path):
     [
         ({"architecture": "unet"}, "architecture: \"unet\" must be 'mask2former' or 'segformer'"),
         ({"backbone": "b0"}, "mask2former has r50, swin-t, swin-b, tiny"),
-        ({"architecture": "segformer", "backbone": "tiny", "weights": "pretrained"}, "do not exist for segformer's tiny"),
+        (
+            {"architecture": "segformer", "backbone": "tiny", "weights": "pretrained"},
+            "do not exist for segformer's tiny",
+        ),
         ({"batch_size": 0}, "batch_size: 0 must be a whole number of at least 1"),
         ({"crop": 16}, "crop: 16 must be a whole number in [32, 16384]"),
         ({"crop": 1 << 63}, "crop: 9223372036854775808 must be a whole number"),

@@ -46,7 +46,8 @@ def test_threads_that_read_change_no_byte(tmp_path):
         train(small(architecture="segformer"), [stage(steps=2)], tmp_path / str(workers), workers=workers)
     assert torch.equal(torch.get_rng_state(), before)  # a script's own random numbers
     first, *others = (
-        {name: (tmp_path / str(workers) / name).read_bytes() for name in ("model.safetensors", "config.json")} for workers in (0, 5)
+        {name: (tmp_path / str(workers) / name).read_bytes() for name in ("model.safetensors", "config.json")}
+        for workers in (0, 5)
     )
     assert others == [first]
 
@@ -82,7 +83,10 @@ def renamed(samples, **changes):
 def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
     first, validation = renamed(items(4)), renamed(items(2, first=9))
     train(small(), [Stage(first, CLASSES, steps=1)], tmp_path, validation=validation, workers=0)
-    corrected = [first[0].replace(label_map=np.where(first[0].label_map == 1, np.uint8(2), first[0].label_map)), *first[1:]]
+    corrected = [
+        first[0].replace(label_map=np.where(first[0].label_map == 1, np.uint8(2), first[0].label_map)),
+        *first[1:],
+    ]
     for data, held, says in (
         (renamed(items(4, first=20)), validation, "(stage 'train' had other samples or masks); choose another folder"),
         (corrected, validation, "(stage 'train' had other samples or masks); choose another folder"),

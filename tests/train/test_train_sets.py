@@ -11,7 +11,10 @@ from seediff.train.plan import plan_training
 @pytest.fixture
 def native(tmp_path):
     def write(name, count=4, classes=CLASSES, first=0, val=()):
-        made = [one.replace(metadata={"split": "val"} if i in val else {}) for i, one in enumerate(items(count, first=first))]
+        made = [
+            one.replace(metadata={"split": "val"} if i in val else {})
+            for i, one in enumerate(items(count, first=first))
+        ]
         write_native(tmp_path / name, classes, made, about={"command": "test"})
         return tmp_path / name
 
@@ -20,7 +23,9 @@ def native(tmp_path):
 
 def test_stages(native, tmp_path):
     export("voc", CLASSES, items(3, first=50), tmp_path / "real")
-    plan = plan_training([native("a"), native("b", 2, first=20)], steps=5, mix=(3, 1), finetune=[tmp_path / "real"], finetune_epochs=2)
+    plan = plan_training(
+        [native("a"), native("b", 2, first=20)], steps=5, mix=(3, 1), finetune=[tmp_path / "real"], finetune_epochs=2
+    )
     assert plan.classes == CLASSES
     train, finetune = plan.stages
     assert (len(train.items), train.mix, train.step_count(4)) == (6, ((4, 3), (2, 1)), 5)

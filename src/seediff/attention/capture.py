@@ -1,18 +1,20 @@
-"""Captures the attention of a network while it runs: a running mean, whose memory does not grow with the number of denoising steps.
+"""Captures the attention of a network while it runs: a running mean, whose memory does not grow with the number of
+denoising steps.
 
     plan = plan_capture(SD, pipe.unet.config)
     with capture_attention(pipe.unet, plan, guidance=True) as recorder:
         image = pipe("a photo of a dog").images[0]
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
 
-The network's own attention processors still compute its output, so an image is bit-identical to one made without capture.
-Forward hooks read each layer's queries and keys. When the layer is done, capture computes its probabilities a second time, in blocks
-that fit the cache, for the text-conditional half of the batch only. It adds their mean over heads to the running map of that resolution.
-The cost is one more QKᵀ and softmax for the captured half.
+The network's own attention processors still compute its output, so an image is bit-identical to one made without
+capture. Forward hooks read each layer's queries and keys. When the layer is done, capture computes its probabilities a
+second time, in blocks that fit the cache, for the text-conditional half of the batch only. It adds their mean over
+heads to the running map of that resolution. The cost is one more QKᵀ and softmax for the captured half.
 
 The network's family (`models/families`) knows its layers, and the modules that compute their queries and keys.
 
-Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention), D channels per head.
+Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention), D channels
+per head.
 """
 
 from __future__ import annotations
@@ -48,16 +50,19 @@ def capture_attention(
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
     Args:
-        network: a UNet2DConditionModel, or a transformer of a family in `models/families`. Its attention processors must call the modules
+        network: a UNet2DConditionModel, or a transformer of a family in `models/families`. Its attention processors
+        must call the modules
             that compute queries and keys.
-        plan: what is captured, from `plan_capture` with this network's configuration.
-        guidance: whether the network predicts with and without the prompt, as in classifier-free guidance, in two halves of a batch or
+        plan: what is captured, from `plan_capture` with this network's configuration. guidance: whether the network
+        predicts with and without the prompt, as in classifier-free guidance, in two halves of a batch or
             in two calls. Only predictions with the prompt are recorded. False: all predictions have it.
-        total_steps: the number of calls with the prompt; needed for `steps="second-half"`.
-        per_layer: keep one running map per layer instead of one per resolution (`AttentionRecorder.layer_maps`), as a plan of several
+        total_steps: the number of calls with the prompt; needed for `steps="second-half"`. per_layer: keep one running
+        map per layer instead of one per resolution (`AttentionRecorder.layer_maps`), as a plan of several
             groups does.
-        asked: (B, T, C) text encoder states of one text per image that replaces the prompt in capture: cross-attention is captured between
-            the picture's queries and the keys of these texts. The network's own result does not change. Only for cross-attention layers.
+        asked: (B, T, C) text encoder states of one text per image that replaces the prompt in capture: cross-attention
+        is captured between
+            the picture's queries and the keys of these texts. The network's own result does not change. Only for
+            cross-attention layers.
 
     Raises:
         RuntimeError: this network is already being captured.
@@ -71,11 +76,12 @@ def capture_attention(
 
 @contextmanager
 def listening(network: Any, recorder: AttentionRecorder, begin: Callable[..., None]) -> Iterator[None]:
-    """Connect a recorder to a network inside the `with` block. begin: forward pre-hook of the network (registered with `with_kwargs`) that
-    makes the recorder start each call."""
+    """Connect a recorder to a network inside the `with` block. begin: forward pre-hook of the network (registered with
+    `with_kwargs`) that makes the recorder start each call."""
     if network in _captured:
         raise RuntimeError(
-            "the attention of this network is already being captured: end the first `with capture_attention(...)` before the next"
+            "the attention of this network is already being captured: end the first `with capture_attention(...)`"
+            " before the next"
         )
     plan = recorder.plan
     handles: list[Any] = []

@@ -1,7 +1,7 @@
 """`add_probabilities` on a GPU: scores are recomputed in tiles and never stored (`kernels.py`).
 
-Queries and keys are read three times (for normalised maps) or twice: for the log-sum-exps, the maxima, and the maps. The only other
-memory is one number per head and query, and one per column.
+Queries and keys are read three times (for normalised maps) or twice: for the log-sum-exps, the maxima, and the maps.
+The only other memory is one number per head and query, and one per column.
 """
 
 from __future__ import annotations
@@ -29,23 +29,30 @@ class Blocks(NamedTuple):
     warps: int
 
 
-TILES = (Blocks(128, 128, 8), Blocks(128, 64, 4), Blocks(64, 64, 4), Blocks(64, 32, 4), Blocks(32, 32, 2), Blocks(16, 16, 1))
+TILES = (
+    Blocks(128, 128, 8),
+    Blocks(128, 64, 4),
+    Blocks(64, 64, 4),
+    Blocks(64, 32, 4),
+    Blocks(32, 32, 2),
+    Blocks(16, 16, 1),
+)
 """Tiles, the largest first; the first that fits is used."""
 
 STAGES = 2
 """Number of key tiles in flight at a time."""
 
 SPARE = 1.7
-"""Maximum memory of a compiled tile, as a multiple of the bytes of its queries and keys (measured for capabilities 7.5 to 9.0 at
-3e181b8)."""
+"""Maximum memory of a compiled tile, as a multiple of the bytes of its queries and keys (measured for capabilities 7.5
+to 9.0 at 3e181b8)."""
 
 SWITCH = "SEEDIFF_FUSED"
 """Environment variable: with 0, plain torch is used instead of the kernels."""
 
 
 def choose_blocks(width: int, itemsize: int, shared: int) -> Blocks:
-    """The tile for heads with `width` channels (a power of two) of `itemsize` bytes each, on a device with `shared` bytes of memory per
-    block.
+    """The tile for heads with `width` channels (a power of two) of `itemsize` bytes each, on a device with `shared`
+    bytes of memory per block.
 
     float32 products use no tensor cores, and tiles larger than 64 × 64 would spill registers.
     """
@@ -90,7 +97,13 @@ def can_fuse(query: torch.Tensor) -> bool:
 
 
 def add_probabilities_fused(
-    parts: Sequence[Part], query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None = None, *, normalize: bool
+    parts: Sequence[Part],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    scale: float,
+    bias: torch.Tensor | None = None,
+    *,
+    normalize: bool,
 ) -> torch.Tensor:
     """Same as `add_probabilities`, up to float32 rounding."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
@@ -110,7 +123,19 @@ def add_probabilities_fused(
         biases, strides = _strided(part_bias, (images, heads, queries, keys.shape[2]), query)
         grid = (-(-queries // tile.rows), images * heads)
         kernels.log_sum_exps[grid](
-            query, keys, biases, sums, scale, heads, queries, keys.shape[2], width, *query.stride(), *keys.stride(), *strides, **constants
+            query,
+            keys,
+            biases,
+            sums,
+            scale,
+            heads,
+            queries,
+            keys.shape[2],
+            width,
+            *query.stride(),
+            *keys.stride(),
+            *strides,
+            **constants,
         )
         finite = finite + 0 * sums.sum()  # NaN if any sum is not finite
         return sums
@@ -128,7 +153,21 @@ def add_probabilities_fused(
         highest = query.new_zeros(images, columns if part.per_column else 1, dtype=torch.float32)
         where = (highest.stride(0), 1 if part.per_column else 0)
         grid = (-(-queries // tile.rows), -(-columns // tile.columns), images)
-        given = (query, keys, biases, sums, part.total, highest, scale, heads, queries, columns, width, *query.stride(), *keys.stride())
+        given = (
+            query,
+            keys,
+            biases,
+            sums,
+            part.total,
+            highest,
+            scale,
+            heads,
+            queries,
+            columns,
+            width,
+            *query.stride(),
+            *keys.stride(),
+        )
         given = (*given, *strides, *part.total.stride(), *where)
         if normalize:
             kernels.head_means[grid](*given, FIND=True, ADD=False, DIVIDE=False, **constants)
@@ -137,7 +176,9 @@ def add_probabilities_fused(
     return peaks + finite
 
 
-def _strided(bias: torch.Tensor | None, shape: tuple[int, int, int, int], instead: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
+def _strided(
+    bias: torch.Tensor | None, shape: tuple[int, int, int, int], instead: torch.Tensor
+) -> tuple[torch.Tensor, tuple[int, ...]]:
     """The bias expanded to the whole shape, without a copy; any tensor if there is no bias."""
     return (instead, (0, 0, 0, 0)) if bias is None else (bias, bias.expand(shape).stride())
 
@@ -148,4 +189,6 @@ def _shared_memory(device: torch.device) -> int:
     if device.type != "cuda":
         return 96 << 10
     about = torch.cuda.get_device_properties(device)
-    return int(getattr(about, "shared_memory_per_block_optin", 0) or getattr(about, "shared_memory_per_block", 48 << 10))
+    return int(
+        getattr(about, "shared_memory_per_block_optin", 0) or getattr(about, "shared_memory_per_block", 48 << 10)
+    )

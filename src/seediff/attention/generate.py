@@ -40,9 +40,9 @@ def generate_batch(
 
     Args:
         steps: number of denoising steps. Capture counts UNet calls, of which some schedulers make a few more.
-        guidance_scale: 1 or less: no guidance, and the negative prompt is not used.
-        size: size of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
-        plan: what is captured, from `plan_capture`. Several groups of layers keep a running map for every layer and need more memory.
+        guidance_scale: 1 or less: no guidance, and the negative prompt is not used. size: size of the images in pixels,
+        a side or `WIDTHxHEIGHT`; None for the model's own. plan: what is captured, from `plan_capture`. Several groups
+        of layers keep a running map for every layer and need more memory.
 
     Raises:
         UserError: unusable steps, guidance, size, class or prompt, or a result with values that are not finite.
@@ -91,7 +91,9 @@ def draw_batch(
     # 3. Maps first, because their error names the layer that overflowed; an image would only be black
     maps = recorder.maps_of_groups(words, texts)
     if not np.isfinite(result.images).all():
-        raise UserError("dtype", f"{model.dtype}: overflowed, the generated image is not a number", "use float32 or bfloat16")
+        raise UserError(
+            "dtype", f"{model.dtype}: overflowed, the generated image is not a number", "use float32 or bfloat16"
+        )
     return [(image * 255).round().astype(np.uint8) for image in result.images], maps
 
 
@@ -99,8 +101,8 @@ def draw_batch(
 def asked_texts(
     model: Model, plan: CapturePlan, prompts: Sequence[str], classes: Sequence[Sequence[str]]
 ) -> tuple[list[str], torch.Tensor | None]:
-    """The texts whose words' cross-attention is captured, one per image, and their states (B, T, C) for `capture_attention`; no states if
-    the texts are the prompts."""
+    """The texts whose words' cross-attention is captured, one per image, and their states (B, T, C) for
+    `capture_attention`; no states if the texts are the prompts."""
     if plan.capture.prompt is None:
         return list(prompts), None
     texts = [plan.capture.prompt.replace("{class}", join_classes(tuple(names))) for names in classes]
@@ -109,9 +111,11 @@ def asked_texts(
     return texts, states
 
 
-def check_drawing(model: Model, specs: Sequence[SampleSpec], *, steps: int, guidance_scale: float, negative_prompt: str) -> None:
-    """Raise UserError for what only a loaded model can refuse: steps that its scheduler cannot make, and texts that its tokenizers cut off
-    or read otherwise. Computes nothing."""
+def check_drawing(
+    model: Model, specs: Sequence[SampleSpec], *, steps: int, guidance_scale: float, negative_prompt: str
+) -> None:
+    """Raise UserError for what only a loaded model can refuse: steps that its scheduler cannot make, and texts that its
+    tokenizers cut off or read otherwise. Computes nothing."""
     # 1. Samples
     if not specs:
         raise UserError("no samples to generate: the batch is empty")
@@ -151,5 +155,7 @@ def image_shape(model: Model, size: Size | None) -> tuple[int, int]:
 
 
 def check_shape(model: Model, shape: tuple[int, int], what: str) -> None:
-    """Raise UserError naming the nearest size that the model supports if (height, width) in pixels is none. what: the subject."""
+    """Raise UserError naming the nearest size that the model supports if (height, width) in pixels is none. what: the
+    subject.
+    """
     check_sides(shape, what, model.name, *model.size_rules)

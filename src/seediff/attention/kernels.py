@@ -1,8 +1,9 @@
-"""Two Triton kernels: one computes log-sum-exps of scores, the other recomputes probabilities from them tile by tile and averages them
-over heads.
+"""Two Triton kernels: one computes log-sum-exps of scores, the other recomputes probabilities from them tile by tile
+and averages them over heads.
 
-The N × T scores of a head are never stored, and the mean of their probabilities over heads only in the running map. `fused.py` calls the
-kernels and imports them only if Triton is installed. With TRITON_INTERPRET=1, set before the import, they run on a CPU.
+The N × T scores of a head are never stored, and the mean of their probabilities over heads only in the running map.
+`fused.py` calls the kernels and imports them only if Triton is installed. With TRITON_INTERPRET=1, set before the
+import, they run on a CPU.
 
 Shape letters: B images, H heads, N queries, T keys, D channels per head, W columns of a part.
 """
@@ -37,22 +38,28 @@ def _scores(
     EXACT: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
-    """A tile of the scores scale · QKᵀ + bias, float32; −inf beyond the last key. EXACT: multiply float32 in full precision, not as TF32.
-    WIDEN: convert queries and keys to float32 first."""
+    """A tile of the scores scale · QKᵀ + bias, float32; −inf beyond the last key. EXACT: multiply float32 in full
+    precision, not as TF32. WIDEN: convert queries and keys to float32 first."""
     channels = tl.arange(0, CHANNELS)
     inside = channels < width
     q = tl.load(
-        query + rows[:, None] * query_row + channels[None, :] * query_channel, mask=(rows < queries)[:, None] & inside[None, :], other=0.0
+        query + rows[:, None] * query_row + channels[None, :] * query_channel,
+        mask=(rows < queries)[:, None] & inside[None, :],
+        other=0.0,
     )
     k = tl.load(
-        key + columns[:, None] * key_row + channels[None, :] * key_channel, mask=(columns < keys)[:, None] & inside[None, :], other=0.0
+        key + columns[:, None] * key_row + channels[None, :] * key_channel,
+        mask=(columns < keys)[:, None] & inside[None, :],
+        other=0.0,
     )
     if WIDEN:
         q, k = q.to(tl.float32), k.to(tl.float32)
     scores = tl.dot(q, tl.trans(k), input_precision="ieee" if EXACT else "tf32") * scale
     if HAS_BIAS:
         seen = (rows < queries)[:, None] & (columns < keys)[None, :]
-        scores += tl.load(bias + rows[:, None] * bias_row + columns[None, :] * bias_column, mask=seen, other=0.0).to(tl.float32)
+        scores += tl.load(bias + rows[:, None] * bias_row + columns[None, :] * bias_column, mask=seen, other=0.0).to(
+            tl.float32
+        )
     return tl.where((columns < keys)[None, :], scores, float("-inf"))
 
 
@@ -86,8 +93,8 @@ def log_sum_exps(
     EXACT: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
-    """Write log Σ_t exp(score) to `found` (B, H, N); NaN where a score is NaN or +inf. One program handles ROWS queries of one head of one
-    image."""
+    """Write log Σ_t exp(score) to `found` (B, H, N); NaN where a score is NaN or +inf. One program handles ROWS queries
+    of one head of one image."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     image = (tl.program_id(1) // heads).to(tl.int64)
     head = (tl.program_id(1) % heads).to(tl.int64)
@@ -99,11 +106,14 @@ def log_sum_exps(
     for start in range(0, keys, COLUMNS):
         columns = start + tl.arange(0, COLUMNS)
         scores = _scores(
-            query, key, bias, scale, rows, columns, queries, keys, width, query_row, query_channel, key_row, key_channel, bias_row,
+            query, key, bias, scale, rows, columns, queries, keys, width, query_row, query_channel, key_row,
+            key_channel, bias_row,
             bias_column, HAS_BIAS, CHANNELS, EXACT, WIDEN,
         )  # fmt: skip
         higher = tl.maximum(highest, tl.max(scores, 1))
-        base = tl.where(higher == float("-inf"), 0.0, higher)  # rows whose scores are all −inf so far: −inf − (−inf) would be NaN
+        base = tl.where(
+            higher == float("-inf"), 0.0, higher
+        )  # rows whose scores are all −inf so far: −inf − (−inf) would be NaN
         total = total * tl.exp(highest - base) + tl.sum(tl.exp(scores - base[:, None]), 1)
         highest = higher
     tl.store(found + (image * heads + head) * queries + rows, highest + tl.log(total), mask=rows < queries)
@@ -149,11 +159,11 @@ def head_means(
     EXACT: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
-    """Compute a tile of the mean over heads of exp(score − sums). FIND: write its maxima to `peaks`. ADD: add it to `total`, with DIVIDE
-    after dividing it by `peaks`. One program handles ROWS × COLUMNS of one image.
+    """Compute a tile of the mean over heads of exp(score − sums). FIND: write its maxima to `peaks`. ADD: add it to
+    `total`, with DIVIDE after dividing it by `peaks`. One program handles ROWS × COLUMNS of one image.
 
-    keys: the number of columns of this part, W. sums: (B, H, N). peaks: (B, 1) or (B, W), 0 at first; the programs' order does not matter
-    to a maximum.
+    keys: the number of columns of this part, W. sums: (B, H, N). peaks: (B, 1) or (B, W), 0 at first; the programs'
+    order does not matter to a maximum.
     """
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -165,7 +175,8 @@ def head_means(
     mean = tl.zeros((ROWS, COLUMNS), tl.float32)
     for head in range(heads):
         scores = _scores(
-            query + head * query_head, key + head * key_head, bias + head * bias_head, scale, rows, columns, queries, keys, width,
+            query + head * query_head, key + head * key_head, bias + head * bias_head, scale, rows, columns, queries,
+            keys, width,
             query_row, query_channel, key_row, key_channel, bias_row, bias_column, HAS_BIAS, CHANNELS, EXACT, WIDEN,
         )  # fmt: skip
         mean += tl.exp(scores - tl.load(sums + head * queries + rows, mask=rows < queries, other=0.0)[:, None])

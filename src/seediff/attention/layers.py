@@ -1,8 +1,8 @@
 """Hooks of one attention layer, which read its queries and keys while the network runs.
 
-In self- and cross-attention, queries and keys each come from one module. In joint attention, as in MM-DiTs, picture and text form one
-sequence. Queries and keys are then read from the outputs of their norm modules. The rotation, which comes after the norms, is repeated
-with the model's own function and the layer's own arguments.
+In self- and cross-attention, queries and keys each come from one module. In joint attention, as in MM-DiTs, picture and
+text form one sequence. Queries and keys are then read from the outputs of their norm modules. The rotation, which comes
+after the norms, is repeated with the model's own function and the layer's own arguments.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ class ProjectedLayer:
     def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
         """Forward hook of the attention module."""
         if self.query is None and self.wanted(output):
-            raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
+            raise UserError(
+                f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections()"
+                " first"
+            )
         if self.query is None or self.key is None:
             return
         query, key = self.query, self.key
@@ -106,7 +109,10 @@ class JointLayer:
         kept, self.kept = self.kept, {}
         layer = self.layer
         if len(kept) != len(layer.queries) + len(layer.keys):
-            raise UserError(f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections() first")
+            raise UserError(
+                f"{self.name} computed no queries of its own (fused projections?): call pipe.unfuse_qkv_projections()"
+                " first"
+            )
         with torch.no_grad():
             rotary = kwargs.get(layer.rotary)
             if layer.each_rotary and rotary is not None:
@@ -144,10 +150,12 @@ class JointLayer:
 
 
 def _picture_first(states: torch.Tensor, mask: torch.Tensor | None, positions: int) -> torch.Tensor:
-    """(B or 1, S): column indices of `states` (B, S, …) that reorder text, picture (N = positions), padding to picture, text, padding.
-    mask: (B, S), False where a column is padding; None: there is no padding."""
+    """(B or 1, S): column indices of `states` (B, S, …) that reorder text, picture (N = positions), padding to picture,
+    text, padding. mask: (B, S), False where a column is padding; None: there is no padding."""
     columns = torch.arange(states.shape[1], device=states.device)
-    texts = columns.new_full((1, 1), len(columns) - positions) if mask is None else mask.sum(1, keepdim=True) - positions
+    texts = (
+        columns.new_full((1, 1), len(columns) - positions) if mask is None else mask.sum(1, keepdim=True) - positions
+    )
     behind = torch.where(columns < positions + texts, columns - positions, columns)
     return torch.where(columns < positions, columns + texts, behind)
 

@@ -1,7 +1,8 @@
-"""`AttentionMaps`: the averaged self- and cross-attention of one image. Capture makes it, and every mask method reads it.
+"""`AttentionMaps`: the averaged self- and cross-attention of one image. Capture makes it, and every mask method reads
+it.
 
-Shape letters: B batch, H heads, (h, w) height and width of a map, N = h·w positions, T tokens, L the latent's height and width, K denoising
-steps, C classes. A map at level d has the size L / d: L, L/2, L/4, …
+Shape letters: B batch, H heads, (h, w) height and width of a map, N = h·w positions, T tokens, L the latent's height
+and width, K denoising steps, C classes. A map at level d has the size L / d: L, L/2, L/4, …
 """
 
 from __future__ import annotations
@@ -28,12 +29,11 @@ Grid = tuple[int, int]
 class AttentionMaps:
     """Attention of one image, averaged over heads, layers and denoising steps (SeeDiff eq. 5).
 
-    self_attention: {(h, w): (N, N)} float32, row = query, column = key.
-    cross_attention: {(h, w): (N, T)} float32.
+    self_attention: {(h, w): (N, N)} float32, row = query, column = key. cross_attention: {(h, w): (N, T)} float32.
     latent_size: (height, width) of L; maps are looked up relative to it (L, L/2, L/4, L/8), never as 64, 32, 16, 8.
-    words: class name → its token columns in T, for example {"potted plant": (5, 6)}.
-    prompt: the text that the image attended to.
-    normalized: whether the map of each layer and step was divided by its maximum before averaging (eq. 5); cross-attention by the
+    words: class name → its token columns in T, for example {"potted plant": (5, 6)}. prompt: the text that the image
+    attended to. normalized: whether the map of each layer and step was divided by its maximum before averaging (eq. 5);
+    cross-attention by the
         maximum of each token column. False: plain means of probabilities.
     """
 
@@ -61,7 +61,9 @@ class AttentionMaps:
 
     def cpu(self) -> AttentionMaps:
         """A copy with all maps on the CPU."""
-        own, cross = ({grid: tensor.cpu() for grid, tensor in of.items()} for of in (self.self_attention, self.cross_attention))
+        own, cross = (
+            {grid: tensor.cpu() for grid, tensor in of.items()} for of in (self.self_attention, self.cross_attention)
+        )
         return replace(self, self_attention=own, cross_attention=cross)
 
     def grid(self, divisor: int) -> Grid:
@@ -85,7 +87,10 @@ class AttentionMaps:
     def columns(self, class_name: str) -> tuple[int, ...]:
         """A class's token columns. Raises UserError if the class is not in the prompt."""
         if class_name not in self.words:
-            raise UserError(f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes: {', '.join(self.words) or 'none'}")
+            raise UserError(
+                f"class '{class_name}' is not in the prompt '{self.prompt}'; its classes:"
+                f" {', '.join(self.words) or 'none'}"
+            )
         return self.words[class_name]
 
     def _at(self, maps: Mapping[Grid, torch.Tensor], divisor: int, kind: str) -> torch.Tensor:
@@ -128,7 +133,9 @@ class AttentionMaps:
                 raise UserError(f"{path}: tensor '{name}' holds values that are not finite")
             kind, grid = name.split(".")
             maps[kind][_grid(grid)] = values
-        own, cross = (dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values())  # the order of a capture, for equal sums
+        own, cross = (
+            dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values()
+        )  # the order of a capture, for equal sums
         side = about.latent_side
         latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
         return cls(own, cross, latent_size, about.words, about.prompt, about.normalized)
@@ -168,7 +175,9 @@ Side = Annotated[int, Meta(ge=1, le=4096)]
 class MapsAbout:
     """The header of saved maps. latent_side: the side of a square, or height and width."""
 
-    latent_side: Side | tuple[Side, ...]  # a tuple has two numbers; msgspec 0.22 crashes on a tuple of fixed length in a union with bounds
+    latent_side: (
+        Side | tuple[Side, ...]
+    )  # a tuple has two numbers; msgspec 0.22 crashes on a tuple of fixed length in a union with bounds
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
     prompt: str
     normalized: bool

@@ -1,4 +1,6 @@
-"""Attention maps of existing images: each image is encoded, noised and shown to the network with a caption, under capture."""
+"""Attention maps of existing images: each image is encoded, noised and shown to the network with a caption, under
+capture.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from .recorder import Kind
 
 @torch.no_grad()
 def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Latents (B, C, h, w) of images (H, W, 3) uint8, on the model's device: the mean, shifted and scaled for the network.
+    """Latents (B, C, h, w) of images (H, W, 3) uint8, on the model's device: the mean, shifted and scaled for the
+    network.
 
     Raises UserError if the images differ in size, are not RGB, or have a side that the model cannot halve evenly.
     """
@@ -35,7 +38,8 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
         if image.shape != images[0].shape:
             first = f"the first {images[0].shape[1]} × {images[0].shape[0]}"
             raise UserError(
-                f"image {number} is {image.shape[1]} × {image.shape[0]} pixels, {first}; all images of a batch must be of one size"
+                f"image {number} is {image.shape[1]} × {image.shape[0]} pixels, {first}; all images of a batch must be"
+                " of one size"
             )
     check_shape(model, (images[0].shape[0], images[0].shape[1]), "image size")
     vae = model.pipe.vae
@@ -43,7 +47,9 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     latents = model.family.latents(model.pipe, pixels)
     model.rest()
     if not latents.isfinite().all():
-        raise UserError("dtype", f"{model.dtype}: overflowed, the encoded images are not numbers", "use float32 or bfloat16")
+        raise UserError(
+            "dtype", f"{model.dtype}: overflowed, the encoded images are not numbers", "use float32 or bfloat16"
+        )
     return latents
 
 
@@ -66,16 +72,18 @@ def capture_images(
     """Attention of images to their captions, averaged over timesteps. One UNet call per timestep, without guidance.
 
     Args:
-        images: B images (H, W, 3) uint8 of one size. prompts, classes: one entry per image; the prompt must name its classes.
-        timesteps: timesteps of the noise schedule, in any order. The network sees the noisiest first, as in denoising.
-        seed: an image's noise depends only on the seed and the image's number, so batches do not change it.
-        indices: the images' numbers; None: 0, 1, 2, …
-        plan: what is captured, from `plan_capture`; its steps are these timesteps.
+        images: B images (H, W, 3) uint8 of one size. prompts, classes: one entry per image; the prompt must name its
+        classes. timesteps: timesteps of the noise schedule, in any order. The network sees the noisiest first, as in
+        denoising. seed: an image's noise depends only on the seed and the image's number, so batches do not change it.
+        indices: the images' numbers; None: 0, 1, 2, … plan: what is captured, from `plan_capture`; its steps are these
+        timesteps.
 
     Returns: for each group of the plan, the maps, on the model's device.
     """
     if not len(images) == len(prompts) == len(classes):
-        raise ValueError(f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed")
+        raise ValueError(
+            f"{len(images)} images, {len(prompts)} prompts and classes of {len(classes)}: one each is needed"
+        )
     latents = encode_images(model, images)
     return capture_noised(
         model,
@@ -103,16 +111,21 @@ def capture_noised(
     indices: Sequence[int],
     mirrored: torch.Tensor | None = None,
 ) -> dict[Layers, list[AttentionMaps]]:
-    """`capture_images` for latents (B, C, h, w) from `encode_images`, so that images that are used several times are encoded once.
+    """`capture_images` for latents (B, C, h, w) from `encode_images`, so that images that are used several times are
+    encoded once.
 
-    mirrored: latents from `encode_mirrored`. They get the same noise; their maps are mirrored back and averaged with those of `latents`.
+    mirrored: latents from `encode_mirrored`. They get the same noise; their maps are mirrored back and averaged with
+    those of `latents`.
     """
     if mirrored is not None:
         first, second = (
             capture_noised(model, look, prompts, classes, timesteps=timesteps, seed=seed, plan=plan, indices=indices)
             for look in (latents, mirrored)
         )
-        return {group: [mean_of_looks(*both) for both in zip(maps, second[group], strict=True)] for group, maps in first.items()}
+        return {
+            group: [mean_of_looks(*both) for both in zip(maps, second[group], strict=True)]
+            for group, maps in first.items()
+        }
     texts, asked = asked_texts(model, plan, prompts, classes)
     words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
     steps = len(timesteps)
@@ -123,7 +136,13 @@ def capture_noised(
 
 @torch.no_grad()
 def run_noised(
-    model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int], seed: int, indices: Sequence[int]
+    model: Model,
+    latents: torch.Tensor,
+    prompts: Sequence[str],
+    *,
+    timesteps: Sequence[int],
+    seed: int,
+    indices: Sequence[int],
 ) -> None:
     """One network call per timestep on noisy latents (B, C, h, w), the noisiest first. Hooks read the results."""
     descending = check_schedule(model, timesteps)
@@ -152,7 +171,9 @@ def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
     scheduler = model.pipe.scheduler
     levels = model.family.noise_levels(model.pipe)
     if levels is None:
-        raise UserError(f"model '{model.name}': its scheduler ({type(scheduler).__name__}) has no noise schedule to add noise by")
+        raise UserError(
+            f"model '{model.name}': its scheduler ({type(scheduler).__name__}) has no noise schedule to add noise by"
+        )
     descending = sorted(timesteps, reverse=True)
     if not descending or descending[-1] < 0 or descending[0] >= levels:
         raise UserError("timesteps", f"{list(timesteps)} must be from 0 to {levels - 1}, at least one")
@@ -172,8 +193,9 @@ def capture_classes(
 ) -> list[AttentionMaps]:
     """`capture_images` with several sentences per image: each image's maps have the tokens of all its sentences.
 
-    latents: (B, C, h, w) from `encode_images`. sentences: for each image, at least one (prompt, the classes that it names). All
-    sentences use the same noise. Self-attention is averaged over sentences. mirrored: as in `capture_noised`.
+    latents: (B, C, h, w) from `encode_images`. sentences: for each image, at least one (prompt, the classes that it
+    names). All sentences use the same noise. Self-attention is averaged over sentences. mirrored: as in
+    `capture_noised`.
     """
     by_image: list[list[AttentionMaps]] = [[] for _ in latents]
     for turn in range(max(map(len, sentences), default=0)):
@@ -216,11 +238,18 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 
 def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
     """The mean of an image's maps and the maps of its mirrored copy, after mirroring the latter back."""
-    own, other_own, cross, other_cross = maps.self_attention, mirrored.self_attention, maps.cross_attention, mirrored.cross_attention
+    own, other_own, cross, other_cross = (
+        maps.self_attention,
+        mirrored.self_attention,
+        maps.cross_attention,
+        mirrored.cross_attention,
+    )
     return replace(
         maps,
         self_attention={grid: (tensor + mirror("self", grid, other_own[grid])) / 2 for grid, tensor in own.items()},
-        cross_attention={grid: (tensor + mirror("cross", grid, other_cross[grid])) / 2 for grid, tensor in cross.items()},
+        cross_attention={
+            grid: (tensor + mirror("cross", grid, other_cross[grid])) / 2 for grid, tensor in cross.items()
+        },
     )
 
 
@@ -250,14 +279,17 @@ def capture_clean(
     timestep: int,
     kind: Kind,
 ) -> list[AttentionMaps]:
-    """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention are probabilities that sum to 1;
-    in joint attention the softmax is over the picture's columns alone. Rows of cross-attention sum to 1 if the layer only attends to text.
+    """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention are
+    probabilities that sum to 1; in joint attention the softmax is over the picture's columns alone. Rows of
+    cross-attention sum to 1 if the layer only attends to text.
 
     classes: the classes that each prompt names; None: none.
     """
     texts = [""] * len(latents) if prompts is None else list(prompts)
     names = [()] * len(latents) if classes is None else classes
-    words = [locate_columns(model.readers, text, classes_of_text) for text, classes_of_text in zip(texts, names, strict=True)]
+    words = [
+        locate_columns(model.readers, text, classes_of_text) for text, classes_of_text in zip(texts, names, strict=True)
+    ]
     plan = plan_capture(model.family, model.network.config, PLAIN_MEANS, reads={kind: None}, alone=("self",))
     with capture_attention(model.network, plan, guidance=False) as recorder:
         run_clean(model, latents, texts, timestep=timestep)
@@ -265,12 +297,15 @@ def capture_clean(
 
 
 @torch.no_grad()
-def denoising_errors(model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]) -> torch.Tensor:
-    """The network's squared error at every position when it denoises one image with each of several prompts: (P, K, h, w) float32,
-    averaged over channels.
+def denoising_errors(
+    model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]
+) -> torch.Tensor:
+    """The network's squared error at every position when it denoises one image with each of several prompts: (P, K, h,
+    w) float32, averaged over channels.
 
-    latents: (C, h, w) of one image, noised at each of K timesteps. The noise depends only on the timestep, and is the same for every
-    prompt and image. The error is in the quantity that the model predicts, so only ratios are meaningful.
+    latents: (C, h, w) of one image, noised at each of K timesteps. The noise depends only on the timestep, and is the
+    same for every prompt and image. The error is in the quantity that the model predicts, so only ratios are
+    meaningful.
     """
     check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe

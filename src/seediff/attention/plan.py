@@ -3,7 +3,8 @@
     plan = plan_capture(model.family, model.network.config, mask=MaskConfig(method="ca_sa"))
     images, maps = generate_batch(model, specs, steps=50, guidance_scale=7.5, negative_prompt="", size=None, plan=plan)
 
-`plan_capture` is the only place where layers, levels and kinds of attention are held against the network. Whoever captures gets the plan.
+`plan_capture` is the only place where layers, levels and kinds of attention are held against the network. Whoever
+captures gets the plan.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ BYTES = 4
 class CapturePlan:
     """What is captured of a network. Made by `plan_capture`, then passed down unchanged.
 
-    family, network: the network's family and its config.json.
-    capture: how maps are averaged; its layers are those that are captured, in groups that the network distinguishes.
-    groups: layers as they were asked for → as the network has them. More than one: captured together, with a running map for each layer.
-    reads: kind of attention → the levels to capture; None: all.
-    alone: in joint attention, the kinds whose softmax is over the picture's ("self") or the text's columns ("cross") alone.
-    mask: the constants of masks, with levels that the network has; None: no masks are planned. notes: the changes, a line each.
-    pipeline, size: class of the pipeline, and (height, width) of L, for `expected`; None: not known yet.
+    family, network: the network's family and its config.json. capture: how maps are averaged; its layers are those that
+    are captured, in groups that the network distinguishes. groups: layers as they were asked for → as the network has
+    them. More than one: captured together, with a running map for each layer. reads: kind of attention → the levels to
+    capture; None: all. alone: in joint attention, the kinds whose softmax is over the picture's ("self") or the text's
+    columns ("cross") alone. mask: the constants of masks, with levels that the network has; None: no masks are planned.
+    notes: the changes, a line each. pipeline, size: class of the pipeline, and (height, width) of L, for `expected`;
+    None: not known yet.
     """
 
     family: Family
@@ -71,15 +72,18 @@ def plan_capture(
 ) -> CapturePlan:
     """The plan for a network with this config.json.
 
-    mask: the masks that will be made; their method decides what is read. reads: instead of that; without either, everything is captured.
-    groups: several groups of layers instead of `capture.layers`. alone: beside what `capture.text_share` asks for.
+    mask: the masks that will be made; their method decides what is read. reads: instead of that; without either,
+    everything is captured. groups: several groups of layers instead of `capture.layers`. alone: beside what
+    `capture.text_share` asks for.
 
-    Raises UserError for layers and levels that the network lacks, for a method that needs attention which these layers or this family do
-    not have, and for `capture.prompt` without a UNet.
+    Raises UserError for layers and levels that the network lacks, for a method that needs attention which these layers
+    or this family do not have, and for `capture.prompt` without a UNet.
     """
     # 1. Whose words
     if capture.prompt is not None and family.network != "unet":
-        raise UserError("capture.prompt", f"{capture.prompt}: works with UNets, and {family.title} has none", "leave it out")
+        raise UserError(
+            "capture.prompt", f"{capture.prompt}: works with UNets, and {family.title} has none", "leave it out"
+        )
 
     # 2. Layers
     fitted = {group: family.fit_layers(network, group) for group in groups or (capture.layers,)}
@@ -109,12 +113,17 @@ def plan_segments(
     capture: CaptureConfig = PLAIN_MEANS,
     **known: Any,
 ) -> CapturePlan:
-    """The plan for segments, of plain means of self-attention. model: the model's name, for messages. known: `pipeline`, `size`.
+    """The plan for segments, of plain means of self-attention. model: the model's name, for messages. known:
+    `pipeline`, `size`.
 
     Raises UserError if the family lacks what the method divides.
     """
     if why := family.no_self_attention:
-        raise UserError("model", f"{model}: segments need self-attention, and {family.title} has no maps of it: {why}", "use another model")
+        raise UserError(
+            "model",
+            f"{model}: segments need self-attention, and {family.title} has no maps of it: {why}",
+            "use another model",
+        )
     if segment.divides_features and family.network != "unet":
         problem = f"{segment.method}: divides the features of a UNet's encoder, and model '{model}' has none"
         raise UserError("segment.method", problem, "use diffseg or kmeans")
@@ -123,18 +132,22 @@ def plan_segments(
 
 
 def _check_blocks(family: Family, network: Mapping[str, Any], mask: MaskConfig, group: Layers, kind: Kind) -> None:
-    """Raise UserError for blocks of a transformer without the attention that a method reads: Z-Image's first do not attend to text."""
+    """Raise UserError for blocks of a transformer without the attention that a method reads: Z-Image's first do not
+    attend to text.
+    """
     if block_numbers(group) is None:
         return
     counts = family.layer_counts(network, group)
     if not counts.get(kind) and not counts.get("joint"):
-        raise UserError("capture.layers", f"{group}: method {mask.method} reads {kind}-attention, of which these blocks have none")
+        raise UserError(
+            "capture.layers", f"{group}: method {mask.method} reads {kind}-attention, of which these blocks have none"
+        )
 
 
 @dataclass(frozen=True)
 class Expected:
-    """layers: the number of layers of each kind. maps: (kind, level) → (rows, columns) of an image's running map. size: (height, width)
-    of L. held: (kind, level) → the number of such maps; 1 if missing."""
+    """layers: the number of layers of each kind. maps: (kind, level) → (rows, columns) of an image's running map. size:
+    (height, width) of L. held: (kind, level) → the number of such maps; 1 if missing."""
 
     layers: Mapping[LayerKind, int]
     maps: Mapping[tuple[str, int], tuple[int, int]]
@@ -143,7 +156,9 @@ class Expected:
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of one image's running maps. Independent of the number of steps, and of layers unless their mean is geometric."""
+        """Bytes of one image's running maps. Independent of the number of steps, and of layers unless their mean is
+        geometric.
+        """
         return BYTES * sum(rows * columns * self.held.get(where, 1) for where, (rows, columns) in self.maps.items())
 
     def __str__(self) -> str:
@@ -155,7 +170,9 @@ class Expected:
         """The levels as text; written once if both kinds have the same levels."""
         levels: dict[str, str] = {}
         for kind in dict.fromkeys(kind for kind, _ in self.maps):
-            levels[kind] = ", ".join(level_name(level) for level in sorted(level for of, level in self.maps if of == kind))
+            levels[kind] = ", ".join(
+                level_name(level) for level in sorted(level for of, level in self.maps if of == kind)
+            )
         if len(set(levels.values())) == 1:
             return f", at {next(iter(levels.values()))}"
         return "; of these " + ", ".join(f"{kind}-attention at {names}" for kind, names in levels.items())

@@ -1,7 +1,7 @@
 """Head means of softmax(QKᵀ), added into running maps in blocks that fit the cache.
 
-Queries and keys have the model's number format. Scores and probabilities are always float32, as in fused attention, because some models'
-scores are too large for half precision.
+Queries and keys have the model's number format. Scores and probabilities are always float32, as in fused attention,
+because some models' scores are too large for half precision.
 
 Shape letters: B images, H heads, N queries, T keys, D channels per head.
 """
@@ -18,9 +18,9 @@ import torch
 class Part(NamedTuple):
     """Some columns of one softmax, and the running map to which they are added.
 
-    total: (B, N, width) float32. columns: which of the T columns. per_column: whether to divide by each column's maximum instead of the
-    whole map's. In cross-attention the maximum over all tokens would always be the start token's, and would flatten the other columns.
-    alone: whether the softmax is over these columns only.
+    total: (B, N, width) float32. columns: which of the T columns. per_column: whether to divide by each column's
+    maximum instead of the whole map's. In cross-attention the maximum over all tokens would always be the start
+    token's, and would flatten the other columns. alone: whether the softmax is over these columns only.
     """
 
     total: torch.Tensor
@@ -59,7 +59,8 @@ def add_probabilities(
     normalize: bool,
     scratch: Scratch | None = None,
 ) -> torch.Tensor:
-    """`total += mean over heads of softmax(scale · QKᵀ + bias)`, divided by its maximum when asked (eq. 5), in place, for every part.
+    """`total += mean over heads of softmax(scale · QKᵀ + bias)`, divided by its maximum when asked (eq. 5), in place,
+    for every part.
 
     Args:
         query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column.
@@ -77,10 +78,14 @@ def add_probabilities(
     limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
     rows = max(1, min(queries, limit // keys))
     together = max(1, min(heads, limit // (rows * keys)))  # heads at a time
-    group = max(1, min(images, limit // (heads * rows * keys))) if rows == queries else 1  # images: several small maps, or one large
+    group = (
+        max(1, min(images, limit // (heads * rows * keys))) if rows == queries else 1
+    )  # images: several small maps, or one large
     sizes = [group * together * rows * keys] * 2 + [part.total[:group].numel() for part in parts]
     block, other, *flat = (scratch or Scratch()).take(sum(sizes), query).split(sizes)
-    sums = [buffer.view_as(part.total[:group]) for buffer, part in zip(flat, parts, strict=True)]  # of probabilities, over heads
+    sums = [
+        buffer.view_as(part.total[:group]) for buffer, part in zip(flat, parts, strict=True)
+    ]  # of probabilities, over heads
     peaks = query.new_zeros((), dtype=torch.float32)
     for first in range(0, images, group):
         chosen = slice(first, min(first + group, images))
@@ -102,7 +107,9 @@ def add_probabilities(
                 if not all(part.alone for part in parts):
                     torch.softmax(scores, -1, out=probabilities)
                 for part, total in zip(parts, sums, strict=True):
-                    added = torch.softmax(scores[..., part.columns], -1) if part.alone else probabilities[..., part.columns]
+                    added = (
+                        torch.softmax(scores[..., part.columns], -1) if part.alone else probabilities[..., part.columns]
+                    )
                     if head == 0:
                         torch.sum(added, 1, out=total[:count, here])
                     else:

@@ -33,8 +33,8 @@ def mean_of_layers(kind: Kind, layers: Sequence[torch.Tensor], config: CaptureCo
 
 @contextmanager
 def _ordinary_tensors() -> Iterator[None]:
-    """Tensors made here are normal tensors even under `torch.inference_mode()`, because inference tensors cannot be changed in place
-    outside it."""
+    """Tensors made here are normal tensors even under `torch.inference_mode()`, because inference tensors cannot be
+    changed in place outside it."""
     with torch.inference_mode(False), torch.no_grad():
         yield
 
@@ -42,7 +42,9 @@ def _ordinary_tensors() -> Iterator[None]:
 class AttentionRecorder:
     """Running sums of attention, one (B, N, T) float32 buffer per resolution (or layer) and kind."""
 
-    def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None = None, per_layer: bool = False) -> None:
+    def __init__(
+        self, plan: CapturePlan, *, guidance: bool, total_steps: int | None = None, per_layer: bool = False
+    ) -> None:
         if plan.capture.steps == "second-half" and total_steps is None:
             raise ValueError("steps='second-half' needs total_steps")
         self.plan, self.config, self.family = plan, plan.capture, plan.family
@@ -61,7 +63,9 @@ class AttentionRecorder:
         self.step = -1
         self.recording = False
         self.rows: Sequence[int] | None = None
-        """The rows of each batch to record, if they are set before every call (script/listener.py); None: as `guidance` says."""
+        """The rows of each batch to record, if they are set before every call (script/listener.py); None: as `guidance`
+        says.
+        """
         self.latent_size: Grid | None = None
         self.images: int | None = None
         self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
@@ -98,8 +102,8 @@ class AttentionRecorder:
                 self.recording = self.step % every == 0
 
     def grid(self, positions: int) -> Grid:
-        """Height and width of a map with this number of positions: the latent's size, halved as often as needed (rounded up, as
-        convolutions do).
+        """Height and width of a map with this number of positions: the latent's size, halved as often as needed
+        (rounded up, as convolutions do).
 
         Raises UserError if no level of this latent has this number.
         """
@@ -108,7 +112,9 @@ class AttentionRecorder:
         while height * width > positions:
             height, width = (height + 1) // 2, (width + 1) // 2
         if height * width != positions:
-            raise UserError(f"attention over {positions} positions is of no level of latents of {grid_text(self.latent_size)}")
+            raise UserError(
+                f"attention over {positions} positions is of no level of latents of {grid_text(self.latent_size)}"
+            )
         return height, width
 
     def wants(self, kind: Kind, positions: int) -> bool:
@@ -135,17 +141,21 @@ class AttentionRecorder:
         half = tensor.shape[0] // 2
         return tensor[:half] if self.family.conditional == "first half" else tensor[half:]
 
-    def add(self, kind: Kind, name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None) -> None:
-        """Add one layer's probabilities at one step, averaged over heads. query: (B, H, N, D). key: (B, H, T, D). bias: (B, H, 1 or N,
-        T)."""
+    def add(
+        self, kind: Kind, name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None
+    ) -> None:
+        """Add one layer's probabilities at one step, averaged over heads. query: (B, H, N, D). key: (B, H, T, D). bias:
+        (B, H, 1 or N, T)."""
         total = self._total(kind, self.grid(query.shape[2]), name, query, key.shape[2])
         self._add([Part(total, per_column=kind == "cross")], name, query, key, scale, bias)
 
-    def add_joint(self, name: str, query: torch.Tensor, key: torch.Tensor, parts: Mapping[Kind, slice], bias: torch.Tensor | None) -> None:
+    def add_joint(
+        self, name: str, query: torch.Tensor, key: torch.Tensor, parts: Mapping[Kind, slice], bias: torch.Tensor | None
+    ) -> None:
         """Add one layer and step of joint attention: the picture's queries (B, H, N, D) and all keys (B, H, S, D).
 
-        parts: the columns of the picture ("self") and of the text ("cross"); empty and unwanted parts are skipped. bias: (B, 1, 1, S),
-        added to the scores, −inf for padding; None: no padding.
+        parts: the columns of the picture ("self") and of the text ("cross"); empty and unwanted parts are skipped.
+        bias: (B, 1, 1, S), added to the scores, −inf for padding; None: no padding.
         """
         size = self.latent_size
         assert size is not None
@@ -153,13 +163,21 @@ class AttentionRecorder:
         for kind, columns in parts.items():
             width = len(range(*columns.indices(key.shape[2])))
             if width and self.wants(kind, size[0] * size[1]):
-                wanted.append(Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.plan.alone))
+                wanted.append(
+                    Part(self._total(kind, size, name, query, width), columns, kind == "cross", kind in self.plan.alone)
+                )
         if not wanted:
             return
         self._add(wanted, name, query, key, query.shape[3] ** -0.5, bias)
 
     def _add(
-        self, parts: Sequence[Part], name: str, query: torch.Tensor, key: torch.Tensor, scale: float, bias: torch.Tensor | None
+        self,
+        parts: Sequence[Part],
+        name: str,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        scale: float,
+        bias: torch.Tensor | None,
     ) -> None:
         peak = add_fast(parts, query, key, scale, bias, normalize=self.config.normalize, scratch=self._scratch)
         self._peaks[name] = self._peaks[name] + peak if name in self._peaks else peak
@@ -186,16 +204,21 @@ class AttentionRecorder:
     ) -> list[AttentionMaps]:
         """The means over layers and steps (eq. 5): one AttentionMaps per image of the batch, on the network's device.
 
-        words, prompts: for each image, as in AttentionMaps. layers: average only these captured layers; needs `per_layer=True`.
-        Raises UserError if nothing was recorded or attention was not finite.
+        words, prompts: for each image, as in AttentionMaps. layers: average only these captured layers; needs
+        `per_layer=True`. Raises UserError if nothing was recorded or attention was not finite.
         """
         if layers is not None and not self.per_layer:
             raise ValueError("a part of the layers needs capture_attention(..., per_layer=True)")
         self._finish()
         if len(words) != self.images or len(prompts) != self.images:
-            raise ValueError(f"{self.images} images were captured, but words of {len(words)} and {len(prompts)} prompts were given")
+            raise ValueError(
+                f"{self.images} images were captured, but words of {len(words)} and {len(prompts)} prompts were given"
+            )
         own, cross = (
-            {grid: mean_of_layers(kind, list(maps.values()), self.config) for grid, maps in self._by_grid(kind, layers).items()}
+            {
+                grid: mean_of_layers(kind, list(maps.values()), self.config)
+                for grid, maps in self._by_grid(kind, layers).items()
+            }
             for kind in KINDS
         )
         assert self.latent_size is not None
@@ -211,10 +234,15 @@ class AttentionRecorder:
             for image in range(len(prompts))
         ]
 
-    def maps_of_groups(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str]) -> dict[Layers, list[AttentionMaps]]:
+    def maps_of_groups(
+        self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str]
+    ) -> dict[Layers, list[AttentionMaps]]:
         """Group of the plan, as it was asked for → `maps` of its layers."""
         groups = self.plan.groups
-        return {asked: self.maps(words, prompts, layers=group if len(groups) > 1 else None) for asked, group in groups.items()}
+        return {
+            asked: self.maps(words, prompts, layers=group if len(groups) > 1 else None)
+            for asked, group in groups.items()
+        }
 
     @_ordinary_tensors()
     def layer_maps(self, kind: Kind, image: int) -> dict[Grid, dict[str, torch.Tensor]]:
@@ -222,7 +250,9 @@ class AttentionRecorder:
         if not self.per_layer:
             raise ValueError("layer_maps needs capture_attention(..., per_layer=True)")
         self._finish()
-        return {grid: {name: tensor[image] for name, tensor in maps.items()} for grid, maps in self._by_grid(kind).items()}
+        return {
+            grid: {name: tensor[image] for name, tensor in maps.items()} for grid, maps in self._by_grid(kind).items()
+        }
 
     def _by_grid(self, kind: Kind, layers: Layers | None = None) -> dict[Grid, dict[str, torch.Tensor]]:
         names = None if layers is None else self.family.chosen(list(self.layers), by_kind(layers)[kind])
@@ -233,18 +263,24 @@ class AttentionRecorder:
         return dict(sorted(grids.items(), reverse=True))
 
     def _finish(self) -> None:
-        """Turn sums into means, in place, once. Raises UserError if nothing was recorded or attention was not finite."""
+        """Turn sums into means, in place, once. Raises UserError if nothing was recorded or attention was not
+        finite.
+        """
         if self._finished:
             return
         self._scratch.free()
         if not self._sums:
-            raise UserError("no attention was captured: the network did not run, or no layer matches the chosen levels and steps")
+            raise UserError(
+                "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
+            )
         names = list(self._peaks)
         finite = torch.stack([self._peaks[name] for name in names]).isfinite().tolist()
         if not all(finite):
             bad = [name for name, fine in zip(names, finite, strict=True) if not fine]
             raise UserError(
-                f"attention of {bad[0]}" + (f" and {len(bad) - 1} more layers" if len(bad) > 1 else "") + " is not a number: "
+                f"attention of {bad[0]}"
+                + (f" and {len(bad) - 1} more layers" if len(bad) > 1 else "")
+                + " is not a number: "
                 "half precision overflowed; use --dtype float32 or bfloat16"
             )
         for where, tensor in self._sums.items():

@@ -13,13 +13,14 @@ NETWORKS = ("unet", "transformer")
 """Pipelines' names for the part that has the attention."""
 
 PLAIN = {
-    "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor", "XLAFlashAttnProcessor2_0",
+    "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor",
+    "XLAFlashAttnProcessor2_0",
     "FusedAttnProcessor2_0", "JointAttnProcessor2_0", "XFormersJointAttnProcessor", "FusedJointAttnProcessor2_0",
     "SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0", "Lumina2AttnProcessor2_0", "ZSingleStreamAttnProcessor",
     "QwenDoubleStreamAttnProcessor2_0",
 }  # fmt: skip
-"""diffusers' processors that compute the network's own attention and nothing else. So do the default processors that diffusers declares
-for layers, which are not listed. Fused processors are refused when they run."""
+"""diffusers' processors that compute the network's own attention and nothing else. So do the default processors that
+diffusers declares for layers, which are not listed. Fused processors are refused when they run."""
 
 FROM_PICTURES = {"StableDiffusionXLImg2ImgPipeline"}
 """Pipelines that are in REFUSED because they need a picture, which a script can give them."""
@@ -29,13 +30,21 @@ PIECEWISE = {"StableDiffusionPanoramaPipeline": "it draws parts that overlap, ea
 
 
 def find_network(pipe: Any) -> tuple[Any, Family]:
-    """The network of a pipeline, or `pipe` itself if it is a network, and its family. Raises UserError if it cannot be captured."""
+    """The network of a pipeline, or `pipe` itself if it is a network, and its family. Raises UserError if it cannot be
+    captured.
+    """
     called = type(pipe).__name__
     bases = {kind.__name__ for kind in type(pipe).__mro__}
     if "PAGMixin" in bases:
-        raise UserError(f"a {called}", "perturbed-attention guidance adds attention of its own", "use the pipeline without PAG")
+        raise UserError(
+            f"a {called}", "perturbed-attention guidance adds attention of its own", "use the pipeline without PAG"
+        )
     if "ModularPipeline" in bases:
-        raise UserError(f"a {called}", "modular pipelines do not say which text each call of the network has", "capture the network itself")
+        raise UserError(
+            f"a {called}",
+            "modular pipelines do not say which text each call of the network has",
+            "capture the network itself",
+        )
     if why := {**REFUSED, **PIECEWISE}.get(called) if called not in FROM_PICTURES else None:
         raise UserError(f"a {called}", "cannot be captured", why)
     part = next((part for part in NETWORKS if hasattr(getattr(pipe, part, None), "forward")), None)
@@ -43,7 +52,9 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     network = pipe if part is None else getattr(pipe, part)
     _check_compiled(network)
-    family = next((found for kind in type(pipe).__mro__ if (found := pipeline_family(kind.__name__))), network_family(network))
+    family = next(
+        (found for kind in type(pipe).__mro__ if (found := pipeline_family(kind.__name__))), network_family(network)
+    )
     if family is pipeline_family("StableDiffusionPipeline") and getattr(pipe, "tokenizer_2", None) is not None:
         family = pipeline_family("StableDiffusionXLPipeline") or family
     return network, family
@@ -52,12 +63,13 @@ def find_network(pipe: Any) -> tuple[Any, Family]:
 def _check_compiled(network: Any) -> None:
     """Raise UserError for a network that torch compiled without the taps that capture needs (`models/compiled.py`)."""
     compiled = type(network).__name__ == "OptimizedModule" or (
-        not hasattr(network, MARK) and any(getattr(module, "_compiled_call_impl", None) is not None for module in network.modules())
+        not hasattr(network, MARK)
+        and any(getattr(module, "_compiled_call_impl", None) is not None for module in network.modules())
     )
     if compiled:
         raise UserError(
-            "the network was compiled by torch, and its graphs ignore hooks that are added later: capture before it is compiled, or have "
-            "seediff.load_model(name, compile=True) compile it"
+            "the network was compiled by torch, and its graphs ignore hooks that are added later: capture before it is"
+            " compiled, or have seediff.load_model(name, compile=True) compile it"
         )
 
 
@@ -73,4 +85,7 @@ def check_processors(network: Any) -> None:
         usual = kind.__name__ in PLAIN or kind is getattr(type(module), "_default_processor_cls", None)
         if kind.__module__.startswith("diffusers.") and not usual:
             refuse_adapters(name, module)
-            raise UserError(f"{name} has a {kind.__name__}, whose attention is not the network's own alone; use a pipeline without it")
+            raise UserError(
+                f"{name} has a {kind.__name__}, whose attention is not the network's own alone; use a pipeline"
+                " without it"
+            )

@@ -45,9 +45,10 @@ def window_count(height: int, width: int, fit: Fit) -> int:
 def windows(height: int, width: int, fit: Fit) -> list[Window]:
     """The parts of a photograph of (height, width) pixels that the model sees, in order.
 
-    keep, resize: one part, the whole photograph. crop: one part, the centred square of the shorter side, rounded up and left as in
-    DiffSeg's program. tile: squares of the shorter side c, evenly spaced over the longer side l, ⌈(l − c) / ⌊c/2⌋⌉ + 1 of them.
-    Neighbours share at least half of their area, so anything narrower than half a square is seen whole at least once.
+    keep, resize: one part, the whole photograph. crop: one part, the centred square of the shorter side, rounded up and
+    left as in DiffSeg's program. tile: squares of the shorter side c, evenly spaced over the longer side l, ⌈(l − c) /
+    ⌊c/2⌋⌉ + 1 of them. Neighbours share at least half of their area, so anything narrower than half a square is seen
+    whole at least once.
     """
     short, long = sorted((height, width))
     if fit in ("keep", "resize"):
@@ -62,9 +63,11 @@ def windows(height: int, width: int, fit: Fit) -> list[Window]:
 
 
 def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
-    """(height, width) in pixels at which a model sees a photograph of `shape` (height, width, …), or each of its `windows`.
+    """(height, width) in pixels at which a model sees a photograph of `shape` (height, width, …), or each of its
+    `windows`.
 
-    keep: the photograph's own shape, with as many positions as `size` has (`sides_of_shape`). Otherwise: `size`; None: the model's own.
+    keep: the photograph's own shape, with as many positions as `size` has (`sides_of_shape`). Otherwise: `size`; None:
+    the model's own.
 
     Raises UserError for a photograph that is too long and narrow to be seen whole.
     """
@@ -75,22 +78,25 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
     long, short = max(height, width), min(height, width)
     if long > MAX_ASPECT * short:
         raise UserError(
-            f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and a photograph of more than {MAX_ASPECT} times "
-            "keeps no shape that a model could see; use another --fit, or cut it up"
+            f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and a photograph of more than"
+            f" {MAX_ASPECT} times keeps no shape that a model could see; use another --fit, or cut it up"
         )
     sides = sides_of_shape(long / short, shape_of_size[0] * shape_of_size[1], *model.size_rules)
     return sides if height >= width else (sides[1], sides[0])
 
 
 def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None = None) -> tuple[int, int]:
-    """(longer, shorter) side in pixels, multiples of `multiple`, for a picture with long / short = `aspect` and close to `area` pixels,
-    but never more, so that it needs no more memory than the square. Tries the multiples around the exact sides. An error in shape counts
-    twice as much as missing area, both as logarithms.
+    """(longer, shorter) side in pixels, multiples of `multiple`, for a picture with long / short = `aspect` and close
+    to `area` pixels, but never more, so that it needs no more memory than the square. Tries the multiples around the
+    exact sides. An error in shape counts twice as much as missing area, both as logarithms.
 
-    largest: the maximum side, unless the square's own is longer; None: no limit. Raises UserError for an area below `multiple`².
+    largest: the maximum side, unless the square's own is longer; None: no limit. Raises UserError for an area below
+    `multiple`².
     """
     if area < multiple**2:
-        raise UserError(f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the least that the model takes")
+        raise UserError(
+            f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the least that the model takes"
+        )
     limit = area if largest is None else max(largest, math.isqrt(area))
     candidates: list[tuple[float, int, int]] = []
     exact = min((area / aspect) ** 0.5, limit / aspect)
@@ -110,8 +116,8 @@ def _about(side: float, multiple: int) -> set[int]:
 
 
 def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
-    """Batches of picture indices. Each has pictures of one shape, in order, at most `most`; shapes come in the order of their first
-    picture. Depends only on the shapes."""
+    """Batches of picture indices. Each has pictures of one shape, in order, at most `most`; shapes come in the order of
+    their first picture. Depends only on the shapes."""
     groups: dict[Hashable, list[int]] = {}
     for number, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(number)
@@ -121,8 +127,8 @@ def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
 def cut(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
     """A window of an image (H, W, 3) uint8, resized to (h, w, 3) uint8 with Pillow's bilinear filter.
 
-    When enlarging, this is DiffSeg's interpolation. When reducing, the filter widens (antialiasing), whereas DiffSeg's program reads
-    four pixels per point and skips the others, which turns fine texture into noise.
+    When enlarging, this is DiffSeg's interpolation. When reducing, the filter widens (antialiasing), whereas DiffSeg's
+    program reads four pixels per point and skips the others, which turns fine texture into noise.
     """
     part = np.ascontiguousarray(image[window.slices])
     return np.asarray(Image.fromarray(part).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
@@ -134,7 +140,9 @@ def paste(values: np.ndarray, window: Window, shape: tuple[int, int], outside: f
     outside: −1 (not segmented) for segment ids (int32), 255 (ignored) for masks, 0 for soft maps.
     """
     if values.shape[-2:] != (window.height, window.width):
-        raise ValueError(f"values are {values.shape[-2:]}, their window {(window.height, window.width)}; both are (height, width)")
+        raise ValueError(
+            f"values are {values.shape[-2:]}, their window {(window.height, window.width)}; both are (height, width)"
+        )
     whole = np.full((*values.shape[:-2], *shape), outside, values.dtype)
     whole[(..., *window.slices)] = values
     return whole

@@ -1,4 +1,6 @@
-"""The command line: one module per group of commands, assembled by commands.py; summary.py has the summaries that commands print."""
+"""The command line: one module per group of commands, assembled by commands.py; summary.py has the summaries that
+commands print.
+"""
 
 from __future__ import annotations
 

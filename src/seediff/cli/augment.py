@@ -11,7 +11,18 @@ from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
 from ..config.resolve import configure
 from .line import typed
-from .options import LINE, ConfigFile, DatasetOut, DryRun, EngineOptions, Quiet, carry_out, make_engine, option, parse_place
+from .options import (
+    LINE,
+    ConfigFile,
+    DatasetOut,
+    DryRun,
+    EngineOptions,
+    Quiet,
+    carry_out,
+    make_engine,
+    option,
+    parse_place,
+)
 
 
 def augment(
@@ -20,20 +31,32 @@ def augment(
     out: DatasetOut,
     line: Annotated[AugmentConfig | None, LINE] = None,
     link: Annotated[
-        bool, option(RUN, "Hard-link the original pictures instead of copying them, where the file system allows it.", negative=())
+        bool,
+        option(
+            RUN,
+            "Hard-link the original pictures instead of copying them, where the file system allows it.",
+            negative=(),
+        ),
     ] = False,
     workers: Annotated[
         int | None,
         WORD,
-        option(RUN, "Number of processes on this machine, or of Ray workers. The result is the same.", "1; ray: one per core"),
+        option(
+            RUN,
+            "Number of processes on this machine, or of Ray workers. The result is the same.",
+            "1; ray: one per core",
+        ),
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], option(RUN, "Where batches run: on this machine (local), or in Ray workers (ray).", "local")
+        Literal["local", "ray"],
+        option(RUN, "Where batches run: on this machine (local), or in Ray workers (ray).", "local"),
     ] = "local",
     address: Annotated[
         str | None,
         option(
-            RUN, "With --engine ray: address of a running cluster, or auto for the one on this machine.", "start a cluster on this machine"
+            RUN,
+            "With --engine ray: address of a running cluster, or auto for the one on this machine.",
+            "start a cluster on this machine",
         ),
     ] = None,
     config: ConfigFile = None,
@@ -42,8 +65,8 @@ def augment(
 ) -> None:
     """Add changed copies of a dataset's samples: spliced, noisy, blurred, tilted, occluded, flipped, in other colours.
 
-    Masks change with their pictures and are never interpolated. The same command continues a run that was stopped, and ends with the same
-    bytes. soft/, attention/ and steps/ are not copied.
+    Masks change with their pictures and are never interpolated. The same command continues a run that was stopped, and
+    ends with the same bytes. soft/, attention/ and steps/ are not copied.
 
     For example:
 

@@ -1,7 +1,7 @@
 """The command line. Commands import what they need when they run, so that `seediff --help` answers at once.
 
-Exit codes: 0 done, 1 a fault of this program, 2 a problem that the user can fix, 130 interrupted, 141 the reader of the output closed it.
-Errors are one line on stderr; with SEEDIFF_DEBUG=1 in the environment, they are tracebacks.
+Exit codes: 0 done, 1 a fault of this program, 2 a problem that the user can fix, 130 interrupted, 141 the reader of the
+output closed it. Errors are one line on stderr; with SEEDIFF_DEBUG=1 in the environment, they are tracebacks.
 """
 
 from __future__ import annotations
@@ -51,10 +51,14 @@ COMMANDS = {
     "split": ("sets:split", "Divide a dataset for training, validation and testing."),
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
 }
-"""Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it is used."""
+"""Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it
+is used.
+"""
 
 
-def preview(data: Annotated[Path, Parameter(help="Folder of a finished dataset from generate, mask or augment.")]) -> None:
+def preview(
+    data: Annotated[Path, Parameter(help="Folder of a finished dataset from generate, mask or augment.")],
+) -> None:
     """Write a dataset's preview.html again.
 
     For example: `seediff preview pets`
@@ -105,17 +109,33 @@ def models() -> None:
         for row in rows:
             console.print(aligned(row[: len(HEADINGS)]))
             # On a line of its own, so that the id can be copied in one piece even from a narrow terminal.
-            console.print(Padding(Text(", ".join(filter(None, (row.hub_id, row.licence)))), (0, 0, 0, 4), expand=False), style="dim")
+            console.print(
+                Padding(Text(", ".join(filter(None, (row.hub_id, row.licence)))), (0, 0, 0, 4), expand=False),
+                style="dim",
+            )
     console.print()
-    print("Sizes are those of all weights in half precision; licences are what the models' pages said: read them before use.")
-    print("Fetched on first use; or before, for a machine without a network: hf download HUB-ID --local-dir FOLDER, then --model FOLDER.")
-    print("Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras")
+    print(
+        "Sizes are those of all weights in half precision; licences are what the models' pages said: read them before"
+        " use."
+    )
+    print(
+        "Fetched on first use; or before, for a machine without a network: hf download HUB-ID --local-dir FOLDER, then"
+        " --model FOLDER."
+    )
+    print(
+        "Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out"
+        " zebras"
+    )
 
 
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish", "powershell"] | None, Parameter(help="Shell; by default the current one.")] = None,
+    shell: Annotated[
+        Literal["bash", "zsh", "fish", "powershell"] | None, Parameter(help="Shell; by default the current one.")
+    ] = None,
     *,
-    install: Annotated[bool, Parameter(help="Install the script and load it in the shell's start-up file.", negative=())] = False,
+    install: Annotated[
+        bool, Parameter(help="Install the script and load it in the shell's start-up file.", negative=())
+    ] = False,
 ) -> None:
     """Print the shell's completion script, or install it.
 
@@ -133,16 +153,22 @@ def completion(
         else:
             print(app.generate_completion(shell=shell))
     except ShellDetectionError as error:
-        raise UserError("cannot tell which shell this is; name it: seediff completion bash (or zsh, fish, powershell)") from error
+        raise UserError(
+            "cannot tell which shell this is; name it: seediff completion bash (or zsh, fish, powershell)"
+        ) from error
 
 
 def make_app(listing: bool = False) -> App:
-    """The command line's App. listing: describe commands by their lines in COMMANDS; their own help would import all modules."""
+    """The command line's App. listing: describe commands by their lines in COMMANDS; their own help would import all
+    modules.
+    """
     program = App(
         name="seediff",
         version=f"seediff {__version__}",
-        help="Class names in, a labelled dataset out: images from a diffusion model, masks from its attention.\n\n"
-        "Start with: `seediff generate --classes dog,cat --per-class 5 --out pets`",
+        help=(
+            "Class names in, a labelled dataset out: images from a diffusion model, masks from its attention.\n\n"
+            "Start with: `seediff generate --classes dog,cat --per-class 5 --out pets`"
+        ),
         help_format="markdown",
         suppress_keyboard_interrupt=False,
         help_flags=("--help", "-h", HELP_ALL),
@@ -161,14 +187,16 @@ app = make_app()
 
 
 def main(arguments: Sequence[str] | None = None, program: App | None = None) -> int:
-    """Run the command line and return its exit code. Errors become exit codes, except with SEEDIFF_DEBUG=1 in the environment. program:
-    another App to run, for programs outside the package."""
+    """Run the command line and return its exit code. Errors become exit codes, except with SEEDIFF_DEBUG=1 in the
+    environment. program: another App to run, for programs outside the package."""
     # Warnings that libraries print when they are imported would hide the command's own output.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    # Attention maps take tens of megabytes each. With huge pages, Linux allocates them several times as fast (torch reads this once).
+    # Attention maps take tens of megabytes each. With huge pages, Linux allocates them several times as fast (torch
+    # reads this once).
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # Threads that wait for each other then release their core. With other programs running, this is several times as fast.
+    # Threads that wait for each other then release their core. With other programs running, this is several times as
+    # fast.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupt_once()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -177,8 +205,8 @@ def main(arguments: Sequence[str] | None = None, program: App | None = None) -> 
 
 
 def _fitting(arguments: Sequence[str]) -> App:
-    """The App for these arguments: for the list of commands, one that imports no command; for the help of one with many options, one that
-    knows which of them to show."""
+    """The App for these arguments: for the list of commands, one that imports no command; for the help of one with many
+    options, one that knows which of them to show."""
     if not arguments or arguments[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True)
     if arguments[0] in COMMON and {"-h", HELP, HELP_ALL} & set(arguments):
@@ -212,8 +240,8 @@ _interrupted: list[float] = []
 def interrupt_once() -> None:
     """Let only the first Ctrl-C raise KeyboardInterrupt, so that further ones do not disturb the cleanup.
 
-    In case the cleanup hangs, a Ctrl-C more than TIDYING seconds after the first ends the process at once. Its workers end with it, and
-    the next run removes its leftovers.
+    In case the cleanup hangs, a Ctrl-C more than TIDYING seconds after the first ends the process at once. Its workers
+    end with it, and the next run removes its leftovers.
     """
     _interrupted.clear()
 
@@ -224,7 +252,10 @@ def interrupt_once() -> None:
         if time.monotonic() - _interrupted[0] > TIDYING:
             os._exit(130)
 
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):
         signal.signal(signal.SIGINT, interrupt)
 
 
@@ -242,10 +273,15 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
     elif isinstance(error, UserError):
         code, text = 2, f"{spelled[error.subject]}: {error.reason}" if error.subject in spelled else str(error)
     elif isinstance(error, CycloptsError):
-        code, text = 2, f"{_misread(error)} ({HELP_ALL if arguments[:1] and arguments[0] in COMMON else HELP} lists all options)"
+        code, text = (
+            2,
+            f"{_misread(error)} ({HELP_ALL if arguments[:1] and arguments[0] in COMMON else HELP} lists all options)",
+        )
     elif isinstance(error, OSError):
         code, text = 2, system_reason(error)
-    elif isinstance(error, RecursionError):  # values that a parser could read, but a writer or another process cannot take
+    elif isinstance(
+        error, RecursionError
+    ):  # values that a parser could read, but a writer or another process cannot take
         code, text = 2, "a value in the input is nested too deeply"
     elif _is_out_of_memory(error):
         code, text = 2, "the device is out of memory; use a smaller --batch-size or --size, or --dtype float16"
@@ -257,17 +293,26 @@ def _explain(error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def _misread(error: CycloptsError) -> str:
-    """The message for a command line that cannot be parsed: the parser's own, except in two cases where that would not help."""
+    """The message for a command line that cannot be parsed: the parser's own, except in two cases where that would not
+    help.
+    """
     error.verbose = False
     if isinstance(error, UnusedCliTokensError) and (words := error.unused_tokens):
         return f"unexpected argument {words[0]!r}; separate several names with commas, as in --classes dog,cat"
-    if isinstance(error, MissingArgumentError) and error.argument and error.keyword is None and not error.argument.tokens:
+    if (
+        isinstance(error, MissingArgumentError)
+        and error.argument
+        and error.keyword is None
+        and not error.argument.tokens
+    ):
         return f"{error.argument.name} is missing"
     return str(error)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. torch has its own error only for cuda; for cpu and mps it raises RuntimeError with one of these texts."""
+    """Whether memory ran out. torch has its own error only for cuda; for cpu and mps it raises RuntimeError with one of
+    these texts.
+    """
     texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
     return (
         isinstance(error, MemoryError)

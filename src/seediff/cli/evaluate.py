@@ -29,20 +29,32 @@ class Comparison:
     """Options of `evaluate.evaluation.evaluate`; lists as text with commas."""
 
     protocol: Annotated[
-        Literal["own", "voc", "voc-zero-shot", "voc-zero-shot-objects", "cityscapes-human-vehicle", "ade20k", "domain", "camvid"],
+        Literal[
+            "own",
+            "voc",
+            "voc-zero-shot",
+            "voc-zero-shot-objects",
+            "cityscapes-human-vehicle",
+            "ade20k",
+            "domain",
+            "camvid",
+        ],
         Parameter(help="Classes to evaluate: the data's own, or those of a published comparison."),
     ] = "own"
     split: Annotated[
-        str | None, Parameter(help="Part of the data to evaluate.", show_default="val for public data, test for CamVid, else all")
+        str | None,
+        Parameter(help="Part of the data to evaluate.", show_default="val for public data, test for CamVid, else all"),
     ] = None
     class_map: Annotated[
-        Path | None, Parameter(help="TOML or CSV file that maps the model's class names to the data's.", show_default=False)
+        Path | None,
+        Parameter(help="TOML or CSV file that maps the model's class names to the data's.", show_default=False),
     ] = None
     classes: Annotated[
         tuple[str, ...] | None,
         read_names(parse_classes),
         Parameter(
-            help="Class names for the ids in PRED, from 1 up, or a file of names.", show_default="its classes.txt, else the data's ids"
+            help="Class names for the ids in PRED, from 1 up, or a file of names.",
+            show_default="its classes.txt, else the data's ids",
         ),
     ] = None
     scales: Annotated[
@@ -50,11 +62,16 @@ class Comparison:
         WORD,
         Parameter(help="Relative sizes at which MODEL sees each image, for example 0.5,1,2; scores are averaged."),
     ] = (1.0,)
-    flip: Annotated[bool, Parameter(help="MODEL also sees each image mirrored; scores are averaged.", negative=(), show_default="no")] = (
-        False
-    )
-    boundary: Annotated[bool, Parameter(help="Also compute boundary IoU.", negative="--no-boundary", show_default="yes")] = True
-    device: Annotated[str | None, Parameter(help="Device for MODEL: cuda, mps or cpu.", show_default="the fastest available")] = None
+    flip: Annotated[
+        bool,
+        Parameter(help="MODEL also sees each image mirrored; scores are averaged.", negative=(), show_default="no"),
+    ] = False
+    boundary: Annotated[
+        bool, Parameter(help="Also compute boundary IoU.", negative="--no-boundary", show_default="yes")
+    ] = True
+    device: Annotated[
+        str | None, Parameter(help="Device for MODEL: cuda, mps or cpu.", show_default="the fastest available")
+    ] = None
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 1000
     seed: Annotated[int, SEED, Parameter(help="Random seed for the bootstrap.")] = 0
 
@@ -62,21 +79,31 @@ class Comparison:
 @app.default
 def semantic(
     predictions: Annotated[
-        Path, Parameter(name="MODEL|PRED", help="Folder that `seediff train` wrote, or a folder of PNG label maps named like the images.")
+        Path,
+        Parameter(
+            name="MODEL|PRED",
+            help="Folder that `seediff train` wrote, or a folder of PNG label maps named like the images.",
+        ),
     ],
     /,
     *,
-    data: Annotated[Path, Parameter(help="Folder of labelled data: VOC, Cityscapes, ADE20K, CamVid or any dataset that `seediff` reads.")],
+    data: Annotated[
+        Path,
+        Parameter(help="Folder of labelled data: VOC, Cityscapes, ADE20K, CamVid or any dataset that `seediff` reads."),
+    ],
     how: Comparison | None = None,
     json: Annotated[Path | None, HERE, Parameter(help="Also write the scores to this JSON file.")] = None,
     out: Annotated[
         Path | None,
         HERE,
-        Parameter(help="Folder for all scores, each image's scores, and a picture of the worst images.", show_default=False),
+        Parameter(
+            help="Folder for all scores, each image's scores, and a picture of the worst images.", show_default=False
+        ),
     ] = None,
     quiet: Annotated[bool, Parameter(help="Show no progress.", negative=(), show_default="no")] = False,
 ) -> None:
-    """Compare label maps, or a segmenter's predictions, with true label maps: mIoU, each class's IoU, pixel accuracy and boundary IoU.
+    """Compare label maps, or a segmenter's predictions, with true label maps: mIoU, each class's IoU, pixel accuracy
+    and boundary IoU.
 
     `seediff evaluate segments` is for segments without classes. For example:
 
@@ -120,33 +147,58 @@ class SegmentComparison:
 
     protocol: Annotated[
         Literal["diffseg", "dataset", "strict"],
-        Parameter(help="Match segments per image (diffseg), once for the whole set (dataset), or per image with false positives (strict)."),
+        Parameter(
+            help=(
+                "Match segments per image (diffseg), once for the whole set (dataset), or per image with false"
+                " positives (strict)."
+            )
+        ),
     ] = "diffseg"
     layout: Annotated[
         Literal["auto", "folder", "voc", "coco-stuff", "cityscapes", "camvid"],
         Parameter(name="--labels-format", help="Layout of the labels."),
     ] = "auto"
     num_classes: Annotated[
-        int | None, WORD, Parameter(help="Number of classes in a plain folder.", show_default="the number in its classes.txt, or 27")
+        int | None,
+        WORD,
+        Parameter(help="Number of classes in a plain folder.", show_default="the number in its classes.txt, or 27"),
     ] = None
-    split: Annotated[str | None, Parameter(help="Part of the data set to evaluate.", show_default="val; test for CamVid")] = None
+    split: Annotated[
+        str | None, Parameter(help="Part of the data set to evaluate.", show_default="val; test for CamVid")
+    ] = None
     void: Annotated[
-        tuple[int, ...], WORD, Parameter(help="Ids in a plain folder to ignore, for example 0,11.", show_default="only 255")
+        tuple[int, ...],
+        WORD,
+        Parameter(help="Ids in a plain folder to ignore, for example 0,11.", show_default="only 255"),
     ] = ()
     names: Annotated[
-        Path | None, Parameter(name="--list", help="Text file with the labels to evaluate, one name per line.", show_default="all of them")
+        Path | None,
+        Parameter(
+            name="--list", help="Text file with the labels to evaluate, one name per line.", show_default="all of them"
+        ),
     ] = None
-    center_crop: Annotated[bool, Parameter(help="Evaluate only the centred square of each image.", negative=(), show_default="no")] = False
+    center_crop: Annotated[
+        bool, Parameter(help="Evaluate only the centred square of each image.", negative=(), show_default="no")
+    ] = False
     size: Annotated[
         int | None,
         WORD,
-        Parameter(help="Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers.", show_default="its own"),
+        Parameter(
+            help="Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers.",
+            show_default="its own",
+        ),
     ] = None
     resize_predictions: Annotated[
-        bool, Parameter(help="Resize predictions to their label's size (nearest pixel), if it differs.", negative=(), show_default="no")
+        bool,
+        Parameter(
+            help="Resize predictions to their label's size (nearest pixel), if it differs.",
+            negative=(),
+            show_default="no",
+        ),
     ] = False
     missing: Annotated[
-        Literal["error", "wrong", "skip"], Parameter(help="Labels without a prediction: stop (error), count as wrong, or leave out (skip).")
+        Literal["error", "wrong", "skip"],
+        Parameter(help="Labels without a prediction: stop (error), count as wrong, or leave out (skip)."),
     ] = "error"
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over images, for the intervals.")] = 2000
     seed: Annotated[int, SEED, Parameter(help="Random seed for the bootstrap.")] = 0
@@ -154,7 +206,9 @@ class SegmentComparison:
 
 @app.command
 def segments(
-    predictions: Annotated[Path, Parameter(help="Folder that `seediff segment` wrote, or PNG label maps named like the labels.")],
+    predictions: Annotated[
+        Path, Parameter(help="Folder that `seediff segment` wrote, or PNG label maps named like the labels.")
+    ],
     *,
     labels: Annotated[Path, Parameter(help="Folder of labels: a data set as distributed, or PNG label maps.")],
     how: SegmentComparison | None = None,
@@ -167,7 +221,7 @@ def segments(
 
     - `seediff evaluate segments segments --labels VOCdevkit/VOC2012 --size 512`
 
-    - `seediff evaluate segments segments --labels cocostuff/dataset --list Coco164kFull_Stuff_Coarse_7.txt --size 512 --json coco.json`
+    - `seediff evaluate segments segments --labels cocostuff/dataset --list coarse.txt --size 512 --json coco.json`
     """
     from ..evaluate.segments import evaluate_segments, notes, score_table, to_json
     from ..evaluate.semantic import write_json
@@ -190,20 +244,36 @@ def masks(
     *,
     labels: Annotated[Path, Parameter(help="Labels: any data that `seediff evaluate --data` reads.")],
     protocol: Annotated[str, Parameter(help="Protocols with commas.")] = "oracle,oracle-ignored,vocabulary",
-    split: Annotated[str | None, Parameter(help="Part of the data.", show_default="val for public data, test for CamVid, else all")] = None,
-    class_map: Annotated[Path | None, Parameter(help="TOML or CSV file: word for the prompt = class of the data.")] = None,
-    tune_share: Annotated[float, Parameter(help="Share of the pictures that set the thresholds and are not scored.")] = 0.2,
-    count: Annotated[int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")] = None,
+    split: Annotated[
+        str | None, Parameter(help="Part of the data.", show_default="val for public data, test for CamVid, else all")
+    ] = None,
+    class_map: Annotated[
+        Path | None, Parameter(help="TOML or CSV file: word for the prompt = class of the data.")
+    ] = None,
+    tune_share: Annotated[
+        float, Parameter(help="Share of the pictures that set the thresholds and are not scored.")
+    ] = 0.2,
+    count: Annotated[
+        int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
+    ] = None,
     model: Annotated[str | None, Parameter(group=MODEL, help="As in `seediff mask`.", show_default="mini")] = None,
     base: Annotated[str | None, Parameter(group=MODEL, help="As in `seediff mask`.")] = None,
-    size: Annotated[Size | None, WORD, Parameter(group=MODEL, help="As in `seediff mask`.", show_default="the model's own")] = None,
+    size: Annotated[
+        Size | None, WORD, Parameter(group=MODEL, help="As in `seediff mask`.", show_default="the model's own")
+    ] = None,
     seed: Annotated[
-        int | None, WORD, Parameter(group=MODEL, help="Random seed for the noise, the tuning pictures and the bootstrap.")
+        int | None,
+        WORD,
+        Parameter(group=MODEL, help="Random seed for the noise, the tuning pictures and the bootstrap."),
     ] = None,
     device: Annotated[str | None, Parameter(group=MODEL, help="As in `seediff mask`.")] = None,
     dtype: Annotated[DType | None, Parameter(group=MODEL, help="As in `seediff mask`.")] = None,
-    fit: Annotated[Literal["keep", "resize", "crop"] | None, Parameter(group=IMAGES, help="As in `seediff mask`.")] = None,
-    timesteps: Annotated[tuple[Timestep, ...] | None, WORD, Parameter(group=CAPTURE, help="As in `seediff mask`.")] = None,
+    fit: Annotated[
+        Literal["keep", "resize", "crop"] | None, Parameter(group=IMAGES, help="As in `seediff mask`.")
+    ] = None,
+    timesteps: Annotated[
+        tuple[Timestep, ...] | None, WORD, Parameter(group=CAPTURE, help="As in `seediff mask`.")
+    ] = None,
     mask: Annotated[MaskConfig | None, LINE] = None,
     capture: Annotated[CaptureConfig | None, LINE] = None,
     config: ConfigFile = None,
@@ -215,7 +285,8 @@ def masks(
 
     With --json, the same command continues a run that was stopped.
 
-    For example: `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.4 --method ca_sa --json ca_sa.json`
+    For example:
+    `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.4 --method ca_sa --json ca_sa.json`
     """
     from ..config.resolve import configure
     from ..evaluate.layouts import open_evaluation
@@ -229,11 +300,27 @@ def masks(
 
     if name := next((name for name in ("mask.beta", "mask.ignore_band") if name in typed), None):
         raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
-    given = {"model": model, "base": base, "size": size, "seed": seed, "device": device, "dtype": dtype, "fit": fit, "timesteps": timesteps}
-    line = {name: value for name, value in given.items() if value is not None} | {"classes": ("some", "others")}  # the data's replace these
+    given = {
+        "model": model,
+        "base": base,
+        "size": size,
+        "seed": seed,
+        "device": device,
+        "dtype": dtype,
+        "fit": fit,
+        "timesteps": timesteps,
+    }
+    line = {name: value for name, value in given.items() if value is not None} | {
+        "classes": ("some", "others")
+    }  # the data's replace these
     settled = configure(MaskPhotosConfig, {**typed, **line}, config)
     check_mask_effects(settled.mask)
-    how = {"protocols": [name.strip() for name in protocol.split(",")], "tune_share": tune_share, "pictures": count, "draws": draws}
+    how = {
+        "protocols": [name.strip() for name in protocol.split(",")],
+        "tune_share": tune_share,
+        "pictures": count,
+        "draws": draws,
+    }
     words, data = read_class_map(class_map) if class_map else None, open_evaluation(labels, split=split)
     check_writable(None, json)
     keep = json and json.with_name(f"{json.name}.parts")

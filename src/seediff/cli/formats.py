@@ -46,28 +46,41 @@ def export_(
     to: Annotated[FormatName, option(OUTPUT, "The format.")],
     out: Annotated[Path, HERE, option(OUTPUT, "New folder; it appears when it is complete.")],
     link: Annotated[bool | None, export_option("link", LINK, group=OUTPUT)] = None,
-    workers: Annotated[int, WORD, option(OUTPUT, "Number of processes that convert samples. The result is the same.", 1)] = 1,
+    workers: Annotated[
+        int, WORD, option(OUTPUT, "Number of processes that convert samples. The result is the same.", 1)
+    ] = 1,
     split: Annotated[
         float | None,
-        export_option("split", "share of the samples for validation, from 0 to 1.", "`split` in metadata.jsonl, else 0"),
+        export_option(
+            "split", "share of the samples for validation, from 0 to 1.", "`split` in metadata.jsonl, else 0"
+        ),
     ] = None,
-    seed: Annotated[int | None, WORD, option(CHOICE, "With --split: random seed; another seed chooses other samples.", 0)] = None,
-    min_area: Annotated[int | None, WORD, export_option("min_area", "smallest object in pixels; smaller pieces are left out.", 1)] = None,
+    seed: Annotated[
+        int | None, WORD, option(CHOICE, "With --split: random seed; another seed chooses other samples.", 0)
+    ] = None,
+    min_area: Annotated[
+        int | None, WORD, export_option("min_area", "smallest object in pixels; smaller pieces are left out.", 1)
+    ] = None,
     panoptic: Annotated[
         bool | None, export_option("panoptic", "also write panoptic.json and one PNG per picture with its segments.")
     ] = None,
     polygons: Annotated[
-        bool | None, export_option("polygons", "write objects as polygons instead of exact run lengths; prints the loss.")
+        bool | None,
+        export_option("polygons", "write objects as polygons instead of exact run lengths; prints the loss."),
     ] = None,
     objects: Annotated[
-        bool | None, export_option("objects", "also write SegmentationObject; cvat: one mask per object, not per class.")
+        bool | None,
+        export_option("objects", "also write SegmentationObject; cvat: one mask per object, not per class."),
     ] = None,
     boxes: Annotated[bool | None, export_option("boxes", "also write Annotations, with one box per object.")] = None,
     jpeg: Annotated[bool | None, export_option("jpeg", "convert PNG pictures to JPEG of quality 95.")] = None,
-    shard_size: Annotated[float | None, export_option("shard_size", "approximate size of each file in MB.", 500)] = None,
+    shard_size: Annotated[
+        float | None, export_option("shard_size", "approximate size of each file in MB.", 500)
+    ] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Write a dataset in another format. Label maps come back exactly from all but yolo. Pictures are copied unless --jpeg is given.
+    """Write a dataset in another format. Label maps come back exactly from all but yolo. Pictures are copied unless
+    --jpeg is given.
 
     For example:
 
@@ -86,7 +99,14 @@ def export_(
         raise UserError("shard_size", f"{shard_size} must be a number of MB above 0")
     if seed is not None and split is None:
         raise UserError("seed", "needs --split SHARE, whose samples it chooses")
-    objective = {"min_area": min_area, "panoptic": panoptic, "polygons": polygons, "objects": objects, "boxes": boxes, "jpeg": jpeg}
+    objective = {
+        "min_area": min_area,
+        "panoptic": panoptic,
+        "polygons": polygons,
+        "objects": objects,
+        "boxes": boxes,
+        "jpeg": jpeg,
+    }
     size = round(shard_size * 1e6) if shard_size is not None else None
     asked = {"link": link, "split": split, "seed": seed, **objective, "shard_size": size}
     chosen = options_given(export_options(to), asked, f"--to {to}")
@@ -104,11 +124,15 @@ def import_(
     from_: Annotated[SourceName | None, option(OUTPUT, "The format.", "found out, and said", name="--from")] = None,
     out: Annotated[Path, HERE, option(OUTPUT, "Folder for the new dataset; it appears when it is complete.")],
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no", negative=())] = None,
-    workers: Annotated[int, WORD, option(OUTPUT, "Number of processes that read label maps. The result is the same.", 1)] = 1,
+    workers: Annotated[
+        int, WORD, option(OUTPUT, "Number of processes that read label maps. The result is the same.", 1)
+    ] = 1,
     split: Annotated[str | None, import_option("split", "only this part, such as val.", "all")] = None,
     classes: Annotated[
         str | None,
-        import_option("classes", "names separated by commas, a file of names, or `voc`.", "the set's own; voc: else VOC's twenty"),
+        import_option(
+            "classes", "names separated by commas, a file of names, or `voc`.", "the set's own; voc: else VOC's twenty"
+        ),
     ] = None,
     images: Annotated[Path | None, import_option("images", "folder of the pictures.", "found in the set")] = None,
     annotations: Annotated[
@@ -122,7 +146,9 @@ def import_(
         Literal["ignored", "objects"] | None,
         import_option("crowds", "how to read annotations with iscrowd 1.", "ignored; an error if there are no others"),
     ] = None,
-    skip_missing: Annotated[bool | None, import_option("skip_missing", "leave out labels whose picture is not there.", "no")] = None,
+    skip_missing: Annotated[
+        bool | None, import_option("skip_missing", "leave out labels whose picture is not there.", "no")
+    ] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Make a dataset from another format.
@@ -143,7 +169,14 @@ def import_(
 
     check_apart(out, [source, *([corrects] if corrects else [])])
     names = parse_classes(classes) if classes is not None else None
-    asked = {"split": split, "classes": names, "images": images, "annotations": annotations, "crowds": crowds, "skip_missing": skip_missing}
+    asked = {
+        "split": split,
+        "classes": names,
+        "images": images,
+        "annotations": annotations,
+        "crowds": crowds,
+        "skip_missing": skip_missing,
+    }
     if from_ is None:
         from_ = recognise(source)
         if not quiet:
@@ -162,7 +195,9 @@ def import_(
     if corrects is not None:
         class_names, samples = correct(corrects, class_names, samples, by=from_, tell=changes.append)
     about = {"command": "import", "format": from_}
-    count = write_native(out, class_names, follow_progress(quiet)(samples), about=about, link=bool(link), workers=workers)
+    count = write_native(
+        out, class_names, follow_progress(quiet)(samples), about=about, link=bool(link), workers=workers
+    )
     if quiet:
         return
     print(f"{counted(count, 'sample')} of {counted(len(class_names), 'class')} in {out}")
@@ -189,7 +224,9 @@ def say_notes(notes: Iterable[str]) -> None:
 
 
 def require_samples(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
-    """Yields the samples. Raises UserError at the end if there were none, or if none shows a class. empty: allow that none does."""
+    """Yields the samples. Raises UserError at the end if there were none, or if none shows a class. empty: allow that
+    none does.
+    """
     count, shows = 0, empty
     for sample in samples:
         count += 1
@@ -198,7 +235,10 @@ def require_samples(samples: Iterable[Sample], source: Path, *, empty: bool) -> 
     if not count:
         raise UserError(f"{source}: has no sample; nothing was written")
     if not shows:
-        what = f"has {counted(count, 'picture')} but no object: all that is labelled is background or ignored; nothing was written"
+        what = (
+            f"has {counted(count, 'picture')} but no object: all that is labelled is background or ignored; nothing was"
+            " written"
+        )
         raise UserError(source, what, "name the folder that holds the labels as well, or the --from that they are in")
 
 
@@ -208,12 +248,16 @@ def options_given(known: Collection[str], options: Mapping[str, Any], format_: s
     for name in given:
         if name not in known:
             others = ", ".join(f"--{other.replace('_', '-')}" for other in options if other in known)
-            raise UserError(f"--{name.replace('_', '-')} is not an option of {format_}" + (f"; it has {others}" if others else ""))
+            raise UserError(
+                f"--{name.replace('_', '-')} is not an option of {format_}" + (f"; it has {others}" if others else "")
+            )
     return given
 
 
 def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
-    """A function that wraps an iterable of samples to show a progress bar on a terminal; elsewhere, or if quiet, it shows nothing."""
+    """A function that wraps an iterable of samples to show a progress bar on a terminal; elsewhere, or if quiet, it
+    shows nothing.
+    """
     if quiet or not sys.stderr.isatty():
         return iter
     from rich.progress import track

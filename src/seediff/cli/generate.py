@@ -32,7 +32,8 @@ def generate(
     out: DatasetOut,
     line: Annotated[GenerateConfig | None, LINE] = None,
     vary: Annotated[
-        str | None, option(IMAGES, "Add phrases to the templates: place, light, view, or several, separated by commas.", "none")
+        str | None,
+        option(IMAGES, "Add phrases to the templates: place, light, view, or several, separated by commas.", "none"),
     ] = None,
     config: ConfigFile = None,
     preset: Annotated[
@@ -42,21 +43,26 @@ def generate(
     offload: Annotated[Offload, OFFLOAD] = "none",
     engine: EngineOptions | None = None,
     top_up: Annotated[
-        bool, option(RUN, "Draw again the samples that were rejected in `seediff look`. All others stay as they are.", negative=())
+        bool,
+        option(
+            RUN,
+            "Draw again the samples that were rejected in `seediff look`. All others stay as they are.",
+            negative=(),
+        ),
     ] = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Generate images of named classes with pixel masks, as a dataset for training.
 
-    The same command continues a run that was stopped, and ends with the same bytes. With a higher --per-class, it adds images. With
-    --top-up, it draws again those that you rejected.
+    The same command continues a run that was stopped, and ends with the same bytes. With a higher --per-class, it adds
+    images. With --top-up, it draws again those that you rejected.
 
     For example:
 
     - `seediff generate --classes dog,cat --per-class 50 --out pets`
 
-    - `seediff generate --classes horse --per-class 20 --prompt "a photo of a {class} on grass" --prompt "a photo of a {class}" --out farm`
+    - `seediff generate --classes horse --per-class 20 --prompt "a {class} on grass" --prompt "a {class}" --out farm`
 
     - `seediff generate --classes all --per-class 5 --vary place,light --out everything`
 
@@ -72,7 +78,8 @@ def generate(
 
     - `seediff generate --classes dog,cat --model sdxl --size 1536 --offload model --vae-tiling --out large`
 
-    - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://bucket/voc`
+    -
+      `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://bucket/voc`
     """
     all_classes(GenerateConfig, config)
     chosen = configure(GenerateConfig, typed, config, preset=preset)
@@ -92,7 +99,11 @@ def generate(
         job.check()
         names = draw_again(chosen, place, dry_run=dry_run)
         if not quiet:
-            print(f"{'To be drawn' if dry_run else 'Drawing'} again: {', '.join(names)}" if names else f"{place}: no sample is rejected")
+            print(
+                f"{'To be drawn' if dry_run else 'Drawing'} again: {', '.join(names)}"
+                if names
+                else f"{place}: no sample is rejected"
+            )
         if dry_run:
             return
     result = carry_out(job, place, workers, "images", dry_run=dry_run, quiet=quiet)

@@ -1,5 +1,5 @@
-"""`--help` of the commands with many options shows those that most people use, `--help-all` all of them, with the values that the model at
-hand would use."""
+"""`--help` of the commands with many options shows those that most people use, `--help-all` all of them, with the
+values that the model at hand would use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 HELP_ALL = "--help-all"
 COMMON = {
-    "generate": "classes per-class prompt vary subclasses classes-per-image seed model steps size method beta reject keep-soft out dry-run",
+    "generate": (
+        "classes per-class prompt vary subclasses classes-per-image seed model steps size method beta reject keep-soft"
+        " out dry-run"
+    ),
     "mask": "classes model size presence method beta keep-soft out dry-run",
     "segment": "names model size method kl-threshold k refine out dry-run",
     "train": "epochs steps val-share finetune backbone weights batch-size learning-rate device out dry-run",
@@ -37,8 +40,8 @@ def show_default(value: Any) -> str | None:
 
 
 class Help(DefaultFormatter):
-    """Shows a command's arguments and options. names: of the options to show; None: all but `hidden`. defaults: option →
-    the default to show."""
+    """Shows a command's arguments and options. names: of the options to show; None: all but `hidden`. defaults: option
+    → the default to show."""
 
     def __init__(self, names: set[str] | None, hidden: set[str], defaults: dict[str, str]) -> None:
         super().__init__()
@@ -46,7 +49,11 @@ class Help(DefaultFormatter):
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> Any:
         entries = [
-            entry.copy(default=next((self.defaults[name] for name in entry.positive_names if name in self.defaults), entry.default))
+            entry.copy(
+                default=next(
+                    (self.defaults[name] for name in entry.positive_names if name in self.defaults), entry.default
+                )
+            )
             for entry in panel.entries
             if (not entry.positive_names or self.names is None or self.names & {*entry.positive_names})
             and not self.hidden & {*entry.positive_names}
@@ -66,7 +73,9 @@ def prepare_help(program: App, arguments: Sequence[str]) -> None:
 
 
 def _defaults(app: App, arguments: Sequence[str]) -> dict[str, str]:
-    """Option → the value that the command would take from the model, method or backbone that these arguments name, with its source."""
+    """Option → the value that the command would take from the model, method or backbone that these arguments name, with
+    its source.
+    """
     from ..config.base import DEFAULT, GIVEN
     from ..config.generate import DatasetConfig
     from ..config.resolve import configure

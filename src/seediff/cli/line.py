@@ -9,11 +9,15 @@ from cyclopts import App
 typed: dict[str, Any] = {}
 """Flat name → value, of the options of configurations."""
 spelled: dict[str, str] = {}
-"""Flat name of a field, name of a command's argument, or a word that was typed → the option as it was typed, for messages."""
+"""Flat name of a field, name of a command's argument, or a word that was typed → the option as it was typed, for
+messages.
+"""
 
 
 def record(app: App, commands: tuple[str, ...], arguments: Any) -> None:
-    """Take what was typed of a configuration into `typed`, so that the parser does not make one of it. cyclopts calls this."""
+    """Take what was typed of a configuration into `typed`, so that the parser does not make one of it. cyclopts calls
+    this.
+    """
     typed.clear()
     spelled.clear()
     configuration, prefix = False, ""

@@ -31,12 +31,18 @@ def look(
     photos: Annotated[
         list[Path] | None,
         option(
-            PAGE, "For outputs of `segment` and `predict`: folder with the photographs; without it the page shows overlays.", negative=()
+            PAGE,
+            "For outputs of `segment` and `predict`: folder with the photographs; without it the page shows overlays.",
+            negative=(),
         ),
     ] = None,
     compare: Annotated[
         Path | None,
-        option(PAGE, "Another set of the same pictures to compare with; the same folder again: what was there before corrections."),
+        option(
+            PAGE,
+            "Another set of the same pictures to compare with; the same folder again: what was there before"
+            " corrections.",
+        ),
     ] = None,
     port: Annotated[int, WORD, option(PAGE, "Port to listen on.", "a free one")] = 0,
     host: Annotated[
@@ -44,18 +50,23 @@ def look(
     ] = "127.0.0.1",
     i_know: Annotated[
         bool,
-        option(PAGE, "Let other machines connect. The connection is not encrypted; the page asks them for the token.", negative=()),
+        option(
+            PAGE,
+            "Let other machines connect. The connection is not encrypted; the page asks them for the token.",
+            negative=(),
+        ),
     ] = False,
     browser: Annotated[bool, option(PAGE, "Open the page in the browser.", "yes")] = True,
     method: Annotated[
-        str | None, option(PAGE, "FILE.py:FUNCTION of a mask method of your own, whose file is run, to try on the page.")
+        str | None,
+        option(PAGE, "FILE.py:FUNCTION of a mask method of your own, whose file is run, to try on the page."),
     ] = None,
     by: Annotated[str | None, option(PAGE, "Reviewer's name, for review.jsonl.", "your user name")] = None,
 ) -> None:
     """Look at a dataset in the browser, see how its masks came about, and correct them. Ctrl-C ends it.
 
-    Decisions are saved in review.jsonl, corrected masks in reviewed/. The dataset's own files stay as they are. `filter --reviewed`,
-    `export` and `train` use both.
+    Decisions are saved in review.jsonl, corrected masks in reviewed/. The dataset's own files stay as they are.
+    `filter --reviewed`, `export` and `train` use both.
 
     For example:
 
@@ -77,8 +88,8 @@ def look(
 
     if not is_loopback(host) and not i_know:
         raise UserError(
-            f"--host {host}: other machines could then see and change the set, over a connection that is not encrypted; "
-            "add --i-know if you want this, or use a tunnel: ssh -L 8765:localhost:8765"
+            f"--host {host}: other machines could then see and change the set, over a connection that is not encrypted;"
+            " add --i-know if you want this, or use a tunnel: ssh -L 8765:localhost:8765"
         )
     if not 0 <= port < 65536:
         raise UserError("port", f"{port} must be from 1 to 65535, or 0 for a free one")
@@ -89,16 +100,27 @@ def look(
         register_file(method)
 
     def ready(opened: Opened) -> None:
-        print(f"{path}: {counted(len(opened.session.subject.samples), 'sample')} at {opened.url} (Ctrl-C ends it)", flush=True)
+        print(
+            f"{path}: {counted(len(opened.session.subject.samples), 'sample')} at {opened.url} (Ctrl-C ends it)",
+            flush=True,
+        )
         if not is_loopback(host):
             print(f"The token that is asked for: {opened.token}", flush=True)
         if opened.session.read_only:
             print(f"seediff: {path}: {opened.session.read_only}", file=sys.stderr)
-        if browser and is_loopback(host) and (sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
+        if (
+            browser
+            and is_loopback(host)
+            and (sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ))
+        ):
             webbrowser.open_new_tab(opened.once)  # without a screen, a text browser would open in this terminal
 
-    acted, interrupted = run(path, by=by or _user(), photos=photos or (), compare=compare, host=host, port=port, ready=ready)
-    saved = f"{acted} action{'s' * (acted != 1)} saved" + (f" in {shlex.quote(str(path / 'review.jsonl'))}" if acted else "")
+    acted, interrupted = run(
+        path, by=by or _user(), photos=photos or (), compare=compare, host=host, port=port, ready=ready
+    )
+    saved = f"{acted} action{'s' * (acted != 1)} saved" + (
+        f" in {shlex.quote(str(path / 'review.jsonl'))}" if acted else ""
+    )
     if interrupted:
         raise InterruptedRun(f"ended; {saved}")
     print(f"Ended; {saved}")

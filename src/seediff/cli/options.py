@@ -28,20 +28,27 @@ LINE = Parameter(name="*")
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:
     """An option with its help text. default: shown in the help."""
-    return Parameter(group=group, help=text, show_default=str(default) if default not in (None, "") else False, **parameter)
+    return Parameter(
+        group=group, help=text, show_default=str(default) if default not in (None, "") else False, **parameter
+    )
 
 
 DryRun = Annotated[bool, option(RUN, "Print the plan and stop.", negative=())]
 Quiet = Annotated[bool, option(RUN, "Print nothing but errors.", negative=())]
 ConfigFile = Annotated[
-    Path | None, option(RUN, "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it.")
+    Path | None,
+    option(
+        RUN, "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it."
+    ),
 ]
 DatasetOut = Annotated[
-    str, option(RUN, "Folder for the dataset, or an address such as s3://bucket/name. Continues an unfinished run there.")
+    str,
+    option(RUN, "Folder for the dataset, or an address such as s3://bucket/name. Continues an unfinished run there."),
 ]
 OFFLOAD = option(
     MODEL,
-    "Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same bytes.",
+    "Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same"
+    " bytes.",
     "none",
 )
 
@@ -59,7 +66,9 @@ def _check_seed(kind: type, seed: int) -> None:
 HERE = Parameter(converter=_folder)
 """A second Parameter of options whose value is a folder or file on this machine. Raises UserError for an address."""
 SEED = Parameter(validator=_check_seed)
-"""A second Parameter of options whose value is a random seed. Raises UserError for seeds that not every random generator accepts."""
+"""A second Parameter of options whose value is a random seed. Raises UserError for seeds that not every random
+generator accepts.
+"""
 
 
 @Parameter(name="*", group=RUN)
@@ -72,19 +81,23 @@ class EngineOptions:
     workers: Annotated[int | None, WORD] = None
     """With --engine ray: number of workers, by default one per GPU, else one per core."""
     address: str | None = None
-    """With --engine ray: address of a running cluster, or auto for the one on this machine; by default a cluster is started here."""
+    """With --engine ray: address of a running cluster, or auto for the one on this machine; by default a cluster is
+    started here.
+    """
 
 
 def all_classes(kind: type[DatasetConfig], file: Path | None, tuned: Tuned | None = None) -> None:
-    """If `all` was typed for the classes, put every class of the model that `configure` would take in its place. Raises UserError if the
-    model is not limited to a list of classes."""
+    """If `all` was typed for the classes, put every class of the model that `configure` would take in its place. Raises
+    UserError if the model is not limited to a list of classes."""
     if typed.get("classes") != ("all",):
         return
     from ..models.info import find_settings
 
     model, base = choose_model(kind, typed, file, tuned)
     if not (known := find_settings(model, base).classes):
-        raise UserError("classes", f"all: model '{model}' is not limited to a list of classes", "name those that you want")
+        raise UserError(
+            "classes", f"all: model '{model}' is not limited to a list of classes", "name those that you want"
+        )
     typed["classes"] = known
 
 
@@ -105,12 +118,20 @@ def parse_place(out: str) -> Out:
     """As `parse_out`. Raises UserError also for a store that would be gone when the command ends."""
     place = parse_out(out)
     if isinstance(place, Url) and place.scheme == "memory":
-        raise UserError(out, "is the memory of this process and would be lost when the command ends", "name a folder, or s3://bucket/name")
+        raise UserError(
+            out,
+            "is the memory of this process and would be lost when the command ends",
+            "name a folder, or s3://bucket/name",
+        )
     return place
 
 
-def carry_out(job: AnyJob, out: Out, engine: Engine | None, what: str, *, dry_run: bool, quiet: bool) -> RunResult | None:
-    """Run a job with progress on stderr, or, for `dry_run`, print its plan. what: the plural of what progress counts."""
+def carry_out(
+    job: AnyJob, out: Out, engine: Engine | None, what: str, *, dry_run: bool, quiet: bool
+) -> RunResult | None:
+    """Run a job with progress on stderr, or, for `dry_run`, print its plan. what: the plural of what progress
+    counts.
+    """
     from ..run import loop
     from .progress import show_progress
 

@@ -38,7 +38,9 @@ from .options import (
 if TYPE_CHECKING:
     from ..run.loop import RunResult
 
-PATHS = Parameter(help="Photographs: files, folders (with subfolders), or patterns such as 'photos/*.jpg'.", negative=())
+PATHS = Parameter(
+    help="Photographs: files, folders (with subfolders), or patterns such as 'photos/*.jpg'.", negative=()
+)
 
 
 def segment(
@@ -56,14 +58,20 @@ def segment(
     line: Annotated[SegmentPhotosConfig | None, LINE] = None,
     captions: Annotated[
         Path | None,
-        option(IMAGES, "Captions whose words name segments: CSV with the columns file and caption, or a folder of NAME.txt files."),
+        option(
+            IMAGES,
+            "Captions whose words name segments: CSV with the columns file and caption, or a folder of NAME.txt files.",
+        ),
     ] = None,
-    labels: Annotated[Path | None, option(IMAGES, "With -k truth: folder of label maps, named like the photographs.")] = None,
+    labels: Annotated[
+        Path | None, option(IMAGES, "With -k truth: folder of label maps, named like the photographs.")
+    ] = None,
     preset: Annotated[
         str,
         option(
             MASKS,
-            "Default constants. model: the model's own, if any, else COCO's (--kl-threshold 1.1); coco; cityscapes (0.9); or a file from "
+            "Default constants. model: the model's own, if any, else COCO's (--kl-threshold 1.1); coco; cityscapes"
+            " (0.9); or a file from "
             "`seediff tune`.",
             "model",
         ),
@@ -76,8 +84,8 @@ def segment(
 ) -> None:
     """Divide photographs into segments without class names: DiffSeg, K-Means, DiffCut.
 
-    Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. The same command continues a run
-    that was stopped. Unreadable photographs do not stop the others; failed.jsonl lists them.
+    Writes labels/ (palette PNG, 255 = in no segment), overlays/, segments.json (COCO) and overview.jpg. The same
+    command continues a run that was stopped. Unreadable photographs do not stop the others; failed.jsonl lists them.
 
     For example:
 
@@ -126,7 +134,8 @@ def mask(
         str,
         option(
             MASKS,
-            "Default constants. model: the model's own, if any, else the paper's; paper; or a file from `seediff tune`.",
+            "Default constants. model: the model's own, if any, else the paper's; paper; or a file from `seediff"
+            " tune`.",
             "model",
         ),
     ] = "model",
@@ -138,8 +147,9 @@ def mask(
 ) -> None:
     """Make pixel masks of named classes in photographs, as a dataset like `generate`'s.
 
-    A `classes.csv` in the folder (columns file and classes) gives each photograph its own classes; photographs that it does not list get
-    all of them. The same command continues a run that was stopped. Unreadable photographs do not stop the others; failed.jsonl lists them.
+    A `classes.csv` in the folder (columns file and classes) gives each photograph its own classes; photographs that it
+    does not list get all of them. The same command continues a run that was stopped. Unreadable photographs do not stop
+    the others; failed.jsonl lists them.
 
     For example:
 
@@ -188,20 +198,26 @@ def check_photographs(paths: Sequence[Path]) -> None:
 
     for path in paths:
         if (path / CLASSES).is_file() and (path / PICTURES).is_dir() and (path / MASKS).is_dir():
-            raise UserError(f"{path}: is a SeeDiff dataset, whose label maps are not photographs; give {path / PICTURES}")
+            raise UserError(
+                f"{path}: is a SeeDiff dataset, whose label maps are not photographs; give {path / PICTURES}"
+            )
 
 
 def choose_preset(preset: str, config: Path | None, names: tuple[str, ...]) -> tuple[str, Path | None, Tuned | None]:
-    """The named preset, the configuration file, and the contents of a file of `seediff tune`, which may be given as --preset or --config.
-    Raises UserError for any other --preset."""
+    """The named preset, the configuration file, and the contents of a file of `seediff tune`, which may be given as
+    --preset or --config. Raises UserError for any other --preset."""
     if config is not None and is_tuned(config):
         if preset not in names:
-            raise UserError("preset", f"{preset}: --config {config} is a file of `seediff tune` as well", "only one can be used")
+            raise UserError(
+                "preset", f"{preset}: --config {config} is a file of `seediff tune` as well", "only one can be used"
+            )
         return preset, None, read_tuned(config)
     if preset in names:
         return preset, config, None
     if not Path(preset).is_file():
-        raise UserError("preset", f"{preset} must be {', '.join(names)} or a file of `seediff tune`, and there is no such file")
+        raise UserError(
+            "preset", f"{preset} must be {', '.join(names)} or a file of `seediff tune`, and there is no such file"
+        )
     return names[0], config, read_tuned(Path(preset))
 
 
@@ -213,8 +229,9 @@ def never_tuned(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
         return ""
     sought = "it is another model's" if source == DEFAULT else f"it was tuned for '{source.removeprefix(TUNED)}'"
     return (
-        f"{name} = {getattr(config, name)} was never tuned for model '{config.model}' ({sought}): choose one with "
-        f"--{name.replace('_', '-')}, or find it from a few labelled photographs with `seediff tune SET --model {config.model}`"
+        f"{name} = {getattr(config, name)} was never tuned for model '{config.model}' ({sought}): choose one with"
+        f" --{name.replace('_', '-')}, or find it from a few labelled photographs with `seediff tune SET --model"
+        f" {config.model}`"
     )
 
 
@@ -227,7 +244,9 @@ def classes_file(paths: Sequence[Path]) -> Path | None:
         return Path(table) if table else None
     tables = [path / "classes.csv" for path in paths if (path / "classes.csv").is_file()]
     if len(tables) > 1:
-        raise UserError(f"{tables[0]} and {tables[1]}", "only one table of classes can be used", "name it with --classes")
+        raise UserError(
+            f"{tables[0]} and {tables[1]}", "only one table of classes can be used", "name it with --classes"
+        )
     return tables[0] if tables else None
 
 
@@ -249,8 +268,8 @@ def check_effects(settled: SegmentPhotosConfig, *, labels: Path | None, named: b
 
 
 def conclude(result: RunResult | None, untuned: str, photos: int) -> None:
-    """Print the warning `untuned` on stderr, then raise UserError (for the exit code) if some photographs could not be used. The others are
-    finished by then."""
+    """Print the warning `untuned` on stderr, then raise UserError (for the exit code) if some photographs could not be
+    used. The others are finished by then."""
     if untuned:
         print(f"seediff: {untuned}", file=sys.stderr)
     if result and result.failed:
@@ -259,4 +278,6 @@ def conclude(result: RunResult | None, untuned: str, photos: int) -> None:
         first = f"{result.failed[0]['photo']}: {result.failed[0]['reason']}"
         rest = f" and {len(result.failed) - 1} more" if len(result.failed) > 1 else ""
         where = shlex.quote(str(result.out / FAILED))
-        raise UserError(f"{len(result.failed)} of {photos} photographs could not be used ({first}{rest}); the list is in {where}")
+        raise UserError(
+            f"{len(result.failed)} of {photos} photographs could not be used ({first}{rest}); the list is in {where}"
+        )

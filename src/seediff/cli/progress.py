@@ -1,4 +1,6 @@
-"""Progress of long commands on stderr: a bar on a terminal, plain lines elsewhere, and what is finished when a run ends early."""
+"""Progress of long commands on stderr: a bar on a terminal, plain lines elsewhere, and what is finished when a run ends
+early.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,11 @@ class InterruptedRun(KeyboardInterrupt):
 
 
 @contextmanager
-def report_on_interrupt(state: Callable[[], str], again: Callable[[], str] = lambda: "the same command continues") -> Iterator[None]:
-    """Turn Ctrl-C into InterruptedRun, and OSError (such as a full disk) into UserError, with the run's state and how to continue.
+def report_on_interrupt(
+    state: Callable[[], str], again: Callable[[], str] = lambda: "the same command continues"
+) -> Iterator[None]:
+    """Turn Ctrl-C into InterruptedRun, and OSError (such as a full disk) into UserError, with the run's state and how
+    to continue.
 
     state, again: give these two texts; called only when needed.
     """
@@ -39,8 +44,8 @@ def report_on_interrupt(state: Callable[[], str], again: Callable[[], str] = lam
 
 @contextmanager
 def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progress]:
-    """The function to which a run into the folder `out` reports its progress: a bar on a terminal, lines elsewhere. what: the plural of
-    what is counted."""
+    """The function to which a run into the folder `out` reports its progress: a bar on a terminal, lines elsewhere.
+    what: the plural of what is counted."""
     finished = [0, 0]
 
     def state() -> str:
@@ -58,7 +63,9 @@ def show_progress(quiet: bool, out: Out, what: str = "images") -> Iterator[Progr
 
 
 def bar_or_lines(quiet: bool, what: str = "images") -> AbstractContextManager[Progress]:
-    """Progress on stderr: a bar on a terminal, lines elsewhere, nothing if quiet. what: the plural of what is counted."""
+    """Progress on stderr: a bar on a terminal, lines elsewhere, nothing if quiet. what: the plural of what is
+    counted.
+    """
     return no_progress() if quiet else progress_bar(what) if sys.stderr.isatty() else progress_lines(what)
 
 
@@ -70,7 +77,8 @@ def no_progress() -> Iterator[Progress]:
 @contextmanager
 def progress_lines(what: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
     """Plain lines on stderr, for logs: one after a batch, but at most one per LINE_SECONDS."""
-    # The rate counts only what this run finishes (more than `before`), from the last report at which it had finished nothing.
+    # The rate counts only what this run finishes (more than `before`), from the last report at which it had finished
+    # nothing.
     begun = said = clock()
     before: int | None = None
 
@@ -112,7 +120,8 @@ def progress_bar(what: str = "images") -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    # The speed is averaged over 10 minutes, because the bar moves once per batch and a slow model takes minutes per batch.
+    # The speed is averaged over 10 minutes, because the bar moves once per batch and a slow model takes minutes per
+    # batch.
     bar = Bar(*columns, console=console, transient=True, speed_estimate_period=600)
     with bar:
         task = bar.add_task("", total=None)

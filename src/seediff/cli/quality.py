@@ -69,12 +69,19 @@ def check(
         again = command if (data / CONFIG).is_file() else "make the dataset again"
         advice = f"; restore what is damaged from a copy, or {again}" if kinds.keys() & {*DAMAGED} else ""
         plural = "s" * (checked.errors > 1)
-        raise UserError(f"{data}: {checked.errors} error{plural} ({counts(kinds)}); the first: {first(checked)}{advice}")
+        raise UserError(
+            f"{data}: {checked.errors} error{plural} ({counts(kinds)}); the first: {first(checked)}{advice}"
+        )
     if not quiet:
         print(f"{data}: no errors, {len(checked.findings)} warning{'s' * (len(checked.findings) != 1)}")
 
 
-def stats(data: Annotated[Path, DATA], *, json: Annotated[Path | None, HERE, JSON] = None, quiet: Annotated[bool, QUIET] = False) -> None:
+def stats(
+    data: Annotated[Path, DATA],
+    *,
+    json: Annotated[Path | None, HERE, JSON] = None,
+    quiet: Annotated[bool, QUIET] = False,
+) -> None:
     """Count each class's images, pixels, areas, pieces and flags in a dataset.
 
     For example: `seediff stats pets --json stats.json`
@@ -94,21 +101,36 @@ def filter_(
     *,
     out: Annotated[Path, HERE, option(OUTPUT, "New folder; it appears when it is complete.")],
     drop_flags: Annotated[
-        str | None, option(CRITERIA, "Drop samples with these flags, separated by commas: kinds, `kind:class`, or `all`.", "none")
+        str | None,
+        option(CRITERIA, "Drop samples with these flags, separated by commas: kinds, `kind:class`, or `all`.", "none"),
     ] = None,
-    min_area: Annotated[float, option(CRITERIA, "Minimum area of every class in a sample, as a share of the picture.", 0)] = 0.0,
-    max_area: Annotated[float, option(CRITERIA, "Maximum area of every class in a sample, as a share of the picture.", 1)] = 1.0,
+    min_area: Annotated[
+        float, option(CRITERIA, "Minimum area of every class in a sample, as a share of the picture.", 0)
+    ] = 0.0,
+    max_area: Annotated[
+        float, option(CRITERIA, "Maximum area of every class in a sample, as a share of the picture.", 1)
+    ] = 1.0,
     max_components: Annotated[
         int | None, WORD, option(CRITERIA, "Maximum number of connected pieces of every class.", "any number")
     ] = None,
-    min_piece: Annotated[int, WORD, option(CRITERIA, "With --max-components: smallest piece that counts, in pixels.", 1)] = 1,
+    min_piece: Annotated[
+        int, WORD, option(CRITERIA, "With --max-components: smallest piece that counts, in pixels.", 1)
+    ] = 1,
     min_confidence: Annotated[
         float | None,
-        option(CRITERIA, "Minimum confidence of every class: mean soft value inside its mask minus outside, from -1 to 1.", "any"),
+        option(
+            CRITERIA,
+            "Minimum confidence of every class: mean soft value inside its mask minus outside, from -1 to 1.",
+            "any",
+        ),
     ] = None,
     min_agreement: Annotated[
         float | None,
-        option(CRITERIA, "Minimum agreement of every class with CA·SA on the same maps (method seediff), from 0 to 1.", "any"),
+        option(
+            CRITERIA,
+            "Minimum agreement of every class with CA·SA on the same maps (method seediff), from 0 to 1.",
+            "any",
+        ),
     ] = None,
     best: Annotated[
         int | None, WORD, option(CRITERIA, "Keep at most this many samples per class, the most confident first.", "all")
@@ -118,7 +140,8 @@ def filter_(
         WORD,
         option(
             CRITERIA,
-            "LOW,HIGH: make new label maps from soft masks, 255 (ignored) from LOW up and the class from HIGH up; for example 0.5,0.6.",
+            "LOW,HIGH: make new label maps from soft masks, 255 (ignored) from LOW up and the class from HIGH up; for"
+            " example 0.5,0.6.",
         ),
     ] = None,
     reviewed: Annotated[
@@ -154,7 +177,9 @@ def filter_(
     dataset = Dataset.from_native(data)
     selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=follow_progress(quiet))
     if not selected.samples:
-        raise UserError(f"{data}: no sample meets the criteria: {count_dropped(criteria, selected.dropped)}; nothing was written")
+        raise UserError(
+            f"{data}: no sample meets the criteria: {count_dropped(criteria, selected.dropped)}; nothing was written"
+        )
     about = {"command": "filter", **describe_criteria(criteria), "dropped": sum(selected.dropped.values())}
     Dataset(dataset.classes, selected.samples).save(out, about=about, link=bool(link), follow=follow_progress(quiet))
     if not quiet:
@@ -178,7 +203,9 @@ def count_dropped(criteria: Any, dropped: Mapping[str, int]) -> str:
     texts = []
     for reason, count in dropped.items():
         values = {name: chosen[name] for name in DECIDED_BY[reason] if name in chosen}
-        given = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
+        given = {
+            name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()
+        }
         options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
         texts.append(f"{options} {'leave' if len(values) > 1 else 'leaves'} out {count} of {sum(dropped.values())}")
     return "; ".join(texts)

@@ -38,7 +38,9 @@ def merge(
         raise UserError("merge: one folder is given twice, and its samples would be doubled")
     first, *others = [Dataset.from_native(folder) for folder in data]
     merged = first.merge(*others)
-    merged.save(out, about={"command": "merge", "datasets": set_names(data)}, link=bool(link), follow=follow_progress(quiet))
+    merged.save(
+        out, about={"command": "merge", "datasets": set_names(data)}, link=bool(link), follow=follow_progress(quiet)
+    )
     if not quiet:
         print(f"{counted(len(merged), 'sample')} of {counted(len(merged.classes), 'class')} in {out}")
         say_reviewed(merged)
@@ -51,14 +53,22 @@ def split(
     val: Annotated[float, option(PARTS, "Share of the samples for validation.", 0.2)] = 0.2,
     test: Annotated[float | None, option(PARTS, "Share of the samples for testing.", "none")] = None,
     seed: Annotated[int, WORD, option(PARTS, "Random seed; another seed gives other parts.", 0)] = 0,
-    out: Annotated[Path | None, HERE, option(OUTPUT, "New folder with one dataset per part: OUT/train, OUT/val, OUT/test.")] = None,
+    out: Annotated[
+        Path | None, HERE, option(OUTPUT, "New folder with one dataset per part: OUT/train, OUT/val, OUT/test.")
+    ] = None,
     in_place: Annotated[
-        bool, option(OUTPUT, "Instead of --out: write `split` into the dataset's rows, which `export` and `train` follow.", negative=())
+        bool,
+        option(
+            OUTPUT,
+            "Instead of --out: write `split` into the dataset's rows, which `export` and `train` follow.",
+            negative=(),
+        ),
     ] = False,
     link: Annotated[bool | None, option(OUTPUT, LINK.capitalize(), "no")] = None,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Divide a dataset for training, validation and testing. Every part gets the same share of every class; similar pictures stay together.
+    """Divide a dataset for training, validation and testing. Every part gets the same share of every class; similar
+    pictures stay together.
 
     For example:
 
@@ -77,7 +87,9 @@ def split(
         check_free(out)
     dataset = Dataset.from_native(data)
     shares = {"val": val, **({"test": test} if test is not None else {})}
-    parts = dict(zip(("train", *shares), dataset.split(**shares, seed=seed, follow=follow_progress(quiet)), strict=True))
+    parts = dict(
+        zip(("train", *shares), dataset.split(**shares, seed=seed, follow=follow_progress(quiet)), strict=True)
+    )
     if out is None:
         set_splits(data, {sample.name: name for name, part in parts.items() for sample in part})
     else:

@@ -50,8 +50,8 @@ def look_at(page: Out) -> str:
 
 
 def own_command() -> str:
-    """How the shell runs this program: `seediff` if it is found by that name, else the script's path, or `python -m seediff` if it was
-    started in another way."""
+    """How the shell runs this program: `seediff` if it is found by that name, else the script's path, or
+    `python -m seediff` if it was started in another way."""
     script = Path(sys.argv[0])
     if script.stem != "seediff":
         return f"{shlex.quote(sys.executable)} -m seediff"
@@ -60,7 +60,9 @@ def own_command() -> str:
 
 
 def show_summary(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
-    """Print the summary of a finished `generate`, or of a dataset that was already complete; the last line names the page to look at."""
+    """Print the summary of a finished `generate`, or of a dataset that was already complete; the last line names the
+    page to look at.
+    """
     table = class_table(result, config.classes)
     _show(result, table, headline(result), ("drawing", "masks", "writing"), next_commands(result), console)
 
@@ -73,13 +75,17 @@ def show_segments(result: RunResult, skipped: int, console: Console | None = Non
     for row in result.rows[:ROWS_SHOWN]:
         areas = [segment["area"] / (row["width"] * row["height"]) for segment in row["segments"]]
         names = Counter(segment["name"] for segment in row["segments"] if segment["name"])
-        table.add_row(Text(row["photo"]), str(len(areas)), f"{max(areas, default=0):.0%}", Text(", ".join(names) or "–"))
+        table.add_row(
+            Text(row["photo"]), str(len(areas)), f"{max(areas, default=0):.0%}", Text(", ".join(names) or "–")
+        )
     if len(result.rows) > ROWS_SHOWN:
         table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more", "", "", "")
     middle = median(len(row["segments"]) for row in result.rows)
     text = f"{counted(result.made, 'photograph')} in {result.out}; segments per photograph: {middle:g} (median)"
     text = (text if result.done else f"Complete: {text}; nothing to do") + f"{others_skipped(skipped)}."
-    commands = [command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="against label maps of your own")]
+    commands = [
+        command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="against label maps of your own")
+    ]
     _show(result, table, text, ("reading", "segmenting", "naming", "writing"), commands, console)
 
 
@@ -101,7 +107,9 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, consol
     _show(result, table, text, ("reading", "capturing attention", "masks", "writing"), commands, console)
 
 
-def _show(result: RunResult, table: Table, text: str, parts: Sequence[str], commands: Sequence[str], console: Console | None) -> None:
+def _show(
+    result: RunResult, table: Table, text: str, parts: Sequence[str], commands: Sequence[str], console: Console | None
+) -> None:
     console = console or make_console()
     console.print(table)
     plain(console, text)
@@ -126,16 +134,22 @@ def _numbers_table(*columns: str) -> Table:
 
 
 def class_table(result: RunResult, classes: Sequence[str]) -> Table:
-    """One row per class: images made, draws rejected and flags, both by reason, and mean area as a share of the image."""
+    """One row per class: images made, draws rejected and flags, both by reason, and mean area as a share of the
+    image.
+    """
     table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
     for row in count_classes(result.rows, classes, rejections(result.rejected)):
         area = "–" if row.area is None else f"{row.area:.1%}"
-        table.add_row(Text(row.name), str(row.made), show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0", area)
+        table.add_row(
+            Text(row.name), str(row.made), show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0", area
+        )
     return table
 
 
 def headline(result: RunResult) -> str:
-    """A sentence with the number of images, their folder, and how many are missing because every draw of them was flagged."""
+    """A sentence with the number of images, their folder, and how many are missing because every draw of them was
+    flagged.
+    """
     kept = {int(row["file_name"].partition("/")[2].partition(".")[0]) for row in result.rows}
     missing = len({row["index"] for row in result.rejected} - kept)
     text = f"{counted(result.made, 'image')} with masks in {result.out}"
@@ -144,8 +158,8 @@ def headline(result: RunResult) -> str:
 
 
 def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
-    """The share of each part in the time after the model was loaded. "drawing" covers the network, the VAE and the capture of attention,
-    which run together."""
+    """The share of each part in the time after the model was loaded. "drawing" covers the network, the VAE and the
+    capture of attention, which run together."""
     total = sum(value for name, value in seconds.items() if name != "loading")
     if not total:
         return ""
@@ -157,11 +171,16 @@ def time_shares(seconds: Mapping[str, float], parts: Sequence[str]) -> str:
 def next_commands(result: RunResult) -> list[str]:
     """Shell commands to continue with the dataset; for an address, the one that downloads it."""
     if isinstance(result.out, Url):
-        code = f"import fsspec; store, root = fsspec.url_to_fs({str(result.out)!r}); store.get(root, 'dataset', recursive=True)"
+        code = (
+            f"import fsspec; store, root = fsspec.url_to_fs({str(result.out)!r}); store.get(root, 'dataset',"
+            " recursive=True)"
+        )
         return [shlex.join([sys.executable, "-c", code])]
     return [
         command_line("look", result.out, about="see how each mask came about, and correct it"),
-        command_line("filter", result.out, "--drop-flags", "all", "--out", f"{result.out}-good", about="keep masks without flags"),
+        command_line(
+            "filter", result.out, "--drop-flags", "all", "--out", f"{result.out}-good", about="keep masks without flags"
+        ),
         command_line("export", result.out, "--to", "coco", "--out", f"{result.out}-coco", about="or yolo, voc, cvat …"),
     ]
 
@@ -187,7 +206,15 @@ def stats_table(stats: Stats) -> Table:
     for row in stats.classes:
         area = "–" if row.mean_area is None else f"{row.mean_area:.1%}"
         pieces = "–" if row.mean_pieces is None else f"{row.mean_pieces:.1f}"
-        table.add_row(Text(row.name), str(row.images), f"{row.pixels:.1%}", area, bars(row.areas), pieces, Text(counts(row.flags) or "0"))
+        table.add_row(
+            Text(row.name),
+            str(row.images),
+            f"{row.pixels:.1%}",
+            area,
+            bars(row.areas),
+            pieces,
+            Text(counts(row.flags) or "0"),
+        )
     return table
 
 
@@ -196,7 +223,10 @@ def stats_line(stats: Stats) -> str:
     sizes = [f"{count} of {size}" for size, count in list(stats.sizes.items())[:3]]
     more = f", {len(stats.sizes) - 3} other sizes" if len(stats.sizes) > 3 else ""
     shares = f"background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
-    return f"{counted(stats.images, 'image')} ({', '.join(sizes) or 'none'}{more}); {shares}; flags: {counts(stats.flags) or 'none'}"
+    return (
+        f"{counted(stats.images, 'image')} ({', '.join(sizes) or 'none'}{more}); {shares}; flags:"
+        f" {counts(stats.flags) or 'none'}"
+    )
 
 
 def counts(of: Mapping[str, int]) -> str:

@@ -28,14 +28,26 @@ def train(
     out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],
     epochs: Annotated[float | None, option(DATA, "Number of passes through the data.", 10)] = None,
     steps: Annotated[int | None, WORD, option(DATA, "Number of steps, instead of --epochs.")] = None,
-    mix: Annotated[str | None, option(DATA, "Ratio of the datasets in every batch, such as 3:1.", "by their sizes")] = None,
-    finetune: Annotated[list[Path] | None, option(DATA, "Dataset for a second stage; repeat the option for several.", negative=())] = None,
+    mix: Annotated[
+        str | None, option(DATA, "Ratio of the datasets in every batch, such as 3:1.", "by their sizes")
+    ] = None,
+    finetune: Annotated[
+        list[Path] | None, option(DATA, "Dataset for a second stage; repeat the option for several.", negative=())
+    ] = None,
     finetune_epochs: Annotated[float | None, option(DATA, "Epochs of the second stage.", 10)] = None,
-    finetune_steps: Annotated[int | None, WORD, option(DATA, "Steps of the second stage, instead of --finetune-epochs.")] = None,
-    val: Annotated[Path | None, option(DATA, "Dataset to validate with. The segmenter with the best mIoU is kept.")] = None,
+    finetune_steps: Annotated[
+        int | None, WORD, option(DATA, "Steps of the second stage, instead of --finetune-epochs.")
+    ] = None,
+    val: Annotated[
+        Path | None, option(DATA, "Dataset to validate with. The segmenter with the best mIoU is kept.")
+    ] = None,
     val_share: Annotated[
         float | None,
-        option(DATA, "Instead of --val: share of the first dataset to validate with.", "the `val` parts of all datasets, if there are any"),
+        option(
+            DATA,
+            "Instead of --val: share of the first dataset to validate with.",
+            "the `val` parts of all datasets, if there are any",
+        ),
     ] = None,
     classes: Annotated[
         tuple[str, ...] | None,
@@ -44,15 +56,22 @@ def train(
     ] = None,
     line: Annotated[TrainConfig | None, LINE] = None,
     config: ConfigFile = None,
-    validate_every: Annotated[int | None, WORD, option(RUN, "Steps between validations.", "an epoch's, at least 50")] = None,
-    save_every: Annotated[int, WORD, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)] = 500,
-    workers: Annotated[int | None, WORD, option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most")] = None,
+    validate_every: Annotated[
+        int | None, WORD, option(RUN, "Steps between validations.", "an epoch's, at least 50")
+    ] = None,
+    save_every: Annotated[
+        int, WORD, option(RUN, "Steps between checkpoints, from which a killed run continues.", 500)
+    ] = 500,
+    workers: Annotated[
+        int | None, WORD, option(RUN, "Number of threads that read images ahead.", "one per core, 8 at most")
+    ] = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a segmenter on datasets.
 
-    The same command continues a run that was stopped. Ctrl-C: finish and save the step, then stop; once more: stop at once.
+    The same command continues a run that was stopped. Ctrl-C: finish and save the step, then stop; once more: stop at
+    once.
 
     For example:
 
@@ -119,12 +138,16 @@ def train(
         from .summary import command_line, next_steps
 
         labels = command_line("predict", out, "PHOTOS", "--out", "predicted", about="label maps of pictures")
-        print(next_steps(labels, command_line("evaluate", out, "--data", "DATASET", about="against masks of another set")))
+        print(
+            next_steps(labels, command_line("evaluate", out, "--data", "DATASET", about="against masks of another set"))
+        )
 
 
 @contextmanager
 def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a function that takes the number of saved steps, which the message after an interruption or a full disk then names."""
+    """Yields a function that takes the number of saved steps, which the message after an interruption or a full disk
+    then names.
+    """
     kept: int | None = None
 
     def keep(steps: int) -> None:
@@ -164,9 +187,13 @@ def predict(
     scales: Annotated[
         tuple[float, ...],
         WORD,
-        option(PICTURES, "Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged.", "1"),
+        option(
+            PICTURES, "Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged.", "1"
+        ),
     ] = (1.0,),
-    flip: Annotated[bool, option(PICTURES, "Also show each picture mirrored; scores are averaged.", negative=())] = False,
+    flip: Annotated[
+        bool, option(PICTURES, "Also show each picture mirrored; scores are averaged.", negative=())
+    ] = False,
     side: Annotated[
         int | None, WORD, option(PICTURES, "Shorter side in pixels at which pictures are shown.", "the segmenter's own")
     ] = None,
@@ -175,7 +202,8 @@ def predict(
     device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Segment pictures with a trained segmenter. Writes palette PNG files with the segmenter's class ids, 0 for the background.
+    """Segment pictures with a trained segmenter. Writes palette PNG files with the segmenter's class ids, 0 for the
+    background.
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """

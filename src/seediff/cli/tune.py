@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 
 
 def tune(
-    data: Annotated[Path, Parameter(help="Labelled photographs: a folder in any layout that `evaluate` and `import` read.")],
+    data: Annotated[
+        Path, Parameter(help="Labelled photographs: a folder in any layout that `evaluate` and `import` read.")
+    ],
     /,
     *,
-    out: Annotated[Path, HERE, option(RUN, "File for the thresholds (--preset of `mask` and `segment`).")] = Path("preset.toml"),
+    out: Annotated[Path, HERE, option(RUN, "File for the thresholds (--preset of `mask` and `segment`).")] = Path(
+        "preset.toml"
+    ),
     model: Annotated[
-        str, option(MODEL, "A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file.", "mini")
+        str,
+        option(
+            MODEL, "A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file.", "mini"
+        ),
     ] = "mini",
     classes: Annotated[
         tuple[str, ...],
@@ -33,12 +40,15 @@ def tune(
     ] = (),
     split: Annotated[str | None, option(IMAGES, "Part of the set to use.", "val; all of a set without parts")] = None,
     count: Annotated[int, WORD, option(IMAGES, "Maximum number of photographs, evenly spaced.", 50)] = 50,
-    size: Annotated[int | None, WORD, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")] = None,
+    size: Annotated[
+        int | None, WORD, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")
+    ] = None,
     device: Annotated[str | None, option(MODEL, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     dtype: Annotated[DType | None, option(MODEL, "Number format.", "float16 on cuda, else float32")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Find a model's own thresholds from a few labelled photographs: `presence` for `mask`, `name_threshold` for `segment --names`.
+    """Find a model's own thresholds from a few labelled photographs: `presence` for `mask`, `name_threshold` for
+    `segment --names`.
 
     For example:
 
@@ -68,7 +78,9 @@ def tune(
     kept = countable(labelled, loaded.known_words, classes)
     with bar_or_lines(quiet, "photographs") as progress:
         thresholds = seek(loaded, labelled, kept, segment, count=count, size=size, progress=progress)
-    note = f"{counted(thresholds.photos, 'photograph')}, asked for {counted(len(kept), 'class')} (from {labelled.about})"
+    note = (
+        f"{counted(thresholds.photos, 'photograph')}, asked for {counted(len(kept), 'class')} (from {labelled.about})"
+    )
     tuned = Tuned(model, model_fingerprint(model), thresholds.presence, thresholds.name_threshold, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
@@ -86,7 +98,8 @@ def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list
     else:
         precise = "–" if thresholds.precision is None else f"{thresholds.precision:.2f}"
         lines.append(
-            f"presence = {thresholds.presence}: {precise} of the classes found are there, {thresholds.recall:.2f} of those there are found"
+            f"presence = {thresholds.presence}: {precise} of the classes found are there, {thresholds.recall:.2f} of"
+            " those there are found"
         )
     if thresholds.name_threshold is None:
         lines.append("name_threshold: not found: no segment has labels")

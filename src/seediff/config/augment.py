@@ -110,7 +110,9 @@ def parse_addition(text: str) -> Addition:
         if grid_of(name) is None and (name not in OPERATIONS or name == "splice-RxC"):
             raise UserError("add", f"'{text}': there is no operation '{name}'", f"there are {', '.join(OPERATIONS)}")
     if any(grid_of(name) for name in operations[1:]):
-        raise UserError("add", f"'{text}': splice-RxC must come first, because its cells are unchanged pictures of the set")
+        raise UserError(
+            "add", f"'{text}': splice-RxC must come first, because its cells are unchanged pictures of the set"
+        )
     if parts := re.fullmatch(r"(\d{1,12}(?:\.\d+)?)%|(\d{1,12})/([1-9]\d{,11})|(\d{1,12})", amount.strip()):
         percent, part, whole, count = parts.groups()
         if count is not None:
@@ -144,7 +146,9 @@ class AugmentConfig(BatchConfig):
     """Random seed; another seed gives other pictures."""
     data: Annotated[str, NOT_TYPED] = ""
     """Fingerprint of the dataset, from `fingerprint_items`."""
-    add: Annotated[tuple[str, ...], Parameter(group=WHAT, show_default="diffumask"), read_names(parse_recipe)] = DIFFUMASK
+    add: Annotated[tuple[str, ...], Parameter(group=WHAT, show_default="diffumask"), read_names(parse_recipe)] = (
+        DIFFUMASK
+    )
     """OPERATION:HOW-MANY, separated by commas or repeated: flip:50% (of the training samples), blur:200 (pictures),
     flip+noise:10% (one after the other), or diffumask (DiffuMask's recipe). Operations: splice-RxC,
     noise, blur, perspective, boxes, objects, flip, flip-vertical, colour.

@@ -57,7 +57,9 @@ class Settings:
     command: ClassVar[str]
     """The name of the configured command."""
 
-    origins: Annotated[Mapping[str, tuple[str, Any]], NOT_TYPED] = field(default_factory=dict, compare=False, repr=False)
+    origins: Annotated[Mapping[str, tuple[str, Any]], NOT_TYPED] = field(
+        default_factory=dict, compare=False, repr=False
+    )
     """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
 
     @classmethod
@@ -197,7 +199,9 @@ def model_label(model: str) -> str:
 def defaults(kind: type) -> dict[str, Any]:
     """Flat name → the class's default."""
     plain: dict[str, Any] = {
-        f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(kind) if f.compare
+        f.name: f.default_factory() if f.default_factory is not MISSING else f.default
+        for f in fields(kind)
+        if f.compare
     }
     return flatten(kind, {name: asdict(value) if name in tables_of(kind) else value for name, value in plain.items()})
 
@@ -219,7 +223,9 @@ def resolve_device(config: Config) -> Config:
 
     device = config.device or default_device()
     threads = (config.threads or torch.get_num_threads()) if device == "cpu" else config.threads
-    return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device, config.base), threads=threads)
+    return replace(
+        config, device=device, dtype=config.dtype or usual_dtype(config.model, device, config.base), threads=threads
+    )
 
 
 def _text(value: Any) -> str:

@@ -100,13 +100,20 @@ class MaskConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.method == BEST:
-            raise UserError("method", "best depends on the model", "in Python, use recommended_mask(model, 'best').mask")
+            raise UserError(
+                "method", "best depends on the model", "in Python, use recommended_mask(model, 'best').mask"
+            )
         if self.method not in METHOD_FACTS:
-            file = "a file runs only if the command line names it (--method FILE.py:FUNCTION), and only with the same bytes"
+            file = (
+                "a file runs only if the command line names it (--method FILE.py:FUNCTION), and only with the same"
+                " bytes"
+            )
             fix = file if ".py:" in self.method else f"known: {', '.join([*METHOD_FACTS, BEST])}"
             raise UserError("method", f"'{self.method}' is not known", fix)
         if not self.expand_levels or list(self.expand_levels) != sorted(set(self.expand_levels), reverse=True):
-            raise UserError("expand_levels", f"{self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)")
+            raise UserError(
+                "expand_levels", f"{self.expand_levels} must go from coarse to fine without repeats, like (4, 2, 1)"
+            )
         if self.ignore_band and not 0 < self.ignore_band[0] <= self.ignore_band[1] < 1:
             raise UserError("ignore_band", f"{self.ignore_band} must be (low, high) with 0 < low ≤ high < 1")
 
@@ -161,13 +168,21 @@ class SegmentConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         if isinstance(self.weights, tuple) and not sum(self.weights):
-            raise UserError("weights", f"{self.weights} must be numbers of at least 0 for L, L/2, L/4, L/8, not all of them 0")
+            raise UserError(
+                "weights", f"{self.weights} must be numbers of at least 0 for L, L/2, L/4, L/8, not all of them 0"
+            )
         if not self.thresholds:
             raise UserError("kl_threshold", "() must be numbers above 0, one, or one per round")
         if "k" in self.facts.options and self.k is None:
-            raise UserError("k", f"is needed by method {self.method}: the number of segments (6 in the paper), or 'truth' with label maps")
+            raise UserError(
+                "k",
+                f"is needed by method {self.method}: the number of segments (6 in the paper), or 'truth' with label"
+                " maps",
+            )
         if self.k is not None and "k" not in self.facts.options:
-            raise UserError("k", f"{self.k} is an option of method kmeans; {self.method} finds the number of segments itself")
+            raise UserError(
+                "k", f"{self.k} is an option of method kmeans; {self.method} finds the number of segments itself"
+            )
 
     @property
     def facts(self) -> SegmentFacts:

@@ -143,7 +143,9 @@ def _bounds(meta: Meta) -> str:
 @lru_cache
 def tables_of(kind: type) -> dict[str, type]:
     """Field → dataclass, for the fields of a configuration that are tables, such as `mask`."""
-    plain = {name: get_args(hint)[0] if get_origin(hint) is Annotated else hint for name, hint in field_types(kind).items()}
+    plain = {
+        name: get_args(hint)[0] if get_origin(hint) is Annotated else hint for name, hint in field_types(kind).items()
+    }
     return {name: hint for name, hint in plain.items() if isinstance(hint, type) and is_dataclass(hint)}
 
 

@@ -13,7 +13,15 @@ from ..files.messages import counted
 from .base import BatchConfig, Layer, RunConfig, differences
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Share, read_names
-from .names import DEFAULT_PROMPTS, check_classes, check_prompts, check_subclasses, parse_classes, parse_prompts, parse_subclasses
+from .names import (
+    DEFAULT_PROMPTS,
+    check_classes,
+    check_prompts,
+    check_subclasses,
+    parse_classes,
+    parse_prompts,
+    parse_subclasses,
+)
 from .presets import find_constants
 from .resolve import load_config, recommend
 from .sizes import Size, check_size
@@ -33,7 +41,9 @@ class DatasetConfig(RunConfig):
     classes: Annotated[tuple[str, ...], read_names(parse_classes), Parameter(group=IMAGES)] = field(kw_only=False)
     """Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` of a small
     model's. In the masks, the first is 1."""
-    prompts: Annotated[tuple[str, ...], read_names(parse_prompts), Parameter(name="--prompt", group=IMAGES)] = DEFAULT_PROMPTS
+    prompts: Annotated[tuple[str, ...], read_names(parse_prompts), Parameter(name="--prompt", group=IMAGES)] = (
+        DEFAULT_PROMPTS
+    )
     """Template with `{class}`, or a file of templates. Repeat the option for several, which take turns."""
     keep_soft: Annotated[bool, Parameter(group=KEPT)] = False
     """Write soft masks to soft/SAMPLE_CLASS.png: 8-bit grey, 255 = 1."""
@@ -114,21 +124,27 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "classes_per_image", self.turns[0])
         shown = ",".join(map(str, self.turns)) or "()"
         if self.capture.flip:
-            raise UserError("capture.flip", "looks once more at photographs (`seediff mask`), not at drawn pictures", "leave it out")
+            raise UserError(
+                "capture.flip", "looks once more at photographs (`seediff mask`), not at drawn pictures", "leave it out"
+            )
         if min(self.turns, default=0) < 1:
             raise UserError("classes_per_image", f"{shown} must be at least 1")
         if max(self.turns) > len(self.classes):
             are = "is" if len(self.classes) == 1 else "are"
             raise UserError("classes_per_image", f"{shown}, but there {are} only {counted(len(self.classes), 'class')}")
         if (count := self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)) > MAX_IMAGES:
-            raise UserError("per_class", f"{self.per_class} would be {count} images", f"at most {MAX_IMAGES} per dataset")
+            raise UserError(
+                "per_class", f"{self.per_class} would be {count} images", f"at most {MAX_IMAGES} per dataset"
+            )
         if self.min_agreement is not None and not (self.reject and self.mask.has_agreement):
             raise UserError("min_agreement", "is for `reject` and masks of method seediff", "leave it out")
         check_subclasses(self.subclasses, self.classes)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if not self.negative_prompt.isprintable():
-            raise UserError("negative_prompt", f"{self.negative_prompt!r} contains a line break or unprintable characters")
+            raise UserError(
+                "negative_prompt", f"{self.negative_prompt!r} contains a line break or unprintable characters"
+            )
 
     def extends(self, earlier: BatchConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:

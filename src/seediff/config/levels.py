@@ -1,4 +1,5 @@
-"""Levels of attention that a mask method reads, and the nearest that a network has. Level d has the side L / d of the latent's side L.
+"""Levels of attention that a mask method reads, and the nearest that a network has. Level d has the side L / d of the
+latent's side L.
 
 `attention.plan.plan_capture` uses these rules for a run.
 """
@@ -59,18 +60,22 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
         raise UserError("mask.method", f"{mask.method}: needs self-attention, and {why}", "use method ca")
 
 
-def fit_levels(unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family) -> tuple[MaskConfig, list[str]]:
+def fit_levels(
+    unet: Mapping[str, Any], mask: MaskConfig, capture: CaptureConfig, family: Family
+) -> tuple[MaskConfig, list[str]]:
     """The configuration with levels that the network has, and the changes, one line each.
 
-    Families that are `fitted` get the nearest levels, of two that are equally near the finer one. Raises UserError if the network has no
-    attention in the captured layers, and for a level that it lacks in a family that is not fitted.
+    Families that are `fitted` get the nearest levels, of two that are equally near the finer one. Raises UserError if
+    the network has no attention in the captured layers, and for a level that it lacks in a family that is not fitted.
 
     unet: the network's config.json. If it is not known, or a UNet's does not name its blocks, nothing changes.
     """
     if not unet or (family.network == "unet" and not {"down_block_types", "up_block_types"} <= set(unet)):
         return mask, []
     layers = family.fit_layers(unet, capture.layers)
-    there: dict[str, list[int]] = {}  # option → the levels that it may name, finest first: those of every kind of attention that it sets
+    there: dict[
+        str, list[int]
+    ] = {}  # option → the levels that it may name, finest first: those of every kind of attention that it sets
     for kind, option in _options(mask).items():
         if isinstance(option, str):
             levels = family.levels(unet, by_kind(layers)[kind])

@@ -83,14 +83,24 @@ METHOD_FACTS: dict[str, MethodFacts] = {
         finish=Finish(resize="bicubic", cut=0.5, bandwidth=0.2, iterations=50, dilations=(1,), threshold=0.8),
     ),
     # FA-Seg's threshold for PASCAL VOC.
-    "fa_seg": MethodFacts("fa_seg.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}, finish=Finish(resize="bicubic")),
-    "diffsegmenter": MethodFacts("diffsegmenter.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}),
+    "fa_seg": MethodFacts(
+        "fa_seg.fa_seg", (8, 4, 2, 1), (8, 4, 2, 1), defaults={"mask": {"beta": 0.55}}, finish=Finish(resize="bicubic")
+    ),
+    "diffsegmenter": MethodFacts(
+        "diffsegmenter.diffsegmenter", (8, 4, 2, 1), "self_level", defaults={"mask": {"self_level": 1}}
+    ),
     # iSeg uses 8 rounds for PASCAL VOC. Its background score is (1 − m)², with m the maximum over classes: below m from
     # m = 0.382 on.
     "iseg_walk": MethodFacts(
-        "iseg.entropy_walk", (8, 4, 2, 1), "self_level", ("tau",), defaults={"mask": {"self_level": 1, "tau": 8, "beta": 0.382}}
+        "iseg.entropy_walk",
+        (8, 4, 2, 1),
+        "self_level",
+        ("tau",),
+        defaults={"mask": {"self_level": 1, "tau": 8, "beta": 0.382}},
     ),
-    "nerve_walk": MethodFacts("nerve.restart_walk", "seed_level", "self_level", ("tau",), defaults={"mask": {"tau": 5}}),
+    "nerve_walk": MethodFacts(
+        "nerve.restart_walk", "seed_level", "self_level", ("tau",), defaults={"mask": {"tau": 5}}
+    ),
     # DAAM sums plain probabilities, and its best published threshold is 0.4.
     "daam": MethodFacts(
         "daam.daam",

@@ -66,7 +66,9 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
     """Class → the phrases that name it and no other class; phrases of several classes or none are left out."""
     ordered = longest_first(classes)
     pattern = any_name(ordered)
-    named = [(phrase, {ordered[(match.lastindex or 1) - 1] for match in pattern.finditer(phrase)}) for phrase in phrases]
+    named = [
+        (phrase, {ordered[(match.lastindex or 1) - 1] for match in pattern.finditer(phrase)}) for phrase in phrases
+    ]
     return {name: tuple(phrase for phrase, found in named if found == {name}) for name in classes}
 
 
@@ -76,7 +78,9 @@ def parse_classes(text: str) -> tuple[str, ...]:
     Blank lines are skipped, and so is a first line `background`, so that a dataset's classes.txt can be given.
     """
     if text.lower().endswith(".csv"):
-        raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with one per line")
+        raise UserError(
+            text, "is a table, which only `seediff mask` reads", "name the classes, or a file with one per line"
+        )
     if text.strip() == "voc" or (lines := _lines_if_file(text, (".txt", ".names"))) is None:
         return split_classes(text)
     return tuple(lines[1:] if lines[:1] == [BACKGROUND] else lines)
@@ -91,7 +95,9 @@ def split_names(text: str) -> tuple[str, ...]:
     """Names separated by commas. Raises UserError for a word that stands for a list beside others."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if len(names) > 1 and (word := next((name for name in names if name in ("all", "voc")), None)):
-        raise UserError("classes", f"'{word}' stands for a whole list and cannot be in one", "give it alone, or name the classes")
+        raise UserError(
+            "classes", f"'{word}' stands for a whole list and cannot be in one", "give it alone, or name the classes"
+        )
     return names
 
 
@@ -142,7 +148,9 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
     for name in classes:
         other = by_sound.setdefault(" ".join(spoken(name).casefold().split()), name)
         if other != name:
-            raise UserError(field, f"{other!r} and {name!r} read the same in a prompt ('{spoken(name)}')", "keep one of them")
+            raise UserError(
+                field, f"{other!r} and {name!r} read the same in a prompt ('{spoken(name)}')", "keep one of them"
+            )
 
 
 def check_prompts(prompts: Sequence[str], field: str = "prompts") -> None:
@@ -151,7 +159,9 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts") -> None:
         raise UserError(field, "the list is empty", "give at least one, for example 'a photo of a {class}'")
     for template in prompts:
         if "{class}" not in template:
-            raise UserError(field, f"'{template}' does not contain {{class}}", "write for example 'a photo of a {class}'")
+            raise UserError(
+                field, f"'{template}' does not contain {{class}}", "write for example 'a photo of a {class}'"
+            )
         if not template.isprintable():
             raise UserError(field, f"{template!r} contains a line break or unprintable characters")
 
@@ -165,7 +175,9 @@ def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
         raise UserError("subclasses", f"{often!r} is given more than once", "name each once: they take turns")
     for phrase in phrases:
         if not phrase.isprintable() or phrase != phrase.strip():
-            raise UserError("subclasses", f"{phrase!r} has spaces at its ends or unprintable characters", "leave them out")
+            raise UserError(
+                "subclasses", f"{phrase!r} has spaces at its ends or unprintable characters", "leave them out"
+            )
         if phrase not in usable:
             raise UserError(
                 "subclasses",
@@ -175,7 +187,9 @@ def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
 
 
 def _lines_if_file(text: str, suffixes: tuple[str, ...]) -> list[str] | None:
-    """The file's lines without blank ones; None if `text` is not a path. Raises UserError if the file cannot be read."""
+    """The file's lines without blank ones; None if `text` is not a path. Raises UserError if the file cannot be
+    read.
+    """
     path = Path(text)
     try:
         is_file = path.is_file()

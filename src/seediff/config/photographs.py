@@ -111,7 +111,9 @@ class SegmentPhotosConfig(RunConfig):
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         check_names(self.names, "names")
         if self.segment.divides_features and self.segment.refine and self.fit == "tile":
-            raise UserError("segment.refine", "does not work with fit tile", "use fit keep, resize or crop, or leave it out")
+            raise UserError(
+                "segment.refine", "does not work with fit tile", "use fit keep, resize or crop, or leave it out"
+            )
 
     @classmethod
     def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
@@ -122,13 +124,19 @@ class SegmentPhotosConfig(RunConfig):
 
     @classmethod
     def behind(cls, chosen: Mapping[str, Any], preset: str) -> list[Layer]:
-        return find_constants(chosen.get("model", cls.model), chosen.get("base")).segment_layers(chosen.get("segment.method"), preset)
+        return find_constants(chosen.get("model", cls.model), chosen.get("base")).segment_layers(
+            chosen.get("segment.method"), preset
+        )
 
 
 def check_names(names: Sequence[str], what: str) -> None:
     """Raise UserError if words cannot be names of segments. what: the subject in the message."""
     if len(names) > MAX_CLASSES:
-        raise UserError(what, f"{len(names)} different words, more than the {MAX_CLASSES} of 8-bit label maps", "choose fewer with --names")
+        raise UserError(
+            what,
+            f"{len(names)} different words, more than the {MAX_CLASSES} of 8-bit label maps",
+            "choose fewer with --names",
+        )
     if names:
         check_classes(names, what)
 
@@ -141,11 +149,15 @@ def max_area(factor: int) -> int:
 def check_attention(size: Size | None, factor: int) -> None:
     """Raise UserError for a size whose attention does not fit into memory. factor: as in `max_area`."""
     if size is not None and math.prod(pixels(size)) > max_area(factor):
-        most = f"{MAX_LATENT * factor}" if isinstance(size, int) else f"{MAX_LATENT * factor}x{MAX_LATENT * factor} in area"
+        most = (
+            f"{MAX_LATENT * factor}"
+            if isinstance(size, int)
+            else f"{MAX_LATENT * factor}x{MAX_LATENT * factor} in area"
+        )
         raise UserError(
             "size",
-            f"{size} must be at most {most} for this model: attention grows with the fourth power of the side, and a larger square would "
-            "not fit into memory",
+            f"{size} must be at most {most} for this model: attention grows with the fourth power of the side, and a"
+            " larger square would not fit into memory",
             "photographs may have any size",
         )
 

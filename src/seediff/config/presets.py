@@ -92,10 +92,14 @@ def preset_of(settings: Settings) -> Preset:
     tables: dict[str, dict[str, Any]] = {}
     for name, kind in (("methods", MethodConstants), ("segments", SegmentConfig)):
         methods = fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{where}.{name}]")
-        tables[name] = {key: check_table(kind, constants, f"{where}.{name}.{key}]") for key, constants in methods.items()}
+        tables[name] = {
+            key: check_table(kind, constants, f"{where}.{name}.{key}]") for key, constants in methods.items()
+        }
     best = tables["methods"].get(BEST)
     if best is not None and best.get("mask", {}).get("method", BEST) == BEST:
-        raise UserError(f"{where}.methods.{BEST}]", "does not say which method is best", '[mask] with for example method = "ca_sa"')
+        raise UserError(
+            f"{where}.methods.{BEST}]", "does not say which method is best", '[mask] with for example method = "ca_sa"'
+        )
     return Preset(**check_table(Preset, table, f"{where}]"), methods=tables["methods"], segments=tables["segments"])
 
 
@@ -248,7 +252,10 @@ class Tuned:
 
     def layer(self, command: str, model: str | None) -> Layer:
         """The threshold for a command, and the model unless another was chosen."""
-        values = {"model": self.model if model is None else None, THRESHOLDS[command]: getattr(self, THRESHOLDS[command])}
+        values = {
+            "model": self.model if model is None else None,
+            THRESHOLDS[command]: getattr(self, THRESHOLDS[command]),
+        }
         return Layer(f"{TUNED}{self.model}", {name: value for name, value in values.items() if value is not None})
 
 
@@ -262,7 +269,9 @@ def read_tuned(path: Path) -> Tuned:
     table = read_toml(path)
     if table.get("command") != Tuned.command:
         raise UserError(f"{path}: is not a file of `seediff tune`: it should say command = 'tune'")
-    values = check_table(Tuned, {key: value for key, value in table.items() if key not in ("command", "version")}, str(path))
+    values = check_table(
+        Tuned, {key: value for key, value in table.items() if key not in ("command", "version")}, str(path)
+    )
     if "model" not in values:
         raise UserError(f"{path}: does not say which model it is for (model = …)")
     return Tuned(**values)

@@ -49,7 +49,11 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
         elif name in known:  # presets serve several commands; each takes the fields that it has
             table[name] = value
     if "classes" in known and "classes" not in table:
-        raise UserError("classes", "name at least one", "for example --classes dog,cat (or --classes voc, or a file with one per line)")
+        raise UserError(
+            "classes",
+            "name at least one",
+            "for example --classes dog,cat (or --classes voc, or a file with one per line)",
+        )
     part = ""
     try:
         for part, inner_kind in parts.items():
@@ -64,7 +68,9 @@ def resolve(kind: type[AnySettings], layers: Sequence[Layer]) -> AnySettings:
         source = layer.where or (layer.source if layer.source != GIVEN else "")
         raise UserError(name, f"{error.problem} ({source})" if source else error.problem, error.fix) from error
     flat = config.flat()
-    return replace(config, origins={name: (layer.source, flat[name]) for name, (layer, _) in found.items() if name in flat})
+    return replace(
+        config, origins={name: (layer.source, flat[name]) for name, (layer, _) in found.items() if name in flat}
+    )
 
 
 class ConfigFile(NamedTuple):
@@ -104,7 +110,9 @@ def read_file(path: Path, kind: type[Settings]) -> ConfigFile:
         sources = {name: source for source, names in said.items() for name in names}
     if isinstance(classes := table.get("classes"), str):
         if re.search(r"[/\\]|\.(txt|names)$", classes.strip()):
-            raise UserError(path, f'classes: {shown(classes)} is a file, which only --classes may name; list them: ["dog", "cat"]')
+            raise UserError(
+                path, f'classes: {shown(classes)} is a file, which only --classes may name; list them: ["dog", "cat"]'
+            )
         table["classes"] = list(split_classes(classes))
     if isinstance(table.get("prompts"), str):
         table["prompts"] = [table["prompts"]]
@@ -139,11 +147,15 @@ def configure(
         layers.append(tuned.layer(kind.command, _values(layers).get("model")))
     chosen = _values(layers)
     if chosen.get("mask.method") == BEST:  # what the layers below have measured as best, whatever a file says
-        layers = [layer._replace(values={k: v for k, v in layer.values.items() if k != "mask.method"}) for layer in layers]
+        layers = [
+            layer._replace(values={k: v for k, v in layer.values.items() if k != "mask.method"}) for layer in layers
+        ]
     return resolve(kind, [*layers, *kind.behind(chosen, preset)])
 
 
-def choose_model(kind: type[RunConfig], line: Mapping[str, Any], file: Path | None, tuned: Any = None) -> tuple[str, str | None]:
+def choose_model(
+    kind: type[RunConfig], line: Mapping[str, Any], file: Path | None, tuned: Any = None
+) -> tuple[str, str | None]:
     """The model and base that `configure` would take, from the same arguments. Raises UserError for a file that cannot
     be read.
     """
@@ -162,14 +174,19 @@ def recommend(kind: type[AnySettings], values: Mapping[str, Any]) -> AnySettings
     values: field → value; `mask` and the like are tables of given values, or whole configurations.
     """
     values = {name: str(value) if isinstance(value, PurePath) else value for name, value in values.items()}
-    table = {name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value for name, value in values.items()}
+    table = {
+        name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        for name, value in values.items()
+    }
     for name, part in (("", kind), *tables_of(kind).items()):
         given = table.get(name, {}) if name else table
         if not isinstance(given, Mapping):
             raise UserError(name, f"must be a {part.__name__} or a table of its fields, not {given!r}")
         known = [f.name for f in fields(part) if f.compare]
         if unknown := sorted(set(given) - set(known)):
-            raise UserError(name or kind.__name__, f"there is no option '{unknown[0]}'", f"options here: {', '.join(known)}")
+            raise UserError(
+                name or kind.__name__, f"there is no option '{unknown[0]}'", f"options here: {', '.join(known)}"
+            )
     return configure(kind, table)
 
 

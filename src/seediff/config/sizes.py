@@ -27,7 +27,9 @@ def check_size(size: Size) -> Size:
         raise UserError("size", f"{size}: sides must be from 1 to {MOST} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):
         times = max(width, height) / min(width, height)
-        raise UserError("size", f"{size}: one side is {times:.3g} times the other; at most {MAX_ASPECT} times is drawn or seen")
+        raise UserError(
+            "size", f"{size}: one side is {times:.3g} times the other; at most {MAX_ASPECT} times is drawn or seen"
+        )
     return size_text((height, width))
 
 
@@ -50,13 +52,17 @@ def nearest(side: float, multiple: int) -> int:
 
 def _sides(size: Size) -> tuple[int, int]:
     """(width, height)."""
-    sides = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size)) if not isinstance(size, bool) else None
+    sides = (
+        re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size)) if not isinstance(size, bool) else None
+    )
     if sides is None:
         raise UserError("size", f"{size!r} must be a side in pixels, or width x height such as 1024x768")
     return int(sides[1]), int(sides[2] or sides[1])
 
 
-def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None, area: int | None = None) -> None:
+def check_sides(
+    shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None, area: int | None = None
+) -> None:
     """Raise UserError for an image size (height, width) that model `name` does not support, naming a supported size
     near it. largest: maximum side in pixels; None: no limit. area: maximum number of pixels of the size that is named;
     None: no limit."""

@@ -113,9 +113,15 @@ class TrainConfig(Settings):
         if self.backbone not in (known := BACKBONES[self.architecture]):
             raise UserError("backbone", f"{self.backbone!r}: {self.architecture} has {', '.join(known)}")
         if self.weights == "pretrained" and (self.architecture, self.backbone) == ("segformer", "tiny"):
-            raise UserError("weights", "'pretrained' do not exist for segformer's tiny", "use 'scratch', or the folder of a trained one")
+            raise UserError(
+                "weights",
+                "'pretrained' do not exist for segformer's tiny",
+                "use 'scratch', or the folder of a trained one",
+            )
         if self.batch_size % self.accumulate:
-            raise UserError("batch_size", f"{self.batch_size} cannot be divided into accumulate = {self.accumulate} equal parts")
+            raise UserError(
+                "batch_size", f"{self.batch_size} cannot be divided into accumulate = {self.accumulate} equal parts"
+            )
         if not 0 < self.scale[0] <= self.scale[1]:
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
 
@@ -133,12 +139,15 @@ class TrainConfig(Settings):
 
 TINY: dict[str, dict[str, Any]] = {
     "mask2former": {
-        "weights": "scratch", "queries": 12, "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25, "learning_rate": 2e-3,
-        "backbone_factor": 1.0, "warmup": 50, "points": 512, "class_weight": 10.0, "mask_weight": 2.0, "dice_weight": 2.0,
+        "weights": "scratch", "queries": 12, "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25,
+        "learning_rate": 2e-3,
+        "backbone_factor": 1.0, "warmup": 50, "points": 512, "class_weight": 10.0, "mask_weight": 2.0,
+        "dice_weight": 2.0,
         "auxiliary": 20.0,
     },
     "segformer": {
-        "weights": "scratch", "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25, "learning_rate": 2e-3,
+        "weights": "scratch", "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25,
+        "learning_rate": 2e-3,
         "backbone_factor": 1.0, "warmup": 50, "clip": 1.0,
     },
 }  # fmt: skip

@@ -1,1 +1,3 @@
-"""Datasets on disk: native.py is the folder that `generate` and `mask` write; `formats/` converts it to other formats and back."""
+"""Datasets on disk: native.py is the folder that `generate` and `mask` write; `formats/` converts it to other formats
+and back.
+"""

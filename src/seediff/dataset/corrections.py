@@ -1,7 +1,7 @@
 """Brings masks that people corrected in another tool back into the set that they came from, and counts the changes.
 
-A sample of the set keeps its picture and its row. The `review` in the row of a returned sample gives the verdict, whether its mask is a
-corrected one, and how many pixels each class gained and lost.
+A sample of the set keeps its picture and its row. The `review` in the row of a returned sample gives the verdict,
+whether its mask is a corrected one, and how many pixels each class gained and lost.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ IGNORED = "ignored"
 
 @dataclass(frozen=True)
 class Change:
-    """The change of a sample's mask. pixels: the number of pixels with a new id. gained, lost: pixels per class, `background` and `ignored`
-    included; empty if nothing changed."""
+    """The change of a sample's mask. pixels: the number of pixels with a new id. gained, lost: pixels per class,
+    `background` and `ignored` included; empty if nothing changed."""
 
     name: str
     pixels: int
@@ -51,14 +51,19 @@ def compare_maps(name: str, before: np.ndarray, after: np.ndarray, classes: Sequ
 
 
 def correct(
-    folder: Path | str, classes: Sequence[str], items: Iterable[Sample], *, by: str, tell: Callable[[Change], None] = lambda change: None
+    folder: Path | str,
+    classes: Sequence[str],
+    items: Iterable[Sample],
+    *,
+    by: str,
+    tell: Callable[[Change], None] = lambda change: None,
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """The classes of a native set and its samples in their order, with their masks replaced by those of `items`.
 
-    classes: those of the items' ids; they are matched by name, and new ones follow the set's. Samples are matched by name, or by the flat
-    name that some formats use; samples without an item stay as they are. by: the person who corrected, for `review`. tell: called with the
-    change of each returned sample when the iterator reaches it. Raises UserError for an item that the set does not have, and for a mask of
-    another size than its picture.
+    classes: those of the items' ids; they are matched by name, and new ones follow the set's. Samples are matched by
+    name, or by the flat name that some formats use; samples without an item stay as they are. by: the person who
+    corrected, for `review`. tell: called with the change of each returned sample when the iterator reaches it. Raises
+    UserError for an item that the set does not have, and for a mask of another size than its picture.
     """
     folder = Path(folder)
     own_classes, originals = _opened(folder)
@@ -77,19 +82,24 @@ def correct(
 
 
 def _opened(folder: Path) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes and samples of a set. If a sample with its original mask lacks the soft mask of a class, all soft masks are left out,
-    because a set keeps those of all classes or of none."""
+    """The classes and samples of a set. If a sample with its original mask lacks the soft mask of a class, all soft
+    masks are left out, because a set keeps those of all classes or of none."""
     classes, items = open_native(folder)
     as_made = [item for item in items if not is_replaced(item.metadata)]
     if all((native.SOFT, number) in item.extras for item in as_made for number in item.metadata.get("class_ids", ())):
         return classes, items
-    return classes, [item.replace(extras={key: path for key, path in item.extras.items() if key[0] != native.SOFT}) for item in items]
+    return classes, [
+        item.replace(extras={key: path for key, path in item.extras.items() if key[0] != native.SOFT}) for item in items
+    ]
 
 
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dict[str, Sample]:
     """Sample name → its item, for samples that have one."""
     flat = Counter(flat_name(name) for name in names)
-    known = {**{flat_name(name): name for name in names if flat[flat_name(name)] == 1}, **{name: name for name in names}}
+    known = {
+        **{flat_name(name): name for name in names if flat[flat_name(name)] == 1},
+        **{name: name for name in names},
+    }
     matches: dict[str, Sample] = {}
     for item in items:
         if item.name not in known:
@@ -101,7 +111,13 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dic
 
 
 def _corrected(
-    original: Sample, item: Sample, table: np.ndarray, count: int, names: Sequence[str], by: str, tell: Callable[[Change], None]
+    original: Sample,
+    item: Sample,
+    table: np.ndarray,
+    count: int,
+    names: Sequence[str],
+    by: str,
+    tell: Callable[[Change], None],
 ) -> Sample:
     """The original with the item's mask. If the mask changed, facts about the old mask are removed from the row."""
     before = original.labels(len(names))
@@ -111,19 +127,34 @@ def _corrected(
     counts = {"gained": dict(change.gained), "lost": dict(change.lost)} if change.pixels else {}
     present = original.instances
     objects = follow(present, before, after) if present else None
-    review = {"verdict": "accepted", "corrected": bool(change.pixels) or is_corrected(original.metadata), "by": by, **counts}
+    review = {
+        "verdict": "accepted",
+        "corrected": bool(change.pixels) or is_corrected(original.metadata),
+        "by": by,
+        **counts,
+    }
     if not change.pixels:
         made = {"made": original.metadata["review"]["made"]} if is_made(original.metadata) else {}
         return original.replace(metadata={**original.metadata, "review": {**review, **made}})
     area = np.bincount(after.ravel(), minlength=256)[1 : len(names) + 1] / after.size
     flags = degenerate({name: share for name, share in zip(names, area.tolist(), strict=True) if share})
-    row = {key: value for key, value in original.metadata.items() if key not in ("classes", "class_ids", "area", *OF_THE_MASK)}
-    extras = {key: path for key, path in original.extras.items() if key[0] != native.SOFT}  # soft masks do not describe a person's mask
-    return original.replace(label_map=after, instances=objects, metadata={**row, "flags": flags, "review": review}, extras=extras)
+    row = {
+        key: value
+        for key, value in original.metadata.items()
+        if key not in ("classes", "class_ids", "area", *OF_THE_MASK)
+    }
+    extras = {
+        key: path for key, path in original.extras.items() if key[0] != native.SOFT
+    }  # soft masks do not describe a person's mask
+    return original.replace(
+        label_map=after, instances=objects, metadata={**row, "flags": flags, "review": review}, extras=extras
+    )
 
 
 def sum_changes(changes: Iterable[Change]) -> list[str]:
-    """A summary in lines for people: the number of returned samples, which of them changed, and the pixels gained and lost per class."""
+    """A summary in lines for people: the number of returned samples, which of them changed, and the pixels gained and
+    lost per class.
+    """
     changes = list(changes)
     other = [change for change in changes if change.pixels]
     if not other:
@@ -132,7 +163,9 @@ def sum_changes(changes: Iterable[Change]) -> list[str]:
     for change in other:
         gained.update(change.gained)
         lost.update(change.lost)
-    listed = ", ".join(change.name for change in other[:SHOWN]) + (f" and {len(other) - SHOWN} more" if len(other) > SHOWN else "")
+    listed = ", ".join(change.name for change in other[:SHOWN]) + (
+        f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
+    )
     pixels = [f"{name} +{gained[name]} −{lost[name]}" for name in dict.fromkeys([*gained, *lost])]
     return [f"{len(changes)} samples reviewed, {len(other)} changed: {listed}", f"pixels: {', '.join(pixels)}"]
 

@@ -1,4 +1,6 @@
-"""`Dataset`: samples and their classes, independent of file formats. Its methods return new datasets; `save` and `as_NAME` write files."""
+"""`Dataset`: samples and their classes, independent of file formats. Its methods return new datasets; `save` and
+`as_NAME` write files.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ def _from(name: SourceName) -> Callable[..., Dataset]:
     def method(cls: type[Dataset], path: Path | str, **options: Any) -> Dataset:
         return cls.load(name, path, **options)
 
-    method.__name__, method.__doc__ = f"from_{name}", f"`load` of {name}; options: those of `seediff.dataset.formats.{name}.read`."
+    method.__name__, method.__doc__ = (
+        f"from_{name}",
+        f"`load` of {name}; options: those of `seediff.dataset.formats.{name}.read`.",
+    )
     return classmethod(method)  # pyright: ignore[reportReturnType]
 
 
@@ -37,7 +42,10 @@ def _as(name: FormatName) -> Callable[..., Exported]:
     def method(self: Dataset, out: Path | str, **options: Any) -> Exported:
         return self.export(name, out, **options)
 
-    method.__name__, method.__doc__ = f"as_{name}", f"`export` as {name}; options: those of `seediff.dataset.formats.{name}.write`."
+    method.__name__, method.__doc__ = (
+        f"as_{name}",
+        f"`export` as {name}; options: those of `seediff.dataset.formats.{name}.write`.",
+    )
     return method
 
 
@@ -47,11 +55,19 @@ class Dataset(Sequence[Sample]):
         pets = Dataset.from_coco("pets-coco").filter(min_area=0.01)
         train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
 
-    classes: without the background; the i-th, from 0, has id i + 1. path: where the dataset was read from, for messages. notes: what was
-    left out when it was read. A slice is a Dataset. Raises UserError for class names that cannot be lines of classes.txt.
+    classes: without the background; the i-th, from 0, has id i + 1. path: where the dataset was read from, for
+    messages. notes: what was left out when it was read. A slice is a Dataset. Raises UserError for class names that
+    cannot be lines of classes.txt.
     """
 
-    def __init__(self, classes: Sequence[str], samples: Sequence[Sample], *, path: Path | str | None = None, notes: Sequence[str] = ()):
+    def __init__(
+        self,
+        classes: Sequence[str],
+        samples: Sequence[Sample],
+        *,
+        path: Path | str | None = None,
+        notes: Sequence[str] = (),
+    ):
         check_class_list(classes)
         self.classes, self.samples = tuple(classes), list(samples)
         self.path, self.notes = Path(path) if path is not None else None, tuple(notes)
@@ -79,9 +95,9 @@ class Dataset(Sequence[Sample]):
     def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
         """Opens a folder of any format that SeeDiff reads, or one file of such a format.
 
-        split: only the samples of this part, such as "train"; samples without a part belong to "train". Raises UserError if the format is
-        unknown, naming what was looked for, if something in the folder cannot be used, if the folder's run is not finished, and for a part
-        without samples.
+        split: only the samples of this part, such as "train"; samples without a part belong to "train". Raises
+        UserError if the format is unknown, naming what was looked for, if something in the folder cannot be used, if
+        the folder's run is not finished, and for a part without samples.
         """
         path = Path(path)
         if (path / native.METADATA).is_file():
@@ -102,11 +118,12 @@ class Dataset(Sequence[Sample]):
     def load(cls, name: SourceName, path: Path | str, **options: Any) -> Dataset:
         """Reads a format. `Dataset.from_coco(path)` is `Dataset.load("coco", path)`, and likewise for every format.
 
-        path: the folder, or a file for formats that allow one. options: skip_missing, except for parquet, WebDataset and imagefolder: leave
-        out labels without a picture; a note gives their number; and those of the format, the parameters of `read` in its module of
-        `seediff.dataset.formats`. The dataset's `notes` list what was left out. Pictures and label maps are read when they are accessed,
-        except for parquet and WebDataset, whose bytes are kept in memory. Links that lead out of the folder are not followed. Raises
-        UserError naming the file and line that cannot be used, and TypeError for an option that the format does not have.
+        path: the folder, or a file for formats that allow one. options: skip_missing, except for parquet, WebDataset
+        and imagefolder: leave out labels without a picture; a note gives their number; and those of the format, the
+        parameters of `read` in its module of `seediff.dataset.formats`. The dataset's `notes` list what was left out.
+        Pictures and label maps are read when they are accessed, except for parquet and WebDataset, whose bytes are kept
+        in memory. Links that lead out of the folder are not followed. Raises UserError naming the file and line that
+        cannot be used, and TypeError for an option that the format does not have.
         """
         _check_options(f"from_{name}", options, import_options(name))
         if isinstance(named := options.get("classes"), str):
@@ -122,12 +139,13 @@ class Dataset(Sequence[Sample]):
     def export(self, name: FormatName, out: Path | str, **options: Any) -> Exported:
         """Writes a format. `pets.as_coco(out)` is `pets.export("coco", out)`, and likewise for every format.
 
-        out: a folder that appears only when it is complete. options: the following, and those of the format, the parameters of `write` in
-        its module of `seediff.dataset.formats`. split, except for WebDataset: the share of samples for validation, from 0 to 1, chosen by a
-        hash of their names and `seed`; None: the `split` in their metadata, or else all for training. link, except for parquet and
-        WebDataset: hard links to pictures instead of copies. workers: number of processes; the output is the same for any number, and for
-        several a script needs the usual `if __name__ == "__main__"`. Raises UserError naming a sample that cannot be used, and TypeError
-        for an option that the format does not have.
+        out: a folder that appears only when it is complete. options: the following, and those of the format, the
+        parameters of `write` in its module of `seediff.dataset.formats`. split, except for WebDataset: the share of
+        samples for validation, from 0 to 1, chosen by a hash of their names and `seed`; None: the `split` in their
+        metadata, or else all for training. link, except for parquet and WebDataset: hard links to pictures instead of
+        copies. workers: number of processes; the output is the same for any number, and for several a script needs the
+        usual `if __name__ == "__main__"`. Raises UserError naming a sample that cannot be used, and TypeError for an
+        option that the format does not have.
         """
         _check_options(f"as_{name}", options, export_options(name))
         return export(name, self.classes, self.samples, out, **options)
@@ -141,11 +159,14 @@ class Dataset(Sequence[Sample]):
         """Opens a native folder, with corrected masks in place of the originals. Raises UserError like `open`."""
         return cls(*open_native(path), path=path)
 
-    def save(self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter) -> None:
+    def save(
+        self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
+    ) -> None:
         """Writes the native folder, with its card and preview; `out` appears only when it is complete.
 
-        link: hard links to pictures instead of copies, where the file system allows them. about: facts about the whole set for the card
-        (texts, numbers, lists). follow: wraps the samples, to show progress. Raises UserError naming a sample that cannot be used.
+        link: hard links to pictures instead of copies, where the file system allows them. about: facts about the whole
+        set for the card (texts, numbers, lists). follow: wraps the samples, to show progress. Raises UserError naming a
+        sample that cannot be used.
         """
         write_native(out, self.classes, follow(self.samples), about=about or {}, link=link)
 
@@ -164,8 +185,9 @@ class Dataset(Sequence[Sample]):
         ignore_band: tuple[float, float] | None = None,
         reviewed: Reviewed | None = None,
     ) -> Dataset:
-        """The samples for which `keep` returns True, if it is given, and that meet all criteria, those of `quality.select.Criteria`.
-        Without criteria no file is read. Raises UserError naming what a criterion needs, and for a flag that no sample could have."""
+        """The samples for which `keep` returns True, if it is given, and that meet all criteria, those of
+        `quality.select.Criteria`. Without criteria no file is read. Raises UserError naming what a criterion needs, and
+        for a flag that no sample could have."""
         from .quality.select import Criteria, select_samples
 
         samples = self.samples if keep is None else [sample for sample in self.samples if keep(sample)]
@@ -177,45 +199,60 @@ class Dataset(Sequence[Sample]):
         return self._of(samples)
 
     def merge(self, *others: Dataset) -> Dataset:
-        """This dataset and others as one. Classes are joined by name, in the order in which they first appear, so the ids of this dataset
-        stay. If two samples have the same name, all names get the folder of their dataset as a prefix. `origin` in the metadata names the
-        source of a sample."""
+        """This dataset and others as one. Classes are joined by name, in the order in which they first appear, so the
+        ids of this dataset stay. If two samples have the same name, all names get the folder of their dataset as a
+        prefix. `origin` in the metadata names the source of a sample."""
         sets = (self, *others)
         names = set_names([dataset.path or Path("data") for dataset in sets])
-        classes, samples, notes = merge_sets([(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)])
+        classes, samples, notes = merge_sets(
+            [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]
+        )
         return Dataset(classes, samples, notes=notes)
 
-    def split(self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter) -> tuple[Dataset, ...]:
-        """Parts for training, validation and, with `test`, testing. Each gets its share of every class, and pictures that look alike are in
-        the same part. The metadata name the part. Raises UserError for shares out of range, and for a part without samples."""
+    def split(
+        self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
+    ) -> tuple[Dataset, ...]:
+        """Parts for training, validation and, with `test`, testing. Each gets its share of every class, and pictures
+        that look alike are in the same part. The metadata name the part. Raises UserError for shares out of range, and
+        for a part without samples."""
         shares = {"val": val, **({"test": test} if test is not None else {})}
         parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow)
-        named = [sample.replace(metadata={**sample.metadata, "split": part}) for sample, part in zip(self.samples, parts, strict=True)]
-        return tuple(self._of([sample for sample in named if sample.metadata["split"] == part]) for part in ("train", *shares))
+        named = [
+            sample.replace(metadata={**sample.metadata, "split": part})
+            for sample, part in zip(self.samples, parts, strict=True)
+        ]
+        return tuple(
+            self._of([sample for sample in named if sample.metadata["split"] == part]) for part in ("train", *shares)
+        )
 
     def stats(self, follow: Follow = iter) -> Stats:
         """Images, pixels, areas, pieces and flags per class. Raises UserError naming a sample that cannot be read."""
         from .quality.stats import measure, row_flags, summarize
 
-        measured = [measure(sample.labels(len(self.classes)), row_flags(sample.metadata)) for sample in follow(self.samples)]
+        measured = [
+            measure(sample.labels(len(self.classes)), row_flags(sample.metadata)) for sample in follow(self.samples)
+        ]
         return summarize(measured, self.classes)
 
     def as_torch(self, transform: Transform | None = None, *, objects: bool = False) -> TorchSamples:
-        """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class ids, 255 ignored.
+        """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class
+        ids, 255 ignored.
 
-        transform: a function of the two, whose result replaces them. objects: instead of the label map, a dictionary with "masks", "labels"
-        and "boxes", as torchvision's detectors take it, of the sample's `instances` or else of connected pieces. The workers of a
-        DataLoader read pictures in parallel.
+        transform: a function of the two, whose result replaces them. objects: instead of the label map, a dictionary
+        with "masks", "labels" and "boxes", as torchvision's detectors take it, of the sample's `instances` or else of
+        connected pieces. The workers of a DataLoader read pictures in parallel.
         """
         from .torch_samples import TorchSamples
 
         return TorchSamples(self.samples, len(self.classes), transform, objects=objects)
 
     def as_supervision(self) -> SupervisionSamples:
-        """A sequence of (picture, detections) for Roboflow's supervision: a Pillow picture, and `supervision.Detections` with masks.
+        """A sequence of (picture, detections) for Roboflow's supervision: a Pillow picture, and
+        `supervision.Detections` with masks.
 
-        A detection is an object if the sample has `instances`, or else a class. `class_id` is the index in `classes`, from 0: the id in the
-        label map minus 1. `data["class_name"]` has the names. Raises UserError if supervision is not installed.
+        A detection is an object if the sample has `instances`, or else a class. `class_id` is the index in `classes`,
+        from 0: the id in the label map minus 1. `data["class_name"]` has the names. Raises UserError if supervision is
+        not installed.
         """
         from .supervision_samples import SupervisionSamples
 
@@ -224,10 +261,11 @@ class Dataset(Sequence[Sample]):
     def as_datasets(self) -> datasets.Dataset:
         """A `datasets.Dataset` of Hugging Face, with its `map`, `train_test_split` and `push_to_hub`.
 
-        Columns: `image` and `label_map`, pictures; `class_ids`, the classes in the picture, as a `ClassLabel` whose names begin with the
-        background, so that its numbers are the ids in the label map; `name`; `metadata`, the row as JSON. Label maps are read and checked
-        now, and kept in memory as PNG. Picture files are read when they are accessed. For sets too large for memory, use `as_parquet`.
-        Raises UserError naming a sample that cannot be used, and if `datasets` is not installed.
+        Columns: `image` and `label_map`, pictures; `class_ids`, the classes in the picture, as a `ClassLabel` whose
+        names begin with the background, so that its numbers are the ids in the label map; `name`; `metadata`, the row
+        as JSON. Label maps are read and checked now, and kept in memory as PNG. Picture files are read when they are
+        accessed. For sets too large for memory, use `as_parquet`. Raises UserError naming a sample that cannot be used,
+        and if `datasets` is not installed.
         """
         from .hub_table import hub_table
 

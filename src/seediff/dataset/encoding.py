@@ -1,4 +1,6 @@
-"""Encodes pictures as PNG or JPEG and label maps as PNG, in a way that all readers understand, and reads label maps and objects."""
+"""Encodes pictures as PNG or JPEG and label maps as PNG, in a way that all readers understand, and reads label maps and
+objects.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ PNG_SIGNATURE, PNG_KIND = b"\x89PNG\r\n\x1a\n", bytes((8, 3, 0, 0, 0))
 
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
-    """(H, W, 3) uint8 as a PNG, or as a JPEG with full colour resolution, so that edges stay where the mask has them."""
+    """(H, W, 3) uint8 as a PNG, or as a JPEG with full colour resolution, so that edges stay where the mask has
+    them.
+    """
     picture = Image.fromarray(image)
     if image_format != "jpg":
         return png(picture)
@@ -63,14 +67,16 @@ def encode_mask(label_map: np.ndarray) -> bytes:
 
 
 def is_own_mask(data: bytes) -> bool:
-    """Whether a PNG is like those of `encode_mask`: 8-bit palette, with VOC's colours in its first chunk after the header."""
+    """Whether a PNG is like those of `encode_mask`: 8-bit palette, with VOC's colours in its first chunk after the
+    header.
+    """
     return data[24:29] == PNG_KIND and data[37:41] == b"PLTE" and data[41:809] == bytes(voc_palette())
 
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A label map in a file, whose bytes writers may copy. sha256: for a mask that a person corrected; it is read only if the file has this
-    hash."""
+    """A label map in a file, whose bytes writers may copy. sha256: for a mask that a person corrected; it is read only
+    if the file has this hash."""
 
     path: Path
     sha256: str | None = None
@@ -83,7 +89,9 @@ class MaskFile:
 
 
 def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
-    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: the hash of a corrected mask. Raises UserError naming the file."""
+    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: the hash of a corrected mask. Raises UserError
+    naming the file.
+    """
     return decode_label_map(checked_mask(path, sha256) if sha256 else path, str(path))
 
 
@@ -97,7 +105,9 @@ def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
 
 
 def checked_mask(path: Path, sha256: str) -> bytes:
-    """The bytes of a corrected mask. Raises UserError if their SHA-256 differs, so that they are not the mask that was saved."""
+    """The bytes of a corrected mask. Raises UserError if their SHA-256 differs, so that they are not the mask that was
+    saved.
+    """
     data = read_bytes(path, PICTURE)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(path, "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)")
@@ -114,7 +124,9 @@ def number_type(count: int) -> type[np.unsignedinteger]:
 
 
 def encode_objects(instances: Instances, where: str) -> bytes:
-    """The numbers of objects as a grey PNG of 16 bits. where: the sample's name in errors. Raises UserError above MOST_OBJECTS."""
+    """The numbers of objects as a grey PNG of 16 bits. where: the sample's name in errors. Raises UserError above
+    MOST_OBJECTS.
+    """
     if (count := len(instances.class_ids)) > MOST_OBJECTS:
         raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} of a picture can be numbered")
     return encode_grey(instances.numbers.astype(np.uint16, copy=False))
@@ -122,8 +134,9 @@ def encode_objects(instances: Instances, where: str) -> bytes:
 
 @dataclass(frozen=True)
 class Instances:
-    """The objects of a picture. numbers: (H, W) uint16, or uint32 for more than MOST_OBJECTS, 0 where there is no object. class_ids: the
-    classes of objects 1, 2, …; 255 for an ignored shape. scores: in [0, 1], one per object, or empty."""
+    """The objects of a picture. numbers: (H, W) uint16, or uint32 for more than MOST_OBJECTS, 0 where there is no
+    object. class_ids: the classes of objects 1, 2, …; 255 for an ignored shape. scores: in [0, 1], one per object, or
+    empty."""
 
     numbers: np.ndarray
     class_ids: tuple[int, ...]
@@ -134,7 +147,9 @@ class Instances:
         return np.array([0, *self.class_ids], np.uint8)[self.numbers]
 
     def seen(self, *, ignored: bool = False) -> Instances:
-        """The objects that have a class and at least one pixel, renumbered in their order. ignored: also keep ignored shapes."""
+        """The objects that have a class and at least one pixel, renumbered in their order. ignored: also keep ignored
+        shapes.
+        """
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
         table = np.zeros(len(counts) + 1, number_type(len(kept)))
@@ -155,7 +170,13 @@ class InstanceFile:
         """Raises UserError naming the file, also for an object without a class."""
         numbers, kind, mode = read_pixels(self.path)
         if kind != "PNG" or mode not in ("L", "I;16"):
-            raise UserError(self.path, f"is {kind} {mode} inside; objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers")
+            raise UserError(
+                self.path,
+                f"is {kind} {mode} inside; objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers",
+            )
         if (highest := int(numbers.max(initial=0))) > len(self.class_ids):
-            raise UserError(self.path, f"has an object {highest}, but its row names the classes of {len(self.class_ids)} `instances`")
+            raise UserError(
+                self.path,
+                f"has an object {highest}, but its row names the classes of {len(self.class_ids)} `instances`",
+            )
         return Instances(numbers.astype(np.uint16), self.class_ids, self.scores)

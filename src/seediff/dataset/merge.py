@@ -1,4 +1,6 @@
-"""Merges sets: joins classes by name, renumbers label maps, soft masks and instances, and keeps the names of samples unique."""
+"""Merges sets: joins classes by name, renumbers label maps, soft masks and instances, and keeps the names of samples
+unique.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ Set = tuple[str, Sequence[str], Sequence[Sample]]
 def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list[str]]:
     """The classes and samples of sets, one set after the other, and notes on folders, such as soft/, that are left out.
 
-    Classes are joined by name, in the order in which they first appear, so the ids of the first set stay. If two samples have the same
-    name, all names get the name of their set as a prefix. `origin` in a row names the source of the sample, as `set/name`. Raises UserError
-    for more classes than label maps hold.
+    Classes are joined by name, in the order in which they first appear, so the ids of the first set stay. If two
+    samples have the same name, all names get the name of their set as a prefix. `origin` in a row names the source of
+    the sample, as `set/name`. Raises UserError for more classes than label maps hold.
     """
     classes = tuple(dict.fromkeys(name for _, class_names, _ in sets for name in class_names))
     check_class_list(classes)
@@ -69,8 +71,8 @@ def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.nda
 
 
 def renumber(sample: Sample, ids: np.ndarray, count: int) -> Sample:
-    """The sample with the ids in its label map and instances mapped by `ids`; the same sample if they stay. count: the number of its set's
-    classes."""
+    """The sample with the ids in its label map and instances mapped by `ids`; the same sample if they stay. count: the
+    number of its set's classes."""
     if np.array_equal(ids[: count + 1], np.arange(count + 1)):
         return sample
     instances = sample.stored_instances and partial(_renumbered_instances, sample, ids)
@@ -88,8 +90,8 @@ def _renumbered_instances(sample: Sample, ids: np.ndarray) -> Instances:
 
 
 def _extras_of_all(sets: Sequence[Set], classes: Sequence[str]) -> tuple[frozenset[str], list[str]]:
-    """The kinds of extras that are kept, and those that are not. A set keeps soft masks and attention of all samples or of none. steps/
-    holds label maps, whose ids are not renumbered, so it is kept only if all ids stay."""
+    """The kinds of extras that are kept, and those that are not. A set keeps soft masks and attention of all samples or
+    of none. steps/ holds label maps, whose ids are not renumbered, so it is kept only if all ids stay."""
     present = [{kind for sample in samples for kind, _ in sample.extras} for _, _, samples in sets]
     whole = {
         native.MADE: True,

@@ -1,18 +1,24 @@
-"""Reads and writes the native dataset, the folder that `generate` and `mask` write; training code reads it without conversion.
+"""Reads and writes the native dataset, the folder that `generate` and `mask` write; training code reads it without
+conversion.
 
     out/  README.md        the dataset card            images/000000.png     or .jpg
-          seediff.toml     the exact configuration     masks/000000.png      palette PNG: 0 background, 255 ignore, else class id
-          classes.txt      line i (from 0) = id i      soft/000000_3.png     optional: soft mask of class id 3, 8-bit grey, 255 = 1
-          metadata.jsonl   one row per sample            attention/000000.safetensors   optional: AttentionMaps
-          instances/000000.png   optional: object numbers, 16-bit grey, 0 for no object; a row's `instances` holds their class ids,
+          seediff.toml     the exact configuration     masks/000000.png      palette PNG: 0 background, 255 ignore, else
+          class id classes.txt      line i (from 0) = id i      soft/000000_3.png     optional: soft mask of class id 3,
+          8-bit grey, 255 = 1 metadata.jsonl   one row per sample            attention/000000.safetensors   optional:
+          AttentionMaps instances/000000.png   optional: object numbers, 16-bit grey, 0 for no object; a row's
+          `instances` holds their class ids,
                                    and `instance_scores` their scores, if known
-          rejected.jsonl   with --reject: every draw   steps/000000_3.safetensors     a few samples: every step of class 3's mask,
+          rejected.jsonl   with --reject: every draw   steps/000000_3.safetensors     a few samples: every step of class
+          3's mask,
                            that was not kept                                          which preview.html draws
-          preview.html     a preview             made/1f0c….toml       in a set that was filtered, split or merged: the configurations
-                                                                         that made its masks; `made` in a row names its file
+          preview.html     a preview             made/1f0c….toml       in a set that was filtered, split or merged: the
+          configurations
+                                                                         that made its masks; `made` in a row names its
+                                                                         file
 
-A row: file_name and mask (paths in the folder), prompt, classes and their class_ids, seed, attempt, flags, area (share of the
-image in [0, 1] of each class), model, method, version. Numbers are missing from the sequence if every draw of the sample failed.
+A row: file_name and mask (paths in the folder), prompt, classes and their class_ids, seed, attempt, flags, area (share
+of the image in [0, 1] of each class), model, method, version. Numbers are missing from the sequence if every draw of
+the sample failed.
 """
 
 from __future__ import annotations
@@ -63,7 +69,9 @@ _PLAIN = re.compile(rf"{IMAGES}/(?:[^./][^/]*/)*[^./][^/]*\.[^./]+")
 
 
 def made_by(folder: Path, made: str | None) -> Path | None:
-    """The configuration that made a mask: the file that `made` in its row names, or else the set's own; None if there is none."""
+    """The configuration that made a mask: the file that `made` in its row names, or else the set's own; None if there
+    is none.
+    """
     return path if _MADE.fullmatch(made or CONFIG) and (path := inside(folder, made or CONFIG)).is_file() else None
 
 
@@ -80,8 +88,8 @@ def sample_files(name: str, image_format: str) -> tuple[str, str]:
 
 
 def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
-    """(H, W) uint8: a label map converted from an image's own ids (i + 1 for the i-th of `class_ids`, from 0; 255 for ignored) to the
-    dataset's."""
+    """(H, W) uint8: a label map converted from an image's own ids (i + 1 for the i-th of `class_ids`, from 0; 255 for
+    ignored) to the dataset's."""
     table = np.zeros(256, np.uint8)
     table[1 : len(class_ids) + 1] = class_ids
     table[IGNORE] = IGNORE
@@ -109,13 +117,18 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
-    """The rows of metadata.jsonl, or of another file of rows. Raises UserError naming the file, line and key that are wrong."""
+    """The rows of metadata.jsonl, or of another file of rows. Raises UserError naming the file, line and key that are
+    wrong.
+    """
     return list(checked_rows(Path(out) / name, ABSENT))
 
 
-def reviewed_rows(out: Path | str, classes: Sequence[str] | None = None) -> list[tuple[dict[str, Any], str | None, Mapping[str, Any]]]:
-    """For each row of metadata.jsonl: the row with the reviews and corrections of review.jsonl (reviews.py), the SHA-256 of its corrected
-    mask or None, and the original row. classes: None: those of classes.txt. Raises UserError like `read_rows`."""
+def reviewed_rows(
+    out: Path | str, classes: Sequence[str] | None = None
+) -> list[tuple[dict[str, Any], str | None, Mapping[str, Any]]]:
+    """For each row of metadata.jsonl: the row with the reviews and corrections of review.jsonl (reviews.py), the
+    SHA-256 of its corrected mask or None, and the original row. classes: None: those of classes.txt. Raises UserError
+    like `read_rows`."""
     out = Path(out)
     rows, actions = read_rows(out), read_actions(out)
     if not actions:
@@ -126,5 +139,7 @@ def reviewed_rows(out: Path | str, classes: Sequence[str] | None = None) -> list
     for row in rows:
         action = last.get(sample_name(row.get("file_name") or ""))
         mask = action.mask if action else None
-        found.append((reviewed_row(row, action, made_by.get(mask or ""), classes), action.hash if action and mask else None, row))
+        found.append(
+            (reviewed_row(row, action, made_by.get(mask or ""), classes), action.hash if action and mask else None, row)
+        )
     return found

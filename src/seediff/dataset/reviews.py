@@ -1,15 +1,16 @@
 """Reads and writes review.jsonl: what people decided about the samples of a set, and the masks that they corrected.
 
     set/  review.jsonl               one line per action, only ever appended to
-          reviewed/000003.2.png      the mask that the second action about sample 000003 made; masks/000003.png stays as it is
+          reviewed/000003.2.png      the mask that the second action about sample 000003 made; masks/000003.png stays as
+          it is
 
 Every line holds the full state of its sample after the action, so a reader needs only the last line about a sample:
 
     sample    its name                                       version   1 for the first action about it, then 2, 3, …
-    action    accept, brush, undo, redrawn, …                verdict   "accepted", "rejected" or null
-    from      SHA-256 of the mask before the action          mask      the corrected mask's path in the set; null: the original
-    hash      SHA-256 of the corrected mask                  classes, area   of a corrected mask, as in metadata.jsonl
-    detail    what the action was made with                  by, time  who, and when (UTC)
+    action    accept, brush, undo, redrawn, …                verdict   "accepted", "rejected" or null from      SHA-256
+    of the mask before the action          mask      the corrected mask's path in the set; null: the original hash
+    SHA-256 of the corrected mask                  classes, area   of a corrected mask, as in metadata.jsonl detail
+    what the action was made with                  by, time  who, and when (UTC)
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from .rows import OF_THE_MASK
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REDRAWN = "redrawn"
-"""The action of `generate --top-up`: the sample has another picture now, so earlier decisions and corrections no longer apply."""
+"""The action of `generate --top-up`: the sample has another picture now, so earlier decisions and corrections no longer
+apply.
+"""
 MADE = "made"
 """The action whose mask a method made, so that no person drew it and perhaps nobody looked at it."""
 BEGIN = b'{"sample": "'
@@ -69,7 +72,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 def read_actions(folder: Path) -> list[Action]:
     """All actions, the oldest first; empty if nobody reviewed anything.
 
-    A last line that was cut off because a server was killed is skipped. Raises UserError naming any other line that is not an action.
+    A last line that was cut off because a server was killed is skipped. Raises UserError naming any other line that is
+    not an action.
     """
     path = inside(folder, REVIEWS)
     return _parsed(path, _without_cut_line(read_bytes(path, ANNOTATIONS))) if path.exists() else []
@@ -81,7 +85,9 @@ def _parsed(path: Path, data: bytes) -> list[Action]:
 
 
 def _without_cut_line(data: bytes) -> bytes:
-    """The data without a last line that is only the beginning of an action, left by a killed server. Any other damage stays."""
+    """The data without a last line that is only the beginning of an action, left by a killed server. Any other damage
+    stays.
+    """
     last = data[data.rfind(b"\n") + 1 :]
     if last and (last.startswith(BEGIN) or BEGIN.startswith(last)) and min(last) >= ord(" "):
         try:
@@ -106,8 +112,8 @@ def makers(actions: Iterable[Action]) -> dict[str, Action]:
 
 
 def mend(folder: Path) -> list[Action]:
-    """Like `read_actions`, but also repairs the end of the file: a last line that a killed server cut off is removed, and a missing line
-    break is added.
+    """Like `read_actions`, but also repairs the end of the file: a last line that a killed server cut off is removed,
+    and a missing line break is added.
 
     Only for the process that holds the folder's lock.
     """
@@ -128,13 +134,16 @@ def append_action(folder: Path, action: Action) -> None:
     append(inside(folder, REVIEWS), json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n", durable=True)
 
 
-def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]) -> dict[str, Any]:
+def reviewed_row(
+    row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]
+) -> dict[str, Any]:
     """A row of metadata.jsonl with the state after the last action about its sample; the same row without an action.
 
-    maker: the action that made the mask in effect, of `makers`. `review` holds the verdict, whether a person corrected the mask, and who
-    acted. For a new mask, `mask`, `classes`, `class_ids`, `area` and `flags` describe this mask; OF_THE_MASK and flags about attention are
-    removed, because they describe the original. If no person drew the new mask, `made` says with what it was made. If the row's own mask is
-    in effect, `review` still says what the row said about it. Raises UserError for a class that the set does not have.
+    maker: the action that made the mask in effect, of `makers`. `review` holds the verdict, whether a person corrected
+    the mask, and who acted. For a new mask, `mask`, `classes`, `class_ids`, `area` and `flags` describe this mask;
+    OF_THE_MASK and flags about attention are removed, because they describe the original. If no person drew the new
+    mask, `made` says with what it was made. If the row's own mask is in effect, `review` still says what the row said
+    about it. Raises UserError for a class that the set does not have.
     """
     if action is None:
         return dict(row)
@@ -142,9 +151,16 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
     if action.action == "undo" and action.state[:2] == (own.get("verdict"), None):
         return dict(row)  # everything was undone: what the row itself says is in effect again
     made = maker.detail if maker and maker.action == MADE else None
-    review = {"verdict": action.verdict, "corrected": is_corrected(row) if action.mask is None else made is None, "by": action.by}
+    review = {
+        "verdict": action.verdict,
+        "corrected": is_corrected(row) if action.mask is None else made is None,
+        "by": action.by,
+    }
     if action.mask is None:
-        return {**row, "review": {**review, **{key: value for key, value in own.items() if key in ("gained", "lost", "made")}}}
+        return {
+            **row,
+            "review": {**review, **{key: value for key, value in own.items() if key in ("gained", "lost", "made")}},
+        }
     if made is not None:
         review["made"] = {key: value for key, value in made.items() if key != "job"}
     row = {key: value for key, value in row.items() if key not in OF_THE_MASK}
@@ -167,7 +183,9 @@ def is_made(row: Mapping[str, Any]) -> bool:
 
 
 def is_replaced(row: Mapping[str, Any]) -> bool:
-    """Whether the mask of a row is not the original, so that soft masks and confidences of the original do not describe it."""
+    """Whether the mask of a row is not the original, so that soft masks and confidences of the original do not describe
+    it.
+    """
     return is_corrected(row) or is_made(row)
 
 
@@ -184,8 +202,8 @@ def count_reviews(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A summary such as `12 corrected masks are used; 3 samples that a person rejected are among them`; empty if nobody reviewed
-    anything."""
+    """A summary such as `12 corrected masks are used; 3 samples that a person rejected are among them`; empty if nobody
+    reviewed anything."""
     counts = count_reviews(rows)
     parts = []
     if count := counts["corrected"]:
@@ -193,5 +211,8 @@ def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
     if count := counts["made"]:
         parts.append(f"{count} mask{'s' if count != 1 else ''} made in `look` {'are' if count != 1 else 'is'} used")
     if count := counts["rejected"]:
-        parts.append(f"{count} sample{'s' if count != 1 else ''} that a person rejected {'are' if count != 1 else 'is'} among them")
+        parts.append(
+            f"{count} sample{'s' if count != 1 else ''} that a person rejected {'are' if count != 1 else 'is'} among"
+            " them"
+        )
     return "; ".join(parts)

@@ -1,6 +1,7 @@
 """The keys of a metadata.jsonl row that SeeDiff reads, and their types. Other keys are kept as they are.
 
-Rows stay dictionaries, because they carry the keys of other programs from set to set; they are checked once, here, when they are read.
+Rows stay dictionaries, because they carry the keys of other programs from set to set; they are checked once, here, when
+they are read.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """What people decided about the sample: `review` of a row. made: with what `seediff look` made its mask, if it did."""
+    """What people decided about the sample: `review` of a row. made: with what `seediff look` made its mask, if it
+    did.
+    """
 
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
@@ -46,10 +49,12 @@ class Review(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """The keys of a row. instances, instance_scores: class ids and scores of the objects 1, 2, … area: share of the picture of each class.
+    """The keys of a row. instances, instance_scores: class ids and scores of the objects 1, 2, … area: share of the
+    picture of each class.
 
-    confidence: in [-1, 1]. agreement: with CA·SA's masks. made: the file of the configuration that made the mask, if the set has several.
-    index, attempt: the sample's number and the attempt of a draw. photo, reason: of a photograph that failed.
+    confidence: in [-1, 1]. agreement: with CA·SA's masks. made: the file of the configuration that made the mask, if
+    the set has several. index, attempt: the sample's number and the attempt of a draw. photo, reason: of a photograph
+    that failed.
     """
 
     file_name: str | None = None
@@ -88,7 +93,9 @@ def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
 
 
 def numbered_rows(path: Path, absent: str = ABSENT) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, row) for each line of a file of JSON objects, whose values are not checked yet. Raises UserError naming the line."""
+    """(line number, row) for each line of a file of JSON objects, whose values are not checked yet. Raises UserError
+    naming the line.
+    """
     return read_json_lines(path, dict[str, Any], absent=absent)
 
 
@@ -97,11 +104,15 @@ def check_row(row: dict[str, Any], where: str) -> None:
     fit(row, Row, where)
 
 
-def shown_classes(labels: np.ndarray, classes: Sequence[str], named: Sequence[str] = (), where: str = "a label map") -> dict[str, Any]:
-    """`classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of the picture of each, to six digits.
+def shown_classes(
+    labels: np.ndarray, classes: Sequence[str], named: Sequence[str] = (), where: str = "a label map"
+) -> dict[str, Any]:
+    """`classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of the picture of
+    each, to six digits.
 
-    labels: (H, W) uint8 of class ids, or (256,): the number of pixels of each id. classes: those of the dataset. named: classes that come
-    first, even without a pixel. Raises UserError, beginning with `where`, for a named class that the dataset does not have.
+    labels: (H, W) uint8 of class ids, or (256,): the number of pixels of each id. classes: those of the dataset. named:
+    classes that come first, even without a pixel. Raises UserError, beginning with `where`, for a named class that the
+    dataset does not have.
     """
     counts = np.bincount(labels.ravel(), minlength=256) if labels.ndim == 2 else labels
     ids = {name: number for number, name in enumerate(classes, 1)}
@@ -114,8 +125,8 @@ def shown_classes(labels: np.ndarray, classes: Sequence[str], named: Sequence[st
 
 
 def check_class_list(classes: Sequence[str], where: object = "") -> None:
-    """Raises UserError, beginning with `where`, unless the names can be the lines of classes.txt below the background. For new classes,
-    `names.check_classes` is stricter."""
+    """Raises UserError, beginning with `where`, unless the names can be the lines of classes.txt below the background.
+    For new classes, `names.check_classes` is stricter."""
     if problem := _class_problem(classes):
         raise UserError(where, problem) if where else UserError(problem)
 
@@ -129,17 +140,21 @@ def _class_problem(classes: Sequence[str]) -> str | None:
         if not name.strip() or name != name.strip() or len(name.splitlines()) != 1 or name == BACKGROUND:
             return f"class name {name!r}: must be a line of text without spaces around it, and not '{BACKGROUND}'"
         if any(category(letter) in ("Cc", "Cs") or letter in "\ufffe\uffff" for letter in name):
-            return f"class name {name!r}: must have no control characters"  # XML and YAML cannot hold them, and terminals obey some
+            # XML and YAML cannot hold them, and terminals obey some
+            return f"class name {name!r}: must have no control characters"
         if name in classes[:number]:
             return f"class '{name}' is there twice"
     return None
 
 
 def check_name(name: str, taken: set[str], where: object = "") -> None:
-    """Adds a sample's name to `taken`. Raises UserError, beginning with `where`, if it is already taken, or could lead out of a dataset's
-    folder."""
+    """Adds a sample's name to `taken`. Raises UserError, beginning with `where`, if it is already taken, or could lead
+    out of a dataset's folder."""
     problem = ""
-    if any(part.startswith(".") or not part.isprintable() or not part or "\\" in part or ":" in part for part in name.split("/")):
+    if any(
+        part.startswith(".") or not part.isprintable() or not part or "\\" in part or ":" in part
+        for part in name.split("/")
+    ):
         problem = f"sample name {name!r} cannot be a file's: folders with / between, none empty or beginning with a dot"
     elif name in taken:
         problem = f"two samples are called '{name}'"
@@ -149,8 +164,8 @@ def check_name(name: str, taken: set[str], where: object = "") -> None:
 
 
 def stem_of(path: str) -> str:
-    """A picture's path, with /, without its suffix. A path without a file's name, such as "" or ".", stays as it is: whoever opens it
-    refuses it."""
+    """A picture's path, with /, without its suffix. A path without a file's name, such as "" or ".", stays as it is:
+    whoever opens it refuses it."""
     pure = PurePosixPath(path)
     return pure.with_suffix("").as_posix() if pure.name else path
 

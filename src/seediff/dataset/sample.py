@@ -1,4 +1,6 @@
-"""`Sample`: a picture, its label map and its metadata, independent of file formats. Files are read when they are accessed."""
+"""`Sample`: a picture, its label map and its metadata, independent of file formats. Files are read when they are
+accessed.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,14 @@ SPLITS = ("train", "val", "test")
 class Sample:
     """A picture of a dataset, and its label map.
 
-    image: (H, W, 3) uint8, or the PNG or JPEG file that holds it, or that file's bytes. label_map: (H, W) uint8 of class ids, 0 background,
-    255 ignored, or a function that reads it. instances: the objects in the picture, or a function that reads them; None: only classes are
-    distinguished. metadata: its row of metadata.jsonl. name: unique in its dataset, perhaps with folders (`trip/1`). extras: (folder, class
-    id or None) → file, for the other files that a native dataset keeps of the sample: soft/, attention/, steps/, and the configuration that
-    made its mask.
+    image: (H, W, 3) uint8, or the PNG or JPEG file that holds it, or that file's bytes. label_map: (H, W) uint8 of
+    class ids, 0 background, 255 ignored, or a function that reads it. instances: the objects in the picture, or a
+    function that reads them; None: only classes are distinguished. metadata: its row of metadata.jsonl. name: unique in
+    its dataset, perhaps with folders (`trip/1`). extras: (folder, class id or None) → file, for the other files that a
+    native dataset keeps of the sample: soft/, attention/, steps/, and the configuration that made its mask.
 
-    Raises UserError for a picture that is neither PNG nor JPEG by its file's name or its bytes, and on access for a file that is neither
-    inside or cannot be read, naming it.
+    Raises UserError for a picture that is neither PNG nor JPEG by its file's name or its bytes, and on access for a
+    file that is neither inside or cannot be read, naming it.
     """
 
     def __init__(
@@ -71,10 +73,14 @@ class Sample:
         return f"Sample({self.name!r}, classes={list(self.metadata.get('classes') or ())})"
 
     def replace(self, **changes: Any) -> Sample:
-        """The same sample with these arguments of `Sample` changed. With another label map, the configuration that made the mask is left
-        out."""
+        """The same sample with these arguments of `Sample` changed. With another label map, the configuration that made
+        the mask is left out."""
         same = {"image": self.source, "label_map": self.stored_labels, "instances": self.stored_instances}
-        extras = {key: path for key, path in self.extras.items() if key[0] != MADE} if "label_map" in changes else self.extras
+        extras = (
+            {key: path for key, path in self.extras.items() if key[0] != MADE}
+            if "label_map" in changes
+            else self.extras
+        )
         return Sample(**{**same, "metadata": self.metadata, "name": self.name, "extras": extras, **changes})
 
     @property
@@ -89,25 +95,33 @@ class Sample:
 
     @property
     def instances(self) -> Instances | None:
-        """The objects in the picture; None if only classes are distinguished. Raises UserError if their numbers have another size than the
-        picture, and if an object has no class."""
+        """The objects in the picture; None if only classes are distinguished. Raises UserError if their numbers have
+        another size than the picture, and if an object has no class."""
         instances = self.stored_instances() if callable(self.stored_instances) else self.stored_instances
         if instances is not None and instances.numbers.shape != (size := self.size()):
             shape = instances.numbers.shape
-            raise UserError(f"sample '{self.name}': instances are {shape}, but its picture is {size}; both are (height, width)")
-        if instances is not None and (highest := int(instances.numbers.max(initial=0))) > (count := len(instances.class_ids)):
+            raise UserError(
+                f"sample '{self.name}': instances are {shape}, but its picture is {size}; both are (height, width)"
+            )
+        if instances is not None and (highest := int(instances.numbers.max(initial=0))) > (
+            count := len(instances.class_ids)
+        ):
             raise UserError(f"sample '{self.name}': has an object {highest}, but classes of {count}")
         return instances
 
     @property
     def soft(self) -> np.ndarray | None:
-        """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if the dataset keeps none of them."""
+        """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if the dataset keeps none of
+        them.
+        """
         paths = [self.extras.get((SOFT, class_id)) for class_id in self.metadata.get("class_ids") or ()]
         if not any(paths):
             return None
         masks = [read_label_map(path) for path in paths if path]
         if len(masks) < len(paths) or any(mask.shape != self.size() for mask in masks):
-            raise UserError(f"sample '{self.name}': must have a soft mask of {self.size()} (height, width) for each of its classes")
+            raise UserError(
+                f"sample '{self.name}': must have a soft mask of {self.size()} (height, width) for each of its classes"
+            )
         return np.stack(masks).astype(np.float32) / 255
 
     def picture(self) -> Image.Image:
@@ -118,8 +132,8 @@ class Sample:
             return in_rgb(picture, where)
 
     def data(self) -> bytes:
-        """The bytes of the picture's file, without its EXIF orientation if it has one: label maps refer to the pixels as they are
-        stored."""
+        """The bytes of the picture's file, without its EXIF orientation if it has one: label maps refer to the pixels
+        as they are stored."""
         return as_stored(self._bytes(), self._where())
 
     def file(self) -> Path | None:
@@ -137,13 +151,19 @@ class Sample:
         """The label map (H, W) uint8, checked: it has the picture's size, and ids from 0 to `classes` and 255."""
         labels = self.unchecked_labels()
         if labels.ndim != 2 or labels.dtype != np.uint8:
-            raise UserError(f"sample '{self.name}': label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
+            raise UserError(
+                f"sample '{self.name}': label map must be (height, width) uint8, not {labels.shape} {labels.dtype}"
+            )
         if labels.shape != (size := self.size()):
-            raise UserError(f"sample '{self.name}': label map is {labels.shape}, but its picture is {size}; both are (height, width)")
+            raise UserError(
+                f"sample '{self.name}': label map is {labels.shape}, but its picture is {size}; both are (height,"
+                " width)"
+            )
         # A tenth of the time that np.unique takes.
         if (highest := int((labels + np.uint8(1)).max()) - 1) > classes:
             raise UserError(
-                f"sample '{self.name}': id {highest} in its label map, but there are {classes} classes (0 to {classes}, and 255)"
+                f"sample '{self.name}': id {highest} in its label map, but there are {classes} classes (0 to {classes},"
+                " and 255)"
             )
         return labels
 
@@ -152,25 +172,27 @@ class Sample:
         return self.stored_labels() if callable(self.stored_labels) else self.stored_labels
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
-        """The objects in the picture, whose label map is `labels`: its `instances`, or else connected pieces of a class."""
+        """The objects in the picture, whose label map is `labels`: its `instances`, or else connected pieces of a
+        class.
+        """
         return find_objects(labels, min_area, self.instances)
 
     def mask_data(self, labels: np.ndarray) -> bytes:
-        """The label map, which is `labels`, as a PNG: the bytes of its own file if that is like those of `encode_mask`, which takes a
-        fraction of the time, or else encoded again."""
+        """The label map, which is `labels`, as a PNG: the bytes of its own file if that is like those of `encode_mask`,
+        which takes a fraction of the time, or else encoded again."""
         if isinstance(self.stored_labels, MaskFile) and is_own_mask(data := self.stored_labels.data()):
             return data
         return encode_mask(labels)
 
     def row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-        """The metadata with `classes`, `class_ids` and `area` counted from the label map. Classes in the metadata come first, even without
-        a pixel."""
+        """The metadata with `classes`, `class_ids` and `area` counted from the label map. Classes in the metadata come
+        first, even without a pixel."""
         rest = {key: value for key, value in self.metadata.items() if key not in ("file_name", "mask")}
         return {**rest, **shown_classes(labels, classes, self.metadata.get("classes") or (), f"sample '{self.name}'")}
 
     def put_image(self, target: Path, *, link: bool = False) -> None:
-        """Copies the picture to `target`, byte by byte except for an EXIF orientation, or links it there (a hard link, where the file
-        system allows one)."""
+        """Copies the picture to `target`, byte by byte except for an EXIF orientation, or links it there (a hard link,
+        where the file system allows one)."""
         if (file := self.file()) is None:
             return put(target, self.data())
         copy_new(file, target, link=link)
@@ -188,8 +210,9 @@ class Sample:
 
 
 def picture_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
-    """(height, width) of a picture's file or bytes, from its header. A picture without the usual last bytes of its format is decoded, which
-    detects files that are cut off. where: name of the picture in errors. Raises UserError, also if it is neither PNG nor JPEG."""
+    """(height, width) of a picture's file or bytes, from its header. A picture without the usual last bytes of its
+    format is decoded, which detects files that are cut off. where: name of the picture in errors. Raises UserError,
+    also if it is neither PNG nor JPEG."""
     with open_picture(source, where) as picture:
         check_kind(picture, where or (str(source) if isinstance(source, Path) else "a picture"))
         if ENDINGS.get(picture.format or "", b"") not in _tail(source):
@@ -213,8 +236,8 @@ def check_kind(picture: Image.Image, where: str) -> None:
 
 
 def picture_suffix(source: Path | bytes, where: str | None = None) -> str:
-    """ "png" or "jpg" by the name of a picture's file, or by its bytes. where: name of the picture in errors. Raises UserError if it is
-    neither."""
+    """ "png" or "jpg" by the name of a picture's file, or by its bytes. where: name of the picture in errors. Raises
+    UserError if it is neither."""
     if isinstance(source, bytes):
         if not source.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
             raise UserError(where or "a picture", "is neither PNG nor JPEG inside")

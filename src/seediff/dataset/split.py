@@ -1,8 +1,9 @@
-"""Splits a dataset for training, validation and testing: each part gets its share of every class, and pictures that look alike stay
-together.
+"""Splits a dataset for training, validation and testing: each part gets its share of every class, and pictures that
+look alike stay together.
 
-Samples are assigned one after the other, those of rare classes first, as in iterative stratification (Sechidis et al., ECML 2011), to the
-part that lacks most of what they show. Pictures that look alike, by their difference hashes, are assigned together.
+Samples are assigned one after the other, those of rare classes first, as in iterative stratification (Sechidis et al.,
+ECML 2011), to the part that lacks most of what they show. Pictures that look alike, by their difference hashes, are
+assigned together.
 """
 
 from __future__ import annotations
@@ -38,16 +39,23 @@ def check_shares(shares: Mapping[str, float]) -> None:
         if not 0 < share < 1:
             raise UserError(f"{name} = {share}", "must be a share of the samples, between 0 and 1")
     if sum(shares.values()) >= 1:
-        raise UserError(" and ".join(f"{name} = {share}" for name, share in shares.items()), "leave nothing to train on")
+        raise UserError(
+            " and ".join(f"{name} = {share}" for name, share in shares.items()), "leave nothing to train on"
+        )
 
 
 def split_samples(
-    items: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, float], *, seed: int = 0, follow: Callable = iter
+    items: Sequence[Sample],
+    classes: Sequence[str],
+    shares: Mapping[str, float],
+    *,
+    seed: int = 0,
+    follow: Callable = iter,
 ) -> list[str]:
     """The part of each item: "train", or a key of `shares`, such as {"val": 0.2, "test": 0.1}.
 
-    The same seed gives the same parts. follow: wraps the items to show progress. Raises UserError for shares or a seed out of range, for a
-    sample that cannot be read, and for a part that would be empty.
+    The same seed gives the same parts. follow: wraps the items to show progress. Raises UserError for shares or a seed
+    out of range, for a sample that cannot be read, and for a part that would be empty.
     """
     check_shares(shares)
     check_seed(seed)
@@ -69,8 +77,8 @@ def split_samples(
 
 
 def same_looks(hashes: Sequence[int]) -> list[list[int]]:
-    """Groups of positions that stay together: those of pictures that look alike, and each other position alone. Every position is in one
-    group."""
+    """Groups of positions that stay together: those of pictures that look alike, and each other position alone. Every
+    position is in one group."""
     groups = near_groups(hashes)
     together = {i for group in groups for i in group}
     return sorted([*groups, *([i] for i in range(len(hashes)) if i not in together)])
@@ -79,17 +87,21 @@ def same_looks(hashes: Sequence[int]) -> list[list[int]]:
 def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequence[float], seed: int) -> list[int]:
     """The index of the part for each group of samples.
 
-    held: per group, class id → number of samples that show the class. sizes: number of samples per group. shares: of each part, with sum 1.
+    held: per group, class id → number of samples that show the class. sizes: number of samples per group. shares: of
+    each part, with sum 1.
 
-    Classes are processed from the rarest to the most frequent. Among the groups of a class, large ones go first, then those with most
-    classes, others in an order that the seed determines. Each group goes to the part with the largest sum of shares that it still lacks: of
-    its samples of each of the group's classes, and of its samples in total; of equal parts, to the larger. A part without room for half of
-    the group is full, and gets it only if all parts are full.
+    Classes are processed from the rarest to the most frequent. Among the groups of a class, large ones go first, then
+    those with most classes, others in an order that the seed determines. Each group goes to the part with the largest
+    sum of shares that it still lacks: of its samples of each of the group's classes, and of its samples in total; of
+    equal parts, to the larger. A part without room for half of the group is full, and gets it only if all parts are
+    full.
     """
     order = np.random.default_rng(seed).permutation(len(sizes)).tolist()
     order.sort(key=lambda i: (-sizes[i], -len(held[i])))
     # The key None counts all samples of a group.
-    counted: list[dict[int | None, int]] = [{**class_id, None: size} for class_id, size in zip(held, sizes, strict=True)]
+    counted: list[dict[int | None, int]] = [
+        {**class_id, None: size} for class_id, size in zip(held, sizes, strict=True)
+    ]
     total = Counter[int | None]()
     for class_id in counted:
         total.update(class_id)
@@ -110,19 +122,23 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
 
 
 def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
-    """Writes `split` into the rows of a native dataset. parts: sample name → part. Raises UserError if another run is working in the
-    folder, and if it has other samples than `parts`."""
+    """Writes `split` into the rows of a native dataset. parts: sample name → part. Raises UserError if another run is
+    working in the folder, and if it has other samples than `parts`."""
     folder = Path(folder)
     with open_folder(folder):
         rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():
             raise UserError(folder, "its samples were changed meanwhile", "run the same command again")
-        write_atomic(folder / native.METADATA, native.jsonl([{**row, "split": parts[name]} for name, row in rows.items()]))
+        write_atomic(
+            folder / native.METADATA, native.jsonl([{**row, "split": parts[name]} for name, row in rows.items()])
+        )
 
 
-def assign_splits(names: Sequence[str], rows: Sequence[Mapping[str, Any]], share: float | None, seed: int = 0) -> list[str]:
-    """One of SPLITS for each sample. With a share in [0, 1], this share of the samples is "val" and the others "train", chosen reproducibly
-    by a hash of their names and the seed. Without, the `split` of the row, or else "train"."""
+def assign_splits(
+    names: Sequence[str], rows: Sequence[Mapping[str, Any]], share: float | None, seed: int = 0
+) -> list[str]:
+    """One of SPLITS for each sample. With a share in [0, 1], this share of the samples is "val" and the others "train",
+    chosen reproducibly by a hash of their names and the seed. Without, the `split` of the row, or else "train"."""
     if share is None:
         return [split_of(row) for row in rows]
     if not 0 <= share <= 1:
@@ -167,9 +183,11 @@ def same_groups(keys: Sequence[Hashable]) -> list[list[int]]:
 
 
 def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]:
-    """Groups of positions of hashes that are connected by a chain of pairs, each of which differs in at most `bits` bits, in order.
+    """Groups of positions of hashes that are connected by a chain of pairs, each of which differs in at most `bits`
+    bits, in order.
 
-    The two hashes of such a pair are equal in at least one of `bits` + 1 sections, so only hashes with an equal section are compared.
+    The two hashes of such a pair are equal in at least one of `bits` + 1 sections, so only hashes with an equal section
+    are compared.
     """
     values = np.array(sorted(set(hashes)), np.uint64)
     pairs: list[tuple[int, int]] = []
@@ -179,7 +197,9 @@ def near_groups(hashes: Sequence[int], bits: int = NEAR_BITS) -> list[list[int]]
         for group in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
             for place, first in enumerate(group[:-1]):
                 others = group[place + 1 :]
-                pairs += [(int(first), int(other)) for other in others[_differing(values[others] ^ values[first]) <= bits]]
+                pairs += [
+                    (int(first), int(other)) for other in others[_differing(values[others] ^ values[first]) <= bits]
+                ]
     leader = _united(pairs)
     place = {value: leader.get(number, number) for number, value in enumerate(values.tolist())}
     return same_groups([place[value] for value in hashes])
@@ -191,7 +211,9 @@ def _differing(values: np.ndarray) -> np.ndarray:
 
 
 def _united(groups: Iterable[Iterable[int]]) -> dict[int, int]:
-    """Number → the smallest number connected with it, where groups that share a number are connected. Almost linear time."""
+    """Number → the smallest number connected with it, where groups that share a number are connected. Almost linear
+    time.
+    """
     parent: dict[int, int] = {}
 
     def root(number: int) -> int:

@@ -48,11 +48,11 @@ def check_finished(folder: Path) -> None:
 
 
 def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes of a native dataset, without the background, and its samples in the order of metadata.jsonl, with corrected masks in
-    place of the originals, and people's decisions as `review` in the rows.
+    """The classes of a native dataset, without the background, and its samples in the order of metadata.jsonl, with
+    corrected masks in place of the originals, and people's decisions as `review` in the rows.
 
-    Raises UserError naming the file and row of a path that is missing, leads out of the folder or is a duplicate, and if the folder's run
-    is not finished.
+    Raises UserError naming the file and row of a path that is missing, leads out of the folder or is a duplicate, and
+    if the folder's run is not finished.
     """
     folder = Path(folder)
     check_finished(folder)
@@ -80,7 +80,9 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
         if made := made_by(row.get("made")):
             kept = {**kept, (native.MADE, None): made}
         instances = instance_file(folder, name, row, len(classes)) if has_instances or "instances" in row else None
-        row = {key: value for key, value in row.items() if key not in INSTANCE_KEYS}  # a Sample holds them in `instances`
+        row = {
+            key: value for key, value in row.items() if key not in INSTANCE_KEYS
+        }  # a Sample holds them in `instances`
         if instances is not None and sha256:
             before = inside(folder, original.get("mask"), where, "mask")
             instances = FollowedFile(instances, MaskFile(before), MaskFile(mask, sha256))
@@ -91,19 +93,32 @@ def open_native(folder: Path | str) -> tuple[tuple[str, ...], list[Sample]]:
 def instance_file(folder: Path, name: str, row: Mapping[str, Any], classes: int) -> InstanceFile | None:
     """The function that reads the objects of a sample; None if it has none. classes: the number of the set's classes.
 
-    Raises UserError for a row that names objects of a file that is missing, or class ids and scores that cannot be those of objects; and
-    for a link that leads out of the folder."""
-    path, (class_ids, scores) = folder / native.INSTANCES / f"{name}.png", (tuple(row.get(key, ())) for key in INSTANCE_KEYS)
+    Raises UserError for a row that names objects of a file that is missing, or class ids and scores that cannot be
+    those of objects; and for a link that leads out of the folder."""
+    path, (class_ids, scores) = (
+        folder / native.INSTANCES / f"{name}.png",
+        (tuple(row.get(key, ())) for key in INSTANCE_KEYS),
+    )
     where = f"{folder / native.METADATA}: sample '{name}'"
     if not path.is_file():
         if "instances" not in row:
             return None
-        raise UserError(path, f"is missing, but the row of sample '{name}' names `instances`", "restore it, or remove the key from the row")
+        raise UserError(
+            path,
+            f"is missing, but the row of sample '{name}' names `instances`",
+            "restore it, or remove the key from the row",
+        )
     inside(folder, path)
     if outside := [class_id for class_id in class_ids if not 0 < class_id <= classes and class_id != native.IGNORE]:
-        raise UserError(where, f"its `instances` name class {outside[0]}", f"they must be from 1 to {classes}, as in {native.CLASSES}")
+        raise UserError(
+            where,
+            f"its `instances` name class {outside[0]}",
+            f"they must be from 1 to {classes}, as in {native.CLASSES}",
+        )
     if scores and len(scores) != len(class_ids):
-        raise UserError(where, f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`", "give one for each, or none")
+        raise UserError(
+            where, f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`", "give one for each, or none"
+        )
     return InstanceFile(path, class_ids, scores)
 
 
@@ -135,14 +150,22 @@ def read_dataset(folder: Path | str) -> Iterator[Sample]:
 
 
 def write_native(
-    out: Path | str, classes: Sequence[str], samples: Iterable[Sample], *, about: Mapping[str, Any], link: bool = False, workers: int = 1
+    out: Path | str,
+    classes: Sequence[str],
+    samples: Iterable[Sample],
+    *,
+    about: Mapping[str, Any],
+    link: bool = False,
+    workers: int = 1,
 ) -> int:
-    """Writes a native dataset, with its card and preview, and returns the number of samples. `out` appears only when it is complete.
+    """Writes a native dataset, with its card and preview, and returns the number of samples. `out` appears only when it
+    is complete.
 
-    Rows keep their keys; file_name, mask, classes, class_ids and area describe the files written. The samples' `extras` are copied, too.
-    about: facts about the whole set for the card and the preview (`command`, `source`, …: texts, numbers, lists). link: hard links to
-    pictures and extras instead of copies, where the file system allows them. workers: number of processes that read label maps; for
-    several, samples must be picklable. The output is the same for any number. Raises UserError naming a sample that cannot be used.
+    Rows keep their keys; file_name, mask, classes, class_ids and area describe the files written. The samples' `extras`
+    are copied, too. about: facts about the whole set for the card and the preview (`command`, `source`, …: texts,
+    numbers, lists). link: hard links to pictures and extras instead of copies, where the file system allows them.
+    workers: number of processes that read label maps; for several, samples must be picklable. The output is the same
+    for any number. Raises UserError naming a sample that cannot be used.
     """
     from ..report.card import data_card
     from ..report.preview import write_preview
@@ -152,7 +175,10 @@ def write_native(
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
     made: dict[Path, str] = {}
-    with stage_output(out) as part, in_order(partial(_encoded, classes=tuple(classes)), workers, chunk=CHUNK) as encoded:
+    with (
+        stage_output(out) as part,
+        in_order(partial(_encoded, classes=tuple(classes)), workers, chunk=CHUNK) as encoded,
+    ):
         kept, sent = tee(samples)
         for sample, (files, row) in zip(kept, encoded(sent), strict=True):
             check_name(sample.name, names)
@@ -188,8 +214,8 @@ def _encoded(sample: Sample, *, classes: Sequence[str]) -> tuple[dict[str, bytes
 
 
 def _put_made(part: Path, path: Path) -> str:
-    """Copies a configuration into a set, unless it is there, and returns its path. The name depends on the content, because merged sets
-    often have the same configuration."""
+    """Copies a configuration into a set, unless it is there, and returns its path. The name depends on the content,
+    because merged sets often have the same configuration."""
     data = read_bytes(path, SETTINGS)
     name = f"{native.MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
     if not (part / name).exists():

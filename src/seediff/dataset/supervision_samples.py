@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 class SupervisionSamples(Sequence[Any]):
     """Samples as (picture, detections): a Pillow picture in RGB, and `supervision.Detections`.
 
-    A detection is an object if the sample has `instances`, or else a class. It has a `mask` (H, W) bool, `xyxy` in pixels (both corners
-    included), a `class_id`, and a name in `data["class_name"]`. `class_id` is the index in `classes`, from 0, as supervision counts:
-    the id in the label map minus 1. Background and ignored pixels are in no detection. Pictures are read when they are accessed. Raises
-    UserError if supervision is not installed, and on access naming a sample that cannot be used.
+    A detection is an object if the sample has `instances`, or else a class. It has a `mask` (H, W) bool, `xyxy` in
+    pixels (both corners included), a `class_id`, and a name in `data["class_name"]`. `class_id` is the index in
+    `classes`, from 0, as supervision counts: the id in the label map minus 1. Background and ignored pixels are in no
+    detection. Pictures are read when they are accessed. Raises UserError if supervision is not installed, and on access
+    naming a sample that cannot be used.
     """
 
     def __init__(self, samples: Sequence[Sample], classes: Sequence[str]) -> None:
@@ -44,22 +45,29 @@ class SupervisionSamples(Sequence[Any]):
         names = np.array(self.classes, dtype=str)[ids - 1]
         library = _library()
         boxes = library.mask_to_xyxy(masks)
-        return sample.picture(), library.Detections(xyxy=boxes, mask=masks, class_id=ids - 1, data={"class_name": names})
+        return sample.picture(), library.Detections(
+            xyxy=boxes, mask=masks, class_id=ids - 1, data={"class_name": names}
+        )
 
     def __iter__(self) -> Iterator[tuple[Image.Image, Detections]]:
         return (self[index] for index in range(len(self)))
 
 
 def separate_masks(sample: Sample, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """(masks, ids): (N, H, W) bool and (N,) int64 class ids from 1, of a sample's objects if it has `instances`, or else of its classes.
-    Only masks with a pixel are returned. Raises UserError naming the sample."""
+    """(masks, ids): (N, H, W) bool and (N,) int64 class ids from 1, of a sample's objects if it has `instances`, or
+    else of its classes. Only masks with a pixel are returned. Raises UserError naming the sample."""
     labels, instances = sample.labels(classes), sample.instances
     if instances is None:
         shown = np.setdiff1d(labels, (0, IGNORE)).astype(np.int64)
         return labels == shown[:, None, None], shown
     numbers = np.unique(instances.numbers[(labels != IGNORE) & (instances.numbers > 0)])
-    if wrong := [class_id for class_id in np.array(instances.class_ids)[numbers - 1].tolist() if not 1 <= class_id <= classes]:
-        raise UserError(f"sample '{sample.name}': class id {wrong[0]} of an object, but there are {classes} classes (1 to {classes})")
+    if wrong := [
+        class_id for class_id in np.array(instances.class_ids)[numbers - 1].tolist() if not 1 <= class_id <= classes
+    ]:
+        raise UserError(
+            f"sample '{sample.name}': class id {wrong[0]} of an object, but there are {classes} classes (1 to"
+            f" {classes})"
+        )
     objects = sample.objects(labels)
     return objects.index == np.arange(len(objects.class_ids))[:, None, None], np.array(objects.class_ids, np.int64)
 

@@ -15,11 +15,13 @@ Transform = Callable[[torch.Tensor, Any], Any]
 
 
 class TorchSamples(Dataset[Any]):
-    """Samples as (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class ids, 255 ignored; or the result of `transform`
-    for the two. objects: `object_target` instead of the label map. Pictures are read when they are accessed, in the workers of a DataLoader
-    if it has any."""
+    """Samples as (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class ids, 255 ignored; or the
+    result of `transform` for the two. objects: `object_target` instead of the label map. Pictures are read when they
+    are accessed, in the workers of a DataLoader if it has any."""
 
-    def __init__(self, samples: Sequence[Sample], classes: int, transform: Transform | None = None, *, objects: bool = False) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], classes: int, transform: Transform | None = None, *, objects: bool = False
+    ) -> None:
         self.samples, self.classes, self.transform, self.objects = samples, classes, transform, objects
 
     def __len__(self) -> int:
@@ -34,8 +36,9 @@ class TorchSamples(Dataset[Any]):
 
 
 def object_target(sample: Sample, labels: np.ndarray) -> dict[str, torch.Tensor]:
-    """The objects of a sample, whose label map is `labels`, as torchvision's detectors take them: "masks" (N, H, W) uint8, "labels" (N,)
-    int64 of class ids, "boxes" (N, 4) float32: left, top, right, bottom in pixels, the last two exclusive."""
+    """The objects of a sample, whose label map is `labels`, as torchvision's detectors take them: "masks" (N, H, W)
+    uint8, "labels" (N,) int64 of class ids, "boxes" (N, 4) float32: left, top, right, bottom in pixels, the last two
+    exclusive."""
     objects = sample.objects(labels)
     masks = objects.index == np.arange(len(objects.class_ids))[:, None, None]
     return {

@@ -1,4 +1,6 @@
-"""`seediff evaluate`: compares a segmenter or a folder of label maps with a labelled data set, and writes the report."""
+"""`seediff evaluate`: compares a segmenter or a folder of label maps with a labelled data set, and writes the
+report.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,8 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Predictor:
-    """about: a description in one line. classes: the name of each id in its label maps. predict: samples → label maps (H, W) uint8, 255
-    where there is no prediction; raises UserError. at_once: the number of samples per call."""
+    """about: a description in one line. classes: the name of each id in its label maps. predict: samples → label maps
+    (H, W) uint8, 255 where there is no prediction; raises UserError. at_once: the number of samples per call."""
 
     about: str
     classes: Mapping[int, str]
@@ -58,13 +60,17 @@ def open_predictor(
     flip: bool = False,
     device: str | None = None,
 ) -> Predictor:
-    """The segmenter of a folder with a config.json, or else a folder of label maps with one for each of the data's images.
+    """The segmenter of a folder with a config.json, or else a folder of label maps with one for each of the data's
+    images.
 
-    classes: names for the label maps' ids, from id 1; by default those in classes.txt in or beside their folder, or else the data's own
-    ids. scales, flip: a segmenter's test-time augmentation. Raises UserError if images have no prediction. With a segmenter, first reads
-    all truths, and raises UserError if a truth cannot be read or has no picture of its size.
+    classes: names for the label maps' ids, from id 1; by default those in classes.txt in or beside their folder, or
+    else the data's own ids. scales, flip: a segmenter's test-time augmentation. Raises UserError if images have no
+    prediction. With a segmenter, first reads all truths, and raises UserError if a truth cannot be read or has no
+    picture of its size.
     """
-    if any((path / name).is_file() for name in ("config.json", "checkpoint.safetensors")):  # of a finished or an unfinished training
+    if any(
+        (path / name).is_file() for name in ("config.json", "checkpoint.safetensors")
+    ):  # of a finished or an unfinished training
         if classes is not None:
             raise UserError("classes", "a segmenter knows its own", "leave it out; it is for folders of label maps")
         return _segmenter(path, data, tuple(scales), flip, device)
@@ -78,8 +84,8 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
     paired, missing = pair([sample.name for sample in data.samples], path)
     if missing:
         raise UserError(
-            f"{folder}: has no prediction for {len(missing)} of {len(data.samples)} images: {join_names(missing, NAMED)}; "
-            "label maps are PNG files named like the images"
+            f"{folder}: has no prediction for {len(missing)} of {len(data.samples)} images:"
+            f" {join_names(missing, NAMED)}; label maps are PNG files named like the images"
         )
     listing = next((file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()), None)
     if classes is not None:
@@ -104,7 +110,10 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
         ids = stored.astype(np.uint8)  # −1 is 255
         if stored.max(initial=-1) >= IGNORED or not known[ids].all():
             unknown = [str(i) for i in np.unique(stored) if i >= IGNORED or not known[i]]
-            raise UserError(f"{file}: has ids {join_names(unknown, NAMED)}, which are no classes; ids are those of {source}, and 255")
+            raise UserError(
+                f"{file}: has ids {join_names(unknown, NAMED)}, which are no classes; ids are those of {source},"
+                " and 255"
+            )
         return table[ids]
 
     about = f"label maps in {folder}, {len(names)} classes ({source})"
@@ -112,14 +121,18 @@ def _folder(path: Path, data: EvaluationSet, classes: Sequence[str] | None) -> P
 
 
 def check_pictures(data: EvaluationSet) -> None:
-    """Raise UserError unless every truth can be read and has a picture of its size. This takes milliseconds per image and avoids a late
-    failure of the slow segmenting."""
+    """Raise UserError unless every truth can be read and has a picture of its size. This takes milliseconds per image
+    and avoids a late failure of the slow segmenting."""
     without = [sample.name for sample in data.samples if sample.image is None]
     if without:
-        raise UserError(f"{data.about}: {len(without)} of {len(data.samples)} labels have no picture: {join_names(without, NAMED)}")
+        raise UserError(
+            f"{data.about}: {len(without)} of {len(data.samples)} labels have no picture: {join_names(without, NAMED)}"
+        )
     for sample in data.samples:
         if (of_truth := sample.truth().shape) != (of_picture := sample.size()):
-            raise UserError(f"'{sample.name}': its truth is {of_truth}, but its picture {of_picture}; both are (height, width)")
+            raise UserError(
+                f"'{sample.name}': its truth is {of_truth}, but its picture {of_picture}; both are (height, width)"
+            )
 
 
 def _segmenter(path: Path, data: EvaluationSet, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
@@ -128,7 +141,12 @@ def _segmenter(path: Path, data: EvaluationSet, scales: tuple[float, ...], flip:
 
     segmenter = load_segmenter(path, device)
     names = dict(enumerate((BACKGROUND, *segmenter.classes)))
-    how = "".join([f", scales {', '.join(f'{s:g}' for s in scales)}" if scales != (1.0,) else "", ", mirrored too" if flip else ""])
+    how = "".join(
+        [
+            f", scales {', '.join(f'{s:g}' for s in scales)}" if scales != (1.0,) else "",
+            ", mirrored too" if flip else "",
+        ]
+    )
     return Predictor(
         f"segmenter {path}, {len(segmenter.classes)} classes{how}",
         names,
@@ -139,7 +157,9 @@ def _segmenter(path: Path, data: EvaluationSet, scales: tuple[float, ...], flip:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The compared data and the scores. The tables, (256,) uint8, map ids of the data and of the predictor to the protocol's."""
+    """The compared data and the scores. The tables, (256,) uint8, map ids of the data and of the predictor to the
+    protocol's.
+    """
 
     scores: Scores
     data: EvaluationSet
@@ -157,7 +177,9 @@ class Evaluation:
     def never(self) -> list[str]:
         """The protocol's classes that the data has but the predictor does not."""
         said = set(self.predicted_table[list(self.predictor.classes)])
-        return [name for i, name in enumerate(self.scores.protocol.classes) if i not in said and name not in self.absent]
+        return [
+            name for i, name in enumerate(self.scores.protocol.classes) if i not in said and name not in self.absent
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """`Scores.table`, and descriptions of the compared data."""
@@ -189,8 +211,9 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a folder of `seediff train`, or a folder of label maps, on a labelled folder.
 
-    data: a folder, read by `open_evaluation` with `split`, or the result of that function. protocol: see `protocol_for`.
-    class_map: see `read_class_map`. classes, scales, flip, device: see `open_predictor`. boundary, seed, draws: see `evaluate_pairs`.
+    data: a folder, read by `open_evaluation` with `split`, or the result of that function. protocol: see
+    `protocol_for`. class_map: see `read_class_map`. classes, scales, flip, device: see `open_predictor`. boundary,
+    seed, draws: see `evaluate_pairs`.
 
     Everything that can be checked by names alone is checked before the first image is read. Raises UserError.
     """
@@ -226,17 +249,25 @@ def check_protocol(name: str) -> None:
 
 
 def protocol_for(name: str, data: EvaluationSet) -> Protocol:
-    """The protocol with a name; `own` is the protocol of the data's own classes. Raises UserError for an unknown name."""
+    """The protocol with a name; `own` is the protocol of the data's own classes. Raises UserError for an unknown
+    name.
+    """
     check_protocol(name)
     return data.own_protocol() if name == "own" else PROTOCOLS[name]
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
-    """Write images.csv (each image's mean IoU, the worst first), worst.jpg if there are pictures, and scores.json to the folder `out`."""
+    """Write images.csv (each image's mean IoU, the worst first), worst.jpg if there are pictures, and scores.json to
+    the folder `out`.
+    """
     images = evaluation.scores.images
     table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([("name", "miou"), *((n, f"{images[n]:.6f}") for n in worst(images, len(images)))])
-    drawn = draw_worst(evaluation, WORST)  # may take long: before the first file, so that the same command can follow a Ctrl-C
+    csv.writer(table, lineterminator="\n").writerows(
+        [("name", "miou"), *((n, f"{images[n]:.6f}") for n in worst(images, len(images)))]
+    )
+    drawn = draw_worst(
+        evaluation, WORST
+    )  # may take long: before the first file, so that the same command can follow a Ctrl-C
     picture = encode_image(gallery(drawn), "jpg") if drawn else None
     with open_folder(out):
         write_atomic(out / IMAGES, table.getvalue().encode("utf-8"))
@@ -270,8 +301,8 @@ def worst(images: Mapping[str, float], most: int) -> list[str]:
 def gallery(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
     """A picture (H, W, 3) uint8 with one row per image: the image, its truth, its prediction.
 
-    rows: title, image (H, W, 3) uint8, truth and prediction (H, W) uint8 in one protocol's ids. Ids are drawn in VOC's colours; id 0
-    shows the image if it is the background, and 255 has the palette's last colour.
+    rows: title, image (H, W, 3) uint8, truth and prediction (H, W) uint8 in one protocol's ids. Ids are drawn in VOC's
+    colours; id 0 shows the image if it is the background, and 255 has the palette's last colour.
     """
     tiles: list[np.ndarray] = []
     labels: list[str] = []
@@ -279,14 +310,18 @@ def gallery(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> n
         small = fit_side(image, SIDE, Image.Resampling.BILINEAR)
         tiles.append(small)
         for label_map in (truth, predicted):
-            resized = np.asarray(Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST))
+            resized = np.asarray(
+                Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST)
+            )
             tiles.append(overlay(small, resized, voc_palette(), alpha=0.6))
         labels += [title, "truth", "prediction"]
     return contact_sheet(tiles, 3, labels)
 
 
 def score_table(scores: Scores) -> Table:
-    """A table for the terminal: the classes that are in the truth or predicted, the groups, the mean and the accuracy."""
+    """A table for the terminal: the classes that are in the truth or predicted, the groups, the mean and the
+    accuracy.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -298,12 +333,16 @@ def score_table(scores: Scores) -> Table:
         if not math.isnan(score.iou):
             aside = "" if name in scores.protocol.counted else " (not in the mean)"
             share = f"{score.pixels / scores.pixels:.1%}"
-            table.add_row(Text(name + aside), percent(score.iou), percents(score.iou_ci95), percent(score.boundary_iou), share)
+            table.add_row(
+                Text(name + aside), percent(score.iou), percents(score.iou_ci95), percent(score.boundary_iou), share
+            )
     table.add_section()
     for name, (mean, bounds) in scores.groups.items():
         table.add_row(name, percent(mean), percents(bounds), "", "")
     table.add_row("mIoU", percent(scores.miou), percents(scores.interval), percent(scores.boundary_miou), "")
-    table.add_row("pixel accuracy", percent(scores.pixel_accuracy), percents(scores.pixel_accuracy_ci95), "", f"{scores.pixels:,}")
+    table.add_row(
+        "pixel accuracy", percent(scores.pixel_accuracy), percents(scores.pixel_accuracy_ci95), "", f"{scores.pixels:,}"
+    )
     return table
 
 
@@ -316,5 +355,7 @@ def notes(evaluation: Evaluation) -> list[str]:
         lines.append(f"Classes that are never predicted, because there is no such class: {join_names(never)}.")
     named = {i: name for i, name in evaluation.predictor.classes.items() if evaluation.predicted_table[i] == IGNORED}
     if named:
-        lines.append(f"Predicted classes that the protocol does not have or ignores count as wrong: {join_names(named)}.")
+        lines.append(
+            f"Predicted classes that the protocol does not have or ignores count as wrong: {join_names(named)}."
+        )
     return lines

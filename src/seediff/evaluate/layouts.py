@@ -1,11 +1,12 @@
-"""Labelled images to evaluate on, read from folders as they are distributed: names, pictures, truths, and the meaning of their ids.
+"""Labelled images to evaluate on, read from folders as they are distributed: names, pictures, truths, and the meaning
+of their ids.
 
-voc         VOCdevkit/VOC2012: SegmentationClass/, JPEGImages/, ImageSets/Segmentation/<split>.txt; a classes.txt names other classes
-cityscapes  gtFine/<split>/<city>/*_gtFine_labelIds.png, leftImg8bit/<split>/<city>/*_leftImg8bit.png
+voc         VOCdevkit/VOC2012: SegmentationClass/, JPEGImages/, ImageSets/Segmentation/<split>.txt; a classes.txt names
+other classes cityscapes  gtFine/<split>/<city>/*_gtFine_labelIds.png, leftImg8bit/<split>/<city>/*_leftImg8bit.png
 ade20k      ADEChallengeData2016: annotations/validation/, images/validation/, objectInfo150.txt; id 0 is no label
-camvid      SegNet's: <split>annot/ beside <split>/ (val, test, train); ids 0 to 10, 11 is no label
-folder      PNG label maps in labels/ or masks/ and a classes.txt, pictures in images/
-else        any format that `Dataset.open` reads: SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
+camvid      SegNet's: <split>annot/ beside <split>/ (val, test, train); ids 0 to 10, 11 is no label folder      PNG
+label maps in labels/ or masks/ and a classes.txt, pictures in images/ else        any format that `Dataset.open` reads:
+SeeDiff's own folders, COCO, YOLO, parquet, WebDataset
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from .protocols import CITYSCAPES_IGNORED, Protocol, own
 
 @dataclass(frozen=True)
 class Sample:
-    """A labelled image. image: the picture's file or bytes; None if the folder has none. truth: reads (H, W) uint8 with the set's ids,
-    255 ignored; raises UserError."""
+    """A labelled image. image: the picture's file or bytes; None if the folder has none. truth: reads (H, W) uint8 with
+    the set's ids, 255 ignored; raises UserError."""
 
     name: str
     image: Path | bytes | None
@@ -56,9 +57,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """layout, about: the folder's layout, and a description in one line. classes: the name of each id in the truths. stored: the name of
-    each id on disk, which predictions without names also use; if the two differ, `truth` converts ids on disk to those of `classes`.
-    void: further ids on disk that mean no label, and in predictions no prediction."""
+    """layout, about: the folder's layout, and a description in one line. classes: the name of each id in the truths.
+    stored: the name of each id on disk, which predictions without names also use; if the two differ, `truth` converts
+    ids on disk to those of `classes`. void: further ids on disk that mean no label, and in predictions no prediction.
+    """
 
     layout: str
     about: str
@@ -76,8 +78,8 @@ class EvaluationSet:
 def open_evaluation(path: Path | str, *, split: str | None = None) -> EvaluationSet:
     """Detect a folder's layout and list its labelled images.
 
-    split: the part; by default `val` for public data sets (`test` for CamVid, which papers report), and everything for other folders.
-    Raises UserError if the folder is missing, has no known layout, or if the split is empty.
+    split: the part; by default `val` for public data sets (`test` for CamVid, which papers report), and everything for
+    other folders. Raises UserError if the folder is missing, has no known layout, or if the split is empty.
     """
     path = Path(path)
     if not path.exists():
@@ -107,7 +109,9 @@ def _labelled(labels: LabelSet) -> EvaluationSet:
     if len(labels.classes) > 255:
         raise UserError(f"{labels.about}: at most 255 classes can be evaluated")
     images = {name: labels.picture(name) for name in labels.files}
-    samples = tuple(Sample(name, image, lambda name=name: labels.read(name).astype(np.uint8)) for name, image in images.items())
+    samples = tuple(
+        Sample(name, image, lambda name=name: labels.read(name).astype(np.uint8)) for name, image in images.items()
+    )
     known = np.flatnonzero(labels.table[:255] >= 0)
     stored = {int(number): labels.classes[labels.table[number]] for number in known}
     void = frozenset(np.flatnonzero(labels.table[:255] == UNLABELLED).tolist())

@@ -1,11 +1,12 @@
-"""Masks of named classes under several protocols: which classes compete, and whether the background counts. Pure functions on arrays.
+"""Masks of named classes under several protocols: which classes compete, and whether the background counts. Pure
+functions on arrays.
 
 oracle          the classes of the picture's truth, and the background if the data set has one
 oracle-ignored  the same classes; every pixel gets one of them, and pixels of the truth's background are ignored
 vocabulary      all classes of the data set; background as in `oracle`
 
-A pixel gets the class with the highest soft value. With a background, it is background if that value is below a threshold β. Pixels are
-counted for all of BETAS, so that β can be chosen on other pictures than those that are scored.
+A pixel gets the class with the highest soft value. With a background, it is background if that value is below a
+threshold β. Pixels are counted for all of BETAS, so that β can be chosen on other pictures than those that are scored.
 
 Shape letters: K thresholds, C classes, (H, W) the truth's own size.
 """
@@ -35,8 +36,8 @@ BETAS = np.round(np.arange(0.02, 1.0, 0.02), 2)
 class Column:
     """One protocol's scores in [0, 1].
 
-    miou_ci95: bootstrap interval over pictures. per_class: IoU by name, NaN for a class that is neither in the truth nor predicted. beta:
-    the threshold from the tuning pictures, None if no background competes.
+    miou_ci95: bootstrap interval over pictures. per_class: IoU by name, NaN for a class that is neither in the truth
+    nor predicted. beta: the threshold from the tuning pictures, None if no background competes.
     """
 
     miou: float
@@ -46,8 +47,8 @@ class Column:
 
 
 def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The highest of n soft maps (h, w) at each pixel, (H, W) float32, and its class, (H, W) uint8, after bilinear enlarging; −1 and 255
-    if n = 0. If values are equal, the first map wins. ids: each map's class."""
+    """The highest of n soft maps (h, w) at each pixel, (H, W) float32, and its class, (H, W) uint8, after bilinear
+    enlarging; −1 and 255 if n = 0. If values are equal, the first map wins. ids: each map's class."""
     from ..masks.arithmetic import resize
 
     value, classes = np.full(size, -1, np.float32), np.full(size, IGNORED, np.uint8)
@@ -58,8 +59,11 @@ def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int,
     return value, classes
 
 
-def count(value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int | None) -> np.ndarray:
-    """(3, K, C) int64: tp, fp and fn of each class at each of BETAS. value, classes: from `strongest`. truth: (H, W), 255 ignored.
+def count(
+    value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int | None
+) -> np.ndarray:
+    """(3, K, C) int64: tp, fp and fn of each class at each of BETAS. value, classes: from `strongest`. truth: (H, W),
+    255 ignored.
 
     background: the class of pixels below the threshold; None: there is no threshold, and K is 1.
     """
@@ -73,7 +77,11 @@ def count(value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes
         size = (len(betas) + 1) * num_classes
         return np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
 
-    right, said, there = levels(classes, classes == truth), levels(classes, classes != IGNORED), levels(truth, truth != IGNORED)
+    right, said, there = (
+        levels(classes, classes == truth),
+        levels(classes, classes != IGNORED),
+        levels(truth, truth != IGNORED),
+    )
     tp, predicted = (table.sum(0) - table.cumsum(0)[:-1] for table in (right, said))
     if background is not None:
         below = there.cumsum(0)[:-1]

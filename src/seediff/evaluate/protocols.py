@@ -1,15 +1,19 @@
-"""Protocols: the classes that an evaluation counts, the classes in the mean, and how a data set's and a model's classes map to them.
+"""Protocols: the classes that an evaluation counts, the classes in the mean, and how a data set's and a model's classes
+map to them.
 
-Classes are matched by name, not by id. Case, spaces and punctuation do not count, so `potted plant` is `pottedplant`, and synonyms in
-data sets (SYNONYMS) are one class. Two tables of 256 entries map the ids of predictions and of truths to the protocol's.
+Classes are matched by name, not by id. Case, spaces and punctuation do not count, so `potted plant` is `pottedplant`,
+and synonyms in data sets (SYNONYMS) are one class. Two tables of 256 entries map the ids of predictions and of truths
+to the protocol's.
 
 voc                         Pascal VOC's 21 classes with the background; `objects` is the mean of the 20 without it
-voc-zero-shot               the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of seen and unseen
-voc-zero-shot-objects       as before, but pixels of the truth's background do not count at all, as some papers have it
-cityscapes-human-vehicle    Human = person and rider, Vehicle = car, truck, bus and train; the mean is over the two. Motorcycles
-                            and bicycles are ignored, as are the classes that Cityscapes itself does not evaluate; all else is background
-ade20k                      bus, car and person, all other labels are background
-domain                      car, person and motorbike on any data set that has them; a rider is a person, as in VOC; all other labels
+voc-zero-shot               the same pixels; the mean is over the 20, of which 5 are unseen; harmonic mean of seen and
+unseen voc-zero-shot-objects       as before, but pixels of the truth's background do not count at all, as some papers
+have it cityscapes-human-vehicle    Human = person and rider, Vehicle = car, truck, bus and train; the mean is over the
+two. Motorcycles
+                            and bicycles are ignored, as are the classes that Cityscapes itself does not evaluate; all
+                            else is background
+ade20k                      bus, car and person, all other labels are background domain                      car, person
+and motorbike on any data set that has them; a rider is a person, as in VOC; all other labels
                             are background, but classes that Cityscapes itself does not evaluate are ignored
 camvid                      the 11 classes of SegNet's version of CamVid; it has no background
 """
@@ -50,10 +54,11 @@ CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel",
 class Protocol:
     """The classes of an evaluation, and how other class names map to them.
 
-    classes: entry i is id i in the compared arrays. counted: the classes in the mean; the pixels of other classes count as mistakes of
-    the counted ones, but their IoU does not. groups: further means, by name. harmonic: two groups whose harmonic mean is reported.
-    truth: a data set's class → class here, or None for ignored; equal names need no entry. predicted: the same for a model's classes.
-    Unknown classes are background if the protocol has one; otherwise they are ignored in the truth and wrong in a prediction.
+    classes: entry i is id i in the compared arrays. counted: the classes in the mean; the pixels of other classes count
+    as mistakes of the counted ones, but their IoU does not. groups: further means, by name. harmonic: two groups whose
+    harmonic mean is reported. truth: a data set's class → class here, or None for ignored; equal names need no entry.
+    predicted: the same for a model's classes. Unknown classes are background if the protocol has one; otherwise they
+    are ignored in the truth and wrong in a prediction.
     """
 
     name: str
@@ -65,32 +70,37 @@ class Protocol:
     predicted: Mapping[str, str] = field(default_factory=dict)
 
     def truth_table(self, classes: Mapping[int, str], where: str = "the data set") -> np.ndarray:
-        """(256,) uint8: the protocol's id for each id of a data set with these class names; ids without a class are ignored.
+        """(256,) uint8: the protocol's id for each id of a data set with these class names; ids without a class are
+        ignored.
 
         Raises UserError, calling the data set `where`, if it has none of the counted classes.
         """
         table, has_any = self._table(classes, self.truth)
         if not has_any:
             raise UserError(
-                f"{where}: has none of the classes of protocol {self.name} ({join_names(self.counted)}), but {join_names(classes)}"
+                f"{where}: has none of the classes of protocol {self.name} ({join_names(self.counted)}), but"
+                f" {join_names(classes)}"
             )
         return table
 
     def predicted_table(
         self, classes: Mapping[int, str], class_map: Mapping[str, str] | None = None, where: str = "the model"
     ) -> np.ndarray:
-        """(256,) uint8, or longer for larger ids: the protocol's id for each id in a model's label maps; 255, and ids without a class,
-        become 255 and count as wrong.
+        """(256,) uint8, or longer for larger ids: the protocol's id for each id in a model's label maps; 255, and ids
+        without a class, become 255 and count as wrong.
 
-        class_map: the model's class name → the protocol's or the data set's name; takes precedence. Raises UserError, calling the model
-        `where`, if none of its classes is counted.
+        class_map: the model's class name → the protocol's or the data set's name; takes precedence. Raises UserError,
+        calling the model `where`, if none of its classes is counted.
         """
         given = {}
         plain_names = {plain_name(name) for name in classes.values()}
         for name, target in (class_map or {}).items():
             here = self._find(target, {**self.truth, **self.predicted})
             if here is None:
-                raise UserError(f"class map: '{name}' is to be '{target}', which protocol {self.name} has not: {join_names(self.classes)}")
+                raise UserError(
+                    f"class map: '{name}' is to be '{target}', which protocol {self.name} has not:"
+                    f" {join_names(self.classes)}"
+                )
             if plain_name(name) not in plain_names:
                 raise UserError(f"class map: '{name}' is not a class of {where}, which knows {join_names(classes)}")
             given[name] = here
@@ -98,7 +108,8 @@ class Protocol:
         if not has_any:
             hint = "" if class_map else "; --class-map says what they mean"
             raise UserError(
-                f"{where}: no class of it ({join_names(classes)}) is one of protocol {self.name}: {join_names(self.counted)}{hint}"
+                f"{where}: no class of it ({join_names(classes)}) is one of protocol {self.name}:"
+                f" {join_names(self.counted)}{hint}"
             )
         return table
 
@@ -116,21 +127,23 @@ class Protocol:
 
     def _find(self, name: str, names: Mapping[str, str | None]) -> str | None:
         """The protocol's class for this name."""
-        known = {plain_name(other): other for other in self.classes} | {plain_name(other): target for other, target in names.items()}
+        known = {plain_name(other): other for other in self.classes} | {
+            plain_name(other): target for other, target in names.items()
+        }
         return known.get(plain_name(name))
 
 
 def plain_name(name: str) -> str:
-    """A class name for comparison: lower-case letters with their marks, digits and symbols, with synonyms replaced. A name without any
-    stays as it is."""
+    """A class name for comparison: lower-case letters with their marks, digits and symbols, with synonyms replaced. A
+    name without any stays as it is."""
     text = unicodedata.normalize("NFKC", name).casefold()  # macOS writes é as two characters
     plain = "".join(c for c in text if unicodedata.category(c)[0] in "LMNS") or text
     return SYNONYMS.get(plain, plain)
 
 
 def own(classes: Sequence[str]) -> Protocol:
-    """The protocol with a data set's own classes. The mean is over all classes; if there is a background, `objects` is the mean without
-    it.
+    """The protocol with a data set's own classes. The mean is over all classes; if there is a background, `objects` is
+    the mean without it.
 
     Raises UserError if there are no classes, too many, or two with the same `plain_name`.
     """
@@ -143,13 +156,16 @@ def own(classes: Sequence[str]) -> Protocol:
     seen: dict[str, str] = {}
     for class_name in classes:
         if other := seen.get(plain_name(class_name)):
-            raise UserError(f"classes '{other}' and '{class_name}' cannot be told apart by name; give one of them another name")
+            raise UserError(
+                f"classes '{other}' and '{class_name}' cannot be told apart by name; give one of them another name"
+            )
         seen[plain_name(class_name)] = class_name
     return Protocol("own", classes, classes, {"objects": objects} if BACKGROUND in classes else {})
 
 
 def read_class_map(path: Path) -> dict[str, str]:
-    """A model's class name → the data set's, from `name = "name"` lines (.toml, with or without [classes]) or `name,name` lines (.csv).
+    """A model's class name → the data set's, from `name = "name"` lines (.toml, with or without [classes]) or
+    `name,name` lines (.csv).
 
     Raises UserError naming the file and line if a line is wrong, or if the file is empty.
     """
@@ -164,7 +180,9 @@ def read_class_map(path: Path) -> dict[str, str]:
             if number == 1 and cells == ["predicted", "class"]:
                 continue
             if len(cells) != 2 or not all(cells):
-                raise UserError(f"{path}, line {number}: must be two names, the model's and the data set's: bike,bicycle")
+                raise UserError(
+                    f"{path}, line {number}: must be two names, the model's and the data set's: bike,bicycle"
+                )
             if cells[0] in names:
                 raise UserError(f"{path}, line {number}: '{cells[0]}' is there twice")
             names[cells[0]] = cells[1]

@@ -32,7 +32,9 @@ NAMED = 20
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: IoU in [0, 1] and its interval, NaN if it is neither labelled nor predicted; pixel counts over the set."""
+    """One class: IoU in [0, 1] and its interval, NaN if it is neither labelled nor predicted; pixel counts over the
+    set.
+    """
 
     iou: float
     iou_ci95: tuple[float, float]
@@ -43,13 +45,15 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class SegmentScores:
-    """The result of an evaluation. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low, high).
+    """The result of an evaluation. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low,
+    high).
 
-    protocol: from `matching`. labels: a description of the labels in one line. acc: share of labelled pixels that are right.
-    miou: mean IoU over classes that are labelled or predicted somewhere. per_class: by name, in the order of ids.
-    images: the number of evaluated images. missing: labels without a prediction, counted as wrong or left out according to
-    `missing_are`. pixels: the number of labelled pixels. unpredicted: share of these that no segment covers; they count as wrong. size:
-    side that labels were resized to, None for their own size. center_crop: whether only the centred square counted.
+    protocol: from `matching`. labels: a description of the labels in one line. acc: share of labelled pixels that are
+    right. miou: mean IoU over classes that are labelled or predicted somewhere. per_class: by name, in the order of
+    ids. images: the number of evaluated images. missing: labels without a prediction, counted as wrong or left out
+    according to `missing_are`. pixels: the number of labelled pixels. unpredicted: share of these that no segment
+    covers; they count as wrong. size: side that labels were resized to, None for their own size. center_crop: whether
+    only the centred square counted.
     """
 
     protocol: Protocol
@@ -90,15 +94,17 @@ def evaluate_segments(
     """Compare a folder of segment maps with a folder of labels.
 
     Args:
-        predictions: output of `seediff segment`, or any folder of PNG label maps named like the labels; see `label_maps.pair`.
-        labels, layout, num_classes, split, void: see `labels.open_labels`. names: a text file of the labels to evaluate, one per line.
-        center_crop: only the centred square of each image counts. size: resize that square to size × size pixels (nearest), as in
+        predictions: output of `seediff segment`, or any folder of PNG label maps named like the labels; see
+        `label_maps.pair`. labels, layout, num_classes, split, void: see `labels.open_labels`. names: a text file of the
+        labels to evaluate, one per line. center_crop: only the centred square of each image counts. size: resize that
+        square to size × size pixels (nearest), as in
             DiffSeg's paper (512, or 320). A prediction has the size of its label or of the square.
         resize_predictions: resize predictions to their label's size (nearest).
         missing: labels without a prediction are an error, count as wrong, or are skipped.
         seed, draws: for the bootstrap.
 
-    Raises UserError naming the faulty file or argument. If several labels or predictions are faulty, it reads all of them first.
+    Raises UserError naming the faulty file or argument. If several labels or predictions are faulty, it reads all of
+    them first.
     """
     _check(protocol, missing, size, draws)
     check_seed(seed)
@@ -107,9 +113,14 @@ def evaluate_segments(
         label_set = select(label_set, names)
     paired, absent = pair(label_set.files, Path(predictions))
     if not paired or (absent and missing == "error"):
-        hint = "" if missing != "error" or not paired else "; missing wrong counts them as wrong, missing skip leaves them out"
+        hint = (
+            ""
+            if missing != "error" or not paired
+            else "; missing wrong counts them as wrong, missing skip leaves them out"
+        )
         raise UserError(
-            f"{predictions}: has no prediction for {len(absent)} of {len(label_set.files)} labels, the first '{absent[0]}'{hint}"
+            f"{predictions}: has no prediction for {len(absent)} of {len(label_set.files)} labels, the first"
+            f" '{absent[0]}'{hint}"
         )
     chosen = [name for name in label_set.files if name in paired or missing == "wrong"]
     unpredicted = 0
@@ -122,7 +133,12 @@ def evaluate_segments(
                 progress(number, len(chosen), name)
             try:
                 label, prediction = _read_pair(
-                    label_set, name, paired.get(name), center_crop=center_crop, size=size, resize_predictions=resize_predictions
+                    label_set,
+                    name,
+                    paired.get(name),
+                    center_crop=center_crop,
+                    size=size,
+                    resize_predictions=resize_predictions,
                 )
             except UserError as error:
                 bad[name] = error
@@ -150,7 +166,13 @@ def evaluate_segments(
         miou=float(mean_iou(iou)),
         miou_ci95=intervals.miou,
         per_class={
-            name: ClassScore(float(iou[i]), (float(intervals.iou[i, 0]), float(intervals.iou[i, 1])), int(tp[i]), int(fp[i]), int(fn[i]))
+            name: ClassScore(
+                float(iou[i]),
+                (float(intervals.iou[i, 0]), float(intervals.iou[i, 1])),
+                int(tp[i]),
+                int(fp[i]),
+                int(fn[i]),
+            )
             for i, name in enumerate(label_set.classes)
         },
         images=len(tallies.pixels),
@@ -202,7 +224,11 @@ def _read_pair(
         f"{path}: is {size_of(prediction)} pixels, but its label {labels.files[name]} {size_of(whole)}"
         + (f", cut to {size_of(label)}" if label.shape != whole.shape else "")
         + "; resize_predictions scales it (nearest)"
-        + ("" if center_crop or size or prediction.shape[0] != prediction.shape[1] else ", center_crop or size evaluates a square")
+        + (
+            ""
+            if center_crop or size or prediction.shape[0] != prediction.shape[1]
+            else ", center_crop or size evaluates a square"
+        )
     )
 
 
@@ -211,8 +237,13 @@ def _all_in_one(bad: Mapping[str, UserError], count: int) -> UserError:
     (_, first), *others = bad.items()
     if not others:
         return first
-    names = [f"'{name}'" for name, _ in others[:NAMED]] + ([f"{len(others) - NAMED} more"] if len(others) > NAMED else [])
-    return UserError(f"{len(bad)} of {count} labels cannot be compared with their predictions: {first}; the others: {', '.join(names)}")
+    names = [f"'{name}'" for name, _ in others[:NAMED]] + (
+        [f"{len(others) - NAMED} more"] if len(others) > NAMED else []
+    )
+    return UserError(
+        f"{len(bad)} of {count} labels cannot be compared with their predictions: {first}; the others:"
+        f" {', '.join(names)}"
+    )
 
 
 def to_json(scores: SegmentScores) -> dict[str, Any]:
@@ -225,7 +256,9 @@ def score_table(scores: SegmentScores) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "IoU", "95 % CI", "labelled pixels", title=f"protocol {scores.protocol}, {counted(scores.images, 'image')}")
+    table = Table(
+        "", "IoU", "95 % CI", "labelled pixels", title=f"protocol {scores.protocol}, {counted(scores.images, 'image')}"
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for name, c in scores.per_class.items():

@@ -1,4 +1,6 @@
-"""Scores predictions with classes against truths: one image in memory at a time, scores of the whole set with intervals at the end."""
+"""Scores predictions with classes against truths: one image in memory at a time, scores of the whole set with intervals
+at the end.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: IoU and boundary IoU in [0, 1], NaN where it is neither in the truth nor predicted; its pixels in the truth."""
+    """One class: IoU and boundary IoU in [0, 1], NaN where it is neither in the truth nor predicted; its pixels in the
+    truth.
+    """
 
     iou: float
     iou_ci95: Interval
@@ -34,13 +38,14 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """The result of an evaluation. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low, high).
+    """The result of an evaluation. Scores are in [0, 1]; intervals are 95 % bootstrap intervals over images (low,
+    high).
 
-    miou, interval: mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou: the same for boundary
-    IoU, NaN if that was not requested. pixel_accuracy: over all pixels that count. classes: each class's scores by name, in the order of
-    ids; per_class: its IoU alone. groups: mean and interval of each of the protocol's groups, and `harmonic` if it has one.
-    images: the mean IoU of each image by itself over the counted classes in its truth or prediction, by name; NaN if it has none.
-    pixels: the number of pixels that count.
+    miou, interval: mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou: the
+    same for boundary IoU, NaN if that was not requested. pixel_accuracy: over all pixels that count. classes: each
+    class's scores by name, in the order of ids; per_class: its IoU alone. groups: mean and interval of each of the
+    protocol's groups, and `harmonic` if it has one. images: the mean IoU of each image by itself over the counted
+    classes in its truth or prediction, by name; NaN if it has none. pixels: the number of pixels that count.
     """
 
     protocol: Protocol
@@ -89,11 +94,12 @@ def evaluate_pairs(
     boundary: bool = True,
     progress: Callable[[int, str], None] | None = None,
 ) -> Scores:
-    """Score (name, predicted, truth) of every image, both (H, W) uint8 in the protocol's ids or 255, as explained in `metrics.confusion`.
+    """Score (name, predicted, truth) of every image, both (H, W) uint8 in the protocol's ids or 255, as explained in
+    `metrics.confusion`.
 
-    seed, bootstrap: draws of whole images for the intervals. boundary: also boundary IoU, which takes most of the time per image.
-    progress: called with (images done, name). Raises UserError naming the image whose maps cannot be compared, or when there is nothing to
-    compare.
+    seed, bootstrap: draws of whole images for the intervals. boundary: also boundary IoU, which takes most of the time
+    per image. progress: called with (images done, name). Raises UserError naming the image whose maps cannot be
+    compared, or when there is nothing to compare.
     """
     if bootstrap < 1:
         raise UserError("bootstrap", f"{bootstrap} must be at least 1")
@@ -103,7 +109,10 @@ def evaluate_pairs(
     images: dict[str, float] = {}
     for name, predicted, truth in pairs:
         if predicted.shape != truth.shape:
-            raise UserError(f"{name}: prediction is {size_of(predicted)} pixels, but the truth {size_of(truth)}; they must be of one size")
+            raise UserError(
+                f"{name}: prediction is {size_of(predicted)} pixels, but the truth {size_of(truth)}; they must be of"
+                " one size"
+            )
         try:
             counts = confusion.add(predicted, truth)
         except ValueError as error:
@@ -124,7 +133,9 @@ def evaluate_pairs(
     return _score(tallies, boundary_iou, protocol, images, seed, bootstrap)
 
 
-def _score(tallies: Tallies, boundary_iou: np.ndarray, protocol: Protocol, images: Mapping[str, float], seed: int, draws: int) -> Scores:
+def _score(
+    tallies: Tallies, boundary_iou: np.ndarray, protocol: Protocol, images: Mapping[str, float], seed: int, draws: int
+) -> Scores:
     """All scores, from the counts of the images."""
     whole = Tallies(*(values.sum(0, keepdims=True) for values in (tallies.tp, tallies.fp, tallies.fn, tallies.pixels)))
     drawn = resample(tallies, seed=seed, draws=draws)
@@ -149,7 +160,12 @@ def _score(tallies: Tallies, boundary_iou: np.ndarray, protocol: Protocol, image
         pixel_accuracy_ci95=interval(accuracy(drawn.tp, drawn.pixels)),
         boundary_miou=float(mean_iou(boundary_iou[counted])),
         classes={
-            name: ClassScore(float(iou[0, i]), interval(iou_drawn[:, i]), float(boundary_iou[i]), int(whole.tp[0, i] + whole.fn[0, i]))
+            name: ClassScore(
+                float(iou[0, i]),
+                interval(iou_drawn[:, i]),
+                float(boundary_iou[i]),
+                int(whole.tp[0, i] + whole.fn[0, i]),
+            )
             for i, name in enumerate(protocol.classes)
         },
         groups={name: (float(value[0]), interval(draws)) for name, (value, draws) in means.items()},
@@ -176,7 +192,9 @@ def size_of(array: np.ndarray) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value for JSON: lists for tuples, None for NaN (the IoU of a class that is neither in the truth nor predicted)."""
+    """A value for JSON: lists for tuples, None for NaN (the IoU of a class that is neither in the truth nor
+    predicted).
+    """
     if isinstance(value, dict):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple):

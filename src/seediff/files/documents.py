@@ -1,11 +1,13 @@
 """Reads foreign documents as typed values: JSON, JSON lines, TOML, YAML, CSV and XML. `fit` checks any value.
 
-A type is anything that msgspec knows: frozen dataclasses, `msgspec.Struct`, `list[int]`, `dict[str, float]`, `Literal`, unions with
-None, and `Annotated` with `msgspec.Meta(ge=0)` for bounds. Only whole numbers are converted to float where a float is expected, and
-lists to tuples: "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a Struct may forbid them.
+A type is anything that msgspec knows: frozen dataclasses, `msgspec.Struct`, `list[int]`, `dict[str, float]`, `Literal`,
+unions with None, and `Annotated` with `msgspec.Meta(ge=0)` for bounds. Only whole numbers are converted to float where
+a float is expected, and lists to tuples: "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a
+Struct may forbid them.
 
-These are refused in one line that names the place: malformed values, numbers that are not finite, nesting too deep for the parser, files
-above their limit, aliases in YAML and document types in XML (a few lines of which can become gigabytes).
+These are refused in one line that names the place: malformed values, numbers that are not finite, nesting too deep for
+the parser, files above their limit, aliases in YAML and document types in XML (a few lines of which can become
+gigabytes).
 """
 
 from __future__ import annotations
@@ -95,7 +97,11 @@ def parse_json(data: bytes | str, kind: type[T], where: str) -> T:
     except (msgspec.ValidationError, UserError, RecursionError) as error:
         raise UserError(where, _reason(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        said = str(error).removeprefix("JSON is malformed: ") if isinstance(error, msgspec.DecodeError) else "the text is not UTF-8"
+        said = (
+            str(error).removeprefix("JSON is malformed: ")
+            if isinstance(error, msgspec.DecodeError)
+            else "the text is not UTF-8"
+        )
         byte = re.search(r"\(byte (\d+)\)", said)
         line = raw.count(b"\n", 0, int(byte[1])) if byte else 0
         raise UserError(f"{where}, line {line + 1}" if line else where, f"is not JSON: {said}") from error
@@ -108,8 +114,8 @@ def _decoder(kind: Any) -> Any:
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
-    """(line number, value) of a file with one JSON value per line, of at most LINE bytes; empty lines are skipped. Raises UserError
-    naming the line.
+    """(line number, value) of a file with one JSON value per line, of at most LINE bytes; empty lines are skipped.
+    Raises UserError naming the line.
 
     Reads lazily, so that a wrong file is refused at its first line.
     """
@@ -156,7 +162,15 @@ def read_yaml(path: Path | str, kind: type[T] = dict[str, Any]) -> T:
     try:
         _check_events(text, loader, where)
         document = yaml.load(text, loader)
-    except (yaml.YAMLError, RecursionError, ValueError, ArithmeticError, TypeError, AttributeError, LookupError) as error:
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+        ArithmeticError,
+        TypeError,
+        AttributeError,
+        LookupError,
+    ) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {min(mark.line, text.count(chr(10))) + 1}" if mark is not None else ""
         said = getattr(error, "problem", None) or first_line(error)
@@ -175,7 +189,12 @@ def _check_events(text: str, loader: type, where: str) -> None:
         wrong = TOO_DEEP if depth > DEPTH else None
         if isinstance(event, yaml.AliasEvent):
             wrong = f"has an alias (*{event.anchor}); write it out"
-        elif isinstance(event, yaml.ScalarEvent) and not event.style and len(event.value) > PLAIN and NUMERIC.match(event.value):
+        elif (
+            isinstance(event, yaml.ScalarEvent)
+            and not event.style
+            and len(event.value) > PLAIN
+            and NUMERIC.match(event.value)
+        ):
             wrong = HUGE
         elif tag := getattr(event, "tag", None):
             wrong = f"has a tag ({tag}); write plain values"
@@ -187,21 +206,29 @@ def _check_events(text: str, loader: type, where: str) -> None:
 
 
 def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row) of a UTF-8 file whose first line names its columns, which must include these. Raises UserError naming the line."""
+    """(line number, row) of a UTF-8 file whose first line names its columns, which must include these. Raises UserError
+    naming the line.
+    """
     return parse_csv(read_text(path, LIST), columns, path)
 
 
-def parse_csv(text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ",") -> list[tuple[int, dict[str, str]]]:
+def parse_csv(
+    text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ","
+) -> list[tuple[int, dict[str, str]]]:
     """Same as `read_csv`, for a file's text."""
     (_, names), *cells = [*_cells(text, path, delimiter)] or [(1, [])]
     names = [name.strip() for name in names]
     if missing := [name for name in columns if name not in names]:
-        raise UserError(path, f"the first line must name the columns {', '.join(columns)}", f"'{missing[0]}' is missing")
+        raise UserError(
+            path, f"the first line must name the columns {', '.join(columns)}", f"'{missing[0]}' is missing"
+        )
     if twice := next((name for name in columns if names.count(name) > 1), None):
         raise UserError(path, f"the first line names the column '{twice}' twice")
     for number, row in cells:
         if len(row) != len(names):
-            raise UserError(f"{path}, line {number}", f"must have {len(names)} fields", "put quotes around a list with commas")
+            raise UserError(
+                f"{path}, line {number}", f"must have {len(names)} fields", "put quotes around a list with commas"
+            )
     return [(number, dict(zip(names, row, strict=True))) for number, row in cells]
 
 

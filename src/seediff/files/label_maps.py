@@ -1,4 +1,5 @@
-"""Label maps on disk: reading them, finding those in a folder and the prediction for each label, cropping, and their colours.
+"""Label maps on disk: reading them, finding those in a folder and the prediction for each label, cropping, and their
+colours.
 
 On disk, 255 in an 8-bit picture and 65535 in a 16-bit one mean "no label". In arrays this is −1.
 """
@@ -30,7 +31,9 @@ def read_segment_ids(path: Path) -> np.ndarray:
     if kind != "PNG":
         raise UserError(path, f"is {kind} inside; a label map must be PNG, which keeps every id as it is")
     if array.ndim != 2:
-        raise UserError(path, f"is a colour picture ({mode}); a label map is a palette or grey PNG, whose pixels are ids")
+        raise UserError(
+            path, f"is a colour picture ({mode}); a label map is a palette or grey PNG, whose pixels are ids"
+        )
     ids = array.astype(np.int32)
     ids[ids == (65535 if array.dtype.itemsize > 1 else IGNORE)] = -1
     return ids
@@ -44,8 +47,8 @@ def map_folder(folder: Path) -> Path:
 
 
 def find_maps(folder: Path) -> dict[str, Path]:
-    """Name → PNG file, for all PNG files below a folder, in the order of names. A name is the path in the folder without ending, with
-    `/`."""
+    """Name → PNG file, for all PNG files below a folder, in the order of names. A name is the path in the folder
+    without ending, with `/`."""
     maps: dict[str, Path] = {}
     seen: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -64,8 +67,8 @@ def find_maps(folder: Path) -> dict[str, Path]:
 def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
     """The prediction for each label, and the labels without one.
 
-    A prediction belongs to the label with the same path in its folder, or else to the label with the same file name anywhere. A
-    label's name may lack the ending of Cityscapes' photographs. Raises UserError if this is ambiguous.
+    A prediction belongs to the label with the same path in its folder, or else to the label with the same file name
+    anywhere. A label's name may lack the ending of Cityscapes' photographs. Raises UserError if this is ambiguous.
     """
     folder = map_folder(predictions)
     found = find_maps(folder)
@@ -81,12 +84,18 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
     for name in names:
         candidates = [maps[name]] if name in maps else by_stem.get(stem(name), [])
         if len(candidates) > 1:
-            raise UserError(folder, f"{candidates[0]} and {candidates[1]} could both belong to label '{name}'", "keep one")
+            raise UserError(
+                folder, f"{candidates[0]} and {candidates[1]} could both belong to label '{name}'", "keep one"
+            )
         if not candidates:
             missing.append(name)
             continue
         if other := owner.get(candidates[0]):
-            raise UserError(candidates[0], f"is the only prediction of two labels, '{other}' and '{name}'", "use the labels' subfolders")
+            raise UserError(
+                candidates[0],
+                f"is the only prediction of two labels, '{other}' and '{name}'",
+                "use the labels' subfolders",
+            )
         owner[candidates[0]] = name
         paired[name] = candidates[0]
     return paired, missing
@@ -119,9 +128,15 @@ def voc_palette() -> list[int]:
     Entry 0 (background) is black, entry 255 (ignore) is VOC's cream (224, 224, 192).
     """
     # The label's bits, lowest first, go in turn to red, green and blue, from each colour's highest bit down.
-    return [sum(((label >> (3 * i + channel)) & 1) << (7 - i) for i in range(3)) for label in range(256) for channel in range(3)]
+    return [
+        sum(((label >> (3 * i + channel)) & 1) << (7 - i) for i in range(3))
+        for label in range(256)
+        for channel in range(3)
+    ]
 
 
 def segment_palette() -> list[int]:
-    """VOC's colours shifted by one for maps without a background: segment 0 is not black, but entry 255 (in no segment) is."""
+    """VOC's colours shifted by one for maps without a background: segment 0 is not black, but entry 255 (in no segment)
+    is.
+    """
     return [*voc_palette()[3:], 0, 0, 0]

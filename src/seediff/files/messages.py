@@ -1,7 +1,7 @@
 """Text for people: values in a short form for messages, and streams that escape control characters.
 
-Names and values come from foreign files. They must not control the terminal, and an encoding or a closed pipe must not cause a crash. So
-the command line's streams escape what they write, and messages hold names as they are.
+Names and values come from foreign files. They must not control the terminal, and an encoding or a closed pipe must not
+cause a crash. So the command line's streams escape what they write, and messages hold names as they are.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ def shown(value: Any, nesting: int = NESTING) -> str:
         bits = value.bit_length()
         return str(value) if bits < DIGITS * 3.3 else f"a whole number of about {round(bits * 0.30103)} digits"
     if isinstance(value, (Mapping, list, tuple)):
-        ends, entries = ("{}", list(value.items())) if isinstance(value, Mapping) else ("[]", [(None, entry) for entry in value])
+        ends, entries = (
+            ("{}", list(value.items())) if isinstance(value, Mapping) else ("[]", [(None, entry) for entry in value])
+        )
         if nesting == 0 or not entries:
             return ends[0] + "…" * bool(entries) + ends[1]
-        parts = [(f"{shown(key, 0)}: " if ends == "{}" else "") + shown(entry, nesting - 1) for key, entry in entries[:ITEMS]]
+        parts = [
+            (f"{shown(key, 0)}: " if ends == "{}" else "") + shown(entry, nesting - 1) for key, entry in entries[:ITEMS]
+        ]
         return _shorten(ends[0] + ", ".join(parts) + ", …" * (len(entries) > ITEMS) + ends[1])
     return _shorten(str(value))
 
@@ -67,8 +71,8 @@ def show_bytes(count: float) -> str:
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|(?<=.)\r(?!\n)")
-"""Control characters except tabs and line ends; characters that change the writing direction; lone surrogates. A write may begin with
-\\r, as those of progress bars do."""
+"""Control characters except tabs and line ends; characters that change the writing direction; lone surrogates. A write
+may begin with \\r, as those of progress bars do."""
 UP = re.compile(r"[\n\r]*(\x1b\[A)+")
 """Complete writes of libraries that show several progress bars above each other."""
 

@@ -1,5 +1,5 @@
-"""EXIF orientation, by which some readers turn a picture and others do not. Reads it, removes it from PNG and JPEG files, and turns label
-maps back that were drawn on the turned picture."""
+"""EXIF orientation, by which some readers turn a picture and others do not. Reads it, removes it from PNG and JPEG
+files, and turns label maps back that were drawn on the turned picture."""
 
 from __future__ import annotations
 
@@ -29,26 +29,30 @@ def orientation(picture: Image.Image) -> int:
 
 
 def orientation_of(source: Path | bytes, where: str | None = None) -> int:
-    """The orientation of a PNG or JPEG file or its bytes. where: its name in messages. Raises UserError if it may have an orientation other
-    than 1, but is no picture."""
+    """The orientation of a PNG or JPEG file or its bytes. where: its name in messages. Raises UserError if it may have
+    an orientation other than 1, but is no picture."""
     data = source if isinstance(source, bytes) else read_bytes(source, PICTURE)
     # Pillow would decode all pixels of a PNG to look behind them.
-    if not data.startswith(JPEG_SIGNATURE) and not (data.startswith(PNG_SIGNATURE) and any(mark in data for mark in PNG_MARKS)):
+    if not data.startswith(JPEG_SIGNATURE) and not (
+        data.startswith(PNG_SIGNATURE) and any(mark in data for mark in PNG_MARKS)
+    ):
         return 1
     with open_picture(data, where or (str(source) if isinstance(source, Path) else None)) as picture:
         return orientation(picture)
 
 
 def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Pixels (H, W) of a picture as shown, turned as it is stored: (W, H) for an orientation `turn` (EXIF 2.3, tag 0112) of 5 to 8."""
+    """Pixels (H, W) of a picture as shown, turned as it is stored: (W, H) for an orientation `turn` (EXIF 2.3, tag
+    0112) of 5 to 8.
+    """
     pixels = pixels[::-1] if turn in (3, 4, 7, 8) else pixels
     pixels = pixels[:, ::-1] if turn in (2, 3, 6, 7) else pixels
     return np.ascontiguousarray(pixels.T if turn >= 5 else pixels)
 
 
 def as_stored(data: bytes, where: str | None = None) -> bytes:
-    """The bytes of a PNG or JPEG. If readers would turn it, they come without EXIF and XMP, so that all readers show it as it is stored,
-    with the same pixels: a PNG is written anew, without texts; from a JPEG these segments are cut.
+    """The bytes of a PNG or JPEG. If readers would turn it, they come without EXIF and XMP, so that all readers show it
+    as it is stored, with the same pixels: a PNG is written anew, without texts; from a JPEG these segments are cut.
 
     where: its name in messages. Raises UserError as `orientation_of` does.
     """

@@ -1,5 +1,5 @@
-"""Places for output: folders and store addresses. They are checked before long work, written to by one run at a time, and complete or
-absent."""
+"""Places for output: folders and store addresses. They are checked before long work, written to by one run at a time,
+and complete or absent."""
 
 from __future__ import annotations
 
@@ -16,8 +16,27 @@ from ..errors import UserError
 from .outputs import clear_leftovers, fresh_name
 
 LOCK = ".lock"
-STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hdfs", "webhdfs", "sftp", "ssh", "smb", "memory")
-"""Schemes of fsspec that store whole files by name. `memory` is this process's memory, for programs that read it before they end."""
+STORES = (
+    "s3",
+    "s3a",
+    "gs",
+    "gcs",
+    "abfs",
+    "abfss",
+    "az",
+    "adl",
+    "oss",
+    "oci",
+    "hdfs",
+    "webhdfs",
+    "sftp",
+    "ssh",
+    "smb",
+    "memory",
+)
+"""Schemes of fsspec that store whole files by name. `memory` is this process's memory, for programs that read it before
+they end.
+"""
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(::|://)(.*)", re.DOTALL)
 
 
@@ -43,15 +62,17 @@ Out = Path | Url
 
 
 def parse_out(out: Out | str) -> Out:
-    """Parse an output: a folder, also as file:///path, or the address of objects in a store. Raises UserError for other addresses,
-    because writing to http://… would send requests to any server there."""
+    """Parse an output: a folder, also as file:///path, or the address of objects in a store. Raises UserError for other
+    addresses, because writing to http://… would send requests to any server there."""
     if not isinstance(out, str):
         return out
     scheme, rest = _parts(out)
     if not scheme:
         return Path(rest)
     if scheme not in STORES or "::" in out:
-        raise UserError(out, "is no store that could be written to", "name a folder, or a store such as s3://bucket/name")
+        raise UserError(
+            out, "is no store that could be written to", "name a folder, or a store such as s3://bucket/name"
+        )
     if not rest:
         raise UserError(out, f"name a place in it, such as {scheme}://bucket/name")
     return Url(f"{scheme}://{rest}")
@@ -63,7 +84,11 @@ def parse_folder(text: str) -> Path:
     if not scheme:
         return Path(rest)
     others = "generate, mask, segment and augment write to stores; for this, name a folder and copy it there"
-    raise UserError(text, "is an address, and this command writes to a folder of this machine", others if scheme in STORES else "name one")
+    raise UserError(
+        text,
+        "is an address, and this command writes to a folder of this machine",
+        others if scheme in STORES else "name one",
+    )
 
 
 def _parts(text: str) -> tuple[str, str]:
@@ -80,8 +105,8 @@ def _parts(text: str) -> tuple[str, str]:
 
 
 def check_apart(out: Out, sources: Iterable[Path]) -> None:
-    """Raise UserError if the output is a source itself, or is inside or around it, also through links, because the next run would read
-    this run's output. Store addresses are always allowed."""
+    """Raise UserError if the output is a source itself, or is inside or around it, also through links, because the next
+    run would read this run's output. Store addresses are always allowed."""
     if not isinstance(out, Path):
         return
     inner = Path(os.path.realpath(out))
@@ -97,10 +122,11 @@ def free_bytes(out: Path) -> int:
 
 
 def check_writable(out: Path | None, file: Path | None = None) -> None:
-    """Check that an output's folder, and a file, can be written to, so that long work does not fail at the end. Leaves nothing behind.
+    """Check that an output's folder, and a file, can be written to, so that long work does not fail at the end. Leaves
+    nothing behind.
 
-    Raises UserError naming the place that cannot be written to. Files are written by renaming, which would replace a device such as
-    /dev/null, so `file` must be free, or a file, or a link to a file.
+    Raises UserError naming the place that cannot be written to. Files are written by renaming, which would replace a
+    device such as /dev/null, so `file` must be free, or a file, or a link to a file.
     """
     for path, folder in ((out, out), (file, file and file.parent)):
         if path is None or folder is None:
@@ -131,11 +157,11 @@ class InUse(UserError):
 
 @contextmanager
 def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None = None) -> Iterator[None]:
-    """Make the folder if needed, and lock out other runs during the block. Raises UserError if another run is using it, or if it cannot
-    be written to. out: the name in errors.
+    """Make the folder if needed, and lock out other runs during the block. Raises UserError if another run is using it,
+    or if it cannot be written to. out: the name in errors.
 
-    The lock is the kernel's, so a killed run never holds it. First removes half-written files of killed runs in the folder and in its
-    folders `below`. Folders made here are removed again if nothing was written.
+    The lock is the kernel's, so a killed run never holds it. First removes half-written files of killed runs in the
+    folder and in its folders `below`. Folders made here are removed again if nothing was written.
     """
     out = out or folder
     made = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -157,15 +183,17 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
 
 @contextmanager
 def _lock(folder: Path, out: Path) -> Iterator[None]:
-    """Hold a folder's lock, and remove its file afterwards. Raises UserError naming `out` if another run holds it (InUse), if the lock's
-    name belongs to something else, or if nothing can be written."""
+    """Hold a folder's lock, and remove its file afterwards. Raises UserError naming `out` if another run holds it
+    (InUse), if the lock's name belongs to something else, or if nothing can be written."""
     from filelock import FileLock, Timeout
 
     path = folder / LOCK
     lock = FileLock(path, timeout=0, thread_local=False)
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise UserError(out, f"{LOCK} in it is a link or no regular file, which no run of seediff left", "remove it")
+            raise UserError(
+                out, f"{LOCK} in it is a link or no regular file, which no run of seediff left", "remove it"
+            )
         lock.acquire()
         path.write_text(str(os.getpid()))
     except Timeout as error:
@@ -188,10 +216,11 @@ def _lock(folder: Path, out: Path) -> Iterator[None]:
 
 @contextmanager
 def stage_output(out: Path | str) -> Iterator[Path]:
-    """A hidden folder beside `out`, with a random name, that becomes `out` if the block succeeds, and is removed otherwise.
+    """A hidden folder beside `out`, with a random name, that becomes `out` if the block succeeds, and is removed
+    otherwise.
 
-    First removes leftovers of killed runs. Raises UserError if another run is making the same `out`, or if `out` exists and is not
-    empty.
+    First removes leftovers of killed runs. Raises UserError if another run is making the same `out`, or if `out` exists
+    and is not empty.
     """
     out = parse_folder(out) if isinstance(out, str) else out
     check_free(out)
@@ -221,8 +250,8 @@ def stage_output(out: Path | str) -> Iterator[Path]:
 
 
 def check_free(out: Path, *, replaced: bool = True) -> None:
-    """Raise UserError unless `out` is free, or an empty folder. replaced: the output is made beside it and takes its place, which neither a
-    mounted folder nor the current one allows."""
+    """Raise UserError unless `out` is free, or an empty folder. replaced: the output is made beside it and takes its
+    place, which neither a mounted folder nor the current one allows."""
     try:
         if out.is_dir():
             if next(out.iterdir(), None) is not None:

@@ -1,6 +1,7 @@
 """The only module that writes files: complete or not at all.
 
-A file gets a random name in its folder first, and is then renamed, so that no reader, and no run after a crash, ever sees half of it.
+A file gets a random name in its folder first, and is then renamed, so that no reader, and no run after a crash, ever
+sees half of it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 def fresh_name(of: str = "") -> str:
-    """A hidden random name. of: the final name; two names of one file begin with the same nine characters, by which leftovers are found."""
+    """A hidden random name. of: the final name; two names of one file begin with the same nine characters, by which
+    leftovers are found.
+    """
     return f".{zlib.crc32(os.fsencode(of)):08x}{secrets.token_hex(4)}.part"
 
 
@@ -47,8 +50,8 @@ def name_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yields a free path in the same folder, which is made if needed. The file there becomes `path` if the block succeeds. OSErrors name
-    `path`."""
+    """Yields a free path in the same folder, which is made if needed. The file there becomes `path` if the block
+    succeeds. OSErrors name `path`."""
     part = path.with_name(fresh_name())
     with name_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,8 +90,8 @@ def check_new(path: Path) -> None:
 
 
 def append(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Append to a file, which is made if needed, in one write. If the data does not fit, nothing is appended. durable: the data is on the
-    disk when this returns. Raises OSError naming the file."""
+    """Append to a file, which is made if needed, in one write. If the data does not fit, nothing is appended. durable:
+    the data is on the disk when this returns. Raises OSError naming the file."""
     with name_errors(path), path.open("ab", buffering=0) as file:
         before = file.tell()
         if file.write(data) < len(data):
@@ -99,11 +102,14 @@ def append(path: Path, data: bytes, *, durable: bool = False) -> None:
 
 
 def write_tensors(
-    path: Path, tensors: Mapping[str, torch.Tensor] | Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+    path: Path,
+    tensors: Mapping[str, torch.Tensor] | Mapping[str, np.ndarray],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write one safetensors file, atomically. All tensors must be torch's, or all numpy's, and must not share memory.
 
-    metadata: use at most one key if files must be equal, because several are written in no fixed order. Raises OSError naming the file.
+    metadata: use at most one key if files must be equal, because several are written in no fixed order. Raises OSError
+    naming the file.
     """
     # Not save_file: it writes to a random hidden file, which would stay behind if the process is killed.
     # The two modules write the same bytes; numpy's does without torch.
@@ -117,10 +123,11 @@ def write_tensors(
 
 
 def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
-    """Copy a file, byte by byte, to a name that must be free, and make its parents. link: make a hard link instead, if the file system
-    has them.
+    """Copy a file, byte by byte, to a name that must be free, and make its parents. link: make a hard link instead, if
+    the file system has them.
 
-    Raises UserError if the name is taken, or if the source is missing or not a file (a pipe, a folder); OSError naming the target.
+    Raises UserError if the name is taken, or if the source is missing or not a file (a pipe, a folder); OSError naming
+    the target.
     """
     check_new(target)
     with open_regular(source, sys.maxsize) as reading, replace_file(target) as part:
@@ -132,8 +139,8 @@ def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
 
 
 def clear_leftovers(folder: Path, below: Collection[str] = (), *, older: float | None = None) -> None:
-    """Remove half-written files of killed runs in a folder, and everywhere in its folders `below`. Does not follow links, and leaves files
-    that cannot be removed.
+    """Remove half-written files of killed runs in a folder, and everywhere in its folders `below`. Does not follow
+    links, and leaves files that cannot be removed.
 
     older: only files of at least this age in seconds, if another run may be active.
     """

@@ -22,10 +22,27 @@ from .outputs import CONFIG
 from .pictures import MAX_MEGAPIXELS, eight_bits, open_picture, quiet_pillow
 
 SUFFIXES = (
-    *(".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo"),
+    *(
+        ".avif",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".j2c",
+        ".j2k",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpf",
+        ".jpg",
+        ".jpx",
+        ".mpo",
+    ),
     *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
-"""Suffixes, in lower case, by which pictures in folders are recognised. A file that is named directly may have any suffix."""
+"""Suffixes, in lower case, by which pictures in folders are recognised. A file that is named directly may have any
+suffix.
+"""
 
 SHORTEST_SIDE = 8
 """Minimum side in pixels; smaller pictures show nothing to segment."""
@@ -33,7 +50,15 @@ SHORTEST_SIDE = 8
 RESULT_SUFFIXES = (".png", ".jpg")
 """Suffixes of result files. A folder of photographs with such a name would collide with them."""
 
-UPRIGHT = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 """EXIF orientation → the transposition (of PIL.Image.Transpose) that turns the picture upright."""
 
 # Pillow logs some broken TIFF files; without a handler Python would print that to the terminal.
@@ -42,8 +67,8 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Photo:
-    """path: as named by the user. name: the name of its results, such as `trip/IMG_1`: relative, with `/`, unique even if the file
-    system ignores case, and never leading outside."""
+    """path: as named by the user. name: the name of its results, such as `trip/IMG_1`: relative, with `/`, unique even
+    if the file system ignores case, and never leading outside."""
 
     path: Path
     name: str
@@ -57,27 +82,28 @@ class Photo:
 
 @dataclass(frozen=True)
 class Found:
-    """photos: in the given order, folders in natural order (img2 before img10). skipped: the number of files in folders and patterns
-    that have no picture suffix, or that belong to an earlier run's output. Hidden files are neither read nor counted."""
+    """photos: in the given order, folders in natural order (img2 before img10). skipped: the number of files in folders
+    and patterns that have no picture suffix, or that belong to an earlier run's output. Hidden files are neither read
+    nor counted."""
 
     photos: tuple[Photo, ...]
     skipped: int
 
 
 def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | None = None) -> Found:
-    """Find photographs. paths: one or several files, folders (with subfolders) and patterns such as `photos/*.jpg`. A file that is named
-    twice, also through a link, is taken once.
+    """Find photographs. paths: one or several files, folders (with subfolders) and patterns such as `photos/*.jpg`. A
+    file that is named twice, also through a link, is taken once.
 
-    exclude: the output folder, which is skipped if it is inside a folder to read. Outputs of earlier runs (folders with a seediff.toml)
-    inside a folder to read, or matching a pattern, are skipped too.
+    exclude: the output folder, which is skipped if it is inside a folder to read. Outputs of earlier runs (folders with
+    a seediff.toml) inside a folder to read, or matching a pattern, are skipped too.
 
-    A photograph's name is its path below the given folder, or its file name, without suffix: `photos` → `trip/IMG_1`. If two names would
-    be equal, all names are paths below the common folder (`a/1`, `b/1`). Files that differ only in their suffix keep it (`1.jpg`,
-    `1.png`), and so does a file whose result would collide with a folder (`trip.png` beside `trip.jpg/`). So adding a photograph never
-    renames one with another stem.
+    A photograph's name is its path below the given folder, or its file name, without suffix: `photos` → `trip/IMG_1`.
+    If two names would be equal, all names are paths below the common folder (`a/1`, `b/1`). Files that differ only in
+    their suffix keep it (`1.jpg`, `1.png`), and so does a file whose result would collide with a folder (`trip.png`
+    beside `trip.jpg/`). So adding a photograph never renames one with another stem.
 
-    Raises UserError if nothing is given, if a path or pattern matches nothing, if a folder cannot be listed, if input is inside
-    `exclude`, or if no picture is found.
+    Raises UserError if nothing is given, if a path or pattern matches nothing, if a folder cannot be listed, if input
+    is inside `exclude`, or if no picture is found.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths:
@@ -172,7 +198,9 @@ def _looks_like_picture(name: str) -> bool:
 
 def _reading_order(path: Path) -> tuple[list[list[str | int]], Path]:
     """Sort key: img2 before img10, ignoring case; ties by the path itself."""
-    return [[int(t) if i % 2 else t for i, t in enumerate(re.split("([0-9]+)", part.casefold()))] for part in path.parts], path
+    return [
+        [int(t) if i % 2 else t for i, t in enumerate(re.split("([0-9]+)", part.casefold()))] for part in path.parts
+    ], path
 
 
 def _unique_names(depths: dict[Path, int]) -> list[str]:
@@ -191,7 +219,9 @@ def _unique_names(depths: dict[Path, int]) -> list[str]:
     homes = {_folded(parent.as_posix()) for name in whole for parent in Path(name).parents}
     while True:
         count = Counter(map(_folded, names))
-        longer = [w if count[_folded(n)] > 1 or _is_in_the_way(n, homes) else n for n, w in zip(names, whole, strict=True)]
+        longer = [
+            w if count[_folded(n)] > 1 or _is_in_the_way(n, homes) else n for n, w in zip(names, whole, strict=True)
+        ]
         if longer == names:
             return _numbered(names, homes)  # the remaining names differ only in case
         names = longer
@@ -233,19 +263,21 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
 
     - EXIF orientation is applied.
     - Transparency is laid on white, as in browsers and viewers, because colours beneath it are arbitrary.
-    - 16-bit grey and 12-bit TIFF are scaled so that white is 255. Floating point and 32-bit grey are refused, because they do not say
-      which value is white.
-    - A valid ICC profile (Display P3, Adobe RGB, a printer's CMYK) is converted to sRGB. A broken or unsuitable profile is ignored. CMYK
-      without a profile is converted directly.
+    - 16-bit grey and 12-bit TIFF are scaled so that white is 255. Floating point and 32-bit grey are refused, because
+      they do not say which value is white.
+    - A valid ICC profile (Display P3, Adobe RGB, a printer's CMYK) is converted to sRGB. A broken or unsuitable profile
+      is ignored. CMYK without a profile is converted directly.
     - The content decides the format, not the suffix.
-    - Animations and documents with several pages are refused. Smaller versions in a TIFF, and further pictures in an MPO (a phone's
-      depth map, the other eye's view), are ignored.
+    - Animations and documents with several pages are refused. Smaller versions in a TIFF, and further pictures in an
+      MPO (a phone's depth map, the other eye's view), are ignored.
 
     max_megapixels: a larger picture is refused from its header, before anything is decoded.
 
-    Threads take turns, because warnings and Pillow's own size limit are global to the process and are switched off while a picture is read.
+    Threads take turns, because warnings and Pillow's own size limit are global to the process and are switched off
+    while a picture is read.
 
-    Raises UserError naming a file that is missing, empty, unreadable, truncated or too large, or has a side below 8 pixels.
+    Raises UserError naming a file that is missing, empty, unreadable, truncated or too large, or has a side below 8
+    pixels.
     """
     path = Path(path)
     with open_picture(path, max_megapixels=max_megapixels) as image, quiet_pillow():
@@ -253,7 +285,8 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
 
 
 def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
-    """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them, or of an array, which must have this form.
+    """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them, or of an array, which must
+    have this form.
 
     Raises UserError as `read_photo` does, and for any other array.
     """
@@ -265,7 +298,11 @@ def read_picture(picture: Path | str | Image.Image | np.ndarray) -> np.ndarray:
     pixels = np.asarray(picture)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[:2]) < SHORTEST_SIDE:
         least = f"(H, W, 3) of uint8 with both sides at least {SHORTEST_SIDE}"
-        raise UserError("the picture", f"is an array {pixels.shape} of {pixels.dtype}", f"give {least}, a file's path or Pillow's picture")
+        raise UserError(
+            "the picture",
+            f"is an array {pixels.shape} of {pixels.dtype}",
+            f"give {least}, a file's path or Pillow's picture",
+        )
     return pixels
 
 
@@ -311,7 +348,9 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         try:
             converted = ImageCms.profileToProfile(
                 image,
-                ImageCms.createProfile("LAB") if image.mode == "LAB" else ImageCms.ImageCmsProfile(io.BytesIO(profile or b"")),
+                ImageCms.createProfile("LAB")
+                if image.mode == "LAB"
+                else ImageCms.ImageCmsProfile(io.BytesIO(profile or b"")),
                 ImageCms.createProfile("sRGB"),
                 renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
                 outputMode=target,
@@ -332,18 +371,30 @@ def _opaque(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def find_named(path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]) -> Iterator[tuple[Photo, dict[str, str]]]:
-    """(photograph, row) for rows whose column `file` names a photograph, each once. Raises UserError naming `path` and the line for other
-    rows."""
+def find_named(
+    path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
+) -> Iterator[tuple[Photo, dict[str, str]]]:
+    """(photograph, row) for rows whose column `file` names a photograph, each once. Raises UserError naming `path` and
+    the line for other rows."""
     by_name: dict[str, list[Photo]] = {}
     for photo in photos:
-        for name in {photo.name, photo.path.name, photo.path.as_posix(), photo.path.stem, photo.name + photo.path.suffix}:
+        for name in {
+            photo.name,
+            photo.path.name,
+            photo.path.as_posix(),
+            photo.path.stem,
+            photo.name + photo.path.suffix,
+        }:
             by_name.setdefault(name, []).append(photo)
     found: set[str] = set()
     for number, row in rows:
         matches = by_name.get(row["file"].strip().replace("\\", "/"), [])
         if len(matches) != 1:
-            why = f"{len(matches)} photographs are called that; name its folder too" if matches else "not among the photographs given"
+            why = (
+                f"{len(matches)} photographs are called that; name its folder too"
+                if matches
+                else "not among the photographs given"
+            )
             raise UserError(f"{path}, line {number}", f"file '{row['file']}': {why}")
         if matches[0].name in found:
             raise UserError(f"{path}, line {number}", f"file '{row['file']}' is there twice")

@@ -1,4 +1,6 @@
-"""Pictures of data sets: regular files, a limit on pixels checked in the header, and one-line errors from all decoders."""
+"""Pictures of data sets: regular files, a limit on pixels checked in the header, and one-line errors from all
+decoders.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from ..errors import UserError, first_line
 from .reading import PICTURE, open_regular
 
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
-"""Pillow's allowed decoders. The others are not for photographs, and some run other programs (EPS) or accept almost any bytes (TGA)."""
+"""Pillow's allowed decoders. The others are not for photographs, and some run other programs (EPS) or accept almost any
+bytes (TGA).
+"""
 MAX_MEGAPIXELS = 100.0
 """Default maximum size of a picture in megapixels: 300 MB of colours."""
 _TURNS = threading.Lock()
@@ -31,10 +35,12 @@ def open_picture(
     formats: Collection[str] = FORMATS,
     max_megapixels: float | None = None,
 ) -> Iterator[Image.Image]:
-    """Open a picture and read its header. where: its name in messages; None: its path. formats: Pillow's names of the allowed formats.
+    """Open a picture and read its header. where: its name in messages; None: its path. formats: Pillow's names of the
+    allowed formats.
 
-    Raises UserError, also for errors while decoding in the block, if it is missing, not a regular file, not a picture, cut off, or too
-    large. Pillow's own warnings and limit are switched off while the header is read; threads take turns.
+    Raises UserError, also for errors while decoding in the block, if it is missing, not a regular file, not a picture,
+    cut off, or too large. Pillow's own warnings and limit are switched off while the header is read; threads take
+    turns.
     """
     name = where or (str(source) if isinstance(source, Path) else "a picture")
     try:
@@ -101,8 +107,8 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float | None 
 
 
 def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
-    """The picture in a mode with 8 bits per channel, which Pillow can convert further; it would clip 16-bit grey to white. Raises UserError
-    beginning with `name` for pixels that do not say which value is white."""
+    """The picture in a mode with 8 bits per channel, which Pillow can convert further; it would clip 16-bit grey to
+    white. Raises UserError beginning with `name` for pixels that do not say which value is white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         # Pillow scales PGM to 16 bits; a 12-bit TIFF keeps its range, and says so in BitsPerSample.
         tags = getattr(image, "tag_v2", {})
@@ -125,7 +131,7 @@ def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, str | None, str]:
-    """A picture's pixels, of palette pictures the indices, and Pillow's names for its format and mode, such as "PNG" and "P". Raises
-    UserError naming the file."""
+    """A picture's pixels, of palette pictures the indices, and Pillow's names for its format and mode, such as "PNG"
+    and "P". Raises UserError naming the file."""
     with open_picture(path) as picture:
         return np.asarray(picture), picture.format, picture.mode

@@ -1,7 +1,7 @@
 """Bytes, text and lines of regular files, up to a limit.
 
-Reading a named pipe, a device or a socket could take forever, and a file of a terabyte would fill the memory. Both are detected before
-anything is read, and reported in one line.
+Reading a named pipe, a device or a socket could take forever, and a file of a terabyte would fill the memory. Both are
+detected before anything is read, and reported in one line.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK:
 def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> Iterator[BinaryIO]:
     """Open a regular file of at most `limit` bytes for reading. Follows links.
 
-    Raises UserError naming the file if it is missing (message `absent`), not a regular file, too large, or not readable, also while the
-    block reads.
+    Raises UserError naming the file if it is missing (message `absent`), not a regular file, too large, or not
+    readable, also while the block reads.
     """
     try:
         _check_kind(path, os.stat(path), limit)  # before opening, because opening some devices has an effect
@@ -91,7 +91,9 @@ def read_text(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line}", f"is not UTF-8 text (byte 0x{data[error.start]:02x})", "save it as UTF-8") from error
+        raise UserError(
+            f"{path}, line {line}", f"is not UTF-8 text (byte 0x{data[error.start]:02x})", "save it as UTF-8"
+        ) from error
 
 
 def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> list[str]:
@@ -101,10 +103,11 @@ def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> lis
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:
-    """root/name, which must be inside `root`, also after following links, because files and folders may come from anybody.
+    """root/name, which must be inside `root`, also after following links, because files and folders may come from
+    anybody.
 
-    name: text from a file, relative to `root`; or a Path below `root`. where, field: the row and field with the name, for errors. Raises
-    UserError, also for a name that no file can have.
+    name: text from a file, relative to `root`; or a Path below `root`. where, field: the row and field with the name,
+    for errors. Raises UserError, also for a name that no file can have.
     """
     said = f"'{field}' " if field else ""
     if not name or not isinstance(name, str | Path):

@@ -1,4 +1,5 @@
-"""Reads files of tensors: safetensors, whose library checks the header against the file's size, and the headers of GGUF files.
+"""Reads files of tensors: safetensors, whose library checks the header against the file's size, and the headers of GGUF
+files.
 
 Refuses files that are cut off or whose header has wrong shapes. Nothing here runs code from a file.
 """
@@ -38,7 +39,9 @@ class TensorFile:
     metadata: Mapping[str, str]
 
     def about(self, key: str, kind: type[T], what: str) -> T:
-        """A metadata text, parsed as typed JSON. what: the expected kind of file, such as "saved attention maps". Raises UserError."""
+        """A metadata text, parsed as typed JSON. what: the expected kind of file, such as "saved attention maps".
+        Raises UserError.
+        """
         if key not in self.metadata:
             raise UserError(self.path, f"is no file of {what}: its header has no '{key}'")
         return parse_json(self.metadata[key], kind, f"{self.path}, '{key}' of its header")
@@ -59,7 +62,8 @@ class TensorFile:
 
 
 def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
-    """A safetensors file's header, after checking every tensor's type, shape and place, and that the tensors fill the file.
+    """A safetensors file's header, after checking every tensor's type, shape and place, and that the tensors fill the
+    file.
 
     Raises UserError naming the file.
     """
@@ -71,8 +75,8 @@ def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
 
 
 def read_gguf_header(path: Path) -> dict[str, Tensor]:
-    """The tensors of a GGUF file by name, with types such as "Q4_K" and shapes as in torch, where the last dimension varies fastest. Needs
-    the package gguf.
+    """The tensors of a GGUF file by name, with types such as "Q4_K" and shapes as in torch, where the last dimension
+    varies fastest. Needs the package gguf.
 
     Raises UserError naming the file, also if it is cut off, or shorter than its header says.
     """
@@ -84,7 +88,9 @@ def read_gguf_header(path: Path) -> dict[str, Tensor]:
             raise UserError(path, "is no GGUF file")
 
     class Reader(library.GGUFReader):
-        """Refuses to read beyond the end of the file, where gguf's own reader returns nothing as often as the header asks for it."""
+        """Refuses to read beyond the end of the file, where gguf's own reader returns nothing as often as the header
+        asks for it.
+        """
 
         def _get(self, offset: Any, dtype: Any, count: Any = 1, *args: Any, **options: Any) -> Any:
             wanted = int(count) * np.dtype(dtype).itemsize
@@ -95,7 +101,10 @@ def read_gguf_header(path: Path) -> dict[str, Tensor]:
     try:
         with np.errstate(over="raise"):
             tensors = Reader(str(path)).tensors
-        return {tensor.name: Tensor(tensor.tensor_type.name, tuple(int(side) for side in reversed(tensor.shape))) for tensor in tensors}
+        return {
+            tensor.name: Tensor(tensor.tensor_type.name, tuple(int(side) for side in reversed(tensor.shape)))
+            for tensor in tensors
+        }
     except (Exception, RecursionError) as error:  # whatever a hostile header leads to
         raise UserError(path, f"is no whole GGUF file ({first_line(error)[:200]})") from error
 

@@ -1,4 +1,6 @@
-"""Answers the page's requests about a set and its samples, which are named by their number alone, and carries out its changes."""
+"""Answers the page's requests about a set and its samples, which are named by their number alone, and carries out its
+changes.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ from .samples import THUMB, image_bytes, thumbnail
 from .session import Session, Stale
 
 MASK = 32 << 20
-"""Maximum bytes of a packed label map in a request: a hundred megapixels of painted shapes take less than a tenth of this."""
+"""Maximum bytes of a packed label map in a request: a hundred megapixels of painted shapes take less than a tenth of
+this.
+"""
 VIEWS = 16
 """Maximum number of lists of samples that are kept for windows."""
 LARGE = 2 * THUMB
@@ -100,10 +104,14 @@ class Look:
 
     async def listen(self, request: Request) -> Response:
         self.soon()
-        return StreamingResponse(self.events.listen(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+        return StreamingResponse(
+            self.events.listen(), media_type="text/event-stream", headers={"cache-control": "no-store"}
+        )
 
     async def view(self, request: Request) -> Response:
-        """A list of samples: its name, by which the page requests parts of the list, and counts. counts=1 in the address: only counts."""
+        """A list of samples: its name, by which the page requests parts of the list, and counts. counts=1 in the
+        address: only counts.
+        """
         query = parse_json(await request.body(), Query, "the filter")
 
         def select() -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
@@ -112,7 +120,9 @@ class Look:
 
         shown, counts, histograms = await run_in_threadpool(select)
         found = {"count": len(shown), "counts": counts, "histograms": histograms}
-        if request.query_params.get("counts") != "1":  # otherwise lists that no window shows would replace those that are shown
+        if (
+            request.query_params.get("counts") != "1"
+        ):  # otherwise lists that no window shows would replace those that are shown
             found["view"] = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
             self.views.put(found["view"], shown)
         return JSONResponse(found)
@@ -122,7 +132,10 @@ class Look:
         shown = self.shown(request.path_params["view"])
         begin, count = _whole(request, "from", 0, len(shown)), _whole(request, "count", 0, PAGE)
         with self.session.lock:
-            rows = [{"name": self.session.subject.samples[i].name, **self.session.state(i)} for i in shown[begin : begin + count].tolist()]
+            rows = [
+                {"name": self.session.subject.samples[i].name, **self.session.state(i)}
+                for i in shown[begin : begin + count].tolist()
+            ]
         return JSONResponse({"from": begin, "samples": rows})
 
     async def place(self, request: Request) -> Response:
@@ -181,13 +194,15 @@ class Look:
     async def labels(self, request: Request) -> Response:
         """The current label map: one byte per pixel, row by row, packed by gzip."""
         number = self.number(request)
-        version = self.session.history(number).version  # read before the pixels, so that it is never newer than they are
+        version = self.session.history(
+            number
+        ).version  # read before the pixels, so that it is never newer than they are
         labels = await anyio.to_thread.run_sync(self.session.labels, number, limiter=self.decoding)
         return pack(labels, {"x-version": str(version)})
 
     async def pieces(self, request: Request) -> Response:
-        """The objects of the current label map, or its connected pieces if no objects are known: two bytes per pixel, numbers from 1, 0
-        outside. Those beyond the 65,535th share the last number."""
+        """The objects of the current label map, or its connected pieces if no objects are known: two bytes per pixel,
+        numbers from 1, 0 outside. Those beyond the 65,535th share the last number."""
         number = self.number(request)
 
         def make() -> np.ndarray:
@@ -202,7 +217,9 @@ class Look:
     # Comparison with other masks.
 
     async def compared(self, request: Request) -> Response:
-        """How much a sample's mask differs from the other mask, and IoU per class; and the IoUs over all samples compared so far."""
+        """How much a sample's mask differs from the other mask, and IoU per class; and the IoUs over all samples
+        compared so far.
+        """
         number, comparison = self.number(request), self.comparison()
         found = await anyio.to_thread.run_sync(self.session.difference, number, limiter=self.decoding)
         one = {"different": round(found.different, 4), **comparison.scores(found.both, found.either)}
@@ -235,10 +252,14 @@ class Look:
         return await self.answer(number, partial(self.session.act, number, body.version, body.action, **options))
 
     async def paint(self, request: Request) -> Response:
-        """Save a painted label map. The body has its bytes, row by row, packed by zlib; the address has the fields of `Painted`."""
+        """Save a painted label map. The body has its bytes, row by row, packed by zlib; the address has the fields of
+        `Painted`.
+        """
         number = self.number(request)
         params: dict[str, Any] = dict(request.query_params)
-        painted = parse_json(msgspec.json.encode({**params, "version": _whole(request, "version", 0, 1 << 40)}), Painted, "the address")
+        painted = parse_json(
+            msgspec.json.encode({**params, "version": _whole(request, "version", 0, 1 << 40)}), Painted, "the address"
+        )
         data = await request.body()
 
         def read(present: np.ndarray) -> np.ndarray:
@@ -320,7 +341,9 @@ def tag_of(data: bytes) -> str:
 
 
 def tagged(request: Request, data: bytes, tag: str, media_type: str) -> Response:
-    """A response with a picture. The browser keeps it, but asks each time whether it still has the bytes with this tag."""
+    """A response with a picture. The browser keeps it, but asks each time whether it still has the bytes with this
+    tag.
+    """
     headers = {"etag": tag, "cache-control": "private, no-cache"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
@@ -328,8 +351,8 @@ def tagged(request: Request, data: bytes, tag: str, media_type: str) -> Response
 
 
 def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
-    """A response with a label map (H, W), uint8 or little-endian uint16: gzip bytes, which the browser itself unpacks, and headers with its
-    height and width."""
+    """A response with a label map (H, W), uint8 or little-endian uint16: gzip bytes, which the browser itself unpacks,
+    and headers with its height and width."""
     height, width = labels.shape
     data = gzip.compress(np.ascontiguousarray(labels).tobytes(), 1)
     return Response(
@@ -346,7 +369,9 @@ def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
 
 
 def unpacked(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    """(H, W) uint8 from bytes packed by zlib. Raises UserError for any other number of pixels; at most one byte more is ever unpacked."""
+    """(H, W) uint8 from bytes packed by zlib. Raises UserError for any other number of pixels; at most one byte more is
+    ever unpacked.
+    """
     height, width = shape
     try:
         unpack = zlib.decompressobj()

@@ -1,7 +1,7 @@
 """The application that `serve` runs behind `gate`: which function answers which address, and how errors are reported.
 
-The answers of why.py need torch. It is imported while somebody looks at the first samples, or when one of these addresses is
-requested, so that the first samples do not wait for it.
+The answers of why.py need torch. It is imported while somebody looks at the first samples, or when one of these
+addresses is requested, so that the first samples do not wait for it.
 """
 
 from __future__ import annotations
@@ -127,4 +127,6 @@ def make_app(session: Session, events: Events) -> Starlette:
         *why.routes(),
         Mount("/static", StaticFiles(packages=[(PACKAGE, "static")])),
     ]
-    return Starlette(routes=routes, exception_handlers={UserError: refuse, HTTPException: explain, OSError: refuse_unsaved})
+    return Starlette(
+        routes=routes, exception_handlers={UserError: refuse, HTTPException: explain, OSError: refuse_unsaved}
+    )

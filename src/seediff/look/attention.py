@@ -1,4 +1,6 @@
-"""The attention behind a sample's mask, as saved in the dataset or captured again with its model; and where pixels and words attend."""
+"""The attention behind a sample's mask, as saved in the dataset or captured again with its model; and where pixels and
+words attend.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,9 @@ MAX_WORDS = 100
 class Seen:
     """One sample as its model saw it, and the attention.
 
-    maps: with at least one class. image (h, w, 3) uint8: as the model saw it. size: (H, W) of the sample. part: the part of the sample that
-    the model saw. whole: True if masks made at the size of `image` are final; False if they are enlarged to `part`, as for photographs.
+    maps: with at least one class. image (h, w, 3) uint8: as the model saw it. size: (H, W) of the sample. part: the
+    part of the sample that the model saw. whole: True if masks made at the size of `image` are final; False if they are
+    enlarged to `part`, as for photographs.
     """
 
     maps: AttentionMaps
@@ -66,8 +69,8 @@ class Word:
 
 
 def read_config(folder: Path, made: str | None = None) -> DatasetConfig | None:
-    """The configuration that made a dataset, or the samples whose rows name it as `made`; None if it is not one of `generate` or `mask`, or
-    if this version cannot read it."""
+    """The configuration that made a dataset, or the samples whose rows name it as `made`; None if it is not one of
+    `generate` or `mask`, or if this version cannot read it."""
     try:
         return load_dataset_config(path, MaskPhotosConfig) if (path := native.made_by(folder, made)) else None
     except UserError:
@@ -104,7 +107,9 @@ def is_model_here(config: DatasetConfig) -> bool:
 
 
 def seen(subject: Subject, sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> Seen:
-    """A sample and its maps, ready for making masks. Raises UserError for a missing or unreadable picture, and for maps without a class."""
+    """A sample and its maps, ready for making masks. Raises UserError for a missing or unreadable picture, and for maps
+    without a class.
+    """
     image = read_image(subject, sample)
     if image is None:
         raise UserError(f"sample '{sample.name}' has no picture")
@@ -129,8 +134,9 @@ def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
 
 
 def pixel_maps(seen: Seen, x: int, y: int) -> list[dict[str, Any]]:
-    """Where the position under pixel (x, y) of the sample attends, at each level: {name, height, width, values, most}. values: uint8, the
-    map scaled from its minimum to its maximum; most: the maximum. Raises UserError for a pixel that the model did not see."""
+    """Where the position under pixel (x, y) of the sample attends, at each level: {name, height, width, values, most}.
+    values: uint8, the map scaled from its minimum to its maximum; most: the maximum. Raises UserError for a pixel that
+    the model did not see."""
     part = seen.part
     if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
         raise UserError("the model did not see this pixel")
@@ -145,8 +151,8 @@ def pixel_maps(seen: Seen, x: int, y: int) -> list[dict[str, Any]]:
 
 
 def word_maps(seen: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
-    """How much each position attends to some columns of the text (their mean), at each level, in the form of `pixel_maps`. Raises UserError
-    for no columns, and for a column that the text lacks."""
+    """How much each position attends to some columns of the text (their mean), at each level, in the form of
+    `pixel_maps`. Raises UserError for no columns, and for a column that the text lacks."""
     maps = []
     for divisor, (height, width) in grids(seen.maps).items():
         crossed = seen.maps.cross_attention.get((height, width))
@@ -161,11 +167,19 @@ def word_maps(seen: Seen, columns: tuple[int, ...]) -> list[dict[str, Any]]:
 def _levels(divisor: int, values: torch.Tensor) -> dict[str, Any]:
     low, high = (float(v) for v in values.aminmax())
     levels = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
-    return {"name": level_name(divisor), "height": values.shape[0], "width": values.shape[1], "values": levels.cpu().numpy(), "most": high}
+    return {
+        "name": level_name(divisor),
+        "height": values.shape[0],
+        "width": values.shape[1],
+        "values": levels.cpu().numpy(),
+        "most": high,
+    }
 
 
 def find_words(maps: AttentionMaps, model: str | None) -> list[Word]:
-    """The words of the prompt that have columns: classes and, if the model's tokenizers are on this machine, other words."""
+    """The words of the prompt that have columns: classes and, if the model's tokenizers are on this machine, other
+    words.
+    """
     columns_of: dict[tuple[int, int], tuple[int, ...]] = {}
     for name, columns in sorted(maps.words.items(), key=lambda item: -len(item[0])):
         pattern = r"\s+".join(map(re.escape, spoken(name).split()))
@@ -205,9 +219,14 @@ def _load_readers(model: str) -> Any:
     if not isinstance(folder, Path) or info is None:
         return ()
     index = read_index(folder)
-    names = [part for part in check_index(folder / "model_index.json", index, info.family) if part.startswith("tokenizer")]
+    names = [
+        part for part in check_index(folder / "model_index.json", index, info.family) if part.startswith("tokenizer")
+    ]
     check_parts(folder, names)
-    parts = {part: getattr(transformers, index[part][1]).from_pretrained(folder / part, trust_remote_code=False) for part in names}
+    parts = {
+        part: getattr(transformers, index[part][1]).from_pretrained(folder / part, trust_remote_code=False)
+        for part in names
+    }
     return info.family.readers(SimpleNamespace(**parts))
 
 
@@ -220,7 +239,9 @@ class Capturer:
         self._of: str | None = None
 
     def capture(self, subject: Subject, sample: Sample, config: DatasetConfig) -> AttentionMaps:
-        """A sample's attention, from drawing the image again or giving its photograph to the model again. Raises UserError."""
+        """A sample's attention, from drawing the image again or giving its photograph to the model again. Raises
+        UserError.
+        """
         with self._lock:
             return self._capture(subject, sample, config)
 

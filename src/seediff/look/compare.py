@@ -21,8 +21,8 @@ from .samples import Subject, open_subject
 
 @dataclass(frozen=True)
 class Difference:
-    """How two label maps differ. different: the share of pixels whose classes differ; 0 if all pixels are ignored. both, either: (255,) for
-    each class, the number of pixels that have it in both maps, and in at least one."""
+    """How two label maps differ. different: the share of pixels whose classes differ; 0 if all pixels are ignored.
+    both, either: (255,) for each class, the number of pixels that have it in both maps, and in at least one."""
 
     different: float
     both: np.ndarray
@@ -33,30 +33,43 @@ def difference(here: np.ndarray, there: np.ndarray) -> Difference:
     """The difference between two label maps (H, W) uint8."""
     table = joint_counts(here, there)[:IGNORE, :IGNORE]
     both, pixels = np.diagonal(table).copy(), max(1, int(table.sum()))
-    return Difference((pixels - int(both.sum())) / pixels if table.any() else 0.0, both, table.sum(0) + table.sum(1) - both)
+    return Difference(
+        (pixels - int(both.sum())) / pixels if table.any() else 0.0, both, table.sum(0) + table.sum(1) - both
+    )
 
 
 class Other:
-    """Another set's label maps, with the first set's class ids. classes: the first set's, then those that only the other set has.
+    """Another set's label maps, with the first set's class ids. classes: the first set's, then those that only the
+    other set has.
 
-    Corrected masks replace the originals, unless both are the same set: then current masks are compared with the originals.
+    Corrected masks replace the originals, unless both are the same set: then current masks are compared with the
+    originals.
     """
 
     def __init__(self, subject: Subject, folder: Path) -> None:
         other = open_subject(folder)
         for one in (subject, other):
             if not one.editable:
-                raise UserError("compare", f"the label maps of {one.folder} number segments and name no class, so nothing can be compared")
+                raise UserError(
+                    "compare",
+                    f"the label maps of {one.folder} number segments and name no class, so nothing can be compared",
+                )
         self.subject = other
         self.before = subject.folder.resolve() == other.folder.resolve()
         self.classes = (*subject.classes, *(name for name in other.classes if name not in subject.classes))
         if len(self.classes) > IGNORE - 1:
-            raise UserError("compare", f"both sets together have {len(self.classes)} classes; at most {IGNORE - 1} can be compared")
+            raise UserError(
+                "compare", f"both sets together have {len(self.classes)} classes; at most {IGNORE - 1} can be compared"
+            )
         self._ids = np.arange(256, dtype=np.uint8)
         self._ids[1 : len(other.classes) + 1] = [self.classes.index(name) + 1 for name in other.classes]
         corrected = {} if self.before else in_effect(other.folder)
         self._masks = {sample.name: (sample.mask, None) for sample in other.samples}
-        self._masks |= {name: (action.mask, action.hash) for name, action in corrected.items() if action.mask and name in self._masks}
+        self._masks |= {
+            name: (action.mask, action.hash)
+            for name, action in corrected.items()
+            if action.mask and name in self._masks
+        }
         self.missing = sum(sample.name not in self._masks for sample in subject.samples)
         if self.missing == len(subject.samples):
             raise UserError("compare", f"no sample of {other.folder} has the name of one of {subject.folder}")
@@ -71,12 +84,16 @@ class Other:
             raise UserError(f"{self.subject.folder} has no sample '{name}'")
         labels = self._ids[self.subject.read_labels(*self._masks[name])]
         if labels.shape != shape:
-            raise UserError(f"sample '{name}': the label map of {self.subject.folder} is {labels.shape}, this one {shape}")
+            raise UserError(
+                f"sample '{name}': the label map of {self.subject.folder} is {labels.shape}, this one {shape}"
+            )
         return labels
 
 
 class Comparison:
-    """The differences that are known so far; updated sample by sample, from any thread. different: (count,), NaN where not known."""
+    """The differences that are known so far; updated sample by sample, from any thread. different: (count,), NaN where
+    not known.
+    """
 
     def __init__(self, other: Other, count: int) -> None:
         self.other = other
@@ -104,10 +121,20 @@ class Comparison:
     def total(self) -> dict[str, Any]:
         """Figures over all samples compared so far: their number, the IoU of each class, and the mean of the IoUs."""
         with self.lock:
-            return {"compared": len(self._known), "missing": self.other.missing, **self.scores(self._both, self._either)}
+            return {
+                "compared": len(self._known),
+                "missing": self.other.missing,
+                **self.scores(self._both, self._either),
+            }
 
     def scores(self, both: np.ndarray, either: np.ndarray) -> dict[str, Any]:
-        """The IoU of the background and of each class that either side shows, and the mean; the mean is null if neither shows any."""
+        """The IoU of the background and of each class that either side shows, and the mean; the mean is null if neither
+        shows any.
+        """
         names = ("background", *self.other.classes)
-        rows = [{"id": i, "name": name, "iou": round(float(both[i] / either[i]), 4)} for i, name in enumerate(names) if either[i]]
+        rows = [
+            {"id": i, "name": name, "iou": round(float(both[i] / either[i]), 4)}
+            for i, name in enumerate(names)
+            if either[i]
+        ]
         return {"classes": rows, "miou": round(float(np.mean([row["iou"] for row in rows])), 4) if rows else None}

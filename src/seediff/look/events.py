@@ -16,14 +16,20 @@ Value = TypeVar("Value")
 PING = 15.0
 """Seconds without a report after which a comment is sent, so that a lost connection is noticed."""
 BEHIND = 1000
-"""Maximum number of reports waiting for a window. Beyond it, they are replaced by one that makes the window reload its state."""
+"""Maximum number of reports waiting for a window. Beyond it, they are replaced by one that makes the window reload its
+state.
+"""
 
 
 class Worker:
-    """Runs functions one after another, in the order of the calls. Its thread ends with the process, even in the middle of a function."""
+    """Runs functions one after another, in the order of the calls. Its thread ends with the process, even in the middle
+    of a function.
+    """
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]]] = (
+            queue.SimpleQueue()
+        )
         threading.Thread(target=self._work, daemon=True, name="look worker").start()
 
     def _work(self) -> None:
@@ -40,7 +46,9 @@ class Worker:
         self._waiting.put((function, lambda result, error: None))
 
     async def do(self, function: Callable[[], Result]) -> Result:
-        """Run a function and wait for its result. If the caller is cancelled before the function starts, the function is skipped."""
+        """Run a function and wait for its result. If the caller is cancelled before the function starts, the function
+        is skipped.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
 
@@ -98,7 +106,9 @@ class Events:
 
 
 class Cache(Generic[Value]):
-    """Recent values, whose sizes add up to at most `limit`, or one larger value. The least recently used is dropped first. Thread-safe."""
+    """Recent values, whose sizes add up to at most `limit`, or one larger value. The least recently used is dropped
+    first. Thread-safe.
+    """
 
     def __init__(self, limit: int, size: Callable[[Value], int]) -> None:
         self.limit, self.size, self.held = limit, size, 0

@@ -1,9 +1,9 @@
-"""Access control for the page's server: a request needs the token, a host name of this machine, and a body of limited size; a request that
-changes something must come from a page of this server.
+"""Access control for the page's server: a request needs the token, a host name of this machine, and a body of limited
+size; a request that changes something must come from a page of this server.
 
-Wraps the application (ASGI). The token is sent once, in the address or in a form, and is then kept in a cookie that scripts cannot read
-and other sites' pages do not send. Host names other than this machine's are refused, so that no other site can point its name here (DNS
-rebinding).
+Wraps the application (ASGI). The token is sent once, in the address or in a form, and is then kept in a cookie that
+scripts cannot read and other sites' pages do not send. Host names other than this machine's are refused, so that no
+other site can point its name here (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 PACKAGE = "seediff.look"
 """The package that holds the page's files."""
 HEADERS = {
-    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    "content-security-policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+    ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -47,28 +49,34 @@ OPEN = ("/static/look.css", "/static/icon.svg")
 
 
 class Ticket:
-    """A substitute for the token that is accepted once, within SOON seconds: for the address with which a browser is started, which
-    everybody on the machine can read."""
+    """A substitute for the token that is accepted once, within SOON seconds: for the address with which a browser is
+    started, which everybody on the machine can read."""
 
     def __init__(self) -> None:
         self.text, self._until = secrets.token_urlsafe(24), time.monotonic() + SOON
 
     def used(self, given: str) -> bool:
         """Whether `given` is the ticket. If so, the ticket becomes invalid."""
-        if self._until < time.monotonic() or not hmac.compare_digest(given.encode("utf-8", "replace"), self.text.encode()):
+        if self._until < time.monotonic() or not hmac.compare_digest(
+            given.encode("utf-8", "replace"), self.text.encode()
+        ):
             return False
         self._until = 0.0
         return True
 
 
 class Gate:
-    """Passes permitted requests on to the application. limit: maximum bytes of a request's body, by its path. host: the address that the
-    server listens at."""
+    """Passes permitted requests on to the application. limit: maximum bytes of a request's body, by its path. host: the
+    address that the server listens at."""
 
-    def __init__(self, app: ASGIApp, *, token: str, host: str, port: int, limit: Callable[[str], int] = lambda path: SMALL) -> None:
+    def __init__(
+        self, app: ASGIApp, *, token: str, host: str, port: int, limit: Callable[[str], int] = lambda path: SMALL
+    ) -> None:
         self.app, self.token, self.host, self.limit = app, token, host, limit
         self.ticket = Ticket()
-        self.cookie = f"seediff_look_{port}"  # browsers share cookies between a host's ports, so each server needs its own
+        self.cookie = (  # browsers share cookies between a host's ports, so each server needs its own
+            f"seediff_look_{port}"
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -92,16 +100,22 @@ class Gate:
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
         length, limit = headers.get("content-length", "0"), self.limit(scope["path"])
         if "transfer-encoding" in headers or not re.fullmatch(r"\d{1,15}", length) or int(length) > limit:
-            return PlainTextResponse(f"The body must have a length, of at most {limit} bytes.", 413, {"connection": "close"})
+            return PlainTextResponse(
+                f"The body must have a length, of at most {limit} bytes.", 413, {"connection": "close"}
+            )
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("Only GET and POST are answered.", 405)
         from_this_page = headers.get("origin") == f"{scope['scheme']}://{headers['host']}"
-        if scope["method"] == "POST" and not (from_this_page and headers.get("sec-fetch-site", "same-origin") == "same-origin"):
+        if scope["method"] == "POST" and not (
+            from_this_page and headers.get("sec-fetch-site", "same-origin") == "same-origin"
+        ):
             return PlainTextResponse("This request comes from another page.", 403)
         return None
 
     async def _entering(self, scope: Scope, headers: Headers, receive: Receive) -> Response | None:
-        """The response to a request without the token's cookie, or with a token left in its address. None for a request that may pass."""
+        """The response to a request without the token's cookie, or with a token left in its address. None for a request
+        that may pass.
+        """
         request = Request(scope, receive)
         given = request.cookies.get(self.cookie, "")
         if self._right(given) or scope["path"] in OPEN:
@@ -115,7 +129,11 @@ class Gate:
             return _form("" if "token" not in request.query_params else "That was not the token.", 401)
         if scope["path"] == "/token" and scope["method"] == "POST":
             asked = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
-            return self._enter() if self._right(asked.get("token", [""])[0].strip()) else _form("That was not the token.", 401)
+            return (
+                self._enter()
+                if self._right(asked.get("token", [""])[0].strip())
+                else _form("That was not the token.", 401)
+            )
         return PlainTextResponse("The token is missing; open the address that `seediff look` printed.", 401)
 
     def _enter(self) -> Response:
@@ -129,10 +147,11 @@ class Gate:
 
 
 def allowed_host(header: str, host: str) -> bool:
-    """Whether a Host header names this machine, with any port, because tunnels have their own. host: the server's address.
+    """Whether a Host header names this machine, with any port, because tunnels have their own. host: the server's
+    address.
 
-    On the loopback, only the loopback's names are allowed. Elsewhere, numeric addresses and the names that the machine knows itself by are
-    also allowed, but no name that others could give it.
+    On the loopback, only the loopback's names are allowed. Elsewhere, numeric addresses and the names that the machine
+    knows itself by are also allowed, but no name that others could give it.
     """
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", header, re.ASCII)
     if not match:

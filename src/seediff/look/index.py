@@ -20,9 +20,9 @@ Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "rec
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which samples to show, in which order. classes, flags, states: a sample needs any of them; classes are ids, flags kinds or "none".
-    area, confidence, agreement: closed ranges; the area is the share of the chosen classes together, or of all classes if none is chosen.
-    text: part of the prompt, the source or the name, ignoring case."""
+    """Which samples to show, in which order. classes, flags, states: a sample needs any of them; classes are ids, flags
+    kinds or "none". area, confidence, agreement: closed ranges; the area is the share of the chosen classes together,
+    or of all classes if none is chosen. text: part of the prompt, the source or the name, ignoring case."""
 
     classes: tuple[Annotated[int, msgspec.Meta(ge=1, le=254)], ...] = ()
     flags: tuple[str, ...] = ()
@@ -55,7 +55,9 @@ class Index:
         self.recount()
 
     def recount(self) -> None:
-        """Rebuild the columns of verdicts, classes, areas, flags, confidences and agreements after a change to `rows`."""
+        """Rebuild the columns of verdicts, classes, areas, flags, confidences and agreements after a change to
+        `rows`.
+        """
         self.verdict = np.array([_verdict(row) for row in self.rows], np.int8)
         self.corrected = np.array([is_corrected(row) for row in self.rows], bool)
         self.made = np.array([is_made(row) for row in self.rows], bool)
@@ -80,7 +82,9 @@ class Index:
         return [(self.ids[name], float(area.get(name, 0.0))) for name in row.get("classes") or () if name in self.ids]
 
     def update(self, number: int, row: Mapping[str, Any], *, acted: bool = True) -> None:
-        """Set a sample's values from its current row. acted: whether somebody acted on the sample, which makes it the most recent."""
+        """Set a sample's values from its current row. acted: whether somebody acted on the sample, which makes it the
+        most recent.
+        """
         self.verdict[number], self.corrected[number], self.made[number] = _verdict(row), is_corrected(row), is_made(row)
         if acted:
             self._clock += 1
@@ -89,7 +93,10 @@ class Index:
             self._changed_pairs[number] = self._pairs(row)
             at = slice(*np.searchsorted(self.pair_sample, (number, number + 1)))
             self.pair_class[at] = 0  # the original mask's classes no longer count
-            known = [(self.kinds.setdefault(kind, len(self.kinds))) for kind in {flag_kind(flag) for flag in row.get("flags") or ()}]
+            known = [
+                (self.kinds.setdefault(kind, len(self.kinds)))
+                for kind in {flag_kind(flag) for flag in row.get("flags") or ()}
+            ]
             keep = self.flag_sample != number
             self.flag_sample = np.concatenate([self.flag_sample[keep], np.full(len(known), number, np.int32)])
             self.flag_kind = np.concatenate([self.flag_kind[keep], np.array(known, np.int16)])
@@ -101,13 +108,17 @@ class Index:
         columns = self.pair_sample[valid], self.pair_class[valid], self.pair_area[valid]
         if not more:
             return columns
-        return tuple(np.concatenate([column, np.array([other[i] for other in more], column.dtype)]) for i, column in enumerate(columns))  # type: ignore[return-value]
+        return tuple(
+            np.concatenate([column, np.array([other[i] for other in more], column.dtype)])
+            for i, column in enumerate(columns)
+        )  # type: ignore[return-value]
 
     def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
         """The numbers of the samples that match the query, in its order; counts; and histograms.
 
-        counts: for each class, flag and state, how many samples have it and match the query's other filters; and the number of all samples.
-        histograms: the same for each of BARS ranges from 0 to 1 of area, of confidence and of agreement.
+        counts: for each class, flag and state, how many samples have it and match the query's other filters; and the
+        number of all samples. histograms: the same for each of BARS ranges from 0 to 1 of area, of confidence and of
+        agreement.
         """
         count = len(self.rows)
         sample, class_id, area = self.pairs()
@@ -137,7 +148,11 @@ class Index:
         for key, column in values.items():
             others = [fits for other, fits in within.items() if other != key]
             histograms[key] = _bars(column[np.logical_and.reduce([but_ranges, *others])])
-        but_class, but_flag, but_state = rest & of_flag & of_state, rest & of_class & of_state, rest & of_class & of_flag
+        but_class, but_flag, but_state = (
+            rest & of_flag & of_state,
+            rest & of_class & of_state,
+            rest & of_class & of_flag,
+        )
         by_class = np.bincount(class_id[but_class[sample]], minlength=256)
         by_flag = np.bincount(self.flag_kind[but_flag[self.flag_sample]], minlength=len(self.kinds))
         by_verdict = np.bincount(self.verdict[but_state], minlength=3)
@@ -156,8 +171,8 @@ class Index:
         return self._sorted(np.flatnonzero(shown), query, shares), counts, histograms
 
     def _of_mask(self, key: str) -> np.ndarray:
-        """(count,) confidence or agreement, as `seediff filter` takes it. The number describes the original: a corrected mask has 1, and
-        that of a mask that was made here is unknown."""
+        """(count,) confidence or agreement, as `seediff filter` takes it. The number describes the original: a
+        corrected mask has 1, and that of a mask that was made here is unknown."""
         return np.where(self.corrected, np.float32(1), np.where(self.made, np.float32(np.nan), getattr(self, key)))
 
     def _with_text(self, text: str) -> np.ndarray:
@@ -165,7 +180,9 @@ class Index:
         if wanted := text.casefold().strip():
             if self._texts is None:
                 pairs = zip(self.names, self.rows, strict=True)
-                self._texts = [f"{row.get('prompt') or ''}\n{row.get('source') or ''}\n{name}".casefold() for name, row in pairs]
+                self._texts = [
+                    f"{row.get('prompt') or ''}\n{row.get('source') or ''}\n{name}".casefold() for name, row in pairs
+                ]
             matches = np.fromiter((wanted in text_of for text_of in self._texts), bool, len(self._texts))
         return matches
 
@@ -206,7 +223,9 @@ def _within(values: np.ndarray, bounds: tuple[float, float] | None) -> np.ndarra
 
 
 def _bars(values: np.ndarray) -> list[int]:
-    """The number of values in each of BARS ranges from 0 to 1. Values beyond count in the first or last range, NaN in none."""
+    """The number of values in each of BARS ranges from 0 to 1. Values beyond count in the first or last range, NaN in
+    none.
+    """
     places = np.clip(values[~np.isnan(values)] * BARS, 0, BARS - 1).astype(np.int64)
     return np.bincount(places, minlength=BARS).tolist()
 

@@ -1,4 +1,6 @@
-"""Changes many samples in jobs, one at a time. All windows see the progress, and a job's changes can be undone together."""
+"""Changes many samples in jobs, one at a time. All windows see the progress, and a job's changes can be undone
+together.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ class Jobs:
         self.busy = False
 
     def start(self, numbers: Sequence[int], what: str, change: Change) -> None:
-        """Change samples in a job. what: the outcome that counts as success. Raises UserError if nothing can be saved, HTTPException while
-        another job is running."""
+        """Change samples in a job. what: the outcome that counts as success. Raises UserError if nothing can be saved,
+        HTTPException while another job is running."""
         if self.session.read_only:
             raise UserError(self.session.read_only)
         if self.busy:
@@ -46,7 +48,15 @@ class Jobs:
         job, counts, begun, failed = secrets.token_hex(8), Counter[str](), time.monotonic(), ""
 
         def tell(text: str, done: int, **more: Any) -> None:
-            report = {"kind": "job", "job": job, "text": text, "done": done, "total": len(numbers), "ended": False, "changed": 0}
+            report = {
+                "kind": "job",
+                "job": job,
+                "text": text,
+                "done": done,
+                "total": len(numbers),
+                "ended": False,
+                "changed": 0,
+            }
             self.session.tell({**report, "undoable": False, **more})
 
         try:
@@ -54,7 +64,13 @@ class Jobs:
                 if self.stop.is_set():
                     break
                 left = (time.monotonic() - begun) / done * (len(numbers) - done) if done else 0.0
-                rest = "" if left < SOON else f", about {round(left)} s left" if left < 100 else f", about {round(left / 60)} min left"
+                rest = (
+                    ""
+                    if left < SOON
+                    else f", about {round(left)} s left"
+                    if left < 100
+                    else f", about {round(left / 60)} min left"
+                )
                 tell(f"{done} of {len(numbers)} samples{rest}", done)
                 try:
                     counts[change(number, {"job": job})] += 1
@@ -68,7 +84,9 @@ class Jobs:
             failed = f"it failed: {first_line(error)}"
         self.busy = False
         others = [f"{count} {other}" for other, count in counts.items() if other != what]
-        text = "; ".join([f"{counts[what]} {what}", *([", ".join(others)] if others else []), *([failed] if failed else [])])
+        text = "; ".join(
+            [f"{counts[what]} {what}", *([", ".join(others)] if others else []), *([failed] if failed else [])]
+        )
         tell(text, sum(counts.values()), ended=True, changed=counts[what], undoable=what != UNDONE)
 
     def undo(self, job: str) -> None:

@@ -32,9 +32,9 @@ Kind = Literal["dataset", "segments", "predictions"]
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture with a label map. name: unique. mask: the label map's path in the folder. image: the picture's path in the folder, a
-    text, or a photograph's file elsewhere; None if there is no picture. row: as in metadata.jsonl, as far as known. drawn: `image` already
-    shows the labels."""
+    """A picture with a label map. name: unique. mask: the label map's path in the folder. image: the picture's path in
+    the folder, a text, or a photograph's file elsewhere; None if there is no picture. row: as in metadata.jsonl, as far
+    as known. drawn: `image` already shows the labels."""
 
     name: str
     mask: str
@@ -81,9 +81,11 @@ class Subject:
 
 
 def open_subject(folder: Path, photos: Sequence[Path] = ()) -> Subject:
-    """Open the set in a folder. photos: the photographs from which `segment` or `predict` made it; their outputs hold no copies.
+    """Open the set in a folder. photos: the photographs from which `segment` or `predict` made it; their outputs hold
+    no copies.
 
-    Files of single samples are not read yet. Raises UserError for a folder that is none of the three kinds, or not finished.
+    Files of single samples are not read yet. Raises UserError for a folder that is none of the three kinds, or not
+    finished.
     """
     folder = Path(folder)
     check_finished(folder)
@@ -109,12 +111,17 @@ def _dataset(folder: Path) -> Subject:
     for number, row in enumerate(checked_rows(folder / native.METADATA, native.ABSENT), 1):
         for key in ("file_name", "mask"):
             if not row.get(key):
-                raise UserError(f"{folder / native.METADATA}, row {number}: '{key}' must be the path of a picture inside the dataset")
+                raise UserError(
+                    f"{folder / native.METADATA}, row {number}: '{key}' must be the path of a picture inside the"
+                    " dataset"
+                )
         name = native.sample_name(row["file_name"])
         if name in names:
             raise UserError(f"{folder / native.METADATA}, row {number}: a sample '{name}' is there already")
         names.add(name)
-        samples.append(Sample(name, row["mask"], row["file_name"], row))  # a Path per sample would take half a second for 100,000
+        samples.append(
+            Sample(name, row["mask"], row["file_name"], row)
+        )  # a Path per sample would take half a second for 100,000
     return Subject(folder, "dataset", native.read_classes(folder), samples)
 
 
@@ -129,7 +136,9 @@ def _segments(folder: Path, pictures: Mapping[str, Path]) -> Subject:
         named_segments = [segment for segment in row["segments"] if segment.get("name")]
         names = list(dict.fromkeys(segment["name"] for segment in named_segments))
         pixels = max(1, row["width"] * row["height"])
-        pixels_of = {word: sum(segment["area"] for segment in named_segments if segment["name"] == word) for word in names}
+        pixels_of = {
+            word: sum(segment["area"] for segment in named_segments if segment["name"] == word) for word in names
+        }
         area = {word: round(min(1.0, count / pixels), 6) for word, count in pixels_of.items()}
         about = {"classes": names, "area": area, "segments": len(row["segments"])}
         samples.append(_sample(folder, name, f"{NAMED if named else LABELS}/{name}.png", pictures, about))
@@ -157,7 +166,9 @@ SENT = {"PNG": "image/png", "JPEG": "image/jpeg"}
 
 
 def read_image(subject: Subject, sample: Sample) -> np.ndarray | None:
-    """(H, W, 3) uint8: a sample's picture, aligned with its label map; None if there is no picture. Raises UserError."""
+    """(H, W, 3) uint8: a sample's picture, aligned with its label map; None if there is no picture. Raises
+    UserError.
+    """
     path = subject.image_path(sample)
     if path is None:
         return None
@@ -168,7 +179,9 @@ def read_image(subject: Subject, sample: Sample) -> np.ndarray | None:
 
 
 def image_bytes(subject: Subject, sample: Sample) -> tuple[bytes, str]:
-    """A sample's picture for the browser, and its media type, which follows from the content, never from the name. Raises UserError."""
+    """A sample's picture for the browser, and its media type, which follows from the content, never from the name.
+    Raises UserError.
+    """
     path = subject.image_path(sample)
     if path is None:
         raise UserError(f"sample '{sample.name}' has no picture here; --photos names the folder of the photographs")
@@ -183,13 +196,17 @@ def image_bytes(subject: Subject, sample: Sample) -> tuple[bytes, str]:
 
 
 def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = True, side: int = THUMB) -> bytes:
-    """A JPEG whose longer side is at most `side` pixels, grey if there is no picture. labels: draw the labels of `mask`, a path in the set,
-    over it. Raises UserError."""
+    """A JPEG whose longer side is at most `side` pixels, grey if there is no picture. labels: draw the labels of
+    `mask`, a path in the set, over it. Raises UserError."""
     path = subject.image_path(sample)
-    label_map = None if sample.drawn or not labels else shrink(subject.read_labels(mask), side, Image.Resampling.NEAREST)
+    label_map = (
+        None if sample.drawn or not labels else shrink(subject.read_labels(mask), side, Image.Resampling.NEAREST)
+    )
     if path is None:
         assert label_map is not None or sample.drawn
-        label_map = shrink(subject.read_labels(mask), side, Image.Resampling.NEAREST) if label_map is None else label_map
+        label_map = (
+            shrink(subject.read_labels(mask), side, Image.Resampling.NEAREST) if label_map is None else label_map
+        )
         small = np.full((label_map.shape[0], label_map.shape[1], 3), 128, np.uint8)
     elif subject.kind == "dataset" or sample.drawn:
         with open_picture(path) as picture:
@@ -202,6 +219,8 @@ def thumbnail(subject: Subject, sample: Sample, mask: str, *, labels: bool = Tru
         small = shrink(read_photo(path), side, Image.Resampling.BILINEAR)
     if label_map is not None:
         if label_map.shape != small.shape[:2]:
-            label_map = np.asarray(Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST))
+            label_map = np.asarray(
+                Image.fromarray(label_map).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST)
+            )
         small = overlay(small, label_map, voc_palette(), alpha=0.45)
     return encoded(small, "JPEG", quality=80)

@@ -28,7 +28,9 @@ from .session import Session
 
 @dataclass(frozen=True)
 class Opened:
-    """An open set and its address. url: contains the token on the loopback; elsewhere it does not, and the page asks for the token."""
+    """An open set and its address. url: contains the token on the loopback; elsewhere it does not, and the page asks
+    for the token.
+    """
 
     session: Session
     url: str
@@ -45,7 +47,9 @@ def body_limit(path: str) -> int:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. port: 0 for any free port. Raises UserError naming the option that cannot be used."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
         raise UserError("host", f"{host} is not an address of this machine ({error})") from error
@@ -55,7 +59,9 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise UserError("port", f"{port} cannot be used at {host} ({error.strerror})", "name another port, or none") from error
+        raise UserError(
+            "port", f"{port} cannot be used at {host} ({error.strerror})", "name another port, or none"
+        ) from error
     return listening
 
 
@@ -90,8 +96,8 @@ class Server(uvicorn.Server):
 
 @contextmanager
 def _for_good() -> Iterator[None]:
-    """Turns garbage collection off inside, and exempts the objects made there from later collections (`gc.freeze`). To search the rows of
-    100,000 samples for garbage would take as long as to read them."""
+    """Turns garbage collection off inside, and exempts the objects made there from later collections (`gc.freeze`). To
+    search the rows of 100,000 samples for garbage would take as long as to read them."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -155,8 +161,8 @@ def look(
     port: int = 0,
     ready: Callable[[Opened], None] = lambda opened: None,
 ) -> tuple[int, bool]:
-    """Serve a set until the server is stopped. Returns the number of saved actions, and whether Ctrl-C stopped it. ready: called once the
-    socket accepts connections."""
+    """Serve a set until the server is stopped. Returns the number of saved actions, and whether Ctrl-C stopped it.
+    ready: called once the socket accepts connections."""
     with serve(path, by=by, photos=photos, compare=compare, host=host, port=port) as (opened, server, listening):
         ready(opened)
         server.run(sockets=[listening])

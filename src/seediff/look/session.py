@@ -1,7 +1,8 @@
 """The actions of reviewers on a set's samples.
 
-Each action is saved before it is confirmed, and sent to every window. A sample's version is the number of its actions. An action names
-the version that it was made on. If somebody else was faster, the action is refused (`Stale`), and nothing is lost or overwritten.
+Each action is saved before it is confirmed, and sent to every window. A sample's version is the number of its actions.
+An action names the version that it was made on. If somebody else was faster, the action is refused (`Stale`), and
+nothing is lost or overwritten.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ class Session:
     Raises UserError on opening if another process reviews the set.
     """
 
-    def __init__(self, subject: Subject, *, by: str, tell: Callable[[dict[str, Any]], None] = lambda report: None) -> None:
+    def __init__(
+        self, subject: Subject, *, by: str, tell: Callable[[dict[str, Any]], None] = lambda report: None
+    ) -> None:
         self.subject, self.by, self.tell = subject, by, tell
         self.acted = 0
         self.comparison: Comparison | None = None
@@ -138,7 +141,9 @@ class Session:
             self.read_only = "the folder cannot be written to: nothing can be saved"
         try:
             actions = read_actions(subject.folder) if self.read_only else mend(subject.folder)
-            self.index = Index(subject.classes, [one.name for one in subject.samples], [one.row for one in subject.samples])
+            self.index = Index(
+                subject.classes, [one.name for one in subject.samples], [one.row for one in subject.samples]
+            )
             for action in actions:
                 if (number := self.numbers.get(action.sample)) is not None:
                     history = self.histories.pop(number, None) or self.history(number)
@@ -152,9 +157,11 @@ class Session:
             self.close()
             raise
 
-    def _in_background(self, measure: Callable[[int, Sample], None], publish: Callable[[], None] = lambda: None) -> None:
-        """Measure every sample in a separate thread. Windows are updated every MEASURED seconds, after `publish`. Damaged samples are
-        skipped; their picture shows the reason."""
+    def _in_background(
+        self, measure: Callable[[int, Sample], None], publish: Callable[[], None] = lambda: None
+    ) -> None:
+        """Measure every sample in a separate thread. Windows are updated every MEASURED seconds, after `publish`.
+        Damaged samples are skipped; their picture shows the reason."""
 
         def work() -> None:
             said = time.monotonic()
@@ -181,7 +188,9 @@ class Session:
                 self.index.update(changed, self.row(changed), acted=False)
 
     def compare(self, folder: Path) -> None:
-        """Compare with another set's label maps of the same pictures, which are read in a separate thread. Raises UserError."""
+        """Compare with another set's label maps of the same pictures, which are read in a separate thread. Raises
+        UserError.
+        """
         self.comparison = Comparison(Other(self.subject, folder), len(self.subject.samples))
         self.index.different = self.comparison.different
         self._in_background(lambda number, sample: self._compare(number))
@@ -192,7 +201,9 @@ class Session:
                 self.difference(number)
 
     def difference(self, number: int) -> Difference:
-        """The difference between a sample's current label map and the other map, both read from their files. Raises UserError."""
+        """The difference between a sample's current label map and the other map, both read from their files. Raises
+        UserError.
+        """
         assert self.comparison is not None
         while True:  # again if somebody corrects the mask in the meantime
             mask = self.mask(number)
@@ -233,7 +244,9 @@ class Session:
         return self.subject.read_labels(self.mask(number), now.hash if now and now.mask else None)
 
     def instances(self, number: int, labels: np.ndarray) -> Instances | None:
-        """A sample's objects in a label map (H, W) of it; None if the set records no objects for the sample. Raises UserError."""
+        """A sample's objects in a label map (H, W) of it; None if the set records no objects for the sample. Raises
+        UserError.
+        """
         sample = self.subject.samples[number]
         if self.subject.kind != "dataset":
             return None
@@ -276,9 +289,10 @@ class Session:
     ) -> dict[str, Any]:
         """Act on a sample, save the action, send it to all windows, and return the new state.
 
-        version: the version that the action was made on. name: the action; "undo" and "redo" move along the states; ORIGINAL keeps the
-        verdict. labels: a corrected label map (H, W) uint8, or a function of the current one. What changes nothing is no action, and the
-        version stays. Raises Stale, and UserError if the action is impossible or cannot be saved.
+        version: the version that the action was made on. name: the action; "undo" and "redo" move along the states;
+        ORIGINAL keeps the verdict. labels: a corrected label map (H, W) uint8, or a function of the current one. What
+        changes nothing is no action, and the version stays. Raises Stale, and UserError if the action is impossible or
+        cannot be saved.
         """
         with self.lock:
             history = self.history(number)
@@ -301,7 +315,9 @@ class Session:
         self.tell({"kind": "state", "window": window, "action": name, **state})
         return state
 
-    def _action(self, number: int, history: History, name: str, verdict: Any, labels: Any, detail: dict[str, Any]) -> Action:
+    def _action(
+        self, number: int, history: History, name: str, verdict: Any, labels: Any, detail: dict[str, Any]
+    ) -> Action:
         before = read_bytes(self.subject.mask_path(self.mask(number)), PICTURE)
         step = {"undo": -1, "redo": 1}.get(name, 0)
         if not 0 <= history.at + step < len(history.states):
@@ -331,7 +347,9 @@ class Session:
         name, present = self.subject.samples[number].name, self.labels(number)
         corrected = labels if isinstance(labels, np.ndarray) else labels(present)
         if corrected.shape != present.shape or corrected.dtype != np.uint8:
-            raise UserError(f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)")
+            raise UserError(
+                f"the label map is {corrected.shape}, but the sample's is {present.shape}; both are (height, width)"
+            )
         counts = np.bincount(corrected.ravel(), minlength=256)
         if outside := [int(i) for i in np.flatnonzero(counts) if len(self.subject.classes) < i < 255]:
             raise UserError(f"the label map has id {outside[0]}, but there are {len(self.subject.classes)} classes")
@@ -341,4 +359,9 @@ class Session:
         path = f"{REVIEWED}/{name}.{history.version + 1}.png"
         write_atomic(inside(self.subject.folder, path), data, durable=True)
         held = shown_classes(counts, self.subject.classes)
-        return {"mask": path, "hash": hashlib.sha256(data).hexdigest(), "classes": tuple(held["classes"]), "area": held["area"]}
+        return {
+            "mask": path,
+            "hash": hashlib.sha256(data).hexdigest(),
+            "classes": tuple(held["classes"]),
+            "area": held["area"],
+        }

@@ -1,6 +1,8 @@
-"""Makes one sample's masks with other constants, quickly: results that do not depend on the changed constant are cached.
+"""Makes one sample's masks with other constants, quickly: results that do not depend on the changed constant are
+cached.
 
-The steps are those of `masks.make`, so the page shows the masks that `generate` and `mask` would write with these constants.
+The steps are those of `masks.make`, so the page shows the masks that `generate` and `mask` would write with these
+constants.
 """
 
 from __future__ import annotations
@@ -50,8 +52,8 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"method {self.method!r} is not known here")
 
     def of(self, config: MaskConfig) -> MaskConfig:
-        """The configuration with these constants. A new method also brings the other constants that its authors chose. If any constant
-        changes, `ignore_band` is turned off."""
+        """The configuration with these constants. A new method also brings the other constants that its authors chose.
+        If any constant changes, `ignore_band` is turned off."""
         tried: dict[str, Any] = {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
         if Constants(**tried) == show_result(config):  # `self` may have more fields
             return config
@@ -62,7 +64,9 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
 
 def show_result(config: MaskConfig) -> Constants:
     """A configuration's constants. If each image has a threshold of its own ("otsu"), β is the usual 0.3."""
-    return Constants(method=config.method, alpha=config.alpha, beta=0.3 if config.beta == "otsu" else config.beta, pamr=config.pamr)
+    return Constants(
+        method=config.method, alpha=config.alpha, beta=0.3 if config.beta == "otsu" else config.beta, pamr=config.pamr
+    )
 
 
 class Tuner:
@@ -71,12 +75,15 @@ class Tuner:
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
         self.lock = threading.Lock()
-        self._maps, self._soft, self._refined, self._weights = (Cache[torch.Tensor](KEPT, lambda values: 1) for _ in range(4))
+        self._maps, self._soft, self._refined, self._weights = (
+            Cache[torch.Tensor](KEPT, lambda values: 1) for _ in range(4)
+        )
         self._small: Tuner | None = None
 
     def labels(self, config: MaskConfig, ids: Mapping[str, int], *, fast: bool = False) -> np.ndarray:
-        """(H, W) uint8: the label map with the set's class ids. ids: class → id. fast: while a constant is dragged, PAMR may work on a
-        picture reduced to FAST_SIDE, and the label map is enlarged. Raises UserError, for example for a level that was not captured."""
+        """(H, W) uint8: the label map with the set's class ids. ids: class → id. fast: while a constant is dragged,
+        PAMR may work on a picture reduced to FAST_SIDE, and the label map is enlarged. Raises UserError, for example
+        for a level that was not captured."""
         seen = self.seen
         if fast and config.pamr and max(seen.image.shape) > FAST_SIDE and self._refined.get(self._key(config)) is None:
             return resize_nearest(self._smaller().labels(config, ids), *seen.size)
@@ -120,13 +127,19 @@ class Tuner:
         if self._small is None:
             image = shrink(self.seen.image, FAST_SIDE, Image.Resampling.BOX)
             # Masks of photographs are enlarged to the photograph's size anyway, so these stay.
-            size, part = (image.shape[:2], Window(0, 0, *image.shape[:2])) if self.seen.whole else (self.seen.size, self.seen.part)
+            size, part = (
+                (image.shape[:2], Window(0, 0, *image.shape[:2]))
+                if self.seen.whole
+                else (self.seen.size, self.seen.part)
+            )
             self._small = Tuner(replace(self.seen, image=image, size=size, part=part))
             self._small._maps = self._maps
         return self._small
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
-        """Every step of one class's mask, as in preview.html: {name, text, equation, height, width, data}. data: `encode_result` levels."""
+        """Every step of one class's mask, as in preview.html: {name, text, equation, height, width, data}. data:
+        `encode_result` levels.
+        """
         seen, config = self.seen, constants.of(self.seen.config)
         if name not in seen.classes:
             raise UserError(f"there is no class '{name}' here")
@@ -139,14 +152,24 @@ class Tuner:
             done.append(step)
         soft = result.soft[seen.classes.index(name)]
         if before is not None:
-            steps += [_draw("before PAMR", before, explain_before_pamr(config.method)), _draw("after PAMR", soft, AFTER_PAMR)]
+            steps += [
+                _draw("before PAMR", before, explain_before_pamr(config.method)),
+                _draw("after PAMR", soft, AFTER_PAMR),
+            ]
         return steps
 
 
 def _draw(name: str, values: torch.Tensor, why: Explanation) -> dict[str, Any]:
     levels = shrink(to_levels(values.cpu().numpy()), SHOWN_SIDE, Image.Resampling.BOX)
     height, width = levels.shape
-    return {"name": name, "text": why.text, "equation": why.equation, "height": height, "width": width, "data": encode_result(levels)}
+    return {
+        "name": name,
+        "text": why.text,
+        "equation": why.equation,
+        "height": height,
+        "width": width,
+        "data": encode_result(levels),
+    }
 
 
 def encode_result(levels: np.ndarray) -> str:

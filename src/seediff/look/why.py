@@ -1,4 +1,6 @@
-"""Answers the page's questions about a sample's attention: where pixels and words attend, masks with other constants, steps, segments."""
+"""Answers the page's questions about a sample's attention: where pixels and words attend, masks with other constants,
+steps, segments.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +30,36 @@ from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
 from ..segments.suppression import label
 from .answers import UNCHANGED, Look, pack
-from .attention import Capturer, Seen, cannot_capture, find_words, grids, maps_path, pixel_maps, read_config, seen, size_of, word_maps
+from .attention import (
+    Capturer,
+    Seen,
+    cannot_capture,
+    find_words,
+    grids,
+    maps_path,
+    pixel_maps,
+    read_config,
+    seen,
+    size_of,
+    word_maps,
+)
 from .events import Cache
 from .tuning import Constants, Tuner, encode_result, show_result
 
 MEMORY = 1 << 30
 """Maximum bytes of cached attention; at least one sample's."""
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
-"""DiffSeg's thresholds for clickable segments, from coarse to fine: the paper's, and lower ones, because maps that were divided by their
-maxima are flatter than the paper's."""
+"""DiffSeg's thresholds for clickable segments, from coarse to fine: the paper's, and lower ones, because maps that were
+divided by their maxima are flatter than the paper's."""
 FEW = 6
 """Minimum number of segments, if the page does not choose a threshold."""
 MOST_POINTS = 16
 MADE = "new masks"
 CORRECTED = "A person corrected this mask; attention explains the mask that was there before."
-UNKNOWN = "How its mask was made is not known: the constants below are the usual ones, so masks and steps here may not be those of the set."
+UNKNOWN = (
+    "How its mask was made is not known: the constants below are the usual ones, so masks and steps here may not be"
+    " those of the set."
+)
 NO_ATTENTION = "There is no attention to show of these pictures: they were not masked by class names."
 ALONE = threading.Lock()
 """Its holder sets torch's number of threads, which is global to the process."""
@@ -81,7 +98,9 @@ class Why:
         return self._configs(subject.samples[number].row.get("made")) if subject.kind == "dataset" else None
 
     def made_with(self, number: int) -> tuple[Constants, str]:
-        """The constants of a sample's current mask, or the usual ones if they are not known; and a note about this for the page."""
+        """The constants of a sample's current mask, or the usual ones if they are not known; and a note about this for
+        the page.
+        """
         row, config = self.session.row(number), self.config(number)
         made = row.get("review", {}).get("made")
         usual = show_result(config.mask if config else MaskConfig())
@@ -100,7 +119,11 @@ class Why:
             sample = subject.samples[number]
             path = maps_path(subject, sample)
             maps = self.captured.get(number) or (AttentionMaps.load(path) if path else None)
-            return None if maps is None else self.tuners.put(number, Tuner(seen(subject, sample, maps, self.config(number))))
+            return (
+                None
+                if maps is None
+                else self.tuners.put(number, Tuner(seen(subject, sample, maps, self.config(number))))
+            )
 
     def needed(self, number: int) -> Tuner:
         tuner = self.tuner(number)
@@ -124,16 +147,23 @@ class Why:
             return {"told": text, "levels": [], "canCapture": not refused and not self.session.read_only}
         seen = tuner.seen
         constants, more = self.made_with(number)
-        kept = "Its attention, as it was kept." if self.captured.get(number) is None else "Its attention, captured again."
+        kept = (
+            "Its attention, as it was kept." if self.captured.get(number) is None else "Its attention, captured again."
+        )
         return {
             "told": f"{kept} {more}".strip(),
             "canCapture": False,
-            "levels": [{"name": level_name(level), "height": grid[0], "width": grid[1]} for level, grid in grids(seen.maps).items()],
+            "levels": [
+                {"name": level_name(level), "height": grid[0], "width": grid[1]}
+                for level, grid in grids(seen.maps).items()
+            ],
             "prompt": seen.maps.prompt,
             "words": _words(seen, None),
             "classes": seen.classes,
             "part": [seen.part.top, seen.part.left, seen.part.height, seen.part.width],
-            "methods": [name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)],
+            "methods": [
+                name for name, facts in METHOD_FACTS.items() if not (facts.plain_means and seen.maps.normalized)
+            ],
             "seeded": [name for name, facts in METHOD_FACTS.items() if "alpha" in facts.options],
             "constants": msgspec.to_builtins(constants),
         }
@@ -158,7 +188,9 @@ class Why:
             return pixel_maps(seen, x, y)
 
         levels = await run_in_threadpool(maps)
-        return JSONResponse({"maps": [{**level, "values": None, "data": encode_result(level["values"])} for level in levels]})
+        return JSONResponse(
+            {"maps": [{**level, "values": None, "data": encode_result(level["values"])} for level in levels]}
+        )
 
     async def steps(self, request: Request) -> Response:
         number, name = self.look.number(request), request.query_params.get("name", "")
@@ -172,9 +204,9 @@ class Why:
         return pack(await run_in_threadpool(self.made, number, constants.of, fast=fast))
 
     def made(self, number: int, of: Callable[[MaskConfig], MaskConfig], *, fast: bool = False) -> np.ndarray:
-        """The label map for the configuration that `of` makes from the sample's. fast: for display only, with one thread, because the
-        tensors are small and several threads on a busy machine take five times as long. A label map that may be saved is made with the
-        number of threads that made the set."""
+        """The label map for the configuration that `of` makes from the sample's. fast: for display only, with one
+        thread, because the tensors are small and several threads on a busy machine take five times as long. A label map
+        that may be saved is made with the number of threads that made the set."""
         tuner, config = self.needed(number), self.config(number)
         threads = 1 if fast or config is None else config.threads or 1
         with tuner.lock, ALONE, cpu_threads(threads, self.threads):
@@ -198,7 +230,9 @@ class Why:
         sample = subject.samples[number]
         config = self.config(number)
         if config is None or (refused := cannot_capture(subject, sample, config)):
-            raise UserError(f"the attention of this sample cannot be captured again: {refused if config else 'no model is known'}")
+            raise UserError(
+                f"the attention of this sample cannot be captured again: {refused if config else 'no model is known'}"
+            )
         maps = await self.look.worker.do(partial(self.capturer.capture, subject, sample, config))
         self.captured.put(number, maps)
         return JSONResponse(await run_in_threadpool(self.about_sample, number))
@@ -252,12 +286,16 @@ class Why:
 
 
 def divide(tuner: Tuner, threshold: float) -> np.ndarray:
-    """(H, W) uint16: DiffSeg's segments from a sample's attention, numbered from 1; 0 outside the part that the model saw."""
+    """(H, W) uint16: DiffSeg's segments from a sample's attention, numbered from 1; 0 outside the part that the model
+    saw.
+    """
     seen = tuner.seen
     size = seen.maps.latent_size
     rows = aggregate(seen.maps.self_attention, size)
     points = min(MOST_POINTS, max(size))
-    ids = label(diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3), (seen.part.height, seen.part.width)).numpy()
+    ids = label(
+        diffseg(rows, size, num_points=points, kl_thresholds=(threshold,) * 3), (seen.part.height, seen.part.width)
+    ).numpy()
     whole = np.zeros(seen.size, np.uint16)
     whole[seen.part.slices] = ids + 1
     return whole
@@ -271,7 +309,11 @@ def _constants(request: Request) -> Constants:
     """The constants in a request's address."""
     params: dict[str, Any] = {name: request.query_params.get(name, "") for name in ("method", "alpha", "beta", "pamr")}
     try:
-        params |= {"alpha": float(params["alpha"]), "beta": float(params["beta"]), "pamr": {"true": True, "false": False}[params["pamr"]]}
+        params |= {
+            "alpha": float(params["alpha"]),
+            "beta": float(params["beta"]),
+            "pamr": {"true": True, "false": False}[params["pamr"]],
+        }
     except (ValueError, KeyError) as error:
         raise UserError("alpha and beta must be numbers, pamr true or false") from error
     return fit(params, Constants, "the constants")

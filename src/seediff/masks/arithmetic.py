@@ -1,7 +1,8 @@
 """Arithmetic for the steps of the methods: min-max, resizing, sums in a fixed order, Otsu's threshold.
 
-Results depend on the values alone, to the last bit. BLAS's matrix–vector product rounds differently with memory alignment and the number
-of threads, so maps from a file could give another mask than the same maps fresh from the model. The sums here have a fixed order.
+Results depend on the values alone, to the last bit. BLAS's matrix–vector product rounds differently with memory
+alignment and the number of threads, so maps from a file could give another mask than the same maps fresh from the
+model. The sums here have a fixed order.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ ROUNDING = 8 * torch.finfo(torch.float32).eps
 def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
     """`(x − min) / (max − min)` over a whole map, in [0, 1], and its flags.
 
-    A constant map carries no information. It becomes zeros and is flagged `constant_map`, so that its rounding errors are not stretched
-    to full contrast. Raises UserError if a value is NaN or infinite.
+    A constant map carries no information. It becomes zeros and is flagged `constant_map`, so that its rounding errors
+    are not stretched to full contrast. Raises UserError if a value is NaN or infinite.
     """
     low, high = values.aminmax()
     span = high - low
     if not torch.isfinite(span):
-        raise UserError("attention holds NaN or infinite values: half precision overflowed; capture it again with --dtype float32")
+        raise UserError(
+            "attention holds NaN or infinite values: half precision overflowed; capture it again with --dtype float32"
+        )
     if span <= ROUNDING * torch.maximum(low.abs(), high.abs()):
         return torch.zeros_like(values), ("constant_map",)
     return (values - low) / span, ()
@@ -38,8 +41,8 @@ def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
 def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> torch.Tensor:
     """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8).
 
-    Along a side that is reduced, positions are averaged, because bilinear interpolation would skip some. Bicubic results may slightly leave
-    [0, 1].
+    Along a side that is reduced, positions are averaged, because bilinear interpolation would skip some. Bicubic
+    results may slightly leave [0, 1].
     """
     before, after = tuple(maps.shape[-2:]), tuple(size)
     if before == after:
@@ -92,8 +95,9 @@ BINS = 256
 def otsu(values: torch.Tensor) -> float:
     """The value t at which `values < t` and `values ≥ t` differ most (largest variance between the two classes).
 
-    Uses the usual histogram of 256 bins between minimum and maximum. If several edges are equally good (a gap in the values), returns
-    the middle one. The result moves and scales with the values. A constant map returns its own value, so that `≥ t` holds everywhere.
+    Uses the usual histogram of 256 bins between minimum and maximum. If several edges are equally good (a gap in the
+    values), returns the middle one. The result moves and scales with the values. A constant map returns its own value,
+    so that `≥ t` holds everywhere.
     """
     samples = values.detach().cpu().double().numpy().ravel()  # to the CPU first, because not every device has float64
     low, high = samples.min(), samples.max()
@@ -110,22 +114,27 @@ def otsu(values: torch.Tensor) -> float:
 
 
 def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[int]) -> torch.Tensor:
-    """The class's cross-attention averaged over levels (divisors of L), at the finest of these levels, not normalised."""
+    """The class's cross-attention averaged over levels (divisors of L), at the finest of these levels, not
+    normalised.
+    """
     finest = maps.grid(min(levels))
     return torch.stack([resize(maps.cross_at(level, class_name), finest) for level in levels]).mean(0)
 
 
 SHARPNESS = 2.0
-"""How fast a class's value decays, per standard deviation by which another class stands out more; 1 to 4 gave the same masks."""
+"""How fast a class's value decays, per standard deviation by which another class stands out more; 1 to 4 gave the same
+masks.
+"""
 
 
 def compete(soft: torch.Tensor) -> torch.Tensor:
-    """Soft maps (C, …, h, w) after competition: the highest value of any class at a position, times how far the class stands out there.
+    """Soft maps (C, …, h, w) after competition: the highest value of any class at a position, times how far the class
+    stands out there.
 
         M_c ← max_k M_k · exp(2 (z_c − max_k z_k)),   z_c = (M_c − mean M_c) / std M_c over the map
 
-    Each map is stretched by itself, so values show where a map is high, but not whether another class is higher. In standard deviations
-    maps are comparable. A single class stays as it is; a constant map stands out nowhere.
+    Each map is stretched by itself, so values show where a map is high, but not whether another class is higher. In
+    standard deviations maps are comparable. A single class stays as it is; a constant map stands out nowhere.
     """
     spread, mean = torch.std_mean(soft, (-2, -1), correction=0, keepdim=True)
     numbers = torch.finfo(soft.dtype)
@@ -136,7 +145,8 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
 def level_shares(maps: AttentionMaps, captured: Iterable[Grid], weights: Mapping[int, float]) -> dict[int, float]:
     """A method's level weights, {level: weight}, for the levels that were captured, divided by their sum.
 
-    If none of them was captured, as with models that lack these levels: the coarsest captured level, with a weight of 1.
+    If none of them was captured, as with models that lack these levels: the coarsest captured level, with a weight of
+    1.
     """
     levels = [maps.level(grid) for grid in captured]
     there = {level: weight for level, weight in weights.items() if level in levels} or {max(levels, default=1): 1.0}

@@ -1,7 +1,7 @@
 """The two baselines of the SeeDiff paper: cross-attention alone (CA), and multiplied with self-attention (CA·SA).
 
-CA follows DiffuMask (Wu et al., ICCV 2023) without its learnt thresholds, CA·SA Dataset Diffusion (Nguyen et al., NeurIPS
-2023); both are written from the descriptions in the papers.
+CA follows DiffuMask (Wu et al., ICCV 2023) without its learnt thresholds, CA·SA Dataset Diffusion (Nguyen et al.,
+NeurIPS 2023); both are written from the descriptions in the papers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def cross_attention(maps: AttentionMaps, class_name: str, config: MaskConfig) ->
 
 
 def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """CA·SA: `M = SA_{self_level}^τ · CA_{seed_level}`, cross-attention spread by a random walk of τ steps over self-attention.
+    """CA·SA: `M = SA_{self_level}^τ · CA_{seed_level}`, cross-attention spread by a random walk of τ steps over
+    self-attention.
 
     Soft map at L / self_level. Flag: `constant_map`.
     """
@@ -50,9 +51,11 @@ def cross_times_self(maps: AttentionMaps, class_name: str, config: MaskConfig) -
 
 
 def random_walk(self_attention: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """`SA · v` with SA (N, N) made row-stochastic: each position (h, w) gets the mean of v over the positions that it attends to.
+    """`SA · v` with SA (N, N) made row-stochastic: each position (h, w) gets the mean of v over the positions that it
+    attends to.
 
-    Rows are divided by their sums afterwards, on the product: attention divided by its maxima (eq. 5) no longer sums to 1.
+    Rows are divided by their sums afterwards, on the product: attention divided by its maxima (eq. 5) no longer sums to
+    1.
     """
     total = self_attention.sum(1).clamp_min(torch.finfo(torch.float32).tiny)
     return (times_vector(self_attention, values.flatten()) / total).reshape(values.shape)

@@ -1,12 +1,13 @@
-"""DiffSegmenter (Wang et al.: "Diffusion Model is Secretly a Training-free Open Vocabulary Semantic Segmenter", IEEE TIP 2025, arXiv
-2309.02773): cross-attention of four levels, spread by one product with self-attention at the latent's own side.
+"""DiffSegmenter (Wang et al.: "Diffusion Model is Secretly a Training-free Open Vocabulary Semantic Segmenter", IEEE
+TIP 2025, arXiv 2309.02773): cross-attention of four levels, spread by one product with self-attention at the latent's
+own side.
 
     M = N(SA_L · (.3 N(CA_{L/8}) + .5 N(CA_{L/4}) + .1 N(CA_{L/2}) + .1 N(CA_L))),   N: min-max
 
-The weights are those of the authors' program (VCG-team/DiffSegmenter at b3a8686, without a licence: read for its constants). Its threshold
-is swept on the scored pictures, so there is no constant to take over; β is this package's. Levels that the model lacks are left out, and
-the weights of the others divided by their sum. Not implemented: one prompt per class, continued by BLIP, and the choice of classes by BLIP
-and CLIP.
+The weights are those of the authors' program (VCG-team/DiffSegmenter at b3a8686, without a licence: read for its
+constants). Its threshold is swept on the scored pictures, so there is no constant to take over; β is this package's.
+Levels that the model lacks are left out, and the weights of the others divided by their sum. Not implemented: one
+prompt per class, continued by BLIP, and the choice of classes by BLIP and CLIP.
 """
 
 from __future__ import annotations
@@ -36,5 +37,7 @@ def diffsegmenter(maps: AttentionMaps, class_name: str, config: MaskConfig) -> S
     cross = torch.stack(weighted).sum(0)
 
     # 3. One product with self-attention.
-    soft = steps.keep(Step("self-attention product", config.self_level), *min_max(random_walk(maps.self_at(config.self_level), cross)))
+    soft = steps.keep(
+        Step("self-attention product", config.self_level), *min_max(random_walk(maps.self_at(config.self_level), cross))
+    )
     return steps.finish(soft)

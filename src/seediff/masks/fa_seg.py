@@ -1,18 +1,19 @@
-"""FA-Seg (Che and Nguyen: "FA-Seg: A Fast and Accurate Diffusion-Based Method for Open-Vocabulary Segmentation", Neurocomputing 660, 2026,
-arXiv 2506.23323): cross-attention of all levels, spread by the self-attention of each level.
+"""FA-Seg (Che and Nguyen: "FA-Seg: A Fast and Accurate Diffusion-Based Method for Open-Vocabulary Segmentation",
+Neurocomputing 660, 2026, arXiv 2506.23323): cross-attention of all levels, spread by the self-attention of each level.
 
     CA = .15 CA_{L/8} + .7 CA_{L/4} + .15 CA_{L/2}
     M  = .1 N(SA²_{L/8} CA) + .1 N(SA²_{L/4} CA) + .5 N(SA²_{L/2} CA) + .3 N(SA²_L CA),   N: min-max
 
-The weights, τ = 2 and the threshold 0.55 (for VOC) are those of the authors' program (chequanghuy/FA-Seg at 861761b, without a licence:
-read for its constants, written from the equations). Differences:
+The weights, τ = 2 and the threshold 0.55 (for VOC) are those of the authors' program (chequanghuy/FA-Seg at 861761b,
+without a licence: read for its constants, written from the equations). Differences:
 
-- The authors enlarge every matrix to L (keys bicubic, queries repeated). Here each product is made at the side of its matrix, where CA is
-  averaged over the positions that a key stands for. The result is that of repeated keys, without a matrix of L's size.
+- The authors enlarge every matrix to L (keys bicubic, queries repeated). Here each product is made at the side of its
+  matrix, where CA is averaged over the positions that a key stands for. The result is that of repeated keys, without a
+  matrix of L's size.
 - Rows of self-attention sum to 1.
 - Levels that the model lacks are left out, and the weights of the others divided by their sum.
-- The second pass over the mirrored picture and the second prompt of class names alone are options of capture, off by default. The authors
-  average the two final maps; here the attention of both passes is averaged before.
+- The second pass over the mirrored picture and the second prompt of class names alone are options of capture, off by
+  default. The authors average the two final maps; here the attention of both passes is averaged before.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def fa_seg(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask
 
     # 1. Weighted mean of cross-attention over levels.
     shares = level_shares(maps, maps.cross_attention, CROSS_WEIGHTS)
-    cross = torch.stack([weight * repeated(maps.cross_at(level, class_name), finest) for level, weight in shares.items()]).sum(0)
+    cross = torch.stack(
+        [weight * repeated(maps.cross_at(level, class_name), finest) for level, weight in shares.items()]
+    ).sum(0)
     steps.keep(Step("cross_attention"), *min_max(cross))
 
     # 2. Spread by each level's self-attention. 3. Weighted mean.

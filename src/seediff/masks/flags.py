@@ -1,4 +1,6 @@
-"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class` is about the whole picture."""
+"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class` is about the whole
+picture.
+"""
 
 from __future__ import annotations
 
@@ -47,5 +49,6 @@ def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[st
         raise UserError(
             f"drop_flags = {unknown[0]}",
             "there is no such flag",
-            f"there are {', '.join(kinds)} and all; for one class, for example {kinds[0]}:{classes[0] if classes else 'dog'}",
+            f"there are {', '.join(kinds)} and all; for one class, for example"
+            f" {kinds[0]}:{classes[0] if classes else 'dog'}",
         )

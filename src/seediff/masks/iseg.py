@@ -1,17 +1,19 @@
-"""iSeg's entropy walk (Sun et al.: "iSeg: An Iterative Refinement-based Framework for Training-free Segmentation", arXiv 2409.03209):
-weak self-attention is cut off, so that many rounds of a walk over it do not blur the map.
+"""iSeg's entropy walk (Sun et al.: "iSeg: An Iterative Refinement-based Framework for Training-free Segmentation",
+arXiv 2409.03209): weak self-attention is cut off, so that many rounds of a walk over it do not blur the map.
 
     CA = .7 CA_{L/4} / Σ CA_{L/4} + .3 CA_{L/2} / Σ CA_{L/2}
     A  = max(0, S + λ log10(e S)), rows divided by their sums;   S: self-attention, each column divided by its maximum
     x ← A x, 8 times;   the mask is where x > (1 − x)²
 
-The middle line is one step of gradient descent on the entropy −Σ S log S. Weights, rounds and λ = 0.015 are those of the authors' program
-for VOC (linsun449/iseg.code at 2e8fb32, without a licence: read for its constants); for Context 5 rounds and 0.002, for COCO 10 and 0.2.
-With several classes x is the highest class, so its condition is the threshold β = (3 − √5) / 2 = 0.382. After every round the program
-subtracts the minimum and divides by the sum; min-max is the same up to a factor, since rows sum to 1.
+The middle line is one step of gradient descent on the entropy −Σ S log S. Weights, rounds and λ = 0.015 are those of
+the authors' program for VOC (linsun449/iseg.code at 2e8fb32, without a licence: read for its constants); for Context 5
+rounds and 0.002, for COCO 10 and 0.2. With several classes x is the highest class, so its condition is the threshold β
+= (3 − √5) / 2 = 0.382. After every round the program subtracts the minimum and divides by the sum; min-max is the same
+up to a factor, since rows sum to 1.
 
-Left out, since `AttentionMaps` does not have them: the hand-picked heads and the single layer of self-attention (here the mean over the
-level), class embeddings × 1.6, and other nouns in the prompt; also the averaging of CA inside clusters.
+Left out, since `AttentionMaps` does not have them: the hand-picked heads and the single layer of self-attention (here
+the mean over the level), class embeddings × 1.6, and other nouns in the prompt; also the averaging of CA inside
+clusters.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ def entropy_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> So
 
 
 def less_entropy(weights: torch.Tensor, strength: float) -> torch.Tensor:
-    """`max(0, w + λ log10(e w))` of (N, N) weights ≥ 0, with rows that sum to 1. A row that becomes all 0 attends only to itself."""
+    """`max(0, w + λ log10(e w))` of (N, N) weights ≥ 0, with rows that sum to 1. A row that becomes all 0 attends only
+    to itself.
+    """
     kept = (weights + strength * (weights.log10() + math.log10(math.e))).clamp_min_(0)  # log10(0) = −∞, which becomes 0
     kept.diagonal().masked_fill_(kept.sum(1) == 0, 1)
     return kept.div_(kept.sum(1, keepdim=True))

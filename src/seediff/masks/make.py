@@ -1,5 +1,5 @@
-"""From an image's `AttentionMaps` to its label map: a soft map per class, resizing to the image, PAMR, threshold, and one class per
-pixel."""
+"""From an image's `AttentionMaps` to its label map: a soft map per class, resizing to the image, PAMR, threshold, and
+one class per pixel."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ IGNORE = 255
 class MaskResult:
     """Masks of one image.
 
-    label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore.
-    soft: (C, H, W) float32 in [0, 1], the values before the threshold. classes: the C names, in order. flags: problems, such as
-    `no_seeds:dog` or `degenerate:dog`. trace: class → step → map; empty unless requested. agreement: class → `seediff.agreement`.
+    label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore. soft: (C, H, W) float32 in [0, 1], the
+    values before the threshold. classes: the C names, in order. flags: problems, such as `no_seeds:dog` or
+    `degenerate:dog`. trace: class → step → map; empty unless requested. agreement: class → `seediff.agreement`.
     """
 
     label_map: np.ndarray
@@ -51,13 +51,14 @@ def make_masks(
 ) -> MaskResult:
     """Masks of `classes` in one image, from its attention alone.
 
-    image: (H, W, 3) uint8, for PAMR. Without PAMR it may be None; then `size` (H, W) gives the masks' size. trace: also return every
-    step's map, which copies each to the CPU. Where classes overlap, the pixel goes to the class with the highest soft value, and to the
-    first in `classes` if values are equal. A class below its own threshold does not compete. A class may lose all its pixels to others;
-    it is then flagged `degenerate`, like a class with less than 1 % or more than 95 % of the image. Results are on the CPU.
+    image: (H, W, 3) uint8, for PAMR. Without PAMR it may be None; then `size` (H, W) gives the masks' size. trace: also
+    return every step's map, which copies each to the CPU. Where classes overlap, the pixel goes to the class with the
+    highest soft value, and to the first in `classes` if values are equal. A class below its own threshold does not
+    compete. A class may lose all its pixels to others; it is then flagged `degenerate`, like a class with less than 1 %
+    or more than 95 % of the image. Results are on the CPU.
 
-    Raises UserError if the image or size is missing, if no class is given, if a class is given twice or is not in the prompt, or if a
-    level was not captured.
+    Raises UserError if the image or size is missing, if no class is given, if a class is given twice or is not in the
+    prompt, or if a level was not captured.
     """
     size = _check(image, classes, config, size)
 
@@ -71,7 +72,9 @@ def make_masks(
     steps = {name: dict(mask.trace) for name, mask in zip(classes, softs, strict=True)} if trace else {}
     if image is not None:
         if config.pamr:
-            steps = {name: {**by_step, BEFORE_PAMR: map_} for (name, by_step), map_ in zip(steps.items(), soft, strict=False)}
+            steps = {
+                name: {**by_step, BEFORE_PAMR: map_} for (name, by_step), map_ in zip(steps.items(), soft, strict=False)
+            }
         soft = refine(image, soft, config)
 
     # 4. Threshold, and one class per pixel.
@@ -83,14 +86,16 @@ def make_masks(
     flags += degenerate(dict(zip(classes, shares, strict=True)))
 
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
-    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreement(label_map, maps, classes, config))
+    return MaskResult(
+        label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreement(label_map, maps, classes, config)
+    )
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """The soft mask of one class by `config.method`. The maps are not modified.
 
-    Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if it needs plain means and
-    the maps were divided by their maxima.
+    Raises UserError if the class is not in the prompt, if a level that the method needs was not captured, or if it
+    needs plain means and the maps were divided by their maxima.
     """
     (mask,) = soft_masks(maps, [class_name], config)
     return mask
@@ -100,7 +105,9 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
     """`soft_mask` of several classes of one image."""
     module, name = config.facts.function.split(".")
     function = getattr(import_module(f".{module}", __package__), name)
-    check_capture(config.method, maps.normalized, f"use maps of this method, as of capture(pipe, keep='{config.method}')")
+    check_capture(
+        config.method, maps.normalized, f"use maps of this method, as of capture(pipe, keep='{config.method}')"
+    )
     return [function(maps, name, config) for name in classes]
 
 
@@ -117,12 +124,14 @@ def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torc
     return soft if finish.cut is None else (soft > finish.cut).float()
 
 
-def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """Soft masks (C, H, W) refined along the image (H, W, 3) uint8: PAMR with the method's or the configuration's constants, then SAM,
-    each if the configuration enables it.
+def refine(
+    image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Soft masks (C, H, W) refined along the image (H, W, 3) uint8: PAMR with the method's or the configuration's
+    constants, then SAM, each if the configuration enables it.
 
-    weights: from `pamr_weights` for the same image and configuration. They take most of the time and do not depend on the soft masks.
-    Raises UserError for a SAM model that cannot be used.
+    weights: from `pamr_weights` for the same image and configuration. They take most of the time and do not depend on
+    the soft masks. Raises UserError for a SAM model that cannot be used.
     """
     finish = config.facts.finish
     if config.pamr:
@@ -144,7 +153,9 @@ def refine(image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: t
 def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
     """The lowest value of a soft mask (H, W) at which a pixel belongs to the class."""
     threshold = (config.ignore_band or (None, None))[1] or config.facts.finish.threshold or config.beta
-    return (otsu(values) or 1.0) if threshold == "otsu" else float(threshold)  # Otsu's of a map of zeros is 0, which every pixel reaches
+    return (
+        (otsu(values) or 1.0) if threshold == "otsu" else float(threshold)
+    )  # Otsu's of a map of zeros is 0, which every pixel reaches
 
 
 def pamr_weights(image: np.ndarray, config: MaskConfig) -> torch.Tensor:
@@ -163,8 +174,8 @@ def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
-    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`. Among the classes that
-    reach their thresholds, a pixel gets the class with the highest value, the first if values are equal.
+    """Label map (H, W) uint8 of soft masks (C, H, W): 0 background, i + 1 class i, 255 inside `ignore_band`. Among the
+    classes that reach their thresholds, a pixel gets the class with the highest value, the first if values are equal.
 
     size: enlarge the soft masks to (H, W), class by class to save memory.
     """
@@ -183,7 +194,9 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
     return labels.masked_fill_(uncertain & (labels == 0), IGNORE)
 
 
-def _check(image: np.ndarray | None, classes: Sequence[str], config: MaskConfig, size: tuple[int, int] | None) -> tuple[int, int]:
+def _check(
+    image: np.ndarray | None, classes: Sequence[str], config: MaskConfig, size: tuple[int, int] | None
+) -> tuple[int, int]:
     """Check the input and return the masks' size (H, W)."""
     if not classes:
         raise UserError("no class given: masks need at least one class name")
@@ -195,7 +208,9 @@ def _check(image: np.ndarray | None, classes: Sequence[str], config: MaskConfig,
         if config.pamr:
             raise UserError("PAMR follows the image, but no image was given: give it, or set pamr = false")
         if config.sam is not None:
-            raise UserError("sam", f"{config.sam} SAM looks at the image, and none was given", "give it, or leave sam out")
+            raise UserError(
+                "sam", f"{config.sam} SAM looks at the image, and none was given", "give it, or leave sam out"
+            )
         if size is None:
             raise UserError("without an image the masks need a size (height, width)")
         return size

@@ -1,14 +1,14 @@
-"""NERVE's walk with restart (Mahatha, Dolz, Desrosiers: "NERVE: Neighbourhood & Entropy-guided Random-walk for training free
-open-Vocabulary sEgmentation", WACV 2026, arXiv 2511.08248), over cross-attention.
+"""NERVE's walk with restart (Mahatha, Dolz, Desrosiers: "NERVE: Neighbourhood & Entropy-guided Random-walk for training
+free open-Vocabulary sEgmentation", WACV 2026, arXiv 2511.08248), over cross-attention.
 
     P ← (1 − α) G + α S P,   from P = G;   its limit is (1 − α) (I − α S)⁻¹ G
 
-S is self-attention with rows that sum to 1. However many rounds there are, P stays near G: it never drifts to a constant map, as SA^τ · CA
-does.
-Written from the equations. The paper's α and number of rounds are not known here: α = 0.8 and 5 rounds are this project's.
+S is self-attention with rows that sum to 1. However many rounds there are, P stays near G: it never drifts to a
+constant map, as SA^τ · CA does. Written from the equations. The paper's α and number of rounds are not known here: α =
+0.8 and 5 rounds are this project's.
 
-In the paper G is from CLIP; here it is the class's cross-attention. Left out, since maps are averaged over heads and layers: the weights of
-single heads and layers by entropy, and the part of S that is restricted to neighbours.
+In the paper G is from CLIP; here it is the class's cross-attention. Left out, since maps are averaged over heads and
+layers: the weights of single heads and layers by entropy, and the part of S that is restricted to neighbours.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from .baselines import random_walk
 from .steps import SoftMask, Step, Steps
 
 ALPHA = 0.8
-"""α: the share of a position's value that comes from the positions it attends to; the rest is its own cross-attention."""
+"""α: the share of a position's value that comes from the positions it attends to; the rest is its own
+cross-attention.
+"""
 
 
 def restart_walk(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """P after `config.tau` rounds at L / `config.self_level`, from cross-attention of L / `config.seed_level`. Flag: `constant_map`."""
+    """P after `config.tau` rounds at L / `config.self_level`, from cross-attention of L / `config.seed_level`. Flag:
+    `constant_map`.
+    """
     steps = Steps()
     level = config.self_level
 

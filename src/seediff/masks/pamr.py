@@ -2,8 +2,8 @@
 
 The method is Araslanov and Roth's ("Single-Stage Semantic Segmentation from Image Labels", CVPR 2020; their program
 visinf/1-stage-wseg is Apache-2.0, © 2020 TU Darmstadt). Their arithmetic copies every neighbourhood with dilated
-convolutions, for weights and masks alike; here the image is padded once, neighbours are shifted views, and the weights of
-the image are computed once for all classes. Results agree within 1e-5.
+convolutions, for weights and masks alike; here the image is padded once, neighbours are shifted views, and the weights
+of the image are computed once for all classes. Results agree within 1e-5.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 
 
 
 def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS) -> tuple[int, ...]:
-    """`base`, which is for a side of 512 pixels, scaled to an image of `size` (H, W) by its shorter side, each at least 1, without
-    repeats. 128² → (1, 2, 3, 6)."""
+    """`base`, which is for a side of 512 pixels, scaled to an image of `size` (H, W) by its shorter side, each at least
+    1, without repeats. 128² → (1, 2, 3, 6)."""
     return tuple(dict.fromkeys(max(1, round(d * min(size) / 512)) for d in base))
 
 
@@ -40,11 +40,13 @@ def pamr(
     """`m_i ← Σ_j w_ij m_j`, `iterations` times, all masks at once. Gives (C, H, W).
 
     image: (H, W, 3) float in [0, 1]. masks: (C, H, W) float32. j runs over the 8 neighbours at every dilation (pixels;
-    beyond the border the nearest pixel counts); w is `affinity` of the image. Each step is an average, so values stay within the mask's
-    range. weights: the image's `affinity`, if already computed.
+    beyond the border the nearest pixel counts); w is `affinity` of the image. Each step is an average, so values stay
+    within the mask's range. weights: the image's `affinity`, if already computed.
     """
     if image.shape[:2] != masks.shape[1:]:
-        raise ValueError(f"image {tuple(image.shape)} and masks {tuple(masks.shape)} must have the same height and width")
+        raise ValueError(
+            f"image {tuple(image.shape)} and masks {tuple(masks.shape)} must have the same height and width"
+        )
     if weights is None:
         weights = affinity(image.permute(2, 0, 1), dilations, bandwidth)
     for _ in range(iterations):
@@ -53,13 +55,14 @@ def pamr(
 
 
 def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0.1) -> torch.Tensor:
-    """`w_ij = softmax_j mean_rgb −|x_i − x_j| / (1e-8 + bandwidth σ_i)`, (8·|D|, H, W), summing to 1 over the neighbours.
+    """`w_ij = softmax_j mean_rgb −|x_i − x_j| / (1e-8 + bandwidth σ_i)`, (8·|D|, H, W), summing to 1 over the
+    neighbours.
 
-    image: (3, H, W). σ_i is the unbiased deviation, per channel, of the 9·|D| samples around i: the pixel itself counts once per
-    dilation. bandwidth: at least 0.05.
+    image: (3, H, W). σ_i is the unbiased deviation, per channel, of the 9·|D| samples around i: the pixel itself counts
+    once per dilation. bandwidth: at least 0.05.
 
-    σ is taken from differences to the pixel itself, Σd² − (Σd)²/n: a ninth of the n samples are that pixel, with d = 0, so
-    (Σd)² ≤ 8n/9 Σd² and float32 loses at most a digit, where Σx² − (Σx)²/n needs float64, which some devices lack.
+    σ is taken from differences to the pixel itself, Σd² − (Σd)²/n: a ninth of the n samples are that pixel, with d = 0,
+    so (Σd)² ≤ 8n/9 Σd² and float32 loses at most a digit, where Σx² − (Σx)²/n needs float64, which some devices lack.
     """
     if bandwidth < 0.05:
         raise ValueError(f"bandwidth = {bandwidth} must be at least 0.05, or the weights underflow")
@@ -83,7 +86,8 @@ def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0
             torch.mul(difference[0], scale[0], out=weight)
             for channel in range(1, channels):
                 weight.addcmul_(difference[channel], scale[channel])
-            # No maximum is subtracted: the mean |x_i − x_j| is at most 3.2 σ_i, so some exponent is above −3.2 / bandwidth.
+            # No maximum is subtracted: the mean |x_i − x_j| is at most 3.2 σ_i, so some exponent is above −3.2 /
+            # bandwidth.
             partition += weight.exp_()
         weights[:, top : top + rows] /= partition
     return weights
@@ -108,7 +112,9 @@ def _pad(maps: torch.Tensor, dilations: Sequence[int]) -> torch.Tensor:
 
 
 def _neighbours(padded: torch.Tensor, top: int, rows: int, dilations: Sequence[int]) -> Iterator[torch.Tensor]:
-    """Views (C, rows, W) of `_pad`'s result: the neighbours of `rows` rows from `top`, one view per direction and dilation."""
+    """Views (C, rows, W) of `_pad`'s result: the neighbours of `rows` rows from `top`, one view per direction and
+    dilation.
+    """
     margin = max(dilations)
     width = padded.shape[2] - 2 * margin
     for dilation in dilations:

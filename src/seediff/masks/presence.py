@@ -1,18 +1,20 @@
-"""Presence: is the class in the picture? The score has two parts: how much attention the class's word gets, and whether naming it
-explains the picture.
+"""Presence: is the class in the picture? The score has two parts: how much attention the class's word gets, and whether
+naming it explains the picture.
 
-1. The word's cross-attention, relative to that of the words that begin the sentence and mean nothing (`a photo of a`). An absent class
-also gets attention, because a softmax gives some to every word. The classes in a sentence share the attention of its nouns, so one of
-seven stands out less than one alone; the score corrects for this.
+1. The word's cross-attention, relative to that of the words that begin the sentence and mean nothing (`a photo of a`).
+An absent class also gets attention, because a softmax gives some to every word. The classes in a sentence share the
+attention of its nouns, so one of seven stands out less than one alone; the score corrects for this.
 
-2. Attention shows where a class would be, not whether it is there: with a bus in the prompt and a car in the picture, the UNet attends
-to the car. So the picture is noised, and denoised with one sentence per class. Where the class's word gets most attention, the right
-sentence has a smaller error than the others and than the empty sentence (as in diffusion classifiers: Li et al., ICCV 2023).
+2. Attention shows where a class would be, not whether it is there: with a bus in the prompt and a car in the picture,
+the UNet attends to the car. So the picture is noised, and denoised with one sentence per class. Where the class's word
+gets most attention, the right sentence has a smaller error than the others and than the empty sentence (as in diffusion
+classifiers: Li et al., ICCV 2023).
 
-On 100 of the embedded model's tuning scenes, the AUC of the first part / of both: sentences with the
-classes of the scene and up to three others 0.88 / 0.95, sentences of one class 0.84 / 0.89, all classes at once 0.82 / 0.93. Among scores
-from attention alone this ratio was the best. Plain attention at the strongest positions, how far these positions stand out in the maps
-that masks are made of (eq. 5), and how well the levels of these maps agree were worse by 0.01 to 0.28.
+On 100 of the embedded model's tuning scenes, the AUC of the first part / of both: sentences with the classes of the
+scene and up to three others 0.88 / 0.95, sentences of one class 0.84 / 0.89, all classes at once 0.82 / 0.93. Among
+scores from attention alone this ratio was the best. Plain attention at the strongest positions, how far these positions
+stand out in the maps that masks are made of (eq. 5), and how well the levels of these maps agree were worse by 0.01 to
+0.28.
 """
 
 from __future__ import annotations
@@ -32,16 +34,18 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 TIMESTEP = 150
-"""Timestep at which the UNet sees the noise-free latents. 50 to 250 make no difference; above, scores are less reliable."""
+"""Timestep at which the UNet sees the noise-free latents. 50 to 250 make no difference; above, scores are less
+reliable.
+"""
 
 STRONGEST = 0.02
 """Share of the positions that the score uses; a small object has no more."""
 
 CROWDING = 0.25
-"""Exponent of the number of classes in the sentence. On the tuning scenes the strongest ratio of a class that is there falls from 7.5 in
-sentences of one class to 5.4 in those of seven, and that of an absent one from 5.6 to 3.3, so that no single threshold fits both. At
-the best common threshold, balanced accuracy with / without this exponent is 0.74 / 0.71 in sentences of seven classes and 0.74 / 0.68 in
-sentences of one."""
+"""Exponent of the number of classes in the sentence. On the tuning scenes the strongest ratio of a class that is there
+falls from 7.5 in sentences of one class to 5.4 in those of seven, and that of an absent one from 5.6 to 3.3, so that no
+single threshold fits both. At the best common threshold, balanced accuracy with / without this exponent is 0.74 / 0.71
+in sentences of seven classes and 0.74 / 0.68 in sentences of one."""
 
 FLOOR = 1e-6
 """Attention below this counts as zero, because half precision rounds it to zero."""
@@ -53,22 +57,27 @@ LOOKED_AT = 0.05
 """Share of the positions at which errors are compared: those where the class's word gets most attention."""
 WEIGHT, LARGEST_GAIN = 4.0, 0.5
 """Weight of the error relative to attention (both as logarithms), and the largest gain that counts, in e-folds. On 100
-tuning scenes AUC in questions of all classes / of one: 0.88 / 0.87 with a weight of 1, 0.91 / 0.89 with 2, 0.92 / 0.90 with 4 and 6."""
+tuning scenes AUC in questions of all classes / of one: 0.88 / 0.87 with a weight of 1, 0.91 / 0.89 with 2, 0.92 / 0.90
+with 4 and 6."""
 MOST_COMPARED = 20
-"""Maximum number of classes that the second part compares. Further classes, those with the least attention, get no gain."""
+"""Maximum number of classes that the second part compares. Further classes, those with the least attention, get no
+gain.
+"""
 
 
 def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
     """How clearly a picture shows a class, in (0, 1).
 
-    With r, the attention to the class's word over that to the words before the first class, averaged (as a logarithm) over all levels
-    and then over the strongest 2 % of positions, times n^¼ in a sentence of n classes, times e^(4 gain): r / (1 + r). So ½ means as much
-    attention as a word without meaning gets.
+    With r, the attention to the class's word over that to the words before the first class, averaged (as a logarithm)
+    over all levels and then over the strongest 2 % of positions, times n^¼ in a sentence of n classes, times e^(4
+    gain): r / (1 + r). So ½ means as much attention as a word without meaning gets.
 
-    maps: for one sentence, plain means of probabilities (`normalized=False`); only cross-attention is read. If the sentence begins with
-    a class, the start token is the reference. gain: the class's, from `gains`; 0: the first part alone.
+    maps: for one sentence, plain means of probabilities (`normalized=False`); only cross-attention is read. If the
+    sentence begins with a class, the start token is the reference. gain: the class's, from `gains`; 0: the first part
+    alone.
 
-    Raises UserError if the class is not in the prompt or cross-attention was not captured, ValueError for normalised maps.
+    Raises UserError if the class is not in the prompt or cross-attention was not captured, ValueError for normalised
+    maps.
     """
     ratio = log_ratio(maps, class_name).flatten()
     strongest = ratio.topk(max(1, round(STRONGEST * len(ratio)))).values.mean()
@@ -76,16 +85,21 @@ def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
 
 
 def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """For each class in `ratios`: how much smaller the error is with its sentence than with the best other sentence, in e-folds, where
-    its word gets most attention; clipped to ±LARGEST_GAIN.
+    """For each class in `ratios`: how much smaller the error is with its sentence than with the best other sentence, in
+    e-folds, where its word gets most attention; clipped to ±LARGEST_GAIN.
 
-    errors: sentence → (K, h, w) at L, for the classes and for the empty sentence (""). ratios: class → (h, w), its `log_ratio`.
-    Logarithms are averaged over timesteps, so the kind of quantity that the model predicts does not matter.
+    errors: sentence → (K, h, w) at L, for the classes and for the empty sentence (""). ratios: class → (h, w), its
+    `log_ratio`. Logarithms are averaged over timesteps, so the kind of quantity that the model predicts does not
+    matter.
     """
     by_class = {}
     for name, ratio in ratios.items():
         where = ratio.flatten().topk(max(1, round(LOOKED_AT * ratio.numel()))).indices
-        at = {other: _log_error(error, ratio.shape, where) for other, error in errors.items() if other in ratios or not other}
+        at = {
+            other: _log_error(error, ratio.shape, where)
+            for other, error in errors.items()
+            if other in ratios or not other
+        }
         gain = min(value for other, value in at.items() if other != name) - at[name] if name in at else -LARGEST_GAIN
         by_class[name] = max(-LARGEST_GAIN, min(LARGEST_GAIN, gain))
     return by_class
@@ -98,9 +112,14 @@ def _log_error(errors: torch.Tensor, grid: Sequence[int], where: torch.Tensor) -
 
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
-    """(h, w) at the finest captured level: log of the attention to the class over that to words without meaning, averaged over levels."""
+    """(h, w) at the finest captured level: log of the attention to the class over that to words without meaning,
+    averaged over levels.
+    """
     if maps.normalized:
-        raise ValueError("presence compares words, so it needs plain means: maps divided by each word's maximum have lost how much it is")
+        raise ValueError(
+            "presence compares words, so it needs plain means: maps divided by each word's maximum have lost how much"
+            " it is"
+        )
     if not maps.cross_attention:
         raise UserError("presence needs cross-attention, and none was captured")
     empty = _empty_columns(maps)
@@ -120,12 +139,12 @@ def find_classes(
     *,
     template: str = DEFAULT_PROMPTS[0],
 ) -> list[dict[str, float]]:
-    """Presence scores of every class in images, from their latents (B, C, h, w) (`encode_images`): class → score, in the order of the
-    sentences.
+    """Presence scores of every class in images, from their latents (B, C, h, w) (`encode_images`): class → score, in
+    the order of the sentences.
 
-    sentences: for each image, (prompt, the classes that it names); an image without sentences gets no scores. template: with `{class}`,
-    for sentences with one class. Costs one UNet call per sentence on the noise-free latent, then two per class and two for the empty
-    sentence. The noise is the same for all, so no score depends on the batch.
+    sentences: for each image, (prompt, the classes that it names); an image without sentences gets no scores. template:
+    with `{class}`, for sentences with one class. Costs one UNet call per sentence on the noise-free latent, then two
+    per class and two for the empty sentence. The noise is the same for all, so no score depends on the batch.
     """
     from ..attention.photograph import capture_clean
 
@@ -136,7 +155,9 @@ def find_classes(
         maps = capture_clean(model, latents[shown], prompts, classes, timestep=TIMESTEP, kind="cross")
         for i, sentence_maps in zip(shown, maps, strict=True):
             looks[i].append(sentence_maps)
-    return [_scores(model, latent, sentence_parts, template) for latent, sentence_parts in zip(latents, looks, strict=True)]
+    return [
+        _scores(model, latent, sentence_parts, template) for latent, sentence_parts in zip(latents, looks, strict=True)
+    ]
 
 
 def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps], template: str) -> dict[str, float]:
@@ -149,12 +170,15 @@ def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps],
     compared = sorted(first, key=lambda name: -first[name])[:MOST_COMPARED]
     prompts = [template.replace("{class}", join_classes((name,))) for name in compared]
     errors = denoising_errors(model, latents, ["", *prompts], timesteps=NOISED)
-    gain = gains(dict(zip(["", *compared], errors, strict=True)), {name: log_ratio(maps, name) for maps in looks for name in maps.words})
+    gain = gains(
+        dict(zip(["", *compared], errors, strict=True)),
+        {name: log_ratio(maps, name) for maps in looks for name in maps.words},
+    )
     return {name: presence(maps, name, gain[name]) for maps in looks for name in maps.words}
 
 
 def _empty_columns(maps: AttentionMaps) -> list[int]:
-    """The tokens between the start token and the first class. If there are none, the first token of no class: the start token, or a later
-    one where texts have no start token, as with T5."""
+    """The tokens between the start token and the first class. If there are none, the first token of no class: the start
+    token, or a later one where texts have no start token, as with T5."""
     taken = {column for columns in maps.words.values() for column in columns}
     return list(range(1, min(taken))) or [min({*range(len(taken) + 1)} - taken)]

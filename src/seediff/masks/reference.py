@@ -1,8 +1,9 @@
 """`preset="reference"`: SeeDiff as its published program is described to work where it departs from the paper.
 
-Written from a description, without that program. It works on `AttentionMaps`, so choices about capture are defaults in config/methods.py:
-plain means, which the method requires, and up layers only, the nearest to the program's. Single layers are not kept apart, so the
-program's weights for its five cross-attention layers and its choice of the first up layer have no counterpart.
+Written from a description, without that program. It works on `AttentionMaps`, so choices about capture are defaults in
+config/methods.py: plain means, which the method requires, and up layers only, the nearest to the program's. Single
+layers are not kept apart, so the program's weights for its five cross-attention layers and its choice of the first up
+layer have no counterpart.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Outlines by a segment-anything model (SAM or SAM 2), prompted by soft masks.
 
-Each connected piece of a class's mask is a prompt: its box, its highest position, and the soft mask itself. If SAM's mask overlaps the
-piece enough, it replaces the piece; otherwise the soft mask stays as it is. Nothing is random. No code from the model's folder is run.
+Each connected piece of a class's mask is a prompt: its box, its highest position, and the soft mask itself. If SAM's
+mask overlaps the piece enough, it replaces the piece; otherwise the soft mask stays as it is. Nothing is random. No
+code from the model's folder is run.
 """
 
 from __future__ import annotations
@@ -23,16 +24,22 @@ from ..models.trust import OWN_ATTENTION, check_parts
 from .arithmetic import resize
 
 KINDS = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
-"""`model_type` in config.json → transformers' class. SAM 2's published folders name the video model, which contains the image model."""
+"""`model_type` in config.json → transformers' class. SAM 2's published folders name the video model, which contains the
+image model.
+"""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 AGREE, SMALLEST, EDGE = 0.5, 0.002, 0.01
-"""Minimum IoU of a piece and SAM's mask; the picture's share below which a piece stays; logits are of values this far from 0 and 1."""
+"""Minimum IoU of a piece and SAM's mask; the picture's share below which a piece stays; logits are of values this far
+from 0 and 1.
+"""
 
 
 @lru_cache(maxsize=1)
 @torch.no_grad()
 def load_sam(name: str) -> Any:
-    """The model of a folder or hub id, in float32 on the CPU, tried on a small picture. Raises UserError for whatever fails."""
+    """The model of a folder or hub id, in float32 on the CPU, tried on a small picture. Raises UserError for whatever
+    fails.
+    """
     import transformers
 
     file = f"{name}/model.safetensors"
@@ -42,10 +49,17 @@ def load_sam(name: str) -> Any:
     check_parts(folder.parent, [folder.name])
     try:
         kind = KINDS[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
-        options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+        options = {
+            "dtype": torch.float32,
+            "use_safetensors": True,
+            "local_files_only": True,
+            "output_loading_info": True,
+        }
         network, info = getattr(transformers, kind).from_pretrained(str(folder), **options, **OWN_ATTENTION)
         said = see(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
-        if info["missing_keys"] or not all(bool(values.isfinite().all()) for values in [*network.state_dict().values(), said]):
+        if info["missing_keys"] or not all(
+            bool(values.isfinite().all()) for values in [*network.state_dict().values(), said]
+        ):
             raise ValueError(f"its weights lack {min(info['missing_keys'], default='values that are finite')}")
     except Exception as error:  # transformers raises nearly every kind for a folder that is not quite right
         reason = f"cannot be used ({type(error).__name__}: {first_line(error)[:200]})"
@@ -57,8 +71,9 @@ def load_sam(name: str) -> Any:
 
 @torch.no_grad()
 def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: Sequence[float]) -> torch.Tensor:
-    """Soft masks (C, H, W) in which every piece that SAM agrees with has SAM's outline. image: (H, W, 3) uint8. thresholds: for each class,
-    the lowest value of its pixels; inside SAM's mask the new values reach it. Raises UserError as `load_sam`."""
+    """Soft masks (C, H, W) in which every piece that SAM agrees with has SAM's outline. image: (H, W, 3) uint8.
+    thresholds: for each class, the lowest value of its pixels; inside SAM's mask the new values reach it. Raises
+    UserError as `load_sam`."""
     answer = see(load_sam(name).to(soft.device), image)
     winners, refined = soft.argmax(0), soft.clone()
     for index, (values, value) in enumerate(zip(soft, thresholds, strict=True)):
@@ -76,14 +91,18 @@ def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: 
 
 
 def see(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """SAM's answers about a picture (H, W, 3): a function from the logits (H, W) of a mask and one of its pieces (H, W) to SAM's logits."""
+    """SAM's answers about a picture (H, W, 3): a function from the logits (H, W) of a mask and one of its pieces (H, W)
+    to SAM's logits.
+    """
     settings, (height, width) = network.config.prompt_encoder_config, image.shape[:2]
     # SAM sees the picture in the corner of a square; SAM 2 sees it squeezed into one
     high, wide = (max(height, width),) * 2 if network.config.model_type == "sam" else (height, width)
     margins = (0, wide - width, 0, high - height)
     pixels, mean, std = (torch.tensor(values, device=network.device) for values in (image, MEAN, STD))
     pixels = F.pad(((pixels / 255 - mean) / std).permute(2, 0, 1), margins)[None]
-    embeddings = network.get_image_embeddings(F.interpolate(pixels, (settings.image_size,) * 2, mode="bilinear", antialias=True))
+    embeddings = network.get_image_embeddings(
+        F.interpolate(pixels, (settings.image_size,) * 2, mode="bilinear", antialias=True)
+    )
 
     def answer(prompt: torch.Tensor, piece: torch.Tensor) -> torch.Tensor:
         places = piece.nonzero()
@@ -91,7 +110,11 @@ def see(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor
         points = (points * settings.image_size / places.new_tensor((high, wide))).flip(1)  # (x, y)
         mask = F.pad(prompt, margins, value=float(prompt.min()))[None, None]
         mask = resize(mask, (4 * settings.image_size // settings.patch_size,) * 2)
-        prompts = {"input_boxes": points[:2].reshape(1, 1, 4), "input_points": points[None, None, 2:], "input_masks": mask}
+        prompts = {
+            "input_boxes": points[:2].reshape(1, 1, 4),
+            "input_points": points[None, None, 2:],
+            "input_masks": mask,
+        }
         prompts["input_labels"] = places.new_ones(1, 1, 1)
         said = network(image_embeddings=embeddings, multimask_output=False, **prompts)
         return resize(said.pred_masks[0, 0, 0], (high, wide))[:height, :width]

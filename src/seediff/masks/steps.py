@@ -1,4 +1,5 @@
-"""The steps of a mask by name, the maps after them, and a method's result for one class. Shape letters as in attention/maps.py.
+"""The steps of a mask by name, the maps after them, and a method's result for one class. Shape letters as in
+attention/maps.py.
 
 On disk and in reports a step is a text, such as `expansion L/2`.
 """
@@ -32,7 +33,9 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Step:
-    """kind: the operation. level: L / this, if the method repeats it at several levels. number: counts equal steps, from 1."""
+    """kind: the operation. level: L / this, if the method repeats it at several levels. number: counts equal steps,
+    from 1.
+    """
 
     kind: Kind
     level: int | None = None

@@ -1,1 +1,3 @@
-"""Pure functions on arrays that count and score: confusion, IoU, Hungarian matching, boundary IoU, bootstrap intervals."""
+"""Pure functions on arrays that count and score: confusion, IoU, Hungarian matching, boundary IoU, bootstrap
+intervals.
+"""

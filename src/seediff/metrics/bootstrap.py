@@ -14,7 +14,9 @@ LEVEL = 0.95
 
 
 def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
-    """How often each of I images occurs in a draw of I images with replacement: (≤ AT_ONCE, I) int64 at a time, (D, I) in all."""
+    """How often each of I images occurs in a draw of I images with replacement: (≤ AT_ONCE, I) int64 at a time, (D, I)
+    in all.
+    """
     rng = np.random.default_rng(seed)
     for first in range(0, draws, AT_ONCE):
         yield rng.multinomial(images, np.full(images, 1 / images), size=min(AT_ONCE, draws - first))

@@ -2,8 +2,9 @@
 
 Shape letters: C classes, I images.
 
-255 in the truth is ignored. 255 in a prediction means that the model has no class for the pixel, which is wrong: the pixel is a false
-negative for its class, and no false positive. All scores come from pixel sums over the set, not from means over images.
+255 in the truth is ignored. 255 in a prediction means that the model has no class for the pixel, which is wrong: the
+pixel is a false negative for its class, and no false positive. All scores come from pixel sums over the set, not from
+means over images.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ MAX_CLASSES = 255
 class Confusion:
     """Pixels of each true class (rows) that were predicted as each class (columns), in two forms.
 
-    table: (C, C + 1) int64, summed over all images; the last column counts pixels without a prediction (255). For each image only true
-    positives, false positives and false negatives of C classes are kept, 12·C bytes: 1.3 MB for 5,000 images with VOC's 21 classes.
+    table: (C, C + 1) int64, summed over all images; the last column counts pixels without a prediction (255). For each
+    image only true positives, false positives and false negatives of C classes are kept, 12·C bytes: 1.3 MB for 5,000
+    images with VOC's 21 classes.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -49,17 +51,23 @@ class Confusion:
     def _count(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """(C, C + 1) int64 for one image."""
         if predicted.shape != truth.shape or truth.ndim != 2:
-            raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} must be two maps (height, width) of one size")
+            raise ValueError(
+                f"prediction {predicted.shape} and truth {truth.shape} must be two maps (height, width) of one size"
+            )
         if predicted.dtype != np.uint8 or truth.dtype != np.uint8:
             raise ValueError(f"prediction and truth must be uint8, not {predicted.dtype} and {truth.dtype}")
         joint = joint_counts(truth, predicted)
         known = self.num_classes
         if joint[known:IGNORED].any():
             raise ValueError(
-                f"truth has ids {_named(joint.sum(1), known)}; there are {known} classes (0 to {known - 1}, and 255 for ignored)"
+                f"truth has ids {_named(joint.sum(1), known)}; there are {known} classes (0 to {known - 1}, and 255 for"
+                " ignored)"
             )
         if joint[:, known:IGNORED].any():
-            raise ValueError(f"prediction has ids {_named(joint.sum(0), known)}; there are {known} classes (0 to {known - 1}, and 255)")
+            raise ValueError(
+                f"prediction has ids {_named(joint.sum(0), known)}; there are {known} classes (0 to {known - 1}, and"
+                " 255)"
+            )
         return np.concatenate([joint[:known, :known], joint[:known, IGNORED:]], axis=1)
 
     def iou(self) -> np.ndarray:
@@ -91,9 +99,13 @@ def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def iou_of_present(truth: np.ndarray, other: np.ndarray) -> float | None:
-    """Mean IoU of two maps (H, W) uint8 over the truth's classes above 0, where the truth is not 255; None if it has no such class."""
+    """Mean IoU of two maps (H, W) uint8 over the truth's classes above 0, where the truth is not 255; None if it has no
+    such class.
+    """
     kept = truth != IGNORED
-    if np.array_equal(truth[kept], other[kept]):  # nearly always the maps are equal copies, which is much faster to check
+    if np.array_equal(
+        truth[kept], other[kept]
+    ):  # nearly always the maps are equal copies, which is much faster to check
         return 1.0 if truth[kept].any() else None
     table = joint_counts(truth[kept], other[kept])
     tp = np.diagonal(table)

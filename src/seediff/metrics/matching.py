@@ -1,22 +1,27 @@
 """Matches unnamed segments with classes (Hungarian matching), and counts the result.
 
-Adapted from google/diffseg, `diffseg/utils.py`, which follows PiCIE's evaluation: MIT License, Copyright 2023 Google LLC (see NOTICE).
+Adapted from google/diffseg, `diffseg/utils.py`, which follows PiCIE's evaluation: MIT License, Copyright 2023 Google
+LLC (see NOTICE).
 
 Shape letters: C classes, P segment ids from 0 to the highest, n entries of a table that are not zero.
 
 Three protocols:
 
-diffseg: as published. In each image, a C × max(C, P) table of shared pixels is matched one to one, so that the number of matched pixels
-    is maximal. Classes that the image does not show also get segments: the segment's pixels are then that class's false positives, and
-    the solver chooses among equal matchings. Unmatched segments, which exist only if P > C, count as false negatives for the classes
-    beneath them and as nothing else.
-dataset: one matching for the whole set, on the sum of its images' tables. Segment ids must mean the same in all images, as the
+diffseg: as published. In each image, a C × max(C, P) table of shared pixels is matched one to one, so that the number
+of matched pixels
+    is maximal. Classes that the image does not show also get segments: the segment's pixels are then that class's false
+    positives, and the solver chooses among equal matchings. Unmatched segments, which exist only if P > C, count as
+    false negatives for the classes beneath them and as nothing else.
+dataset: one matching for the whole set, on the sum of its images' tables. Segment ids must mean the same in all images,
+as the
     clusters of K-Means over a data set do. Unmatched segments count as in `diffseg`.
-strict: the matching of `diffseg`, so ACC is the same. But all labelled pixels of an unmatched segment are also false positives, for the
-    class that it covers most (the lowest id if several are equal). No class's IoU is above that of `diffseg`. If no image's ids reach C,
-    the two are equal, because every segment is matched.
+strict: the matching of `diffseg`, so ACC is the same. But all labelled pixels of an unmatched segment are also false
+positives, for the
+    class that it covers most (the lowest id if several are equal). No class's IoU is above that of `diffseg`. If no
+    image's ids reach C, the two are equal, because every segment is matched.
 
-In all protocols, a labelled pixel without a prediction (for example outside a centre crop) is a false negative for its class.
+In all protocols, a labelled pixel without a prediction (for example outside a centre crop) is a false negative for its
+class.
 """
 
 from __future__ import annotations
@@ -38,8 +43,9 @@ MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so t
 class Contingency:
     """The number of labelled pixels that each class and segment of an image share, for pairs that share any.
 
-    classes, segments, pixels: (n,) int64, entries in the order of classes, then segments. unpredicted: (C,) int64, labelled pixels of
-    each class that no segment covers. num_segments: P, the highest id anywhere in the prediction, plus one.
+    classes, segments, pixels: (n,) int64, entries in the order of classes, then segments. unpredicted: (C,) int64,
+    labelled pixels of each class that no segment covers. num_segments: P, the highest id anywhere in the prediction,
+    plus one.
     """
 
     classes: np.ndarray
@@ -51,7 +57,9 @@ class Contingency:
 
 @dataclass(frozen=True)
 class Tally:
-    """Pixels per class, (C,) int64: true positives, false positives, false negatives; and the image's labelled pixels."""
+    """Pixels per class, (C,) int64: true positives, false positives, false negatives; and the image's labelled
+    pixels.
+    """
 
     tp: np.ndarray
     fp: np.ndarray
@@ -63,8 +71,9 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
     """The table for one image.
 
     Args:
-        prediction: integers (H, W), ids of segments from 0 to 65535, in any order and with gaps; negative = not predicted.
-        label: integers (H, W), classes 0 … num_classes − 1; all other values, such as −1 and 255, are unlabelled and do not count.
+        prediction: integers (H, W), ids of segments from 0 to 65535, in any order and with gaps; negative = not
+        predicted. label: integers (H, W), classes 0 … num_classes − 1; all other values, such as −1 and 255, are
+        unlabelled and do not count.
 
     Raises ValueError if the two differ in shape, or if an id is higher.
     """
@@ -72,13 +81,15 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
         raise ValueError(f"prediction {prediction.shape} and label {label.shape} must have one shape")
     width = int(prediction.max(initial=0)) + 2
     if width > MAX_SEGMENTS + 1:
-        raise ValueError(f"segment ids go up to {MAX_SEGMENTS - 1}, not {width - 2}; np.unique with return_inverse makes them small")
+        raise ValueError(
+            f"segment ids go up to {MAX_SEGMENTS - 1}, not {width - 2}; np.unique with return_inverse makes them small"
+        )
     if label.max(initial=0) >= num_classes or label.min(initial=0) < -1:
         label = np.where((label < 0) | (label >= num_classes), -1, label.astype(np.int64))
     if prediction.min(initial=0) < -1:
         prediction = np.maximum(prediction, -1)
-    # Row 0 and column 0 take unlabelled and unpredicted pixels, so that one count over all pixels is enough. In place, because fresh
-    # memory for each step takes longer than the arithmetic; in bands, because pictures may be large.
+    # Row 0 and column 0 take unlabelled and unpredicted pixels, so that one count over all pixels is enough. In place,
+    # because fresh memory for each step takes longer than the arithmetic; in bands, because pictures may be large.
     table = np.zeros((num_classes + 1) * width, np.int64)
     labels, predictions = label.ravel(), prediction.ravel()
     for first in range(0, len(labels), BAND):
@@ -93,7 +104,9 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
 
 def match(tables: Sequence[Contingency]) -> np.ndarray:
     """(P,) int64: the class for each segment id, −1 for unmatched segments; one matching for the sum of the tables."""
-    from scipy.optimize import linear_sum_assignment  # imported late: it is half of what an export to COCO loads, which never calls this
+    from scipy.optimize import (
+        linear_sum_assignment,
+    )  # imported late: it is half of what an export to COCO loads, which never calls this
 
     num_classes = len(tables[0].unpredicted)
     table = np.zeros((num_classes, max(num_classes, *(t.num_segments for t in tables))), np.int64)

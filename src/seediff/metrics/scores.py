@@ -26,7 +26,9 @@ class Tallies:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Percentile intervals (low, high) of accuracy and mIoU, and of each class's IoU (C, 2), NaN where a class has no pixel."""
+    """Percentile intervals (low, high) of accuracy and mIoU, and of each class's IoU (C, 2), NaN where a class has no
+    pixel.
+    """
 
     acc: tuple[float, float]
     miou: tuple[float, float]
@@ -62,8 +64,8 @@ def class_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(iou: np.ndarray) -> np.ndarray:
-    """(…): mean over classes that are not NaN, like the original's nanmean. A class counts if it is labelled, or predicted by mistake.
-    NaN if none does."""
+    """(…): mean over classes that are not NaN, like the original's nanmean. A class counts if it is labelled, or
+    predicted by mistake. NaN if none does."""
     present = ~np.isnan(iou)
     classes = np.asarray(present.sum(-1))
     return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
@@ -81,7 +83,9 @@ def bootstrap(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Interval
 
 
 def resample(tallies: Tallies, *, seed: int = 0, draws: int = 2000) -> Tallies:
-    """The sums of each draw of I images with replacement, (D, C) and (D,) float64. Draws without a labelled pixel are left out."""
+    """The sums of each draw of I images with replacement, (D, C) and (D,) float64. Draws without a labelled pixel are
+    left out.
+    """
     kept = [np.asarray(a, np.float64) for a in (tallies.tp, tallies.fp, tallies.fn, tallies.pixels)]
     sums: list[list[np.ndarray]] = [[], [], [], []]
     for times in draw_counts(len(tallies.pixels), seed=seed, draws=draws):

@@ -1,7 +1,7 @@
 """Scenes of the embedded model's world with exact masks, to try methods on.
 
-60 scenes, half of whose objects are sprites that the model was never trained on. The images are WebP (quality 95), the label maps PNG
-(exact). recipes/mini renders more of them.
+60 scenes, half of whose objects are sprites that the model was never trained on. The images are WebP (quality 95), the
+label maps PNG (exact). recipes/mini renders more of them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def load_scenes(count: int | None = None) -> list[Scene]:
 
 
 def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes") -> list[Scene]:
-    """The first `count` scenes in a file; all by default. option: the name of the option that gave `count`, for messages.
+    """The first `count` scenes in a file; all by default. option: the name of the option that gave `count`, for
+    messages.
 
     Raises UserError for a wrong file or if it holds fewer.
     """
@@ -63,28 +64,44 @@ def read_scenes(path: Path, count: int | None = None, *, option: str = "scenes")
         raise UserError(f"{option} = {count}: {path.name} holds {len(about)}, so choose from 1 to {len(about)}")
     drawn = decode_scene(images[:count], f"{path}, images", "RGB", LARGEST)
     pairs = zip(drawn, decode_scene(masks[:count], f"{path}, masks", "L", LARGEST), strict=True)
-    scenes = [Scene(image, mask, row.classes, row.caption) for (image, mask), row in zip(pairs, about[:count], strict=True)]
+    scenes = [
+        Scene(image, mask, row.classes, row.caption) for (image, mask), row in zip(pairs, about[:count], strict=True)
+    ]
     for number, scene in enumerate(scenes):
         if scene.image.shape[:2] != scene.label_map.shape:
-            raise UserError(f"{path}, scene {number}: its image is {scene.image.shape[:2]}, but its mask {scene.label_map.shape}")
-        if unknown := set(np.unique(scene.label_map)) - {0, 255, *(CLASS_IDS[name] for name in scene.classes if name in CLASS_IDS)}:
-            raise UserError(f"{path}, scene {number}: its mask has id {min(unknown)}, which is none of {shown(scene.classes)}")
+            raise UserError(
+                f"{path}, scene {number}: its image is {scene.image.shape[:2]}, but its mask {scene.label_map.shape}"
+            )
+        if unknown := set(np.unique(scene.label_map)) - {
+            0,
+            255,
+            *(CLASS_IDS[name] for name in scene.classes if name in CLASS_IDS),
+        }:
+            raise UserError(
+                f"{path}, scene {number}: its mask has id {min(unknown)}, which is none of {shown(scene.classes)}"
+            )
     return scenes
 
 
 def read_blobs(file: TensorFile, kind: str, count: int, what: str) -> list[bytes]:
-    """Unpack `count` encoded pictures from `pack_blobs`. what: the expected kind of file. Raises UserError naming the file."""
+    """Unpack `count` encoded pictures from `pack_blobs`. what: the expected kind of file. Raises UserError naming the
+    file.
+    """
     file.check(kind, ("U8",), (None,), what)
     file.check(f"{kind}.ends", ("I64",), (count,), what)
     tensors = file.load("np", (kind, f"{kind}.ends"))
     data, ends = tensors[kind].tobytes(), [0, *tensors[f"{kind}.ends"].tolist()]
     if ends[-1] != len(data) or any(a >= b for a, b in pairwise(ends)):
-        raise UserError(f"{file.path}: tensor '{kind}.ends' must rise from above 0 to the {len(data)} bytes of '{kind}'")
+        raise UserError(
+            f"{file.path}: tensor '{kind}.ends' must rise from above 0 to the {len(data)} bytes of '{kind}'"
+        )
     return [data[a:b] for a, b in pairwise(ends)]
 
 
 def decode_scene(blobs: Sequence[bytes], where: str, mode: str, most: int) -> Iterator[np.ndarray]:
-    """Decode a picture as (H, W) or (H, W, bands) uint8 in a Pillow mode, with sides up to `most`. Raises UserError naming the picture."""
+    """Decode a picture as (H, W) or (H, W, bands) uint8 in a Pillow mode, with sides up to `most`. Raises UserError
+    naming the picture.
+    """
     for number, blob in enumerate(blobs):
         name = f"{where}, picture {number}"
         with open_picture(blob, name, formats=("PNG", "WEBP")) as picture:

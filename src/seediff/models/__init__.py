@@ -1,1 +1,3 @@
-"""Models by name (registry.py), their families (`families/`), weight files and fingerprints, and the embedded model's weights."""
+"""Models by name (registry.py), their families (`families/`), weight files and fingerprints, and the embedded model's
+weights.
+"""

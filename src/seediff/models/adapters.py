@@ -1,4 +1,5 @@
-"""Loads adapters on top of a model: LoRA, for families into which diffusers can load it, and textual inversion. Safetensors only.
+"""Loads adapters on top of a model: LoRA, for families into which diffusers can load it, and textual inversion.
+Safetensors only.
 
 Capture reads queries and keys as they leave the modules that make them, so a LoRA's part in them is included.
 """
@@ -20,9 +21,13 @@ USUAL = ("pytorch_lora_weights.safetensors", "learned_embeds.safetensors")
 ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
 """Tensor in a textual inversion for SDXL → the text encoder and the tokenizer that it is for."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
-"""Matches what follows a layer's name in the names of the matrices that are added to it; alphas and magnitudes have other names."""
+"""Matches what follows a layer's name in the names of the matrices that are added to it; alphas and magnitudes have
+other names.
+"""
 PLAIN = re.compile(r"[^\W\d_]+([\s'’-]+[^\W\d_]+)*|[\d\s.,;:!?'\"()&/-]+")
-"""Matches tokens that read as words, numbers or punctuation: a new token of such a name would change every prompt that contains it."""
+"""Matches tokens that read as words, numbers or punctuation: a new token of such a name would change every prompt that
+contains it.
+"""
 NAME = "seediff"
 """Name of the adapter within the pipeline."""
 
@@ -59,16 +64,17 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
         for name, weight in part.named_parameters():
             if "lora_" in name:
                 _check_numbers("lora", source, name, weight)
-                # The LoRA may be in another number format. The part's other weights stay: some are in float32 on purpose
+                # The LoRA may be in another number format. The part's other weights stay: some are in float32 on
+                # purpose
                 weight.data = weight.data.to(part.dtype)
 
 
 def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     """Load a textual inversion, a token of one or more vectors, from a file, a folder or a hub id.
 
-    The token is named after the tensor, or after the file, `<name>`, if the tensor is called `emb_params` or there are two CLIP text
-    encoders. For two encoders the file has the tensors `clip_l` and `clip_g` with the same number of vectors, because their tokens share
-    columns. Raises UserError like `load_lora`.
+    The token is named after the tensor, or after the file, `<name>`, if the tensor is called `emb_params` or there are
+    two CLIP text encoders. For two encoders the file has the tensors `clip_l` and `clip_g` with the same number of
+    vectors, because their tokens share columns. Raises UserError like `load_lora`.
     """
     target = f"model '{model}' ({family.title})"
     encoders = [part for part in family.weights if part.startswith("text_encoder")]
@@ -76,25 +82,37 @@ def load_embedding(pipe: Any, family: Family, source: str, model: str) -> None:
     path = weight_file("embedding", source)
     tensors = read_header(path).load("pt")
     if len(wanted) == 1 and len(tensors) != 1:
-        raise UserError("embedding", f"{source}: is no textual inversion of one token for {target}: it has {len(tensors)} tensors")
+        raise UserError(
+            "embedding", f"{source}: is no textual inversion of one token for {target}: it has {len(tensors)} tensors"
+        )
     if len(wanted) > 1 and set(tensors) != set(wanted):
         there = ", ".join(name[:80] for name in list(tensors)[:3]) or "none"
         raise UserError("embedding", f"{source}: {target} needs the tensors {' and '.join(wanted)}; there are: {there}")
     only = next(iter(tensors))
     token = f"<{path.stem}>" if len(wanted) > 1 or only == "emb_params" else only
     if PLAIN.fullmatch(token):
-        raise UserError("embedding", f"{source}: its token {token[:80]!r} is a plain word", "rename the tensor to <name>")
-    parts = [(encoder, tokenizer, tensors[name if len(wanted) > 1 else only]) for name, (encoder, tokenizer) in wanted.items()]
+        raise UserError(
+            "embedding", f"{source}: its token {token[:80]!r} is a plain word", "rename the tensor to <name>"
+        )
+    parts = [
+        (encoder, tokenizer, tensors[name if len(wanted) > 1 else only])
+        for name, (encoder, tokenizer) in wanted.items()
+    ]
     for name, values in tensors.items():
         _check_numbers("embedding", source, name, values)
     for encoder, _, values in parts:
         width = getattr(pipe, encoder).get_input_embeddings().embedding_dim
         if values.ndim not in (1, 2) or values.shape[-1] != width:
             shape = tuple(values.shape)
-            raise UserError("embedding", f"{source}: vectors of {shape} do not fit the {encoder} of {target}, which needs {width}")
+            raise UserError(
+                "embedding", f"{source}: vectors of {shape} do not fit the {encoder} of {target}, which needs {width}"
+            )
     counts = [1 if values.ndim == 1 else len(values) for _, _, values in parts]
     if len(set(counts)) > 1 or not counts[0]:
-        raise UserError("embedding", f"{source}: has {' and '.join(map(str, counts))} vectors; text encoders need as many as each other")
+        raise UserError(
+            "embedding",
+            f"{source}: has {' and '.join(map(str, counts))} vectors; text encoders need as many as each other",
+        )
     try:
         for encoder, tokenizer, values in parts:
             more = {"text_encoder": getattr(pipe, encoder), "tokenizer": getattr(pipe, tokenizer)}
@@ -110,8 +128,8 @@ def _check_numbers(what: str, source: str, name: str, values: Any) -> None:
 
 
 def weight_file(what: str, source: str) -> Path:
-    """The safetensors file that a path, a hub id, or a file in it, `owner/name/FILE`, stands for. what: the kind of file, for messages.
-    Raises UserError."""
+    """The safetensors file that a path, a hub id, or a file in it, `owner/name/FILE`, stands for. what: the kind of
+    file, for messages. Raises UserError."""
     local = local_file(what, source)
     if local is not None:
         return local
@@ -139,7 +157,9 @@ def local_file(what: str, source: str) -> Path | None:
 def _one(what: str, source: str, names: list[str], fix: str) -> str:
     usual = [name for name in names if name in USUAL]
     if len(usual or names) != 1:
-        raise UserError(what, f"{source}: has " + (f"{len(names)} .safetensors files; {fix}" if names else "no .safetensors file"))
+        raise UserError(
+            what, f"{source}: has " + (f"{len(names)} .safetensors files; {fix}" if names else "no .safetensors file")
+        )
     return (usual or names)[0]
 
 

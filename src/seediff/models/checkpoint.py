@@ -1,9 +1,10 @@
-"""Reads the headers of weights that are not a whole model, a single file (Civitai, A1111, ComfyUI) or the folder of one part: which family
-they belong to, and which parts of a model they hold.
+"""Reads the headers of weights that are not a whole model, a single file (Civitai, A1111, ComfyUI) or the folder of one
+part: which family they belong to, and which parts of a model they hold.
 
-Tensors of a single file have the names of the original authors' code; the network's usually begin with `model.diffusion_model.`. The family
-is recognised by these names, before anything is fetched. What a file never has (configurations, tokenizers, the scheduler), and parts that
-it lacks, come from its *base*: a model in diffusers' format.
+Tensors of a single file have the names of the original authors' code; the network's usually begin with
+`model.diffusion_model.`. The family is recognised by these names, before anything is fetched. What a file never has
+(configurations, tokenizers, the scheduler), and parts that it lacks, come from its *base*: a model in diffusers'
+format.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from .weights import choose_variant, folder_files, part_files
 
 NETWORK = "model.diffusion_model."
 NETWORKS = ("transformer", "unet")
-QUANTISED = re.compile(r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$")
-"""Matches names of tensors that other tensors of the file must be multiplied by, which no converter of diffusers does."""
+QUANTISED = re.compile(
+    r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
+)
+"""Matches names of tensors that other tensors of the file must be multiplied by, which no converter of diffusers
+does.
+"""
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of the network's tensors, by their names without `Checkpoint.prefix`."""
@@ -32,10 +37,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 class Layout:
     """How the single files of one architecture are recognised and read.
 
-    pipeline: diffusers' class. marks: names of the network's tensors that only these files have. bases: shapes → short names of the models
-    from which such a file may have been made; more than one if the shapes do not tell. beside: other parts that the files may hold → the
-    possible prefixes of their tensors' names. inputs: (name of the network's first layer, number of its input channels) of files that take
-    more than a picture's channels → what they do instead of drawing from a prompt.
+    pipeline: diffusers' class. marks: names of the network's tensors that only these files have. bases: shapes → short
+    names of the models from which such a file may have been made; more than one if the shapes do not tell. beside:
+    other parts that the files may hold → the possible prefixes of their tensors' names. inputs: (name of the network's
+    first layer, number of its input channels) of files that take more than a picture's channels → what they do instead
+    of drawing from a prompt.
     """
 
     pipeline: str
@@ -67,7 +73,10 @@ VAE = {"vae": ("first_stage_model.", "vae.")}
 T5 = "text_encoders.t5xxl.transformer."
 CLIP_L, CLIP_G = "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."
 FLUX2 = "double_stream_modulation_img.lin.weight"
-UNET_INPUTS = {("input_blocks.0.0.weight", 9): "it paints holes of pictures", ("input_blocks.0.0.weight", 8): "it edits pictures"}
+UNET_INPUTS = {
+    ("input_blocks.0.0.weight", 9): "it paints holes of pictures",
+    ("input_blocks.0.0.weight", 8): "it edits pictures",
+}
 FLUX_INPUTS = {
     ("img_in.weight", 384): "it paints holes of pictures (Fill)",
     ("img_in.weight", 128): "it follows edges or depth (Canny, Depth)",  # FLUX.2 takes this many for any picture
@@ -78,7 +87,11 @@ LAYOUTS: tuple[Layout, ...] = (
         "StableDiffusionXLPipeline",
         ("input_blocks.0.0.weight", "label_emb.0.0.weight"),
         lambda _: ("sdxl",),
-        {**VAE, "text_encoder": ("conditioner.embedders.0.transformer.",), "text_encoder_2": ("conditioner.embedders.1.model.",)},
+        {
+            **VAE,
+            "text_encoder": ("conditioner.embedders.0.transformer.",),
+            "text_encoder_2": ("conditioner.embedders.1.model.",),
+        },
         UNET_INPUTS,
     ),
     Layout(
@@ -96,7 +109,12 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout("Flux2Pipeline", (FLUX2, "guidance_in.in_layer.weight"), lambda _: ("flux2-dev",)),
     Layout("Flux2KleinPipeline", (FLUX2,), _klein),
-    Layout("ChromaPipeline", ("distilled_guidance_layer.in_proj.weight",), lambda _: ("chroma",), {**VAE, "text_encoder": (T5,)}),
+    Layout(
+        "ChromaPipeline",
+        ("distilled_guidance_layer.in_proj.weight",),
+        lambda _: ("chroma",),
+        {**VAE, "text_encoder": (T5,)},
+    ),
     Layout(
         "FluxPipeline",
         ("double_blocks.0.img_attn.qkv.weight", "single_blocks.0.linear1.weight"),
@@ -104,9 +122,20 @@ LAYOUTS: tuple[Layout, ...] = (
         {**VAE, "text_encoder": (CLIP_L,), "text_encoder_2": (T5,)},
         FLUX_INPUTS,
     ),
-    Layout("ZImagePipeline", ("layers.0.adaLN_modulation.0.weight", "cap_pad_token"), lambda _: ("z-image-turbo", "z-image"), VAE),
-    Layout("QwenImagePipeline", ("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"), lambda _: ("qwen-image",)),
-    Layout("SanaPipeline", ("blocks.0.cross_attn.q_linear.weight", "blocks.0.mlp.inverted_conv.conv.weight"), lambda _: ("sana",)),
+    Layout(
+        "ZImagePipeline",
+        ("layers.0.adaLN_modulation.0.weight", "cap_pad_token"),
+        lambda _: ("z-image-turbo", "z-image"),
+        VAE,
+    ),
+    Layout(
+        "QwenImagePipeline", ("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"), lambda _: ("qwen-image",)
+    ),
+    Layout(
+        "SanaPipeline",
+        ("blocks.0.cross_attn.q_linear.weight", "blocks.0.mlp.inverted_conv.conv.weight"),
+        lambda _: ("sana",),
+    ),
 )
 """The first layout whose marks are all present is used."""
 
@@ -115,8 +144,9 @@ LAYOUTS: tuple[Layout, ...] = (
 class Checkpoint:
     """A single file, or the folder of a network alone.
 
-    files: all that hold weights. tensors: by name, as in the headers. prefix: of the names of the network's tensors. layout: None if it is
-    unknown, perhaps because the tensors have diffusers' names. config: the folder's config.json; None: the base's applies.
+    files: all that hold weights. tensors: by name, as in the headers. prefix: of the names of the network's tensors.
+    layout: None if it is unknown, perhaps because the tensors have diffusers' names. config: the folder's config.json;
+    None: the base's applies.
     """
 
     path: Path
@@ -150,29 +180,37 @@ class Checkpoint:
         if self.layout is None:
             first = min(self.tensors, default="none")[:80]
             raise UserError(
-                f"model {self.path}: no model that is known has tensors of these names, the first is {first}; name the model that it was "
-                "made from with --base. A LoRA is for --lora, a textual inversion for --embedding"
+                f"model {self.path}: no model that is known has tensors of these names, the first is {first}; name the"
+                " model that it was made from with --base. A LoRA is for --lora, a textual inversion for --embedding"
             )
         if "edm_mean" in self.tensors:
-            raise UserError(f"model {self.path}: is made from Playground 2.5, which has noise levels of its own: name it with --base")
+            raise UserError(
+                f"model {self.path}: is made from Playground 2.5, which has noise levels of its own: name it with"
+                " --base"
+            )
         names = self.layout.bases(self.network)
         if len(names) != 1:
-            raise UserError(f"model {self.path}: does not say whether it was made from {' or '.join(names)}: name it with --base")
+            raise UserError(
+                f"model {self.path}: does not say whether it was made from {' or '.join(names)}: name it with --base"
+            )
         return names[0]
 
     def parts(self, family: Family, listed: Container[str] = ()) -> dict[str, str]:
-        """The parts of a pipeline of this family that the file holds → the prefixes of their tensors' names. listed: the parts that the
-        base lists; a part that a pipeline may lack counts only if it is among them."""
+        """The parts of a pipeline of this family that the file holds → the prefixes of their tensors' names. listed:
+        the parts that the base lists; a part that a pipeline may lack counts only if it is among them."""
         beside = self.layout.beside if self.layout is not None and self.prefix else {}
         places = {family.network: (self.prefix,), **beside}
-        found = {part: next((p for p in prefixes if any(n.startswith(p) for n in self.tensors)), None) for part, prefixes in places.items()}
+        found = {
+            part: next((p for p in prefixes if any(n.startswith(p) for n in self.tensors)), None)
+            for part, prefixes in places.items()
+        }
         wanted = [part for part in family.weights if part not in family.optional or part in listed]
         return {part: prefix for part in wanted if (prefix := found.get(part)) is not None}
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The `Checkpoint` of a single file, from its header. Raises UserError if the file cannot be read as safetensors or GGUF, does not draw
-    from a prompt alone, or is quantised in an unsupported way."""
+    """The `Checkpoint` of a single file, from its header. Raises UserError if the file cannot be read as safetensors or
+    GGUF, does not draw from a prompt alone, or is quantised in an unsupported way."""
     tensors = _gguf_tensors(path) if path.suffix == ".gguf" else read_header(path).tensors
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
     network = _network(tensors, prefix)
@@ -180,19 +218,36 @@ def read_checkpoint(path: Path) -> Checkpoint:
     for (name, channels), what in (layout.inputs if layout else {}).items():
         if network.get(name, ())[1:2] == (channels,):
             raise UserError(
-                f"model {path}: {what}, and draws none from words alone ({name} takes {channels} channels); name its base model"
+                f"model {path}: {what}, and draws none from words alone ({name} takes {channels} channels); name its"
+                " base model"
             )
     scaled = next(filter(QUANTISED.search, tensors), None)
     if scaled:
         raise UserError(
-            f"model {path}: is quantised in a way that is not read here ({scaled[:80]}); take the file in float16, bfloat16 or "
-            "plain float8, or a .gguf"
+            f"model {path}: is quantised in a way that is not read here ({scaled[:80]}); take the file in float16,"
+            " bfloat16 or plain float8, or a .gguf"
         )
     return Checkpoint(path, (path,), tensors, prefix, layout)
 
 
 GGUF_TYPES = {
-    *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "Q3_K", "Q2_K", "IQ4_NL", "IQ4_XS"),
+    *(
+        "F32",
+        "F16",
+        "BF16",
+        "Q8_0",
+        "Q6_K",
+        "Q5_K",
+        "Q5_1",
+        "Q5_0",
+        "Q4_K",
+        "Q4_1",
+        "Q4_0",
+        "Q3_K",
+        "Q2_K",
+        "IQ4_NL",
+        "IQ4_XS",
+    ),
 }
 """GGUF types that diffusers reads."""
 
@@ -204,15 +259,19 @@ def _gguf_tensors(path: Path) -> Mapping[str, Tensor]:
     tensors = read_gguf_header(path)
     for name, tensor in tensors.items():
         if tensor.dtype not in GGUF_TYPES:
-            raise UserError(f"model {path}: {name[:80]} is {tensor.dtype}, which is not read; take a file in Q8_0 or Q4_K")
+            raise UserError(
+                f"model {path}: {name[:80]} is {tensor.dtype}, which is not read; take a file in Q8_0 or Q4_K"
+            )
     return tensors
 
 
 def read_part(folder: Path) -> Checkpoint:
-    """The `Checkpoint` of a folder with a model's network alone, as it is saved in training: config.json beside the weights, or below unet/
-    or transformer/. Raises UserError if there is none."""
+    """The `Checkpoint` of a folder with a model's network alone, as it is saved in training: config.json beside the
+    weights, or below unet/ or transformer/. Raises UserError if there is none."""
     here = folder.resolve()  # the name of `.` is empty
-    place = next((place for place in (here, *(here / name for name in NETWORKS)) if (place / "config.json").is_file()), here)
+    place = next(
+        (place for place in (here, *(here / name for name in NETWORKS)) if (place / "config.json").is_file()), here
+    )
     variant = choose_variant(folder_files(place.parent, (place.name,)), "float32", (place.name,))
     files = tuple(part_files(place.parent, place.name, variant))
     if not files or not (place / "config.json").is_file():

@@ -1,12 +1,12 @@
 """Compiles a network's attention blocks with torch, with taps through which attention is captured.
 
-A compiled graph contains the hooks that were registered when it was made and ignores later ones. So every attention layer gets permanent
-hooks, its tap, before anything is compiled. A tap passes on the tensors that it sees through an operator that is opaque to the compiler;
-the listeners, if any, are looked up when that operator runs. A block is one graph, as without taps; identical blocks share it, and it does
-not depend on what is captured.
+A compiled graph contains the hooks that were registered when it was made and ignores later ones. So every attention
+layer gets permanent hooks, its tap, before anything is compiled. A tap passes on the tensors that it sees through an
+operator that is opaque to the compiler; the listeners, if any, are looked up when that operator runs. A block is one
+graph, as without taps; identical blocks share it, and it does not depend on what is captured.
 
-Every input shape has a graph of its own, and no graph is chosen by timing: the configuration alone decides through which graph an image
-passes, so that a continued run has the same bytes as an uninterrupted one.
+Every input shape has a graph of its own, and no graph is chosen by timing: the configuration alone decides through
+which graph an image passes, so that a continued run has the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from .families.base import Family, Joint, Layer
 BACKEND = "inductor"
 """The backend of `torch.compile`, by torch's name."""
 MOST_GRAPHS = 256
-"""The most graphs per class of blocks in one process. Beyond it torch would continue uncompiled, with other rounding; here it is an
-error."""
+"""The most graphs per class of blocks in one process. Beyond it torch would continue uncompiled, with other rounding;
+here it is an error."""
 MARK = "_seediff_tap"
-"""Attribute of a module with a tap: (the tap, the module's index in it). A compiled network has the attribute too, with the value ()."""
+"""Attribute of a module with a tap: (the tap, the module's index in it). A compiled network has the attribute too, with
+the value ().
+"""
 
 Hook = Callable[..., Any]
 Listen = Callable[..., Any]
@@ -37,7 +39,9 @@ Listen = Callable[..., Any]
 
 
 class Tap:
-    """The permanent hooks of one attention layer. modules: those that make its queries and keys, then the attention module itself."""
+    """The permanent hooks of one attention layer. modules: those that make its queries and keys, then the attention
+    module itself.
+    """
 
     def __init__(self, attention: Any, layer: Layer) -> None:
         joint = isinstance(layer, Joint)
@@ -70,8 +74,8 @@ class Tap:
         torch.ops.seediff.hear(self.ticket, heard, len(self.modules) - 1, layout)
 
     def tell(self, which: int, heard: list[torch.Tensor], layout: str) -> None:
-        """Call the listeners of a module. heard: its output, then the tensors of its keyword arguments. layout: the name of each argument
-        and its number of tensors; 1 means a tensor, not a tuple of one."""
+        """Call the listeners of a module. heard: its output, then the tensors of its keyword arguments. layout: the
+        name of each argument and its number of tensors; 1 means a tensor, not a tuple of one."""
         if not self.listeners[which]:
             return
         output, *rest = heard
@@ -117,13 +121,15 @@ class _Handle:
 def listen(network: Any, module: Any, hook: Hook, *, with_kwargs: bool = False) -> Any:
     """`module.register_forward_hook` that also works in a compiled network. Returns the handle.
 
-    A compiled network passes on only attention's keyword arguments for rotary and mask, and only the first of several outputs. Raises
-    UserError if a module of a compiled network has no tap because it was added later, such as a LoRA's.
+    A compiled network passes on only attention's keyword arguments for rotary and mask, and only the first of several
+    outputs. Raises UserError if a module of a compiled network has no tap because it was added later, such as a LoRA's.
     """
     if not hasattr(network, MARK):
         return module.register_forward_hook(hook, with_kwargs=with_kwargs)
     if not hasattr(module, MARK):
-        raise UserError("the network was changed after it was compiled (a LoRA?): load a LoRA with the model, or do not compile it")
+        raise UserError(
+            "the network was changed after it was compiled (a LoRA?): load a LoRA with the model, or do not compile it"
+        )
     tap, which = getattr(module, MARK)
     handle = _Handle(tap.listeners[which])
     tap.listeners[which][id(handle)] = hook, with_kwargs
@@ -135,18 +141,23 @@ def check_compile(device: str, offload: str) -> None:
     if device.startswith("mps"):
         raise UserError("compile", "is not supported on mps", "leave it out")
     if offload == "sequential":
-        raise UserError("compile", "does not work with offload sequential", "use offload model, or leave one of them out")
+        raise UserError(
+            "compile", "does not work with offload sequential", "use offload model, or leave one of them out"
+        )
 
 
 def compile_network(network: Any, family: Family, device: str) -> None:
-    """Set up the blocks around a network's attention to be compiled when they first see an input shape. LoRAs must be loaded before.
+    """Set up the blocks around a network's attention to be compiled when they first see an input shape. LoRAs must be
+    loaded before.
 
-    Raises UserError if torch cannot compile for the device: no C++ compiler for the cpu, no Triton or too old a GPU for cuda. The network
-    raises UserError later, when it sees more shapes than MOST_GRAPHS allows.
+    Raises UserError if torch cannot compile for the device: no C++ compiler for the cpu, no Triton or too old a GPU for
+    cuda. The network raises UserError later, when it sees more shapes than MOST_GRAPHS allows.
     """
     from torch._inductor import config as inductor
 
-    options = {"deterministic": True} if BACKEND == "inductor" and hasattr(inductor, "deterministic") else None  # since torch 2.9
+    options = (
+        {"deterministic": True} if BACKEND == "inductor" and hasattr(inductor, "deterministic") else None
+    )  # since torch 2.9
     settings: dict[str, Any] = {"backend": BACKEND, "dynamic": False, "options": options}
     try:
         torch.compile(_trial, **settings)(torch.zeros(64, device=device))
@@ -164,23 +175,25 @@ def compile_network(network: Any, family: Family, device: str) -> None:
 
 
 def limit_graphs(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A network's `forward` that raises UserError beyond MOST_GRAPHS graphs. torch keeps these limits per thread; they are set only during
-    a call, so that programs that the user compiles keep theirs."""
+    """A network's `forward` that raises UserError beyond MOST_GRAPHS graphs. torch keeps these limits per thread; they
+    are set only during a call, so that programs that the user compiles keep theirs."""
     from torch._dynamo import config as dynamo
     from torch._dynamo.exc import FailOnRecompileLimitHit
 
     @wraps(forward)
     def within(*args: Any, **kwargs: Any) -> Any:
         # One patch per call: a shared patch would mix up the previous limits of several threads.
-        limits = dynamo.patch(recompile_limit=MOST_GRAPHS, accumulated_recompile_limit=MOST_GRAPHS, fail_on_recompile_limit_hit=True)
+        limits = dynamo.patch(
+            recompile_limit=MOST_GRAPHS, accumulated_recompile_limit=MOST_GRAPHS, fail_on_recompile_limit_hit=True
+        )
         try:
             with limits:
                 return forward(*args, **kwargs)
         except FailOnRecompileLimitHit as error:
             raise UserError(
-                f"compile: too many shapes: torch has made {MOST_GRAPHS} graphs of one class of blocks, the most there may be in one "
-                "process; the same command continues; for fewer shapes use --fit resize or --batch-size 1, or "
-                "leave out --compile"
+                f"compile: too many shapes: torch has made {MOST_GRAPHS} graphs of one class of blocks, the most there"
+                " may be in one process; the same command continues; for fewer shapes use --fit resize or --batch-size"
+                " 1, or leave out --compile"
             ) from error
 
     return within

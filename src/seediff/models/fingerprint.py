@@ -1,5 +1,5 @@
-"""Fingerprints of a model's weights and of data folders, made without reading all of their bytes: a continued run, perhaps much later, must
-use the same files."""
+"""Fingerprints of a model's weights and of data folders, made without reading all of their bytes: a continued run,
+perhaps much later, must use the same files."""
 
 from __future__ import annotations
 
@@ -20,41 +20,47 @@ WHOLE = 1 << 20
 LISTS = (".txt", ".json", ".jsonl", ".yaml", ".csv")
 """Suffixes of files that list what a data folder holds: their contents may change while their size does not."""
 SAMPLES, SAMPLE_BYTES = 64, 4096
-"""Number of pieces read from a larger file, evenly spaced, and bytes per piece. Samples are enough, because further training changes bytes
-everywhere."""
+"""Number of pieces read from a larger file, evenly spaced, and bytes per piece. Samples are enough, because further
+training changes bytes everywhere."""
 
 
 def model_fingerprint(model: str, base: str | None = None) -> str:
     """A text that differs for other weights, and for another configuration of the same weights.
 
-    For a local folder it is a digest of the files of the pipeline's parts: names, sizes and contents (samples of large files). For a hub id
-    it is the commit in the cache, "" if there is none. For a single file or part it is the digest of its files, then the fingerprint of its
-    base. Raises UserError if a file cannot be read.
+    For a local folder it is a digest of the files of the pipeline's parts: names, sizes and contents (samples of large
+    files). For a hub id it is the commit in the cache, "" if there is none. For a single file or part it is the digest
+    of its files, then the fingerprint of its base. Raises UserError if a file cannot be read.
     """
     source = find_source(model, base)
     paths = source.checkpoint.contents if source.checkpoint else ()
     try:
-        whole = _hub_commit(source.whole) if isinstance(source.whole, str) else _fingerprint(source.whole, _pipeline_files(source.whole))
+        whole = (
+            _hub_commit(source.whole)
+            if isinstance(source.whole, str)
+            else _fingerprint(source.whole, _pipeline_files(source.whole))
+        )
         return "+".join([*map(content_fingerprint, paths), whole])
     except (OSError, ValueError) as error:
         raise UserError(f"model {source.whole}: cannot be read ({first_line(error)})") from error
 
 
 def weights_fingerprint(model: str, base: str | None = None, *adapters: str | None) -> str:
-    """`model_fingerprint`, followed by the digests of the weight files that are used with the model, in this order. adapters: their
-    sources; None is skipped."""
+    """`model_fingerprint`, followed by the digests of the weight files that are used with the model, in this order.
+    adapters: their sources; None is skipped."""
     added = [content_fingerprint(weight_file("adapter", source)) for source in adapters if source is not None]
     return "+".join([model_fingerprint(model, base), *added])
 
 
 def content_fingerprint(path: Path) -> str:
-    """A digest of a file, or of all files below a folder: names, sizes and contents (samples of large files). Raises OSError."""
+    """A digest of a file, or of all files below a folder: names, sizes and contents (samples of large files). Raises
+    OSError.
+    """
     return _fingerprint(path.parent, [path]) if path.is_file() else _fingerprint(path, _files_below(path))
 
 
 def data_fingerprint(folder: Path) -> str:
-    """A digest of a data folder of any size: the names and sizes of all files below it, and the contents of small lists and tables, but no
-    pictures. Raises OSError."""
+    """A digest of a data folder of any size: the names and sizes of all files below it, and the contents of small lists
+    and tables, but no pictures. Raises OSError."""
     digest = hashlib.sha256()
     for path in _files_below(folder):
         size = path.stat().st_size
@@ -65,8 +71,8 @@ def data_fingerprint(folder: Path) -> str:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """All files below a folder, also through links, sorted by path. Files and folders whose names begin with a dot are skipped, because
-    they belong to the system."""
+    """All files below a folder, also through links, sorted by path. Files and folders whose names begin with a dot are
+    skipped, because they belong to the system."""
     paths, seen = [], set()
     for at, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)

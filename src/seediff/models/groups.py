@@ -9,8 +9,9 @@ from typing import Any, Literal
 from ..errors import UserError
 
 Layers = str
-"""all; up or down, a side of a UNet; last, the last layer of each block on its way up; or block numbers of a transformer, from 0, such as
-9-12 or 0,3,8-11. Two choices with a slash between them, such as all/last, are for cross-attention and for self-attention."""
+"""all; up or down, a side of a UNet; last, the last layer of each block on its way up; or block numbers of a
+transformer, from 0, such as 9-12 or 0,3,8-11. Two choices with a slash between them, such as all/last, are for
+cross-attention and for self-attention."""
 SIDES = ("all", "up", "down", "last")
 MOST_BLOCKS = 200
 Kind = Literal["self", "cross"]
@@ -37,14 +38,19 @@ def block_numbers(layers: Layers) -> frozenset[int] | None:
         span = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part, re.ASCII)
         first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
         if first > last or last >= MOST_BLOCKS:
-            choices = "'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or 0,3,8-11, or CROSS/SELF"
+            choices = (
+                "'all', 'up', 'down' or 'last' of a UNet, or blocks of a transformer, as 9-12 or 0,3,8-11, or"
+                " CROSS/SELF"
+            )
             raise UserError("layers", f"{layers!r} must be {choices}")
         numbers |= set(range(first, last + 1))
     return frozenset(numbers)
 
 
 def normal_layers(layers: Layers) -> Layers:
-    """The normalised spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for an invalid choice."""
+    """The normalised spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for an invalid
+    choice.
+    """
     if isinstance(layers, str) and layers.count("/") == 1:
         return both_kinds(*map(normal_layers, layers.split("/")))
     numbers = block_numbers(layers)
@@ -60,10 +66,12 @@ def normal_layers(layers: Layers) -> Layers:
 
 
 def layers_name(layers: Layers) -> str:
-    """A description for people: `all layers`, `up layers`, `last up layers`, `blocks 9-12`, `cross-attention of all layers, self-attention
-    of …`."""
+    """A description for people: `all layers`, `up layers`, `last up layers`, `blocks 9-12`,
+    `cross-attention of all layers, self-attention of …`."""
     if "/" in layers:
-        return ", ".join(f"{kind}-attention of {layers_name(of_kind)}" for kind, of_kind in reversed(by_kind(layers).items()))
+        return ", ".join(
+            f"{kind}-attention of {layers_name(of_kind)}" for kind, of_kind in reversed(by_kind(layers).items())
+        )
     if layers == "last":
         return "last up layers"
     if layers in SIDES:
@@ -72,7 +80,9 @@ def layers_name(layers: Layers) -> str:
 
 
 def block_count(config: Mapping[str, Any], name: str) -> int:
-    """The number of blocks under `name` in a config.json. Raises KeyError if it is absent, ValueError if it is not a valid number."""
+    """The number of blocks under `name` in a config.json. Raises KeyError if it is absent, ValueError if it is not a
+    valid number.
+    """
     count = config[name]
     if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_BLOCKS:
         raise ValueError(f"{name} is not a number of blocks from 0 to {MOST_BLOCKS}")

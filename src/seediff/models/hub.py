@@ -14,17 +14,22 @@ from ..files.reading import SETTINGS
 from .known import BY_NAME, EMBEDDED, hub_ids
 
 INDEX = "model_index.json"
-NOT_WHOLE = "has no model_index.json, and so is no whole model: name its --base, and of several files the one, --model owner/name/FILE"
+NOT_WHOLE = (
+    "has no model_index.json, and so is no whole model: name its --base, and of several files the one, --model"
+    " owner/name/FILE"
+)
 WEIGHTS = (".safetensors", ".gguf")
 """Suffixes of single files that are read."""
 HUB_PART = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:/(.+\.(?:safetensors|gguf)))?")
-"""`owner/name`, or a file in it: `owner/name/folder/file.safetensors`. `hub_part` also knows what else the hub refuses."""
+"""`owner/name`, or a file in it: `owner/name/folder/file.safetensors`. `hub_part` also knows what else the hub
+refuses.
+"""
 
 
 PICKLES = (".ckpt", ".bin", ".pt", ".pth")
 CONVERT = (
-    "import torch, safetensors.torch as s; t = torch.load('{old}', 'cpu', weights_only=True); t = t.get('state_dict', t); "
-    "s.save_file({{k: v.clone() for k, v in t.items() if torch.is_tensor(v)}}, '{new}')"
+    "import torch, safetensors.torch as s; t = torch.load('{old}', 'cpu', weights_only=True); t = t.get('state_dict',"
+    " t); s.save_file({{k: v.clone() for k, v in t.items() if torch.is_tensor(v)}}, '{new}')"
 )
 """A program that converts a pickle to safetensors; `weights_only` keeps the pickle from running code."""
 
@@ -45,7 +50,9 @@ def hub_part(name: str) -> tuple[str, str | None] | None:
 
 
 def path_of(what: str, name: str, fix: str = "name a folder, a file or a hub id `owner/name`") -> Path:
-    """The path of a name, with `~` as the user's folder. what, fix: for messages. Raises UserError for a name that no file can have."""
+    """The path of a name, with `~` as the user's folder. what, fix: for messages. Raises UserError for a name that no
+    file can have.
+    """
     try:
         path = Path(name).expanduser()
         path.exists()
@@ -56,15 +63,18 @@ def path_of(what: str, name: str, fix: str = "name a folder, a file or a hub id 
 
 
 def resolve_name(name: str) -> Path | str:
-    """What a model's name stands for: a local folder, a single file of weights, or a hub id; of several hub ids of the same model,
-    preferably one that is in the cache. Raises UserError if it is none of these. Makes no network requests."""
+    """What a model's name stands for: a local folder, a single file of weights, or a hub id; of several hub ids of the
+    same model, preferably one that is in the cache. Raises UserError if it is none of these. Makes no network requests.
+    """
     if name in EMBEDDED:
         if not (EMBEDDED[name] / "model_index.json").is_file():
             raise UserError(
                 f"the embedded model is missing ({EMBEDDED[name]}): reinstall seediff"
                 if name == "mini"
-                else f"model '{name}' is for measuring and not in the package: clone SeeDiff's repository, and name its folder, "
-                f"--model recipes/weights/{name}"
+                else (
+                    f"model '{name}' is for measuring and not in the package: clone SeeDiff's repository, and name its"
+                    f" folder, --model recipes/weights/{name}"
+                )
             )
         return EMBEDDED[name]
     if name not in BY_NAME:
@@ -73,24 +83,32 @@ def resolve_name(name: str) -> Path | str:
             return path
         if path.suffix.lower() in PICKLES and path.exists():
             raise UserError(
-                f"model '{name}': {path.suffix} files are pickles, which can run code when they are read; convert it, in a folder without "
+                f"model '{name}': {path.suffix} files are pickles, which can run code when they are read; convert it,"
+                " in a folder without "
                 f'others: python -c "{CONVERT.format(old=path.name, new=path.with_suffix(".safetensors").name)}"'
             )
         if path.suffix.lower() == ".dduf" and path.is_file():
-            raise UserError(f"model '{name}': a .dduf file is a zip of a folder: python -m zipfile -e '{path}' FOLDER, then --model FOLDER")
+            raise UserError(
+                f"model '{name}': a .dduf file is a zip of a folder: python -m zipfile -e '{path}' FOLDER, then --model"
+                " FOLDER"
+            )
         if path.exists():
-            raise UserError(f"model '{name}' is a file, but no {' or '.join(WEIGHTS)}; name one, or a folder in diffusers' format")
+            raise UserError(
+                f"model '{name}' is a file, but no {' or '.join(WEIGHTS)}; name one, or a folder in diffusers' format"
+            )
         part = hub_part(name)
         if part and part[1]:
             if (cached := cached_file(part[0], part[1])) is not None:
                 return cached
             raise UserError(
-                f"model '{name}': is not in the hub's cache, so that nothing tells its family: name its --base; then it is fetched"
+                f"model '{name}': is not in the hub's cache, so that nothing tells its family: name its --base; then it"
+                " is fetched"
             )
         if not part:
             names = (*EMBEDDED, *BY_NAME)
             raise UserError(
-                f"no model '{name}'{did_you_mean(name, names)}: there is no such folder; known names: {', '.join(names)}, or a hub id `owner/name`"
+                f"no model '{name}'{did_you_mean(name, names)}: there is no such folder; known names:"
+                f" {', '.join(names)}, or a hub id `owner/name`"
             )
     ids = hub_ids(name)
     return next(filter(cached_folder, ids), ids[0])
@@ -122,8 +140,9 @@ def local_folder(source: Path | str) -> Path | None:
 
 
 def fetch_index(name: str) -> tuple[str, Path]:
-    """(the hub id to use for a name, the cached folder with its model_index.json). The file is from the cache or the hub, so that the
-    family is known before gigabytes are fetched. If a repository is gone, the next one with the same model is tried. Raises UserError."""
+    """(the hub id to use for a name, the cached folder with its model_index.json). The file is from the cache or the
+    hub, so that the family is known before gigabytes are fetched. If a repository is gone, the next one with the same
+    model is tried. Raises UserError."""
     ids = hub_ids(name)
     for hub_id in ids:
         folder = cached_folder(hub_id)
@@ -142,7 +161,9 @@ def fetch_index(name: str) -> tuple[str, Path]:
 
 
 def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
-    """The path of a hub id's file, from the cache or the hub. what: the option that names the hub id. Raises UserError."""
+    """The path of a hub id's file, from the cache or the hub. what: the option that names the hub id. Raises
+    UserError.
+    """
     from huggingface_hub import hf_hub_download
 
     try:
@@ -152,8 +173,8 @@ def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
 
 
 def hub_files(hub_id: str) -> list[str]:
-    """The names of a hub id's files. Makes one request, where a download would retry for half a minute. Raises the errors of the hub
-    client, the http client or the system."""
+    """The names of a hub id's files. Makes one request, where a download would retry for half a minute. Raises the
+    errors of the hub client, the http client or the system."""
     from huggingface_hub import HfApi
 
     return [file.rfilename for file in HfApi().model_info(hub_id, timeout=10).siblings or ()]
@@ -178,8 +199,8 @@ def hub_error(hub_id: str) -> Exception | None:
 
 
 def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "model") -> UserError:
-    """The error for a hub id whose weights are not all in the cache: why they cannot be fetched, and what would help. file: the one that
-    was asked for. what: the option that names the hub id."""
+    """The error for a hub id whose weights are not all in the cache: why they cannot be fetched, and what would help.
+    file: the one that was asked for. what: the option that names the hub id."""
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -190,7 +211,9 @@ def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "m
     )
 
     if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-        return UserError(f"{what} '{hub_id}': {NOT_WHOLE if file == INDEX else f'has no file {file}; name one that it has'}")
+        return UserError(
+            f"{what} '{hub_id}': {NOT_WHOLE if file == INDEX else f'has no file {file}; name one that it has'}"
+        )
     if isinstance(error, GatedRepoError):
         why = "the hub wants its licence accepted first (then `hf auth login`)"
     elif isinstance(error, RepositoryNotFoundError):
@@ -215,12 +238,16 @@ def _is_gone(error: Exception) -> bool:
 
 
 def _is_offline(error: BaseException) -> bool:
-    """Whether an error or one of its causes is a failed connection, recognised by the class names of the http clients."""
+    """Whether an error or one of its causes is a failed connection, recognised by the class names of the http
+    clients.
+    """
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, (LocalEntryNotFoundError, OfflineModeIsEnabled)) or re.search(r"Connect|Timeout|Proxy", type(cause).__name__):
+        if isinstance(cause, (LocalEntryNotFoundError, OfflineModeIsEnabled)) or re.search(
+            r"Connect|Timeout|Proxy", type(cause).__name__
+        ):
             return True
         cause = cause.__cause__ or cause.__context__
     return False

@@ -26,8 +26,8 @@ HEADINGS = ("--model", "draws", "weights", "on this machine")
 class Settings:
     """The contents of seediff.json in a model's folder.
 
-    classes: all that the model can draw; words: all that it knows; None: no known limit. preset: constants that were tuned for the model,
-    as `config.presets` reads them. path: of the file; None: there is none.
+    classes: all that the model can draw; words: all that it knows; None: no known limit. preset: constants that were
+    tuned for the model, as `config.presets` reads them. path: of the file; None: there is none.
     """
 
     classes: tuple[str, ...] | None = None
@@ -40,9 +40,9 @@ class Settings:
 class ModelInfo:
     """What is known of a model before it is loaded.
 
-    pipeline: the model's class in diffusers. source: where its parts come from. network, vae: config.json of the part with the attention
-    and of the autoencoder; for a model with a short name whose files are not here, the entries that are needed; empty if they cannot be
-    read. settings: from the model's folder, if it has any.
+    pipeline: the model's class in diffusers. source: where its parts come from. network, vae: config.json of the part
+    with the attention and of the autoencoder; for a model with a short name whose files are not here, the entries that
+    are needed; empty if they cannot be read. settings: from the model's folder, if it has any.
     """
 
     name: str
@@ -60,11 +60,15 @@ class ModelInfo:
         return bool(self.network) and blocks <= set(self.network)
 
     def defaults(self) -> dict[str, Any]:
-        """The family's defaults, with the steps and guidance of the model's page where these are known; empty where the package's own
-        apply. A model that was distilled to draw without guidance has the family's: the page may be that of its base."""
+        """The family's defaults, with the steps and guidance of the model's page where these are known; empty where the
+        package's own apply. A model that was distilled to draw without guidance has the family's: the page may be that
+        of its base."""
         known = None if self.family.unguided(self.network, self.name) else known_model(self.source.name)
         page = {"steps": known.steps, "guidance_scale": known.guidance_scale} if known else {}
-        return {**self.family.defaults(self.network, self.name), **{key: value for key, value in page.items() if value is not None}}
+        return {
+            **self.family.defaults(self.network, self.name),
+            **{key: value for key, value in page.items() if value is not None},
+        }
 
     def sides(self) -> tuple[int, int] | None:
         """(side of the model's images in pixels, pixels per position of L); None if its files do not tell."""
@@ -84,8 +88,9 @@ class ModelInfo:
 
 
 def model_info(name: str, base: str | None = None, *, fetch: bool = False) -> ModelInfo | None:
-    """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None for any other, and if no
-    family has its pipeline. Loading reports what is wrong with the files; here only wrong settings raise UserError.
+    """What is known of a local model, of one in the hub's cache, or of one that the package knows by name; None for any
+    other, and if no family has its pipeline. Loading reports what is wrong with the files; here only wrong settings
+    raise UserError.
 
     base: of a single file. fetch: whether to ask the hub, once, for the small files of any other hub id.
     """
@@ -105,13 +110,17 @@ def model_info(name: str, base: str | None = None, *, fetch: bool = False) -> Mo
         network = _read(source.checkpoint.config.parent, "config.json") or network
     if known:
         network, vae = network or known.network, vae or known.vae
-    if folder and network and "is_distilled" in (index := _read(folder, "model_index.json")):  # FLUX.2 klein: config.json does not tell
+    if (
+        folder and network and "is_distilled" in (index := _read(folder, "model_index.json"))
+    ):  # FLUX.2 klein: config.json does not tell
         network = {**network, "is_distilled": index["is_distilled"]}
     return ModelInfo(name, family, pipeline, source, network, vae, settings_of(source))
 
 
 def find_settings(name: str, base: str | None = None) -> Settings:
-    """The settings of a model by its name; empty for one that is not whole. Raises UserError like `find_source` and `read_settings`."""
+    """The settings of a model by its name; empty for one that is not whole. Raises UserError like `find_source` and
+    `read_settings`.
+    """
     return settings_of(find_source(name, base))
 
 
@@ -139,8 +148,8 @@ def read_settings(source: Path | str) -> Settings:
 
 
 def check_supported(name: str, base: str | None = None) -> None:
-    """Raise UserError, as loading would, for a folder or file that is not a model's, for a model on this machine whose pipeline no family
-    has, and for a base of another family. Loading reports any other problem with the files."""
+    """Raise UserError, as loading would, for a folder or file that is not a model's, for a model on this machine whose
+    pipeline no family has, and for a base of another family. Loading reports any other problem with the files."""
     source = find_source(name, base)
     if isinstance(source.whole, Path):
         read_index(source.whole)
@@ -166,8 +175,9 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
     if unknown:
         listed = ", ".join(f"{name!r}{did_you_mean(name, known or ())}" for name in unknown)
         raise UserError(
-            f"model '{name}' does not know {listed}; it knows: {', '.join(known or ())}. Leave out what it does not know (--classes all is "
-            "all that it knows), or name a real model: --model sd2-base, a local diffusers folder or a hub id"
+            f"model '{name}' does not know {listed}; it knows: {', '.join(known or ())}. Leave out what it does not"
+            " know (--classes all is all that it knows), or name a real model: --model sd2-base, a local diffusers"
+            " folder or a hub id"
         )
 
 
@@ -180,8 +190,9 @@ def usual_dtype(name: str, device: str, base: str | None = None) -> str:
 
 
 class Row(NamedTuple):
-    """A model in the list. name: for `--model`. what: a description. memory: size of the weights in half precision. here: where they are on
-    this machine, or "no". hub_id: where they are fetched from. licence: also tells whether it must be accepted first."""
+    """A model in the list. name: for `--model`. what: a description. memory: size of the weights in half precision.
+    here: where they are on this machine, or "no". hub_id: where they are fetched from. licence: also tells whether it
+    must be accepted first."""
 
     name: str
     what: str

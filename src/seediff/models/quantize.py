@@ -1,6 +1,8 @@
-"""Quantises weights: linear layers of the network and of text encoders that are language models, in NF4 (bitsandbytes) or int8 (torchao).
+"""Quantises weights: linear layers of the network and of text encoders that are language models, in NF4 (bitsandbytes)
+or int8 (torchao).
 
-The weights are loaded in full and checked before they are replaced. CLIP and the autoencoder, which are small, stay as they are.
+The weights are loaded in full and checked before they are replaced. CLIP and the autoencoder, which are small, stay as
+they are.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ NEEDS = {"nf4": "bitsandbytes", "int8": "torchao"}
 
 
 def check_quantize(quantize: str, *, compile: bool, quantised: bool) -> None:
-    """Raise UserError for a word that `Quantize` does not list, for weights that are quantised already, with `compile`, and if the library
-    is missing."""
+    """Raise UserError for a word that `Quantize` does not list, for weights that are quantised already, with `compile`,
+    and if the library is missing."""
     if quantize not in get_args(Quantize):
         raise UserError("quantize", f"{quantize} must be one of {', '.join(get_args(Quantize))}")
     if quantised:
@@ -30,9 +32,13 @@ def check_quantize(quantize: str, *, compile: bool, quantised: bool) -> None:
 
 
 def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:
-    """Replace the linear layers. NF4 layers are quantised when they are moved to their device. dtype: the number format in which NF4 layers
-    compute."""
-    parts = [pipe.components.get(name) for name in family.weights if name == family.network or name.startswith("text_encoder")]
+    """Replace the linear layers. NF4 layers are quantised when they are moved to their device. dtype: the number format
+    in which NF4 layers compute."""
+    parts = [
+        pipe.components.get(name)
+        for name in family.weights
+        if name == family.network or name.startswith("text_encoder")
+    ]
     for part in parts:
         if part is not None and not type(part).__name__.startswith("CLIP"):
             if quantize == "nf4":
@@ -53,7 +59,9 @@ def _to_nf4(part: Any, dtype: Any) -> None:
     bits: Any = import_module("bitsandbytes.nn")
     for name, layer in [(name, module) for name, module in part.named_modules() if _is_replaced(part, module, name)]:
         sizes = layer.in_features, layer.out_features
-        made = bits.Linear4bit(*sizes, bias=layer.bias is not None, compute_dtype=dtype, quant_type="nf4", device="meta")
+        made = bits.Linear4bit(
+            *sizes, bias=layer.bias is not None, compute_dtype=dtype, quant_type="nf4", device="meta"
+        )
         made.weight = bits.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
         made.bias = layer.bias
         part.set_submodule(name, made)

@@ -1,4 +1,6 @@
-"""Loads a model by name, `load_model`: an embedded model, a well-known one by its short name, a local folder, a single file or a hub id."""
+"""Loads a model by name, `load_model`: an embedded model, a well-known one by its short name, a local folder, a single
+file or a hub id.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,15 @@ from .schedulers import check_scheduler, follow_marks, use_scheduler
 from .single_file import load_parts
 from .sources import Source, fetch_part, find_source
 from .trust import check_index, check_parts, import_without_kernels
-from .weights import check_numbers, check_whole, choose_variant, folder_files, is_all_there, is_enough, load_text_encoder
+from .weights import (
+    check_numbers,
+    check_whole,
+    choose_variant,
+    folder_files,
+    is_all_there,
+    is_enough,
+    load_text_encoder,
+)
 
 TORCHVISION = (
     "the installed torchvision does not fit the installed torch and breaks diffusers and transformers; "
@@ -36,14 +46,12 @@ TORCHVISION = (
 class Model:
     """A loaded text-to-image model.
 
-    pipe: diffusers' pipeline, without safety checker and progress bar. family: its architecture.
-    name, base: as given to `load_model`.
-    device: "cuda", "mps" or "cpu", with an index if one was given. dtype: "float32", "float16" or "bfloat16".
-    latent_side: L, positions per side of the lattice that the network works on, at the model's own image size. image_side: that size in
-    pixels.
-    known_classes: the only classes that the model can draw; None: no known limit.
-    known_words: the only words that it knows, these classes among them; None: no known limit.
-    offload: what waits in the computer's memory while it is not running.
+    pipe: diffusers' pipeline, without safety checker and progress bar. family: its architecture. name, base: as given
+    to `load_model`. device: "cuda", "mps" or "cpu", with an index if one was given. dtype: "float32", "float16" or
+    "bfloat16". latent_side: L, positions per side of the lattice that the network works on, at the model's own image
+    size. image_side: that size in pixels. known_classes: the only classes that the model can draw; None: no known
+    limit. known_words: the only words that it knows, these classes among them; None: no known limit. offload: what
+    waits in the computer's memory while it is not running.
     """
 
     pipe: Any
@@ -67,7 +75,9 @@ class Model:
     def info(self) -> ModelInfo:
         """What its files told before it was loaded, as it is now."""
         network = dict(self.network.config)
-        if (distilled := self.pipe.config.get("is_distilled")) is not None:  # FLUX.2 klein: the network's own does not tell
+        if (
+            distilled := self.pipe.config.get("is_distilled")
+        ) is not None:  # FLUX.2 klein: the network's own does not tell
             network["is_distilled"] = distilled
         known = Settings(self.known_classes, self.known_words)
         whole = Source(self.name, self.name)
@@ -80,7 +90,9 @@ class Model:
 
     @property
     def size_rules(self) -> tuple[int, int | None]:
-        """(the number of pixels that image sides must be multiples of, the largest side in pixels or None for no limit)."""
+        """(the number of pixels that image sides must be multiples of, the largest side in pixels or None for no
+        limit).
+        """
         factor, config = self.pipe.vae_scale_factor, self.network.config
         return self.family.multiple(factor, config), self.family.largest(factor, config)
 
@@ -90,8 +102,8 @@ class Model:
         return self.family.readers(self.pipe)
 
     def rest(self) -> None:
-        """Move parts that take turns on the device off it. To be called after running parts outside the pipeline's call, which does this
-        itself; otherwise they stay until a later part runs."""
+        """Move parts that take turns on the device off it. To be called after running parts outside the pipeline's
+        call, which does this itself; otherwise they stay until a later part runs."""
         if self.offload == "model":
             self.pipe.maybe_free_model_hooks()
 
@@ -115,15 +127,17 @@ def load_model(
     compile: bool = False,
     offload: Offload = "none",
 ) -> Model:
-    """Load a model of one of the families without running third-party code: in diffusers' format, safetensors only, or as a single file on
-    top of such a model.
+    """Load a model of one of the families without running third-party code: in diffusers' format, safetensors only, or
+    as a single file on top of such a model.
 
     If the weights come in several number formats, those that suit `dtype` are fetched and read (`weights.py`).
 
     Args:
-        name: one of EMBEDDED, a short name of KNOWN, a local folder, a hub id `owner/name` (fetched if it is not in the cache), or a single
+        name: one of EMBEDDED, a short name of KNOWN, a local folder, a hub id `owner/name` (fetched if it is not in the
+        cache), or a single
             `.safetensors` or `.gguf` file of weights, local or on the hub, `owner/name/file.safetensors`.
-        base: for a single file, and for a folder or hub id of a network alone, the model that supplies the rest. None: recognised by the
+        base: for a single file, and for a folder or hub id of a network alone, the model that supplies the rest. None:
+        recognised by the
             file's tensors.
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16"; None: the family's half precision on cuda, float32 elsewhere.
@@ -131,9 +145,10 @@ def load_model(
         offload: what waits in the computer's memory while it is not running. Results do not depend on it.
 
     Raises:
-        UserError: no such model, an unreadable folder, weights that cannot be fetched, an unsupported family, an unusable
-            device, dtype or offload, an autoencoder that cannot tile, a network that cannot be compiled, or an installed torchvision
-            that breaks diffusers.
+        UserError: no such model, an unreadable folder, weights that cannot be fetched, an unsupported family, an
+        unusable
+            device, dtype or offload, an autoencoder that cannot tile, a network that cannot be compiled, or an
+            installed torchvision that breaks diffusers.
     """
     # 1. What can be refused before anything is read
     torch, _ = _import_diffusers()
@@ -188,13 +203,17 @@ def load_model(
         place(pipe, device, offload)
     except torch.OutOfMemoryError as error:
         less = "" if offload == "sequential" else "--offload model, " if offload == "none" else "--offload sequential, "
-        raise UserError(f"model '{name}' does not fit into the memory of {device}; use {less}--dtype float16 or --device cpu") from error
+        raise UserError(
+            f"model '{name}' does not fit into the memory of {device}; use {less}--dtype float16 or --device cpu"
+        ) from error
 
     # 4. The model's image size and words
     config = getattr(pipe, family.network).config
     sample = config.get("sample_size", 1)
     if not isinstance(sample, int) and not (isinstance(sample, list | tuple) and sample and isinstance(sample[0], int)):
-        raise UserError(f"model '{name}': sample_size of its {family.network} is {shown(sample)}, but must be a whole number")
+        raise UserError(
+            f"model '{name}': sample_size of its {family.network} is {shown(sample)}, but must be a whole number"
+        )
     side = family.image_side(pipe.vae_scale_factor, config)
     latent_side = side // family.pixels(pipe.vae_scale_factor, config)
     settings = settings_of(source)
@@ -214,7 +233,8 @@ def check_additions(
     compile: bool = False,
     **_: Any,
 ) -> None:
-    """Raise UserError for what cannot be loaded with a model, before its weights are read. Arguments as in `load_model`.
+    """Raise UserError for what cannot be loaded with a model, before its weights are read. Arguments as in
+    `load_model`.
 
     family: None: not known yet. gguf: whether its weights are in GGUF.
     """
@@ -232,8 +252,8 @@ def check_additions(
 
 
 def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, dtype: str, name: str) -> Any:
-    """diffusers' pipeline, with each part from its source. folder: with the files of the whole model; for a hub id some may be missing.
-    name: the model's, for messages. Raises UserError."""
+    """diffusers' pipeline, with each part from its source. folder: with the files of the whole model; for a hub id some
+    may be missing. name: the model's, for messages. Raises UserError."""
     import diffusers
     import torch
 
@@ -247,8 +267,8 @@ def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, 
     # 2. Their weights
     files, complete = folder_files(folder, parts), isinstance(source.whole, Path)
     if isinstance(source.whole, str):
-        # The cache is used alone if it is enough or if the hub does not answer: libraries would ask the hub about every file, and
-        # wait for the answers.
+        # The cache is used alone if it is enough or if the hub does not answer: libraries would ask the hub about every
+        # file, and wait for the answers.
         complete = is_all_there(folder, listed, parts)
         if not (complete and is_enough(files, dtype, parts)):
             with suppress(Exception):  # of the hub client, the http client or the system: it does not answer
@@ -291,15 +311,19 @@ def _load_pipeline(source: Source, folder: Path, pipeline: str, family: Family, 
 
 def _check_parts(pipe: Any, name: str, pipeline: str, family: Family) -> None:
     """Raise UserError naming a part that the pipeline's class needs and the loaded pipeline lacks."""
-    tokenizers = [part.replace("text_encoder", "tokenizer") for part in family.weights if part.startswith("text_encoder")]
+    tokenizers = [
+        part.replace("text_encoder", "tokenizer") for part in family.weights if part.startswith("text_encoder")
+    ]
     for part in (*family.weights, *tokenizers):
         if getattr(pipe, part, None) is None and part not in family.optional:
-            raise UserError(f"model '{name}': cannot be loaded, it has no {part}, which a {pipeline} needs; get that folder again")
+            raise UserError(
+                f"model '{name}': cannot be loaded, it has no {part}, which a {pipeline} needs; get that folder again"
+            )
 
 
 def _check_text_parts(pipe: Any, name: str, family: Family) -> None:
-    """Raise UserError if a tokenizer has token numbers beyond its text encoder's embeddings, or allows more tokens than a CLIP encoder has
-    positions."""
+    """Raise UserError if a tokenizer has token numbers beyond its text encoder's embeddings, or allows more tokens than
+    a CLIP encoder has positions."""
     for reader in family.readers(pipe):
         encoder = getattr(pipe, reader.name.replace("tokenizer", "text_encoder"))
         rows = encoder.get_input_embeddings().num_embeddings
@@ -307,25 +331,29 @@ def _check_text_parts(pipe: Any, name: str, family: Family) -> None:
         token = max(ids, key=ids.__getitem__, default="")
         if ids and ids[token] >= rows:
             raise UserError(
-                f"model '{name}': {shown(token)} has the number {ids[token]} in its tokenizer, but its text encoder knows the numbers "
-                f"0 to {rows - 1} only; they are not of one model"
+                f"model '{name}': {shown(token)} has the number {ids[token]} in its tokenizer, but its text encoder"
+                f" knows the numbers 0 to {rows - 1} only; they are not of one model"
             )
         if not type(encoder).__name__.startswith("CLIP"):  # others have no table of positions
             continue
         places, longest = encoder.config.max_position_embeddings, reader.tokenizer.model_max_length
         if not isinstance(longest, int) or not 2 < longest <= places:
             raise UserError(
-                f"model '{name}': model_max_length of its tokenizer is {shown(longest)}, but must be a whole number from 3 to {places}, "
-                "the places of its text encoder"
+                f"model '{name}': model_max_length of its tokenizer is {shown(longest)}, but must be a whole number"
+                f" from 3 to {places}, the places of its text encoder"
             )
 
 
 def _import_diffusers() -> tuple[Any, Any]:
-    """(torch, diffusers), with the libraries' warnings and loading bars switched off; downloads still show bars. Raises UserError if
-    torchvision breaks the import."""
+    """(torch, diffusers), with the libraries' warnings and loading bars switched off; downloads still show bars. Raises
+    UserError if torchvision breaks the import."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the imports
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # of the extra `quantize`, which diffusers imports if installed
+    for name in (
+        "bitsandbytes",
+        "torchao",
+        "torch.utils._pytree",
+    ):  # of the extra `quantize`, which diffusers imports if installed
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import_without_kernels("bitsandbytes")

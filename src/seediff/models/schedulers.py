@@ -1,4 +1,6 @@
-"""Schedulers by short names, and the sampling settings of weights that were distilled to a few steps, recognised by their file names."""
+"""Schedulers by short names, and the sampling settings of weights that were distilled to a few steps, recognised by
+their file names.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,8 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "flow-euler": ("FlowMatchEulerDiscreteScheduler", {}),
     "flow-heun": ("FlowMatchHeunDiscreteScheduler", {}),
 }
-"""Short name → diffusers class, and the settings in which it differs from the model's own configuration. Class names of `SCHEDULERS` are
-accepted, too."""
+"""Short name → diffusers class, and the settings in which it differs from the model's own configuration. Class names of
+`SCHEDULERS` are accepted, too."""
 
 DISTILLED = (
     (re.compile(r"lightning", re.IGNORECASE), "euler-trailing", 0.0),
@@ -40,7 +42,9 @@ DISTILLED = (
     (re.compile(r"lcm", re.IGNORECASE), "lcm", 1.0),
     (re.compile(r"tcd", re.IGNORECASE), "tcd", 0.0),
 )
-"""(pattern in a file's name, scheduler, guidance scale) for UNets distilled to a few steps, as their model pages recommend."""
+"""(pattern in a file's name, scheduler, guidance scale) for UNets distilled to a few steps, as their model pages
+recommend.
+"""
 STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
 USUAL_STEPS = 4
 FLOW_STEPS = 8
@@ -58,19 +62,27 @@ def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def check_scheduler(family: Family | None, name: str) -> None:
-    """Raise UserError for an unknown name, and for a scheduler that a family cannot use. family: None: not known yet."""
+    """Raise UserError for an unknown name, and for a scheduler that a family cannot use. family: None: not known
+    yet.
+    """
     kind, _ = scheduler_class(name)
     if family is None:
         return
     if isinstance(family, FlowMatching) != kind.startswith("FlowMatch"):
-        which = [short for short, (other, _) in NAMES.items() if other.startswith("FlowMatch") == isinstance(family, FlowMatching)]
+        which = [
+            short
+            for short, (other, _) in NAMES.items()
+            if other.startswith("FlowMatch") == isinstance(family, FlowMatching)
+        ]
         raise UserError("scheduler", f"{name}: {family.title} was trained for others", f"use {', '.join(which)}")
     if family.pipelines == ("LatentConsistencyModelPipeline",) and kind != "LCMScheduler":
         raise UserError("scheduler", f"{name}: {family.title} is drawn with lcm alone", "leave it out")
 
 
 def use_scheduler(pipe: Any, family: Family, name: str) -> None:
-    """Replace a pipeline's scheduler by the one of this name, with the configuration of the old one. Raises UserError."""
+    """Replace a pipeline's scheduler by the one of this name, with the configuration of the old one. Raises
+    UserError.
+    """
     import diffusers
 
     kind, options = scheduler_class(name)
@@ -86,8 +98,8 @@ def use_scheduler(pipe: Any, family: Family, name: str) -> None:
 
 
 def follow_marks(pipe: Any, names: Container[str]) -> None:
-    """Configure the scheduler by marks in a single file, which are empty tensors: `v_pred`, the network predicts v; `ztsnr` beside it, the
-    network was trained to start from pure noise. names: of the file's tensors."""
+    """Configure the scheduler by marks in a single file, which are empty tensors: `v_pred`, the network predicts v;
+    `ztsnr` beside it, the network was trained to start from pure noise. names: of the file's tensors."""
     if "v_pred" not in names:
         return
     zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in names else {}
@@ -95,9 +107,9 @@ def follow_marks(pipe: Any, names: Container[str]) -> None:
 
 
 def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
-    """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, recognised by the name of their file or hub
-    id; empty for other weights. Flow matching keeps its scheduler, and its guidance where that is an input of the network. If the name
-    contains `cfg`, the guidance scale is left out."""
+    """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, recognised by the name
+    of their file or hub id; empty for other weights. Flow matching keeps its scheduler, and its guidance where that is
+    an input of the network. If the name contains `cfg`, the guidance scale is left out."""
     name = "/".join(re.split(r"[/\\]", source)[-2:])
     called = next(((scheduler, guidance) for part, scheduler, guidance in DISTILLED if part.search(name)), None)
     counted = STEPS.search(name)

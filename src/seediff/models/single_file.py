@@ -1,7 +1,7 @@
 """Loads the parts of a model that a `Checkpoint` holds, by diffusers' converters.
 
-The header is checked first: a file whose tensors do not have the names and shapes that the base's configuration describes is refused before
-any of its values are read.
+The header is checked first: a file whose tensors do not have the names and shapes that the base's configuration
+describes is refused before any of its values are read.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from .weights import newer
 Tensors = dict[str, Any]
 
 
-def load_parts(checkpoint: Checkpoint, family: Family, folder: Path, index: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
-    """Part → the loaded module, for all parts that the file holds and the base lists. folder: the base's, with its configurations. index:
-    the base's model_index.json.
+def load_parts(
+    checkpoint: Checkpoint, family: Family, folder: Path, index: Mapping[str, Any], dtype: Any
+) -> dict[str, Any]:
+    """Part → the loaded module, for all parts that the file holds and the base lists. folder: the base's, with its
+    configurations. index: the base's model_index.json.
 
     Raises UserError for tensors that are missing, do not belong to the base, or have other shapes.
     """
@@ -61,25 +63,33 @@ class _Part:
         """`tensors` without values, on the meta device."""
         import torch
 
-        return {name.removeprefix(self.prefix): torch.empty(shape, device="meta") for name, shape in self.shapes.items()}
+        return {
+            name.removeprefix(self.prefix): torch.empty(shape, device="meta") for name, shape in self.shapes.items()
+        }
 
     def check(self, there: Tensors, wanted: Tensors) -> None:
-        """Raise UserError unless the tensors have the names and shapes that a configuration wants. Only the network must have no further
-        tensors."""
+        """Raise UserError unless the tensors have the names and shapes that a configuration wants. Only the network
+        must have no further tensors."""
         there, wanted = ({newer(name): tensor for name, tensor in of.items()} for of in (there, wanted))
         missing = sorted(name for name in wanted if name not in there and not name.endswith("position_ids"))
         if missing:
-            raise self.error(f"{len(missing)} of {len(wanted)} tensors of its {self.part} are not there, the first {missing[0]}")
+            raise self.error(
+                f"{len(missing)} of {len(wanted)} tensors of its {self.part} are not there, the first {missing[0]}"
+            )
         for name, tensor in wanted.items():
             if name in there and there[name].shape != tensor.shape:
                 found, shape = tuple(there[name].shape), tuple(tensor.shape)
                 raise self.error(f"{name} of its {self.part} has the shape {found}, but {shape} in its base")
         more = sorted(there.keys() - wanted.keys())
         if more and self.is_network:
-            raise self.error(f"{len(more)} tensors of its {self.part} have no place in its base, the first {more[0][:80]}")
+            raise self.error(
+                f"{len(more)} tensors of its {self.part} have no place in its base, the first {more[0][:80]}"
+            )
 
     def error(self, what: str) -> UserError:
-        return UserError(f"model {self.path}: {what}; get that file again, or name the model that it was made from with --base")
+        return UserError(
+            f"model {self.path}: {what}; get that file again, or name the model that it was made from with --base"
+        )
 
 
 def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
@@ -93,7 +103,8 @@ def _diffusers_part(of: _Part, kind: Any, folder: Path, dtype: Any) -> Any:
     config = kind.load_config(str(place), local_files_only=True)
     if of.own_config and config.get("_class_name") != kind.__name__:
         raise UserError(
-            f"{of.own_config}: is of a {shown(config.get('_class_name'))}, but its base has a {kind.__name__}; name another --base"
+            f"{of.own_config}: is of a {shown(config.get('_class_name'))}, but its base has a {kind.__name__}; name"
+            " another --base"
         )
     with torch.device("meta"):
         empty = kind.from_config(config)
@@ -148,7 +159,9 @@ def _rename_text(tensors: Tensors, model: Any, prefix: str) -> Tensors:
     if prefix.endswith(".model."):  # OpenCLIP's names
         return convert_open_clip_checkpoint(model, {prefix + name: tensor for name, tensor in tensors.items()}, prefix)
     projection = "text_projection.weight"
-    if prefix == CLIP_L and projection in model.state_dict() and projection not in tensors:  # SD 3 files omit it: it is the identity
+    if (
+        prefix == CLIP_L and projection in model.state_dict() and projection not in tensors
+    ):  # SD 3 files omit it: it is the identity
         like = tensors["text_model.final_layer_norm.weight"]
         tensors[projection] = torch.eye(len(like), dtype=like.dtype, device=like.device)
     return tensors

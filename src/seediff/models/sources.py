@@ -1,5 +1,5 @@
-"""Finds where the parts of a model come from: a whole model in diffusers' format, and in addition perhaps a single file with some of the
-parts, or the folder of the network."""
+"""Finds where the parts of a model come from: a whole model in diffusers' format, and in addition perhaps a single file
+with some of the parts, or the folder of the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from ..errors import UserError
 from .checkpoint import NETWORKS, Checkpoint, read_checkpoint, read_part
 from .families import pipeline_family
 from .families.base import Family
-from .hub import WEIGHTS, cached_file, cached_folder, fetch_file, hub_files, hub_part, not_fetched, path_of, resolve_name
+from .hub import (
+    WEIGHTS,
+    cached_file,
+    cached_folder,
+    fetch_file,
+    hub_files,
+    hub_part,
+    not_fetched,
+    path_of,
+    resolve_name,
+)
 from .known import BY_NAME
 from .weights import choose_variant
 
@@ -24,8 +34,8 @@ PLACES = ("", *(f"{name}/" for name in NETWORKS))
 class Source:
     """Where the parts of a model come from.
 
-    name: of the whole model. whole: its folder or hub id. checkpoint: the file or folder whose parts replace the whole model's, if any.
-    part: the hub id, or the file in a repository, that holds such parts and has not been fetched yet.
+    name: of the whole model. whole: its folder or hub id. checkpoint: the file or folder whose parts replace the whole
+    model's, if any. part: the hub id, or the file in a repository, that holds such parts and has not been fetched yet.
     """
 
     name: str
@@ -48,7 +58,10 @@ class Source:
         file, family = self.checkpoint, pipeline_family(pipeline)
         if file and file.layout and pipeline_family(file.layout.pipeline) is not family:
             kind = f"{family.title} ({pipeline})" if family else pipeline
-            raise UserError(f"model {file.path}: is of a {file.layout.pipeline}, but its base '{self.name}' is {kind}; name another --base")
+            raise UserError(
+                f"model {file.path}: is of a {file.layout.pipeline}, but its base '{self.name}' is {kind}; name another"
+                " --base"
+            )
 
     def parts_line(self, family: Family) -> str:
         """A description for people of where the parts come from; empty if all come from the whole model."""
@@ -61,9 +74,15 @@ class Source:
 
 
 def find_source(model: str, base: str | None = None) -> Source:
-    """The source that the names of a model and of its base stand for. Raises UserError for names that stand for nothing, for a file that is
-    not a model's, and for a base with a model that is already whole. Makes no network requests."""
-    if base is not None and model not in BY_NAME and not path_of(f"model '{model}'", model).exists() and (part := hub_part(model)):
+    """The source that the names of a model and of its base stand for. Raises UserError for names that stand for
+    nothing, for a file that is not a model's, and for a base with a model that is already whole. Makes no network
+    requests."""
+    if (
+        base is not None
+        and model not in BY_NAME
+        and not path_of(f"model '{model}'", model).exists()
+        and (part := hub_part(model))
+    ):
         if part[1] is None and cached_folder(model):
             raise _whole(model, base)
         there = _cached_part(*part)
@@ -83,7 +102,9 @@ def find_source(model: str, base: str | None = None) -> Source:
 
 
 def fetch_part(source: Source) -> Source:
-    """The source with its `part`, if it has one, read as its checkpoint and fetched if it is not in the cache. Raises UserError."""
+    """The source with its `part`, if it has one, read as its checkpoint and fetched if it is not in the cache. Raises
+    UserError.
+    """
     if source.part is None:
         return source
     part = hub_part(source.part)
@@ -114,7 +135,9 @@ def _only_file(hub_id: str) -> Path | None:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(hub_id, allow_patterns=[f"*{suffix}" for suffix in WEIGHTS], local_files_only=True))
+        folder = Path(
+            snapshot_download(hub_id, allow_patterns=[f"*{suffix}" for suffix in WEIGHTS], local_files_only=True)
+        )
     except Exception:  # of the hub client or the system: nothing is there, or not all
         return None
     files = [file for file in folder.rglob("*") if file.suffix in WEIGHTS]
@@ -122,7 +145,9 @@ def _only_file(hub_id: str) -> Path | None:
 
 
 def _fetch_network(hub_id: str) -> Path:
-    """The cached folder with a repository's network, or its only file of weights; fetches what is not in the cache. Raises UserError."""
+    """The cached folder with a repository's network, or its only file of weights; fetches what is not in the cache.
+    Raises UserError.
+    """
     try:
         names = hub_files(hub_id)
     except Exception as error:  # of the hub client, the http client or the system
@@ -132,7 +157,11 @@ def _fetch_network(hub_id: str) -> Path:
         variant = choose_variant([f"part/{name.removeprefix(place)}" for name in files], "float32", ("part",))
         if files and f"{place}config.json" in names:
             for name in files:
-                if (f".{variant}." in name or f".{variant}-" in name) if variant else re.search(r"model(-\d+-of-\d+)?\.safetensors$", name):
+                if (
+                    (f".{variant}." in name or f".{variant}-" in name)
+                    if variant
+                    else re.search(r"model(-\d+-of-\d+)?\.safetensors$", name)
+                ):
                     fetch_file(hub_id, name)
             return fetch_file(hub_id, f"{place}config.json").parent
     single = [name for name in names if name.endswith(WEIGHTS)]
@@ -140,7 +169,9 @@ def _fetch_network(hub_id: str) -> Path:
         return fetch_file(hub_id, single[0])
     if not single:
         raise UserError(f"model '{hub_id}': has no weights in safetensors")
-    raise UserError(f"model '{hub_id}': has {len(single)} files of weights; name one of them, as in --model {hub_id}/{single[0]}")
+    raise UserError(
+        f"model '{hub_id}': has {len(single)} files of weights; name one of them, as in --model {hub_id}/{single[0]}"
+    )
 
 
 def _whole_source(base: str) -> Path | str:

@@ -1,7 +1,8 @@
 """Chooses which of a model's weight files are loaded, and checks that they are complete.
 
-Half-precision runs take the half-precision files, which are half as large. A model that has only these loads in any number format.
-Libraries initialise missing weights at random and only log a warning; here, missing weights are an error.
+Half-precision runs take the half-precision files, which are half as large. A model that has only these loads in any
+number format. Libraries initialise missing weights at random and only log a warning; here, missing weights are an
+error.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ PREFERRED: dict[str, tuple[str | None, ...]] = {
 }
 """diffusers' `variant`s for each number format, the best first; None: files without a variant, usually in float32."""
 
-_WEIGHTS = re.compile(r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors")
-"""`unet/diffusion_pytorch_model.fp16.safetensors`, `text_encoder/model.fp16-00001-of-00002.safetensors` and the older naming."""
+_WEIGHTS = re.compile(
+    r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors"
+)
+"""`unet/diffusion_pytorch_model.fp16.safetensors`, `text_encoder/model.fp16-00001-of-00002.safetensors` and the older
+naming.
+"""
 
 _NUMBERED = re.compile(r"(.*)-\d{5}-of-(\d{5}(?:\.\w+)?)\.safetensors")
 
@@ -42,15 +47,15 @@ RENAMED = (
     (re.compile(r"\.value\."), ".to_v."),
     (re.compile(r"\.proj_attn\."), ".to_out.0."),
 )
-"""Old tensor names → new names, as diffusers and transformers convert them: for the autoencoder's attention, and for text encoders
-(language models included), whose files may name the whole model or only the encoder."""
+"""Old tensor names → new names, as diffusers and transformers convert them: for the autoencoder's attention, and for
+text encoders (language models included), whose files may name the whole model or only the encoder."""
 
 
 def choose_variant(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) -> str | None:
     """The `variant` for loading a pipeline in the number format `dtype`. files: paths in the pipeline's folder.
 
-    If a part has no files of the variant, diffusers takes its files without a variant. Returns None also if no choice has weights for all
-    parts; loading then reports what is missing.
+    If a part has no files of the variant, diffusers takes its files without a variant. Returns None also if no choice
+    has weights for all parts; loading then reports what is missing.
     """
     held = _variants(files, parts)
     for variant in PREFERRED[dtype]:
@@ -60,16 +65,16 @@ def choose_variant(files: Iterable[str], dtype: str, parts: Sequence[str] = PART
 
 
 def is_enough(files: Iterable[str], dtype: str, parts: Sequence[str] = PARTS) -> bool:
-    """Whether these files are the best choice, so that nothing needs to be downloaded: all parts have the best variant, or files without
-    a variant (usually float32), which convert to any half precision. Half precision is not enough for float32, because the result would
-    then depend on earlier downloads."""
+    """Whether these files are the best choice, so that nothing needs to be downloaded: all parts have the best variant,
+    or files without a variant (usually float32), which convert to any half precision. Half precision is not enough for
+    float32, because the result would then depend on earlier downloads."""
     held = _variants(files, parts)
     return _suffices(held, PREFERRED[dtype][0]) or _suffices(held, None)
 
 
 def is_all_there(folder: Path, listed: Iterable[str], parts: Sequence[str] = PARTS) -> bool:
-    """Whether a pipeline's folder in the hub's cache can be loaded in some number format: every part in its model_index.json has its
-    configuration or vocabulary, and sharded weights have all their files and their index."""
+    """Whether a pipeline's folder in the hub's cache can be loaded in some number format: every part in its
+    model_index.json has its configuration or vocabulary, and sharded weights have all their files and their index."""
     files = folder_files(folder, parts)
     held = _variants(files, parts)
     numbered = Counter((match[1], match[2]) for file in files if (match := _NUMBERED.fullmatch(file)))
@@ -121,9 +126,9 @@ def _suffices(held: dict[str, set[str | None]], variant: str | None) -> bool:
 def load_text_encoder(folder: Path, part: str, kind: str, variant: str | None, dtype: Any, name: str) -> Any:
     """A text encoder of the class `kind` of transformers, from a pipeline's folder.
 
-    It is loaded separately, because transformers then reports which tensors it initialised at random. This includes tensors whose names in
-    the file the installed version does not know: versions before 5.6 do not know the names that later versions write. Raises UserError
-    naming the first.
+    It is loaded separately, because transformers then reports which tensors it initialised at random. This includes
+    tensors whose names in the file the installed version does not know: versions before 5.6 do not know the names that
+    later versions write. Raises UserError naming the first.
     """
     import transformers
 
@@ -150,11 +155,15 @@ def _lacks(name: str, part: str, missing: Sequence[str], needed: Sequence[str]) 
 
 
 def check_whole(pipe: Any, folder: Path, variant: str | None, name: str, parts: Sequence[str] = PARTS) -> None:
-    """Raise UserError naming the part and the first tensor that none of its weight files holds. folder: with all files of the pipeline."""
+    """Raise UserError naming the part and the first tensor that none of its weight files holds. folder: with all files
+    of the pipeline.
+    """
     for part in parts:
         held = {newer(key) for file in part_files(folder, part, variant) for key in read_header(file).tensors}
         needed = getattr(pipe, part).state_dict()
-        there = {tensor.data_ptr() for key, tensor in needed.items() if newer(key) in held}  # tied tensors are stored under one name only
+        there = {
+            tensor.data_ptr() for key, tensor in needed.items() if newer(key) in held
+        }  # tied tensors are stored under one name only
         absent = [key for key, tensor in needed.items() if newer(key) not in held and tensor.data_ptr() not in there]
         missing = [key for key in absent if not key.endswith("position_ids")]
         if missing:
@@ -171,9 +180,12 @@ def check_numbers(pipe: Any, name: str, parts: Sequence[str]) -> None:
                 tensor = dequantize_gguf_tensor(tensor)
             if not bool(tensor.isfinite().all()):
                 kind = str(tensor.dtype).removeprefix("torch.")
-                smaller = "use --dtype float32, or " if kind == "float16" else ""  # a float32 value may overflow in float16
+                smaller = (
+                    "use --dtype float32, or " if kind == "float16" else ""
+                )  # a float32 value may overflow in float16
                 raise UserError(
-                    f"model '{name}': {key} of its {part} holds values that are not finite in {kind}; {smaller}download it again"
+                    f"model '{name}': {key} of its {part} holds values that are not finite in {kind}; {smaller}download"
+                    " it again"
                 )
 
 

@@ -20,11 +20,12 @@ def read_words(
 ) -> dict[str, tuple[str, ...]]:
     """Photo name → the words of its caption, for every photograph that has one.
 
-    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME (a path such as
-    trip/1, or only its last part). names: if given, the words are the names that the caption contains. known: the model's words, if its
-    vocabulary is limited; other words are left out.
+    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME (a path
+    such as trip/1, or only its last part). names: if given, the words are the names that the caption contains. known:
+    the model's words, if its vocabulary is limited; other words are left out.
 
-    Raises UserError naming a faulty file or line, or a file that belongs to several photographs, and if no photograph has a caption.
+    Raises UserError naming a faulty file or line, or a file that belongs to several photographs, and if no photograph
+    has a caption.
     """
     captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
@@ -37,7 +38,9 @@ def read_words(
 
 
 def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names that the caption contains as whole words, ignoring case, also with a final s or es, or with a line break inside."""
+    """The names that the caption contains as whole words, ignoring case, also with a final s or es, or with a line
+    break inside.
+    """
     words = {name: r"\s+".join(map(re.escape, spoken(name).split())) for name in names}
     return tuple(name for name in names if re.search(rf"(?<!\w){words[name]}(?:s|es)?(?!\w)", caption, re.IGNORECASE))
 

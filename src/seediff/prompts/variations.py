@@ -15,23 +15,36 @@ PHRASES: dict[str, tuple[str, ...]] = {
         *("on a street", "in a forest", "in a field", "by a wall", "in a garden", "indoors", "in front of mountains"),
     ),
     "light": ("in sunlight", "at sunrise", "at dusk", "at night", "on a cloudy day", "in fog", "under a lamp"),
-    "view": ("seen from the front", "seen from the side", "seen from behind", "seen from above", "in the distance", "in close-up"),
+    "view": (
+        "seen from the front",
+        "seen from the side",
+        "seen from behind",
+        "seen from above",
+        "in the distance",
+        "in close-up",
+    ),
 }
 """Phrases that fit any class. They name no other object."""
 MOST = 200
 """The maximum number of templates."""
 
 
-def varied_prompts(templates: Sequence[str], kinds: Sequence[str], words: Collection[str] | None = None) -> tuple[str, ...]:
-    """The templates followed by one phrase of each kind or none: all combinations, at most MOST, in a mixed order that is always the same.
+def varied_prompts(
+    templates: Sequence[str], kinds: Sequence[str], words: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """The templates followed by one phrase of each kind or none: all combinations, at most MOST, in a mixed order that
+    is always the same.
 
-    words: the model's words, if its vocabulary is limited; phrases with other words are left out. Raises UserError for a kind that does not
-    exist, or of which no phrase is left.
+    words: the model's words, if its vocabulary is limited; phrases with other words are left out. Raises UserError for
+    a kind that does not exist, or of which no phrase is left.
     """
     for kind in kinds:
         if kind not in PHRASES:
             raise UserError("vary", f"{kind!r} is not a kind of phrase", f"choose among {', '.join(PHRASES)}")
-    phrases = {kind: [phrase for phrase in PHRASES[kind] if words is None or set(content_words(phrase)) <= set(words)] for kind in kinds}
+    phrases = {
+        kind: [phrase for phrase in PHRASES[kind] if words is None or set(content_words(phrase)) <= set(words)]
+        for kind in kinds
+    }
     if missing := [kind for kind, known in phrases.items() if not known]:
         raise UserError("vary", f"the model knows no phrase for {missing[0]}", "leave it out")
     choices = [("", *known) for known in phrases.values()]

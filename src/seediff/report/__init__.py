@@ -1,1 +1,3 @@
-"""Reports for people after a run: `preview.html` and the dataset card. Only `write_preview` and `save_trace` write files."""
+"""Reports for people after a run: `preview.html` and the dataset card. Only `write_preview` and `save_trace` write
+files.
+"""

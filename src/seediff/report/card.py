@@ -1,4 +1,6 @@
-"""The dataset card: a README.md, for hubs and for people, that says what is in the folder, how it was made and how to load it."""
+"""The dataset card: a README.md, for hubs and for people, that says what is in the folder, how it was made and how to
+load it.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,22 @@ from markupsafe import Markup
 from .tables import ClassCount, Row, count_classes, flat_config, of_photograph, plain_facts, row_classes, show_value
 from .templates import render
 
-SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
-"""(limit, name) of the hub's size categories: a dataset belongs to the first whose limit is above its number of images."""
+SIZE_CATEGORIES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+"""(limit, name) of the hub's size categories: a dataset belongs to the first whose limit is above its number of
+images.
+"""
 
 MODEL_NOTES = (  # (pattern to search in the model's name, note about the model's licence)
-    (r"^mini(-dit)?$", "the embedded model was trained on scenes composited from Fluent Emoji art (Microsoft, MIT licence)"),
+    (
+        r"^mini(-dit)?$",
+        "the embedded model was trained on scenes composited from Fluent Emoji art (Microsoft, MIT licence)",
+    ),
     (
         r"^sd1|stable-diffusion-v1",
         "Stable Diffusion 1.x is under the CreativeML OpenRAIL-M licence, whose use restrictions cover its output",
@@ -29,13 +42,15 @@ MODEL_NOTES = (  # (pattern to search in the model's name, note about the model'
 UNKNOWN_MODEL = "see the model's own card for its licence and what it says about generated images"
 
 
-def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str], drawn: bool = True) -> str:
-    """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown. The same input gives the same text.
+def dataset_card(
+    *, summary: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str], drawn: bool = True
+) -> str:
+    """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown. The same input gives
+    the same text.
 
     summary: as for `write_preview` (`model`, `method`, `prompts`, `config`, `rejected`, `version`; all may be missing).
-    rows: those of metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: whether the model drew the images; False:
-    `mask` made only their masks.
-    Raises UserError if a row names a class that the dataset does not have.
+    rows: those of metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: whether the model drew the images;
+    False: `mask` made only their masks. Raises UserError if a row names a class that the dataset does not have.
     """
     classes = count_classes(rows, class_names, summary.get("rejected"))
     model = str(summary.get("model", "unknown"))
@@ -59,9 +74,9 @@ def dataset_card(*, summary: Mapping[str, Any], rows: Sequence[Row], class_names
 
 
 def data_card(*, about: Mapping[str, Any], rows: Sequence[Row], class_names: Sequence[str]) -> str:
-    """The text of README.md for a dataset of any origin; `dataset_card` is for what `generate` and `mask` make. It says nothing about the
-    images' origin except the rows' `model`, if it drew them, and `about`. about: name → text, number or list, shown as it is; nested
-    values are left out."""
+    """The text of README.md for a dataset of any origin; `dataset_card` is for what `generate` and `mask` make. It says
+    nothing about the images' origin except the rows' `model`, if it drew them, and `about`. about: name → text, number
+    or list, shown as it is; nested values are left out."""
     classes = count_classes(rows, class_names)
     models = [str(row["model"]) for row in rows if row.get("model") and not of_photograph(row)]
     facts = [(key.replace("_", " "), show_value(v)) for key, v in about.items() if not isinstance(v, Mapping)]
@@ -90,7 +105,10 @@ def _title(what: str, class_names: Sequence[str]) -> Markup:
 
 def _class_rows(classes: Iterable[ClassCount]) -> list[dict[str, Any]]:
     """The rows of the table of classes in both templates."""
-    return [{"label": c.label, "made": c.made, **{key: markdown_text(text) for key, text in c.cells().items()}} for c in classes]
+    return [
+        {"label": c.label, "made": c.made, **{key: markdown_text(text) for key, text in c.cells().items()}}
+        for c in classes
+    ]
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
@@ -108,7 +126,9 @@ def size_category(count: int) -> str:
 
 
 def yaml_text(text: str) -> Markup:
-    """A text as a double-quoted YAML scalar (JSON strings are valid YAML). Line breaks and control characters become spaces."""
+    """A text as a double-quoted YAML scalar (JSON strings are valid YAML). Line breaks and control characters become
+    spaces.
+    """
     return Markup(json.dumps(_one_line(text), ensure_ascii=False))  # safe: front matter is YAML, not markup
 
 

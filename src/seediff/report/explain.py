@@ -18,14 +18,16 @@ class Explanation(NamedTuple):
 def explain_step(step: Step, *, before: Sequence[Step] = (), method: str = "seediff") -> Explanation:
     """Explain a step of a trace; a step of an unknown kind gets a general sentence.
 
-    method: `MaskConfig.method`; "reference" uses the same names for other steps. before: the earlier steps. Seeds come from the expansion
-    directly before them (eq. 8–9) or, if there is none, from cross-attention (eq. 6). The final map is a product (eq. 11) only if there was
-    a background.
+    method: `MaskConfig.method`; "reference" uses the same names for other steps. before: the earlier steps. Seeds come
+    from the expansion directly before them (eq. 8–9) or, if there is none, from cross-attention (eq. 6). The final map
+    is a product (eq. 11) only if there was a background.
     """
     if method == "reference" and step.kind in _REFERENCE:
         return _REFERENCE[step.kind]
     if step.kind == "seeds" and before and before[-1].kind == "expansion":
-        return Explanation("The last expansion, enlarged to this side and cut at α: the next expansion starts here.", "eq. 8, 9")
+        return Explanation(
+            "The last expansion, enlarged to this side and cut at α: the next expansion starts here.", "eq. 8, 9"
+        )
     if step.kind == "final" and any(earlier.kind in ("background", "background seeds") for earlier in before):
         return Explanation("(1 − background) × the last expansion: what the background claims is taken away.", "eq. 11")
     return _PAPER.get(step.kind, Explanation("A map that the method made on the way, from 0 (dark) to 1 (bright)."))
@@ -41,31 +43,52 @@ _PAPER: dict[Kind, Explanation] = {
         "One step of a random walk: each position takes the mean of the map so far over what it attends to."
     ),
     "entropy walk": Explanation(
-        "One step of a random walk over self-attention whose weak values are cut off: each position takes a mean of where it attends most."
+        "One step of a random walk over self-attention whose weak values are cut off: each position takes a mean of"
+        " where it attends most."
     ),
     "walk with restart": Explanation(
-        "One step of a random walk with restart: mostly the mean of the map so far over what a position attends to, and partly its own "
-        "cross-attention."
+        "One step of a random walk with restart: mostly the mean of the map so far over what a position attends to, and"
+        " partly its own cross-attention."
     ),
-    "seeds": Explanation("Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6"),
-    "expansion": Explanation("Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.", "eq. 7"),
+    "seeds": Explanation(
+        "Positions whose cross-attention is at least α: sure parts of the object, from which it grows.", "eq. 6"
+    ),
+    "expansion": Explanation(
+        "Self-attention averaged over the seeds' rows: whatever looks like the seeds lights up.", "eq. 7"
+    ),
     "expansion mean": Explanation("The expansions of all levels at one side, averaged."),
-    "background seeds": Explanation("Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9"),
-    "background": Explanation("Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7"),
+    "background seeds": Explanation(
+        "Positions that the expansion left dark, 1 − M′ ≥ α: seeds of the background.", "eq. 10, 9"
+    ),
+    "background": Explanation(
+        "Where the background's seeds attend, on average: the background grown from its seeds.", "eq. 7"
+    ),
     "final": _FINAL,
 }
 
 _REFERENCE: dict[Kind, Explanation] = {
-    "seeds": Explanation("Positions whose cross-attention, squared, is above Otsu's threshold: the object grows from them."),
-    "expansion": Explanation("How alike each position's self-attention is to that of the seeds: cosine similarity, summed over the seeds."),
-    "background seeds": Explanation("Positions where the map so far, squared, is below Otsu's threshold: seeds of the background."),
-    "background": Explanation("How alike each position's self-attention is to that of the background's seeds (cosine similarity)."),
+    "seeds": Explanation(
+        "Positions whose cross-attention, squared, is above Otsu's threshold: the object grows from them."
+    ),
+    "expansion": Explanation(
+        "How alike each position's self-attention is to that of the seeds: cosine similarity, summed over the seeds."
+    ),
+    "background seeds": Explanation(
+        "Positions where the map so far, squared, is below Otsu's threshold: seeds of the background."
+    ),
+    "background": Explanation(
+        "How alike each position's self-attention is to that of the background's seeds (cosine similarity)."
+    ),
     "visible": Explanation("(1 − background) × the map so far: what resembles the background is taken away.", "eq. 11"),
     "final": _FINAL,
 }
-"""Explanations of the reference method's steps. Its other steps, such as cross-attention, are explained as for all methods."""
+"""Explanations of the reference method's steps. Its other steps, such as cross-attention, are explained as for all
+methods.
+"""
 
-AFTER_PAMR = Explanation("Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges.")
+AFTER_PAMR = Explanation(
+    "Every pixel averaged with neighbours of like colour, again and again (PAMR): outlines move to the image's edges."
+)
 WITHOUT_PAMR = Explanation("The soft mask at the image's size.")
 
 
@@ -75,7 +98,9 @@ def explain_before_pamr(method: str = "seediff") -> Explanation:
         case "ca" | "daam":
             return Explanation("The soft mask enlarged to the image and stretched to go from 0 to 1.")
         case "reference":
-            return Explanation("The soft mask enlarged to the image and cut at a half: PAMR starts from zeros and ones.")
+            return Explanation(
+                "The soft mask enlarged to the image and cut at a half: PAMR starts from zeros and ones."
+            )
         case _:
             return Explanation("The soft mask enlarged to the image: right place, blurred outline.")
 

@@ -1,4 +1,5 @@
-"""Pictures of masks and attention: overlays, heat maps, contact sheets. Arrays in, arrays out; nothing is written to disk.
+"""Pictures of masks and attention: overlays, heat maps, contact sheets. Arrays in, arrays out; nothing is written to
+disk.
 
 Images are (H, W, 3) uint8, label maps (H, W) uint8 (0 = background, 255 = ignore), soft maps (H, W) in [0, 1].
 """
@@ -68,7 +69,9 @@ def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], al
     for top in range(0, len(image), rows):
         band = slice(top, top + rows)
         colours, opacity = table[label_map[band]], np.where(label_map[band] > 0, alpha, 0.0)
-        colours[edges[band]] = (colours[edges[band]] + 255) / 2  # some VOC colours are nearly black; halfway to white, they are visible
+        colours[edges[band]] = (
+            colours[edges[band]] + 255
+        ) / 2  # some VOC colours are nearly black; halfway to white, they are visible
         opacity[edges[band]] = 1.0
         mixed = image[band] * (1 - opacity[..., None]) + colours * opacity[..., None]
         drawn[band] = mixed.round().astype(np.uint8)
@@ -91,7 +94,9 @@ def _edges(label_map: np.ndarray) -> np.ndarray:
     return edge & (label_map > 0)
 
 
-def contact_sheet(tiles: Sequence[np.ndarray], columns: int, labels: Sequence[str] | None = None, *, gap: int = 6) -> np.ndarray:
+def contact_sheet(
+    tiles: Sequence[np.ndarray], columns: int, labels: Sequence[str] | None = None, *, gap: int = 6
+) -> np.ndarray:
     """Tiles (h, w, 3) uint8 in rows of `columns`, each with its label beneath; (H, W, 3) uint8.
 
     Smaller tiles are centred in cells of the largest's size. Labels that are too wide end in an ellipsis.

@@ -45,10 +45,10 @@ def write_preview(
 
     summary: `model`, `method`, `config` (shown in full, folded), `rejected` (class → reason → count),
         `prompts` (templates); any other number or text is shown in the header under its own name.
-    rows: those of metadata.jsonl: `file_name` and `mask` (relative to `out`), `classes`, `prompt`, `seed`, `flags`, `area`.
-    class_names: label i + 1 is class_names[i]. steps: the first of each class is shown, at most `traced_images`.
-    augmentations: a JPEG of samples before and after augmentation, from `before_after`.
-    Raises UserError when a row's picture is missing, unreadable or outside `out`.
+    rows: those of metadata.jsonl: `file_name` and `mask` (relative to `out`), `classes`, `prompt`, `seed`, `flags`,
+    `area`. class_names: label i + 1 is class_names[i]. steps: the first of each class is shown, at most
+    `traced_images`. augmentations: a JPEG of samples before and after augmentation, from `before_after`. Raises
+    UserError when a row's picture is missing, unreadable or outside `out`.
     """
     out = Path(out)
     classes = count_classes(rows, class_names, summary.get("rejected"))
@@ -66,8 +66,13 @@ def write_preview(
         flags=[(kind, explain_flag(kind)) for kind in flags if explain_flag(kind)],
         tiles=_tiles(out, rows, shown, class_names),
         images=len(rows),
-        augmentations="data:image/jpeg;base64," + base64.b64encode(augmentations).decode("ascii") if augmentations else "",
-        traced=[_traced_view(t, class_names, str(summary.get("method", "seediff"))) for t in _one_per_class(steps, traced_images)],
+        augmentations=(
+            "data:image/jpeg;base64," + base64.b64encode(augmentations).decode("ascii") if augmentations else ""
+        ),
+        traced=[
+            _traced_view(t, class_names, str(summary.get("method", "seediff")))
+            for t in _one_per_class(steps, traced_images)
+        ],
         drawn=not any(map(of_photograph, rows)),
         heat=", ".join(f"#{c}" for c in VIRIDIS_ANCHORS),
         ignore_colour=_colour(255),
@@ -87,7 +92,9 @@ def _shown(rows: Sequence[Row]) -> list[int]:
 
 
 def header_facts(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """(name, value) pairs of the page's header: model and method first, then counts, then the summary's other plain values."""
+    """(name, value) pairs of the page's header: model and method first, then counts, then the summary's other plain
+    values.
+    """
     first = [(key, show_value(summary[key])) for key in ("model", "method") if key in summary]
     flagged = sum(bool(row.get("flags")) for row in rows)
     counts = [("images", str(len(rows))), ("flagged", str(flagged))]
@@ -96,7 +103,8 @@ def header_facts(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[
 
 
 def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
-    """Positions of at most `count` items, in rising order: an equal number from each group as far as possible, spread over its length.
+    """Positions of at most `count` items, in rising order: an equal number from each group as far as possible, spread
+    over its length.
 
     groups: each item's group, as a list of one name or none.
     """
@@ -110,7 +118,9 @@ def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
             if left and quota[name] < len(members[name]):
                 quota[name] += 1
                 left -= 1
-    return sorted(positions[i * len(positions) // quota[name]] for name, positions in members.items() for i in range(quota[name]))
+    return sorted(
+        positions[i * len(positions) // quota[name]] for name, positions in members.items() for i in range(quota[name])
+    )
 
 
 def _one_per_class(steps: Sequence[TracedSample], count: int) -> list[TracedSample]:
@@ -140,14 +150,19 @@ def _tiles(out: Path, rows: Sequence[Row], shown: Sequence[int], class_names: Se
                 "recipe": operations_of(row),
                 "classes": [{"label": labels[name], "name": name, "colour": _colour(labels[name])} for name in classes],
                 "flags": [{"text": flag, "why": explain_flag(flag)} for flag in row.get("flags") or ()],
-                "alt": "mask: " + (", ".join(f"{name} {share:.0%} of the image" for name, share in shares.items()) or "no class"),
+                "alt": (
+                    "mask: "
+                    + (", ".join(f"{name} {share:.0%} of the image" for name, share in shares.items()) or "no class")
+                ),
             }
         )
     return tiles
 
 
 def _encode_pairs(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[tuple[str, str]]:
-    """Images and overlays as data URIs, at the largest side in GRID_SIDES that keeps them within GRID_BYTES, or else the smallest."""
+    """Images and overlays as data URIs, at the largest side in GRID_SIDES that keeps them within GRID_BYTES, or else
+    the smallest.
+    """
     palette = voc_palette()
     encoded: list[tuple[str, str]] = []
     for side in GRID_SIDES:
@@ -169,10 +184,15 @@ def _read_pair(out: Path, row: Row, position: int) -> tuple[np.ndarray, np.ndarr
         image = np.asarray(in_rgb(picture, shown))
     with open_picture(inside(out, row.get("mask"), where, "mask"), f"{where}: 'mask' {row['mask']!r}") as mask:
         if mask.mode not in ("P", "L", "1"):
-            raise UserError(f"{where}: mask '{row['mask']}' is a {mask.mode} picture; masks hold class numbers (palette or grey)")
+            raise UserError(
+                f"{where}: mask '{row['mask']}' is a {mask.mode} picture; masks hold class numbers (palette or grey)"
+            )
         label_map = np.asarray(mask).astype(np.uint8)
     if label_map.shape != image.shape[:2]:
-        raise UserError(f"{where}: image is {image.shape[1]}×{image.shape[0]} but its mask {label_map.shape[1]}×{label_map.shape[0]}")
+        raise UserError(
+            f"{where}: image is {image.shape[1]}×{image.shape[0]} but its mask"
+            f" {label_map.shape[1]}×{label_map.shape[0]}"
+        )
     return image, label_map
 
 
@@ -191,7 +211,10 @@ def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) 
     if traced.after_pamr is None:
         soft = [("soft mask", WITHOUT_PAMR, traced.before_pamr)]
     else:
-        soft = [("before PAMR", explain_before_pamr(method), traced.before_pamr), ("after PAMR", AFTER_PAMR, traced.after_pamr)]
+        soft = [
+            ("before PAMR", explain_before_pamr(method), traced.before_pamr),
+            ("after PAMR", AFTER_PAMR, traced.after_pamr),
+        ]
     for name, explanation, values in soft:
         levels = shrink(to_levels(values), STEP_SIDE, Image.Resampling.BILINEAR)
         steps.append(_step(name, explanation, heat_uri(levels / 255), values))
@@ -202,7 +225,9 @@ def _traced_view(traced: TracedSample, class_names: Sequence[str], method: str) 
         "index": traced.index,
         "name": traced.class_name,
         "prompt": traced.prompt,
-        "colour": _colour(class_names.index(traced.class_name) + 1) if traced.class_name in class_names else "transparent",
+        "colour": (
+            _colour(class_names.index(traced.class_name) + 1) if traced.class_name in class_names else "transparent"
+        ),
         "photo": jpeg_uri(photo),
         "shape": f"{traced.image.shape[1]}/{traced.image.shape[0]}",
         "steps": steps,
@@ -233,11 +258,14 @@ PAIRS = 24  # at most
 COLUMNS = 3  # pairs per row
 
 
-def before_after(out: Path, rows: Sequence[Mapping[str, Any]], original: Callable[[str], tuple[np.ndarray, np.ndarray]]) -> bytes:
-    """A JPEG with the first sample of each kind of recipe in the rows: the original on the left, the result on the right.
+def before_after(
+    out: Path, rows: Sequence[Mapping[str, Any]], original: Callable[[str], tuple[np.ndarray, np.ndarray]]
+) -> bytes:
+    """A JPEG with the first sample of each kind of recipe in the rows: the original on the left, the result on the
+    right.
 
-    out: the folder of the rows' dataset. original: a function that returns the image (H, W, 3) uint8 and the label map (H, W) uint8 of a
-    sample of the dataset that was augmented, from its name.
+    out: the folder of the rows' dataset. original: a function that returns the image (H, W, 3) uint8 and the label map
+    (H, W) uint8 of a sample of the dataset that was augmented, from its name.
     """
     tiles, labels = [], []
     for row in first_of_each(rows):

@@ -1,4 +1,6 @@
-"""Saves every step of a mask, so that the report can be drawn again: the preview of a resumed run equals that of an uninterrupted run."""
+"""Saves every step of a mask, so that the report can be drawn again: the preview of a resumed run equals that of an
+uninterrupted run.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,11 @@ class TracedSample:
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise ValueError(f"image must be uint8 (H, W, 3), not {self.image.dtype} {self.image.shape}")
-        for name, array in (("before_pamr", self.before_pamr), ("after_pamr", self.after_pamr), ("label_map", self.label_map)):
+        for name, array in (
+            ("before_pamr", self.before_pamr),
+            ("after_pamr", self.after_pamr),
+            ("label_map", self.label_map),
+        ):
             if array is not None and array.shape != self.image.shape[:2]:
                 raise ValueError(f"{name} must have the image's size {self.image.shape[:2]}, not {array.shape}")
         for step in self.steps:
@@ -69,7 +75,8 @@ def traced_sample(
 ) -> TracedSample:
     """The `TracedSample` of one class of a `MaskResult`.
 
-    label_map: with the dataset's ids; default: the label map of the result (1 = its first class). pamr: False leaves `after_pamr` out.
+    label_map: with the dataset's ids; default: the label map of the result (1 = its first class). pamr: False leaves
+    `after_pamr` out.
     """
     trace = {step: _as_map(values) for step, values in result.trace.get(class_name, {}).items()}
     after = _as_map(result.soft[result.classes.index(class_name)])
@@ -105,7 +112,10 @@ def load_trace(path: Path | str) -> TracedSample:
     tensors = header.load("np")
     try:
         steps = tuple(
-            StepPicture(Step.parse(step["name"]), tensors[f"step.{i:02d}"] > 0 if step["bool"] else _soft(tensors[f"step.{i:02d}"]))
+            StepPicture(
+                Step.parse(step["name"]),
+                tensors[f"step.{i:02d}"] > 0 if step["bool"] else _soft(tensors[f"step.{i:02d}"]),
+            )
             for i, step in enumerate(about["steps"])
         )
         after = _soft(tensors["after_pamr"]) if "after_pamr" in tensors else None

@@ -1,4 +1,6 @@
-"""Figures for reports, from the rows of `metadata.jsonl`: each class's images, rejected and flagged samples, and area."""
+"""Figures for reports, from the rows of `metadata.jsonl`: each class's images, rejected and flagged samples, and
+area.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ClassCount:
-    """One class of a dataset. label: its value in masks. made: the number of images that show it. area: its mean share of those images, in
-    [0, 1]; None if no row gives it. rejected, flags: reason → count."""
+    """One class of a dataset. label: its value in masks. made: the number of images that show it. area: its mean share
+    of those images, in [0, 1]; None if no row gives it. rejected, flags: reason → count."""
 
     label: int
     name: str
@@ -35,12 +37,14 @@ class ClassCount:
         }
 
 
-def count_classes(rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None) -> list[ClassCount]:
+def count_classes(
+    rows: Sequence[Row], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
+) -> list[ClassCount]:
     """Count rows by class, in the order of `class_names` (label i + 1 is class_names[i]).
 
-    A row's `area` is its classes' shares of the image. A flag without a class (`x` instead of `x:dog`) counts for each class of its row.
-    rejected: class → reason → count.
-    Raises UserError when a row names a class that the dataset does not have.
+    A row's `area` is its classes' shares of the image. A flag without a class (`x` instead of `x:dog`) counts for each
+    class of its row. rejected: class → reason → count. Raises UserError when a row names a class that the dataset does
+    not have.
     """
     known = set(class_names)
     made, flags = Counter(), {name: Counter() for name in class_names}
@@ -48,7 +52,9 @@ def count_classes(rows: Sequence[Row], class_names: Sequence[str], rejected: Map
     for number, row in enumerate(rows):
         classes = row_classes(row)
         if unknown := [c for c in classes if c not in known]:
-            raise UserError(f"row {number + 1}: class '{unknown[0]}' is not one of the dataset's: {', '.join(class_names)}")
+            raise UserError(
+                f"row {number + 1}: class '{unknown[0]}' is not one of the dataset's: {', '.join(class_names)}"
+            )
         made.update(dict.fromkeys(classes, 1))
         for name, share in (row.get("area") or {}).items():
             if name in classes:
@@ -98,7 +104,11 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
 
 def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The (name, value) pairs of a summary's entries that are texts or numbers."""
-    return [(key.replace("_", " "), show_value(value)) for key, value in summary.items() if isinstance(value, (str, int, float))]
+    return [
+        (key.replace("_", " "), show_value(value))
+        for key, value in summary.items()
+        if isinstance(value, (str, int, float))
+    ]
 
 
 def show_value(value: Any) -> str:

@@ -1,7 +1,7 @@
 """`augment`: a dataset and changed copies of its samples, as a new dataset, batch by batch.
 
-The configuration decides which operations and which sample make a new picture; everything random in it depends only on (seed, its number).
-So its bytes do not depend on the order, the number of processes, or interruptions.
+The configuration decides which operations and which sample make a new picture; everything random in it depends only on
+(seed, its number). So its bytes do not depend on the order, the number of processes, or interruptions.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ def augment(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Make the dataset `out` from the native dataset `data` and the additions in `config`. If it is stopped at any moment, the same call
-    continues.
+    """Make the dataset `out` from the native dataset `data` and the additions in `config`. If it is stopped at any
+    moment, the same call continues.
 
-    workers: processes that make the batches; with more than one, a script needs the usual `if __name__ == "__main__"`. link: make hard
-    links to the originals' pictures instead of copies, if the file system has them. engine: as in `generate`, instead of `workers`. None of
-    these changes a byte.
-    Samples whose row has a `split` other than "train" are copied as they are, and are never a source. Raises UserError as `generate` does,
-    and if a sample cannot be read or is not valid.
+    workers: processes that make the batches; with more than one, a script needs the usual `if __name__ == "__main__"`.
+    link: make hard links to the originals' pictures instead of copies, if the file system has them. engine: as in
+    `generate`, instead of `workers`. None of these changes a byte. Samples whose row has a `split` other than "train"
+    are copied as they are, and are never a source. Raises UserError as `generate` does, and if a sample cannot be read
+    or is not valid.
     """
     out = parse_out(out)
     check_apart(out, [Path(data)])
@@ -83,7 +83,9 @@ def fingerprint_items(classes: Sequence[str], items: Sequence[Sample]) -> str:
     """`120 samples (3f2a…)`: identifies a dataset by its classes, its rows and the sizes in bytes of its pictures."""
     digest = hashlib.blake2b(native.classes_text(classes), digest_size=6)
     for item in items:
-        digest.update(json.dumps([item.name, size_of(item), item.metadata], ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        digest.update(
+            json.dumps([item.name, size_of(item), item.metadata], ensure_ascii=False).encode("utf-8", "surrogatepass")
+        )
     return f"{len(items)} samples ({digest.hexdigest()})"
 
 
@@ -98,8 +100,9 @@ def training_items(items: Sequence[Sample]) -> list[int]:
 
 
 def tasks(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
-    """All samples of the output, in order: the originals, then the new pictures. Sources take turns, in another order each round, so that
-    all are used equally often. Raises UserError if there is no source, nothing to add, or too much."""
+    """All samples of the output, in order: the originals, then the new pictures. Sources take turns, in another order
+    each round, so that all are used equally often. Raises UserError if there is no source, nothing to add, or too much.
+    """
     sources = training_items(items)
     if not sources:
         why = f": by their rows' `split` all are set aside, and only those for '{TRAIN}' are changed" if items else ""
@@ -125,9 +128,11 @@ def tasks(config: AugmentConfig, items: Sequence[Sample]) -> list[Task]:
     return planned
 
 
-def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of a new sample. It has `split` of its source's row, `model` if that drew the picture, and the prompt if no other sample is
-    part of the picture. It does not have the flags, which are about the source's mask."""
+def new_row(
+    name: str, suffix: str, item: Sample, labels: np.ndarray, classes: Sequence[str], recipe: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The row of a new sample. It has `split` of its source's row, `model` if that drew the picture, and the prompt if
+    no other sample is part of the picture. It does not have the flags, which are about the source's mask."""
     from ..report.tables import of_photograph
 
     alone, drawn = not any(step.get("sources") for step in recipe["steps"]), not of_photograph(item.metadata)
@@ -144,20 +149,24 @@ def new_row(name: str, suffix: str, item: Sample, labels: np.ndarray, classes: S
 
 
 def read_sample(item: Sample, classes: Sequence[str], objects: bool = False) -> Picture:
-    """A decoded sample. objects: with its objects in the label map (`with_objects`). Raises UserError naming a file that cannot be read, or
-    a label map that does not fit."""
+    """A decoded sample. objects: with its objects in the label map (`with_objects`). Raises UserError naming a file
+    that cannot be read, or a label map that does not fit."""
     image = np.asarray(item.picture())
     labels = item.labels(len(classes))
     return Picture(item.name, image, with_objects(labels, item.objects(labels)) if objects else labels)
 
 
 class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
-    """Copies originals, makes new pictures and writes both. samples: the input's. sources: positions of those for new pictures."""
+    """Copies originals, makes new pictures and writes both. samples: the input's. sources: positions of those for new
+    pictures.
+    """
 
     on_device = False
 
     def __init__(self, config: AugmentConfig, data: Path, *, link: bool = False) -> None:
-        """Arguments as in `augment`. The dataset's fingerprint goes into the configuration, so that only the same run continues."""
+        """Arguments as in `augment`. The dataset's fingerprint goes into the configuration, so that only the same run
+        continues.
+        """
         self.classes, self.samples = open_native(data)
         self.objects = any(item.stored_instances is not None for item in self.samples)
         """Whether any sample has objects; then every new picture has them, too."""
@@ -199,13 +208,15 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
                 record.write(out, row["file_name"], image)
                 record.write(out, row["mask"], mask)
                 if objects:
-                    record.write(out, f"{native.INSTANCES}/{task.name}.png", encode_objects(objects, f"sample '{task.name}'"))
+                    record.write(
+                        out, f"{native.INSTANCES}/{task.name}.png", encode_objects(objects, f"sample '{task.name}'")
+                    )
                 record.rows.append(row)
         return record
 
     def make(self, task: Task) -> tuple[bytes, bytes, Instances | None, dict[str, Any]]:
-        """The files of a new sample's picture and label map, its objects (None if the dataset has none), and its row. The same task always
-        gives the same. Raises UserError naming a sample that cannot be read."""
+        """The files of a new sample's picture and label map, its objects (None if the dataset has none), and its row.
+        The same task always gives the same. Raises UserError naming a sample that cannot be read."""
         assert task.number is not None
         seed = sample_seed(self.config.seed, task.number, 0)
         rng = np.random.default_rng(seed)
@@ -216,13 +227,19 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
             if len(self.sources) == 1:
                 return [read_sample(item, self.classes, self.objects)] * count
             chosen = rng.choice(len(self.sources) - 1, count, replace=count >= len(self.sources))
-            return [read_sample(self.samples[self.sources[i + (i >= position)]], self.classes, self.objects) for i in chosen]
+            return [
+                read_sample(self.samples[self.sources[i + (i >= position)]], self.classes, self.objects) for i in chosen
+            ]
 
-        picture, steps = apply(read_sample(item, self.classes, self.objects), task.operations, rng, self.config.strength, others)
+        picture, steps = apply(
+            read_sample(item, self.classes, self.objects), task.operations, rng, self.config.strength, others
+        )
         suffix = self.config.image_format or item.suffix
         image, labels = np.ascontiguousarray(picture.image), np.ascontiguousarray(picture.labels)
         labels, objects = apart(labels) if self.objects else (labels, None)
-        row = new_row(task.name, suffix, item, labels, self.classes, {"source": item.name, "seed": seed, "steps": steps})
+        row = new_row(
+            task.name, suffix, item, labels, self.classes, {"source": item.name, "seed": seed, "steps": steps}
+        )
         row |= instance_row(objects) if objects else {}
         return native.encode_image(image, suffix), native.encode_mask(labels), objects, row
 
@@ -256,7 +273,9 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         from ..report.preview import before_after
 
         originals = {item.name: item for item in self.samples}
-        new = rows[self.originals :]  # a copied row may have a recipe, too, whose source is a sample of an earlier dataset
+        new = rows[
+            self.originals :
+        ]  # a copied row may have a recipe, too, whose source is a sample of an earlier dataset
         sheet = before_after(out, new, lambda name: (originals[name].image, originals[name].labels(len(self.classes))))
         about = summarize(self.config, rows)
         write_atomic(out / native.CLASSES, native.classes_text(self.classes))
@@ -270,16 +289,27 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         counts = Counter("+".join(task.operations) for batch in self.batches.values() for task in batch)
         total, originals = counts.total(), counts.pop("", 0)
         return [
-            f"Would {verb}: {total} samples of {len(self.classes)} classes, in batches of up to {self.config.batch_size}",
+            (
+                f"Would {verb}: {total} samples of {len(self.classes)} classes, in batches of up to"
+                f" {self.config.batch_size}"
+            ),
             f"Originals: {originals} of {len(items)}; for training, and so sources of new ones: {len(self.sources)}",
             *(f"  {name}: {count}" for name, count in counts.items()),
-            f"Dataset in {place.out}: images/, masks/, metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html, {AUGMENTATIONS}",
-            f"Disk: about {show_bytes(total * sum(map(size_of, items)) / len(items))}; free there: {show_bytes(free_bytes(place.folder))}",
+            (
+                f"Dataset in {place.out}: images/, masks/, metadata.jsonl, classes.txt, README.md, seediff.toml,"
+                f" preview.html, {AUGMENTATIONS}"
+            ),
+            (
+                f"Disk: about {show_bytes(total * sum(map(size_of, items)) / len(items))}; free there:"
+                f" {show_bytes(free_bytes(place.folder))}"
+            ),
         ]
 
 
 def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write preview.html from the files in the folder, and return its path. Raises UserError naming a file that cannot be read."""
+    """Write preview.html from the files in the folder, and return its path. Raises UserError naming a file that cannot
+    be read.
+    """
     from ..report.preview import write_preview
 
     try:
@@ -287,7 +317,9 @@ def preview(out: Path, config: AugmentConfig, rows: Sequence[Mapping[str, Any]])
     except OSError as error:
         raise UserError(f"{out / AUGMENTATIONS}: cannot be read: {error.strerror}") from error
     names = native.read_classes(out)
-    return write_preview(out, summary=summarize(config, rows), rows=rows, class_names=names, steps=(), augmentations=sheet)
+    return write_preview(
+        out, summary=summarize(config, rows), rows=rows, class_names=names, steps=(), augmentations=sheet
+    )
 
 
 AUGMENTATIONS = "augmentations.jpg"
@@ -295,7 +327,9 @@ AUGMENTATIONS = "augmentations.jpg"
 
 
 def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Facts about the whole run for the card and the preview; without times and paths, so that they are reproducible."""
+    """Facts about the whole run for the card and the preview; without times and paths, so that they are
+    reproducible.
+    """
     from ..report.preview import operations_of
 
     names = [native.sample_name(row["file_name"]) for row in rows]
@@ -304,4 +338,10 @@ def summarize(config: AugmentConfig, rows: Sequence[Mapping[str, Any]]) -> dict[
     counts = Counter(operations_of(row) for row, name in zip(rows, names, strict=True) if name.startswith(beginning))
     counts.pop("", 0)
     added = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return {"command": "augment", "originals": len(rows) - counts.total(), "added": added, "seed": config.seed, "version": __version__}
+    return {
+        "command": "augment",
+        "originals": len(rows) - counts.total(),
+        "added": added,
+        "seed": config.seed,
+        "version": __version__,
+    }

@@ -1,8 +1,9 @@
-"""Runs a job in several processes, also on several machines: Ray actors that each load the model once and make batch after batch.
+"""Runs a job in several processes, also on several machines: Ray actors that each load the model once and make batch
+after batch.
 
-This process hands out numbers of batches and commits the batches that are made; workers write the files directly to the output. A worker
-that dies, alone or with its machine, is replaced, and its batch goes to the next free worker. The bytes of a batch do not depend on the
-worker, so the result is the same as that of one process.
+This process hands out numbers of batches and commits the batches that are made; workers write the files directly to the
+output. A worker that dies, alone or with its machine, is replaced, and its batch goes to the next free worker. The
+bytes of a batch do not depend on the worker, so the result is the same as that of one process.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from .output import BatchRecord, Place, open_place
 ATTEMPTS = 3
 """The run gives up after this many deaths of workers at the same batch, or while they load the model."""
 OBJECTS = 512_000_000
-"""Bytes of the object store of a cluster that a run starts for itself. Only the job and records of batches go through it."""
+"""Bytes of the object store of a cluster that a run starts for itself. Only the job and records of batches go through
+it.
+"""
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Environment variable that Ray reads when it is imported: with 0 it listens on 127.0.0.1 alone."""
 LOOK = 1.0
@@ -38,9 +41,9 @@ LOOK = 1.0
 class Ray(Engine):
     """Makes batches with workers in a Ray cluster.
 
-    workers: their number; None: one per GPU, or on the cpu as many as the cluster has cores for. address: of a running cluster, "auto" for
-    the cluster that this machine belongs to; None: a new cluster on this machine alone, for this run. A program that is already connected
-    to a cluster uses that cluster. Raises UserError if Ray is not installed.
+    workers: their number; None: one per GPU, or on the cpu as many as the cluster has cores for. address: of a running
+    cluster, "auto" for the cluster that this machine belongs to; None: a new cluster on this machine alone, for this
+    run. A program that is already connected to a cluster uses that cluster. Raises UserError if Ray is not installed.
     """
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
@@ -53,35 +56,40 @@ class Ray(Engine):
         self.connected = False
         self.idle: list[Any] = []
         self.pending: dict[Any, tuple[Any, int | None]] = {}
-        """Ray's reference to wait for → the worker, and the number of the batch that it makes, or None while it loads the model."""
+        """Ray's reference to wait for → the worker, and the number of the batch that it makes, or None while it loads
+        the model.
+        """
 
     def __enter__(self) -> Ray:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; without it Ray warns
         if self.address is None:
-            # A cluster on this machine alone should listen on loopback alone. Ray offers this only for systems whose firewall would ask;
-            # it replaces `_node_ip_address="127.0.0.1"` by the address that other machines reach.
+            # A cluster on this machine alone should listen on loopback alone. Ray offers this only for systems whose
+            # firewall would ask; it replaces `_node_ip_address="127.0.0.1"` by the address that other machines reach.
             os.environ.setdefault(LOOPBACK, "0")
         import ray
 
         if ray.is_initialized():
             return self
         cpus = max(os.cpu_count() or 1, self.workers or 1)
-        # A new cluster has room for every requested worker, whatever the number of cores, and workers have the priority that this process
-        # would have.
+        # A new cluster has room for every requested worker, whatever the number of cores, and workers have the priority
+        # that this process would have.
         settings: dict[str, Any] = {"num_cpus": cpus, "object_store_memory": OBJECTS, "include_dashboard": False}
         settings["_system_config"] = {"worker_niceness": 0}
         try:
             check_answers(self.address)
             ray.init(
-                address=self.address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if self.address else settings)
+                address=self.address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **({} if self.address else settings),
             )
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             if self.address is None:
                 raise UserError(f"--engine ray: Ray does not start on this machine ({first_line(error)})") from error
             raise UserError(
-                f"--address {self.address}: no Ray cluster is reached there ({first_line(error)}); `ray start --head` starts one on this "
-                "machine, and without --address a run starts its own"
+                f"--address {self.address}: no Ray cluster is reached there ({first_line(error)}); `ray start --head`"
+                " starts one on this machine, and without --address a run starts its own"
             ) from error
         self.connected = True
         return self
@@ -102,7 +110,9 @@ class Ray(Engine):
             self.connected = False
 
     def resolve(self, config: Config) -> Config:
-        """Resolves for the cluster's machines, which may differ from this one. `cuda:1` becomes `cuda`: a worker sees one GPU."""
+        """Resolves for the cluster's machines, which may differ from this one. `cuda:1` becomes `cuda`: a worker sees
+        one GPU.
+        """
         from ..devices import default_device
         from ..models.info import usual_dtype
 
@@ -111,10 +121,14 @@ class Ray(Engine):
         threads = config.threads
         if device == "cpu" and threads is None:
             threads = max(1, min(int(resources()["CPU"]) // self.workers, largest_node()) if self.workers else 1)
-        return replace(config, device=device, dtype=config.dtype or usual_dtype(config.model, device, config.base), threads=threads)
+        return replace(
+            config, device=device, dtype=config.dtype or usual_dtype(config.model, device, config.base), threads=threads
+        )
 
     def share(self, config: BatchConfig) -> tuple[int, dict[str, float]]:
-        """The number of workers, and the resources that each takes. Raises UserError if the device is cuda and there is no GPU."""
+        """The number of workers, and the resources that each takes. Raises UserError if the device is cuda and there is
+        no GPU.
+        """
         there = resources()
         if (config.device or "").startswith("cuda"):
             if not there["GPU"]:
@@ -198,7 +212,9 @@ class Ray(Engine):
         if number is not None:
             return number, *result
         if self.weights not in (None, result):
-            raise UserError(f"the machines of the cluster have different weights of the model ({self.weights} and {result})")
+            raise UserError(
+                f"the machines of the cluster have different weights of the model ({self.weights} and {result})"
+            )
         self.weights, self.deaths[None] = result, 0
         return None
 
@@ -210,8 +226,8 @@ class _Actor:
         self.stack = ExitStack()
 
     def load(self, work: tuple[AnyJob, Out, str, dict[str, MethodFacts]]) -> str:
-        """Load the model, and return the fingerprint of its weights. work: the job, the output, the folder where the run was started,
-        so that relative paths mean the same here, and mask methods of one's own."""
+        """Load the model, and return the fingerprint of its weights. work: the job, the output, the folder where the
+        run was started, so that relative paths mean the same here, and mask methods of one's own."""
         self.job, out, folder, methods = work
         METHOD_FACTS.update(methods)
         self.job.device = None  # a worker sees one GPU, whatever number the user named

@@ -1,7 +1,7 @@
 """`evaluate masks`: scores a model's masks of labelled photographs under several protocols (evaluate/masks.py).
 
-The words of a prompt share a softmax, so attention to a word depends on the others. Therefore every list of classes has a capture of its
-own: the classes of the truth, and all classes. Equal lists of one picture share a capture.
+The words of a prompt share a softmax, so attention to a word depends on the others. Therefore every list of classes has
+a capture of its own: the classes of the truth, and all classes. Equal lists of one picture share a capture.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ LEAST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class MaskScores:
-    """The result. images, tuned_on: the numbers of pictures that are scored and that set the thresholds. never: classes of the data that
-    the model has no word for."""
+    """The result. images, tuned_on: the numbers of pictures that are scored and that set the thresholds. never: classes
+    of the data that the model has no word for."""
 
     model: str
     method: str
@@ -79,11 +79,12 @@ def evaluate_masks(
 ) -> MaskScores:
     """Score the masks of a model and method on labelled photographs, one column per protocol.
 
-    config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures; its seed also draws
-    these pictures and the bootstrap. photos: folder of photographs named like the labels, which may have other sizes. class_map: word for
-    the prompt → class of the data, for names that the model does not know or knows as other words. tune_share: share of the pictures that
-    set the thresholds. pictures: use only this many, evenly spaced; None: all. draws: bootstrap samples. keep: folder for the counts of
-    finished pictures, from which the same call continues if it was stopped; the caller removes it.
+    config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures;
+    its seed also draws these pictures and the bootstrap. photos: folder of photographs named like the labels, which may
+    have other sizes. class_map: word for the prompt → class of the data, for names that the model does not know or
+    knows as other words. tune_share: share of the pictures that set the thresholds. pictures: use only this many,
+    evenly spaced; None: all. draws: bootstrap samples. keep: folder for the counts of finished pictures, from which the
+    same call continues if it was stopped; the caller removes it.
 
     All files are read once before the model is loaded. Raises UserError.
     """
@@ -94,7 +95,9 @@ def evaluate_masks(
     job = MaskJob(replace(config, classes=tuple(words)), ())
     job.check()
     samples, pixels = read_labelled(Path(photos), data, classes, pictures)
-    tuning, scored = np.split(np.random.default_rng(config.seed).permutation(len(samples)), [math.ceil(tune_share * len(samples))])
+    tuning, scored = np.split(
+        np.random.default_rng(config.seed).permutation(len(samples)), [math.ceil(tune_share * len(samples))]
+    )
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
 
@@ -107,7 +110,11 @@ def evaluate_masks(
             if chosen not in captured:
                 captured[chosen] = list(soft_masks(job, seen, latents, chosen, i))
             rest = None if protocol == "oracle-ignored" else background
-            truth = np.where(labels == background, np.uint8(IGNORED), labels) if rest is None and background is not None else labels
+            truth = (
+                np.where(labels == background, np.uint8(IGNORED), labels)
+                if rest is None and background is not None
+                else labels
+            )
             best = strongest(captured[chosen], [words[word] for word in chosen], truth.shape)
             found[protocol] = count(*best, truth, len(classes.classes), rest)
         return found
@@ -115,7 +122,9 @@ def evaluate_masks(
     counts: list[dict[str, np.ndarray]] = []
     with open_folder(keep) if keep else nullcontext():
         decides = __version__, job.load(), config, tuple(protocols), tune_share, data.about, words, pixels.tolist()
-        key = hashlib.sha256(repr((decides, [path.stat().st_size for path in map(_photo, samples)])).encode()).hexdigest()
+        key = hashlib.sha256(
+            repr((decides, [path.stat().st_size for path in map(_photo, samples)])).encode()
+        ).hexdigest()
         for i, sample in enumerate(samples):
             path = keep and keep / f"{i:06d}.safetensors"
             if path and path.is_file():
@@ -132,10 +141,14 @@ def evaluate_masks(
         of = np.array([picture[protocol] for picture in counts])
         columns[protocol] = score_column(classes.classes, of[tuning], of[scored], seed=config.seed, draws=draws)
     never = tuple(name for i, name in enumerate(classes.classes) if i not in words.values() and i != background)
-    return MaskScores(config.model, config.mask.method, data.about, columns, len(scored), len(tuning), never, config.seed)
+    return MaskScores(
+        config.model, config.mask.method, data.about, columns, len(scored), len(tuning), never, config.seed
+    )
 
 
-def _check(config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float, pictures: int | None, draws: int) -> None:
+def _check(
+    config: MaskPhotosConfig, protocols: Sequence[str], tune_share: float, pictures: int | None, draws: int
+) -> None:
     if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
         raise UserError("protocol", f"{','.join(protocols)} must be some of {', '.join(MASK_PROTOCOLS)}, each once")
     if not LEAST_SHARE <= tune_share <= 0.9:
@@ -157,25 +170,35 @@ def _kept(path: Path, key: str) -> dict[str, np.ndarray]:
 
 
 def words_of(classes: Protocol, class_map: Mapping[str, str], model: str, base: str | None = None) -> dict[str, int]:
-    """Word for the prompt → class id, in the order of ids. The words are those of `class_map`; for other classes their names, or the names
-    in the vocabulary of a model that has one. Raises UserError if no class has a word, or for a map that does not fit."""
+    """Word for the prompt → class id, in the order of ids. The words are those of `class_map`; for other classes their
+    names, or the names in the vocabulary of a model that has one. Raises UserError if no class has a word, or for a map
+    that does not fit."""
     candidates = list(dict.fromkeys([*class_map, *(find_settings(model, base).classes or classes.classes)]))
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
     for word, number in zip(candidates, table.tolist(), strict=False):
-        if number != IGNORED and classes.classes[number] != BACKGROUND and (word in class_map or number not in words.values()):
+        if (
+            number != IGNORED
+            and classes.classes[number] != BACKGROUND
+            and (word in class_map or number not in words.values())
+        ):
             words[word] = number
     return dict(sorted(words.items(), key=lambda item: item[1]))
 
 
-def read_labelled(photos: Path, data: EvaluationSet, classes: Protocol, most: int | None) -> tuple[list[Sample], np.ndarray]:
-    """The samples, with photographs from a folder and truths in the protocol's ids, and the number of pixels of each class in each picture,
-    (pictures, C). Reads all files. most: use only this many pictures, evenly spaced; None: all. Raises UserError."""
+def read_labelled(
+    photos: Path, data: EvaluationSet, classes: Protocol, most: int | None
+) -> tuple[list[Sample], np.ndarray]:
+    """The samples, with photographs from a folder and truths in the protocol's ids, and the number of pixels of each
+    class in each picture, (pictures, C). Reads all files. most: use only this many pictures, evenly spaced; None: all.
+    Raises UserError."""
     table = classes.truth_table(data.classes, data.about)
     paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
     if missing := [sample.name for sample in data.samples if sample.name not in paths]:
         raise UserError(
-            photos, f"has no picture for {len(missing)} of {len(data.samples)} labels ({join_names(missing)})", "names must be equal"
+            photos,
+            f"has no picture for {len(missing)} of {len(data.samples)} labels ({join_names(missing)})",
+            "names must be equal",
         )
     total = len(data.samples)
     chosen = np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int))
@@ -185,7 +208,9 @@ def read_labelled(photos: Path, data: EvaluationSet, classes: Protocol, most: in
     for sample in (data.samples[i] for i in chosen):
         path, truth = paths[sample.name], table[sample.truth()]
         (height, width), (rows, columns) = read_photo(path).shape[:2], truth.shape
-        if abs(height * columns - width * rows) > max(height, width) + max(rows, columns):  # resizing rounds a side by a pixel
+        if abs(height * columns - width * rows) > max(height, width) + max(
+            rows, columns
+        ):  # resizing rounds a side by a pixel
             shapes = f"is {width} × {height}, but the labels '{sample.name}' are {columns} × {rows}"
             fix = "name the folder of the pictures that were labelled, as they were turned"
             raise UserError(path, f"{shapes}, of other proportions", fix)
@@ -208,7 +233,9 @@ def encode(job: MaskJob, sample: Sample) -> tuple[np.ndarray, torch.Tensor]:
     return seen, encode_images(job.model, [seen])
 
 
-def soft_masks(job: MaskJob, seen: np.ndarray, latents: torch.Tensor, words: tuple[str, ...], index: int) -> torch.Tensor:
+def soft_masks(
+    job: MaskJob, seen: np.ndarray, latents: torch.Tensor, words: tuple[str, ...], index: int
+) -> torch.Tensor:
     """Soft masks (n, h, w) of n ≥ 1 words. seen, latents: from `encode`. index: of the picture, for its noise."""
     from ..attention.photograph import capture_classes, encode_mirrored
     from ..masks.make import make_masks

@@ -59,18 +59,22 @@ def generate(
 
     Without a configuration, the options go to `GenerateConfig.recommended`: `generate(classes=["dog"], out="pets")`.
 
-    A run that was interrupted at any moment is continued by calling this again with the same arguments. The result has the same bytes as
-    that of an uninterrupted run. A finished dataset is left as it is. draw: replaces the model. offload: which parts of the model wait in
-    the computer's memory while they are not used; changes no byte. engine: makes the batches; None: this process does. top_up: draw again
-    the samples that people rejected (`reopen.draw_again`).
+    A run that was interrupted at any moment is continued by calling this again with the same arguments. The result has
+    the same bytes as that of an uninterrupted run. A finished dataset is left as it is. draw: replaces the model.
+    offload: which parts of the model wait in the computer's memory while they are not used; changes no byte. engine:
+    makes the batches; None: this process does. top_up: draw again the samples that people rejected
+    (`reopen.draw_again`).
 
-    Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another configuration, another run is
-    using it, the model is missing, or it does not know a class. Raises OSError if the disk fills up.
+    Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
+    configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
+    disk fills up.
     """
     if out is None:
         raise UserError("out", "is missing", 'name the folder of the dataset, out="pets"')
     if config is not None and options:
-        raise UserError(f"{', '.join(options)}: given beside a configuration; make them part of it, or leave the configuration out")
+        raise UserError(
+            f"{', '.join(options)}: given beside a configuration; make them part of it, or leave the configuration out"
+        )
     config = config or GenerateConfig.recommended(**options)
     job = GenerateJob(config, draw, offload)
     if top_up:
@@ -107,9 +111,13 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[SampleSpec]]:
-        """The batches of the configuration; then one per sample that is drawn again, so that its bytes depend on no other sample."""
+        """The batches of the configuration; then one per sample that is drawn again, so that its bytes depend on no
+        other sample.
+        """
         whole, size, seed = super().batches, self.config.batch_size, self.config.seed
-        again = {again_number(i): [redraw(whole[i // size][i % size], seed, attempt)] for i, attempt in self.redrawn.items()}
+        again = {
+            again_number(i): [redraw(whole[i // size][i % size], seed, attempt)] for i, attempt in self.redrawn.items()
+        }
         return {**whole, **again}
 
     def samples(self) -> list[SampleSpec]:
@@ -146,9 +154,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
     def capture(self, batch: Sequence[SampleSpec]) -> tuple[list[Drawn], list[dict[str, Any]]]:
         """The images that are kept, and a row for each image that is not.
 
-        With `reject`, samples for which there are `reasons` are drawn again together, as a smaller batch, until none is left or the
-        attempts are used up. The configuration alone decides which samples are in these batches. Masks are then made here, otherwise in
-        `write`. A sample that people rejected is drawn once more and kept.
+        With `reject`, samples for which there are `reasons` are drawn again together, as a smaller batch, until none is
+        left or the attempts are used up. The configuration alone decides which samples are in these batches. Masks are
+        then made here, otherwise in `write`. A sample that people rejected is drawn once more and kept.
         """
         reject = self.config.reject and not batch[0].attempt
         kept: list[Drawn] = []
@@ -199,8 +207,12 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         if self.config.reject:
             write_atomic(out / native.REJECTED, native.jsonl(rejected))
-        if self.redrawn:  # the record of a batch may still have the row of a sample that was drawn again; batches of one come last
-            rows = sorted({row["file_name"]: row for row in rows}.values(), key=lambda row: sample_number(row["file_name"]))
+        if (
+            self.redrawn
+        ):  # the record of a batch may still have the row of a sample that was drawn again; batches of one come last
+            rows = sorted(
+                {row["file_name"]: row for row in rows}.values(), key=lambda row: sample_number(row["file_name"])
+            )
         super().finish(rows, rejected, out)
 
     def read_result(self, out: Path) -> dict[str, Any]:
@@ -240,8 +252,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
 
 
 def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], factor: int) -> int:
-    """Estimated bytes of a dataset of `images` images of (height, width) pixels. factor: pixels per position along a side of the latent.
-    Attention is counted as four levels of a UNet and 77 tokens."""
+    """Estimated bytes of a dataset of `images` images of (height, width) pixels. factor: pixels per position along a
+    side of the latent. Attention is counted as four levels of a UNet and 77 tokens."""
     per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
     per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
     positions = [math.prod(side // factor // divisor for side in shape) for divisor in (1, 2, 4, 8)]

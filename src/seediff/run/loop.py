@@ -1,9 +1,10 @@
-"""The loop that all long commands share: it makes and commits the batches that are missing in a folder or store, so a killed run continues.
+"""The loop that all long commands share: it makes and commits the batches that are missing in a folder or store, so a
+killed run continues.
 
-A command is a `Job`: its batches, how a batch is made, and what is written when all are finished. An `Engine` makes the missing batches: in
-this process (`Local`), in several processes of this machine (`Processes`), or in a cluster (cluster.py). `run` does the rest, the same for
-every command and engine: it locks the output, finds the batches that are finished, loads, commits, reports and takes times. `plan`
-describes what `run` would do.
+A command is a `Job`: its batches, how a batch is made, and what is written when all are finished. An `Engine` makes the
+missing batches: in this process (`Local`), in several processes of this machine (`Processes`), or in a cluster
+(cluster.py). `run` does the rest, the same for every command and engine: it locks the output, finds the batches that
+are finished, loads, commits, reports and takes times. `plan` describes what `run` would do.
 """
 
 from __future__ import annotations
@@ -67,10 +68,11 @@ class Timer:
 class RunResult:
     """The finished output, and how long the parts of this run took.
 
-    rows: those of metadata.jsonl; for `segment` {"photo", "width", "height", "segments": […]} per photograph. done: the number of items
-    that this run made, without earlier runs. seconds: per part of the command, such as "loading" the model, "drawing" (network, VAE and
-    capture), "reading", "capturing attention", "masks", "segmenting", "naming", "writing". rejected: rows of rejected.jsonl. failed:
-    {"photo", "reason"} per photograph that could not be used. picture: the file to look at, or a folder of such files.
+    rows: those of metadata.jsonl; for `segment` {"photo", "width", "height", "segments": […]} per photograph. done: the
+    number of items that this run made, without earlier runs. seconds: per part of the command, such as "loading" the
+    model, "drawing" (network, VAE and capture), "reading", "capturing attention", "masks", "segmenting", "naming",
+    "writing". rejected: rows of rejected.jsonl. failed: {"photo", "reason"} per photograph that could not be used.
+    picture: the file to look at, or a folder of such files.
     """
 
     out: Out
@@ -87,17 +89,21 @@ class RunResult:
 
 
 class Job(ABC, Generic[Batched, Item, Captured]):
-    """The work of one command. A batch must depend only on the configuration, on what `resume` reads and on its number, never on which
-    files exist already.
+    """The work of one command. A batch must depend only on the configuration, on what `resume` reads and on its number,
+    never on which files exist already.
 
     A job can be pickled until it is loaded: every process that makes batches loads its own copy.
     """
 
     on_device = True
-    """Whether the job computes on the configuration's device, so that device, number format and threads are filled in if left open."""
+    """Whether the job computes on the configuration's device, so that device, number format and threads are filled in
+    if left open.
+    """
 
     def __init__(self, config: Batched, folders: Sequence[str], offload: Offload = "none") -> None:
-        """folders: those of the output for files. offload: which parts of the model wait in the computer's memory; changes no byte."""
+        """folders: those of the output for files. offload: which parts of the model wait in the computer's memory;
+        changes no byte.
+        """
         self.config, self.folders = config, folders
         self.offload: Offload = offload
         self.device = config.device
@@ -115,10 +121,14 @@ class Job(ABC, Generic[Batched, Item, Captured]):
         return {number: [items[i] for i in batch] for number, batch in enumerate(self.config.batches(len(items)))}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "batches"}  # there may be millions of items
+        return {
+            name: value for name, value in vars(self).items() if name != "batches"
+        }  # there may be millions of items
 
     def resume(self, folder: Path) -> None:
-        """Read from the output in `folder` what decides about batches besides the configuration. Called before `batches` is used."""
+        """Read from the output in `folder` what decides about batches besides the configuration. Called before
+        `batches` is used.
+        """
 
     def check(self) -> None:
         """Raise UserError for mistakes that a model's small files show before its weights are loaded."""
@@ -127,13 +137,13 @@ class Job(ABC, Generic[Batched, Item, Captured]):
         """Raise UserError for a device that is not available, as loading would. here: whether this machine computes."""
 
     def plan(self, place: Place, verb: str) -> list[str]:
-        """The lines of `--dry-run` about a run. verb: "make", "continue" for an unfinished output, or "extend to" for an output with fewer
-        samples."""
+        """The lines of `--dry-run` about a run. verb: "make", "continue" for an unfinished output, or "extend to" for
+        an output with fewer samples."""
         return []
 
     def load(self) -> str:
-        """Load the model and check everything that could fail later. Called once, and only if a batch is missing. Returns the fingerprint
-        of its weights, "" without a model."""
+        """Load the model and check everything that could fail later. Called once, and only if a batch is missing.
+        Returns the fingerprint of its weights, "" without a model."""
         return ""
 
     @abstractmethod
@@ -146,8 +156,8 @@ class Job(ABC, Generic[Batched, Item, Captured]):
 
     @abstractmethod
     def write(self, captured: Captured, out: Path) -> BatchRecord:
-        """The second step: write the batch's files into the folder `out`, and return the record that lists them. May run in another thread
-        while the next batch is captured."""
+        """The second step: write the batch's files into the folder `out`, and return the record that lists them. May
+        run in another thread while the next batch is captured."""
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         """The files of batches that `finish` reads. They may be in a store by then, and are downloaded again."""
@@ -155,7 +165,9 @@ class Job(ABC, Generic[Batched, Item, Captured]):
 
     @abstractmethod
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        """Write the files about the whole output, the configuration's `last_file` last. rows, rejected: those of all batches."""
+        """Write the files about the whole output, the configuration's `last_file` last. rows, rejected: those of all
+        batches.
+        """
 
     def read_result(self, out: Path) -> dict[str, Any]:
         """The fields of `RunResult` that come from the finished output in a folder."""
@@ -168,7 +180,9 @@ Made = tuple[int, BatchRecord]
 
 
 class Engine(AbstractContextManager["Engine"]):
-    """A way to make many batches. Entered before its methods are called; a run with nothing left to make does not enter it."""
+    """A way to make many batches. Entered before its methods are called; a run with nothing left to make does not enter
+    it.
+    """
 
     here = True
     """Whether this machine alone makes the batches, so that only its devices are available."""
@@ -193,9 +207,9 @@ class Engine(AbstractContextManager["Engine"]):
 class Local(Engine):
     """Makes all batches in this process, one after the other.
 
-    ahead: how many batches may wait for their masks and files, which another thread makes, while the next is captured; each keeps its maps
-    or photographs in memory. None: one on CUDA, which then never waits for a disk; none on a CPU, where the same cores do both, and on
-    Metal, which two threads crash.
+    ahead: how many batches may wait for their masks and files, which another thread makes, while the next is captured;
+    each keeps its maps or photographs in memory. None: one on CUDA, which then never waits for a disk; none on a CPU,
+    where the same cores do both, and on Metal, which two threads crash.
     """
 
     ahead: int | None = None
@@ -228,11 +242,15 @@ class Local(Engine):
             for number, record in waiting:
                 yield number, record.result()
         finally:
-            thread.shutdown(cancel_futures=True)  # a batch that is being written is finished; waiting batches are not begun
+            thread.shutdown(
+                cancel_futures=True
+            )  # a batch that is being written is finished; waiting batches are not begun
 
 
 def _cuda(device: str) -> Any:
-    """torch.cuda for a CUDA device; None for others, and without CUDA here, when a `draw` of the user's uses another machine's device."""
+    """torch.cuda for a CUDA device; None for others, and without CUDA here, when a `draw` of the user's uses another
+    machine's device.
+    """
     if not device.startswith("cuda"):
         return None
     import torch
@@ -241,7 +259,9 @@ def _cuda(device: str) -> Any:
 
 
 def write_batch(job: AnyJob, place: Place, captured: Any, ready: Any = None) -> BatchRecord:
-    """Do the second step of a batch, and send its files. ready: a CUDA event to wait for before the captured tensors are read."""
+    """Do the second step of a batch, and send its files. ready: a CUDA event to wait for before the captured tensors
+    are read.
+    """
     if ready is not None:
         ready.wait()
     record = job.write(captured, place.folder)
@@ -252,8 +272,8 @@ def write_batch(job: AnyJob, place: Place, captured: Any, ready: Any = None) -> 
 
 @dataclass(frozen=True)
 class Processes(Engine):
-    """Makes the batches of a job without a model in several processes of this machine, which start with the first batches and end with
-    the run.
+    """Makes the batches of a job without a model in several processes of this machine, which start with the first
+    batches and end with the run.
 
     A script needs the usual `if __name__ == "__main__"`. Raises UserError for fewer than one worker.
     """
@@ -280,15 +300,17 @@ def _in_process(job: AnyJob, folder: Path, number: int) -> tuple[BatchRecord, Ma
     return record, job.timer.take()
 
 
-def run(job: AnyJob, out: Out | str | Place, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
+def run(
+    job: AnyJob, out: Out | str | Place, *, engine: Engine | None = None, progress: Progress | None = None
+) -> RunResult:
     """Make the missing parts of a job's output in `out`: a folder, or a URL of a store such as s3://bucket/name.
 
-    A run that was interrupted at any moment is continued by calling this again with the same arguments. The result has the same bytes as
-    that of an uninterrupted run, whichever engine made which part of it. A finished output is left as it is; an output with fewer samples
-    of the same series grows.
+    A run that was interrupted at any moment is continued by calling this again with the same arguments. The result has
+    the same bytes as that of an uninterrupted run, whichever engine made which part of it. A finished output is left as
+    it is; an output with fewer samples of the same series grows.
 
-    Raises UserError for everything that the user can fix: `out` has other contents or the output of another configuration, or another run
-    is using it; and what the job raises. Raises OSError if the disk fills up.
+    Raises UserError for everything that the user can fix: `out` has other contents or the output of another
+    configuration, or another run is using it; and what the job raises. Raises OSError if the disk fills up.
     """
     with open_place(out) as place:
         done = _make(job, place, engine or Local(), progress or (lambda done, total, what: None))
@@ -296,7 +318,9 @@ def run(job: AnyJob, out: Out | str | Place, *, engine: Engine | None = None, pr
 
 
 def plan(job: AnyJob, out: Out | str, *, engine: Engine | None = None) -> str:
-    """What `run` would do, as `--dry-run` prints it. Writes nothing and loads no model. Raises UserError if the run would fail at once."""
+    """What `run` would do, as `--dry-run` prints it. Writes nothing and loads no model. Raises UserError if the run
+    would fail at once.
+    """
     with open_place(out) as place:
         state, job.config = place.look_into(job.config)
         job.check()
@@ -329,7 +353,8 @@ def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
 
 
 def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress) -> int:
-    """Make the missing batches and finish the output, which is locked. The configuration is resolved and checked against it.
+    """Make the missing batches and finish the output, which is locked. The configuration is resolved and checked
+    against it.
 
     Returns the number of items that this run made. new: there is nothing to continue in the output.
     """
@@ -356,7 +381,9 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
 
     say("")
     while missing := [number for number, record in records.items() if record is None]:
-        with closing(engine.map(job, place, missing, say)) as made:  # so that in any case nothing is written after the output is unlocked
+        with closing(
+            engine.map(job, place, missing, say)
+        ) as made:  # so that in any case nothing is written after the output is unlocked
             for number, record in made:
                 records[number] = record
                 with job.timer("writing"):
@@ -370,6 +397,10 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
     place.clear_leftovers()
     finished = [record for record in records.values() if record]
     place.bring(job.read_by_finish(finished))
-    job.finish([row for record in finished for row in record.rows], [row for record in finished for row in record.rejected], place.folder)
+    job.finish(
+        [row for record in finished for row in record.rows],
+        [row for record in finished for row in record.rejected],
+        place.folder,
+    )
     place.complete(config.last_file)
     return done - before

@@ -20,7 +20,16 @@ from ..models.memory import Offload
 from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .output import BatchRecord, Place
-from .photos import Captured, PhotoSpec, fingerprint_photos, others_skipped, picture_file, read_all, read_failures, write_failures
+from .photos import (
+    Captured,
+    PhotoSpec,
+    fingerprint_photos,
+    others_skipped,
+    picture_file,
+    read_all,
+    read_failures,
+    write_failures,
+)
 from .plan import mask_lines, model_line, photo_capture, source_lines
 from .samples import DatasetJob
 
@@ -41,20 +50,21 @@ def mask_photos(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Make masks of `config.classes` in every photograph, in the dataset `out`, a folder or a URL. If it is stopped at any moment, the same
-    call continues.
+    """Make masks of `config.classes` in every photograph, in the dataset `out`, a folder or a URL. If it is stopped at
+    any moment, the same call continues.
 
-    photos: from `find_photos`. classes_of: photo name → the classes of `config.classes` to look for in it; other photographs get all
-    classes. Photographs that cannot be read do not stop the run: they are listed in the result and in failed.jsonl. offload, engine: as in
-    `generate`. Raises UserError as `generate` does.
+    photos: from `find_photos`. classes_of: photo name → the classes of `config.classes` to look for in it; other
+    photographs get all classes. Photographs that cannot be read do not stop the run: they are listed in the result and
+    in failed.jsonl. offload, engine: as in `generate`. Raises UserError as `generate` does.
     """
     return run(MaskJob(config, photos, classes_of, offload=offload), out, engine=engine, progress=progress)
 
 
 @dataclass(frozen=True)
 class Looked:
-    """A photograph after capture. photo (H, W, 3), and seen (h, w, 3), the photograph as the model sees it: uint8. scores: the presence
-    score of each requested class. maps: attention to the classes that are present; None if there are none."""
+    """A photograph after capture. photo (H, W, 3), and seen (h, w, 3), the photograph as the model sees it: uint8.
+    scores: the presence score of each requested class. maps: attention to the classes that are present; None if there
+    are none."""
 
     spec: PhotoSpec
     photo: np.ndarray
@@ -74,7 +84,9 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         *,
         offload: Offload = "none",
     ) -> None:
-        """Arguments as in `mask_photos`. The photographs' fingerprint goes into the configuration, so that only the same run continues."""
+        """Arguments as in `mask_photos`. The photographs' fingerprint goes into the configuration, so that only the
+        same run continues.
+        """
         self.found = photos if isinstance(photos, Found) else Found(tuple(photos), 0)
         photos = self.found.photos
         listed = {photo.name: tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos}
@@ -125,7 +137,9 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         return [looked[i] for i in range(len(photos))], failed
 
     def read(self, spec: PhotoSpec) -> tuple[PhotoSpec, np.ndarray, np.ndarray]:
-        """The spec, its photograph (H, W, 3), and that as the model sees it (h, w, 3), uint8. Raises UserError if it cannot be used."""
+        """The spec, its photograph (H, W, 3), and that as the model sees it (h, w, 3), uint8. Raises UserError if it
+        cannot be used.
+        """
         photo = read_photo(spec.photo.path)
         return spec, photo, self.seen(photo)
 
@@ -138,9 +152,11 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         (window,) = windows(photo.shape[0], photo.shape[1], self.config.fit)
         return cut(photo, window, shape)
 
-    def look(self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]) -> list[tuple[dict[str, float], AttentionMaps | None]]:
-        """For each photograph, the presence score of each requested class, and attention to the classes that are present (None if there
-        are none). photos: as the model sees them, all of one shape."""
+    def look(
+        self, photos: Sequence[tuple[PhotoSpec, np.ndarray]]
+    ) -> list[tuple[dict[str, float], AttentionMaps | None]]:
+        """For each photograph, the presence score of each requested class, and attention to the classes that are
+        present (None if there are none). photos: as the model sees them, all of one shape."""
         from ..attention.photograph import capture_classes, encode_images, encode_mirrored
         from ..masks.presence import find_classes
 
@@ -163,7 +179,11 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             seed=self.config.seed,
             plan=self.capture_plan,
             indices=[photos[asked[row]][0].index for row in rows],
-            mirrored=encode_mirrored(self.model, [photos[asked[row]][1] for row in rows], self.config.capture) if rows else None,
+            mirrored=(
+                encode_mirrored(self.model, [photos[asked[row]][1] for row in rows], self.config.capture)
+                if rows
+                else None
+            ),
         )
         maps = dict(zip(rows, captured, strict=True))
         for row, i in enumerate(asked):
@@ -194,16 +214,18 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
     def masks(
         self, photo: np.ndarray, seen: np.ndarray, maps: AttentionMaps | None, *, trace: bool = False
     ) -> tuple[MaskResult | None, MaskResult]:
-        """Masks (h, w) at the size that the model sees, None if no class is present; and masks (H, W) at the photograph's full size."""
+        """Masks (h, w) at the size that the model sees, None if no class is present; and masks (H, W) at the
+        photograph's full size.
+        """
         from ..masks.make import make_masks
 
         small = make_masks(seen, maps, list(maps.words), self.mask_config, trace=trace) if maps else None
         return small, self.enlarged(small, (photo.shape[0], photo.shape[1]))
 
     def enlarged(self, small: MaskResult | None, size: tuple[int, int]) -> MaskResult:
-        """Masks at the photograph's full size: the soft masks at the size that the model sees, enlarged, then thresholded; 255 outside the
-        part that the model sees. The result has soft masks only if the configuration keeps them. `degenerate` is about the shares of the
-        whole photograph, as `area` is."""
+        """Masks at the photograph's full size: the soft masks at the size that the model sees, enlarged, then
+        thresholded; 255 outside the part that the model sees. The result has soft masks only if the configuration keeps
+        them. `degenerate` is about the shares of the whole photograph, as `area` is."""
         import torch
 
         from ..attention.windows import windows
@@ -216,7 +238,9 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
             labels[window.slices] = 0
             return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
         labels[window.slices] = label_pixels(small.soft, self.config.mask, (window.height, window.width)).numpy()
-        soft = torch.zeros(len(small.soft) if self.config.keep_soft else 0, *size)  # hundreds of megabytes for a large photograph
+        soft = torch.zeros(
+            len(small.soft) if self.config.keep_soft else 0, *size
+        )  # hundreds of megabytes for a large photograph
         for full, values in zip(soft, self.enlarged_soft(small, size), strict=False):
             full.copy_(torch.from_numpy(values))
         shares = np.bincount(labels.ravel(), minlength=256)[1 : len(small.classes) + 1] / labels.size
@@ -246,13 +270,19 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         config = self.config
         kept = {"instances/": config.objects, "soft/": config.keep_soft, "attention/": config.keep_attention}
         return [
-            f"Would {verb.replace('make', 'do')}: {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, "
-            f"in batches of up to {config.batch_size}",
+            (
+                f"Would {verb.replace('make', 'do')}:"
+                f" {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, in batches of up to"
+                f" {config.batch_size}"
+            ),
             f"Classes: {', '.join(config.classes)}; a class that scores below {config.presence} gets no mask",
             f"Prompt: {config.prompts[0]}; timesteps {', '.join(map(str, config.timesteps))}; fit {config.fit}",
             model_line(config, self.offload),
             *mask_lines(config, self.capture_plan, photo_capture(config, self.capture_plan)),
             *source_lines(config),
-            f"Dataset in {place.out}: {', '.join(['images/', 'masks/', *(name for name, asked in kept.items() if asked)])}, "
-            "metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html",
+            (
+                f"Dataset in {place.out}:"
+                f" {', '.join(['images/', 'masks/', *(name for name, asked in kept.items() if asked)])},"
+                " metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html"
+            ),
         ]

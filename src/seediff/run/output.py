@@ -1,11 +1,13 @@
 """The place for the output of a run, a folder or objects in a store: its finished batches, and who may write to it.
 
-A batch is finished when its record, .batches/000007.json, exists. The batch's files are written first; the record, with the size and
-checksum of each file, is renamed into place last. docs/decisions/0001-batches-are-the-unit-of-work.md says why.
+A batch is finished when its record, .batches/000007.json, exists. The batch's files are written first; the record, with
+the size and checksum of each file, is renamed into place last. docs/decisions/0001-batches-are-the-unit-of-work.md says
+why.
 
-Stores (s3://bucket/name, and others that fsspec reaches) have whole objects and listings, but no renames and no locks. So a batch is made
-in a local scratch folder, as in an output in a folder; then its files are uploaded as whole objects, and its record last. A listing shows
-which batches are finished. docs/decisions/0009-outputs-in-stores.md says what follows from the lack of locks.
+Stores (s3://bucket/name, and others that fsspec reaches) have whole objects and listings, but no renames and no locks.
+So a batch is made in a local scratch folder, as in an output in a folder; then its files are uploaded as whole objects,
+and its record last. A listing shows which batches are finished. docs/decisions/0009-outputs-in-stores.md says what
+follows from the lack of locks.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ from ..files.outputs import CONFIG, LEFTOVER, clear_leftovers, write_atomic
 from ..files.reading import ANNOTATIONS, inside
 
 State = Literal["new", "unfinished", "complete", "shorter"]
-"""The state of an output. shorter: made by a configuration with fewer samples of the same series (`RunConfig.extends`)."""
+"""The state of an output. shorter: made by a configuration with fewer samples of the same series
+(`RunConfig.extends`).
+"""
 
 BEGUN = f"{BATCHES}/begun"
 """An object that marks the folder of records as there, because stores have no empty folders."""
@@ -43,11 +47,11 @@ BEGUN = f"{BATCHES}/begun"
 
 @dataclass
 class BatchRecord:
-    """The record of a finished batch: its rows of metadata.jsonl and rejected.jsonl (or of the command's files in their place), and
-    {path: (size, CRC-32)} of its files.
+    """The record of a finished batch: its rows of metadata.jsonl and rejected.jsonl (or of the command's files in their
+    place), and {path: (size, CRC-32)} of its files.
 
-    The checksum is None for pictures that may be hard links, and for safetensors files: attention is large, and half-written files differ
-    in size.
+    The checksum is None for pictures that may be hard links, and for safetensors files: attention is large, and
+    half-written files differ in size.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -72,7 +76,8 @@ def record_path(number: int) -> str:
 class Place:
     """An output in a folder; batches write their files directly to it.
 
-    out: the output as the user named it. folder: where batches write their files, and where the state of earlier runs is read.
+    out: the output as the user named it. folder: where batches write their files, and where the state of earlier runs
+    is read.
     """
 
     can_grow = True
@@ -88,11 +93,11 @@ class Place:
         """Bring the files with the state of earlier runs into the folder. Writes nothing to the output."""
 
     def look_into(self, config: Batched) -> tuple[State, Batched]:
-        """The state of the output, and the configuration to continue with. Device, number format and threads, if left open, are those
-        that the output was begun with. The number of a GPU is left out, because it changes nothing.
+        """The state of the output, and the configuration to continue with. Device, number format and threads, if left
+        open, are those that the output was begun with. The number of a GPU is left out, because it changes nothing.
 
-        An unfinished output without a finished batch has nothing to continue, so it is "new", too (see `clear`). Raises UserError for a
-        file, a folder with other contents, and an output of another command or configuration.
+        An unfinished output without a finished batch has nothing to continue, so it is "new", too (see `clear`). Raises
+        UserError for a file, a folder with other contents, and an output of another command or configuration.
         """
         self.fetch()
         out = self.folder
@@ -102,16 +107,26 @@ class Place:
             if next(p for p in (out, *out.absolute().parents) if p.exists()).is_dir():
                 return "new", config
             raise UserError(out, "there is a file where the folder should be")
-        names = sorted(entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name))
+        names = sorted(
+            entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)
+        )
         if not names:
             return "new", config
         if CONFIG not in names:
-            raise UserError(out, f"not empty and no output of SeeDiff (it holds {names[0]}, but no {CONFIG})", "choose another folder")
+            raise UserError(
+                out,
+                f"not empty and no output of SeeDiff (it holds {names[0]}, but no {CONFIG})",
+                "choose another folder",
+            )
         about = read_toml(out / CONFIG)
         if (made_by := about.get("command", config.command)) != config.command:
-            raise UserError(out, f"holds what `seediff {made_by}` made", f"choose another folder for `seediff {config.command}`")
+            raise UserError(
+                out, f"holds what `seediff {made_by}` made", f"choose another folder for `seediff {config.command}`"
+            )
         complete = (out / config.last_file).is_file()
-        if not complete and self._nothing_committed() and REVIEWS not in names:  # reviews are about this configuration's samples
+        if (
+            not complete and self._nothing_committed() and REVIEWS not in names
+        ):  # reviews are about this configuration's samples
             return "new", config
         saved = load_config(out / CONFIG, type(config))
         begun = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
@@ -125,17 +140,22 @@ class Place:
         if changed:
             problem = f"holds the output of another configuration ({'; '.join(changed)})"
             same = f", which --config {self.out}/{CONFIG} does"
-            join = f"; --out {self.out}-2 and then `seediff merge {self.out} {self.out}-2 --out {self.out}-both` has both in one set"
+            join = (
+                f"; --out {self.out}-2 and then `seediff merge {self.out} {self.out}-2 --out {self.out}-both` has both"
+                " in one set"
+            )
             more = same + join if isinstance(config, DatasetConfig) and isinstance(self.out, Path) else ""
             raise UserError(out, problem, f"choose another folder, or give the options as they were{more}")
         return "complete" if complete else "unfinished", config
 
     def _nothing_committed(self) -> bool:
-        """Whether an unfinished output has no finished batch. Without a folder of records, files in it may not be a run's, so there
-        must be none."""
+        """Whether an unfinished output has no finished batch. Without a folder of records, files in it may not be a
+        run's, so there must be none."""
         if (self.folder / BATCHES).is_dir():
             return not any((self.folder / BATCHES).glob("*.json"))
-        return not any(next((self.folder / name).iterdir(), None) for name in RUN_FOLDERS if (self.folder / name).is_dir())
+        return not any(
+            next((self.folder / name).iterdir(), None) for name in RUN_FOLDERS if (self.folder / name).is_dir()
+        )
 
     def record(self, number: int) -> BatchRecord | None:
         """The record of batch `number`; None if the batch is not finished or one of its files is missing or damaged."""
@@ -146,33 +166,45 @@ class Place:
             return None
 
     def holds(self, name: str, size: int, crc: int | None) -> bool:
-        """Whether the output has the whole file, with this size and, if known, this CRC-32. May raise OSError if the file is missing."""
+        """Whether the output has the whole file, with this size and, if known, this CRC-32. May raise OSError if the
+        file is missing.
+        """
         path = self.folder / name
         return path.stat().st_size == size and (crc is None or zlib.crc32(path.read_bytes()) == crc)
 
     def has_records(self) -> bool:
-        """Whether records of batches exist. A complete output has them only if its run was killed while it tidied up."""
+        """Whether records of batches exist. A complete output has them only if its run was killed while it tidied
+        up.
+        """
         return (self.folder / BATCHES).exists()
 
     # One run
 
     def locked(self) -> AbstractContextManager[None]:
-        """Lock out other runs during the block. Raises UserError if another run is using the output, or if it cannot be written to."""
+        """Lock out other runs during the block. Raises UserError if another run is using the output, or if it cannot be
+        written to.
+        """
         return open_folder(self.folder, (*RUN_FOLDERS, BATCHES))
 
     def clear(self) -> None:
-        """Remove the files of a run that finished no batch, so that no file of another configuration stays. Only for a "new" output."""
+        """Remove the files of a run that finished no batch, so that no file of another configuration stays. Only for a
+        "new" output.
+        """
         for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
             with suppress(FileNotFoundError):
                 shutil.rmtree(inside(self.folder, name))  # removes links, and does not follow them
 
     def make_folders(self, folders: Sequence[str]) -> None:
-        """Make the folders for files. Raises UserError if one is a link that leads elsewhere, as in other people's sets."""
+        """Make the folders for files. Raises UserError if one is a link that leads elsewhere, as in other people's
+        sets.
+        """
         for name in (BATCHES, *folders):
             inside(self.folder, name).mkdir(parents=True, exist_ok=True)
 
     def join(self, folders: Sequence[str]) -> None:
-        """Prepare for writing in a worker's process, perhaps on another machine. Raises UserError unless it sees the output of the run."""
+        """Prepare for writing in a worker's process, perhaps on another machine. Raises UserError unless it sees the
+        output of the run.
+        """
         if not (self.folder / LOCK).exists():
             problem = "this folder is not the same on all machines of the cluster"
             raise UserError(self.out, problem, "name one of a shared file system, or a store such as s3://bucket/name")
@@ -182,23 +214,29 @@ class Place:
 
     def commit(self, number: int, record: BatchRecord) -> None:
         """Mark batch `number`, whose files have been sent, as finished."""
-        write_atomic(inside(self.folder, record_path(number)), json.dumps(vars(record), ensure_ascii=False).encode("utf-8"))
+        write_atomic(
+            inside(self.folder, record_path(number)), json.dumps(vars(record), ensure_ascii=False).encode("utf-8")
+        )
         self.send([record_path(number)])
 
     def lost(self, records: Mapping[int, BatchRecord | None]) -> list[int]:
-        """Batches whose files have vanished from the output since they were sent; none if a lock keeps other runs away."""
+        """Batches whose files have vanished from the output since they were sent; none if a lock keeps other runs
+        away.
+        """
         return []
 
     def bring(self, names: Collection[str]) -> None:
         """Bring files of the output into the folder."""
 
     def complete(self, last_file: str) -> None:
-        """Put the files about the whole output from the folder into the output, `last_file` after all others; then tidy up."""
+        """Put the files about the whole output from the folder into the output, `last_file` after all others; then tidy
+        up.
+        """
         self.remove_records()
 
     def remove_records(self) -> None:
-        """Remove the records, which only an unfinished run needs. May be interrupted, because an output with the command's last file is
-        complete."""
+        """Remove the records, which only an unfinished run needs. May be interrupted, because an output with the
+        command's last file is complete."""
         shutil.rmtree(self.folder / BATCHES, ignore_errors=True)
 
     def clear_leftovers(self) -> None:
@@ -206,7 +244,9 @@ class Place:
         clear_leftovers(self.folder, RUN_FOLDERS)
 
     def check_weights(self, model: str, weights: str) -> None:
-        """Raise UserError if the output was begun with weights of another fingerprint. Does nothing if one of the two is unknown."""
+        """Raise UserError if the output was begun with weights of another fingerprint. Does nothing if one of the two
+        is unknown.
+        """
         begun = read_toml(self.folder / CONFIG).get("weights")
         if begun and weights and begun != weights:
             problem = f"was begun with other weights of model '{model}' ({begun} → {weights})"
@@ -227,7 +267,9 @@ class Storage:
         self.root = root.rstrip("/")
 
     def list(self) -> dict[str, int]:
-        """All objects: name relative to the address → size in bytes. Leaves out names that would lead outside a folder."""
+        """All objects: name relative to the address → size in bytes. Leaves out names that would lead outside a
+        folder.
+        """
         with self._asking():
             self.system.invalidate_cache()
             try:
@@ -254,7 +296,9 @@ class Storage:
                 self.system.put([str(folder / n) for n in names], [f"{self.root}/{n}" for n in names])
 
     def download(self, folder: Path, names: Sequence[str]) -> None:
-        """Download objects as files of a folder, which is made if needed. Raises UserError for a name that would lead out of it."""
+        """Download objects as files of a folder, which is made if needed. Raises UserError for a name that would lead
+        out of it.
+        """
         if wrong := [name for name in names if not _stays_below(name)]:
             raise UserError(self.url, f"{wrong[0]!r} is named there, which is no path inside it")
         for parent in {(folder / name).parent for name in names}:
@@ -274,7 +318,9 @@ class Storage:
         try:
             yield
         except Exception as error:  # each store has its own errors
-            raise UserError(self.url, f"the store does not do it: {type(error).__name__}: {first_line(error)}") from error
+            raise UserError(
+                self.url, f"the store does not do it: {type(error).__name__}: {first_line(error)}"
+            ) from error
 
 
 def _stays_below(name: str) -> bool:
@@ -283,8 +329,8 @@ def _stays_below(name: str) -> bool:
 
 
 class Store(Place):
-    """An output in a store. Its folder is a scratch folder, through which files of batches pass. there: the objects in the last listing;
-    None: not listed yet."""
+    """An output in a store. Its folder is a scratch folder, through which files of batches pass. there: the objects in
+    the last listing; None: not listed yet."""
 
     can_grow = False
 
@@ -295,8 +341,8 @@ class Store(Place):
         self.there: dict[str, int] | None = None
 
     def fetch(self) -> None:
-        """Downloads the records and the objects at the top of an output. Other objects become empty folders or files, which show that they
-        are there."""
+        """Downloads the records and the objects at the top of an output. Other objects become empty folders or files,
+        which show that they are there."""
         if self.there is not None:
             return
         there = self.there = {name: size for name, size in self.storage.list().items() if name != LOCK}
@@ -346,11 +392,13 @@ class Store(Place):
                 (self.folder / name).unlink()
 
     def lost(self, records: Mapping[int, BatchRecord | None]) -> list[int]:
-        """Without a lock, another run may have removed files that it took for a failed run's, or have begun another output, which raises
-        UserError."""
+        """Without a lock, another run may have removed files that it took for a failed run's, or have begun another
+        output, which raises UserError."""
         self.there = self.storage.list()
         if CONFIG not in self.there or self.storage.read(CONFIG) != (self.folder / CONFIG).read_bytes():
-            raise UserError(self.out, "another run has begun another output in the same place", "choose another for one of them")
+            raise UserError(
+                self.out, "another run has begun another output in the same place", "choose another for one of them"
+            )
         return [
             number
             for number, record in records.items()
@@ -361,9 +409,13 @@ class Store(Place):
         self.storage.download(self.folder, list(names))
 
     def complete(self, last_file: str) -> None:
-        files = sorted(path.name for path in self.folder.iterdir() if path.is_file() and path.name not in (last_file, LOCK))
+        files = sorted(
+            path.name for path in self.folder.iterdir() if path.is_file() and path.name not in (last_file, LOCK)
+        )
         self.storage.upload(self.folder, files)
-        self.storage.delete([name for name in self.there or () if "/" not in name and name not in (*files, last_file, LOCK)])
+        self.storage.delete(
+            [name for name in self.there or () if "/" not in name and name not in (*files, last_file, LOCK)]
+        )
         self.storage.upload(self.folder, [last_file])
         super().complete(last_file)
 
@@ -374,8 +426,9 @@ class Store(Place):
 
 @contextmanager
 def open_place(out: Out | str | Place) -> Iterator[Place]:
-    """The place of a path, or of a URL such as s3://bucket/name, whose scratch folder is in the system's folder for temporary files
-    (TMPDIR); a place stays as it is. Raises UserError; in errors from the block, the URL replaces the scratch folder."""
+    """The place of a path, or of a URL such as s3://bucket/name, whose scratch folder is in the system's folder for
+    temporary files (TMPDIR); a place stays as it is. Raises UserError; in errors from the block, the URL replaces the
+    scratch folder."""
     if isinstance(out, Place):
         yield out
         return

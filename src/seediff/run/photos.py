@@ -1,4 +1,6 @@
-"""Code that `mask` and `segment` share: the photographs of a run, those that could not be used, and a photograph's bytes for a dataset."""
+"""Code that `mask` and `segment` share: the photographs of a run, those that could not be used, and a photograph's
+bytes for a dataset.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,15 @@ FAILED = "failed.jsonl"
 
 EXIF_ORIENTATION = 274
 COPIED = {"JPEG": "jpg", "PNG": "png"}
-"""Format → suffix. These files are copied into a dataset unchanged if a plain reader decodes the same pixels as `read_photo`."""
+"""Format → suffix. These files are copied into a dataset unchanged if a plain reader decodes the same pixels as
+`read_photo`.
+"""
 
 
 @dataclass(frozen=True)
 class PhotoSpec:
-    """One photograph of a run: its number, its file, the words to look for, and for `k="truth"` the name of its label map, if it has
-    one."""
+    """One photograph of a run: its number, its file, the words to look for, and for `k="truth"` the name of its label
+    map, if it has one."""
 
     index: int
     photo: Photo
@@ -61,11 +65,15 @@ def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], Seen]) -> C
 def fingerprint_photos(photos: Sequence[Photo], others: Sequence[str], what: str) -> str:
     """`12 photographs (3f2a…)`: identifies a set of photographs by their names and sizes in bytes.
 
-    others: for each photograph, settings of its own that the rest of the configuration does not contain; "" for none. If there are any,
-    `what` they are and their digest follow, which shows which of the two changed: `12 photographs (3f2a…), classes of their own (81c0…)`.
+    others: for each photograph, settings of its own that the rest of the configuration does not contain; "" for none.
+    If there are any, `what` they are and their digest follow, which shows which of the two changed:
+    `12 photographs (3f2a…), classes of their own (81c0…)`.
     """
     sizes = [photo.path.stat().st_size if photo.path.is_file() else -1 for photo in photos]
-    text = f"{counted(len(photos), 'photograph')} ({_digest([(photo.name, size, '') for photo, size in zip(photos, sizes, strict=True)])})"
+    text = (
+        f"{counted(len(photos), 'photograph')}"
+        f" ({_digest([(photo.name, size, '') for photo, size in zip(photos, sizes, strict=True)])})"
+    )
     return f"{text}, {what} ({_digest(others)})" if any(others) else text
 
 
@@ -94,7 +102,9 @@ def read_failures(out: Path) -> list[dict[str, str]]:
 
 
 def picture_file(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
-    """(suffix, bytes) of a photograph for a dataset: the file itself if any reader decodes the pixels of `read_photo`, otherwise a PNG."""
+    """(suffix, bytes) of a photograph for a dataset: the file itself if any reader decodes the pixels of `read_photo`,
+    otherwise a PNG.
+    """
     data = read_bytes(path, PICTURE)
     with open_picture(data, str(path), max_megapixels=math.inf) as picture:  # `read_photo` has checked its size
         suffix = COPIED.get(picture.format or "")
@@ -105,11 +115,14 @@ def picture_file(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
 
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:
-    """Photo name → classes, from a `classes.csv` with the columns file and classes (names separated by commas or semicolons).
+    """Photo name → classes, from a `classes.csv` with the columns file and classes (names separated by commas or
+    semicolons).
 
     Files are named as in their folder, with or without suffix. Raises UserError naming the line of an unusable row.
     """
     return {
-        photo.name: tuple(dict.fromkeys(part.strip() for part in row["classes"].replace(";", ",").split(",") if part.strip()))
+        photo.name: tuple(
+            dict.fromkeys(part.strip() for part in row["classes"].replace(";", ",").split(",") if part.strip())
+        )
         for photo, row in find_named(path, read_csv(path, ("file", "classes")), photos)
     }

@@ -1,4 +1,6 @@
-"""Jobs that run a model: what they check before its weights are loaded, what they capture, and the lines of a dry run."""
+"""Jobs that run a model: what they check before its weights are loaded, what they capture, and the lines of a dry
+run.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class ModelJob(Job[Config, Item, Captured]):
     """A job that runs a model. Its configuration is a `ModelConfig`."""
 
     capture_plan: CapturePlan | None = None
-    """What is captured; None until the job is checked, and until the model is loaded if its small files are not known before."""
+    """What is captured; None until the job is checked, and until the model is loaded if its small files are not known
+    before.
+    """
     model: Model | None = None
 
     def check(self) -> None:
@@ -68,8 +72,8 @@ class ModelJob(Job[Config, Item, Captured]):
 
 
 def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CapturePlan | None:
-    """Raise UserError for everything in a configuration that the model's small files show to be wrong. Returns the plan of the capture;
-    None if they do not say enough, as those of a hub id that was not fetched yet.
+    """Raise UserError for everything in a configuration that the model's small files show to be wrong. Returns the plan
+    of the capture; None if they do not say enough, as those of a hub id that was not fetched yet.
 
     info: of a loaded model; None: as the files tell. Broken files are left to loading, which reports them better.
     """
@@ -131,8 +135,9 @@ def check_inputs(config: ModelConfig, info: ModelInfo | None = None) -> CaptureP
 
 
 def check_loading(config: RunConfig, device: str | None, offload: Offload, here: bool = True) -> None:
-    """Raise UserError for a device that is not available, and for offload or compile that it does not support, as loading the model
-    would. device: as named by the user. here: whether this machine computes; other machines are not checked."""
+    """Raise UserError for a device that is not available, and for offload or compile that it does not support, as
+    loading the model would. device: as named by the user. here: whether this machine computes; other machines are not
+    checked."""
     device = device or config.device
     if device in (None, "cpu") and offload == "none" and not config.compile:
         return
@@ -154,18 +159,27 @@ def model_line(config: RunConfig, offload: Offload) -> str:
     where = "found" if isinstance(source.whole, Path) else "fetched from the hub unless it is in the cache"
     if info is None and not isinstance(source.whole, Path):
         check_repository(source.whole)
-        where = "not known: it is not on this machine, and the hub says nothing of it; the run would refuse what is not supported"
+        where = (
+            "not known: it is not on this machine, and the hub says nothing of it; the run would refuse what is not"
+            " supported"
+        )
     if info and not source.is_whole:
         where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"
     loading = [(name, value) for name, value in config.loading.items() if value is not None and value is not False]
     given = [name if value is True else f"{name} {value}" for name, value in loading]
-    return ", ".join([f"Model: {config.model} ({where})", *given, *([f"offload {offload}"] if offload != "none" else [])])
+    return ", ".join(
+        [f"Model: {config.model} ({where})", *given, *([f"offload {offload}"] if offload != "none" else [])]
+    )
 
 
 def mask_lines(config: DatasetConfig, plan: CapturePlan | None, expected: str) -> list[str]:
-    """Describes how masks will be made: the method, the attention, the capture's contents, replaced levels, and untuned constants."""
+    """Describes how masks will be made: the method, the attention, the capture's contents, replaced levels, and untuned
+    constants.
+    """
     mask, capture, info = config.mask, config.capture, model_info(config.model, config.base)
-    steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(str(capture.steps), f"one step in {capture.steps}")
+    steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(
+        str(capture.steps), f"one step in {capture.steps}"
+    )
     means = "maps divided by their maxima" if capture.normalize else "plain means"
     mean = ", geometric mean over layers" if capture.mean == "geometric" else ""
     share = ", a word's share of the text alone" if capture.text_share == "text" else ""
@@ -193,16 +207,23 @@ def capture_line(*parts: str) -> list[str]:
 
 
 def photo_capture(config: ModelConfig, plan: CapturePlan | None, reads: Reads | None = None) -> str:
-    """The contents of the capture for a photograph, for `capture_line`; photographs of other shapes have nearly as many positions. reads:
-    instead of the plan's."""
+    """The contents of the capture for a photograph, for `capture_line`; photographs of other shapes have nearly as many
+    positions. reads: instead of the plan's."""
     if plan is not None and reads is not None:
         plan = replace(plan, reads=reads)
     expected = plan.expected if plan else None
-    return f"{expected}{', nearly as much in other shapes' if getattr(config, 'fit', '') == 'keep' else ''}" if expected else ""
+    return (
+        f"{expected}{', nearly as much in other shapes' if getattr(config, 'fit', '') == 'keep' else ''}"
+        if expected
+        else ""
+    )
 
 
 def source_lines(config: RunConfig) -> list[str]:
     """The sources of values that are not defaults, one line per source, with the values that were not given."""
     flat, sources = config.flat(), config.sources()
     given = [f"Given: {', '.join(sources.pop(GIVEN))}"] if GIVEN in sources else []
-    return given + [f"From {source}: {', '.join(f'{name} = {shown(flat[name])}' for name in names)}" for source, names in sources.items()]
+    return given + [
+        f"From {source}: {', '.join(f'{name} = {shown(flat[name])}' for name in names)}"
+        for source, names in sources.items()
+    ]

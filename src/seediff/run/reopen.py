@@ -1,8 +1,8 @@
 """Turns a finished dataset back into an unfinished one: to add samples, or to draw again samples that people rejected.
 
-The records of all other batches are written again from the files that exist, then metadata.jsonl is removed. The command that made the
-dataset then continues as after any interruption. A dataset that grows gets the bytes of one that was made in the larger size from the
-start. A sample that is drawn again is a batch by itself.
+The records of all other batches are written again from the files that exist, then metadata.jsonl is removed. The
+command that made the dataset then continues as after any interruption. A dataset that grows gets the bytes of one that
+was made in the larger size from the start. A sample that is drawn again is a batch by itself.
 """
 
 from __future__ import annotations
@@ -31,29 +31,41 @@ from .output import BatchRecord, Place, open_place, record_path
 
 PICTURE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
 SPLITS = f"{native.BATCHES}/splits"
-"""The split of each picture of a dataset that was divided and then turned back into an unfinished one: file name → split, as JSON."""
+"""The split of each picture of a dataset that was divided and then turned back into an unfinished one: file name →
+split, as JSON.
+"""
 
 
 def draw_again(config: GenerateConfig, out: Out | str, *, dry_run: bool = False) -> list[str]:
-    """Turn the finished dataset that `config` made into an unfinished one without the samples that people rejected, and return their
-    names. For each of them, review.jsonl gets a line that clears the verdict. Changes nothing if no sample is rejected or still has to be
-    drawn again. dry_run: only return the names.
+    """Turn the finished dataset that `config` made into an unfinished one without the samples that people rejected, and
+    return their names. For each of them, review.jsonl gets a line that clears the verdict. Changes nothing if no sample
+    is rejected or still has to be drawn again. dry_run: only return the names.
 
     Raises UserError if no sample can be drawn again in this place.
     """
     with open_place(out) as place:
         folder, (state, _) = place.folder, place.look_into(config)
         if state == "new":
-            raise UserError(out, "there is no dataset whose rejected samples could be drawn again", "make it first, without top_up")
+            raise UserError(
+                out, "there is no dataset whose rejected samples could be drawn again", "make it first, without top_up"
+            )
         names = rejected_names(folder, config)
         if not names and (state != "complete" or not names_waiting(folder, config)):
             return []
         if not place.can_grow:
             raise UserError(out, "is a store, where samples are not drawn again", "copy it to a folder and go on there")
         if state == "shorter":
-            raise UserError(out, "a run either adds samples (per_class) or draws rejected ones again (top_up)", "do one after the other")
+            raise UserError(
+                out,
+                "a run either adds samples (per_class) or draws rejected ones again (top_up)",
+                "do one after the other",
+            )
         if state == "complete" and read_toml(folder / native.CONFIG).get("version") != __version__:
-            raise UserError(out, f"was made by another version of seediff than {__version__}", "make more with another seed; merge the two")
+            raise UserError(
+                out,
+                f"was made by another version of seediff than {__version__}",
+                "make more with another seed; merge the two",
+            )
         if dry_run:
             return names
         with place.locked():
@@ -73,10 +85,14 @@ def rejected_names(folder: Path, config: GenerateConfig) -> list[str]:
 
 
 def redrawn(folder: Path, config: GenerateConfig) -> dict[int, int]:
-    """Sample index → attempt, for all samples that were or have to be drawn again. Their attempts come after those of `reject`."""
+    """Sample index → attempt, for all samples that were or have to be drawn again. Their attempts come after those of
+    `reject`.
+    """
     times = Counter(action.sample for action in read_actions(folder) if action.action == REDRAWN)
     earlier = config.attempts if config.reject else 1
-    return {index: earlier + times[name] - 1 for index, name in enumerate(_names(config) if times else ()) if times[name]}
+    return {
+        index: earlier + times[name] - 1 for index, name in enumerate(_names(config) if times else ()) if times[name]
+    }
 
 
 def _names(config: GenerateConfig) -> list[str]:
@@ -97,20 +113,28 @@ def again_number(index: int) -> int:
 
 
 def check_growth(folder: Path) -> None:
-    """Raise UserError if a dataset cannot grow because a sample of its smaller last batch was reviewed, which would be drawn again."""
+    """Raise UserError if a dataset cannot grow because a sample of its smaller last batch was reviewed, which would be
+    drawn again.
+    """
     saved = load_config(folder / native.CONFIG, GenerateConfig)
     count = sample_count(saved)
     again = {f"{index:06d}" for index in range(count - count % saved.batch_size, count)}
     if reviewed := sorted(again & {action.sample for action in read_actions(folder)}):
-        problem = f"would draw {reviewed[0]} again, which was reviewed: it is in the last batch, which has fewer images than the others"
+        problem = (
+            f"would draw {reviewed[0]} again, which was reviewed: it is in the last batch, which has fewer images than"
+            " the others"
+        )
         raise UserError(
-            folder, problem, "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
+            folder,
+            problem,
+            "make the new samples in another folder with another --seed, and join the two with `seediff merge`",
         )
 
 
 def grow(place: Place, config: GenerateConfig) -> None:
-    """Turn the output in `place`, whose configuration `config` extends, into an unfinished output of `config`. Full batches stay as they
-    are. The last batch, if smaller than the others, is made again, because the number of images in a batch changes rounding.
+    """Turn the output in `place`, whose configuration `config` extends, into an unfinished output of `config`. Full
+    batches stay as they are. The last batch, if smaller than the others, is made again, because the number of images in
+    a batch changes rounding.
 
     Raises UserError if a sample of that batch was reviewed.
     """
@@ -143,7 +167,9 @@ def _rows_by_batch(folder: Path, config: GenerateConfig) -> dict[int, BatchRecor
 
 
 def _unfinish(place: Place, config: GenerateConfig, lost: int | None = None) -> None:
-    """Write the records of all batches of a finished dataset except `lost`, then remove metadata.jsonl, which makes it unfinished."""
+    """Write the records of all batches of a finished dataset except `lost`, then remove metadata.jsonl, which makes it
+    unfinished.
+    """
     folder, extras = place.folder, find_extras(place.folder)
     place.make_folders([])
     if splits := {row["file_name"]: row["split"] for row in native.read_rows(folder) if "split" in row}:

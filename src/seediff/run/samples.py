@@ -1,4 +1,6 @@
-"""Writes a native dataset from finished masks, for all commands that make one: sample by sample, then the files about the whole set."""
+"""Writes a native dataset from finished masks, for all commands that make one: sample by sample, then the files about
+the whole set.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 
 Dataset = TypeVar("Dataset", bound=DatasetConfig)
 TRACED_CLASSES, TRACED_SAMPLES = 8, 2
-"""For this many classes, the first samples keep every step of their masks for preview.html: two samples, as `reject` may drop one."""
+"""For this many classes, the first samples keep every step of their masks for preview.html: two samples, as `reject`
+may drop one.
+"""
 
 
 class DatasetJob(ModelJob[Dataset, Item, Captured]):
@@ -86,9 +90,10 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
     ) -> None:
         """Write one sample's files into the folder `out` and add its row to the record.
 
-        picture: the image file's suffix without a dot, and its bytes. result: masks at the image's size, of `result.classes`. more: fields
-        of the row that only this command has. soft: makes each class's soft mask, if the result has none. seen: the image as the model
-        saw it and its masks at that size, for the steps that preview.html draws; None: no steps are kept.
+        picture: the image file's suffix without a dot, and its bytes. result: masks at the image's size, of
+        `result.classes`. more: fields of the row that only this command has. soft: makes each class's soft mask, if the
+        result has none. seen: the image as the model saw it and its masks at that size, for the steps that preview.html
+        draws; None: no steps are kept.
         """
         config, index = self.config, spec.index
         class_ids = [self.ids[name] for name in result.classes]
@@ -131,15 +136,24 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
             }
         )
 
-    def _write_steps(self, record: BatchRecord, out: Path, spec: SampleSpec, image: np.ndarray, result: MaskResult) -> None:
+    def _write_steps(
+        self, record: BatchRecord, out: Path, spec: SampleSpec, image: np.ndarray, result: MaskResult
+    ) -> None:
         """Write the steps of masks that preview.html draws."""
         from ..report.saved_steps import save_trace, traced_sample
 
         for name in self.traced.get(spec.index, ()):
             if name in result.classes:
                 labels = native.dataset_labels(result.label_map, [self.ids[other] for other in result.classes])
-                traced = traced_sample(spec.index, image, result, name, prompt=spec.prompt, label_map=labels, pamr=self.config.mask.pamr)
-                _save(record, out, f"{native.STEPS}/{spec.index:06d}_{self.ids[name]}.safetensors", partial(save_trace, traced=traced))
+                traced = traced_sample(
+                    spec.index, image, result, name, prompt=spec.prompt, label_map=labels, pamr=self.config.mask.pamr
+                )
+                _save(
+                    record,
+                    out,
+                    f"{native.STEPS}/{spec.index:06d}_{self.ids[name]}.safetensors",
+                    partial(save_trace, traced=traced),
+                )
 
     def read_by_finish(self, records: Sequence[BatchRecord]) -> Sequence[str]:
         """The files that preview.html shows."""
@@ -163,7 +177,9 @@ class DatasetJob(ModelJob[Dataset, Item, Captured]):
 
 
 def confidences(labels: np.ndarray, classes: Sequence[str], soft: Iterable[np.ndarray]) -> dict[str, float]:
-    """Class → how sure its soft mask (H, W) is of its pixels, i + 1 in labels (H, W), to four digits, as `filter` finds it from soft/."""
+    """Class → how sure its soft mask (H, W) is of its pixels, i + 1 in labels (H, W), to four digits, as `filter` finds
+    it from soft/.
+    """
     from ..dataset.encoding import soft_levels
     from ..dataset.quality.select import confidence  # imports scipy
 
@@ -172,7 +188,9 @@ def confidences(labels: np.ndarray, classes: Sequence[str], soft: Iterable[np.nd
 
 
 def traced_classes(specs: Sequence[SampleSpec]) -> dict[int, list[str]]:
-    """Sample index → the classes for which the sample keeps the steps: the first samples of each of the first few classes."""
+    """Sample index → the classes for which the sample keeps the steps: the first samples of each of the first few
+    classes.
+    """
     traced: dict[int, list[str]] = {}
     seen: Counter[str] = Counter()
     for spec in specs:
@@ -189,19 +207,28 @@ def _save(record: BatchRecord, out: Path, name: str, write: Callable[[Path], obj
     record.note(out, name)
 
 
-def preview(out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Mapping[str, Any]]) -> Path:
+def preview(
+    out: Path, config: DatasetConfig, rows: Sequence[Mapping[str, Any]], rejected: Sequence[Mapping[str, Any]]
+) -> Path:
     """Write preview.html from the files in the folder, and return its path. rejected: rows of rejected.jsonl."""
     from ..report.preview import write_preview
     from ..report.saved_steps import load_trace
 
     steps = [load_trace(path) for path in sorted((out / native.STEPS).glob("*.safetensors"))]
     return write_preview(
-        out, summary=summarize(config, rejected), rows=rows, class_names=config.classes, steps=steps, traced_images=TRACED_CLASSES
+        out,
+        summary=summarize(config, rejected),
+        rows=rows,
+        class_names=config.classes,
+        steps=steps,
+        traced_images=TRACED_CLASSES,
     )
 
 
 def summarize(config: DatasetConfig, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Facts about the whole run for the report and the dataset card; without times and paths, so that they are reproducible."""
+    """Facts about the whole run for the report and the dataset card; without times and paths, so that they are
+    reproducible.
+    """
     return {
         "model": config.model_label,
         "method": config.mask.method,

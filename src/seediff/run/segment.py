@@ -1,4 +1,6 @@
-"""`segment`: divides photographs into segments without given classes, into label maps, overlays and COCO's JSON, batch by batch."""
+"""`segment`: divides photographs into segments without given classes, into label maps, overlays and COCO's JSON, batch
+by batch.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,16 @@ from .loop import Engine, RunResult, run
 from .output import BatchRecord, Place
 from .photos import Captured, PhotoSpec, fingerprint_photos, others_skipped, read_all, read_failures, write_failures
 from .plan import ModelJob, capture_line, model_line, photo_capture, source_lines
-from .segment_files import OVERVIEW, OVERVIEW_PHOTOS, coco, overlay_path, overview, photo_files, photo_row, read_segments
+from .segment_files import (
+    OVERVIEW,
+    OVERVIEW_PHOTOS,
+    coco,
+    overlay_path,
+    overview,
+    photo_files,
+    photo_row,
+    read_segments,
+)
 
 if TYPE_CHECKING:
     from ..dataset.labels import LabelSet
@@ -46,13 +57,17 @@ def segment_photos(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Divide photographs into segments, in the output `out`, a folder or a URL. If it is stopped at any moment, the same call continues.
+    """Divide photographs into segments, in the output `out`, a folder or a URL. If it is stopped at any moment, the
+    same call continues.
 
-    photos: from `find_photos`. words: photo name → the words that may name its segments, instead of `config.names`. labels: for
-    `k="truth"`, a folder of label maps with the photographs' names. Photographs that cannot be used, or whose label maps cannot, do not
-    stop the run: they are listed in the result and in failed.jsonl. offload, engine: as in `generate`. Raises UserError as `generate` does.
+    photos: from `find_photos`. words: photo name → the words that may name its segments, instead of `config.names`.
+    labels: for `k="truth"`, a folder of label maps with the photographs' names. Photographs that cannot be used, or
+    whose label maps cannot, do not stop the run: they are listed in the result and in failed.jsonl. offload, engine: as
+    in `generate`. Raises UserError as `generate` does.
     """
-    return run(SegmentJob(config, photos, words=words, labels=labels, offload=offload), out, engine=engine, progress=progress)
+    return run(
+        SegmentJob(config, photos, words=words, labels=labels, offload=offload), out, engine=engine, progress=progress
+    )
 
 
 def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelSet | None:
@@ -67,9 +82,11 @@ def open_truth(config: SegmentPhotosConfig, labels: Path | str | None) -> LabelS
 
 
 def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
-    """The number of classes in the label map of a photograph (H, W), within the centred square for `fit="crop"`: the k of K-Means-S.
+    """The number of classes in the label map of a photograph (H, W), within the centred square for `fit="crop"`: the k
+    of K-Means-S.
 
-    At least 1. Raises UserError if the label map is missing or does not fit, or has more classes than K-Means has `positions`.
+    At least 1. Raises UserError if the label map is missing or does not fit, or has more classes than K-Means has
+    `positions`.
     """
     from ..files.label_maps import centre_square, read_segment_ids
     from ..metrics.matching import count_segments
@@ -83,7 +100,10 @@ def truth_count(truth: LabelSet, name: str | None, shape: tuple[int, ...], fit: 
     except UserError as error:
         raise UserError(f"label map '{name}'", error.reason) from error
     if label_map.shape != shape:
-        raise UserError(f"label map '{name}' is {label_map.shape[1]} × {label_map.shape[0]} pixels, the photograph {shape[1]} × {shape[0]}")
+        raise UserError(
+            f"label map '{name}' is {label_map.shape[1]} × {label_map.shape[0]} pixels, the photograph {shape[1]} ×"
+            f" {shape[0]}"
+        )
     count = count_segments(centre_square(label_map) if fit == "crop" else label_map, unlabelled=-1)
     if count > positions:
         raise UserError(f"label map '{name}' has {count} classes; K-Means divides only {positions} positions")
@@ -101,7 +121,9 @@ class ReadPhoto:
 
 @dataclass(frozen=True)
 class Divided:
-    """A photograph, its segments, and the name (None: unnamed) and its score for each segment; no names without words."""
+    """A photograph, its segments, and the name (None: unnamed) and its score for each segment; no names without
+    words.
+    """
 
     photo: ReadPhoto
     segments: Segments
@@ -109,7 +131,9 @@ class Divided:
 
 
 class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
-    """Reads photographs, divides them, names segments and writes the files. specs: one per photograph. ids: word → id, for all words."""
+    """Reads photographs, divides them, names segments and writes the files. specs: one per photograph. ids: word → id,
+    for all words.
+    """
 
     def __init__(
         self,
@@ -120,9 +144,11 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         labels: Path | str | None = None,
         offload: Offload = "none",
     ) -> None:
-        """Arguments as in `segment_photos`. The photographs' fingerprint goes into the configuration, so that only the same run continues.
+        """Arguments as in `segment_photos`. The photographs' fingerprint goes into the configuration, so that only the
+        same run continues.
 
-        "background", which captions use for everything that is no object, is the name of id 0, and not a word for segments.
+        "background", which captions use for everything that is no object, is the name of id 0, and not a word for
+        segments.
         """
         self.found = photos if isinstance(photos, Found) else Found(tuple(photos), 0)
         photos = self.found.photos
@@ -142,7 +168,9 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         every_word = tuple(dict.fromkeys(word for spec in self.specs for word in spec.words))
         check_names(every_word, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in self.specs):
-            raise UserError("labels", f"no label map of any of the {len(self.specs)} photographs among the {truth.about}")
+            raise UserError(
+                "labels", f"no label map of any of the {len(self.specs)} photographs among the {truth.about}"
+            )
         self.ids = {name: i + 1 for i, name in enumerate(every_word)}
         config = replace(config, photos=fingerprint_photos(photos, others, "captions or label maps of their own"))
         super().__init__(config, [LABELS] + [OVERLAYS] * config.overlays + [NAMED] * bool(self.ids), offload)
@@ -195,7 +223,14 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         with self.timer("writing"):
             for each in divided:
                 photo, segments = each.photo.spec.photo, each.segments
-                files = photo_files(photo.name, each.photo.pixels, segments.label_map, each.names, self.ids, overlays=self.config.overlays)
+                files = photo_files(
+                    photo.name,
+                    each.photo.pixels,
+                    segments.label_map,
+                    each.names,
+                    self.ids,
+                    overlays=self.config.overlays,
+                )
                 for path, data in files.items():
                     record.write(out, path, data)
                 row = photo_row(segments.label_map, segments.scores, each.names)
@@ -213,11 +248,17 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         assert self.model is not None
         height, width = pixels.shape[:2]
         if (count := window_count(height, width, self.config.fit)) > MAX_WINDOWS:
-            raise UserError(f"{width} × {height} pixels would be {count} squares, more than {MAX_WINDOWS}; cut it up, or use --fit resize")
+            raise UserError(
+                f"{width} × {height} pixels would be {count} squares, more than {MAX_WINDOWS}; cut it up, or use --fit"
+                " resize"
+            )
         shape = seen_shape(self.model, pixels.shape, self.config.fit, self.config.size)
         positions = math.prod(side // self.model.pixels for side in shape)
         if isinstance(k := self.config.segment.k, int) and k > positions:
-            raise UserError("k", f"{k}: this photograph is seen at {shape[1]} × {shape[0]} pixels, which are only {positions} positions")
+            raise UserError(
+                "k",
+                f"{k}: this photograph is seen at {shape[1]} × {shape[0]} pixels, which are only {positions} positions",
+            )
         if self.truth is None:
             return ReadPhoto(spec, pixels, 1)
         return ReadPhoto(spec, pixels, truth_count(self.truth, spec.label, (height, width), self.config.fit, positions))
@@ -252,7 +293,9 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
             write_atomic(out / native.CLASSES, native.classes_text(tuple(self.ids)))
         if self.config.overlays and rows:
             write_atomic(out / OVERVIEW, overview(out, rows))
-        write_atomic(out / SegmentPhotosConfig.last_file, json.dumps(coco(rows, self.ids), ensure_ascii=False).encode("utf-8"))
+        write_atomic(
+            out / SegmentPhotosConfig.last_file, json.dumps(coco(rows, self.ids), ensure_ascii=False).encode("utf-8")
+        )
 
     def read_result(self, out: Path) -> dict[str, Any]:
         picture = OVERVIEW if (out / OVERVIEW).is_file() else LABELS
@@ -260,16 +303,26 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
 
     def plan(self, place: Place, verb: str) -> list[str]:
         config, method = self.config, self.config.segment
-        files = [f"{LABELS}/*.png", *[f"{OVERLAYS}/*.jpg", OVERVIEW] * config.overlays, *[f"{NAMED}/*.png", "classes.txt"] * bool(self.ids)]
+        files = [
+            f"{LABELS}/*.png",
+            *[f"{OVERLAYS}/*.jpg", OVERVIEW] * config.overlays,
+            *[f"{NAMED}/*.png", "classes.txt"] * bool(self.ids),
+        ]
         size = f"{config.size} pixels" if config.size is not None else "the model's own size"
         size += ", as many positions in any shape" * (config.size is not None and config.fit == "keep")
         if method.divides_features:
-            captured = ["features of the UNet's encoder", photo_capture(config, self.capture_plan, {"cross": None}) if self.ids else ""]
+            captured = [
+                "features of the UNet's encoder",
+                photo_capture(config, self.capture_plan, {"cross": None}) if self.ids else "",
+            ]
         else:
             captured = [photo_capture(config, self.capture_plan, EVERYTHING if self.ids else None)]
         return [
-            f"Would {verb.replace('make', 'do')}: {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, "
-            f"in batches of up to {config.batch_size}",
+            (
+                f"Would {verb.replace('make', 'do')}:"
+                f" {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, in batches of up to"
+                f" {config.batch_size}"
+            ),
             f"Method: {method.method}, {', '.join(f'{name} {getattr(method, name)}' for name in method.facts.options)}",
             f"Photographs: fit {config.fit}, seen at {size}",
             model_line(config, self.offload),

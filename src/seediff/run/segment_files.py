@@ -1,6 +1,8 @@
-"""The files that `segment` writes: those of each photograph and its row, overview.jpg, and segments.json in COCO's format.
+"""The files that `segment` writes: those of each photograph and its row, overview.jpg, and segments.json in COCO's
+format.
 
-out/  labels/NAME.png     id of each pixel's segment     named/NAME.png      with words: id of its segment's word in classes.txt
+out/  labels/NAME.png     id of each pixel's segment     named/NAME.png      with words: id of its segment's word in
+classes.txt
       overlays/NAME.jpg   the segments over the picture  overview.jpg        the first overlays
       segments.json       every segment, written last    failed.jsonl        photographs that could not be used
 """
@@ -35,7 +37,9 @@ OVERLAY_SIDE = 1024
 """Maximum longer side of an overlay in pixels; overlays are only to look at."""
 
 Called = Sequence[tuple[str | None, float]]
-"""The name (None: unnamed) and its score for each segment of a photograph, in the order of ids; empty if nothing is named."""
+"""The name (None: unnamed) and its score for each segment of a photograph, in the order of ids; empty if nothing is
+named.
+"""
 
 
 def photo_files(
@@ -49,7 +53,9 @@ def photo_files(
 
     files = {f"{LABELS}/{name}.png": encode_segments(label_map)}
     if called:
-        word_ids = np.array([ids[word] if word else 0 for word, _ in called] + [native.IGNORE], np.uint8)  # the last: in no segment
+        word_ids = np.array(
+            [ids[word] if word else 0 for word, _ in called] + [native.IGNORE], np.uint8
+        )  # the last: in no segment
         files[f"{NAMED}/{name}.png"] = native.encode_mask(word_ids[label_map])
     if overlays:
         shown = np.where(label_map < 0, 0, label_map % 254 + 1).astype(np.uint8)
@@ -60,7 +66,9 @@ def photo_files(
 
 
 def photo_row(label_map: np.ndarray, scores: Sequence[float], called: Called) -> dict[str, Any]:
-    """{"width", "height", "segments": […]} of a photograph: each segment's area and box in pixels, score, run lengths and word."""
+    """{"width", "height", "segments": […]} of a photograph: each segment's area and box in pixels, score, run lengths
+    and word.
+    """
     height, width = label_map.shape
     rows = []
     areas, boxes = np.bincount(label_map[label_map >= 0]), find_objects(label_map + 1)
@@ -85,8 +93,8 @@ def overlay_path(name: str) -> str:
 
 
 def encode_segments(label_map: np.ndarray) -> bytes:
-    """A PNG of segment ids (H, W) int32, −1 = in no segment: 8-bit with a palette, 255 = in no segment; for more than 255 segments
-    16-bit grey, 65535 = in no segment."""
+    """A PNG of segment ids (H, W) int32, −1 = in no segment: 8-bit with a palette, 255 = in no segment; for more than
+    255 segments 16-bit grey, 65535 = in no segment."""
     few = label_map.max(initial=0) < 255
     picture = Image.fromarray(label_map.astype(np.uint8 if few else np.uint16))  # −1 becomes the largest value
     if few:
@@ -107,15 +115,27 @@ def overview(out: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def coco(rows: Sequence[Mapping[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
-    """The rows of all photographs in COCO's format: one annotation per segment; category 0 means a segment without a name."""
-    images = [{"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}} for number, row in enumerate(rows, 1)]
+    """The rows of all photographs in COCO's format: one annotation per segment; category 0 means a segment without a
+    name.
+    """
+    images = [
+        {"id": number, **{key: row[key] for key in ("photo", "file_name", "width", "height")}}
+        for number, row in enumerate(rows, 1)
+    ]
     annotations: list[dict[str, Any]] = []
     for number, row in enumerate(rows, 1):
         for segment in row["segments"]:
             category = ids.get(segment.get("name") or "", 0)
             rest = {key: value for key, value in segment.items() if key not in ("id", "name")}
             annotations.append(
-                {"id": len(annotations) + 1, "image_id": number, "segment": segment["id"], "category_id": category, "iscrowd": 0, **rest}
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "segment": segment["id"],
+                    "category_id": category,
+                    "iscrowd": 0,
+                    **rest,
+                }
             )
     categories = [{"id": 0, "name": "unnamed"}, *({"id": number, "name": name} for name, number in ids.items())]
     return {"info": {"version": __version__}, "images": images, "annotations": annotations, "categories": categories}
@@ -152,7 +172,9 @@ class _Document:
 
 
 def read_segments(out: Path) -> list[dict[str, Any]]:
-    """The rows of a finished run, one per photograph, from its segments.json. Raises UserError if that cannot be read."""
+    """The rows of a finished run, one per photograph, from its segments.json. Raises UserError if that cannot be
+    read.
+    """
     path = out / SegmentPhotosConfig.last_file
     table = read_json(path, dict[str, Any], limit=ANNOTATIONS)
     fit(table, _Document, str(path))
@@ -163,5 +185,7 @@ def read_segments(out: Path) -> list[dict[str, Any]]:
             name = names[annotation["category_id"]] if annotation["category_id"] else None
             rows[annotation["image_id"]]["segments"].append({**annotation, "name": name})
     except KeyError as error:
-        raise UserError(f"{path}: an annotation's image_id or category_id is {error}, and there is none of this id") from error
+        raise UserError(
+            f"{path}: an annotation's image_id or category_id is {error}, and there is none of this id"
+        ) from error
     return list(rows.values())

@@ -1,5 +1,5 @@
-"""`tune`: finds a model's thresholds on labelled photographs: the presence score from which a class counts as present (`mask`), and the
-score from which a segment keeps its name (`segment --names`)."""
+"""`tune`: finds a model's thresholds on labelled photographs: the presence score from which a class counts as present
+(`mask`), and the score from which a segment keeps its name (`segment --names`)."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 class Thresholds:
     """The thresholds, and the figures at them, which are shares of 1. None if there was nothing to count.
 
-    presence: the threshold of presence scores; precision, recall: at it, over (photograph, class) pairs in all kinds of questions.
-    name_threshold: the threshold of names' scores; right: the share of segments that get the right name, or rightly none. photos,
-    segments: the numbers used. failed: (photograph, reason) for each photograph that could not be used.
+    presence: the threshold of presence scores; precision, recall: at it, over (photograph, class) pairs in all kinds of
+    questions. name_threshold: the threshold of names' scores; right: the share of segments that get the right name, or
+    rightly none. photos, segments: the numbers used. failed: (photograph, reason) for each photograph that could not be
+    used.
     """
 
     presence: float | None
@@ -61,8 +62,9 @@ def tune(
 ) -> Thresholds:
     """Find both thresholds on `count` evenly spaced photographs of a set.
 
-    classes: id → name of the classes to use, from `countable`. segment: the method for the segments that are named. size: of the square
-    with as many positions as the model sees of a photograph; None: the model's own. seed: for the order of classes in questions.
+    classes: id → name of the classes to use, from `countable`. segment: the method for the segments that are named.
+    size: of the square with as many positions as the model sees of a photograph; None: the model's own. seed: for the
+    order of classes in questions.
 
     Raises UserError if no photograph can be used.
     """
@@ -93,7 +95,9 @@ def tune(
         asked = questions(shown, [name for name in known if name not in unclear], index, seed)
         latents = encode_images(model, [seen])
         sentences = [split_prompts(model.readers, group_names) for _, group_names in asked]
-        for (group, group_names), scores in zip(asked, find_classes(model, latents[[0] * len(asked)], sentences), strict=True):
+        for (group, group_names), scores in zip(
+            asked, find_classes(model, latents[[0] * len(asked)], sentences), strict=True
+        ):
             absent = sum(name not in shown for name in group_names)
             rows += [(group, absent, index, name in shown, scores[name]) for name in group_names]
         names += _names(model, photo, truth, classes, known, segment, size)
@@ -111,26 +115,40 @@ def tune(
     if names:
         threshold = best_name_threshold(names)
         right = float(np.mean([is_right == (score >= threshold) for is_right, score in names]))
-    return Thresholds(presence, precision, recall, threshold, right, len(chosen) - len(failed), len(names), tuple(failed))
+    return Thresholds(
+        presence, precision, recall, threshold, right, len(chosen) - len(failed), len(names), tuple(failed)
+    )
 
 
 def countable(data: EvaluationSet, known: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
-    """Id → name of the classes of a set that thresholds are tuned with: without the background, and without words that the model does not
-    know. known: all words that it knows; None: not limited. chosen: the classes that the user named; empty: all. Raises UserError for a
-    chosen class that the set does not have, and if no class is left."""
+    """Id → name of the classes of a set that thresholds are tuned with: without the background, and without words that
+    the model does not know. known: all words that it knows; None: not limited. chosen: the classes that the user named;
+    empty: all. Raises UserError for a chosen class that the set does not have, and if no class is left."""
     objects = {number: name for number, name in data.classes.items() if name != BACKGROUND}
     if unknown := [name for name in chosen if name not in objects.values()]:
-        raise UserError("classes", f"{', '.join(unknown)}: not among the classes of {data.about}: {', '.join(list(objects.values())[:20])}")
-    kept = {number: name for number, name in objects.items() if (not chosen or name in chosen) and (known is None or name in known)}
+        raise UserError(
+            "classes",
+            f"{', '.join(unknown)}: not among the classes of {data.about}: {', '.join(list(objects.values())[:20])}",
+        )
+    kept = {
+        number: name
+        for number, name in objects.items()
+        if (not chosen or name in chosen) and (known is None or name in known)
+    }
     if not kept:
         listed = ", ".join(list(objects.values())[:8])
-        raise UserError(f"{data.about}: the model knows none of its classes ({listed}); it knows {', '.join((known or ())[:8])}")
+        raise UserError(
+            f"{data.about}: the model knows none of its classes ({listed}); it knows {', '.join((known or ())[:8])}"
+        )
     return kept
 
 
-def shown_classes(model: Model, truth: np.ndarray, classes: Mapping[int, str], seen: np.ndarray) -> tuple[list[str], set[str]]:
-    """The classes that a photograph shows, and the classes for which neither answer is wrong, because they cover less than one position
-    of the model's latent. truth (H, W): ids, 255 ignored. seen: the photograph as the model sees it."""
+def shown_classes(
+    model: Model, truth: np.ndarray, classes: Mapping[int, str], seen: np.ndarray
+) -> tuple[list[str], set[str]]:
+    """The classes that a photograph shows, and the classes for which neither answer is wrong, because they cover less
+    than one position of the model's latent. truth (H, W): ids, 255 ignored. seen: the photograph as the model sees it.
+    """
     pixels = dict.fromkeys(classes.values(), 0)
     for number, name in classes.items():
         pixels[name] += int((truth == number).sum())
@@ -139,20 +157,23 @@ def shown_classes(model: Model, truth: np.ndarray, classes: Mapping[int, str], s
 
 
 def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
-    """The threshold at which most segments get the right name, or rightly none; the lowest if several are equal. names: for each segment,
-    whether its best word is right, and that word's score."""
+    """The threshold at which most segments get the right name, or rightly none; the lowest if several are equal. names:
+    for each segment, whether its best word is right, and that word's score."""
     right, score = np.array([n[0] for n in names]), np.array([n[1] for n in names])
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
 def see_labelled(model: Model, sample: Sample, size: Size | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A photograph (H, W, 3) uint8, its labels (H, W) with class ids, 255 ignored, and the photograph at the size at which the model sees
-    it. Raises UserError if it cannot be read, or if its labels have another size or no labelled pixel."""
+    """A photograph (H, W, 3) uint8, its labels (H, W) with class ids, 255 ignored, and the photograph at the size at
+    which the model sees it. Raises UserError if it cannot be read, or if its labels have another size or no labelled
+    pixel."""
     from ..attention.windows import cut, seen_shape, windows
 
     photo, truth = sample.picture(), sample.truth()
     if photo.shape[:2] != truth.shape:
-        raise UserError(f"picture {photo.shape[1]} × {photo.shape[0]} and labels {truth.shape[1]} × {truth.shape[0]} differ in size")
+        raise UserError(
+            f"picture {photo.shape[1]} × {photo.shape[0]} and labels {truth.shape[1]} × {truth.shape[0]} differ in size"
+        )
     if (truth == IGNORE).all():
         raise UserError("no pixel of it is labelled")
     (window,) = windows(photo.shape[0], photo.shape[1], FIT)
@@ -168,13 +189,17 @@ def _names(
     segment: SegmentConfig,
     size: Size | None,
 ) -> list[tuple[bool, float]]:
-    """For each segment with labelled pixels: whether its best word is the class of most of these pixels, and that word's score."""
+    """For each segment with labelled pixels: whether its best word is the class of most of these pixels, and that
+    word's score.
+    """
     from ..segments.make import make_segments
     from ..segments.naming import name_photos
 
     (segments,) = make_segments(model, [photo], segment, fit=FIT, size=size)
     maps, timestep = [segments.label_map], segment.timestep_shown
-    (named,) = name_photos(model, [photo], maps, [known], fit=FIT, size=size, timestep=timestep, vote="mean", threshold=0.0)
+    (named,) = name_photos(
+        model, [photo], maps, [known], fit=FIT, size=size, timestep=timestep, vote="mean", threshold=0.0
+    )
     scored = []
     for number, name in enumerate(named):
         inside = truth[(segments.label_map == number) & (truth != IGNORE)]

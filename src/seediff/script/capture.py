@@ -4,8 +4,8 @@
         image = pipe("a dog and a cat on a sofa").images[0]
     seen.heatmap("dog").save("dog.png")
 
-Nothing in the pipeline is replaced permanently: inside the block, two of its methods are wrapped, and its network has hooks. Its pictures
-are bit-identical to those without capture (`attention/capture.py`).
+Nothing in the pipeline is replaced permanently: inside the block, two of its methods are wrapped, and its network has
+hooks. Its pictures are bit-identical to those without capture (`attention/capture.py`).
 """
 
 from __future__ import annotations
@@ -49,25 +49,27 @@ def capture(
     """Record the attention of a diffusers pipeline for everything that it draws inside the `with` block.
 
     Args:
-        pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting, with ControlNets and
-            adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`): then every row of a batch is a picture of its own,
-            unless `prompts` give the number of pictures, and runs are told apart where the noise level turns back: for looks of a single
-            call, use a `with` block for each.
-        keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), for only the maps that it reads, of the layers
-            that the model's folder names for it; "segments", for self-attention alone, as it is captured for photographs. Less attention
-            costs less memory and time.
-        prompts: the prompt, if the pipeline is given only embeddings: one text, or one per picture.
-        tokenizer: the tokenizer of the text, if a network alone is given; the text columns must begin with its first token.
-        steps: which steps to record: "all", or a number k for every k-th.
-        normalize: divide each layer's and step's map by its maximum (eq. 5); False: plain means.
-        layers: as in `CaptureConfig`.
+        pipe: a pipeline whose network is of a known family (docs/models.md): from text, from a picture, inpainting,
+        with ControlNets and
+            adapters, refiners. Or its network alone (`pipe.unet`, `pipe.transformer`): then every row of a batch is a
+            picture of its own, unless `prompts` give the number of pictures, and runs are told apart where the noise
+            level turns back: for looks of a single call, use a `with` block for each.
+        keep: which attention: "all"; a method of masks ("seediff", "ca_sa", "fa_seg", …), for only the maps that it
+        reads, of the layers
+            that the model's folder names for it; "segments", for self-attention alone, as it is captured for
+            photographs. Less attention costs less memory and time.
+        prompts: the prompt, if the pipeline is given only embeddings: one text, or one per picture. tokenizer: the
+        tokenizer of the text, if a network alone is given; the text columns must begin with its first token. steps:
+        which steps to record: "all", or a number k for every k-th. normalize: divide each layer's and step's map by its
+        maximum (eq. 5); False: plain means. layers: as in `CaptureConfig`.
 
     Yields: Captured.
 
     Raises:
-        UserError: a network of no known family; attention beside the network's own (perturbed-attention guidance, IP-Adapters, GLIGEN); a
-            network that torch compiled; a method that does not work with the model; maps that do not fit into memory, before the first
-            step.
+        UserError: a network of no known family; attention beside the network's own (perturbed-attention guidance,
+        IP-Adapters, GLIGEN); a
+            network that torch compiled; a method that does not work with the model; maps that do not fit into memory,
+            before the first step.
         RuntimeError: this network is already being captured.
     """
     pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
@@ -117,8 +119,12 @@ def record_attention(owner: Any, name: str, tell: Any) -> Iterator[None]:
             vars(owner)[name] = before
 
 
-def plan_pipeline(keep: str, pipe: Any, family: Family, network: Mapping[str, Any], capture: CaptureConfig) -> CapturePlan:
-    """What `keep` captures of a pipeline. network: config.json of its network. Raises UserError for attention that it does not have."""
+def plan_pipeline(
+    keep: str, pipe: Any, family: Family, network: Mapping[str, Any], capture: CaptureConfig
+) -> CapturePlan:
+    """What `keep` captures of a pipeline. network: config.json of its network. Raises UserError for attention that it
+    does not have.
+    """
     # 1. Steps
     if capture.steps == "second-half":
         problem = "second-half: how many steps there will be is not known before the pipeline runs"
@@ -130,7 +136,9 @@ def plan_pipeline(keep: str, pipe: Any, family: Family, network: Mapping[str, An
         reads: Reads = {"cross": None} if family.no_self_attention else EVERYTHING
         return plan_capture(family, network, capture, reads=reads, pipeline=pipeline)
     if keep == SEGMENTS:
-        return plan_segments(family, network, SegmentConfig(), pipeline, replace(capture, normalize=False), pipeline=pipeline)
+        return plan_segments(
+            family, network, SegmentConfig(), pipeline, replace(capture, normalize=False), pipeline=pipeline
+        )
 
     # 3. What a method reads, captured as the method's and the model's own constants say
     if keep not in METHOD_FACTS:
@@ -144,16 +152,21 @@ def plan_pipeline(keep: str, pipe: Any, family: Family, network: Mapping[str, An
 
 
 def _check_memory(network: Any, plan: CapturePlan, size: Grid, images: int) -> None:
-    """Raise UserError if the maps of `images` images with L = `size` do not fit into the memory of the network's device."""
+    """Raise UserError if the maps of `images` images with L = `size` do not fit into the memory of the network's
+    device.
+    """
     expected, there = replace(plan, size=size).expected, _memory(network)
     if expected and there and expected.map_bytes * images > there:
         raise UserError(
-            f"the attention maps of {images} images of {size[1]} × {size[0]} positions take {show_bytes(expected.map_bytes * images)}, and "
-            f"{show_bytes(there)} of memory are there; draw fewer or smaller images at once, or capture less (keep, such as keep='ca')"
+            f"the attention maps of {images} images of {size[1]} × {size[0]} positions take"
+            f" {show_bytes(expected.map_bytes * images)}, and {show_bytes(there)} of memory are there; draw fewer or"
+            " smaller images at once, or capture less (keep, such as keep='ca')"
         )
 
 
 def _memory(network: Any) -> int | None:
-    """Bytes of memory on the device where a network's attention is captured: a computer's whole memory, or a GPU's free memory."""
+    """Bytes of memory on the device where a network's attention is captured: a computer's whole memory, or a GPU's free
+    memory.
+    """
     device = next(network.parameters()).device
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory_bytes()

@@ -1,4 +1,6 @@
-"""`Captured`: the attention of a pipeline while it drew, and heat maps, masks and segments from it for any words of the prompt."""
+"""`Captured`: the attention of a pipeline while it drew, and heat maps, masks and segments from it for any words of the
+prompt.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,8 @@ HEAT_LEVELS = (4, 2, 1)
 
 
 class Captured:
-    """The result of `capture`. Pictures are numbered from 0 in the order in which they were drawn, over all calls of the pipeline in the
-    block.
+    """The result of `capture`. Pictures are numbered from 0 in the order in which they were drawn, over all calls of
+    the pipeline in the block.
 
     Everything may also be used inside the block after a call of the pipeline, but not while it draws.
     """
@@ -72,7 +74,9 @@ class Captured:
 
     @property
     def words(self) -> list[tuple[str, ...]]:
-        """For each picture, the words of its prompt that may name something. All other words and phrases of the prompt can be used, too."""
+        """For each picture, the words of its prompt that may name something. All other words and phrases of the prompt
+        can be used, too.
+        """
         return [content_words(prompt) for prompt in self.prompts]
 
     @property
@@ -82,18 +86,26 @@ class Captured:
 
     @property
     def maps(self) -> list[AttentionMaps]:
-        """The maps of each picture, on the CPU, with the columns of `words`: to save, or for any method later. Empty if nothing was drawn.
+        """The maps of each picture, on the CPU, with the columns of `words`: to save, or for any method later. Empty if
+        nothing was drawn.
 
         Raises UserError if attention was not a number.
         """
         return [
-            self._maps(number, [word for word in words if self._found(number)[0].maps[0].cross_attention and self._columns(number, word)])
+            self._maps(
+                number,
+                [
+                    word
+                    for word in words
+                    if self._found(number)[0].maps[0].cross_attention and self._columns(number, word)
+                ],
+            )
             for number, words in enumerate(self.words)
         ]
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
-        """The expected capture of an image of height × width pixels (by default the pipeline's own size), known before anything is drawn;
-        None if the network's configuration does not say."""
+        """The expected capture of an image of height × width pixels (by default the pipeline's own size), known before
+        anything is drawn; None if the network's configuration does not say."""
         factor = getattr(self._pipe, "vae_scale_factor", 8)
         side = self._family.image_side(factor, self._plan.network)
         cell = self._family.pixels(factor, self._plan.network)
@@ -103,9 +115,9 @@ class Captured:
     # Heat maps, masks and segments
 
     def heatmap(self, phrase: Phrase, image: int = 0, *, picture: Picture = None) -> HeatMap:
-        """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads and steps, scaled from
-        0 at its lowest to 1 at its highest (method ca). image: the picture's number. picture: the picture, if the pipeline did not return
-        it.
+        """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads
+        and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number. picture:
+        the picture, if the pipeline did not return it.
 
         Raises UserError for a word that is not in the prompt, or if only embeddings were given.
         """
@@ -117,14 +129,16 @@ class Captured:
         soft = soft_mask(maps, _name(phrase), config).soft
         return HeatMap(enlarge(soft[None], self._size(maps, shown), config)[0].numpy(), _name(phrase), shown)
 
-    def masks(self, *phrases: Phrase, image: int = 0, picture: Picture = None, method: str | None = None, **constants: Any) -> MaskResult:
+    def masks(
+        self, *phrases: Phrase, image: int = 0, picture: Picture = None, method: str | None = None, **constants: Any
+    ) -> MaskResult:
         """Masks of words in one picture, from `make_masks`: label map, soft masks, flags and every step.
 
-        picture: the picture, if the pipeline did not return it (latents): PAMR follows its edges. method: by default that of `keep`,
-        otherwise seediff, or ca for a model without self-attention; not best. constants: fields of MaskConfig, such as
-        beta=0.4 or pamr=False. The others are the model's own if its folder has some, as `mini`'s does, otherwise those of the method's
-        paper; levels that the model lacks are replaced by the nearest. The model's own were chosen for the layers that `keep=METHOD`
-        captures.
+        picture: the picture, if the pipeline did not return it (latents): PAMR follows its edges. method: by default
+        that of `keep`, otherwise seediff, or ca for a model without self-attention; not best. constants: fields of
+        MaskConfig, such as beta=0.4 or pamr=False. The others are the model's own if its folder has some, as `mini`'s
+        does, otherwise those of the method's paper; levels that the model lacks are replaced by the nearest. The
+        model's own were chosen for the layers that `keep=METHOD` captures.
         """
         method = method or self._method
         if method is None:
@@ -137,14 +151,16 @@ class Captured:
         config = plan_capture(self._family, self._plan.network, mask=config).mask or config
         maps, shown = self._maps(image, phrases), self._picture(image, picture)
         if shown is None and config.pamr:
-            raise UserError("masks follow the picture's edges, but the pipeline gave none (latents?): give picture=, or pamr=False")
+            raise UserError(
+                "masks follow the picture's edges, but the pipeline gave none (latents?): give picture=, or pamr=False"
+            )
         size = None if shown is not None else self._size(maps, None)
         return make_masks(shown, maps, [_name(phrase) for phrase in phrases], config, size=size)
 
     def segments(self, image: int = 0, *, picture: Picture = None, seed: int = 0, **constants: Any) -> Segments:
-        """Segments of one picture without any words, from its self-attention. constants: fields of SegmentConfig, such as method="kmeans"
-        and k=6. The maps are those of all steps that drew the picture; the papers look once at a picture without noise. picture: the
-        picture, if the pipeline did not return it (latents)."""
+        """Segments of one picture without any words, from its self-attention. constants: fields of SegmentConfig, such
+        as method="kmeans" and k=6. The maps are those of all steps that drew the picture; the papers look once at a
+        picture without noise. picture: the picture, if the pipeline did not return it (latents)."""
         from ..attention.windows import Window
         from ..segments.make import join_windows
         from ..segments.methods import segment_method
@@ -163,7 +179,9 @@ class Captured:
             method.check(maps.latent_size, config)
         height, width = self._size(maps, shown)
         photo = np.zeros((height, width, 3), np.uint8) if shown is None else shown
-        return join_windows(photo, [Window(0, 0, height, width)], [method.propose(maps, config, config.k, seed)], config)
+        return join_windows(
+            photo, [Window(0, 0, height, width)], [method.propose(maps, config, config.k, seed)], config
+        )
 
     def __repr__(self) -> str:
         return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"
@@ -183,7 +201,8 @@ class Captured:
                 return run, image - numbers.start
         count = sum(run.images for run in runs)
         raise UserError(
-            f"image = {image}: {count} were drawn in the block" + (f", 0 to {count - 1}" if count else "; call the pipeline there")
+            f"image = {image}: {count} were drawn in the block"
+            + (f", 0 to {count - 1}" if count else "; call the pipeline there")
         )
 
     def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
@@ -198,13 +217,18 @@ class Captured:
             run, number = self._found(image)
             text = run.texts[number]
             if not text:
-                raise UserError(f"'{phrase}': the pipeline was given no prompt, only embeddings: name it, capture(pipe, prompts='…')")
+                raise UserError(
+                    f"'{phrase}': the pipeline was given no prompt, only embeddings: name it, capture(pipe,"
+                    " prompts='…')"
+                )
             if not self._all_readers():
                 raise UserError(
-                    f"'{phrase}': which columns it has, only the tokenizer knows: capture(network, tokenizer=…), or name columns"
+                    f"'{phrase}': which columns it has, only the tokenizer knows: capture(network, tokenizer=…), or"
+                    " name columns"
                 )
             raise UserError(
-                f"'{phrase}' is not in what the model read of the prompt '{text['prompt']}'; its words: {', '.join(self.words[image])}"
+                f"'{phrase}' is not in what the model read of the prompt '{text['prompt']}'; its words:"
+                f" {', '.join(self.words[image])}"
             )
         return columns
 
@@ -221,25 +245,39 @@ class Captured:
         if not text:
             return ()
         self._check_instruction(text)
-        columns = {column for reader in self._all_readers() for column in find_columns(reader, self._read(reader, text), phrase)}
+        columns = {
+            column
+            for reader in self._all_readers()
+            for column in find_columns(reader, self._read(reader, text), phrase)
+        }
         return tuple(sorted(column for column in columns if column < there))
 
     def _all_readers(self) -> Sequence[Reader]:
         """The readers of the pipeline; none for a network alone, unless its tokenizer was given."""
         if self._readers is not None:
             return self._readers
-        return self._family.readers(self._pipe) if any(getattr(self._pipe, name, None) is not None for name in TOKENIZERS) else ()
+        return (
+            self._family.readers(self._pipe)
+            if any(getattr(self._pipe, name, None) is not None for name in TOKENIZERS)
+            else ()
+        )
 
     def _read(self, reader: Reader, text: Texts) -> str:
-        """The text that a tokenizer read: `prompt` for the pipeline's first tokenizer, `prompt_2` for its second if that was given."""
+        """The text that a tokenizer read: `prompt` for the pipeline's first tokenizer, `prompt_2` for its second if
+        that was given.
+        """
         parts = [part for part in TOKENIZERS if getattr(self._pipe, part, None) is not None]
         number = parts.index(reader.name) if reader.name in parts else 0
         return text.get(f"prompt_{number + 1}") or text["prompt"]
 
     def _check_instruction(self, text: Texts) -> None:
-        usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION) if INSTRUCTION in text else None
+        usual = (
+            inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION) if INSTRUCTION in text else None
+        )
         if usual is not None and text[INSTRUCTION] != "\n".join(usual.default or ()):
-            raise UserError(f"{INSTRUCTION}: words are located behind the pipeline's own alone; leave it out, or name columns")
+            raise UserError(
+                f"{INSTRUCTION}: words are located behind the pipeline's own alone; leave it out, or name columns"
+            )
 
     def _picture(self, image: int, picture: Picture) -> np.ndarray | None:
         if picture is None:
@@ -249,7 +287,9 @@ class Captured:
         return read_picture(np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture)
 
     def _size(self, maps: AttentionMaps, picture: np.ndarray | None) -> Grid:
-        """(H, W) in pixels: that of the picture; without one, that of the positions (a pixel each if the pipeline does not say)."""
+        """(H, W) in pixels: that of the picture; without one, that of the positions (a pixel each if the pipeline does
+        not say).
+        """
         if picture is not None:
             return picture.shape[0], picture.shape[1]
         factor = getattr(self._pipe, "vae_scale_factor", None)
@@ -258,7 +298,9 @@ class Captured:
 
 
 def own_constants(pipe: Any, method: str) -> MaskConfig:
-    """The constants of a method for a pipeline: those of its model's folder if that has some, otherwise those of the method's paper."""
+    """The constants of a method for a pipeline: those of its model's folder if that has some, otherwise those of the
+    method's paper.
+    """
     if own := _recommended(pipe, method):
         return own.mask
     config = MaskConfig(method=method)
@@ -266,7 +308,9 @@ def own_constants(pipe: Any, method: str) -> MaskConfig:
 
 
 def own_capture(pipe: Any, method: str) -> dict[str, Any]:
-    """The capture for which the constants of a method in the model's folder were chosen; empty if the folder has none."""
+    """The capture for which the constants of a method in the model's folder were chosen; empty if the folder has
+    none.
+    """
     own = _recommended(pipe, method)
     return {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")} if own else {}
 
@@ -292,6 +336,8 @@ def _name(phrase: Phrase) -> str:
         return phrase
     if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):
         raise UserError(
-            f"{phrase!r}", "must be a word or phrase, or the numbers of text columns", "give words one by one: masks('dog', 'cat')"
+            f"{phrase!r}",
+            "must be a word or phrase, or the numbers of text columns",
+            "give words one by one: masks('dog', 'cat')",
         )
     return f"columns {', '.join(map(str, phrase))}"

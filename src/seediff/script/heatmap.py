@@ -16,8 +16,8 @@ from ..report.pictures import heat_colours, to_levels
 
 @dataclass(frozen=True)
 class HeatMap:
-    """values: (H, W) float32 in [0, 1], which `np.asarray` returns. phrase: the word or phrase. picture: the picture (H, W, 3) uint8;
-    None: not known."""
+    """values: (H, W) float32 in [0, 1], which `np.asarray` returns. phrase: the word or phrase. picture: the picture
+    (H, W, 3) uint8; None: not known."""
 
     values: np.ndarray
     phrase: str
@@ -35,8 +35,8 @@ class HeatMap:
         return Image.fromarray(heat_colours()[to_levels(self.values)])
 
     def over(self, picture: Any = None, alpha: float = 0.6) -> Image.Image:
-        """The heat map laid over the picture. alpha: its opacity in [0, 1]. picture: a Pillow picture or (H, W, 3) uint8 of any size; None:
-        the picture that was drawn. Raises UserError if there is none."""
+        """The heat map laid over the picture. alpha: its opacity in [0, 1]. picture: a Pillow picture or (H, W, 3)
+        uint8 of any size; None: the picture that was drawn. Raises UserError if there is none."""
         if picture is None:
             picture = self.picture
         if picture is None:

@@ -1,11 +1,13 @@
-"""Finds out, for each call of a pipeline's network, which rows of the batch have the prompt, which text that is, and where a run begins.
+"""Finds out, for each call of a pipeline's network, which rows of the batch have the prompt, which text that is, and
+where a run begins.
 
-A run is one call of the pipeline. It begins when the pipeline encodes its prompt, and the listener remembers the result. The rows of a
-batch that equal it are recorded, wherever they are: in a half of the batch under guidance, in a third (InstructPix2Pix), in a call of their
-own, or alone where guidance is skipped. If the network is given nothing of that result, rows are chosen by their position.
+A run is one call of the pipeline. It begins when the pipeline encodes its prompt, and the listener remembers the
+result. The rows of a batch that equal it are recorded, wherever they are: in a half of the batch under guidance, in a
+third (InstructPix2Pix), in a call of their own, or alone where guidance is skipped. If the network is given nothing of
+that result, rows are chosen by their position.
 
-In a loop of one's own, which the pipeline does not run, a run also begins when the noise level turns back: a text may be encoded once for
-several pictures.
+In a loop of one's own, which the pipeline does not run, a run also begins when the noise level turns back: a text may
+be encoded once for several pictures.
 """
 
 from __future__ import annotations
@@ -38,8 +40,9 @@ REMEMBERED = 16
 
 @dataclass(frozen=True)
 class Encoded:
-    """The result of one encoding of prompts. rows: R states (T, D) for the network. texts: argument of the pipeline → its texts; empty if
-    embeddings were given instead. others: further states in the result, those of negative prompts."""
+    """The result of one encoding of prompts. rows: R states (T, D) for the network. texts: argument of the pipeline →
+    its texts; empty if embeddings were given instead. others: further states in the result, those of negative prompts.
+    """
 
     rows: Sequence[torch.Tensor]
     texts: Mapping[str, Sequence[str]]
@@ -58,12 +61,16 @@ def _find(rows: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> dict[
     """Index of a state → index of the first row that equals it, for states that have one."""
     if not rows:
         return {}
-    table = torch.stack([torch.stack([_equal(row, state) for row in rows]) for state in states]).tolist()  # waits for a GPU once
+    table = torch.stack(
+        [torch.stack([_equal(row, state) for row in rows]) for state in states]
+    ).tolist()  # waits for a GPU once
     return {number: line.index(True) for number, line in enumerate(table) if any(line)}
 
 
 def _equal(row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-    """Whether both are equal in the columns that both have, as padding may be cut off: a scalar on the device of `state`."""
+    """Whether both are equal in the columns that both have, as padding may be cut off: a scalar on the device of
+    `state`.
+    """
     if row.ndim != state.ndim or row.shape[-1] != state.shape[-1]:
         return state.new_zeros((), dtype=torch.bool)
     columns = min(row.shape[0], state.shape[0])
@@ -72,9 +79,9 @@ def _equal(row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class Run:
-    """One call of the pipeline. maps, texts: of each image; no texts if only its encoded text is known. steps: calls of the network
-    with the prompt. pictures: (H, W, 3) uint8 each, as the pipeline returned them; empty if it returned none. error: to raise when
-    maps are requested."""
+    """One call of the pipeline. maps, texts: of each image; no texts if only its encoded text is known. steps: calls of
+    the network with the prompt. pictures: (H, W, 3) uint8 each, as the pipeline returned them; empty if it returned
+    none. error: to raise when maps are requested."""
 
     maps: list[AttentionMaps] = field(default_factory=list)
     texts: list[Texts] = field(default_factory=list)
@@ -90,9 +97,9 @@ class Run:
 class Listener:
     """Listens to a pipeline and its network, and tells the recorder which rows to record.
 
-    pipeline: the pipeline's class; None: only its network is captured. prompts: the texts, if the pipeline is given only embeddings.
-    clean: the pipeline's function that cleans prompts before tokenizing.
-    check: called with (height, width) of L and the number of images before anything of a run is recorded; raises UserError.
+    pipeline: the pipeline's class; None: only its network is captured. prompts: the texts, if the pipeline is given
+    only embeddings. clean: the pipeline's function that cleans prompts before tokenizing. check: called with (height,
+    width) of L and the number of images before anything of a run is recorded; raises UserError.
     """
 
     def __init__(
@@ -137,7 +144,12 @@ class Listener:
             count = len(texts["prompt"]) if texts else len(given["prompt_embeds"])
             rows = _conditional(list(rows), count * int(given.get("num_images_per_prompt") or 1))
         beside = output[1:] if isinstance(output, tuple) else ()
-        others = [row for part in beside if isinstance(part, list) or (torch.is_tensor(part) and part.ndim == 3) for row in part]
+        others = [
+            row
+            for part in beside
+            if isinstance(part, list) or (torch.is_tensor(part) and part.ndim == 3)
+            for row in part
+        ]
         encoded = Encoded(list(rows), texts, others)
         self._encoded.append(encoded)
         self._fresh.setdefault(threading.get_ident(), []).append(encoded)
@@ -154,17 +166,26 @@ class Listener:
     def begin(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Forward pre-hook of the network: decides whether a run begins, and which rows of this call are recorded."""
         given = _bound(network, args, kwargs)
-        states = next((given[name] for name in ("encoder_hidden_states", "cap_feats", "text_bth") if given.get(name) is not None), None)
+        states = next(
+            (given[name] for name in ("encoder_hidden_states", "cap_feats", "text_bth") if given.get(name) is not None),
+            None,
+        )
         batch, height, width = self.recorder.family.lattice(network, args, kwargs)
         if self._begins(given):
             self._start(network)
         elif self._thread != threading.get_ident():
-            raise UserError("two threads draw with a captured pipeline at once: let them take turns, or give each its own pipeline")
+            raise UserError(
+                "two threads draw with a captured pipeline at once: let them take turns, or give each its own pipeline"
+            )
         rows = None if given.get("skip_layers") is not None else self._choose(states, batch)
         if rows is None:
             self.recorder.recording = False
             return
-        if self.run is not None and self.run.texts and (self.recorder.latent_size, self.run.images) != ((height, width), len(rows)):
+        if (
+            self.run is not None
+            and self.run.texts
+            and (self.recorder.latent_size, self.run.images) != ((height, width), len(rows))
+        ):
             self._start(network)  # another size or number of images: another run
         assert self.run is not None
         if not self.run.texts:
@@ -185,7 +206,8 @@ class Listener:
                 texts = [text.get("prompt", "") for text in run.texts]
                 run.maps = [maps.cpu() for maps in self.recorder.maps([{}] * run.images, texts)]
         except UserError as error:
-            run.error = error  # attention that is not a number: raised when maps are requested, because the picture is unaffected
+            # attention that is not a number: raised when maps are requested, because the picture is unaffected
+            run.error = error
         self.recorder.restart()
         if run.steps:
             self.finished.append(run)
@@ -198,8 +220,8 @@ class Listener:
         self._last, self._first = (None, None), None
 
     def _begins(self, given: Mapping[str, Any]) -> bool:
-        """Whether this call of the network is the first of a run: the first call after an encoding; or, where the pipeline does not make
-        it, the first such call, or one at which the noise level changes direction."""
+        """Whether this call of the network is the first of a run: the first call after an encoding; or, where the
+        pipeline does not make it, the first such call, or one at which the noise level changes direction."""
         begins = self.run is None or threading.get_ident() in self._fresh
         level = given.get("timestep", given.get("t"))
         if level is None or (self._encoded and _is_running(self.pipeline)):
@@ -237,11 +259,15 @@ class Listener:
         return rows
 
     def _known_by(self, fresh: Sequence[Encoded], states: Any) -> Encoded | None:
-        """The encoding with the prompt, among those before a run's first call of the network; None if the network was given none of them.
+        """The encoding with the prompt, among those before a run's first call of the network; None if the network was
+        given none of them.
 
-        Raises UserError if texts were encoded separately, and neither their place in the batch nor their order shows which is the prompt.
+        Raises UserError if texts were encoded separately, and neither their place in the batch nor their order shows
+        which is the prompt.
         """
-        by_source = sorted(fresh, key=lambda encoded: bool(encoded.texts))  # embeddings that were given come before encoded texts
+        by_source = sorted(
+            fresh, key=lambda encoded: bool(encoded.texts)
+        )  # embeddings that were given come before encoded texts
         there = [encoded for encoded in by_source if encoded.find(states)]
         apart = [encoded for encoded in fresh if encoded.texts and not encoded.others]
         if not there:
@@ -249,17 +275,23 @@ class Listener:
         if not there[0].texts or there[0].others or len(apart) < 2:
             return there[0]
         wanted = _plain(self.prompts)
-        if wanted and (named := next((encoded for encoded in apart if _plain(encoded.texts.get("prompt", ())) == wanted), None)):
+        if wanted and (
+            named := next((encoded for encoded in apart if _plain(encoded.texts.get("prompt", ())) == wanted), None)
+        ):
             return named
         family = self.recorder.family
         if len(there) > 1:  # halves of a batch; a shorter text may equal the beginning of a longer one
             row = states[0 if family.conditional == "first half" else -1]
-            return max((encoded for encoded in there if encoded.find([row])), key=lambda encoded: len(encoded.rows[0]), default=there[0])
+            return max(
+                (encoded for encoded in there if encoded.find([row])),
+                key=lambda encoded: len(encoded.rows[0]),
+                default=there[0],
+            )
         if there[0] is apart[0] and (family.conditional == "first call" or family.distilled):
             return there[0]
         raise UserError(
-            f"texts were encoded apart, and the first call of the network has {shown(there[0].texts.get('prompt'))}: whether that is the "
-            "prompt is not known; name it, capture(pipe, prompts='…')"
+            f"texts were encoded apart, and the first call of the network has {shown(there[0].texts.get('prompt'))}:"
+            " whether that is the prompt is not known; name it, capture(pipe, prompts='…')"
         )
 
     def _rows(self, states: Any, batch: int) -> Sequence[int] | None:
@@ -267,13 +299,17 @@ class Listener:
             matched = sorted(self._read.find(states))
             if not matched:
                 return None  # the call without the prompt, or with a text that a callback put in its place
-            several = isinstance(states, list) and len(matched) % self._count == 0  # a prompt's states are repeated for its images later
+            several = (
+                isinstance(states, list) and len(matched) % self._count == 0
+            )  # a prompt's states are repeated for its images later
             if len(matched) <= self._count or several:
                 return range(matched[0], matched[-1] + 1) if matched[-1] - matched[0] == len(matched) - 1 else matched
         return self._by_position(states, batch)
 
     def _by_position(self, states: Any, batch: int) -> Sequence[int] | None:
-        """The rows with the prompt, by their usual position in diffusers' pipelines; None if this call has none. Raises UserError."""
+        """The rows with the prompt, by their usual position in diffusers' pipelines; None if this call has none. Raises
+        UserError.
+        """
         count, conditional = self._count, self.recorder.family.conditional
         if batch == count:
             if self._first is None:
@@ -283,7 +319,9 @@ class Listener:
             return range(count) if conditional == "first half" else range(count, batch)
         if batch == 3 * count:
             return range(count)  # InstructPix2Pix: text and picture, picture alone, neither
-        raise UserError(f"the network was given a batch of {batch} for {count} prompts: which of it has the prompt is not known")
+        raise UserError(
+            f"the network was given a batch of {batch} for {count} prompts: which of it has the prompt is not known"
+        )
 
     def _texts(self, rows: Sequence[int], states: Any) -> list[Texts]:
         """The texts of each image."""
@@ -300,7 +338,9 @@ class Listener:
 
 
 def _conditional(rows: list[Any], count: int) -> list[Any]:
-    """The rows of `count` prompts in a batch under guidance: the first third, as for InstructPix2Pix, or the second half."""
+    """The rows of `count` prompts in a batch under guidance: the first third, as for InstructPix2Pix, or the second
+    half.
+    """
     return rows[:count] if len(rows) == 3 * count else rows[-count:]
 
 
@@ -309,11 +349,16 @@ def _plain(texts: Sequence[str]) -> list[str]:
 
 
 def _shared(prompts: Sequence[str], number: int, images: int) -> Texts:
-    """The text of an image, from one prompt per image, or fewer prompts that have equally many images each. Raises UserError."""
+    """The text of an image, from one prompt per image, or fewer prompts that have equally many images each. Raises
+    UserError.
+    """
     if not prompts:
         return {}
     if images % len(prompts):
-        raise UserError(f"prompts: {len(prompts)} were given, but {images} images are drawn together; give one for each, or one for all")
+        raise UserError(
+            f"prompts: {len(prompts)} were given, but {images} images are drawn together; give one for each, or one"
+            " for all"
+        )
     return {"prompt": prompts[number * len(prompts) // images]}
 
 
@@ -350,7 +395,11 @@ def _pictures(output: Any) -> list[np.ndarray]:
             return []
         output = output.detach().float().cpu().permute(0, 2, 3, 1).numpy()
     if isinstance(output, np.ndarray):
-        return [(image * 255).round().astype(np.uint8) for image in output] if output.ndim == 4 and output.shape[3] == 3 else []
+        return (
+            [(image * 255).round().astype(np.uint8) for image in output]
+            if output.ndim == 4 and output.shape[3] == 3
+            else []
+        )
     return [np.asarray(image.convert("RGB")) for image in output if hasattr(image, "convert")]
 
 
@@ -365,6 +414,8 @@ class Heard:
         given = inspect.signature(self.method).bind(*args, **kwargs)
         given.apply_defaults()
         before = {name: list(value) if isinstance(value, list) else value for name, value in given.arguments.items()}
-        output = self.method(*args, **kwargs)  # which may change the list of prompts (Z-Image writes its template into it)
+        output = self.method(
+            *args, **kwargs
+        )  # which may change the list of prompts (Z-Image writes its template into it)
         self.tell(before, output)
         return output

@@ -32,16 +32,20 @@ HERE = Photo(Path("the picture"), "the picture")
 
 
 def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = "mini", **options: Any) -> MaskResult:
-    """Masks of named classes in one picture: a label map (H, W) of its size, 0 background, i + 1 = classes[i], 255 ignored; and soft masks.
+    """Masks of named classes in one picture: a label map (H, W) of its size, 0 background, i + 1 = classes[i], 255
+    ignored; and soft masks.
 
-    model: a name as for `--model`, or a model from `load_model`; the model that was named last stays loaded. options: fields of
-    MaskPhotosConfig, such as presence=0 or mask={"beta": 0.4}; the model's own constants are used for the others. A class that scores below
-    `presence` counts as absent: it has no pixels, and the result has the flag `absent:NAME`.
+    model: a name as for `--model`, or a model from `load_model`; the model that was named last stays loaded. options:
+    fields of MaskPhotosConfig, such as presence=0 or mask={"beta": 0.4}; the model's own constants are used for the
+    others. A class that scores below `presence` counts as absent: it has no pixels, and the result has the flag
+    `absent:NAME`.
 
     Raises UserError for a picture or option that cannot be used, and for a class that the model does not know.
     """
     _check(options, model)
-    config = MaskPhotosConfig.recommended(**{**options, **_source(model), "classes": _names(classes), "keep_soft": True})
+    config = MaskPhotosConfig.recommended(
+        **{**options, **_source(model), "classes": _names(classes), "keep_soft": True}
+    )
     photo = read_picture(image)
     job = MaskJob(config, ())
     if not isinstance(model, Model):
@@ -61,13 +65,16 @@ def mask(image: Picture, classes: Sequence[str], *, model: str | Path | Model = 
 
 
 def segment(image: Picture, *, model: str | Path | Model = "mini", **options: Any) -> Segments:
-    """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment is.
+    """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment
+    is.
 
-    model: as in `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or fit="tile".
-    Raises UserError for a picture or option that cannot be used.
+    model: as in `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or
+    fit="tile". Raises UserError for a picture or option that cannot be used.
     """
     if "names" in options:
-        raise UserError("names", "segments of a picture in memory are not named", "use segment_photos, or ask `mask` for the words")
+        raise UserError(
+            "names", "segments of a picture in memory are not named", "use segment_photos, or ask `mask` for the words"
+        )
     _check(options, model)
     photo = read_picture(image)
     config = SegmentPhotosConfig.recommended(**{**options, **_source(model)})
@@ -96,7 +103,9 @@ def _check(options: Mapping[str, Any], model: str | Path | Model) -> None:
     """Raise UserError for an option that would have no effect."""
     for name in (name for name, value in options.items() if value):
         if name in OF_DATASETS:
-            raise UserError(name, "has no effect on a picture in memory", "leave it out, or use mask_photos or segment_photos")
+            raise UserError(
+                name, "has no effect on a picture in memory", "leave it out, or use mask_photos or segment_photos"
+            )
         if name in (*LOADING, "device", "dtype") and isinstance(model, Model):
             raise UserError(f"{name}: the model is loaded already; give it to load_model")
 
@@ -108,6 +117,8 @@ def _loaded(config: MaskPhotosConfig | SegmentPhotosConfig, model: str | Path | 
 
 
 @lru_cache(maxsize=1)
-def _last(load: Callable[..., Model], name: str, device: str | None, dtype: str | None, loading: tuple[tuple[str, Any], ...]) -> Model:
+def _last(
+    load: Callable[..., Model], name: str, device: str | None, dtype: str | None, loading: tuple[tuple[str, Any], ...]
+) -> Model:
     """Load a model; the one that was named last is kept."""
     return load(name, device=device, dtype=dtype, **dict(loading))

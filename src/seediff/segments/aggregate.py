@@ -1,7 +1,8 @@
-"""Attention aggregation (DiffSeg section 3.2): self-attention of all resolutions as one map (N, N), N the positions of the latent's size L.
+"""Attention aggregation (DiffSeg section 3.2): self-attention of all resolutions as one map (N, N), N the positions of
+the latent's size L.
 
-Adapted from google/diffseg (`aggregate_weights`), Copyright 2023 Google LLC, MIT License. Each resolution's layers are averaged
-first, as there, but during capture; and the coarse resolutions are added up before they are tiled.
+Adapted from google/diffseg (`aggregate_weights`), Copyright 2023 Google LLC, MIT License. Each resolution's layers are
+averaged first, as there, but during capture; and the coarse resolutions are added up before they are tiled.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from ..errors import UserError
 Weights = Literal["proportional", "uniform"] | Sequence[float]
 
 BAND_BYTES = {"cpu": 0, "cuda": 256 << 20}
-"""Bytes of upsampled rows per operation: on a CPU few enough for the cache, elsewhere enough to outweigh the overhead."""
+"""Bytes of upsampled rows per operation: on a CPU few enough for the cache, elsewhere enough to outweigh the
+overhead.
+"""
 
 
 def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "proportional") -> dict[Grid, float]:
@@ -25,11 +28,12 @@ def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "
 
     Args:
         grids: the captured sizes. latent_size: (height, width) of L, the same multiple of each grid on both sides.
-        weights: "proportional" to the side (64² latents: 0.533, 0.267, 0.133, 0.067), "uniform", or one number per level
+        weights: "proportional" to the side (64² latents: 0.533, 0.267, 0.133, 0.067), "uniform", or one number per
+        level
             L, L/2, L/4, … (levels left out at the end have none).
 
-    Raises UserError if a number is negative or not finite, if none is positive, if there are more numbers than levels, or if a number is
-    for a level that was not captured.
+    Raises UserError if a number is negative or not finite, if none is positive, if there are more numbers than levels,
+    or if a number is for a level that was not captured.
     """
     grids = sorted(grids, reverse=True)
     if not grids:
@@ -37,11 +41,14 @@ def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "
     for grid in grids:
         if min(grid) < 1 or any(grid[i] * (latent_size[0] // grid[0]) != latent_size[i] for i in (0, 1)):
             raise UserError(
-                f"self-attention of {grid_text(grid)} does not divide latents of {grid_text(latent_size)}: it cannot be aggregated"
+                f"self-attention of {grid_text(grid)} does not divide latents of {grid_text(latent_size)}: it cannot be"
+                " aggregated"
             )
     if isinstance(weights, str):
         if weights not in ("proportional", "uniform"):
-            raise UserError("weights", f"{weights!r} must be 'proportional', 'uniform' or one number per level L, L/2, L/4, …")
+            raise UserError(
+                "weights", f"{weights!r} must be 'proportional', 'uniform' or one number per level L, L/2, L/4, …"
+            )
         given = {grid: float(grid[0]) if weights == "proportional" else 1.0 for grid in grids}
     else:
         given = _by_level(grids, latent_size, weights)
@@ -58,7 +65,9 @@ def _by_level(grids: Sequence[Grid], latent_size: Grid, weights: Sequence[float]
         raise UserError(f"{shown}: {len(weights)} numbers, but the model has only {levels} levels (L to L/{coarsest})")
     if not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
         raise UserError(f"{shown} must be numbers of at least 0, one of them positive")
-    names = {(latent_size[0] >> level, latent_size[1] >> level): f"L/{2**level}" if level else "L" for level in range(levels)}
+    names = {
+        (latent_size[0] >> level, latent_size[1] >> level): f"L/{2**level}" if level else "L" for level in range(levels)
+    }
     there = ", ".join(names[grid] for grid in grids if grid in names)
     given = {}
     for (grid, name), weight in zip(names.items(), weights, strict=False):
@@ -69,15 +78,17 @@ def _by_level(grids: Sequence[Grid], latent_size: Grid, weights: Sequence[float]
     return given
 
 
-def aggregate(self_attention: Mapping[Grid, torch.Tensor], latent_size: Grid, weights: Weights = "proportional") -> torch.Tensor:
+def aggregate(
+    self_attention: Mapping[Grid, torch.Tensor], latent_size: Grid, weights: Weights = "proportional"
+) -> torch.Tensor:
     """Aggregated self-attention (N, N) float32 of L's N = H·W positions; row = query; rows sum to 1.
 
-    Each row at each resolution is treated as a map, upsampled bilinearly to (H, W) and divided by its sum. A coarse position stands for
-    all positions of L that it covers.
+    Each row at each resolution is treated as a map, upsampled bilinearly to (H, W) and divided by its sum. A coarse
+    position stands for all positions of L that it covers.
 
     Args:
-        self_attention: {(h, w): (h·w, h·w)} float32, plain means over heads and layers (`CaptureConfig(normalize=False)`).
-        latent_size: (H, W) of L, the same multiple of (h, w) on both sides.
+        self_attention: {(h, w): (h·w, h·w)} float32, plain means over heads and layers
+        (`CaptureConfig(normalize=False)`). latent_size: (H, W) of L, the same multiple of (h, w) on both sides.
         weights: as in `level_weights`.
 
     Raises UserError as `level_weights` does, or if the attention is not finite.
@@ -85,13 +96,17 @@ def aggregate(self_attention: Mapping[Grid, torch.Tensor], latent_size: Grid, we
     shares = level_weights(self_attention, latent_size, weights)
     sums: list[torch.Tensor] = []
     last, *finer = sorted(shares)
-    total = _add_level(None, last, self_attention[last], last, shares[last], latent_size, sums)  # of the levels so far, (h·w, N)
+    total = _add_level(
+        None, last, self_attention[last], last, shares[last], latent_size, sums
+    )  # of the levels so far, (h·w, N)
     for grid in finer:
         total = _add_level(total, last, self_attention[grid], grid, shares[grid], latent_size, sums)
         last = grid
     lowest, highest = torch.stack(torch.cat(sums).aminmax()).tolist()  # once, because it waits for the GPU
     if not 0 < lowest <= highest < float("inf"):
-        raise UserError("attention holds NaN or infinite values: half precision overflowed; capture it again with --dtype float32")
+        raise UserError(
+            "attention holds NaN or infinite values: half precision overflowed; capture it again with --dtype float32"
+        )
     return total if last == latent_size else _tile(total, last, latent_size)
 
 
@@ -104,16 +119,19 @@ def _add_level(
     latent_size: Grid,
     row_sums: list[torch.Tensor],
 ) -> torch.Tensor:
-    """`share · upsampled rows / their sums` for attention (h·w, h·w), plus the coarser levels' total repeated over the positions that
-    each coarse position covers: (h·w, N). Appends the sums to `row_sums`.
+    """`share · upsampled rows / their sums` for attention (h·w, h·w), plus the coarser levels' total repeated over the
+    positions that each coarse position covers: (h·w, N). Appends the sums to `row_sums`.
 
-    Works in bands of queries that share rows of coarse positions, so that on a CPU the upsampled rows stay in the cache.
+    Works in bands of queries that share rows of coarse positions, so that on a CPU the upsampled rows stay in the
+    cache.
     """
     height, width = grid
     coarse_width = coarse_grid[1]
     tile, keys = width // coarse_width, latent_size[0] * latent_size[1]
     result = attention.new_empty(len(attention), keys)
-    together = max(1, BAND_BYTES.get(attention.device.type, BAND_BYTES["cuda"]) // (tile * width * keys * attention.itemsize))
+    together = max(
+        1, BAND_BYTES.get(attention.device.type, BAND_BYTES["cuda"]) // (tile * width * keys * attention.itemsize)
+    )
     rows = together * tile * width
     for number, (band, summed) in enumerate(zip(attention.split(rows), result.split(rows), strict=True)):
         maps = upsample(band.view(-1, height, width), latent_size[0] // height).view(-1, keys)
@@ -129,8 +147,8 @@ def _add_level(
 def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
     """Maps (B, h, w) upsampled bilinearly (align_corners=False) by a whole factor: (B, h·factor, w·factor).
 
-    Each phase of the finer grid has one weight. This uses single products and sums, whose rounding does not depend on the processor's
-    instructions, as `F.interpolate`'s may. It is also several times as fast.
+    Each phase of the finer grid has one weight. This uses single products and sums, whose rounding does not depend on
+    the processor's instructions, as `F.interpolate`'s may. It is also several times as fast.
     """
     if factor == 1:
         return maps
@@ -140,7 +158,9 @@ def upsample(maps: torch.Tensor, factor: int) -> torch.Tensor:
 def _upsample(maps: torch.Tensor, factor: int, dim: int) -> torch.Tensor:
     """(B, h, w) upsampled by `factor` along one dimension."""
     length = maps.shape[dim]
-    padded = torch.cat([maps.narrow(dim, 0, 1), maps, maps.narrow(dim, length - 1, 1)], dim)  # beyond the border, use the nearest value
+    padded = torch.cat(
+        [maps.narrow(dim, 0, 1), maps, maps.narrow(dim, length - 1, 1)], dim
+    )  # beyond the border, use the nearest value
     finer = maps.new_empty(*maps.shape[: dim + 1], factor, *maps.shape[dim + 1 :])
     for phase in range((factor + 1) // 2):  # and its mirror image, with the same weights
         beside = 0.5 - (phase + 0.5) / factor

@@ -1,17 +1,19 @@
-"""DiffCut: divides an image by a recursive normalised cut of the encoder's features. Uses no attention maps and no classes.
+"""DiffCut: divides an image by a recursive normalised cut of the encoder's features. Uses no attention maps and no
+classes.
 
-The method is Couairon, Shukor, Haugeard, Cord and Thome's ("DiffCut: Catalyzing Zero-Shot Semantic Segmentation with Diffusion
-Features and Recursive Normalized Cut", NeurIPS 2024); their program, PaulCouairon/DiffCut, is MIT-licensed, © 2024 Paul
-Couairon, and its arithmetic is restated here. What differs: everything is float64; only the one eigenvector that is needed
-is computed, where the program decomposes a matrix per recursion; the scores of segments are enlarged instead of the features,
-which is the same, since both are linear.
+The method is Couairon, Shukor, Haugeard, Cord and Thome's ("DiffCut: Catalyzing Zero-Shot Semantic Segmentation with
+Diffusion Features and Recursive Normalized Cut", NeurIPS 2024); their program, PaulCouairon/DiffCut, is MIT-licensed, ©
+2024 Paul Couairon, and its arithmetic is restated here. What differs: everything is float64; only the one eigenvector
+that is needed is computed, where the program decomposes a matrix per recursion; the scores of segments are enlarged
+instead of the features, which is the same, since both are linear.
 
-The program's setting: SSD-1B at 1024² pixels, features of the last self-attention of the encoder (32²), one UNet call at
-t = 50 with the empty prompt, noise added to the latent (`features.capture_features`).
+The program's setting: SSD-1B at 1024² pixels, features of the last self-attention of the encoder (32²), one UNet call
+at t = 50 with the empty prompt, noise added to the latent (`features.capture_features`).
 
-Determinism: the number of threads may change the order of sums, and so their last digits. These digits must not decide ties. So costs
-closer than TIE count as equal and the first wins, the first of the largest entries decides the eigenvector's sign, and for equal
-eigenvalues the vector is the projection of a fixed vector onto their space. Scores are rounded to float32 before pixels choose.
+Determinism: the number of threads may change the order of sums, and so their last digits. These digits must not decide
+ties. So costs closer than TIE count as equal and the first wins, the first of the largest entries decides the
+eigenvector's sign, and for equal eigenvalues the vector is the projection of a fixed vector onto their space. Scores
+are rounded to float32 before pixels choose.
 
 Shape letters: C channels, N = h·w positions, K segments.
 """
@@ -34,14 +36,16 @@ from .methods import Seen, SegmentMethod
 from .suppression import label
 
 LARGEST_SIDE = 64
-"""Maximum side of a square graph, or the same number of positions otherwise. N × N weights of 64² positions take 128 MiB, and several are
-held at once."""
+"""Maximum side of a square graph, or the same number of positions otherwise. N × N weights of 64² positions take 128
+MiB, and several are held at once."""
 TIE = 1e-9
 """Values this close count as equal: far above float64 rounding, far below float32 precision."""
 DENSE = 128
 """Up to this number of positions, the matrix is decomposed: as fast as Lanczos, which fails on the smallest graphs."""
 THRESHOLDS = 100
-"""Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut to find the best bipartition."""
+"""Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut to find the best
+bipartition.
+"""
 
 REFINE_ITERATIONS, REFINE_DILATIONS = 10, (4, 8, 16, 32)
 """PAMR's dilations as in the program's evaluation: 1 2 4 8 pixels for a 128² image, here for a side of 512."""
@@ -50,7 +54,9 @@ REFINE_PIXELS = 512 * 512
 
 
 def unit_columns(features: torch.Tensor) -> np.ndarray:
-    """Features (C, h, w) as unit columns (C, N) float64. Raises UserError for too many positions, and for values that are not finite."""
+    """Features (C, h, w) as unit columns (C, N) float64. Raises UserError for too many positions, and for values that
+    are not finite.
+    """
     positions = features.shape[1] * features.shape[2]
     if positions > LARGEST_SIDE**2:
         raise UserError(
@@ -76,17 +82,19 @@ def affinity(directions: np.ndarray, power: float) -> np.ndarray:
 
 
 def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
-    """The part (0..K-1, in order of appearance) of each of N positions. The graph is cut in two, and each side again, while the cut's
-    cost is below tau. If all affinities are equal, nothing is cut.
+    """The part (0..K-1, in order of appearance) of each of N positions. The graph is cut in two, and each side again,
+    while the cut's cost is below tau. If all affinities are equal, nothing is cut.
 
-    As in the program, positions that have an affinity of exactly 0 with any other (the pair that min-max made 0) take part
-    in the first cut only; later they stay with the remaining part.
+    As in the program, positions that have an affinity of exactly 0 with any other (the pair that min-max made 0) take
+    part in the first cut only; later they stay with the remaining part.
     """
     parts = np.zeros(len(affinity), np.int64)
     if affinity.min() == affinity.max():
         return by_appearance(parts)
     linked = np.asarray((affinity > 0).all(1))
-    waiting = [(np.arange(len(affinity)), np.arange(len(affinity)))]  # positions to cut, and those of them that take part
+    waiting = [
+        (np.arange(len(affinity)), np.arange(len(affinity)))
+    ]  # positions to cut, and those of them that take part
     while waiting:
         whole, graph = waiting.pop()
         if len(graph) < 2:
@@ -103,8 +111,8 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
 def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
     """The cheapest of THRESHOLDS cuts of the second eigenvector, as (N,) bool with neither side empty, and its cost.
 
-    The cost of dividing a graph into S and T is `cut / volume(S) + cut / volume(T)`, in [0, 2]: cut is the affinity between S and T,
-    volume the affinity of one side with the whole graph (Shi and Malik 2000).
+    The cost of dividing a graph into S and T is `cut / volume(S) + cut / volume(T)`, in [0, 2]: cut is the affinity
+    between S and T, volume the affinity of one side with the whole graph (Shi and Malik 2000).
     """
     degrees = affinity.sum(1)
     vector = second_eigenvector(affinity, degrees)
@@ -121,8 +129,8 @@ def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
 def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """(N,) y with the second smallest λ of `(D − A) y = λ D y`, its largest entry positive; not normalised.
 
-    The first eigenvector is constant and has λ = 0. It is moved to the other end of the spectrum. Then the wanted vector is the extreme
-    one, and perpendicular to the constant even if the graph falls apart and several λ are 0.
+    The first eigenvector is constant and has λ = 0. It is moved to the other end of the spectrum. Then the wanted
+    vector is the extreme one, and perpendicular to the constant even if the graph falls apart and several λ are 0.
     """
     roots = np.sqrt(degrees)
     normalized = affinity / roots[:, None] / roots  # its eigenvalues are 1 − λ
@@ -134,7 +142,9 @@ def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
-    """An eigenvector for the largest eigenvalue of a symmetric matrix; always the same vector if the eigenvalue is not simple."""
+    """An eigenvector for the largest eigenvalue of a symmetric matrix; always the same vector if the eigenvalue is not
+    simple.
+    """
     start = np.random.default_rng(0).standard_normal(len(matrix))
     if len(matrix) > DENSE:
         try:
@@ -150,8 +160,8 @@ def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
 
 
 def scores(directions: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """How much each position resembles each part, (K, N): cosines times the length of the part's mean direction (the program's "masked
-    spatial marginal mean"). directions: (C, N) unit columns. parts: (N,) from 0 to K − 1."""
+    """How much each position resembles each part, (K, N): cosines times the length of the part's mean direction (the
+    program's "masked spatial marginal mean"). directions: (C, N) unit columns. parts: (N,) from 0 to K − 1."""
     members = np.equal.outer(np.arange(parts.max() + 1), parts).astype(np.float64)  # (K, N)
     concepts = members @ directions.T / members.sum(1, keepdims=True)  # (K, C)
     return concepts @ directions
@@ -165,12 +175,14 @@ def by_appearance(labels: np.ndarray) -> np.ndarray:
 
 
 def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """Segments (H, W) with their edges aligned to those of the image (H, W, 3) uint8, as the program does for its better results: PAMR
-    of every segment's mask, the highest mask at each pixel, and a 3 × 3 median of the segment numbers.
+    """Segments (H, W) with their edges aligned to those of the image (H, W, 3) uint8, as the program does for its
+    better results: PAMR of every segment's mask, the highest mask at each pixel, and a 3 × 3 median of the segment
+    numbers.
 
-    An image above REFINE_PIXELS is reduced first, and its refined segments are enlarged like DiffSeg's proposals. The program works on
-    small images too, and PAMR needs the memory of about 40 + 2 K images in float32, for K segments. Dilations grow with the shorter
-    side. Segments may disappear, so the result (int32) is renumbered in order of appearance at PAMR's size.
+    An image above REFINE_PIXELS is reduced first, and its refined segments are enlarged like DiffSeg's proposals. The
+    program works on small images too, and PAMR needs the memory of about 40 + 2 K images in float32, for K segments.
+    Dilations grow with the shorter side. Segments may disappear, so the result (int32) is renumbered in order of
+    appearance at PAMR's size.
     """
     if image.shape[:2] != segments.shape:
         raise ValueError(f"image {image.shape[:2]} and segments {segments.shape} differ in size")
@@ -188,7 +200,9 @@ def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
 
     # 2. PAMR, the highest mask at each pixel, the median.
     dilations = scaled_dilations(image.shape[:2], REFINE_DILATIONS)
-    refined = pamr(torch.tensor(image).float() / 255, _masks(segments, count), iterations=REFINE_ITERATIONS, dilations=dilations)
+    refined = pamr(
+        torch.tensor(image).float() / 255, _masks(segments, count), iterations=REFINE_ITERATIONS, dilations=dilations
+    )
     numbers = by_appearance(np.asarray(scipy.ndimage.median_filter(refined.argmax(0).numpy(), 3)))
 
     # 3. Back to the image's own size.

@@ -1,7 +1,8 @@
-"""DiffSeg: segments of a photograph from its self-attention alone (Tian et al., "Diffuse, Attend, and Segment", CVPR 2024).
+"""DiffSeg: segments of a photograph from its self-attention alone (Tian et al., "Diffuse, Attend, and Segment", CVPR
+2024).
 
-Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The same steps in float64: the original's first
-round compares in float16.
+Adapted from google/diffseg (`segmentor.py`), Copyright 2023 Google LLC, MIT License. The same steps in float64: the
+original's first round compares in float16.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ def diffseg(
     kl_thresholds: Sequence[float] = (1.1,) * 3,
     refine: bool = False,
 ) -> torch.Tensor:
-    """Object proposals (P, h, w) float64, each a distribution over positions; `suppression.label` turns them into segments.
+    """Object proposals (P, h, w) float64, each a distribution over positions; `suppression.label` turns them into
+    segments.
 
     Args:
-        rows: (N, N) float32, aggregated self-attention (`aggregate`): row = query, each sums to 1.
-        size: (h, w) of L, with N positions; None: a square.
-        num_points: number of anchors on the longer side of their grid (`anchor_positions`).
-        kl_thresholds: τ for every round, above 0. The first round merges positions into the anchors' proposals, the others merge
+        rows: (N, N) float32, aggregated self-attention (`aggregate`): row = query, each sums to 1. size: (h, w) of L,
+        with N positions; None: a square. num_points: number of anchors on the longer side of their grid
+        (`anchor_positions`). kl_thresholds: τ for every round, above 0. The first round merges positions into the
+        anchors' proposals, the others merge
             proposals. 1.1 for COCO-Stuff-27, 0.9 for Cityscapes.
         refine: run K-Means on the rows, starting from the proposals.
 
@@ -55,8 +57,8 @@ def diffseg(
 
 
 def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
-    """Object proposals (P, N) float64, each a mean of rows, from iterative attention merging with one threshold τ per round (section
-    3.3).
+    """Object proposals (P, N) float64, each a mean of rows, from iterative attention merging with one threshold τ per
+    round (section 3.3).
 
     rows: (N, N) float32.
     """
@@ -75,14 +77,18 @@ def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Se
 
 
 def anchor_positions(size: Grid, num_points: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Flat indexes (A,) of the anchors among the positions of L (h, w): an even, centred grid (16 points on 64: 1, 5, …, 61).
+    """Flat indexes (A,) of the anchors among the positions of L (h, w): an even, centred grid (16 points on 64: 1, 5,
+    …, 61).
 
-    The longer side has num_points anchors. The shorter side has as many as fit at the same distance: 16 × 12 on 64 × 48. DiffSeg only
-    has the square, num_points². Raises UserError if num_points is not from 2 to the longer side.
+    The longer side has num_points anchors. The shorter side has as many as fit at the same distance: 16 × 12 on 64 ×
+    48. DiffSeg only has the square, num_points². Raises UserError if num_points is not from 2 to the longer side.
     """
     longer = max(size)
     if not 2 <= num_points <= longer:
-        raise UserError("num_points", f"{num_points} must be from 2 to {longer}, the {'longer ' * (min(size) < longer)}side of the latents")
+        raise UserError(
+            "num_points",
+            f"{num_points} must be from 2 to {longer}, the {'longer ' * (min(size) < longer)}side of the latents",
+        )
     down, across = (_line(side, max(1, round(num_points * side / longer)), device) for side in size)
     return (down[:, None] * size[1] + across).flatten()
 
@@ -95,7 +101,8 @@ def _line(side: int, count: int, device: torch.device | str) -> torch.Tensor:
 
 
 def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
-    """One later round: in order, each proposal (P, N) that no earlier proposal absorbed becomes the mean of all proposals closer than τ.
+    """One later round: in order, each proposal (P, N) that no earlier proposal absorbed becomes the mean of all
+    proposals closer than τ.
 
     As in the original, the mean also counts proposals that were absorbed before.
     """
@@ -121,8 +128,12 @@ def _propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> tor
     return diffseg(rows, size, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)
 
 
-def _merge(windows: Sequence[Window], proposals: Sequence[torch.Tensor], shape: tuple[int, int], config: SegmentConfig) -> np.ndarray:
+def _merge(
+    windows: Sequence[Window], proposals: Sequence[torch.Tensor], shape: tuple[int, int], config: SegmentConfig
+) -> np.ndarray:
     return merge_proposals(windows, proposals, shape, kl_threshold=config.thresholds[-1])
 
 
-DIFFSEG = SegmentMethod(_propose, check=lambda latent_size, config: anchor_positions(latent_size, config.num_points), merge=_merge)
+DIFFSEG = SegmentMethod(
+    _propose, check=lambda latent_size, config: anchor_positions(latent_size, config.num_points), merge=_merge
+)

@@ -1,7 +1,8 @@
-"""Symmetric Kullback–Leibler divergence of attention rows, with which DiffSeg decides whether two positions belong together.
+"""Symmetric Kullback–Leibler divergence of attention rows, with which DiffSeg decides whether two positions belong
+together.
 
-`2 D(p, q) = h(p) + h(q) − p·log q − q·log p` with `h(p) = Σ p log p`: two matrix products instead of a broadcast over all pairs
-and positions.
+`2 D(p, q) = h(p) + h(q) − p·log q − q·log p` with `h(p) = Σ p log p`: two matrix products instead of a broadcast over
+all pairs and positions.
 """
 
 from __future__ import annotations

@@ -20,15 +20,22 @@ BAND = 64
 
 
 def kmeans(
-    rows: torch.Tensor, k: int, *, seed: int = 0, initial: torch.Tensor | None = None, max_iterations: int = 300, tolerance: float = 1e-4
+    rows: torch.Tensor,
+    k: int,
+    *,
+    seed: int = 0,
+    initial: torch.Tensor | None = None,
+    max_iterations: int = 300,
+    tolerance: float = 1e-4,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Labels (N,) int64 from 0 to k − 1, and centres (k, M) float64, the means of their rows; on the CPU.
 
-    rows: (N, M). seed: for k-means++; not used with `initial`, the first centres (k, M). max_iterations: of Lloyd. tolerance: stop once
-    the centres' squared movements sum to at most this share of the mean variance of a column, or when no label changes.
+    rows: (N, M). seed: for k-means++; not used with `initial`, the first centres (k, M). max_iterations: of Lloyd.
+    tolerance: stop once the centres' squared movements sum to at most this share of the mean variance of a column, or
+    when no label changes.
 
-    An empty cluster gets the row that is farthest from its own centre. If all rows equal their centres, it stays empty and keeps its
-    last centre. Raises UserError if k is below 1 or above N.
+    An empty cluster gets the row that is farthest from its own centre. If all rows equal their centres, it stays empty
+    and keeps its last centre. Raises UserError if k is below 1 or above N.
     """
     if not 1 <= k <= len(rows):
         raise UserError("k", f"{k} must be from 1 to {len(rows)}, the number of positions")
@@ -65,8 +72,8 @@ def _nearest(rows: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
 
 
 def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:
-    """Indexes of k rows from k-means++ (Arthur and Vassilvitskii 2007): each is drawn with a probability proportional to the squared
-    distance to earlier ones, the best of 2 + ln k draws."""
+    """Indexes of k rows from k-means++ (Arthur and Vassilvitskii 2007): each is drawn with a probability proportional
+    to the squared distance to earlier ones, the best of 2 + ln k draws."""
     generator = torch.Generator().manual_seed(seed)
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
     distances = _squared_distances(rows, rows[chosen[0]])

@@ -1,4 +1,6 @@
-"""Divides photographs into segments, in memory: the model sees each photograph once, and a method makes a label map of segment ids."""
+"""Divides photographs into segments, in memory: the model sees each photograph once, and a method makes a label map of
+segment ids.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,10 @@ from .suppression import label
 class Segments:
     """Segments of one photograph.
 
-    label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in [0, 1], how
-    clearly its pixels belong to it, averaged over pixels. DiffSeg: the winning proposal's share of the sum of all. K-Means: always 1.
-    DiffCut: the cosine similarity of the positions' features to the segment's mean direction, times the length of this mean, which is 1
-    only if all positions of the segment are alike.
+    label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in
+    [0, 1], how clearly its pixels belong to it, averaged over pixels. DiffSeg: the winning proposal's share of the sum
+    of all. K-Means: always 1. DiffCut: the cosine similarity of the positions' features to the segment's mean
+    direction, times the length of this mean, which is 1 only if all positions of the segment are alike.
     """
 
     label_map: np.ndarray
@@ -52,8 +54,8 @@ def make_segments(
 ) -> list[Segments]:
     """Segments of photographs (H, W, 3) uint8 of any size, in order.
 
-    fit, size: how the model sees a photograph, and at which size (`windows.seen_shape`). counts: with `k="truth"`, the number of
-    segments for each photograph. seed: for K-Means. batch_size: pictures of one shape per network call.
+    fit, size: how the model sees a photograph, and at which size (`windows.seen_shape`). counts: with `k="truth"`, the
+    number of segments for each photograph. seed: for K-Means. batch_size: pictures of one shape per network call.
     """
     if config.k == "truth" and counts is None:
         raise UserError("segment.k", "truth: needs the number of segments of each photograph")
@@ -74,11 +76,15 @@ def make_segments(
 
 
 def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig) -> np.ndarray:
-    """Segments (H, W) of an image (H, W, 3) uint8, aligned with its edges if the method supports it and `refine` is set."""
+    """Segments (H, W) of an image (H, W, 3) uint8, aligned with its edges if the method supports it and `refine` is
+    set.
+    """
     return refine_segments(image, label_map) if config.refine and config.divides_features else label_map
 
 
-def join_windows(photo: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig) -> Segments:
+def join_windows(
+    photo: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig
+) -> Segments:
     """Segments of the whole photograph from its windows' proposals (P, h, w)."""
     shape = (photo.shape[0], photo.shape[1])
     if len(photo_windows) == 1:
@@ -93,7 +99,9 @@ def join_windows(photo: np.ndarray, photo_windows: Sequence[Window], proposals: 
 def _scores(
     label_map: np.ndarray, photo_windows: Sequence[Window], proposals: Sequence[torch.Tensor], config: SegmentConfig
 ) -> tuple[float, ...]:
-    """The `scores` of Segments, computed at each window's positions. A segment too small to cover any position gets the mean of all."""
+    """The `scores` of Segments, computed at each window's positions. A segment too small to cover any position gets the
+    mean of all.
+    """
     sums, counts = np.zeros(int(label_map.max()) + 1), np.zeros(int(label_map.max()) + 1)
     for window, maps in zip(photo_windows, proposals, strict=True):
         clear = segment_method(config).clarity(maps.double())
@@ -112,19 +120,24 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
 
 
 def check_levels(model: Model, config: SegmentConfig, size: Size | None) -> None:
-    """Raise UserError if the method's constants do not fit the model's levels of attention at a size that the model supports."""
+    """Raise UserError if the method's constants do not fit the model's levels of attention at a size that the model
+    supports.
+    """
     height, width = image_shape(model, size)
     latent_size = height // model.pixels, width // model.pixels
     if not config.divides_features:
         levels = model.family.levels(model.network.config)
-        level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
+        level_weights(
+            [(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights
+        )
     if check := segment_method(config).check:
         check(latent_size, config)
 
 
 def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
-    """A method's input for images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents: self-attention whose rows
-    sum to 1, or the encoder's features. Only `config.timestep_shown` and the kind of input affect it."""
+    """A method's input for images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents:
+    self-attention whose rows sum to 1, or the encoder's features. Only `config.timestep_shown` and the kind of input
+    affect it."""
     latents = encode_images(model, squares)
     if config.divides_features:
         with capture_features(model.network) as recorder:

@@ -24,16 +24,19 @@ def share(proposals: torch.Tensor) -> torch.Tensor:
     return proposals.amax(0) / proposals.sum(0)
 
 
-def merge_hard(windows: Sequence[Window], proposals: Sequence[torch.Tensor], shape: tuple[int, int], config: SegmentConfig) -> np.ndarray:
+def merge_hard(
+    windows: Sequence[Window], proposals: Sequence[torch.Tensor], shape: tuple[int, int], config: SegmentConfig
+) -> np.ndarray:
     """`merge_labels`, applied to the highest proposal at each position."""
     return merge_labels(windows, [maps.argmax(0) for maps in proposals], shape)
 
 
 @dataclass(frozen=True)
 class SegmentMethod:
-    """propose: returns proposals (P, h, w) for one image, each high where its segment is; k (number of segments) and seed are for
-    clustering. clarity: proposals (P, h, w) → how clearly each position belongs to its segment, (h, w) in [0, 1]. check: raises
-    UserError for constants that do not suit the latents' size; None: all do. merge: proposals of several windows → one label map.
+    """propose: returns proposals (P, h, w) for one image, each high where its segment is; k (number of segments) and
+    seed are for clustering. clarity: proposals (P, h, w) → how clearly each position belongs to its segment, (h, w) in
+    [0, 1]. check: raises UserError for constants that do not suit the latents' size; None: all do. merge: proposals of
+    several windows → one label map.
     """
 
     propose: Callable[[Seen, SegmentConfig, int | None, int], torch.Tensor]

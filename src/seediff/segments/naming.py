@@ -1,7 +1,7 @@
 """Names for segments: each segment gets the word that its positions attend to.
 
-DiffSeg's extension (section on labels): the UNet sees the photograph once more, at the same noise level, with sentences that contain the
-candidate words. Every segment gets the word whose cross-attention is highest in it.
+DiffSeg's extension (section on labels): the UNet sees the photograph once more, at the same noise level, with sentences
+that contain the candidate words. Every segment gets the word whose cross-attention is highest in it.
 
 Shape letters: S segments, C names, (h, w) height and width of a map, T tokens.
 """
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 Vote = Literal["mean", "majority"]
 
 LEVELS = (1, 2, 4)
-"""Divisors of L whose cross-attention is averaged. On the embedded model's tuning scenes all three together name more objects correctly
-(77 % with four to six words to choose from) than any single level (65, 67 and 69 %), and normalising by the sum more than by the range."""
+"""Divisors of L whose cross-attention is averaged. On the embedded model's tuning scenes all three together name more
+objects correctly (77 % with four to six words to choose from) than any single level (65, 67 and 69 %), and normalising
+by the sum more than by the range."""
 
 GRID = 4
-"""Segments and attention are compared on a grid with this multiple of the latent's sides: fine enough for small segments, independent of
-the photograph's size."""
+"""Segments and attention are compared on a grid with this multiple of the latent's sides: fine enough for small
+segments, independent of the photograph's size."""
 
 
 class SegmentName(NamedTuple):
@@ -47,8 +48,11 @@ class SegmentName(NamedTuple):
     score: float
 
 
-def split_prompts(readers: Sequence[Reader], names: Sequence[str], template: str = DEFAULT_PROMPTS[0]) -> list[tuple[str, tuple[str, ...]]]:
-    """Sentences that contain all of `names`, and the names in each. As few sentences as the text encoders' limits allow, evenly filled.
+def split_prompts(
+    readers: Sequence[Reader], names: Sequence[str], template: str = DEFAULT_PROMPTS[0]
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Sentences that contain all of `names`, and the names in each. As few sentences as the text encoders' limits
+    allow, evenly filled.
 
     Raises UserError if one name alone is too long for a sentence, or if the template has no place for names.
     """
@@ -75,14 +79,20 @@ def check_names(model: Model, names: Sequence[str]) -> None:
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
     """(C, h, w) in [0, 1) at the finest of LEVELS: each word's cross-attention, normalised over positions.
 
-    r / (1 + r), where r is a position's attention to the word, relative to its mean over the image, averaged over levels. So ½ means
-    average attention, and an absent word is near ½ everywhere.
+    r / (1 + r), where r is a position's attention to the word, relative to its mean over the image, averaged over
+    levels. So ½ means average attention, and an absent word is near ½ everywhere.
     """
     levels = [level for level in LEVELS if maps.grid(level) in maps.cross_attention]
     if not levels:
-        raise UserError(f"naming needs cross-attention at one of {', '.join(f'L/{level}' for level in LEVELS)}; the model has none there")
+        raise UserError(
+            f"naming needs cross-attention at one of {', '.join(f'L/{level}' for level in LEVELS)}; the model has none"
+            " there"
+        )
     by_level = [torch.stack([maps.cross_at(level, name) for name in names]) for level in levels]
-    relative = [level_maps / level_maps.mean((1, 2), keepdim=True).clamp_min(torch.finfo(level_maps.dtype).tiny) for level_maps in by_level]
+    relative = [
+        level_maps / level_maps.mean((1, 2), keepdim=True).clamp_min(torch.finfo(level_maps.dtype).tiny)
+        for level_maps in by_level
+    ]
     mean = torch.stack([resize(level_maps, maps.grid(levels[0])) for level_maps in relative]).mean(0)
     return mean / (1 + mean)
 
@@ -92,15 +102,17 @@ def name_segments(
 ) -> list[SegmentName]:
     """The name of every segment 0 … S − 1 in label_map (H, W) int32 (−1: in none), from maps (C, h, w) (`name_maps`).
 
-    mean: the word with the highest mean in the segment. majority: the word that is highest at most of its pixels. The score is the
-    word's mean in both. A segment with a score below `threshold`, or without pixels, gets no name.
+    mean: the word with the highest mean in the segment. majority: the word that is highest at most of its pixels. The
+    score is the word's mean in both. A segment with a score below `threshold`, or without pixels, gets no name.
     """
     count = int(label_map.max(initial=-1)) + 1
     heights = resize(maps, label_map.shape).flatten(1).cpu().double().numpy()  # (C, H·W)
     ids = label_map.ravel()
     inside = ids >= 0
     sizes = np.bincount(ids[inside], minlength=count)
-    sums = np.stack([np.bincount(ids[inside], heights_of_name[inside], minlength=count) for heights_of_name in heights], 1)  # (S, C)
+    sums = np.stack(
+        [np.bincount(ids[inside], heights_of_name[inside], minlength=count) for heights_of_name in heights], 1
+    )  # (S, C)
     means = sums / np.maximum(sizes, 1)[:, None]
     if vote == "majority":
         votes = np.bincount(ids[inside] * len(names) + heights.argmax(0)[inside], minlength=count * len(names))

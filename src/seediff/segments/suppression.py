@@ -7,18 +7,21 @@ from collections.abc import Sequence
 import torch
 
 CHUNK = {"cpu": 2**18, "cuda": 2**24}
-"""Pixels per operation: 1 MiB, few enough for the cache, so that 200 megapixels need no more memory than one. On a GPU 64 MiB, because
-each operation waits for it."""
+"""Pixels per operation: 1 MiB, few enough for the cache, so that 200 megapixels need no more memory than one. On a GPU
+64 MiB, because each operation waits for it."""
 
 ROWS = {"cpu": 2**22, "cuda": 2**28}
-"""Elements of proposals per band of rows (16 MiB; 1 GiB on a GPU). With many proposals on a narrow photograph, these exceed its pixels."""
+"""Elements of proposals per band of rows (16 MiB; 1 GiB on a GPU). With many proposals on a narrow photograph, these
+exceed its pixels.
+"""
 
 
 def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Label map (H, W) int32 on the CPU: the proposal with the highest value at each pixel, the first if several are equal.
+    """Label map (H, W) int32 on the CPU: the proposal with the highest value at each pixel, the first if several are
+    equal.
 
-    proposals: (P, h, w), resized to `size` (H, W) bilinearly (align_corners=False). Ids are 0 … n − 1 in the order of the proposals,
-    without those that win no pixel.
+    proposals: (P, h, w), resized to `size` (H, W) bilinearly (align_corners=False). Ids are 0 … n − 1 in the order of
+    the proposals, without those that win no pixel.
     """
     height, width = size
     maps = proposals.float()
@@ -60,7 +63,9 @@ def band_rows(width: int, elements: int, device: str = "cpu") -> int:
 def taps(
     positions: int, pixels: int, start: int = 0, count: int | None = None, device: torch.device | str = "cpu"
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For `count` (or all) of `pixels` pixels from `start`: the positions before and after each, and the weight of the latter."""
+    """For `count` (or all) of `pixels` pixels from `start`: the positions before and after each, and the weight of the
+    latter.
+    """
     along = torch.arange(start, pixels if count is None else start + count, dtype=torch.float64, device=device)
     points = ((along + 0.5) * positions / pixels - 0.5).clamp(0, positions - 1)
     before = points.long()

@@ -1,8 +1,10 @@
 """Joins the segments of overlapping windows into one segmentation of a photograph.
 
-1. Segments of neighbouring windows are compared where the windows overlap, as DiffSeg compares proposals. The nearest are joined.
-2. Each window gives every pixel a share for each of its segments. In overlaps these shares are mixed, with less weight towards a
-   window's border, and the pixel gets the segment with the highest share. So edges cross windows without a seam.
+1. Segments of neighbouring windows are compared where the windows overlap, as DiffSeg compares proposals. The nearest
+  are joined.
+2. Each window gives every pixel a share for each of its segments. In overlaps these shares are mixed, with less weight
+   towards a window's border, and the pixel gets the segment with the highest share. So edges cross windows without a
+   seam.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ from .divergence import symmetric_kl
 from .suppression import band_rows, taps
 
 PRESENT = 0.01
-"""Minimum share of the overlap on which a segment is highest; smaller ones are not compared. Only the faint tail of their attention
-reaches into the overlap, and after normalisation the tails of all segments look alike."""
+"""Minimum share of the overlap on which a segment is highest; smaller ones are not compared. Only the faint tail of
+their attention reaches into the overlap, and after normalisation the tails of all segments look alike."""
 
 Links = Callable[[torch.Tensor, torch.Tensor], list[tuple[int, int]]]
-"""From maps (P, M) and (Q, M) of two windows at the M points of their overlap to the pairs to join, at most one per segment."""
+"""From maps (P, M) and (Q, M) of two windows at the M points of their overlap to the pairs to join, at most one per
+segment.
+"""
 
 
 def merge_proposals(
@@ -31,13 +35,14 @@ def merge_proposals(
 ) -> np.ndarray:
     """Label map (H, W) int32 of a photograph from soft proposals: ids 0 … n − 1, −1 outside all windows.
 
-    windows: in order, from `windows.windows`, so that neighbours in the list are neighbours in the photograph; at least one. proposals:
-    for each window (P, h, w), each a distribution over its positions, from `diffseg`. kl_threshold: τ. Two segments of neighbouring
-    windows are joined if, restricted to the overlap and renormalised, their symmetric KL divergence is below τ and each is the other's
-    nearest.
+    windows: in order, from `windows.windows`, so that neighbours in the list are neighbours in the photograph; at least
+    one. proposals: for each window (P, h, w), each a distribution over its positions, from `diffseg`. kl_threshold: τ.
+    Two segments of neighbouring windows are joined if, restricted to the overlap and renormalised, their symmetric KL
+    divergence is below τ and each is the other's nearest.
 
-    τ alone is not enough: restricted to the overlap, segments of one window are often closer to each other than τ, and everything would
-    be joined through the neighbour. With "nearest", a segment never has two parts that one window separates.
+    τ alone is not enough: restricted to the overlap, segments of one window are often closer to each other than τ, and
+    everything would be joined through the neighbour. With "nearest", a segment never has two parts that one window
+    separates.
     """
 
     def links(p: torch.Tensor, q: torch.Tensor) -> list[tuple[int, int]]:
@@ -51,10 +56,12 @@ def merge_proposals(
 
 
 def merge_labels(windows: Sequence[Window], labels: Sequence[torch.Tensor], shape: tuple[int, int]) -> np.ndarray:
-    """`merge_proposals` for methods with hard labels (h, w) from 0 to P − 1 per window (K-Means, DiffCut), at positions or finer.
+    """`merge_proposals` for methods with hard labels (h, w) from 0 to P − 1 per window (K-Means, DiffCut), at positions
+    or finer.
 
-    Two segments of neighbouring windows are joined if their IoU in the overlap is above ½, which at most one pair can reach. A
-    divergence is of little use for hard labels: one position outside the other segment makes it as large as the floor for zeros allows.
+    Two segments of neighbouring windows are joined if their IoU in the overlap is above ½, which at most one pair can
+    reach. A divergence is of little use for hard labels: one position outside the other segment makes it as large as
+    the floor for zeros allows.
     """
 
     def links(p: torch.Tensor, q: torch.Tensor) -> list[tuple[int, int]]:
@@ -108,7 +115,9 @@ def _overlap(a: Window, b: Window) -> Window | None:
 
 
 def _restricted(maps: torch.Tensor, window: Window, overlap: Window, like: torch.Tensor) -> torch.Tensor:
-    """A window's maps (P, h, w) at points of an overlap, about as many as positions of `like` in it: (P, M) float64, bilinear."""
+    """A window's maps (P, h, w) at points of an overlap, about as many as positions of `like` in it: (P, M) float64,
+    bilinear.
+    """
     axes = []
     for start, length, first, whole, positions in (
         (overlap.left, overlap.width, window.left, window.width, like.shape[2]),
@@ -132,7 +141,9 @@ def _one_hot(labels: torch.Tensor) -> torch.Tensor:
 
 
 def _regions(windows: Sequence[Window]) -> list[tuple[Window, list[int]]]:
-    """The rectangles into which the windows' edges cut the photograph, and the windows over each; uncovered ones are left out."""
+    """The rectangles into which the windows' edges cut the photograph, and the windows over each; uncovered ones are
+    left out.
+    """
     ys = sorted({y for w in windows for y in (w.top, w.top + w.height)})
     xs = sorted({x for w in windows for x in (w.left, w.left + w.width)})
     regions = []
@@ -146,7 +157,9 @@ def _regions(windows: Sequence[Window]) -> list[tuple[Window, list[int]]]:
 
 
 def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-    """The id at each pixel of a band (h, w), from the windows over it with their maps and ids; the first if several are equal."""
+    """The id at each pixel of a band (h, w), from the windows over it with their maps and ids; the first if several are
+    equal.
+    """
     # A band is stored as columns (w, h), so that widening it copies whole runs.
     here = torch.cat([ids for _, _, ids in over]).unique()
     if len(over) == 1:  # non-maximum suppression as without tiles
@@ -157,7 +170,9 @@ def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tens
         for window, maps, ids in over:
             total = next(_columns(maps.sum(0, keepdim=True), window, band))
             weight = _tent(window, band).T / total.clamp_min_(torch.finfo(torch.float32).tiny)
-            for index, scores_of_map in zip(torch.searchsorted(here, ids).tolist(), _columns(maps, window, band), strict=True):
+            for index, scores_of_map in zip(
+                torch.searchsorted(here, ids).tolist(), _columns(maps, window, band), strict=True
+            ):
                 scores[index].addcmul_(scores_of_map, weight)
     highest = torch.full((band.width, band.height), float("-inf"))
     winner = torch.zeros(band.width, band.height, dtype=torch.int64)
@@ -168,7 +183,9 @@ def _winners(band: Window, over: Sequence[tuple[Window, torch.Tensor, torch.Tens
 
 
 def _columns(maps: torch.Tensor, window: Window, band: Window) -> Iterator[torch.Tensor]:
-    """Each of a window's maps (P, h, w) at the pixels of a band within it, bilinear (align_corners=False), transposed: (w, h)."""
+    """Each of a window's maps (P, h, w) at the pixels of a band within it, bilinear (align_corners=False), transposed:
+    (w, h).
+    """
     above, below, down = taps(maps.shape[1], window.height, band.top - window.top, band.height)
     left, right, across = taps(maps.shape[2], window.width, band.left - window.left, band.width)
     rows = maps[:, above] * (1 - down[:, None]) + maps[:, below] * down[:, None]

@@ -1,7 +1,7 @@
 """Makes batches from samples: chooses, crops and recolours samples, and reads them ahead of training.
 
-The image at position p of a stage (p counts images from its first step) depends only on the configuration, the stage and p. So a resumed
-training continues with the same images, for any number of threads or processes.
+The image at position p of a stage (p counts images from its first step) depends only on the configuration, the stage
+and p. So a resumed training continues with the same images, for any number of threads or processes.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ Pair = tuple[np.ndarray, np.ndarray]
 class Stage:
     """A part of a training: its samples and its length.
 
-    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them. mix: for items of several sets, one
-    set after the other, each set's number of items and its ratio in the batches; without mix, every sample is used equally often.
+    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them. mix: for items of
+    several sets, one set after the other, each set's number of items and its ratio in the batches; without mix, every
+    sample is used equally often.
     """
 
     items: Sequence[Sample]
@@ -51,7 +52,9 @@ class Stage:
         if (self.epochs is None) == (self.steps is None):
             raise UserError(f"stage '{self.name}': must have either epochs or steps")
         if not 0 < (self.epochs if self.epochs is not None else self.steps or 0) < math.inf:
-            raise UserError(f"stage '{self.name}': {'epochs' if self.steps is None else 'steps'} must be a number above 0")
+            raise UserError(
+                f"stage '{self.name}': {'epochs' if self.steps is None else 'steps'} must be a number above 0"
+            )
 
     def step_count(self, batch_size: int) -> int:
         """The number of steps in the stage. An epoch has as many images as the stage has items."""
@@ -62,7 +65,9 @@ class Stage:
 
 
 def sample_at(stage: Stage, number: int, position: int, seed: int) -> int:
-    """The index of the item at a position of a stage. number: the stage's number. Every epoch of a set uses each of its items once."""
+    """The index of the item at a position of a stage. number: the stage's number. Every epoch of a set uses each of its
+    items once.
+    """
     if not stage.mix:
         return _shuffled(len(stage.items), seed, number, 0, position)
     # A cycle of 3 : 1 has three items of the first set and one of the second.
@@ -86,8 +91,8 @@ def _order(count: int, seed: int, number: int, which: int, epoch: int) -> np.nda
 
 
 class Decoded:
-    """Decoded samples by index: (RGB picture, label map as an "L" picture), kept in memory while there is room. Raises UserError for ids
-    outside the class list, unequal sizes and unreadable files."""
+    """Decoded samples by index: (RGB picture, label map as an "L" picture), kept in memory while there is room. Raises
+    UserError for ids outside the class list, unequal sizes and unreadable files."""
 
     def __init__(self, items: Sequence[Sample], classes: int, room: int = CACHE_BYTES) -> None:
         self.items, self.classes, self.room = items, classes, room
@@ -138,7 +143,8 @@ _LEVELS = np.arange(256, dtype=np.float32)
 def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) -> Image.Image:
     """SSD's colour augmentation: brightness, contrast, saturation and hue, each changed with probability ½."""
     brightness, contrast, saturation, hue = (
-        base + strength * width * rng.uniform(-1, 1) * (rng.random() < 0.5) for base, width in ((0, 32), (1, 0.5), (1, 0.5), (0, 18 / 360))
+        base + strength * width * rng.uniform(-1, 1) * (rng.random() < 0.5)
+        for base, width in ((0, 32), (1, 0.5), (1, 0.5), (0, 18 / 360))
     )
     if brightness or contrast != 1:
         levels = np.clip(np.rint((_LEVELS + brightness) * contrast), 0, 255).astype(np.uint8).tolist()
@@ -154,10 +160,11 @@ def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) 
 def batches(
     stage: Stage, number: int, config: TrainConfig, *, first: int = 0, share: tuple[int, int] = (0, 1), workers: int = 1
 ) -> Iterator[Pair]:
-    """The batches of a stage from step `first`: images (B, H, W, 3) uint8, and labels (B, H, W) uint8 of class ids, 255 ignored.
+    """The batches of a stage from step `first`: images (B, H, W, 3) uint8, and labels (B, H, W) uint8 of class ids, 255
+    ignored.
 
-    share: this process's rank, and the number of processes that share each batch. workers: threads that read ahead (Pillow runs in
-    parallel); 0: read on demand.
+    share: this process's rank, and the number of processes that share each batch. workers: threads that read ahead
+    (Pillow runs in parallel); 0: read on demand.
     """
     decoded = Decoded(stage.items, len(stage.classes))
     rank, processes = share

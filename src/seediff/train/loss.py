@@ -1,8 +1,10 @@
-"""Mask2Former's loss for label maps: every class in an image is one mask, matched with one query; ignored pixels are left out.
+"""Mask2Former's loss for label maps: every class in an image is one mask, matched with one query; ignored pixels are
+left out.
 
-transformers' own loss takes one mask per class, and a pixel without a class (255) lies outside all of them, which would teach the network
-that no class is there. Here points are pixels of the label map, and those with 255 have no weight, in matching and in the loss. Without
-ignored pixels and with the same points, both losses are equal. Letters: B images, Q queries, C classes with background, P points.
+transformers' own loss takes one mask per class, and a pixel without a class (255) lies outside all of them, which would
+teach the network that no class is there. Here points are pixels of the label map, and those with 255 have no weight, in
+matching and in the loss. Without ignored pixels and with the same points, both losses are equal. Letters: B images, Q
+queries, C classes with background, P points.
 """
 
 from __future__ import annotations
@@ -15,14 +17,17 @@ from ..config.train import TrainConfig
 
 IGNORE = 255
 OVERSAMPLE, IMPORTANCE = 3, 0.75
-"""Number of candidates for the points of a mask's loss, as a multiple of the points, and the share of the points that are the least certain
-candidates; the rest are drawn at random."""
+"""Number of candidates for the points of a mask's loss, as a multiple of the points, and the share of the points that
+are the least certain candidates; the rest are drawn at random."""
 
 
-def set_losses(mask_logits: torch.Tensor, class_logits: torch.Tensor, labels: torch.Tensor, config: TrainConfig) -> dict[str, torch.Tensor]:
+def set_losses(
+    mask_logits: torch.Tensor, class_logits: torch.Tensor, labels: torch.Tensor, config: TrainConfig
+) -> dict[str, torch.Tensor]:
     """The weighted losses `class`, `mask` and `dice`, scalars, of one decoder layer.
 
-    mask_logits (B, Q, h, w), of any size; class_logits (B, Q, C + 1), the last for "no class"; labels (B, H, W) int64, 0..C−1 or 255.
+    mask_logits (B, Q, h, w), of any size; class_logits (B, Q, C + 1), the last for "no class"; labels (B, H, W) int64,
+    0..C−1 or 255.
     """
     mask_logits, class_logits = mask_logits.float(), class_logits.float()
     # The classes in each label map, in rising order, without 255.
@@ -35,8 +40,8 @@ def set_losses(mask_logits: torch.Tensor, class_logits: torch.Tensor, labels: to
 
 
 def _sample(logits: torch.Tensor, pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Logits (N, K, h, w), interpolated bilinearly at pixel centres: (N, K, P). pixels: (N, P), numbered row by row in an image of
-    height × width."""
+    """Logits (N, K, h, w), interpolated bilinearly at pixel centres: (N, K, P). pixels: (N, P), numbered row by row in
+    an image of height × width."""
     x = (pixels % width + 0.5) * (2 / width) - 1
     y = (pixels // width + 0.5) * (2 / height) - 1
     return F.grid_sample(logits, torch.stack([x, y], -1)[:, None], align_corners=False)[:, :, 0]
@@ -44,9 +49,15 @@ def _sample(logits: torch.Tensor, pixels: torch.Tensor, height: int, width: int)
 
 @torch.no_grad()
 def _match(
-    mask_logits: torch.Tensor, class_logits: torch.Tensor, labels: torch.Tensor, present: list[torch.Tensor], config: TrainConfig
+    mask_logits: torch.Tensor,
+    class_logits: torch.Tensor,
+    labels: torch.Tensor,
+    present: list[torch.Tensor],
+    config: TrainConfig,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The cheapest assignment of each image's classes to queries: image, query and class for M pairs, (M,) int64 each."""
+    """The cheapest assignment of each image's classes to queries: image, query and class for M pairs, (M,) int64
+    each.
+    """
     batch, height, width = labels.shape
     pixels = torch.randint(height * width, (batch, config.points), device=labels.device)
     logits = _sample(mask_logits, pixels, height, width)  # (B, Q, P)
@@ -77,10 +88,15 @@ def _match(
 
 
 def _class_loss(
-    logits: torch.Tensor, present: list[torch.Tensor], rows: torch.Tensor, queries: torch.Tensor, classes: torch.Tensor, no_object: float
+    logits: torch.Tensor,
+    present: list[torch.Tensor],
+    rows: torch.Tensor,
+    queries: torch.Tensor,
+    classes: torch.Tensor,
+    no_object: float,
 ) -> torch.Tensor:
-    """Cross entropy of every query with its matched class, or else with "no class", weighted by `no_object`. Images that are all 255 are
-    left out."""
+    """Cross entropy of every query with its matched class, or else with "no class", weighted by `no_object`. Images
+    that are all 255 are left out."""
     nothing = logits.shape[-1] - 1
     target = torch.full(logits.shape[:2], nothing, device=logits.device)
     target[rows, queries] = classes
@@ -90,8 +106,12 @@ def _class_loss(
     return (losses * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
-def _mask_losses(logits: torch.Tensor, classes: torch.Tensor, labels: torch.Tensor, config: TrainConfig) -> dict[str, torch.Tensor]:
-    """`mask` (binary cross entropy) and `dice` of matched masks: logits (M, h, w), their classes (M,), their images' labels (M, H, W)."""
+def _mask_losses(
+    logits: torch.Tensor, classes: torch.Tensor, labels: torch.Tensor, config: TrainConfig
+) -> dict[str, torch.Tensor]:
+    """`mask` (binary cross entropy) and `dice` of matched masks: logits (M, h, w), their classes (M,), their images'
+    labels (M, H, W).
+    """
     height, width = labels.shape[1:]
     labels = labels.flatten(1)
     pixels = _draw_points(logits, labels, height, width, config)
@@ -110,7 +130,9 @@ def _mask_losses(logits: torch.Tensor, classes: torch.Tensor, labels: torch.Tens
 
 
 @torch.no_grad()
-def _draw_points(logits: torch.Tensor, labels: torch.Tensor, height: int, width: int, config: TrainConfig) -> torch.Tensor:
+def _draw_points(
+    logits: torch.Tensor, labels: torch.Tensor, height: int, width: int, config: TrainConfig
+) -> torch.Tensor:
     """Pixels (M, P) for each mask's loss: mostly where the mask is least certain, and not ignored."""
     drawn = torch.randint(height * width, (len(logits), config.points * OVERSAMPLE), device=logits.device)
     certainty = _sample(logits[:, None], drawn, height, width)[:, 0].abs()

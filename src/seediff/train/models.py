@@ -1,7 +1,8 @@
-"""Segmenter networks from transformers: building them with initial weights, their losses, and their class scores for every pixel.
+"""Segmenter networks from transformers: building them with initial weights, their losses, and their class scores for
+every pixel.
 
-Class id 0 is the background, a class like any other; 255 is ignored (`loss` keeps Mask2Former from learning it). Letters: B images,
-C classes with background, H × W pixels, Q queries.
+Class id 0 is the background, a class like any other; 255 is ignored (`loss` keeps Mask2Former from learning it).
+Letters: B images, C classes with background, H × W pixels, Q queries.
 """
 
 from __future__ import annotations
@@ -53,12 +54,15 @@ BACKBONES: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
     "r50": (ResNetConfig, {}),
     "swin-t": (SwinConfig, {"drop_path_rate": 0.3}),
     "swin-b": (SwinConfig, {
-        "drop_path_rate": 0.3, "image_size": 384, "embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32], "window_size": 12,
+        "drop_path_rate": 0.3, "image_size": 384, "embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16,
+        32], "window_size": 12,
     }),
-    "tiny": (ResNetConfig, {"embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 2, 2], "layer_type": "basic"}),
+    "tiny": (ResNetConfig, {"embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 2, 2],
+    "layer_type": "basic"}),
 }  # fmt: skip
 TINY_DECODER: dict[str, Any] = {
-    "feature_size": 64, "mask_feature_size": 64, "hidden_dim": 64, "encoder_feedforward_dim": 128, "dim_feedforward": 128,
+    "feature_size": 64, "mask_feature_size": 64, "hidden_dim": 64, "encoder_feedforward_dim": 128,
+    "dim_feedforward": 128,
     "encoder_layers": 1, "decoder_layers": 3, "num_attention_heads": 4,
 }  # fmt: skip
 SEGFORMER_SIZES: dict[str, dict[str, Any]] = {
@@ -66,7 +70,8 @@ SEGFORMER_SIZES: dict[str, dict[str, Any]] = {
     "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
     "b5": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 6, 40, 3], "decoder_hidden_size": 768},
     "tiny": {
-        "hidden_sizes": [32, 64, 96, 128], "depths": [2, 2, 2, 2], "num_attention_heads": [1, 2, 3, 4], "decoder_hidden_size": 96,
+        "hidden_sizes": [32, 64, 96, 128], "depths": [2, 2, 2, 2], "num_attention_heads": [1, 2, 3, 4],
+        "decoder_hidden_size": 96,
         "mlp_ratios": [2, 2, 2, 2], "drop_path_rate": 0.0,
     },
 }  # fmt: skip
@@ -97,8 +102,13 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
         if source != "scratch":
             network = load_network(SegformerForSemanticSegmentation, source, initial=True, config=network.config)
     else:
-        backbone, sizes = _backbone(config.architecture, config.backbone), TINY_DECODER if config.backbone == "tiny" else {}
-        logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns about all backbones but Swin, although others are supported
+        backbone, sizes = (
+            _backbone(config.architecture, config.backbone),
+            TINY_DECODER if config.backbone == "tiny" else {},
+        )
+        logging.getLogger("transformers").setLevel(
+            logging.ERROR
+        )  # it warns about all backbones but Swin, although others are supported
         network = Mask2FormerForUniversalSegmentation(
             Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
         )
@@ -108,7 +118,9 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
             network.model.pixel_level_module.encoder.load_state_dict(loaded.state_dict())
     if config.backbone == "r50" and source != "scratch":
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):  # keeps its first statistics, as in Mask2Former's recipes: batches are too small for new
+            if isinstance(
+                module, nn.BatchNorm2d
+            ):  # keeps its first statistics, as in Mask2Former's recipes: batches are too small for new
                 module.requires_grad_(False)  # marks the layers that `Trainee` keeps in eval mode
     return network
 
@@ -120,8 +132,8 @@ def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
 
 
 def with_queries(config: TrainConfig) -> TrainConfig:
-    """The configuration with the number of queries of its initial weights, if these are a whole network, which keeps its queries. Raises
-    UserError like `check_weights`, and if another number was given."""
+    """The configuration with the number of queries of its initial weights, if these are a whole network, which keeps
+    its queries. Raises UserError like `check_weights`, and if another number was given."""
     if config.architecture != "mask2former" or config.weights in ("pretrained", "scratch"):
         return config
     there = _whole_network(config)
@@ -129,20 +141,26 @@ def with_queries(config: TrainConfig) -> TrainConfig:
         return config
     if config.source("queries") == GIVEN:
         fix = "leave it out, or take weights of a backbone alone"
-        raise UserError("queries", f"{config.queries} weights {config.weights!r} have {there.num_queries}", fix)
-    return replace(config, queries=there.num_queries, origins={**config.origins, "queries": ("the weights", there.num_queries)})
+        raise UserError("queries", f"{config.queries}: weights {config.weights!r} have {there.num_queries}", fix)
+    return replace(
+        config, queries=there.num_queries, origins={**config.origins, "queries": ("the weights", there.num_queries)}
+    )
 
 
 def _whole_network(config: TrainConfig) -> Any:
-    """The configuration of initial weights that are a whole network; None for those of a backbone alone and for scratch. Raises UserError
-    like `check_weights`."""
+    """The configuration of initial weights that are a whole network; None for those of a backbone alone and for
+    scratch. Raises UserError like `check_weights`."""
     there = check_weights(config)
-    return there if there is not None and there.model_type == config.architecture and config.weights != "pretrained" else None
+    return (
+        there
+        if there is not None and there.model_type == config.architecture and config.weights != "pretrained"
+        else None
+    )
 
 
 def check_weights(config: TrainConfig) -> PretrainedConfig | None:
-    """The configuration of the initial weights, None for scratch. Raises UserError if it cannot be read, or is for another architecture
-    or backbone; transformers would then initialise all weights at random and only warn."""
+    """The configuration of the initial weights, None for scratch. Raises UserError if it cannot be read, or is for
+    another architecture or backbone; transformers would then initialise all weights at random and only warn."""
     if config.weights == "scratch":
         return None
     path = _config_file(weights_source(config))
@@ -159,10 +177,14 @@ def check_weights(config: TrainConfig) -> PretrainedConfig | None:
 
 
 def _check_backbone(config: TrainConfig, weights_config: PretrainedConfig) -> None:
-    """Raise UserError if the weights, of a backbone or a whole network, have another backbone than the configuration names."""
+    """Raise UserError if the weights, of a backbone or a whole network, have another backbone than the configuration
+    names.
+    """
     names = {_shape(_backbone(config.architecture, name)): name for name in NAMES[config.architecture]}
     if (name := names.get(_shape(getattr(weights_config, "backbone_config", weights_config)))) != config.backbone:
-        asked_for = f"backbone {name}" if name else f"a backbone of another kind or size than {', '.join(names.values())}"
+        asked_for = (
+            f"backbone {name}" if name else f"a backbone of another kind or size than {', '.join(names.values())}"
+        )
         advice = f"; train with backbone {name}, or take other weights" if name else ""
         raise UserError("weights", f"{config.weights!r}: have {asked_for}, but backbone = {config.backbone!r}{advice}")
 
@@ -196,7 +218,9 @@ def _config_file(source: str) -> Path:
     try:
         return Path(hf_hub_download(source, "config.json"))
     except Exception as error:  # not a hub name, no such model, or no connection
-        raise UserError("weights", f"{source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})") from error
+        raise UserError(
+            "weights", f"{source!r}: is no local folder, and cannot be had from the hub ({first_line(error)})"
+        ) from error
 
 
 class Trainee(nn.Module):
@@ -209,7 +233,10 @@ class Trainee(nn.Module):
         self.frozen = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]
         self.auxiliary_weight = config.auxiliary if isinstance(network, Mask2FormerForUniversalSegmentation) else 0.0
         if self.auxiliary_weight:
-            channels, classes = network.model.pixel_level_module.encoder.channels[-2:], len(network.config.id2label or ())
+            channels, classes = (
+                network.model.pixel_level_module.encoder.channels[-2:],
+                len(network.config.id2label or ()),
+            )
             self.auxiliary = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in channels)
 
     def train(self, mode: bool = True) -> Trainee:
@@ -234,14 +261,19 @@ class Trainee(nn.Module):
         if self.auxiliary_weight:
             coarse = labels[:, 2::4, 2::4]  # at the resolution of the proposed masks
             with mixed:
-                seen = [head(features) for head, features in zip(self.auxiliary, output.encoder_hidden_states[-2:], strict=True)]
+                seen = [
+                    head(features)
+                    for head, features in zip(self.auxiliary, output.encoder_hidden_states[-2:], strict=True)
+                ]
             logits = sum(F.interpolate(scores.float(), coarse.shape[1:], mode="bilinear") for scores in seen)
             losses["auxiliary"] = self.auxiliary_weight * _cross_entropy(logits, coarse)  # type: ignore[arg-type]
         return losses
 
 
 def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross entropy averaged over pixels that are not ignored, 0 if there are none; logits (B, C, h, w) of any size, labels (B, H, W)."""
+    """Cross entropy averaged over pixels that are not ignored, 0 if there are none; logits (B, C, h, w) of any size,
+    labels (B, H, W).
+    """
     logits = F.interpolate(logits.float(), labels.shape[1:], mode="bilinear")
     return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / (labels != IGNORE).sum().clamp(min=1)
 
@@ -260,7 +292,12 @@ def class_scores(network: Network, images: torch.Tensor, dtype: str | None = Non
         return F.interpolate(output.logits.float(), images.shape[1:3], mode="bilinear").softmax(1)
     classes = output.class_queries_logits.float().softmax(-1)[..., :-1]
     # One image at a time, because the masks of all queries at full size take the most memory.
-    return torch.stack([_sum_losses(*of_image, images.shape[1:3]) for of_image in zip(classes, output.masks_queries_logits, strict=True)])
+    return torch.stack(
+        [
+            _sum_losses(*of_image, images.shape[1:3])
+            for of_image in zip(classes, output.masks_queries_logits, strict=True)
+        ]
+    )
 
 
 def _sum_losses(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
@@ -270,14 +307,18 @@ def _sum_losses(classes: torch.Tensor, masks: torch.Tensor, size: torch.Size) ->
 
 
 def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, Any]]:
-    """AdamW's parameter groups: the backbone with its own learning rate; norms, embeddings and position tables without weight decay."""
+    """AdamW's parameter groups: the backbone with its own learning rate; norms, embeddings and position tables without
+    weight decay.
+    """
     plain = {
         id(parameter)
         for module in trainee.modules()
         if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d, nn.Embedding))
         for parameter in module.parameters(recurse=False)
     }
-    prefix = "network.model.pixel_level_module.encoder." if config.architecture == "mask2former" else "network.segformer."
+    prefix = (
+        "network.model.pixel_level_module.encoder." if config.architecture == "mask2former" else "network.segformer."
+    )
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in trainee.named_parameters():
         if parameter.requires_grad:

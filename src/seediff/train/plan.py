@@ -1,4 +1,6 @@
-"""Turns datasets of any format into the stages of a training, with a common class list, and keeps samples for validation."""
+"""Turns datasets of any format into the stages of a training, with a common class list, and keeps samples for
+validation.
+"""
 
 from __future__ import annotations
 
@@ -44,16 +46,20 @@ def plan_training(
 ) -> Plan:
     """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
 
-    mix: a ratio for each dataset in `data`; without it, every sample is used equally often. validation: a dataset for validation; if it has
-    a `val` part, only that is used. validation_share: the share of the first dataset that is kept for validation. Without both, the `val`
-    parts of all datasets are for validation. classes: None: the first dataset's. Classes of other datasets are matched by name. Raises
-    UserError.
+    mix: a ratio for each dataset in `data`; without it, every sample is used equally often. validation: a dataset for
+    validation; if it has a `val` part, only that is used. validation_share: the share of the first dataset that is kept
+    for validation. Without both, the `val` parts of all datasets are for validation. classes: None: the first
+    dataset's. Classes of other datasets are matched by name. Raises UserError.
     """
     if not data:
         raise UserError("no data: name the folder of a dataset")
     if mix and (len(mix) != len(data) or min(mix) < 1):
         ratios = ":".join(map(str, mix))
-        raise UserError("mix", f"{ratios} must be {len(data)} whole numbers of at least 1, one for each dataset", "such as 3:1 for two")
+        raise UserError(
+            "mix",
+            f"{ratios} must be {len(data)} whole numbers of at least 1, one for each dataset",
+            "such as 3:1 for two",
+        )
     if validation is not None and validation_share is not None:
         raise UserError("validation and validation_share", "exclude each other", "give one of them")
     opened = [_opened(source) for source in data]
@@ -115,7 +121,9 @@ def validation_part(items: Sequence[Sample]) -> list[Sample]:
 
 
 def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
-    """A dataset's samples with label maps renumbered to `names`. Raises UserError for a class that is not in `names`."""
+    """A dataset's samples with label maps renumbered to `names`. Raises UserError for a class that is not in
+    `names`.
+    """
     if unknown := [name for name in dataset.classes if name not in names]:
         fix = "name all classes of all datasets as classes, or rename this one"
         raise UserError(dataset.path or "data", f"class '{unknown[0]}' is none of {', '.join(names)}", fix)
@@ -124,10 +132,14 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
 
 
 def split_off(items: Sequence[Sample], share: float, where: Data) -> tuple[list[Sample], list[Sample]]:
-    """Samples for training and, chosen by a hash of their names, the share for validation; none that are for testing."""
+    """Samples for training and, chosen by a hash of their names, the share for validation; none that are for
+    testing.
+    """
     items = [item for item in items if item.metadata.get("split") != "test"]
     splits = assign_splits([item.name for item in items], [item.metadata for item in items], share)
-    parts = {name: [item for item, split in zip(items, splits, strict=True) if split == name] for name in ("train", "val")}
+    parts = {
+        name: [item for item, split in zip(items, splits, strict=True) if split == name] for name in ("train", "val")
+    }
     if share and not parts["val"]:
         raise UserError("val_share", f"{share} leaves none of the {len(items)} samples of {where} for validation")
     return parts["train"], parts["val"]
@@ -149,8 +161,10 @@ def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
     parameters = count_parameters(config, plan.classes)
     steps = [stage.step_count(config.batch_size) for stage in plan.stages]
     lines = [
-        f"Would train: {config.architecture}, backbone {config.backbone}, {parameters / 1e6:.1f} million parameters, "
-        f"weights {config.weights}, on {config.device} in {config.dtype}",
+        (
+            f"Would train: {config.architecture}, backbone {config.backbone}, {parameters / 1e6:.1f} million"
+            f" parameters, weights {config.weights}, on {config.device} in {config.dtype}"
+        ),
         f"Classes: the background and {len(plan.classes)}: {', '.join(plan.classes)}",
     ]
     for stage, count in zip(plan.stages, steps, strict=True):
@@ -161,11 +175,20 @@ def describe(config: TrainConfig, plan: Plan, out: Path) -> str:
             f"{count} steps of {config.batch_size} images ({seen / len(stage.items):.1f} epochs)"
         )
     lines += [
-        f"Validation: {len(plan.validation)} samples" if plan.validation else "Validation: none; the last weights are kept",
-        f"AdamW {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay {config.weight_decay:g}, "
-        f"clip {config.clip:g}, {config.schedule} schedule",
+        (
+            f"Validation: {len(plan.validation)} samples"
+            if plan.validation
+            else "Validation: none; the last weights are kept"
+        ),
+        (
+            f"AdamW {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay"
+            f" {config.weight_decay:g}, clip {config.clip:g}, {config.schedule} schedule"
+        ),
         f"Crops of {config.crop} pixels at scales {config.scale[0]:g} to {config.scale[1]:g}",
-        f"Memory of weights, gradients and moments: {show_bytes(16 * parameters)}; in {out}: {show_bytes(4 * parameters)}, "
-        f"and {show_bytes((12 + 4 * bool(config.ema)) * parameters)} of checkpoint while unfinished",
+        (
+            f"Memory of weights, gradients and moments: {show_bytes(16 * parameters)}; in {out}:"
+            f" {show_bytes(4 * parameters)}, and {show_bytes((12 + 4 * bool(config.ema)) * parameters)} of checkpoint"
+            " while unfinished"
+        ),
     ]
     return "\n".join(lines)

@@ -33,7 +33,9 @@ STRIDE = 32
 """A network's input sides are padded with grey to multiples of its coarsest feature's stride."""
 LARGEST_SCALE = 16
 LONGEST = 16
-"""The network sees at most this many times `side`² pixels: a picture whose aspect ratio is above this is scaled down further."""
+"""The network sees at most this many times `side`² pixels: a picture whose aspect ratio is above this is scaled down
+further.
+"""
 BAND = 2**22
 """Maximum number of scores that are enlarged at a time: 16 MiB."""
 
@@ -49,11 +51,16 @@ class Segmenter:
     dtype: str | None
 
     def label_maps(
-        self, images: Sequence[np.ndarray], *, scales: Sequence[float] = (1.0,), flip: bool = False, side: int | None = None
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        side: int | None = None,
     ) -> list[np.ndarray]:
-        """Label maps (H, W) uint8 for images (H, W, 3) uint8 of any size: 0 is the background, i + 1 is `classes[i]`. The network sees
-        each image with its shorter side at `side` (None: the network's own) times each of `scales`, and with `flip` also mirrored;
-        scores are averaged.
+        """Label maps (H, W) uint8 for images (H, W, 3) uint8 of any size: 0 is the background, i + 1 is `classes[i]`.
+        The network sees each image with its shorter side at `side` (None: the network's own) times each of `scales`,
+        and with `flip` also mirrored; scores are averaged.
 
         Images of one size go through the network together.
         """
@@ -69,7 +76,9 @@ class Segmenter:
         label_maps: list[np.ndarray] = [np.empty(0)] * len(images)
         for numbers in by_size.values():
             together = torch.from_numpy(np.stack([images[n] for n in numbers])).to(self.device)
-            for number, label_map in zip(numbers, self._segment(together, scales, flip, side or self.side), strict=True):
+            for number, label_map in zip(
+                numbers, self._segment(together, scales, flip, side or self.side), strict=True
+            ):
                 label_maps[number] = label_map
         return label_maps
 
@@ -90,14 +99,16 @@ class Segmenter:
 
 
 def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
-    """(height, width) uint8: the class with the highest score, averaged over all views after bilinear resizing. views: scores (C, h, w)
-    each, of any size.
+    """(height, width) uint8: the class with the highest score, averaged over all views after bilinear resizing. views:
+    scores (C, h, w) each, of any size.
 
     Works in bands of rows, so that no array holds more than BAND scores.
     """
     rows = max(1, BAND // (len(views[0]) * width))
     bands = [
-        torch.stack([_rows(view, torch.arange(first, min(first + rows, height)), height, width) for view in views]).sum(0).argmax(0)
+        torch.stack([_rows(view, torch.arange(first, min(first + rows, height)), height, width) for view in views])
+        .sum(0)
+        .argmax(0)
         for first in range(0, height, rows)
     ]
     return torch.cat([band.to(torch.uint8) for band in bands])
@@ -132,8 +143,8 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
     """Load the segmenter from a folder of `seediff train`: config.json and model.safetensors in transformers' format.
 
-    device: None: the fastest available. dtype: "bfloat16" for mixed precision, "float32" or None for none. Raises UserError if the folder
-    has no segmenter, or the device is not available.
+    device: None: the fastest available. dtype: "bfloat16" for mixed precision, "float32" or None for none. Raises
+    UserError if the folder has no segmenter, or the device is not available.
     """
     if dtype not in (None, "float32", "bfloat16"):
         raise UserError("dtype", f"{dtype!r} must be float32 or bfloat16")
@@ -161,7 +172,9 @@ def _try_out(network: Network, classes: int, dtype: str | None, folder: Path) ->
     except Exception as error:  # sizes that fit the weights but not each other
         raise UserError(f"{folder}: config.json describes no network that works ({first_line(error)})") from error
     if scores.shape[1] != classes or not bool(torch.isfinite(scores).all()):
-        raise UserError(f"{folder}: its weights do not give each of the {classes} classes of config.json a score that is a number")
+        raise UserError(
+            f"{folder}: its weights do not give each of the {classes} classes of config.json a score that is a number"
+        )
 
 
 def predict_files(
@@ -177,8 +190,8 @@ def predict_files(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Write labels/NAME.png (palette PNG with the segmenter's class ids), overlays/NAME.jpg and classes.txt. Returns the number of
-    pictures.
+    """Write labels/NAME.png (palette PNG with the segmenter's class ids), overlays/NAME.jpg and classes.txt. Returns
+    the number of pictures.
 
     `out` appears only when it is complete. Raises UserError naming an unusable picture or model.
     """
@@ -194,7 +207,10 @@ def predict_files(
             for photo, image, labels in zip(photos, images, label_maps, strict=True):
                 put(part / native.LABELS / f"{photo.name}.png", native.encode_mask(labels))
                 if overlays:
-                    put(part / native.OVERLAYS / f"{photo.name}.jpg", native.encode_image(overlay(image, labels, voc_palette()), "jpg"))
+                    put(
+                        part / native.OVERLAYS / f"{photo.name}.jpg",
+                        native.encode_image(overlay(image, labels, voc_palette()), "jpg"),
+                    )
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
     return len(found)

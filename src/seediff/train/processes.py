@@ -1,4 +1,5 @@
-"""Training in one process, or in several with a GPU each (`accelerate launch -m seediff train …`), which Ctrl-C stops together.
+"""Training in one process, or in several with a GPU each (`accelerate launch -m seediff train …`), which Ctrl-C stops
+together.
 
 One process does not need accelerate. After Ctrl-C, all processes first finish and save the current step.
 """
@@ -43,7 +44,11 @@ class Processes:
 
     def any(self, said: bool) -> bool:
         """Whether `said` is true in any process. All processes get the same answer at the same step."""
-        return said if self.accelerator is None else bool(self.mean(torch.tensor(float(said), device=self.accelerator.device)) > 0)
+        return (
+            said
+            if self.accelerator is None
+            else bool(self.mean(torch.tensor(float(said), device=self.accelerator.device)) > 0)
+        )
 
     def wait(self) -> None:
         """Wait until all processes have called this."""
@@ -52,7 +57,9 @@ class Processes:
 
 
 def find_processes(device: str | None) -> Processes:
-    """The processes announced by a launcher in the environment. device: the requested device; `cpu` also disables GPUs in accelerate."""
+    """The processes announced by a launcher in the environment. device: the requested device; `cpu` also disables GPUs
+    in accelerate.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
     accelerator = load_extra("accelerate", "train").Accelerator(cpu=device == "cpu")
@@ -60,11 +67,15 @@ def find_processes(device: str | None) -> Processes:
 
 
 SAME = 1.0
-"""Seconds within which a second interrupt counts as the first, because launchers send the terminal's Ctrl-C to every process again."""
+"""Seconds within which a second interrupt counts as the first, because launchers send the terminal's Ctrl-C to every
+process again.
+"""
 
 
 class Interrupts:
-    """Holds interrupts back until `deliver`. An interrupt more than SAME seconds after the first takes effect at once."""
+    """Holds interrupts back until `deliver`. An interrupt more than SAME seconds after the first takes effect at
+    once.
+    """
 
     def __init__(self) -> None:
         self.before: Callable[[int, Any], Any] | None = None
@@ -77,7 +88,9 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold interrupts back during the block, if Python handles them in this thread. A pending interrupt takes effect at its end."""
+        """Hold interrupts back during the block, if Python handles them in this thread. A pending interrupt takes
+        effect at its end.
+        """
         before = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is not threading.main_thread() or not callable(before):
             yield

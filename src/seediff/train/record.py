@@ -1,7 +1,7 @@
 """A training's records: losses.csv and the model card for people, and checkpoints to continue from.
 
-A checkpoint is one safetensors file, written atomically, with the network, AdamW's moments, the moving average and the step. Random
-numbers need no state, because every step has its own seed.
+A checkpoint is one safetensors file, written atomically, with the network, AdamW's moments, the moving average and the
+step. Random numbers need no state, because every step has its own seed.
 """
 
 from __future__ import annotations
@@ -48,17 +48,25 @@ class State:
 
 
 class Losses:
-    """losses.csv, one row per step. Cells are empty for losses that the network does not have, and for miou in steps without validation."""
+    """losses.csv, one row per step. Cells are empty for losses that the network does not have, and for miou in steps
+    without validation.
+    """
 
     def __init__(self, path: Path, steps: int) -> None:
-        """Keep the first `steps` rows of an earlier run's file, up to its checkpoint. Raises UserError if they are none."""
-        rows = read_lines(path)[1 : steps + 1] if steps and path.exists() else []  # a killed run's half line comes after these
+        """Keep the first `steps` rows of an earlier run's file, up to its checkpoint. Raises UserError if they are
+        none.
+        """
+        rows = (
+            read_lines(path)[1 : steps + 1] if steps and path.exists() else []
+        )  # a killed run's half line comes after these
         text = "".join(line + "\n" for line in (",".join(FIELDS), *rows))
         parse_csv(text, FIELDS, path)
         write_atomic(path, text.encode())
         self.path = path
 
-    def add(self, step: int, stage: str, rate: float, losses: Mapping[str, float], norm: float, miou: float | None) -> None:
+    def add(
+        self, step: int, stage: str, rate: float, losses: Mapping[str, float], norm: float, miou: float | None
+    ) -> None:
         numbers = {"learning_rate": rate, **losses, "loss": sum(losses.values()), "gradient_norm": norm}
         values = {name: f"{value:.6g}" for name, value in numbers.items()}
         values |= {"step": str(step), "stage": stage, "miou": "" if miou is None else f"{miou:.4f}"}
@@ -88,23 +96,34 @@ def model_card(config: TrainConfig, state: State, rows: Sequence[Mapping[str, st
         "",
         f"# {config.architecture}, backbone {config.backbone}",
         "",
-        f"A semantic segmenter of {len(stages[0]['classes'])} classes and the background ({parameters / 1e6:.1f} million parameters),",
+        (
+            f"A semantic segmenter of {len(stages[0]['classes'])} classes and the background ({parameters / 1e6:.1f}"
+            " million parameters),"
+        ),
         f"trained by SeeDiff {__version__}. Id 0 is the background, the classes follow in this order:",
         ", ".join(stages[0]["classes"]) + ".",
         "",
         "| stage | samples | steps of " + f"{config.batch_size} images | first weights |",
         "|---|---|---|---|",
         *(
-            f"| {s['name']} | {s['samples']} | {s['steps']} | {_weights_label(config) if i == 0 else 'of the stage before'} |"
+            f"| {s['name']} | {s['samples']} | {s['steps']} |"
+            f" {_weights_label(config) if i == 0 else 'of the stage before'} |"
             for i, s in enumerate(stages)
         ),
         "",
         f"Weights of {kept}."
-        + (f" Validation mIoU, with the background: **{state.best:.4f}**." if measured else " No validation set was given."),
+        + (
+            f" Validation mIoU, with the background: **{state.best:.4f}**."
+            if measured
+            else " No validation set was given."
+        ),
         "",
-        f"AdamW, learning rate {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay {config.weight_decay:g}, "
-        f"gradients clipped at {config.clip:g}, {config.schedule} schedule, crops of {config.crop} pixels, {config.dtype}, "
-        f"seed {config.seed}; seediff.toml has it all. `losses.csv` shows how it went.",
+        (
+            f"AdamW, learning rate {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay"
+            f" {config.weight_decay:g}, gradients clipped at {config.clip:g}, {config.schedule} schedule, crops of"
+            f" {config.crop} pixels, {config.dtype}, seed {config.seed}; seediff.toml has it all. `losses.csv` shows"
+            " how it went."
+        ),
         "",
         "```python",
         "from seediff.train.predict import load_segmenter",
@@ -117,7 +136,9 @@ def model_card(config: TrainConfig, state: State, rows: Sequence[Mapping[str, st
 
 
 def _weights_label(config: TrainConfig) -> str:
-    """The name of the initial weights; of a local folder only the last part, so that cards do not reveal its location."""
+    """The name of the initial weights; of a local folder only the last part, so that cards do not reveal its
+    location.
+    """
     return os.path.basename(os.path.abspath(config.weights)) if os.path.isdir(config.weights) else config.weights
 
 
@@ -126,7 +147,11 @@ MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 
 
 def write_checkpoint(
-    path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, torch.Tensor] | None, state: dict[str, Any]
+    path: Path,
+    trainee: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, torch.Tensor] | None,
+    state: dict[str, Any],
 ) -> None:
     """Write a checkpoint, atomically: a killed run leaves the previous one. state: JSON values, such as the step."""
     tensors = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
@@ -153,7 +178,9 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     found = read_header(path).load("pt")
     expected = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
     if any(name.startswith("average.") for name in found):
-        expected |= {f"average.{name}": value for name, value in getattr(trainee, "network", trainee).state_dict().items()}
+        expected |= {
+            f"average.{name}": value for name, value in getattr(trainee, "network", trainee).state_dict().items()
+        }
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for number, parameter in enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]):
         names = {name: f"adamw.{number}.{name}" for name in MOMENTS}
@@ -163,7 +190,11 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
     for name in (*expected, *found):
         tensor, wanted = found.get(name), expected.get(name)
         if tensor is None or wanted is None or tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
-            raise UserError(path, f"is the checkpoint of another network (tensor {shown(name)})", "choose another --out")
+            raise UserError(
+                path, f"is the checkpoint of another network (tensor {shown(name)})", "choose another --out"
+            )
     trainee.load_state_dict({name: found[f"trainee.{name}"] for name in trainee.state_dict()})
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    return {name.removeprefix("average."): value for name, value in found.items() if name.startswith("average.")} or None
+    return {
+        name.removeprefix("average."): value for name, value in found.items() if name.startswith("average.")
+    } or None

@@ -5,9 +5,9 @@
           classes.txt                      line i (from 0) = id i
           checkpoint.safetensors           while unfinished            README.md     the model card; written last
 
-A killed run continues from its last checkpoint, a run ended by Ctrl-C from its last step. On the same kind of CPU with the same number of
-threads, it ends with the same bytes as an undisturbed run. On CUDA the last bits differ, because the gradients of grid_sample and
-interpolate are added in no fixed order.
+A killed run continues from its last checkpoint, a run ended by Ctrl-C from its last step. On the same kind of CPU with
+the same number of threads, it ends with the same bytes as an undisturbed run. On CUDA the last bits differ, because the
+gradients of grid_sample and interpolate are added in no fixed order.
 """
 
 from __future__ import annotations
@@ -37,7 +37,17 @@ from .models import Network, Trainee, average_losses, build_network, parameter_g
 from .plan import Data, plan_training
 from .predict import Segmenter
 from .processes import Interrupts, Processes, find_processes
-from .record import CHECKPOINT, LOSSES, Losses, State, model_card, read_checkpoint, read_losses, read_state, write_checkpoint
+from .record import (
+    CHECKPOINT,
+    LOSSES,
+    Losses,
+    State,
+    model_card,
+    read_checkpoint,
+    read_losses,
+    read_state,
+    write_checkpoint,
+)
 from .state import RECORD, check_stages, describe_stage, find_state
 
 if TYPE_CHECKING:
@@ -48,7 +58,9 @@ VALIDATED_TOGETHER = 16
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a training. miou: of the network in `out`; NaN without validation. seconds, images_per_second: of this run only."""
+    """The result of a training. miou: of the network in `out`; NaN without validation. seconds, images_per_second: of
+    this run only.
+    """
 
     out: Path
     steps: int
@@ -68,12 +80,13 @@ def train_segmenter(
     progress: Progress | None = None,
     **options: Any,
 ) -> TrainResult:
-    """Train a segmenter like `seediff train`, and write it to the folder `out`. If it was stopped, the same call continues.
+    """Train a segmenter like `seediff train`, and write it to the folder `out`. If it was stopped, the same call
+    continues.
 
-    data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best mIoU on it is kept.
-    Default: the `val` parts of `data`, if there are any. epochs, steps: length of the training; default 10 epochs. options: fields of
-    `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises UserError for unusable data, and for a folder with another
-    training.
+    data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best
+    mIoU on it is kept. Default: the `val` parts of `data`, if there are any. epochs, steps: length of the training;
+    default 10 epochs. options: fields of `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises
+    UserError for unusable data, and for a folder with another training.
     """
     sets = [data] if isinstance(data, Data) else list(data)
     plan = plan_training(sets, epochs=epochs, steps=steps, validation=validation)
@@ -94,24 +107,30 @@ def train(
 ) -> TrainResult:
     """Train on the stages one after the other and write the network to `out`. Continues an unfinished training there.
 
-    validation: samples whose mIoU, over all classes and the background, decides which network is kept. It is measured every
+    validation: samples whose mIoU, over all classes and the background, decides which network is kept. It is measured
+    every
         `validate_every` steps (None: once per epoch, at least 50 steps apart) and at the end of each stage.
-    save_every: steps between checkpoints; each new best network has one, too. workers: threads that read images ahead; None: one per core,
+    save_every: steps between checkpoints; each new best network has one, too. workers: threads that read images ahead;
+    None: one per core,
         at most 8; 0: none.
     keep: called with the number of saved steps, by the first process, at the start and after every checkpoint.
 
-    An interrupt (SIGINT) finishes and saves the current step, then stops. A second one, at least a second later, stops at once. Raises
-    UserError, before any step, for unusable data and for a folder with another training, or one on other data.
+    An interrupt (SIGINT) finishes and saves the current step, then stops. A second one, at least a second later, stops
+    at once. Raises UserError, before any step, for unusable data and for a folder with another training, or one on
+    other data.
     """
     config = with_queries(with_device(config))
     data = check_stages(stages, validation)
     processes = find_processes(config.device)
     if config.batch_size % (processes.count * config.accumulate):
         raise UserError(
-            "batch_size", f"{config.batch_size}: cannot be divided among {processes.count} processes × {config.accumulate} parts"
+            "batch_size",
+            f"{config.batch_size}: cannot be divided among {processes.count} processes × {config.accumulate} parts",
         )
     every = [validate_every or max(50, round(len(stage.items) / config.batch_size)) for stage in stages]
-    new = State(stages=[describe_stage(stage, config) for stage in stages], validation=[len(validation), *every], data=data)
+    new = State(
+        stages=[describe_stage(stage, config) for stage in stages], validation=[len(validation), *every], data=data
+    )
     with open_folder(out) if processes.first else nullcontext():
         state = find_state(out, config, new) if processes.first else new
         processes.wait()
@@ -127,7 +146,9 @@ def train(
         processes.wait()
         keep = keep if keep is not None and processes.first else lambda steps: None
         keep(state.step)
-        with torch.random.fork_rng():  # every step is seeded; the caller's random numbers go on as if nothing had happened
+        with (
+            torch.random.fork_rng()
+        ):  # every step is seeded; the caller's random numbers go on as if nothing had happened
             training = _Training(config, stages, out, state, processes, validation, save_every, keep)
             return training.run(progress, min(8, os.cpu_count() or 1) if workers is None else workers)
 
@@ -181,7 +202,9 @@ class _Training:
         self._finish()
         return _result(self.out, self.state, seconds, (self.state.step - first_step) * self.config.batch_size)
 
-    def _run_stage(self, number: int, stage: Stage, start: int, done: int, total: int, progress: Progress | None, workers: int) -> None:
+    def _run_stage(
+        self, number: int, stage: Stage, start: int, done: int, total: int, progress: Progress | None, workers: int
+    ) -> None:
         config, count = self.config, stage.step_count(self.config.batch_size)
         validate_every = self.state.validation[1 + number]
         share = (self.processes.rank, self.processes.count)
@@ -192,7 +215,10 @@ class _Training:
             losses, norm = self.step(next(reading), rate)
             self.state.step = now = start + step + 1
             if not math.isfinite(sum(losses.values())):
-                raise UserError(f"step {now}: the loss is not a number; lower learning_rate ({config.learning_rate}), or use dtype float32")
+                raise UserError(
+                    f"step {now}: the loss is not a number; lower learning_rate ({config.learning_rate}), or use dtype"
+                    " float32"
+                )
             last = step == count - 1
             miou = None
             if self.validation is not None and ((step + 1) % validate_every == 0 or last):
@@ -201,7 +227,8 @@ class _Training:
             stop = self.processes.any(self.interrupts.asked)
             if self.losses is not None:
                 self.losses.add(now, stage.name, rate * config.learning_rate, losses, norm, miou)
-                # A new best network, too: on CUDA, its step done again after a kill would measure something slightly different.
+                # A new best network, too: on CUDA, its step done again after a kill would measure something slightly
+                # different.
                 if now % self.save_every == 0 or last or stop or self.state.best_step == now:
                     self._save()
             if progress is not None and self.processes.first:
@@ -212,7 +239,9 @@ class _Training:
         reading.close()  # type: ignore[attr-defined]
 
     def step(self, batch: Pair, rate: float) -> tuple[dict[str, float], float]:
-        """One step of AdamW at `rate` times the learning rates. Returns the losses, and the gradient's norm before clipping."""
+        """One step of AdamW at `rate` times the learning rates. Returns the losses, and the gradient's norm before
+        clipping.
+        """
         config = self.config
         # Every step, and each of up to 64 processes, draws its own points and dropped paths.
         torch.manual_seed((config.seed * 1_000_003 + self.state.step) * 64 + self.processes.rank + 1)
@@ -236,7 +265,9 @@ class _Training:
         return dict(zip(total, values, strict=False)), values[-1]
 
     def _validate(self, start: int) -> float:
-        """The mIoU of the current weights (or their average). Writes the network if it is the best since step `start`."""
+        """The mIoU of the current weights (or their average). Writes the network if it is the best since step
+        `start`.
+        """
         assert self.validation is not None
         last = {k: v.clone() for k, v in self.network.state_dict().items()} if self.average is not None else None
         if self.average is not None:
@@ -257,7 +288,9 @@ class _Training:
         config.architectures = [type(self.network).__name__]
         about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
         weights = self.average if self.average is not None else self.network.state_dict()
-        write_tensors(self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in weights.items()}, {"format": "pt"})
+        write_tensors(
+            self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in weights.items()}, {"format": "pt"}
+        )
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
     def _save(self) -> None:

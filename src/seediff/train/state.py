@@ -1,4 +1,6 @@
-"""Whether a training can go on: everything about its data that decides it, and what differs from the training in a folder."""
+"""Whether a training can go on: everything about its data that decides it, and what differs from the training in a
+folder.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +24,19 @@ RECORD = "training.json"
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample] = ()) -> list[str]:
-    """A digest of the samples of each stage, and of those for validation, if there are any: of their names, the sizes in bytes of their
-    pictures, and their label maps.
+    """A digest of the samples of each stage, and of those for validation, if there are any: of their names, the sizes
+    in bytes of their pictures, and their label maps.
 
-    Raises UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all. Reads every label
-    map once, which is quick compared with training."""
+    Raises UserError if stages differ in classes, or if labels cannot be read, have unknown ids or show no class at all.
+    Reads every label map once, which is quick compared with training."""
     if not stages:
         raise UserError("nothing to train on: no stage")
     classes = stages[0].classes
     for stage in stages:
         if stage.classes != classes:
-            raise UserError(f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
+            raise UserError(
+                f"stage '{stage.name}': its classes are not those of stage '{stages[0].name}': {', '.join(classes)}"
+            )
     digests = []
     checked = [(f"stage '{stage.name}'", stage.items) for stage in stages]
     for what, items in [*checked, *([("validation", validation)] if validation else [])]:
@@ -60,8 +64,8 @@ def describe_stage(stage: Stage, config: TrainConfig) -> dict[str, Any]:
 
 
 def find_state(out: Path, config: TrainConfig, new: State) -> State:
-    """The state of the training in `out`, which is `new` if none has begun. Raises UserError if `out` holds anything else, or a training
-    with another configuration or on other data."""
+    """The state of the training in `out`, which is `new` if none has begun. Raises UserError if `out` holds anything
+    else, or a training with another configuration or on other data."""
     names = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
     if not names:
         return new
@@ -81,7 +85,9 @@ def find_state(out: Path, config: TrainConfig, new: State) -> State:
     if not changed:  # other numbers or classes make other data, too
         trained_on = [*(f"stage '{stage['name']}'" for stage in new.stages), "validation"]
         changed = [
-            f"{what} had other samples or masks" for i, what in enumerate(trained_on) if state.data[i : i + 1] != new.data[i : i + 1]
+            f"{what} had other samples or masks"
+            for i, what in enumerate(trained_on)
+            if state.data[i : i + 1] != new.data[i : i + 1]
         ]
     if changed:
         fix = "choose another folder, or give the same options and data as before"

@@ -1,6 +1,8 @@
-"""Loads segmenters and backbones: their weights must be safetensors, have every tensor of the network, and hold only finite numbers.
+"""Loads segmenters and backbones: their weights must be safetensors, have every tensor of the network, and hold only
+finite numbers.
 
-Without these checks, transformers would initialise missing tensors at random with only a warning, and would also read pickles.
+Without these checks, transformers would initialise missing tensors at random with only a warning, and would also read
+pickles.
 """
 
 from __future__ import annotations
@@ -50,17 +52,22 @@ def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, 
     count = len(about.id2label)
     names = [about.id2label.get(str(i)) for i in range(min(count, MAX_CLASSES + 2))]
     if None in names or not 2 <= count <= MAX_CLASSES + 1:
-        raise UserError(f"{path}: id2label must name 0, 1, 2, … in turn, up to {MAX_CLASSES}, not {shown(about.id2label)}")
+        raise UserError(
+            f"{path}: id2label must name 0, 1, 2, … in turn, up to {MAX_CLASSES}, not {shown(about.id2label)}"
+        )
     if names[0] != BACKGROUND:
-        raise UserError(f"{path}: class 0 must be '{BACKGROUND}', not {shown(names[0])}; only segmenters of `seediff train` can be used")
+        raise UserError(
+            f"{path}: class 0 must be '{BACKGROUND}', not {shown(names[0])}; only segmenters of `seediff train` can be"
+            " used"
+        )
     classes = tuple(str(name) for name in names[1:])
     check_class_list(classes, f"{path}: id2label")
     return about, classes
 
 
 def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
-    """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to code or other files,
-    with a backbone outside BACKBONES, or with more than LAYERS layers."""
+    """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to
+    code or other files, with a backbone outside BACKBONES, or with more than LAYERS layers."""
     settings = read_json(path, dict[str, Any], limit=SETTINGS)
     if (kind := settings.get("model_type")) not in tuple(kinds):
         raise UserError(f"{path}: model_type = {shown(kind)} must be {' or '.join(map(repr, kinds))}")
@@ -68,7 +75,9 @@ def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     backbone = settings.get("backbone_config")
     backbone = backbone if isinstance(backbone, dict) else {}
     if backbone.get("model_type", "swin") not in BACKBONES:
-        raise UserError(f"{path}: model_type of backbone_config = {shown(backbone['model_type'])} must be {' or '.join(BACKBONES)}")
+        raise UserError(
+            f"{path}: model_type of backbone_config = {shown(backbone['model_type'])} must be {' or '.join(BACKBONES)}"
+        )
     if settings.get("backbone") is not None:
         raise UserError(f"{path}: backbone = {shown(settings['backbone'])} names another model; remove that key")
     for key, value in (*settings.items(), *backbone.items()):
@@ -79,15 +88,20 @@ def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
 
 
 def load_network(kind: Any, source: str, *, initial: bool = False, **options: Any) -> Any:
-    """A network or backbone of a class of transformers, with the weights of a local folder or a hub id. initial: for `_check_loaded`.
-    options: of `from_pretrained`. Raises UserError."""
+    """A network or backbone of a class of transformers, with the weights of a local folder or a hub id. initial: for
+    `_check_loaded`. options: of `from_pretrained`. Raises UserError."""
     where, folder = f"weights = {source!r}" if initial else source, Path(source)
     if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
         read_header(folder / WEIGHTS, "there is no such file; weights are read in safetensors alone, never as pickles")
     try:
         with _without_bars():
             network, info = kind.from_pretrained(
-                source, ignore_mismatched_sizes=True, use_safetensors=True, output_loading_info=True, **OWN_ATTENTION, **options
+                source,
+                ignore_mismatched_sizes=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                **OWN_ATTENTION,
+                **options,
             )
     except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
@@ -112,8 +126,8 @@ def _without_bars() -> Iterator[None]:
 def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initial: bool) -> None:
     """Raise UserError if weights lacked a tensor, had a tensor of another shape, or hold values that are not finite.
 
-    info: transformers' `output_loading_info`. initial: these are initial weights of a training, whose tensors may differ in their first
-    side, the number of classes, and may lack each part in NEW_HEADS as a whole.
+    info: transformers' `output_loading_info`. initial: these are initial weights of a training, whose tensors may
+    differ in their first side, the number of classes, and may lack each part in NEW_HEADS as a whole.
     """
     missing, names = set(info.get("missing_keys") or ()), list(network.state_dict())
     for head in NEW_HEADS if initial else ():
@@ -121,7 +135,8 @@ def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initi
         missing -= head_names if head_names <= missing else set()
     if missing:
         raise UserError(
-            f"{where}: {len(missing)} of {len(names)} tensors are not in its weights, the first {min(missing)}; they are of another network"
+            f"{where}: {len(missing)} of {len(names)} tensors are not in its weights, the first {min(missing)}; they"
+            " are of another network"
         )
     for name, *shapes in info.get("mismatched_keys") or ():
         file_shape, network_shape = (tuple(shape) for shape in shapes)

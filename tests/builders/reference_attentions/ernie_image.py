@@ -27,7 +27,13 @@ def save_ernie_image(folder: Path) -> Path:
     small = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "num_attention_heads": 2, "head_dim": 8}
     encoder = Mistral3Model(
         Mistral3Config(
-            text_config={"model_type": "mistral", "vocab_size": len(tokenizer), "num_hidden_layers": 3, "num_key_value_heads": 1, **small},
+            text_config={
+                "model_type": "mistral",
+                "vocab_size": len(tokenizer),
+                "num_hidden_layers": 3,
+                "num_key_value_heads": 1,
+                **small,
+            },
             vision_config={"model_type": "pixtral", "num_hidden_layers": 1, "image_size": 28, **small},
         )
     )
@@ -41,7 +47,10 @@ def save_ernie_image(folder: Path) -> Path:
         text_in_dim=WIDTH,
         rope_axes_dim=(4, 6, 6),
     )
-    for layer in (transformer.adaLN_modulation[-1], transformer.final_linear):  # zeros by default, which would pass nothing on
+    for layer in (
+        transformer.adaLN_modulation[-1],
+        transformer.final_linear,
+    ):  # zeros by default, which would pass nothing on
         torch.nn.init.normal_(layer.weight, std=0.1)
     pipe = ErnieImagePipeline(
         transformer=sharpen(transformer),  # type: ignore[arg-type]
@@ -55,8 +64,8 @@ def save_ernie_image(folder: Path) -> Path:
 
 
 def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """ErnieImageSingleStreamAttnProcessor by hand. Channels d and d + D/2 form a pair, but their angles differ, so that this is no
-    rotation."""
+    """ErnieImageSingleStreamAttnProcessor by hand. Channels d and d + D/2 form a pair, but their angles differ, so that
+    this is no rotation."""
     angles = given["image_rotary_emb"].transpose(1, 2)  # (B, 1, S, D)
     half = angles.shape[3] // 2
     both = []

@@ -9,13 +9,24 @@ from typing import Any
 
 import torch
 from builders.eager import Book, softmax_of
-from builders.twins import WIDTH, autoencoder, clip_encoder, clip_tokenizer, flow_scheduler, sharpen, t5_encoder, t5_tokenizer
+from builders.twins import (
+    WIDTH,
+    autoencoder,
+    clip_encoder,
+    clip_tokenizer,
+    flow_scheduler,
+    sharpen,
+    t5_encoder,
+    t5_tokenizer,
+)
 
 from seediff.models.registry import Model
 
 
 def save_flux(folder: Path, *, guidance: bool = True) -> Path:
-    """FLUX.1: two blocks of two streams and two of one, rotary; `guidance` False: schnell. At 64 pixels, 16² positions."""
+    """FLUX.1: two blocks of two streams and two of one, rotary; `guidance` False: schnell. At 64 pixels, 16²
+    positions.
+    """
     from diffusers import FluxPipeline, FluxTransformer2DModel
 
     torch.manual_seed(0)
@@ -44,8 +55,8 @@ def save_flux(folder: Path, *, guidance: bool = True) -> Path:
 
 
 def packed(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """FluxAttnProcessor by hand, with the rotation as a product of complex numbers. Chroma's mask is used as given: booleans, or numbers to
-    add to the scores."""
+    """FluxAttnProcessor by hand, with the rotation as a product of complex numbers. Chroma's mask is used as given:
+    booleans, or numbers to add to the scores."""
     text = given.get("encoder_hidden_states")
     both = []
     for which in ("q", "k"):

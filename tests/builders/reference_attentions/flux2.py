@@ -31,7 +31,11 @@ def parts(*, guidance: bool) -> dict[str, Any]:
         guidance_embeds=guidance,
     )
     transformer = sharpen(transformer)
-    return {"transformer": transformer, "vae": vae_of_flux2(), "scheduler": flow_scheduler(shift=3.0, use_dynamic_shifting=True)}
+    return {
+        "transformer": transformer,
+        "vae": vae_of_flux2(),
+        "scheduler": flow_scheduler(shift=3.0, use_dynamic_shifting=True),
+    }
 
 
 def vae_of_flux2() -> Any:
@@ -92,7 +96,10 @@ def fused(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.
     if not hasattr(attention, "to_qkv_mlp_proj"):
         return packed(attention, hidden, given)
     query, key, *_ = attention.to_qkv_mlp_proj(hidden).split(attention.heads * attention.head_dim, 2)
-    split = (norm(states.unflatten(2, (attention.heads, -1))) for norm, states in ((attention.norm_q, query), (attention.norm_k, key)))
+    split = (
+        norm(states.unflatten(2, (attention.heads, -1)))
+        for norm, states in ((attention.norm_q, query), (attention.norm_k, key))
+    )
     return softmax_of(*(turned(states, given) for states in split))
 
 

@@ -30,11 +30,19 @@ def save_flux2_klein(folder: Path, *, distilled: bool = False) -> Path:
             tie_word_embeddings=True,
         )
     )
-    pipe = Flux2KleinPipeline(**parts(guidance=False), text_encoder=encoder, tokenizer=tokenizer, is_distilled=distilled)
+    pipe = Flux2KleinPipeline(
+        **parts(guidance=False), text_encoder=encoder, tokenizer=tokenizer, is_distilled=distilled
+    )
     pipe.save_pretrained(folder)
     return folder
 
 
 BOOK = Book(
-    save_flux2_klein, fused, behind_t5, calls=2, plain=plain, variants={"klein-4b": partial(save_flux2_klein, distilled=True)}, level=0.1
+    save_flux2_klein,
+    fused,
+    behind_t5,
+    calls=2,
+    plain=plain,
+    variants={"klein-4b": partial(save_flux2_klein, distilled=True)},
+    level=0.1,
 )

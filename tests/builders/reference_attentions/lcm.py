@@ -1,4 +1,6 @@
-"""Latent consistency models: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
+"""Latent consistency models: a narrow twin of its exact classes, with random weights from a seed, and its reference
+attention.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from builders.twins import WIDTH, unet, unet_parts
 
 
 def save_lcm(folder: Path) -> Path:
-    """A latent consistency model: the parts of Stable Diffusion 1, from whose weights distillation begins; in the UNet also a projection of
-    the guidance scale, which is one of its inputs; and LCM's scheduler."""
+    """A latent consistency model: the parts of Stable Diffusion 1, from whose weights distillation begins; in the UNet
+    also a projection of the guidance scale, which is one of its inputs; and LCM's scheduler."""
     from diffusers import LatentConsistencyModelPipeline, LCMScheduler
 
     parts = unet_parts()

@@ -44,8 +44,8 @@ def save_lumina2(folder: Path) -> Path:
 
 
 def single(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """Lumina2AttnProcessor2_0 by hand. Columns are reordered to the picture, its text, padding. The text ends where the first of the three
-    positions that rotate a column stops changing."""
+    """Lumina2AttnProcessor2_0 by hand. Columns are reordered to the picture, its text, padding. The text ends where the
+    first of the three positions that rotate a column stops changing."""
     turn, both = given["image_rotary_emb"], []  # (B, S, D/2), complex
     for which in ("q", "k"):
         width = attention.to_q.out_features // attention.heads

@@ -12,8 +12,15 @@ from builders.twins import WIDTH, autoencoder, sharpen, t5_encoder, t5_tokenizer
 
 
 def save_pixart(folder: Path, *, sigma: bool = False) -> Path:
-    """PixArt-α or -Σ: two blocks; latents of 32², so 16² positions, images of 64². Neither gets the picture's size, unlike α at 1024²."""
-    from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel
+    """PixArt-α or -Σ: two blocks; latents of 32², so 16² positions, images of 64². Neither gets the picture's size,
+    unlike α at 1024².
+    """
+    from diffusers import (
+        DPMSolverMultistepScheduler,
+        PixArtAlphaPipeline,
+        PixArtSigmaPipeline,
+        PixArtTransformer2DModel,
+    )
 
     torch.manual_seed(0)
     tokenizer = t5_tokenizer()

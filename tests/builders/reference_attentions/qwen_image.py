@@ -31,7 +31,13 @@ def save_qwen_image(folder: Path) -> Path:
                 "num_key_value_heads": 2,
                 "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e6},
             },
-            vision_config={"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": WIDTH},
+            vision_config={
+                "depth": 1,
+                "hidden_size": 16,
+                "intermediate_size": 16,
+                "num_heads": 2,
+                "out_hidden_size": WIDTH,
+            },
             **{f"{name}_token_id": 0 for name in ("image", "video", "vision_start", "vision_end")},
         )
     )
@@ -69,8 +75,16 @@ def double(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch
     both = []
     for which in ("q", "k"):
         own = [
-            (getattr(attention, f"add_{which}_proj")(text), getattr(attention, f"norm_added_{which}"), given["image_rotary_emb"][1]),
-            (getattr(attention, f"to_{which}")(hidden), getattr(attention, f"norm_{which}"), given["image_rotary_emb"][0]),
+            (
+                getattr(attention, f"add_{which}_proj")(text),
+                getattr(attention, f"norm_added_{which}"),
+                given["image_rotary_emb"][1],
+            ),
+            (
+                getattr(attention, f"to_{which}")(hidden),
+                getattr(attention, f"norm_{which}"),
+                given["image_rotary_emb"][0],
+            ),
         ]
         turned = []
         for states, norm, turn in own:

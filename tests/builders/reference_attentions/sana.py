@@ -65,4 +65,6 @@ def plain(guidance: float, negative: str) -> dict[str, Any]:
     return guided(guidance, negative) | {"use_resolution_binning": False}
 
 
-BOOK = Book(save_sana, masked_cross, variants={"sana-1.5": partial(save_sana, qk_norm="rms_norm_across_heads")}, plain=plain)
+BOOK = Book(
+    save_sana, masked_cross, variants={"sana-1.5": partial(save_sana, qk_norm="rms_norm_across_heads")}, plain=plain
+)

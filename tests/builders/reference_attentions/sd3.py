@@ -1,4 +1,6 @@
-"""Stable Diffusion 3 and 3.5: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
+"""Stable Diffusion 3 and 3.5: a narrow twin of its exact classes, with random weights from a seed, and its reference
+attention.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,24 @@ from typing import Any
 
 import torch
 from builders.eager import Book, heads, softmax_of
-from builders.twins import WIDTH, autoencoder, clip_encoder, clip_tokenizer, flow_scheduler, sharpen, t5_encoder, t5_tokenizer
+from builders.twins import (
+    WIDTH,
+    autoencoder,
+    clip_encoder,
+    clip_tokenizer,
+    flow_scheduler,
+    sharpen,
+    t5_encoder,
+    t5_tokenizer,
+)
 
 from seediff.models.registry import Model
 
 
 def save_sd3(folder: Path, *, qk_norm: str | None = "rms_norm", t5: bool = True) -> Path:
-    """SD 3.5: three blocks, the first with a second attention of the picture alone; latents of 32², so 16² positions, images of 64²."""
+    """SD 3.5: three blocks, the first with a second attention of the picture alone; latents of 32², so 16² positions,
+    images of 64².
+    """
     from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
     torch.manual_seed(0)
@@ -49,7 +62,9 @@ def save_sd3(folder: Path, *, qk_norm: str | None = "rms_norm", t5: bool = True)
 
 
 def separate(attention: Any, hidden: torch.Tensor, given: dict[str, Any]) -> torch.Tensor:
-    """JointAttnProcessor2_0 (SD 3) by hand: the picture's queries and keys, then the text's, each after its own norm."""
+    """JointAttnProcessor2_0 (SD 3) by hand: the picture's queries and keys, then the text's, each after its own
+    norm.
+    """
 
     def states(source: torch.Tensor, project: str, norm: str) -> torch.Tensor:
         projected = heads(getattr(attention, project)(source), attention.heads)
@@ -68,4 +83,6 @@ def picture_first(_model: Model, positions: int, _prompts: Sequence[str]) -> tup
     return slice(0, positions), slice(positions, None)
 
 
-BOOK = Book(save_sd3, separate, picture_first, variants={"without-norms-and-t5": partial(save_sd3, qk_norm=None, t5=False)})
+BOOK = Book(
+    save_sd3, separate, picture_first, variants={"without-norms-and-t5": partial(save_sd3, qk_norm=None, t5=False)}
+)

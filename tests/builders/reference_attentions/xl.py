@@ -38,7 +38,9 @@ def save_xl(folder: Path) -> Path:
         tokenizer=first,
         tokenizer_2=second,
         unet=sharpen(unet),
-        scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1),
+        scheduler=EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        ),
         add_watermarker=False,
     ).save_pretrained(folder)
     return folder

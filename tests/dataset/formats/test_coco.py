@@ -78,7 +78,9 @@ def test_documents_give_label_maps_back(seed):
     for (image, labels), expected in zip(read, maps, strict=True):
         assert np.array_equal(labels, expected), image
     # Objects come back too, but for what is ignored.
-    for (_, labels), expected in zip(from_coco(as_coco(classes, [("a", m) for m in maps], objects=True))[1], maps, strict=True):
+    for (_, labels), expected in zip(
+        from_coco(as_coco(classes, [("a", m) for m in maps], objects=True))[1], maps, strict=True
+    ):
         assert np.array_equal(labels, np.where(expected == 255, 0, expected))
 
 
@@ -87,7 +89,10 @@ def test_pycocotools_reads_what_is_written(tmp_path):
     given = [item(f"a/{i}", m, shape=m.shape) for i, m in enumerate(maps)]
     done = export("coco", CLASSES, given, tmp_path / "coco", min_area=2)
     assert done.notes == ("1 pieces below 2 pixels are no objects in instances; semantic has them",)
-    semantic, instances = load(tmp_path / "coco/annotations/semantic.json"), load(tmp_path / "coco/annotations/instances.json")
+    semantic, instances = (
+        load(tmp_path / "coco/annotations/semantic.json"),
+        load(tmp_path / "coco/annotations/instances.json"),
+    )
     assert {c["id"]: c["name"] for c in semantic.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog", 255: "ignore"}
     assert {c["id"]: c["name"] for c in instances.dataset["categories"]} == {1: "cat", 2: "bus", 3: "dog"}
     for image_id, labels in enumerate(maps, 1):
@@ -101,34 +106,46 @@ def test_pycocotools_reads_what_is_written(tmp_path):
             assert (one["area"], one["iscrowd"]) == (inside.sum(), 0)
         assert np.array_equal(again, labels)
     first = instances.loadAnns(instances.getAnnIds(imgIds=[1]))
-    assert [(one["category_id"], one["area"], one["bbox"]) for one in first] == [(1, 56, [2, 1, 9, 9]), (2, 4, [5, 5, 2, 2])]
+    assert [(one["category_id"], one["area"], one["bbox"]) for one in first] == [
+        (1, 56, [2, 1, 9, 9]),
+        (2, 4, [5, 5, 2, 2]),
+    ]
     assert np.array_equal(instances.annToMask(first[0]), ring() == 1)  # the hole stays
 
 
 def test_polygons_state_their_loss(tmp_path):
     given = [item("ring", ring(), shape=(12, 14))]
     done = export("coco", CLASSES, given, tmp_path / "coco", polygons=True)
-    assert done.notes == ("polygons, filled by pycocotools, against the masks: IoU 1.0000 mean, 1.0000 lowest; RLE loses nothing",)
+    assert done.notes == (
+        "polygons, filled by pycocotools, against the masks: IoU 1.0000 mean, 1.0000 lowest; RLE loses nothing",
+    )
     coco = load(tmp_path / "coco/annotations/instances.json")
     shapes = {one["category_id"]: one for one in coco.dataset["annotations"]}
     assert isinstance(shapes[1]["segmentation"], list)
     assert shapes[2]["segmentation"] == [[5, 5, 7, 5, 7, 7, 5, 7]]
     assert np.array_equal(coco.annToMask(shapes[1]), ring() == 1)
     assert np.array_equal(
-        imported("coco", tmp_path / "coco", annotations=tmp_path / "coco/annotations/instances.json")[1][0].label_map, ring()
+        imported("coco", tmp_path / "coco", annotations=tmp_path / "coco/annotations/instances.json")[1][0].label_map,
+        ring(),
     )
 
 
 def test_classes_of_a_row_come_back(tmp_path):
     """Also those without a pixel, which flags are about, in their order."""
-    row = {"classes": ["dog", "cat"], "class_ids": [3, 1], "area": {"dog": 0.0, "cat": 1.0}, "flags": ["degenerate:dog"]}
+    row = {
+        "classes": ["dog", "cat"],
+        "class_ids": [3, 1],
+        "area": {"dog": 0.0, "cat": 1.0},
+        "flags": ["degenerate:dog"],
+    }
     export("coco", CLASSES, [item("a", np.ones((4, 6), np.uint8), row)], tmp_path / "coco")
     classes, (one,) = imported("coco", tmp_path / "coco")
     assert one.row(one.label_map, classes) == row
 
 
 @pytest.mark.parametrize(
-    ("share", "splits"), [(None, ["val", "dev"]), (0.0, ["train", "dev"]), (0.2, ["train", "dev"]), (1.0, ["val", "val"])]
+    ("share", "splits"),
+    [(None, ["val", "dev"]), (0.0, ["train", "dev"]), (0.2, ["train", "dev"]), (1.0, ["val", "val"])],
 )
 def test_a_share_replaces_the_splits_of_rows(tmp_path, share, splits):
     given = [item("a", None, {"split": "val"}), item("b", None, {"split": "dev"})]
@@ -142,7 +159,13 @@ def foreign():
     rle = {"size": [2, 3], "counts": [0, 2, 4]}  # the first column
     annotations = [
         {"id": 7, "image_id": 5, "category_id": 90, "iscrowd": 0, "segmentation": rle},
-        {"id": 8, "image_id": 5, "category_id": 18, "iscrowd": 0, "segmentation": {"size": [2, 3], "counts": [0, 5, 1]}},
+        {
+            "id": 8,
+            "image_id": 5,
+            "category_id": 18,
+            "iscrowd": 0,
+            "segmentation": {"size": [2, 3], "counts": [0, 5, 1]},
+        },
         {"id": 9, "image_id": 5, "category_id": 18, "iscrowd": 1, "segmentation": {"size": [2, 3], "counts": [0, 6]}},
     ]
     categories = [{"id": 90, "name": "dog"}, {"id": 18, "name": "cat"}, {"id": 0, "name": "background"}]
@@ -171,13 +194,26 @@ def corner(x):
         ("annotations", {"category_id": 6}, "annotation 7 is of category 6"),
         ("annotations", {"segmentation": None}, r"annotations\[0\]\.segmentation"),
         ("annotations", rle([8], (2, 4)), "annotation 7: its mask"),
-        *(("annotations", rle(counts), "annotation 7: 'counts'") for counts in ([7], [-1, 7], [7, -1], "é", "", "00 ", "0\x7f")),
+        *(
+            ("annotations", rle(counts), "annotation 7: 'counts'")
+            for counts in ([7], [-1, 7], [7, -1], "é", "", "00 ", "0\x7f")
+        ),
         # Sums and digits that wrap around 64 bits.
-        *(("annotations", rle(counts), "annotation 7: 'counts'") for counts in ([2**62] * 4 + [6], [2**64, 6], "o" * 30, "o" * 30 + "0")),
+        *(
+            ("annotations", rle(counts), "annotation 7: 'counts'")
+            for counts in ([2**62] * 4 + [6], [2**64, 6], "o" * 30, "o" * 30 + "0")
+        ),
         *(("annotations", rle(counts), r"segmentation\.counts") for counts in ([3.0, 3.0], [True, 5], {}, None)),
-        ("annotations", {"segmentation": {"size": [2, 3]}}, r"annotations\[0\]\.segmentation`: Object missing required field `counts`"),
+        (
+            "annotations",
+            {"segmentation": {"size": [2, 3]}},
+            r"annotations\[0\]\.segmentation`: Object missing required field `counts`",
+        ),
         ("annotations", {"segmentation": [[1, 2, 3]]}, "a polygon"),
-        *(("annotations", corner(x), "annotation 7: a corner") for x in (1e9, -1e9, 2**62, float("nan"), float("inf"), 17)),
+        *(
+            ("annotations", corner(x), "annotation 7: a corner")
+            for x in (1e9, -1e9, 2**62, float("nan"), float("inf"), 17)
+        ),
         *(("annotations", corner(x), r"annotations\[0\]\.segmentation") for x in (2**2000, "1", None, True)),
         ("annotations", {"segmentation": [[0, 0, 3, 2] * 900_000]}, "the edges of its polygon"),
         ("images", {"width": -1}, r"images\[0\]\.width"),

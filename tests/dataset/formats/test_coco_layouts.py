@@ -38,7 +38,14 @@ def picture(suffix="jpg"):
 def document(*names, categories=({"id": 1, "name": "cat", "supercategory": ""},), **annotation):
     """An image and an annotation of each name."""
     images = [{"id": i, "file_name": name, "width": SHAPE[1], "height": SHAPE[0]} for i, name in enumerate(names, 1)]
-    given = {"category_id": categories[-1]["id"], "iscrowd": 0, "bbox": [1, 1, 3, 3], "segmentation": [CAT], "area": 9, **annotation}
+    given = {
+        "category_id": categories[-1]["id"],
+        "iscrowd": 0,
+        "bbox": [1, 1, 3, 3],
+        "segmentation": [CAT],
+        "area": 9,
+        **annotation,
+    }
     annotations = [{"id": image["id"], "image_id": image["id"], **given} for image in images]
     return {"licenses": [], "info": {}, "images": images, "annotations": annotations, "categories": list(categories)}
 
@@ -55,10 +62,14 @@ def check(found, names, value=1):
 
 
 def test_datumaro_pictures_in_a_folder_a_subset(tmp_path):
-    # As its exporter writes: images/<subset>/, annotations/instances_<subset>.json, and files of other tasks beside them.
+    # As its exporter writes: images/<subset>/, annotations/instances_<subset>.json, and files of other tasks beside
+    # them.
     for subset, name in (("train", "a"), ("val", "b"), ("test", "a")):
         save(tmp_path / f"annotations/instances_{subset}.json", document(f"{name}.jpg"))
-        save(tmp_path / f"annotations/image_info_{subset}.json", {**document(f"{name}.jpg"), "annotations": [], "categories": []})
+        save(
+            tmp_path / f"annotations/image_info_{subset}.json",
+            {**document(f"{name}.jpg"), "annotations": [], "categories": []},
+        )
         save(tmp_path / f"images/{subset}/{name}.jpg", picture())
     expected = {"train/a": "train", "b": "val", "test/a": "test"}
     for options in ({}, {"images": tmp_path / "images"}):
@@ -74,7 +85,9 @@ def test_datumaro_pictures_in_a_folder_a_subset(tmp_path):
 def test_pictures_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(tmp_path, file):
     images = {name: np.full((*SHAPE, 3), 60 * number, np.uint8) for number, name in enumerate(("1", "train/1", "3"))}
     splits = {"3": "val"}
-    given = [Sample(image, labels(), None, {"split": splits.get(name, "train")}, name=name) for name, image in images.items()]
+    given = [
+        Sample(image, labels(), None, {"split": splits.get(name, "train")}, name=name) for name, image in images.items()
+    ]
     export("coco", ("cat",), given, tmp_path, panoptic=True)
     found = imported("coco", tmp_path, annotations=file and tmp_path / "annotations" / file)[1]
     assert len(found) == (2 if file else 3)
@@ -89,14 +102,20 @@ def test_one_file_a_part_of_other_names(tmp_path):
 
 
 def test_coco_itself_with_keypoints(tmp_path):
-    # COCO's own: person_keypoints_val2017.json, pictures in val2017/, and no other annotations, or those of instances beside them.
+    # COCO's own: person_keypoints_val2017.json, pictures in val2017/, and no other annotations, or those of instances
+    # beside them.
     person = ({"id": 1, "name": "person", "supercategory": "person", "keypoints": ["nose"], "skeleton": []},)
     path = save(
         tmp_path / "annotations/person_keypoints_val2017.json",
         document("000000000139.jpg", categories=person, keypoints=[2, 2, 2], num_keypoints=1),
     )
     save(tmp_path / "val2017/000000000139.jpg", picture())
-    for source, options in ((tmp_path, {}), (path, {}), (tmp_path, {"annotations": path}), (path, {"images": tmp_path / "val2017"})):
+    for source, options in (
+        (tmp_path, {}),
+        (path, {}),
+        (tmp_path, {"annotations": path}),
+        (path, {"images": tmp_path / "val2017"}),
+    ):
         classes, found = read(source, **options)
         assert classes == ("person",)
         check(found, {"000000000139": "val"})
@@ -144,7 +163,9 @@ def test_a_parent_that_annotations_are_of_is_a_class(tmp_path):
 
 
 def panoptic(root, part="val2017", names=("000000000139",)):
-    """As COCO's: annotations/panoptic_val2017.json, its PNG files in a folder of that name beside it, the pictures in val2017/."""
+    """As COCO's: annotations/panoptic_val2017.json, its PNG files in a folder of that name beside it, the pictures in
+    val2017/.
+    """
     categories = [
         {"id": 1, "name": "person", "supercategory": "person", "isthing": 1},
         {"id": 200, "name": "rug-merged", "supercategory": "furniture", "isthing": 0},
@@ -184,7 +205,10 @@ def test_panoptic(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda given, root: given["annotations"][0]["segments_info"].pop(), r"000000000139\.png: has a segment 258 that"),
+        (
+            lambda given, root: given["annotations"][0]["segments_info"].pop(),
+            r"000000000139\.png: has a segment 258 that",
+        ),
         (lambda given, root: given["annotations"][0].update(file_name="../../x.png"), "'file_name' leads out"),
         (lambda given, root: given["images"][0].update(width=7), r"image 1: is \(6, 7\)"),
         (lambda given, root: given["annotations"].append(given["annotations"][0]), "which has one already"),
@@ -195,10 +219,15 @@ def test_panoptic(tmp_path):
             r"segments_info\[0\]\.id`: Expected",
         ),
         (
-            lambda given, root: Image.new("L", (SHAPE[1], SHAPE[0])).save(root / "annotations/panoptic_val2017/000000000139.png"),
+            lambda given, root: Image.new("L", (SHAPE[1], SHAPE[0])).save(
+                root / "annotations/panoptic_val2017/000000000139.png"
+            ),
             "is PNG L inside",
         ),
-        (lambda given, root: (root / "annotations/panoptic_val2017/000000000139.png").unlink(), "there is no such file"),
+        (
+            lambda given, root: (root / "annotations/panoptic_val2017/000000000139.png").unlink(),
+            "there is no such file",
+        ),
     ],
 )
 def test_broken_panoptic_files_are_named(tmp_path, change, message):
@@ -266,7 +295,9 @@ def test_a_size_that_is_not_the_pictures_is_told_before_anything_of_it_is_made(t
         found.labels(254)
 
 
-@pytest.mark.parametrize(("named", "sample"), [("trip\\\\a.jpg", "trip/a"), ("C:\\\\photos\\\\a.jpg", "a"), (".\\\\a.jpg", "a")])
+@pytest.mark.parametrize(
+    ("named", "sample"), [("trip\\\\a.jpg", "trip/a"), ("C:\\\\photos\\\\a.jpg", "a"), (".\\\\a.jpg", "a")]
+)
 def test_paths_as_windows_writes_them(tmp_path, named, sample):
     save(tmp_path / f"images/{sample}.jpg", picture())
     save(tmp_path / "instances.json", document(named.replace("\\\\", "\\")))
@@ -275,7 +306,10 @@ def test_paths_as_windows_writes_them(tmp_path, named, sample):
 
 def test_labelmes_background_is_no_class(tmp_path):
     """labelme2coco writes it as category 0."""
-    categories = [{"id": 0, "name": "_background_", "supercategory": None}, {"id": 1, "name": "cat", "supercategory": None}]
+    categories = [
+        {"id": 0, "name": "_background_", "supercategory": None},
+        {"id": 1, "name": "cat", "supercategory": None},
+    ]
     save(tmp_path / "annotations.json", document("JPEGImages/a.jpg", categories=categories))
     save(tmp_path / "JPEGImages/a.jpg", picture())
     classes, (one,) = imported("coco", tmp_path)

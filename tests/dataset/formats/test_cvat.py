@@ -28,10 +28,19 @@ def test_what_the_file_says(tmp_path):
     export("cvat", CLASSES, some(), tmp_path / "set", objects=True)
     root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
     named = [label.findtext("name") for label in root.find("meta/task/labels")]
-    assert named == [*CLASSES, "ignore"] == [label["name"] for label in json.loads((tmp_path / "set/labels.json").read_text())]
+    assert (
+        named
+        == [*CLASSES, "ignore"]
+        == [label["name"] for label in json.loads((tmp_path / "set/labels.json").read_text())]
+    )
     for number, (image, truth) in enumerate(zip(root.findall("image"), some(), strict=True)):
         labels = truth.label_map
-        assert image.attrib == {"id": str(number), "name": f"{truth.name}.{truth.suffix}", "width": "30", "height": "20"}
+        assert image.attrib == {
+            "id": str(number),
+            "name": f"{truth.name}.{truth.suffix}",
+            "width": "30",
+            "height": "20",
+        }
         assert len(image.findall("mask")) == len(find_objects(labels).class_ids) + bool((labels == 255).any())
         for mask in image.findall("mask"):
             counts = [int(count) for count in mask.get("rle").split(", ")]
@@ -40,7 +49,9 @@ def test_what_the_file_says(tmp_path):
             inside = np.repeat(np.arange(len(counts)) % 2, counts).reshape(box[3], box[2]) > 0
             value = {"ignore": 255, **{name: i for i, name in enumerate(CLASSES, 1)}}[mask.get("label")]
             assert (labels[box[1] : box[1] + box[3], box[0] : box[0] + box[2]][inside] == value).all()
-            assert all(edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))  # the box is no larger than the mask
+            assert all(
+                edge.any() for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1])
+            )  # the box is no larger than the mask
 
 
 def test_splits_are_subsets(tmp_path):
@@ -48,11 +59,14 @@ def test_splits_are_subsets(tmp_path):
     export("cvat", CLASSES, items, tmp_path / "set")
     root = ElementTree.parse(tmp_path / "set/annotations.xml").getroot()
     assert [one.text for one in root.find("meta/project/subsets")] == ["train", "val", "test"]
-    assert [one.metadata for one in imported("cvat", tmp_path / "set")[1]] == [{"split": part} for part in ("train", "val", "test")]
+    assert [one.metadata for one in imported("cvat", tmp_path / "set")[1]] == [
+        {"split": part} for part in ("train", "val", "test")
+    ]
 
 
 @pytest.mark.parametrize(
-    ("subset", "split"), [("Train", "train"), ("Validation", "val"), ("valid", "val"), ("TEST", "test"), ("night", None)]
+    ("subset", "split"),
+    [("Train", "train"), ("Validation", "val"), ("valid", "val"), ("TEST", "test"), ("night", None)],
 )
 def test_subsets_are_splits_by_their_names(tmp_path, subset, split):
     export("cvat", CLASSES, [item("a", None, {"split": "val"})], tmp_path / "set")
@@ -79,9 +93,15 @@ def mask(label="cat", rle="0,4", box=(1, 1, 2, 2), **more):
 
 
 def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
-    shapes = mask("dog", "0,24", (0, 0, 6, 4), z_order=1) + mask("cat") + mask("Background", "1, 1, 2", (3, 0, 2, 2), z_order=2)
+    shapes = (
+        mask("dog", "0,24", (0, 0, 6, 4), z_order=1)
+        + mask("cat")
+        + mask("Background", "1, 1, 2", (3, 0, 2, 2), z_order=2)
+    )
     notes = []
-    classes, (read,) = imported("cvat", one_image(tmp_path, shapes + mask("void", "0,1", (5, 3, 1, 1), z_order=3)), note=notes.append)
+    classes, (read,) = imported(
+        "cvat", one_image(tmp_path, shapes + mask("void", "0,1", (5, 3, 1, 1), z_order=3)), note=notes.append
+    )
     labels = np.full((4, 6), 2)
     labels[0, 4], labels[3, 5] = 0, 255
     assert classes == ("cat", "dog")
@@ -92,8 +112,9 @@ def test_masks_are_painted_by_z_order_and_then_in_turn(tmp_path):
 def test_polygons_boxes_and_others(tmp_path):
     notes = []
     shapes = (
-        '<box label="cat" xtl="0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog" points="1.0,1.0;5.0,1.0;5.0,4.0;1.0,4.0"/>'
-        '<ellipse label="cat" cx="1" cy="1" rx="1" ry="1"/><tag label="cat"/>'
+        '<box label="cat" xtl="0.0" ytl="0.5" xbr="2.5" ybr="1.5"/><polygon label="dog"'
+        ' points="1.0,1.0;5.0,1.0;5.0,4.0;1.0,4.0"/><ellipse label="cat" cx="1" cy="1" rx="1" ry="1"/><tag'
+        ' label="cat"/>'
     )
     (read,) = imported("cvat", one_image(tmp_path, shapes), note=notes.append)[1]
     labels = np.zeros((4, 6))
@@ -165,7 +186,9 @@ def test_the_file_alone_with_pictures_elsewhere(tmp_path):
 def test_tags_of_pictures_are_no_classes(tmp_path):
     """CVAT lists a task's tags among its labels; a set of tags alone would be a set of classes without a pixel."""
     folder = one_image(tmp_path, '<tag label="sunny" source="manual"></tag>' + mask("dog"))
-    labels = "<label><name>sunny</name><type>any</type></label><label><name>nose</name><type>points</type></label></labels>"
+    labels = (
+        "<label><name>sunny</name><type>any</type></label><label><name>nose</name><type>points</type></label></labels>"
+    )
     file = folder / "annotations.xml"
     file.write_text(file.read_text().replace("</labels>", labels))
     notes = []

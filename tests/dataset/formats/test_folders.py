@@ -68,18 +68,26 @@ def ultralytics(root, data, **maps):
     for name, values in maps.items():
         save_picture(root / f"images/train/{name}.png", np.shape(values))
         save_map(root / f"annotations/train/{name}.png", values, palette=False)
-    (root / "set.yaml").write_text(yaml.safe_dump({"path": "elsewhere", "train": "images/train", "masks_dir": "annotations", **data}))
+    (root / "set.yaml").write_text(
+        yaml.safe_dump({"path": "elsewhere", "train": "images/train", "masks_dir": "annotations", **data})
+    )
     return root
 
 
 def test_ultralytics_of_others(tmp_path):
-    """Without a background every number is a class; with one it is 0 whatever its number; one name alone is a mask of 0 and 1."""
+    """Without a background every number is a class; with one it is 0 whatever its number; one name alone is a mask of 0
+    and 1.
+    """
     values = [[0, 1, 2, 255]]
     for number, (given, classes, ids) in enumerate(
         [
             ({"names": ["road", "sky", "car"]}, ("road", "sky", "car"), [[1, 2, 3, 255]]),
             ({"names": {0: "road", 1: "Background", 2: "car"}}, ("road", "car"), [[1, 0, 2, 255]]),
-            ({"names": ["road", "sky"], "label_mapping": {-1: "ignore_label", 2: 0, 0: 1, 1: None}}, ("road", "sky"), [[2, 255, 1, 255]]),
+            (
+                {"names": ["road", "sky"], "label_mapping": {-1: "ignore_label", 2: 0, 0: 1, 1: None}},
+                ("road", "sky"),
+                [[2, 255, 1, 255]],
+            ),
             ({"names": ["crack"], "label_mapping": {2: 1}}, ("crack",), [[0, 1, 1, 255]]),
         ]
     ):
@@ -112,7 +120,10 @@ def test_equal_names_in_two_splits(tmp_path):
     for path in (tmp_path / "set").rglob("b.*"):
         path.rename(path.with_name(path.name.replace("b", "a", 1)))
     found = {one.name: (one.metadata, one.label_map) for one in imported("ultralytics", tmp_path / "set")[1]}
-    assert {where: row for where, (row, _) in found.items()} == {"train/a": {"split": "train"}, "val/a": {"split": "val"}}
+    assert {where: row for where, (row, _) in found.items()} == {
+        "train/a": {"split": "train"},
+        "val/a": {"split": "val"},
+    }
     assert np.array_equal(found["train/a"][1], blocks(0))
     assert np.array_equal(found["val/a"][1], blocks(1))
 
@@ -125,7 +136,10 @@ def test_label_maps_without_a_picture_are_an_error(tmp_path):
     with pytest.raises(UserError, match=rf"masks/.*trip/b\.png: .*no picture 'b'.*; {fix}"):
         imported("ultralytics", tmp_path / "set")
     notes = []
-    assert [one.name for one in imported("ultralytics", tmp_path / "set", skip_missing=True, note=notes.append)[1]] == ["trip/a", "trip/c"]
+    assert [one.name for one in imported("ultralytics", tmp_path / "set", skip_missing=True, note=notes.append)[1]] == [
+        "trip/a",
+        "trip/c",
+    ]
     assert notes == ["labels whose picture is not there, left out: 1"]
 
 
@@ -138,7 +152,10 @@ def test_ultralytics_of_a_list_may_name_some_of_the_pictures(tmp_path):
 def test_a_folder_called_images_in_a_name(tmp_path):
     """The last `images` of a path is where the masks' folder stands."""
     export(
-        "ultralytics", CLASSES, [item("images/1", blocks(0), {}, (20, 30)), item("trip/images", blocks(1), {}, (20, 30))], tmp_path / "set"
+        "ultralytics",
+        CLASSES,
+        [item("images/1", blocks(0), {}, (20, 30)), item("trip/images", blocks(1), {}, (20, 30))],
+        tmp_path / "set",
     )
     found = {one.name: one.label_map for one in imported("ultralytics", tmp_path / "set")[1]}
     assert found.keys() == {"images_1", "trip/images"}
@@ -151,7 +168,9 @@ def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
     names = [f"trip/{i}" for i in range(12)]
     export(name, CLASSES, [item(one, blocks(0), {}, (20, 30)) for one in names], tmp_path / "set", split=0.25, seed=3)
     parts = assign_splits(names, [{}] * 12, 0.25, 3)
-    chosen = {one.name.replace("_", "/") for one in imported(name, tmp_path / "set")[1] if one.metadata.get("split") == "val"}
+    chosen = {
+        one.name.replace("_", "/") for one in imported(name, tmp_path / "set")[1] if one.metadata.get("split") == "val"
+    }
     assert chosen == {one for one, part in zip(names, parts, strict=True) if part == "val"}
 
 

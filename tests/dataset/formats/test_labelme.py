@@ -17,7 +17,15 @@ SIZE = (60, 40)  # width, height
 
 
 def shape(label, points, kind="polygon", mask=None):
-    return {"label": label, "points": points, "group_id": None, "description": "", "shape_type": kind, "flags": {}, "mask": mask}
+    return {
+        "label": label,
+        "points": points,
+        "group_id": None,
+        "description": "",
+        "shape_type": kind,
+        "flags": {},
+        "mask": mask,
+    }
 
 
 def encoded(array, mode="L"):
@@ -91,7 +99,9 @@ def test_pictures_are_where_the_files_say_or_within_them(tmp_path):
     (tmp_path / "labels.txt").write_text("__ignore__\n_background_\ncow\ndog\ncat\n")
     classes, samples = imported("labelme", tmp_path)
     assert (classes, [one.name for one in samples]) == (("cow", "dog", "cat"), ["a", "b"])
-    assert all(np.array_equal(one.label_map, np.array([0, 3, 2])[drawn() % 255] + 255 * (drawn() == 255)) for one in samples)
+    assert all(
+        np.array_equal(one.label_map, np.array([0, 3, 2])[drawn() % 255] + 255 * (drawn() == 255)) for one in samples
+    )
 
 
 @pytest.mark.parametrize(

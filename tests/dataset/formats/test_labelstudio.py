@@ -43,11 +43,19 @@ def test_there_and_back(tmp_path):
 
 def test_predictions_have_scores(tmp_path):
     labels = np.array([[1, 2], [0, 255]], np.uint8)
-    rows = [{"presence": {"cat": 0.8, "dog": 0.6}}, {"confidence": {"cat": -0.2, "dog": 0.9}, "presence": {"cat": 1.0}}, {}]
+    rows = [
+        {"presence": {"cat": 0.8, "dog": 0.6}},
+        {"confidence": {"cat": -0.2, "dog": 0.9}, "presence": {"cat": 1.0}},
+        {},
+    ]
     items = [item(f"{i}", labels, {**row, "model": "m", "method": "seediff"}, (2, 2)) for i, row in enumerate(rows)]
     predictions = [task["predictions"][0] for task in tasks_of(exported(tmp_path, items, ("cat", "dog")))]
     assert [one.get("score") for one in predictions] == [0.6, 0.0, None]
-    assert [[result.get("score") for result in one["result"]] for one in predictions] == [[0.8, 0.6, None], [0.0, 0.9, None], [None] * 3]
+    assert [[result.get("score") for result in one["result"]] for one in predictions] == [
+        [0.8, 0.6, None],
+        [0.0, 0.9, None],
+        [None] * 3,
+    ]
     assert [result["value"]["brushlabels"] for result in predictions[0]["result"]] == [["cat"], ["dog"], ["ignore"]]
     assert predictions[0]["model_version"] == "m seediff"
 
@@ -79,7 +87,10 @@ def test_pictures_are_served_from_the_folder(tmp_path):
 def annotation(label, inside, **more):
     value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [label]}
     sides = {"original_width": inside.shape[1], "original_height": inside.shape[0], "image_rotation": 0}
-    return {"result": [{"type": "brushlabels", "value": value, "from_name": "label", "to_name": "image", **sides}], **more}
+    return {
+        "result": [{"type": "brushlabels", "value": value, "from_name": "label", "to_name": "image", **sides}],
+        **more,
+    }
 
 
 def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
@@ -108,7 +119,9 @@ def test_polygons_and_other_results(tmp_path):
     points = [[25, 10], [75, 10], [75, 50], [25, 50]]
     sides = {"original_width": 40, "original_height": 20}
     polygon = {"type": "polygonlabels", "value": {"points": points, "closed": True, "polygonlabels": ["Cat"]}, **sides}
-    tasks[0]["annotations"] = [{"result": [polygon, {"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}]}]
+    tasks[0]["annotations"] = [
+        {"result": [polygon, {"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}]}
+    ]
     save(folder, tasks)
     (folder / "label_config.xml").unlink()
     notes = []
@@ -122,7 +135,12 @@ def test_polygons_and_other_results(tmp_path):
 
 @pytest.mark.parametrize(
     "address",
-    ["/data/upload/3/0a1b2c3d-1.jpg", "https://host/files/trip/1.jpg?token=a", "/data/local-files/?d=set/images/trip/1.jpg", "1.jpg"],
+    [
+        "/data/upload/3/0a1b2c3d-1.jpg",
+        "https://host/files/trip/1.jpg?token=a",
+        "/data/local-files/?d=set/images/trip/1.jpg",
+        "1.jpg",
+    ],
 )
 def test_pictures_are_found_by_the_end_of_their_address(tmp_path, address):
     folder = exported(tmp_path)
@@ -195,11 +213,17 @@ def test_damage(tmp_path, change, message):
 
 def test_json_min_is_refused_with_the_way_that_works(tmp_path):
     value = {"format": "rle", "rle": [1] * 3000, "brushlabels": ["cat"]}
-    task = {"image": "/data/upload/1/a.png", "id": 1, "tag": [{**value, "original_width": 6, "original_height": 4}], "annotation_id": 1}
+    task = {
+        "image": "/data/upload/1/a.png",
+        "id": 1,
+        "tag": [{**value, "original_width": 6, "original_height": 4}],
+        "annotation_id": 1,
+    }
     (tmp_path / "project.json").write_text(json.dumps([task]))
     for path in (tmp_path, tmp_path / "project.json"):
         with pytest.raises(
-            UserError, match=r"project.json: is Label Studio's export JSON-MIN, which is not read; export the project as JSON"
+            UserError,
+            match=r"project.json: is Label Studio's export JSON-MIN, which is not read; export the project as JSON",
         ):
             Dataset.open(path)
     with pytest.raises(UserError, match="JSON-MIN"):

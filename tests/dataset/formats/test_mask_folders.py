@@ -112,9 +112,13 @@ def test_what_is_missing_is_said(tmp_path):
     imported("masks", tmp_path, classes=("dog", "cat"), note=notes.append)
     assert notes[0].startswith("1 of 2 pictures have no mask")
     save_map(tmp_path / "masks/c.png", LABELS)
-    with pytest.raises(UserError, match=r"c.png: is a mask, but there is no picture of its name in .*images; --skip-missing leaves out"):
+    with pytest.raises(
+        UserError, match=r"c.png: is a mask, but there is no picture of its name in .*images; --skip-missing leaves out"
+    ):
         imported("masks", tmp_path, classes=("dog", "cat"))
-    assert [one.name for one in imported("masks", tmp_path, classes=("dog", "cat"), skip_missing=True, note=notes.append)[1]] == ["a"]
+    assert [
+        one.name for one in imported("masks", tmp_path, classes=("dog", "cat"), skip_missing=True, note=notes.append)[1]
+    ] == ["a"]
     assert notes[-1] == "labels whose picture is not there, left out: 1"
     with pytest.raises(UserError, match=r"has no images/ and masks/ with PNG masks, and no NAME_mask.png"):
         imported("masks", tmp_path / "images", classes=("dog",))

@@ -22,7 +22,9 @@ def test_there_and_back(tmp_path):
 
 
 def test_segments_are_what_the_picture_shows(tmp_path):
-    """By COCO's documentation: an id is R + 256 G + 256² B, 0 is no segment, and areas and boxes are those of its pixels."""
+    """By COCO's documentation: an id is R + 256 G + 256² B, 0 is no segment, and areas and boxes are those of its
+    pixels.
+    """
     export("coco", CLASSES, some(), tmp_path / "set", panoptic=True, min_area=60)
     document = json.loads((tmp_path / "set/annotations/panoptic.json").read_text())
     ground = document["categories"][-1]

@@ -34,7 +34,11 @@ def test_load_dataset_reads_pictures(tmp_path, monkeypatch, how):
     assert {name: len(part) for name, part in loaded.items()} == {"train": 3, "validation": 2}
     own = {one.name: one for one in given}
     for part in loaded.values():
-        assert [str(type(part.features[name]).__name__) for name in ("image", "label_map", "name")] == ["Image", "Image", "Value"]
+        assert [str(type(part.features[name]).__name__) for name in ("image", "label_map", "name")] == [
+            "Image",
+            "Image",
+            "Value",
+        ]
         for row in part:
             one = own[row["name"]]
             assert np.array_equal(np.array(row["label_map"]), one.label_map)
@@ -65,14 +69,19 @@ def test_empty_dataset(tmp_path):
 
 
 def change_column(table, name, values):
-    return table.set_column(table.schema.get_field_index(name), table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    return table.set_column(
+        table.schema.get_field_index(name), table.schema.field(name), pa.array(values, table.schema.field(name).type)
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda t: t.drop_columns(["name"]), "must have a column 'name', text; it has image, label_map, metadata"),
-        (lambda t: t.set_column(1, "label_map", pa.array(["x"] * 2)), "must have a column 'label_map', a struct of bytes and path"),
+        (
+            lambda t: t.set_column(1, "label_map", pa.array(["x"] * 2)),
+            "must have a column 'label_map', a struct of bytes and path",
+        ),
         (lambda t: t.replace_schema_metadata({}), "does not say its classes"),
         (lambda t: t.replace_schema_metadata({"seediff": "[1]"}), "Expected `object`, got `array`"),
         (lambda t: t.replace_schema_metadata({"seediff": '{"classes": "cat"}'}), "classes`: Expected `array`"),
@@ -136,7 +145,10 @@ def test_classes_must_agree(tmp_path):
 def test_what_to_install_is_said(tmp_path, monkeypatch):
     for name in ("pyarrow", "pyarrow.parquet"):
         monkeypatch.setitem(sys.modules, name, None)
-    for use in (lambda: export("parquet", ("cat",), [item("a")], tmp_path / "pq"), lambda: imported("parquet", tmp_path)):
+    for use in (
+        lambda: export("parquet", ("cat",), [item("a")], tmp_path / "pq"),
+        lambda: imported("parquet", tmp_path),
+    ):
         with pytest.raises(UserError, match=r'pip install "seediff\[hf\]"'):
             use()
 

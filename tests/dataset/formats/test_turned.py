@@ -1,4 +1,6 @@
-"""A picture that some readers would turn lies on its label map in every format, for readers of both kinds, whoever drew the labels."""
+"""A picture that some readers would turn lies on its label map in every format, for readers of both kinds, whoever drew
+the labels.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ def turned(path: Path) -> Sample:
 
 
 def check(samples: list[Sample], given: list[Sample]) -> None:
-    found = {sample.name: sample.source if isinstance(sample.source, bytes) else sample.source.read_bytes() for sample in samples}
+    found = {
+        sample.name: sample.source if isinstance(sample.source, bytes) else sample.source.read_bytes()
+        for sample in samples
+    }
     for sample in given:
         with Image.open(io.BytesIO(found[sample.name])) as picture:
             assert np.array_equal(np.asarray(ImageOps.exif_transpose(picture)), sample.image)
@@ -66,8 +71,8 @@ MAPS = {"labels", "masks", "SegmentationClass", "SegmentationObject", "panoptic"
 def frames(
     folder: Path, name: str, turn: int, size: tuple[int, int], *, shown: bool, file: str | None = None, **options: bool
 ) -> tuple[np.ndarray, list[Sample], list[str]]:
-    """A set whose labels are of a picture as it is shown, by EXIF orientation `turn`, or as it is stored: the label map as it is stored,
-    what is read, and the notes. file: that is read. options: of the export."""
+    """A set whose labels are of a picture as it is shown, by EXIF orientation `turn`, or as it is stored: the label map
+    as it is stored, what is read, and the notes. file: that is read. options: of the export."""
     labels = np.zeros(size, np.uint8)
     for place, class_id in PIECES:
         labels[place] = class_id
@@ -93,7 +98,10 @@ def frames(
 def test_labels_of_the_turned_picture_are_turned_back(tmp_path, name, turn):
     labels, (sample,), notes = frames(tmp_path, name, turn, SIDES, shown=True)
     assert np.array_equal(sample.labels(2), labels)
-    assert notes[-1] == "1 picture has an EXIF orientation: written as stored, with labels of the turned picture turned back"
+    assert (
+        notes[-1]
+        == "1 picture has an EXIF orientation: written as stored, with labels of the turned picture turned back"
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,7 +117,10 @@ def test_labels_of_the_turned_picture_are_turned_back(tmp_path, name, turn):
 def test_objects_are_turned_back_with_their_labels(tmp_path, name, file, options):
     labels, (sample,), notes = frames(tmp_path, name, 6, SIDES, shown=True, file=file, **options)
     assert np.array_equal(sample.labels(2), labels)
-    found = {(class_id, (sample.instances.numbers == number).tobytes()) for number, class_id in enumerate(sample.instances.class_ids, 1)}
+    found = {
+        (class_id, (sample.instances.numbers == number).tobytes())
+        for number, class_id in enumerate(sample.instances.class_ids, 1)
+    }
     expected = set()
     for place, class_id in PIECES:
         inside = np.zeros(SIDES, bool)
@@ -132,14 +143,18 @@ def test_where_sizes_say_nothing_the_tool_decides(tmp_path, name, turn, size):
     if name in DRAWN:
         assert np.array_equal(sample.labels(2), labels)
     else:
-        with pytest.raises(UserError, match=f"photo.png: has the EXIF orientation {turn}, and its size does not say whether"):
+        with pytest.raises(
+            UserError, match=f"photo.png: has the EXIF orientation {turn}, and its size does not say whether"
+        ):
             sample.labels(2)
 
 
 def test_labelme_draws_on_the_turned_picture(tmp_path):
     turned(tmp_path / "photo.jpg")
     for sides in ({"imageHeight": 30, "imageWidth": 20}, {}):
-        shapes = [{"label": "cat", "points": [[8, 3], [17, 3], [17, 19], [8, 19]]}]  # rows 2 to 11 are columns 17 to 8 of what is shown
+        shapes = [
+            {"label": "cat", "points": [[8, 3], [17, 3], [17, 19], [8, 19]]}
+        ]  # rows 2 to 11 are columns 17 to 8 of what is shown
         (tmp_path / "photo.json").write_text(json.dumps({"shapes": shapes, "imagePath": "photo.jpg", **sides}))
         (sample,) = read_format("labelme", tmp_path)[1]
         expected = np.zeros((20, 30), np.uint8)

@@ -13,7 +13,9 @@ from seediff.errors import UserError
 def test_files_are_as_vocs_readers_expect(tmp_path):
     export("voc", ("cat", "bus", "dog"), some(), tmp_path / "voc", jpeg=True, split=0.5)
     root = tmp_path / "voc"
-    lists = {name: (root / f"ImageSets/Segmentation/{name}.txt").read_text().split() for name in ("train", "val", "trainval")}
+    lists = {
+        name: (root / f"ImageSets/Segmentation/{name}.txt").read_text().split() for name in ("train", "val", "trainval")
+    }
     assert lists["trainval"] == ["trip_0", "trip_1", "trip_2", "trip_3"]
     assert len(lists["train"]) == len(lists["val"]) == 2
     assert sorted(lists["train"] + lists["val"]) == lists["trainval"]
@@ -23,7 +25,9 @@ def test_files_are_as_vocs_readers_expect(tmp_path):
         assert image.size == mask.size
         assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
     assert [i.name for i in imported("voc", root, split="val")[1]] == lists["val"]
-    assert {i.name: i.metadata["split"] for i in imported("voc", root)[1]} == {n: s for s in ("train", "val") for n in lists[s]}
+    assert {i.name: i.metadata["split"] for i in imported("voc", root)[1]} == {
+        n: s for s in ("train", "val") for n in lists[s]
+    }
 
 
 def test_splits_of_rows_are_kept(tmp_path):
@@ -38,7 +42,9 @@ def test_missing_pictures_are_not_counted_as_without_a_mask(tmp_path):
     next((tmp_path / "voc/JPEGImages").glob("a.*")).unlink()
     (tmp_path / "voc/SegmentationClass/b.png").unlink()
     notes: list[str] = []
-    assert [sample.name for sample in imported("voc", tmp_path / "voc", skip_missing=True, note=notes.append)[1]] == ["c"]
+    assert [sample.name for sample in imported("voc", tmp_path / "voc", skip_missing=True, note=notes.append)[1]] == [
+        "c"
+    ]
     assert "labels whose picture is not there, left out: 1" in notes
     assert "1 of 3 pictures have no mask in SegmentationClass: they are left out" in notes
 
@@ -49,7 +55,15 @@ def test_objects_and_boxes(tmp_path):
     labels[5, 7] = 2
     labels[4, 0:2] = 1
     labels[0, 7] = 255
-    done = export("voc", ("cat", "a <b>"), [item("a", labels, shape=(6, 8))], tmp_path / "voc", objects=True, boxes=True, min_area=2)
+    done = export(
+        "voc",
+        ("cat", "a <b>"),
+        [item("a", labels, shape=(6, 8))],
+        tmp_path / "voc",
+        objects=True,
+        boxes=True,
+        min_area=2,
+    )
     assert "1 pieces below 2 pixels are no objects" in done.notes[1]
     numbers = np.asarray(Image.open(tmp_path / "voc/SegmentationObject/a.png"))
     assert (numbers[4, 0:2] == 1).all()
@@ -60,7 +74,8 @@ def test_objects_and_boxes(tmp_path):
     assert root.findtext("filename") == "a.png"
     assert [root.findtext(f"size/{tag}") for tag in ("width", "height", "depth")] == ["8", "6", "3"]
     boxes = [
-        [o.findtext("name"), o.findtext("truncated"), *(int(e.text or 0) for e in o.find("bndbox") or ())] for o in root.iter("object")
+        [o.findtext("name"), o.findtext("truncated"), *(int(e.text or 0) for e in o.find("bndbox") or ())]
+        for o in root.iter("object")
     ]
     assert boxes == [["cat", "1", 1, 5, 2, 5], ["a <b>", "0", 3, 2, 5, 3]]
 
@@ -82,7 +97,11 @@ def test_more_objects_than_a_picture_can_number(tmp_path):
         ({}, {"split": "test"}, "test.txt: there is no such file"),
         ({"ImageSets/Segmentation/val.txt": "../a\n"}, {}, r"val.txt, line 1: sample name '\.\./a'"),
         ({"ImageSets/Segmentation/val.txt": "none\n"}, {}, "val.txt, line 1: .*JPEGImages has no picture 'none'"),
-        ({"SegmentationClass/a.png": None}, {}, "trainval.txt, line 1: .*SegmentationClass has no mask of 'a', nor of any other picture"),
+        (
+            {"SegmentationClass/a.png": None},
+            {},
+            "trainval.txt, line 1: .*SegmentationClass has no mask of 'a', nor of any other picture",
+        ),
     ],
 )
 def test_folders_that_cannot_be_read(tmp_path, files, options, said):

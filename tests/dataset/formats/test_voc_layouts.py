@@ -13,7 +13,10 @@ from seediff.files.label_maps import voc_palette
 
 SHAPE = (4, 6)
 COLOURS = {0: (0, 0, 0), 1: (140, 120, 240), 2: (250, 50, 83), 255: (224, 224, 192)}
-LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nspace ship:140,120,240::\ntrepang:250,50,83:hand,foot:running\n"
+LABELMAP = (
+    "# label:color_rgb:parts:actions\nbackground:0,0,0::\nspace"
+    " ship:140,120,240::\ntrepang:250,50,83:hand,foot:running\n"
+)
 
 
 def expected():
@@ -57,7 +60,8 @@ def test_cvats_masks_in_colours(tmp_path):
     assert opened(tmp_path / "cvat")[0] == classes  # recognised
     write_native(tmp_path / "out", classes, items, about={})
     (turned,) = {
-        tuple(np.unique(one.label_map)) for one in imported("voc", tmp_path / "cvat", classes=["other", "trepang", "space ship"])[1]
+        tuple(np.unique(one.label_map))
+        for one in imported("voc", tmp_path / "cvat", classes=["other", "trepang", "space ship"])[1]
     }
     assert turned == (0, 2, 3, 255)
     with pytest.raises(UserError, match='does not name "trepang"'):
@@ -81,11 +85,15 @@ def test_lists_of_any_name_are_read(tmp_path, lists, splits):
     found = imported("voc", tmp_path)[1]
     assert [(one.name, one.metadata.get("split")) for one in found] == list(splits.items())
     for split in {*splits.values()} - {None}:
-        assert [one.name for one in opened(tmp_path, split=split)[1]] == [name for name, part in splits.items() if part == split]
+        assert [one.name for one in opened(tmp_path, split=split)[1]] == [
+            name for name, part in splits.items() if part == split
+        ]
 
 
 def test_lists_of_something_else_are_not_read(tmp_path):
-    """Beside VOC's own lists, others may have a second column or paths; names of label maps without a picture are an error."""
+    """Beside VOC's own lists, others may have a second column or paths; names of label maps without a picture are an
+    error.
+    """
     export("voc", ("cat",), [item("a"), item("b")], tmp_path)
     lists = tmp_path / "ImageSets/Segmentation"
     save(lists / "cat_train.txt", "a  1\nb -1\n")
@@ -121,8 +129,14 @@ def test_colours_of_vocs_palette(tmp_path):
     classes, (found,) = imported("voc", tmp_path)
     assert (len(classes), classes[19]) == (20, "tvmonitor")
     assert np.array_equal(found.labels(20), labels)
-    save_mask(tmp_path / "SegmentationClass/a.png", labels, {**{number: palette[number] for number in range(256)}, 20: (1, 2, 3)})
-    with pytest.raises(UserError, match=r"a\.png: has the colour 1,2,3, which is no class of VOC's palette; a labelmap\.txt"):
+    save_mask(
+        tmp_path / "SegmentationClass/a.png",
+        labels,
+        {**{number: palette[number] for number in range(256)}, 20: (1, 2, 3)},
+    )
+    with pytest.raises(
+        UserError, match=r"a\.png: has the colour 1,2,3, which is no class of VOC's palette; a labelmap\.txt"
+    ):
         found.labels(254)
 
 
@@ -164,7 +178,9 @@ def test_pictures_behind_a_link(tmp_path):
 @pytest.mark.parametrize("named", ["class_names.txt", "classes.txt"])
 @pytest.mark.parametrize("head", ["_background_\n", "__ignore__\n_background_\n", "background\n", ""])
 def test_names_as_labelme_writes_them(tmp_path, named, head):
-    """labelme's export lists names in class_names.txt, `_background_` first: not one of them may move by one, and none is VOC's."""
+    """labelme's export lists names in class_names.txt, `_background_` first: not one of them may move by one, and none
+    is VOC's.
+    """
     save(tmp_path / named, head + "bolt\nnut\n")
     save(tmp_path / "JPEGImages/a.jpg", item(shape=SHAPE, suffix="jpg").source)
     save(tmp_path / "SegmentationClass/a.png", native.encode_mask(expected()))

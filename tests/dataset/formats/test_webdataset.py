@@ -26,7 +26,12 @@ def read_mask(data):
 def test_round_trip(tmp_path):
     given = [*some(), item("__meta__"), item("a/b"), item("a_b"), item("x" * 120)]
     done = export("webdataset", CLASSES, given, tmp_path / "wds", shard_samples=4)
-    assert sorted(p.name for p in (tmp_path / "wds").iterdir()) == ["000000.tar", "000001.tar", "000002.tar", "classes.txt"]
+    assert sorted(p.name for p in (tmp_path / "wds").iterdir()) == [
+        "000000.tar",
+        "000001.tar",
+        "000002.tar",
+        "classes.txt",
+    ]
     assert (done.samples, done.files, done.notes) == (9, 4, ())
     classes, items = imported("webdataset", tmp_path / "wds")
     assert classes == CLASSES
@@ -103,7 +108,12 @@ PICTURE, MASK = item("a").source, native.encode_mask(np.ones((4, 6), np.uint8))
 def test_shards_of_others(tmp_path):
     """No JSON, folders in keys, other members, endings in capitals."""
     write_tar(
-        tmp_path / "s/0.tar", ("x/1.PNG", PICTURE), ("x/1.mask.png", MASK), ("x/1.cls", b"7"), ("2.png", PICTURE), ("2.mask.png", MASK)
+        tmp_path / "s/0.tar",
+        ("x/1.PNG", PICTURE),
+        ("x/1.mask.png", MASK),
+        ("x/1.cls", b"7"),
+        ("2.png", PICTURE),
+        ("2.mask.png", MASK),
     )
     (one, two) = imported("webdataset", tmp_path / "s/0.tar")[1]
     assert (one.name, two.name, one.metadata, one.suffix) == ("x/1", "2", {}, "png")
@@ -190,7 +200,12 @@ def test_rows_hold_any_json(tmp_path):
 @pytest.mark.parametrize(
     "headers",
     [
-        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a.png", "GNU.sparse.realsize": "99999999999"},
+        {
+            "GNU.sparse.major": "1",
+            "GNU.sparse.minor": "0",
+            "GNU.sparse.name": "a.png",
+            "GNU.sparse.realsize": "99999999999",
+        },
         {"GNU.sparse.size": "99999999999", "GNU.sparse.map": "0,x"},
         {"GNU.sparse.numblocks": "1", "GNU.sparse.size": "99999999999", "GNU.sparse.offset": "9" * 30},
         {"size": "99999999999"},

@@ -27,7 +27,9 @@ def test_round_trip(tmp_path):
     given = some()
     done = export("yolo", CLASSES, given, tmp_path / "yolo")
     assert (done.samples, done.files) == (5, 11) == (5, len(names(tmp_path / "yolo")))
-    assert done.notes[0].startswith("IoU of the polygons with the masks: 1.0000 on average over 5 samples, at least 1.0000 (trip_é ")
+    assert done.notes[0].startswith(
+        "IoU of the polygons with the masks: 1.0000 on average over 5 samples, at least 1.0000 (trip_é "
+    )
     assert "are ignored (255)" in done.notes[1]
     classes, items = imported("yolo", tmp_path / "yolo")
     assert classes == CLASSES
@@ -47,7 +49,10 @@ def test_the_loss_is_measured(tmp_path, side, least):
     given = [item(str(i), blobs(i, (side, side)), {}, (side, side)) for i in range(3)]
     note = export("yolo", CLASSES, given, tmp_path / "yolo", split=0.4).notes[0]
     mean = float(note.split("masks: ")[1].split(" ")[0])
-    own = [iou_of_present(i.label_map, from_yolo(as_yolo(find_objects(i.label_map)), (side, side), 3, "").label_map()) for i in given]
+    own = [
+        iou_of_present(i.label_map, from_yolo(as_yolo(find_objects(i.label_map)), (side, side), 3, "").label_map())
+        for i in given
+    ]
     assert mean == pytest.approx(sum(filter(None, own)) / len(own), abs=1e-4)
     assert mean >= least
 
@@ -147,7 +152,8 @@ def test_broken_descriptions_are_named(folder, text, message):
 
 
 @pytest.mark.parametrize(
-    ("options", "place"), [({"split": "all"}, "split 'all'"), ({"split": "test"}, "has no 'test'"), ({}, "has no label file")]
+    ("options", "place"),
+    [({"split": "all"}, "split 'all'"), ({"split": "test"}, "has no 'test'"), ({}, "has no label file")],
 )
 def test_missing_files_are_named(folder, options, place):
     for path in (folder / "labels").rglob("*.txt"):
@@ -161,7 +167,9 @@ def test_folders_as_others_name_them(folder):
     for kind in ("images", "labels"):
         shutil.copytree(folder / kind / "train", folder / "train" / kind)
         shutil.copytree(folder / kind / "train", folder / "valid" / kind)
-    (folder / "data.yaml").write_text("path: /data/set\ntrain: ../train/images\nval: [valid/images]\nnames: [a, b, c]\n")
+    (folder / "data.yaml").write_text(
+        "path: /data/set\ntrain: ../train/images\nval: [valid/images]\nnames: [a, b, c]\n"
+    )
     classes, items = imported("yolo", folder)
     assert classes == ("a", "b", "c")
     stems = sorted(p.stem for p in (folder / "train/images").iterdir())

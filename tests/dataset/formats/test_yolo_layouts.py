@@ -69,7 +69,9 @@ def test_pictures_without_a_label_file_show_background(folder, tmp_path):
 def test_images_as_a_link(folder, tmp_path):
     (folder / "images").rename(tmp_path / "photos")
     (folder / "images").symlink_to(tmp_path / "photos")
-    with pytest.raises(UserError, match=r"'train' leads out of its folder, to .*/photos/train; --images .*/photos has it read there"):
+    with pytest.raises(
+        UserError, match=r"'train' leads out of its folder, to .*/photos/train; --images .*/photos has it read there"
+    ):
         imported("yolo", folder)
     for images in (folder / "images", tmp_path / "photos", tmp_path):
         check(read(folder, images=images)[1], ALL)
@@ -78,10 +80,16 @@ def test_images_as_a_link(folder, tmp_path):
 def test_labels_that_no_picture_uses_are_an_error(folder, tmp_path):
     """The pictures of one part, named for all: those of the other part are not there, but their labels are."""
     (folder / "images").rename(tmp_path / "photos")
-    with pytest.raises(UserError, match=r"labels/val/c\.txt: has labels, but there is no picture 'c' .*; --images .* and --skip-missing"):
+    with pytest.raises(
+        UserError,
+        match=r"labels/val/c\.txt: has labels, but there is no picture 'c' .*; --images .* and --skip-missing",
+    ):
         read(folder, images=tmp_path / "photos/train")
     notes = []
-    check(read(folder, images=tmp_path / "photos/train", skip_missing=True, note=notes.append)[1], {"a": "train", "b": "train"})
+    check(
+        read(folder, images=tmp_path / "photos/train", skip_missing=True, note=notes.append)[1],
+        {"a": "train", "b": "train"},
+    )
     assert notes == ["labels whose picture is not there, left out: 1"]
     save(folder / "labels/val/classes.txt", "cat\n")
     (folder / "labels/val/c.txt").write_text("\n")  # shows nothing that would be lost
@@ -109,7 +117,8 @@ def test_a_yaml_of_another_name(folder):
     assert len(opened(folder)[1]) == 3
     save(folder / "args.yaml", "epochs: 3\n")
     with pytest.raises(
-        UserError, match=r"data\.yaml: there is no such file; it holds args\.yaml, coco8-seg\.yaml: name the one that is meant"
+        UserError,
+        match=r"data\.yaml: there is no such file; it holds args\.yaml, coco8-seg\.yaml: name the one that is meant",
     ):
         imported("yolo", folder)
     (folder / "coco8-seg.yaml").rename(folder / "set.yml")
@@ -134,7 +143,8 @@ def test_numbers_of_classes_with_gaps(folder, names):
     [
         "./images/train/a.jpg\n./images/train/b.jpg\n",  # COCO's own lists
         "images/train/a.jpg\r\nimages/train/b.jpg\r\n",
-        "\ufeff/home/somebody/set/images/train/a.jpg\n\n/home/somebody/set/images/train/b.jpg\n",  # of another machine, as darknet's are
+        # of another machine, as darknet's are
+        "\ufeff/home/somebody/set/images/train/a.jpg\n\n/home/somebody/set/images/train/b.jpg\n",
     ],
 )
 def test_a_list_of_pictures(folder, text):
@@ -147,7 +157,9 @@ def test_a_list_of_pictures(folder, text):
 
 
 def test_lists_may_name_some_of_the_pictures(folder):
-    """All pictures in one folder, and their labels in another: labels of pictures that are not asked for are none without a picture."""
+    """All pictures in one folder, and their labels in another: labels of pictures that are not asked for are none
+    without a picture.
+    """
     for kind in ("images", "labels"):
         for path in [*(folder / kind).glob("*/*")]:
             path.rename(folder / kind / path.name)
@@ -217,7 +229,9 @@ def test_polygons_beyond_what_is_kept_are_filled_again(monkeypatch):
 
 def test_corners_a_hair_outside_are_moved_to_the_edge():
     inside = from_yolo("0 0 0 1 0 1 1 0 1\n", SHAPE, 1, "here").label_map()
-    np.testing.assert_array_equal(from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", SHAPE, 1, "here").label_map(), inside)
+    np.testing.assert_array_equal(
+        from_yolo("0 -0.004 0 1.002 -0.01 1.01 1 0 1.0001\n", SHAPE, 1, "here").label_map(), inside
+    )
     with pytest.raises(UserError, match="here, line 1: a corner is outside the picture"):
         from_yolo("0 -0.02 0 1 0 1 1 0 1\n", SHAPE, 1, "here")
 

@@ -15,7 +15,9 @@ from seediff.dataset.store import write_native
 PAGE = Path(__file__).parents[3] / "docs" / "quality.md"
 KINDS_ON_PAGE = {
     (level, kind)
-    for names, levels in re.findall(r"^\| (`[^|]+`) \| ((?:error|warning)[^|]*) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    for names, levels in re.findall(
+        r"^\| (`[^|]+`) \| ((?:error|warning)[^|]*) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
     for kind in re.findall(r"`(\w+)`", names)
     for level in levels.split(", ")
 }
@@ -35,7 +37,14 @@ def pets(tmp_path: Path) -> Path:
     for number in range(4):
         image = np.kron(rng.integers(0, 256, (6, 8, 3)), np.ones((4, 4, 1))).astype(np.uint8)
         row = {"prompt": "é", "flags": []}
-        items.append(Sample(native.encode_image(image, "png"), lambda number=number: labels(number), metadata=row, name=f"{number:06d}"))
+        items.append(
+            Sample(
+                native.encode_image(image, "png"),
+                lambda number=number: labels(number),
+                metadata=row,
+                name=f"{number:06d}",
+            )
+        )
     write_native(tmp_path / "pets", ("dog", "cat"), items, about={})
     return tmp_path / "pets"
 
@@ -125,7 +134,9 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
     found = kinds(pets)
     assert found[0] == (level, kind, where)
     assert (level, kind) in KINDS_ON_PAGE
-    by_the_way = {"orphan", "duplicate"} if kind in ("name", "path", "value") else {kind}  # such a row leaves its own behind
+    by_the_way = (
+        {"orphan", "duplicate"} if kind in ("name", "path", "value") else {kind}
+    )  # such a row leaves its own behind
     assert {one for _, one, _ in found[1:]} <= by_the_way
 
 
@@ -144,7 +155,9 @@ def test_attention_is_expected_of_pictures_with_a_class_that_the_model_found(pet
 
 def test_pictures_that_look_alike(pets):
     Image.open(pets / "images/000000.png").point(lambda value: value * 0.9).save(pets / "images/000002.png")
-    assert check_dataset(pets).findings == (Finding("alike", "warning", "images/000000.png", "looks like images/000002.png"),)
+    assert check_dataset(pets).findings == (
+        Finding("alike", "warning", "images/000000.png", "looks like images/000002.png"),
+    )
 
 
 def test_files_behind_a_link_are_nobodys_orphans(pets, tmp_path):

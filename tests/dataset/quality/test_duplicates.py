@@ -17,7 +17,8 @@ def test_the_hash_says_which_cells_grow_brighter():
 
 
 @pytest.mark.parametrize(
-    "change", [lambda p: p.resize((60, 80)), lambda p: ImageEnhance.Brightness(p).enhance(0.8), lambda p: p.convert("L")]
+    "change",
+    [lambda p: p.resize((60, 80)), lambda p: ImageEnhance.Brightness(p).enhance(0.8), lambda p: p.convert("L")],
 )
 def test_the_same_scene_made_anew_looks_alike_and_others_do_not(change):
     hashes = [difference_hash(scene(i)) for i in range(20)] + [difference_hash(change(scene(7)))]
@@ -34,7 +35,9 @@ def test_near_groups_are_the_components_of_all_pairs(seed):
     groups = [{i} for i in range(len(hashes))]
     for i, a in enumerate(hashes):
         for j, b in enumerate(hashes):
-            if (a ^ b).bit_count() <= 4 and (one := next(g for g in groups if i in g)) is not (two := next(g for g in groups if j in g)):
+            if (a ^ b).bit_count() <= 4 and (one := next(g for g in groups if i in g)) is not (
+                two := next(g for g in groups if j in g)
+            ):
                 one |= two
                 groups.remove(two)
     assert sorted(near_groups(hashes)) == sorted(sorted(g) for g in groups if len(g) > 1)

@@ -73,7 +73,9 @@ def test_what_stays(pets, criteria, stay):
 
 
 def test_reasons_are_counted(pets):
-    selected = select_samples(CLASSES, Dataset.from_native(pets), Criteria(drop_flags=("all",), max_components=1, best=1))
+    selected = select_samples(
+        CLASSES, Dataset.from_native(pets), Criteria(drop_flags=("all",), max_components=1, best=1)
+    )
     assert selected.dropped == {"flags": 1, "components": 1, "best": 2}
 
 
@@ -92,9 +94,15 @@ def test_rows_have_the_confidence_and_a_filtered_set_can_be_filtered_by_it(pets,
 
 
 def test_samples_stay_by_their_agreement():
-    """A person's mask counts as one that agrees; one that was made in the viewer does not, nor a picture without a class."""
+    """A person's mask counts as one that agrees; one that was made in the viewer does not, nor a picture without a
+    class.
+    """
     rows = [{"classes": ["dog"], "agreement": {"dog": share}} for share in (0.4, 0.6)]
-    rows += [{"classes": ["dog"], "review": {"corrected": True}}, {"classes": ["dog"], "review": {"made": {}}}, {"classes": []}]
+    rows += [
+        {"classes": ["dog"], "review": {"corrected": True}},
+        {"classes": ["dog"], "review": {"made": {}}},
+        {"classes": []},
+    ]
     picture, labels = native.encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
     samples = [Sample(picture, labels, metadata=row, name=str(number)) for number, row in enumerate(rows)]
     selected = select_samples(("dog",), samples, Criteria(min_agreement=0.5))
@@ -117,7 +125,9 @@ def test_the_uncertain_band_is_ignored(pets, tmp_path):
 
 @pytest.mark.parametrize(("threshold", "band", "pixels"), [(0.5, (0.56, 0.6), 6 * 7), (0.6, (0.4, 0.5), 8 * 10)])
 def test_objects_follow_the_band(tmp_path, threshold, band, pixels):
-    """The rim leaves its objects, one of which then has no pixel, and an uncertain column does not cut the other; or the rim joins it."""
+    """The rim leaves its objects, one of which then has no pixel, and an uncertain column does not cut the other; or
+    the rim joins it.
+    """
     soft = soft_of(0)
     soft[:, 8] = soft[:, 8].clip(max=0.55)
     numbers = (soft >= threshold).astype(np.uint16)

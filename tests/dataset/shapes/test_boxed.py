@@ -16,7 +16,9 @@ def test_there_and_back(seed):
     values = np.zeros(0, bool)
     for number, count in enumerate(one.counts.tolist()):  # outside first
         values = np.append(values, np.full(count, number % 2 == 1))
-    assert np.array_equal(values.reshape(one.height, one.width), inside[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
+    assert np.array_equal(
+        values.reshape(one.height, one.width), inside[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    )
     labels = np.full((9, 13), 5, np.uint8)
     one.paint(labels, 7)
     assert np.array_equal(labels, np.where(inside, 7, 5))

@@ -7,7 +7,9 @@ from seediff.dataset.shapes.brush import CHANNELS, SIZES, decode_brush, encode_b
 
 
 def spelled(values) -> bytes:
-    """The stream of values (N,) as the format's description has it, as `label_studio_sdk.converter.brush.encode_rle` does."""
+    """The stream of values (N,) as the format's description has it, as `label_studio_sdk.converter.brush.encode_rle`
+    does.
+    """
     text = f"{len(values):032b}" + f"{7:05b}" + "".join(f"{size - 1:04b}" for size in SIZES)
     at = 0
     while at < len(values):
@@ -41,10 +43,14 @@ def test_there_and_back(inside):
 
 
 def test_values_one_by_one_as_the_browser_writes_them():
-    """A drawn mask has colours: its four channels differ, and blocks hold many values. Where the fourth is not 0, it is."""
+    """A drawn mask has colours: its four channels differ, and blocks hold many values. Where the fourth is not 0, it
+    is.
+    """
     pixels = np.array([[[255, 0, 0, 200], [0, 0, 0, 0]], [[1, 2, 3, 0], [9, 9, 9, 1]]], np.uint8)
     text = f"{16:032b}" + f"{7:05b}" + "".join(f"{size - 1:04b}" for size in SIZES)
-    text += "000" + "111" + "".join(f"{value:08b}" for value in pixels.ravel()[:8])  # not the same, of the first size, 8 values
+    text += (
+        "000" + "111" + "".join(f"{value:08b}" for value in pixels.ravel()[:8])
+    )  # not the same, of the first size, 8 values
     text += "001" + "0111" + "".join(f"{value:08b}" for value in pixels.ravel()[8:])
     text += "0" * (-len(text) % 8)
     stream = bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))

@@ -87,7 +87,11 @@ def test_an_object_that_is_cut_in_two_stays_one():
     after = before.copy()
     after[:, 4] = 0
     found = follow(instances, before, after)
-    assert (found.class_ids, found.scores, np.bincount(found.numbers.ravel()).tolist()[1:]) == ((1,), (0.5,), [16 + 12 + 24])
+    assert (found.class_ids, found.scores, np.bincount(found.numbers.ravel()).tolist()[1:]) == (
+        (1,),
+        (0.5,),
+        [16 + 12 + 24],
+    )
     np.testing.assert_array_equal(follow(instances, before, before).numbers, numbers)
 
 

@@ -15,7 +15,12 @@ def test_pieces_of_each_class():
     assert list(found.class_ids) == [1, 1, 2]
     assert list(found.areas) == [3, 2, 4]
     assert list(found.boxes_xyxy) == [(0, 0, 3, 2), (0, 3, 2, 4), (3, 0, 6, 3)]
-    assert found.index.tolist() == [[0, 0, -1, 2, 2, -1], [-1, -1, 0, -1, 2, -1], [-1] * 5 + [2], [1, 1, -1, -1, -1, -1]]
+    assert found.index.tolist() == [
+        [0, 0, -1, 2, 2, -1],
+        [-1, -1, 0, -1, 2, -1],
+        [-1] * 5 + [2],
+        [1, 1, -1, -1, -1, -1],
+    ]
     assert found.small == 0
 
 

@@ -20,7 +20,9 @@ def picture(*rows):
     return np.array([[int(c) if c.isdigit() else 255 * (c == "#") for c in row] for row in rows], np.uint8)
 
 
-MAPS = arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.sampled_from([0, 1, 1, 1, 2, 255]))
+MAPS = arrays(
+    np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.sampled_from([0, 1, 1, 1, 2, 255])
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -33,7 +35,9 @@ def test_objects_come_back_exactly_also_from_rounded_text(labels):
             assert np.array_equal(filled(shown, labels.shape), found.index == number)
 
 
-@pytest.mark.parametrize("labels", [picture("1"), picture("111"), picture("1.", ".1"), picture("11", "11"), picture(".1.", "1.1", ".1.")])
+@pytest.mark.parametrize(
+    "labels", [picture("1"), picture("111"), picture("1.", ".1"), picture("11", "11"), picture(".1.", "1.1", ".1.")]
+)
 def test_small_shapes(labels):
     (polygon,) = object_polygons(find_objects(labels))
     assert len(polygon) >= 4

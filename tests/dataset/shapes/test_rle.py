@@ -26,7 +26,9 @@ def test_bytes_of_pycocotools():
         assert rle == {"size": theirs["size"], "counts": theirs["counts"].decode("ascii")}
 
 
-@pytest.mark.parametrize("counts", [[0, 5], [12, 1], [3, 1, 4, 1, 5], [0, 1, 100000, 1, 2, 99999999, 3], [31, 32, 15, 16, 17, 1023, 1024]])
+@pytest.mark.parametrize(
+    "counts", [[0, 5], [12, 1], [3, 1, 4, 1, 5], [0, 1, 100000, 1, 2, 99999999, 3], [31, 32, 15, 16, 17, 1023, 1024]]
+)
 def test_compressed_counts_come_back(counts):
     rle = mask.frPyObjects({"size": [1, sum(counts)], "counts": counts}, 1, sum(counts))
     assert decompress(rle["counts"].decode("ascii")).tolist() == counts

@@ -13,7 +13,9 @@ TEXT, PICTURE = slice(0, T5), slice(T5, T5 + N)
 
 
 def test_a_mask_of_truth_values_hides_padding(model):
-    """Should diffusers come to hand its mask on as such: padding but its first token is not attended to, and the rest is as by the book."""
+    """Should diffusers come to hand its mask on as such: padding but its first token is not attended to, and the rest
+    is as by the book.
+    """
     condition = model.family.encode(model.pipe, ["a photo of a dog"], "cpu")
     assert int(condition["attention_mask"].sum()) == 10  # nine tokens, and one of the padding
     layer = next(iter(model.family.layers(model.network).values()))

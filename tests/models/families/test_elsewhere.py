@@ -1,4 +1,6 @@
-"""The whole path of each family on a pretended device: whatever was left on the CPU fails where it meets what was not."""
+"""The whole path of each family on a pretended device: whatever was left on the CPU fails where it meets what was
+not.
+"""
 
 import numpy as np
 import pytest
@@ -23,10 +25,14 @@ def model(request, twin):
 
 
 def whole_path(model):
-    """Maps drawn and seen, on the model's device, a mask of each, errors of two sentences, and segments where there is self-attention."""
+    """Maps drawn and seen, on the model's device, a mask of each, errors of two sentences, and segments where there is
+    self-attention.
+    """
     spec = SPECS[0]
     images, drawn = generate(model, [spec])
-    seen = capture_images(model, images, [spec.prompt], [spec.classes], timesteps=(200, 500), seed=1, plan=plan_of(model))["all"]
+    seen = capture_images(
+        model, images, [spec.prompt], [spec.classes], timesteps=(200, 500), seed=1, plan=plan_of(model)
+    )["all"]
     errors = denoising_errors(model, encode_images(model, images)[0], ["a dog", "a cat"], timesteps=[300])
     method = MaskConfig(method="ca" if model.family.no_self_attention else "seediff")
     config = fit_levels(model.network.config, method, CaptureConfig(), model.family)[0]
@@ -40,11 +46,20 @@ def test_nothing_is_left_behind(model):
     here, errors, masks = whole_path(model)
     with elsewhere(model) as (there, device):
         found, their_errors, their_masks = whole_path(there)
-        taken = [device.take(tensor) for maps in found for kind in (maps.self_attention, maps.cross_attention) for tensor in kind.values()]
+        taken = [
+            device.take(tensor)
+            for maps in found
+            for kind in (maps.self_attention, maps.cross_attention)
+            for tensor in kind.values()
+        ]
         assert all(tensor.device.type == "lazy" for maps in found for tensor in maps.cross_attention.values())
-    expected = [tensor for maps in here for kind in (maps.self_attention, maps.cross_attention) for tensor in kind.values()]
+    expected = [
+        tensor for maps in here for kind in (maps.self_attention, maps.cross_attention) for tensor in kind.values()
+    ]
     for theirs, ours in zip(taken, expected, strict=True):
-        torch.testing.assert_close(theirs, ours, atol=1e-3, rtol=0)  # rounding of another attention kernel, through all steps
+        torch.testing.assert_close(
+            theirs, ours, atol=1e-3, rtol=0
+        )  # rounding of another attention kernel, through all steps
     torch.testing.assert_close(device.take(their_errors), errors, atol=1e-3, rtol=1e-3)
     for theirs, ours in zip(their_masks[:2], masks[:2], strict=True):
         assert np.mean(theirs == ours) > 0.97

@@ -1,4 +1,6 @@
-"""What holds for every family, each tried on its twin (builders/reference_attention.py): on squares and on rectangles."""
+"""What holds for every family, each tried on its twin (builders/reference_attention.py): on squares and on
+rectangles.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -84,7 +86,9 @@ def test_maps_of_a_drawn_rectangle_are_those_by_the_book(model):
     assert largest_difference(model, size=size(model)) < 1e-5
 
 
-@pytest.mark.parametrize(("guidance", "capture"), [(0.0, CaptureConfig(normalize=False)), (3.0, CaptureConfig(text_share="text"))])
+@pytest.mark.parametrize(
+    ("guidance", "capture"), [(0.0, CaptureConfig(normalize=False)), (3.0, CaptureConfig(text_share="text"))]
+)
 def test_maps_are_those_by_the_book(model, guidance, capture):
     if capture.text_share and not book_of(model).columns:
         pytest.skip("no attention is joint")
@@ -133,7 +137,9 @@ def test_a_drawn_rectangle_is_the_pipelines(model):
 
 
 OWN = {"sample", "hidden_states", "x", 0, "timestep", "t", 1, "guidance", "timestep_cond"}
-"""Arguments of a network that differ between a picture that is drawn and a photograph: what it is, how noisy, and the guidance."""
+"""Arguments of a network that differ between a picture that is drawn and a photograph: what it is, how noisy, and the
+guidance.
+"""
 
 
 def told(arguments, path=()):
@@ -153,7 +159,10 @@ def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model):
     hook = model.network.register_forward_pre_hook(
         lambda _module, args, kwargs: calls.append({**dict(enumerate(args)), **kwargs}), with_kwargs=True
     )
-    prompts, noise = [spec.prompt for spec in SPECS[:2]], [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]]
+    prompts, noise = (
+        [spec.prompt for spec in SPECS[:2]],
+        [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]],
+    )
     model.pipe(**model.family.call(model.pipe, Drawing(prompts, "", *pixels(model), 2, 0.0, noise)))
     run_clean(model, encode_images(model, photographs(model)), prompts, timestep=100)
     hook.remove()
@@ -165,7 +174,9 @@ def test_a_photographed_rectangle_is_told_what_the_pipeline_tells(model):
         elif where[-1:] != ("return_dict",):
             assert value == theirs[where], where
     level = next(calls[-1][name] for name in ("timestep", "t", 1) if name in calls[-1])
-    assert torch.as_tensor(level).flatten().tolist() == pytest.approx([book_of(model).level] * torch.as_tensor(level).numel())
+    assert torch.as_tensor(level).flatten().tolist() == pytest.approx(
+        [book_of(model).level] * torch.as_tensor(level).numel()
+    )
 
 
 def test_latents_are_packed_as_the_pipeline_packs(model):
@@ -173,7 +184,9 @@ def test_latents_are_packed_as_the_pipeline_packs(model):
     if not hasattr(pipe, "_unpack_latents"):
         pytest.skip("latents are not packed, or test_flux2.py says how")
     calls: list[Any] = []
-    hook = model.network.register_forward_pre_hook(lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True)
+    hook = model.network.register_forward_pre_hook(
+        lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True
+    )
     latents = encode_images(model, photographs(model))
     with torch.no_grad():
         found = model.family.denoise(pipe, latents, 100, model.family.encode(pipe, ["a dog", "a cat"], "cpu"))
@@ -247,7 +260,9 @@ def test_what_is_expected_is_what_is_held(model):
 
 
 def test_rows_of_a_map_are_where_the_picture_is(model):
-    """What changes in one place of the latent changes the queries there, and so the text's part of that row most, in the first layer."""
+    """What changes in one place of the latent changes the queries there, and so the text's part of that row most, in
+    the first layer.
+    """
     height, width = (side // model.pipe.vae_scale_factor for side in pixels(model))
     channels = model.family.latents(model.pipe, torch.zeros(1, 3, *pixels(model))).shape[1]
     condition = model.family.encode(model.pipe, [SPECS[0].prompt], "cpu")
@@ -274,7 +289,9 @@ def test_a_prompt_that_a_tokenizer_would_cut_off(model):
     for options in tried:
         if "negative_prompt" in options and not model.family.reads_negative(model.pipe, 3.0):
             continue
-        with pytest.raises(UserError, match=r"the prompt has \d+ tokens and the model reads \d+: .* would be cut off: ") as error:
+        with pytest.raises(
+            UserError, match=r"the prompt has \d+ tokens and the model reads \d+: .* would be cut off: "
+        ) as error:
             generate(model, **options)
         assert "\n" not in str(error.value)
 
@@ -303,14 +320,20 @@ def test_a_turbo_model_with_guidance(model):
 
 
 def test_a_lora_and_an_embedding_of_another_family(folder, model, tmp_path):
-    other = "transformer.transformer_blocks.7.attn" if model.family.network == "unet" else "unet.down_blocks.1.attentions.0.attn1"
+    other = (
+        "transformer.transformer_blocks.7.attn"
+        if model.family.network == "unet"
+        else "unet.down_blocks.1.attentions.0.attn1"
+    )
     save_file(
         {f"{other}.to_q.lora_{side}.weight": torch.zeros(shape) for side, shape in (("A", (2, 5)), ("B", (5, 2)))},
         tmp_path / "o.safetensors",
     )
     for what in ("lora", "embedding"):
         added: Any = {what: str(tmp_path / "o.safetensors")}
-        with pytest.raises(UserError, match=rf"^{what}: .*o\.safetensors: .*(model '|diffusers loads no LoRA into)") as error:
+        with pytest.raises(
+            UserError, match=rf"^{what}: .*o\.safetensors: .*(model '|diffusers loads no LoRA into)"
+        ) as error:
             load_model(str(folder), device="cpu", **added)
         assert "\n" not in str(error.value)
 
@@ -322,7 +345,11 @@ def test_the_commands(folder, tmp_path):
 
 @pytest.mark.parametrize("family", families(), ids=[family.title for family in families()])
 def test_the_page_has_a_row_for_it(family):
-    row = next(line for line in PAGE.splitlines() if line.startswith("|") and all(f"`{name}`" in line for name in family.pipelines))
+    row = next(
+        line
+        for line in PAGE.splitlines()
+        if line.startswith("|") and all(f"`{name}`" in line for name in family.pipelines)
+    )
     own = [family.steps, family.guidance_scale]
     assert f"| {', '.join(f'{number:g}' for number in own)}" in row if None not in own else True
     assert not set(family.pipelines) & set(REFUSED)
@@ -338,7 +365,9 @@ def test_blocks_are_chosen_by_their_numbers(model):
     """A mean over some blocks is that of their layers' own maps; a UNet has sides instead."""
     family, config = model.family, model.network.config
     if family.network == "unet":
-        with pytest.raises(UserError, match=r"^capture\.layers: 0-1: blocks are a transformer's, and this model has a UNet"):
+        with pytest.raises(
+            UserError, match=r"^capture\.layers: 0-1: blocks are a transformer's, and this model has a UNet"
+        ):
             see(model, photographs(model, 1), capture=CaptureConfig(layers="0-1"))
         return
     names, count = list(family.layers(model.network)), len(family.blocks(config))

@@ -1,4 +1,6 @@
-"""FLUX.1's narrow twin: two streams and one, the text first, rotary positions, packed latents, guidance as an input of the network."""
+"""FLUX.1's narrow twin: two streams and one, the text first, rotary positions, packed latents, guidance as an input of
+the network.
+"""
 
 import numpy as np
 import pytest
@@ -30,14 +32,18 @@ def test_words_are_t5s_and_a_long_prompt_is_clips_affair(model):
 
 def test_a_negative_prompt_is_refused(model):
     check_refused(
-        model, r"negative_prompt: 'a cat': model '.*' cannot use one \(distilled guidance\); leave it out", negative_prompt="a cat"
+        model,
+        r"negative_prompt: 'a cat': model '.*' cannot use one \(distilled guidance\); leave it out",
+        negative_prompt="a cat",
     )
 
 
 def test_a_scheduler_that_does_not_suit(folder):
     model = load_model(str(folder), device="cpu")
     model.pipe.scheduler = FlowMatchHeunDiscreteScheduler()
-    with pytest.raises(UserError, match=r"the scheduler of model '.*' \(FlowMatchHeunDiscreteScheduler\) takes no noise levels"):
+    with pytest.raises(
+        UserError, match=r"the scheduler of model '.*' \(FlowMatchHeunDiscreteScheduler\) takes no noise levels"
+    ):
         generate(model)
 
 

@@ -1,4 +1,6 @@
-"""FLUX.2 dev's narrow twin: fused blocks, a chat with padding before it, latents with a mean and a deviation for each of four places."""
+"""FLUX.2 dev's narrow twin: fused blocks, a chat with padding before it, latents with a mean and a deviation for each
+of four places.
+"""
 
 import pytest
 import torch
@@ -23,7 +25,10 @@ def test_a_place_for_a_picture_is_no_word(model):
     """The pipeline takes it out of the prompt."""
     spec = SampleSpec(0, ("cat",), "a photo [IMG]of a cat", 0)
     assert spelled(model, [spec]) == [{"cat": "cat"}]
-    assert generate(model, [spec])[1][0].words == generate(model, [SampleSpec(0, ("cat",), "a photo of a cat", 0)])[1][0].words
+    assert (
+        generate(model, [spec])[1][0].words
+        == generate(model, [SampleSpec(0, ("cat",), "a photo of a cat", 0)])[1][0].words
+    )
 
 
 def test_latents_are_the_pipelines_own(model):
@@ -36,7 +41,9 @@ def test_latents_are_the_pipelines_own(model):
 
 def test_latents_are_packed_as_the_pipeline_packs(model):
     calls = []
-    hook = model.network.register_forward_pre_hook(lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True)
+    hook = model.network.register_forward_pre_hook(
+        lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True
+    )
     latents, pipe = torch.randn(2, 4, 16, 24), model.pipe
     with torch.no_grad():
         predicted = model.family.denoise(pipe, latents, 100, model.family.encode(pipe, ["a dog", "a cat"], "cpu"))
@@ -54,7 +61,11 @@ def test_what_is_attended_to_is_picture_and_text(model):
 
 
 def test_a_negative_prompt_is_refused(model):
-    check_refused(model, r"^negative_prompt: 'bad': model '.*' cannot use one \(distilled guidance\); leave it out$", negative_prompt="bad")
+    check_refused(
+        model,
+        r"^negative_prompt: 'bad': model '.*' cannot use one \(distilled guidance\); leave it out$",
+        negative_prompt="bad",
+    )
 
 
 def test_other_images_beside_the_one_drawn_are_refused(model):
@@ -76,5 +87,7 @@ def test_a_tokenizer_without_a_chat(folder, tmp_path):
     for path in (folder / "tokenizer").iterdir():
         if path.name != "chat_template.jinja":
             (tmp_path / "own/tokenizer" / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(UserError, match=r"tokenizer: has no chat_template\.jinja, by which FLUX\.2 dev reads a prompt; get that"):
+    with pytest.raises(
+        UserError, match=r"tokenizer: has no chat_template\.jinja, by which FLUX\.2 dev reads a prompt; get that"
+    ):
         load_model(str(tmp_path / "own"), device="cpu")

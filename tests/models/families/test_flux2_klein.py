@@ -1,4 +1,6 @@
-"""FLUX.2 klein's narrow twin: two calls, or none without guidance, as the folder says, and the chat of a model that may think."""
+"""FLUX.2 klein's narrow twin: two calls, or none without guidance, as the folder says, and the chat of a model that may
+think.
+"""
 
 import dataclasses
 
@@ -17,12 +19,21 @@ def test_words_are_found_within_the_chat(model):
 
 
 def test_a_negative_prompt_is_refused(model):
-    check_refused(model, r"^negative_prompt: 'bad': model '.*' reads none \(it compares with the empty prompt\)", negative_prompt="bad")
+    check_refused(
+        model,
+        r"^negative_prompt: 'bad': model '.*' reads none \(it compares with the empty prompt\)",
+        negative_prompt="bad",
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "unguided"),
-    [("black-forest-labs/FLUX.2-klein-4B", True), ("flux2-klein-9b", True), ("FLUX.2-klein-base-4B", False), ("own/flux2-turbo", True)],
+    [
+        ("black-forest-labs/FLUX.2-klein-4B", True),
+        ("flux2-klein-9b", True),
+        ("FLUX.2-klein-base-4B", False),
+        ("own/flux2-turbo", True),
+    ],
 )
 def test_names_of_the_distilled_ones(name, unguided):
     assert FLUX2_KLEIN.unguided({}, name) == unguided

@@ -1,4 +1,6 @@
-"""Every family's twin in half precision: its own numbers are half, scores and probabilities are not, and the picture is untouched."""
+"""Every family's twin in half precision: its own numbers are half, scores and probabilities are not, and the picture is
+untouched.
+"""
 
 import numpy as np
 import pytest
@@ -29,7 +31,9 @@ def test_maps_are_float64s_of_the_models_own_queries_and_keys(family, twin, monk
         scores = scores if bias is None else scores + bias.double()
         for part, old in zip(parts, before, strict=True):
             mean = scores.softmax(-1).mean(1)[..., part.columns]
-            expected = old + mean / mean.amax(1 if part.per_column else (1, 2), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+            expected = old + mean / mean.amax(1 if part.per_column else (1, 2), keepdim=True).clamp_min(
+                torch.finfo(torch.float32).tiny
+            )
             torch.testing.assert_close(part.total.double(), expected, atol=1e-5, rtol=1e-5)
             checked += 1
         return peak
@@ -46,4 +50,12 @@ def drawing(model):
     from seediff.models.families.base import Drawing
 
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
-    return Drawing(prompts=[SPECS[0].prompt], negative_prompt="", height=64, width=64, steps=2, guidance_scale=3.0, generators=noise)
+    return Drawing(
+        prompts=[SPECS[0].prompt],
+        negative_prompt="",
+        height=64,
+        width=64,
+        steps=2,
+        guidance_scale=3.0,
+        generators=noise,
+    )

@@ -1,4 +1,6 @@
-"""Latent consistency models' narrow twin: guidance told to the UNet, one call a step, the scheduler of the distillation."""
+"""Latent consistency models' narrow twin: guidance told to the UNet, one call a step, the scheduler of the
+distillation.
+"""
 
 import json
 from pathlib import Path
@@ -21,7 +23,9 @@ from seediff.models.registry import load_model
 def calls_of(model, run):
     """What the network was given in each call while `run` ran."""
     calls = []
-    handle = model.network.register_forward_pre_hook(lambda _m, args, kwargs: calls.append((args, kwargs)), with_kwargs=True)
+    handle = model.network.register_forward_pre_hook(
+        lambda _m, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
+    )
     run()
     handle.remove()
     return calls
@@ -29,7 +33,9 @@ def calls_of(model, run):
 
 def test_guidance_is_told_to_the_network(model):
     weak, strong = (calls_of(model, lambda g=guidance: generate(model, guidance_scale=g)) for guidance in (1.0, 9.0))
-    assert [len(args[0]) for args, _ in weak + strong] == [2] * 4  # two steps each, of two images and no unconditional half
+    assert [len(args[0]) for args, _ in weak + strong] == [
+        2
+    ] * 4  # two steps each, of two images and no unconditional half
     assert not torch.equal(weak[0][1]["timestep_cond"], strong[0][1]["timestep_cond"])
     assert not np.array_equal(generate(model, guidance_scale=1.0)[0][0], generate(model, guidance_scale=9.0)[0][0])
 
@@ -66,7 +72,10 @@ def test_schedulers_for_weights_of_few_steps(save, scheduler, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"negative_prompt": "a cat"}, r"negative_prompt: 'a cat': model '.*' cannot use one \(distilled guidance\); leave it out"),
+        (
+            {"negative_prompt": "a cat"},
+            r"negative_prompt: 'a cat': model '.*' cannot use one \(distilled guidance\); leave it out",
+        ),
         ({"steps": 60}, r"steps: 60: the scheduler of model '.*' \(LCMScheduler\) cannot make them: "),
     ],
 )
@@ -77,7 +86,9 @@ def test_bad_input(model, options, message):
 def test_a_scheduler_that_does_not_suit(folder):
     model = load_model(str(folder), device="cpu")
     model.pipe.scheduler = PNDMScheduler()
-    with pytest.raises(UserError, match=r"\(PNDMScheduler\) cannot make them: it has no steps of a distillation; use LCMScheduler$"):
+    with pytest.raises(
+        UserError, match=r"\(PNDMScheduler\) cannot make them: it has no steps of a distillation; use LCMScheduler$"
+    ):
         generate(model)
 
 
@@ -88,7 +99,9 @@ def test_a_unet_that_cannot_be_told(sd1_folder, tmp_path, capsys):
     for part in Path(sd1_folder).iterdir():
         (folder / part.name).symlink_to(part)
     (folder / "model_index.json").unlink()
-    index = json.loads((sd1_folder / "model_index.json").read_text()) | {"_class_name": "LatentConsistencyModelPipeline"}
+    index = json.loads((sd1_folder / "model_index.json").read_text()) | {
+        "_class_name": "LatentConsistencyModelPipeline"
+    }
     (folder / "model_index.json").write_text(json.dumps(index))
     line = ["generate", "--classes", "dog", "--model", str(folder), "--device", "cpu", "--out", str(tmp_path / "set")]
     for more in ([], ["--dry-run"]):

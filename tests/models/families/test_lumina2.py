@@ -1,4 +1,6 @@
-"""Lumina 2's narrow twin: pictures behind texts of several lengths in one batch, fewer heads of keys, an instruction before the prompt."""
+"""Lumina 2's narrow twin: pictures behind texts of several lengths in one batch, fewer heads of keys, an instruction
+before the prompt.
+"""
 
 import torch
 from builders.families import SPECS, generate, spelled
@@ -15,5 +17,7 @@ def test_words_are_found_behind_the_instruction(model):
 def test_the_first_blocks_see_the_picture_alone(model):
     layers = model.family.layers(model.network)
     assert [name.split(".")[0] for name in layers] == ["noise_refiner", "layers", "layers"]
-    (maps,) = capture_clean(model, encode_images(model, generate(model, SPECS[:1])[0]), ["a dog"], [["dog"]], timestep=300, kind="self")
+    (maps,) = capture_clean(
+        model, encode_images(model, generate(model, SPECS[:1])[0]), ["a dog"], [["dog"]], timestep=300, kind="self"
+    )
     torch.testing.assert_close(maps.self_attention[4, 4].sum(1), torch.ones(N))

@@ -19,7 +19,9 @@ def sigma(tmp_path_factory):
 def test_padding_is_not_attended_to(model, sigma):
     """`a photo of a dog` has nine tokens, the last of which ends it; the words are found in small letters."""
     for one, tokens in ((model, 120), (sigma, 300)):
-        maps = generate(one, [SampleSpec(0, ("dog",), " A photo of a Dog", 1)], capture=CaptureConfig(normalize=False))[1][0]
+        maps = generate(one, [SampleSpec(0, ("dog",), " A photo of a Dog", 1)], capture=CaptureConfig(normalize=False))[
+            1
+        ][0]
         assert maps.words == {"dog": (4, 5, 6, 7)}
         assert maps.cross_attention[16, 16].shape == (256, tokens)
         assert float(maps.cross_attention[16, 16][:, 9:].max()) == 0

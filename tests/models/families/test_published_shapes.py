@@ -1,4 +1,6 @@
-"""Published configurations on the meta device: layers, levels and memory of capture as `--dry-run` says them, and the models' sizes."""
+"""Published configurations on the meta device: layers, levels and memory of capture as `--dry-run` says them, and the
+models' sizes.
+"""
 
 import pytest
 from builders.published import NETWORKS, network, parameters, written
@@ -20,14 +22,20 @@ EXPECTED = {
     "sdxl": SEVENTY + "self-attention at L/2, L/4, cross-attention at L/4 of 128×128; maps of 71.6 MB an image",
     "sdxl-turbo": SEVENTY + "self-attention at L/2, L/4, cross-attention at L/4 of 64×64; maps of 4.5 MB an image",
     "sd3": "24 layers of joint attention, at L of 64×64; maps of 72.6 MB an image",
-    "sd3.5-medium": "24 layers of joint attention, 13 layers of self-attention, at L of 64×64; maps of 72.6 MB an image",
+    "sd3.5-medium": (
+        "24 layers of joint attention, 13 layers of self-attention, at L of 64×64; maps of 72.6 MB an image"
+    ),
     "sd3.5-large": "38 layers of joint attention, at L of 64×64; maps of 72.6 MB an image",
     "flux-dev": "57 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
     "flux2-dev": "56 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
     "klein-4b": "25 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
     "klein-9b": "32 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
-    "pixart-alpha": "28 layers of self-attention, 28 layers of cross-attention, at L of 64×64; maps of 69.1 MB an image",
-    "pixart-sigma": "28 layers of self-attention, 28 layers of cross-attention, at L of 64×64; maps of 72.0 MB an image",
+    "pixart-alpha": (
+        "28 layers of self-attention, 28 layers of cross-attention, at L of 64×64; maps of 69.1 MB an image"
+    ),
+    "pixart-sigma": (
+        "28 layers of self-attention, 28 layers of cross-attention, at L of 64×64; maps of 72.0 MB an image"
+    ),
     "z-image": "30 layers of joint attention, 2 layers of self-attention, at L of 64×64; maps of 75.5 MB an image",
     "chroma": "57 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
     "qwen-image": "60 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
@@ -49,7 +57,12 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
         counts = {"joint": 0, "self": 0, "cross": 0}
         for layer in layers:
             joined = isinstance(layer, Joint)
-            alone = joined and not any("add" in path for path in layer.queries) and not layer.rotate and not layer.picture_first
+            alone = (
+                joined
+                and not any("add" in path for path in layer.queries)
+                and not layer.rotate
+                and not layer.picture_first
+            )
             counts["joint" if joined and not alone else "self" if joined else layer.kind] += 1
         found = {kind: count for kind, count in family.layer_counts(made.config, group).items() if count}
         assert sum(found.values()) == len(layers)

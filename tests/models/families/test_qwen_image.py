@@ -1,4 +1,6 @@
-"""Qwen-Image's narrow twin: two streams, the text first and cut out of a template, guidance as two calls, an autoencoder of videos."""
+"""Qwen-Image's narrow twin: two streams, the text first and cut out of a template, guidance as two calls, an
+autoencoder of videos.
+"""
 
 import torch
 from builders.families import SPECS, generate, spelled
@@ -28,5 +30,7 @@ def test_latents_are_what_the_pipeline_decodes(model):
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None, :, None] / 127.5 - 1
     with torch.no_grad():
         expected = model.pipe.vae.encode(pixels).latent_dist.mode()
-    mean, deviation = (torch.tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std))
+    mean, deviation = (
+        torch.tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std)
+    )
     torch.testing.assert_close(latents.unsqueeze(2) * deviation + mean, expected)

@@ -1,4 +1,6 @@
-"""Sana's narrow twins: cross-attention alone, the prompt at the end of an instruction, an autoencoder of another kind."""
+"""Sana's narrow twins: cross-attention alone, the prompt at the end of an instruction, an autoencoder of another
+kind.
+"""
 
 import pytest
 import torch
@@ -33,7 +35,9 @@ def test_latents_are_scaled_as_the_pipeline_decodes_them(model):
 
 
 def test_noise_is_the_schedulers(model):
-    """A level t of 1000 is a share t / 1000 of noise, as a scheduler of flow has it, whose sigmas are what the network is told."""
+    """A level t of 1000 is a share t / 1000 of noise, as a scheduler of flow has it, whose sigmas are what the network
+    is told.
+    """
     scheduler = model.pipe.scheduler
     scheduler.set_timesteps(4)
     for sigma, timestep in zip(scheduler.sigmas, scheduler.timesteps, strict=False):
@@ -45,21 +49,46 @@ def test_methods_that_need_self_attention_say_so(folder, model, tmp_path, capsys
     from seediff.cli.generate import generate as generate_command
 
     run = runner(generate_command)
-    options = ("--classes", "dog", "--per-class", 1, "--model", folder, "--device", "cpu", "--size", 64, "--out", tmp_path / "set")
+    options = (
+        "--classes",
+        "dog",
+        "--per-class",
+        1,
+        "--model",
+        folder,
+        "--device",
+        "cpu",
+        "--size",
+        64,
+        "--out",
+        tmp_path / "set",
+    )
     why = "its self-attention is linear, which has no map"
     for method in ("seediff", "ca_sa", "reference"):
         for more in ((), ("--dry-run",)):
             with pytest.raises(
-                UserError, match=rf"^mask\.method: {method}: needs self-attention, and Sana has no maps of it: {why}; use method ca$"
+                UserError,
+                match=(
+                    rf"^mask\.method: {method}: needs self-attention, and Sana has no maps of it: {why}; use method ca$"
+                ),
             ):
                 run("generate", *options, "--method", method, *more)
     assert not (tmp_path / "set").exists()
     for method in ("diffseg", "diffcut"):
         with pytest.raises(
-            UserError, match=rf"^model: .*: segments need self-attention, and Sana has no maps of it: {why}; use another model$"
+            UserError,
+            match=rf"^model: .*: segments need self-attention, and Sana has no maps of it: {why}; use another model$",
         ):
             check_fits(model, SegmentConfig(method=method), 64)
-    line = ["segment", str(tmp_path / "photo.png"), "--model", str(folder), "--out", str(tmp_path / "parts"), "--dry-run"]
+    line = [
+        "segment",
+        str(tmp_path / "photo.png"),
+        "--model",
+        str(folder),
+        "--out",
+        str(tmp_path / "parts"),
+        "--dry-run",
+    ]
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
     assert main(line) == 2
     assert "segments need self-attention, and Sana has no maps of it" in capsys.readouterr().err

@@ -31,7 +31,17 @@ def test_words_in_three_tokenizers(model):
     assert maps[0].words == {"dog": (5, CLIP + 4, CLIP + 5, CLIP + 6, CLIP + 7)}
     assert maps[1].words == {"cat": (5, CLIP + 4), "pottedplant": (8, 9, CLIP + 7, CLIP + 8, CLIP + 9)}
     ids = model.pipe.tokenizer_3("a photo of a dog").input_ids
-    assert model.pipe.tokenizer_3.convert_ids_to_tokens(ids) == ["▁a", "▁photo", "▁of", "▁a", "▁", "d", "o", "g", "</s>"]
+    assert model.pipe.tokenizer_3.convert_ids_to_tokens(ids) == [
+        "▁a",
+        "▁photo",
+        "▁of",
+        "▁a",
+        "▁",
+        "d",
+        "o",
+        "g",
+        "</s>",
+    ]
 
 
 def test_shares(model):
@@ -60,7 +70,9 @@ def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
 
 
 def test_latents_and_noise_are_the_pipelines(model):
-    """Decoding undoes encoding's shift and scale; a level t of 1000 is a share t / 1000 of noise, which is what the network is told."""
+    """Decoding undoes encoding's shift and scale; a level t of 1000 is a share t / 1000 of noise, which is what the
+    network is told.
+    """
     image = generate(model, SPECS[:1])[0][0]
     latents = encode_images(model, [image])
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
@@ -86,8 +98,14 @@ def test_fused_projections_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"specs": [SampleSpec(0, ("dog",), "a dog" + " and so on" * 40, 0)]}, "the prompt has .* tokens and the model reads 77"),
-        ({"specs": [SampleSpec(0, ("dog",), "dog " * 70, 0)]}, "has 281 tokens and the model reads 256"),  # of T5; 72 of CLIP's
+        (
+            {"specs": [SampleSpec(0, ("dog",), "a dog" + " and so on" * 40, 0)]},
+            "the prompt has .* tokens and the model reads 77",
+        ),
+        (
+            {"specs": [SampleSpec(0, ("dog",), "dog " * 70, 0)]},
+            "has 281 tokens and the model reads 256",
+        ),  # of T5; 72 of CLIP's
     ],
 )
 def test_bad_input(model, options, message):

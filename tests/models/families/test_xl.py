@@ -22,13 +22,31 @@ def test_the_nearest_level_is_taken_and_said(model):
     fitted, notes = fit_levels(config, MaskConfig(), CaptureConfig(), model.family)
     assert (fitted.seed_level, fitted.expand_levels) == (4, (4, 2))
     assert notes == ["expand_levels = 4,2,1 (L/4, L/2, L): the nearest that the model has is L/4, L/2"]
-    fitted, notes = fit_levels(config, MaskConfig(method="ca_sa", seed_level=1, self_level=8), CaptureConfig(), model.family)
+    fitted, notes = fit_levels(
+        config, MaskConfig(method="ca_sa", seed_level=1, self_level=8), CaptureConfig(), model.family
+    )
     assert (fitted.seed_level, fitted.self_level, len(notes)) == (2, 4, 2)
 
 
 def test_the_trace_names_the_levels_that_were_read(folder, tmp_path):
     options = ("--steps", "2", "--size", "64", "--device", "cpu", "--quiet")
-    assert main(["generate", "--classes", "dog", "--per-class", "1", "--model", str(folder), *options, "--out", str(tmp_path / "set")]) == 0
+    assert (
+        main(
+            [
+                "generate",
+                "--classes",
+                "dog",
+                "--per-class",
+                "1",
+                "--model",
+                str(folder),
+                *options,
+                "--out",
+                str(tmp_path / "set"),
+            ]
+        )
+        == 0
+    )
     (steps,) = (tmp_path / "set" / "steps").iterdir()
     header = steps.read_bytes()[:4000]
     assert b"expansion L/2" in header
@@ -51,7 +69,17 @@ def test_the_plan_says_the_levels_and_the_authors_guidance(folder, tmp_path):
 @pytest.mark.parametrize("dry", [True, False])
 def test_turbo_with_guidance_is_one_line(folder, dry, tmp_path, capsys):
     (tmp_path / "sdxl-turbo").symlink_to(folder, target_is_directory=True)
-    line = ["generate", "--classes", "dog", "--model", str(tmp_path / "sdxl-turbo"), "--guidance-scale", "7.5", "--device", "cpu"]
+    line = [
+        "generate",
+        "--classes",
+        "dog",
+        "--model",
+        str(tmp_path / "sdxl-turbo"),
+        "--guidance-scale",
+        "7.5",
+        "--device",
+        "cpu",
+    ]
     assert main([*line, "--out", str(tmp_path / "set"), *["--dry-run"] * dry]) == 2
     error = capsys.readouterr().err.splitlines()
     assert error == [f"seediff: --guidance-scale: 7.5: model '{tmp_path / 'sdxl-turbo'}' draws without guidance; use 0"]

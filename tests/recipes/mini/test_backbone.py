@@ -21,7 +21,9 @@ from seediff.train.models import build_network
 
 def test_captions_say_which_classes_are_shown() -> None:
     shown = [("dog",), ("pottedplant", "car"), ("tvmonitor", "sheep", "train")]
-    found = captioned([caption(names, place) for names, place in zip(shown, (None, "on grass", "in a room"), strict=True)])
+    found = captioned(
+        [caption(names, place) for names, place in zip(shown, (None, "on grass", "in a room"), strict=True)]
+    )
     assert [{CLASSES[i] for i in row.nonzero().flatten()} for row in found] == [set(names) for names in shown]
 
 
@@ -33,20 +35,29 @@ def test_training_learns_and_transformers_reads_it(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(backbone, "render_scene", lambda art, index, **given: scenes[index % len(scenes)])
     losses = []
     short = YardstickRecipe(samples=480, batch=8, learning_rate=4e-3)
-    found = train_backbone(tmp_path, tmp_path, tmp_path / "out", tagging=short, report=lambda row: losses.append(row["loss"]))
+    found = train_backbone(
+        tmp_path, tmp_path, tmp_path / "out", tagging=short, report=lambda row: losses.append(row["loss"])
+    )
     assert losses[-1] < losses[0] / 2
     assert found["known_sprites"] > 0.6
-    own, packaged = (build_network(make_config({"backbone": "tiny", "weights": w}), ("a",)) for w in (str(tmp_path / "out"), "pretrained"))
+    own, packaged = (
+        build_network(make_config({"backbone": "tiny", "weights": w}), ("a",))
+        for w in (str(tmp_path / "out"), "pretrained")
+    )
     first, second = (n.model.pixel_level_module.encoder.state_dict() for n in (own, packaged))
     assert list(first) == list(second)
-    assert not torch.equal(first["embedder.embedder.convolution.weight"], second["embedder.embedder.convolution.weight"])
+    assert not torch.equal(
+        first["embedder.embedder.convolution.weight"], second["embedder.embedder.convolution.weight"]
+    )
     with pytest.raises(UserError, match="is there already and not empty"):
         train_backbone(tmp_path, tmp_path, tmp_path / "out", tagging=short)
 
 
 def test_the_packaged_one_tells_classes_apart() -> None:
     scenes = [s for s in load_set("truth", 200) if len(s.classes) == 1]
-    encoder = build_network(make_config({"backbone": "tiny", "weights": "pretrained"}), CLASSES).model.pixel_level_module.encoder.eval()
+    encoder = build_network(
+        make_config({"backbone": "tiny", "weights": "pretrained"}), CLASSES
+    ).model.pixel_level_module.encoder.eval()
     network = backbone.Tagger()
     network.backbone = encoder
     with torch.inference_mode():

@@ -36,7 +36,9 @@ def test_the_inner_levels_do_in_the_whole_unet_what_they_do_alone() -> None:
 def test_coarse_training_leaves_the_outer_level_alone_and_reaches_everything_else() -> None:
     torch.manual_seed(0)
     model = Denoiser(TINY)
-    predict_coarse(model.unet, model.coarse, torch.randn(2, 4, 8, 8), torch.tensor([10, 500]), torch.randn(2, 32, 16)).sum().backward()
+    predict_coarse(
+        model.unet, model.coarse, torch.randn(2, 4, 8, 8), torch.tensor([10, 500]), torch.randn(2, 32, 16)
+    ).sum().backward()
     outer = ("conv_in", "conv_norm_out", "conv_out", "down_blocks.0.", "up_blocks.2.", "up_blocks.1.upsamplers")
     for name, weight in model.unet.named_parameters():
         assert (weight.grad is None) == name.startswith(outer), name

@@ -11,7 +11,9 @@ from recipes.mini.denoiser import Denoiser
 def test_a_deeper_network_predicts_the_same_and_learns():
     shallow: Any
     deep: Any
-    shallow, deep = (Denoiser(replace(TINY, denoiser=replace(TINY.denoiser, layers=count))).unet.eval() for count in (1, 3))
+    shallow, deep = (
+        Denoiser(replace(TINY, denoiser=replace(TINY.denoiser, layers=count))).unet.eval() for count in (1, 3)
+    )
     deepen(deep, shallow.state_dict())
     side = TINY.side // 4
     given = torch.randn(2, 4, side, side), torch.tensor([10, 800]), torch.randn(2, 5, TINY.denoiser.text_width)

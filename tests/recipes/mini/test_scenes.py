@@ -17,7 +17,9 @@ from seediff.mini.scenes import CLASS_IDS, CLASSES, FILE, Scene, load_scenes, re
 
 def scene(number: int) -> Scene:
     rows = np.linspace(0, 255, 32, dtype=np.uint8)
-    image = np.stack([np.tile(rows, (32, 1)), np.tile(rows[:, None], (1, 32)), np.full((32, 32), 40 * number, np.uint8)], -1)
+    image = np.stack(
+        [np.tile(rows, (32, 1)), np.tile(rows[:, None], (1, 32)), np.full((32, 32), 40 * number, np.uint8)], -1
+    )
     label_map = np.zeros((32, 32), np.uint8)
     label_map[number : number + 9, 3:20] = CLASS_IDS["dog"]
     return Scene(image, label_map, ("dog",), f"a photo of a dog {number}")

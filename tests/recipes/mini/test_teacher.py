@@ -21,7 +21,14 @@ TINY = Recipe(
     side=64,
     scenes=12,
     teacher=Teacher(samples=8, batch=4, features=8),
-    denoiser=Table(channels=(16, 16, 16), heads=(1, 1, 2), text_width=16, coarse_samples=10**6, alignment_weight=1.0, grouping_weight=0),
+    denoiser=Table(
+        channels=(16, 16, 16),
+        heads=(1, 1, 2),
+        text_width=16,
+        coarse_samples=10**6,
+        alignment_weight=1.0,
+        grouping_weight=0,
+    ),
     transformer=TransformerTable(layers=2, heads=2, head_width=8, text_widths=(16, 8), alignment_weight=1.0),
 )
 CAPTIONS = ["a photo of a dog", "a mirrored photo of a penguin bird and a dog on grass", "a photo of a cat"]
@@ -59,7 +66,9 @@ def test_the_backbone_in_the_package_teaches_where_none_is_trained(tmp_path: Pat
     rows: list[dict] = []
     untrained = dataclasses.replace(TINY, teacher=dataclasses.replace(TINY.teacher, samples=0))
     one = taught_features(untrained, images, CAPTIONS * 4, tmp_path / "one.npy", rows.append)
-    other = taught_features(dataclasses.replace(untrained, seed=5), images, CAPTIONS * 4, tmp_path / "other.npy", rows.append)
+    other = taught_features(
+        dataclasses.replace(untrained, seed=5), images, CAPTIONS * 4, tmp_path / "other.npy", rows.append
+    )
     assert np.array_equal(one, other)  # nothing of them is drawn at random
     assert not rows
 
@@ -71,7 +80,15 @@ def test_a_student_learns_the_features(network: str) -> None:
     student.prepare(CAPTIONS, 16)
     optimizer = torch.optim.Adam(student.parameters(), 3e-3)
     clean, noise = torch.randn(2, 3, 4, 16, 16)
-    batch = Batch(clean, noise, torch.tensor([10, 200, 500]), np.arange(3), torch.zeros(3, dtype=torch.bool), 0, torch.randn(3, 8, 4, 4))
+    batch = Batch(
+        clean,
+        noise,
+        torch.tensor([10, 200, 500]),
+        np.arange(3),
+        torch.zeros(3, dtype=torch.bool),
+        0,
+        torch.randn(3, 8, 4, 4),
+    )
     seen = []
     for _ in range(30):
         loss, curves = student.losses(batch)

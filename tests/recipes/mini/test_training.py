@@ -68,7 +68,9 @@ def test_words_agree_when_every_level_finds_them_where_the_trusted_one_does():
     left, right = torch.full((1, 2, 8, 8), 0.02), torch.full((1, 2, 4, 4), 0.02)
     left[..., :4], right[..., 2:] = 0.6, 0.6
 
-    def loss(columns: torch.Tensor, present: tuple[float, float] = (1.0, 1.0), signal: float = 1.0, words: float = 1.0) -> float:
+    def loss(
+        columns: torch.Tensor, present: tuple[float, float] = (1.0, 1.0), signal: float = 1.0, words: float = 1.0
+    ) -> float:
         tap = AttentionTap(rows=1, word_side=8, token_weights=torch.tensor(present)[None, :, None])
         tap.word_maps.append(left.flatten(2))
         tap.other_maps.append((columns.flatten(2), columns.shape[-1]))
@@ -144,7 +146,10 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     assert (begun["samples"], continued["samples"]) == (12, 16)  # one step
     assert continued["history"] == "12 samples of a pipeline that says no more; then 4 of this recipe"
     third = Origin(samples=16, history=continued["history"]).about(8, {})  # `this` would be another one by then
-    assert third["history"] == "12 samples of a pipeline that says no more; then 4 of an earlier recipe; then 8 of this recipe"
+    assert (
+        third["history"]
+        == "12 samples of a pipeline that says no more; then 4 of an earlier recipe; then 8 of this recipe"
+    )
     scaling, kept = (json.loads((p / "vae" / "config.json").read_text())["scaling_factor"] for p in (whole, more))
     assert scaling == kept  # although the scenes are others
     before, after = (load_file(next((p / "vae").glob("*.safetensors"))) for p in (whole, more))
@@ -170,8 +175,12 @@ def running(pid: int) -> bool:
         return False
 
 
-def test_two_processes_that_share_a_batch_learn_what_one_does_and_end_with_the_one_that_started_them(art: Path, tmp_path: Path):
-    """A mistake that one of them meets is one line. Ended as a shell's background job is, deaf to interrupts, by a kill."""
+def test_two_processes_that_share_a_batch_learn_what_one_does_and_end_with_the_one_that_started_them(
+    art: Path, tmp_path: Path
+):
+    """A mistake that one of them meets is one line. Ended as a shell's background job is, deaf to interrupts, by a
+    kill.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     words = [sys.executable, shared_training.__file__, str(art), str(tmp_path / "shared")]
     training = subprocess.Popen(words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -64,7 +64,15 @@ def test_coarse_training_reaches_every_weight() -> None:
         hook = model.transformer.proj_out.register_forward_hook(lambda *a, into=shapes: into.append(a[-1].shape))
         model.zero_grad()
         clean, noise = torch.randn(2, 2, 4, 16, 16)
-        batch = Batch(clean, noise, torch.tensor([10, 500]), np.arange(2), torch.zeros(2, dtype=torch.bool), seen, torch.randn(2, 8, 4, 4))
+        batch = Batch(
+            clean,
+            noise,
+            torch.tensor([10, 500]),
+            np.arange(2),
+            torch.zeros(2, dtype=torch.bool),
+            seen,
+            torch.randn(2, 8, 4, 4),
+        )
         model.losses(batch)[0].backward()
         hook.remove()
         assert [shape[1] for shape in shapes] == [(side // 2) ** 2]
@@ -101,7 +109,9 @@ def test_the_recipe_runs_continues_and_draws(art: Path, tmp_path: Path) -> None:
         one, other = (next((p / name).glob("*.safetensors")).read_bytes() for p in (whole, parts))
         assert one == other, name
     assert (tmp_path / "whole" / "samples.png").is_file()
-    pipe = StableDiffusion3Pipeline.from_pretrained(whole, torch_dtype=torch.float32, text_encoder_3=None, tokenizer_3=None)
+    pipe = StableDiffusion3Pipeline.from_pretrained(
+        whole, torch_dtype=torch.float32, text_encoder_3=None, tokenizer_3=None
+    )
     pipe.set_progress_bar_config(disable=True)
     assert pipe("a photo of a dog", num_inference_steps=2, output_type="np").images[0].shape == (64, 64, 3)
     more, _ = train_mini(TINY, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)

@@ -50,9 +50,16 @@ def test_training_learns_and_is_kept(tmp_path: Path) -> None:
     assert losses[-1] < losses[0] / 2
     assert segmenter_iou(segmenter, scenes) > 0.4
 
-    write_tensors(tmp_path / "s.safetensors", {k: v.half() if v.is_floating_point() else v for k, v in segmenter.state_dict().items()}, {})
+    write_tensors(
+        tmp_path / "s.safetensors",
+        {k: v.half() if v.is_floating_point() else v for k, v in segmenter.state_dict().items()},
+        {},
+    )
     images = np.stack([s.image for s in scenes])
-    before, after = (segment_known(n, images, [s.classes for s in scenes]) for n in (segmenter, load_segmenter(tmp_path / "s.safetensors")))
+    before, after = (
+        segment_known(n, images, [s.classes for s in scenes])
+        for n in (segmenter, load_segmenter(tmp_path / "s.safetensors"))
+    )
     assert np.mean([(a == b).mean() for a, b in zip(before, after, strict=True)]) > 0.99
     for one, scene in zip(after, scenes, strict=True):
         assert set(np.unique(one)) <= {0, CLASS_IDS[scene.classes[0]]}

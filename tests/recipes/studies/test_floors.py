@@ -53,7 +53,9 @@ def test_a_floor_that_is_right_is_ahead_of_a_method_that_is_wrong():
     maps = {"top-bottom": label, "left-right": wrong}
     counts = {name: [contingency(found, label, 2)] * 5 for name, found in maps.items()}
     tallies = {name: stack([tally(table, match([table])) for table in tables]) for name, tables in counts.items()}
-    scores = score_floors(tallies["left-right"], tallies, {name: [len(np.unique(floor_map(name, 8, 8)))] * 5 for name in tallies})
+    scores = score_floors(
+        tallies["left-right"], tallies, {name: [len(np.unique(floor_map(name, 8, 8)))] * 5 for name in tallies}
+    )
     best = scores["top-bottom"]
     assert (best.acc, best.miou, best.segments) == (1, 1, 2)
     assert best.ahead.acc == best.ahead.acc_ci95[0] == best.ahead.acc_ci95[1] == -0.5  # all images alike, so no width
@@ -87,7 +89,9 @@ def test_differences_are_those_of_the_same_draws():
 def test_pairing_removes_what_is_hard_for_both():
     """Images differ much, the two predictions by one pixel in each: each score is uncertain, which is better is not."""
     right = np.random.default_rng(0).integers(1, 99, 50)
-    one, other = (stack([Tally(np.array([n]), np.array([0]), np.array([100 - n]), 100) for n in right - less]) for less in (0, 1))
+    one, other = (
+        stack([Tally(np.array([n]), np.array([0]), np.array([100 - n]), 100) for n in right - less]) for less in (0, 1)
+    )
     (found,) = differences(one, [other])
     low, high = bootstrap(one).acc
     assert high - low > 0.1

@@ -36,7 +36,10 @@ def random_scene(seed: int = 0, side: int = 64) -> Scene:
     labels = np.zeros((side, side), np.uint8)
     labels[5:30, 5:30], labels[34:60, 20:44] = CLASS_IDS["dog"], CLASS_IDS["pottedplant"]
     return Scene(
-        rng.integers(0, 256, (side, side, 3), dtype=np.uint8), labels, ("dog", "pottedplant"), "a photo of a dog and a potted plant"
+        rng.integers(0, 256, (side, side, 3), dtype=np.uint8),
+        labels,
+        ("dog", "pottedplant"),
+        "a photo of a dog and a potted plant",
     )
 
 
@@ -91,12 +94,16 @@ def test_scores_against_plain_arithmetic() -> None:
 
 
 def test_a_difference_is_paired() -> None:
-    """A method that is better by the same on every pair is so surely, however much the pairs differ among themselves."""
+    """A method that is better by the same on every pair is so surely, however much the pairs differ among
+    themselves.
+    """
     rng = np.random.default_rng(0)
     unions = np.full((2, 40), 1000)
     worse = rng.integers(100, 800, 40)
     images = np.arange(40) // 2
-    scores = Scores(np.stack([worse + 100, worse]), unions, np.full((2, 40), np.nan), ("dog",) * 40, images, np.full(40, 2))
+    scores = Scores(
+        np.stack([worse + 100, worse]), unions, np.full((2, 40), np.nan), ("dog",) * 40, images, np.full(40, 2)
+    )
     assert scores.ahead(0, 1) == {"iou": 0.1, "ci95": [0.1, 0.1]}
     assert scores.ahead(1, 1) == {"iou": 0.0, "ci95": [0.0, 0.0]}
     low, high = scores.summary(0)["ci95"]

@@ -27,12 +27,15 @@ def few_ways(monkeypatch):
         "diffcut": {"cut_threshold": 0.3},
     }
     grid = {
-        name: [way, replace(way, **changes.get(name.partition("+")[0], {}))] if isinstance(way, SegmentConfig) else [way]
+        name: [way, replace(way, **changes.get(name.partition("+")[0], {}))]
+        if isinstance(way, SegmentConfig)
+        else [way]
         for name, way in PAPER.items()
     }
     monkeypatch.setattr(segments, "grid", lambda: grid)
     halved = lambda name, count: [  # noqa: E731
-        replace(scene, image=scene.image[::2, ::2], label_map=scene.label_map[::2, ::2]) for scene in load_set(name, count)
+        replace(scene, image=scene.image[::2, ::2], label_map=scene.label_map[::2, ::2])
+        for scene in load_set(name, count)
     ]
     monkeypatch.setattr(of_pairs, "load_set", halved)
 
@@ -46,7 +49,9 @@ def test_photographs_are_cut_to_their_centred_squares(tmp_path):
             Image.fromarray(rng.integers(0, 4, size, np.uint8)).save(tmp_path / "labels" / f"{name}.png")
     pairs = folder_pairs(tmp_path, tmp_path / "labels")
     loaded = [load() for load in pairs.load]
-    assert [image.shape[:2] for image, _ in loaded] == [label_map.shape for _, label_map in loaded] == [(40, 40), (30, 30)]
+    assert (
+        [image.shape[:2] for image, _ in loaded] == [label_map.shape for _, label_map in loaded] == [(40, 40), (30, 30)]
+    )
     Image.fromarray(rng.integers(0, 4, (9, 9), np.uint8)).save(tmp_path / "labels" / "a.png")
     with pytest.raises(UserError, match=r"a\.jpg: \(40, 60\), but its label map is \(9, 9\)"):
         pairs.load[0]()
@@ -90,7 +95,13 @@ def test_published_constants_are_read():
 
 def test_k_means_is_told_the_truth(mini_model, few_ways):
     pairs = scene_pairs("tune", 3)
-    found = try_ways(mini_model, pairs, {"s": SegmentConfig(method="kmeans", k="truth"), "colours": Colours("truth")}, about="", seed=0)
+    found = try_ways(
+        mini_model,
+        pairs,
+        {"s": SegmentConfig(method="kmeans", k="truth"), "colours": Colours("truth")},
+        about="",
+        seed=0,
+    )
     exact = [len(np.unique(load()[1])) for load in pairs.load]
     assert all(s <= e for s, e in zip(found["s"].segments, exact, strict=True))
     assert [len(one.pictures) for one in found.values()] == [3, 3]

@@ -27,7 +27,10 @@ def test_a_papers_constants_are_what_the_commands_take(method: str) -> None:
     flat: dict = {"mask.method": method}
     for layer in ModelConstants("a-model", Preset()).mask_layers(method):
         flat = {**layer.values, **flat}
-    mask, capture = ({name[len(part) :]: value for name, value in flat.items() if name.startswith(part)} for part in ("mask.", "capture."))
+    mask, capture = (
+        {name[len(part) :]: value for name, value in flat.items() if name.startswith(part)}
+        for part in ("mask.", "capture.")
+    )
     assert PAPER[method] == Setting(MaskConfig(**mask), CaptureConfig(**capture))
 
 

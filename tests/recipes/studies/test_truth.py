@@ -22,7 +22,10 @@ from seediff.errors import UserError
 
 def half_side(name, count=None):
     """Scenes at half their side, which a narrow model processes four times as fast."""
-    return [replace(scene, image=scene.image[::2, ::2], label_map=scene.label_map[::2, ::2]) for scene in load_set(name, count)]
+    return [
+        replace(scene, image=scene.image[::2, ::2], label_map=scene.label_map[::2, ::2])
+        for scene in load_set(name, count)
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +33,8 @@ def small_contest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer constants to try and images of half the side: the whole is for the real thing."""
     for name, entry in settings.CONTEST.items():
         few = {
-            option: (getattr(PAPER[name].config, option),) if option in ("alpha", "tau") else all_ for option, all_ in entry.tried.items()
+            option: (getattr(PAPER[name].config, option),) if option in ("alpha", "tau") else all_
+            for option, all_ in entry.tried.items()
         }
         monkeypatch.setitem(settings.CONTEST, name, replace(entry, tried=few))
     monkeypatch.setattr(tuning, "BETAS", settings.BETAS[::4])
@@ -64,13 +68,17 @@ def test_truth(mini_folder: Path, tmp_path: Path) -> None:
         for rival in ("ca_sa", "seediff"):
             ahead = {name: row[f"ahead_of_{rival}"]["iou"] for name, row in rows.items() if name != rival}
             assert ahead == pytest.approx({name: rows[name]["iou"] - rows[rival]["iou"] for name in ahead}, abs=1e-3)
-    again = run_truth(tmp_path / "again", scenes=2, model=str(mini_folder), constants=out / "results.json", device="cpu")
+    again = run_truth(
+        tmp_path / "again", scenes=2, model=str(mini_folder), constants=out / "results.json", device="cpu"
+    )
     assert figures(again) == figures(result)
     assert "preset" not in again
 
 
 def test_truth_of_joint_attention(joint_folder: Path, tmp_path: Path) -> None:
-    """One side, two blocks and two shares: what cannot differ is not tried twice; blocks and shares are constants as any other."""
+    """One side, two blocks and two shares: what cannot differ is not tried twice; blocks and shares are constants as
+    any other.
+    """
     result = run_truth(tmp_path / "truth", scenes=2, model=str(joint_folder), tune_scenes=1, device="cpu")
     check_result(result, tmp_path / "truth")
     assert list(result["ca_side"]) == list(result["seed_side"]) == ["L"]
@@ -126,7 +134,11 @@ def trials(**iou: float) -> list[Trial]:
 
 
 def test_preset_is_what_a_model_folder_takes(tmp_path: Path) -> None:
-    better = Trial("seediff", Setting(MaskConfig(alpha=0.6, expand_levels=(4, 2), pamr_dilations=(1, 2)), CaptureConfig(layers="up")), 0.8)
+    better = Trial(
+        "seediff",
+        Setting(MaskConfig(alpha=0.6, expand_levels=(4, 2), pamr_dilations=(1, 2)), CaptureConfig(layers="up")),
+        0.8,
+    )
     made = preset([*trials(), better])
     (tmp_path / "seediff.json").write_text(json.dumps({"preset": made}))
     assert made["method"] == "seediff"
@@ -144,4 +156,6 @@ def test_noise_does_not_change_what_is_recommended() -> None:
     made = preset(trials(ca_sa=0.7, seediff=0.695))
     assert made["method"] == "seediff"
     assert made["methods"]["best"]["mask"]["method"] == "ca_sa"
-    assert made["note"].startswith("seediff is less than 0.01 behind ca_sa, which is the best on the tuning scenes; mean IoU: ca 0.5")
+    assert made["note"].startswith(
+        "seediff is less than 0.01 behind ca_sa, which is the best on the tuning scenes; mean IoU: ca 0.5"
+    )

@@ -14,13 +14,27 @@ from seediff.errors import UserError
 def scores(miou: float) -> dict:
     classes = {"cat": {"iou": miou, "iou_ci95": [0.1, 0.9]}, "dog": {"iou": None, "iou_ci95": None}}
     groups = {"objects": {"miou": miou, "miou_ci95": [0.25, 0.75]}}
-    return {"miou": miou, "miou_ci95": [0, 1], "pixel_accuracy": 1.0, "pixel_accuracy_ci95": [1, 1], "groups": groups, "per_class": classes}
+    return {
+        "miou": miou,
+        "miou_ci95": [0, 1],
+        "pixel_accuracy": 1.0,
+        "pixel_accuracy_ci95": [1, 1],
+        "groups": groups,
+        "per_class": classes,
+    }
 
 
 TABLE = {
     "table": "main",
     "test_keys": {"held_out": "t1"},
-    "rows": [{"name": "a", "segmenters": ["s1", "s2"], "seconds": [5.0, 6.0], "tests": {"held_out": [scores(0.5), scores(0.6)]}}],
+    "rows": [
+        {
+            "name": "a",
+            "segmenters": ["s1", "s2"],
+            "seconds": [5.0, 6.0],
+            "tests": {"held_out": [scores(0.5), scores(0.6)]},
+        }
+    ],
 }
 
 

@@ -53,7 +53,10 @@ def test_masks_of_the_yardstick_and_of_attention(places, monkeypatch):
 
 def test_what_decides_the_masks_decides_the_folder(places):
     source = Source(scenes="tune", count=6)
-    keys = [described(replace(source, masks=masks), SETS, places) for masks in (None, "yardstick", "main.ca", "main.seediff")]
+    keys = [
+        described(replace(source, masks=masks), SETS, places)
+        for masks in (None, "yardstick", "main.ca", "main.seediff")
+    ]
     assert len({str(key) for key in keys}) == 4
     assert "masks" not in keys[0]
     other = {"main": replace(SETS["main"], labels={**SETS["main"].labels, "ca": SETS["main"].labels["caa"]})}
@@ -71,4 +74,6 @@ def test_a_damaged_picture_is_named(places, tmp_path):
 @pytest.mark.parametrize("masks", ["yardstick", "other.ca", "main.cam", "seediff", "lost.ca"])
 def test_masks_that_cannot_be_made(masks):
     with pytest.raises(UserError, match="zebra" if masks == "yardstick" else f"masks = '{masks}'|'cam'|'nowhere'"):
-        check_masks(masks, "data 'a'", ("dog", "zebra"), {"main": SETS["main"], "lost": replace(SETS["main"], model="nowhere")})
+        check_masks(
+            masks, "data 'a'", ("dog", "zebra"), {"main": SETS["main"], "lost": replace(SETS["main"], model="nowhere")}
+        )

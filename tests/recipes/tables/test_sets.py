@@ -101,7 +101,9 @@ def test_drawn_with_a_scheduler_by_name(tmp_path):
     made = {}
     for config in (two, named):
         draw_set(config, tmp_path / str(config.scheduler))
-        made[config.scheduler] = [np.asarray(Image.open(item.source)) for item in labelled(tmp_path / str(config.scheduler), "ca")[1]]
+        made[config.scheduler] = [
+            np.asarray(Image.open(item.source)) for item in labelled(tmp_path / str(config.scheduler), "ca")[1]
+        ]
     for drawn, plain in zip(made["euler-a"], made[None], strict=True):
         assert np.abs(plain.astype(int) - drawn).mean() > 5
     with pytest.raises(UserError, match="scheduler"):

@@ -68,7 +68,9 @@ def test_scaled_and_only_rows(write):
 
 
 def test_a_set_may_be_another_one_with_changes(write):
-    others = 'sets.main = "set.toml"\nsets.few = { file = "set.toml", objects = [1], guidance_scale = 1, labels = ["caa"] }'
+    others = (
+        'sets.main = "set.toml"\nsets.few = { file = "set.toml", objects = [1], guidance_scale = 1, labels = ["caa"] }'
+    )
     sets = read_table(write(PLAIN.replace('title = "A table"', f'title = "A table"\n{others}'))).sets
     few, main = sets["few"], sets["main"]
     assert (few.objects, few.guidance_scale, list(few.labels)) == ((1,), 1.0, ["caa"])
@@ -84,7 +86,12 @@ def test_sets_are_scaled_as_what_is_taken_of_them():
 
 
 def test_a_row_may_name_its_own_training(write):
-    table = read_table(write(PLAIN + 'settings = { epochs = 3, learning_rate = 0.01 }\nthen = ["exact"]\nthen_settings = { epochs = 1 }\n'))
+    table = read_table(
+        write(
+            PLAIN
+            + 'settings = { epochs = 3, learning_rate = 0.01 }\nthen = ["exact"]\nthen_settings = { epochs = 1 }\n'
+        )
+    )
     training = training_of(table.rows[0], table, seed=7)
     assert (training.epochs, training.config.learning_rate, training.config.seed) == (1.0, 0.01, 7)
     assert training.base is not None

@@ -1,4 +1,6 @@
-"""Tables of trained segmenters: made once, kept by what decided them, refused before anything is made when something is missing."""
+"""Tables of trained segmenters: made once, kept by what decided them, refused before anything is made when something is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 
 def small_table(**changes) -> Table:
     data = {"some": Source(folder="scenes", count=4), "more": Source(folder="scenes", skip=4, count=2)}
-    tests = {"held_out": HeldOut(scenes="tune", count=2), "people": HeldOut(scenes="tune", count=40, protocol="cityscapes-human-vehicle")}
+    tests = {
+        "held_out": HeldOut(scenes="tune", count=2),
+        "people": HeldOut(scenes="tune", count=40, protocol="cityscapes-human-vehicle"),
+    }
     rows = (Row("plain", ("some",), tests=("held_out",)), Row("tuned", ("some",), then=("more",), tests=("held_out",)))
     return replace(Table("small", "Small", rows, data, tests, {}, SETTINGS), **changes)
 
@@ -174,6 +179,11 @@ def test_refused_before_anything_is_made(places, tmp_path, changes, folders, fie
     bad = Places(tmp_path / "work", {name: here / folder for name, folder in folders.items()})
     seeds = changes.get("seeds", (0,))
     with pytest.raises(UserError) as error:
-        check(small_table(**{name: value for name, value in changes.items() if name != "seeds"}), bad, seeds, kept=open_kept(bad.work))
+        check(
+            small_table(**{name: value for name, value in changes.items() if name != "seeds"}),
+            bad,
+            seeds,
+            kept=open_kept(bad.work),
+        )
     assert field in str(error.value)
     assert not (tmp_path / "work" / "segmenters").exists()

@@ -40,14 +40,25 @@ RESULT = {
             "seconds": [30.0, 30.0],
             "tests": {"held_out": [scores(0.5), scores(0.6)]},
         },
-        {"name": "mine & yours", "paper": {}, "seconds": [15.0, 15.0], "tests": {"held_out": [scores(0.7), scores(0.7)]}},
+        {
+            "name": "mine & yours",
+            "paper": {},
+            "seconds": [15.0, 15.0],
+            "tests": {"held_out": [scores(0.7), scores(0.7)]},
+        },
     ],
 }
 
 
 def test_figures():
     first, second = summarised(RESULT)
-    assert (first["mean"], first["lowest"], first["highest"], first["ci95"], first["paper"]) == (55.0, 50.0, 60.0, [53.0, 57.0], 68.8)
+    assert (first["mean"], first["lowest"], first["highest"], first["ci95"], first["paper"]) == (
+        55.0,
+        50.0,
+        60.0,
+        [53.0, 57.0],
+        68.8,
+    )
     assert second["paper"] is None
     assert figure(scores(0.5), "unseen") == (0.5, [0.4, 0.6])
     assert figure(scores(0.5), "human") == (0.3, [0.2, 0.4])
@@ -56,7 +67,11 @@ def test_figures():
 
 
 def test_a_papers_figure_may_be_of_one_test():
-    row = {**RESULT["rows"][0], "paper": {"shift.miou": 59.4}, "tests": {"held_out": [scores(0.5)], "shift": [scores(0.4)]}}
+    row = {
+        **RESULT["rows"][0],
+        "paper": {"shift.miou": 59.4},
+        "tests": {"held_out": [scores(0.5)], "shift": [scores(0.4)]},
+    }
     assert [entry["paper"] for entry in summarised({**RESULT, "rows": [row]})] == [None, 59.4]
 
 
@@ -80,11 +95,15 @@ def test_fit_without_saturation_is_a_line():
     straight = [{**row, "mean": 10.0 + 2 * number} for number, row in enumerate(rows)]
     assert fitted(straight, "miou") == {"at_first": 10.0, "per_doubling": 2.0, "largest_error": 0.0}
     result = {**RESULT, "rows": []}
-    assert "Fit: 10.0 at first and 2.0 a doubling, off by at most 0.0." in markdown(result, [], fitted(straight, "miou"))
+    assert "Fit: 10.0 at first and 2.0 a doubling, off by at most 0.0." in markdown(
+        result, [], fitted(straight, "miou")
+    )
 
 
 def test_fit_finds_a_power_law():
-    rows = [{"row": str(n), "test": "t", "metric": "miou", "mean": 80 - 300 * n**-0.6} for n in (250, 500, 1000, 2000, 4000)]
+    rows = [
+        {"row": str(n), "test": "t", "metric": "miou", "mean": 80 - 300 * n**-0.6} for n in (250, 500, 1000, 2000, 4000)
+    ]
     found = fitted(rows, "miou")
     assert found is not None
     assert found["a"] == pytest.approx(80, abs=0.5)
@@ -96,5 +115,9 @@ def test_fit_finds_a_power_law():
 
 def test_files(tmp_path):
     write_table(tmp_path / "a" / "b", RESULT)
-    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == ["results.json", "results.md", "results.svg"]
+    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [
+        "results.json",
+        "results.md",
+        "results.svg",
+    ]
     assert json.loads((tmp_path / "a/b/results.json").read_text())["summary"][0]["mean"] == 55.0

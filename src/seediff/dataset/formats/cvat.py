@@ -1,6 +1,7 @@
 """Writes and reads CVAT's "CVAT for images 1.1" with masks. Label maps come back exactly.
 
-out/  annotations.xml            one <image> per sample, with a <mask> per class (or object): run lengths in its box; 255 is "ignore"
+out/  annotations.xml            one <image> per sample, with a <mask> per class (or object): run lengths in its box;
+255 is "ignore"
       images/NAME.png or .jpg    pictures, as they are
       labels.json                not part of the format: the labels, to paste as "Raw" when a task is made
 """
@@ -26,7 +27,17 @@ from ..rows import check_class_list, stem_of
 from ..sample import Sample
 from ..shapes.rle import Boxed, area, boxed_at, check_layers, crop_to_box, paint_box, paint_runs, polygon_runs
 from .drivers import Export, Source, portable
-from .label_files import IGNORED, PARTS, Shapes, by_object, check_frame, check_meaning, label_ids, named_colours, read_beginning
+from .label_files import (
+    IGNORED,
+    PARTS,
+    Shapes,
+    by_object,
+    check_frame,
+    check_meaning,
+    label_ids,
+    named_colours,
+    read_beginning,
+)
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 COUNTS = re.compile(r"\s*[0-9]{1,9}\s*(?:,\s*[0-9]{1,9}\s*)*")
@@ -35,7 +46,9 @@ OTHERS = ("ellipse", "polyline", "points", "cuboid", "skeleton", "tag")
 
 
 def write(export: Export, *, objects: bool = False) -> None:
-    """ "CVAT for images 1.1", in the order of the samples' names. objects: a mask per object instead of one per class."""
+    """ "CVAT for images 1.1", in the order of the samples' names. objects: a mask per object instead of one per
+    class.
+    """
     check_meaning(export.classes)
     several = [] if export.parts == ["train"] else export.parts
     images = []
@@ -48,30 +61,44 @@ def write(export: Export, *, objects: bool = False) -> None:
     meta = _meta(export.classes, len(images), several)
     body = f"<annotations>\n  <version>1.1</version>\n{meta}{''.join(images)}</annotations>\n"
     export.put(ANNOTATIONS, f'<?xml version="1.0" encoding="utf-8"?>\n{body}')
-    labels = [{"name": name, "color": colour, "type": "mask", "attributes": []} for name, colour in named_colours(export.classes)]
+    labels = [
+        {"name": name, "color": colour, "type": "mask", "attributes": []}
+        for name, colour in named_colours(export.classes)
+    ]
     export.put(LABELS, json.dumps(labels, ensure_ascii=False, indent=1))
 
 
 def _meta(classes: Sequence[str], size: int, subsets: Sequence[str]) -> str:
     labels = "".join(
-        f"        <label><name>{escape(name)}</name><color>{colour}</color><type>mask</type><attributes></attributes></label>\n"
+        "       "
+        f" <label><name>{escape(name)}</name><color>{colour}</color><type>mask</type>"
+        "<attributes></attributes></label>\n"
         for name, colour in named_colours(classes)
     )
     kind = "project" if subsets else "task"
     parts = "".join(f"<subset>{subset}</subset>" for subset in subsets)
-    about = f"      <subsets>{parts}</subsets>\n" if subsets else f"      <size>{size}</size>\n      <mode>annotation</mode>\n"
-    return f"  <meta>\n    <{kind}>\n      <name>SeeDiff</name>\n{about}      <labels>\n{labels}      </labels>\n    </{kind}>\n  </meta>\n"
+    about = (
+        f"      <subsets>{parts}</subsets>\n"
+        if subsets
+        else f"      <size>{size}</size>\n      <mode>annotation</mode>\n"
+    )
+    return (
+        f"  <meta>\n    <{kind}>\n      <name>SeeDiff</name>\n{about}      <labels>\n{labels}      </labels>\n   "
+        f" </{kind}>\n  </meta>\n"
+    )
 
 
 def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tuple[int, int], str]:
-    """(height, width) of a sample and its <mask> elements. objects: those of the objects come first, then those of the classes in the rest
-    of the label map."""
+    """(height, width) of a sample and its <mask> elements. objects: those of the objects come first, then those of the
+    classes in the rest of the label map."""
     labels = sample.labels(len(classes))
     names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORED[1]}
     masks: list[tuple[int, Boxed]] = []
     if objects:
         pieces = sample.objects(labels)
-        for number, (class_id, (left, top, right, bottom)) in enumerate(zip(pieces.class_ids, pieces.boxes_xyxy, strict=True)):
+        for number, (class_id, (left, top, right, bottom)) in enumerate(
+            zip(pieces.class_ids, pieces.boxes_xyxy, strict=True)
+        ):
             masks.append((class_id, boxed_at(pieces.index[top:bottom, left:right] == number, left, top)))
         labels = np.where(pieces.index >= 0, np.uint8(0), labels)
     masks += [(number, crop_to_box(labels == number)) for number in np.unique(labels).tolist() if number]
@@ -89,8 +116,8 @@ def is_folder(folder: Path) -> bool:
 
 
 def find_file(folder: Path) -> Path:
-    """The only XML file of CVAT in a folder without annotations.xml, because exports of a subset are named after it; otherwise
-    annotations.xml, even if it is missing."""
+    """The only XML file of CVAT in a folder without annotations.xml, because exports of a subset are named after it;
+    otherwise annotations.xml, even if it is missing."""
     others = [path for path in folder.glob("*.xml") if path.is_file() and b"<annotations" in read_beginning(path)]
     return folder / ANNOTATIONS if (folder / ANNOTATIONS).is_file() or len(others) != 1 else others[0]
 
@@ -98,11 +125,11 @@ def find_file(folder: Path) -> Path:
 def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
     """An unpacked export of "CVAT for images 1.1", or its XML file.
 
-    Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` become 255. images: the folder of the pictures; None:
-    images/, or beside the file.
+    Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` become 255. images: the folder of
+    the pictures; None: images/, or beside the file.
 
-    Masks and polygons are painted in the order of `z_order`, then of the file; `by_object` decides whether they are objects. Pixels in a
-    box but in no mask are ignored, because a box is not a mask; other shapes are left out.
+    Masks and polygons are painted in the order of `z_order`, then of the file; `by_object` decides whether they are
+    objects. Pixels in a box but in no mask are ignored, because a box is not a mask; other shapes are left out.
     """
     file = find_file(source.path) if source.path.is_dir() else source.path
     root = read_xml(file, "annotations", absent="there is no such file; CVAT's export for images has one")
@@ -112,15 +139,24 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     counted: Counter[str] = Counter()
     stems = Counter(stem_of(portable(node.get("name"))) for node in root.all("image"))
-    objects = by_object([child.attributes.get("label", "") for child in node.children if child.tag in MASKS] for node in root.all("image"))
+    objects = by_object(
+        [child.attributes.get("label", "") for child in node.children if child.tag in MASKS]
+        for node in root.all("image")
+    )
     samples = []
     for node in root.all("image"):
         file_name, subset = portable(node.get("name")), node.attributes.get("subset", "")
-        if (at := source.picture(folders, [file_name, *([f"{subset}/{file_name}"] if subset else [])], "name", node.where)) is None:
+        if (
+            at := source.picture(
+                folders, [file_name, *([f"{subset}/{file_name}"] if subset else [])], "name", node.where
+            )
+        ) is None:
             continue
         picture, stem = at[0], stem_of(file_name)
         row = {"split": part} if (part := PARTS.get(subset.lower())) else {}
-        counted.update("box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS)
+        counted.update(
+            "box" if child.tag in BOXES else "other" for child in node.children if child.tag in BOXES + OTHERS
+        )
         name = f"{subset}/{stem}" if subset and stems[stem] > 1 else stem
         shapes = sum(child.tag in MASKS + BOXES for child in node.children)
         paint = partial(_paint, node, picture, ids)
@@ -128,18 +164,25 @@ def read(source: Source, *, images: Path | str | None = None) -> tuple[tuple[str
     if counted["box"]:
         source.note(f"{counted['box']} boxes are no masks; what is in them and in no mask is ignored (255)")
     if counted["other"]:
-        source.note(f"{counted['other']} ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out")
+        source.note(
+            f"{counted['other']} ellipses, lines, points, cuboids or tags of pictures are no masks: they are left out"
+        )
     return classes, samples
 
 
 def _classes(root: Node, source: Source) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes, and the id of each label. Labels of shapes that cannot be masks, and labels used only for whole pictures, are not
-    classes."""
+    """The classes, and the id of each label. Labels of shapes that cannot be masks, and labels used only for whole
+    pictures, are not classes."""
     uses: defaultdict[str, set[str]] = defaultdict(set)
     for child in (child for image in root.all("image") for child in image.children):
         uses[child.attributes.get("label", "")].add("mask" if child.tag in MASKS + BOXES else child.tag)
     labels = [label for kind in ("task", "project", "job") for label in root.all("meta", kind, "labels", "label")]
-    kinds = {name.text.strip(): kind.text.strip() for label in labels for name in label.all("name") for kind in label.all("type")}
+    kinds = {
+        name.text.strip(): kind.text.strip()
+        for label in labels
+        for name in label.all("name")
+        for kind in label.all("type")
+    }
     others = {name for name, kind in kinds.items() if kind in OTHERS and "mask" not in uses[name]}
     others |= {name for name, used in uses.items() if used == {"tag"}}
     named = [(name.text.strip(), name.where) for label in labels for name in label.all("name")]
@@ -182,16 +225,23 @@ def _paint(node: Node, picture: Path, ids: dict[str, int]) -> Instances:
 
 
 def _boxed(node: Node, shape: tuple[int, int]) -> Boxed:
-    """A <mask>. Raises UserError unless its box is inside a picture of `shape` (H, W) and its run lengths fill the box."""
+    """A <mask>. Raises UserError unless its box is inside a picture of `shape` (H, W) and its run lengths fill the
+    box.
+    """
     left, top, width, height = (node.whole(name) for name in ("left", "top", "width", "height"))
     if min(left, top) < 0 or min(width, height) < 1 or left + width > shape[1] or top + height > shape[0]:
-        raise UserError(f"{node.where}: its mask's box {[left, top, width, height]} is not inside the picture of {shape[1]} × {shape[0]}")
+        raise UserError(
+            f"{node.where}: its mask's box {[left, top, width, height]} is not inside the picture of {shape[1]} ×"
+            f" {shape[0]}"
+        )
     text = node.get("rle")
     if not COUNTS.fullmatch(text):
         raise UserError(f"{node.where}: 'rle' must be whole numbers separated by commas, not {shown(text)}")
     counts = np.array([int(count) for count in text.split(",")], np.int64)
     if counts.sum() != width * height:
-        raise UserError(f"{node.where}: the run lengths of its mask add up to {counts.sum()}, not to {width} × {height}")
+        raise UserError(
+            f"{node.where}: the run lengths of its mask add up to {counts.sum()}, not to {width} × {height}"
+        )
     return Boxed(left, top, width, height, counts)
 
 

@@ -1,8 +1,8 @@
-"""Writes a dataset in any format, and reads one in any format. Names, splits, workers, links and notes are handled here; a codec, the
-module of a format, does the rest.
+"""Writes a dataset in any format, and reads one in any format. Names, splits, workers, links and notes are handled
+here; a codec, the module of a format, does the rest.
 
-A codec's `write(export, **options)` asks for the samples, each with the result of the codec's `encode`, and puts files into a folder that
-appears when it is complete. Its `read(source, **options)` returns the classes and the samples.
+A codec's `write(export, **options)` asks for the samples, each with the result of the codec's `encode`, and puts files
+into a folder that appears when it is complete. Its `read(source, **options)` returns the classes and the samples.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ Follow = Callable[[Sequence[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Exported:
-    """The result of an export. samples, files: how many were written; files of all kinds count. notes: lines about what was lost."""
+    """The result of an export. samples, files: how many were written; files of all kinds count. notes: lines about what
+    was lost.
+    """
 
     samples: int
     files: int
@@ -65,8 +67,8 @@ class Placed:
 
 @dataclass
 class Export:
-    """A dataset that is being written into `folder`. names, splits: of each sample, in the order of `samples`. share: the share of samples
-    for validation, if the user gave it."""
+    """A dataset that is being written into `folder`. names, splits: of each sample, in the order of `samples`. share:
+    the share of samples for validation, if the user gave it."""
 
     folder: Path
     classes: tuple[str, ...]
@@ -86,10 +88,15 @@ class Export:
         """The splits in use, in the order of SPLITS."""
         return [split for split in SPLITS if split in self.splits]
 
-    def placed(self, encode: Callable[..., Any], *, key: Callable[[str, str], Any] | None = None, **options: Any) -> Iterator[Placed]:
-        """The samples in their order, or sorted by `key(name, split)`, each with the result of `encode(sample, classes=…, **options)`.
-        encode: a module-level function, because it may run in another process. Raises UserError naming a sample that cannot be used."""
-        work = self.stack.enter_context(in_order(partial(encode, classes=self.classes, **options), self.workers, chunk=CHUNK))
+    def placed(
+        self, encode: Callable[..., Any], *, key: Callable[[str, str], Any] | None = None, **options: Any
+    ) -> Iterator[Placed]:
+        """The samples in their order, or sorted by `key(name, split)`, each with the result of
+        `encode(sample, classes=…, **options)`. encode: a module-level function, because it may run in another process.
+        Raises UserError naming a sample that cannot be used."""
+        work = self.stack.enter_context(
+            in_order(partial(encode, classes=self.classes, **options), self.workers, chunk=CHUNK)
+        )
         rows = list(zip(self.names, self.splits, self.samples, strict=True))
         if key is not None:
             rows.sort(key=lambda row: key(row[0], row[1]))
@@ -104,7 +111,9 @@ class Export:
         self.files += 1
 
     def put_image(self, path: str, placed: Placed) -> None:
-        """Copy the sample's picture, or link it. Of a picture with an EXIF orientation, a copy without its EXIF and XMP data is written."""
+        """Copy the sample's picture, or link it. Of a picture with an EXIF orientation, a copy without its EXIF and XMP
+        data is written.
+        """
         placed.sample.put_image(self.folder / path, link=self.link)
         self.files += 1
 
@@ -128,10 +137,10 @@ def export(
 ) -> Exported:
     """Write samples in a format. options: those of the codec's `write`. `out` appears only when it is complete.
 
-    split: the share of samples for validation, in [0, 1]; None: as the rows say, or else all for training. seed: each seed chooses other
-    samples. link: hard links to pictures instead of copies. workers: processes that encode the samples, without an effect on the bytes;
-    with several, samples must be picklable, and a script needs the usual `if __name__ == "__main__"`. Raises UserError naming a sample that
-    cannot be used.
+    split: the share of samples for validation, in [0, 1]; None: as the rows say, or else all for training. seed: each
+    seed chooses other samples. link: hard links to pictures instead of copies. workers: processes that encode the
+    samples, without an effect on the bytes; with several, samples must be picklable, and a script needs the usual
+    `if __name__ == "__main__"`. Raises UserError naming a sample that cannot be used.
     """
     check_class_list(classes)
     samples = list(samples)
@@ -141,7 +150,9 @@ def export(
         export = Export(folder, tuple(classes), samples, names, splits, split, stack, link, workers, follow)
         write = codec(name).write
         write(export, **options)
-    if (told := sum(sample.stored_instances is not None for sample in samples)) and not (name in WITH_OBJECTS or options.get("objects")):
+    if (told := sum(sample.stored_instances is not None for sample in samples)) and not (
+        name in WITH_OBJECTS or options.get("objects")
+    ):
         fix = "; --objects writes them" if "objects" in signature(write).parameters else ""
         export.note(f"objects of {told} samples are left out{fix}")
     return Exported(len(samples), export.files, tuple(export.notes))
@@ -153,9 +164,10 @@ class NoPicture(UserError):
 
 @dataclass
 class Source:
-    """The folder or file that is read. skip_missing: leave out labels whose picture is missing. notes: lines about what is left out. taken:
-    the names of samples so far. missing: the number of missing pictures. turned: the number of pictures with an EXIF orientation. crowded:
-    the number of pictures with more shapes than can be numbered. images: whether the format's import has this option."""
+    """The folder or file that is read. skip_missing: leave out labels whose picture is missing. notes: lines about what
+    is left out. taken: the names of samples so far. missing: the number of missing pictures. turned: the number of
+    pictures with an EXIF orientation. crowded: the number of pictures with more shapes than can be numbered. images:
+    whether the format's import has this option."""
 
     path: Path
     skip_missing: bool = False
@@ -178,8 +190,9 @@ class Source:
         self.missing += 1
 
     def picture(self, folders: Sequence[Path], names: Sequence[str], key: str, where: str) -> tuple[Path, str] | None:
-        """The path and name of a picture, from the first folder that has a file with one of `names`. None if it is missing and to be left
-        out. key: the field that names the picture. Raises UserError, also for a name that leads out of its folder."""
+        """The path and name of a picture, from the first folder that has a file with one of `names`. None if it is
+        missing and to be left out. key: the field that names the picture. Raises UserError, also for a name that leads
+        out of its folder."""
         names = [portable(name) for name in names]
         if at := self.found(folders, names, key, where):
             return at
@@ -202,8 +215,9 @@ class Source:
         *files: Path,
         shown: bool = False,
     ) -> Sample:
-        """A sample. name: must be new, and must not lead out of a dataset. labels: reads its label map. where: the sample's name in errors.
-        files: must not be links that lead out of the source. shown: as in `as_stored`. Raises UserError."""
+        """A sample. name: must be new, and must not lead out of a dataset. labels: reads its label map. where: the
+        sample's name in errors. files: must not be links that lead out of the source. shown: as in `as_stored`. Raises
+        UserError."""
         check_name(name, self.taken, where)
         for path in files:
             inside(self.path, path)
@@ -222,8 +236,9 @@ class Source:
         shapes: int,
         shown: bool = False,
     ) -> Sample:
-        """Same as `sample`, for shapes. paint: returns the visible pixels of each shape. objects: True if each shape is an object, False if
-        only its class counts, or a function that returns the objects. shapes: the number of shapes, or of the objects that it returns."""
+        """Same as `sample`, for shapes. paint: returns the visible pixels of each shape. objects: True if each shape is
+        an object, False if only its class counts, or a function that returns the objects. shapes: the number of shapes,
+        or of the objects that it returns."""
         check_name(name, self.taken, where)
         paint, *others = self.as_stored(image, where, paint, *([objects] if callable(objects) else []), shown=shown)
         labels, instances = see_samples(paint)
@@ -232,15 +247,20 @@ class Source:
         return Sample(image, labels, instances if objects and self.numbered(shapes) else None, row, name=name)
 
     def numbered(self, shapes: int) -> bool:
-        """Whether the shapes of a picture can be objects, as up to MOST_OBJECTS can. Other pictures are counted, for a note."""
+        """Whether the shapes of a picture can be objects, as up to MOST_OBJECTS can. Other pictures are counted, for a
+        note.
+        """
         self.crowded += shapes > MOST_OBJECTS
         return shapes <= MOST_OBJECTS
 
-    def as_stored(self, image: Path | bytes, where: object, *reads: Callable[[], Any], shown: bool) -> tuple[Callable[[], Any], ...]:
-        """Functions that read label maps or Instances of the picture as it is stored, as all of SeeDiff's are. reads: functions that read
-        them as they were drawn, on the stored picture or on the picture as its EXIF orientation turns it; the size of the labels tells
-        which. For a square, mirrored or upside-down picture it does not: then the labels are of the turned picture if `shown`, and
-        otherwise reading raises UserError. shown: whether the format's tool draws on the turned picture."""
+    def as_stored(
+        self, image: Path | bytes, where: object, *reads: Callable[[], Any], shown: bool
+    ) -> tuple[Callable[[], Any], ...]:
+        """Functions that read label maps or Instances of the picture as it is stored, as all of SeeDiff's are. reads:
+        functions that read them as they were drawn, on the stored picture or on the picture as its EXIF orientation
+        turns it; the size of the labels tells which. For a square, mirrored or upside-down picture it does not: then
+        the labels are of the turned picture if `shown`, and otherwise reading raises UserError. shown: whether the
+        format's tool draws on the turned picture."""
         turn = orientation_of(image, str(where) if isinstance(image, bytes) else None)
         if not 2 <= turn <= 8:
             return reads
@@ -257,7 +277,9 @@ def _turn_back(
     if pixels.shape != turned:  # drawn on the stored picture, or of a wrong size, which is refused later
         return drawn
     if turned == size and not shown:
-        problem = f"has the EXIF orientation {turn}, and its size does not say whether its labels are of the turned picture"
+        problem = (
+            f"has the EXIF orientation {turn}, and its size does not say whether its labels are of the turned picture"
+        )
         raise UserError(image if isinstance(image, Path) else where, problem, "save the picture without an orientation")
     back = turned_back(pixels, turn)
     return replace(drawn, numbers=back) if isinstance(drawn, Instances) else back
@@ -282,8 +304,8 @@ def _objects(paint: Callable[[], Instances]) -> Instances:
 
 
 def portable(name: str) -> str:
-    """A picture's path with / as separator, also if Windows wrote it. Of an absolute Windows path, only the last part, because the path is
-    of another machine."""
+    """A picture's path with / as separator, also if Windows wrote it. Of an absolute Windows path, only the last part,
+    because the path is of another machine."""
     if "\\" not in name:
         return name
     path = PureWindowsPath(name)
@@ -293,9 +315,10 @@ def portable(name: str) -> str:
 def read_format(
     name: SourceName, path: Path | str, *, skip_missing: bool = False, **options: Any
 ) -> tuple[tuple[str, ...], Iterable[Sample], list[str]]:
-    """The classes without the background, the samples, and lines about what is left out. Samples of parquet, WebDataset and labelme are
-    read one by one, as they are asked for, and their notes are complete after the last sample. skip_missing: leave out labels whose picture
-    is missing. options: those of the codec's `read`; None counts as not given."""
+    """The classes without the background, the samples, and lines about what is left out. Samples of parquet, WebDataset
+    and labelme are read one by one, as they are asked for, and their notes are complete after the last sample.
+    skip_missing: leave out labels whose picture is missing. options: those of the codec's `read`; None counts as not
+    given."""
     read = codec(name).read
     source = Source(Path(path), skip_missing, "images" in signature(read).parameters)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
@@ -305,13 +328,21 @@ def read_format(
 
 
 def _count_samples(source: Source, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Yield the samples, then add notes about samples that were left out, and pictures that were turned or have too many shapes."""
+    """Yield the samples, then add notes about samples that were left out, and pictures that were turned or have too
+    many shapes.
+    """
     yield from samples
     if source.crowded:
         several = "pictures have" if source.crowded > 1 else "picture has"
-        source.note(f"{source.crowded} {several} more than {MOST_OBJECTS} shapes, which cannot be numbered: label maps without objects")
+        source.note(
+            f"{source.crowded} {several} more than {MOST_OBJECTS} shapes, which cannot be numbered: label maps without"
+            " objects"
+        )
     if source.turned:
         several = "pictures have" if source.turned > 1 else "picture has"
-        source.note(f"{source.turned} {several} an EXIF orientation: written as stored, with labels of the turned picture turned back")
+        source.note(
+            f"{source.turned} {several} an EXIF orientation: written as stored, with labels of the turned picture"
+            " turned back"
+        )
     if source.missing:
         source.note(f"labels whose picture is not there, left out: {source.missing}")

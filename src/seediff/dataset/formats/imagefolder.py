@@ -1,11 +1,11 @@
-"""Writes and reads the `imagefolder` of `datasets`, which the Hugging Face hub shows as two columns of pictures. Pictures, label maps, rows
-and classes come back exactly.
+"""Writes and reads the `imagefolder` of `datasets`, which the Hugging Face hub shows as two columns of pictures.
+Pictures, label maps, rows and classes come back exactly.
 
 out/  README.md                    card with the classes, for the hub
-      classes.txt                  line i, counted from 0, names id i
-      train/metadata.jsonl         one sample per line: file_name and label_map_file_name, paths beside it; name; metadata, its row as JSON
-      train/images/NAME.jpg        pictures, as they are; likewise validation/ and test/
-      train/masks/NAME.png         palette PNG: 0 background, 255 ignore, else the class id
+      classes.txt                  line i, counted from 0, names id i train/metadata.jsonl         one sample per line:
+      file_name and label_map_file_name, paths beside it; name; metadata, its row as JSON train/images/NAME.jpg
+      pictures, as they are; likewise validation/ and test/ train/masks/NAME.png         palette PNG: 0 background, 255
+      ignore, else the class id
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def write(export: Export) -> None:
         picture, mask = f"{native.IMAGES}/{placed.file_name}", f"{native.MASKS}/{placed.name}.png"
         export.put_image(f"{HUB_SPLITS[placed.split]}/{picture}", placed)
         export.put(f"{HUB_SPLITS[placed.split]}/{mask}", placed.data)
-        lines[placed.split].append(msgspec.to_builtins(Line(picture, mask, placed.name, row_text(placed.sample.metadata))))
+        lines[placed.split].append(
+            msgspec.to_builtins(Line(picture, mask, placed.name, row_text(placed.sample.metadata)))
+        )
     for split, rows in lines.items():
         export.put(f"{HUB_SPLITS[split]}/{native.METADATA}", native.jsonl(rows))
     export.put(native.CLASSES, native.classes_text(export.classes))
@@ -51,13 +53,17 @@ def write(export: Export) -> None:
 
 
 def is_folder(folder: Path) -> bool:
-    return (folder / native.CLASSES).is_file() and any((folder / word / native.METADATA).is_file() for word in HUB_SPLITS.values())
+    return (folder / native.CLASSES).is_file() and any(
+        (folder / word / native.METADATA).is_file() for word in HUB_SPLITS.values()
+    )
 
 
 def read(source: Source) -> tuple[tuple[str, ...], list[Sample]]:
     """A folder that SeeDiff wrote: classes.txt, and metadata.jsonl in train/, validation/ and test/."""
     if not is_folder(source.path):
-        raise UserError(f"{source.path}: has no {native.CLASSES} with train/{native.METADATA} or another part's beside it")
+        raise UserError(
+            f"{source.path}: has no {native.CLASSES} with train/{native.METADATA} or another part's beside it"
+        )
     classes = native.read_classes(source.path)
     check_class_list(classes)
     samples: list[Sample] = []

@@ -1,8 +1,8 @@
 """The table of known formats. The codec of a format is the module with the format's name, imported on first use.
 
-A codec has `read(source, **options)` and `is_folder(folder)`; `write(export, **options)`, unless the format is only read; and
-`is_file(file)`, if another format has files with the same suffix. The parameters of `write` and `read` declare the options of the format
-that `drivers` does not handle, for `Dataset` and for the commands.
+A codec has `read(source, **options)` and `is_folder(folder)`; `write(export, **options)`, unless the format is only
+read; and `is_file(file)`, if another format has files with the same suffix. The parameters of `write` and `read`
+declare the options of the format that `drivers` does not handle, for `Dataset` and for the commands.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ SourceName = Literal[FormatName, "labelme", "masks"]
 
 @dataclass(frozen=True)
 class Format:
-    """looked_for: what a folder of the format contains, for messages. suffixes: of single files that are, or describe, a whole dataset.
-    flat: names of samples contain no folders. like: other formats that each of its folders also looks like. without: options of
-    `drivers` that the format does not have."""
+    """looked_for: what a folder of the format contains, for messages. suffixes: of single files that are, or describe,
+    a whole dataset. flat: names of samples contain no folders. like: other formats that each of its folders also looks
+    like. without: options of `drivers` that the format does not have."""
 
     looked_for: str
     suffixes: tuple[str, ...] = ()
@@ -80,7 +80,9 @@ def import_options(name: SourceName) -> list[str]:
 
 
 def format_of(path: Path) -> SourceName | None:
-    """The format of a folder or file. None for a folder of no known format. Raises UserError for a file that is not a dataset."""
+    """The format of a folder or file. None for a folder of no known format. Raises UserError for a file that is not a
+    dataset.
+    """
     if not path.is_file():
         return next((name for name in FORMATS if codec(name).is_folder(path)), None)
     for name, known in FORMATS.items():
@@ -99,11 +101,16 @@ def recognise(path: Path) -> SourceName:
     if path.is_dir():
         check_finished(path)
     if (path / CONFIG).is_file() and read_toml(path / CONFIG).get("command") == "segment":
-        fix = "give --from coco, and --images with the folder of the photographs; `seediff mask` makes masks of named classes"
+        fix = (
+            "give --from coco, and --images with the folder of the photographs; `seediff mask` makes masks of named"
+            " classes"
+        )
         raise UserError(path, "is the output of `seediff segment`, without the photographs", fix)
     if (name := format_of(path)) is None:
         if (path / METADATA).is_file():
-            raise UserError(path, "is a native dataset already, so there is nothing to import", "`seediff merge` joins datasets")
+            raise UserError(
+                path, "is a native dataset already, so there is nothing to import", "`seediff merge` joins datasets"
+            )
         held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
         looked_for = ", ".join(["metadata.jsonl (native)", *(known.looked_for for known in FORMATS.values())])
         raise UserError(f"{path}: no dataset of a known format: it holds {held}, but none of {looked_for}")

@@ -55,8 +55,8 @@ def check_meaning(
     *,
     fold: Callable[[str], str] = str.casefold,
 ) -> None:
-    """Raise UserError for a class that would be read back as id 0, because its name is in `grounds`, or as 255, because it is in `ignored`.
-    fold: makes names that the format does not distinguish equal."""
+    """Raise UserError for a class that would be read back as id 0, because its name is in `grounds`, or as 255, because
+    it is in `ignored`. fold: makes names that the format does not distinguish equal."""
     for name in classes:
         if fold(name) in (*grounds, *ignored):
             meant = "the background" if fold(name) in grounds else "pixels that are ignored"
@@ -73,8 +73,8 @@ def label_ids(classes: Sequence[str]) -> dict[str, int]:
 
 
 def class_names(labels: Iterable[str], where: object) -> tuple[str, ...]:
-    """The classes among labels, in their order, without the background and names that mean 255. Raises UserError for names that classes
-    cannot have."""
+    """The classes among labels, in their order, without the background and names that mean 255. Raises UserError for
+    names that classes cannot have."""
     meant = label_ids(())
     names = tuple(label for label in dict.fromkeys(labels) if label.casefold() not in meant)
     check_class_list(names, where)
@@ -86,8 +86,9 @@ CLASS_LISTS = (native.CLASSES, "class_names.txt", "labels.txt")
 
 
 def listed_classes(*folders: Path) -> tuple[Path, tuple[str, ...]] | None:
-    """The path and the classes of the first list in these folders; None if there is none. A list has one class per line, from id 1. Lines
-    for ignored pixels (`__ignore__`: −1 in labelme's own arrays, 255 in its pictures) and for the background may come first."""
+    """The path and the classes of the first list in these folders; None if there is none. A list has one class per
+    line, from id 1. Lines for ignored pixels (`__ignore__`: −1 in labelme's own arrays, 255 in its pictures) and for
+    the background may come first."""
     path = next((folder / name for folder in folders for name in CLASS_LISTS if (folder / name).is_file()), None)
     if path is None:
         return None
@@ -98,14 +99,16 @@ def listed_classes(*folders: Path) -> tuple[Path, tuple[str, ...]] | None:
 
 @dataclass
 class Shapes:
-    """The shapes of a picture, numbered from 1. class_ids: of each number; 255 for ignored. groups: (class id, group) → number."""
+    """The shapes of a picture, numbered from 1. class_ids: of each number; 255 for ignored. groups: (class id, group) →
+    number.
+    """
 
     class_ids: list[int] = field(default_factory=list)
     groups: dict[tuple[int, object], int] = field(default_factory=dict)
 
     def number(self, class_id: int, group: object = None) -> int:
-        """Add a shape, and return its number. Shapes with the same class and group are one object and share a number. group: None for
-        none."""
+        """Add a shape, and return its number. Shapes with the same class and group are one object and share a number.
+        group: None for none."""
         if group is not None and (known := self.groups.get((class_id, group))):
             return known
         self.class_ids.append(class_id)
@@ -118,14 +121,14 @@ class Shapes:
 
 
 def by_object(pictures: Iterable[Sequence[str]]) -> bool:
-    """Whether masks are objects: true if two masks of some picture have the same label. Otherwise a mask may be all that a picture shows of
-    a class. pictures: the labels of each picture's masks."""
+    """Whether masks are objects: true if two masks of some picture have the same label. Otherwise a mask may be all
+    that a picture shows of a class. pictures: the labels of each picture's masks."""
     return any(len({*labels}) < len(labels) for labels in pictures)
 
 
 def read_beginning(path: Path, count: int = 4096) -> bytes:
-    """The first `count` bytes of a file, without a byte-order mark or white space before them, to tell formats with the same suffix
-    apart."""
+    """The first `count` bytes of a file, without a byte-order mark or white space before them, to tell formats with the
+    same suffix apart."""
     with open_regular(path, ANNOTATIONS) as opened:
         return opened.read(count).lstrip(b"\xef\xbb\xbf \t\r\n")
 
@@ -137,7 +140,9 @@ def shown_size(picture: Path | bytes, where: str | None = None) -> tuple[int, in
 
 
 def check_frame(picture: Path | bytes, shape: tuple[int, int], where: str) -> None:
-    """Raise UserError unless labels of `shape` (H, W) have the size of their picture, as it is stored or as it is shown."""
+    """Raise UserError unless labels of `shape` (H, W) have the size of their picture, as it is stored or as it is
+    shown.
+    """
     if (size := picture_size(picture)) != shape != shown_size(picture):
         named = f" {picture}" if isinstance(picture, Path) else ""
         raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
@@ -152,10 +157,15 @@ def named_colours(classes: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def from_record(source: Source, name: Any, image: Any, mask: Any, row: dict[str, Any], where: str) -> Sample:
-    """The sample of a record that contains the bytes of its files. where: the record's name in errors. Raises UserError."""
+    """The sample of a record that contains the bytes of its files. where: the record's name in errors. Raises
+    UserError.
+    """
     for what, value, kind in (("name", name, str), ("image", image, bytes), ("mask", mask, bytes)):
         if not isinstance(value, kind):
-            raise UserError(f"{where}: its {what} must be {'a text' if kind is str else 'the bytes of a picture'}, not {shown(value)}")
+            raise UserError(
+                f"{where}: its {what} must be {'a text' if kind is str else 'the bytes of a picture'}, not"
+                f" {shown(value)}"
+            )
     with open_picture(image, f"{where}: its image") as picture:
         check_kind(picture, f"{where}: its image")
     check_row(row, f"{where}, metadata")
@@ -178,11 +188,12 @@ HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 
 def hub_card(classes: Sequence[str], front_matter: str = "") -> str:
-    """README.md for the hub: explains `label_map` and `metadata`, and lists the ids of the classes. Names are written as JSON, which YAML
-    reads, and which has no line breaks, so that no name can end the Markdown fence. front_matter: more lines of YAML."""
+    """README.md for the hub: explains `label_map` and `metadata`, and lists the ids of the classes. Names are written
+    as JSON, which YAML reads, and which has no line breaks, so that no name can end the Markdown fence. front_matter:
+    more lines of YAML."""
     ids = "".join(f"{i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate([BACKGROUND, *classes]))
     return (
-        f"---\ntask_categories:\n- image-segmentation\n{front_matter}---\n\n# Images with segmentation masks\n\n"
-        '`label_map` is a palette picture whose pixels are class ids, 255 where ignored: `numpy.array(row["label_map"])`. '
-        f"`metadata` is JSON. Class ids:\n\n```yaml\n{ids}```\n"
+        f"---\ntask_categories:\n- image-segmentation\n{front_matter}---\n\n# Images with segmentation"
+        " masks\n\n`label_map` is a palette picture whose pixels are class ids, 255 where ignored:"
+        f' `numpy.array(row["label_map"])`. `metadata` is JSON. Class ids:\n\n```yaml\n{ids}```\n'
     )

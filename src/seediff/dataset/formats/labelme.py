@@ -1,7 +1,9 @@
-"""Reads labelme's JSON files: shapes are drawn as labelme itself draws them, by Pillow; later shapes cover earlier ones.
+"""Reads labelme's JSON files: shapes are drawn as labelme itself draws them, by Pillow; later shapes cover earlier
+ones.
 
 in/  NAME.json, at any depth      `shapes`, and the picture as `imagePath`, relative to the file, or as `imageData`
-     labels.txt                   optional: classes in their order, perhaps after `__ignore__` and `_background_`; or class_names.txt
+     labels.txt                   optional: classes in their order, perhaps after `__ignore__` and `_background_`; or
+     class_names.txt
 """
 
 from __future__ import annotations
@@ -27,7 +29,16 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import check_layers, check_near
 from .drivers import Source, portable
-from .label_files import PICTURES, Shapes, check_frame, class_names, label_ids, listed_classes, read_beginning, shown_size
+from .label_files import (
+    PICTURES,
+    Shapes,
+    check_frame,
+    class_names,
+    label_ids,
+    listed_classes,
+    read_beginning,
+    shown_size,
+)
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside; lines and points have none."""
@@ -36,8 +47,8 @@ LARGEST = 4 * RECORD
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """points: x and y in pixels: the corners; a circle's centre and a point on it; opposite corners of a rectangle or of a mask's box.
-    mask: a PNG as base64. group_id: the same for shapes of one object."""
+    """points: x and y in pixels: the corners; a circle's centre and a point on it; opposite corners of a rectangle or
+    of a mask's box. mask: a PNG as base64. group_id: the same for shapes of one object."""
 
     label: str
     points: list[tuple[float, float]]
@@ -77,14 +88,17 @@ def is_file(path: Path) -> bool:
 def read(
     source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """Folders of labelme's JSON files, or one such file. classes: None: those of a labels.txt or class_names.txt, or else the labels in
-    use, sorted by name. images: the folder of the pictures; None: where the files say, or else their `imageData`.
+    """Folders of labelme's JSON files, or one such file. classes: None: those of a labels.txt or class_names.txt, or
+    else the labels in use, sorted by name. images: the folder of the pictures; None: where the files say, or else their
+    `imageData`.
 
     Lines and points are left out. Pictures inside the files are decoded when samples are asked for.
     """
     one = source.path.is_file()
     root = source.path.parent if one else source.path
-    paths = [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file() and is_file(path)]
+    paths = (
+        [source.path] if one else [path for path in sorted(root.rglob("*.json")) if path.is_file() and is_file(path)]
+    )
     if not paths:
         raise UserError(f"{source.path}: has no JSON file of labelme's, which begins with 'version' and has 'shapes'")
     used, others, pictures = set[str](), 0, dict[Path, tuple[str, int]]()
@@ -99,7 +113,9 @@ def read(
     labels = listed[1] if listed else sorted(used) if classes is None else classes
     names = class_names(labels, listed[0] if listed else "--classes" if classes is not None else root)
     above = Path(os.path.commonpath([path.parent for path in paths]))
-    wanted = {path: (path.relative_to(above).with_suffix("").as_posix(), *picture) for path, picture in pictures.items()}
+    wanted = {
+        path: (path.relative_to(above).with_suffix("").as_posix(), *picture) for path, picture in pictures.items()
+    }
     return names, _samples(source, wanted, label_ids(names), root, Path(images) if images is not None else None)
 
 
@@ -108,15 +124,22 @@ def _samples(
 ) -> Iterator[Sample]:
     """wanted: path of a file → name of its sample, path of its picture, number of its shapes. ids: label → id."""
     for path, (name, picture_name, shapes) in wanted.items():
-        # `imagePath` is relative to the file and may lead to a folder beside the file's. Of another machine's path, the last part is tried.
-        inside = os.path.normpath(os.path.join(path.parent.relative_to(root).as_posix(), picture_name)).replace(os.sep, "/")
+        # `imagePath` is relative to the file and may lead to a folder beside the file's. Of another machine's path, the
+        # last part is tried.
+        inside = os.path.normpath(os.path.join(path.parent.relative_to(root).as_posix(), picture_name)).replace(
+            os.sep, "/"
+        )
         last = picture_name.rpartition("/")[2]
         beside = [] if inside.startswith(("../", "/")) else [inside]
-        folders = [images] if images is not None else [root, path.parent, path.parent / native.IMAGES, root / native.IMAGES]
+        folders = (
+            [images] if images is not None else [root, path.parent, path.parent / native.IMAGES, root / native.IMAGES]
+        )
         names = [*beside, last] if last else beside
         at = source.found(folders, names, "imagePath", str(path))
         picture: Path | bytes | None = at[0] if at else None
-        known = at is not None and at[0].suffix.lower() in PICTURES  # otherwise `imageData` may hold the picture as PNG or JPEG
+        known = (
+            at is not None and at[0].suffix.lower() in PICTURES
+        )  # otherwise `imageData` may hold the picture as PNG or JPEG
         if not known and (data := read_json(path, Picture, limit=LARGEST).imageData):
             picture = _decoded(data, f"{path}: imageData")
         if picture is None:
@@ -159,7 +182,9 @@ def _draw(canvas: Image.Image, each: Shape, number: int, where: str) -> int:
     points = [tuple(corner) for corner in corners.tolist()]
     two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(points) != 4)
     if len(points) != 2 if two else len(points) < 3:
-        raise UserError(f"{where}: a {each.kind} has {'two points' if two else 'three points or more'}, not {len(points)}")
+        raise UserError(
+            f"{where}: a {each.kind} has {'two points' if two else 'three points or more'}, not {len(points)}"
+        )
     if each.kind == "circle":
         radius = np.hypot(*(corners[0] - corners[1]))
         draw.ellipse((*(corners[0] - radius), *(corners[0] + radius)), outline=number, fill=number)

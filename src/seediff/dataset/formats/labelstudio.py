@@ -1,6 +1,8 @@
-"""Writes Label Studio's tasks, with brush masks as scored pre-annotations, and reads its JSON export. Label maps come back exactly.
+"""Writes Label Studio's tasks, with brush masks as scored pre-annotations, and reads its JSON export. Label maps come
+back exactly.
 
-out/  tasks.json                 one task per sample: `data.image`, and a prediction with a brush mask per class, or per object if the
+out/  tasks.json                 one task per sample: `data.image`, and a prediction with a brush mask per class, or per
+object if the
                                  sample has `instances`; 255 is the label "ignore"
       label_config.xml           the labels, to paste as the project's labeling interface
       images/NAME.png or .jpg    pictures, as they are; served as local files of this folder
@@ -34,11 +36,27 @@ from ..sample import Sample, picture_size
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import check_layers, fill, polygon_runs
 from .drivers import Export, Source
-from .label_files import IGNORED, PICTURES, Shapes, Side, by_object, check_meaning, label_ids, named_colours, read_beginning, shown_size
+from .label_files import (
+    IGNORED,
+    PICTURES,
+    Shapes,
+    Side,
+    by_object,
+    check_meaning,
+    label_ids,
+    named_colours,
+    read_beginning,
+    shown_size,
+)
 
 TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
-KEYS, KEYS_OF_MIN = (b'"data"', b'"annotations"', b'"predictions"'), (b'"annotation_id"', b'"original_width"', b'"rle"', b'"points"')
-"""Keys of tasks, and of tasks in the export JSON-MIN. Such a file has at least one of its keys among its first bytes."""
+KEYS, KEYS_OF_MIN = (
+    (b'"data"', b'"annotations"', b'"predictions"'),
+    (b'"annotation_id"', b'"original_width"', b'"rle"', b'"points"'),
+)
+"""Keys of tasks, and of tasks in the export JSON-MIN. Such a file has at least one of its keys among its first
+bytes.
+"""
 OWN = "seediff"
 """The key in a task's data for the sample's name and row. Label Studio keeps it and returns it."""
 BRUSHES = "task-*-annotation-*-by-*.*"
@@ -52,8 +70,8 @@ UPLOADED = re.compile(r"[0-9a-f]{8}-")
 
 
 def write(export: Export) -> None:
-    """Label Studio's tasks, with the masks as predictions. A prediction's score is the lowest among its classes; the score of a class is
-    its `confidence` in the metadata, or else its `presence`, if given."""
+    """Label Studio's tasks, with the masks as predictions. A prediction's score is the lowest among its classes; the
+    score of a class is its `confidence` in the metadata, or else its `presence`, if given."""
     check_meaning(export.classes)
     tasks = []
     for placed in export.placed(draw):
@@ -64,7 +82,10 @@ def write(export: Export) -> None:
             row["split"] = placed.split
         tasks.append(_task(placed.name, file_name, row, placed.data))
     export.put(TASKS, "[\n" + ",\n".join(tasks) + "\n]\n")
-    labels = [f"    <Label value={quoteattr(name)} background={quoteattr(colour)}/>\n" for name, colour in named_colours(export.classes)]
+    labels = [
+        f"    <Label value={quoteattr(name)} background={quoteattr(colour)}/>\n"
+        for name, colour in named_colours(export.classes)
+    ]
     export.put(
         CONFIG,
         f'<View>\n  <Image name="{PICTURE}" value="$image" zoom="true"/>\n'
@@ -74,15 +95,20 @@ def write(export: Export) -> None:
 
 def _task(name: str, file_name: str, row: Mapping[str, Any], results: list[dict[str, Any]]) -> str:
     scored = [result["score"] for result in results if "score" in result]
-    made_by = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str)) or f"seediff {__version__}"
+    made_by = (
+        " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
+        or f"seediff {__version__}"
+    )
     score = {"score": min(scored)} if scored else {}
     data = {"image": SERVED + quote(file_name), OWN: {"name": name, "metadata": row}}
-    return json.dumps({"data": data, "predictions": [{"model_version": made_by, **score, "result": results}]}, ensure_ascii=False)
+    return json.dumps(
+        {"data": data, "predictions": [{"model_version": made_by, **score, "result": results}]}, ensure_ascii=False
+    )
 
 
 def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The results of a prediction: one brush mask per object of a sample with `instances`, then one per class in the rest of the label map,
-    also for ignored pixels."""
+    """The results of a prediction: one brush mask per object of a sample with `instances`, then one per class in the
+    rest of the label map, also for ignored pixels."""
     labels = sample.labels(len(classes))
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results = []
@@ -95,15 +121,21 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
     for key, number, inside in masks:
         name: str = IGNORED[1] if number == native.IGNORE else classes[number - 1]
         value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [name]}
-        tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": PICTURE, "origin": "prediction"}
+        tags = {
+            "id": f"{OWN}-{key}",
+            "type": "brushlabels",
+            "from_name": TAG,
+            "to_name": PICTURE,
+            "origin": "prediction",
+        }
         score = None if number == native.IGNORE else _score(sample.metadata, name)
         results.append({**tags, **size, "value": value, **({} if score is None else {"score": score})})
     return results
 
 
 def _score(row: Mapping[str, Any], name: str) -> float | None:
-    """A class's `confidence`, or else its `presence`, clipped to [0, 1]; None if the row has neither, or if a person corrected the mask,
-    because neither describes the corrected one."""
+    """A class's `confidence`, or else its `presence`, clipped to [0, 1]; None if the row has neither, or if a person
+    corrected the mask, because neither describes the corrected one."""
     if is_corrected(row):
         return None
     for key in ("confidence", "presence"):
@@ -159,7 +191,9 @@ def is_folder(folder: Path) -> bool:
 
 
 def _tasks(folder: Path) -> Path | None:
-    """The file of tasks in a folder: tasks.json beside label_config.xml, or else Label Studio's export, if it is the only JSON file."""
+    """The file of tasks in a folder: tasks.json beside label_config.xml, or else Label Studio's export, if it is the
+    only JSON file.
+    """
     if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
         return folder / TASKS
     files = [path for path in folder.glob("*.json") if path.is_file()]
@@ -172,20 +206,31 @@ def is_file(path: Path) -> bool:
     return head.startswith(b"[") and any(key in head for key in KEYS + KEYS_OF_MIN)
 
 
-def read(source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+def read(
+    source: Source, *, classes: Sequence[str] | None = None, images: Path | str | None = None
+) -> tuple[tuple[str, ...], list[Sample]]:
     """A JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
 
-    classes: None: those of the label_config.xml beside the file, or else the labels in use, sorted by name; `ignore`, `ignored`, `void` and
-    `unlabeled` become 255. images: the folder of the pictures; None: images/, or beside the file.
+    classes: None: those of the label_config.xml beside the file, or else the labels in use, sorted by name; `ignore`,
+    `ignored`, `void` and `unlabeled` become 255. images: the folder of the pictures; None: images/, or beside the file.
 
-    Of each task, the annotation that was changed last and not skipped is read. If any task has an annotation, tasks without are left
-    out; if none has, predictions are read. Brush masks and polygons are painted in their order; other regions are left out.
+    Of each task, the annotation that was changed last and not skipped is read. If any task has an annotation, tasks
+    without are left out; if none has, predictions are read. Brush masks and polygons are painted in their order; other
+    regions are left out.
     """
     file = (_tasks(source.path) or source.path / TASKS) if source.path.is_dir() else source.path
     if source.path.is_dir() and not file.is_file() and (brush := next(source.path.glob(BRUSHES), None)):
-        raise UserError(brush, "is a brush mask that does not say of which picture", "export the project as JSON, which has the same masks")
+        raise UserError(
+            brush,
+            "is a brush mask that does not say of which picture",
+            "export the project as JSON, which has the same masks",
+        )
     data = read_bytes(file, ANNOTATIONS)
-    if data.lstrip().startswith(b"[") and not any(key in data for key in KEYS) and any(key in data for key in KEYS_OF_MIN):
+    if (
+        data.lstrip().startswith(b"[")
+        and not any(key in data for key in KEYS)
+        and any(key in data for key in KEYS_OF_MIN)
+    ):
         raise UserError(file, "is Label Studio's export JSON-MIN, which is not read", "export the project as JSON")
     tasks = parse_json(data, list[Task], str(file))
     answers = {number: _answer(task, f"{file}: task {number}") for number, task in enumerate(tasks, 1)}
@@ -193,13 +238,19 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
         answers = {number: answer for number, answer in answers.items() if answer[1]}
         if left := len(tasks) - len(answers):
             source.note(f"{left} of {len(tasks)} tasks have no annotation, or were skipped: they are left out")
-    regions = [(result, f"{file}: task {number}") for number, (answer, _) in answers.items() for result in answer.result]
-    if others := sum(result.type not in ("brushlabels", "polygonlabels") and bool(result.value) for result, _ in regions):
+    regions = [
+        (result, f"{file}: task {number}") for number, (answer, _) in answers.items() for result in answer.result
+    ]
+    if others := sum(
+        result.type not in ("brushlabels", "polygonlabels") and bool(result.value) for result, _ in regions
+    ):
         source.note(f"{others} results are neither brush masks nor polygons: they are left out")
     names = _class_names(file, classes, regions)
     folders = [Path(images)] if images is not None else [file.parent / IMAGES, file.parent]
     ids = label_ids(names)
-    objects = by_object([label for r in answer.result for label in _shape(r, str(file))[1]] for answer, _ in answers.values())
+    objects = by_object(
+        [label for r in answer.result for label in _shape(r, str(file))[1]] for answer, _ in answers.values()
+    )
     samples = []
     for number, (answer, _) in answers.items():
         where, data = f"{file}: task {number}", tasks[number - 1].data
@@ -213,7 +264,9 @@ def read(source: Source, *, classes: Sequence[str] | None = None, images: Path |
 
 
 def _answer(task: Task, where: str) -> tuple[Answer, bool]:
-    """The annotation of a task that is read, or else its last prediction; and whether it is an annotation, which a person made."""
+    """The annotation of a task that is read, or else its last prediction; and whether it is an annotation, which a
+    person made.
+    """
     done = [answer for answer in task.annotations if not answer.was_cancelled]
     if done:
         return max(enumerate(done), key=lambda numbered: (numbered[1].updated_at or "", numbered[0]))[1], True
@@ -272,8 +325,8 @@ def _name_and_row(data: Mapping[str, Any], inside: str, where: str) -> tuple[str
 
 
 def _picture_names(data: Mapping[str, Any], where: str) -> list[str]:
-    """Possible names of a task's picture: the ends of the path in the task, the longest first, then the last part without the prefix of an
-    uploaded file."""
+    """Possible names of a task's picture: the ends of the path in the task, the longest first, then the last part
+    without the prefix of an uploaded file."""
     address = data.get(PICTURE)
     if not isinstance(address, str):
         texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(PICTURES)]
@@ -306,7 +359,10 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
         if form is None:
             continue
         if result.image_rotation % 360:
-            raise UserError(f"{here}: was drawn on a picture that is turned by {result.image_rotation:g}°; turn it back in Label Studio")
+            raise UserError(
+                f"{here}: was drawn on a picture that is turned by {result.image_rotation:g}°; turn it back in Label"
+                " Studio"
+            )
         if (size := _size(result)) != shape:
             raise UserError(f"{here}: is of a picture of {size}, but {picture} is {shape}; both are (height, width)")
         called = [name if name in ids else name.casefold() for name in names]
@@ -319,7 +375,9 @@ def _paint(results: Sequence[Result], picture: Path, ids: Mapping[str, int], whe
             except ValueError as error:
                 raise UserError(f"{here}: its 'rle' is no mask: {error}") from error
         else:
-            corners = [value / 100 * side for point in form.points for value, side in zip(point, shape[::-1], strict=True)]
+            corners = [
+                value / 100 * side for point in form.points for value, side in zip(point, shape[::-1], strict=True)
+            ]
             inside = fill(polygon_runs([corners], shape, here), shape)
         check_layers(painted := painted + int(inside.sum()), shape, where)
         numbers[inside] = known.number(ids[called[0]])

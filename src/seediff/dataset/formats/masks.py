@@ -1,17 +1,22 @@
-"""Reads pictures and PNG masks in common layouts: values, or colours in a list, are classes. Label maps come back exactly.
+"""Reads pictures and PNG masks in common layouts: values, or colours in a list, are classes. Label maps come back
+exactly.
 
-in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image or data; mask, label, labels, annotations or gt; also NAME_mask.png
-     images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/
-     NAME.jpg, NAME_mask.png              beside each other
-     classes.txt                          or class_names.txt, labels.txt: one class per line from id 1, perhaps after the background;
-                                          labelmap.txt (`name:r,g,b::`), class_dict.csv or labelmap.csv (`name,r,g,b`), or Datumaro's
-                                          dataset_meta.json define the colours
+in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image or data; mask, label, labels, annotations or gt; also
+NAME_mask.png
+     images/train/…, masks/train/…        or train/images/…, train/masks/…, likewise val/ and test/ NAME.jpg,
+     NAME_mask.png              beside each other classes.txt                          or class_names.txt, labels.txt:
+     one class per line from id 1, perhaps after the background;
+                                          labelmap.txt (`name:r,g,b::`), class_dict.csv or labelmap.csv (`name,r,g,b`),
+                                          or Datumaro's dataset_meta.json define the colours
 
-Public data sets as they are distributed; classes and ids are those of `dataset/labels.py`, void is 255, and nothing is background:
+Public data sets as they are distributed; classes and ids are those of `dataset/labels.py`, void is 255, and nothing is
+background:
 
-in/  gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png and leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png    Cityscapes: 27 classes
+in/  gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png and leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png    Cityscapes: 27
+classes
      annotations/{training,validation}/NAME.png, images/…/NAME.jpg and objectInfo150.txt           ADE20K: 150 classes
-     SPLITannot/NAME.png and SPLIT/NAME.png                                                        CamVid, SegNet's: 11 classes
+     SPLITannot/NAME.png and SPLIT/NAME.png                                                        CamVid, SegNet's: 11
+     classes
 """
 
 from __future__ import annotations
@@ -47,15 +52,17 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 def is_folder(folder: Path) -> bool:
-    """Whether there are pictures with masks, or a public data set. False for SeeDiff's own folders, which contain more and may be
-    unfinished, and for folders that a JSON file describes."""
+    """Whether there are pictures with masks, or a public data set. False for SeeDiff's own folders, which contain more
+    and may be unfinished, and for folders that a JSON file describes."""
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, native.BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
     return _public(folder) is not None or (not own and not coco and any(True for _ in _pairs(folder)))
 
 
 def _public(folder: Path) -> Published | None:
-    """The public data set in a folder. ADE20K is recognised only by its list of objects, because other data sets have its folders too."""
+    """The public data set in a folder. ADE20K is recognised only by its list of objects, because other data sets have
+    its folders too.
+    """
     layout = published_layout(folder)
     return None if layout == "ade20k" and not any(folder.rglob("objectInfo150.txt")) else layout
 
@@ -64,23 +71,32 @@ def _pairs(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
     """(split, folder of pictures, folder of masks) wherever both have files; they may be the same folder."""
     for base in (
         root,
-        *(path for path in sorted(root.iterdir() if root.is_dir() else ()) if PARTS.get(path.name.lower()) and path.is_dir()),
+        *(
+            path
+            for path in sorted(root.iterdir() if root.is_dir() else ())
+            if PARTS.get(path.name.lower()) and path.is_dir()
+        ),
     ):
         split = None if base == root else PARTS[base.name.lower()]
         pictures = next((path for name in PICTURE_FOLDERS if (path := base / name).is_dir()), None)
-        masks = next((path for name in MASK_FOLDERS if (path := base / name).is_dir() and any(path.rglob("*.png"))), None)
+        masks = next(
+            (path for name in MASK_FOLDERS if (path := base / name).is_dir() and any(path.rglob("*.png"))), None
+        )
         if pictures and masks:
             yield split, pictures, masks
         elif any(path for ending in ENDINGS for path in base.glob(f"*{ending}.png")):
             yield split, base, base
 
 
-def read(source: Source, *, split: str | None = None, classes: Sequence[str] | None = None) -> tuple[tuple[str, ...], list[Sample]]:
-    """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png, also in folders per split; or
-    Cityscapes, ADE20K or CamVid as they are distributed, whose void is ignored (255) and whose classes and ids are known.
+def read(
+    source: Source, *, split: str | None = None, classes: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], list[Sample]]:
+    """Pictures and PNG masks of the same names in images/ and masks/, or beside each other as NAME_mask.png, also in
+    folders per split; or Cityscapes, ADE20K or CamVid as they are distributed, whose void is ignored (255) and whose
+    classes and ids are known.
 
-    split: "train", "val" or "test"; None: all. classes: None: those of a classes.txt, class_names.txt, labels.txt, labelmap.txt,
-    class_dict.csv, labelmap.csv or dataset_meta.json.
+    split: "train", "val" or "test"; None: all. classes: None: those of a classes.txt, class_names.txt, labels.txt,
+    labelmap.txt, class_dict.csv, labelmap.csv or dataset_meta.json.
 
     With a single class, 255 is that class if no mask has a value other than 0 and 255. Otherwise 255 is ignored.
     """
@@ -88,7 +104,9 @@ def read(source: Source, *, split: str | None = None, classes: Sequence[str] | N
     if classes is None and (layout := _public(root)):
         return _read_public(source, layout, split)
     if not (folders := list(_pairs(root))):
-        raise UserError(f"{root}: has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png")
+        raise UserError(
+            f"{root}: has no {PICTURE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
+        )
     names, colours = _classes(root, folders, classes)
     found = [(split, *pair) for split, pictures, masks in folders for pair in _matched(pictures, masks, source)]
     decode = partial(read_mask, count=len(names), label_map=colours)
@@ -101,7 +119,9 @@ def read(source: Source, *, split: str | None = None, classes: Sequence[str] | N
         if split not in (None, part or "train"):
             continue
         name = f"{folder}/{name}" if folder and counts[name] > 1 else name
-        samples.append(source.sample(name, picture, partial(decode, mask), {"split": part} if part else {}, picture, picture, mask))
+        samples.append(
+            source.sample(name, picture, partial(decode, mask), {"split": part} if part else {}, picture, picture, mask)
+        )
     if not samples and split is not None:
         raise UserError("split", f"{split}: no picture of {root} is in it")
     return names, samples
@@ -118,7 +138,9 @@ def _read_public(source: Source, layout: Published, split: str | None) -> tuple[
             if (picture := labels.picture(name)) is None:
                 source.no_picture(file, f"there is no picture of it in {labels.images}")
                 continue
-            samples.append(source.sample(name, picture, partial(_labels, labels, name), {"split": part}, file, file, picture))
+            samples.append(
+                source.sample(name, picture, partial(_labels, labels, name), {"split": part}, file, file, picture)
+            )
     return sets[0][1].classes, samples
 
 
@@ -138,30 +160,42 @@ def _classes(
     """The classes asked for, or else those of a list; and what colours mean, if a list defines them."""
     places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
     colours = next((read_label_list(path, classes) for place in places if (path := place / LABELMAP).is_file()), None)
-    if colours is None and (table := next((path for place in places for name in TABLES if (path := place / name).is_file()), None)):
+    if colours is None and (
+        table := next((path for place in places for name in TABLES if (path := place / name).is_file()), None)
+    ):
         rows = [
-            (row["name"].strip(), [row[c].strip() for c in "rgb"], f"{table}, line {n}") for n, row in read_csv(table, ["name", *"rgb"])
+            (row["name"].strip(), [row[c].strip() for c in "rgb"], f"{table}, line {n}")
+            for n, row in read_csv(table, ["name", *"rgb"])
         ]
         colours = label_map(table, rows, classes)
     if colours is None and (file := next((path for place in places if (path := place / META).is_file()), None)):
         meta = read_json(file, Meta)
         colours_of = dict(enumerate(meta.segmentation_colors))  # ids are positions in the list of colours
         named = [(name, colours_of.get(number, [])) for number, name in sorted(meta.label_map.items())]
-        colours = label_map(file, [(name, [str(part) for part in colour], f"{file}: {name[:60]!r}") for name, colour in named], classes)
+        colours = label_map(
+            file, [(name, [str(part) for part in colour], f"{file}: {name[:60]!r}") for name, colour in named], classes
+        )
     if colours is not None:
         return colours.classes, colours
     listed = None if classes is not None else listed_classes(*places)
     if classes is None and listed is None:
-        raise UserError(f"{root}: nothing says what the masks' values mean; --classes names the ids from 1 on, or a classes.txt does")
+        raise UserError(
+            f"{root}: nothing says what the masks' values mean; --classes names the ids from 1 on, or a classes.txt"
+            " does"
+        )
     where, names = ("--classes", tuple(classes)) if classes is not None else listed or ("", ())
     check_class_list(names, where)
     return names, None
 
 
 def _matched(pictures: Path, masks: Path, source: Source) -> list[tuple[str, Path, Path]]:
-    """(name, picture, mask) of each picture that has a mask; the others are left out. A mask without a picture counts as a missing
-    picture."""
-    files = {path.relative_to(masks).with_suffix("").as_posix(): path for path in pictures_below(masks) if path.suffix.lower() == ".png"}
+    """(name, picture, mask) of each picture that has a mask; the others are left out. A mask without a picture counts
+    as a missing picture."""
+    files = {
+        path.relative_to(masks).with_suffix("").as_posix(): path
+        for path in pictures_below(masks)
+        if path.suffix.lower() == ".png"
+    }
     pairs, left, used = [], 0, set[Path]()
     for path in pictures_below(pictures):
         name = path.relative_to(pictures).with_suffix("").as_posix()
@@ -174,7 +208,9 @@ def _matched(pictures: Path, masks: Path, source: Source) -> list[tuple[str, Pat
             continue
         used.add(mask)
         pairs.append((name, path, mask))
-    if lost := [path for name, path in files.items() if path not in used and (pictures != masks or name.endswith(ENDINGS))]:
+    if lost := [
+        path for name, path in files.items() if path not in used and (pictures != masks or name.endswith(ENDINGS))
+    ]:
         source.no_picture(lost[0], f"is a mask, but there is no picture of its name in {pictures}")
         source.missing += len(lost) - 1
     if left:

@@ -1,8 +1,10 @@
-"""Writes and reads Parquet files that `datasets.load_dataset` loads as pictures. Pictures, label maps, rows and classes come back exactly.
+"""Writes and reads Parquet files that `datasets.load_dataset` loads as pictures. Pictures, label maps, rows and classes
+come back exactly.
 
 out/  README.md                    card with the features, for `load_dataset(out)` and the Hugging Face hub
-      data/train-00000.parquet     columns: image and label_map, pictures; name; metadata, a row of metadata.jsonl as JSON
-      data/validation-00000.parquet    the samples for validation, by their rows or a hash of their names; likewise test-00000.parquet
+      data/train-00000.parquet     columns: image and label_map, pictures; name; metadata, a row of metadata.jsonl as
+      JSON data/validation-00000.parquet    the samples for validation, by their rows or a hash of their names; likewise
+      test-00000.parquet
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ FEATURES = {
     "metadata": {"dtype": "string", "_type": "Value"},
 }
 GROUP, GROUP_BYTES = 100, 64_000_000
-"""Maximum samples and bytes of a row group, which readers load whole to show one sample. A single larger sample is still allowed."""
+"""Maximum samples and bytes of a row group, which readers load whole to show one sample. A single larger sample is
+still allowed.
+"""
 
 
 def write(export: Export, *, shard_size: int = 500_000_000) -> None:
@@ -40,7 +44,10 @@ def write(export: Export, *, shard_size: int = 500_000_000) -> None:
     if shard_size < 1:
         raise UserError("shard_size", f"{shard_size}: must be at least one byte")
     (export.folder / "data").mkdir()
-    shards = {split: _Shards(export.folder / "data", HUB_SPLITS[split], _schema(export.classes), shard_size) for split in export.parts}
+    shards = {
+        split: _Shards(export.folder / "data", HUB_SPLITS[split], _schema(export.classes), shard_size)
+        for split in export.parts
+    }
     try:
         for placed in export.placed(palette, key=lambda name, split: SPLITS.index(split)):
             shards[placed.split].add(_record(placed))
@@ -55,8 +62,8 @@ def write(export: Export, *, shard_size: int = 500_000_000) -> None:
 
 @dataclass
 class _Shards:
-    """Writes the files of a split, and closes each once it has `shard_size` bytes. word: beginning of their names. in_file, in_group: bytes
-    so far."""
+    """Writes the files of a split, and closes each once it has `shard_size` bytes. word: beginning of their names.
+    in_file, in_group: bytes so far."""
 
     folder: Path
     word: str
@@ -112,7 +119,10 @@ def _schema(classes: Sequence[str]) -> Any:
     pa = load_extra("pyarrow", "hf")
     picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     columns = [("image", picture), ("label_map", picture), ("name", pa.string()), ("metadata", pa.string())]
-    stated = {"huggingface": json.dumps({"info": {"features": FEATURES}}), "seediff": json.dumps({"classes": list(classes)})}
+    stated = {
+        "huggingface": json.dumps({"info": {"features": FEATURES}}),
+        "seediff": json.dumps({"classes": list(classes)}),
+    }
     return pa.schema(columns, metadata=stated)
 
 
@@ -120,7 +130,8 @@ def _card(classes: Sequence[str], words: Sequence[str]) -> str:
     """README.md: front matter with the files of each split and the features, then the classes."""
     files = "".join(f"  - split: {word}\n    path: data/{word}-*.parquet\n" for word in words)
     features = "".join(
-        f"  - name: {name}\n    dtype: {'image' if kind['_type'] == 'Image' else 'string'}\n" for name, kind in FEATURES.items()
+        f"  - name: {name}\n    dtype: {'image' if kind['_type'] == 'Image' else 'string'}\n"
+        for name, kind in FEATURES.items()
     )
     configs = f"configs:\n- config_name: default\n  data_files:\n{files}" if files else ""
     return hub_card(classes, f"{configs}dataset_info:\n  features:\n{features}")
@@ -160,7 +171,8 @@ def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
         try:
             with _open(file) as opened:
                 left = allowance = _allowance(file, opened)
-                # One row at a time, because a page of a few bytes may stand for a hundred rows with the same large picture.
+                # One row at a time, because a page of a few bytes may stand for a hundred rows with the same large
+                # picture.
                 for batch in opened.iter_batches(batch_size=1, columns=list(FEATURES)):
                     for record in batch.to_pylist():
                         number += 1
@@ -180,7 +192,9 @@ def _samples(source: Source, files: Sequence[Path]) -> Iterator[Sample]:
 
 
 SWELLING, ROOM = 20, 64_000_000
-"""The rows of a file may have at most SWELLING times the bytes of the file, plus ROOM, because pictures are compressed already."""
+"""The rows of a file may have at most SWELLING times the bytes of the file, plus ROOM, because pictures are compressed
+already.
+"""
 
 
 def _allowance(file: Path, opened: Any) -> int:
@@ -194,7 +208,8 @@ def _allowance(file: Path, opened: Any) -> int:
 
 def _swollen(file: Path, most: int) -> str:
     return (
-        f"the rows have more than {most // 10**6} MB, but the file {file.stat().st_size // 1000} KB: pictures do not become so much larger"
+        f"the rows have more than {most // 10**6} MB, but the file {file.stat().st_size // 1000} KB: pictures do not"
+        " become so much larger"
     )
 
 
@@ -233,4 +248,6 @@ def _read_classes(file: Path) -> tuple[str, ...]:
 
 def _is_picture(kind: Any) -> bool:
     pa = load_extra("pyarrow", "hf")
-    return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and pa.types.is_binary(kind.field("bytes").type)
+    return (
+        pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and pa.types.is_binary(kind.field("bytes").type)
+    )

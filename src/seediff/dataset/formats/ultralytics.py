@@ -1,6 +1,8 @@
-"""Writes and reads Ultralytics' folders for semantic segmentation. Label maps come back exactly. (Its polygons are the format `yolo`.)
+"""Writes and reads Ultralytics' folders for semantic segmentation. Label maps come back exactly. (Its polygons are the
+format `yolo`.)
 
-out/  data.yaml                     `masks_dir: masks`, the folders of pictures of each split, and names of the ids from 0, the background
+out/  data.yaml                     `masks_dir: masks`, the folders of pictures of each split, and names of the ids from
+0, the background
       images/{train,val}/NAME.jpg   pictures, as they are
       masks/{train,val}/NAME.png    8-bit grey PNG: 0 background, 255 ignore, else the class id
 """
@@ -62,16 +64,25 @@ def is_file(file: Path) -> bool:
     return KEY in data or ("names" in data and (beside / MASKS).is_dir() and (beside / IMAGES).is_dir())
 
 
-def read(source: Source, *, split: str | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+def read(
+    source: Source, *, split: str | None = None, images: Path | str | None = None
+) -> tuple[tuple[str, ...], list[Sample]]:
     """A folder of Ultralytics' PNG masks, or the folder of the given YAML file. split, images: as for YOLO.
 
-    If no name is `background`, there is no background: every name is a class, and 255 is ignored. A single name means masks of 0
-    (background) and 1.
+    If no name is `background`, there is no background: every name is a class, and 255 is ignored. A single name means
+    masks of 0 (background) and 1.
     """
     file = find_yaml(source.path) if source.path.is_dir() else source.path
     data = read_yaml(file, dict[str, Any])
-    if not isinstance(folder := data.get(KEY, MASKS), str) or not folder or Path(folder).is_absolute() or ".." in Path(folder).parts:
-        raise UserError(f"{file}: '{KEY}' must be the name of the masks' folder, which stands where `{IMAGES}` does in paths")
+    if (
+        not isinstance(folder := data.get(KEY, MASKS), str)
+        or not folder
+        or Path(folder).is_absolute()
+        or ".." in Path(folder).parts
+    ):
+        raise UserError(
+            f"{file}: '{KEY}' must be the name of the masks' folder, which stands where `{IMAGES}` does in paths"
+        )
     classes, ids = _ids(numbered_names(data.get("names"), file), data.get("label_mapping"), file)
     labels = partial(label_file, folder=folder, suffix=".png")
     place, pictures = find_pictures(file, data, split, images, labels)
@@ -91,8 +102,8 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
 
 @dataclass(frozen=True)
 class MaskOfValues:
-    """Reads a label map whose file has other values than class ids, as the `label_map` of a sample. ids: value → id; 255 is ignored unless
-    it is a key.
+    """Reads a label map whose file has other values than class ids, as the `label_map` of a sample. ids: value → id;
+    255 is ignored unless it is a key.
 
     named: where the values are defined, for messages.
     """
@@ -122,21 +133,31 @@ def _ids(names: Mapping[int, str], mapping: Any, file: Path) -> tuple[tuple[str,
     else:
         ground = {number for number, name in names.items() if name.casefold() == BACKGROUND}
         classes = tuple(name for number, name in names.items() if number not in ground)
-        ids = {**dict.fromkeys(ground, 0), **{number: i for i, number in enumerate((n for n in names if n not in ground), 1)}}
+        ids = {
+            **dict.fromkeys(ground, 0),
+            **{number: i for i, number in enumerate((n for n in names if n not in ground), 1)},
+        }
     check_class_list(classes, file)
     ids[native.IGNORE] = native.IGNORE
     return classes, _mapped(ids, mapping, file) if mapping is not None else ids
 
 
 def _mapped(ids: Mapping[int, int], mapping: Any, file: Path) -> dict[int, int]:
-    """The id of each value in the mask files. ids: number of a class → id. mapping: `label_mapping`, value → number of a class."""
+    """The id of each value in the mask files. ids: number of a class → id. mapping: `label_mapping`, value → number of
+    a class.
+    """
     if not isinstance(mapping, Mapping):
-        raise UserError(f"{file}: 'label_mapping' must give values of masks the numbers of classes, not {shown(mapping)}")
+        raise UserError(
+            f"{file}: 'label_mapping' must give values of masks the numbers of classes, not {shown(mapping)}"
+        )
     values = dict(ids)
     for value, number in mapping.items():
         number = native.IGNORE if number in (IGNORED, None) else number
         if type(value) is not int or type(number) is not int or number not in ids:
-            raise UserError(f"{file}: label_mapping: {shown(value)}: must be the number of a class or {IGNORED}, not {shown(number)}")
+            raise UserError(
+                f"{file}: label_mapping: {shown(value)}: must be the number of a class or {IGNORED}, not"
+                f" {shown(number)}"
+            )
         if 0 <= value <= 255:
             values[value] = ids[number]
     return values

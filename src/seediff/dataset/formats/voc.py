@@ -4,11 +4,12 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
       SegmentationClass/NAME.png             palette PNG: 0 background, 255 ignore, else the class id
       SegmentationObject/NAME.png            optional: 0 background, 255 ignore, else the object's number
       Annotations/NAME.xml                   optional: boxes of the objects
-      ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
-      classes.txt                            not part of VOC: line i (from 0) names id i; labelme's class_names.txt is read too
+      ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line classes.txt                            not
+      part of VOC: line i (from 0) names id i; labelme's class_names.txt is read too
 
-Palette and grey PNG files hold ids; pictures in colours use those of VOC's palette. A labelmap.txt, as CVAT and Datumaro write it, defines
-other colours, in lines `name:r,g,b:parts:actions`. With it, palette files count as pictures in colours, and grey values number its lines.
+Palette and grey PNG files hold ids; pictures in colours use those of VOC's palette. A labelmap.txt, as CVAT and
+Datumaro write it, defines other colours, in lines `name:r,g,b:parts:actions`. With it, palette files count as pictures
+in colours, and grey values number its lines.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ MAX_OBJECTS = 254  # object maps are uint8 too, and 0 and 255 are reserved
 
 
 def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bool = False, jpeg: bool = False) -> None:
-    """Pascal VOC's folders. objects: also write SegmentationObject. boxes: also write Annotations, with a box per object. min_area, with
-    one of them: pieces with fewer pixels do not count as objects. jpeg: convert PNG pictures to JPEG of quality 95, because some readers
-    open only NAME.jpg."""
+    """Pascal VOC's folders. objects: also write SegmentationObject. boxes: also write Annotations, with a box per
+    object. min_area, with one of them: pieces with fewer pixels do not count as objects. jpeg: convert PNG pictures to
+    JPEG of quality 95, because some readers open only NAME.jpg."""
     if min_area != 1 and not (objects or boxes):
         raise UserError("min_area", f"{min_area} needs --objects or --boxes; without them, no objects are written")
     counts: Counter[str] = Counter()
@@ -64,15 +65,24 @@ def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bo
             export.put_image(f"{IMAGES}/{placed.file_name}", placed)
         for folder, (suffix, data) in files.items():
             export.put(f"{folder}/{placed.name}.{suffix}", data)
-    lists = {"train": ["train"], "val": ["val"], TRAINVAL: ["train", "val"], **({"test": ["test"]} if "test" in export.parts else {})}
+    lists = {
+        "train": ["train"],
+        "val": ["val"],
+        TRAINVAL: ["train", "val"],
+        **({"test": ["test"]} if "test" in export.parts else {}),
+    }
     for title, splits in lists.items():
         names = (name for name, split in zip(export.names, export.splits, strict=True) if split in splits)
         export.put(f"{LISTS}/{title}.txt", "".join(f"{name}\n" for name in names))
     export.put(native.CLASSES, native.classes_text(export.classes))
     if png := counts["png"]:
-        export.note(f"{png} pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only")
+        export.note(
+            f"{png} pictures stay PNG files in {IMAGES}; --jpeg writes them anew, for readers that open NAME.jpg only"
+        )
     if small := counts["small"]:
-        export.note(f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them")
+        export.note(
+            f"{small} pieces below {min_area} pixels are no objects (255 in {OBJECT_MAPS}); {CLASS_MAPS} has them"
+        )
     if many := counts["many"]:
         export.note(f"{many} objects beyond {MAX_OBJECTS} in an image, the smallest, are 255 in {OBJECT_MAPS}")
 
@@ -80,8 +90,8 @@ def write(export: Export, *, min_area: int = 1, objects: bool = False, boxes: bo
 def convert(
     sample: Sample, *, classes: Sequence[str], objects: bool, boxes: bool, min_area: int, jpeg: bool
 ) -> tuple[dict[str, tuple[str, bytes]], dict[str, int]]:
-    """The new files of a sample, folder → (suffix, bytes); and counts: pieces too small to be objects, and objects beyond MAX_OBJECTS,
-    which have no number."""
+    """The new files of a sample, folder → (suffix, bytes); and counts: pieces too small to be objects, and objects
+    beyond MAX_OBJECTS, which have no number."""
     labels = sample.labels(len(classes))
     files = {CLASS_MAPS: ("png", sample.mask_data(labels))}
     if jpeg and sample.suffix != "jpg":
@@ -93,7 +103,9 @@ def convert(
         files[OBJECT_MAPS] = ("png", native.encode_mask(object_map(labels, pieces)))
     if boxes:
         file_name = f"{flat_name(sample.name)}.{'jpg' if jpeg else sample.suffix}"
-        with open_picture(sample.source, f"sample '{sample.name}': its picture" if isinstance(sample.source, bytes) else None) as picture:
+        with open_picture(
+            sample.source, f"sample '{sample.name}': its picture" if isinstance(sample.source, bytes) else None
+        ) as picture:
             size = (picture.height, picture.width, len(picture.getbands()))
         files[BOXES] = ("xml", annotation(file_name, size, pieces, classes))
     return files, {"small": pieces.small, "many": max(0, len(pieces.areas) - MAX_OBJECTS) if objects else 0}
@@ -108,8 +120,8 @@ def object_map(labels: np.ndarray, objects: Objects) -> np.ndarray:
 
 
 def annotation(file_name: str, size: tuple[int, int, int], objects: Objects, classes: Sequence[str]) -> bytes:
-    """VOC's XML file with the boxes of objects: corners count from 1, and both are in the box. size: height, width and bands of the
-    picture.
+    """VOC's XML file with the boxes of objects: corners count from 1, and both are in the box. size: height, width and
+    bands of the picture.
 
     An object that reaches the picture's edge is `truncated`.
     """
@@ -124,7 +136,9 @@ def annotation(file_name: str, size: tuple[int, int, int], objects: Objects, cla
         truncated = left == 0 or top == 0 or right == width or bottom == height
         node = ElementTree.SubElement(root, "object")
         _fill(node, {"name": classes[class_id - 1], "pose": "Unspecified", "truncated": int(truncated), "difficult": 0})
-        _fill(ElementTree.SubElement(node, "bndbox"), {"xmin": left + 1, "ymin": top + 1, "xmax": right, "ymax": bottom})
+        _fill(
+            ElementTree.SubElement(node, "bndbox"), {"xmin": left + 1, "ymin": top + 1, "xmax": right, "ymax": bottom}
+        )
     ElementTree.indent(root, "\t")
     return ElementTree.tostring(root, encoding="utf-8") + b"\n"
 
@@ -135,8 +149,8 @@ def _fill(node: ElementTree.Element, values: dict[str, str | int]) -> None:
 
 
 def find_voc(folder: Path) -> Path | None:
-    """The folder with SegmentationClass/: this folder, or that of a year, such as VOC2012/, in it or in its VOCdevkit/. VOC2012 goes
-    first."""
+    """The folder with SegmentationClass/: this folder, or that of a year, such as VOC2012/, in it or in its VOCdevkit/.
+    VOC2012 goes first."""
     for base in (folder, folder / "VOCdevkit"):
         years = sorted(base.glob("VOC2[0-9][0-9][0-9]"), key=lambda path: (path.name != "VOC2012", path.name))
         for root in ([base] if base == folder else []) + years:
@@ -154,13 +168,17 @@ def read(
 ) -> tuple[tuple[str, ...], list[Sample]]:
     """A Pascal VOC folder, or the VOCdevkit that holds it.
 
-    split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if no list is of a
-    part. Names without a mask are left out. classes: None: those of the folder's classes.txt, labelmap.txt, class_names.txt or labels.txt,
-    or else VOC's twenty. Colours in masks have the meaning given by labelmap.txt or by VOC's palette. images: the folder of the pictures,
-    if JPEGImages is a link that leads out of the folder.
+    split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if
+    no list is of a part. Names without a mask are left out. classes: None: those of the folder's classes.txt,
+    labelmap.txt, class_names.txt or labels.txt, or else VOC's twenty. Colours in masks have the meaning given by
+    labelmap.txt or by VOC's palette. images: the folder of the pictures, if JPEGImages is a link that leads out of the
+    folder.
     """
     if (root := find_voc(source.path)) is None:
-        raise UserError(f"{source.path}: has no {CLASS_MAPS}; name the folder of a VOC data set that holds it, such as VOCdevkit/VOC2012")
+        raise UserError(
+            f"{source.path}: has no {CLASS_MAPS}; name the folder of a VOC data set that holds it, such as"
+            " VOCdevkit/VOC2012"
+        )
     label_map = None
     if (root / LABELMAP).is_file() and not (root / native.CLASSES).is_file():
         label_map = read_label_list(root / LABELMAP, classes)
@@ -170,7 +188,9 @@ def read(
     return names, _samples(source, root, split, decode, Path(images) if images is not None else None)
 
 
-def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Path], np.ndarray], images: Path | None) -> list[Sample]:
+def _samples(
+    source: Source, root: Path, split: str | None, decode: Callable[[Path], np.ndarray], images: Path | None
+) -> list[Sample]:
     folder = images or root / IMAGES
     lists = [List(path.stem, _read_list(path)) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()]
     named = _named(root, split, lists, folder)
@@ -192,7 +212,10 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
         row, objects = {"split": within.pop()} if len(within) == 1 else {}, root / OBJECT_MAPS / f"{name}.png"
         for path in (mask, objects):
             inside(root, path)
-        reads = [partial(decode, mask), *([partial(_objects, partial(decode, mask), objects)] if objects.is_file() else [])]
+        reads = [
+            partial(decode, mask),
+            *([partial(_objects, partial(decode, mask), objects)] if objects.is_file() else []),
+        ]
         samples.append(Sample(image, *source.as_stored(image, mask, *reads, shown=False), metadata=row, name=name))
     unmasked = len(named) - len(samples) - source.missing
     if unmasked and not samples:
@@ -204,8 +227,8 @@ def _samples(source: Source, root: Path, split: str | None, decode: Callable[[Pa
 
 
 def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
-    """The objects of an object map: each value or colour is an object, with the class that most of its pixels have. decode: reads the label
-    map."""
+    """The objects of an object map: each value or colour is an object, with the class that most of its pixels have.
+    decode: reads the label map."""
     labels = decode()
     with open_picture(path) as picture:
         pixels = np.asarray(picture if picture.mode in ("P", "L", "I", "I;16") else picture.convert("RGB"))
@@ -242,10 +265,12 @@ class List:
 
 
 def _named(root: Path, split: str | None, lists: Sequence[List], images: Path) -> dict[str, str]:
-    """Name → where it is listed, for the samples of a split; None: of all, or of all label maps if there are none of VOC's own lists.
-    images: the folder of the pictures."""
+    """Name → where it is listed, for the samples of a split; None: of all, or of all label maps if there are none of
+    VOC's own lists. images: the folder of the pictures."""
     if split is not None:
-        if not (asked := [each for each in lists if each.title == split] or [each for each in lists if each.part == split]):
+        if not (
+            asked := [each for each in lists if each.title == split] or [each for each in lists if each.part == split]
+        ):
             raise UserError(f"{root / LISTS / split}.txt: there is no such file; --split names a list of {LISTS}")
         return {name: where for each in asked for name, where in each.names.items()}
     masks = root / CLASS_MAPS
@@ -255,8 +280,15 @@ def _named(root: Path, split: str | None, lists: Sequence[List], images: Path) -
     known: set[str] | None = None
     for each in sorted(lists, key=lambda each: each.rank):
         if each.rank == OTHERS and known is None:  # CVAT's other subsets, or lists of something else than files
-            known = {_name(path, folder) for folder in (masks, images) for path in folder.rglob("*") if path.suffix in SUFFIXES}
-        named |= {name: where for name, where in each.names.items() if name not in named and (known is None or name in known)}
+            known = {
+                _name(path, folder)
+                for folder in (masks, images)
+                for path in folder.rglob("*")
+                if path.suffix in SUFFIXES
+            }
+        named |= {
+            name: where for name, where in each.names.items() if name not in named and (known is None or name in known)
+        }
     return named
 
 
@@ -281,8 +313,8 @@ WEIGHTS = np.array([65536, 256, 1], np.uint32)
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A list of classes with colours. classes: without the background, by id from 1. colours: a colour's number → id. order: the id of each
-    line of the list."""
+    """A list of classes with colours. classes: without the background, by id from 1. colours: a colour's number → id.
+    order: the id of each line of the list."""
 
     path: Path
     classes: tuple[str, ...]
@@ -291,22 +323,28 @@ class LabelMap:
 
 
 def read_label_list(path: Path, classes: Sequence[str] | None = None) -> LabelMap:
-    """The content of a labelmap.txt. classes: all its classes, in the order of their ids; None: in its own order. Raises UserError naming
-    an invalid line."""
+    """The content of a labelmap.txt. classes: all its classes, in the order of their ids; None: in its own order.
+    Raises UserError naming an invalid line."""
     rows = []
     for number, line in enumerate(read_lines(path), 1):
         if line.strip() and not line.startswith("#"):
             name, _, rest = line.partition(":")
-            rows.append((name.strip(), [part.strip() for part in rest.partition(":")[0].split(",")], f"{path}, line {number}"))
+            rows.append(
+                (name.strip(), [part.strip() for part in rest.partition(":")[0].split(",")], f"{path}, line {number}")
+            )
     return label_map(path, rows, classes)
 
 
-def label_map(path: Path, rows: Sequence[tuple[str, Sequence[str], str]], classes: Sequence[str] | None = None) -> LabelMap:
-    """The content of a list. rows: (name, parts of its colour, the row's name in errors). classes: as of `read_label_list`. Raises
-    UserError."""
+def label_map(
+    path: Path, rows: Sequence[tuple[str, Sequence[str], str]], classes: Sequence[str] | None = None
+) -> LabelMap:
+    """The content of a list. rows: (name, parts of its colour, the row's name in errors). classes: as of
+    `read_label_list`. Raises UserError."""
     lines: list[tuple[str, int]] = []
     for name, parts, where in rows:
-        if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts):
+        if len(parts) != 3 or not all(
+            part.isascii() and part.isdecimal() and len(part) < 4 and int(part) < 256 for part in parts
+        ):
             given = shown(f"{name}:{','.join(parts)}".removesuffix(":"))
             raise UserError(f"{where}: must be a name and its colour, as in dog:64,0,128::, not {given}")
         lines.append((name, int(np.array(parts, np.uint32) @ WEIGHTS)))
@@ -331,7 +369,9 @@ def voc_colours(count: int) -> dict[int, int]:
 
 
 def read_mask(path: Path, count: int, label_map: LabelMap | None) -> np.ndarray:
-    """(H, W) uint8 of ids. count: the number of classes. Raises UserError naming the file, and a value or colour that is not a class."""
+    """(H, W) uint8 of ids. count: the number of classes. Raises UserError naming the file, and a value or colour that
+    is not a class.
+    """
     with open_picture(path) as picture:
         kind, mode = picture.format, picture.mode
         coloured = mode in ("RGB", "RGBA") or (mode == "P" and label_map is not None)
@@ -340,7 +380,9 @@ def read_mask(path: Path, count: int, label_map: LabelMap | None) -> np.ndarray:
         return pixels.astype(np.uint8)
     if kind != "PNG" or mode not in ("P", "L", "RGB", "RGBA"):
         one_bit = "; one of 1 bit can only mean a single class" if mode == "1" else ""
-        raise UserError(f"{path}: is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours{one_bit}")
+        raise UserError(
+            f"{path}: is {kind} {mode} inside; a mask is an 8-bit PNG: palette, grey or in colours{one_bit}"
+        )
     if not coloured and label_map is None:
         return pixels
     colours = voc_colours(count) if label_map is None else label_map.colours
@@ -348,7 +390,11 @@ def read_mask(path: Path, count: int, label_map: LabelMap | None) -> np.ndarray:
         colours = {**dict(enumerate(label_map.order if label_map else ())), native.IGNORE: native.IGNORE}
     values, places = np.unique(pixels @ WEIGHTS if coloured else pixels, return_inverse=True)
     if unknown := [value for value in values.tolist() if value not in colours]:
-        what = f"the colour {','.join(str(unknown[0] >> shift & 255) for shift in (16, 8, 0))}" if coloured else f"id {unknown[0]}"
+        what = (
+            f"the colour {','.join(str(unknown[0] >> shift & 255) for shift in (16, 8, 0))}"
+            if coloured
+            else f"id {unknown[0]}"
+        )
         where = label_map.path if label_map else f"VOC's palette; a {LABELMAP} beside the folders says what colours are"
         raise UserError(f"{path}: has {what}, which is no class of {where}")
     return np.array([colours[value] for value in values.tolist()], np.uint8)[places].reshape(pixels.shape[:2])

@@ -1,13 +1,15 @@
-"""Writes and reads WebDataset's shards, tar files to be read in one pass. Pictures, label maps, rows and classes come back exactly.
+"""Writes and reads WebDataset's shards, tar files to be read in one pass. Pictures, label maps, rows and classes come
+back exactly.
 
 out/  classes.txt       line i, counted from 0, names id i
-      000000.tar        the samples, one after the other, in the order of their names, continued in 000001.tar and so on:
+      000000.tar        the samples, one after the other, in the order of their names, continued in 000001.tar and so
+      on:
                         KEY.jpg or KEY.png    the picture, as it is
                         KEY.mask.png          palette PNG: 0 background, 255 ignore, else the class id
                         KEY.json              {"name": …, "metadata": a row of metadata.jsonl}
 
-KEY is the sample's name, with all characters but ASCII letters, digits, - and _ written as %XX, because readers end a key at its first dot
-and take / for a folder.
+KEY is the sample's name, with all characters but ASCII letters, digits, - and _ written as %XX, because readers end a
+key at its first dot and take / for a folder.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ LIMITS = {**dict.fromkeys((*PICTURES, MASK), PICTURE), JSON: LIST}
 
 
 def write(export: Export, *, shard_size: int = 500_000_000, shard_samples: int = 10_000) -> None:
-    """WebDataset's tar files. shard_size: maximum size of a file in bytes; only a single large sample may exceed it. shard_samples: maximum
-    number of samples per file."""
+    """WebDataset's tar files. shard_size: maximum size of a file in bytes; only a single large sample may exceed it.
+    shard_samples: maximum number of samples per file."""
     if shard_size < 1 or shard_samples < 1:
         raise UserError(f"shard_size = {shard_size}, shard_samples = {shard_samples}: must be at least 1")
     export.put(native.CLASSES, native.classes_text(export.classes))
@@ -71,7 +73,10 @@ def as_tar(sample: Sample, mask: bytes) -> bytes:
     """The tar members of a sample, without the end of the tar file. mask: the PNG of its label map."""
     content = json.dumps({"name": sample.name, "metadata": sample.metadata}, ensure_ascii=False).encode("utf-8")
     key = as_key(sample.name)
-    return b"".join(_member(f"{key}.{ending}", data) for ending, data in ((sample.suffix, sample.data()), (JSON, content), (MASK, mask)))
+    return b"".join(
+        _member(f"{key}.{ending}", data)
+        for ending, data in ((sample.suffix, sample.data()), (JSON, content), (MASK, mask))
+    )
 
 
 def _member(name: str, data: bytes) -> bytes:
@@ -82,9 +87,11 @@ def _member(name: str, data: bytes) -> bytes:
 
 
 def as_key(name: str) -> str:
-    """A sample's name as its key: `trip/1.a` → `trip%2F1%2Ea`. A _ at the beginning is replaced too, because WebDataset leaves out
-    `__…__`."""
-    return re.sub(r"^_|[^A-Za-z0-9_-]", lambda letter: "".join(f"%{byte:02X}" for byte in letter[0].encode("utf-8")), name)
+    """A sample's name as its key: `trip/1.a` → `trip%2F1%2Ea`. A _ at the beginning is replaced too, because WebDataset
+    leaves out `__…__`."""
+    return re.sub(
+        r"^_|[^A-Za-z0-9_-]", lambda letter: "".join(f"%{byte:02X}" for byte in letter[0].encode("utf-8")), name
+    )
 
 
 def is_folder(folder: Path) -> bool:
@@ -104,7 +111,11 @@ def read(source: Source, *, classes: Sequence[str] | None = None) -> tuple[tuple
             raise UserError(f"{file}: there is no such file")
     names = tuple(native.read_classes(files[0].parent) if classes is None else classes)
     check_class_list(names, files[0].parent / native.CLASSES)
-    return names, (from_members(source, key, members, f"{file}, sample '{key}'") for file in files for key, members in _samples(file))
+    return names, (
+        from_members(source, key, members, f"{file}, sample '{key}'")
+        for file in files
+        for key, members in _samples(file)
+    )
 
 
 def from_members(source: Source, key: str, members: dict[str, bytes], where: str) -> Sample:

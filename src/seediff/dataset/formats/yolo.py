@@ -1,4 +1,5 @@
-"""Writes and reads YOLO's folders for segmentation. The pieces of objects come back exactly; ignored pixels become background.
+"""Writes and reads YOLO's folders for segmentation. The pieces of objects come back exactly; ignored pixels become
+background.
 
 out/  data.yaml                     the folders of pictures of each split, and the names of the classes, numbered from 0
       images/{train,val}/NAME.jpg   pictures, as they are
@@ -31,12 +32,25 @@ from ..shapes.polygons import fill_polygon, object_polygons
 from ..shapes.rle import check_layers, paint_box
 from .drivers import Export, Source, see_samples
 from .label_files import Shapes, shown_size
-from .yolo_data import DATA, IMAGES, LABELS, check_used, find_pictures, find_yaml, label_file, named, numbered_names, write_data
+from .yolo_data import (
+    DATA,
+    IMAGES,
+    LABELS,
+    check_used,
+    find_pictures,
+    find_yaml,
+    label_file,
+    named,
+    numbered_names,
+    write_data,
+)
 
 KEPT = 1 << 28
 """Bytes of filled polygons that are kept until the sizes of all are known; further polygons are filled twice."""
 BOX = re.compile(r"^[ \t]*\d+(?:[ \t]+\S+){4}[ \t]*\r?$", re.MULTILINE)
-"""A line with a box: class number, centre, width and height. Ultralytics trains no masks on files with such lines among polygons."""
+"""A line with a box: class number, centre, width and height. Ultralytics trains no masks on files with such lines among
+polygons.
+"""
 OBJECT = re.compile(r"\s*\d+(?:[ \t]+\S+){4}")
 """The beginning of a label file with objects, and of no other text."""
 HAIR = 0.01
@@ -44,8 +58,8 @@ HAIR = 0.01
 
 
 def write(export: Export, *, min_area: int = 1) -> None:
-    """YOLO's polygons. A note gives the mean and the lowest IoU between a sample's mask and its polygons, filled as readers fill them.
-    min_area: connected pieces with fewer pixels are left out."""
+    """YOLO's polygons. A note gives the mean and the lowest IoU between a sample's mask and its polygons, filled as
+    readers fill them. min_area: connected pieces with fewer pixels are left out."""
     scores: list[tuple[float, str]] = []
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
@@ -60,7 +74,9 @@ def write(export: Export, *, min_area: int = 1) -> None:
         export.note(f"IoU of the polygons with the masks: {shares}")
     if ignored := counts["ignored"]:
         share = ignored / counts["pixels"]
-        export.note(f"{share:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it")
+        export.note(
+            f"{share:.2%} of all pixels are ignored (255) in the masks; the format has no such thing: background in it"
+        )
     if several := counts["several"]:
         export.note(f"{several} objects of several pieces are a line per piece: a polygon of the format is one piece")
     if loose := counts["loose"]:
@@ -71,9 +87,9 @@ def write(export: Export, *, min_area: int = 1) -> None:
 
 
 def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[str, float | None, dict[str, int]]:
-    """The text of a sample's label file: the pieces of its objects, then those of the classes in the rest of the label map; its IoU with
-    the mask, or None if the mask shows no class; and counts: ignored pixels, all pixels, pieces left out, objects with several pieces, and
-    pieces in no object."""
+    """The text of a sample's label file: the pieces of its objects, then those of the classes in the rest of the label
+    map; its IoU with the mask, or None if the mask shows no class; and counts: ignored pixels, all pixels, pieces left
+    out, objects with several pieces, and pieces in no object."""
     labels = sample.labels(len(classes))
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
@@ -97,11 +113,11 @@ def as_yolo(pieces: Objects) -> str:
 
 
 def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], where: str | Path) -> Instances:
-    """The objects in a label file's text, with class ids from 1: polygons filled as Ultralytics does, small ones over large ones, and 255
-    in boxes where no polygon is.
+    """The objects in a label file's text, with class ids from 1: polygons filled as Ultralytics does, small ones over
+    large ones, and 255 in boxes where no polygon is.
 
-    shape: (H, W). classes: their number, or their numbers in the file in the order of ids. where: the text's name in errors. Raises
-    UserError naming a line that is not a polygon or box of one of the classes.
+    shape: (H, W). classes: their number, or their numbers in the file in the order of ids. where: the text's name in
+    errors. Raises UserError naming a line that is not a polygon or box of one of the classes.
     """
     height, width = shape
     ids = {str(number): i for i, number in enumerate(range(classes) if isinstance(classes, int) else classes, 1)}
@@ -133,8 +149,8 @@ def from_yolo(text: str, shape: tuple[int, ...], classes: int | Sequence[int], w
 
 
 def _parse_line(line: str, ids: Mapping[str, int], where: str) -> tuple[int, np.ndarray]:
-    """The class id (from 1) of a line, and its corners as (P, 2) shares; for a box, its centre and sides. ids: class number in the file →
-    id."""
+    """The class id (from 1) of a line, and its corners as (P, 2) shares; for a box, its centre and sides. ids: class
+    number in the file → id."""
     first, *rest = line.split()
     if (class_id := ids.get(first)) is None:
         gaps = list(ids) != [str(number) for number in range(len(ids))]
@@ -155,11 +171,13 @@ def is_folder(folder: Path) -> bool:
     return (folder / DATA).is_file() or ((folder / IMAGES).exists() and any(folder.glob("*.y*ml")))
 
 
-def read(source: Source, *, split: str | None = None, images: Path | str | None = None) -> tuple[tuple[str, ...], list[Sample]]:
+def read(
+    source: Source, *, split: str | None = None, images: Path | str | None = None
+) -> tuple[tuple[str, ...], list[Sample]]:
     """A YOLO folder, or the folder of the given YAML file.
 
-    split: "train", "val" or "test"; None: all that the YAML file lists. images: the folder of the pictures, if they lie elsewhere or
-    `images` is a link that leads out of the folder. A picture without a label file is all background.
+    split: "train", "val" or "test"; None: all that the YAML file lists. images: the folder of the pictures, if they lie
+    elsewhere or `images` is a link that leads out of the folder. A picture without a label file is all background.
     """
     file = find_yaml(source.path) if source.path.is_dir() else source.path
     data = read_yaml(file, dict[str, Any])
@@ -186,7 +204,9 @@ def read(source: Source, *, split: str | None = None, images: Path | str | None 
         instances = objects if source.numbered(count) else None
         samples.append(Sample(picture.path, labels, instances, {"split": picture.split}, name=name))
     if samples and without == len(samples):
-        raise UserError(f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one")
+        raise UserError(
+            f"{pictures[0].path}: has no label file {label_file(pictures[0].labels)}, and no other picture has one"
+        )
     check_used(source, place, pictures, used, "*.txt", _has_objects)
     if boxes and boxes == lines:
         raise UserError(f"{file}: all its {boxes} objects are boxes; masks need polygons, of three or more corners")

@@ -37,7 +37,9 @@ DAMAGED = ("structure", "missing", "picture", "mask", "instances", "soft", "tens
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding about a dataset. kind: one word. where: a file relative to the folder, `row N`, or a class. text: the problem."""
+    """A finding about a dataset. kind: one word. where: a file relative to the folder, `row N`, or a class. text: the
+    problem.
+    """
 
     kind: str
     level: Literal["error", "warning"]
@@ -47,8 +49,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """The result of a check. findings: errors first. stats: of the samples whose label map could be read; None if classes.txt or
-    metadata.jsonl could not be read."""
+    """The result of a check. findings: errors first. stats: of the samples whose label map could be read; None if
+    classes.txt or metadata.jsonl could not be read."""
 
     findings: tuple[Finding, ...]
     stats: Stats | None
@@ -97,8 +99,8 @@ class _Findings:
 
 @dataclass(frozen=True)
 class _Sample:
-    """The result of reading the files of a row. name: None for a row that cannot be used. hashes: SHA-256 of its picture's bytes, and
-    difference hash."""
+    """The result of reading the files of a row. name: None for a row that cannot be used. hashes: SHA-256 of its
+    picture's bytes, and difference hash."""
 
     findings: Sequence[Finding]
     name: str | None = None
@@ -119,13 +121,18 @@ def check_dataset(folder: Path | str, follow: Callable[[Sequence[int]], Iterable
     if classes is None or rows is None:
         return Checked(tuple(findings.found), None)
     folders = [name for name in FOLDERS if (folder / name).is_dir()]
-    samples = list(in_threads(lambda i: _check_sample(folder, f"row {i + 1}", rows[i], classes, folders), range(len(rows)), follow))
+    samples = list(
+        in_threads(lambda i: _check_sample(folder, f"row {i + 1}", rows[i], classes, folders), range(len(rows)), follow)
+    )
     findings.found += [finding for sample in samples for finding in sample.findings]
     names = [sample.name or number for number, sample in enumerate(samples)]
     for first, second, *_ in same_groups(names):
         findings.add("name", f"row {second + 1}", f"row {first + 1} has a sample '{names[first]}' too")
     _check_files(findings, folders, rows, {*names})
-    _check_looks(findings, [(row["file_name"], *sample.hashes) for row, sample in zip(rows, samples, strict=True) if sample.hashes])
+    _check_looks(
+        findings,
+        [(row["file_name"], *sample.hashes) for row, sample in zip(rows, samples, strict=True) if sample.hashes],
+    )
     stats = summarize([sample.measured for sample in samples if sample.measured], classes)
     return Checked(tuple(sorted(findings.found, key=lambda finding: finding.level != "error")), stats)
 
@@ -143,30 +150,45 @@ def _read_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _check_sample(folder: Path, where: str, row: dict[str, Any], classes: Sequence[str], folders: Sequence[str]) -> _Sample:
+def _check_sample(
+    folder: Path, where: str, row: dict[str, Any], classes: Sequence[str], folders: Sequence[str]
+) -> _Sample:
     findings = _Findings(folder)
     findings.attempt("value", where, lambda: check_row(row, where))
     for key in ("file_name", "mask") if not findings.found else ():
         findings.attempt("path", where, lambda key=key: inside(folder, row.get(key), where, key))
     if findings.found:
         return _Sample(findings.found)
-    name, kept = native.sample_name(row["file_name"]), [] if is_replaced(row) else folders  # these files describe the original mask
+    name, kept = (
+        native.sample_name(row["file_name"]),
+        [] if is_replaced(row) else folders,
+    )  # these files describe the original mask
     size, hashes = findings.read("picture", row["file_name"], _read_image) or (None, None)
     measured = None
     if (labels := findings.read("mask", row["mask"], lambda path: _read_labels(path, size, len(classes)))) is not None:
         measured = measure(labels, row_flags(row))
         findings.attempt("row", where, lambda: _check_counts(row, measured.counts, classes, where))
         if "instances" in row:
-            findings.read("instances", f"{native.INSTANCES}/{name}.png", lambda path: _check_objects(findings, path, row, labels, classes))
+            findings.read(
+                "instances",
+                f"{native.INSTANCES}/{name}.png",
+                lambda path: _check_objects(findings, path, row, labels, classes),
+            )
     for class_id in row.get("class_ids", ()) if native.SOFT in kept else ():
-        findings.read("soft", f"{native.SOFT}/{name}_{class_id}.png", lambda path: _check_shape(read_label_map(path), size, "picture"))
+        findings.read(
+            "soft",
+            f"{native.SOFT}/{name}_{class_id}.png",
+            lambda path: _check_shape(read_label_map(path), size, "picture"),
+        )
     if native.ATTENTION in kept and row.get("classes"):  # `mask` captures nothing of a picture without a class
         findings.read("tensors", f"{native.ATTENTION}/{name}.safetensors", read_header)
     return _Sample(findings.found, name, measured, hashes)
 
 
 def _read_image(path: Path) -> tuple[tuple[int, int], tuple[str, int]]:
-    """(height, width) of a picture, which is decoded to its end; and the SHA-256 of its bytes and its difference hash."""
+    """(height, width) of a picture, which is decoded to its end; and the SHA-256 of its bytes and its difference
+    hash.
+    """
     picture_suffix(path)
     data = read_bytes(path, PICTURE)
     with open_picture(data, str(path)) as picture:
@@ -195,30 +217,42 @@ def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[
             raise UserError(where, f"'{key}' is {shown(row[key])}, but by its label map {shown(value)}")
 
 
-def _check_objects(findings: _Findings, path: Path, row: Mapping[str, Any], labels: np.ndarray, classes: Sequence[str]) -> None:
+def _check_objects(
+    findings: _Findings, path: Path, row: Mapping[str, Any], labels: np.ndarray, classes: Sequence[str]
+) -> None:
     """Whether the objects in a file are those that its row names, and are in the label map."""
     file = path.relative_to(findings.folder)
-    read = instance_file(findings.folder, file.relative_to(native.INSTANCES).with_suffix("").as_posix(), row, len(classes))
+    read = instance_file(
+        findings.folder, file.relative_to(native.INSTANCES).with_suffix("").as_posix(), row, len(classes)
+    )
     assert read is not None
     objects = read()
     _check_shape(objects.numbers, labels.shape, "label map")
     here = np.unique(objects.numbers[objects.label_map() == labels]).tolist()
     lost = sorted({*range(1, len(row["instances"]) + 1)} - {*here})
     if lost and not is_replaced(row):  # the objects of such a sample are those of its original mask
-        findings.add("objects", file.as_posix(), f"object {lost[0]} has no pixel of its class in the label map", "warning")
+        findings.add(
+            "objects", file.as_posix(), f"object {lost[0]} has no pixel of its class in the label map", "warning"
+        )
 
 
-def _check_files(findings: _Findings, folders: Sequence[str], rows: Sequence[Mapping[str, Any]], names: set[Any]) -> None:
+def _check_files(
+    findings: _Findings, folders: Sequence[str], rows: Sequence[Mapping[str, Any]], names: set[Any]
+) -> None:
     """Corrected masks that are not those that were saved, tensors of steps that are cut off, and files of no sample."""
     actions = findings.attempt("structure", REVIEWS, lambda: read_actions(findings.folder))
     if actions is None:
         folders, actions = [name for name in folders if name != REVIEWED], []
     for name, action in sorted({action.sample: action for action in actions}.items()):
         if name not in names:
-            findings.add("review", REVIEWS, f"is about a sample '{name}', which {native.METADATA} does not have", "warning")
+            findings.add(
+                "review", REVIEWS, f"is about a sample '{name}', which {native.METADATA} does not have", "warning"
+            )
         elif action.mask and action.hash:
             findings.read("review", action.mask, lambda path, sha256=action.hash: checked_mask(path, sha256))
-    named = {os.path.normpath(str(row.get(key))) for row in rows for key in ("file_name", "mask")} | {action.mask for action in actions}
+    named = {os.path.normpath(str(row.get(key))) for row in rows for key in ("file_name", "mask")} | {
+        action.mask for action in actions
+    }
     for kind in folders:
         if findings.attempt("path", kind, lambda kind=kind: inside(findings.folder, findings.folder / kind)) is None:
             continue  # what is there may be in use elsewhere
@@ -227,17 +261,25 @@ def _check_files(findings: _Findings, folders: Sequence[str], rows: Sequence[Map
                 continue
             file, own = (path.relative_to(top).as_posix() for top in (findings.folder, findings.folder / kind))
             own = own.rpartition("_" if kind in (native.SOFT, native.STEPS) else ".")[0]
-            if path.suffix == ".part" or (file not in named if kind in (native.IMAGES, native.MASKS, REVIEWED) else own not in names):
+            if path.suffix == ".part" or (
+                file not in named if kind in (native.IMAGES, native.MASKS, REVIEWED) else own not in names
+            ):
                 findings.add("orphan", file, "belongs to no sample", "warning")
             elif kind == native.STEPS:
                 findings.read("tensors", file, read_header)
 
 
 def _check_looks(findings: _Findings, read: Sequence[tuple[str, str, int]]) -> None:
-    """Pictures with the same bytes, and pictures that look alike. read: file, SHA-256 and difference hash of each picture."""
+    """Pictures with the same bytes, and pictures that look alike. read: file, SHA-256 and difference hash of each
+    picture.
+    """
 
     same = [("duplicate", "the same bytes as", group) for group in same_groups([sha256 for _, sha256, _ in read])]
-    near = [("alike", "looks like", group) for group in near_groups([look for *_, look in read]) if len({read[i][1] for i in group}) > 1]
+    near = [
+        ("alike", "looks like", group)
+        for group in near_groups([look for *_, look in read])
+        if len({read[i][1] for i in group}) > 1
+    ]
     for kind, text, group in same + near:
         first, second, *more = [read[i][0] for i in group]
         findings.add(kind, first, f"{text} {second}" + (f" and {len(more)} more" if more else ""), "warning")

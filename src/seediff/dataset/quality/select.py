@@ -1,8 +1,9 @@
-"""Selects the samples of a dataset that are worth training on, by flags, area, pieces, confidence and agreement, and their
-pixels that are certain.
+"""Selects the samples of a dataset that are worth training on, by flags, area, pieces, confidence and agreement, and
+their pixels that are certain.
 
-The confidence of a class in a picture is the mean of its soft mask inside the class's pixels minus the mean outside, in [−1, 1]: near 1 if
-the method was sure everywhere. Dataset Diffusion (section 3.4) ignores uncertain pixels: those with soft values from 0.5 to 0.6 become 255.
+The confidence of a class in a picture is the mean of its soft mask inside the class's pixels minus the mean outside, in
+[−1, 1]: near 1 if the method was sure everywhere. Dataset Diffusion (section 3.4) ignores uncertain pixels: those with
+soft values from 0.5 to 0.6 become 255.
 """
 
 from __future__ import annotations
@@ -43,11 +44,12 @@ ROUNDING = 1e-6
 class Criteria:
     """The criteria that a sample must meet to stay.
 
-    drop_flags: kinds (`degenerate`) or whole flags (`degenerate:dog`); `all` for any. min_area, max_area: of each class's mask, shares of
-    the picture in [0, 1]. max_components: connected pieces of each class's mask; pieces with fewer than min_piece pixels do not count.
-    min_confidence: of the least certain class. min_agreement: of the class that agrees least with CA·SA's mask. best: for each class, the
-    number of pictures to keep in which it is most certain; a picture stays if it is among them for any of its classes. ignore_band: (low,
-    high) of soft values that become 255; from `high` on, pixels get the class; areas, pieces and confidence are then of the new label map.
+    drop_flags: kinds (`degenerate`) or whole flags (`degenerate:dog`); `all` for any. min_area, max_area: of each
+    class's mask, shares of the picture in [0, 1]. max_components: connected pieces of each class's mask; pieces with
+    fewer than min_piece pixels do not count. min_confidence: of the least certain class. min_agreement: of the class
+    that agrees least with CA·SA's mask. best: for each class, the number of pictures to keep in which it is most
+    certain; a picture stays if it is among them for any of its classes. ignore_band: (low, high) of soft values that
+    become 255; from `high` on, pixels get the class; areas, pieces and confidence are then of the new label map.
     reviewed: the decision about the sample in `seediff look`.
     """
 
@@ -65,7 +67,9 @@ class Criteria:
     def __post_init__(self) -> None:
         if not 0 <= self.min_area <= self.max_area <= 1:
             raise UserError(
-                "min_area", f"{self.min_area} and max_area = {self.max_area}", "must be shares of the picture, 0 ≤ minimum ≤ maximum ≤ 1"
+                "min_area",
+                f"{self.min_area} and max_area = {self.max_area}",
+                "must be shares of the picture, 0 ≤ minimum ≤ maximum ≤ 1",
             )
         if self.reviewed is not None and self.reviewed not in REVIEWED_AS:
             raise UserError("reviewed", f"{self.reviewed!r} must be one of {', '.join(REVIEWED_AS)}")
@@ -82,8 +86,8 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Selected:
-    """The result of a selection. samples: those that stay, in their order, with `confidence` in their rows where known. dropped: reason →
-    number of samples."""
+    """The result of a selection. samples: those that stay, in their order, with `confidence` in their rows where known.
+    dropped: reason → number of samples."""
 
     samples: tuple[Sample, ...]
     dropped: Mapping[str, int]
@@ -99,14 +103,16 @@ def select_samples(
 ) -> Selected:
     """The samples that meet the criteria. where: the set's name in errors. follow: wraps the samples to show progress.
 
-    Confidence comes from soft masks, or from the rows of a set that was filtered before. Raises UserError naming what a criterion needs,
-    and for a flag that no sample could have.
+    Confidence comes from soft masks, or from the rows of a set that was filtered before. Raises UserError naming what a
+    criterion needs, and for a flag that no sample could have.
     """
     where = where or "the dataset"
     check_flags(criteria.drop_flags, classes, (flag for sample in samples for flag in row_flags(sample.metadata)))
     has_soft = any(kind == native.SOFT for sample in samples for kind, _ in sample.extras)
     if criteria.ignore_band and not has_soft:
-        raise UserError("ignore_band", f"needs soft masks, and {where} has none", "make the dataset with keep_soft = true")
+        raise UserError(
+            "ignore_band", f"needs soft masks, and {where} has none", "make the dataset with keep_soft = true"
+        )
     stays: list[Sample] = []
     sure: list[Mapping[str, float]] = []
     dropped: Counter[str] = Counter()
@@ -117,7 +123,12 @@ def select_samples(
             problem = f"needs soft masks, and sample '{sample.name}' of {where} has none"
             raise UserError(field, problem, "make the dataset with keep_soft = true")
         row = changed.metadata
-        if criteria.min_agreement is not None and row.get("classes") and "agreement" not in row and not is_replaced(row):
+        if (
+            criteria.min_agreement is not None
+            and row.get("classes")
+            and "agreement" not in row
+            and not is_replaced(row)
+        ):
             problem = f"needs `agreement`, and sample '{sample.name}' of {where} has none"
             raise UserError("min_agreement", problem, "generate and mask write it for method seediff")
         reason = why_drop(row, measured, confidences or {}, classes, criteria)
@@ -134,10 +145,14 @@ def select_samples(
 
 
 def why_drop(
-    row: Mapping[str, Any], measured: Measured, confidences: Mapping[str, float], classes: Sequence[str], criteria: Criteria
+    row: Mapping[str, Any],
+    measured: Measured,
+    confidences: Mapping[str, float],
+    classes: Sequence[str],
+    criteria: Criteria,
 ) -> str | None:
-    """The first criterion that a sample does not meet: "reviewed", "flags", "area", "components", "confidence" or "agreement"; None if it
-    meets all."""
+    """The first criterion that a sample does not meet: "reviewed", "flags", "area", "components", "confidence" or
+    "agreement"; None if it meets all."""
     review = row.get("review", {})
     if criteria.reviewed and not REVIEWED_AS[criteria.reviewed](review.get("verdict"), bool(review.get("corrected"))):
         return "reviewed"
@@ -160,14 +175,16 @@ def why_drop(
 
 
 def _agreement(row: Mapping[str, Any]) -> Mapping[str, float]:
-    """The agreement of each class of a row; 1 for masks of a person. Empty for a mask made in the viewer, whose agreement is unknown."""
+    """The agreement of each class of a row; 1 for masks of a person. Empty for a mask made in the viewer, whose
+    agreement is unknown.
+    """
     return {str(name): 1.0 for name in row.get("classes") or ()} if is_corrected(row) else row.get("agreement") or {}
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
-    """Confidence of a class: the mean of its soft mask (H, W), uint8 with 255 = 1, inside the class's pixels in labels (H, W) minus the
-    mean outside, in [−1, 1]. Ignored pixels are on neither side. A class without a pixel has −1; one that fills the picture has its mean
-    inside."""
+    """Confidence of a class: the mean of its soft mask (H, W), uint8 with 255 = 1, inside the class's pixels in labels
+    (H, W) minus the mean outside, in [−1, 1]. Ignored pixels are on neither side. A class without a pixel has −1; one
+    that fills the picture has its mean inside."""
     inside = labels == class_id
     outside = ~inside & (labels != native.IGNORE)
     if not inside.any():
@@ -175,9 +192,12 @@ def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
     return float(soft[inside].mean() - (soft[outside].mean() if outside.any() else 0)) / 255
 
 
-def uncertain_band(labels: np.ndarray, soft: Sequence[np.ndarray], class_ids: Sequence[int], low: float, high: float) -> np.ndarray:
-    """(H, W) uint8 label map, recomputed from soft masks (H, W), uint8 with 255 = 1, one per class: the class with the highest value (the
-    first of equals) where that is at least `high`, 255 where it is only at least `low`, and else 0. Pixels that were ignored stay so."""
+def uncertain_band(
+    labels: np.ndarray, soft: Sequence[np.ndarray], class_ids: Sequence[int], low: float, high: float
+) -> np.ndarray:
+    """(H, W) uint8 label map, recomputed from soft masks (H, W), uint8 with 255 = 1, one per class: the class with the
+    highest value (the first of equals) where that is at least `high`, 255 where it is only at least `low`, and else 0.
+    Pixels that were ignored stay so."""
     if not class_ids:
         return labels
     stack = np.stack(soft)
@@ -188,7 +208,9 @@ def uncertain_band(labels: np.ndarray, soft: Sequence[np.ndarray], class_ids: Se
 
 
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
-    """Positions of the samples that are among the `count` most certain ones of at least one class; of equals, the earlier."""
+    """Positions of the samples that are among the `count` most certain ones of at least one class; of equals, the
+    earlier.
+    """
     chosen: set[int] = set()
     for name in {name for sure in confidences for name in sure}:
         having = [i for i, sure in enumerate(confidences) if name in sure]
@@ -216,12 +238,16 @@ def _measure(
     measured = measure(labels, row_flags(row), criteria.min_piece)
     shown = shown_classes(measured.counts, classes, row.get("classes") or (), str(row.get("file_name")))
     row["confidence"] = sure = {
-        name: round(confidence(labels, soft[i], i), 4) for name, i in zip(shown["classes"], shown["class_ids"], strict=True) if i in soft
+        name: round(confidence(labels, soft[i], i), 4)
+        for name, i in zip(shown["classes"], shown["class_ids"], strict=True)
+        if i in soft
     }
     if not band:
         return sample.replace(metadata=row), measured, sure
     if "flags" in row:
-        shares = {name: measured.area(class_id) for name, class_id in zip(shown["classes"], shown["class_ids"], strict=True)}
+        shares = {
+            name: measured.area(class_id) for name, class_id in zip(shown["classes"], shown["class_ids"], strict=True)
+        }
         row["flags"] = [flag for flag in measured.flags if flag_kind(flag) != "degenerate"] + degenerate(shares)
     # The label map is computed again when it is written, because a set does not fit into memory.
     label_map = partial(_banded, sample, tuple(classes), measured.size, *band)
@@ -236,22 +262,31 @@ def _banded(sample: Sample, classes: Sequence[str], size: tuple[int, int], low: 
 
 
 def _followed(sample: Sample, label_map: Callable[[], np.ndarray]) -> Instances:
-    """The objects of a sample in its new label map. Objects are not cut, because a band leaves specks, which are no objects."""
+    """The objects of a sample in its new label map. Objects are not cut, because a band leaves specks, which are no
+    objects.
+    """
     instances = sample.instances
     assert instances is not None
     return follow_objects(instances, sample.unchecked_labels(), label_map())
 
 
 def _read_soft(sample: Sample, classes: Sequence[str], size: tuple[int, ...]) -> dict[int, np.ndarray]:
-    """Class id → soft mask (H, W) uint8, for the classes in the row. Raises UserError naming a file that is missing or has another size."""
+    """Class id → soft mask (H, W) uint8, for the classes in the row. Raises UserError naming a file that is missing or
+    has another size.
+    """
     soft = {}
     for name in sample.metadata.get("classes") or ():
         if name not in classes:
             raise UserError(f"sample '{sample.name}': class '{name}' is not one of the dataset's: {', '.join(classes)}")
         class_id = classes.index(name) + 1
         if (path := sample.extras.get((native.SOFT, class_id))) is None:
-            raise UserError(f"sample '{sample.name}': there is no {native.SOFT}/{sample.name}_{class_id}.png, the soft mask of '{name}'")
+            raise UserError(
+                f"sample '{sample.name}': there is no {native.SOFT}/{sample.name}_{class_id}.png, the soft mask of"
+                f" '{name}'"
+            )
         soft[class_id] = read_label_map(path)
         if soft[class_id].shape != size:
-            raise UserError(f"{path}: is {soft[class_id].shape}, but its label map is {tuple(size)}; both are (height, width)")
+            raise UserError(
+                f"{path}: is {soft[class_id].shape}, but its label map is {tuple(size)}; both are (height, width)"
+            )
     return soft

@@ -1,4 +1,6 @@
-"""Statistics of a dataset, counted from its label maps: pictures, pixels and pieces per class, their areas, and flags."""
+"""Statistics of a dataset, counted from its label maps: pictures, pixels and pieces per class, their areas, and
+flags.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class Measured:
-    """The measures of a label map. size: (height, width). counts: (256,) pixels of each id. pieces: class id → number of connected pieces.
-    flags: those of its row."""
+    """The measures of a label map. size: (height, width). counts: (256,) pixels of each id. pieces: class id → number
+    of connected pieces. flags: those of its row."""
 
     size: tuple[int, int]
     counts: np.ndarray
@@ -33,9 +35,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class ClassStats:
-    """The statistics of a class. images: number with at least one pixel of it. pixels: share of all pixels in the set. mean_area,
-    mean_pieces: over `images`, None if there are none. areas: number of images in each bin of AREA_BINS, the last one closed. flags: kind →
-    number of images."""
+    """The statistics of a class. images: number with at least one pixel of it. pixels: share of all pixels in the set.
+    mean_area, mean_pieces: over `images`, None if there are none. areas: number of images in each bin of AREA_BINS, the
+    last one closed. flags: kind → number of images."""
 
     name: str
     images: int
@@ -48,8 +50,8 @@ class ClassStats:
 
 @dataclass(frozen=True)
 class Stats:
-    """The statistics of a dataset. background, ignored: shares of its pixels. sizes: "height×width" → number of images. flags: kind →
-    number of images, whatever the class."""
+    """The statistics of a dataset. background, ignored: shares of its pixels. sizes: "height×width" → number of images.
+    flags: kind → number of images, whatever the class."""
 
     images: int
     background: float
@@ -66,7 +68,9 @@ class Stats:
 def measure(labels: np.ndarray, flags: Sequence[str] = (), min_piece: int = 1) -> Measured:
     """The measures of labels (H, W) uint8. Pieces with fewer than `min_piece` pixels are not counted."""
     pieces = Counter(find_objects(labels, min_piece).class_ids)
-    return Measured((labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), dict(pieces), tuple(flags))
+    return Measured(
+        (labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), dict(pieces), tuple(flags)
+    )
 
 
 def row_flags(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -99,7 +103,10 @@ def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: 
         mean_pieces=float(np.mean([sample.pieces.get(class_id, 0) for sample in showing])) if showing else None,
         areas=tuple(np.histogram(areas, AREA_BINS)[0].tolist()),
         flags=_count_kinds(
-            kind for sample in samples for kind, _, whose in (flag.partition(":") for flag in sample.flags) if whose == name
+            kind
+            for sample in samples
+            for kind, _, whose in (flag.partition(":") for flag in sample.flags)
+            if whose == name
         ),
     )
 

@@ -1,1 +1,3 @@
-"""Other representations of a label map: the runs, run lengths, polygons and objects that formats store instead of pixels."""
+"""Other representations of a label map: the runs, run lengths, polygons and objects that formats store instead of
+pixels.
+"""

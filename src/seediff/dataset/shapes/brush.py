@@ -1,9 +1,10 @@
-"""Encodes and decodes the masks of Label Studio's brush: the values of a four-channel picture, row by row, as a stream of bits in blocks.
-The fourth channel is the mask.
+"""Encodes and decodes the masks of Label Studio's brush: the values of a four-channel picture, row by row, as a stream
+of bits in blocks. The fourth channel is the mask.
 
-A stream begins with the number of values (32 bits), the bits per value minus one (5), and four possible widths of a block's length field in
-bits minus one (4 each). A block has a bit (1: one repeated value, 0: different values), the index of its width (2 bits), the number of its
-values minus one, and the value or values. The encoder's output is byte for byte that of `label_studio_sdk.converter.brush.mask2rle`.
+A stream begins with the number of values (32 bits), the bits per value minus one (5), and four possible widths of a
+block's length field in bits minus one (4 each). A block has a bit (1: one repeated value, 0: different values), the
+index of its width (2 bits), the number of its values minus one, and the value or values. The encoder's output is byte
+for byte that of `label_studio_sdk.converter.brush.mask2rle`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ def encode_brush(inside: np.ndarray) -> bytes:
     lengths = np.diff(begins, append=flat.size) * CHANNELS
     values = flat[begins] * np.int64(255)
     longest = 1 << SIZES[-1]
-    kinds = np.searchsorted(1 << np.array(SIZES[:-1]), lengths)  # the last part of a run that is cut has the longest size, too
+    kinds = np.searchsorted(
+        1 << np.array(SIZES[:-1]), lengths
+    )  # the last part of a run that is cut has the longest size, too
     parts = -(-lengths // longest)
     lengths_of_parts = np.full(parts.sum(), longest)
     lengths_of_parts[np.cumsum(parts) - 1] = lengths - (parts - 1) * longest
@@ -44,8 +47,8 @@ def _bits(words: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
-    """The mask (H, W) bool of a stream: where the fourth channel is not 0. Raises ValueError for a stream that is invalid or has another
-    shape."""
+    """The mask (H, W) bool of a stream: where the fourth channel is not 0. Raises ValueError for a stream that is
+    invalid or has another shape."""
     reader = _Reader(stream)
     count, word = reader.read(32), reader.read(5) + 1
     sizes = [reader.read(4) + 1 for _ in SIZES]

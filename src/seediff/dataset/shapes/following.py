@@ -1,5 +1,5 @@
-"""Objects after a correction of their label map, computed from only the original objects and the two label maps, so that an undo needs no
-other data."""
+"""Objects after a correction of their label map, computed from only the original objects and the two label maps, so
+that an undo needs no other data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .objects import find_objects
 
 @dataclass(frozen=True)
 class FollowedFile:
-    """The objects of a picture whose label map was corrected. file: the original objects. before, after: functions that read the label
-    maps."""
+    """The objects of a picture whose label map was corrected. file: the original objects. before, after: functions that
+    read the label maps."""
 
     file: InstanceFile
     before: Callable[[], np.ndarray]
@@ -35,9 +35,10 @@ class FollowedFile:
 def follow(instances: Instances, before: np.ndarray, after: np.ndarray) -> Instances:
     """The objects of label map `before` in label map `after`, both (H, W) uint8.
 
-    An object that has changed to another class as a whole keeps its pixels. Otherwise pixels that leave their class leave their object.
-    Connected pixels that are new in a class join the object of this class that they touch along the longest border, corners included; if
-    they touch none, they become an object with score 1. Objects without pixels are removed, and the others keep their order.
+    An object that has changed to another class as a whole keeps its pixels. Otherwise pixels that leave their class
+    leave their object. Connected pixels that are new in a class join the object of this class that they touch along the
+    longest border, corners included; if they touch none, they become an object with score 1. Objects without pixels are
+    removed, and the others keep their order.
     """
     class_ids = _relabelled(instances, before, after)
     present = Instances(instances.numbers, class_ids, instances.scores)
@@ -65,8 +66,8 @@ def _relabelled(instances: Instances, before: np.ndarray, after: np.ndarray) -> 
 
 
 def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> dict[int, int]:
-    """Piece → the object of its class that it touches most (the first if several are equal). index: the piece at each pixel, −1 for none;
-    numbers: the object, 0 for none; labels: their class; all (H, W)."""
+    """Piece → the object of its class that it touches most (the first if several are equal). index: the piece at each
+    pixel, −1 for none; numbers: the object, 0 for none; labels: their class; all (H, W)."""
     height, width = index.shape
     pairs = []
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):

@@ -22,7 +22,8 @@ LEAST = 0.01
 class Objects:
     """The objects in one label map, ordered by class, then by their first pixel column by column.
 
-    index: (H, W) int32, the object at each pixel, −1 for none. class_ids: one entry per object. small: the number of pieces left out.
+    index: (H, W) int32, the object at each pixel, −1 for none. class_ids: one entry per object. small: the number of
+    pieces left out.
     """
 
     index: np.ndarray
@@ -37,20 +38,25 @@ class Objects:
     @cached_property
     def boxes_xyxy(self) -> list[tuple[int, int, int, int]]:
         """Left, top, right, bottom of each object in pixels; the last two exclusive."""
-        return [(across.start, down.start, across.stop, down.stop) for down, across in ndimage.find_objects(self.index + 1)]
+        return [
+            (across.start, down.start, across.stop, down.stop) for down, across in ndimage.find_objects(self.index + 1)
+        ]
 
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
-        """The connected pieces of the objects with at least `min_area` pixels, in the same order, and the object of each."""
+        """The connected pieces of the objects with at least `min_area` pixels, in the same order, and the object of
+        each.
+        """
         pieces, owners = _connected(self.index + 1)
         found, kept = _ordered(pieces, np.array([0, *self.class_ids], np.uint8)[owners], min_area)
         return found, (owners[kept] - 1).tolist()
 
 
 def find_objects(labels: np.ndarray, min_area: int = 1, instances: Instances | None = None) -> Objects:
-    """The connected pieces of each class in labels (H, W) uint8, with at least `min_area` pixels; 0 and 255 are not classes.
+    """The connected pieces of each class in labels (H, W) uint8, with at least `min_area` pixels; 0 and 255 are not
+    classes.
 
-    Pixels that meet at a corner are connected. instances: the objects to take instead of pieces, each where labels have its class; ignored
-    shapes are left out.
+    Pixels that meet at a corner are connected. instances: the objects to take instead of pieces, each where labels have
+    its class; ignored shapes are left out.
     """
     if instances is None:
         numbers, classes = _connected(np.where(labels == IGNORE, np.uint8(0), labels))
@@ -69,8 +75,8 @@ def whole_classes(labels: np.ndarray) -> Objects:
 
 
 def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[np.ndarray]) -> Instances:
-    """The connected pieces of classes in labels (H, W) uint8 as objects, the surest first. soft: each class's soft mask (H, W); a score is
-    its mean in the piece. Pieces of less than LEAST of the picture are no objects."""
+    """The connected pieces of classes in labels (H, W) uint8 as objects, the surest first. soft: each class's soft mask
+    (H, W); a score is its mean in the piece. Pieces of less than LEAST of the picture are no objects."""
     found = find_objects(labels, math.ceil(LEAST * labels.size))
     scores = [0.0] * len(found.class_ids)
     for class_id, values in zip(class_ids, soft, strict=True):
@@ -79,12 +85,14 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
     order = sorted(range(len(scores)), key=lambda piece: -scores[piece])
     numbers = np.zeros(len(scores) + 1, np.uint16)  # the last entry is for pixels without a piece, −1
     numbers[order] = range(1, len(order) + 1)
-    return Instances(numbers[found.index], tuple(found.class_ids[piece] for piece in order), tuple(scores[piece] for piece in order))
+    return Instances(
+        numbers[found.index], tuple(found.class_ids[piece] for piece in order), tuple(scores[piece] for piece in order)
+    )
 
 
 def _connected(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) int32: the connected pieces of each number above 0 in numbers (H, W) of integers, from 1 on; and the number that each piece is
-    of, with 0 for no piece."""
+    """(H, W) int32: the connected pieces of each number above 0 in numbers (H, W) of integers, from 1 on; and the
+    number that each piece is of, with 0 for no piece."""
     pieces, owners = np.zeros(numbers.shape, np.int32), [0]
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         if box is not None:
@@ -95,8 +103,8 @@ def _connected(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ordered(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[Objects, np.ndarray]:
-    """The objects whose numbers from 1 on are at each pixel (H, W), and the number of each. classes: of each number; 0 and 255 are not
-    objects."""
+    """The objects whose numbers from 1 on are at each pixel (H, W), and the number of each. classes: of each number; 0
+    and 255 are not objects."""
     flat = numbers.ravel(order="F")
     areas, first = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
     starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))[::-1]

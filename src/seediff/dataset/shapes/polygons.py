@@ -1,9 +1,10 @@
 """Outlines of objects as polygons with their holes cut in, and polygons back to pixels, both without loss.
 
-Readers of YOLO's format convert the corners to integers and fill the polygon together with its border (OpenCV's fillPoly). Ultralytics
-rounds down, supervision to the nearest integer. Corners of an outline therefore lie in the upper left quarter of the pixels at its turns,
-where both give this pixel, and the mask comes back exactly. Readers that test whether pixel centres are inside lose half a pixel on the
-right and at the bottom. A hole is joined to the outline above it by a slit of zero width, through the object's pixels.
+Readers of YOLO's format convert the corners to integers and fill the polygon together with its border (OpenCV's
+fillPoly). Ultralytics rounds down, supervision to the nearest integer. Corners of an outline therefore lie in the upper
+left quarter of the pixels at its turns, where both give this pixel, and the mask comes back exactly. Readers that test
+whether pixel centres are inside lose half a pixel on the right and at the bottom. A hole is joined to the outline above
+it by a slit of zero width, through the object's pixels.
 """
 
 from __future__ import annotations
@@ -13,31 +14,37 @@ import numpy as np
 from .objects import Objects
 
 NEAR, FAR = 0.05, 0.45
-"""Position of outlines within pixels, measured from the left or upper edge, in pixels: NEAR for left and upper sides, FAR for right and
-lower sides. Both differ from 0 and 0.5 by more than the rounding error of six decimals for a side of 40,000 pixels."""
+"""Position of outlines within pixels, measured from the left or upper edge, in pixels: NEAR for left and upper sides,
+FAR for right and lower sides. Both differ from 0 and 0.5 by more than the rounding error of six decimals for a side of
+40,000 pixels."""
 START = np.array([(NEAR, NEAR), (FAR, NEAR), (FAR, FAR), (NEAR, FAR)])
 END = np.roll(START, -1, 0)
 """(x, y) within a pixel, by direction: where the outline begins (START) and ends (END) to follow the pixel's edge."""
 SNAP = 0.01
-"""Coordinates that are below an integer by less than this are rounded up: other programs write integer coordinates with a rounded last
-decimal."""
+"""Coordinates that are below an integer by less than this are rounded up: other programs write integer coordinates with
+a rounded last decimal."""
 
 EAST, SOUTH, WEST, NORTH = range(4)
-"""Directions of edges. An edge is walked with its pixel on the right: the top edge to the east, the right edge to the south, …"""
+"""Directions of edges. An edge is walked with its pixel on the right: the top edge to the east, the right edge to the
+south, …
+"""
 STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 """(rows, columns) of one step in each direction."""
 
 
 def object_polygons(objects: Objects) -> list[np.ndarray]:
-    """The outline of every object, in their order: (P, 2) float64, x and y in pixels from the picture's top left corner, in (0, W) and (0,
-    H). Each object must be a connected piece. `fill_polygon` gives exactly the object's pixels."""
+    """The outline of every object, in their order: (P, 2) float64, x and y in pixels from the picture's top left
+    corner, in (0, W) and (0, H). Each object must be a connected piece. `fill_polygon` gives exactly the object's
+    pixels."""
     edges, onward = _edges(objects.index)
     outlines = _walk(objects.index, edges, onward) if len(edges) else {}
     return [outlines[number] for number in range(len(objects.areas))]
 
 
 def _edges(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The edges between objects and their surroundings, as 4 · pixel + direction in ascending order, and the edge that follows each."""
+    """The edges between objects and their surroundings, as 4 · pixel + direction in ascending order, and the edge that
+    follows each.
+    """
     height, width = index.shape
     padded = np.full((height + 2, width + 2), -1, np.int32)
     padded[1:-1, 1:-1] = index
@@ -79,7 +86,8 @@ def _walk(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> dict[int,
         if objects[start] not in outlines:  # an object's first edge is the top of its first pixel, on its outer outline
             outlines[objects[start]] = start
             continue
-        # The first edge of a hole is the bottom of a pixel above it. Straight up from there, the object ends at an edge seen before.
+        # The first edge of a hole is the bottom of a pixel above it. Straight up from there, the object ends at an edge
+        # seen before.
         pixel = int(edges[start]) // 4
         column = pixel % width
         top = pixel
@@ -108,9 +116,12 @@ def _walk(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> dict[int,
     return polygons
 
 
-def _corners(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[int, list[float]]]:
-    """(E, 2) float64: the point where the outline begins to follow each edge; (E,) bool: whether it turns there; and, for edges whose pixel
-    touches the previous pixel only at a corner, the point where the outline leaves that previous pixel."""
+def _corners(
+    index: np.ndarray, edges: np.ndarray, onward: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[int, list[float]]]:
+    """(E, 2) float64: the point where the outline begins to follow each edge; (E,) bool: whether it turns there; and,
+    for edges whose pixel touches the previous pixel only at a corner, the point where the outline leaves that previous
+    pixel."""
     places = np.searchsorted(edges, onward)
     before = np.empty(len(edges), np.int64)
     before[places] = np.arange(len(edges))  # the edge before each edge
@@ -120,11 +131,13 @@ def _corners(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> tuple[
     previous_row, previous_column = np.divmod(edges[before] // 4, width)
     left_turn = direction == (previous - 1) % 4
     ahead_row, ahead_column = (
-        np.where(left_turn, here + STEP[previous, axis], here) for axis, here in enumerate((previous_row, previous_column))
+        np.where(left_turn, here + STEP[previous, axis], here)
+        for axis, here in enumerate((previous_row, previous_column))
     )
     inner = left_turn & (index[ahead_row, ahead_column] == index[row, column])
     pinch = left_turn & ~inner
-    # At an inner corner, the horizontal edge gives y and the vertical edge gives x, which is in the pixel between theirs.
+    # At an inner corner, the horizontal edge gives y and the vertical edge gives x, which is in the pixel between
+    # theirs.
     level = (direction == EAST) | (direction == WEST)
     ends = np.stack([previous_column, previous_row], 1) + END[previous]
     starts = np.stack([column, row], 1) + START[direction]
@@ -134,10 +147,11 @@ def _corners(index: np.ndarray, edges: np.ndarray, onward: np.ndarray) -> tuple[
 
 
 def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
-    """The pixels of a polygon, filled like readers of YOLO's format do: (top, left, (h, w) bool), the mask of its bounding box.
+    """The pixels of a polygon, filled like readers of YOLO's format do: (top, left, (h, w) bool), the mask of its
+    bounding box.
 
-    polygon: (P, 2), x and y in pixels. Corners are rounded down to pixels of `shape` (H, W). Pixels on the lines between them are inside,
-    and so are those inside by the even-odd rule, which leaves out holes that are cut in.
+    polygon: (P, 2), x and y in pixels. Corners are rounded down to pixels of `shape` (H, W). Pixels on the lines
+    between them are inside, and so are those inside by the even-odd rule, which leaves out holes that are cut in.
     """
     corners = np.clip(np.floor(polygon + SNAP).astype(np.int64), 0, (shape[1] - 1, shape[0] - 1))
     left, top = corners.min(0)

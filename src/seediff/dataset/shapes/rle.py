@@ -1,9 +1,11 @@
-"""Masks as run lengths: those of COCO, by pycocotools, and those of CVAT within a box; polygons as COCO fills them; and boxes.
+"""Masks as run lengths: those of COCO, by pycocotools, and those of CVAT within a box; polygons as COCO fills them; and
+boxes.
 
-COCO counts the pixels outside, inside, outside … of a mask, down the first column, then down the second, and so on. As text, a count from
-the fourth on is stored as its difference to the count two before it. It is split into groups of five bits, the lowest first, each with a
-sixth bit that says whether another group follows, and written as characters from "0" on. Text is read here, because pycocotools reads on
-behind one that ends within a number, and takes run lengths that end before the picture does.
+COCO counts the pixels outside, inside, outside … of a mask, down the first column, then down the second, and so on. As
+text, a count from the fourth on is stored as its difference to the count two before it. It is split into groups of five
+bits, the lowest first, each with a sixth bit that says whether another group follows, and written as characters from
+"0" on. Text is read here, because pycocotools reads on behind one that ends within a number, and takes run lengths that
+end before the picture does.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from ...files.messages import shown
 
 
 def encode(numbers: np.ndarray) -> dict[int, dict[str, Any]]:
-    """Number → its mask as {"size": [H, W], "counts": text}, for every number above 0 in numbers (H, W) of integers, in ascending order.
+    """Number → its mask as {"size": [H, W], "counts": text}, for every number above 0 in numbers (H, W) of integers, in
+    ascending order.
 
     The runs of all masks are found in one pass: from pixels, pycocotools needs one for each mask.
     """
@@ -41,8 +44,9 @@ def encode(numbers: np.ndarray) -> dict[int, dict[str, Any]]:
 
 
 def decompress(counts: str) -> np.ndarray:
-    """The run lengths (N,) int64 of COCO's text. Raises ValueError for an invalid text. The caller checks whether the lengths fit a
-    mask; that also finds sums that wrapped around, because lengths far above those of any picture precede them."""
+    """The run lengths (N,) int64 of COCO's text. Raises ValueError for an invalid text. The caller checks whether the
+    lengths fit a mask; that also finds sums that wrapped around, because lengths far above those of any picture precede
+    them."""
     digits = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
     if len(digits) and not (digits.min() >= 0 and digits.max() < 64 and digits[-1] < 32):
         raise ValueError("holds other characters than run lengths have, or ends within one")
@@ -65,8 +69,8 @@ MAX_CHARACTERS = 8
 
 
 def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[int, int], where: str) -> np.ndarray:
-    """Run lengths (N,) int64 of an RLE in a picture of `shape` (H, W): outside, inside, outside …, column by column, with sum H · W. where:
-    the annotation's name in errors. Raises UserError."""
+    """Run lengths (N,) int64 of an RLE in a picture of `shape` (H, W): outside, inside, outside …, column by column,
+    with sum H · W. where: the annotation's name in errors. Raises UserError."""
     if list(size) != list(shape):
         raise UserError(f"{where}: its mask is {shown(size)}, but its image is {list(shape)}; both are [height, width]")
     total = shape[0] * shape[1]
@@ -91,7 +95,9 @@ def area(runs: np.ndarray) -> int:
 
 
 def paint_runs(labels: np.ndarray, counts: np.ndarray, value: int) -> None:
-    """Sets the pixels inside of run lengths to a value, in labels (H, W) of integers that are stored column by column (order="F")."""
+    """Sets the pixels inside of run lengths to a value, in labels (H, W) of integers that are stored column by column
+    (order="F").
+    """
     flat = labels.reshape(-1, order="F")
     ends = np.cumsum(counts)
     for begin, end in zip(ends[:-1:2].tolist(), ends[1::2].tolist(), strict=False):
@@ -99,8 +105,8 @@ def paint_runs(labels: np.ndarray, counts: np.ndarray, value: int) -> None:
 
 
 def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom: float, value: int) -> int:
-    """Sets the pixels of labels (H, W) of integers that a box touches to a value, and returns their number. Paints nothing if a corner is
-    NaN, or 10⁹ pixels or more away."""
+    """Sets the pixels of labels (H, W) of integers that a box touches to a value, and returns their number. Paints
+    nothing if a corner is NaN, or 10⁹ pixels or more away."""
     if not all(abs(corner) < 1e9 for corner in (left, top, right, bottom)):  # false for NaN and infinity too
         return 0
     rows = slice(max(0, math.floor(top)), max(0, math.ceil(bottom)))
@@ -110,14 +116,18 @@ def paint_box(labels: np.ndarray, left: float, top: float, right: float, bottom:
 
 
 MOST_LAYERS = 100
-"""Maximum number of masks over a pixel on average: far more than anybody draws, and a small file can have any number."""
+"""Maximum number of masks over a pixel on average: far more than anybody draws, and a small file can have any
+number.
+"""
 
 
 def check_layers(area: int, shape: tuple[int, ...], where: str) -> None:
-    """Raises UserError if masks would cover a picture of `shape` (H, W) more than MOST_LAYERS times, before they are painted. area: pixels
-    of all masks."""
+    """Raises UserError if masks would cover a picture of `shape` (H, W) more than MOST_LAYERS times, before they are
+    painted. area: pixels of all masks."""
     if (layers := area / math.prod(shape)) > MOST_LAYERS:
-        raise UserError(f"{where}: its masks cover the picture {layers:.4g} times over; at most {MOST_LAYERS} times are read")
+        raise UserError(
+            f"{where}: its masks cover the picture {layers:.4g} times over; at most {MOST_LAYERS} times are read"
+        )
 
 
 def fill(counts: np.ndarray, size: Sequence[int]) -> np.ndarray:
@@ -127,7 +137,9 @@ def fill(counts: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 
 MAX_OUTLINE = 4_000_000
-"""Maximum number of pixels along the edges of a polygon: more than any object has. pycocotools takes 500 MB for their points."""
+"""Maximum number of pixels along the edges of a polygon: more than any object has. pycocotools takes 500 MB for their
+points.
+"""
 
 
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
@@ -148,12 +160,14 @@ def _check_polygon(polygon: Sequence[float], height: int, width: int, where: str
     corners = check_near(polygon, (height, width), where)
     outline = float(np.abs(corners - np.roll(corners, -1, 0)).max(1).sum())
     if outline > MAX_OUTLINE:
-        raise UserError(f"{where}: the edges of its polygon are {outline:.0f} pixels long; at most {MAX_OUTLINE} can be filled")
+        raise UserError(
+            f"{where}: the edges of its polygon are {outline:.0f} pixels long; at most {MAX_OUTLINE} can be filled"
+        )
 
 
 def check_near(values: Sequence[float], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Corners x, y, x, y, … as (P, 2) float64. Raises UserError for a corner outside a picture of `shape` (H, W) by more than its width or
-    height."""
+    """Corners x, y, x, y, … as (P, 2) float64. Raises UserError for a corner outside a picture of `shape` (H, W) by
+    more than its width or height."""
     height, width = shape
     corners = np.array(values, np.float64).reshape(-1, 2)
     sides = np.array([width, height])
@@ -166,8 +180,8 @@ def check_near(values: Sequence[float], shape: tuple[int, ...], where: str) -> n
 
 @dataclass(frozen=True)
 class Boxed:
-    """A mask as run lengths within a box. left, top, width, height: the box, in pixels. counts: (N,) int64, outside, inside, outside …, row
-    by row; they fill the box."""
+    """A mask as run lengths within a box. left, top, width, height: the box, in pixels. counts: (N,) int64, outside,
+    inside, outside …, row by row; they fill the box."""
 
     left: int
     top: int

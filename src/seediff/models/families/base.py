@@ -1,9 +1,10 @@
-"""`Family`: everything that the package knows about an architecture (Stable Diffusion, FLUX, …), to draw with it and capture its attention.
+"""`Family`: everything that the package knows about an architecture (Stable Diffusion, FLUX, …), to draw with it and
+capture its attention.
 
 Each family is one file beside this one. Code that reads attention maps does not depend on the family.
 
-Shape letters: B images, H heads, L height and width of the lattice that the network works on, N its positions, T text columns, D channels
-per head.
+Shape letters: B images, H heads, L height and width of the lattice that the network works on, N its positions, T text
+columns, D channels per head.
 """
 
 from __future__ import annotations
@@ -35,9 +36,12 @@ QWEN_TOKENIZER = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
 
 SCHEDULERS = (
     "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler",
-    "DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler", "EDMEulerScheduler", "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler",
-    "HeunDiscreteScheduler", "IPNDMScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler",
+    "DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler", "EDMEulerScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler",
+    "FlowMatchLCMScheduler",
+    "HeunDiscreteScheduler", "IPNDMScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler",
+    "LCMScheduler",
     "LMSDiscreteScheduler", "PNDMScheduler", "SASolverScheduler", "TCDScheduler", "UniPCMultistepScheduler",
 )  # fmt: skip
 """Scheduler classes of diffusers, which any model may use."""
@@ -51,8 +55,9 @@ Condition = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Projections:
-    """A layer of self- or cross-attention. kind: "self" if the keys come from the picture, "cross" if they come from the text. query, key:
-    the submodules whose outputs are the queries (B, N, H·D) and the keys (B, N or T, H·D) of the product."""
+    """A layer of self- or cross-attention. kind: "self" if the keys come from the picture, "cross" if they come from
+    the text. query, key: the submodules whose outputs are the queries (B, N, H·D) and the keys (B, N or T, H·D) of the
+    product."""
 
     kind: Literal["self", "cross"]
     query: str = "to_q"
@@ -63,16 +68,20 @@ class Projections:
 class Joint:
     """A layer in which picture and text attend to each other in one softmax.
 
-    queries, keys: submodules whose outputs are the queries and keys, in the order in which the product concatenates them. An output is
-        (B, S, H·D), or has a dimension for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means (B, S, H, D). heads: H.
-    picture_first: whether the picture's N rows and columns come before the text's; otherwise they come last. behind_text: each
-        image's picture comes directly after its own text, and padding of shorter texts last; capture reorders them to picture, text,
-        padding.
-    multiple: the picture is padded to a multiple of this many rows; padding is neither picture nor text.
-    rotate: maps (B, S, H, D) and the layer's `rotary` argument to the rotated (B, S, H, D); None: there is no rotation.
-    rotary, mask: names of the layer's arguments. each_rotary: whether the rotation has the batch as its first dimension. The mask is
-        (B, S), or (B, T) for the text's columns alone, or (B, 1, S, S), where all rows of the picture are alike. It is False where a
-        column is padding, or holds numbers that are added to the scores.
+    queries, keys: submodules whose outputs are the queries and keys, in the order in which the product concatenates
+    them. An output is
+        (B, S, H·D), or has a dimension for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means (B, S, H, D). heads:
+        H.
+    picture_first: whether the picture's N rows and columns come before the text's; otherwise they come last.
+    behind_text: each
+        image's picture comes directly after its own text, and padding of shorter texts last; capture reorders them to
+        picture, text, padding.
+    multiple: the picture is padded to a multiple of this many rows; padding is neither picture nor text. rotate: maps
+    (B, S, H, D) and the layer's `rotary` argument to the rotated (B, S, H, D); None: there is no rotation. rotary,
+    mask: names of the layer's arguments. each_rotary: whether the rotation has the batch as its first dimension. The
+    mask is
+        (B, S), or (B, T) for the text's columns alone, or (B, 1, S, S), where all rows of the picture are alike. It is
+        False where a column is padding, or holds numbers that are added to the scores.
     """
 
     queries: tuple[str, ...]
@@ -101,11 +110,12 @@ Layer = Projections | Joint
 class Reader:
     """One of a model's tokenizers, and where its tokens are among the T text columns.
 
-    name: of the pipeline's part. limit: the maximum number of tokens that are read, special tokens included. first: the column of its first
-    token; None: its tokens have no columns. end: the column after its last token, if padding comes before the text; None: `first` applies.
-    wrap: prompt → (the text that is read, where the prompt begins in it); None: the prompt itself. adds_tokens: whether the tokenizer adds
-    start and end tokens; False: the text contains them. convert: prompt → the prompt as it is read: in lower case, or with each token of a
-    textual inversion expanded to one token per vector; None: unchanged.
+    name: of the pipeline's part. limit: the maximum number of tokens that are read, special tokens included. first: the
+    column of its first token; None: its tokens have no columns. end: the column after its last token, if padding comes
+    before the text; None: `first` applies. wrap: prompt → (the text that is read, where the prompt begins in it); None:
+    the prompt itself. adds_tokens: whether the tokenizer adds start and end tokens; False: the text contains them.
+    convert: prompt → the prompt as it is read: in lower case, or with each token of a textual inversion expanded to one
+    token per vector; None: unchanged.
     """
 
     name: str
@@ -135,22 +145,25 @@ class Drawing:
 class Family:
     """One family. The methods here fit a pipeline with a UNet's arguments; each family overrides what differs.
 
-    title: name for people. pipelines: diffusers' pipeline classes. network, class_name: the part with the attention, and its class.
-    weights: the parts with weights. optional: parts, and tokenizers, that a pipeline may lack. captured, guidance: descriptions for people.
-    steps, guidance_scale: the authors' defaults; None: the package's. quick_steps: default of models distilled to draw without guidance.
-    conditional: under guidance, the place of the prediction with the prompt: a half of the batch, or the first of two calls.
-    distilled: whether the guidance scale is an input of the network, which then predicts once. loads_loras: whether diffusers can load a
+    title: name for people. pipelines: diffusers' pipeline classes. network, class_name: the part with the attention,
+    and its class. weights: the parts with weights. optional: parts, and tokenizers, that a pipeline may lack. captured,
+    guidance: descriptions for people. steps, guidance_scale: the authors' defaults; None: the package's. quick_steps:
+    default of models distilled to draw without guidance. conditional: under guidance, the place of the prediction with
+    the prompt: a half of the batch, or the first of two calls. distilled: whether the guidance scale is an input of the
+    network, which then predicts once. loads_loras: whether diffusers can load a
         LoRA into it.
     depth: names in config.json that give the numbers of blocks, in order → the kinds of attention in each such block.
-    streams: names of the network's lists of blocks → the joint attention in each block; the number of heads comes from the module.
-    text_columns: the maximum number of text columns that its pipelines use. patch: side of a position in latents, if the network's
-        configuration has no `patch_size`. latent_side: side of the pipeline's own size in latents, if the configuration gives none.
-    fitted: whether missing levels of attention are replaced by the nearest (the paper's constants are for Stable Diffusion 1 and 2).
-    reads_embeddings: whether textual inversion can be loaded: the pipeline supports it and all its text encoders are CLIP's.
-    no_self_attention: the reason why there are no self-attention maps; empty if there are.
-    half: the half precision that the model was trained in, in which its pictures do not overflow.
-    gives_sigmas: whether the pipeline gives the scheduler its noise levels. loading: arguments for from_pretrained.
-    text: allowed transformers classes for each text encoder and tokenizer. autoencoders: allowed diffusers classes.
+    streams: names of the network's lists of blocks → the joint attention in each block; the number of heads comes from
+    the module. text_columns: the maximum number of text columns that its pipelines use. patch: side of a position in
+    latents, if the network's
+        configuration has no `patch_size`. latent_side: side of the pipeline's own size in latents, if the configuration
+        gives none.
+    fitted: whether missing levels of attention are replaced by the nearest (the paper's constants are for Stable
+    Diffusion 1 and 2). reads_embeddings: whether textual inversion can be loaded: the pipeline supports it and all its
+    text encoders are CLIP's. no_self_attention: the reason why there are no self-attention maps; empty if there are.
+    half: the half precision that the model was trained in, in which its pictures do not overflow. gives_sigmas: whether
+    the pipeline gives the scheduler its noise levels. loading: arguments for from_pretrained. text: allowed
+    transformers classes for each text encoder and tokenizer. autoencoders: allowed diffusers classes.
     """
 
     title: str
@@ -187,11 +200,13 @@ class Family:
         """(library, allowed classes) for a part of a pipeline; no classes if the family has no such part."""
         if part in self.text:
             return "transformers", self.text[part]
-        return "diffusers", {self.network: (self.class_name,), "vae": self.autoencoders, "scheduler": SCHEDULERS}.get(part, ())
+        return "diffusers", {self.network: (self.class_name,), "vae": self.autoencoders, "scheduler": SCHEDULERS}.get(
+            part, ()
+        )
 
     def layers(self, network: Any) -> dict[str, Layer]:
-        """The attention modules that can be captured, by name, in block order; by default `attn` in every block of every stream.
-        Raises UserError for an unexpected module."""
+        """The attention modules that can be captured, by name, in block order; by default `attn` in every block of
+        every stream. Raises UserError for an unexpected module."""
         layers: dict[str, Layer] = {}
         for stream, layer in self.streams.items():
             for number, block in enumerate(getattr(network, stream)):
@@ -205,14 +220,23 @@ class Family:
         return (1,)
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
-        """The kinds of attention in each block of a network. config: its config.json. Raises KeyError if it does not give the number of
-        blocks, ValueError if that is not a valid number."""
+        """The kinds of attention in each block of a network. config: its config.json. Raises KeyError if it does not
+        give the number of blocks, ValueError if that is not a valid number."""
         return [kinds for name, kinds in self.depth.items() for _ in range(block_count(config, name))]
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all", level: int | None = None) -> Mapping[LayerKind, int]:
-        """The number of layers of each kind in a group, or in its part at a level. Raises KeyError if the configuration does not say."""
+    def layer_counts(
+        self, config: Mapping[str, Any], group: Layers = "all", level: int | None = None
+    ) -> Mapping[LayerKind, int]:
+        """The number of layers of each kind in a group, or in its part at a level. Raises KeyError if the configuration
+        does not say.
+        """
         numbers = block_numbers(group)
-        return Counter(kind for number, kinds in enumerate(self.blocks(config)) if numbers is None or number in numbers for kind in kinds)
+        return Counter(
+            kind
+            for number, kinds in enumerate(self.blocks(config))
+            if numbers is None or number in numbers
+            for kind in kinds
+        )
 
     def columns(self, pipeline: str) -> int:
         """The maximum number of text columns for this pipeline class."""
@@ -224,7 +248,9 @@ class Family:
         return ("all",)
 
     def fit_group(self, config: Mapping[str, Any], layers: Layers) -> Layers:
-        """`layers` as this network understands them: "all" in place of sides that it lacks. Raises UserError for blocks that it lacks."""
+        """`layers` as this network understands them: "all" in place of sides that it lacks. Raises UserError for blocks
+        that it lacks.
+        """
         numbers = block_numbers(layers)
         if numbers is None:
             return "all"
@@ -251,7 +277,9 @@ class Family:
         return [name for name in names if order.index(_block(name)) in numbers]
 
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """(B, height, width) of a network call, in positions of L; by default for latents (B, C, h, w) cut into patches."""
+        """(B, height, width) of a network call, in positions of L; by default for latents (B, C, h, w) cut into
+        patches.
+        """
         batch, _, height, width = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
         patch = self.pixels(1, network.config)
         return batch, height // patch, width // patch
@@ -288,14 +316,14 @@ class Family:
     # Drawing
 
     def unguided(self, config: Mapping[str, Any], name: str) -> bool:
-        """Whether a model was distilled to draw without guidance. config: the network's. name: the model's; its last part decides, and
-        `cfg` in it means guidance."""
+        """Whether a model was distilled to draw without guidance. config: the network's. name: the model's; its last
+        part decides, and `cfg` in it means guidance."""
         last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
         return QUICK.search(last) is not None and "cfg" not in last.lower()
 
     def defaults(self, config: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """The authors' `steps` and `guidance_scale`, and a mask method without self-attention if the family has none. Empty where the
-        package's defaults apply."""
+        """The authors' `steps` and `guidance_scale`, and a mask method without self-attention if the family has none.
+        Empty where the package's defaults apply."""
         values: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
         if self.unguided(config, name):
             values = {"steps": self.quick_steps, "guidance_scale": 0.0}
@@ -304,7 +332,9 @@ class Family:
         return {key: value for key, value in values.items() if value is not None}
 
     def check_guidance(self, config: Mapping[str, Any], name: str, guidance_scale: float) -> None:
-        """Raise UserError for guidance with a model that was distilled to draw without. config, name: as in `unguided`."""
+        """Raise UserError for guidance with a model that was distilled to draw without. config, name: as in
+        `unguided`.
+        """
         if guidance_scale > 1 and self.unguided(config, name):
             raise UserError("guidance_scale", f"{guidance_scale}: model '{name}' draws without guidance", "use 0")
 
@@ -354,9 +384,13 @@ class Family:
     # Photographs
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the autoencoder's mean, shifted and scaled."""
+        """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the autoencoder's mean, shifted and
+        scaled.
+        """
         encoded = pipe.vae.encode(pixels)
-        mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # AutoencoderKL, AutoencoderTiny
+        mean = (
+            encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents
+        )  # AutoencoderKL, AutoencoderTiny
         shift = getattr(pipe.vae.config, "shift_factor", None)
         return (mean if shift is None else mean - shift) * pipe.vae.config.scaling_factor
 
@@ -387,7 +421,9 @@ class FlowMatching(Family):
     LEVELS = 1000
 
     def calls(self, pipe: Any, steps: int) -> int:
-        more = {"mu": 1.0} if pipe.scheduler.config.get("use_dynamic_shifting") else {}  # shifts the steps but keeps their number
+        more = (
+            {"mu": 1.0} if pipe.scheduler.config.get("use_dynamic_shifting") else {}
+        )  # shifts the steps but keeps their number
         pipe.scheduler.set_timesteps(steps, **more)
         return len(pipe.scheduler.timesteps)
 
@@ -422,4 +458,6 @@ def _block(name: str) -> str:
 def refuse_adapters(name: str, attention: Any) -> None:
     """Raise UserError for an attention module with an IP-Adapter, because its own attention would not be captured."""
     if "IPAdapter" in type(attention.processor).__name__:
-        raise UserError(f"an IP-Adapter is loaded ({name}): its own attention is not captured; call pipe.unload_ip_adapter() first")
+        raise UserError(
+            f"an IP-Adapter is loaded ({name}): its own attention is not captured; call pipe.unload_ip_adapter() first"
+        )

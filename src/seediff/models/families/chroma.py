@@ -1,8 +1,10 @@
-"""Chroma: FLUX.1's blocks with T5's text alone, and without the guidance input: the network predicts in two calls instead.
+"""Chroma: FLUX.1's blocks with T5's text alone, and without the guidance input: the network predicts in two calls
+instead.
 
-All of the text's padding except its first token is meant to be hidden. But the mask consists of numbers that are added to the scores, 1 for
-visible columns and 0 for padding, so that padding keeps e⁻¹ of the weight that it would have without a mask. diffusers 0.42 does this, and
-the maps show the attention that made the picture. A boolean mask hides padding.
+All of the text's padding except its first token is meant to be hidden. But the mask consists of numbers that are added
+to the scores, 1 for visible columns and 0 for padding, so that padding keeps e⁻¹ of the weight that it would have
+without a mask. diffusers 0.42 does this, and the maps show the attention that made the picture. A boolean mask hides
+padding.
 """
 
 from __future__ import annotations

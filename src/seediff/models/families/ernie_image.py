@@ -1,9 +1,9 @@
-"""ERNIE-Image: one stream in which picture and text attend to each other, the picture first, with rotary positions that pair the halves of
-the channels.
+"""ERNIE-Image: one stream in which picture and text attend to each other, the picture first, with rotary positions that
+pair the halves of the channels.
 
-A language model reads the prompt as it is; padding of shorter prompts up to the longest of the batch is masked. Latents are FLUX.2's; 2 × 2
-of them are a position, concatenated in channels. The pipeline may include a model that rewrites the prompt before it is read: it is not
-used, since words could be lost.
+A language model reads the prompt as it is; padding of shorter prompts up to the longest of the batch is masked. Latents
+are FLUX.2's; 2 × 2 of them are a position, concatenated in channels. The pipeline may include a model that rewrites the
+prompt before it is read: it is not used, since words could be lost.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class ErnieImage(FlowMatching):
 
 
 def _rotate(states: Any, rotary: Any) -> Any:
-    """Rotates pairs of channels, one from each half, like the model's attention processor. rotary (B, S, 1, D): angles."""
+    """Rotates pairs of channels, one from each half, like the model's attention processor. rotary (B, S, 1, D):
+    angles.
+    """
     import torch
 
     first, second = states.chunk(2, -1)

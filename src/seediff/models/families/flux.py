@@ -1,8 +1,9 @@
-"""FLUX.1: blocks of two streams, then of one, in which picture and text attend to each other, the text's columns first, with rotary
-positions.
+"""FLUX.1: blocks of two streams, then of one, in which picture and text attend to each other, the text's columns first,
+with rotary positions.
 
-Text columns are T5's. Of CLIP only a pooled state is used, so its tokens have no columns, and it may read less than the whole prompt.
-Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the network (dev), or there is no guidance (schnell).
+Text columns are T5's. Of CLIP only a pooled state is used, so its tokens have no columns, and it may read less than the
+whole prompt. Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the network (dev), or
+there is no guidance (schnell).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ PHOTOGRAPHS = 1.0
 class Flux(FlowMatching):
     def lattice(self, network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
         batch, positions, _ = (kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]).shape
-        height, width = (int(last) + 1 for last in kwargs["img_ids"].flatten(0, -2)[-1, 1:])  # their number does not give the shape
+        height, width = (
+            int(last) + 1 for last in kwargs["img_ids"].flatten(0, -2)[-1, 1:]
+        )  # their number does not give the shape
         if height * width != positions:
             raise UserError(
                 f"the network was given {positions} positions, but its picture has {height} × {width}: those of a "

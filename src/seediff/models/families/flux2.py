@@ -1,8 +1,10 @@
-"""FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first, with rotary positions.
+"""FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first, with
+rotary positions.
 
-In a block of one stream a single product makes the queries, the keys and the feed-forward layer; queries and keys are still the outputs of
-its norms. A language model reads the text within a chat, padded at the front to 512 tokens; padding is attended to like words. A position
-is 2 × 2 latents; each of its channels is normalised by a mean and a deviation. The guidance scale is an input of the network.
+In a block of one stream a single product makes the queries, the keys and the feed-forward layer; queries and keys are
+still the outputs of its norms. A language model reads the text within a chat, padded at the front to 512 tokens;
+padding is attended to like words. A position is 2 × 2 latents; each of its channels is normalised by a mean and a
+deviation. The guidance scale is an input of the network.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ class Flux2(FlowMatching):
         hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
         image, row, column, _ = kwargs["img_ids"][0, -1].tolist()  # of the last position: positions are in row order
         if image:
-            raise UserError("the network is shown other images beside the one it draws (image=…): attention to these is not captured")
+            raise UserError(
+                "the network is shown other images beside the one it draws (image=…): attention to these is not"
+                " captured"
+            )
         return len(hidden), int(row) + 1, int(column) + 1
 
     def pixels(self, factor: int, config: Mapping[str, Any]) -> int:
@@ -52,7 +57,8 @@ class Flux2(FlowMatching):
         tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder / "tokenizer"))
         if tokenizer.chat_template is None:
             raise UserError(
-                f"{folder / 'tokenizer'}: has no chat_template.jinja, by which {self.title} reads a prompt; get that folder again"
+                f"{folder / 'tokenizer'}: has no chat_template.jinja, by which {self.title} reads a prompt; get that"
+                " folder again"
             )
         return {"tokenizer": tokenizer}
 
@@ -105,8 +111,8 @@ class Flux2(FlowMatching):
 
 
 def normed_latents(vae: Any, pixels: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, tuple[int, int]]:
-    """(latents (B, h·w, C·2·2) with 2 × 2 as one position and each channel normalised by its mean and deviation, (h, w)). epsilon: added to
-    the variances."""
+    """(latents (B, h·w, C·2·2) with 2 × 2 as one position and each channel normalised by its mean and deviation, (h,
+    w)). epsilon: added to the variances."""
     packed, size = pack(vae.encode(pixels).latent_dist.mean)
     mean, variance = (values.to(packed) for values in (vae.bn.running_mean, vae.bn.running_var))
     return (packed - mean) / (variance + epsilon).sqrt(), size

@@ -1,5 +1,5 @@
-"""FLUX.2 klein: FLUX.2's network, smaller, with text that Qwen3 reads without thinking, and padding after the text. Its base models predict
-in two calls, always against the empty prompt; the others are distilled to draw without guidance."""
+"""FLUX.2 klein: FLUX.2's network, smaller, with text that Qwen3 reads without thinking, and padding after the text. Its
+base models predict in two calls, always against the empty prompt; the others are distilled to draw without guidance."""
 
 from __future__ import annotations
 

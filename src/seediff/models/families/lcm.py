@@ -1,5 +1,6 @@
-"""Latent consistency models: Stable Diffusion 1's UNet, distilled to a few steps. It takes the guidance scale as an input and predicts once
-per step, so no negative prompt is read. The scheduler chooses its steps from those of the distillation."""
+"""Latent consistency models: Stable Diffusion 1's UNet, distilled to a few steps. It takes the guidance scale as an
+input and predicts once per step, so no negative prompt is read. The scheduler chooses its steps from those of the
+distillation."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ class Consistency(UNet):
         """Raise UserError for a UNet without a guidance input, which the pipeline needs."""
         if config.get("time_cond_proj_dim") is None:
             raise UserError(
-                f"model '{name}': its unet has no time_cond_proj_dim and cannot be told the guidance, as a LatentConsistencyModelPipeline "
-                "does; save it as a StableDiffusionPipeline"
+                f"model '{name}': its unet has no time_cond_proj_dim and cannot be told the guidance, as a"
+                " LatentConsistencyModelPipeline does; save it as a StableDiffusionPipeline"
             )
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
@@ -35,7 +36,9 @@ class Consistency(UNet):
         return len(pipe.scheduler.timesteps)
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """The network's input is the scale − 1, and a negative input would lead away from the prompt: the scale is at least 1."""
+        """The network's input is the scale − 1, and a negative input would lead away from the prompt: the scale is at
+        least 1.
+        """
         arguments = super().call(pipe, drawing)
         del arguments["negative_prompt"]  # the pipeline has none
         return {**arguments, "guidance_scale": max(drawing.guidance_scale, 1.0)}

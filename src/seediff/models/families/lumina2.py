@@ -1,8 +1,10 @@
-"""Lumina 2: one stream in which text and picture attend to each other, each picture directly after its own text, with rotary positions.
+"""Lumina 2: one stream in which text and picture attend to each other, each picture directly after its own text, with
+rotary positions.
 
-Padding of shorter texts up to the longest of the batch comes last and is masked. The first blocks see the picture alone. Keys have fewer
-heads than queries. A language model reads the prompt after an instruction; an unconditional prompt is read without the instruction.
-Guidance takes two calls. The network's time input is the share of picture instead of noise, and it predicts picture minus noise.
+Padding of shorter texts up to the longest of the batch comes last and is masked. The first blocks see the picture
+alone. Keys have fewer heads than queries. A language model reads the prompt after an instruction; an unconditional
+prompt is read without the instruction. Guidance takes two calls. The network's time input is the share of picture
+instead of noise, and it predicts picture minus noise.
 """
 
 from __future__ import annotations

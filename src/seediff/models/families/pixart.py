@@ -1,4 +1,6 @@
-"""PixArt-α and -Σ: a transformer with self-attention of the picture and cross-attention to T5's text, at one level; padding is masked."""
+"""PixArt-α and -Σ: a transformer with self-attention of the picture and cross-attention to T5's text, at one level;
+padding is masked.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
-"""Pipeline class → the maximum number of tokens that it and classes derived from it read by default; other classes read the larger
-number."""
+"""Pipeline class → the maximum number of tokens that it and classes derived from it read by default; other classes read
+the larger number."""
 
 
 def _tokens(pipeline: type) -> int:
@@ -47,7 +49,9 @@ class PixArt(Family):
         return (Reader("tokenizer", pipe.tokenizer, _tokens(type(pipe)), wrap=_as_read, convert=str.lower),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        states, mask, *_ = pipe.encode_prompt(list(prompts), do_classifier_free_guidance=False, device=device, clean_caption=False)
+        states, mask, *_ = pipe.encode_prompt(
+            list(prompts), do_classifier_free_guidance=False, device=device, clean_caption=False
+        )
         return {"encoder_hidden_states": states, "encoder_attention_mask": mask}
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:

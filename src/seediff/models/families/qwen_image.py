@@ -1,8 +1,9 @@
-"""Qwen-Image: blocks of two streams in which picture and text attend to each other, the text's columns first, with rotary positions.
+"""Qwen-Image: blocks of two streams in which picture and text attend to each other, the text's columns first, with
+rotary positions.
 
-A language model reads the text within a template, whose beginning is then cut off: columns are counted from the template's `start_idx` and
-include its end. Padding of shorter prompts up to the longest of the batch is masked. Guidance takes two calls. Latents are packed like
-FLUX.1's; each channel is normalised by a mean and a deviation.
+A language model reads the text within a template, whose beginning is then cut off: columns are counted from the
+template's `start_idx` and include its end. Padding of shorter prompts up to the longest of the batch is masked.
+Guidance takes two calls. Latents are packed like FLUX.1's; each channel is normalised by a mean and a deviation.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class QwenImage(FlowMatching):
         (_, height, width), *others = first if isinstance(first, list) else [first]
         if others:
             raise UserError(
-                "the network was given several pictures at once (as pipelines that edit are): attention to these is not told apart"
+                "the network was given several pictures at once (as pipelines that edit are): attention to these is not"
+                " told apart"
             )
         return len(kwargs["hidden_states"]), height, width
 
@@ -39,26 +41,40 @@ class QwenImage(FlowMatching):
         return factor * PACKED
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """Guidance is `true_cfg_scale`; `guidance_scale` is for models that take the scale as an input, of which there are none yet."""
+        """Guidance is `true_cfg_scale`; `guidance_scale` is for models that take the scale as an input, of which there
+        are none yet.
+        """
         arguments = super().call(pipe, drawing)
         return {**arguments, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         cut = pipe.prompt_template_encode_start_idx
-        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=partial(_templated, pipe.prompt_template_encode)),)
+        return (
+            Reader(
+                "tokenizer",
+                pipe.tokenizer,
+                cut + TEXT_TOKENS,
+                first=-cut,
+                wrap=partial(_templated, pipe.prompt_template_encode),
+            ),
+        )
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         import torch
 
         states, mask = pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS)
-        everything = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)  # the pipeline's None means: no padding
+        everything = torch.ones(
+            states.shape[:2], dtype=torch.bool, device=states.device
+        )  # the pipeline's None means: no padding
         return {"encoder_hidden_states": states, "encoder_hidden_states_mask": everything if mask is None else mask}
 
     def latents(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         """The autoencoder takes a picture as a video of one frame."""
         config = pipe.vae.config
         encoded = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
-        mean, deviation = (encoded.new_tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std))
+        mean, deviation = (
+            encoded.new_tensor(values).view(1, -1, 1, 1, 1) for values in (config.latents_mean, config.latents_std)
+        )
         return ((encoded - mean) / deviation).squeeze(2)
 
     def denoise(self, pipe: Any, latents: torch.Tensor, timestep: int, condition: Condition) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Sana: a transformer with linear self-attention, of which there are no maps, and cross-attention to Gemma's text.
 
-The text is an instruction to a language model with the prompt at its end. Its first token and its last 299 are columns: the prompt, a
-little of the instruction, and padding, which is masked. Neither the language model nor the autoencoder works in float16.
+The text is an instruction to a language model with the prompt at its end. Its first token and its last 299 are columns:
+the prompt, a little of the instruction, and padding, which is masked. Neither the language model nor the autoencoder
+works in float16.
 """
 
 from __future__ import annotations
@@ -39,12 +40,28 @@ class SanaFamily(FlowMatching):
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """Draws at the requested size, with the prompt as given."""
         arguments = super().call(pipe, drawing)
-        return {**arguments, "negative_prompt": arguments["negative_prompt"] or "", "clean_caption": False, "use_resolution_binning": False}
+        return {
+            **arguments,
+            "negative_prompt": arguments["negative_prompt"] or "",
+            "clean_caption": False,
+            "use_resolution_binning": False,
+        }
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         text = "\n".join(_instruction(pipe))
-        cut = len(pipe.tokenizer.encode(text)) - 2  # like the pipeline: no start token, and no blank, which joins the prompt's first token
-        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=partial(_as_read, text), convert=str.lower),)
+        cut = (
+            len(pipe.tokenizer.encode(text)) - 2
+        )  # like the pipeline: no start token, and no blank, which joins the prompt's first token
+        return (
+            Reader(
+                "tokenizer",
+                pipe.tokenizer,
+                cut + TEXT_TOKENS,
+                first=-cut,
+                wrap=partial(_as_read, text),
+                convert=str.lower,
+            ),
+        )
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, mask, *_ = pipe.encode_prompt(

@@ -1,7 +1,9 @@
-"""Stable Diffusion 3 and 3.5: a transformer (MM-DiT) in which picture and text attend to each other, the picture's columns first.
+"""Stable Diffusion 3 and 3.5: a transformer (MM-DiT) in which picture and text attend to each other, the picture's
+columns first.
 
-Text columns: 77 of the two CLIP tokenizers, whose states are concatenated in channels, then T5's. Padding is not masked: the model attends
-to it as to words. Some models (3.5 medium) have a second attention, within the picture alone, in their first blocks.
+Text columns: 77 of the two CLIP tokenizers, whose states are concatenated in channels, then T5's. Padding is not
+masked: the model attends to it as to words. Some models (3.5 medium) have a second attention, within the picture alone,
+in their first blocks.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class MMDiT(FlowMatching):
 
     def blocks(self, config: Mapping[str, Any]) -> Sequence[Sequence[LayerKind]]:
         dual = config.get("dual_attention_layers", ())
-        return [("joint", "self") if number in dual else ("joint",) for number in range(block_count(config, "num_layers"))]
+        return [
+            ("joint", "self") if number in dual else ("joint",) for number in range(block_count(config, "num_layers"))
+        ]
 
     def largest(self, factor: int, config: Mapping[str, Any]) -> int | None:
         return int(config["pos_embed_max_size"]) * self.multiple(factor, config)
@@ -68,7 +72,9 @@ class MMDiT(FlowMatching):
 
 
 def _joint(attention: Any, *, text: bool) -> Joint:
-    """A layer of a block. Queries and keys are taken after their norms, if there are any (3.5). text: whether the text takes part."""
+    """A layer of a block. Queries and keys are taken after their norms, if there are any (3.5). text: whether the text
+    takes part.
+    """
     picture = ("norm_q", "norm_k") if attention.norm_q is not None else ("to_q", "to_k")
     added = ("norm_added_q", "norm_added_k") if attention.norm_added_q is not None else ("add_q_proj", "add_k_proj")
     queries, keys = zip(*((picture, added) if text else (picture,)), strict=True)

@@ -21,13 +21,16 @@ class UNet(Family):
 
     def layers(self, network: Any) -> dict[str, Layer]:
         return {
-            name: Projections("cross" if attention.is_cross_attention else "self") for name, attention in attention_layers(network).items()
+            name: Projections("cross" if attention.is_cross_attention else "self")
+            for name, attention in attention_layers(network).items()
         }
 
     def levels(self, config: Mapping[str, Any], group: Layers = "all") -> tuple[int, ...]:
         return levels_of(config, group)
 
-    def layer_counts(self, config: Mapping[str, Any], group: Layers = "all", level: int | None = None) -> Mapping[LayerKind, int]:
+    def layer_counts(
+        self, config: Mapping[str, Any], group: Layers = "all", level: int | None = None
+    ) -> Mapping[LayerKind, int]:
         """Every transformer layer of a block has one of each kind."""
         counts = transformer_layers(config, group)
         count = sum(counts.values()) if level is None else counts.get(level, 0)
@@ -69,18 +72,22 @@ class UNet(Family):
 
 
 def no_guidance(pipe: Any, latents: torch.Tensor) -> torch.Tensor | None:
-    """(B, D) embedding of no guidance, for photographs with a UNet that takes the guidance scale as an input (LCM); None for other
-    UNets."""
+    """(B, D) embedding of no guidance, for photographs with a UNet that takes the guidance scale as an input (LCM);
+    None for other UNets."""
     import torch
 
     width = pipe.unet.config.time_cond_proj_dim
     if width is None:
         return None
-    return pipe.get_guidance_scale_embedding(torch.zeros(len(latents)), embedding_dim=width).to(latents)  # embeds the scale − 1
+    return pipe.get_guidance_scale_embedding(torch.zeros(len(latents)), embedding_dim=width).to(
+        latents
+    )  # embeds the scale − 1
 
 
 def clip_reader(pipe: Any, part: str) -> Reader:
-    """The reader of one of a pipeline's CLIP tokenizers. Tokens that were added to the tokenizer are a textual inversion's."""
+    """The reader of one of a pipeline's CLIP tokenizers. Tokens that were added to the tokenizer are a textual
+    inversion's.
+    """
     tokenizer = getattr(pipe, part)
     inverted = len(tokenizer.get_added_vocab()) > len(set(tokenizer.all_special_tokens))
     convert = partial(pipe.maybe_convert_prompt, tokenizer=tokenizer) if inverted else None
@@ -97,7 +104,8 @@ def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
         attention = unet.get_submodule(name)
         if attention.added_kv_proj_dim is not None or attention.norm_q is not None or attention.norm_k is not None:
             raise UserError(
-                f"attention of {name} has added or normalised queries or keys, which capture does not support; use SD 1.x or 2.x"
+                f"attention of {name} has added or normalised queries or keys, which capture does not support; use SD"
+                " 1.x or 2.x"
             )
         refuse_adapters(name, attention)
         modules[name] = attention
@@ -105,7 +113,9 @@ def attention_layers(unet: Any, layers: Layers = "all") -> dict[str, Any]:
 
 
 def layers_in(names: Sequence[str], layers: Layers) -> list[str]:
-    """The attention modules in a group of a UNet's layers; the middle block is in every group. names: all attention modules of the UNet."""
+    """The attention modules in a group of a UNet's layers; the middle block is in every group. names: all attention
+    modules of the UNet.
+    """
     if layers == "all":
         return list(names)
     side = [name for name in names if name.startswith(("up" if layers == "last" else layers, "mid"))]
@@ -125,7 +135,8 @@ def _place(name: str) -> tuple[str, int]:
 
 
 def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...]:
-    """Divisors of L at which a UNet of this configuration (UNet2DConditionModel's config.json) has attention, finest first.
+    """Divisors of L at which a UNet of this configuration (UNet2DConditionModel's config.json) has attention, finest
+    first.
 
     Self- and cross-attention come in pairs, so both have the same levels. All groups include the middle block.
     """
@@ -140,11 +151,11 @@ def levels_of(unet: Mapping[str, Any], layers: Layers = "all") -> tuple[int, ...
 
 
 def transformer_layers(unet: Mapping[str, Any], layers: Layers = "all") -> Mapping[int, int]:
-    """Divisor of L → the number of transformer layers there, in a UNet of this configuration (UNet2DConditionModel's config.json). Each has
-    one self- and one cross-attention; the middle block's are in every group.
+    """Divisor of L → the number of transformer layers there, in a UNet of this configuration (UNet2DConditionModel's
+    config.json). Each has one self- and one cross-attention; the middle block's are in every group.
 
-    `transformer_layers_per_block`, if it is a single number, counts `layers_per_block` times in a block on the way down and once more in a
-    block on the way up.
+    `transformer_layers_per_block`, if it is a single number, counts `layers_per_block` times in a block on the way down
+    and once more in a block on the way up.
     """
     down, up = list(unet["down_block_types"]), list(unet["up_block_types"])
     coarsest = 2 ** (len(down) - 1)
@@ -183,6 +194,11 @@ SD = UNet(
     guidance="two halves",
     fitted=False,
     reads_embeddings=True,
-    loading={"safety_checker": None, "feature_extractor": None, "image_encoder": None, "requires_safety_checker": False},
+    loading={
+        "safety_checker": None,
+        "feature_extractor": None,
+        "image_encoder": None,
+        "requires_safety_checker": False,
+    },
     text={"text_encoder": CLIP, "tokenizer": CLIP_TOKENIZER},
 )

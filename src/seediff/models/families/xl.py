@@ -1,7 +1,8 @@
-"""SDXL: a UNet without attention at level L, whose inputs are two text encoders' states, one pooled state, and the picture's size.
+"""SDXL: a UNet without attention at level L, whose inputs are two text encoders' states, one pooled state, and the
+picture's size.
 
-Tokens of both tokenizers share columns: the states are concatenated in channels. The tokenizers have the same vocabulary and differ only in
-their padding, so words have the same columns in both; both are searched all the same.
+Tokens of both tokenizers share columns: the states are concatenated in channels. The tokenizers have the same
+vocabulary and differ only in their padding, so words have the same columns in both; both are searched all the same.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ class XL(UNet):
     """SDXL base, and models with its pipeline class: Turbo, Lightning, SSD-1B."""
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
-        """Without a negative prompt, guidance is relative to zeros, which the pipeline uses for None, and not to the empty prompt."""
+        """Without a negative prompt, guidance is relative to zeros, which the pipeline uses for None, and not to the
+        empty prompt.
+        """
         arguments = super().call(pipe, drawing)
         return arguments if drawing.negative_prompt else {**arguments, "negative_prompt": None}
 
@@ -53,7 +56,9 @@ class XL(UNet):
         added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
         states = condition["encoder_hidden_states"]
         guidance = no_guidance(pipe, latents)
-        return pipe.unet(latents, timestep, encoder_hidden_states=states, timestep_cond=guidance, added_cond_kwargs=added).sample
+        return pipe.unet(
+            latents, timestep, encoder_hidden_states=states, timestep_cond=guidance, added_cond_kwargs=added
+        ).sample
 
 
 SDXL = XL(
@@ -68,5 +73,10 @@ SDXL = XL(
     guidance_scale=5.0,
     reads_embeddings=True,
     loading={"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
-    text={"text_encoder": CLIP, "text_encoder_2": CLIP_PROJECTED, "tokenizer": CLIP_TOKENIZER, "tokenizer_2": CLIP_TOKENIZER},
+    text={
+        "text_encoder": CLIP,
+        "text_encoder_2": CLIP_PROJECTED,
+        "tokenizer": CLIP_TOKENIZER,
+        "tokenizer_2": CLIP_TOKENIZER,
+    },
 )

@@ -1,8 +1,8 @@
 """Z-Image: one stream in which picture and caption attend to each other, the picture first, with rotary positions.
 
-Picture and caption are each padded to a multiple of 32 with a learnt padding that is attended to; padding of shorter captions up to the
-longest of the batch is masked. The first blocks see the picture alone. Under guidance the batch has the prompts first. The pipeline's
-guidance scale counts from 0: `uncond + (1 + scale) (cond − uncond)`.
+Picture and caption are each padded to a multiple of 32 with a learnt padding that is attended to; padding of shorter
+captions up to the longest of the batch is masked. The first blocks see the picture alone. Under guidance the batch has
+the prompts first. The pipeline's guidance scale counts from 0: `uncond + (1 + scale) (cond − uncond)`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ class ZImage(FlowMatching):
 
     def call(self, pipe: Any, drawing: Drawing) -> dict[str, Any]:
         """A scale of 1 or less means no guidance, which is 0 in the pipeline."""
-        return {**super().call(pipe, drawing), "guidance_scale": drawing.guidance_scale if drawing.guidance_scale > 1 else 0.0}
+        return {
+            **super().call(pipe, drawing),
+            "guidance_scale": drawing.guidance_scale if drawing.guidance_scale > 1 else 0.0,
+        }
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         chat = partial(qwen_chat, pipe.tokenizer, True)
@@ -70,12 +73,16 @@ class ZImage(FlowMatching):
         import torch
 
         level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
-        predicted = pipe.transformer(list(latents.unsqueeze(2)), level, list(condition["cap_feats"]), return_dict=False)[0]
+        predicted = pipe.transformer(
+            list(latents.unsqueeze(2)), level, list(condition["cap_feats"]), return_dict=False
+        )[0]
         return -torch.stack(predicted).squeeze(2)
 
 
 def _rotate(states: Any, rotary: Any) -> Any:
-    """Multiplies pairs of channels, as complex numbers, by `rotary` (B, S, D/2), like the model's attention processor."""
+    """Multiplies pairs of channels, as complex numbers, by `rotary` (B, S, D/2), like the model's attention
+    processor.
+    """
     import torch
 
     pairs = torch.view_as_complex(states.float().unflatten(3, (-1, 2)).contiguous())

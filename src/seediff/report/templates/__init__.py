@@ -1,4 +1,6 @@
-"""The templates of pages and cards, and `render`, which fills them in. Everything is escaped unless a template says otherwise."""
+"""The templates of pages and cards, and `render`, which fills them in. Everything is escaped unless a template says
+otherwise.
+"""
 
 from __future__ import annotations
 

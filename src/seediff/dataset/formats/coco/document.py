@@ -74,7 +74,11 @@ class Annotation(msgspec.Struct, frozen=True):
     @property
     def box_xywh(self) -> tuple[float, ...] | None:
         given = self.bbox
-        return tuple(given) if isinstance(given, list) and len(given) == 4 and all(type(v) in (int, float) for v in given) else None
+        return (
+            tuple(given)
+            if isinstance(given, list) and len(given) == 4 and all(type(v) in (int, float) for v in given)
+            else None
+        )
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -105,9 +109,9 @@ class Panoptic(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Document:
-    """A checked file: the ids of images and categories are unique, and annotations refer to existing ones. where: the file's name in
-    errors. instances: image id → annotations; in a panoptic file there are none. segments: image id → segments; None unless the file is
-    panoptic."""
+    """A checked file: the ids of images and categories are unique, and annotations refer to existing ones. where: the
+    file's name in errors. instances: image id → annotations; in a panoptic file there are none. segments: image id →
+    segments; None unless the file is panoptic."""
 
     where: str
     categories: list[Category]
@@ -118,7 +122,10 @@ class Document:
     def used(self) -> set[int]:
         """The ids of the categories that annotations and segments have."""
         infos = (info.category_id for segments in (self.segments or {}).values() for info in segments.segments_info)
-        return {*infos, *(annotation.category_id for annotations in self.instances.values() for annotation in annotations)}
+        return {
+            *infos,
+            *(annotation.category_id for annotations in self.instances.values() for annotation in annotations),
+        }
 
 
 def load(path: Path) -> Document:
@@ -152,7 +159,9 @@ def checked(content: Instances | Panoptic, where: str) -> Document:
             raise UserError(f"{where}: {name} has two segments {twice}")
         if segments.setdefault(annotation.image_id, annotation) is not annotation:
             raise UserError(f"{where}: {name} is of image {annotation.image_id}, which has one already")
-    return Document(where, content.categories, content.images, instances, segments if isinstance(content, Panoptic) else None)
+    return Document(
+        where, content.categories, content.images, instances, segments if isinstance(content, Panoptic) else None
+    )
 
 
 def _doubles(values: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -165,8 +174,8 @@ def _doubles(values: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int, int]]:
-    """The classes, without the background, and category id → id in label maps. Class ids count from 1 in the order of the category ids. All
-    documents must have the same categories. Raises UserError."""
+    """The classes, without the background, and category id → id in label maps. Class ids count from 1 in the order of
+    the category ids. All documents must have the same categories. Raises UserError."""
     first = documents[0]
     used = set().union(*(document.used() for document in documents))
     known = _without_parent(first, used)
@@ -182,7 +191,9 @@ def classes_of(documents: Sequence[Document]) -> tuple[tuple[str, ...], dict[int
 
 
 def _without_parent(document: Document, used: Collection[int]) -> list[Category]:
-    """The categories, sorted by id, without the parent category that Roboflow writes with id 0 and no annotation has."""
+    """The categories, sorted by id, without the parent category that Roboflow writes with id 0 and no annotation
+    has.
+    """
     known = sorted(document.categories, key=lambda category: category.id)
     parent = len(known) > 1 and known[0].id == 0 and 0 not in used
     return known[1:] if parent and any(category.supercategory == known[0].name for category in known[1:]) else known
