@@ -72,6 +72,23 @@ def test_what_is_missing_is_made_as_well(tmp_path, lost):
     assert contents(tmp_path / "grown") == contents(tmp_path / "large")
 
 
+def test_nothing_outside_is_read_or_removed(tmp_path):
+    grown, outside = tmp_path / "grown", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "000004.json").write_text("mine")
+    generate(CONFIG, grown, draw=fake_draw)
+    rows = (grown / "metadata.jsonl").read_text()
+    (grown / "metadata.jsonl").write_text(rows.replace("masks/000001.png", "../outside/000004.json"))
+    with pytest.raises(UserError, match="'mask' leads out of the dataset folder"):
+        generate(replace(CONFIG, per_class=5), grown, draw=fake_draw)
+    assert (grown / "metadata.jsonl").is_file()
+    (grown / "metadata.jsonl").unlink()
+    (grown / ".batches").symlink_to(outside)
+    with pytest.raises(UserError, match="is a link that leads out of"):
+        generate(replace(CONFIG, per_class=5), grown, draw=fake_draw)
+    assert (outside / "000004.json").read_text() == "mine"
+
+
 def test_what_would_be_done_is_said(tmp_path):
     generate(CONFIG, tmp_path / "out", draw=fake_draw)
     before = contents(tmp_path / "out")

@@ -200,6 +200,8 @@ def main(arguments: Sequence[str] | None = None, program: App | None = None) -> 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupt_once()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if program is not None:
+        program.config = (record,)
     with escaped_streams():
         return _run(program or _fitting(arguments), arguments)
 

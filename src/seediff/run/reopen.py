@@ -25,7 +25,7 @@ from ..errors import UserError
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import Out
 from ..files.outputs import write_atomic
-from ..files.reading import ANNOTATIONS
+from ..files.reading import ANNOTATIONS, inside
 from ..prompts.specs import sample_count
 from .output import BatchRecord, Place, open_place, record_path
 
@@ -145,7 +145,7 @@ def grow(place: Place, config: GenerateConfig) -> None:
     if (folder / native.METADATA).is_file():
         _unfinish(place, saved, lost=whole if rest else None)
     elif rest:
-        (folder / record_path(whole)).unlink(missing_ok=True)
+        inside(folder, record_path(whole)).unlink(missing_ok=True)
     weights = read_toml(folder / native.CONFIG).get("weights", "")
     write_atomic(folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
 
@@ -171,8 +171,12 @@ def _unfinish(place: Place, config: GenerateConfig, lost: int | None = None) -> 
     unfinished.
     """
     folder, extras = place.folder, find_extras(place.folder)
+    rows = native.read_rows(folder)
+    for row in rows:  # before anything changes
+        for field in ("file_name", "mask"):
+            inside(folder, row.get(field), folder / native.METADATA, field)
     place.make_folders([])
-    if splits := {row["file_name"]: row["split"] for row in native.read_rows(folder) if "split" in row}:
+    if splits := {row["file_name"]: row["split"] for row in rows if "split" in row}:
         write_atomic(folder / SPLITS, json.dumps(splits).encode("utf-8"))
     for number, record in _rows_by_batch(folder, config).items():
         if number == lost:

@@ -214,7 +214,7 @@ def preview(
     from ..report.preview import write_preview
     from ..report.saved_steps import load_trace
 
-    steps = [load_trace(path) for path in sorted((out / native.STEPS).glob("*.safetensors"))]
+    steps = [load_trace(inside(out, path)) for path in sorted((out / native.STEPS).glob("*.safetensors"))]
     return write_preview(
         out,
         summary=summarize(config, rejected),
