@@ -73,6 +73,7 @@ def in_order(
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (function,))
     try:
         yield partial(_results, pool, AHEAD * workers, chunk)
+        pool.shutdown(cancel_futures=True)  # here, so that a Ctrl-C meanwhile ends the processes, too
     except BrokenProcessPool as error:
         raise UserError(
             "a worker process ended unexpectedly: out of memory, or in a script no `if __name__ == '__main__'`; "
