@@ -203,6 +203,7 @@ class Ray(Engine):
                 raise UserError(f"{ATTEMPTS} workers died {what}; {why}") from None
             if number is not None:
                 self.queue.appendleft(number)
+                self._hand_out()  # to an idle worker: the new one may wait forever for a machine that is gone
             with suppress(Exception):
                 ray.kill(actor)
             self._hire()
