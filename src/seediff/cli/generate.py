@@ -78,8 +78,7 @@ def generate(
 
     - `seediff generate --classes dog,cat --model sdxl --size 1536 --offload model --vae-tiling --out large`
 
-    -
-      `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://bucket/voc`
+    - `seediff generate --classes voc --per-class 50000 --model sd2-base --engine ray --address auto --out s3://a/voc`
     """
     all_classes(GenerateConfig, config)
     chosen = configure(GenerateConfig, typed, config, preset=preset)
