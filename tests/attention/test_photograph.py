@@ -194,7 +194,7 @@ def test_a_mirrored_second_look(mini_model, images):
 
 
 def test_drawn_pictures_have_no_second_look():
-    with pytest.raises(UserError, match=r"^capture.flip = true: looks once more at photographs"):
+    with pytest.raises(UserError, match=r"^capture\.flip: looks once more at photographs \(`seediff"):
         GenerateConfig(("dog",), capture=CaptureConfig(flip=True))
 
 

@@ -160,7 +160,7 @@ def test_staged_replaces_neither_the_current_folder_nor_a_mounted_one(tmp_path, 
 def test_what_a_killed_run_left_is_removed(tmp_path):
     code = """
 import sys, time
-from seediff.files.output_folders import staged
+from seediff.files.output_folders import stage_output
 with stage_output(sys.argv[1]) as part:
     (part / "images").mkdir()
     (part / "images/old").write_text("old")

@@ -115,7 +115,7 @@ def test_missing_predictions(folders, tmp_path: Path):
     predictions, labels = folders
     for name in ("c", "d"):
         save_map(labels / f"{name}.png", [[0, 1]])
-    with pytest.raises(UserError, match=r"has no prediction for 2 of 4 labels, the first 'c'; missing = wrong"):
+    with pytest.raises(UserError, match="out: has no prediction for 2 of 4 labels, the first 'c';"):
         evaluate_segments(predictions, labels)
     wrong = evaluate_segments(predictions, labels, num_classes=2, missing="wrong")
     assert (wrong.acc, wrong.images, wrong.missing) == (11 / 17, 4, 2)

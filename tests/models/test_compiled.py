@@ -202,7 +202,7 @@ def test_too_many_shapes_end_a_run_in_one_line_and_the_next_goes_on(
         said = capfd.readouterr().err.strip()
         if codes[-1]:
             assert said.startswith(
-                "seediff: --compile: too many shapes: torch has made 4 graphs of one class of blocks, the most"
+                "seediff: compile: too many shapes: torch has made 4 graphs of one class of blocks, the most"
             )
             assert "\n" not in said
     assert (codes[0], codes[-1]) == (2, 0)

@@ -83,7 +83,7 @@ def test_damaged_files(twin, tmp_path):
     folder = twin("flux")
     write(path := tmp_path / "model.gguf", folder, "flux", "Q8_0")
     whole = path.read_bytes()
-    refused(path, "quantize int8: the model's weights are quantised already", base=str(folder), quantize="int8")
+    refused(path, "quantize: int8: the model's weights are quantised", base=str(folder), quantize="int8")
     refused(path, "model .* is of a FluxPipeline, but its base", base=str(twin("sd3")))
     for cut in (3, 30, 2000, len(whole) - 1):
         path.write_bytes(whole[:cut])

@@ -100,14 +100,14 @@ def test_subclasses_may_be_a_list_but_no_text():
     assert GenerateConfig(classes=["dog"], subclasses=[*phrases]) == GenerateConfig(
         classes=("dog",), subclasses=phrases
     )  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="subclasses must be a tuple of texts"):
+    with pytest.raises(UserError, match="subclasses: "):
         GenerateConfig(classes=("dog",), subclasses="poodle dog")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="subclasses must be a tuple of texts"):
+    with pytest.raises(UserError, match="subclasses: "):
         GenerateConfig(classes=("dog",), subclasses=None)  # type: ignore[arg-type]
 
 
 def test_a_subclass_is_named_once():
-    with pytest.raises(UserError, match="subclasses: 'poodle dog': is given more than once"):
+    with pytest.raises(UserError, match="subclasses: 'poodle dog' is given more than once; name"):
         GenerateConfig(classes=("dog",), subclasses=("poodle dog", "orange dog", "poodle dog"))
 
 
@@ -119,5 +119,5 @@ def test_a_subclass_must_name_one_class(phrase):
 
 def test_a_subclass_that_a_file_has_is_refused_with_the_file(tmp_path):
     (tmp_path / "varied.toml").write_text('classes = ["dog"]\nsubclasses = ["poodle dog"]\n')
-    with pytest.raises(UserError, match=r"subclasses: 'poodle dog': must name exactly one .*varied\.toml\)"):
+    with pytest.raises(UserError, match=r"varied\.toml\); for example 'small cat'"):
         configure(GenerateConfig, {"classes": ("cat",)}, tmp_path / "varied.toml")

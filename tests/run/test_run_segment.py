@@ -295,7 +295,7 @@ BAD = [
     (["{in}", "--names", ","], "--names"),
     (["{in}", "--names", "dog,dog"], "--names: named more than once: dog"),
     (["{in}", "--names", "background"], "names: 'background' is the name of id 0"),
-    (["{in}", "--names", "d\x07g"], r"--names: 'd\x07g' is empty, or has spaces at its"),
+    (["{in}", "--names", "d\x07g"], r"--names: 'd\x07g' is empty, or has a comma, spaces"),
     (["{in}", "--names", ",".join(f"w{i}" for i in range(255))], "names: 255 different words, more than the 254"),
     (["{in}", "--size", "0"], "--size: 0 must be at least 8 pixels; leave it out"),
     (["{in}", "--size", "2048"], "--size: 2048 must be at most 512 for this model:"),

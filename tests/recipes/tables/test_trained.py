@@ -167,7 +167,11 @@ def some(**changes) -> dict:
         (some(folder="scenes", count=9), {"scenes": "scenes"}, "takes 9 samples"),
         ({"train": {"backbone": "tiny", "epochs": 0}}, {"scenes": "scenes"}, "epochs = 0"),
         ({"train": {"backbone": "tiny", "batch": 3}}, {"scenes": "scenes"}, "'batch'"),
-        ({"train": {"backbone": "tiny", "weights": "scratch", "device": "abacus"}}, {"scenes": "scenes"}, "'abacus'"),
+        (
+            {"train": {"backbone": "tiny", "weights": "scratch", "device": "abacus"}},
+            {"scenes": "scenes"},
+            "device: abacus",
+        ),
         ({"metrics": ("miou", "unseen")}, {"scenes": "scenes"}, "'unseen'"),
         ({"tests": {"held_out": HeldOut(scenes="tune", skip=200)}}, {"scenes": "scenes"}, "no sample is left"),
         ({"tests": {"held_out": HeldOut(scenes="tune", protocol="vocc")}}, {"scenes": "scenes"}, "vocc"),
