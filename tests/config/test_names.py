@@ -1,6 +1,14 @@
 import pytest
 
-from seediff.config.names import VOC_CLASSES, check_classes, join_classes, parse_classes, parse_prompts, spoken
+from seediff.config.names import (
+    VOC_CLASSES,
+    check_classes,
+    join_classes,
+    parse_classes,
+    parse_names,
+    parse_prompts,
+    spoken,
+)
 from seediff.errors import UserError
 
 
@@ -62,3 +70,10 @@ def test_prompt_files_are_read_and_checked(tmp_path):
     file.write_text("\n")
     with pytest.raises(UserError, match="no templates"):
         parse_prompts(str(file))
+
+
+@pytest.mark.parametrize("word", ["all", "voc"])
+def test_a_word_for_a_whole_list_is_no_class_beside_others_but_may_name_a_segment(word):
+    with pytest.raises(UserError, match=f"classes: '{word}' stands for a whole list"):
+        parse_classes(f"{word},dog")
+    assert parse_names(f"{word},dog") == (word, "dog")

@@ -87,18 +87,22 @@ def parse_classes(text: str) -> tuple[str, ...]:
 
 
 def split_classes(text: str) -> tuple[str, ...]:
-    """`voc` → VOC's twenty; other texts → names separated by commas. Opens no file."""
-    return VOC_CLASSES if text.strip() == "voc" else split_names(text)
-
-
-def split_names(text: str) -> tuple[str, ...]:
-    """Names separated by commas. Raises UserError for a word that stands for a list beside others."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    """`voc` → VOC's twenty; other texts → names separated by commas. Opens no file. Raises UserError for a word that
+    stands for a whole list beside names.
+    """
+    if text.strip() == "voc":
+        return VOC_CLASSES
+    names = split_names(text)
     if len(names) > 1 and (word := next((name for name in names if name in ("all", "voc")), None)):
         raise UserError(
             "classes", f"'{word}' stands for a whole list and cannot be in one", "give it alone, or name the classes"
         )
     return names
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def parse_names(text: str) -> tuple[str, ...]:
