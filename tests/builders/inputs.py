@@ -1,4 +1,4 @@
-"""Small valid inputs of commands, each made when it is first asked for, for the cases of tests/corpus."""
+"""Small valid inputs of commands, each made when it is first asked for, for the cases of tests/test_corpus.py."""
 
 from __future__ import annotations
 
@@ -42,9 +42,11 @@ folder.
 
 
 def words(line: str, case: Path) -> list[str]:
-    """The words of a case's line: {case} is its folder, and the names in SHORT are options."""
+    """The words of a case's line: paths below `in` and `work` are in its folder, {case} is its folder, and the names in
+    SHORT are options.
+    """
     return [
-        word.replace("{case}", str(case))
+        f"{case}/{word}" if word.startswith(("in/", "work/")) else word.replace("{case}", str(case))
         for part in shlex.split(line)
         for word in shlex.split(SHORT.get(part, "")) or [part]
     ]
@@ -118,18 +120,17 @@ MADE: dict[str, Callable[[Path], object]] = {
     "devkit": devkit,
     "ade20k": ade20k,
     "plain": plain,
-    "files": Path.mkdir,
     "model": lambda folder: twins.save_mini(folder, 8),
 }
 LINES = {
-    **{kind: f"export {{case}}/in/native --to {kind}" for kind in ("voc", "coco", "yolo", "parquet", "webdataset")},
-    "polygons": "export {case}/in/native --to coco --polygons",
+    **{kind: f"export in/native --to {kind}" for kind in ("voc", "coco", "yolo", "parquet", "webdataset")},
+    "polygons": "export in/native --to coco --polygons",
     "generated": "generate GENERATE",
     "unfinished": "generate GENERATE",
-    "segments": "segment {case}/in/photos SEGMENT",
-    "masked": "mask {case}/in/photos --classes dog --timesteps 300 --presence 0 --threads 1 --model ../../in/model",
-    "segmenter": "train {case}/in/native TRAIN",
-    "training": "train {case}/in/native TRAIN",
+    "segments": "segment in/photos SEGMENT",
+    "masked": "mask in/photos --classes dog --timesteps 300 --presence 0 --threads 1 --model ../../in/model",
+    "segmenter": "train in/native TRAIN",
+    "training": "train in/native TRAIN",
 }
 """Inputs that a command makes. unfinished, training: it is stopped after its first batch or step."""
 
