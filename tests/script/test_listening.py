@@ -2,6 +2,7 @@
 threads.
 """
 
+import copy
 import threading
 from functools import partial
 
@@ -16,7 +17,16 @@ from seediff.models.registry import load_model
 
 
 @pytest.fixture
-def pipe(sd1_folder):
+def pipe(sd1_model):
+    """Its scheduler is its own; the other parts are shared, and no test may change them."""
+    pipe = copy.copy(sd1_model.pipe)
+    pipe.scheduler = copy.deepcopy(pipe.scheduler)
+    return pipe
+
+
+@pytest.fixture
+def whole(sd1_folder):
+    """A pipeline whose parts a test may change."""
     return load_model(str(sd1_folder), device="cpu").pipe
 
 
@@ -277,16 +287,15 @@ def test_nothing_is_left_after_an_error_in_the_middle(pipe, error):
     assert same(seen.maps[0], alone(pipe)[0])
 
 
-def test_threads(pipe, sd1_folder):
+def test_threads(pipe, whole):
     """Two pipelines in two threads do not hear each other; one captured pipeline in two is refused."""
-    other = load_model(str(sd1_folder), device="cpu").pipe
-    expected = [alone(pipe, "a dog")[0], alone(other, "a cat", seed=1)[0]]
+    expected = [alone(pipe, "a dog")[0], alone(whole, "a cat", seed=1)[0]]
     found = {}
 
     def work(number, pipe, prompt, seed):
         found[number] = alone(pipe, prompt, seed=seed)[0]
 
-    threads = [threading.Thread(target=work, args=args) for args in ((0, pipe, "a dog", 0), (1, other, "a cat", 1))]
+    threads = [threading.Thread(target=work, args=args) for args in ((0, pipe, "a dog", 0), (1, whole, "a cat", 1))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -323,16 +332,16 @@ def offloaded(pipe, how):
 
 
 @pytest.mark.parametrize("how", ["sequential", "group"])
-def test_offloading(pipe, how):
+def test_offloading(whole, how):
     pytest.importorskip("accelerate")
-    plain, expected = draw(pipe), alone(pipe)[0]
-    offloaded(pipe, how)
+    plain, expected = draw(whole), alone(whole)[0]
+    offloaded(whole, how)
     if how == "sequential":
-        assert next(pipe.unet.parameters()).is_meta
-    with seediff.capture(pipe) as seen:
-        assert np.array_equal(draw(pipe), plain)
+        assert next(whole.unet.parameters()).is_meta
+    with seediff.capture(whole) as seen:
+        assert np.array_equal(draw(whole), plain)
     assert same(seen.maps[0], expected)
-    assert np.array_equal(draw(pipe), plain)
+    assert np.array_equal(draw(whole), plain)
 
 
 def test_another_backend_of_attention(twin):
@@ -347,7 +356,7 @@ def test_another_backend_of_attention(twin):
         torch.testing.assert_close(seen.maps[0].cross_attention[grid], tensor, atol=1e-5, rtol=0)
 
 
-def test_xformers(pipe, monkeypatch):
+def test_xformers(whole, monkeypatch):
     """Its processor, with torch's attention in the place of its kernel, which needs a GPU."""
     from diffusers.models import attention_processor
 
@@ -356,9 +365,9 @@ def test_xformers(pipe, monkeypatch):
 
     xformers = type("xformers", (), {"ops": type("ops", (), {"memory_efficient_attention": staticmethod(kernel)})})
     monkeypatch.setattr(attention_processor, "xformers", xformers)
-    expected = alone(pipe)[0]
-    pipe.unet.set_attn_processor(attention_processor.XFormersAttnProcessor())
-    found = alone(pipe)[0]
+    expected = alone(whole)[0]
+    whole.unet.set_attn_processor(attention_processor.XFormersAttnProcessor())
+    found = alone(whole)[0]
     for grid, tensor in expected.cross_attention.items():
         torch.testing.assert_close(found.cross_attention[grid], tensor, atol=1e-5, rtol=0)
 

@@ -49,8 +49,7 @@ def left(pipe, network):
     return set(vars(pipe)), set(vars(pipe.image_processor)), hooks, processors
 
 
-@pytest.mark.parametrize("guidance", [GUIDANCE, 1.0])
-def test_pictures_and_maps(model, guidance):
+def check_pictures_and_maps(model, guidance=GUIDANCE):
     """Those of generate: the same arithmetic, found by what the network is given instead of by the family's order."""
     expected, maps = generate(model, guidance_scale=guidance)
     before = left(model.pipe, model.network)
@@ -64,11 +63,11 @@ def test_pictures_and_maps(model, guidance):
     for number, spec in enumerate(SPECS[:2]):
         asked = seen._maps(number, spec.classes)
         assert asked.words == maps[number].words
+    return seen
 
 
-def test_what_is_made_of_it(model):
-    with seediff.capture(model.pipe) as seen:
-        draw(model)
+def test_pictures_maps_and_what_is_made_of_them(model):
+    seen = check_pictures_and_maps(model)
     assert seen.words[1] == ("cat", "potted", "plant")
     heat = seen.heatmap("potted plant", image=1)
     assert heat.shape == (64, 64)
@@ -82,6 +81,12 @@ def test_what_is_made_of_it(model):
         seediff.UserError, match=r"^'bus' is not in what the model read of the prompt 'a photo of a dog'"
     ):
         seen.heatmap("bus")
+
+
+@pytest.mark.parametrize("model", ["unet", "chroma", "flux", "z_image"], indirect=True)
+def test_without_guidance(model):
+    """Of each way in which guidance is given: two halves, two calls, a number, the first half."""
+    check_pictures_and_maps(model, 1.0)
 
 
 def test_masks_have_the_constants_of_the_models_folder():
