@@ -1,163 +1,213 @@
-"""Remake every figure, table, picture, notebook output and JSON file of the docs whose ingredients have changed.
+"""Remake every figure, table, picture, notebook and JSON file of the docs whose ingredients have changed.
 
-    python recipes/renew.py --dry-run                  # print what is out of date and why, and what it would cost
-    python recipes/renew.py                            # remake it; a run that was stopped continues where it was python
-    recipes/renew.py look truth --anew          # these outputs, even if they are current python recipes/renew.py truth
-    --scale 0.01         # a trial with a hundredth of the scenes, published to runs/renew/docs
+    python recipes/renew.py --dry-run            # print what is out of date and why, and what it would cost
+    python recipes/renew.py                      # remake it; a run that was stopped continues where it was
+    python recipes/renew.py look truth --anew    # these outputs, even if they are current
 
 recipes/outputs.toml lists the outputs. docs/ingredients.json records what each was made from: weights, constants of the
 methods that it shows, scenes, commands, and other outputs. Code is not among them:
 `python benchmarks/same_bytes.py OLD NEW` guards what it computes. Tables of trained segmenters have their own keys
-instead. Sentences about figures, and tables that no `tables` entry names, are edited by hand.
+instead. Sentences about figures, and tables on pages, are edited by hand.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
-import math
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script, only this folder is on the path
 
-from recipes.renewal import outputs as known
-from recipes.renewal.outputs import Output
-from recipes.renewal.pages import with_tables
+from recipes.mini.sets import scenes_file
+from recipes.tables.definition import packaged, read_table
+from recipes.tables.sources import Places
+from recipes.tables.stored_results import open_kept
+from recipes.tables.trained import has_figures
+from seediff.devices import BF16_SWITCH
+from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
+from seediff.models.fingerprint import content_fingerprint, model_fingerprint
+from seediff.models.known import EMBEDDED
 
-FEWEST = 2
-"""The smallest number of scenes or images in a trial, whatever its scale."""
+ROOT = Path(__file__).parents[1]
+TABLE = ROOT / "recipes" / "outputs.toml"
+RECORD = ROOT / "docs" / "ingredients.json"
+STUDIES = ROOT / "docs" / "studies"
+DRAWING = ("steps", "guidance_scale", "scheduler", "capture_steps")
+"""The keys of a model's preset that decide what it draws: the ingredient "MODEL drawing"."""
+DEFAULTS = ("method", "presence", "name_threshold")
+"""The keys that decide the masks that commands make without options: "MODEL preset", with the constants of that
+method.
+"""
 WIDEST = 1600
 """Pixels of a page's picture, from left to right, at most."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where outputs are made. work: the folder for unfinished outputs. folders: name → folder that commands read; by
-    default, the folder of that name in the repository. scale: below 1, a trial, which publishes below `work` and
-    records nothing."""
+class Output:
+    """An entry of outputs.toml; the comment at its top explains each field."""
 
-    work: Path
-    folders: Mapping[str, Path]
-    scale: float = 1.0
-
-    def obstacle(self, output: Output) -> str:
-        """Why the output cannot be made here; "" if it can."""
-        if not output.commands:
-            return "no command makes it any more"
-        if self.scale < 1 and output.makes:
-            return "changes the package: no trial"
-        missing = [name for name in output.needs if not (shutil.which(name) or self._folder(name).is_dir())]
-        return f"needs {', '.join(missing)}" if missing else ""
-
-    def command(self, text: str, work: Path) -> list[str]:
-        def value(match: re.Match[str]) -> str:
-            name = match[1]
-            if name.isdigit():
-                return str(max(FEWEST, math.ceil(int(name) * self.scale)))
-            return {"work": str(work), "runs": str(self.work), "scale": f"{self.scale:g}"}.get(name) or str(
-                self._folder(name)
-            )
-
-        return [re.sub(r"\{([\w-]+)\}", value, word) for word in shlex.split(text)]
-
-    def target(self, file: str) -> Path:
-        """The path at which a file of the docs is published."""
-        return (self.work if self.scale < 1 else known.ROOT) / file
-
-    def _folder(self, name: str) -> Path:
-        return self.folders.get(name, known.ROOT / name)
+    name: str
+    kind: str
+    minutes: float
+    commands: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    of: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
-def make(output: Output, place: Place) -> str:
-    """Run the commands of an output, publish its files and record its ingredients. Returns an error message, "" on
-    success.
+def read_outputs() -> list[Output]:
+    """All outputs, in the order in which they are made: ingredients of others come first."""
+    outputs = []
+    for title, entry in read_toml(TABLE).items():
+        for name, minutes in (entry.pop("each", None) or {"": entry.get("minutes")}).items():
+            fields = json.loads(json.dumps(entry).replace("{name}", name))
+            lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+            outputs.append(Output(title.replace("{name}", name), **{**fields, **lists, "minutes": minutes}))
+    return outputs
+
+
+def out_of_date(outputs: list[Output]) -> dict[str, list[str]]:
+    """Name of each out-of-date output → its changed ingredients, or else those that other out-of-date outputs will
+    remake.
     """
-    made_of = known.ingredients(output)
-    work = (
-        place.work / output.name / known.digest(made_of)
-    )  # the same for the same ingredients, so that a stopped run continues
+    record = read_record()
+    stale: dict[str, list[str]] = {}
+    renewed: set[str] = set()
+    for output in outputs:
+        if reasons := changed(output, record) or sorted(renewed & set(output.of) - set(output.files)):
+            stale[output.name] = reasons
+            renewed |= {*output.files, *output.makes}
+    return stale
+
+
+def changed(output: Output, record: Mapping[str, Any]) -> list[str]:
+    """The ingredients that have changed since the output was made; for a trained table, its rows without figures of the
+    current weights, data and settings.
+    """
+    if output.kind == "trained table":
+        name = output.name.rpartition("/")[2]
+        table, places = read_table(packaged(name, "embedded")), Places(Path(tempfile.gettempdir()), {})
+        seeds = json.loads((STUDIES / name / "results.json").read_text(encoding="utf-8"))["seeds"]
+        with patch.dict(os.environ, {BF16_SWITCH: "1"}):  # the number format, a CPU's with bfloat16, is in each key
+            return [row.name for row in table.rows if not has_figures(row, table, places, seeds, _figures())]
+    made_of = record.get(output.name, {}).get("of", {})
+    return [name for name, value in ingredients(output).items() if made_of.get(name) != value]
+
+
+@cache
+def _figures() -> Any:
+    return open_kept(Path(tempfile.gettempdir()) / "no such folder", [STUDIES])
+
+
+def ingredients(output: Output) -> dict[str, str]:
+    """Ingredient of an output → its current fingerprint."""
+    return {"commands": digest(output.commands), **{name: _fingerprint(name) for name in output.of}}
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits for a value that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _fingerprint(name: str) -> str:
+    model, _, part = name.partition(" ")
+    if part:
+        return digest(_of_preset(model, part))
+    if name in EMBEDDED or name == "scenes":
+        return _of_package(name)
+    if not (ROOT / name).is_file():
+        return ""
+    if name.endswith(".toml"):
+        return digest(read_toml(ROOT / name))
+    stored = json.loads((ROOT / name).read_text(encoding="utf-8"))
+    if name.endswith(".ipynb"):
+        return digest([cell["source"] for cell in stored["cells"] if cell["cell_type"] == "code"])
+    return digest({key: value for key, value in stored.items() if key not in ("seconds", "milliseconds")})
+
+
+def _of_preset(model: str, part: str) -> dict[str, Any]:
+    """The constants of a model's preset that make up "MODEL drawing", "MODEL preset" or "MODEL preset METHOD"."""
+    preset = json.loads((EMBEDDED[model] / "seediff.json").read_text(encoding="utf-8"))["preset"]
+    if part == "drawing":
+        return {key: preset.get(key) for key in DRAWING}
+    named = part.partition(" ")[2]
+    method = {**preset["methods"], **preset.get("segments", {})}[named or preset["method"]]
+    return method if named else {**method, **{key: preset.get(key) for key in DEFAULTS}}
+
+
+@cache
+def _of_package(name: str) -> str:
+    """The fingerprint of scenes or weights, which no output changes."""
+    if name == "scenes":
+        return digest([content_fingerprint(scenes_file(name)) for name in ("truth", "shift", "tune")])
+    return model_fingerprint(name)
+
+
+def read_record() -> dict[str, Any]:
+    return json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
+
+
+def make(output: Output, runs: Path, folders: Mapping[str, Path]) -> str:
+    """Run the commands of an output in a folder of `runs`, publish its files and record its ingredients. Returns an
+    error message, "" on success.
+    """
+    made_of = ingredients(output)
+    work = runs / output.name / digest(made_of)  # the same for the same ingredients, so that a stopped run continues
     work.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for text in output.commands:
-        command = place.command(text, work)
+        command = words(text, work, runs, folders)
         print(f"{output.name}: {shlex.join(command)}", flush=True)
         with (work / "log.txt").open("a", encoding="utf-8") as log:
-            code = subprocess.run(
-                command, cwd=known.ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-            ).returncode
+            code = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log).returncode
         if code:
             return f"exit code {code}, see {work / 'log.txt'}"
     for file, source in output.files.items():
-        publish(work / source, place.target(file))
-    for table in output.tables:
-        page = place.target(table.page) if place.target(table.page).is_file() else known.ROOT / table.page
-        pasted = with_tables(
-            page.read_text(encoding="utf-8"),
-            (work / table.file).read_text(encoding="utf-8"),
-            table.heading,
-            table.under,
-        )
-        write(place.target(table.page), pasted.encode())
-    if place.scale == 1:
-        today = datetime.now(timezone.utc).date().isoformat()
-        known.write_record({**known.read_record(), output.name: {"made": today, "of": made_of}})
+        data = (work / source).read_bytes()
+        (ROOT / file).parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(ROOT / file, page_picture(data) if file.endswith(".jpg") else data)
+    record = {**read_record(), output.name: {"made": datetime.now(timezone.utc).date().isoformat(), "of": made_of}}
+    ordered = {known.name: record[known.name] for known in read_outputs() if known.name in record}
+    write_atomic(RECORD, (json.dumps(ordered, indent=1, ensure_ascii=False) + "\n").encode())
     return ""
 
 
-def publish(source: Path, target: Path) -> None:
-    """Copy a file into the docs. Pictures whose target ends in .jpg become JPEGs at most WIDEST wide."""
-    data = source.read_bytes()
-    if target.suffix == ".jpg":
-        data = page_picture(data)
-    write(target, data)
+def words(text: str, work: Path, runs: Path, folders: Mapping[str, Path]) -> list[str]:
+    """A command of outputs.toml with its folders filled in."""
+    places = {"work": work, "runs": runs, **folders}
+    return [
+        re.sub(r"\{([\w-]+)\}", lambda found: str(places.get(found[1], ROOT / found[1])), word)
+        for word in shlex.split(text)
+    ]
 
 
 def page_picture(data: bytes) -> bytes:
-    """A picture in any format → a small progressive JPEG."""
+    """A picture in any format → a progressive JPEG at most WIDEST wide."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(data)) as opened:
         picture = opened.convert("RGB")
     picture.thumbnail((WIDEST, picture.height))
     picture.save(buffer, "JPEG", quality=80, optimize=True, progressive=True)
     return buffer.getvalue()
-
-
-def write(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, data)
-
-
-def renew(chosen: list[Output], outputs: list[Output], place: Place, *, anew: bool, dry_run: bool) -> int:
-    """Make the outputs that are out of date, or print what would be made. Returns 1 if any failed, else 0."""
-    stale, minutes, failed = {} if place.scale < 1 else known.out_of_date(outputs), 0.0, 0
-    for output in chosen:
-        why = f"out of date: {', '.join(stale[output.name])}" if output.name in stale else "current"
-        obstacle, wanted = place.obstacle(output), anew or output.name in stale
-        if dry_run or (wanted and obstacle):
-            print(
-                f"{output.minutes * place.scale:6.1f} min  {output.name:36}{why}{f'; {obstacle}' if obstacle else ''}"
-            )
-        if not wanted or obstacle:
-            continue
-        minutes += output.minutes * place.scale
-        if not dry_run and (anew or known.changed(output, known.read_record())):  # remade ingredients may be unchanged
-            problem = make(output, place)
-            failed += bool(problem)
-            print(f"{output.name}: {problem or 'done'}", flush=True)
-    print(f"{len(stale)} of {len(outputs)} outputs out of date; {minutes:.0f} minutes of one core")
-    return min(1, failed)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -167,26 +217,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="outputs; all by default")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--anew", action="store_true", help="also what is current")
-    parser.add_argument(
-        "--scale",
-        type=float,
-        default=1,
-        help="share of scenes, images and steps; below 1 nothing in the repository changes",
-    )
-    parser.add_argument("--work", type=Path, default=known.ROOT / "runs" / "renew", help="folder of what is under way")
-    parser.add_argument(
-        "--data", nargs="*", default=[], metavar="NAME=FOLDER", help="folders that outputs need and that are elsewhere"
-    )
+    parser.add_argument("--data", nargs="*", default=[], metavar="NAME=FOLDER", help="folders that outputs need")
     given = parser.parse_args(arguments)
-    outputs = known.read_outputs()
+    outputs = read_outputs()
     if unknown := set(given.names) - {output.name for output in outputs}:
         parser.error(f"there is no output {min(unknown)}; there are {', '.join(output.name for output in outputs)}")
-    if not 0 < given.scale <= 1:
-        parser.error(f"--scale {given.scale}: must be a share in (0, 1]")
-    chosen = [output for output in outputs if not given.names or output.name in given.names]
     folders = {name: Path(folder).absolute() for name, _, folder in (text.partition("=") for text in given.data)}
-    place = Place(given.work.absolute(), folders, given.scale)
-    return renew(chosen, outputs, place, anew=given.anew or place.scale < 1, dry_run=given.dry_run)
+    stale, minutes, failed = out_of_date(outputs), 0.0, False
+    for output in outputs:
+        if given.names and output.name not in given.names:
+            continue
+        wanted = given.anew or output.name in stale
+        why = f"out of date: {', '.join(stale[output.name])}" if output.name in stale else "current"
+        missing = [name for name in output.needs if not (shutil.which(name) or folders.get(name, ROOT / name).is_dir())]
+        obstacle = f"; needs {', '.join(missing)}" if missing else ""
+        if given.dry_run or (wanted and obstacle):
+            print(f"{output.minutes:4} min  {output.name:24}{why}{obstacle}")
+        if not wanted or obstacle:
+            continue
+        minutes += output.minutes
+        if not given.dry_run and (given.anew or changed(output, read_record())):  # remade ingredients may be unchanged
+            problem = make(output, ROOT / "runs" / "renew", folders)
+            failed |= bool(problem)
+            print(f"{output.name}: {problem or 'done'}", flush=True)
+    print(f"{len(stale)} of {len(outputs)} outputs out of date; {minutes:.0f} minutes of one core")
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
-from recipes.mini.checkpoint import load_checkpoint, save_checkpoint
 from seediff import devices
 from seediff.config.train import make_config, with_device
 from seediff.devices import BF16_SWITCH, check_device, default_device, has_bfloat16, mixed_dtype, mixed_precision
@@ -73,17 +70,3 @@ def test_devices_that_are_not_there_are_refused() -> None:
             check_device(device)
     with pytest.raises(UserError, match=r"^device: cuda:99: is not available; available: .*cpu"):
         check_device("cuda:99")
-
-
-def test_checkpoint_is_not_continued_in_another_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, file = torch.nn.Linear(2, 2), tmp_path / "checkpoint.safetensors"
-    monkeypatch.setenv(BF16_SWITCH, "1")
-    adam = {"adam": torch.optim.Adam(model.parameters())}
-    save_checkpoint(file, model, adam, 3)
-    assert load_checkpoint(file, model, adam) == 3
-    monkeypatch.setenv(BF16_SWITCH, "0")
-    with pytest.raises(
-        UserError, match=r"was trained in bfloat16, and here is float32; SEEDIFF_BF16=1 goes on as it began"
-    ):
-        load_checkpoint(file, model, adam)
-    assert load_checkpoint(file, model, {}) == 3  # read, not continued

@@ -2,7 +2,6 @@
 
     python website/execute.py                                  # all
     python website/execute.py first-masks --into /tmp/copies   # one, by its name
-    python website/execute.py first-masks --share 0.01         # only the first cell, a trial
 
 The cells of one run in this process, in order, in a folder that is made for it and removed: no Jupyter is needed. An
 output is what a cell prints, and the value of its last line: a picture as PNG, else as text. tests/test_notebooks.py
@@ -17,7 +16,6 @@ import base64
 import contextlib
 import io
 import json
-import math
 import os
 import tempfile
 from pathlib import Path
@@ -71,23 +69,15 @@ def with_outputs(notebook: dict[str, Any], outputs: list[list[dict[str, Any]]]) 
     return {**notebook, "cells": cells}
 
 
-def first_cells(cells: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
-    """The cells up to the last of a share of those with code, at least one."""
-    places = [number for number, cell in enumerate(cells) if cell["cell_type"] == "code"]
-    return cells if share == 1 else cells[: places[math.ceil(share * len(places)) - 1] + 1]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=sorted(path.stem for path in FOLDER.glob("*.ipynb")))
     parser.add_argument("--into", type=Path, default=FOLDER, help="folder of the copies")
-    parser.add_argument("--share", type=float, default=1, help="of the cells, from the first")
     given = parser.parse_args()
     before = Path.cwd()
     for name in given.names:
         path = given.into.absolute() / f"{name}.ipynb"
         notebook = json.loads((FOLDER / path.name).read_text(encoding="utf-8"))
-        notebook["cells"] = first_cells(notebook["cells"], given.share)
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             outputs = run_cells(notebook, path.name)

@@ -47,9 +47,6 @@ def train(
             help="Start from the weights of `mini` or of a pipeline folder, with coarse_samples = 0 in the recipe."
         ),
     ] = None,
-    autoencoder: Annotated[
-        str | None, Parameter(help="Use the autoencoder of `mini` or of a pipeline folder instead of training one.")
-    ] = None,
 ) -> None:
     """Train the embedded model: scenes, autoencoder, denoiser, pipeline folder. Resumes from its checkpoints.
 
@@ -65,9 +62,9 @@ def train(
     from .train import train_mini
 
     recipe = Recipe.from_toml(config) if config else Recipe()
-    start, vae = _local_folder(init, "--init"), _local_folder(autoencoder, "--autoencoder")
+    start = _local_folder(init) if init else None
     pipeline, complete = train_mini(
-        recipe, art, out, minutes=minutes, init=start, autoencoder=vae, say=lambda text: print(text, flush=True)
+        recipe, art, out, minutes=minutes, init=start, say=lambda text: print(text, flush=True)
     )
     print(f"Losses: {out / 'losses.jsonl'}")
     if pipeline:
@@ -77,13 +74,11 @@ def train(
         print("Training is not finished: the same command continues it.")
 
 
-def _local_folder(name: str | None, option: str) -> Path | None:
+def _local_folder(name: str) -> Path:
     from seediff.models.hub import resolve_name
 
-    if name is None:
-        return None
     if isinstance(folder := resolve_name(name), str):
-        raise UserError(f"{option} {name}: must be `mini`, or a pipeline folder on this machine")
+        raise UserError(f"--init {name}: must be `mini`, or a pipeline folder on this machine")
     return folder
 
 
@@ -138,28 +133,6 @@ def yardstick(
 
     for name, value in train_yardstick(art, out or SEGMENTER, report=_report).items():
         print(f"{name}: {value:.4f}")
-
-
-@app.command
-def check(
-    art: Art,
-    out: Annotated[Path, HERE, Parameter(help="Folder for the figures and the drawings.")],
-    model: Annotated[str, Parameter(help="`mini`, `mini-dit`, or the folder of a trained pipeline.")] = "mini",
-    images: Annotated[int, Parameter(help="Number of drawings, over all 19 classes.")] = 76,
-    seed: Annotated[int, SEED] = 0,
-) -> None:
-    """Measure how well a model draws: the share of a drawn object that the best single drawing of its class explains.
-
-    Example: python -m recipes.mini check --art art --model runs/mini/pipeline --out quality
-    """
-    from .check import check_drawings
-
-    result = check_drawings(art, model, out, images=images, seed=seed)
-    print(
-        f"The best sprite explains {result['explained']:.3f} of an object"
-        f" ({result['ci95'][0]:.3f}–{result['ci95'][1]:.3f})"
-    )
-    print(f"Figures: {out / 'quality.json'}   Drawings: {out / 'generated.png'}")
 
 
 @app.command

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
@@ -16,9 +18,7 @@ from seediff.mini.scenes import CLASSES
 
 from .grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
 from .half_size import CoarseHeads, pooled, predict_coarse
-from .loop import Batch, Student
 from .recipe import DENOISER_GROUPS, Recipe
-from .recipe import Denoiser as Table
 from .teacher import AlignmentHead
 from .text import build_text_encoder, build_tokenizer
 
@@ -26,13 +26,32 @@ MAX_CLASSES = 3
 MIDDLE = 2  # ratio of the latents' side to the middle level's
 
 
-class Denoiser(Student):
+PRESET = {"steps": 8, "guidance_scale": 2.5, "scheduler": "euler-a"}
+"""For drawing with a new pipeline, until tuning finds better constants."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The samples of one training step.
+
+    clean, noise: (B, 4, L, L), both of unit variance. timesteps: (B,) in 0 … 999. rows: (B,) indices of the scenes.
+    dropped: (B,) True where the caption is replaced by the empty prompt. seen: number of samples before this step.
+    features: (B, F, L/4, L/4) of the teacher; None without a teacher.
+    """
+
+    clean: torch.Tensor
+    noise: torch.Tensor
+    timesteps: torch.Tensor
+    rows: np.ndarray
+    dropped: torch.Tensor
+    seen: int
+    features: torch.Tensor | None = None
+
+
+class Denoiser(torch.nn.Module):
     """What this stage trains, as one module: `unet` and `text_encoder`, and two parts that the pipeline drops: `coarse`
     and `alignment`.
     """
-
-    schedule: Table
-    preset = {"steps": 8, "guidance_scale": 2.5, "scheduler": "euler-a"}  # noqa: RUF012  # docs/mini.md
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -57,9 +76,10 @@ class Denoiser(Student):
         self.coarse = CoarseHeads(config.channels, DENOISER_GROUPS)
         self.inside: torch.Tensor | None = None  # innermost features of the last forward pass
         if config.alignment_weight:
-            self.alignment = AlignmentHead(config.channels[-1], recipe.teacher.features)
+            self.alignment = AlignmentHead(config.channels[-1])
 
     def prepare(self, captions: Sequence[str], side: int) -> None:
+        """Prepare for the first step, from the captions of all scenes. side: L of their latents."""
         texts = list(captions)
         self.ids = torch.tensor(self.tokenizer(texts, padding="max_length")["input_ids"])
         self.empty = torch.tensor(self.tokenizer([""], padding="max_length")["input_ids"])
@@ -74,9 +94,21 @@ class Denoiser(Student):
     def _keep_inside(self, module: torch.nn.Module, given: object, made: torch.Tensor) -> None:
         self.inside = made
 
+    @property
+    def coarse_steps(self) -> int:
+        """The number of first steps that use latents of half the side."""
+        return self.schedule.coarse_samples // self.schedule.batch
+
+    def began(self, step: int) -> int:
+        """The first step of the part of training (coarse or full) that `step` belongs to; rates and averages restart
+        there.
+        """
+        return 0 if step < self.coarse_steps else self.coarse_steps
+
     def losses(self, batch: Batch) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        """The loss to minimise, and the curves to report: "error", the mean squared error, and others."""
         config, device = self.schedule, batch.clean.device
-        coarse = self.is_coarse(batch)
+        coarse = batch.seen < self.coarse_steps * config.batch
         signal = self.signal.to(device)[batch.timesteps]
         a, b = signal.sqrt().view(-1, 1, 1, 1), (1 - signal).sqrt().view(-1, 1, 1, 1)
         dropped = batch.dropped.cpu()
@@ -108,9 +140,11 @@ class Denoiser(Student):
         return loss, {**curves, "error": error}
 
     def for_muon(self, name: str) -> bool:
+        """Whether a weight belongs to the UNet's inner part, whose matrices and kernels Muon trains."""
         return name.startswith("unet.") and not re.search(r"conv_in|conv_out|time_emb", name)
 
     def parts(self) -> Mapping[str, torch.nn.Module]:
+        """Name of a pipeline's folder → the module that it holds."""
         return {"unet": self.unet, "text_encoder": self.text_encoder}
 
     def pipeline(self, vae: AutoencoderKL) -> StableDiffusionPipeline:

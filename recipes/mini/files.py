@@ -14,8 +14,6 @@ import numpy as np
 
 from seediff.errors import UserError, first_line
 from seediff.files.outputs import fresh_name
-from seediff.files.reading import ABSENT, open_regular
-from seediff.files.tensors import LARGEST
 
 
 @contextmanager
@@ -37,25 +35,14 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def map_array(
-    path: Path | str, dtype: type[np.generic], shape: tuple[int | None, ...], absent: str = ABSENT
-) -> np.ndarray:
-    """The array in a .npy file, memory-mapped read-only. shape: None stands for any size. Object arrays, which are
-    pickles, are refused.
-
-    Raises UserError naming the file if it holds no array, an array of another type or shape, or only a part of it.
+def map_array(path: Path, dtype: type[np.generic], shape: tuple[int | None, ...]) -> np.ndarray:
+    """The array in a .npy file, memory-mapped read-only. shape: None stands for any size. Raises UserError naming the
+    file if it holds no such array.
     """
-    with open_regular(path, LARGEST, absent) as file:
-        size = file.seek(0, 2)
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # the header is a Python literal; a damaged one raises errors of many kinds
-        raise UserError(path, f"is no .npy file ({first_line(error)[:300]})") from error
-    sides = len(array.shape) == len(shape) and all(
-        want in (None, side) for side, want in zip(array.shape, shape, strict=True)
-    )
-    if array.dtype != dtype or not sides or not array.flags.c_contiguous:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(path, f"is no .npy file ({first_line(error)})") from error
+    if array.dtype != dtype or [want or side for want, side in zip(shape, array.shape)] != [*array.shape]:  # noqa: B905
         raise UserError(path, f"holds {array.dtype} {array.shape}, but must hold {np.dtype(dtype)} {shape}")
-    if not array.size or size != array.offset + array.nbytes:
-        raise UserError(path, f"is no whole .npy file: {size} bytes do not hold {array.shape} of {array.dtype} alone")
     return array

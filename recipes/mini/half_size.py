@@ -3,19 +3,14 @@
 Where an object is and how its parts fit is decided at that size. Averaging 2 × 2 noisy latents gives noisy latents of
 half the side at the same timestep: a·pool(x) + b·pool(ε). In a UNet, the inner levels denoise these, between two small
 convolutions that replace the outer level. Every other weight keeps its role, its input's size and its timestep, so the
-whole UNet continues from these weights. A transformer denoises them unchanged, with a quarter of the tokens, each at
-the middle of the four that it replaces.
+whole UNet continues from these weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
-from diffusers.models.embeddings import PatchEmbed
 from torch import nn
 
 
@@ -59,23 +54,3 @@ def predict_coarse(
         sample = resnet(torch.cat([sample, skip], 1), embedded)
         sample = attention(sample, encoder_hidden_states=words, return_dict=False)[0]
     return heads.leave(sample)
-
-
-@contextmanager
-def half_side(embed: PatchEmbed) -> Iterator[None]:
-    """A block in which the tokens of half-side latents get the position embeddings of the whole side, averaged over 2 ×
-    2 tokens.
-    """
-    places = embed.cropped_pos_embed
-
-    def middles(height: int, width: int) -> torch.Tensor:
-        """(1, N, D) position embeddings for latents of height × width."""
-        rows, columns = 2 * height // embed.patch_size, 2 * width // embed.patch_size
-        whole = places(2 * height, 2 * width).unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
-        return F.avg_pool2d(whole, 2).flatten(2).transpose(1, 2)
-
-    embed.cropped_pos_embed = middles  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del embed.cropped_pos_embed  # the method of the class again

@@ -8,7 +8,6 @@ learning rates apply.
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 
 from seediff.devices import has_bfloat16
 
@@ -30,11 +29,7 @@ def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon on every given parameter of two or more dimensions.
-
-    Within an initialised process group, where all processes have the same gradients, each orthogonalises a share of the
-    matrices.
-    """
+    """Muon on every given parameter of two or more dimensions."""
 
     def __init__(self, params, lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.01) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
@@ -48,17 +43,7 @@ class Muon(torch.optim.Optimizer):
                 velocity = self.state[weight].setdefault("velocity", torch.zeros_like(weight))
                 velocity.lerp_(weight.grad, 1 - group["momentum"])
                 directions.append(weight.grad.lerp(velocity, group["momentum"]).flatten(1))
-            for weight, step in zip(weights, _orthogonalize_shared(directions), strict=True):
+            for weight, step in zip(weights, map(orthogonalize, directions), strict=True):
                 scale = group["lr"] * 0.2 * max(step.shape) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(step.view_as(weight), alpha=-scale)
-
-
-def _orthogonalize_shared(directions: list[torch.Tensor]) -> list[torch.Tensor]:
-    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    if world == 1:
-        return [orthogonalize(d) for d in directions]
-    parts = [orthogonalize(d) if i % world == rank else torch.zeros_like(d) for i, d in enumerate(directions)]
-    flat = torch.cat([p.flatten() for p in parts])
-    dist.all_reduce(flat)
-    return [part.view_as(d) for part, d in zip(flat.split([d.numel() for d in directions]), directions, strict=True)]

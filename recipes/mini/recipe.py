@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -20,9 +20,6 @@ SIDE_MULTIPLE = 16
 """An image's side must be a multiple of this: the latents' side is a quarter of it, and the denoiser halves that
 twice.
 """
-NETWORKS = {"unet": "denoiser", "transformer": "transformer"}
-"""Network that can be trained → its table in the recipe."""
-TEACHER_CHANNELS = 128
 AUTOENCODER_GROUPS, DENOISER_GROUPS = 8, 16
 """Numbers of groups in the group norms."""
 Count = Annotated[int, Meta(ge=1)]
@@ -53,24 +50,15 @@ class Autoencoder:
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """The network whose features a denoiser is drawn towards (see teacher.py)."""
+class Denoiser:
+    """UNet2DConditionModel with attention at sides 32, 16 and 8, and a text encoder without layers, so that words keep
+    their meaning; and how both are trained.
+    """
 
-    samples: Amount = (
-        48_000  # in total; 0: no training, the teacher is the packaged backbone, which knows classes but not drawings
-    )
-    batch: Count = 64
-    features: Count = 64  # principal components kept of its 128 channels
-
-    def __post_init__(self) -> None:
-        if self.features > TEACHER_CHANNELS:
-            raise UserError("features", f"{self.features} must be at most {TEACHER_CHANNELS}, the teacher's channels")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a network is trained."""
-
+    channels: Three = (64, 96, 160)
+    heads: Three = (1, 2, 4)
+    text_width: Count = 96
+    layers: Count = 1  # residual blocks with attention per level on the way down; one more on the way up
     samples: Count = 460_000  # in total; a run may stop earlier and be continued
     batch: Count = 32
     learning_rate: Rate = 3e-3
@@ -83,22 +71,6 @@ class Schedule:
         0.8  # of timesteps drawn logit-normally about the middle, as in Stable Diffusion 3; the others are uniform
     )
     alignment_weight: Weight = 0.2  # of the loss that pulls inner features towards a teacher's; 0: no teacher
-
-    def __post_init__(self) -> None:
-        if self.samples < self.batch:
-            raise UserError("samples", f"{self.samples} must be at least batch = {self.batch}: one step")
-
-
-@dataclass(frozen=True)
-class Denoiser(Schedule):
-    """UNet2DConditionModel with attention at sides 32, 16 and 8, and a text encoder without layers, so that words keep
-    their meaning.
-    """
-
-    channels: Three = (64, 96, 160)
-    heads: Three = (1, 2, 4)
-    text_width: Count = 96
-    layers: Count = 1  # residual blocks with attention per level on the way down; one more on the way up
     grouping_weight: Weight = 0.02  # of the self-attention grouping loss (see grouping.py); 0 switches it off
     agreement_weight: Weight = (
         0.05  # of the loss that pulls the word maps of all levels towards the middle level's; needs grouping
@@ -108,7 +80,8 @@ class Denoiser(Schedule):
     grouping_words_full: Count = 30_000  # samples after which word maps have their full weight
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        if self.samples < self.batch:
+            raise UserError("samples", f"{self.samples} must be at least batch = {self.batch}: one step")
         _check_channels(self.channels, DENOISER_GROUPS)
         for count, heads in zip(self.channels, self.heads, strict=True):
             if count % heads:
@@ -125,25 +98,6 @@ class Denoiser(Schedule):
 
 
 @dataclass(frozen=True)
-class Transformer(Schedule):
-    """SD3Transformer2DModel, as Stable Diffusion 3.5 has it without T5: tokens of 2 × 2 latents, two text encoders side
-    by side.
-    """
-
-    layers: Count = 6
-    heads: Count = 6
-    head_width: Count = 32
-    text_widths: tuple[Count, Count] = (96, 32)  # of the two text encoders
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if (width := self.heads * self.head_width) % 4:
-            raise UserError(
-                "heads", f"{self.heads} times head_width = {self.head_width} is {width}, and must be a multiple of 4"
-            )
-
-
-@dataclass(frozen=True)
 class Recipe:
     """All settings of `python -m recipes.mini train`. seed also determines the scenes."""
 
@@ -154,32 +108,13 @@ class Recipe:
     named: Share = NAMED  # of objects that such captions call by their drawing's phrase
     close_ups: Share = 0.75  # of scenes that show one large object (see render_scene)
     objects: Three = ODDS  # odds of one, two and three objects in the other scenes
-    workers: Amount = 0  # processes that share each batch of the denoiser; 0: one per core on a CPU, one on a GPU
     checkpoint_minutes: Rate = 5.0
-    network: Literal["unet", "transformer"] = "unet"  # or "transformer": whether [denoiser] or [transformer] is trained
     autoencoder: Autoencoder = field(default_factory=Autoencoder)
-    teacher: Teacher = field(default_factory=Teacher)
     denoiser: Denoiser = field(default_factory=Denoiser)
-    transformer: Transformer = field(default_factory=Transformer)
 
     def __post_init__(self) -> None:
         if self.side < CROP or self.side % SIDE_MULTIPLE:
             raise UserError("side", f"{self.side} must be a multiple of {SIDE_MULTIPLE}, and at least {CROP}")
-        if self.workers > self.schedule.batch:
-            raise UserError(
-                "workers",
-                f"{self.workers} must be at most the {self.table}'s batch of {self.schedule.batch}, which they share",
-            )
-
-    @property
-    def table(self) -> str:
-        """The name of the trained network's table."""
-        return NETWORKS[self.network]
-
-    @property
-    def schedule(self) -> Schedule:
-        """The trained network's table."""
-        return getattr(self, self.table)
 
     @classmethod
     def from_toml(cls, path: Path) -> Recipe:

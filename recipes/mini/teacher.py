@@ -1,16 +1,13 @@
-"""Target features for the denoiser, from a small teacher network that has learnt only from captions what clean scenes
-show.
+"""Target features for the denoiser, from a network that has learnt only from captions what clean scenes show: the
+package's backbone (backbone.py).
 
 A denoiser must recognise what is in the noise before it can draw it, and its denoising error teaches that slowly. So
 its innermost features are pulled towards the teacher's features of the clean scene (REPA: Yu et al., Representation
-Alignment for Generation, ICLR 2025). The teacher is trained only for this and is not shipped:
-`python -m recipes.mini check` measures with another network.
+Alignment for Generation, ICLR 2025).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,28 +22,21 @@ from seediff.train.models import TINY
 
 from .backbone import Tagger
 from .files import map_array
-from .recipe import Recipe
-from .yardstick import YardstickRecipe, fit, load_yardstick, to_pixels
+from .yardstick import load_yardstick, to_pixels
 
-UNTOLD = {"a", "an", "photo", "of", "and", "mirrored"}
-"""Caption words that say nothing about what is shown. `mirrored` is one, because the teacher sees its scenes mirrored
-at random.
-"""
 STRIDE = 16
 """Pixels per position of the features, as at the UNet's innermost level."""
+FEATURES = 64
+"""Principal components kept of the teacher's 128 channels."""
 HIDDEN = 256
 
 
-class Teacher(Tagger):
-    """(B, 3, S, S) in [-1, 1] → logits (B, W), one per word of the captions."""
-
-
 class AlignmentHead(nn.Sequential):
-    """Inner features of a denoiser (B, channels, R, R) → predicted features of the teacher (B, features, R, R)."""
+    """Inner features of a denoiser (B, channels, R, R) → predicted features of the teacher (B, FEATURES, R, R)."""
 
-    def __init__(self, channels: int, features: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__(
-            nn.GroupNorm(1, channels), nn.Conv2d(channels, HIDDEN, 1), nn.SiLU(), nn.Conv2d(HIDDEN, features, 1)
+            nn.GroupNorm(1, channels), nn.Conv2d(channels, HIDDEN, 1), nn.SiLU(), nn.Conv2d(HIDDEN, FEATURES, 1)
         )
 
     def error(self, inside: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
@@ -54,50 +44,23 @@ class AlignmentHead(nn.Sequential):
         return F.mse_loss(self(F.adaptive_avg_pool2d(inside.float(), features.shape[-1])), features)
 
 
-def taught_features(
-    recipe: Recipe,
-    images: np.ndarray,
-    captions: Sequence[str],
-    path: Path,
-    report: Callable[[dict], None],
-    device: str = "cpu",
-) -> np.ndarray:
-    """The teacher's features (n, F, S/16, S/16) float16 of all scenes, of unit variance overall. The first call trains
-    the teacher and writes them to `path`. If the recipe gives the teacher no samples, the teacher is the packaged
-    backbone; raises UserError if that is missing."""
-    config, side = recipe.teacher, recipe.side // STRIDE
+def taught_features(images: np.ndarray, path: Path, device: str = "cpu") -> np.ndarray:
+    """The teacher's features (n, FEATURES, S/16, S/16) float16 of images (n, S, S, 3) uint8, of unit variance overall.
+    The first call writes them to `path`."""
     if not path.is_file():
-        words = told_words(captions)
-        torch.manual_seed(recipe.seed)
-        teacher = Teacher(words.shape[1])
-        if config.samples:
-            training = YardstickRecipe(samples=config.samples, batch=config.batch, seed=recipe.seed)
-            fit(teacher, images, words, F.binary_cross_entropy_with_logits, training, report, device)
-        else:
-            if not (TINY / "model.safetensors").is_file():
-                raise UserError(
-                    f"[teacher] samples = 0: the package lacks its backbone ({TINY}); recipes/mini/backbone.py"
-                    " makes one"
-                )
-            load_yardstick(teacher.backbone, TINY / "model.safetensors")
-        features = compressed(encode(teacher.to(device).eval(), images), config.features)
+        if not (TINY / "model.safetensors").is_file():
+            raise UserError(f"the package lacks its backbone ({TINY}); `python -m recipes.mini backbone` makes one")
+        teacher = Tagger()
+        load_yardstick(teacher.backbone, TINY / "model.safetensors")
+        features = compressed(encode(teacher.to(device).eval(), images), FEATURES)
         with replace_file(path) as part, part.open("xb") as file:
             np.save(file, features)
-    return map_array(path, np.float16, (len(images), config.features, side, side))
-
-
-def told_words(captions: Sequence[str]) -> torch.Tensor:
-    """(n, W): 1.0 where a caption contains a word, for the W words that occur in any caption."""
-    said = [set(re.findall(r"[a-z]+", caption)) - UNTOLD for caption in captions]
-    vocabulary = {word: column for column, word in enumerate(sorted(set().union(*said)))}
-    told = torch.zeros(len(captions), len(vocabulary))
-    for row, words in enumerate(said):
-        told[row, [vocabulary[word] for word in words]] = 1.0
-    return told
+    side = images.shape[1] // STRIDE
+    return map_array(path, np.float16, (len(images), FEATURES, side, side))
 
 
 @torch.inference_mode()
-def encode(teacher: Teacher, images: np.ndarray) -> np.ndarray:
+def encode(teacher: Tagger, images: np.ndarray) -> np.ndarray:
     """Features (n, C, S/16, S/16) float16 of images (n, S, S, 3) uint8."""
     device = next(teacher.parameters()).device
     found = []

@@ -11,7 +11,7 @@ from collections import Counter
 from itertools import pairwise
 
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from seediff.mini.scenes import CLASSES
 
@@ -62,31 +62,17 @@ def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
 
 def build_text_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """CLIPTextModel with no transformer layers: (B, 32) token ids → (B, 32, width)."""
-    return CLIPTextModel(_text_config(width, tokenizer, layers=0))
-
-
-def build_projected_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
-    """CLIPTextModelWithProjection whose states before its only layer are its embeddings, and whose pooled state (B,
-    width) is zero.
-    """
-    encoder = CLIPTextModelWithProjection(_text_config(width, tokenizer, layers=1))
-    encoder.requires_grad_(False)
-    encoder.text_projection.weight.zero_()
-    encoder.text_model.embeddings.requires_grad_(True)
-    return encoder
-
-
-def _text_config(width: int, tokenizer: CLIPTokenizer, layers: int) -> CLIPTextConfig:
     vocabulary = tokenizer.get_vocab()
-    return CLIPTextConfig(
+    config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=width,
         projection_dim=width,
-        num_hidden_layers=layers,
+        num_hidden_layers=0,
         num_attention_heads=1,
         max_position_embeddings=MAX_TOKENS,
         bos_token_id=vocabulary[START],
         eos_token_id=vocabulary[END],
         pad_token_id=vocabulary[END],
     )
+    return CLIPTextModel(config)

@@ -7,8 +7,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from diffusers import AutoencoderKL
 
 from seediff.allocator import keep_freed_memory
@@ -33,16 +29,15 @@ from seediff.report.pictures import encoded
 
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
-from .files import map_array, replaced_folder
-from .loop import Student, encode_scenes, load_student, train_student
-from .recipe import NETWORKS, Recipe
+from .denoiser import PRESET, Denoiser
+from .files import replaced_folder
+from .loop import encode_scenes, train_denoiser
+from .recipe import Recipe
 from .sets import PLACE_WORDS, caption
 from .teacher import taught_features
-from .warmstart import new_student, read_autoencoder, read_origin, read_start, write_autoencoder, write_start
+from .warmstart import read_origin, read_start, write_start
 
 RECIPE = "recipe.json"
-FEATURES = "features.npy"
-REFUSED = "refused-"
 SHEET_SEEDS, SHEET_STEPS, SHEET_GUIDANCE = 2, 25, 5.0
 """Seeds per class, steps and guidance scale of the sample pictures."""
 
@@ -54,7 +49,6 @@ def train_mini(
     *,
     minutes: float = math.inf,
     init: Path | None = None,
-    autoencoder: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> tuple[Path | None, bool]:
     """Train in `folder` for at most `minutes` and assemble the pipeline into `folder`/pipeline.
@@ -63,29 +57,20 @@ def train_mini(
     folder (None while the autoencoder is still in training) and whether the recipe is complete; if not, the same call
     continues it.
 
-    init: a finished pipeline to start from. autoencoder: a pipeline of which only the autoencoder is used.
-
-    Raises UserError if the folder holds the training of another recipe, and if both `init` and `autoencoder` are given.
+    init: a finished pipeline to start from. Raises UserError if the folder holds the training of another recipe.
     """
     started = time.monotonic()
     # Recipe, pipeline and art are checked before anything is written that would bind a later run.
-    _check_recipe(recipe, folder)
-    if init and autoencoder:
-        raise UserError(
-            "--init and --autoencoder: the pipeline to start from has an autoencoder, and its network knows no other;"
-            " leave one out"
-        )
+    path = folder / RECIPE
+    if path.is_file() and read_json(path, dict[str, Any]) != _lasting(recipe):
+        raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
     start = read_start(init, recipe, folder) if init else None
-    vae_start = read_autoencoder(autoencoder, recipe, folder) if autoencoder else None
     check_writable(folder)
-    cores = os.cpu_count() or 1
     say(f"Scenes: {recipe.scenes} of {recipe.side}² …")
-    images, captions = rendered_scenes(recipe, art, folder, workers=cores)
-    write_atomic(folder / RECIPE, json.dumps(_lasting(recipe), indent=2).encode("utf-8"))
+    images, captions = rendered_scenes(recipe, art, folder, workers=os.cpu_count() or 1)
+    write_atomic(path, json.dumps(_lasting(recipe), indent=2).encode("utf-8"))
     if start:
         write_start(*start, recipe, folder)
-    if vae_start:
-        write_autoencoder(vae_start, recipe, folder)
     report = Reporter(folder / "losses.jsonl", say)
     vae = train_autoencoder(recipe, images, folder, report, minutes)
     if vae is None:
@@ -95,26 +80,29 @@ def train_mini(
     origin = read_origin(folder)
     scaling = origin.scaling or scaling
     features = None
-    if recipe.schedule.alignment_weight:
+    if recipe.denoiser.alignment_weight:
         say("Features to come close to …")
-        features = taught_features(recipe, images, captions, folder / FEATURES, report, default_device())
-    minutes -= (time.monotonic() - started) / 60
-    workers = recipe.workers or (1 if torch.cuda.is_available() else min(cores, recipe.schedule.batch))
-    if workers == 1:
-        _train_network(recipe, latents, scaling, captions, features, folder, report, minutes)
-    else:
-        del latents, features  # every process maps the files itself
-        with tempfile.TemporaryDirectory() as meeting:
-            _share(meeting, workers, (recipe, scaling, captions, folder, minutes))
-    student = new_student(recipe)
-    seen = load_student(student, folder)
-    if seen <= recipe.schedule.coarse_samples and recipe.network == "unet":
+        features = taught_features(images, folder / "features.npy", default_device())
+    keep_freed_memory()
+    torch.manual_seed(recipe.seed)  # for the initial weights
+    seen = train_denoiser(
+        model := Denoiser(recipe),
+        latents,
+        scaling,
+        captions,
+        folder,
+        report,
+        features=features,
+        seed=recipe.seed,
+        minutes=minutes - (time.monotonic() - started) / 60,
+        checkpoint_minutes=recipe.checkpoint_minutes,
+    )
+    if seen <= recipe.denoiser.coarse_samples:
         say("The outer level has not been trained yet: it is from coarse_samples on, up to samples.")
-    complete = seen + recipe.schedule.batch > recipe.schedule.samples
-    about = {"recipe": asdict(recipe), **origin.about(seen, dict(student.preset))}
-    pipeline = assemble(vae, student, scaling, folder / "pipeline", about)
+    about = {"recipe": asdict(recipe), "samples": origin.samples + seen, "preset": origin.preset or PRESET}
+    pipeline = assemble(vae, model, scaling, folder / "pipeline", about)
     draw_samples(pipeline, folder / "samples.png")
-    return pipeline, complete
+    return pipeline, seen + recipe.denoiser.batch > recipe.denoiser.samples
 
 
 class Reporter:
@@ -130,103 +118,14 @@ class Reporter:
             self.say(f"{row['stage']} {row['step']}/{row['steps']}: {shown}")
 
 
-def _train_network(
-    recipe: Recipe,
-    latents: np.ndarray,
-    scaling: float,
-    captions: list[str],
-    features: np.ndarray | None,
-    folder: Path,
-    report: Reporter,
-    minutes: float,
-) -> None:
-    keep_freed_memory()
-    torch.manual_seed(recipe.seed)  # for the initial weights
-    train_student(
-        new_student(recipe),
-        latents,
-        scaling,
-        captions,
-        folder,
-        report,
-        features=features,
-        seed=recipe.seed,
-        minutes=minutes,
-        checkpoint_minutes=recipe.checkpoint_minutes,
-    )
-
-
-def _share(meeting: str, workers: int, told: tuple[Any, ...]) -> None:
-    """Train in `workers` processes. A UserError in one of them is raised here again."""
-    try:
-        mp.spawn(_share_training, (workers, meeting, *told), workers)  # type: ignore[attr-defined]
-    except mp.ProcessExitedException as error:  # type: ignore[attr-defined]
-        for path in sorted(Path(meeting).glob(f"{REFUSED}*")):
-            raise UserError(path.read_text(encoding="utf-8")) from error
-        raise
-
-
-def _share_training(
-    rank: int,
-    world: int,
-    meeting: str,
-    recipe: Recipe,
-    scaling: float,
-    captions: list[str],
-    folder: Path,
-    minutes: float,
-) -> None:
-    """One of `world` processes with one thread each: on small matrices, processes wait less for one another than
-    threads do.
-    """
-    # torch asks the system for this signal when the parent process ends; a shell's background job ignores it by
-    # default.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{meeting}/store", rank=rank, world_size=world)
-    try:
-        latents = map_array(folder / "latents.npy", np.float16, (len(captions), 4, None, None))
-        features = None
-        if recipe.schedule.alignment_weight:
-            features = map_array(folder / FEATURES, np.float16, (len(captions), recipe.teacher.features, None, None))
-        _train_network(
-            recipe, latents, scaling, captions, features, folder, Reporter(folder / "losses.jsonl", print), minutes
-        )
-    except UserError as error:
-        write_atomic(Path(meeting) / f"{REFUSED}{rank}", str(error).encode())
-        raise SystemExit(2) from error
-    finally:
-        dist.destroy_process_group()
-
-
-def _check_recipe(recipe: Recipe, folder: Path) -> None:
-    """Raise UserError if `folder` holds the training of another recipe."""
-    path = folder / RECIPE
-    # A key that is newer than the training had the effect of its default.
-    if path.is_file() and _filled(
-        read_json(path, dict[str, Any]), _lasting(Recipe(network=recipe.network))
-    ) != _lasting(recipe):
-        raise UserError(f"{folder} holds the training of another recipe ({path}): use another --out")
-
-
-def _filled(table: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    inner = {key: _filled(value, defaults.get(key, {})) for key, value in table.items() if isinstance(value, dict)}
-    return {**defaults, **table, **inner}
-
-
 def _lasting(recipe: Recipe) -> dict[str, Any]:
     """The values of a recipe that may not change within a training, in JSON's types. Its length may: a training can be
-    prolonged.
+    prolonged, and where its coarse part ends may be decided on the way.
     """
     table = json.loads(json.dumps(asdict(recipe)))
-    for length in (table[recipe.table], table):
-        # "crops" stays: all latents are from one autoencoder. The ends of the coarse part and of the whole may be
-        # decided during training.
-        for key in ("samples", "coarse_samples", "workers", "checkpoint_minutes"):
-            length.pop(key, None)
-    for name in NETWORKS.values():
-        if name != recipe.table:
-            del table[name]
+    for key in ("samples", "coarse_samples"):
+        del table["denoiser"][key]
+    del table["checkpoint_minutes"]
     return table
 
 
@@ -246,14 +145,14 @@ def draw_samples(pipeline: Path, path: Path) -> None:
     write_atomic(path, encoded((np.concatenate(rows) * 255).round().astype(np.uint8)))
 
 
-def assemble(vae: AutoencoderKL, student: Student, scaling: float, folder: Path, about: dict) -> Path:
+def assemble(vae: AutoencoderKL, model: Denoiser, scaling: float, folder: Path, about: dict) -> Path:
     """Write the pipeline to `folder` (replaced if it exists) as fp16 safetensors, with its classes and words in
     `seediff.json`.
 
-    about: further entries of that file, such as samples seen, the recipe, and the history of the weights.
+    about: further entries of that file, such as samples seen and the recipe.
     """
     vae.register_to_config(scaling_factor=scaling)
-    pipe = student.pipeline(vae)
+    pipe = model.pipeline(vae)
     known = {"classes": CLASSES, "words": PLACE_WORDS, "licence": "MIT (art: Fluent Emoji, Microsoft)"}
     text = json.dumps({**known, **about}, indent=2)
     with replaced_folder(folder) as part:

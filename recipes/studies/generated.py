@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.progress import track
 
 from recipes.mini.sets import caption, load_set
 from recipes.mini.yardstick import Segmenter, load_segmenter, segment_known, segmenter_iou
-from recipes.progress import tracked
 from seediff.config.constants import CaptureConfig
 from seediff.config.generate import GenerateConfig
 from seediff.errors import UserError
@@ -49,7 +49,7 @@ def run_generated(
     check_writable(out)
     loaded = load_model(model, device=device, scheduler=drawing.scheduler)
     items = drawn(loaded, specs(images, seed), sources(chosen), yardstick, drawing)
-    figures, scores, sheet = measure(tracked(items, "generated", images), chosen)
+    figures, scores, sheet = measure(track(items, "generated", images), chosen)
     result = {
         "model": loaded.name,
         "images": images,

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta
 from PIL import Image
+from rich.progress import track
 from scipy.cluster.vq import kmeans2
 
-from recipes.progress import tracked
 from seediff.attention.windows import Window, cut
 from seediff.config.constants import SegmentConfig
 from seediff.config.fields import check_table
@@ -185,7 +185,7 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str,
     tested = {name: Outcome() for name in ways}
     looks = {way.method: way for way in ways.values() if isinstance(way, SegmentConfig)}
     seen: dict[str, Sequence[Any]] = {}
-    for number in tracked(range(len(pairs)), about, len(pairs)):
+    for number in track(range(len(pairs)), about, len(pairs)):
         if number % BATCH == 0:
             batch = [load() for load in pairs.load[number : number + BATCH]]
             squares = [

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.progress import track
 
 from recipes.mini.sets import load_set
-from recipes.progress import tracked
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
 from seediff.files.label_maps import voc_palette
@@ -86,7 +86,7 @@ def run_truth(
         chosen = choose(trials, loaded)
         result |= {"tune_scenes": tune_scenes, "preset": preset(trials)}
     items = captured(loaded, held, sources(chosen), seed=seed + 1)
-    figures, scores, sheet = measure(tracked(items, scene_set, len(held)), chosen)
+    figures, scores, sheet = measure(track(items, scene_set, len(held)), chosen)
     result |= {"pairs": len(scores.classes), **figures}
     write_results(out, result, sheet)
     return result

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.progress import track
 
-from recipes.progress import tracked
 from seediff.config.levels import level_name
 from seediff.config.methods import BEST, METHOD_FACTS
 from seediff.config.presets import recommended_mask
@@ -159,7 +159,7 @@ def tune(model: Model, scenes: Sequence[Scene], *, seed: int) -> list[Trial]:
     papers, settings = fitted_paper(model), [setting for _, setting in first]
     kept: list[tuple[Scene, dict[Setting, torch.Tensor]]] = []
     items = captured(model, scenes, list(dict.fromkeys(setting.capture for setting in settings)), seed=seed)
-    for _, scene, maps in tracked(items, "tuning", len(scenes)):
+    for _, scene, maps in track(items, "tuning", len(scenes)):
         kept.append((scene, small_masks(scene.classes, maps, settings)))
     trials = _tried(first, kept)
     second = [
@@ -168,7 +168,7 @@ def tune(model: Model, scenes: Sequence[Scene], *, seed: int) -> list[Trial]:
         for setting in contenders([(t.setting, t.iou) for t in trials if t.method == method], papers[method])
         for constants in PAMRS
     ]
-    return trials + _tried(second, tracked(kept, "tuning PAMR", len(kept)))
+    return trials + _tried(second, track(kept, "tuning PAMR", len(kept)))
 
 
 def _tried(

@@ -135,7 +135,7 @@ def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None 
     for name in used_data(table.rows):
         if (masks := table.data[name].masks) is not None:
             check_masks(masks, f"data '{name}'", classes_of(table.data[name], table.sets, places), table.sets)
-    rows = [row for row in table.rows if kept is None or not _all_kept(row, table, places, seeds, kept)]
+    rows = [row for row in table.rows if kept is None or not has_figures(row, table, places, seeds, kept)]
     for row in rows:
         training = training_of(row, table, seeds[0])
         check_weights(with_device((training.base or training).config))
@@ -186,7 +186,8 @@ def planned(table: Table, seeds: Sequence[int]) -> list[str]:
     return lines
 
 
-def _all_kept(row: Row, table: Table, places: Places, seeds: Sequence[int], kept: Kept) -> bool:
+def has_figures(row: Row, table: Table, places: Places, seeds: Sequence[int], kept: Kept) -> bool:
+    """Whether a row's figures are there for every seed and test, with the current weights, data and settings."""
     segmenters = [training_digest(training_of(row, table, seed), row, table, places) for seed in seeds]
     tests = [test_digest(table.tests[name], places) for name in row.tests]
     return all(kept.scores(segmenter, test) is not None for segmenter in segmenters for test in tests)

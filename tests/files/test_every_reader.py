@@ -1,4 +1,4 @@
-"""Damaged files of studies, of the embedded model's measures and trainings, of attention maps: read, or one line that
+"""Damaged files of segmenters, of the embedded world, of attention maps: read, or one line that
 names the file.
 """
 
@@ -12,20 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from damage import BYTES, json_damages, refusal, tensor_damages, truncations
+from damage import BYTES, json_damages, refusal, tensor_damages
 from formats import imported
 from safetensors.numpy import save
 
-from recipes.mini.checkpoint import load_checkpoint, save_checkpoint
-from recipes.mini.files import map_array
 from recipes.mini.sets import pack_blobs
 from recipes.mini.world import write_scenes
-from recipes.studies.segments import PAPER as WAYS
-from recipes.studies.segments import constants, read_best
-from recipes.studies.settings import METHOD_NAMES, PAPER
-from recipes.studies.tuning import read_chosen
-from recipes.tables.stored_results import open_kept, read_scores
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import UserError
 from seediff.evaluate.protocols import read_class_map
@@ -33,23 +25,7 @@ from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes
 from seediff.models.fingerprint import model_fingerprint
 from seediff.train.weights import read_about
 
-INTERVAL = [0.1, 0.9]
-SCORES = {
-    "miou": 0.5,
-    "miou_ci95": INTERVAL,
-    "pixel_accuracy": 1.0,
-    "pixel_accuracy_ci95": INTERVAL,
-    "groups": {"objects": {"miou": 0.5, "miou_ci95": INTERVAL}},
-    "per_class": {"cat": {"iou": None, "iou_ci95": None}},
-}
-ROW = {"name": "a", "segmenters": ["s1", "s2"], "seconds": [5.0, 6.0], "tests": {"held_out": [SCORES, SCORES]}}
-TABLE = {"table": "main", "test_keys": {"held_out": "t1"}, "rows": [ROW]}
-SETTINGS = {name: {"setting": PAPER[name].table()} for name in METHOD_NAMES}
 JSON: dict[str, tuple[Any, Callable[[Path], Any]]] = {
-    "scores": (SCORES, read_scores),
-    "results": (TABLE, lambda path: open_kept(path.parent / "work", [path.parent])),
-    "constants": ({"own_best": SETTINGS, "paper": SETTINGS}, read_chosen),
-    "best": ({"best": {name: {"constants": constants(way)} for name, way in WAYS.items()}}, read_best),
     "segmenter": (
         {"model_type": "segformer", "id2label": {"0": "background", "1": "cat"}},
         lambda path: read_about(path.parent, {"segformer": 0}),
@@ -60,7 +36,7 @@ JSON: dict[str, tuple[Any, Callable[[Path], Any]]] = {
     ),
 }
 """What: a document that is read, and how."""
-NAMES = {"segmenter": "config.json", "results": "results.json", "index": "model_index.json"}
+NAMES = {"segmenter": "config.json", "index": "model_index.json"}
 
 
 @pytest.mark.parametrize("what", JSON)
@@ -72,7 +48,7 @@ def test_json(tmp_path: Path, what: str) -> None:
     refused = 0
     for _, data in json_damages(document):
         path.write_bytes(data)
-        refused += refusal(lambda: read(path), path if what != "results" else tmp_path) is not None
+        refused += refusal(lambda: read(path), path) is not None
     assert refused > 25
 
 
@@ -154,48 +130,6 @@ def test_scenes_that_are_none(tmp_path: Path) -> None:
     write_scenes(path, [Scene(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9), np.uint8), (CLASSES[0],), "")])
     with pytest.raises(UserError, match=r"scene 0: its image is \(8, 8\), but its mask \(8, 9\)"):
         read_scenes(path)
-
-
-def test_checkpoints(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = torch.nn.Linear(2, 3)
-    optimizer = {"adamw": torch.optim.AdamW(network.parameters())}
-    path = tmp_path / "a.safetensors"
-    save_checkpoint(path, network, optimizer, 7)
-    assert load_checkpoint(path, network, optimizer) == 7
-    refused = 0
-    for _, data in tensor_damages(path.read_bytes()):
-        path.write_bytes(data)
-        refused += refusal(lambda: load_checkpoint(path, network, optimizer), path) is not None
-    assert refused > 100
-    save_checkpoint(path, torch.nn.Linear(3, 3), optimizer, 7)
-    with pytest.raises(UserError, match=r"a\.safetensors: is no checkpoint of this training"):
-        load_checkpoint(path, network, optimizer)
-
-
-def test_arrays(tmp_path: Path) -> None:
-    path = tmp_path / "a.npy"
-    np.save(path, np.arange(12, dtype=np.uint8).reshape(3, 4))
-    whole = path.read_bytes()
-    np.testing.assert_array_equal(map_array(path, np.uint8, (3, None)), np.arange(12).reshape(3, 4))
-    damages = [
-        *truncations(whole),
-        *BYTES.items(),
-        ("longer", whole + b"\0"),
-        ("a header of 65,535", whole[:8] + b"\xff\xff" + whole[10:]),
-    ]
-    for name, data in damages:
-        path.write_bytes(data)
-        assert refusal(lambda: map_array(path, np.uint8, (3, None)), path) is not None, name
-    for array in (
-        np.zeros((3, 4)),
-        np.zeros((4, 3), np.uint8),
-        np.array([[None] * 4] * 3),
-        np.zeros((4, 3), np.uint8).T,
-        np.zeros((3, 0), np.uint8),
-    ):
-        np.save(path, array)
-        assert refusal(lambda: map_array(path, np.uint8, (3, None)), path) is not None
 
 
 @pytest.mark.parametrize("ending", ["csv", "toml"])

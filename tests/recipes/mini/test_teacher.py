@@ -1,36 +1,18 @@
-"""Features that the denoisers' inner ones are drawn towards."""
+"""Features that the denoiser's inner ones are drawn towards."""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny_recipe import TINY
 
-from recipes.mini.loop import Batch, Student
-from recipes.mini.recipe import Denoiser as Table
-from recipes.mini.recipe import Recipe, Teacher
-from recipes.mini.recipe import Transformer as TransformerTable
-from recipes.mini.teacher import Teacher as Network
-from recipes.mini.teacher import compressed, encode, taught_features
-from recipes.mini.warmstart import new_student
+from recipes.mini.denoiser import Batch, Denoiser
+from recipes.mini.teacher import compressed, taught_features
 
-TINY = Recipe(
-    side=64,
-    scenes=12,
-    teacher=Teacher(samples=8, batch=4, features=8),
-    denoiser=Table(
-        channels=(16, 16, 16),
-        heads=(1, 1, 2),
-        text_width=16,
-        coarse_samples=10**6,
-        alignment_weight=1.0,
-        grouping_weight=0,
-    ),
-    transformer=TransformerTable(layers=2, heads=2, head_width=8, text_widths=(16, 8), alignment_weight=1.0),
-)
 CAPTIONS = ["a photo of a dog", "a mirrored photo of a penguin bird and a dog on grass", "a photo of a cat"]
 
 
@@ -50,45 +32,19 @@ def test_components_are_uncorrelated_and_their_variances_square_roots() -> None:
 
 def test_features_are_made_once(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3), np.uint8)
-    rows: list[dict] = []
-    first = taught_features(TINY, images, CAPTIONS * 4, tmp_path / "features.npy", rows.append)
-    assert first.shape == (12, 8, 4, 4)
-    assert rows[-1]["stage"] == "teacher"
-    again = taught_features(TINY, images, CAPTIONS * 4, tmp_path / "features.npy", rows.clear)  # type: ignore[arg-type]  # never called
-    assert np.array_equal(first, again)
-    assert rows
+    first = taught_features(images, tmp_path / "features.npy")
+    assert first.shape == (12, 64, 4, 4)
+    assert np.array_equal(first, taught_features(images * 0, tmp_path / "features.npy"))
+
+
+def test_a_denoiser_learns_the_features() -> None:
     torch.manual_seed(0)
-    assert encode(Network(6).eval(), images).shape == (12, 128, 4, 4)
-
-
-def test_the_backbone_in_the_package_teaches_where_none_is_trained(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3), np.uint8)
-    rows: list[dict] = []
-    untrained = dataclasses.replace(TINY, teacher=dataclasses.replace(TINY.teacher, samples=0))
-    one = taught_features(untrained, images, CAPTIONS * 4, tmp_path / "one.npy", rows.append)
-    other = taught_features(
-        dataclasses.replace(untrained, seed=5), images, CAPTIONS * 4, tmp_path / "other.npy", rows.append
-    )
-    assert np.array_equal(one, other)  # nothing of them is drawn at random
-    assert not rows
-
-
-@pytest.mark.parametrize("network", ["unet", "transformer"])
-def test_a_student_learns_the_features(network: str) -> None:
-    torch.manual_seed(0)
-    student: Student = new_student(dataclasses.replace(TINY, network=network))
+    student = Denoiser(replace(TINY, denoiser=replace(TINY.denoiser, alignment_weight=1.0, grouping_weight=0)))
     student.prepare(CAPTIONS, 16)
     optimizer = torch.optim.Adam(student.parameters(), 3e-3)
     clean, noise = torch.randn(2, 3, 4, 16, 16)
-    batch = Batch(
-        clean,
-        noise,
-        torch.tensor([10, 200, 500]),
-        np.arange(3),
-        torch.zeros(3, dtype=torch.bool),
-        0,
-        torch.randn(3, 8, 4, 4),
-    )
+    times, kept = torch.tensor([10, 200, 500]), torch.zeros(3, dtype=torch.bool)
+    batch = Batch(clean, noise, times, np.arange(3), kept, 0, torch.randn(3, 64, 4, 4))
     seen = []
     for _ in range(30):
         loss, curves = student.losses(batch)
@@ -97,4 +53,4 @@ def test_a_student_learns_the_features(network: str) -> None:
         optimizer.step()
         seen.append(curves["alignment"].item())
     assert seen[-1] < 0.5 * seen[0]
-    assert "alignment" not in student.losses(dataclasses.replace(batch, features=None))[1]
+    assert "alignment" not in student.losses(replace(batch, features=None))[1]

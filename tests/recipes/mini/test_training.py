@@ -1,21 +1,14 @@
-import dataclasses
 import json
-import os
-import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-import shared_training
 import torch
 from diffusers import StableDiffusionPipeline
-from patience import PATIENCE
 from PIL import Image
 from safetensors.torch import load_file
-from shared_training import SHORT, TINY
+from tiny_recipe import TINY
 
 from recipes.mini import train
 from recipes.mini.__main__ import app
@@ -23,10 +16,11 @@ from recipes.mini.autoencoder import build_autoencoder
 from recipes.mini.data import rendered_scenes
 from recipes.mini.denoiser import Denoiser as Module
 from recipes.mini.grouping import AttentionTap, agreement_loss, attach, grouping_loss, trusted_maps
+from recipes.mini.half_size import pooled, predict_coarse
 from recipes.mini.muon import orthogonalize
 from recipes.mini.recipe import AUTOENCODER_GROUPS, DENOISER_GROUPS, Autoencoder, Denoiser, Recipe
 from recipes.mini.train import draw_samples, train_mini
-from recipes.mini.warmstart import Origin
+from recipes.mini.warmstart import deepen
 from seediff.cli.commands import main
 from seediff.errors import UserError
 
@@ -41,7 +35,7 @@ def test_orthogonalize_brings_singular_values_near_one():
 
 
 def test_scenes_of_other_odds_lie_beside_the_usual_ones(art: Path, tmp_path: Path):
-    odd = dataclasses.replace(TINY, close_ups=0.0, objects=(1, 1, 98))
+    odd = replace(TINY, close_ups=0.0, objects=(1, 1, 98))
     usual, several = (rendered_scenes(recipe, art, tmp_path)[1] for recipe in (TINY, odd))
     assert len(list(tmp_path.glob("scenes-*.json"))) == 2
     assert sum(len(caption) for caption in several) > 1.3 * sum(len(caption) for caption in usual)
@@ -136,20 +130,12 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     assert Image.open(tmp_path / "sheet.png").size == (19 * 64, 2 * 64)
     with pytest.raises(UserError, match="coarse_samples: 4 would train the inner levels without the"):
         train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
-    with pytest.raises(UserError, match="--init and --autoencoder"):
-        train_mini(TINY, art, tmp_path / "more", init=whole, autoencoder=whole, say=lambda _: None)
-    onwards = dataclasses.replace(TINY, seed=1, denoiser=dataclasses.replace(TINY.denoiser, coarse_samples=0))
+    onwards = replace(TINY, seed=1, denoiser=replace(TINY.denoiser, coarse_samples=0))
     more, _ = train_mini(onwards, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)
     assert more is not None
     begun, continued = (json.loads((p / "seediff.json").read_text()) for p in (whole, more))
     assert begun["preset"] == continued["preset"] == {"steps": 8, "guidance_scale": 2.5, "scheduler": "euler-a"}
     assert (begun["samples"], continued["samples"]) == (12, 16)  # one step
-    assert continued["history"] == "12 samples of a pipeline that says no more; then 4 of this recipe"
-    third = Origin(samples=16, history=continued["history"]).about(8, {})  # `this` would be another one by then
-    assert (
-        third["history"]
-        == "12 samples of a pipeline that says no more; then 4 of an earlier recipe; then 8 of this recipe"
-    )
     scaling, kept = (json.loads((p / "vae" / "config.json").read_text())["scaling_factor"] for p in (whole, more))
     assert scaling == kept  # although the scenes are others
     before, after = (load_file(next((p / "vae").glob("*.safetensors"))) for p in (whole, more))
@@ -157,67 +143,20 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art: Path, tmp_path: 
     with pytest.raises(UserError, match="already holds checkpoints"):
         train_mini(onwards, art, tmp_path / "more", init=whole, say=lambda _: None)
     losses = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
-    assert all(row["stage"] in ("autoencoder", "teacher", "denoiser") for row in losses)
+    assert all(row["stage"] in ("autoencoder", "denoiser") for row in losses)
 
 
-def wait_for(happened: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.1)
-
-
-def running(pid: int) -> bool:
-    """Whether a process is there and not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def test_two_processes_that_share_a_batch_learn_what_one_does_and_end_with_the_one_that_started_them(
-    art: Path, tmp_path: Path
-):
-    """A mistake that one of them meets is one line. Ended as a shell's background job is, deaf to interrupts, by a
-    kill.
-    """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    words = [sys.executable, shared_training.__file__, str(art), str(tmp_path / "shared")]
-    training = subprocess.Popen(words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        begun = lambda: len(list(tmp_path.glob("*.begun"))) == 2 or training.poll() is not None  # noqa: E731
-        wait_for(begun, PATIENCE)
-        listed = Path(f"/proc/{training.pid}/task/{training.pid}/children")
-        children = [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
-    finally:
-        training.kill()
-    said, error = training.communicate()
-    assert said.splitlines()[:1] == ["True"], error
-    assert re.search(r"^\S+denoiser\.safetensors: is no (whole )?safetensors file.*$", said, re.M), said
-    if sys.platform == "linux":  # where alone the system tells children of their parent's end
-        assert len(children) >= 2, error
-        wait_for(lambda: not any(running(pid) for pid in children), 30)
-    train_mini(SHORT, art, tmp_path / "alone", say=lambda _: None)
-    a, b = (load_file(next((tmp_path / name / "pipeline/unet").glob("*.safetensors"))) for name in ("alone", "shared"))
-    for name, weight in a.items():
-        assert torch.allclose(weight.float(), b[name].float(), atol=5e-3), name
-
-
-def test_another_recipe_in_the_same_folder_is_refused_and_one_that_knows_fewer_keys_is_not(art: Path, tmp_path: Path):
+def test_another_recipe_in_the_same_folder_is_refused(art: Path, tmp_path: Path):
     train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
     with pytest.raises(UserError, match="another recipe"):
-        train_mini(dataclasses.replace(TINY, seed=1), art, tmp_path, minutes=0, say=lambda _: None)
-    kept = json.loads((tmp_path / "recipe.json").read_text())
-    del kept["objects"], kept["denoiser"]["agreement_weight"]
-    (tmp_path / "recipe.json").write_text(json.dumps(kept))
-    train_mini(TINY, art, tmp_path, minutes=0, say=lambda _: None)
+        train_mini(replace(TINY, seed=1), art, tmp_path, minutes=0, say=lambda _: None)
 
 
 def test_the_end_of_the_coarse_part_is_decided_on_the_way(art: Path, tmp_path: Path):
     outer = []
     for coarse, samples in ((100, 4), (100, 8), (8, 12)):
-        table = dataclasses.replace(TINY.denoiser, coarse_samples=coarse, samples=samples, alignment_weight=0.0)
-        pipeline, _ = train_mini(dataclasses.replace(TINY, denoiser=table), art, tmp_path, say=lambda _: None)
+        table = replace(TINY.denoiser, coarse_samples=coarse, samples=samples, alignment_weight=0.0)
+        pipeline, _ = train_mini(replace(TINY, denoiser=table), art, tmp_path, say=lambda _: None)
         assert pipeline is not None
         outer.append(load_file(next((pipeline / "unet").glob("*.safetensors")))["conv_in.weight"])
     assert torch.equal(outer[0], outer[1])
@@ -231,26 +170,21 @@ def test_beginning_from_a_model_by_its_name(art: Path, tmp_path: Path, capsys):
     assert main([*line, "minni"], app) == 2
     assert "no model 'minni'" in capsys.readouterr().err
     (tmp_path / "small.toml").write_text("[denoiser]\nchannels = [16, 16, 32]\nheads = [1, 1, 2]\ncoarse_samples = 0\n")
-    for layers, said in (
-        (1, "has 2 layers per block, the recipe 1: set layers in [denoiser]"),
-        (2, "not a pipeline of this recipe's shape"),
-    ):
-        (tmp_path / f"{layers}.toml").write_text((tmp_path / "small.toml").read_text() + f"layers = {layers}\n")
-        assert main([*line, "mini", "--config", str(tmp_path / f"{layers}.toml")], app) == 2
-        assert said in capsys.readouterr().err
+    assert main([*line, "mini", "--config", str(tmp_path / "small.toml")], app) == 2
+    assert "not a pipeline of this recipe's shape, which has 1 layers per block" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_what_fails_at_the_start_binds_nobody(art: Path, tmp_path: Path):
     out = tmp_path / "out"
-    onwards = dataclasses.replace(TINY, denoiser=dataclasses.replace(TINY.denoiser, coarse_samples=0))
-    with pytest.raises(UserError, match=r"empty: has no autoencoder of this recipe's shape"):
+    onwards = replace(TINY, denoiser=replace(TINY.denoiser, coarse_samples=0))
+    with pytest.raises(UserError, match=r"empty: not a pipeline of this recipe's shape"):
         train_mini(onwards, art, out, init=tmp_path / "empty", say=lambda _: None)
     assert not out.exists()
     with pytest.raises(UserError, match=r"\.webp is missing: fetch the art"):
         train_mini(TINY, tmp_path / "no art", out, say=lambda _: None)
     assert list(out.iterdir()) == []
-    train_mini(dataclasses.replace(TINY, seed=1), art, out, minutes=0, say=lambda _: None)
+    train_mini(replace(TINY, seed=1), art, out, minutes=0, say=lambda _: None)
 
 
 def test_the_narrowest_recipe_can_be_built():
@@ -270,15 +204,12 @@ def test_the_narrowest_recipe_can_be_built():
         ("scenes = ", "recipe.toml"),
         ("scenes = 'x'", "scenes"),
         ("denoiser = 3", "denoiser"),
-        ('network = "dit"', "network"),
         ("side = 32", "side"),
         ("side = 72", "side"),
         ("objects = [1, 2]", "objects"),
         ("objects = [true, true, true]", "objects"),
-        ("workers = 33", "workers"),
         ("[autoencoder]\nchannels = [8, 12, 8]", "channels"),
         ("[autoencoder]\ncrops = 16", "crops"),
-        ("[teacher]\nfeatures = 129", "features"),
         ("[denoiser]\nbatches = 3", "batches"),
         ("[denoiser]\nlearning_rate = nan", "inf or nan"),
         ("[denoiser]\nchannels = [16, 24, 16]", "channels"),
@@ -288,14 +219,60 @@ def test_the_narrowest_recipe_can_be_built():
         ("[denoiser]\ngrouping_words_full = 12000", "grouping_words_full"),
         ("[denoiser]\nema_decay = 1.5", "ema_decay"),
         ("[denoiser]\nsamples = 16", "samples"),
-        ("[transformer]\nheads = 3\nhead_width = 2", "heads"),
     ],
 )
 def test_recipes_that_cannot_be_built(tmp_path: Path, text: str, field: str):
     path = tmp_path / "recipe.toml"
-    path.write_text('scenes = 7\nnetwork = "transformer"\n[denoiser]\nchannels = [32, 32, 32]\nlearning_rate = 1\n')
+    path.write_text("scenes = 7\n[denoiser]\nchannels = [32, 32, 32]\nlearning_rate = 1\n")
     recipe = Recipe.from_toml(path)
-    assert (recipe.scenes, recipe.network, recipe.denoiser.channels) == (7, "transformer", (32, 32, 32))
+    assert (recipe.scenes, recipe.denoiser.channels) == (7, (32, 32, 32))
     path.write_text(text)
     with pytest.raises(UserError, match=field):
         Recipe.from_toml(path)
+
+
+def test_a_deeper_network_predicts_the_same_and_learns():
+    shallow: Any
+    deep: Any
+    shallow, deep = (
+        Module(replace(TINY, denoiser=replace(TINY.denoiser, layers=count))).unet.eval() for count in (1, 3)
+    )
+    deepen(deep, shallow.state_dict())
+    side = TINY.side // 4
+    given = torch.randn(2, 4, side, side), torch.tensor([10, 800]), torch.randn(2, 5, TINY.denoiser.text_width)
+    torch.testing.assert_close(deep(*given).sample, shallow(*given).sample)
+    deep(*given).sample.square().mean().backward()
+    for ending in (deep.down_blocks[1].resnets[1].conv2, deep.up_blocks[0].attentions[1].proj_out):
+        assert ending.weight.grad.abs().sum() > 0
+
+
+def test_pooling_keeps_the_timestep():
+    clean, noise = torch.randn(2, 4, 16, 16), torch.randn(2, 4, 16, 16)
+    assert torch.allclose(pooled(0.6 * clean + 0.8 * noise), 0.6 * pooled(clean) + 0.8 * pooled(noise), atol=1e-6)
+
+
+def test_the_inner_levels_do_in_the_whole_unet_what_they_do_alone():
+    torch.manual_seed(0)
+    model = Module(TINY).eval()
+    x, t, words = torch.randn(2, 4, 16, 16), torch.tensor([10, 500]), torch.randn(2, 32, 16)
+    seen: dict[str, torch.Tensor] = {}
+    model.unet.down_blocks[0].register_forward_hook(lambda *a: seen.update(enter=a[-1][0]))
+    model.unet.up_blocks[-2].attentions[-1].register_forward_hook(lambda *a: seen.update(leave=a[-1][0]))
+    with torch.no_grad():
+        model.unet(x, t, words)
+        enter, leave = seen["enter"], seen["leave"]
+        model.coarse.enter = torch.nn.Identity()  # the way in is the outer level's own output
+        coarse = predict_coarse(model.unet, model.coarse, enter, t, words)
+        assert torch.allclose(seen["leave"], leave, atol=1e-5)
+        assert torch.allclose(coarse, model.coarse.leave(leave), atol=1e-5)
+
+
+def test_coarse_training_leaves_the_outer_level_alone_and_reaches_everything_else():
+    torch.manual_seed(0)
+    model = Module(TINY)
+    predict_coarse(
+        model.unet, model.coarse, torch.randn(2, 4, 8, 8), torch.tensor([10, 500]), torch.randn(2, 32, 16)
+    ).sum().backward()
+    outer = ("conv_in", "conv_norm_out", "conv_out", "down_blocks.0.", "up_blocks.2.", "up_blocks.1.upsamplers")
+    for name, weight in model.unet.named_parameters():
+        assert (weight.grad is None) == name.startswith(outer), name
