@@ -168,9 +168,6 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         )
         return weights_fingerprint(*self.config.weight_sources)
 
-    def describe(self, batch: Sequence[SampleSpec]) -> str:
-        return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
-
     def capture(
         self, batch: Sequence[SampleSpec]
     ) -> tuple[Sequence[SampleSpec], Sequence[np.ndarray], Mapping[Any, Any]]:

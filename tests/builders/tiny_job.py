@@ -18,7 +18,7 @@ from seediff.dataset import native
 from seediff.files.output_folders import Out
 from seediff.files.outputs import write_atomic
 from seediff.run.loop import Engine, Job, run
-from seediff.run.output import BatchRecord, Place
+from seediff.run.output import BatchRecord
 from seediff.workers import Progress
 
 IMAGES = native.IMAGES
@@ -48,11 +48,8 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
     def load(self) -> str:
         return f"{self.config.seed:08x}"
 
-    def plan(self, place: Place, verb: str) -> list[str]:
-        return [f"Would {verb} it in {place.out}"]
-
-    def describe(self, batch: Sequence[int]) -> str:
-        return f"{batch[0]}"
+    def plan(self) -> list[str]:
+        return ["it"]
 
     def capture(self, batch: Sequence[int]) -> Sequence[int]:
         return batch

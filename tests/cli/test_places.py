@@ -81,7 +81,7 @@ def test_a_folder_by_its_address(tmp_path):
 def test_names_of_objects_do_not_lead_out_of_the_scratch_folder(tmp_path, monkeypatch):
     storage = Storage(Url("memory://hostile"))
     names = ("a", ".batches/../../evil", "..", "b/..\\evil", "/evil")
-    monkeypatch.setattr(storage.system, "find", lambda *_, **__: {f"/hostile/{name}": {"size": 1} for name in names})
+    monkeypatch.setattr(storage.system.fs, "find", lambda *_, **__: {f"/hostile/{name}": {"size": 1} for name in names})
     assert storage.list() == {"a": 1}
     for name in (".batches/../../evil", "/evil", "a//b"):
         with pytest.raises(UserError, match="is no path inside it"):

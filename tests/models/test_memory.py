@@ -162,5 +162,5 @@ def test_keys_of_published_studies_stay():
 
 def test_the_plan_says_how_the_model_is_loaded(offered):
     config = GenerateConfig(("dog",), lora="style.safetensors", vae_tiling=True, device="cpu")
-    assert model_line(config, "model") == "Model: mini (found), lora style.safetensors, vae_tiling, offload model"
+    assert model_line(config, "model") == "Model: mini (found), offload model"
     assert model_line(GenerateConfig(("dog",)), "none") == "Model: mini (found)"

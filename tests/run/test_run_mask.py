@@ -261,7 +261,7 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     line += ["--batch-size", "2", "--quiet"]
     assert main([*line, "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("Would do: 6 photographs")
+    assert said.startswith("Would make: masks of 6 photographs")
     size = "; of these self-attention at L, L/2, L/4, cross-attention at L/4 of 16×16; maps of 284.5 kB an image"
     assert (
         f"Capture: 10 layers of self-attention, 10 layers of cross-attention{size}, nearly as much in other shapes\n"
@@ -285,11 +285,11 @@ def test_dry_run_on_new_unfinished_and_complete_folders(tmp_path, photos, mini_f
     before = contents(out)
     capsys.readouterr()
     assert main([*line, "--dry-run"]) == 0
-    assert capsys.readouterr().out.startswith("Would continue: 6 photographs")
+    assert capsys.readouterr().out.startswith("Would continue: masks of 6 photographs")
     assert contents(out) == before
     assert main(line) == 0
     assert main([*line, "--dry-run"]) == 0
-    assert f"{out} is complete already: nothing would be done." in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("complete already, nothing would be done: ")
     table.write_text("file,classes\n0.png,car\n1,dog\n", encoding="utf-8")
     assert main([*line, "--dry-run"]) == 2
     assert "another configuration" in capsys.readouterr().err
@@ -316,9 +316,7 @@ def test_only_what_changed_is_listed(tmp_path, photos, mini_folder, capsys):
         assert main([*line, "--classes", str(after), "--out", str(tmp_path / out)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert "another configuration (classes: dog,car → dog,cat); choose" in said[0]
-    first = tmp_path / "a"
-    join = f"; --out {first}-2 and then `seediff merge {first} {first}-2 --out {first}-both` has both in one set"
-    assert f"give the options as they were, which --config {first}/seediff.toml does{join}" in said[0]
+    assert f"or give the options as they were, with --config {tmp_path}/a/seediff.toml; `seediff merge`" in said[0]
     same = re.search(
         r"\(photos: (.*), classes of their own \(\w{12}\) → (.*), classes of their own \(\w{12}\)\); choose", said[1]
     )

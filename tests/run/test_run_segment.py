@@ -346,8 +346,8 @@ def test_what_a_dry_run_says(tmp_path, photos, mini_folder, capsys):
     line += ["--out", str(out)]
     assert main([*line, "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("Would do: 6 photographs")
-    assert "Names: those of the captions" in said
+    assert said.startswith("Would make: segments of 6 photographs")
+    assert "\nNames: " in said
     assert (
         "Capture: 10 layers of self-attention, 10 layers of cross-attention, at L, L/2, L/4 of 16×16; maps of 383.0 kB"
         " an image" in said
@@ -360,7 +360,7 @@ def test_what_a_dry_run_says(tmp_path, photos, mini_folder, capsys):
         )
         == 0
     )
-    assert "Capture: features of the UNet's encoder\n" in capsys.readouterr().out
+    assert "Capture: " not in capsys.readouterr().out  # features alone
     assert not out.exists()
     assert main(line) == 0
     captions.write_text("file,caption\n0.png,a cat\n1.jpg,a car\n", encoding="utf-8")

@@ -160,10 +160,7 @@ def test_stores_that_do_not_answer(tmp_path):
 
 
 def test_plans_speak_of_the_address(url):
-    config = TinyConfig()
-    assert plan(TinyJob(config), url) == f"Would make it in {url}"
-    tiny(url)
-    assert plan(TinyJob(config), url) == f"{url} is complete already: nothing would be done.\nWould make it in {url}"
+    assert plan(TinyJob(TinyConfig()), url) == f"Would make: it\nOutput: {url}"
 
 
 def test_the_scratch_folder_stays_small_and_goes(url, tmp_path, monkeypatch):
@@ -234,5 +231,5 @@ def test_a_real_s3_server(s3, unbroken, tmp_path):
     assert tiny(url) == 8
     assert objects(url) == unbroken
     assert tiny(url) == 0
-    with pytest.raises(UserError, match=r"s3://no-such-bucket/x: the store does not do it: .*(bucket|Bucket)"):
+    with pytest.raises(UserError, match=r"s3://no-such-bucket/x: storage request failed: .*(bucket|Bucket)"):
         tiny("s3://no-such-bucket/x")

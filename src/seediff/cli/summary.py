@@ -17,7 +17,6 @@ from rich.text import Text
 from ..files.messages import counted, make_console
 from ..files.output_folders import Out, Url
 from ..report.tables import count_classes, show_reasons
-from ..run.photos import others_skipped
 from ..run.samples import rejections
 
 if TYPE_CHECKING:
@@ -43,6 +42,10 @@ def command_line(*arguments: object, about: str = "") -> str:
     """The shell command that runs this program with arguments. about: its purpose, appended as a comment."""
     line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
     return f"{line}    # {about}" if about else line
+
+
+def others_skipped(count: int) -> str:
+    return f" ({counted(count, 'other file')} skipped)" if count else ""
 
 
 def look_at(page: Out) -> str:

@@ -28,13 +28,13 @@ from ..dataset.sample import Sample
 from ..dataset.store import instance_row, open_native
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..files.output_folders import Out, check_apart, free_bytes, parse_out
+from ..files.output_folders import Out, check_apart, parse_out
 from ..files.outputs import copy_new, write_atomic
 from ..files.reading import inside
 from ..prompts.specs import sample_seed
 from ..workers import Progress
 from .loop import Engine, Job, Local, Processes, RunResult, run
-from .output import BatchRecord, Place
+from .output import BatchRecord
 
 TRAIN = "train"
 MAX_ADDED = 10_000_000
@@ -189,9 +189,6 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
     def items(self) -> list[Task]:
         return tasks(self.config, self.samples)
 
-    def describe(self, batch: Sequence[Task]) -> str:
-        return ", ".join(dict.fromkeys("+".join(task.operations) or "originals" for task in batch))
-
     def capture(self, batch: Sequence[Task]) -> Sequence[Task]:
         return batch
 
@@ -284,25 +281,16 @@ class AugmentJob(Job[AugmentConfig, Task, Sequence[Task]]):
         preview(out, self.config, rows)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
-    def plan(self, place: Place, verb: str) -> list[str]:
-        items = self.samples
+    def plan(self) -> list[str]:
         counts = Counter("+".join(task.operations) for batch in self.batches.values() for task in batch)
         total, originals = counts.total(), counts.pop("", 0)
+        size = total * sum(map(size_of, self.samples)) / len(self.samples)
         return [
-            (
-                f"Would {verb}: {total} samples of {len(self.classes)} classes, in batches of up to"
-                f" {self.config.batch_size}"
-            ),
-            f"Originals: {originals} of {len(items)}; for training, and so sources of new ones: {len(self.sources)}",
+            f"{total} samples of {len(self.classes)} classes, in batches of up to {self.config.batch_size}, about "
+            f"{show_bytes(size)}",
+            f"Originals: {originals} of {len(self.samples)}; for training, and so sources of new ones: "
+            f"{len(self.sources)}",
             *(f"  {name}: {count}" for name, count in counts.items()),
-            (
-                f"Dataset in {place.out}: images/, masks/, metadata.jsonl, classes.txt, README.md, seediff.toml,"
-                f" preview.html, {AUGMENTATIONS}"
-            ),
-            (
-                f"Disk: about {show_bytes(total * sum(map(size_of, items)) / len(items))}; free there:"
-                f" {show_bytes(free_bytes(place.folder))}"
-            ),
         ]
 
 

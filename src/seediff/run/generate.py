@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,14 @@ from ..config.sizes import pixels
 from ..dataset import native
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..files.output_folders import Out, free_bytes
+from ..files.output_folders import Out
 from ..files.outputs import write_atomic
 from ..models.info import model_info
 from ..models.memory import Offload
 from ..prompts.specs import redraw, sample_specs
 from ..workers import Progress
 from .loop import Engine, RunResult, run
-from .output import BatchRecord, Place
-from .plan import mask_lines, model_line, source_lines
+from .output import BatchRecord
 from .reopen import again_number, draw_again, redrawn, sample_number
 from .samples import DatasetJob
 
@@ -148,9 +147,6 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
         (maps,) = of_groups.values()
         return images, maps
 
-    def describe(self, batch: Sequence[SampleSpec]) -> str:
-        return ", ".join(dict.fromkeys(name for spec in batch for name in spec.classes))
-
     def capture(self, batch: Sequence[SampleSpec]) -> tuple[list[Drawn], list[dict[str, Any]]]:
         """The images that are kept, and a row for each image that is not.
 
@@ -207,55 +203,39 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", "tuple[list[Drawn], l
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         if self.config.reject:
             write_atomic(out / native.REJECTED, native.jsonl(rejected))
-        if (
-            self.redrawn
-        ):  # the record of a batch may still have the row of a sample that was drawn again; batches of one come last
-            rows = sorted(
-                {row["file_name"]: row for row in rows}.values(), key=lambda row: sample_number(row["file_name"])
-            )
+        if self.redrawn:
+            # The record of a batch may still have the row of a sample that was drawn again; batches of one come last.
+            latest = {sample_number(row["file_name"]): row for row in rows}
+            rows = [latest[number] for number in sorted(latest)]
         super().finish(rows, rejected, out)
 
     def read_result(self, out: Path) -> dict[str, Any]:
         rejected = native.read_rows(out, native.REJECTED) if (out / native.REJECTED).is_file() else []
         return {**super().read_result(out), "rejected": rejected}
 
-    def plan(self, place: Place, verb: str) -> list[str]:
+    def plan(self) -> list[str]:
         config, specs = self.config, self.items()
         counts = Counter(name for spec in specs for name in spec.classes)
         prompts = list(dict.fromkeys(spec.prompt for spec in specs))
         info = model_info(config.model, config.base)
         sides = info.sides() if info else None
-        image_side, factor = sides or (512, 8)
-        shape = pixels(config.size or image_side)
-        plan = self.capture_plan and replace(self.capture_plan, size=(shape[0] // factor, shape[1] // factor))
+        shape = pixels(config.size or (sides[0] if sides else 512))
         assumed = " (assumed)" if sides is None and config.size is None else ""
-        size = disk_estimate(config, len(specs), shape, factor)
-        files = [f"images/*.{config.image_format}", "masks/*.png"]
-        files += ["instances/*.png"] * config.objects
-        files += ["soft/*.png"] * config.keep_soft + ["attention/*.safetensors"] * config.keep_attention
-        files += ["metadata.jsonl", "classes.txt", "README.md", "seediff.toml", "preview.html", "steps/"]
-        files += ["rejected.jsonl"] * config.reject
+        expected = self.capture_plan.expected if self.capture_plan else None
+        size = disk_estimate(config, len(specs), shape, expected.map_bytes if expected else 0)
         return [
-            f"Would {verb}: {len(specs)} images of {shape[1]}×{shape[0]}{assumed} in {len(self.batches)} batches "
-            f"of up to {config.batch_size}",
+            f"{len(specs)} images of {shape[1]}×{shape[0]}{assumed} in {len(self.batches)} batches "
+            f"of up to {config.batch_size}, about {show_bytes(size)}",
             f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}",
             f"Prompts: {len(prompts)} different",
             *(f"  {prompt}" for prompt in prompts[:PROMPTS_SHOWN]),
             *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
-            f"{model_line(config, self.offload)}, "
-            f"{config.steps} steps, guidance {config.guidance_scale}, device {config.device or 'the best there is'}",
-            *mask_lines(config, plan, str((plan and plan.expected) or "")),
-            *source_lines(config),
-            f"Files in {place.out}: {', '.join(files)}",
-            f"Disk: about {show_bytes(size)}; free there: {show_bytes(free_bytes(place.folder))}",
+            *self.settings(),
         ]
 
 
-def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], factor: int) -> int:
-    """Estimated bytes of a dataset of `images` images of (height, width) pixels. factor: pixels per position along a
-    side of the latent. Attention is counted as four levels of a UNet and 77 tokens."""
+def disk_estimate(config: GenerateConfig, images: int, shape: tuple[int, int], map_bytes: int) -> int:
+    """Estimated bytes of a dataset of images of (height, width) pixels. map_bytes: of one image's attention maps."""
     per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
     per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
-    positions = [math.prod(side // factor // divisor for side in shape) for divisor in (1, 2, 4, 8)]
-    attention = 4 * sum(n * n + 77 * n for n in positions) * config.keep_attention
-    return images * int(math.prod(shape) * per_pixel + 1200 + attention)
+    return images * int(math.prod(shape) * per_pixel + map_bytes * config.keep_attention)

@@ -12,11 +12,11 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,8 +24,9 @@ from typing import Any, Generic, TypeVar
 from ..config.base import Batched, Config, resolve_device
 from ..dataset import native
 from ..devices import cpu_threads
-from ..files.output_folders import Out
-from ..files.outputs import write_atomic
+from ..files.messages import show_bytes
+from ..files.output_folders import Out, free_bytes
+from ..files.outputs import clear_leftovers, write_atomic
 from ..models.memory import Offload
 from ..workers import Progress, check_workers, in_order
 from .output import BatchRecord, Place, open_place
@@ -38,11 +39,11 @@ Say = Callable[[str], None]
 _TIMING = threading.Lock()
 
 
-@dataclass
 class Timer:
     """Seconds that each part of a run took, by its name, summed over threads and processes."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:
@@ -54,13 +55,12 @@ class Timer:
 
     def add(self, seconds: Mapping[str, float]) -> None:
         with _TIMING:
-            for what, more in seconds.items():
-                self.seconds[what] = self.seconds.get(what, 0.0) + more
+            self.seconds.update(seconds)  # type: ignore[arg-type]  # adds, whole numbers or not
 
-    def take(self) -> dict[str, float]:
+    def take(self) -> Mapping[str, float]:
         """Return the seconds so far, and start again from zero."""
         with _TIMING:
-            taken, self.seconds = self.seconds, {}
+            taken, self.seconds = self.seconds, Counter()
         return taken
 
 
@@ -121,9 +121,7 @@ class Job(ABC, Generic[Batched, Item, Captured]):
         return {number: [items[i] for i in batch] for number, batch in enumerate(self.config.batches(len(items)))}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            name: value for name, value in vars(self).items() if name != "batches"
-        }  # there may be millions of items
+        return {name: value for name, value in vars(self).items() if name != "batches"}  # may be millions of items
 
     def resume(self, folder: Path) -> None:
         """Read from the output in `folder` what decides about batches besides the configuration. Called before
@@ -136,19 +134,14 @@ class Job(ABC, Generic[Batched, Item, Captured]):
     def check_device(self, here: bool) -> None:
         """Raise UserError for a device that is not available, as loading would. here: whether this machine computes."""
 
-    def plan(self, place: Place, verb: str) -> list[str]:
-        """The lines of `--dry-run` about a run. verb: "make", "continue" for an unfinished output, or "extend to" for
-        an output with fewer samples."""
+    def plan(self) -> list[str]:
+        """The lines of `--dry-run`, the first about what is made."""
         return []
 
     def load(self) -> str:
         """Load the model and check everything that could fail later. Called once, and only if a batch is missing.
         Returns the fingerprint of its weights, "" without a model."""
         return ""
-
-    @abstractmethod
-    def describe(self, batch: Sequence[Item]) -> str:
-        """The text of the progress bar during a batch."""
 
     @abstractmethod
     def capture(self, batch: Sequence[Item]) -> Captured:
@@ -225,7 +218,6 @@ class Local(Engine):
         try:
             for number in numbers:
                 batch = job.batches[number]
-                say(job.describe(batch))
                 if not ahead:
                     yield number, write_batch(job, place, job.capture(batch))
                     continue
@@ -242,9 +234,8 @@ class Local(Engine):
             for number, record in waiting:
                 yield number, record.result()
         finally:
-            thread.shutdown(
-                cancel_futures=True
-            )  # a batch that is being written is finished; waiting batches are not begun
+            # A batch that is being written is finished; waiting batches are not begun.
+            thread.shutdown(cancel_futures=True)
 
 
 def _cuda(device: str) -> Any:
@@ -287,7 +278,6 @@ class Processes(Engine):
         with in_order(partial(_in_process, job, place.folder), self.workers) as made:
             results = iter(made(numbers))
             for number in numbers:
-                say(job.describe(job.batches[number]))
                 record, seconds = next(results)
                 job.timer.add(seconds)
                 with job.timer("writing"):
@@ -328,15 +318,18 @@ def plan(job: AnyJob, out: Out | str, *, engine: Engine | None = None) -> str:
             check_growth(place.folder)
         if state != "complete" and job.on_device:
             job.check_device(engine is None or engine.here)
-        lines = [f"{place.out} is complete already: nothing would be done."] if state == "complete" else []
         verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
-        return "\n".join([*lines, *job.plan(place, verb)])
+        what, *lines = job.plan()
+        free = f", {show_bytes(free_bytes(place.folder))} free" if isinstance(place.out, Path) else ""
+        said = "complete already, nothing would be done" if state == "complete" else f"Would {verb}"
+        return "\n".join([f"{said}: {what}", *lines, f"Output: {place.out}{free}"])
 
 
 def _make(job: AnyJob, place: Place, engine: Engine, report: Progress) -> int:
     """Make what is missing. Returns the number of items that this run made."""
     state, job.config = place.look_into(job.config)
-    if state == "complete" and not place.has_records():
+    # A run that was killed while it tidied up left records in a complete output.
+    if state == "complete" and not (place.folder / native.BATCHES).exists():
         return 0
     with place.locked():
         state, job.config = place.look_into(job.config)  # again, now that no other run can change it
@@ -381,9 +374,7 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
 
     say("")
     while missing := [number for number, record in records.items() if record is None]:
-        with closing(
-            engine.map(job, place, missing, say)
-        ) as made:  # so that in any case nothing is written after the output is unlocked
+        with closing(engine.map(job, place, missing, say)) as made:  # nothing is written after the output is unlocked
             for number, record in made:
                 records[number] = record
                 with job.timer("writing"):
@@ -394,7 +385,7 @@ def _fill(job: AnyJob, place: Place, engine: Engine, new: bool, report: Progress
             records[number] = None
             done -= len(job.batches[number])
     say("finishing")
-    place.clear_leftovers()
+    clear_leftovers(place.folder, native.RUN_FOLDERS)  # half-written files of lost workers
     finished = [record for record in records.values() if record]
     place.bring(job.read_by_finish(finished))
     job.finish(

@@ -19,18 +19,16 @@ from ..files.photographs import Found, Photo, read_photo
 from ..models.memory import Offload
 from ..workers import Progress
 from .loop import Engine, RunResult, run
-from .output import BatchRecord, Place
+from .output import BatchRecord
 from .photos import (
     Captured,
     PhotoSpec,
     fingerprint_photos,
-    others_skipped,
     picture_file,
     read_all,
     read_failures,
     write_failures,
 )
-from .plan import mask_lines, model_line, photo_capture, source_lines
 from .samples import DatasetJob
 
 if TYPE_CHECKING:
@@ -87,8 +85,7 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
         """Arguments as in `mask_photos`. The photographs' fingerprint goes into the configuration, so that only the
         same run continues.
         """
-        self.found = photos if isinstance(photos, Found) else Found(tuple(photos), 0)
-        photos = self.found.photos
+        photos = photos.photos if isinstance(photos, Found) else photos
         listed = {photo.name: tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos}
         if unknown := sorted({name for names in listed.values() for name in names} - set(config.classes)):
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
@@ -101,9 +98,6 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
 
     def samples(self) -> Sequence[SampleSpec]:
         return [self.sample(spec, spec.words) for spec in self.specs]
-
-    def describe(self, batch: Sequence[PhotoSpec]) -> str:
-        return batch[0].photo.name
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
         """The sample of a photograph with some of its classes; the prompt names them."""
@@ -266,23 +260,8 @@ class MaskJob(DatasetJob[MaskPhotosConfig, PhotoSpec, Captured[Looked]]):
     def read_result(self, out: Path) -> dict[str, Any]:
         return {**super().read_result(out), "failed": read_failures(out)}
 
-    def plan(self, place: Place, verb: str) -> list[str]:
-        config = self.config
-        kept = {"instances/": config.objects, "soft/": config.keep_soft, "attention/": config.keep_attention}
+    def plan(self) -> list[str]:
         return [
-            (
-                f"Would {verb.replace('make', 'do')}:"
-                f" {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, in batches of up to"
-                f" {config.batch_size}"
-            ),
-            f"Classes: {', '.join(config.classes)}; a class that scores below {config.presence} gets no mask",
-            f"Prompt: {config.prompts[0]}; timesteps {', '.join(map(str, config.timesteps))}; fit {config.fit}",
-            model_line(config, self.offload),
-            *mask_lines(config, self.capture_plan, photo_capture(config, self.capture_plan)),
-            *source_lines(config),
-            (
-                f"Dataset in {place.out}:"
-                f" {', '.join(['images/', 'masks/', *(name for name, asked in kept.items() if asked)])},"
-                " metadata.jsonl, classes.txt, README.md, seediff.toml, preview.html"
-            ),
+            f"masks of {counted(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}",
+            *self.settings(),
         ]

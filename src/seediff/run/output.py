@@ -33,7 +33,7 @@ from ..dataset.reviews import REVIEWS
 from ..errors import UserError, first_line
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import LOCK, Out, Url, open_folder, parse_out
-from ..files.outputs import CONFIG, LEFTOVER, clear_leftovers, write_atomic
+from ..files.outputs import CONFIG, LEFTOVER, write_atomic
 from ..files.reading import ANNOTATIONS, inside
 
 State = Literal["new", "unfinished", "complete", "shorter"]
@@ -87,11 +87,6 @@ class Place:
         self.out: Out = folder
         self.folder = folder
 
-    # The state that earlier runs left
-
-    def fetch(self) -> None:
-        """Bring the files with the state of earlier runs into the folder. Writes nothing to the output."""
-
     def look_into(self, config: Batched) -> tuple[State, Batched]:
         """The state of the output, and the configuration to continue with. Device, number format and threads, if left
         open, are those that the output was begun with. The number of a GPU is left out, because it changes nothing.
@@ -99,34 +94,23 @@ class Place:
         An unfinished output without a finished batch has nothing to continue, so it is "new", too (see `clear`). Raises
         UserError for a file, a folder with other contents, and an output of another command or configuration.
         """
-        self.fetch()
         out = self.folder
         if config.device:
             config = replace(config, device=config.device.split(":")[0])
         if not out.is_dir():
-            if next(p for p in (out, *out.absolute().parents) if p.exists()).is_dir():
-                return "new", config
-            raise UserError(out, "there is a file where the folder should be")
-        names = sorted(
-            entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)
-        )
+            return "new", config
+        names = {entry.name for entry in out.iterdir() if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
         if not names:
             return "new", config
         if CONFIG not in names:
-            raise UserError(
-                out,
-                f"not empty and no output of SeeDiff (it holds {names[0]}, but no {CONFIG})",
-                "choose another folder",
-            )
+            problem = f"not empty and no output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
+            raise UserError(out, problem, "choose another folder")
         about = read_toml(out / CONFIG)
         if (made_by := about.get("command", config.command)) != config.command:
-            raise UserError(
-                out, f"holds what `seediff {made_by}` made", f"choose another folder for `seediff {config.command}`"
-            )
-        complete = (out / config.last_file).is_file()
-        if (
-            not complete and self._nothing_committed() and REVIEWS not in names
-        ):  # reviews are about this configuration's samples
+            raise UserError(out, f"holds what `seediff {made_by}` made", "choose another folder")
+        complete = config.last_file in names
+        # Reviews are about samples of this configuration.
+        if not complete and self._nothing_committed() and REVIEWS not in names:
             return "new", config
         saved = load_config(out / CONFIG, type(config))
         begun = {name: getattr(saved, name) for name in ("device", "dtype", "threads") if getattr(config, name) is None}
@@ -139,13 +123,9 @@ class Place:
             changed.insert(0, f"version of seediff: {version} → {__version__}")
         if changed:
             problem = f"holds the output of another configuration ({'; '.join(changed)})"
-            same = f", which --config {self.out}/{CONFIG} does"
-            join = (
-                f"; --out {self.out}-2 and then `seediff merge {self.out} {self.out}-2 --out {self.out}-both` has both"
-                " in one set"
-            )
-            more = same + join if isinstance(config, DatasetConfig) and isinstance(self.out, Path) else ""
-            raise UserError(out, problem, f"choose another folder, or give the options as they were{more}")
+            fix = f"choose another folder, or give the options as they were, with --config {self.out}/{CONFIG}"
+            joined = isinstance(config, DatasetConfig) and isinstance(self.out, Path)
+            raise UserError(out, problem, f"{fix}; `seediff merge` joins two datasets" if joined else fix)
         return "complete" if complete else "unfinished", config
 
     def _nothing_committed(self) -> bool:
@@ -171,14 +151,6 @@ class Place:
         """
         path = self.folder / name
         return path.stat().st_size == size and (crc is None or zlib.crc32(path.read_bytes()) == crc)
-
-    def has_records(self) -> bool:
-        """Whether records of batches exist. A complete output has them only if its run was killed while it tidied
-        up.
-        """
-        return (self.folder / BATCHES).exists()
-
-    # One run
 
     def locked(self) -> AbstractContextManager[None]:
         """Lock out other runs during the block. Raises UserError if another run is using the output, or if it cannot be
@@ -239,10 +211,6 @@ class Place:
         command's last file is complete."""
         shutil.rmtree(self.folder / BATCHES, ignore_errors=True)
 
-    def clear_leftovers(self) -> None:
-        """Remove half-written files of lost workers. Only when no batch is being written."""
-        clear_leftovers(self.folder, RUN_FOLDERS)
-
     def check_weights(self, model: str, weights: str) -> None:
         """Raise UserError if the output was begun with weights of another fingerprint. Does nothing if one of the two
         is unknown.
@@ -258,69 +226,62 @@ class Storage:
 
     def __init__(self, url: Url) -> None:
         import fsspec
+        from fsspec.implementations.dirfs import DirFileSystem
 
         self.url = url
-        try:
-            self.system, root = fsspec.url_to_fs(url.text)
-        except Exception as error:  # each store has its own errors; one whose package is missing names it
-            raise UserError(url, first_line(error)) from error
-        self.root = root.rstrip("/")
+        with self._requests():
+            system, root = fsspec.url_to_fs(url.text)
+            self.system = DirFileSystem(root, system)
 
     def list(self) -> dict[str, int]:
-        """All objects: name relative to the address → size in bytes. Leaves out names that would lead outside a
-        folder.
+        """All objects: name relative to the address → size in bytes. Leaves out names that would lead outside a folder,
+        because anybody may choose them.
         """
-        with self._asking():
+        with self._requests():
             self.system.invalidate_cache()
             try:
-                objects = self.system.find(self.root, detail=True)
+                objects: dict[str, Any] = self.system.find("", detail=True)  # type: ignore[assignment]
             except FileNotFoundError:
                 return {}
-            inside = self.system._strip_protocol(self.root) + "/"
-        names = {path.removeprefix(inside): about["size"] for path, about in objects.items() if path.startswith(inside)}
-        return {name: size for name, size in names.items() if _stays_below(name)}  # anybody may choose the names
+        return {name: about["size"] for name, about in objects.items() if _stays_below(name)}
 
     def read(self, name: str) -> bytes:
-        with self._asking():
-            return self.system.cat_file(f"{self.root}/{name}")
+        with self._requests():
+            return self.system.cat_file(name)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole object."""
-        with self._asking():
-            self.system.pipe_file(f"{self.root}/{name}", data)
+        with self._requests():
+            self.system.pipe_file(name, data)
 
     def upload(self, folder: Path, names: Sequence[str]) -> None:
         """Upload files of a folder as whole objects of the same names, several at a time."""
         if names:
-            with self._asking():
-                self.system.put([str(folder / n) for n in names], [f"{self.root}/{n}" for n in names])
+            with self._requests():
+                self.system.put([str(folder / name) for name in names], list(names))
 
     def download(self, folder: Path, names: Sequence[str]) -> None:
-        """Download objects as files of a folder, which is made if needed. Raises UserError for a name that would lead
-        out of it.
-        """
+        """Download objects as files of a folder. Raises UserError for a name that would lead out of it."""
         if wrong := [name for name in names if not _stays_below(name)]:
             raise UserError(self.url, f"{wrong[0]!r} is named there, which is no path inside it")
         for parent in {(folder / name).parent for name in names}:
             parent.mkdir(parents=True, exist_ok=True)
         if names:
-            with self._asking():
-                self.system.get([f"{self.root}/{n}" for n in names], [str(folder / n) for n in names])
+            with self._requests():
+                self.system.get(list(names), [str(folder / name) for name in names])
 
     def delete(self, names: Sequence[str]) -> None:
         """Delete objects, which may be gone already."""
         if names:
-            with self._asking(), suppress(FileNotFoundError):
-                self.system.rm([f"{self.root}/{n}" for n in names])
+            with self._requests(), suppress(FileNotFoundError):
+                self.system.rm(list(names))
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _requests(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # each store has its own errors
-            raise UserError(
-                self.url, f"the store does not do it: {type(error).__name__}: {first_line(error)}"
-            ) from error
+        except Exception as error:  # each store has its own errors; one whose package is missing names it
+            raise UserError(self.url, f"storage request failed: {type(error).__name__}: {first_line(error)}") from error
 
 
 def _stays_below(name: str) -> bool:
@@ -334,17 +295,20 @@ class Store(Place):
 
     can_grow = False
 
-    def __init__(self, url: Url, storage: Storage, scratch: Path) -> None:
+    def __init__(self, url: Url, scratch: Path) -> None:
         super().__init__(scratch)
         self.out = url
-        self.storage = storage
+        self.storage = Storage(url)
         self.there: dict[str, int] | None = None
 
-    def fetch(self) -> None:
-        """Downloads the records and the objects at the top of an output. Other objects become empty folders or files,
+    def look_into(self, config: Batched) -> tuple[State, Batched]:
+        if self.there is None:
+            self._fetch()
+        return super().look_into(config)
+
+    def _fetch(self) -> None:
+        """Download the records and the objects at the top of an output. Other objects become empty folders or files,
         which show that they are there."""
-        if self.there is not None:
-            return
         there = self.there = {name: size for name, size in self.storage.list().items() if name != LOCK}
         is_output = CONFIG in there
         for name in there:
@@ -436,9 +400,8 @@ def open_place(out: Out | str | Place) -> Iterator[Place]:
     if not isinstance(out, Url):
         yield Place(out)
         return
-    storage = Storage(out)
     with tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
         try:
-            yield Store(out, storage, Path(scratch))
+            yield Store(out, Path(scratch))
         except UserError as error:
             raise UserError(*(str(part).replace(scratch, str(out)) for part in error.args)) from error

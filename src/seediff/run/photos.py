@@ -84,11 +84,6 @@ def _digest(values: Sequence[object]) -> str:
     return digest.hexdigest()
 
 
-def others_skipped(count: int) -> str:
-    """` (3 other files skipped)`; empty if `count` is 0."""
-    return f" ({counted(count, 'other file')} skipped)" if count else ""
-
-
 def write_failures(out: Path, failed: Sequence[Mapping[str, str]]) -> None:
     """Write failed.jsonl if photographs failed; otherwise remove that of an earlier run."""
     if failed:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..attention.plan import CapturePlan, memory_bytes, plan_capture, plan_segments
-from ..config.base import GIVEN, Config, RunConfig
+from ..config.base import DEFAULT, GIVEN, Config, RunConfig
 from ..config.generate import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
 from ..config.methods import BEST, check_capture
@@ -20,7 +20,6 @@ from ..errors import UserError
 from ..files.messages import show_bytes, shown
 from ..models.adapters import local_file
 from ..models.fingerprint import weights_fingerprint
-from ..models.groups import layers_name
 from ..models.hub import check_repository
 from ..models.info import ModelInfo, check_known_classes, check_supported, model_info
 from ..models.memory import Offload, check_offload
@@ -59,6 +58,22 @@ class ModelJob(Job[Config, Item, Captured]):
         device = self.device or config.device
         self.use(load_model(config.model, device=device, dtype=config.dtype, offload=self.offload, **config.loading))
         return weights_fingerprint(*config.weight_sources, beside)  # after loading, which may have fetched them
+
+    def settings(self, reads: Reads | None = None) -> list[str]:
+        """Lines of a dry run: the model, the capture's contents, replaced levels, untuned constants, and all values.
+        reads: instead of the plan's."""
+        config, plan = self.config, self.capture_plan
+        lines = [model_line(config, self.offload)]
+        if plan is not None:
+            expected = replace(plan, reads=plan.reads if reads is None else reads).expected
+            nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
+            lines += [f"Capture: {expected}{nearly}"] if expected and expected.layers else []
+            lines += [f"Levels: {note}" for note in plan.notes]
+        if isinstance(config, DatasetConfig) and (info := model_info(config.model, config.base)):
+            asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else config.mask.method
+            if whose := foreign_constants(info, asked):
+                lines.append(f"Constants: those of masks were never tuned for {info.family.title}; they are {whose}")
+        return lines + source_lines(config)
 
     def load_beside(self) -> str | None:
         """Load what is needed beside the model. Returns the source of its weights."""
@@ -154,76 +169,25 @@ def check_loading(config: RunConfig, device: str | None, offload: Offload, here:
 
 
 def model_line(config: RunConfig, offload: Offload) -> str:
-    """The line about the model that will be loaded, and how. Raises UserError for a name that is no model's."""
+    """The line about the model that will be loaded. Raises UserError for a name that is no model's."""
     source, info = find_source(config.model, config.base), model_info(config.model, config.base)
     where = "found" if isinstance(source.whole, Path) else "fetched from the hub unless it is in the cache"
     if info is None and not isinstance(source.whole, Path):
         check_repository(source.whole)
-        where = (
-            "not known: it is not on this machine, and the hub says nothing of it; the run would refuse what is not"
-            " supported"
-        )
+        where = "not on this machine; the run refuses it if it is not supported"
     if info and not source.is_whole:
         where = f"{info.family.title}: {source.parts_line(info.family)}, {where}"
-    loading = [(name, value) for name, value in config.loading.items() if value is not None and value is not False]
-    given = [name if value is True else f"{name} {value}" for name, value in loading]
-    return ", ".join(
-        [f"Model: {config.model} ({where})", *given, *([f"offload {offload}"] if offload != "none" else [])]
-    )
-
-
-def mask_lines(config: DatasetConfig, plan: CapturePlan | None, expected: str) -> list[str]:
-    """Describes how masks will be made: the method, the attention, the capture's contents, replaced levels, and untuned
-    constants.
-    """
-    mask, capture, info = config.mask, config.capture, model_info(config.model, config.base)
-    steps = {"all": "all steps", "second-half": "the second half of the steps"}.get(
-        str(capture.steps), f"one step in {capture.steps}"
-    )
-    means = "maps divided by their maxima" if capture.normalize else "plain means"
-    mean = ", geometric mean over layers" if capture.mean == "geometric" else ""
-    share = ", a word's share of the text alone" if capture.text_share == "text" else ""
-    share += f", words of '{capture.prompt}'" if capture.prompt is not None else ""
-    share += ", mirrored too" * capture.flip
-    way = f"{mask.method}, alpha {mask.alpha}, beta {mask.beta}"
-    extra = [
-        *(["classes compete"] if mask.compete else []),
-        *([f"outlines by {mask.sam}"] if mask.sam is not None else []),
-    ]
-    lines = [
-        ", ".join([f"Masks: {way}, PAMR {'on' if mask.pamr else 'off'}", *extra]),
-        f"Attention: {means}, {layers_name(capture.layers)}, {steps}{mean}{share}",
-        *capture_line(expected),
-        *(f"Levels: {note}" for note in (plan.notes if plan else ())),
-    ]
-    asked = BEST if config.source("mask.method").startswith(BEST_SOURCE) else mask.method
-    if info and (whose := foreign_constants(info, asked)):
-        lines.append(f"Constants: those of masks were never tuned for {info.family.title}; they are {whose}")
-    return lines
-
-
-def capture_line(*parts: str) -> list[str]:
-    return [f"Capture: {said}"] if (said := "; ".join(filter(None, parts))) else []
-
-
-def photo_capture(config: ModelConfig, plan: CapturePlan | None, reads: Reads | None = None) -> str:
-    """The contents of the capture for a photograph, for `capture_line`; photographs of other shapes have nearly as many
-    positions. reads: instead of the plan's."""
-    if plan is not None and reads is not None:
-        plan = replace(plan, reads=reads)
-    expected = plan.expected if plan else None
-    return (
-        f"{expected}{', nearly as much in other shapes' if getattr(config, 'fit', '') == 'keep' else ''}"
-        if expected
-        else ""
-    )
+    return f"Model: {config.model} ({where}){f', offload {offload}' if offload != 'none' else ''}"
 
 
 def source_lines(config: RunConfig) -> list[str]:
-    """The sources of values that are not defaults, one line per source, with the values that were not given."""
+    """Every value, one line per source; of values that were given only the names."""
     flat, sources = config.flat(), config.sources()
-    given = [f"Given: {', '.join(sources.pop(GIVEN))}"] if GIVEN in sources else []
-    return given + [
+    elsewhere = {name for names in sources.values() for name in names}
+    given = sources.pop(GIVEN, [])
+    sources[DEFAULT] = [name for name, value in flat.items() if value is not None and name not in elsewhere]
+    lines = [
         f"From {source}: {', '.join(f'{name} = {shown(flat[name])}' for name in names)}"
         for source, names in sources.items()
     ]
+    return [f"Given: {', '.join(given)}", *lines]

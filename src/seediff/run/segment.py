@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config.levels import EVERYTHING
+from ..config.levels import EVERYTHING, Reads
 from ..config.names import BACKGROUND
 from ..config.photographs import SegmentPhotosConfig, check_names
 from ..dataset import native
@@ -26,9 +26,9 @@ from ..files.photographs import Found, Photo, read_photo
 from ..models.memory import Offload
 from ..workers import Progress
 from .loop import Engine, RunResult, run
-from .output import BatchRecord, Place
-from .photos import Captured, PhotoSpec, fingerprint_photos, others_skipped, read_all, read_failures, write_failures
-from .plan import ModelJob, capture_line, model_line, photo_capture, source_lines
+from .output import BatchRecord
+from .photos import Captured, PhotoSpec, fingerprint_photos, read_all, read_failures, write_failures
+from .plan import ModelJob
 from .segment_files import (
     OVERVIEW,
     OVERVIEW_PHOTOS,
@@ -150,8 +150,7 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         "background", which captions use for everything that is no object, is the name of id 0, and not a word for
         segments.
         """
-        self.found = photos if isinstance(photos, Found) else Found(tuple(photos), 0)
-        photos = self.found.photos
+        photos = photos.photos if isinstance(photos, Found) else photos
         self.truth = truth = open_truth(config, labels)
         shared = tuple(word for word in config.names if word != BACKGROUND)
         self.specs: list[PhotoSpec] = []
@@ -177,9 +176,6 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
 
     def items(self) -> Sequence[PhotoSpec]:
         return self.specs
-
-    def describe(self, batch: Sequence[PhotoSpec]) -> str:
-        return batch[0].photo.name
 
     def use(self, model: Model) -> None:
         from ..segments import naming
@@ -301,33 +297,10 @@ class SegmentJob(ModelJob[SegmentPhotosConfig, PhotoSpec, Captured[Divided]]):
         picture = OVERVIEW if (out / OVERVIEW).is_file() else LABELS
         return {"rows": read_segments(out), "failed": read_failures(out), "picture": picture}
 
-    def plan(self, place: Place, verb: str) -> list[str]:
-        config, method = self.config, self.config.segment
-        files = [
-            f"{LABELS}/*.png",
-            *[f"{OVERLAYS}/*.jpg", OVERVIEW] * config.overlays,
-            *[f"{NAMED}/*.png", "classes.txt"] * bool(self.ids),
-        ]
-        size = f"{config.size} pixels" if config.size is not None else "the model's own size"
-        size += ", as many positions in any shape" * (config.size is not None and config.fit == "keep")
-        if method.divides_features:
-            captured = [
-                "features of the UNet's encoder",
-                photo_capture(config, self.capture_plan, {"cross": None}) if self.ids else "",
-            ]
-        else:
-            captured = [photo_capture(config, self.capture_plan, EVERYTHING if self.ids else None)]
-        return [
-            (
-                f"Would {verb.replace('make', 'do')}:"
-                f" {counted(len(self.specs), 'photograph')}{others_skipped(self.found.skipped)}, in batches of up to"
-                f" {config.batch_size}"
-            ),
-            f"Method: {method.method}, {', '.join(f'{name} {getattr(method, name)}' for name in method.facts.options)}",
-            f"Photographs: fit {config.fit}, seen at {size}",
-            model_line(config, self.offload),
-            *capture_line(*captured),
-            f"Names: {', '.join(config.names) or ('those of the captions' if self.ids else 'none')}",
-            *source_lines(config),
-            f"Files in {place.out}: {', '.join([*files, 'segments.json', 'seediff.toml'])}",
-        ]
+    def plan(self) -> list[str]:
+        reads: Reads | None = EVERYTHING if self.ids else None
+        if self.config.segment.divides_features:
+            reads = {"cross": None} if self.ids else None
+        named = f"Names: {', '.join(self.ids)}"
+        what = f"segments of {counted(len(self.specs), 'photograph')}, in batches of up to {self.config.batch_size}"
+        return [what, *[named] * bool(self.ids), *self.settings(reads)]

@@ -136,9 +136,9 @@ def test_text_share_is_an_option(folder, tmp_path, capsys):
     line = ["generate", "--model", str(folder), "--classes", "dog", "--out", str(tmp_path / "set"), "--dry-run"]
     assert main([*line, "--text-share", "text"]) == 0
     shown = capsys.readouterr().out
-    assert "Attention: maps divided by their maxima, all layers, all steps, a word's share of the text alone" in shown
+    assert "capture.text_share" in next(line for line in shown.splitlines() if line.startswith("Given: "))
     assert "Capture: 3 layers of joint attention, 1 layer of self-attention, at L of 16×16" in shown
     assert "Constants: those of masks were never tuned for Stable Diffusion 3 and 3.5; they are the papers'" in shown
     assert main(line) == 0
-    assert "share of the text" not in capsys.readouterr().out
+    assert 'capture.text_share = "text"' not in capsys.readouterr().out
     assert main([*line, "--text-share", "words"]) == 2
